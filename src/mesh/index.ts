@@ -1,0 +1,77 @@
+/**
+ * Other hosts as our code sees them: members by name, topics, streams for small control messages,
+ * and bulk lanes for many bytes. `libp2p.ts` is the only file that imports libp2p; `memory.ts` is the
+ * same mesh inside one process, for tests.
+ *
+ * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
+ */
+import type { Lane, LaneTicket } from './lane.ts'
+
+export type { Lane, LaneTicket } from './lane.ts'
+export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
+export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
+export { MemoryNetwork } from './memory.ts'
+
+/** The largest control message in bytes. */
+export const MESSAGE_BYTES_MAX = 64 * 1024
+
+/** A host of the mesh that proved the cluster key and is connected now. */
+export interface Member {
+  /** The host's configured name, unique in the mesh. */
+  name: string
+  peerId: string
+  /** The multiaddr that it is connected over. */
+  address: string
+}
+
+export interface Mesh {
+  /** This host. */
+  readonly self: Member
+  /** Everyone else who is connected and has proved the cluster key, by name. */
+  members(): Member[]
+  member(name: string): Member | undefined
+  /** Peers that were dropped because they could not prove the cluster key, since start. */
+  readonly strangerCount: number
+  readonly traffic: MeshTraffic
+  onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe
+
+  /** Serves `protocol` (such as `/pagemesh/handoff/1`) to members. */
+  handle(protocol: string, handler: (stream: MessageStream, from: Member) => Promise<void>): Unsubscribe
+  /** Opens a stream to a member. Throws PagemeshError `host-unknown` or `host-unreachable`. */
+  open(memberName: string, protocol: string, signal: AbortSignal): Promise<MessageStream>
+
+  /** Gossips `message`, at most 32 KiB, to all members. A lost one is not repeated: callers publish afresh. */
+  publish(topic: string, message: Uint8Array): Promise<void>
+  /** Follows `topic`; `from` is the member or host (by peer id) whose signature the message carries. */
+  subscribe(topic: string, listener: (message: Uint8Array, fromPeerId: string) => void): Unsubscribe
+
+  /**
+   * Makes a one-time ticket for a lane to this host and waits for whoever redeems it.
+   * The ticket travels over a stream (encrypted); the receiver of bulk bytes is the one who dials.
+   */
+  offerLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> }
+  /** Dials the lane that a member's ticket stands for. Throws PagemeshError `lane-unreachable`. */
+  dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane>
+
+  /** Idempotent; a failed start stops what had started. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export type Unsubscribe = () => void
+
+export interface MeshTraffic {
+  gossip: { sentBytes: number; receivedBytes: number }
+}
+
+/** A stream of whole messages to one member. Back-pressure is honoured by `send`. */
+export interface MessageStream {
+  /** Resolves when the message is on its way and there is room for more. */
+  send(message: Uint8Array, signal?: AbortSignal): Promise<void>
+  /** The next message; rejects when the stream ended or broke. */
+  receive(signal?: AbortSignal): Promise<Uint8Array>
+  /** Closes both ways; idempotent. */
+  close(): Promise<void>
+  /** Breaks the stream at once. */
+  abort(reason: Error): void
+}

@@ -1,0 +1,19 @@
+/**
+ * What a page is: its size, its id, tables keyed by it, and where its bytes may come from.
+ * Everything here works in batches over typed arrays; nothing is made per page.
+ */
+
+/** Bytes of one page of guest memory. */
+export const PAGE_BYTES = 4096
+/** Bytes of a page id: the first 16 of the page's BLAKE3, keyed with the cluster's page key. */
+export const ID_BYTES = 16
+
+export { createPageHasher, type PageHasher } from './hasher.ts'
+export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
+export { PrefixTable, type PrefixTableParts } from './prefixtable.ts'
+export {
+  decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
+  type PrefixSet,
+} from './prefixset.ts'
+export { firstOf, PageBatch, verified, type PageSource, type SourceKind } from './source.ts'
+export { isZeroPage } from './zero.ts'

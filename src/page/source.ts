@@ -1,0 +1,95 @@
+import { assert } from '../runtime/assert.ts'
+import type { PageHasher } from './hasher.ts'
+import { ID_BYTES, PAGE_BYTES } from './index.ts'
+
+/** Where the bytes of a page came from, by the names of `refsFilledBy`. */
+export type SourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'
+
+const KINDS: readonly SourceKind[] = ['sentBefore', 'resident', 'store', 'peer', 'source']
+
+/** Pages that are wanted: their ids, room for their bytes, and who filled each so far. */
+export class PageBatch {
+  readonly count: number
+  /** `count` ids of 16 bytes. */
+  readonly ids: Uint8Array
+  /** Room for `count` pages of 4096 bytes; what an unfilled page holds means nothing. */
+  readonly bytes: Buffer
+  readonly #filledBy: Uint8Array
+
+  constructor(ids: Uint8Array) {
+    assert(ids.length % ID_BYTES === 0, 'ids come whole')
+    this.count = ids.length / ID_BYTES
+    this.ids = ids
+    this.bytes = Buffer.allocUnsafe(this.count * PAGE_BYTES)
+    this.#filledBy = new Uint8Array(this.count)
+  }
+
+  isFilled(index: number): boolean {
+    return this.#filledBy[index] !== 0
+  }
+
+  /** Who filled page `index`; undefined while nobody did. */
+  filledBy(index: number): SourceKind | undefined {
+    const kind = this.#filledBy[index]
+    return kind === undefined || kind === 0 ? undefined : KINDS[kind - 1]
+  }
+
+  markFilled(index: number, kind: SourceKind): void {
+    this.#filledBy[index] = KINDS.indexOf(kind) + 1
+  }
+
+  markMissing(index: number): void {
+    this.#filledBy[index] = 0
+  }
+
+  /** Indices of the pages that nobody filled. */
+  missing(): number[] {
+    const indices: number[] = []
+    for (let i = 0; i < this.count; i++) if (this.#filledBy[i] === 0) indices.push(i)
+    return indices
+  }
+}
+
+/** Somewhere that pages may be had from. It fills what it can of a batch and leaves the rest as it was. */
+export interface PageSource {
+  readonly kind: SourceKind
+  fill(batch: PageBatch, signal: AbortSignal): Promise<void>
+}
+
+/**
+ * Hashes every page that `source` fills, and takes back those whose id is not the wanted one:
+ * nothing but the source guest's own stream is believed unseen.
+ */
+export function verified(source: PageSource, hasher: PageHasher): PageSource {
+  return {
+    kind: source.kind,
+    async fill(batch, signal) {
+      const before = batch.missing()
+      await source.fill(batch, signal)
+      const filled = before.filter((index) => batch.isFilled(index))
+      const offsets = Uint32Array.from(filled, (index) => index * PAGE_BYTES)
+      const ids = new Uint8Array(filled.length * ID_BYTES)
+      hasher.hashScattered(batch.bytes, offsets, filled.length, ids)
+      for (let i = 0; i < filled.length; i++) {
+        if (!sameId(ids, i, batch.ids, filled[i]!)) batch.markMissing(filled[i]!)
+      }
+    },
+  }
+}
+
+/** Asks each source in turn for what the ones before it left over. */
+export function firstOf(sources: readonly PageSource[]): Pick<PageSource, 'fill'> {
+  return {
+    async fill(batch, signal) {
+      for (const source of sources) {
+        if (batch.missing().length === 0) return
+        await source.fill(batch, signal)
+      }
+    },
+  }
+}
+
+function sameId(a: Uint8Array, aIndex: number, b: Uint8Array, bIndex: number): boolean {
+  for (let i = 0; i < ID_BYTES; i++) if (a[aIndex * ID_BYTES + i] !== b[bIndex * ID_BYTES + i]) return false
+  return true
+}

@@ -1,0 +1,10 @@
+import { PAGE_BYTES } from './index.ts'
+
+const ZERO_PAGE = Buffer.alloc(PAGE_BYTES)
+
+/** Whether the page that begins at byte `offset` of `bytes` holds nothing but zeros. */
+export function isZeroPage(bytes: Buffer, offset: number): boolean {
+  // Most pages differ from zero in their first bytes: look there before comparing the whole.
+  if (bytes[offset] !== 0 || bytes[offset + 8] !== 0) return false
+  return bytes.compare(ZERO_PAGE, 0, PAGE_BYTES, offset, offset + PAGE_BYTES) === 0
+}

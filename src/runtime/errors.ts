@@ -1,0 +1,51 @@
+/** Whose fault an error is: it decides who is told, and what they can do. */
+export type Fault = 'usage' | 'guest' | 'peer' | 'network' | 'host' | 'cancelled'
+
+export interface ErrorDetails {
+  /** Whose fault it is. */
+  fault: Fault
+  /** What was being done, in the words of the README. */
+  phase?: string
+  /** What the reader can do next: a whole sentence. */
+  advice?: string
+  /** Facts beside the message, for `--json` and logs. */
+  data?: Record<string, unknown>
+  cause?: unknown
+}
+
+/**
+ * Every error that Pagemesh throws at its users. `code` is stable and may be matched on;
+ * the message is for people.
+ */
+export class PagemeshError extends Error {
+  override readonly name = 'PagemeshError'
+  readonly code: string
+  readonly fault: Fault
+  readonly phase: string | undefined
+  readonly advice: string | undefined
+  readonly data: Record<string, unknown>
+
+  constructor(code: string, message: string, details: ErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.fault = details.fault
+    this.phase = details.phase
+    this.advice = details.advice
+    this.data = details.data ?? {}
+  }
+}
+
+/** One line for people: what happened and what to do next. */
+export function describeError(error: unknown): string {
+  if (error instanceof PagemeshError) {
+    return error.advice === undefined ? error.message : `${error.message} ${error.advice}`
+  }
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The `code` of a Node system error such as ENOENT, or undefined. */
+export function systemErrorCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' ? code : undefined
+}
