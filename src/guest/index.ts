@@ -4,9 +4,9 @@
  */
 import type { ProcessMemoryLayout } from './processmemory.ts'
 
-export { discoverGuests, type GuestDiscovery } from './discovery.ts'
-export { openProcessMemory, type ProcessMemoryLayout } from './processmemory.ts'
-export { connectQmp, type QmpClient, type QmpEvent } from './qmp.ts'
+export { discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit } from './discovery.ts'
+export { openProcessMemory, type ProcessMemoryBlock, type ProcessMemoryLayout } from './processmemory.ts'
+export { connectQmp, type QmpClient, type QmpEvent, type QmpOptions } from './qmp.ts'
 
 /** What QEMU says a guest is doing, in its own words (`query-status`). */
 export type GuestState =
@@ -28,7 +28,7 @@ export interface GuestMemory {
   /** The guest's name, unique on its host. */
   readonly name: string
   readonly blocks: readonly RamBlock[]
-  /** Writes 1 into `into[i]` for each of `pageCount` pages from `firstPage` of block `block` that is resident, 0 otherwise. */
+  /** Writes into `into[i]`, for each of `pageCount` pages from `firstPage` of block `block`: 1 if resident, 0 if not. */
   resident(block: number, firstPage: number, pageCount: number, into: Uint8Array): Promise<void>
   /** Reads `pageCount` resident pages that lie one after the other into `into` (4096 bytes each). */
   read(block: number, firstPage: number, pageCount: number, into: Uint8Array): Promise<void>
@@ -67,6 +67,8 @@ export interface OutgoingMigration {
   /** Changes of status as they happen. */
   onStatus(listener: (status: string) => void): void
   startPostcopy(): Promise<void>
+  /** After a break in postcopy (`postcopy-paused`): goes on over a new socket. Needs no `prepare` before it. */
+  resume?(socketPath: string): Promise<void>
   /** Asks the guest to give up; it goes on running here. Idempotent, and no error if nothing runs. */
   cancel(): Promise<void>
   /** The user and group that the guest's process runs as: who must be able to reach the socket. */
@@ -82,11 +84,16 @@ export interface IncomingMigration {
   prepare(options: { mode: MigrationMode }): Promise<void>
   /** Tells the guest to listen on the UNIX socket at `socketPath`; resolves when one can connect to it. */
   begin(socketPath: string): Promise<void>
+  /** After a break in postcopy (`postcopy-paused`): listens for the rest on a new socket. */
+  recover?(socketPath: string): Promise<void>
   state(): Promise<GuestState>
   /** Status of the incoming migration (`query-migrate`): active, completed, failed, postcopy-active ... */
   progress(): Promise<{ status: string; error?: string }>
   onStatus(listener: (status: string) => void): void
-  /** Lets the arrived guest run, once the source has given it up; leaves it paused where its operator asked for that (`-S`). */
+  /**
+   * Lets the arrived guest run, once the source has given it up; to be called only if it ran there. Leaves it paused
+   * where its operator asked for that (`-S`), and does nothing after postcopy, where QEMU has started it by itself.
+   */
   release(): Promise<void>
   readonly owner: { uid: number; gid: number }
   readonly gone: Promise<Error>

@@ -1,0 +1,207 @@
+import { statSync } from 'node:fs'
+import { glob } from 'node:fs/promises'
+import { basename, extname } from 'node:path'
+
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Guest, GuestState } from './index.ts'
+import { isBusy, QemuGuest } from './qemuguest.ts'
+
+/** A guest that discovery found, with what is known of it without asking. */
+export interface DiscoveredGuest extends Guest {
+  readonly pid: number
+  /** Its QMP socket. */
+  readonly path: string
+  /** What it was doing when last asked. */
+  readonly lastState: GuestState
+}
+
+export interface GuestDiscovery {
+  /** The guests that are there, by name. */
+  guests(): DiscoveredGuest[]
+  /** Looks now, also where a look failed lately; resolves when everything has been asked. */
+  refresh(): Promise<void>
+  /** Calls `listener` for each guest that comes or goes. One whose memory changed goes and comes. */
+  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void
+  /** Looks for the first time, then every POLL_MS. Idempotent. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface GuestDiscoveryInit {
+  /** Patterns of QMP sockets, such as `/run/vms/*.qmp`. */
+  globs: readonly string[]
+}
+
+const POLL_MS = 2_000
+/** After a socket could not be used it is left alone for this long, doubling up to the second. */
+const RETRY_MIN_MS = 2_000
+const RETRY_MAX_MS = 60_000
+/** Sockets that are looked at, and asked at the same time. Those beyond the first are passed over with a warning. */
+const SOCKETS_MAX = 4_096
+const VISITS_MAX = 16
+
+/** Watches the patterns for QMP sockets and keeps the list of guests behind them. */
+export function discoverGuests(components: { clock: Clock; log: Log }, init: GuestDiscoveryInit): GuestDiscovery {
+  return new SocketDiscovery(components, init)
+}
+
+interface Found {
+  guest: QemuGuest
+  socket: string
+}
+
+interface Failure {
+  socket: string
+  code: string
+  retryAt: number
+  delayMs: number
+}
+
+class SocketDiscovery implements GuestDiscovery {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #globs: readonly string[]
+  readonly #found = new Map<string, Found>()
+  readonly #failed = new Map<string, Failure>()
+  readonly #listeners = new Set<(change: 'added' | 'removed', guest: DiscoveredGuest) => void>()
+  #timer: Timer | undefined
+  #looking: Promise<void> | undefined
+
+  constructor({ clock, log }: { clock: Clock; log: Log }, { globs }: GuestDiscoveryInit) {
+    this.#clock = clock
+    this.#log = log
+    this.#globs = globs
+  }
+
+  guests(): DiscoveredGuest[] {
+    return [...this.#found.values()].map((found) => found.guest).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  async refresh(): Promise<void> {
+    await this.#looking
+    this.#failed.forEach((failure) => { failure.retryAt = 0 })
+    await this.#look()
+  }
+
+  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer !== undefined) return
+    this.#timer = this.#clock.every(POLL_MS, () => void this.#look())
+    await this.#look()
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    await this.#looking
+    for (const path of [...this.#found.keys()]) await this.#remove(path, 'discovery stopped')
+    this.#failed.clear()
+  }
+
+  /** One look at a time: whoever asks during one gets that one's end. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookOnce()
+      .catch((error: unknown) => this.#log.error('looking for guests failed', { error: describeError(error) }))
+      .finally(() => { this.#looking = undefined })
+    return this.#looking
+  }
+
+  async #lookOnce(): Promise<void> {
+    const sockets = await this.#sockets()
+    for (const [path, { guest, socket }] of this.#found) {
+      if (sockets.get(path) !== socket) await this.#remove(path, 'its socket went')
+      else if (!guest.alive) await this.#remove(path, 'its process ended')
+    }
+    for (const [path, { socket }] of this.#failed) if (sockets.get(path) !== socket) this.#failed.delete(path)
+    const waiting = [...sockets]
+    const visit = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await this.#visit(...next)
+    }
+    await Promise.all(Array.from({ length: VISITS_MAX }, visit))
+  }
+
+  /** Path of each socket that matches, with what tells it from a later one at the same path. */
+  async #sockets(): Promise<Map<string, string>> {
+    const sockets = new Map<string, string>()
+    const seen = new Set<string>()
+    for await (const path of glob([...this.#globs])) {
+      const file = statSync(path, { throwIfNoEntry: false })
+      if (file?.isSocket() !== true) continue
+      const identity = `${file.dev}:${file.ino}:${file.ctimeMs}`
+      if (seen.has(identity)) continue
+      if (sockets.size >= SOCKETS_MAX) {
+        this.#log.warn('more QMP sockets match than are looked at', { socketsMax: SOCKETS_MAX })
+        break
+      }
+      seen.add(identity)
+      sockets.set(path, identity)
+    }
+    return sockets
+  }
+
+  async #visit(path: string, socket: string): Promise<void> {
+    const found = this.#found.get(path)
+    try {
+      if (found !== undefined) {
+        if (await found.guest.refresh() === 'same') return
+        await this.#remove(path, 'its memory changed')
+      } else if ((this.#failed.get(path)?.retryAt ?? 0) > this.#clock.now()) {
+        return
+      }
+      await this.#add(path, socket)
+      this.#failed.delete(path)
+    } catch (error) {
+      if (found === undefined || !this.#found.has(path)) this.#fail(path, socket, error)
+      else if (error instanceof PagemeshError && error.code === 'guest-gone') await this.#remove(path, 'it hung up')
+      else if (!isBusy(error)) this.#log.debug('a guest did not answer', { path, error: describeError(error) })
+    }
+  }
+
+  async #add(path: string, socket: string): Promise<void> {
+    const fallbackName = basename(path, extname(path))
+    const guest = await QemuGuest.find({ clock: this.#clock, log: this.#log }, path, fallbackName)
+    const sameName = [...this.#found.values()].find((other) => other.guest.name === guest.name)
+    if (sameName !== undefined) {
+      await guest.close()
+      throw nameTaken(guest.name, path, sameName.guest.path)
+    }
+    this.#found.set(path, { guest, socket })
+    this.#log.info('guest found', { guest: guest.name, pid: guest.pid, state: guest.lastState, path })
+    for (const listener of this.#listeners) listener('added', guest)
+  }
+
+  async #remove(path: string, why: string): Promise<void> {
+    const found = this.#found.get(path)
+    if (found === undefined) return
+    this.#found.delete(path)
+    this.#log.info('guest gone', { guest: found.guest.name, pid: found.guest.pid, why })
+    for (const listener of this.#listeners) listener('removed', found.guest)
+    await found.guest.close()
+  }
+
+  /** Leaves the socket alone for a while; says why once, not at every try. */
+  #fail(path: string, socket: string, error: unknown): void {
+    const code = error instanceof PagemeshError ? error.code : 'unknown'
+    const before = this.#failed.get(path)
+    const delayMs = Math.min(RETRY_MAX_MS, before === undefined ? RETRY_MIN_MS : before.delayMs * 2)
+    this.#failed.set(path, { socket, code, delayMs, retryAt: this.#clock.now() + delayMs })
+    if (before?.code === code) return
+    // A socket left behind by a QEMU that ended is ordinary.
+    const level = code === 'guest-gone' ? 'debug' : 'warn'
+    this.#log[level]('a QMP socket cannot be used', { path, code, error: describeError(error) })
+  }
+}
+
+function nameTaken(name: string, path: string, otherPath: string): PagemeshError {
+  return new PagemeshError('guest-name-taken', `Two guests of this host are called ${name}.`, {
+    fault: 'usage',
+    advice: 'Give each guest a -name of its own; the one found first is kept.',
+    data: { name, path, otherPath },
+  })
+}

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+
+import { PAGE_BYTES } from '../page/index.ts'
+import { findGuarded, isMapped, parseMaps, type Mapping } from './maps.ts'
+import type { ProcessIdentity } from './process.ts'
+import type { ProcessMemoryBlock, ProcessMemoryLayout } from './processmemory.ts'
+import type { QmpClient } from './qmp.ts'
+import { parseHostAddress, parseMemoryTree, parseRamBlocks, rangeOfBlock, type RamBlockLine } from './ramblock.ts'
+
+export interface FoundLayout {
+  layout: ProcessMemoryLayout
+  /** Names of blocks that could not be found in the process: the census does without them. */
+  unmapped: string[]
+}
+
+/**
+ * Finds out which RAM blocks a guest has and where its process maps them. Three ways, the surest first:
+ * QEMU 8.0 and later say it outright; before, blocks in the guest's address space are asked for with `gpa2hva`;
+ * of the rest, a mapping of exactly the block's size with QEMU's guard page behind it is taken if there is one only.
+ */
+export async function findLayout(name: string, qmp: QmpClient, process: ProcessIdentity): Promise<FoundLayout> {
+  const lines = parseRamBlocks(await qmp.hmp('info ramblock')).filter((block) => block.usedBytes >= PAGE_BYTES)
+  const addresses = await askedAddresses(lines, qmp)
+  const mappings = parseMaps(readFileSync(`/proc/${process.pid}/maps`, 'utf8'))
+  addGuarded(lines, mappings, addresses)
+  const blocks: ProcessMemoryBlock[] = []
+  const unmapped: string[] = []
+  for (const { name: blockName, usedBytes } of lines) {
+    const bytes = usedBytes - usedBytes % PAGE_BYTES
+    const address = addresses.get(blockName)
+    // QEMU's word is not taken blindly: the guest's map may have changed between two questions.
+    if (address === undefined || !isMapped(mappings, address, bytes)) unmapped.push(blockName)
+    else blocks.push({ name: blockName, bytes, address })
+  }
+  return { layout: { guest: name, pid: process.pid, startTicks: process.startTicks, blocks }, unmapped }
+}
+
+async function askedAddresses(lines: readonly RamBlockLine[], qmp: QmpClient): Promise<Map<string, bigint>> {
+  const addresses = new Map<string, bigint>()
+  for (const { name, hostAddress } of lines) if (hostAddress !== undefined) addresses.set(name, hostAddress)
+  if (addresses.size === lines.length) return addresses
+  const names = lines.map((line) => line.name)
+  const ranges = parseMemoryTree(await qmp.hmp('info mtree -f'))
+  for (const name of names) {
+    const range = addresses.has(name) ? undefined : rangeOfBlock(name, names, ranges)
+    if (range === undefined) continue
+    const answer = parseHostAddress(await qmp.hmp(`gpa2hva 0x${range.guestAddress}`))
+    if (answer?.region === range.region) addresses.set(name, answer.hostAddress - range.offset)
+  }
+  return addresses
+}
+
+function addGuarded(
+  lines: readonly RamBlockLine[], mappings: readonly Mapping[], addresses: Map<string, bigint>,
+): void {
+  const missing = lines.filter((line) => !addresses.has(line.name))
+  const taken = new Set(addresses.values())
+  for (const { name, totalBytes } of missing) {
+    // Two blocks of one size cannot be told apart.
+    if (missing.filter((other) => other.totalBytes === totalBytes).length > 1) continue
+    const address = findGuarded(mappings, totalBytes, taken)
+    if (address !== undefined) addresses.set(name, address)
+  }
+}

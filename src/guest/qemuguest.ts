@@ -1,0 +1,129 @@
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { GuestControl } from './control.ts'
+import { createIncoming } from './incoming.ts'
+import type { Guest, GuestMemory, GuestState, IncomingMigration, OutgoingMigration } from './index.ts'
+import { findLayout } from './layout.ts'
+import { createOutgoing } from './outgoing.ts'
+import { findListener, isAlive, readArguments, readOwner, type ProcessIdentity } from './process.ts'
+import { openProcessMemory } from './processmemory.ts'
+import type { QmpClient } from './qmp.ts'
+import { asRecord, asText } from './qmpvalue.ts'
+import { queryState } from './status.ts'
+
+/** What a guest said of itself on a visit. */
+interface Answers {
+  name: string
+  state: GuestState
+  memory: GuestMemory
+  /** QEMU's own table of blocks: when it changes, the memory is another. */
+  blockTable: string
+}
+
+/** A QEMU of this host, found at its QMP socket. */
+export class QemuGuest implements Guest {
+  readonly name: string
+  readonly pid: number
+  readonly path: string
+  readonly memory: GuestMemory
+  readonly #process: ProcessIdentity
+  readonly #control: GuestControl
+  readonly #blockTable: string
+  readonly #log: Log
+  #state: GuestState
+
+  private constructor(control: GuestControl, process: ProcessIdentity, answers: Answers, log: Log) {
+    this.name = answers.name
+    this.pid = process.pid
+    this.path = control.path
+    this.memory = answers.memory
+    this.#process = process
+    this.#control = control
+    this.#blockTable = answers.blockTable
+    this.#log = log
+    this.#state = answers.state
+  }
+
+  /**
+   * Visits the QEMU behind `path` and asks who it is; `fallbackName` is for one without -name.
+   * Throws `guest-gone`, `qmp-busy`, `guest-unseen` and whatever else a visit may throw.
+   */
+  static async find(components: { clock: Clock; log: Log }, path: string, fallbackName: string): Promise<QemuGuest> {
+    const control = new GuestControl(path, components)
+    const process = findListener(path)
+    if (process === undefined) throw unseen(path)
+    const answers = await control.visit((qmp) => ask(qmp, process, fallbackName, components.log))
+    return new QemuGuest(control, process, answers, components.log)
+  }
+
+  /** What the guest was doing when last asked. */
+  get lastState(): GuestState {
+    return this.#state
+  }
+
+  get alive(): boolean {
+    return isAlive(this.#process)
+  }
+
+  /** Asks QEMU now; answers what was last known when somebody else holds the socket. */
+  async state(): Promise<GuestState> {
+    try {
+      this.#state = await this.#control.visit(queryState)
+    } catch (error) {
+      if (!isBusy(error)) throw error
+    }
+    return this.#state
+  }
+
+  /**
+   * Refreshes the state; resolves to whether the guest's memory is still as it was found.
+   * During a migration only the state is asked: blocks may grow then, and the stream must not wait for us.
+   */
+  async refresh(): Promise<'same' | 'changed'> {
+    return this.#control.visit(async (qmp) => {
+      this.#state = await queryState(qmp)
+      if (this.#control.held) return 'same'
+      return await qmp.hmp('info ramblock') === this.#blockTable ? 'same' : 'changed'
+    })
+  }
+
+  async openOutgoing(signal: AbortSignal): Promise<OutgoingMigration> {
+    const owner = readOwner(this.pid)
+    const qmp = await this.#control.hold(signal)
+    return createOutgoing({ qmp, log: this.#log }, { guest: this.name, owner })
+  }
+
+  async openIncoming(signal: AbortSignal): Promise<IncomingMigration> {
+    const owner = readOwner(this.pid)
+    const startsPaused = readArguments(this.pid).includes('-S')
+    const qmp = await this.#control.hold(signal)
+    return createIncoming({ qmp, log: this.#log }, { guest: this.name, owner, startsPaused })
+  }
+
+  close(): Promise<void> {
+    return this.memory.close()
+  }
+}
+
+/** Whether an error says that somebody else holds the socket. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof PagemeshError && error.code === 'qmp-busy'
+}
+
+async function ask(qmp: QmpClient, process: ProcessIdentity, fallbackName: string, log: Log): Promise<Answers> {
+  const name = asText(asRecord(await qmp.execute('query-name'))['name']) || fallbackName
+  const state = await queryState(qmp)
+  const blockTable = await qmp.hmp('info ramblock')
+  const { layout, unmapped } = await findLayout(name, qmp, process)
+  if (unmapped.length > 0) log.debug('blocks of a guest are left out of the census', { guest: name, blocks: unmapped })
+  return { name, state, memory: openProcessMemory(layout), blockTable }
+}
+
+function unseen(path: string): PagemeshError {
+  return new PagemeshError('guest-unseen', `The process that listens at ${path} cannot be seen from here.`, {
+    fault: 'usage',
+    advice: 'Run the agent as root, in the PID namespace of the host.',
+    data: { path },
+  })
+}

@@ -1,0 +1,213 @@
+/**
+ * QMP, QEMU's control protocol, as a client.
+ *
+ * Goals: short, well-behaved visits, since QMP serves one client at a time and others share the socket.
+ * Non-goals: out-of-band commands, reconnecting.
+ *
+ *   agent                         QEMU
+ *     connect           ------>
+ *                       <------   greeting         (nothing yet while another client is being served)
+ *     qmp_capabilities  ------>
+ *                       <------   return
+ *     command, id n     ------>                    any number, answered by id
+ *                       <------   return | error, id n
+ *                       <------   event            at any time
+ */
+import { connect, type Socket } from 'node:net'
+
+import { assert } from '../runtime/assert.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'
+import { formatQmpCommand, LineSplitter, parseQmpLine, type QemuVersion, type QmpMessage } from './qmpline.ts'
+import { asText } from './qmpvalue.ts'
+
+export interface QmpOptions {
+  clock: Clock
+  log: Log
+  /** Aborting closes the connection, at any time. */
+  signal?: AbortSignal
+  /** How long to wait for the greeting, ms; default 5000. */
+  timeoutMs?: number
+}
+
+export interface QmpEvent {
+  name: string
+  data: Record<string, unknown>
+}
+
+export interface QmpClient {
+  readonly version: QemuVersion
+  /**
+   * Runs one command; resolves to what it returns. Throws PagemeshError `qmp-error` with QEMU's own class and words
+   * in `data`, `qmp-timeout` after `timeoutMs` (default 10 s), `guest-gone` when the connection is lost.
+   */
+  execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
+  /** Runs a command of the human monitor; resolves to its text. */
+  hmp(commandLine: string): Promise<string>
+  /** Calls `listener` for every event from now on, until the returned function is called. */
+  onEvent(listener: (event: QmpEvent) => void): () => void
+  /** Resolves with why when the connection is lost; not when we close it. */
+  readonly lost: Promise<Error>
+  close(): Promise<void>
+}
+
+const GREETING_TIMEOUT_MS = 5_000
+const COMMAND_TIMEOUT_MS = 10_000
+/** Commands that wait for their answer at once; more is a programmer's error. */
+const PENDING_MAX = 64
+
+/**
+ * Connects to the QMP socket at `path` and greets. Throws PagemeshError `guest-gone` when nobody listens there,
+ * `qmp-busy` when no greeting comes in time, `qmp-forbidden`, `qmp-garbled`.
+ */
+export async function connectQmp(path: string, options: QmpOptions): Promise<QmpClient> {
+  options.signal?.throwIfAborted()
+  const connection = new QmpConnection(path, options)
+  try {
+    await connection.greet(options.timeoutMs ?? GREETING_TIMEOUT_MS)
+    return connection
+  } catch (error) {
+    await connection.close()
+    throw error
+  }
+}
+
+interface Pending {
+  command: string
+  resolve(value: unknown): void
+  reject(error: Error): void
+  timer: Timer
+}
+
+class QmpConnection implements QmpClient {
+  version: QemuVersion = { major: 0, minor: 0, micro: 0 }
+  readonly lost: Promise<Error>
+  readonly #path: string
+  readonly #socket: Socket
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #lines = new LineSplitter()
+  readonly #greeting = Promise.withResolvers<QemuVersion>()
+  readonly #pending = new Map<number, Pending>()
+  readonly #listeners = new Set<(event: QmpEvent) => void>()
+  readonly #closed = Promise.withResolvers<void>()
+  #reportLost: (error: Error) => void
+  #why: Error | undefined
+  #nextId = 1
+
+  constructor(path: string, { clock, log, signal }: QmpOptions) {
+    this.#path = path
+    this.#clock = clock
+    this.#log = log
+    const lost = Promise.withResolvers<Error>()
+    this.lost = lost.promise
+    this.#reportLost = lost.resolve
+    this.#greeting.promise.catch(() => {})
+    this.#socket = connect(path)
+    const abort = (): void => this.#break(abortReason(signal))
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#socket.on('data', (bytes) => this.#receive(bytes as Buffer))
+    this.#socket.on('error', (error) => this.#break(connectionFault(path, error)))
+    this.#socket.on('close', () => {
+      signal?.removeEventListener('abort', abort)
+      this.#break(qmpLost(path))
+      this.#closed.resolve()
+    })
+  }
+
+  async greet(timeoutMs: number): Promise<void> {
+    const timer = this.#clock.after(timeoutMs, () => this.#break(qmpBusy(this.#path, timeoutMs)))
+    try {
+      this.version = await this.#greeting.promise
+    } finally {
+      timer.cancel()
+    }
+    await this.execute('qmp_capabilities')
+  }
+
+  execute(command: string, args: Record<string, unknown> = {}, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
+    assert(this.#pending.size < PENDING_MAX, 'QMP commands pile up')
+    if (this.#why !== undefined) return Promise.reject(this.#why)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.after(timeoutMs, () => {
+        this.#pending.delete(id)
+        reject(qmpTimeout(this.#path, command, timeoutMs))
+      })
+      this.#pending.set(id, { command, resolve, reject, timer })
+      this.#socket.write(formatQmpCommand(id, command, args))
+    })
+  }
+
+  async hmp(commandLine: string): Promise<string> {
+    return asText(await this.execute('human-monitor-command', { 'command-line': commandLine }))
+  }
+
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async close(): Promise<void> {
+    // Whoever waits for a loss shall not take our own closing for one.
+    this.#reportLost = () => {}
+    this.#break(qmpLost(this.#path))
+    await this.#closed.promise
+  }
+
+  #receive(bytes: Buffer): void {
+    try {
+      for (const line of this.#lines.push(bytes)) if (line !== '') this.#dispatch(parseQmpLine(line))
+    } catch (error) {
+      this.#break(error as Error)
+    }
+  }
+
+  #dispatch(message: QmpMessage): void {
+    switch (message.kind) {
+      case 'greeting':
+        this.#greeting.resolve(message.version)
+        return
+      case 'event':
+        for (const listener of this.#listeners) listener({ name: message.name, data: message.data })
+        return
+      case 'return':
+        this.#take(message.id)?.resolve(message.value)
+        return
+      case 'error': {
+        const pending = this.#take(message.id)
+        pending?.reject(qmpError(this.#path, pending.command, message.errorClass, message.description))
+      }
+    }
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) this.#log.debug('QMP answered what was not asked, or too late', { path: this.#path, id })
+    this.#pending.delete(id)
+    pending?.timer.cancel()
+    return pending
+  }
+
+  /** Ends the connection; the first reason is the one everybody gets. */
+  #break(why: Error): void {
+    if (this.#why !== undefined) return
+    this.#why = why
+    this.#socket.destroy()
+    this.#greeting.reject(why)
+    for (const pending of this.#pending.values()) {
+      pending.timer.cancel()
+      pending.reject(why)
+    }
+    this.#pending.clear()
+    this.#reportLost(why)
+  }
+}
+
+function abortReason(signal: AbortSignal | undefined): Error {
+  const reason: unknown = signal?.reason
+  if (reason instanceof Error) return reason
+  return new PagemeshError('cancelled', 'Talking to the guest was cancelled.', { fault: 'cancelled' })
+}

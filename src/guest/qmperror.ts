@@ -1,0 +1,53 @@
+import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+
+/** No greeting came: somebody else holds the socket, or QEMU's main loop is stuck. */
+export function qmpBusy(path: string, waitedMs?: number): PagemeshError {
+  return new PagemeshError('qmp-busy', `The QMP socket ${path} is held by another client.`, {
+    fault: 'guest',
+    phase: 'connecting to the guest',
+    advice: 'QMP serves one client at a time: close the other one, or give the guest a second -qmp socket.',
+    data: { path, waitedMs },
+  })
+}
+
+/** QEMU refused a command; `data` has its own class and words. */
+export function qmpError(path: string, command: string, errorClass: string, description: string): PagemeshError {
+  return new PagemeshError('qmp-error', `QEMU refused ${command}: ${description}.`.replace(/\.\.$/, '.'), {
+    fault: 'guest',
+    data: { path, command, class: errorClass, desc: description },
+  })
+}
+
+export function qmpTimeout(path: string, command: string, timeoutMs: number): PagemeshError {
+  return new PagemeshError('qmp-timeout', `QEMU did not answer ${command} within ${timeoutMs} ms.`, {
+    fault: 'guest',
+    advice: 'Look whether the guest\'s process is stuck, for example on storage.',
+    data: { path, command, timeoutMs },
+  })
+}
+
+export function qmpLost(path: string): PagemeshError {
+  return new PagemeshError('guest-gone', `The guest at ${path} closed its QMP connection.`, {
+    fault: 'guest', data: { path },
+  })
+}
+
+/** What a failed connect says about the guest. */
+export function connectionFault(path: string, error: Error): PagemeshError {
+  const code = systemErrorCode(error)
+  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === 'EPIPE') {
+    return new PagemeshError('guest-gone', `No guest listens at ${path}.`, {
+      fault: 'guest', data: { path }, cause: error,
+    })
+  }
+  // The queue of waiting clients is full: QEMU's holds one.
+  if (code === 'EAGAIN') return qmpBusy(path)
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new PagemeshError('qmp-forbidden', `The QMP socket ${path} may not be opened by this user.`, {
+      fault: 'usage', advice: 'Run the agent as root or as the user of the guests.', data: { path }, cause: error,
+    })
+  }
+  return new PagemeshError('qmp-unreachable', `The QMP socket ${path} cannot be opened: ${error.message}.`, {
+    fault: 'host', data: { path }, cause: error,
+  })
+}

@@ -1,0 +1,105 @@
+/**
+ * QMP as lines of bytes: pure, no I/O.
+ *
+ *   greeting = {"QMP": {"version": {"qemu": {major, minor, micro}}, ...}}      once, before anything else
+ *   reply    = {"return": value, "id": n} | {"error": {"class": c, "desc": d}, "id": n}
+ *   event    = {"event": name, "data": {...}, "timestamp": {...}}
+ *
+ * Each is one JSON object on one line that ends in CR LF.
+ */
+import { PagemeshError } from '../runtime/errors.ts'
+import { asCount, asRecord, asText } from './qmpvalue.ts'
+
+export const QMP_LIMITS = {
+  /** `info mtree -f` of a guest with a hundred devices is one line of a few hundred kB. */
+  lineBytesMax: 16 * 1024 * 1024,
+}
+
+export interface QemuVersion {
+  major: number
+  minor: number
+  micro: number
+}
+
+export type QmpMessage =
+  | { kind: 'greeting'; version: QemuVersion }
+  | { kind: 'return'; id: number; value: unknown }
+  | { kind: 'error'; id: number; errorClass: string; description: string }
+  | { kind: 'event'; name: string; data: Record<string, unknown> }
+
+const LINE_FEED = 0x0a
+const NO_ID = -1
+
+/** Cuts a stream of bytes into lines, without ever holding more than `lineBytesMax` of an unfinished one. */
+export class LineSplitter {
+  readonly #lineBytesMax: number
+  #pieces: Buffer[] = []
+  #pieceBytes = 0
+
+  constructor(lineBytesMax: number = QMP_LIMITS.lineBytesMax) {
+    this.#lineBytesMax = lineBytesMax
+  }
+
+  /** The lines that `bytes` completes, without their line ends. Throws `qmp-garbled` when a line is too long. */
+  push(bytes: Buffer): string[] {
+    const lines: string[] = []
+    let start = 0
+    for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
+      this.#keep(bytes.subarray(start, end))
+      lines.push(Buffer.concat(this.#pieces).toString('utf8').trimEnd())
+      this.#pieces = []
+      this.#pieceBytes = 0
+      start = end + 1
+    }
+    // Copied: the socket may use its buffer again.
+    if (start < bytes.length) this.#keep(Buffer.from(bytes.subarray(start)))
+    return lines
+  }
+
+  #keep(piece: Buffer): void {
+    this.#pieceBytes += piece.length
+    if (this.#pieceBytes > this.#lineBytesMax) throw garbled(`a line is longer than ${this.#lineBytesMax} bytes`)
+    this.#pieces.push(piece)
+  }
+}
+
+/** Reads one line. Throws `qmp-garbled` on anything that QMP would not say. */
+export function parseQmpLine(line: string): QmpMessage {
+  const message = asRecord(parseJson(line))
+  if ('QMP' in message) return { kind: 'greeting', version: parseVersion(asRecord(message['QMP'])) }
+  if ('return' in message) return { kind: 'return', id: asCount(message['id'], NO_ID), value: message['return'] }
+  if ('error' in message) {
+    const error = asRecord(message['error'])
+    return {
+      kind: 'error', id: asCount(message['id'], NO_ID),
+      errorClass: asText(error['class']), description: asText(error['desc']),
+    }
+  }
+  if ('event' in message) return { kind: 'event', name: asText(message['event']), data: asRecord(message['data']) }
+  throw garbled('an object is neither greeting, reply nor event')
+}
+
+export function formatQmpCommand(id: number, command: string, args: Record<string, unknown>): string {
+  return `${JSON.stringify({ execute: command, arguments: args, id })}\n`
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (cause) {
+    throw garbled('a line is not JSON', cause)
+  }
+}
+
+function parseVersion(greeting: Record<string, unknown>): QemuVersion {
+  const version = asRecord(asRecord(greeting['version'])['qemu'])
+  return { major: asCount(version['major']), minor: asCount(version['minor']), micro: asCount(version['micro']) }
+}
+
+function garbled(why: string, cause?: unknown): PagemeshError {
+  return new PagemeshError('qmp-garbled', `What answers is not QMP: ${why}.`, {
+    fault: 'guest',
+    advice: 'Check that the socket belongs to QEMU\'s -qmp, and not to its human monitor or to another program.',
+    cause,
+  })
+}
