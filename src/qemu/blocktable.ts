@@ -1,0 +1,56 @@
+/** The most RAM blocks that a stream may announce: QEMU has some ten, a few hundred with many memory devices. */
+export const BLOCKS_MAX = 1024
+
+/** The guest's RAM blocks as the stream announced them: names as bytes, lengths in bytes. */
+export class BlockTable {
+  readonly #names: Uint8Array[] = []
+  readonly #lengths: number[] = []
+  #largest = -1
+
+  get count(): number {
+    return this.#lengths.length
+  }
+
+  /** Index of the block with the most bytes, -1 while there is none. */
+  get largest(): number {
+    return this.#largest
+  }
+
+  /** Bytes of block `index`; 0, in which no page lies, for an index that is none. */
+  length(index: number): number {
+    return this.#lengths[index] ?? 0
+  }
+
+  clear(): void {
+    this.#names.length = 0
+    this.#lengths.length = 0
+    this.#largest = -1
+  }
+
+  add(name: Uint8Array, length: number): void {
+    this.#names.push(name.slice())
+    this.#lengths.push(length)
+    if (length > this.length(this.#largest)) this.#largest = this.#lengths.length - 1
+  }
+
+  /**
+   * The block whose counted name begins at `bytes[at]` (the length byte), or -1. Looks first behind block `after`,
+   * because QEMU goes through the blocks in the order in which it announced them.
+   */
+  find(bytes: Uint8Array, at: number, after: number): number {
+    const count = this.#names.length
+    let index = after
+    for (let looked = 0; looked < count; looked++) {
+      index = index + 1 < count ? index + 1 : 0
+      if (sameName(this.#names[index]!, bytes, at)) return index
+    }
+    return -1
+  }
+}
+
+function sameName(name: Uint8Array, bytes: Uint8Array, at: number): boolean {
+  if (bytes[at] !== name.length) return false
+  // From the end: names of many alike devices differ there.
+  for (let i = name.length - 1; i >= 0; i--) if (bytes[at + 1 + i] !== name[i]) return false
+  return true
+}
