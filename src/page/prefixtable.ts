@@ -12,10 +12,10 @@ const CAPACITY_MIN = 16
  * When full it grows to twice its size; nothing is ever removed: tables are built anew by each scan.
  */
 export class PrefixTable {
-  #high: Uint32Array
-  #low: Uint32Array
+  #high: Uint32Array<ArrayBuffer>
+  #low: Uint32Array<ArrayBuffer>
   /** The value plus one; 0 marks an empty slot. */
-  #values: Uint32Array
+  #values: Uint32Array<ArrayBuffer>
   #shift: number
   #size = 0
 
@@ -79,7 +79,7 @@ export class PrefixTable {
 
   /** The table as plain buffers, to hand to another thread; the table must not be used afterwards. */
   release(): PrefixTableParts {
-    const parts = { high: this.#high, low: this.#low, values: this.#values, size: this.#size }
+    const parts: PrefixTableParts = { high: this.#high, low: this.#low, values: this.#values, size: this.#size }
     this.#high = this.#low = this.#values = new Uint32Array(0)
     return parts
   }

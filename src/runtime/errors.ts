@@ -49,3 +49,13 @@ export function systemErrorCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown }).code
   return typeof code === 'string' ? code : undefined
 }
+
+/** Any thrown value as one of ours; what is not ours already is a fault of this host. */
+export function asPagemeshError(error: unknown): PagemeshError {
+  if (error instanceof PagemeshError) return error
+  return new PagemeshError('unexpected', error instanceof Error ? error.message : String(error), {
+    fault: 'host',
+    cause: error,
+    advice: 'See the log of the agent.',
+  })
+}

@@ -1,0 +1,108 @@
+import { parseBytes, parseRate } from '../runtime/units.ts'
+
+/** Everything that an agent can be told. The daemon's configuration file has the same names. */
+export interface AgentOptions {
+  /** This host's name, unique in the mesh. */
+  name: string
+  /** Path of the cluster key file (`pagemesh keygen`), or the 32 bytes themselves. */
+  clusterKey: string | Uint8Array
+  /** Multiaddrs that the mesh listens on. */
+  listen?: string[]
+  /** `host:port` for bulk pages; by default the first listen address, next port. */
+  lane?: string
+  /** Multiaddrs of peers to dial first. */
+  bootstrap?: string[]
+  /** Globs of QMP sockets. */
+  guests?: string[]
+  /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
+  runtimeDirectory?: string
+  census?: { pagesPerSecond?: number; intervalSeconds?: number; maxBytes?: number }
+  popularity?: { minHosts?: number; maxPages?: number }
+  store?: { path?: string; maxBytes?: number }
+  swap?: { maxBandwidth?: number }
+}
+
+export type OptionKind = 'text' | 'textList' | 'count' | 'bytes' | 'rate'
+
+/** One option: what it is, why it has its default, and what happens when one turns it either way. */
+export interface OptionInfo {
+  /** Its name in the configuration file, sections joined by a dot. */
+  key: string
+  kind: OptionKind
+  required?: true
+  /** As it would stand in the file; none: the option is off or follows from others. */
+  default?: string | number
+  /** Bounds of numbers, in the unit that `kind` stands for (bytes, bytes a second, or a plain count). */
+  min?: number
+  max?: number
+  about: string
+  /** What changes when it goes up, and down. */
+  tuning?: string
+}
+
+export const OPTIONS: readonly OptionInfo[] = [
+  { key: 'name', kind: 'text', required: true, about: 'This host\'s name, unique in the mesh.' },
+  { key: 'clusterKey', kind: 'text', required: true, about: 'Path of the cluster key file, as `pagemesh keygen` writes it.' },
+  {
+    key: 'listen', kind: 'textList', default: '/ip4/0.0.0.0/tcp/4001',
+    about: 'Multiaddrs that the mesh listens on.',
+  },
+  { key: 'lane', kind: 'text', about: '`host:port` for bulk pages under TLS; by default the first listen address, next port.' },
+  { key: 'bootstrap', kind: 'textList', about: 'Multiaddrs of peers to dial first; the peer id may be left out.' },
+  { key: 'guests', kind: 'textList', about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.' },
+  { key: 'control', kind: 'text', default: '/run/pagemesh/control.sock', about: 'The socket that the commands talk to; mode 0600.' },
+  { key: 'http', kind: 'text', about: '`host:port` for metrics and the status page; absent: off.' },
+  {
+    key: 'census.pagesPerSecond', kind: 'count', default: 50_000, min: 100, max: 10_000_000,
+    about: 'Pages that the census reads and hashes a second.',
+    tuning: 'Higher: fresher census, more CPU. Lower: staler, so that more pages travel whole.',
+  },
+  {
+    key: 'census.intervalSeconds', kind: 'count', default: 60, min: 1, max: 86_400,
+    about: 'Seconds between the scans of one guest.',
+    tuning: 'Higher: less CPU. Lower: fresher census.',
+  },
+  {
+    key: 'census.maxBytes', kind: 'bytes', default: '1GiB', min: 2 ** 20, max: 2 ** 40,
+    about: 'Memory that the census may take.',
+    tuning: 'About 21 bytes a distinct page. When full, the pages scanned last are left out, and status says so.',
+  },
+  {
+    key: 'popularity.minHosts', kind: 'count', default: 2, min: 1, max: 1000,
+    about: 'Hosts that must hold a page before it may be gossiped or served proactively.',
+    tuning: 'Higher: less is shared and less leaks. Not used before popularity is built.',
+  },
+  {
+    key: 'popularity.maxPages', kind: 'count', default: 2_000_000, min: 1000, max: 2 ** 30,
+    about: 'Pages in this host\'s view of what is popular.',
+    tuning: 'Not used before popularity is built.',
+  },
+  {
+    key: 'store.path', kind: 'text', default: '/var/lib/pagemesh',
+    about: 'Directory for what outlives a restart: the host\'s identity, and later its pages.',
+  },
+  {
+    key: 'store.maxBytes', kind: 'bytes', default: '2GiB', min: 0, max: 2 ** 50,
+    about: 'Disk for kept pages; 0: no proactive placement.',
+    tuning: 'Not used before the page store is built.',
+  },
+  {
+    key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 1000, max: 2 ** 40,
+    about: 'Cap of proactive traffic, both ways.',
+    tuning: 'Not used before swap is built.',
+  },
+]
+
+/** The default of a numeric option in its plain unit. */
+export function numericDefault(key: string): number {
+  const option = OPTIONS.find((candidate) => candidate.key === key)
+  const value = option?.default
+  if (typeof value === 'number') return value
+  const parsed = option?.kind === 'rate' ? parseRate(value ?? '') : parseBytes(value ?? '')
+  return parsed ?? 0
+}
+
+/** The default of a text option. */
+export function textDefault(key: string): string {
+  return String(OPTIONS.find((candidate) => candidate.key === key)?.default ?? '')
+}

@@ -1,0 +1,66 @@
+/**
+ * The census exchange before a handoff: the outgoing end lists the prefixes of what its guest holds, the incoming
+ * end answers with one bit each, and both then agree on what may travel as a reference.
+ */
+import {
+  prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, PrefixTable, truncatePrefix, type PrefixSet,
+} from '../page/index.ts'
+import { badFrame } from './wire.ts'
+
+/** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
+export function listPages(table: PrefixTable): PrefixSet {
+  const count = Math.min(table.size, PREFIX_SET_LIMITS.countMax)
+  const bits = prefixBitsFor(count)
+  const prefixes = new Float64Array(count)
+  let listed = 0
+  table.forEach((high, low) => {
+    if (listed < count) prefixes[listed++] = truncatePrefix(high, low, bits)
+  })
+  prefixes.sort()
+  let distinct = 0
+  for (let i = 0; i < count; i++) {
+    if (i === 0 || prefixes[i] !== prefixes[i - 1]) prefixes[distinct++] = prefixes[i]!
+  }
+  return { bits, prefixes: prefixes.slice(0, distinct) }
+}
+
+/** One bit for each prefix of the set, lowest bit first: whether `has` knows it. */
+export function answerPages(
+  set: PrefixSet,
+  has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean,
+): Uint8Array {
+  const bitmap = new Uint8Array(Math.ceil(set.prefixes.length / 8))
+  for (let i = 0; i < set.prefixes.length; i++) {
+    const prefix = set.prefixes[i]!
+    if (has(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits), set.bits)) bitmap[i >>> 3]! |= 1 << (i & 7)
+  }
+  return bitmap
+}
+
+/** The prefixes that the destination said it has. Throws PagemeshError `bad-frame` if the bitmap has another size. */
+export function knownPages(table: PrefixTable, set: PrefixSet, bitmap: Uint8Array): PrefixTable {
+  if (bitmap.length !== Math.ceil(set.prefixes.length / 8)) throw badFrame('a bitmap has the wrong size')
+  const known = new PrefixTable(countBits(bitmap))
+  table.forEach((high, low) => {
+    const index = indexOf(set.prefixes, truncatePrefix(high, low, set.bits))
+    if (index !== -1 && (bitmap[index >>> 3]! & (1 << (index & 7))) !== 0) known.add(high, low, 0)
+  })
+  return known
+}
+
+function countBits(bitmap: Uint8Array): number {
+  let count = 0
+  for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) count += 1
+  return count
+}
+
+function indexOf(sorted: Float64Array, wanted: number): number {
+  let from = 0
+  let to = sorted.length
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if (sorted[middle]! < wanted) from = middle + 1
+    else to = middle
+  }
+  return sorted[from] === wanted ? from : -1
+}

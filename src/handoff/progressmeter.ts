@@ -1,0 +1,43 @@
+import type { Clock } from '../runtime/clock.ts'
+import type { HandoffPhase, HandoffProgress } from './result.ts'
+
+const RATE_OVER_MS = 1000
+
+/** Turns counts at moments into progress: percent, and the rate over the last second. */
+export class ProgressMeter {
+  readonly #clock: Clock
+  readonly #about: Pick<HandoffProgress, 'guest' | 'from' | 'to' | 'mode'>
+  readonly #startedAt: number
+  readonly #history: { at: number; wireBytes: number }[] = []
+
+  constructor(components: { clock: Clock }, about: Pick<HandoffProgress, 'guest' | 'from' | 'to' | 'mode'>) {
+    this.#clock = components.clock
+    this.#about = about
+    this.#startedAt = components.clock.now()
+  }
+
+  measure(now: {
+    phase: HandoffPhase
+    qemuBytes: number
+    wireBytes: number
+    remainingBytes: number
+    totalBytes: number
+  }): HandoffProgress {
+    const at = this.#clock.now()
+    this.#history.push({ at, wireBytes: now.wireBytes })
+    while (this.#history.length > 2 && at - this.#history[1]!.at >= RATE_OVER_MS) this.#history.shift()
+    const oldest = this.#history[0]!
+    const elapsedMs = at - oldest.at
+    const { phase, qemuBytes, wireBytes, remainingBytes, totalBytes } = now
+    return {
+      ...this.#about,
+      phase,
+      elapsedMs: Math.round(at - this.#startedAt),
+      percent: totalBytes === 0 ? 0 : Math.min(100, Math.max(0, 100 * (1 - remainingBytes / totalBytes))),
+      qemuBytes,
+      wireBytes,
+      wireBytesPerSecond: elapsedMs <= 0 ? 0 : ((wireBytes - oldest.wireBytes) / elapsedMs) * 1000,
+      remainingBytes,
+    }
+  }
+}

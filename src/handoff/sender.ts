@@ -1,0 +1,162 @@
+import type { Socket } from 'node:net'
+
+import { PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
+import type { StreamMark } from '../qemu/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { BATCH_HEADER_BYTES, encodeBatchHeader } from './batch.ts'
+import { Encoder, type EncodedBatch, type EncoderCounts } from './encoder.ts'
+import type { LaneChannel } from './lanechannel.ts'
+import { pack } from './packing.ts'
+import { Window } from './window.ts'
+import { badFrame, FRAME_HEADER_BYTES, FRAME_KINDS } from './wire.ts'
+
+/** How long bytes may wait for a batch to fill while QEMU pauses. */
+const FLUSH_AFTER_MS = 3
+/** What one read of a socket brings at most: a shorter one says that QEMU paused. */
+const READ_BYTES = 64 * 1024
+/** The start of what looked like a page goes raw if nothing follows it for so long. */
+const STALLED_AFTER_MS = 10
+
+/** The way from the source QEMU's socket to the lane: encodes, packs, sends, and holds QEMU back when the window is full. */
+export class Sender {
+  readonly #clock: Clock
+  readonly #channel: LaneChannel
+  readonly #qemu: Socket
+  readonly #encoder: Encoder
+  readonly #window: Window
+  /** Batches that are not acknowledged, for refs that are asked back. */
+  readonly #kept = new Map<number, EncodedBatch>()
+  #sending: Promise<void> = Promise.resolve()
+  readonly #onError: (error: unknown) => void
+  #flushTimer: Timer | undefined
+  /** Set once QEMU waits for single answers: in post-copy, and when the device state is on its way. */
+  #isUrgent = false
+  #literalWireBytes = 0
+
+  constructor(
+    components: { clock: Clock; hasher: PageHasher; channel: LaneChannel; qemu: Socket },
+    init: {
+      atDestination: PrefixTable
+      onMark: (mark: StreamMark) => void
+      onLost: (reason: string) => void
+      /** QEMU closed its end, and everything that it wrote is sent. */
+      onEnd: () => void
+      onError: (error: unknown) => void
+    },
+  ) {
+    this.#clock = components.clock
+    this.#channel = components.channel
+    this.#qemu = components.qemu
+    this.#onError = init.onError
+    this.#window = new Window({ clock: components.clock })
+    this.#encoder = new Encoder({ hasher: components.hasher }, {
+      atDestination: init.atDestination,
+      onBatch: (batch) => this.#send(batch),
+      onLost: init.onLost,
+      onMark: (mark) => {
+        if (mark === 'ramEnd' || mark === 'package') this.#isUrgent = true
+        if (mark === 'package') this.#window.narrowForPostcopy()
+        init.onMark(mark)
+      },
+    })
+    this.#qemu.on('data', (bytes) => this.#take(bytes))
+    this.#qemu.on('end', () => {
+      this.#flushTimer?.cancel()
+      this.#encoder.flush(true)
+      void this.#sending.then(() => init.onEnd())
+    })
+  }
+
+  get counts(): EncoderCounts {
+    return this.#encoder.counts
+  }
+
+  get literalWireBytes(): number {
+    return this.#literalWireBytes
+  }
+
+  /** The destination QEMU took all up to this batch. */
+  acknowledge(sequence: number): void {
+    const batch = this.#kept.get(sequence)
+    if (batch === undefined || !this.#window.acknowledge(sequence)) throw badFrame(`batch ${sequence} is not on its way`)
+    this.#kept.delete(sequence)
+    this.#encoder.recycle(batch)
+    if (!this.#window.isFull) this.#qemu.resume()
+  }
+
+  /** Sends the pages of refs that nothing at the destination could fill. */
+  async sendMissing(body: Buffer): Promise<void> {
+    const sequence = body.length >= 4 ? body.readUInt32BE(0) : -1
+    const batch = this.#kept.get(sequence)
+    if (batch === undefined || body.length % 4 !== 0) throw badFrame(`missing pages of batch ${sequence}, which is not on its way`)
+    const count = body.length / 4 - 1
+    const pages = Buffer.allocUnsafe(count * PAGE_BYTES)
+    for (let i = 0; i < count; i++) {
+      const offset = batch.refOffsets[body.readUInt32BE(4 + i * 4)]
+      if (offset === undefined) throw badFrame('a missing page that the batch does not refer to')
+      batch.stream.copy(pages, i * PAGE_BYTES, offset, offset + PAGE_BYTES)
+    }
+    const packed = await pack(pages)
+    await this.#channel.send(FRAME_KINDS.pages, body.subarray(0, 4), packed)
+  }
+
+  /** Lets QEMU go; nothing is sent any more. */
+  stop(): void {
+    this.#flushTimer?.cancel()
+    this.#qemu.destroy()
+  }
+
+  #take(bytes: Buffer): void {
+    this.#encoder.push(bytes)
+    if (this.#isUrgent && bytes.length < READ_BYTES) this.#encoder.flush()
+    if (this.#encoder.pendingBytes > 0 && this.#flushTimer === undefined) this.#flushLater()
+    if (this.#window.isFull) this.#qemu.pause()
+  }
+
+  #flushLater(): void {
+    this.#flushTimer = this.#clock.after(FLUSH_AFTER_MS, () => {
+      this.#flushTimer = undefined
+      this.#encoder.flush()
+      if (this.#encoder.pendingBytes > 0) this.#watchStalledPage(this.#encoder.counts.streamBytes)
+    })
+  }
+
+  #watchStalledPage(streamBytes: number): void {
+    this.#flushTimer = this.#clock.after(STALLED_AFTER_MS, () => {
+      this.#flushTimer = undefined
+      if (this.#encoder.counts.streamBytes === streamBytes && !this.#qemu.isPaused()) this.#encoder.flush(true)
+      else if (this.#encoder.pendingBytes > 0) this.#flushLater()
+    })
+  }
+
+  #send(batch: EncodedBatch): void {
+    this.#kept.set(batch.sequence, batch)
+    this.#window.add(batch.sequence, batch.stream.length)
+    const packing = Promise.all([pack(Buffer.concat([batch.ops, batch.raw])), pack(batch.literals)])
+    this.#sending = this.#sending.then(async () => {
+      const [opsAndRaw, literals] = await packing
+      this.#literalWireBytes += literals.length
+      const wireBytes =
+        FRAME_HEADER_BYTES + BATCH_HEADER_BYTES + opsAndRaw.length + batch.refIds.length + literals.length
+      this.#window.weigh(batch.sequence, wireBytes)
+      if (this.#window.isFull) this.#qemu.pause()
+      const header = encodeBatchHeader({
+        sequence: batch.sequence,
+        streamBytes: batch.stream.length,
+        digest: batch.digest,
+        literals: batch.literals.length / PAGE_BYTES,
+        refs: batch.refOffsets.length,
+        opsBytes: batch.ops.length,
+        rawBytes: batch.raw.length,
+        packedBytes: opsAndRaw.length,
+        literalWireBytes: literals.length,
+      })
+      await this.#channel.send(FRAME_KINDS.batch, header, opsAndRaw, batch.refIds, literals)
+    }).catch((error: unknown) => this.#onError(error))
+  }
+}
+
+/** Batches that may be on their way at once, seen from the incoming end: a full window of the smallest full ones, and spare. */
+export const BATCHES_IN_FLIGHT_MAX = 4096
+/** Stream bytes that may be on their way at once, seen from the incoming end. */
+export const STREAM_BYTES_IN_FLIGHT_MAX = 64 * 2 ** 20

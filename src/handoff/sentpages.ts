@@ -1,0 +1,65 @@
+/**
+ * Pages sent before in the same handoff, kept alike at both ends: literals are numbered in the order they are sent,
+ * and the last SENT_PAGES of them can be named by number. The outgoing end keeps ids, the incoming end keeps bytes;
+ * since both forget the same page at the same time, such a reference never misses.
+ */
+import { ID_BYTES, PAGE_BYTES, PrefixTable } from '../page/index.ts'
+
+/** 32 MiB at the incoming end, 0.5 MiB at the outgoing end. */
+export const SENT_PAGES = 8192
+
+const GENERATION = SENT_PAGES / 2
+
+/** The outgoing end: which literal, if any of the last ones, has this id. */
+export class SentIndex {
+  readonly #ids = new Uint8Array(SENT_PAGES * ID_BYTES)
+  #sent = 0
+  // Two generations instead of removal: between them they hold at least the last half of SENT_PAGES.
+  #young = new PrefixTable(GENERATION)
+  #old = new PrefixTable()
+
+  /** The number of the page with the id at `ids[offset]`, modulo SENT_PAGES; -1 if it is not among the last. */
+  find(ids: Buffer, offset: number): number {
+    const high = ids.readUInt32BE(offset)
+    const low = ids.readUInt32BE(offset + 4)
+    let slot = this.#young.get(high, low)
+    if (slot === -1) slot = this.#old.get(high, low)
+    if (slot === -1) return -1
+    const own = slot * ID_BYTES
+    for (let i = 0; i < ID_BYTES; i++) if (this.#ids[own + i] !== ids[offset + i]) return -1
+    return slot
+  }
+
+  /** Notes that the page with the id at `ids[offset]` is sent as a literal now. */
+  add(ids: Buffer, offset: number): void {
+    if (this.#young.size >= GENERATION) {
+      this.#old = this.#young
+      this.#young = new PrefixTable(GENERATION)
+    }
+    const slot = this.#sent % SENT_PAGES
+    this.#ids.set(ids.subarray(offset, offset + ID_BYTES), slot * ID_BYTES)
+    this.#young.add(ids.readUInt32BE(offset), ids.readUInt32BE(offset + 4), slot)
+    this.#sent += 1
+  }
+}
+
+/** The incoming end: the bytes of the last literals. */
+export class SentPages {
+  #ring: Buffer | undefined
+  #received = 0
+
+  /** Keeps a page that arrived as a literal. */
+  add(bytes: Buffer, offset: number): void {
+    // Made at the first literal: a handoff that fails in its first second should not have cost 32 MiB.
+    this.#ring ??= Buffer.allocUnsafe(SENT_PAGES * PAGE_BYTES)
+    bytes.copy(this.#ring, (this.#received % SENT_PAGES) * PAGE_BYTES, offset, offset + PAGE_BYTES)
+    this.#received += 1
+  }
+
+  /** Copies page `slot` into `into`; false if no such page was ever received. */
+  copy(slot: number, into: Buffer, offset: number): boolean {
+    if (this.#ring === undefined || slot >= Math.min(this.#received, SENT_PAGES)) return false
+    this.#ring.copy(into, offset, slot * PAGE_BYTES, (slot + 1) * PAGE_BYTES)
+    return true
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * Pagemesh as a library: host agents embed it with `createAgent`.
+ *
+ *   const agent = await createAgent({ name: 'host-a', clusterKey: '/etc/pagemesh/cluster.key' })
+ *   await agent.start()
+ *   agent.addGuest(guestMemory)
+ *   const result = await agent.migrate({ guest: 'web-1', to: 'host-b' }).on('progress', show)
+ *   await agent.stop()
+ */
+export {
+  createAgent, OPTIONS, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type Handoff,
+  type MigrateRequest, type OptionInfo, type OptionKind, type Traffic,
+} from './agent/index.ts'
+export type {
+  Guest, GuestMemory, GuestState, IncomingMigration, MigrationMode, MigrationProgress, OutgoingMigration, RamBlock,
+} from './guest/index.ts'
+export type {
+  HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,
+} from './handoff/index.ts'
+export { createLibp2pMesh, MemoryNetwork, writeClusterKey, type Mesh } from './mesh/index.ts'
+export { PAGE_BYTES } from './page/index.ts'
+export { systemClock, type Clock } from './runtime/clock.ts'
+export { describeError, PagemeshError, type Fault } from './runtime/errors.ts'
+export { createLog, silentLog, type Log, type LogLevel } from './runtime/log.ts'
+export { formatBytes, formatRate, parseBytes, parseRate } from './runtime/units.ts'
