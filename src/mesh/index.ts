@@ -10,10 +10,8 @@ import type { Lane, LaneTicket } from './lane.ts'
 export type { Lane, LaneTicket } from './lane.ts'
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
+export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 export { MemoryNetwork } from './memory.ts'
-
-/** The largest control message in bytes. */
-export const MESSAGE_BYTES_MAX = 64 * 1024
 
 /** A host of the mesh that proved the cluster key and is connected now. */
 export interface Member {

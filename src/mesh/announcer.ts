@@ -1,0 +1,64 @@
+import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import { decodeAnnouncement, encodeAnnouncement, type Announcement } from './announcement.ts'
+
+export const MEMBERS_TOPIC = '/pagemesh/members/1'
+const INTERVAL_MS = 15_000
+/** After somebody joined: time for the two to learn each other's topics, and for others to join as well. */
+const DELAY_MS = 1_000
+
+interface AnnouncerInit {
+  own: () => Announcement
+  publish: (message: Uint8Array) => Promise<void>
+  /** Hears of every other host that announces itself. */
+  learn: (peerId: string, addresses: string[]) => void
+}
+
+/** Tells the mesh where this host listens: soon after anyone joins, and every 15 s, since gossip may be lost. */
+export class Announcer {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #init: AnnouncerInit
+  #interval: Timer | undefined
+  #soon: Timer | undefined
+
+  constructor(components: { clock: Clock; log: Log }, init: AnnouncerInit) {
+    this.#clock = components.clock
+    this.#log = components.log
+    this.#init = init
+  }
+
+  start(): void {
+    this.#interval = this.#clock.every(INTERVAL_MS, () => this.#announce())
+  }
+
+  stop(): void {
+    this.#interval?.cancel()
+    this.#soon?.cancel()
+    this.#interval = this.#soon = undefined
+  }
+
+  announceSoon(): void {
+    if (this.#interval === undefined) return
+    this.#soon ??= this.#clock.after(DELAY_MS, () => {
+      this.#soon = undefined
+      this.#announce()
+    })
+  }
+
+  /** A host speaks for itself only: the signature of the message must be that of the peer it announces. */
+  heard(message: Uint8Array, fromPeerId: string): void {
+    const announcement = decodeAnnouncement(message)
+    if (announcement === undefined || announcement.peerId !== fromPeerId) {
+      this.#log.debug('an announcement was passed over', { fromPeerId })
+      return
+    }
+    this.#init.learn(fromPeerId, announcement.addresses)
+  }
+
+  #announce(): void {
+    this.#init.publish(encodeAnnouncement(this.#init.own())).catch((error: unknown) => {
+      this.#log.debug('this host could not announce itself', { reason: String(error) })
+    })
+  }
+}

@@ -1,0 +1,103 @@
+import { chmod, open, readFile, stat } from 'node:fs/promises'
+
+import { Blake3Hasher } from '@napi-rs/blake-hash'
+import { fromString } from 'uint8arrays/from-string'
+import { toString } from 'uint8arrays/to-string'
+
+import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { systemRandom, type Random } from '../runtime/random.ts'
+
+/**
+ * The cluster key: 32 secret bytes that every host of a cluster holds, in a text file of one line:
+ *
+ *   pagemesh-key-1:<base64url of 32 bytes>
+ *
+ * It is never used itself: every use has a key of its own, derived with a context of its own.
+ */
+const KEY_PREFIX = 'pagemesh-key-1:'
+const KEY_BYTES = 32
+/** A key file is 59 bytes; anything much larger is some other file. */
+const KEY_FILE_BYTES_MAX = 1024
+const OTHERS_MASK = 0o077
+
+const MEMBER_CONTEXT = 'pagemesh key 1 member proof'
+const PAGE_CONTEXT = 'pagemesh key 1 page id'
+
+export interface ClusterKeys {
+  /** 32 bytes: proves membership to a peer. */
+  memberKey: Uint8Array
+  /** 32 bytes: keys the hash that makes page ids. */
+  pageKey: Uint8Array
+}
+
+/** Derives the keys of each use from the 32 bytes of the cluster key. */
+export function deriveKeys(clusterKey: Uint8Array): ClusterKeys {
+  return {
+    memberKey: new Uint8Array(Blake3Hasher.deriveKey(MEMBER_CONTEXT, clusterKey)),
+    pageKey: new Uint8Array(Blake3Hasher.deriveKey(PAGE_CONTEXT, clusterKey)),
+  }
+}
+
+/**
+ * Writes a new key to `path`, mode 0600.
+ * Throws PagemeshError `key-exists` rather than overwrite a file, `key-not-written` if the file cannot be made.
+ */
+export async function writeClusterKey(path: string, random: Random = systemRandom): Promise<void> {
+  const text = `${KEY_PREFIX}${toString(random.bytes(KEY_BYTES), 'base64url')}\n`
+  try {
+    await using file = await open(path, 'wx', 0o600)
+    await file.writeFile(text)
+    await file.sync()
+    // A strange umask may have taken the owner's own bits away.
+    await chmod(path, 0o600)
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') {
+      throw new PagemeshError('key-exists', `${path} exists already and was left as it is.`, {
+        fault: 'usage', data: { path }, cause: error,
+        advice: 'Give another path. A new key would shut this host out of its cluster.',
+      })
+    }
+    throw new PagemeshError('key-not-written', `The cluster key could not be written to ${path}.`, {
+      fault: 'host', data: { path }, cause: error, advice: 'Check that the folder exists and may be written to.',
+    })
+  }
+}
+
+/**
+ * The 32 bytes of the key in `path`.
+ * Throws PagemeshError `key-missing`, `key-exposed` (others may read it) or `key-malformed`.
+ */
+export async function readClusterKey(path: string): Promise<Uint8Array> {
+  try {
+    const { mode, size } = await stat(path)
+    if ((mode & OTHERS_MASK) !== 0) throw exposed(path, mode)
+    if (size > KEY_FILE_BYTES_MAX) throw malformed(path)
+    return parseClusterKey(await readFile(path, 'utf8'), path)
+  } catch (error) {
+    if (error instanceof PagemeshError) throw error
+    throw new PagemeshError('key-missing', `The cluster key ${path} cannot be read.`, {
+      fault: 'usage', data: { path }, cause: error,
+      advice: 'Make one with `pagemesh keygen` on one host and copy it to the others, readable by the agent.',
+    })
+  }
+}
+
+function parseClusterKey(text: string, path: string): Uint8Array {
+  const line = text.trim()
+  const encoded = line.slice(KEY_PREFIX.length)
+  if (!line.startsWith(KEY_PREFIX) || !/^[A-Za-z0-9_-]{43}$/.test(encoded)) throw malformed(path)
+  return fromString(encoded, 'base64url')
+}
+
+function exposed(path: string, mode: number): PagemeshError {
+  return new PagemeshError('key-exposed', `Others than its owner may use the cluster key ${path}.`, {
+    fault: 'usage', data: { path, mode: (mode & 0o777).toString(8) },
+    advice: `Run \`chmod 600 ${path}\`; if somebody may have read it, make a new key for the cluster.`,
+  })
+}
+
+function malformed(path: string): PagemeshError {
+  return new PagemeshError('key-malformed', `${path} holds no cluster key.`, {
+    fault: 'usage', data: { path }, advice: 'Copy the file of a host that works, whole, or make one with `pagemesh keygen`.',
+  })
+}

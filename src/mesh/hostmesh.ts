@@ -1,0 +1,302 @@
+import { assert } from '../runtime/assert.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import { Announcer, MEMBERS_TOPIC } from './announcer.ts'
+import { FramedStream, type ByteChannel } from './framedstream.ts'
+import { checkHostName } from './hostname.ts'
+import { formatHostPort, hostPortOfMultiaddr, isUnspecifiedHost, parseHostPort } from './hostport.ts'
+import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './index.ts'
+import type { Lane, LaneTicket } from './lane.ts'
+import { dialLaneSocket } from './lanedial.ts'
+import { LaneServer } from './laneserver.ts'
+import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
+import { MemberTable } from './membertable.ts'
+import type { Network } from './network.ts'
+import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from './mesherrors.ts'
+import type { RefusedError } from './proof.ts'
+import { Redialer } from './redialer.ts'
+
+/** How long `start` waits for the first attempt at every bootstrap peer; later ones go on beside it. */
+const FIRST_ROUND_MS = 5_000
+const OPEN_TIMEOUT_MS = 10_000
+
+type Handler = (stream: MessageStream, from: Member) => Promise<void>
+type TopicListener = (message: Uint8Array, fromPeerId: string) => void
+
+interface HostMeshInit {
+  name: string
+  listen: string[]
+  lane?: string
+  bootstrap: string[]
+}
+
+/** A host's place in the mesh: who is there, and how to reach them, over a peer-to-peer network and a lane port. */
+export class HostMesh implements Mesh {
+  readonly #components: { clock: Clock; log: Log; random: Random }
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #network: Network
+  readonly #init: HostMeshInit
+  readonly #members: MemberTable
+  readonly #handlers = new Map<string, { handler: Handler; stop: Unsubscribe | undefined }>()
+  readonly #topics = new Map<string, Set<TopicListener>>()
+  /** The start or stop that runs or ran last: they wait for each other. */
+  #transition: Promise<void> = Promise.resolve()
+  #isStarted = false
+  #lanes: LaneServer | undefined
+  readonly #dialedLanes = new Set<Lane>()
+  #redialer: Redialer | undefined
+  #announcer: Announcer | undefined
+  #refusal: RefusedError | undefined
+  #strangerCount = 0
+
+  constructor(components: { clock: Clock; log: Log; random: Random }, network: Network, init: HostMeshInit) {
+    checkHostName(init.name)
+    this.#components = components
+    this.#clock = components.clock
+    this.#log = components.log
+    this.#network = network
+    this.#init = init
+    this.#members = new MemberTable(components)
+  }
+
+  get self(): Member {
+    return { name: this.#init.name, peerId: this.#network.peerId, address: this.#network.addresses()[0] ?? '' }
+  }
+
+  members(): Member[] {
+    return this.#members.all().map((member) => ({ ...member }))
+  }
+
+  member(name: string): Member | undefined {
+    const member = this.#members.named(name)
+    return member === undefined ? undefined : { ...member }
+  }
+
+  get strangerCount(): number {
+    return this.#strangerCount
+  }
+
+  get traffic(): MeshTraffic {
+    return { gossip: { sentBytes: this.#network.gossipSentBytes, receivedBytes: this.#network.gossipReceivedBytes } }
+  }
+
+  onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe {
+    return this.#members.onChange(listener)
+  }
+
+  handle(protocol: string, handler: Handler): Unsubscribe {
+    assert(!this.#handlers.has(protocol), 'a protocol has one handler')
+    const entry: { handler: Handler; stop: Unsubscribe | undefined } = { handler, stop: undefined }
+    this.#handlers.set(protocol, entry)
+    if (this.#isStarted) void this.#serve(protocol)
+    return () => {
+      entry.stop?.()
+      this.#handlers.delete(protocol)
+    }
+  }
+
+  async open(memberName: string, protocol: string, signal: AbortSignal): Promise<MessageStream> {
+    signal.throwIfAborted()
+    const member = this.#members.named(memberName)
+    if (member === undefined) throw hostUnknown(memberName, this.#members.all().map(({ name }) => name))
+    const timeout = new AbortController()
+    const timer = this.#clock.after(OPEN_TIMEOUT_MS, () => timeout.abort(new Error('the other host did not answer in time')))
+    try {
+      const channel = await this.#network.openChannel(member.peerId, protocol, AbortSignal.any([signal, timeout.signal]))
+      return this.#framed(channel)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw hostUnreachable(memberName, protocol, error)
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  async publish(topic: string, message: Uint8Array): Promise<void> {
+    if (!this.#isStarted) throw meshStopped()
+    if (message.length > GOSSIP_BYTES_MAX) throw gossipTooLong(message.length, GOSSIP_BYTES_MAX)
+    await this.#network.publish(topic, message)
+  }
+
+  subscribe(topic: string, listener: TopicListener): Unsubscribe {
+    const listeners = this.#topics.get(topic) ?? new Set()
+    this.#topics.set(topic, listeners)
+    listeners.add(listener)
+    if (this.#isStarted && listeners.size === 1) this.#network.subscribe(topic)
+    return () => {
+      if (!listeners.delete(listener) || listeners.size > 0) return
+      this.#topics.delete(topic)
+      if (this.#isStarted) this.#network.unsubscribe(topic)
+    }
+  }
+
+  offerLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
+    if (this.#lanes === undefined) throw meshStopped()
+    return this.#lanes.offer(signal)
+  }
+
+  async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
+    const { host, port } = parseHostPort(ticket.address)
+    // A host that listens everywhere is dialed where the mesh reaches it.
+    const reached = isUnspecifiedHost(host) ? hostPortOfMultiaddr(member.address)?.host : undefined
+    const lane = await dialLaneSocket(this.#components, formatHostPort(reached ?? host, port), ticket, signal)
+    if (!this.#isStarted) {
+      lane.destroy()
+      throw meshStopped()
+    }
+    this.#dialedLanes.add(lane)
+    void lane.closed.then(() => this.#dialedLanes.delete(lane))
+    return lane
+  }
+
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#isStarted) return
+      this.#refusal = undefined
+      try {
+        await this.#start()
+      } catch (error) {
+        await this.#stop()
+        throw error
+      }
+    })
+  }
+
+  stop(): Promise<void> {
+    return this.#inTurn(() => this.#stop())
+  }
+
+  #inTurn(run: () => Promise<void>): Promise<void> {
+    const turn = this.#transition.then(run)
+    this.#transition = turn.catch(() => {})
+    return turn
+  }
+
+  async #start(): Promise<void> {
+    // Before the mesh: the first peer to arrive may be offered a lane at once.
+    this.#lanes = new LaneServer(this.#components)
+    await this.#lanes.listen(this.#init.lane ?? defaultLane(this.#init.listen))
+    this.#redialer = new Redialer(this.#components, {
+      dial: (address, signal) => this.#network.dial(address, signal),
+      isConnected: (peerId) => this.#members.ofPeer(peerId) !== undefined,
+    })
+    await this.#network.start(this.#networkListener())
+    this.#isStarted = true
+    for (const protocol of this.#handlers.keys()) await this.#serve(protocol)
+    for (const topic of this.#topics.keys()) this.#network.subscribe(topic)
+    this.#announce()
+    await this.#firstRound(this.#redialer)
+  }
+
+  #announce(): void {
+    const announcer = new Announcer(this.#components, {
+      own: () => ({ version: 1, name: this.#init.name, peerId: this.#network.peerId, addresses: this.#network.addresses() }),
+      publish: (message) => this.#network.publish(MEMBERS_TOPIC, message),
+      learn: (peerId, addresses) => {
+        if (peerId !== this.#network.peerId) this.#redialer?.keepLearnt(peerId, addresses)
+      },
+    })
+    this.#network.subscribe(MEMBERS_TOPIC)
+    announcer.start()
+    this.#announcer = announcer
+  }
+
+  async #firstRound(redialer: Redialer): Promise<void> {
+    const attempts = Promise.all(this.#init.bootstrap.map((address) => redialer.keepBootstrap(address)))
+    const isOver = new AbortController()
+    await Promise.race([attempts, this.#clock.sleep(FIRST_ROUND_MS, isOver.signal).catch(() => {})])
+    isOver.abort()
+    // The compiler cannot see that the network's listener may have set it meanwhile.
+    const refusal = this.#refusal as RefusedError | undefined
+    if (refusal !== undefined) throw nameTaken(refusal.holderName, refusal.holderPeerId)
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStarted = false
+    this.#announcer?.stop()
+    await this.#redialer?.stop()
+    for (const lane of this.#dialedLanes) lane.destroy()
+    await this.#network.stop()
+    await this.#lanes?.close()
+    this.#announcer = undefined
+    this.#redialer = undefined
+    this.#lanes = undefined
+    for (const { peerId } of this.#members.all()) this.#members.remove(peerId)
+  }
+
+  #networkListener(): Parameters<Network['start']>[0] {
+    return {
+      admit: (name, peerId) => this.#members.admit(this.self, name, peerId),
+      connected: (peer) => {
+        this.#members.add(peer)
+        this.#announcer?.announceSoon()
+      },
+      disconnected: (peerId) => {
+        this.#members.remove(peerId)
+        this.#redialer?.peerLeft(peerId)
+      },
+      stranger: (peerId, reason) => {
+        this.#strangerCount += 1
+        this.#log.warn('a stranger was dropped', { peerId, reason })
+      },
+      refused: (refusal) => this.#refused(refusal),
+      message: (topic, message, fromPeerId) => this.#heard(topic, message, fromPeerId),
+    }
+  }
+
+  #refused(refusal: RefusedError): void {
+    const fields = { name: refusal.holderName, holderPeerId: refusal.holderPeerId }
+    if (refusal.by === 'self') {
+      this.#log.warn('a host was refused: its name is taken', fields)
+      return
+    }
+    this.#refusal = refusal
+    this.#log.error('this host was refused: its name is taken', fields)
+  }
+
+  #heard(topic: string, message: Uint8Array, fromPeerId: string): void {
+    if (topic === MEMBERS_TOPIC) this.#announcer?.heard(message, fromPeerId)
+    for (const listener of [...this.#topics.get(topic) ?? []]) listener(message, fromPeerId)
+  }
+
+  async #serve(protocol: string): Promise<void> {
+    const entry = this.#handlers.get(protocol)
+    if (entry === undefined) return
+    entry.stop = await this.#network.handle(protocol, (channel, peerId) => {
+      void this.#answer(protocol, entry.handler, this.#framed(channel), peerId)
+    })
+    // The handler may have gone while the network took it up.
+    if (this.#handlers.get(protocol) !== entry) entry.stop()
+  }
+
+  async #answer(protocol: string, handler: Handler, stream: MessageStream, peerId: string): Promise<void> {
+    const from = this.#members.ofPeer(peerId)
+    if (from === undefined) {
+      stream.abort(new Error('the peer is no member'))
+      return
+    }
+    try {
+      await handler(stream, { ...from })
+      await stream.close()
+    } catch (error) {
+      // Most handlers read until the other side has had enough.
+      if (error instanceof PagemeshError && error.code === 'stream-ended') return stream.close()
+      this.#log.warn('a stream was given up', { protocol, member: from.name, reason: String(error) })
+      stream.abort(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #framed(channel: ByteChannel): MessageStream {
+    return new FramedStream(this.#components, channel, { messageBytesMax: MESSAGE_BYTES_MAX })
+  }
+}
+
+/** The host of the first listen address and the next port; a free port if that one is free to choose. */
+function defaultLane(listen: string[]): string {
+  const first = listen.map(hostPortOfMultiaddr).find((address) => address !== undefined)
+  if (first === undefined) return '0.0.0.0:0'
+  return formatHostPort(first.host, first.port === 0 ? 0 : first.port + 1)
+}

@@ -1,0 +1,341 @@
+/**
+ * libp2p behind the narrow port `Network`. The only file that imports libp2p and gossipsub: their quirks end here.
+ */
+import { gossipsub, type GossipSub, type GossipsubOpts } from '@chainsafe/libp2p-gossipsub'
+import { noise } from '@chainsafe/libp2p-noise'
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import { serviceCapabilities, type Connection, type ConnectionEncrypter, type PrivateKey,
+  type SecureConnectionOptions, type SecuredConnection, type Stream } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { byteStream } from '@libp2p/utils'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { Blake3Hasher } from '@napi-rs/blake-hash'
+import { createLibp2p, type Libp2p } from 'libp2p'
+
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import type { ClusterKeys } from './clusterkey.ts'
+import type { ByteChannel, ByteChannelListener } from './framedstream.ts'
+import { HostMesh } from './hostmesh.ts'
+import { keepIdentity, unusable } from './identity.ts'
+import type { Mesh, Unsubscribe } from './index.ts'
+import { GOSSIP_BYTES_MAX } from './limits.ts'
+import { SelfDialedError, type Network, type NetworkListener } from './network.ts'
+import { proveMembership, RefusedError, StrangerError } from './proof.ts'
+
+export interface Libp2pMeshInit {
+  /** This host's name, unique in the mesh. */
+  name: string
+  keys: ClusterKeys
+  /** Where this host's private key is kept; left out: a new identity at every start, for tests. */
+  identityPath?: string
+  /** Multiaddrs; port 0 takes a free one. */
+  listen: string[]
+  /** `host:port` of the bulk lanes; default: the host of the first listen address and the next port. */
+  lane?: string
+  /** Multiaddrs to dial first, with or without `/p2p/<peer id>`; this host's own is passed over. */
+  bootstrap: string[]
+  /** Told to members when they ask who this is. */
+  version?: string
+}
+
+/** A mesh between hosts. Its `self.peerId` and `self.address` are empty until it has started. */
+export function createLibp2pMesh(components: { clock: Clock; log: Log; random: Random }, init: Libp2pMeshInit): Mesh {
+  return new HostMesh(components, new Libp2pNetwork(components, init), init)
+}
+
+/** Connections of this host in all: a mesh of some hundred hosts, twice over while both dial. More are refused. */
+const CONNECTIONS_MAX = 1_024
+/** A whole cluster may restart at once, and in tests it shares one IP address. */
+const INBOUND_CONNECTIONS_PER_SECOND_MAX = 1_000
+const INBOUND_UPGRADES_MAX = 256
+const STREAMS_MAX = 64
+const PROOF_TIMEOUT_MS = 5_000
+const PROOF_BUFFER_BYTES_MAX = 1024 * 1024
+const FAREWELL_MS = 1_000
+/** A peer that vanished is dropped after at most one interval and one timeout. */
+const PING_INTERVAL_MS = 5_000
+const PING_TIMEOUT_MS = 8_000
+/** The read limit must exceed the window, or a paused stream is reset when its window fills. */
+const STREAM_WINDOW_BYTES = 1024 * 1024
+const STREAM_BUFFER_BYTES_MAX = 4 * STREAM_WINDOW_BYTES
+const GOSSIP_QUEUE_BYTES_MAX = 8 * 1024 * 1024
+
+type Node = Libp2p<{ gossip: GossipSub; identify: unknown; ping: unknown }>
+
+class Libp2pNetwork implements Network {
+  readonly #components: { clock: Clock; log: Log; random: Random }
+  readonly #init: Libp2pMeshInit
+  readonly #connections = new Map<string, Set<Connection>>()
+  /** Names proved by peers whose connection is still being upgraded or is open; as many as there are connections. */
+  readonly #names = new Map<string, string>()
+  readonly #gossip = { sentBytes: 0, receivedBytes: 0 }
+  #node: Node | undefined
+  peerId = ''
+
+  constructor(components: { clock: Clock; log: Log; random: Random }, init: Libp2pMeshInit) {
+    this.#components = components
+    this.#init = init
+  }
+
+  get gossipSentBytes(): number {
+    return this.#gossip.sentBytes
+  }
+
+  get gossipReceivedBytes(): number {
+    return this.#gossip.receivedBytes
+  }
+
+  addresses(): string[] {
+    return this.#node?.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/[^/]+$/, '')) ?? []
+  }
+
+  async start(listener: NetworkListener): Promise<void> {
+    const privateKey = await this.#privateKey()
+    this.peerId = peerIdFromPrivateKey(privateKey).toString()
+    const node = await this.#createNode(privateKey, listener)
+    this.#node = node
+    node.addEventListener('connection:open', ({ detail }) => this.#opened(detail, listener))
+    node.addEventListener('connection:close', ({ detail }) => this.#closed(detail, listener))
+    node.services.gossip.addEventListener('message', ({ detail }) => {
+      if (detail.type === 'signed') listener.message(detail.topic, detail.data, detail.from.toString())
+    })
+    try {
+      await node.start()
+    } catch (error) {
+      throw new PagemeshError('listen-failed', `The mesh cannot listen on ${this.#init.listen.join(', ')}.`, {
+        fault: 'usage', phase: 'start', data: { listen: this.#init.listen }, cause: error,
+        advice: 'Check `listen` in the configuration: the addresses must be this host\'s and the ports free.',
+      })
+    }
+  }
+
+  async stop(): Promise<void> {
+    const node = this.#node
+    this.#node = undefined
+    if (node === undefined) return
+    // A peer that vanished would hold back a close in good order.
+    for (const connections of this.#connections.values()) {
+      for (const connection of connections) void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
+    }
+    await node.stop()
+  }
+
+  async dial(address: string, signal: AbortSignal): Promise<string> {
+    if (address.endsWith(`/p2p/${this.peerId}`)) throw new SelfDialedError()
+    try {
+      return (await this.#started().dial(multiaddr(address), { signal })).remotePeer.toString()
+    } catch (error) {
+      // libp2p wraps what an encrypter throws and keeps only its words.
+      throw String(error).includes(new SelfDialedError().message) ? new SelfDialedError() : error
+    }
+  }
+
+  disconnect(peerId: string): void {
+    for (const connection of this.#connections.get(peerId) ?? []) connection.abort(new Error('the member is let go'))
+  }
+
+  async openChannel(peerId: string, protocol: string, signal: AbortSignal): Promise<ByteChannel> {
+    const connection = [...this.#connections.get(peerId) ?? []].find((other) => other.status === 'open')
+    if (connection === undefined) throw new Error('not connected')
+    return channelOf(await connection.newStream(protocol, { signal, maxOutboundStreams: STREAMS_MAX }))
+  }
+
+  async handle(protocol: string, handler: (channel: ByteChannel, peerId: string) => void): Promise<Unsubscribe> {
+    const node = this.#started()
+    await node.handle(protocol, (stream, connection) => handler(channelOf(stream), connection.remotePeer.toString()), {
+      maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX,
+    })
+    return () => { void node.unhandle(protocol) }
+  }
+
+  subscribe(topic: string): void {
+    this.#started().services.gossip.subscribe(topic)
+  }
+
+  unsubscribe(topic: string): void {
+    this.#started().services.gossip.unsubscribe(topic)
+  }
+
+  async publish(topic: string, message: Uint8Array): Promise<void> {
+    await this.#started().services.gossip.publish(topic, message)
+  }
+
+  #started(): Node {
+    if (this.#node === undefined) throw new PagemeshError('mesh-stopped', 'This host is not in the mesh.', { fault: 'cancelled' })
+    return this.#node
+  }
+
+  async #privateKey(): Promise<PrivateKey> {
+    const path = this.#init.identityPath
+    if (path === undefined) return generateKeyPair('Ed25519')
+    const bytes = await keepIdentity(path, async () => privateKeyToProtobuf(await generateKeyPair('Ed25519')))
+    try {
+      return privateKeyFromProtobuf(bytes)
+    } catch (error) {
+      throw unusable(path, error)
+    }
+  }
+
+  async #createNode(privateKey: PrivateKey, listener: NetworkListener): Promise<Node> {
+    const timeout = { minTimeout: PING_TIMEOUT_MS, maxTimeout: PING_TIMEOUT_MS }
+    return createLibp2p({
+      start: false,
+      privateKey,
+      nodeInfo: { name: 'pagemesh', version: this.#init.version ?? '0' },
+      addresses: { listen: this.#init.listen },
+      transports: [tcp()],
+      connectionEncrypters: [(own) => this.#provenNoise(noise()(own), listener)],
+      streamMuxers: [yamux({ streamOptions: {
+        maxStreamWindowSize: STREAM_WINDOW_BYTES, maxReadBufferLength: STREAM_BUFFER_BYTES_MAX,
+        maxWriteBufferLength: STREAM_BUFFER_BYTES_MAX,
+      } })],
+      connectionManager: {
+        maxConnections: CONNECTIONS_MAX, inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND_MAX,
+        maxIncomingPendingConnections: INBOUND_UPGRADES_MAX, reconnectRetries: 0,
+      },
+      connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: timeout },
+      services: { identify: identify(), ping: ping(), gossip: gossipsub(gossipOptions(this.#gossip)) },
+    })
+  }
+
+  /** Noise, and then the proof of membership on the encrypted connection, before anything else is spoken on it. */
+  #provenNoise(inner: ConnectionEncrypter, listener: NetworkListener): ConnectionEncrypter {
+    const capabilities = { [serviceCapabilities]: ['@libp2p/connection-encryption', '@chainsafe/libp2p-noise'] }
+    return Object.assign(capabilities, {
+      protocol: inner.protocol,
+      secureOutbound: async (connection: Parameters<typeof inner.secureOutbound>[0], options?: SecureConnectionOptions) =>
+        this.#prove(await inner.secureOutbound(connection, options), 'dialer', listener, options?.signal),
+      secureInbound: async (connection: Parameters<typeof inner.secureInbound>[0], options?: SecureConnectionOptions) =>
+        this.#prove(await inner.secureInbound(connection, options), 'listener', listener, options?.signal),
+    })
+  }
+
+  async #prove(
+    secured: SecuredConnection, role: 'dialer' | 'listener', listener: NetworkListener, outer: AbortSignal | undefined,
+  ): Promise<SecuredConnection> {
+    const remotePeerId = secured.remotePeer.toString()
+    if (remotePeerId === this.peerId) throw new SelfDialedError()
+    const bytes = byteStream(secured.connection, { maxBufferSize: PROOF_BUFFER_BYTES_MAX })
+    const timeout = new AbortController()
+    const timer = this.#components.clock.after(PROOF_TIMEOUT_MS, () =>
+      timeout.abort(new StrangerError('the peer did not prove the cluster key in time')))
+    const signal = outer === undefined ? timeout.signal : AbortSignal.any([outer, timeout.signal])
+    try {
+      const name = await proveMembership({
+        read: async (byteCount) => (await bytes.read({ bytes: byteCount, signal })).subarray(),
+        write: (data) => bytes.write(data, { signal }),
+      }, this.#components, {
+        memberKey: this.#init.keys.memberKey, role, selfPeerId: this.peerId, remotePeerId, name: this.#init.name,
+        admit: (peerName, peerId) => listener.admit(peerName, peerId),
+      })
+      bytes.unwrap()
+      this.#remember(remotePeerId, name)
+      return secured
+    } catch (error) {
+      if (timeout.signal.aborted || error instanceof StrangerError) listener.stranger(remotePeerId, String(error))
+      if (error instanceof RefusedError) listener.refused(error)
+      // In good order, not by a reset: what this side last said must reach the other.
+      await secured.connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
+      throw error
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #remember(peerId: string, name: string): void {
+    this.#names.delete(peerId)
+    this.#names.set(peerId, name)
+    if (this.#names.size <= CONNECTIONS_MAX * 2) return
+    for (const other of this.#names.keys()) {
+      if (!this.#connections.has(other)) this.#names.delete(other)
+    }
+  }
+
+  #opened(connection: Connection, listener: NetworkListener): void {
+    const peerId = connection.remotePeer.toString()
+    const name = this.#names.get(peerId)
+    if (name === undefined || listener.admit(name, peerId).code !== 'accepted') {
+      // Two hosts of one name proved themselves at the same moment: the first to get here stays.
+      connection.abort(new Error('the name was taken meanwhile'))
+      return
+    }
+    const connections = this.#connections.get(peerId) ?? new Set()
+    this.#connections.set(peerId, connections.add(connection))
+    listener.connected({ peerId, name, address: connection.remoteAddr.toString() })
+  }
+
+  #closed(connection: Connection, listener: NetworkListener): void {
+    const peerId = connection.remotePeer.toString()
+    const connections = this.#connections.get(peerId)
+    if (connections?.delete(connection) !== true || connections.size > 0) return
+    this.#connections.delete(peerId)
+    this.#names.delete(peerId)
+    listener.disconnected(peerId)
+  }
+}
+
+function gossipOptions(counts: { sentBytes: number; receivedBytes: number }): Partial<GossipsubOpts> {
+  const hasher = new Blake3Hasher()
+  return {
+    D: 4, Dlo: 3, Dhi: 8, Dout: 1, Dscore: 2,
+    floodPublish: false,
+    allowPublishToZeroTopicPeers: true,
+    globalSignaturePolicy: 'StrictSign',
+    // Without it the signature of every copy is verified, not only of the first.
+    fastMsgIdFn: (message) => {
+      hasher.reset()
+      hasher.update(message.signature ?? new Uint8Array(1))
+      if (message.data !== undefined && message.data.length > 0) hasher.update(message.data)
+      return hasher.digest('hex')
+    },
+    // Many hosts behind one address are a test or a NAT, not an attack: every one of them proved the key.
+    scoreParams: { IPColocationFactorWeight: 0 },
+    maxInboundDataLength: GOSSIP_BYTES_MAX,
+    maxOutboundBufferSize: GOSSIP_QUEUE_BYTES_MAX,
+    metricsRegister: byteCounters(counts),
+    metricsTopicStrToLabel: new Map(),
+  }
+}
+
+/** A metrics register that keeps two of gossipsub's figures: every byte that gossip sent and received, control included. */
+function byteCounters(counts: { sentBytes: number; receivedBytes: number }): NonNullable<GossipsubOpts['metricsRegister']> {
+  const ignore = (): void => {}
+  const increments: Record<string, (bytes: number) => void> = {
+    gossipsub_rpc_sent_bytes_total: (bytes) => { counts.sentBytes += bytes },
+    gossipsub_rpc_recv_bytes_total: (bytes) => { counts.receivedBytes += bytes },
+  }
+  return {
+    gauge: ({ name }) => ({ inc: (increments[name] ?? ignore) as never, set: ignore, addCollect: ignore }),
+    histogram: () => ({ startTimer: () => ignore, observe: ignore, reset: ignore }),
+    avgMinMax: () => ({ set: ignore }),
+  }
+}
+
+function channelOf(stream: Stream): ByteChannel {
+  return {
+    send: (bytes) => { stream.send(bytes) },
+    get needsDrain() { return stream.writableNeedsDrain },
+    pause: () => { if (stream.readStatus === 'readable') stream.pause() },
+    resume: () => { if (stream.readStatus === 'paused') stream.resume() },
+    closeWrite: (signal) => stream.close({ signal }),
+    abort: (reason) => stream.abort(reason),
+    listen: (listener) => listenTo(stream, listener),
+  }
+}
+
+function listenTo(stream: Stream, listener: ByteChannelListener): void {
+  stream.addEventListener('message', ({ data }) => listener.bytes(data.subarray()))
+  stream.addEventListener('drain', () => listener.drain())
+  // Not `remoteCloseWrite`, which comes ahead of what a paused stream still holds.
+  stream.addEventListener('end', () => listener.ended())
+  stream.addEventListener('close', ({ error }) => listener.closed(error))
+  if (stream.readableEnded) listener.ended()
+  if (stream.status !== 'open') listener.closed(undefined)
+}

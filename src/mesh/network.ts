@@ -1,0 +1,53 @@
+import type { Unsubscribe } from './index.ts'
+import type { ByteChannel } from './framedstream.ts'
+import type { RefusedError } from './proof.ts'
+import type { Verdict } from './proofcodec.ts'
+
+/**
+ * What HostMesh needs of a peer-to-peer library, and no more: proven connections, byte channels, gossip.
+ * `libp2p.ts` is the one that implements it.
+ */
+export interface Network {
+  /** Known once started. */
+  readonly peerId: string
+  /** The multiaddrs listened on, without the peer id. */
+  addresses(): string[]
+  readonly gossipSentBytes: number
+  readonly gossipReceivedBytes: number
+
+  start(listener: NetworkListener): Promise<void>
+  /** Closes every connection, channel and port. Idempotent. */
+  stop(): Promise<void>
+
+  /** Connects to a multiaddr and resolves to the peer id found there. Throws SelfDialedError at this host's own. */
+  dial(address: string, signal: AbortSignal): Promise<string>
+  disconnect(peerId: string): void
+  openChannel(peerId: string, protocol: string, signal: AbortSignal): Promise<ByteChannel>
+  handle(protocol: string, handler: (channel: ByteChannel, peerId: string) => void): Promise<Unsubscribe>
+
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  publish(topic: string, message: Uint8Array): Promise<void>
+}
+
+/** What a network tells of its peers. No peer is connected before it has proved the cluster key. */
+export interface NetworkListener {
+  /** Whether a host of this name, which proved the key, may join. */
+  admit(name: string, peerId: string): Verdict
+  connected(peer: { peerId: string; name: string; address: string }): void
+  /** The last connection to the peer is gone. */
+  disconnected(peerId: string): void
+  /** A peer was dropped because it could not prove the key. */
+  stranger(address: string, reason: string): void
+  /** This host or the other refused to be joined. */
+  refused(refusal: RefusedError): void
+  message(topic: string, message: Uint8Array, fromPeerId: string): void
+}
+
+export class SelfDialedError extends Error {
+  override readonly name = 'SelfDialedError'
+
+  constructor() {
+    super('this host dialed itself')
+  }
+}

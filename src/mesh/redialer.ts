@@ -1,0 +1,148 @@
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import { SelfDialedError } from './network.ts'
+
+/** Between two attempts at one peer: doubling from the first to the last, each spread by half, so that hosts do not chime. */
+const BACKOFF_MS_MIN = 250
+const BACKOFF_MS_MAX = 4_000
+const DIAL_TIMEOUT_MS = 5_000
+/** A peer learnt from others that cannot be reached for this long is forgotten; bootstrap peers never are. */
+const FORGET_MS = 600_000
+/** Peers learnt from others; when full, further ones are left to dial us. */
+const LEARNT_MAX = 1_024
+
+/** How long to wait after `failureCount` failures in a row (at least 1), in ms. `fraction` in [0, 1) spreads it. */
+export function backoffMs(failureCount: number, fraction: number): number {
+  const whole = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failureCount - 1, 16))
+  return whole * (0.5 + fraction / 2)
+}
+
+interface Target {
+  /** Multiaddrs, tried in turn. */
+  addresses: string[]
+  /** Who answered there last, or must answer. */
+  peerId: string | undefined
+  isLearnt: boolean
+  /** Wakes the loop that waits for its peer to leave. */
+  wake: () => void
+}
+
+interface RedialerInit {
+  dial: (address: string, signal: AbortSignal) => Promise<string>
+  isConnected: (peerId: string) => boolean
+}
+
+/** Keeps this host connected to its bootstrap peers and to those it learnt of: one loop a peer, until stopped. */
+export class Redialer {
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #log: Log
+  readonly #dial: RedialerInit['dial']
+  readonly #isConnected: RedialerInit['isConnected']
+  readonly #learnt = new Map<string, Target>()
+  readonly #targets = new Set<Target>()
+  readonly #stop = new AbortController()
+  readonly #loops = new Set<Promise<void>>()
+
+  constructor(components: { clock: Clock; random: Random; log: Log }, init: RedialerInit) {
+    this.#clock = components.clock
+    this.#random = components.random
+    this.#log = components.log
+    this.#dial = init.dial
+    this.#isConnected = init.isConnected
+  }
+
+  /** Begins to dial a bootstrap address; resolves after the first attempt, however it ended. */
+  keepBootstrap(address: string): Promise<void> {
+    return this.#begin({ addresses: [address], peerId: peerIdOf(address), isLearnt: false, wake: () => {} })
+  }
+
+  /** Keeps connected to a peer that was announced; newer addresses replace older ones. */
+  keepLearnt(peerId: string, addresses: string[]): void {
+    const whole = addresses.map((address) => `${address}/p2p/${peerId}`)
+    const known = this.#learnt.get(peerId)
+    if (known !== undefined) {
+      known.addresses = whole
+      return
+    }
+    if (this.#learnt.size >= LEARNT_MAX || whole.length === 0) return
+    const target: Target = { addresses: whole, peerId, isLearnt: true, wake: () => {} }
+    this.#learnt.set(peerId, target)
+    void this.#begin(target)
+  }
+
+  peerLeft(peerId: string): void {
+    for (const target of this.#targets) if (target.peerId === peerId) target.wake()
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    for (const target of this.#targets) target.wake()
+    await Promise.all(this.#loops)
+  }
+
+  #begin(target: Target): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve()
+    const firstAttempt = Promise.withResolvers<void>()
+    this.#targets.add(target)
+    const loop = this.#keep(target, firstAttempt.resolve).finally(() => {
+      firstAttempt.resolve()
+      this.#loops.delete(loop)
+      this.#targets.delete(target)
+      if (target.isLearnt && target.peerId !== undefined) this.#learnt.delete(target.peerId)
+    })
+    this.#loops.add(loop)
+    return firstAttempt.promise
+  }
+
+  async #keep(target: Target, onAttempt: () => void): Promise<void> {
+    const { signal } = this.#stop
+    let failureCount = 0
+    let reachedAt = this.#clock.now()
+    while (!signal.aborted) {
+      if (target.peerId !== undefined && this.#isConnected(target.peerId)) {
+        onAttempt()
+        await this.#peerLeaving(target)
+        failureCount = 0
+        reachedAt = this.#clock.now()
+        continue
+      }
+      const outcome = await this.#attempt(target, failureCount)
+      onAttempt()
+      if (outcome === 'self') return
+      if (outcome === 'connected') continue
+      failureCount += 1
+      if (target.isLearnt && this.#clock.now() - reachedAt > FORGET_MS) return
+      await this.#clock.sleep(backoffMs(failureCount, this.#random.fraction()), signal).catch(() => {})
+    }
+  }
+
+  async #attempt(target: Target, failureCount: number): Promise<'connected' | 'failed' | 'self'> {
+    const address = target.addresses[failureCount % target.addresses.length]!
+    const timeout = new AbortController()
+    const timer = this.#clock.after(DIAL_TIMEOUT_MS, () => timeout.abort(new Error('the dial timed out')))
+    try {
+      const peerId = await this.#dial(address, AbortSignal.any([this.#stop.signal, timeout.signal]))
+      target.peerId = peerId
+      return this.#isConnected(peerId) ? 'connected' : 'failed'
+    } catch (error) {
+      if (error instanceof SelfDialedError) return 'self'
+      this.#log.debug('a peer was not reached', { address, reason: error instanceof Error ? error.message : error })
+      return 'failed'
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #peerLeaving(target: Target): Promise<void> {
+    return new Promise((resolve) => {
+      target.wake = resolve
+      if (this.#stop.signal.aborted || !this.#isConnected(target.peerId!)) resolve()
+    })
+  }
+}
+
+function peerIdOf(address: string): string | undefined {
+  return /\/p2p\/([A-Za-z0-9]+)$/.exec(address)?.[1]
+}
