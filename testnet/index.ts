@@ -1,0 +1,34 @@
+/**
+ * The lab: real guests on real QEMU, on hosts that are network namespaces joined by links of a given rate.
+ * Tests, the demo and the comparison are built from it:
+ *
+ *   const network = await createNetwork({ hosts: ['a', 'b'], bytesPerSecond: 125e6 })
+ *   const guest = await startGuest({ name: 'web', work: 'web', directory, host: network.host('a') })
+ *   await guest.ready()
+ *   ...
+ *   await guest.stop()
+ *   await network.close()
+ */
+import { canIsolate } from './network.ts'
+import { succeeds } from './command.ts'
+import { QEMU } from './machine.ts'
+
+export { chooseAccelerator } from './accelerator.ts'
+export { ensureImage, type GuestImage } from './image.ts'
+export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine.ts'
+export { describeMeasure, measureGuests, type GuestMeasure } from './measure.ts'
+export { compareMemory, type BlockDifference, type MemoryComparison } from './memory.ts'
+export { createNetwork, type LabHost, type LabNetwork, type LinkCounters, type NetworkOptions } from './network.ts'
+export { migratePlain, type PlainMode, type PlainOptions, type PlainResult } from './plain.ts'
+export { startProcess, type LabProcess } from './process.ts'
+export { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
+export { waitFor, type WaitOptions } from './wait.ts'
+
+/** What this machine lacks to run guests on isolated hosts, for tests that skip; undefined if nothing. */
+export async function missingForLab(): Promise<string | undefined> {
+  if (process.platform !== 'linux') return 'Linux'
+  if (process.getuid?.() !== 0) return 'root (namespaces, reading guests\' memory, building the guest image)'
+  if (!await succeeds([QEMU, '--version'])) return `${QEMU}: run testnet/setup.sh`
+  if (!await canIsolate()) return 'the right to make network namespaces'
+  return undefined
+}

@@ -1,0 +1,94 @@
+/** A lab guest as QEMU's command line. Pure: options in, words out. Source and destination get the same machine. */
+import { join } from 'node:path'
+
+import type { GuestImage } from './image.ts'
+
+export const QEMU = 'qemu-system-x86_64'
+
+/**
+ * Pinned: an alias such as `pc` means another machine in every QEMU version, and a migration needs the same one at
+ * both ends. The oldest that all QEMU versions of qemu-stream's range have.
+ */
+const MACHINE = 'pc-i440fx-7.2'
+/** What TCG and every host's KVM can give; with RDRAND the guest's kernel need not wait for entropy. */
+const CPU = 'qemu64,+rdrand'
+
+export type Accelerator = 'kvm' | 'tcg'
+
+/**
+ * What a guest does once booted; image/guest/work has a program for each. `dirty:N` writes N MiB over and over.
+ * - idle: nginx and redis, nothing to do
+ * - web: nginx serves the system's documentation to a local client
+ * - database: redis with tens of MB of records under light traffic
+ * - compile: gcc and make, over and over
+ * - dirty: rewrites memory faster than a link carries it
+ * - random: most of the memory holds random bytes
+ */
+export type Work = 'idle' | 'web' | 'database' | 'compile' | 'dirty' | 'random' | `dirty:${number}`
+
+/** What backs the guest's memory: private, or shared with a file (`memfd`: one without a name). */
+export type MemoryBackend = 'anonymous' | 'memfd' | 'file'
+
+export interface MachineOptions {
+  name: string
+  memoryMiB: number
+  work: Work | 'probe'
+  /** For sockets, the serial log, and the memory file of backend `file`. */
+  directory: string
+  image: GuestImage
+  accelerator: Accelerator
+  /** Waits for a migration (`-incoming defer`). */
+  incoming: boolean
+  /** Does not run until told to (`-S`), even after a migration has arrived. */
+  paused: boolean
+  backend: MemoryBackend
+}
+
+/** Where a guest's sockets and files are. */
+export interface MachinePaths {
+  /** QMP for the agent: QMP serves one client at a time, so the tests have one of their own. */
+  qmp: string
+  testQmp: string
+  serial: string
+  memory: string
+}
+
+export function machinePaths(directory: string, name: string): MachinePaths {
+  return {
+    qmp: join(directory, `${name}.qmp`),
+    testQmp: join(directory, `${name}.test.qmp`),
+    serial: join(directory, `${name}.serial.log`),
+    memory: join(directory, `${name}.ram`),
+  }
+}
+
+export function machineArguments(options: MachineOptions): string[] {
+  const paths = machinePaths(options.directory, options.name)
+  return [
+    '-name', options.name,
+    ...memoryArguments(options, paths.memory),
+    '-accel', options.accelerator, '-cpu', CPU, '-smp', '1',
+    '-no-user-config', '-nodefaults', '-display', 'none', '-nic', 'none', '-no-reboot',
+    '-kernel', options.image.kernel, '-initrd', options.image.initramfs,
+    '-append', `console=ttyS0 panic=-1 pagemesh.work=${options.work}`,
+    // Without the lock, source and destination can both hold the one disk open.
+    '-drive', `if=none,id=disk,file=${options.image.disk},format=raw,read-only=on,file.locking=off`,
+    '-device', 'virtio-blk-pci,drive=disk',
+    '-serial', `file:${paths.serial}`,
+    '-qmp', `unix:${paths.qmp},server=on,wait=off`,
+    '-qmp', `unix:${paths.testQmp},server=on,wait=off`,
+    ...(options.incoming ? ['-incoming', 'defer'] : []),
+    ...(options.paused ? ['-S'] : []),
+  ]
+}
+
+function memoryArguments({ memoryMiB, backend }: MachineOptions, memoryPath: string): string[] {
+  const size = ['-m', `${memoryMiB}M`]
+  if (backend === 'anonymous') return ['-machine', MACHINE, ...size]
+  const kind = backend === 'memfd' ? 'memory-backend-memfd' : `memory-backend-file,mem-path=${memoryPath}`
+  // Named like the block of an anonymous guest, so that guests of different backends can migrate to each other.
+  return [
+    '-machine', `${MACHINE},memory-backend=pc.ram`, ...size,
+    '-object', `${kind},id=pc.ram,size=${memoryMiB}M,share=on`,
+  ]
+}

@@ -1,0 +1,125 @@
+/**
+ * QEMU's own migration, without Pagemesh: what Pagemesh is compared with, and the proof that the lab works.
+ *
+ *   source QEMU on host a                          destination QEMU on host b, -incoming defer
+ *                        <--- settings --->
+ *                                                  migrate-incoming tcp:B:PORT
+ *   migrate tcp:B:PORT  ------ RAM, devices ---->
+ *   [migrate-start-postcopy]
+ *   completed                                      completed
+ */
+import type { QmpClient } from '../src/guest/index.ts'
+import { systemClock, type Clock } from '../src/runtime/clock.ts'
+import { PagemeshError } from '../src/runtime/errors.ts'
+import type { LabNetwork } from './network.ts'
+import type { LabGuest } from './qemu.ts'
+import { waitFor } from './wait.ts'
+
+/** Plain pre-copy, pre-copy over several connections with zstd, or post-copy. */
+export type PlainMode = 'precopy' | 'multifd-zstd' | 'postcopy'
+
+export interface PlainOptions {
+  source: LabGuest
+  /** Waits for the migration, on another host. */
+  destination: LabGuest
+  /** Whose counters give wireBytes. */
+  network: LabNetwork
+  mode: PlainMode
+  /** Post-copy begins when memory was sent this many times; default 1, and 0 means at once. */
+  passesBeforePostcopy?: number
+  /** Default 300 s. */
+  timeoutMs?: number
+  clock?: Clock
+}
+
+export interface PlainResult {
+  mode: PlainMode
+  totalMs: number
+  downtimeMs: number
+  /** What the source host's interface sent; undefined where the network does not count. */
+  wireBytes: number | undefined
+  /** What QEMU says it sent. */
+  qemuBytes: number
+}
+
+/** Far above every link of the lab, so that the link is the limit. */
+const BANDWIDTH_BYTES_PER_SECOND = 100e9
+const MULTIFD_CHANNELS = 2
+const TIMEOUT_MS = 300_000
+
+interface MigrationInfo {
+  status?: string
+  'total-time'?: number
+  downtime?: number
+  'error-desc'?: string
+  'socket-address'?: { port: string }[]
+  ram?: { transferred: number; 'dirty-sync-count': number }
+}
+
+/** Migrates a running guest and resolves when both ends say it is complete. Throws PagemeshError `lab-migration-failed`. */
+export async function migratePlain(options: PlainOptions): Promise<PlainResult> {
+  const { source, destination, network, mode, clock = systemClock, timeoutMs = TIMEOUT_MS } = options
+  if (source.host === undefined || destination.host === undefined) throw failed('both guests need a host')
+  await applySettings(source.qmp, mode)
+  await applySettings(destination.qmp, mode)
+  await destination.qmp.execute('migrate-incoming', { uri: `tcp:${destination.host.address}:0` })
+  const port = (await queryMigrate(destination.qmp))['socket-address']?.[0]?.port
+  if (port === undefined) throw failed('the destination does not say where it listens')
+
+  const before = await network.counters(source.host.name)
+  await source.qmp.execute('migrate', { uri: `tcp:${destination.host.address}:${port}` })
+  const waiting = { clock, timeoutMs, what: `${mode} of guest ${source.name} to complete` }
+  if (mode === 'postcopy') {
+    const passes = options.passesBeforePostcopy ?? 1
+    // The count of dirty syncs is one while the first pass runs.
+    await waitFor(async () => {
+      const info = await queryMigrate(source.qmp)
+      return (info.ram?.['dirty-sync-count'] ?? 0) > passes || info.status === 'completed' ? true : undefined
+    }, waiting)
+    await source.qmp.execute('migrate-start-postcopy')
+  }
+  const info = await waitFor(() => completed(source.qmp), waiting)
+  await waitFor(() => completed(destination.qmp), waiting)
+  const after = await network.counters(source.host.name)
+  return {
+    mode,
+    totalMs: info['total-time'] ?? 0,
+    downtimeMs: info.downtime ?? 0,
+    wireBytes: before === undefined || after === undefined ? undefined : after.sentBytes - before.sentBytes,
+    qemuBytes: info.ram?.transferred ?? 0,
+  }
+}
+
+/** Sets every capability that matters, so that nothing is left over from an earlier migration. */
+async function applySettings(qmp: QmpClient, mode: PlainMode): Promise<void> {
+  const states: Record<string, boolean> = {
+    'return-path': true, 'multifd': mode === 'multifd-zstd', 'postcopy-ram': mode === 'postcopy', 'xbzrle': false,
+  }
+  await qmp.execute('migrate-set-capabilities', {
+    capabilities: Object.entries(states).map(([capability, state]) => ({ capability, state })),
+  })
+  await qmp.execute('migrate-set-parameters', {
+    'max-bandwidth': BANDWIDTH_BYTES_PER_SECOND,
+    'multifd-channels': MULTIFD_CHANNELS,
+    'multifd-compression': mode === 'multifd-zstd' ? 'zstd' : 'none',
+  })
+}
+
+async function queryMigrate(qmp: QmpClient): Promise<MigrationInfo> {
+  return await qmp.execute('query-migrate') as MigrationInfo
+}
+
+async function completed(qmp: QmpClient): Promise<MigrationInfo | undefined> {
+  const info = await queryMigrate(qmp)
+  if (info.status === 'completed') return info
+  if (info.status === 'failed' || info.status === 'cancelled' || info.status === 'postcopy-paused') {
+    throw failed(`QEMU says ${info.status}: ${info['error-desc'] ?? 'no reason given'}`)
+  }
+  return undefined
+}
+
+function failed(why: string): PagemeshError {
+  return new PagemeshError('lab-migration-failed', `The migration by QEMU alone did not succeed: ${why}.`, {
+    fault: 'guest', advice: 'Look at the standard error of both QEMU processes.',
+  })
+}

@@ -1,0 +1,63 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+
+const CHUNK_BYTES = 64 * 1024
+/** More of a line than this is not kept: the lines that matter are short. */
+const LINE_CHARACTERS_MAX = 4096
+
+/** What a guest has said on its serial console, read from the log file as it grows. */
+export class SerialLog {
+  readonly #path: string
+  readonly #buffer = Buffer.alloc(CHUNK_BYTES)
+  #offset = 0
+  #partial = ''
+  #ready = false
+  #beats = 0
+  #lastLine = ''
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Whether the guest's work has reached its steady state. */
+  get ready(): boolean {
+    this.#readNew()
+    return this.#ready
+  }
+
+  /** The number of the last heartbeat; 0 before the first. It goes on counting across a migration. */
+  get beats(): number {
+    this.#readNew()
+    return this.#beats
+  }
+
+  /** The last whole line, for error messages. */
+  get lastLine(): string {
+    this.#readNew()
+    return this.#lastLine
+  }
+
+  #readNew(): void {
+    const file = openSync(this.#path, 'r')
+    try {
+      for (;;) {
+        const count = readSync(file, this.#buffer, 0, CHUNK_BYTES, this.#offset)
+        if (count === 0) return
+        this.#offset += count
+        this.#take(this.#buffer.toString('latin1', 0, count))
+      }
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  #take(text: string): void {
+    const lines = (this.#partial + text).split('\n')
+    this.#partial = (lines.pop() ?? '').slice(0, LINE_CHARACTERS_MAX)
+    for (const line of lines) {
+      this.#lastLine = line.trim()
+      if (this.#lastLine === 'pagemesh: ready') this.#ready = true
+      const beat = /pagemesh: beat (\d+)$/.exec(this.#lastLine)
+      if (beat !== null) this.#beats = Number(beat[1])
+    }
+  }
+}

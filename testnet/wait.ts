@@ -1,0 +1,31 @@
+import type { Clock } from '../src/runtime/clock.ts'
+import { PagemeshError } from '../src/runtime/errors.ts'
+
+export interface WaitOptions {
+  clock: Clock
+  /** What is waited for, for the error: "guest web to be ready". */
+  what: string
+  timeoutMs: number
+  /** How long to rest between two looks, ms; default 50. */
+  pauseMs?: number
+  signal?: AbortSignal
+}
+
+/**
+ * Looks again and again until `look` finds something other than undefined, and resolves to it.
+ * Throws PagemeshError `lab-timeout`, or whatever `look` throws.
+ */
+export async function waitFor<T>(look: () => T | undefined | Promise<T | undefined>, options: WaitOptions): Promise<T> {
+  const { clock, what, timeoutMs, pauseMs = 50, signal } = options
+  const startedAt = clock.now()
+  for (;;) {
+    const found = await look()
+    if (found !== undefined) return found
+    if (clock.now() - startedAt > timeoutMs) {
+      throw new PagemeshError('lab-timeout', `Waited ${timeoutMs / 1000} s in vain for ${what}.`, {
+        fault: 'host', advice: 'Look at the serial log in the guest\'s directory, and at the load of this machine.',
+      })
+    }
+    await clock.sleep(pauseMs, signal)
+  }
+}
