@@ -13,11 +13,29 @@ export interface GuestCensus {
   residentPages: number
   zeroPages: number
   distinctPages: number
+  /** Distinct pages that were left out of `table` because the census was full. */
+  omittedPages: number
   scans: number
   /** Clock time of the end of the last whole scan, ms. */
   scannedAt: number
   /** 64-bit prefix of the id -> page number, counted through the guest's blocks in order; zero pages are left out. */
   table: PrefixTable
+  /**
+   * Whether some copy of the page that `table` places at `pageNumber` stayed as it was since the scan before.
+   * After the first scan everything counts as stable: `scans` tells.
+   */
+  isStable(pageNumber: number): boolean
+}
+
+export interface CensusTotals {
+  /** Different pages over all guests; beyond a quarter of a million, estimated from a sample. */
+  distinctPages: number
+  /** Pages that were left out because the census was full. */
+  omittedPages: number
+  /** Whole scans since start. */
+  scans: number
+  /** Memory held. */
+  bytes: number
 }
 
 export interface Census {
@@ -26,8 +44,10 @@ export interface Census {
   /** Forgets a guest; a scan of it that runs is abandoned. */
   remove(guestName: string): void
   of(guestName: string): GuestCensus | undefined
-  readonly totals: { distinctPages: number; scans: number; bytes: number }
-  /** True once every guest was scanned since it appeared. */
+  /** What is known of every guest that has been scanned. */
+  all(): GuestCensus[]
+  readonly totals: CensusTotals
+  /** True once every guest was scanned since it appeared; one that waits for a migration counts once it runs. */
   readonly settled: boolean
   /** Whether a page with this prefix was resident here when last scanned. `prefixBits` from 32 to 64. */
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean

@@ -28,7 +28,7 @@ export interface GuestMemory {
   /** The guest's name, unique on its host. */
   readonly name: string
   readonly blocks: readonly RamBlock[]
-  /** Writes into `into[i]`, for each of `pageCount` pages from `firstPage` of block `block`: 1 if resident, 0 if not. */
+  /** Writes for each of `pageCount` pages from `firstPage` of block `block`: 1 into `into[i]` if resident, else 0. */
   resident(block: number, firstPage: number, pageCount: number, into: Uint8Array): Promise<void>
   /** Reads `pageCount` resident pages that lie one after the other into `into` (4096 bytes each). */
   read(block: number, firstPage: number, pageCount: number, into: Uint8Array): Promise<void>

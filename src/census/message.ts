@@ -1,0 +1,24 @@
+/**
+ * What the census and its worker thread say to each other. Tables travel without being copied.
+ *
+ *   census                         worker
+ *     scan n, layout   ------>
+ *     abandon n        ------>                  at any time; answered with `failed`
+ *                      <------     found n | failed n
+ */
+import type { ProcessMemoryLayout } from '../guest/index.ts'
+import type { PrefixTableParts } from '../page/index.ts'
+import type { Fingerprints, ScanResult } from './scan.ts'
+
+export interface WorkerInit {
+  pageKey: Uint8Array
+  pagesPerSecond: number
+}
+
+export type ToWorker =
+  | { kind: 'scan'; scan: number; layout: ProcessMemoryLayout; tableBytesMax: number; previous?: Fingerprints }
+  | { kind: 'abandon'; scan: number }
+
+export type FromWorker =
+  | { kind: 'found'; scan: number; result: Omit<ScanResult, 'table'>; table: PrefixTableParts }
+  | { kind: 'failed'; scan: number; code: string; message: string }

@@ -1,0 +1,103 @@
+import { Worker } from 'node:worker_threads'
+
+import type { GuestMemory, ProcessMemoryLayout } from '../guest/index.ts'
+import { PrefixTable, type PageHasher } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { Throttle } from '../runtime/throttle.ts'
+import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
+import { scanGuest, type ScanInit, type ScanResult } from './scan.ts'
+
+export interface ScannerInit extends WorkerInit {
+  /** The worker's module; given by tests that need one that fails. */
+  workerUrl?: URL
+}
+
+/** Runs scans, one at a time: in a worker thread where the memory allows, else here. */
+export class Scanner {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #hasher: PageHasher
+  readonly #init: ScannerInit
+  #worker: Worker | undefined
+  #nextScan = 1
+
+  constructor({ clock, log, hasher }: { clock: Clock; log: Log; hasher: PageHasher }, init: ScannerInit) {
+    this.#clock = clock
+    this.#log = log
+    this.#hasher = hasher
+    this.#init = init
+  }
+
+  /**
+   * Scans `memory` once. `init.previous` is used up. Rejects with the signal's reason, with `guest-gone`, or with
+   * `scan-failed` when the worker died; the next scan starts another one.
+   */
+  scan(memory: GuestMemory, init: ScanInit, signal: AbortSignal): Promise<ScanResult> {
+    if (memory.layout !== undefined) return this.#scanInWorker(memory.layout, init, signal)
+    const throttle = new Throttle({ clock: this.#clock }, { rate: this.#init.pagesPerSecond })
+    return scanGuest({ hasher: this.#hasher, throttle }, memory, init, signal)
+  }
+
+  async stop(): Promise<void> {
+    const worker = this.#worker
+    this.#worker = undefined
+    await worker?.terminate()
+  }
+
+  #scanInWorker(layout: ProcessMemoryLayout, init: ScanInit, signal: AbortSignal): Promise<ScanResult> {
+    signal.throwIfAborted()
+    const scan = this.#nextScan++
+    const worker = this.#worker ??= this.#startWorker()
+    return new Promise((resolve, reject) => {
+      const tell = (message: ToWorker, transfer: ArrayBuffer[] = []): void => worker.postMessage(message, transfer)
+      const abandon = (): void => {
+        settle()
+        tell({ kind: 'abandon', scan })
+        reject(signal.reason as Error)
+      }
+      const hear = (message: FromWorker): void => {
+        if (message.scan !== scan) return
+        settle()
+        if (message.kind === 'failed') reject(scanFailed(layout, message.code, message.message))
+        else resolve({ ...message.result, table: PrefixTable.adopt(message.table) })
+      }
+      const die = (): void => {
+        settle()
+        reject(scanFailed(layout, 'scan-failed', 'The census worker ended before its time.'))
+      }
+      const settle = (): void => {
+        worker.off('message', hear).off('exit', die)
+        signal.removeEventListener('abort', abandon)
+      }
+      worker.on('message', hear).on('exit', die)
+      signal.addEventListener('abort', abandon, { once: true })
+      tell({ kind: 'scan', scan, layout, ...init }, init.previous === undefined ? [] : [init.previous.buffer])
+    })
+  }
+
+  #startWorker(): Worker {
+    const { pageKey, pagesPerSecond } = this.#init
+    const workerData: WorkerInit = { pageKey, pagesPerSecond }
+    const worker = new Worker(this.#init.workerUrl ?? workerModule(), { workerData, execArgv: [], name: 'census' })
+    worker.unref()
+    worker.on('error', (error) => this.#log.error('the census worker failed', { error: String(error) }))
+    worker.on('exit', (code) => {
+      if (this.#worker !== worker) return
+      this.#worker = undefined
+      this.#log.warn('the census worker ended; the next scan starts another', { code })
+    })
+    return worker
+  }
+}
+
+/** The worker beside this file: .ts when run from source, .js when built. */
+function workerModule(): URL {
+  return new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+}
+
+function scanFailed(layout: ProcessMemoryLayout, code: string, message: string): PagemeshError {
+  const fault = code === 'guest-gone' ? 'guest' : 'host'
+  return new PagemeshError(code, message, { fault, phase: 'scanning', data: { guest: layout.guest } })
+}

@@ -1,0 +1,79 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+
+import { connectQmp } from '../../src/guest/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import { silentLog } from '../../src/runtime/log.ts'
+
+/** A QEMU that a test runs, with a QMP socket named after it. */
+export interface Qemu {
+  pid: number
+  socket: string
+  /** One QMP command over a connection of its own. */
+  command(command: string, args?: Record<string, unknown>): Promise<unknown>
+  /** Resolves when the BIOS has been at work for long enough to fill some memory and wait for a disk. */
+  untilBooted(): Promise<void>
+  /** Ends the process; idempotent. */
+  kill(): Promise<void>
+}
+
+const BINARY = 'qemu-system-x86_64'
+
+/** Why real QEMU cannot be tested here; undefined if it can. */
+export function missingQemu(): string | undefined {
+  if (spawnSync(BINARY, ['--version']).status !== 0) return `skipped: no ${BINARY}`
+  if (process.getuid?.() !== 0) return 'skipped: reading another process needs root'
+  return undefined
+}
+
+/** Starts a QEMU without devices in `directory`; resolves when its QMP socket answers. */
+export async function startQemu(directory: string, name: string, args: readonly string[]): Promise<Qemu> {
+  const socket = join(directory, `${name}.qmp`)
+  const child = spawn(BINARY, [
+    '-accel', 'tcg', '-display', 'none', '-nodefaults', '-qmp', `unix:${socket},server=on,wait=off`, ...args,
+  ], { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] })
+  let complaint = ''
+  child.stderr.on('data', (bytes: Buffer) => { complaint = (complaint + bytes.toString()).slice(-2_000) })
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const command = async (word: string, words: Record<string, unknown> = {}): Promise<unknown> => {
+    const qmp = await connectQmp(socket, { clock: systemClock, log: silentLog })
+    try {
+      return await qmp.execute(word, words)
+    } finally {
+      await qmp.close()
+    }
+  }
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`QEMU ended: ${complaint}`)
+    return command('query-status').then(() => true, (error: unknown) => {
+      if (error instanceof PagemeshError && error.code === 'guest-gone') return false
+      throw error
+    })
+  })
+  return {
+    pid: child.pid!,
+    socket,
+    command,
+    untilBooted: () => until(async () => {
+      const answer = await command('human-monitor-command', { 'command-line': 'xp /4wx 0x7c00' })
+      const registers = await command('human-monitor-command', { 'command-line': 'info registers' })
+      // Halted for want of a disk, after the BIOS has run.
+      return typeof answer === 'string' && / HLT=1/.test(String(registers))
+    }),
+    async kill() {
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+/** Resolves when `condition` holds; rejects after half a minute. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 30_000
+  while (!await condition()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain for ${String(condition)}`)
+    await setTimeout(10)
+  }
+}
