@@ -133,7 +133,7 @@ export class StreamBuilder {
   /** RAM's first section up to where the first block stands. */
   ramStartHeader(totalBytes: number): this {
     this.mark('ramStart')
-    return this.sectionHeader(1, RAM_SECTION, 'ram', 4).u64(totalBytes | 0x004)
+    return this.sectionHeader(1, RAM_SECTION, 'ram', 4).u64(totalBytes + 0x004)
   }
 
   blocks(blocks: readonly { name: string, bytes: number }[]): this {
