@@ -1,5 +1,11 @@
+import type { Census } from '../census/index.ts'
 import type { GuestState } from '../guest/index.ts'
 import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { lastStateOf, type GuestList } from './guestlist.ts'
+import type { Handoffs } from './handoffs.ts'
+import { numericDefault, type AgentOptions } from './options.ts'
+import { VERSION } from './version.ts'
 
 /** One snapshot of an agent: what `pagemesh status --json` prints, and all that pages and metrics show. */
 export interface AgentStatus {
@@ -35,4 +41,44 @@ export interface AgentStatus {
 export interface Traffic {
   sentBytes: number
   receivedBytes: number
+}
+
+/** Takes the snapshot; pure but for what the parts say of themselves. */
+export function snapshot(
+  parts: { mesh: Mesh; census: Census; guests: GuestList; handoffs: Handoffs | undefined },
+  options: AgentOptions,
+): AgentStatus {
+  const { mesh, census, guests, handoffs } = parts
+  const { distinctPages, scans, bytes } = census.totals
+  const nothing = { sentBytes: 0, receivedBytes: 0 }
+  return {
+    host: mesh.self.name,
+    peerId: mesh.self.peerId,
+    version: VERSION,
+    settled: census.settled,
+    peers: mesh.members().map(({ name, peerId, address }) => ({ host: name, peerId, address })),
+    guests: guests.all().map((guest) => {
+      const scanned = census.of(guest.name)
+      return {
+        name: guest.name,
+        pid: guest.pid ?? null,
+        state: lastStateOf(guest),
+        ramBytes: guest.memory.blocks.reduce((sum, block) => sum + block.bytes, 0),
+        residentPages: scanned?.residentPages ?? 0,
+        distinctPages: scanned?.distinctPages ?? 0,
+      }
+    }),
+    census: { distinctPages, scans, bytes },
+    popularity: { pages: 0 },
+    placement: { wanted: 0, held: 0, pending: 0 },
+    store: { pages: 0, bytes: 0, maxBytes: options.store?.maxBytes ?? numericDefault('store.maxBytes') },
+    traffic: {
+      report: { ...nothing },
+      gossip: { ...mesh.traffic.gossip },
+      swap: { ...nothing },
+      handoff: { ...(handoffs?.traffic ?? nothing) },
+    },
+    handoffs: handoffs?.list() ?? [],
+    strangers: mesh.strangerCount,
+  }
 }

@@ -102,6 +102,13 @@ class QemuIncoming implements IncomingMigration {
     this.#stopped = false
   }
 
+  async abandon(): Promise<void> {
+    const state = await queryState(this.#qmp)
+    if (state === 'running') return
+    // QEMU itself ends when a migration fails on its way in; this one only failed to be wanted.
+    await this.#qmp.execute('quit')
+  }
+
   async close(): Promise<void> {
     await this.#waitAsBefore()
     await this.#settings?.restore(this.#log)

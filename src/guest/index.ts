@@ -95,6 +95,8 @@ export interface IncomingMigration {
    * where its operator asked for that (`-S`), and does nothing after postcopy, where QEMU has started it by itself.
    */
   release(): Promise<void>
+  /** Ends a guest that arrived but that the source kept: only of one that is not running. */
+  abandon(): Promise<void>
   readonly owner: { uid: number; gid: number }
   readonly gone: Promise<Error>
   close(): Promise<void>

@@ -83,6 +83,11 @@ export class Incoming {
     }
   }
 
+  /** Bytes on the wire so far. */
+  get traffic(): { sentBytes: number; receivedBytes: number } {
+    return { sentBytes: this.#channel?.sentBytes ?? 0, receivedBytes: this.#channel?.receivedBytes ?? 0 }
+  }
+
   /** Takes the guest that `stream` offers. Never rejects: failures are told to the other end and logged. */
   async run(stream: MessageStream): Promise<void> {
     let offer: HandoffOffer | undefined

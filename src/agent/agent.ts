@@ -1,0 +1,200 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { createCensus, type Census } from '../census/index.ts'
+import { discoverGuests, type Guest, type GuestDiscovery, type GuestMemory } from '../guest/index.ts'
+import {
+  answerOutcome, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, removeStaleRendezvous, type HandoffEstimate,
+} from '../handoff/index.ts'
+import { createLibp2pMesh, deriveKeys, readClusterKey, type Mesh } from '../mesh/index.ts'
+import { createPageHasher, type PageHasher } from '../page/index.ts'
+import { systemClock, type Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { silentLog, type Log } from '../runtime/log.ts'
+import { systemRandom, type Random } from '../runtime/random.ts'
+import { deferred, type Deferred } from '../runtime/wait.ts'
+import { GuestList } from './guestlist.ts'
+import { Handoffs } from './handoffs.ts'
+import type { Agent, Handoff, MigrateRequest } from './index.ts'
+import { createMetrics } from './metrics.ts'
+import { numericDefault, textDefault, type AgentOptions } from './options.ts'
+import { snapshot, type AgentStatus } from './status.ts'
+import { VERSION } from './version.ts'
+
+/** What the world gives an agent; tests and embedders may bring their own. */
+export interface AgentComponents {
+  clock?: Clock
+  log?: Log
+  random?: Random
+  /** Instead of a libp2p mesh made from the options. */
+  mesh?: Mesh
+}
+
+/**
+ * Makes an agent; nothing runs before `start`.
+ * Throws PagemeshError `bad-key` or one of the file system when the cluster key cannot be read.
+ */
+export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
+  const { clusterKey } = options
+  const keys = deriveKeys(typeof clusterKey === 'string' ? await readClusterKey(clusterKey) : clusterKey)
+  const world = {
+    clock: components.clock ?? systemClock,
+    log: components.log ?? silentLog,
+    random: components.random ?? systemRandom,
+  }
+  const statePath = options.store?.path ?? textDefault('store.path')
+  const mesh = components.mesh ?? createLibp2pMesh(world, {
+    name: options.name,
+    keys,
+    identityPath: join(statePath, `${options.name}.identity`),
+    listen: options.listen ?? [textDefault('listen')],
+    ...(options.lane === undefined ? {} : { lane: options.lane }),
+    bootstrap: options.bootstrap ?? [],
+    version: VERSION,
+  })
+  const census = createCensus(world, {
+    pageKey: keys.pageKey,
+    pagesPerSecond: options.census?.pagesPerSecond ?? numericDefault('census.pagesPerSecond'),
+    intervalMs: (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000,
+    bytesMax: options.census?.maxBytes ?? numericDefault('census.maxBytes'),
+  })
+  const discovery = discoverGuests(world, { globs: options.guests ?? [] })
+  return new HostAgent({ ...world, mesh, census, discovery, hasher: createPageHasher(keys.pageKey) }, options)
+}
+
+interface Parts {
+  clock: Clock
+  log: Log
+  random: Random
+  mesh: Mesh
+  census: Census
+  discovery: GuestDiscovery
+  hasher: PageHasher
+}
+
+class HostAgent implements Agent {
+  readonly #parts: Parts
+  readonly #options: AgentOptions
+  readonly #guests: GuestList
+  readonly #ended: Deferred<void> = deferred()
+  readonly #metrics: ReturnType<typeof createMetrics>
+  #handoffs: Handoffs | undefined
+  /** Undoes, last first, what start did. */
+  readonly #undo: (() => Promise<void> | void)[] = []
+  #starting: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor(parts: Parts, options: AgentOptions) {
+    this.#parts = parts
+    this.#options = options
+    this.#guests = new GuestList(parts)
+    this.#metrics = createMetrics(() => this.status())
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  start(): Promise<void> {
+    this.#starting ??= this.#start().catch(async (error: unknown) => {
+      await this.stop()
+      throw error
+    })
+    return this.#starting
+  }
+
+  async #start(): Promise<void> {
+    const { mesh, census, discovery, log } = this.#parts
+    const directory = await this.#openRuntimeDirectory()
+    this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, { directory })
+    const handoffs = this.#handoffs
+    this.#undo.push(() => handoffs.stop())
+    await mesh.start()
+    this.#undo.push(() => mesh.stop())
+    await census.start()
+    this.#undo.push(() => census.stop())
+    this.#undo.push(this.#guests.watch())
+    await discovery.start()
+    this.#undo.push(() => discovery.stop())
+    this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
+    this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream) => answerOutcome(stream, (name) => this.#guests.stateOf(name))))
+    this.#undo.push(mesh.onMember((change, { name, peerId }) => log.info(`member ${change}`, { host: name, peerId })))
+    log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
+  }
+
+  async #openRuntimeDirectory(): Promise<string> {
+    const { runtimeDirectory } = this.#options
+    if (runtimeDirectory === undefined) {
+      const own = await mkdtemp(join(tmpdir(), 'pagemesh-'))
+      this.#undo.push(() => rm(own, { recursive: true, force: true }))
+      return own
+    }
+    try {
+      await mkdir(runtimeDirectory, { recursive: true, mode: 0o711 })
+      await removeStaleRendezvous(runtimeDirectory)
+    } catch (cause) {
+      throw new PagemeshError('bad-directory', `The directory ${runtimeDirectory} cannot be used.`, {
+        fault: 'host', phase: 'start', cause, advice: 'Make it writable for the agent, or name another one.',
+      })
+    }
+    return runtimeDirectory
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    await this.#handoffs?.stop()
+    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
+      try {
+        await undo()
+      } catch (error) {
+        this.#parts.log.error('a part of the agent did not stop cleanly', { error: String(error) })
+      }
+    }
+    this.#ended.resolve()
+  }
+
+  addGuest(guest: GuestMemory | Guest): void {
+    this.#guests.add('memory' in guest ? guest : fromMemory(guest))
+  }
+
+  removeGuest(name: string): void {
+    this.#guests.remove(name)
+  }
+
+  migrate(request: MigrateRequest): Handoff {
+    return this.#running().migrate(request)
+  }
+
+  estimate(request: MigrateRequest): Promise<HandoffEstimate> {
+    return this.#running().estimate(request)
+  }
+
+  cancel(guestName: string): void {
+    this.#running().cancel(guestName)
+  }
+
+  status(): AgentStatus {
+    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs }, this.#options)
+  }
+
+  metrics(): Promise<string> {
+    return this.#metrics()
+  }
+
+  #running(): Handoffs {
+    if (this.#handoffs === undefined) {
+      throw new PagemeshError('not-started', 'The agent was not started.', { fault: 'usage', advice: 'Call start() first.' })
+    }
+    return this.#handoffs
+  }
+}
+
+/** A guest of which nothing but its memory is known: it runs, and cannot move. */
+function fromMemory(memory: GuestMemory): Guest {
+  return { name: memory.name, memory, state: async () => 'running' }
+}

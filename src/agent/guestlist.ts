@@ -1,0 +1,89 @@
+import type { Census } from '../census/index.ts'
+import type { DiscoveredGuest, Guest, GuestDiscovery, GuestState } from '../guest/index.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+
+/** All guests of this host: those found through QMP sockets and those added by who embeds the agent. */
+export class GuestList {
+  readonly #discovery: GuestDiscovery
+  readonly #census: Census
+  readonly #log: Log
+  readonly #added = new Map<string, Guest>()
+
+  constructor(components: { discovery: GuestDiscovery; census: Census; log: Log }) {
+    this.#discovery = components.discovery
+    this.#census = components.census
+    this.#log = components.log
+  }
+
+  /** Lets the census follow the guests that discovery finds; returns how to end that. */
+  watch(): () => void {
+    return this.#discovery.onChange((change, guest) => {
+      this.#log.info(`guest ${change}`, { guest: guest.name, pid: guest.pid, state: guest.lastState })
+      if (change === 'added') this.#census.add(guest)
+      else this.#census.remove(guest.name)
+    })
+  }
+
+  add(guest: Guest): void {
+    if (this.find(guest.name) !== undefined) {
+      throw new PagemeshError('guest-exists', `There is a guest named ${guest.name} on this host already.`, {
+        fault: 'usage', advice: 'Guests of one host need names of their own.',
+      })
+    }
+    this.#added.set(guest.name, guest)
+    this.#census.add(guest)
+  }
+
+  remove(name: string): void {
+    if (this.#added.delete(name)) this.#census.remove(name)
+  }
+
+  all(): (Guest | DiscoveredGuest)[] {
+    return [...this.#discovery.guests(), ...this.#added.values()]
+  }
+
+  find(name: string): Guest | undefined {
+    return this.all().find((guest) => guest.name === name)
+  }
+
+  /** The guest of this name, looked for once more if it is not known yet. Throws PagemeshError `guest-unknown`. */
+  async require(name: string): Promise<Guest> {
+    const known = this.find(name)
+    if (known !== undefined) return known
+    await this.#discovery.refresh()
+    const found = this.find(name)
+    if (found !== undefined) return found
+    const names = this.all().map((guest) => guest.name).join(', ')
+    throw new PagemeshError('guest-unknown', `There is no guest named ${name} on this host.`, {
+      fault: 'usage', phase: 'preparing', advice: names === '' ? 'The agent sees no guest at all: check `guests` in its configuration.' : `It has: ${names}.`,
+    })
+  }
+
+  /** The guest of this name that waits with `-incoming defer`. Throws PagemeshError `no-waiting-guest`. */
+  async requireWaiting(name: string): Promise<Guest> {
+    const advice = `Start QEMU there with -name ${name} -incoming defer, and its QMP socket among that agent's guests.`
+    await this.#discovery.refresh()
+    const guest = this.find(name)
+    if (guest === undefined) {
+      throw new PagemeshError('no-waiting-guest', `no QEMU named ${name} waits there.`, { fault: 'guest', phase: 'offer', advice })
+    }
+    const state = await guest.state()
+    if (state !== 'inmigrate') {
+      throw new PagemeshError('no-waiting-guest', `its QEMU named ${name} is ${state} and does not wait for a migration.`, {
+        fault: 'guest', phase: 'offer', advice,
+      })
+    }
+    return guest
+  }
+
+  /** What a guest is doing now, asked afresh; undefined if it is not here. */
+  async stateOf(name: string): Promise<GuestState | undefined> {
+    return await this.find(name)?.state()
+  }
+}
+
+/** What is known of a guest's state without asking. */
+export function lastStateOf(guest: Guest | DiscoveredGuest): GuestState | 'unknown' {
+  return 'lastState' in guest ? guest.lastState : 'unknown'
+}

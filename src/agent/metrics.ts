@@ -1,0 +1,37 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+
+import type { AgentStatus, Traffic } from './status.ts'
+
+/** Prometheus metrics of one agent, in a registry of its own, taken from the same snapshot as everything else. */
+export function createMetrics(status: () => AgentStatus): () => Promise<string> {
+  const registry = new Registry()
+  const registers = [registry]
+  const gauge = (name: string, help: string, value: (status: AgentStatus) => number): void => {
+    new Gauge({ name, help, registers, collect() { this.set(value(status())) } })
+  }
+  gauge('pagemesh_peers', 'Members of the mesh that this host is connected to.', ({ peers }) => peers.length)
+  gauge('pagemesh_guests', 'Guests of this host.', ({ guests }) => guests.length)
+  gauge('pagemesh_census_distinct_pages', 'Distinct pages resident here.', ({ census }) => census.distinctPages)
+  gauge('pagemesh_census_bytes', 'Memory that the census takes.', ({ census }) => census.bytes)
+  gauge('pagemesh_handoffs_running', 'Handoffs under way, both directions.', ({ handoffs }) => handoffs.length)
+  gauge('pagemesh_settled', 'Whether every guest was scanned since it appeared.', ({ settled }) => (settled ? 1 : 0))
+  const counter = (name: string, help: string, value: (status: AgentStatus) => number): void => {
+    new Counter({ name, help, registers, collect() { this.reset(); this.inc(value(status())) } })
+  }
+  counter('pagemesh_census_scans_total', 'Whole scans of guests.', ({ census }) => census.scans)
+  counter('pagemesh_strangers_total', 'Peers dropped because they could not prove the cluster key.', ({ strangers }) => strangers)
+  new Counter({
+    name: 'pagemesh_traffic_bytes_total',
+    help: 'Bytes on the wire by account and direction.',
+    labelNames: ['account', 'direction'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [account, { sentBytes, receivedBytes }] of Object.entries(status().traffic) as [string, Traffic][]) {
+        this.inc({ account, direction: 'sent' }, sentBytes)
+        this.inc({ account, direction: 'received' }, receivedBytes)
+      }
+    },
+  })
+  return async () => await registry.metrics()
+}
