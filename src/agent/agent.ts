@@ -119,7 +119,6 @@ class HostAgent implements Agent {
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream) => answerOutcome(stream, (name) => this.#guests.stateOf(name))))
-    this.#undo.push(mesh.onMember((change, { name, peerId }) => log.info(`member ${change}`, { host: name, peerId })))
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 

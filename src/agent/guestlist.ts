@@ -1,25 +1,21 @@
 import type { Census } from '../census/index.ts'
 import type { DiscoveredGuest, Guest, GuestDiscovery, GuestState } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import type { Log } from '../runtime/log.ts'
 
 /** All guests of this host: those found through QMP sockets and those added by who embeds the agent. */
 export class GuestList {
   readonly #discovery: GuestDiscovery
   readonly #census: Census
-  readonly #log: Log
   readonly #added = new Map<string, Guest>()
 
-  constructor(components: { discovery: GuestDiscovery; census: Census; log: Log }) {
+  constructor(components: { discovery: GuestDiscovery; census: Census }) {
     this.#discovery = components.discovery
     this.#census = components.census
-    this.#log = components.log
   }
 
   /** Lets the census follow the guests that discovery finds; returns how to end that. */
   watch(): () => void {
     return this.#discovery.onChange((change, guest) => {
-      this.#log.info(`guest ${change}`, { guest: guest.name, pid: guest.pid, state: guest.lastState })
       if (change === 'added') this.#census.add(guest)
       else this.#census.remove(guest.name)
     })
@@ -75,6 +71,11 @@ export class GuestList {
       })
     }
     return guest
+  }
+
+  /** Looks at all guests again: after a handoff their states have changed. */
+  async refresh(): Promise<void> {
+    await this.#discovery.refresh()
   }
 
   /** What a guest is doing now, asked afresh; undefined if it is not here. */

@@ -90,6 +90,7 @@ export class Handoffs {
     this.#incoming.delete(incoming)
     if (expected !== undefined) this.#expected.delete(expected)
     this.#count(incoming.traffic)
+    await guests.refresh()
   }
 
   list(): AgentStatus['handoffs'] {
@@ -116,6 +117,7 @@ export class Handoffs {
           },
         }).run()
         this.#count({ sentBytes: result.wireBytes, receivedBytes: result.receivedWireBytes })
+        await this.#components.guests.refresh()
         return result
       })
     } catch (thrown) {

@@ -1,7 +1,7 @@
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import { assert } from '../runtime/assert.ts'
-import { ID_BYTES, PAGE_BYTES } from './index.ts'
+import { ID_BYTES, PAGE_BYTES } from './size.ts'
 
 /**
  * Makes page ids, a batch at a time. The id of a page is the first 16 bytes of BLAKE3 over its 4096 bytes,

@@ -3,11 +3,6 @@
  * Everything here works in batches over typed arrays; nothing is made per page.
  */
 
-/** Bytes of one page of guest memory. */
-export const PAGE_BYTES = 4096
-/** Bytes of a page id: the first 16 of the page's BLAKE3, keyed with the cluster's page key. */
-export const ID_BYTES = 16
-
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
 export { PrefixTable, type PrefixTableParts } from './prefixtable.ts'
@@ -16,4 +11,5 @@ export {
   type PrefixSet,
 } from './prefixset.ts'
 export { firstOf, PageBatch, verified, type PageSource, type SourceKind } from './source.ts'
+export { ID_BYTES, PAGE_BYTES } from './size.ts'
 export { isZeroPage } from './zero.ts'

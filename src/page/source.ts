@@ -1,6 +1,6 @@
 import { assert } from '../runtime/assert.ts'
 import type { PageHasher } from './hasher.ts'
-import { ID_BYTES, PAGE_BYTES } from './index.ts'
+import { ID_BYTES, PAGE_BYTES } from './size.ts'
 
 /** Where the bytes of a page came from, by the names of `refsFilledBy`. */
 export type SourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'

@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from './index.ts'
+import { PAGE_BYTES } from './size.ts'
 
 const ZERO_PAGE = Buffer.alloc(PAGE_BYTES)
 
