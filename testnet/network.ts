@@ -99,7 +99,7 @@ class NamespaceNetwork implements LabNetwork {
 
   async build(bytesPerSecond: number | undefined): Promise<void> {
     await addNamespace(this.#switch)
-    await this.#onSwitch('link', 'add', BRIDGE, 'up', 'type', 'bridge', 'forward_delay', '0')
+    await this.#onSwitch('link', 'add', 'name', BRIDGE, 'up', 'type', 'bridge', 'forward_delay', '0')
     for (const host of this.hosts) {
       await addNamespace(this.#namespaceOf(host.name))
       await this.#connect(host)
@@ -128,11 +128,11 @@ class NamespaceNetwork implements LabNetwork {
 
   async cut(hostName: string): Promise<void> {
     // Taken off the bridge, the port swallows everything. A link set down would tell the host's processes.
-    await this.#onSwitch('link', 'set', this.host(hostName).name, 'nomaster')
+    await this.#onSwitch('link', 'set', 'dev', this.host(hostName).name, 'nomaster')
   }
 
   async restore(hostName: string): Promise<void> {
-    await this.#onSwitch('link', 'set', this.host(hostName).name, 'master', BRIDGE)
+    await this.#onSwitch('link', 'set', 'dev', this.host(hostName).name, 'master', BRIDGE)
   }
 
   async close(): Promise<void> {
@@ -142,8 +142,8 @@ class NamespaceNetwork implements LabNetwork {
 
   async #connect({ name, address }: LabHost): Promise<void> {
     const namespace = this.#namespaceOf(name)
-    await this.#onSwitch('link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
-    await this.#onSwitch('link', 'set', name, 'up', 'master', BRIDGE)
+    await this.#onSwitch('link', 'add', 'name', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
+    await this.#onSwitch('link', 'set', 'dev', name, 'up', 'master', BRIDGE)
     await runCommand(['ip', '-n', namespace, 'address', 'add', `${address}/24`, 'dev', 'eth0'])
     await runCommand(['ip', '-n', namespace, 'link', 'set', 'eth0', 'up'])
   }

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Makes this machine ready for the lab: QEMU, what builds the guest image, Node modules, and the image itself.
+# Installs only what is missing, so that running it again costs a moment. Exits 1, with the one line to run,
+# where it may not or cannot install.
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { echo "setup: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# A command that the lab uses, and the Debian package that brings it.
+needed=(
+  qemu-system-x86_64:qemu-system-x86
+  ip:iproute2
+  tc:iproute2
+  debootstrap:debootstrap
+  mkfs.ext4:e2fsprogs
+  cpio:cpio
+  unshare:util-linux
+  flock:util-linux
+  setpriv:util-linux
+  mount:mount
+)
+
+missing_packages() {
+  local entry
+  for entry in "${needed[@]}"; do
+    # Debian keeps administrators' commands where a plain user's PATH does not look.
+    PATH=$PATH:/usr/sbin:/sbin command -v "${entry%%:*}" >/dev/null || echo "${entry##*:}"
+  done | sort -u | tr '\n' ' '
+}
+
+install_packages() {
+  local packages
+  packages=$(missing_packages)
+  [[ -n $packages ]] || return 0
+  local line="apt-get update && apt-get install --yes --no-install-recommends $packages"
+  if ! command -v apt-get >/dev/null; then
+    fail "missing here: ${packages% }; on Debian or Ubuntu: $line"
+  fi
+  [[ $(id -u) == 0 ]] || fail "as root, run: $line"
+  say "installing $packages(a minute or so)"
+  export DEBIAN_FRONTEND=noninteractive
+  local log
+  log=$(mktemp)
+  # shellcheck disable=SC2086  # words are meant to split
+  if ! { apt-get update && apt-get install --yes --no-install-recommends $packages; } >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    rm -f "$log"
+    fail 'apt-get failed, see above'
+  fi
+  rm -f "$log"
+}
+
+install_modules() {
+  [[ ! -d $repository/node_modules/.bin ]] || return 0
+  command -v npm >/dev/null || fail 'npm is missing: install Node 20 or later with npm'
+  say 'installing Node modules'
+  (cd "$repository" && npm ci --no-audit --no-fund --loglevel=error >&2)
+}
+
+install_packages
+install_modules
+bash "$repository/testnet/image/build.sh" >/dev/null
+say 'ready'
