@@ -13,6 +13,9 @@ import { canIsolate } from './network.ts'
 import { succeeds } from './command.ts'
 import { QEMU } from './machine.ts'
 
+export {
+  createLabKey, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
+} from './agent.ts'
 export { chooseAccelerator } from './accelerator.ts'
 export { ensureImage, type GuestImage } from './image.ts'
 export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine.ts'

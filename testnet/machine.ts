@@ -56,7 +56,7 @@ export interface MachinePaths {
 export function machinePaths(directory: string, name: string): MachinePaths {
   return {
     qmp: join(directory, `${name}.qmp`),
-    testQmp: join(directory, `${name}.test.qmp`),
+    testQmp: join(directory, `${name}.qmp-test`),
     serial: join(directory, `${name}.serial.log`),
     memory: join(directory, `${name}.ram`),
   }

@@ -1,0 +1,166 @@
+import { spawn } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
+
+import { writeClusterKey, type AgentStatus, type Clock, type HandoffResult } from '../src/index.ts'
+import { systemClock } from '../src/runtime/clock.ts'
+import { PagemeshError } from '../src/runtime/errors.ts'
+import type { LabHost } from './network.ts'
+import { startProcess, type LabProcess } from './process.ts'
+import { waitFor } from './wait.ts'
+
+const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
+const MESH_PORT = 4001
+const START_TIMEOUT_MS = 20_000
+const SETTLE_TIMEOUT_MS = 120_000
+
+export interface AgentOptions {
+  host: LabHost
+  /** Where the agent's files live; its guests' directory is `guestDirectory`. */
+  directory: string
+  /** Whose `*.qmp` sockets are the agent's guests. */
+  guestDirectory: string
+  clusterKey: string
+  /** Hosts to dial first. */
+  bootstrap: readonly LabHost[]
+  /** Further configuration, by the names of the configuration file. */
+  settings?: Record<string, unknown>
+  clock?: Clock
+}
+
+/** What a finished command said. */
+export interface CommandOutcome {
+  status: number
+  output: string
+  errors: string
+}
+
+/** A host's agent: its own process on its host, driven through the command line as an operator would. */
+export interface LabAgent {
+  readonly host: LabHost
+  readonly pid: number
+  /** Its log: JSON lines, the end of it. */
+  readonly log: string
+  readonly running: boolean
+  /** Runs `pagemesh` with these words and the agent's control socket. */
+  command(...words: string[]): Promise<CommandOutcome>
+  status(): Promise<AgentStatus>
+  /** Resolves when it sees `peers` peers and every guest of it was scanned. */
+  settled(peers: number): Promise<AgentStatus>
+  migrate(guest: string, to: string, ...words: string[]): Promise<CommandOutcome & { result: HandoffResult | undefined }>
+  /** Ends it at once, as a crash would. */
+  kill(): Promise<void>
+  /** Ends it as an operator would, with SIGTERM. */
+  stop(): Promise<void>
+}
+
+/** Makes a cluster key for a lab in `directory` and returns its path. */
+export async function createLabKey(directory: string): Promise<string> {
+  mkdirSync(directory, { recursive: true })
+  const path = join(directory, 'cluster.key')
+  await writeClusterKey(path)
+  return path
+}
+
+/** Starts an agent; resolves when its control socket answers. Throws PagemeshError `lab-agent-ended` with its log. */
+export async function startAgent(options: AgentOptions): Promise<LabAgent> {
+  const { host, directory, guestDirectory, clusterKey, bootstrap, settings, clock = systemClock } = options
+  mkdirSync(directory, { recursive: true })
+  mkdirSync(guestDirectory, { recursive: true })
+  const control = join(directory, 'control.sock')
+  const config = join(directory, 'agent.yaml')
+  writeFileSync(config, stringify({
+    name: host.name,
+    clusterKey,
+    listen: [`/ip4/${host.address}/tcp/${MESH_PORT}`],
+    bootstrap: bootstrap.map(({ address }) => `/ip4/${address}/tcp/${MESH_PORT}`),
+    guests: [join(guestDirectory, '*.qmp')],
+    control,
+    store: { path: join(directory, 'state') },
+    ...settings,
+  }))
+  const agent = new RunningAgent(options, startProcess(host.exec, [process.execPath, CLI, 'agent', '--config', config]), control)
+  await waitFor(async () => {
+    if (!agent.running) {
+      throw new PagemeshError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`, { fault: 'host' })
+    }
+    return (await agent.command('status', '--json')).status === 0 ? true : undefined
+  }, { clock, what: `the agent of ${host.name} to answer`, timeoutMs: START_TIMEOUT_MS })
+  return agent
+}
+
+class RunningAgent implements LabAgent {
+  readonly host: LabHost
+  readonly #process: LabProcess
+  readonly #control: string
+  readonly #clock: Clock
+
+  constructor(options: AgentOptions, process: LabProcess, control: string) {
+    this.host = options.host
+    this.#process = process
+    this.#control = control
+    this.#clock = options.clock ?? systemClock
+  }
+
+  get pid(): number {
+    return this.#process.pid
+  }
+
+  get log(): string {
+    return this.#process.errors
+  }
+
+  get running(): boolean {
+    return this.#process.running
+  }
+
+  command(...words: string[]): Promise<CommandOutcome> {
+    return runCli(this.host, [...words, '--control', this.#control])
+  }
+
+  async status(): Promise<AgentStatus> {
+    const { status, output, errors } = await this.command('status', '--json')
+    if (status !== 0) throw new PagemeshError('lab-agent-ended', `${this.host.name} says no status: ${errors}`, { fault: 'host' })
+    return JSON.parse(output) as AgentStatus
+  }
+
+  async settled(peers: number): Promise<AgentStatus> {
+    return await waitFor(async () => {
+      const status = await this.status()
+      return status.settled && status.peers.length >= peers ? status : undefined
+    }, { clock: this.#clock, what: `${this.host.name} to settle`, timeoutMs: SETTLE_TIMEOUT_MS, pauseMs: 200 })
+  }
+
+  async migrate(guest: string, to: string, ...words: string[]): Promise<CommandOutcome & { result: HandoffResult | undefined }> {
+    const outcome = await this.command('migrate', guest, '--to', to, '--json', ...words)
+    const result = outcome.output === '' ? undefined : JSON.parse(outcome.output) as HandoffResult
+    return { ...outcome, result }
+  }
+
+  async kill(): Promise<void> {
+    await this.#process.kill()
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#process.running) return
+    process.kill(this.#process.pid, 'SIGTERM')
+    await this.#process.ended
+  }
+}
+
+/** Runs the command line program on a host to its end. */
+export async function runCli(host: LabHost, words: readonly string[]): Promise<CommandOutcome> {
+  const [program = '', ...args] = [...host.exec, process.execPath, CLI, ...words]
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', (bytes: Buffer) => { output += bytes.toString() })
+  child.stderr.on('data', (bytes: Buffer) => { errors += bytes.toString() })
+  const status = await new Promise<number>((resolve) => {
+    child.once('error', () => resolve(127))
+    child.once('close', (code) => resolve(code ?? 128))
+  })
+  return { status, output, errors }
+}
