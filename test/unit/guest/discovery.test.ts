@@ -1,0 +1,145 @@
+import { strict as assert } from 'node:assert'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { connectQmp, discoverGuests, type GuestDiscovery } from '../../../src/guest/index.ts'
+import { parseMaps } from '../../../src/guest/maps.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { silentLog, type Log } from '../../../src/runtime/log.ts'
+import { FakeQemu, type Answer } from './fakeqemu.ts'
+
+/** Guests that live in this very process: their memory is a piece of its own. */
+describe('discovery of guests', () => {
+  let directory: string
+  let discovery: GuestDiscovery
+  let warnings: string[]
+  let events: string[]
+  let fakes: FakeQemu[]
+
+  beforeEach(() => {
+    directory = mkdtempSync('/tmp/discovery-test-')
+    warnings = []
+    events = []
+    fakes = []
+    const log: Log = { ...silentLog, warn: (_message, fields) => warnings.push(String(fields?.['code'])) }
+    discovery = discoverGuests({ clock: systemClock, log }, { globs: [`${directory}/*.qmp`] })
+    discovery.onChange((change, guest) => events.push(`${change} ${guest.name}`))
+  })
+
+  afterEach(async () => {
+    await discovery.stop()
+    await Promise.all(fakes.map((fake) => fake.close()))
+    rmSync(directory, { recursive: true })
+  })
+
+  async function launch(file: string, about: { name?: string; status?: string; blockBytes?: number }) {
+    const fake = await FakeQemu.listen(join(directory, file))
+    fake.answer = (command) => answerAs(command, about)
+    fakes.push(fake)
+    return fake
+  }
+
+  it('finds guests under their names, and those without one under their socket\'s', async () => {
+    await launch('one.qmp', { name: 'web' })
+    await launch('two.qmp', { status: 'inmigrate' })
+    await launch('other.sock', { name: 'not-asked-for' })
+    await discovery.start()
+    assert.deepEqual(discovery.guests().map((guest) => [guest.name, guest.lastState, guest.pid]), [
+      ['two', 'inmigrate', process.pid], ['web', 'running', process.pid],
+    ])
+    assert.deepEqual(discovery.guests()[0]!.memory.blocks, [{ name: 'pc.ram', bytes: 4096 }])
+  })
+
+  it('refreshes states, and follows guests that come and go', async () => {
+    const about = { name: 'web', status: 'running' }
+    const fake = await launch('one.qmp', about)
+    await discovery.start()
+    about.status = 'paused'
+    await discovery.refresh()
+    assert.equal(discovery.guests()[0]!.lastState, 'paused')
+    await fake.close()
+    await discovery.refresh()
+    assert.deepEqual(discovery.guests(), [])
+    await launch('one.qmp', about)
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web', 'removed web', 'added web'])
+  })
+
+  it('takes another QEMU at the same path for another guest', async () => {
+    const fake = await launch('one.qmp', { name: 'web' })
+    await discovery.start()
+    await fake.close()
+    await launch('one.qmp', { name: 'database' })
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web', 'removed web', 'added database'])
+  })
+
+  it('takes a guest whose memory changed for another', async () => {
+    const about = { name: 'web', blockBytes: 4096 }
+    await launch('one.qmp', about)
+    await discovery.start()
+    about.blockBytes = 8192
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web', 'removed web', 'added web'])
+    assert.equal(discovery.guests()[0]!.memory.blocks[0]!.bytes, 8192)
+  })
+
+  it('keeps what it knows while the socket is busy, and does not hold it itself', async () => {
+    const fake = await launch('one.qmp', { name: 'web' })
+    await discovery.start()
+    const path = join(directory, 'one.qmp')
+    const operator = await connectQmp(path, { clock: systemClock, log: silentLog, timeoutMs: 1_000 })
+    await discovery.refresh()
+    assert.equal(await discovery.guests()[0]!.state(), 'running')
+    await operator.close()
+    assert.deepEqual(events, ['added web'])
+    assert.ok(fake.commands.includes('query-name'))
+  }).timeout(10_000)
+
+  it('says once that a socket cannot be used, and uses it when it can', async () => {
+    await launch('one.qmp', { name: 'web' })
+    const path = join(directory, 'one.qmp')
+    const operator = await connectQmp(path, { clock: systemClock, log: silentLog, timeoutMs: 1_000 })
+    await discovery.start()
+    await discovery.refresh()
+    assert.deepEqual(warnings, ['qmp-busy'])
+    await operator.close()
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web'])
+  }).timeout(10_000)
+
+  it('refuses a second guest of the same name', async () => {
+    await launch('one.qmp', { name: 'web' })
+    await launch('two.qmp', { name: 'web' })
+    await discovery.start()
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web'])
+    assert.deepEqual(warnings, ['guest-name-taken'])
+  })
+
+  it('asks over the open session while a guest is migrated', async () => {
+    const about = { name: 'web', status: 'running' }
+    await launch('one.qmp', about)
+    await discovery.start()
+    const guest = discovery.guests()[0]!
+    const outgoing = await guest.openOutgoing!(AbortSignal.timeout(5_000))
+    about.status = 'finish-migrate'
+    assert.equal(await guest.state(), 'finish-migrate')
+    await outgoing.close()
+    about.status = 'postmigrate'
+    assert.equal(await guest.state(), 'postmigrate')
+  })
+})
+
+function answerAs(command: string, about: { name?: string; status?: string; blockBytes?: number }): Answer {
+  if (command === 'query-name') return { value: about.name === undefined ? {} : { name: about.name } }
+  if (command === 'query-status') return { value: { status: about.status ?? 'running' } }
+  return { value: blockTable(about.blockBytes ?? 4096) }
+}
+
+function blockTable(bytes: number): string {
+  const mapping = parseMaps(readFileSync('/proc/self/maps', 'utf8'))[0]!
+  const size = `0x${bytes.toString(16).padStart(16, '0')}`
+  return `Block Name PSize Offset Used Total HVA RO\n`
+    + `pc.ram    4 KiB  0x0000000000000000 ${size} ${size} 0x${mapping.start.toString(16).padStart(16, '0')} rw\n`
+}

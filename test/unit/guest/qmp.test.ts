@@ -1,0 +1,185 @@
+import { strict as assert } from 'node:assert'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+
+import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
+import { LineSplitter, parseQmpLine } from '../../../src/guest/qmpline.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import { FakeQemu } from './fakeqemu.ts'
+
+const options = { clock: systemClock, log: silentLog }
+
+describe('QMP', () => {
+  let directory: string
+  let path: string
+  let fake: FakeQemu
+  let qmp: QmpClient | undefined
+
+  beforeEach(async () => {
+    directory = mkdtempSync('/tmp/qmp-test-')
+    path = join(directory, 'vm.qmp')
+    fake = await FakeQemu.listen(path)
+  })
+
+  afterEach(async () => {
+    await qmp?.close()
+    qmp = undefined
+    await fake.close()
+    rmSync(directory, { recursive: true })
+  })
+
+  it('greets, runs commands and knows the version', async () => {
+    qmp = await connectQmp(path, options)
+    assert.deepEqual(qmp.version, { major: 7, minor: 2, micro: 22 })
+    fake.answer = (command, args) => ({ value: { command, args } })
+    const [first, second] = await Promise.all([qmp.execute('one', { a: 1 }), qmp.execute('two')])
+    assert.deepEqual(first, { command: 'one', args: { a: 1 } })
+    assert.deepEqual(second, { command: 'two', args: {} })
+    assert.deepEqual(fake.commands, ['qmp_capabilities', 'one', 'two'])
+  })
+
+  it('hands over the text of a human monitor command', async () => {
+    qmp = await connectQmp(path, options)
+    fake.answer = (_command, args) => ({ value: `ran ${String(args['command-line'])}\r\n` })
+    assert.equal(await qmp.hmp('info ramblock'), 'ran info ramblock\r\n')
+  })
+
+  it('reports errors in QEMU\'s own words', async () => {
+    qmp = await connectQmp(path, options)
+    fake.answer = () => ({ errorClass: 'GenericError', description: 'Guest is waiting for an incoming migration' })
+    await assert.rejects(qmp.execute('migrate'), (error) => {
+      assert.equal(codeOf(error), 'qmp-error')
+      assert.match((error as Error).message, /QEMU refused migrate: Guest is waiting for an incoming migration\./)
+      assert.equal((error as PagemeshError).data['class'], 'GenericError')
+      return true
+    })
+  })
+
+  it('hands over events, also between replies and in pieces', async () => {
+    qmp = await connectQmp(path, options)
+    const events: QmpEvent[] = []
+    const seen = Promise.withResolvers<void>()
+    const forget = qmp.onEvent((event) => {
+      events.push(event)
+      if (events.length === 2) seen.resolve()
+    })
+    fake.say('{"event": "STOP", "timestamp": {}}\r\n{"event": "MIGR')
+    fake.say('ATION", "data": {"status": "active"}}\r\n')
+    await qmp.execute('query-status')
+    await seen.promise
+    assert.deepEqual(events, [{ name: 'STOP', data: {} }, { name: 'MIGRATION', data: { status: 'active' } }])
+    forget()
+    fake.say('{"event": "RESUME"}\r\n')
+    await qmp.execute('query-status')
+    assert.equal(events.length, 2)
+  })
+
+  it('says that the socket is busy while another client is served, and gets its turn after', async () => {
+    const other = await connectQmp(path, options)
+    await assert.rejects(connectQmp(path, { ...options, timeoutMs: 30 }), (error) => codeOf(error) === 'qmp-busy')
+    const waiting = connectQmp(path, options)
+    await other.close()
+    qmp = await waiting
+  })
+
+  it('says that the guest is gone when nobody listens', async () => {
+    await assert.rejects(connectQmp(`${path}.absent`, options), (error) => codeOf(error) === 'guest-gone')
+  })
+
+  it('fails what waits, and says so, when the guest hangs up', async () => {
+    qmp = await connectQmp(path, options)
+    fake.answer = () => 'silence'
+    const pending = qmp.execute('migrate')
+    fake.hangUp()
+    await assert.rejects(pending, (error) => codeOf(error) === 'guest-gone')
+    assert.equal(codeOf(await qmp.lost), 'guest-gone')
+    await assert.rejects(qmp.execute('query-status'), (error) => codeOf(error) === 'guest-gone')
+  })
+
+  it('gives up on a command that is not answered, and takes no later answer for another\'s', async () => {
+    qmp = await connectQmp(path, options)
+    fake.answer = () => 'silence'
+    await assert.rejects(qmp.execute('migrate', {}, 20), (error) => codeOf(error) === 'qmp-timeout')
+    fake.say('{"return": "late", "id": 2}\r\n')
+    fake.answer = () => ({ value: 'now' })
+    assert.equal(await qmp.execute('query-status'), 'now')
+  })
+
+  it('closes when its signal aborts, also while it waits for the greeting', async () => {
+    const other = await connectQmp(path, options)
+    const abort = new AbortController()
+    const waiting = connectQmp(path, { ...options, signal: abort.signal })
+    abort.abort(new Error('enough'))
+    await assert.rejects(waiting, /enough/)
+    await other.close()
+    qmp = await connectQmp(path, { ...options, signal: AbortSignal.timeout(20) })
+    assert.equal((await qmp.lost).name, 'TimeoutError')
+  })
+
+  it('does not take its own closing for a loss', async () => {
+    const client = await connectQmp(path, options)
+    let lost = false
+    void client.lost.then(() => { lost = true })
+    await client.close()
+    await client.close()
+    assert.equal(lost, false)
+  })
+
+  for (const [what, text] of Object.entries({
+    'a human monitor': 'QEMU 7.2.22 monitor - type \'help\' for more information\r\n(qemu) \n',
+    'JSON of another kind': '{"hello": "world"}\n',
+    'a list': '[1, 2]\n',
+  })) {
+    it(`refuses ${what}`, async () => {
+      fake.greeting = text
+      await assert.rejects(connectQmp(path, options), (error) => codeOf(error) === 'qmp-garbled')
+    })
+  }
+
+  it('breaks off when a line grows beyond all bounds', async () => {
+    const flood = join(directory, 'flood.qmp')
+    const server = createServer((client) => {
+      client.on('error', () => {})
+      const more = (): void => { while (client.write(Buffer.alloc(1 << 20, 'x'))); }
+      client.on('drain', more)
+      more()
+    }).listen(flood)
+    await assert.rejects(connectQmp(flood, options), (error) => codeOf(error) === 'qmp-garbled')
+    server.close()
+  })
+})
+
+describe('lines of QMP', () => {
+  it('come whole however the bytes come', () => {
+    const text = '{"a": 1}\r\n\r\n{"b": "\u00e4"}\n'
+    const bytes = Buffer.from(text)
+    for (let size = 1; size <= bytes.length; size++) {
+      const splitter = new LineSplitter()
+      const lines: string[] = []
+      for (let at = 0; at < bytes.length; at += size) lines.push(...splitter.push(bytes.subarray(at, at + size)))
+      assert.deepEqual(lines, ['{"a": 1}', '', '{"b": "\u00e4"}'])
+    }
+  })
+
+  it('may not be longer than the limit', () => {
+    const splitter = new LineSplitter(8)
+    assert.deepEqual(splitter.push(Buffer.from('12345678\n1234')), ['12345678'])
+    assert.throws(() => splitter.push(Buffer.from('56789')), (error) => codeOf(error) === 'qmp-garbled')
+  })
+
+  it('are read with care for what is missing', () => {
+    assert.deepEqual(parseQmpLine('{"error": {"desc": "JSON parse error"}}'), {
+      kind: 'error', id: -1, errorClass: '', description: 'JSON parse error',
+    })
+    assert.deepEqual(parseQmpLine('{"return": [], "id": 4}'), { kind: 'return', id: 4, value: [] })
+    assert.deepEqual(parseQmpLine('{"QMP": {}}'), { kind: 'greeting', version: { major: 0, minor: 0, micro: 0 } })
+  })
+})
+
+function codeOf(error: unknown): string {
+  assert.ok(error instanceof PagemeshError, String(error))
+  return error.code
+}
