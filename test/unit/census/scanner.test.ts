@@ -1,0 +1,83 @@
+import { strict as assert } from 'node:assert'
+import { readFileSync } from 'node:fs'
+
+import { Scanner } from '../../../src/census/scanner.ts'
+import { parseMaps } from '../../../src/guest/maps.ts'
+import { openProcessMemory, type GuestMemory } from '../../../src/guest/index.ts'
+import { readStartTicks } from '../../../src/guest/process.ts'
+import { createPageHasher, PAGE_BYTES } from '../../../src/page/index.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+
+const pageKey = new Uint8Array(32).fill(5)
+const components = { clock: systemClock, log: silentLog, hasher: createPageHasher(pageKey) }
+const signal = new AbortController().signal
+
+/** A read-only piece of this process' own memory plays the guest: the program's code, which does not change. */
+function ownMemory(startTicks = readStartTicks(process.pid)!): GuestMemory {
+  const code = parseMaps(readFileSync('/proc/self/maps', 'utf8')).find((mapping) => mapping.permissions === 'r-xp')!
+  const bytes = Math.min(Number(code.end - code.start), 2000 * PAGE_BYTES)
+  const layout = { guest: 'self', pid: process.pid, startTicks, blocks: [{ name: 'code', bytes, address: code.start }] }
+  return { name: 'self', blocks: layout.blocks, layout, async resident() {}, async read() {}, async close() {} }
+}
+
+describe('scanner with a worker thread', () => {
+  let scanner: Scanner
+
+  afterEach(() => scanner.stop())
+
+  it('finds in the worker what it finds here', async () => {
+    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
+    const memory = ownMemory()
+    const there = await scanner.scan(memory, { tableBytesMax: 2 ** 24 }, signal)
+    const opened = bare(openProcessMemory(memory.layout!))
+    const here = await scanner.scan(opened, { tableBytesMax: 2 ** 24 }, signal)
+    assert.ok(there.distinctPages > 0)
+    assert.equal(there.distinctPages, here.distinctPages)
+    let same = 0
+    there.table.forEach((high, low, value) => { if (here.table.get(high, low) === value) same += 1 })
+    assert.equal(same, there.distinctPages)
+    const again = await scanner.scan(memory, { tableBytesMax: 2 ** 24, previous: there.fingerprints }, signal)
+    assert.equal(there.fingerprints.length, 0, 'the fingerprints went to the worker without being copied')
+    assert.ok(again.stableBits.some((bits) => bits !== 0))
+    await opened.close()
+  }).timeout(10_000)
+
+  it('reports a process that is not the one that was meant', async () => {
+    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
+    await assert.rejects(scanner.scan(ownMemory(1), { tableBytesMax: 2 ** 20 }, signal), hasCode('guest-gone'))
+  })
+
+  it('abandons a scan', async () => {
+    scanner = new Scanner(components, { pageKey, pagesPerSecond: 100 })
+    const abort = new AbortController()
+    const scan = scanner.scan(ownMemory(), { tableBytesMax: 2 ** 24 }, abort.signal)
+    abort.abort(new Error('enough'))
+    await assert.rejects(scan, /enough/)
+  })
+
+  it('says that its worker died, and starts another', async () => {
+    const workerUrl = new URL('data:text/javascript,import{parentPort}from"node:worker_threads";'
+      + 'parentPort.on("message",()=>{throw new Error("broken")})')
+    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6, workerUrl })
+    for (let time = 0; time < 2; time++) {
+      await assert.rejects(scanner.scan(ownMemory(), { tableBytesMax: 2 ** 20 }, signal), hasCode('scan-failed'))
+    }
+  })
+})
+
+/** The same memory without a layout, so that it is scanned in this thread. */
+function bare(memory: GuestMemory): GuestMemory {
+  return {
+    name: memory.name,
+    blocks: memory.blocks,
+    resident: (...which) => memory.resident(...which),
+    read: (...which) => memory.read(...which),
+    close: () => memory.close(),
+  }
+}
+
+function hasCode(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof PagemeshError && error.code === code
+}
