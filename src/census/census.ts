@@ -21,8 +21,6 @@ export interface CensusInit {
    * The one scan that runs holds its own table beside it, at most the size that it may keep.
    */
   bytesMax: number
-  /** The worker's module; given by tests that need one that fails. */
-  workerUrl?: URL
 }
 
 /** A guest whose state forbids a scan is looked at again after this, ms; so is one whose scan failed. */
