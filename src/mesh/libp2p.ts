@@ -60,7 +60,7 @@ const PROOF_TIMEOUT_MS = 5_000
 const PROOF_BUFFER_BYTES_MAX = 1024 * 1024
 const FAREWELL_MS = 1_000
 /** A peer that vanished is dropped after at most one interval and one timeout. */
-const PING_INTERVAL_MS = 5_000
+const PING_INTERVAL_MS = 4_000
 const PING_TIMEOUT_MS = 8_000
 /** The read limit must exceed the window, or a paused stream is reset when its window fills. */
 const STREAM_WINDOW_BYTES = 1024 * 1024
@@ -333,9 +333,13 @@ function channelOf(stream: Stream): ByteChannel {
 function listenTo(stream: Stream, listener: ByteChannelListener): void {
   stream.addEventListener('message', ({ data }) => listener.bytes(data.subarray()))
   stream.addEventListener('drain', () => listener.drain())
-  // Not `remoteCloseWrite`, which comes ahead of what a paused stream still holds.
-  stream.addEventListener('end', () => listener.ended())
+  // Not `remoteCloseWrite`, which comes ahead of what a paused stream still holds. A reset says `end` as well.
+  const end = (): void => { if (stream.status !== 'reset' && stream.status !== 'aborted') listener.ended() }
+  stream.addEventListener('end', end)
   stream.addEventListener('close', ({ error }) => listener.closed(error))
-  if (stream.readableEnded) listener.ended()
-  if (stream.status !== 'open') listener.closed(undefined)
+  // Both may have passed already, and what the negotiation of the protocol read ahead comes only after this.
+  queueMicrotask(() => {
+    if (stream.readableEnded) end()
+    if (stream.status !== 'open') listener.closed(undefined)
+  })
 }

@@ -1,17 +1,15 @@
-import { duplexPair, type Duplex } from 'node:stream'
-
 import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { silentLog } from '../runtime/log.ts'
 import { systemRandom } from '../runtime/random.ts'
-import { DuplexLane } from './duplexlane.ts'
 import { checkHostName } from './hostname.ts'
 import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './index.ts'
 import type { Lane, LaneTicket } from './lane.ts'
 import { LaneTickets } from './lanetickets.ts'
 import { GOSSIP_BYTES_MAX } from './limits.ts'
 import { MemberTable } from './membertable.ts'
+import { createLanePair } from './memorylane.ts'
 import { MemoryStream } from './memorystream.ts'
 import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from './mesherrors.ts'
 
@@ -99,7 +97,7 @@ export class MemoryMesh implements Mesh {
     const copy = message.slice()
     for (const { name } of this.#members.all()) {
       const other = this.#hub.reach(this.self.name, name)
-      if (other?.#topics.has(topic) !== true) continue
+      if (other === undefined || !other.#topics.has(topic)) continue
       this.#gossip.sentBytes += copy.length
       // Later, as a network would: whoever publishes inside a listener must not find itself inside another.
       queueMicrotask(() => other.#hear(topic, copy, this.self.peerId))
@@ -124,16 +122,15 @@ export class MemoryMesh implements Mesh {
   async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
     signal.throwIfAborted()
     const other = this.#hub.reach(this.self.name, member.name)
-    const offer = other?.#tickets.take(ticket.id)
+    const offer = other === undefined ? undefined : other.#tickets.take(ticket.id)
     if (other === undefined || offer === undefined || Buffer.from(offer.key).toString('hex') !== ticket.key) {
       throw new PagemeshError('lane-unreachable', `The bulk lane ${ticket.address} could not be opened.`, {
         fault: 'network', phase: 'opening a lane', advice: 'Ask for another ticket: this one is used up, old or wrong.',
       })
     }
-    const [near, far] = duplexPair()
-    const lane = this.#hold(near!, far!)
-    offer.settle(other.#hold(far!, near!))
-    return lane
+    const [near, far] = createLanePair({ clock: this.#hub.clock })
+    offer.settle(other.#hold(far))
+    return this.#hold(near)
   }
 
   async start(): Promise<void> {
@@ -188,28 +185,7 @@ export class MemoryMesh implements Mesh {
     for (const listener of [...this.#topics.get(topic) ?? []]) listener(message, fromPeerId)
   }
 
-  #hold(duplex: Duplex, farEnd: Duplex): Lane {
-    const counts = { sent: 0, received: 0 }
-    const write = duplex.write.bind(duplex)
-    duplex.write = ((bytes: Uint8Array, written: () => void) => {
-      counts.sent += bytes.length
-      return write(bytes, written)
-    }) as typeof duplex.write
-    // A pair closes end by end; the end of a socket is known to both.
-    duplex.once('close', () => farEnd.destroy())
-    const lane = new DuplexLane({ clock: this.#hub.clock }, {
-      duplex,
-      deliver: (receiver) => {
-        duplex.on('data', (bytes: Uint8Array) => {
-          counts.received += bytes.length
-          receiver(bytes)
-        })
-      },
-      pause: () => { duplex.pause() },
-      resume: () => { duplex.resume() },
-      sentBytes: () => counts.sent,
-      receivedBytes: () => counts.received,
-    })
+  #hold(lane: Lane): Lane {
     this.#lanes.add(lane)
     this.#hub.hold(lane)
     void lane.closed.then(() => this.#lanes.delete(lane))
