@@ -46,7 +46,10 @@ const SLOT_BYTES = 12
  * taken as they were when read: whoever uses a page by its place verifies it.
  */
 export async function scanGuest(
-  { hasher, throttle }: { hasher: PageHasher; throttle: Throttle }, memory: GuestMemory, init: ScanInit, signal: AbortSignal,
+  { hasher, throttle }: { hasher: PageHasher; throttle: Throttle },
+  memory: GuestMemory,
+  init: ScanInit,
+  signal: AbortSignal,
 ): Promise<ScanResult> {
   const scan = new Scan(memory, init)
   const resident = new Uint8Array(WINDOW_PAGES)

@@ -13,7 +13,7 @@ export class FakeQemu {
   /** Commands that came, in order. */
   readonly commands: string[] = []
   answer: (command: string, args: Record<string, unknown>) => Answer = () => ({ value: {} })
-  greeting = '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}}\r\n'
+  greeting = '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": []}}\r\n'
 
   private constructor() {
     this.#server = createServer((client) => this.#accept(client))

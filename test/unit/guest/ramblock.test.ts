@@ -120,7 +120,8 @@ describe('maps of a process', () => {
   })
 
   it('do not tell it when two would fit', () => {
-    const twice = parseMaps(`${MAPS}7f9000000000-7f9000020000 rw-p 0 00:00 0\n7f9000020000-7f9000021000 ---p 0 00:00 0\n`)
+    const another = '7f9000000000-7f9000020000 rw-p 0 00:00 0\n7f9000020000-7f9000021000 ---p 0 00:00 0\n'
+    const twice = parseMaps(MAPS + another)
     assert.equal(findGuarded(twice, 0x2_0000, new Set()), undefined)
     assert.equal(findGuarded(twice, 0x2_0000, new Set([0x7f9000000000n])), 0x7f8cc8a00000n)
   })
