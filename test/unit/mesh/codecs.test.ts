@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+
+import fc from 'fast-check'
+import { concat } from 'uint8arrays/concat'
+
+import { ANNOUNCEMENT_LIMITS, decodeAnnouncement, encodeAnnouncement } from '../../../src/mesh/announcement.ts'
+import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from '../../../src/mesh/framing.ts'
+import { hostPortOfMultiaddr, isUnspecifiedHost, parseHostPort } from '../../../src/mesh/hostport.ts'
+import { backoffMs } from '../../../src/mesh/redialer.ts'
+
+describe('message frames', () => {
+  it('come back however the bytes were cut', () => {
+    fc.assert(fc.property(
+      fc.array(fc.uint8Array({ maxLength: 100 }), { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+      (messages, cuts) => {
+        const bytes = concat(messages.map(encodeMessageFrame))
+        const decoder = new FrameDecoder(100)
+        const received: Uint8Array[] = []
+        for (let offset = 0, i = 0; offset < bytes.length; i++) {
+          const end = offset + cuts[i % cuts.length]!
+          received.push(...decoder.take(bytes.subarray(offset, end)))
+          offset = end
+        }
+        assert.deepEqual(received.map((message) => [...message]), messages.map((message) => [...message]))
+      },
+    ))
+  })
+
+  it('are refused by their announced length, before their bytes arrive', () => {
+    const decoder = new FrameDecoder(100)
+    assert.throws(() => decoder.take(Uint8Array.of(0, 0, 0, 101)), FrameTooLongError)
+    assert.throws(() => new FrameDecoder(100).take(Uint8Array.of(0xff, 0xff, 0xff, 0xff)), FrameTooLongError)
+  })
+})
+
+describe('announcements', () => {
+  const own = { version: 1 as const, name: 'a', peerId: '12D3Koo', addresses: ['/ip4/10.0.0.1/tcp/4001'] }
+
+  it('come back as they went, without loopback where there is anything else', () => {
+    assert.deepEqual(decodeAnnouncement(encodeAnnouncement(own)), own)
+    const both = { ...own, addresses: ['/ip4/127.0.0.1/tcp/4001', '/ip4/10.0.0.1/tcp/4001'] }
+    assert.deepEqual(decodeAnnouncement(encodeAnnouncement(both)), own)
+    const loopback = { ...own, addresses: ['/ip4/127.0.0.1/tcp/4001'] }
+    assert.deepEqual(decodeAnnouncement(encodeAnnouncement(loopback)), loopback)
+  })
+
+  it('are refused above every limit and in any other shape', () => {
+    const refused: unknown[] = [
+      null, [], 'x', {}, { ...own, version: 0 }, { ...own, name: 'a b' }, { ...own, peerId: '/' }, { ...own, peerId: 1 },
+      { ...own, peerId: 'p'.repeat(ANNOUNCEMENT_LIMITS.peerIdCharacters + 1) },
+      { ...own, addresses: '/ip4/10.0.0.1/tcp/1' }, { ...own, addresses: [1] }, { ...own, addresses: ['/unix/tmp/x'] },
+      { ...own, addresses: Array(ANNOUNCEMENT_LIMITS.addresses + 1).fill('/ip4/10.0.0.1/tcp/1') },
+      { ...own, addresses: [`/dns4/${'a'.repeat(ANNOUNCEMENT_LIMITS.addressCharacters)}/tcp/1`] },
+    ]
+    for (const value of refused) assert.equal(decodeAnnouncement(Buffer.from(JSON.stringify(value))), undefined)
+    const padded = Buffer.from(JSON.stringify(own) + ' '.repeat(ANNOUNCEMENT_LIMITS.bytes))
+    assert.equal(decodeAnnouncement(padded), undefined)
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => decodeAnnouncement(bytes) === undefined))
+  })
+})
+
+describe('addresses', () => {
+  it('are parsed with names, IPv4 and IPv6', () => {
+    assert.deepEqual(parseHostPort('10.0.0.1:4002'), { host: '10.0.0.1', port: 4002 })
+    assert.deepEqual(parseHostPort('[fd00::1]:4002'), { host: 'fd00::1', port: 4002 })
+    for (const address of ['', '10.0.0.1', ':1', 'fd00::1:4002', 'host:70000', 'a b:1']) {
+      assert.throws(() => parseHostPort(address), { code: 'address-malformed' })
+    }
+    assert.deepEqual(hostPortOfMultiaddr('/ip6/fd00::1/tcp/4001/p2p/x'), { host: 'fd00::1', port: 4001 })
+    assert.equal(hostPortOfMultiaddr('/unix/x'), undefined)
+    assert.deepEqual(['0.0.0.0', '::', '10.0.0.0', '::1'].map(isUnspecifiedHost), [true, true, false, false])
+  })
+})
+
+describe('the wait before a peer is dialed again', () => {
+  it('doubles, is spread, and never exceeds 4 s', () => {
+    assert.equal(backoffMs(1, 0), 125)
+    assert.equal(backoffMs(2, 0), 250)
+    for (const failures of [1, 5, 50, 5_000]) assert.ok(backoffMs(failures, 0.999) <= 4_000)
+    assert.equal(backoffMs(5_000, 0), 2_000)
+  })
+})

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+
+import fc from 'fast-check'
+import { concat } from 'uint8arrays/concat'
+
+import { proveMembership, RefusedError, StrangerError, type ProofChannel, type ProofInit } from '../../../src/mesh/proof.ts'
+import {
+  decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, PROOF_LIMITS, type ProofMessage, type Verdict,
+} from '../../../src/mesh/proofcodec.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
+
+const accepted: Verdict = { code: 'accepted' }
+const taken: Verdict = { code: 'name-taken', holderName: 'a', holderPeerId: '12D3Koo' }
+
+describe('messages of the proof', () => {
+  const messages: ProofMessage[] = [
+    { kind: 'hello', version: 1, nonce: new Uint8Array(32).fill(9), name: 'host-a.example' },
+    { kind: 'mac', mac: new Uint8Array(32).fill(8) },
+    { kind: 'verdict', verdict: accepted },
+    { kind: 'verdict', verdict: taken },
+  ]
+
+  it('come back as they went', () => {
+    for (const message of messages) assert.deepEqual(decodeProofMessage(encodeProofMessage(message)), message)
+  })
+
+  it('are refused cut short, or with anything behind them', () => {
+    for (const message of messages) {
+      const bytes = encodeProofMessage(message)
+      for (let length = 0; length < bytes.length; length++) assert.equal(decodeProofMessage(bytes.subarray(0, length)), undefined)
+      assert.equal(decodeProofMessage(concat([bytes, Uint8Array.of(0)])), undefined)
+    }
+  })
+
+  it('are refused above every limit, and with version or verdict 0', () => {
+    const hello = (name: string, version = 1): Uint8Array =>
+      encodeProofMessage({ kind: 'hello', version, nonce: new Uint8Array(32), name })
+    assert.notEqual(decodeProofMessage(hello('n'.repeat(PROOF_LIMITS.nameBytes))), undefined)
+    assert.equal(decodeProofMessage(hello('n'.repeat(PROOF_LIMITS.nameBytes + 1))), undefined)
+    for (const name of ['', 'a b', '-a', 'ä', 'a\n']) assert.equal(decodeProofMessage(hello(name)), undefined)
+    assert.equal(decodeProofMessage(hello('a', 0)), undefined)
+    assert.equal(decodeProofMessage(Uint8Array.of(3, 0, 0, 0)), undefined)
+    const longPeerId = { ...taken, holderPeerId: 'p'.repeat(PROOF_LIMITS.peerIdBytes + 1) }
+    assert.equal(decodeProofMessage(encodeProofMessage({ kind: 'verdict', verdict: longPeerId })), undefined)
+    assert.equal(decodeFrameLength(Uint8Array.of(0, 0)), undefined)
+    assert.equal(decodeFrameLength(Uint8Array.of(1, 1)), undefined)
+    assert.equal(decodeFrameLength(Uint8Array.of(1, 0)), PROOF_LIMITS.messageBytes)
+  })
+
+  it('never throw at hostile bytes, and what decodes encodes to the same', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 0, max: 4 }), (noise, kind) => {
+      const bytes = concat([Uint8Array.of(kind), noise])
+      const message = decodeProofMessage(bytes)
+      if (message !== undefined) assert.deepEqual(encodeProofMessage(message), bytes)
+    }), { numRuns: 2_000 })
+  })
+})
+
+describe('the proof of membership', () => {
+  const key = new Uint8Array(32).fill(1)
+  const dialer: ProofInit = {
+    memberKey: key, role: 'dialer', selfPeerId: 'peerA', remotePeerId: 'peerB', name: 'a', admit: () => accepted,
+  }
+  const listener: ProofInit = {
+    memberKey: key, role: 'listener', selfPeerId: 'peerB', remotePeerId: 'peerA', name: 'b', admit: () => accepted,
+  }
+
+  it('tells each side the name of the other', async () => {
+    const [near, far] = await run(dialer, listener)
+    assert.deepEqual([near, far], [{ status: 'fulfilled', value: 'b' }, { status: 'fulfilled', value: 'a' }])
+  })
+
+  it('fails on both sides with different keys, other identities, or the same role', async () => {
+    const wrongs: Array<Partial<ProofInit>> = [
+      { memberKey: new Uint8Array(32) }, { selfPeerId: 'peerC' }, { remotePeerId: 'peerC' }, { role: 'dialer' },
+    ]
+    for (const wrong of wrongs) {
+      for (const outcome of await run(dialer, { ...listener, ...wrong })) {
+        assert.ok(outcome.status === 'rejected' && outcome.reason instanceof StrangerError)
+      }
+    }
+  })
+
+  it('tells both sides of a refusal, whichever refused', async () => {
+    const sides = [[{ ...dialer, admit: () => taken }, listener, 'self', 'peer'], [dialer, { ...listener, admit: () => taken }, 'peer', 'self']] as const
+    for (const [near, far, nearBy, farBy] of sides) {
+      const outcomes = await run(near, far)
+      const reasons = outcomes.map((outcome) => (outcome as PromiseRejectedResult).reason as RefusedError)
+      assert.deepEqual(reasons.map(({ by, holderName, holderPeerId }) => ({ by, holderName, holderPeerId })), [
+        { by: nearBy, holderName: 'a', holderPeerId: '12D3Koo' }, { by: farBy, holderName: 'a', holderPeerId: '12D3Koo' },
+      ])
+    }
+  })
+
+  it('calls whoever sends anything else a stranger, and does not ask about joining', async () => {
+    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (noise) => {
+      const [channel, peer] = channelPair()
+      let wasAsked = false
+      const proof = proveMembership(channel, { random: systemRandom }, { ...listener, admit: () => { wasAsked = true; return accepted } })
+      await peer.write(encodeFrame(concat([Uint8Array.of(7), noise])))
+      await assert.rejects(() => proof, StrangerError)
+      assert.equal(wasAsked, false)
+    }), { numRuns: 100 })
+  })
+
+  it('cannot be won by sending back what the other side says', async () => {
+    const [channel, mirror] = channelPair()
+    const proof = proveMembership(channel, { random: systemRandom }, listener)
+    const reflect = async (): Promise<void> => {
+      for (;;) await mirror.write(await mirror.read(1))
+    }
+    void reflect().catch(() => {})
+    await assert.rejects(() => proof, StrangerError)
+  })
+})
+
+async function run(near: ProofInit, far: ProofInit): Promise<Array<PromiseSettledResult<string>>> {
+  const [one, other] = channelPair()
+  return Promise.allSettled([
+    proveMembership(one, { random: systemRandom }, near), proveMembership(other, { random: systemRandom }, far),
+  ])
+}
+
+function channelPair(): [ProofChannel, ProofChannel] {
+  const [toFar, toNear] = [new Pipe(), new Pipe()]
+  return [
+    { read: (count) => toNear.read(count), write: async (bytes) => toFar.write(bytes) },
+    { read: (count) => toFar.read(count), write: async (bytes) => toNear.write(bytes) },
+  ]
+}
+
+class Pipe {
+  #held = new Uint8Array(0)
+  #wake = Promise.withResolvers<void>()
+
+  write(bytes: Uint8Array): void {
+    this.#held = new Uint8Array(concat([this.#held, bytes]))
+    this.#wake.resolve()
+    this.#wake = Promise.withResolvers()
+  }
+
+  async read(count: number): Promise<Uint8Array> {
+    while (this.#held.length < count) await this.#wake.promise
+    const bytes = this.#held.slice(0, count)
+    this.#held = this.#held.slice(count)
+    return bytes
+  }
+}
