@@ -149,7 +149,7 @@ describe('QMP', () => {
     }).listen(flood)
     await assert.rejects(connectQmp(flood, options), (error) => codeOf(error) === 'qmp-garbled')
     server.close()
-  })
+  }).timeout(10_000)
 })
 
 describe('lines of QMP', () => {
