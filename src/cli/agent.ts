@@ -1,0 +1,44 @@
+import { Option, type Command } from 'commander'
+
+import { createLog, type LogLevel } from '../runtime/log.ts'
+import { EXIT, EXIT_HELP, failConfigured } from './exit.ts'
+
+const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
+export function addAgent(program: Command): void {
+  program.command('agent')
+    .summary('run the agent of this host')
+    .description('Runs the agent of this host in the foreground until SIGTERM or SIGINT; a second one ends it at once.\n' +
+      'Logs are JSON lines on standard error.')
+    .requiredOption('--config <file>', 'configuration, YAML')
+    .addOption(new Option('--log-level <level>', 'least level that is logged').choices(LOG_LEVELS).default('info'))
+    .addHelpText('after', `
+Example:
+  pagemesh agent --config /etc/pagemesh/agent.yaml
+
+${EXIT_HELP}`)
+    .action(runAgent)
+}
+
+async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<void> {
+  const ending = endingSignal()
+  try {
+    const { readConfig, runDaemon } = await import('../daemon/index.ts')
+    const config = await readConfig(flags.config)
+    await runDaemon({ config, log: createLog(flags.logLevel), signal: ending })
+  } catch (error) {
+    failConfigured(error)
+  }
+}
+
+/** Aborts at the first SIGTERM or SIGINT; at the second the process ends as it stands. */
+function endingSignal(): AbortSignal {
+  const abort = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (abort.signal.aborted) process.exit(EXIT.failed)
+      abort.abort()
+    })
+  }
+  return abort.signal
+}

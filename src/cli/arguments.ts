@@ -1,0 +1,42 @@
+import { InvalidArgumentError, type Command } from 'commander'
+
+import { parseRate } from '../runtime/units.ts'
+
+/** Where the agent of a host listens unless its configuration says otherwise. */
+const CONTROL_DEFAULT = '/run/pagemesh/control.sock'
+
+export interface AgentFlags {
+  control: string
+  json?: true
+}
+
+/** The flags of every command that talks to a running agent. */
+export function withAgentFlags(command: Command): Command {
+  return command
+    .option('--control <socket>', 'control socket of this host\'s agent', CONTROL_DEFAULT)
+    .option('--json', 'one JSON object on standard output, nothing else there')
+}
+
+/** Bytes a second. */
+export function rateArgument(text: string): number {
+  const bytesPerSecond = parseRate(text)
+  if (bytesPerSecond !== undefined && bytesPerSecond > 0) return bytesPerSecond
+  throw new InvalidArgumentError('Expected a rate such as 500Mbit or 60MB/s.')
+}
+
+/** Milliseconds. */
+export function millisecondsArgument(text: string): number {
+  if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text)
+  throw new InvalidArgumentError('Expected a whole number of milliseconds above 0, such as 300.')
+}
+
+/** Seconds on the command line, milliseconds here. */
+export function secondsArgument(text: string): number {
+  if (/^\d{1,7}(?:\.\d{1,3})?$/.test(text) && Number(text) > 0) return Math.round(Number(text) * 1000)
+  throw new InvalidArgumentError('Expected a number of seconds above 0, such as 600.')
+}
+
+export function nameArgument(text: string): string {
+  if (text.trim() !== '' && text.length <= 255) return text
+  throw new InvalidArgumentError('Expected a name of 1 to 255 characters.')
+}

@@ -1,0 +1,98 @@
+import { access, constants, glob, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import type { Command } from 'commander'
+
+import type { Config } from '../daemon/index.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { formatBytes, formatRate } from '../runtime/units.ts'
+import { EXIT_HELP, failConfigured } from './exit.ts'
+import { alignColumns } from './table.ts'
+
+/** Guest sockets that are named; of the rest only the number is said. */
+const GUESTS_SHOWN_MAX = 20
+
+export function addCheck(program: Command): void {
+  program.command('check')
+    .summary('validate a configuration')
+    .description('Validates a configuration and says what the agent would do, as far as it can be known. Starts nothing.')
+    .requiredOption('--config <file>', 'configuration, YAML')
+    .addHelpText('after', `
+Example:
+  pagemesh check --config /etc/pagemesh/agent.yaml
+
+${EXIT_HELP}`)
+    .action(check)
+}
+
+async function check(flags: { config: string }): Promise<void> {
+  try {
+    const { readConfig } = await import('../daemon/index.ts')
+    const { createAgent } = await import('../index.ts')
+    const config = await readConfig(flags.config)
+    // An agent that is made and not started has read the key and checked the name, and touched nothing.
+    await createAgent(config.agentOptions)
+    await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
+    await requireDirectory(dirname(config.control), 'control')
+    process.stdout.write(`${describeConfig(flags.config, config, await findSockets(config.agentOptions.guests ?? []))}\n`)
+    const unused = await unusedOptions(config)
+    if (unused.length > 0) process.stdout.write(`\nSet, and not used yet:\n${alignColumns(unused, '  ')}\n`)
+  } catch (error) {
+    failConfigured(error)
+  }
+}
+
+/** Pure: what an agent with this configuration would do. */
+function describeConfig(file: string, { agentOptions, control, http }: Config, sockets: readonly string[]): string {
+  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, swap } = agentOptions
+  const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
+  const more = sockets.length - shown.length
+  const rows = [
+    ['host', name],
+    ['cluster key', `${String(clusterKey)} (readable)`],
+    ['mesh listens on', listOf(listen)],
+    ['lane for bulk pages', lane ?? 'the first listen address, next port'],
+    ['dials first', listOf(bootstrap)],
+    ['guests at', listOf(guests)],
+    ['sockets there now', listOf([...shown, ...(more > 0 ? [`and ${more} more`] : [])])],
+    ['control socket', control],
+    ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
+    ['state kept in', store?.path ?? '-'],
+    ['census', `${census?.pagesPerSecond} pages/s, every ${census?.intervalSeconds} s, ` +
+      `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
+    ['store', `up to ${formatBytes(store?.maxBytes ?? 0)}`],
+    ['proactive traffic', `up to ${formatRate(swap?.maxBandwidth ?? 0)}`],
+  ]
+  return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
+}
+
+/** What the file sets though nothing reads it yet, each with the options table's own words. */
+async function unusedOptions(config: Config): Promise<string[][]> {
+  const { OPTIONS } = await import('../index.ts')
+  return OPTIONS.flatMap(({ key, tuning }) => {
+    const remark = /Not used before [^.]+\./.exec(tuning ?? '')?.[0]
+    return remark !== undefined && config.given.includes(key) ? [[key, remark]] : []
+  })
+}
+
+async function findSockets(globs: readonly string[]): Promise<string[]> {
+  const found = new Set<string>()
+  for await (const path of glob([...globs])) if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
+  return [...found].sort()
+}
+
+/** Throws PagemeshError `bad-config` unless `path` may be written to, or the nearest folder above it that is there. */
+async function requireDirectory(path: string, key: string): Promise<void> {
+  let existing = path
+  while (existing !== dirname(existing) && await stat(existing).then(() => false, () => true)) existing = dirname(existing)
+  const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
+  const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
+  if (isDirectory && isWritable) return
+  throw new PagemeshError('bad-config', `\`${key}\` cannot be made use of: ${existing} is no directory that may be written to.`, {
+    fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
+  })
+}
+
+function listOf(texts: readonly string[] | undefined): string {
+  return texts === undefined || texts.length === 0 ? 'none' : texts.join(', ')
+}

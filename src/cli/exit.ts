@@ -1,0 +1,36 @@
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+
+/** What the commands return to the shell. */
+export const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
+
+export const EXIT_HELP = 'Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 cancelled.'
+
+/** Says on standard error what went wrong and what to do next, and sets the exit status. */
+export function fail(error: unknown, status: number = EXIT.failed): void {
+  process.stderr.write(`pagemesh: ${describeError(error)}\n`)
+  process.exitCode = status
+}
+
+/** As `fail`, for commands that are given a configuration: what its author can mend is wrong configuration. */
+export function failConfigured(error: unknown): void {
+  fail(error, error instanceof PagemeshError && error.fault === 'usage' ? EXIT.usage : EXIT.failed)
+}
+
+/** As `fail`; with `--json` the error is also the one object on standard output. */
+export function failAnswer(error: unknown, json: boolean): void {
+  fail(error)
+  if (!json) return
+  const known = error instanceof PagemeshError
+  writeJson({
+    error: {
+      code: known ? error.code : 'unexpected',
+      message: error instanceof Error ? error.message : String(error),
+      ...(known && error.advice !== undefined ? { advice: error.advice } : {}),
+    },
+  })
+}
+
+/** The one object that `--json` promises. */
+export function writeJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}

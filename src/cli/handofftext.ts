@@ -1,0 +1,34 @@
+import type { HandoffEstimate, HandoffResult } from '../index.ts'
+import { formatBytes } from '../runtime/units.ts'
+import { savedPercent } from './progressline.ts'
+import { alignColumns } from './table.ts'
+
+/** A completed handoff for people. Pure. */
+export function renderResult(result: HandoffResult): string {
+  const { guest, from, to, mode, totalMs, downtimeMs, qemuBytes, wireBytes, pages } = result
+  const { sentBefore, resident, store, peer, source } = result.refsFilledBy
+  const saved = savedPercent(result)
+  const savedText = saved < 0 ? `${(-saved).toFixed(1)} % more` : `${saved.toFixed(1)} % saved`
+  return [
+    `${guest} moved from ${from} to ${to} (${mode}) in ${seconds(totalMs)}, down for ${Math.round(downtimeMs)} ms.`,
+    alignColumns([
+      ['wire', `${formatBytes(wireBytes)} for QEMU's ${formatBytes(qemuBytes)}: ${savedText}`],
+      ['pages', `${pages.total}: ${pages.zero} zero, ${pages.ref} as references, ${pages.literal} sent whole`],
+      ['references', `filled by pages sent before ${sentBefore}, resident ${resident}, store ${store}, ` +
+        `peers ${peer}, source ${source}`],
+      ['literals', `${formatBytes(result.literalBytes)} as ${formatBytes(result.literalWireBytes)} on the wire`],
+      ['verified', result.digestMatched ? 'the destination wrote what the source read' : 'NOT: the digests differ'],
+    ], '  '),
+  ].join('\n')
+}
+
+/** A dry run for people. Pure. */
+export function renderEstimate({ guest, from, to, mode, distinctPages, pagesAtDestination }: HandoffEstimate): string {
+  const share = distinctPages === 0 ? 0 : (pagesAtDestination / distinctPages) * 100
+  return `${guest} could move from ${from} to ${to} (${mode}); nothing was moved.\n` +
+    `  ${to} has ${pagesAtDestination} of its ${distinctPages} distinct pages (${share.toFixed(1)} %).`
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`
+}

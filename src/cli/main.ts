@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+/**
+ * The `pagemesh` command. One file a command; each loads what it needs when it runs, so that `status` and `--help` do
+ * not wait for the mesh's libraries.
+ */
+import { readFileSync } from 'node:fs'
+
+import { Command, CommanderError } from 'commander'
+
+import { addAgent } from './agent.ts'
+import { addCancel } from './cancel.ts'
+import { addCheck } from './check.ts'
+import { EXIT, EXIT_HELP, fail } from './exit.ts'
+import { addKeygen } from './keygen.ts'
+import { addMigrate } from './migrate.ts'
+import { addStatus } from './status.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+const program = new Command('pagemesh')
+  .description('Live migration of virtual machines that sends references instead of pages.')
+  .version(version)
+  .exitOverride()
+  .showHelpAfterError('Try `pagemesh help` or the --help of the command.')
+  .addHelpText('after', `\n${EXIT_HELP}`)
+
+for (const add of [addKeygen, addAgent, addCheck, addStatus, addMigrate, addCancel]) add(program)
+
+// A reader that has seen enough, such as `head`, is no failure.
+process.stdout.on('error', () => process.exit())
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  // Commander has said itself what it found wrong, or printed the help that was asked for.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage
+  else fail(error)
+}
+process.exit()

@@ -1,0 +1,66 @@
+import type { HandoffPhase, HandoffProgress } from '../index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { formatBytes, formatRate } from '../runtime/units.ts'
+
+/** Without a terminal, a line is for a log: one every so often. */
+const LINE_EVERY_MS = 3000
+
+/** How much of what QEMU wrote did not have to be sent, in percent; negative when more was sent. Pure. */
+export function savedPercent({ qemuBytes, wireBytes }: { qemuBytes: number; wireBytes: number }): number {
+  return qemuBytes === 0 ? 0 : (1 - wireBytes / qemuBytes) * 100
+}
+
+/** One line that says how far a handoff is. Pure. */
+export function describeProgress(progress: HandoffProgress): string {
+  const { guest, to, percent, phase, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
+  const saved = qemuBytes === 0 ? '' : `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}`
+  return `${guest} -> ${to}  ${Math.floor(percent)} %  ${phase}  ${formatRate(wireBytesPerSecond)}` +
+    `  sent ${formatBytes(wireBytes)}${saved}, ${formatBytes(remainingBytes)} remaining`
+}
+
+export interface ProgressOutput {
+  write(text: string): unknown
+  isTTY?: boolean
+  columns?: number
+}
+
+/** Shows progress: in place on a terminal, elsewhere as a plain line now and then and at every new phase. */
+export class ProgressLine {
+  readonly #output: ProgressOutput
+  readonly #clock: Clock
+  #shownAt = -Infinity
+  #shownPhase: HandoffPhase | undefined
+  #isLineOpen = false
+
+  constructor(components: { output: ProgressOutput; clock: Clock }) {
+    this.#output = components.output
+    this.#clock = components.clock
+  }
+
+  show(progress: HandoffProgress): void {
+    const line = describeProgress(progress)
+    if (this.#output.isTTY === true) {
+      // A line that wraps could not be overwritten. `ESC [K` clears what is left of the longer line before.
+      this.#output.write(`\r${line.slice(0, (this.#output.columns ?? 80) - 1)}\u001B[K`)
+      this.#isLineOpen = true
+      return
+    }
+    const now = this.#clock.now()
+    if (progress.phase === this.#shownPhase && now - this.#shownAt < LINE_EVERY_MS) return
+    this.#shownAt = now
+    this.#shownPhase = progress.phase
+    this.#output.write(`${line}\n`)
+  }
+
+  /** Says something between, or after, the lines of progress. */
+  say(text: string): void {
+    this.end()
+    this.#output.write(`${text}\n`)
+  }
+
+  /** Leaves the terminal's line as it stands. */
+  end(): void {
+    if (this.#isLineOpen) this.#output.write('\n')
+    this.#isLineOpen = false
+  }
+}

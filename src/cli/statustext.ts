@@ -1,0 +1,47 @@
+import type { AgentStatus } from '../index.ts'
+import { formatBytes, formatRate } from '../runtime/units.ts'
+import { alignColumns } from './table.ts'
+
+/** The agent's status for people. Pure. */
+export function renderStatus(status: AgentStatus): string {
+  const { host, version, peerId, settled, peers, guests, handoffs, strangers } = status
+  return [
+    `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
+    `peer ${peerId}`,
+    '',
+    section('Handoffs', handoffs.map(handoffRow)),
+    section('Guests', guests.map((guest) => [
+      guest.name, guest.state, guest.pid === null ? '-' : `pid ${guest.pid}`, formatBytes(guest.ramBytes),
+      `${guest.residentPages} pages resident`, `${guest.distinctPages} distinct`,
+    ])),
+    section('Peers', peers.map((peer) => [peer.host, peer.address, peer.peerId])),
+    ...(strangers > 0 ? [`  ${strangers} turned away: they could not prove the cluster key`] : []),
+    section('Pages', pageRows(status)),
+    section('Traffic', Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [
+      account, `${formatBytes(sentBytes)} sent`, `${formatBytes(receivedBytes)} received`,
+    ])),
+  ].join('\n')
+}
+
+function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
+  if (handoff.direction === 'incoming') {
+    return [handoff.guest, `from ${handoff.from}`, handoff.phase, formatBytes(handoff.streamBytes)]
+  }
+  return [
+    handoff.guest, `to ${handoff.to}`, handoff.phase, `${Math.floor(handoff.percent)} %`,
+    `${formatBytes(handoff.wireBytes)} sent`, formatRate(handoff.wireBytesPerSecond),
+  ]
+}
+
+function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {
+  return [
+    ['census', `${census.distinctPages} distinct`, `${census.scans} scans`, formatBytes(census.bytes)],
+    ['popularity', `${popularity.pages} pages`],
+    ['placement', `${placement.held} of ${placement.wanted} held`, `${placement.pending} pending`],
+    ['store', `${store.pages} pages`, `${formatBytes(store.bytes)} of ${formatBytes(store.maxBytes)}`],
+  ]
+}
+
+function section(title: string, rows: readonly string[][]): string {
+  return rows.length === 0 ? `${title}: none` : `${title}\n${alignColumns(rows, '  ')}`
+}

@@ -1,0 +1,91 @@
+import { connect, type Socket } from 'node:net'
+
+import type { HandoffProgress } from '../../index.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
+import { deferred, withTimeout } from '../../runtime/wait.ts'
+import { LineCutter } from './lines.ts'
+import { CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest } from './protocol.ts'
+
+export interface AskInit {
+  /** Path of the agent's control socket. */
+  path: string
+  request: ControlRequest
+  onProgress?: (progress: HandoffProgress) => void
+  /** When it aborts the agent is asked to cancel the request; its answer is still waited for. */
+  cancel?: AbortSignal
+  /** Limit of the wait for the answer; absent for what takes as long as it takes. */
+  answerMsMax?: number
+}
+
+/**
+ * Asks the agent of this host and resolves to its result. Throws the agent's own PagemeshError, or `no-agent`,
+ * `control-denied`, `agent-ended` (it hung up before it answered), `bad-answer`, `timeout`.
+ */
+export async function askAgent<Result>(init: AskInit): Promise<Result> {
+  const socket = connect(init.path)
+  try {
+    const answer = converse(socket, init)
+    if (init.answerMsMax === undefined) return await answer as Result
+    return await withTimeout(systemClock, answer, init.answerMsMax, {
+      phase: 'answer', fault: 'host', message: `The agent did not answer within ${init.answerMsMax / 1000} s.`,
+      advice: 'See its log; it may be overloaded.',
+    }) as Result
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function converse(socket: Socket, { path, request, onProgress, cancel }: AskInit): Promise<unknown> {
+  const outcome = deferred<unknown>()
+  const lines = new LineCutter(CONTROL_LIMITS.answerBytesMax)
+  const onLine = (line: string): void => {
+    const answer = decodeAnswer(line)
+    if ('progress' in answer) onProgress?.(answer.progress)
+    else if ('result' in answer) outcome.resolve(answer.result)
+    else outcome.reject(new PagemeshError(answer.error.code, answer.error.message, answer.error))
+  }
+  socket.on('data', (bytes) => {
+    try {
+      const complete = lines.push(bytes as Buffer)
+      if (complete === 'too-long') decodeAnswer('')
+      else complete.forEach(onLine)
+    } catch (error) {
+      outcome.reject(error)
+    }
+  })
+  let isConnected = false
+  socket.on('connect', () => { isConnected = true })
+  socket.on('error', (cause) => outcome.reject(isConnected ? ended(cause) : unreachable(path, cause)))
+  socket.on('close', () => outcome.reject(ended()))
+  socket.write(encodeRequest(request))
+  const sendCancel = (): void => {
+    if (socket.writable) socket.write(encodeRequest({ command: 'cancel', arguments: {} }))
+  }
+  if (cancel?.aborted === true) sendCancel()
+  cancel?.addEventListener('abort', sendCancel, { once: true })
+  try {
+    return await outcome.promise
+  } finally {
+    cancel?.removeEventListener('abort', sendCancel)
+  }
+}
+
+function unreachable(path: string, cause: unknown): PagemeshError {
+  const code = systemErrorCode(cause)
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new PagemeshError('control-denied', `The control socket ${path} may not be used by this user.`, {
+      fault: 'usage', cause, advice: 'Run the command as the agent\'s user or as root.',
+    })
+  }
+  return new PagemeshError('no-agent', `No agent answers at ${path} (${code ?? 'unknown cause'}).`, {
+    fault: 'usage', cause,
+    advice: 'Start it with `pagemesh agent --config FILE`, or name its socket with --control.',
+  })
+}
+
+function ended(cause?: unknown): PagemeshError {
+  return new PagemeshError('agent-ended', 'The agent on this host ended before it answered.', {
+    fault: 'host', ...(cause === undefined ? {} : { cause }), advice: 'See its log for why, and start it again.',
+  })
+}

@@ -1,0 +1,172 @@
+/**
+ * What commands and agent say to each other over the control socket.
+ *
+ * Goals: readable with a terminal and by any script; progress while a handoff runs; an exact result at its end; a
+ * handoff outlives the command that asked for it. Non-goals: other machines and other users (the socket's mode is the
+ * access control), several requests at once on one connection, bulk data.
+ *
+ *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
+ *   request = {command, arguments?}                      ping | status | migrate | cancel
+ *   answer  = *progress (result | error)                 one answer a request, in order
+ *   progress = {progress: HandoffProgress}
+ *   result  = {result}
+ *   error   = {error: {code, message, advice?, fault}}
+ *
+ *   command                          agent
+ *      | {command: 'migrate', ...}     |
+ *      |------------------------------>|
+ *      |   {progress} several times/s  |
+ *      |<------------------------------|
+ *      | {command: 'cancel'}           |   without a guest: the request that waits on this connection.
+ *      |- - - - - - - - - - - - - - - >|   It has no answer of its own, the request's answer tells.
+ *      |   {result}                    |
+ *      |<------------------------------|
+ *
+ *            request                        another request: error `busy`
+ *   idle ---------------> working ------------------------------------------> closed
+ *    ^                       |  |  overlong or malformed line (also in idle)
+ *    +--- result or error ---+  +--- the client hangs up: the handoff goes on, nobody is told
+ */
+import type { HandoffProgress, MigrateRequest } from '../../index.ts'
+import { PagemeshError, type Fault } from '../../runtime/errors.ts'
+
+export const CONTROL_LIMITS = {
+  /** A request is a few names and numbers. */
+  requestBytesMax: 64 * 1024,
+  /** The status of a host with thousands of guests and peers is a few hundred kB. */
+  answerBytesMax: 16 * 1024 * 1024,
+  /** Commands connected at once; more are turned away by the agent's system. */
+  connectionsMax: 64,
+  /** Progress is left out, not queued, for a client that reads no faster than this. */
+  unreadBytesMax: 64 * 1024,
+  nameCharactersMax: 255,
+} as const
+
+export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
+  /** Only asks the destination what it has. */
+  dryRun?: boolean
+}
+
+export type ControlRequest =
+  | { command: 'ping' | 'status' }
+  | { command: 'migrate'; arguments: MigrateArguments }
+  /** Without a guest: the request that waits on this connection. */
+  | { command: 'cancel'; arguments: { guest?: string } }
+
+/** What `cancel` of a guest came to, once its handoff has ended. */
+export interface CancelResult {
+  guest: string
+  status: 'cancelled' | 'completed' | 'failed'
+  reason?: string
+}
+
+export interface ErrorAnswer {
+  code: string
+  message: string
+  advice?: string
+  fault: Fault
+}
+
+export type ControlAnswer = { progress: HandoffProgress } | { result: unknown } | { error: ErrorAnswer }
+
+const FAULTS: readonly string[] = ['usage', 'guest', 'peer', 'network', 'host', 'cancelled'] satisfies Fault[]
+
+export function encodeRequest(request: ControlRequest): string {
+  return `${JSON.stringify(request)}\n`
+}
+
+export function encodeAnswer(answer: ControlAnswer): string {
+  return `${JSON.stringify(answer)}\n`
+}
+
+export function errorAnswer({ code, message, advice, fault }: PagemeshError): ControlAnswer {
+  return { error: { code, message, fault, ...(advice === undefined ? {} : { advice }) } }
+}
+
+/** Parses one line of a client. Throws PagemeshError `bad-request`. */
+export function decodeRequest(line: string): ControlRequest {
+  const request = recordOf(parseJson(line))
+  if (request === undefined) throw badRequest('A request is one JSON object on one line.')
+  const { command, arguments: given = {}, ...others } = request
+  refuseOthers(others)
+  const fields = recordOf(given)
+  if (fields === undefined) throw badRequest('`arguments` is an object.')
+  switch (command) {
+    case 'ping':
+    case 'status':
+      refuseOthers(fields)
+      return { command }
+    case 'cancel': {
+      const { guest, ...rest } = fields
+      refuseOthers(rest)
+      return { command, arguments: guest === undefined ? {} : { guest: nameOf('guest', guest) } }
+    }
+    case 'migrate':
+      return { command, arguments: decodeMigrate(fields) }
+    default:
+      throw badRequest(`There is no command ${JSON.stringify(command)}.`)
+  }
+}
+
+/** Parses one line of an agent. Throws PagemeshError `bad-answer`. */
+export function decodeAnswer(line: string): ControlAnswer {
+  const answer = recordOf(parseJson(line))
+  if (answer !== undefined && 'result' in answer) return { result: answer.result }
+  const progress = recordOf(answer?.progress)
+  if (progress !== undefined) return { progress: progress as unknown as HandoffProgress }
+  const error = recordOf(answer?.error)
+  if (typeof error?.code === 'string' && typeof error.message === 'string' && FAULTS.includes(String(error.fault))) {
+    return { error: error as unknown as ErrorAnswer }
+  }
+  throw new PagemeshError('bad-answer', 'What listens at the control socket does not speak as a Pagemesh agent.', {
+    fault: 'host', advice: 'Check --control, and that agent and command are of the same version.',
+  })
+}
+
+function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
+  const { guest, to, mode, maxBandwidth, maxDowntimeMs, timeoutMs, dryRun, ...others } = fields
+  refuseOthers(others)
+  if (mode !== undefined && mode !== 'precopy' && mode !== 'postcopy') throw badRequest('`mode` is precopy or postcopy.')
+  if (dryRun !== undefined && typeof dryRun !== 'boolean') throw badRequest('`dryRun` is true or false.')
+  return {
+    guest: nameOf('guest', guest),
+    to: nameOf('to', to),
+    ...(mode === undefined ? {} : { mode }),
+    ...positive('maxBandwidth', maxBandwidth),
+    ...positive('maxDowntimeMs', maxDowntimeMs),
+    ...positive('timeoutMs', timeoutMs),
+    ...(dryRun === undefined ? {} : { dryRun }),
+  }
+}
+
+function positive<Key extends string>(key: Key, value: unknown): { [name in Key]?: number } {
+  if (value === undefined) return {}
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw badRequest(`\`${key}\` is a number above 0.`)
+  return { [key]: value } as { [name in Key]?: number }
+}
+
+function nameOf(key: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '' && value.length <= CONTROL_LIMITS.nameCharactersMax) return value
+  throw badRequest(`\`${key}\` is a name of 1 to ${CONTROL_LIMITS.nameCharactersMax} characters.`)
+}
+
+function refuseOthers(others: Record<string, unknown>): void {
+  const [key] = Object.keys(others)
+  if (key !== undefined) throw badRequest(`The field ${JSON.stringify(key)} is unknown here.`)
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+function recordOf(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : undefined
+}
+
+export function badRequest(message: string): PagemeshError {
+  return new PagemeshError('bad-request', message, { fault: 'usage', advice: 'The pagemesh commands speak to the agent for you.' })
+}

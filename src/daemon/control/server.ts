@@ -1,0 +1,50 @@
+import { createServer, type Server } from 'node:net'
+
+import type { Agent } from '../../index.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Log } from '../../runtime/log.ts'
+import { createRequestHandler } from './commands.ts'
+import { CONTROL_LIMITS } from './protocol.ts'
+import { ControlSession } from './session.ts'
+import { listenAt, type SocketFile } from './socketfile.ts'
+
+export interface ControlServer {
+  /** Throws PagemeshError `agent-running` or `control-unusable`. */
+  start(): Promise<void>
+  /** Answers what runs, hangs up and removes the socket's file. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** How long a client may take to read its last answer when the agent stops. */
+const FAREWELL_MS = 1000
+
+/** The agent's end of the control socket at `path`. */
+export function createControlServer(components: { agent: Agent; clock: Clock; log: Log }, init: { path: string }): ControlServer {
+  const { agent, clock, log } = components
+  const handle = createRequestHandler(agent)
+  const sessions = new Set<ControlSession>()
+  const server: Server = createServer((socket) => {
+    const session = new ControlSession({ socket, handle, log })
+    sessions.add(session)
+    socket.once('close', () => sessions.delete(session))
+  })
+  server.maxConnections = CONTROL_LIMITS.connectionsMax
+  let file: SocketFile | undefined
+
+  return {
+    async start() {
+      file = await listenAt(server, init.path)
+      log.info('control socket open', { path: init.path })
+    },
+    async stop() {
+      await file?.remove()
+      file = undefined
+      if (!server.listening) return
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      const late = clock.after(FAREWELL_MS, () => sessions.forEach((session) => session.destroy()))
+      for (const session of sessions) void session.close()
+      await closed
+      late.cancel()
+    },
+  }
+}

@@ -1,0 +1,98 @@
+import type { Socket } from 'node:net'
+
+import { asPagemeshError, PagemeshError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { RequestHandler } from './commands.ts'
+import { LineCutter } from './lines.ts'
+import {
+  badRequest, CONTROL_LIMITS, decodeRequest, encodeAnswer, errorAnswer, type ControlAnswer, type ControlRequest,
+} from './protocol.ts'
+
+/** One client at the agent's end, as `protocol.ts` draws it: idle, working, closed. */
+export class ControlSession {
+  readonly #socket: Socket
+  readonly #handle: RequestHandler
+  readonly #log: Log
+  readonly #lines = new LineCutter(CONTROL_LIMITS.requestBytesMax)
+  /** What the client waits for; absent when idle. */
+  #working: { abort: AbortController; done: Promise<void> } | undefined
+
+  constructor(components: { socket: Socket; handle: RequestHandler; log: Log }) {
+    this.#socket = components.socket
+    this.#handle = components.handle
+    this.#log = components.log
+    // A client that hangs up leaves its handoff running: nothing to do but not to fall over it.
+    this.#socket.on('error', () => undefined)
+    this.#socket.on('data', (bytes) => this.#onBytes(bytes as Buffer))
+  }
+
+  /** Lets a running request give its answer, then hangs up. */
+  async close(): Promise<void> {
+    await this.#working?.done
+    if (this.#socket.destroyed) return
+    await new Promise<void>((resolve) => this.#socket.once('close', resolve).end(() => this.#socket.destroy()))
+  }
+
+  /** Hangs up at once. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #onBytes(bytes: Buffer): void {
+    const lines = this.#lines.push(bytes)
+    if (lines === 'too-long') {
+      this.#hangUp(badRequest(`A request is no longer than ${CONTROL_LIMITS.requestBytesMax} bytes.`))
+      return
+    }
+    for (const line of lines) {
+      if (!this.#socket.writable) return
+      try {
+        this.#onRequest(decodeRequest(line))
+      } catch (error) {
+        this.#hangUp(asPagemeshError(error))
+      }
+    }
+  }
+
+  #onRequest(request: ControlRequest): void {
+    if (request.command === 'cancel' && request.arguments.guest === undefined) {
+      // Nothing to cancel any more is no error: the answer was on its way already.
+      this.#working?.abort.abort()
+      return
+    }
+    if (this.#working !== undefined) {
+      throw new PagemeshError('busy', 'One request at a time on one connection.', {
+        fault: 'usage', advice: 'Wait for the answer, or open another connection.',
+      })
+    }
+    const abort = new AbortController()
+    this.#working = { abort, done: this.#work(request, abort.signal) }
+  }
+
+  async #work(request: ControlRequest, signal: AbortSignal): Promise<void> {
+    let answer: ControlAnswer
+    try {
+      const onProgress = (progress: Extract<ControlAnswer, { progress: unknown }>['progress']): void => {
+        if (this.#socket.writableLength < CONTROL_LIMITS.unreadBytesMax) this.#send({ progress })
+      }
+      answer = { result: await this.#handle(request, { signal, onProgress }) }
+    } catch (thrown) {
+      const error = asPagemeshError(thrown)
+      this.#log.warn('request failed', { command: request.command, code: error.code, error: error.message })
+      answer = errorAnswer(error)
+    }
+    this.#working = undefined
+    this.#send(answer)
+  }
+
+  #hangUp(error: PagemeshError): void {
+    this.#send(errorAnswer(error))
+    this.#socket.end()
+    // What still arrives is of no interest, and must not pile up.
+    this.#socket.removeAllListeners('data').resume()
+  }
+
+  #send(answer: ControlAnswer): void {
+    if (this.#socket.writable) this.#socket.write(encodeAnswer(answer))
+  }
+}

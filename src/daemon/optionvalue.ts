@@ -1,0 +1,70 @@
+import type { OptionInfo } from '../index.ts'
+import { parseBytes, parseRate } from '../runtime/units.ts'
+import { isTcpMultiaddr, parseHostPort } from './address.ts'
+
+/** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
+export type OptionValue = string | string[] | number
+
+/** Either the value, or what the file should have said, to stand after "expected". */
+export type ReadValue = { value: OptionValue } | { expected: string }
+
+interface TextFormat {
+  expected: string
+  fits(text: string): boolean
+}
+
+const MULTIADDR: TextFormat = { expected: 'a multiaddr such as /ip4/10.0.0.1/tcp/4001', fits: isTcpMultiaddr }
+const HOST_PORT: TextFormat = {
+  expected: 'host:port such as 10.0.0.1:4002, or [fd00::1]:4002',
+  fits: (text) => parseHostPort(text) !== undefined,
+}
+const ANY_TEXT: TextFormat = { expected: 'some text', fits: (text) => text.trim() !== '' && !text.includes('\0') }
+
+/** Texts that are more than any text, by the option's key. */
+const FORMATS: Readonly<Record<string, TextFormat>> = {
+  listen: MULTIADDR,
+  bootstrap: MULTIADDR,
+  lane: HOST_PORT,
+  http: HOST_PORT,
+}
+
+/** Checks what the file says of one option against the options table. Pure. */
+export function readOptionValue(option: OptionInfo, written: unknown): ReadValue {
+  const format = FORMATS[option.key] ?? ANY_TEXT
+  switch (option.kind) {
+    case 'text':
+      return typeof written === 'string' && format.fits(written) ? { value: written } : { expected: format.expected }
+    case 'textList':
+      return readTextList(format, written)
+    case 'count':
+      return withinBounds(option, typeof written === 'number' ? written : undefined, 'a whole number', '')
+    case 'bytes':
+      return withinBounds(option, bytesOf(written), 'a size such as 512MiB or 2GiB', ' bytes')
+    case 'rate':
+      return withinBounds(option, rateOf(written), 'a rate such as 100Mbit or 50MB/s', ' bytes a second')
+  }
+}
+
+function readTextList(format: TextFormat, written: unknown): ReadValue {
+  if (!Array.isArray(written)) return { expected: `a list in brackets, each of it ${format.expected}` }
+  const texts = written.filter((item): item is string => typeof item === 'string' && format.fits(item))
+  if (texts.length === written.length) return { value: texts }
+  const wrong = written.find((item) => typeof item !== 'string' || !format.fits(item))
+  return { expected: `each of the list to be ${format.expected}, unlike ${JSON.stringify(wrong)}` }
+}
+
+function withinBounds(option: OptionInfo, value: number | undefined, what: string, unit: string): ReadValue {
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = option
+  if (value !== undefined && Number.isSafeInteger(value) && value >= min && value <= max) return { value }
+  return { expected: `${what}, from ${min} to ${max}${unit}` }
+}
+
+function bytesOf(written: unknown): number | undefined {
+  if (typeof written === 'number') return written
+  return typeof written === 'string' ? parseBytes(written) : undefined
+}
+
+/** A rate needs its unit: a bare number could be bits or bytes. */
+function rateOf(written: unknown): number | undefined {
+  return typeof written === 'string' ? parseRate(written) : undefined
+}

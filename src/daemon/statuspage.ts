@@ -1,0 +1,79 @@
+import type { AgentStatus } from '../index.ts'
+import { formatBytes, formatRate } from '../runtime/units.ts'
+
+/** How often a browser asks for the page again. */
+const REFRESH_SECONDS = 5
+
+const STYLE = `
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
+h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1rem; margin: 2rem 0 .3rem } p { margin: 0; color: #666 }
+table { border-collapse: collapse; width: 100% } th { text-align: left; font-weight: 600; color: #666 }
+th, td { padding: .25rem 1rem .25rem 0; border-bottom: 1px solid #ddd; overflow-wrap: anywhere }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #333 } }
+`
+
+/** The agent's status as a page for people, with no resource from elsewhere. Pure. */
+export function renderStatusPage(status: AgentStatus): string {
+  const { host, version, peerId, settled, peers, guests, handoffs } = status
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="${REFRESH_SECONDS}">
+<meta name="viewport" content="width=device-width">
+<title>${escape(host)} - Pagemesh</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<h1>${escape(host)}</h1>
+<p>Pagemesh ${escape(version)}, peer ${escape(peerId)}, ${settled ? 'settled' : 'not settled yet'}</p>
+${section('Handoffs', ['Guest', 'Direction', 'Other host', 'Phase', '#Progress', '#Wire'], handoffs.map(handoffRow))}
+${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '#Distinct pages'], guests.map((guest) => [
+    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, formatBytes(guest.ramBytes),
+    String(guest.residentPages), String(guest.distinctPages),
+  ]))}
+${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
+${section('Pages', ['', '#Pages', '#Bytes'], pageRows(status))}
+${section('Traffic', ['', '#Sent', '#Received'], Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [
+    account, formatBytes(sentBytes), formatBytes(receivedBytes),
+  ]))}
+</body>
+</html>
+`
+}
+
+function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
+  if (handoff.direction === 'incoming') {
+    return [handoff.guest, 'from', handoff.from, handoff.phase, formatBytes(handoff.streamBytes), '-']
+  }
+  return [
+    handoff.guest, 'to', handoff.to, handoff.phase, `${Math.floor(handoff.percent)} %`,
+    `${formatBytes(handoff.wireBytes)} at ${formatRate(handoff.wireBytesPerSecond)}`,
+  ]
+}
+
+function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {
+  return [
+    ['census', String(census.distinctPages), formatBytes(census.bytes)],
+    ['popularity', String(popularity.pages), '-'],
+    ['placement, held of wanted', `${placement.held} of ${placement.wanted}`, '-'],
+    ['store', String(store.pages), `${formatBytes(store.bytes)} of ${formatBytes(store.maxBytes)}`],
+  ]
+}
+
+/** A heading and a table; a column whose title begins with # is of numbers. */
+function section(title: string, columns: readonly string[], rows: readonly string[][]): string {
+  if (rows.length === 0) return `<h2>${title}</h2>\n<p>None.</p>`
+  const cell = (tag: string, text: string, column: number): string => {
+    const isNumber = columns[column]?.startsWith('#') === true
+    return `<${tag}${isNumber ? ' class="number"' : ''}>${escape(text)}</${tag}>`
+  }
+  const head = columns.map((text, column) => cell('th', text.replace(/^#/, ''), column)).join('')
+  const body = rows.map((row) => `<tr>${row.map((text, column) => cell('td', text, column)).join('')}</tr>`).join('\n')
+  return `<h2>${title}</h2>\n<table>\n<tr>${head}</tr>\n${body}\n</table>`
+}
+
+function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}
