@@ -30,14 +30,14 @@ export function decodeAnnouncement(bytes: Uint8Array): Announcement | undefined 
   }
   if (typeof value !== 'object' || value === null) return undefined
   const { version, name, peerId, addresses } = value as Record<string, unknown>
-  if (version !== 1 || typeof name !== 'string' || !isHostName(name) || !isPeerId(peerId) || !isAddressList(addresses)) {
-    return undefined
-  }
+  if (version !== 1 || typeof name !== 'string' || !isHostName(name)) return undefined
+  if (!isPeerId(peerId) || !isAddressList(addresses)) return undefined
   return { version, name, peerId, addresses }
 }
 
 function isPeerId(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= ANNOUNCEMENT_LIMITS.peerIdCharacters && /^[A-Za-z0-9]+$/.test(value)
+  return typeof value === 'string' && value.length <= ANNOUNCEMENT_LIMITS.peerIdCharacters &&
+    /^[A-Za-z0-9]+$/.test(value)
 }
 
 function isAddressList(value: unknown): value is string[] {
@@ -51,6 +51,8 @@ function isAddress(value: unknown): value is string {
 
 /** Others cannot dial our loopback, unless there is nothing else: then they are on this machine. */
 function dialable(addresses: string[]): string[] {
-  const outside = addresses.filter((address) => !/^(127\.|::1$|localhost$)/.test(hostPortOfMultiaddr(address)?.host ?? ''))
+  const isLoopback = (address: string): boolean =>
+    /^(127\.|::1$|localhost$)/.test(hostPortOfMultiaddr(address)?.host ?? '')
+  const outside = addresses.filter((address) => !isLoopback(address))
   return (outside.length > 0 ? outside : addresses).filter(isAddress).slice(0, ANNOUNCEMENT_LIMITS.addresses)
 }

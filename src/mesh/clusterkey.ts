@@ -98,6 +98,7 @@ function exposed(path: string, mode: number): PagemeshError {
 
 function malformed(path: string): PagemeshError {
   return new PagemeshError('key-malformed', `${path} holds no cluster key.`, {
-    fault: 'usage', data: { path }, advice: 'Copy the file of a host that works, whole, or make one with `pagemesh keygen`.',
+    fault: 'usage', data: { path },
+    advice: 'Copy the file of a host that works, whole, or make one with `pagemesh keygen`.',
   })
 }

@@ -5,7 +5,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Lane } from './lane.ts'
 
-/** Bytes that a lane queues before `write` says to wait: one corked batch of 256 pages in the making, one on its way. */
+/** Bytes that a lane queues before `write` says to wait: a corked batch of 256 pages, and some on their way. */
 export const LANE_QUEUE_BYTES_MAX = 4 * 1024 * 1024
 /** How long `end` waits for a reader that takes nothing more before it gives up on it. */
 const END_STALL_MS = 30_000
@@ -56,13 +56,13 @@ export class DuplexLane implements Lane {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#isClosed || this.#duplex.writableEnded || this.#duplex.destroyed) return false
+    if (this.#isOver()) return false
     this.#duplex.write(bytes, this.#wakeWaiters)
     return this.#hasRoom()
   }
 
   drained(signal?: AbortSignal): Promise<void> {
-    if (this.#isClosed || this.#duplex.writableEnded || this.#duplex.destroyed) return Promise.reject(this.#closedError())
+    if (this.#isOver()) return Promise.reject(this.#closedError())
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     // Waiting for a queue that is held back would last for ever.
     while (this.#duplex.writableCorked > 0) this.#duplex.uncork()
@@ -118,7 +118,8 @@ export class DuplexLane implements Lane {
       const next = this.#duplex.writableLength + this.receivedBytes
       if (next === progress) {
         this.#duplex.destroy(new PagemeshError('lane-stalled', 'The peer stopped taking what was left on a lane.', {
-          fault: 'network', phase: 'ending a lane', advice: 'Check the network between the hosts and the load of the other.',
+          fault: 'network', phase: 'ending a lane',
+          advice: 'Check the network between the hosts and the load of the other.',
         }))
       }
       progress = next
@@ -135,6 +136,10 @@ export class DuplexLane implements Lane {
   readonly #wakeWaiters = (): void => {
     if (this.#roomWaiters.length === 0 || !this.#hasRoom()) return
     for (const waiter of this.#roomWaiters) waiter.resolve()
+  }
+
+  #isOver(): boolean {
+    return this.#isClosed || this.#duplex.writableEnded || this.#duplex.destroyed
   }
 
   #hasRoom(): boolean {

@@ -103,10 +103,10 @@ export class HostMesh implements Mesh {
     const member = this.#members.named(memberName)
     if (member === undefined) throw hostUnknown(memberName, this.#members.all().map(({ name }) => name))
     const timeout = new AbortController()
-    const timer = this.#clock.after(OPEN_TIMEOUT_MS, () => timeout.abort(new Error('the other host did not answer in time')))
+    const timer = this.#clock.after(OPEN_TIMEOUT_MS, () => timeout.abort(new Error('no answer in time')))
     try {
-      const channel = await this.#network.openChannel(member.peerId, protocol, AbortSignal.any([signal, timeout.signal]))
-      return this.#framed(channel)
+      const either = AbortSignal.any([signal, timeout.signal])
+      return this.#framed(await this.#network.openChannel(member.peerId, protocol, either))
     } catch (error) {
       signal.throwIfAborted()
       throw hostUnreachable(memberName, protocol, error)
@@ -193,7 +193,9 @@ export class HostMesh implements Mesh {
 
   #announce(): void {
     const announcer = new Announcer(this.#components, {
-      own: () => ({ version: 1, name: this.#init.name, peerId: this.#network.peerId, addresses: this.#network.addresses() }),
+      own: () => ({
+        version: 1, name: this.#init.name, peerId: this.#network.peerId, addresses: this.#network.addresses(),
+      }),
       publish: (message) => this.#network.publish(MEMBERS_TOPIC, message),
       learn: (peerId, addresses) => {
         if (peerId !== this.#network.peerId) this.#redialer?.keepLearnt(peerId, addresses)
@@ -265,9 +267,15 @@ export class HostMesh implements Mesh {
   async #serve(protocol: string): Promise<void> {
     const entry = this.#handlers.get(protocol)
     if (entry === undefined) return
-    entry.stop = await this.#network.handle(protocol, (channel, peerId) => {
-      void this.#answer(protocol, entry.handler, this.#framed(channel), peerId)
-    })
+    try {
+      entry.stop = await this.#network.handle(protocol, (channel, peerId) => {
+        void this.#answer(protocol, entry.handler, this.#framed(channel), peerId)
+      })
+    } catch (error) {
+      // The mesh stopped in between: the next start serves it.
+      this.#log.debug('a protocol is not served', { protocol, reason: String(error) })
+      return
+    }
     // The handler may have gone while the network took it up.
     if (this.#handlers.get(protocol) !== entry) entry.stop()
   }

@@ -23,7 +23,7 @@ export interface Member {
 }
 
 export interface Mesh {
-  /** This host. */
+  /** This host. Between hosts its peer id and address are known, and not empty, once it has started. */
   readonly self: Member
   /** Everyone else who is connected and has proved the cluster key, by name. */
   members(): Member[]
@@ -33,9 +33,12 @@ export interface Mesh {
   readonly traffic: MeshTraffic
   onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe
 
-  /** Serves `protocol` (such as `/pagemesh/handoff/1`) to members. */
+  /**
+   * Serves `protocol` (such as `/pagemesh/handoff/1`) to members, before or after start. The stream is closed when
+   * the handler returns or ends in `stream-ended`, and broken when it throws anything else.
+   */
   handle(protocol: string, handler: (stream: MessageStream, from: Member) => Promise<void>): Unsubscribe
-  /** Opens a stream to a member. Throws PagemeshError `host-unknown` or `host-unreachable`. */
+  /** Opens a stream to a member. Throws PagemeshError `host-unknown` or `host-unreachable` (after 10 s at most). */
   open(memberName: string, protocol: string, signal: AbortSignal): Promise<MessageStream>
 
   /** Gossips `message`, at most 32 KiB, to all members. A lost one is not repeated: callers publish afresh. */
@@ -51,7 +54,11 @@ export interface Mesh {
   /** Dials the lane that a member's ticket stands for. Throws PagemeshError `lane-unreachable`. */
   dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane>
 
-  /** Idempotent; a failed start stops what had started. */
+  /**
+   * Resolves once every bootstrap peer has been tried once, or after 5 s; goes on trying those it did not reach.
+   * Throws PagemeshError `name-taken` if one of them knows another host of this name. Idempotent; a failed start
+   * stops what had started.
+   */
   start(): Promise<void>
   stop(): Promise<void>
 }
@@ -66,7 +73,7 @@ export interface MeshTraffic {
 export interface MessageStream {
   /** Resolves when the message is on its way and there is room for more. */
   send(message: Uint8Array, signal?: AbortSignal): Promise<void>
-  /** The next message; rejects when the stream ended or broke. */
+  /** The next message; throws PagemeshError `stream-ended` or `stream-broken`, or `message-too-long` from the peer. */
   receive(signal?: AbortSignal): Promise<Uint8Array>
   /** Closes both ways; idempotent. */
   close(): Promise<void>

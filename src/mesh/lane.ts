@@ -19,22 +19,31 @@ export interface LaneTicket {
 
 /** One bulk connection, both ways. */
 export interface Lane {
-  /** Queues bytes; false says: wait for `drained` before writing more. The bytes must not change afterwards. */
+  /**
+   * Queues bytes; false says: wait for `drained` before writing more. The bytes must not change afterwards.
+   * A lane that is closed takes nothing and says false.
+   */
   write(bytes: Uint8Array): boolean
-  /** Resolves as soon as the write queue has room again (at once if it has); rejects when the lane closes. */
+  /**
+   * Resolves as soon as the write queue has room again (at once if it has). Uncorks: what is held back cannot drain.
+   * Rejects with PagemeshError `lane-closed` when the lane closes, or with the signal's reason.
+   */
   drained(signal?: AbortSignal): Promise<void>
   /** Holds back packets between writes, to send one large piece instead of many small ones. */
   cork(): void
   uncork(): void
   /** Hands every arriving piece to `receiver`, which must copy what it keeps: the buffer is used again. Call once. */
   receive(receiver: (bytes: Uint8Array) => void): void
-  /** Stops reading from the socket, so that the sender feels it; `resume` goes on. */
+  /**
+   * Stops reading from the socket, so that the sender feels it; `resume` goes on.
+   * What is already decrypted, a few records, may still reach the receiver.
+   */
   pause(): void
   resume(): void
   /** Bytes handed to the operating system and taken from it, TLS framing included. */
   readonly sentBytes: number
   readonly receivedBytes: number
-  /** Sends what is queued, then closes. */
+  /** Sends what is queued, then closes. Throws `lane-stalled` if the peer takes nothing more for 30 s. */
   end(): Promise<void>
   /** Closes at once. */
   destroy(): void

@@ -67,7 +67,10 @@ export class LaneServer {
     return this.#address
   }
 
-  /** Throws PagemeshError `lanes-exhausted`; the lane rejects with `lane-expired`, `mesh-stopped` or the signal's reason. */
+  /**
+   * Throws PagemeshError `lanes-exhausted`.
+   * The lane rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
+   */
   offer(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
     const { id, key, lane } = this.#tickets.offer(signal)
     return { ticket: { address: this.#address, id, key: toString(key, 'hex') }, lane }

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Lane } from './lane.ts'
+import { meshStopped } from './mesherrors.ts'
 
 /** A ticket that nobody redeems is worth nothing after this long. */
 export const TICKET_VALID_MS = 30_000
@@ -75,7 +76,7 @@ export class LaneTickets {
   }
 
   close(): void {
-    for (const ticket of [...this.#open.values()]) ticket.settle(closed())
+    for (const ticket of [...this.#open.values()]) ticket.settle(meshStopped())
   }
 }
 
@@ -84,12 +85,9 @@ function asError(reason: unknown): Error {
 }
 
 function expired(): PagemeshError {
-  return new PagemeshError('lane-expired', `The other host did not open its bulk lane within ${TICKET_VALID_MS / 1000} s.`, {
+  const seconds = TICKET_VALID_MS / 1000
+  return new PagemeshError('lane-expired', `The other host did not open its bulk lane within ${seconds} s.`, {
     fault: 'network', phase: 'opening a lane',
     advice: 'Check that it can reach the `lane` address of this host, through any firewall between them.',
   })
-}
-
-function closed(): PagemeshError {
-  return new PagemeshError('mesh-stopped', 'This host left the mesh.', { fault: 'cancelled' })
 }

@@ -5,8 +5,10 @@ import { gossipsub, type GossipSub, type GossipsubOpts } from '@chainsafe/libp2p
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
-import { serviceCapabilities, type Connection, type ConnectionEncrypter, type PrivateKey,
-  type SecureConnectionOptions, type SecuredConnection, type Stream } from '@libp2p/interface'
+import {
+  serviceCapabilities, type Connection, type ConnectionEncrypter, type MessageStream, type PrivateKey,
+  type SecureConnectionOptions, type SecuredConnection, type Stream,
+} from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -26,6 +28,7 @@ import { HostMesh } from './hostmesh.ts'
 import { keepIdentity, unusable } from './identity.ts'
 import type { Mesh, Unsubscribe } from './index.ts'
 import { GOSSIP_BYTES_MAX } from './limits.ts'
+import { meshStopped } from './mesherrors.ts'
 import { SelfDialedError, type Network, type NetworkListener } from './network.ts'
 import { proveMembership, RefusedError, StrangerError } from './proof.ts'
 
@@ -121,8 +124,8 @@ class Libp2pNetwork implements Network {
     this.#node = undefined
     if (node === undefined) return
     // A peer that vanished would hold back a close in good order.
-    for (const connections of this.#connections.values()) {
-      for (const connection of connections) void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
+    for (const connection of [...this.#connections.values()].flatMap((connections) => [...connections])) {
+      void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
     }
     await node.stop()
   }
@@ -168,7 +171,7 @@ class Libp2pNetwork implements Network {
   }
 
   #started(): Node {
-    if (this.#node === undefined) throw new PagemeshError('mesh-stopped', 'This host is not in the mesh.', { fault: 'cancelled' })
+    if (this.#node === undefined) throw meshStopped()
     return this.#node
   }
 
@@ -210,9 +213,9 @@ class Libp2pNetwork implements Network {
     const capabilities = { [serviceCapabilities]: ['@libp2p/connection-encryption', '@chainsafe/libp2p-noise'] }
     return Object.assign(capabilities, {
       protocol: inner.protocol,
-      secureOutbound: async (connection: Parameters<typeof inner.secureOutbound>[0], options?: SecureConnectionOptions) =>
+      secureOutbound: async (connection: MessageStream, options?: SecureConnectionOptions) =>
         this.#prove(await inner.secureOutbound(connection, options), 'dialer', listener, options?.signal),
-      secureInbound: async (connection: Parameters<typeof inner.secureInbound>[0], options?: SecureConnectionOptions) =>
+      secureInbound: async (connection: MessageStream, options?: SecureConnectionOptions) =>
         this.#prove(await inner.secureInbound(connection, options), 'listener', listener, options?.signal),
     })
   }
@@ -304,8 +307,10 @@ function gossipOptions(counts: { sentBytes: number; receivedBytes: number }): Pa
   }
 }
 
-/** A metrics register that keeps two of gossipsub's figures: every byte that gossip sent and received, control included. */
-function byteCounters(counts: { sentBytes: number; receivedBytes: number }): NonNullable<GossipsubOpts['metricsRegister']> {
+type MetricsRegister = NonNullable<GossipsubOpts['metricsRegister']>
+
+/** A metrics register that keeps two of gossipsub's figures: every byte sent and received, control included. */
+function byteCounters(counts: { sentBytes: number; receivedBytes: number }): MetricsRegister {
   const ignore = (): void => {}
   const increments: Record<string, (bytes: number) => void> = {
     gossipsub_rpc_sent_bytes_total: (bytes) => { counts.sentBytes += bytes },

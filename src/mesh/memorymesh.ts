@@ -80,7 +80,9 @@ export class MemoryMesh implements Mesh {
       throw hostUnknown(memberName, this.#members.all().map(({ name }) => name))
     }
     const other = this.#hub.reach(this.self.name, memberName)
-    if (other?.serves(protocol) !== true) throw hostUnreachable(memberName, protocol, new Error('the protocol is not served'))
+    if (other?.serves(protocol) !== true) {
+      throw hostUnreachable(memberName, protocol, new Error('the protocol is not served'))
+    }
     const [near, far] = MemoryStream.pair((end) => {
       this.#streams.delete(end)
       other.#streams.delete(end)

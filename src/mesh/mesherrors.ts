@@ -24,7 +24,8 @@ export function nameTaken(name: string, holderPeerId: string): PagemeshError {
 }
 
 export function gossipTooLong(lengthBytes: number, bytesMax: number): PagemeshError {
-  return new PagemeshError('message-too-long', `A gossip message of ${lengthBytes} bytes exceeds the limit of ${bytesMax}.`, {
+  const message = `A gossip message of ${lengthBytes} bytes exceeds the limit of ${bytesMax}.`
+  return new PagemeshError('message-too-long', message, {
     fault: 'host', data: { lengthBytes, bytesMax },
   })
 }

@@ -28,8 +28,9 @@ import {
  *   state: awaiting hello -> awaiting mac -> awaiting verdict -> proved
  *            `--- malformed, wrong mac: stranger    `--- refused: the peer is a member, but may not join
  *
- *   mac = BLAKE3 keyed with memberKey over (role, dialer's peer id, listener's peer id, dialer's hello, listener's hello),
- *   each preceded by its length; the role is the prover's, so that a mac cannot be sent back to who made it.
+ *   mac = BLAKE3 keyed with memberKey over role, dialer's peer id, listener's peer id, dialer's hello and
+ *   listener's hello, each preceded by its length; the role is the prover's, so that a mac cannot be
+ *   sent back to who made it.
  *
  * The caller bounds the whole in time and closes the connection when this rejects.
  */

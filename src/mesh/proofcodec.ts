@@ -90,7 +90,8 @@ function decodeVerdict(bytes: Uint8Array): ProofMessage | undefined {
   if (holderPeerId === undefined || holderPeerId.end !== bytes.length) return undefined
   const isEmpty = holderName.text === '' && holderPeerId.text === ''
   if (bytes[1] === ACCEPTED && isEmpty) return { kind: 'verdict', verdict: { code: 'accepted' } }
-  if (bytes[1] !== NAME_TAKEN || !isHostName(holderName.text) || !/^[A-Za-z0-9]+$/.test(holderPeerId.text)) return undefined
+  const isNamed = isHostName(holderName.text) && /^[A-Za-z0-9]+$/.test(holderPeerId.text)
+  if (bytes[1] !== NAME_TAKEN || !isNamed) return undefined
   return {
     kind: 'verdict',
     verdict: { code: 'name-taken', holderName: holderName.text, holderPeerId: holderPeerId.text },

@@ -3,7 +3,7 @@ import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { SelfDialedError } from './network.ts'
 
-/** Between two attempts at one peer: doubling from the first to the last, each spread by half, so that hosts do not chime. */
+/** Between two attempts at one peer: doubling from the first to the last, spread by half so that hosts do not chime. */
 const BACKOFF_MS_MIN = 250
 const BACKOFF_MS_MAX = 4_000
 const DIAL_TIMEOUT_MS = 5_000

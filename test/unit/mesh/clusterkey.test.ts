@@ -36,7 +36,9 @@ describe('the cluster key', () => {
     await writeClusterKey(path)
     await chmod(path, 0o640)
     await assert.rejects(() => readClusterKey(path), { code: 'key-exposed' })
-    for (const text of ['', 'pagemesh-key-1:', 'pagemesh-key-2:' + 'A'.repeat(43), `pagemesh-key-1:${'A'.repeat(44)}`, 'x'.repeat(5000)]) {
+    const long = 'A'.repeat(44)
+    const other = `pagemesh-key-2:${long.slice(1)}`
+    for (const text of ['', 'pagemesh-key-1:', other, `pagemesh-key-1:${long}`, long.repeat(99)]) {
       await writeFile(path, text)
       await chmod(path, 0o600)
       await assert.rejects(() => readClusterKey(path), { code: 'key-malformed' })

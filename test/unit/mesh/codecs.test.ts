@@ -11,7 +11,8 @@ import { backoffMs } from '../../../src/mesh/redialer.ts'
 describe('message frames', () => {
   it('come back however the bytes were cut', () => {
     fc.assert(fc.property(
-      fc.array(fc.uint8Array({ maxLength: 100 }), { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+      fc.array(fc.uint8Array({ maxLength: 100 }), { maxLength: 8 }),
+      fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
       (messages, cuts) => {
         const bytes = concat(messages.map(encodeMessageFrame))
         const decoder = new FrameDecoder(100)
@@ -46,7 +47,8 @@ describe('announcements', () => {
 
   it('are refused above every limit and in any other shape', () => {
     const refused: unknown[] = [
-      null, [], 'x', {}, { ...own, version: 0 }, { ...own, name: 'a b' }, { ...own, peerId: '/' }, { ...own, peerId: 1 },
+      null, [], 'x', {}, { ...own, version: 0 }, { ...own, name: 'a b' }, { ...own, peerId: '/' },
+      { ...own, peerId: 1 },
       { ...own, peerId: 'p'.repeat(ANNOUNCEMENT_LIMITS.peerIdCharacters + 1) },
       { ...own, addresses: '/ip4/10.0.0.1/tcp/1' }, { ...own, addresses: [1] }, { ...own, addresses: ['/unix/tmp/x'] },
       { ...own, addresses: Array(ANNOUNCEMENT_LIMITS.addresses + 1).fill('/ip4/10.0.0.1/tcp/1') },

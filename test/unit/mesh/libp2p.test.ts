@@ -97,7 +97,9 @@ describe('a mesh over libp2p', () => {
     assert.deepEqual(a.members().map(({ peerId }) => peerId), [b.self.peerId])
     assert.throws(() => second.offerLane(AbortSignal.timeout(1)), { code: 'mesh-stopped' })
     const sameAsBootstrap = libp2pMesh('a', { bootstrap: [a.self.address] })
-    await assert.rejects(() => sameAsBootstrap.start(), { code: 'name-taken', data: { name: 'a', holderPeerId: a.self.peerId } })
+    await assert.rejects(() => sameAsBootstrap.start(), {
+      code: 'name-taken', data: { name: 'a', holderPeerId: a.self.peerId },
+    })
   })
 
   it('passes over its own address among the bootstrap peers', async () => {
@@ -119,7 +121,8 @@ describe('a mesh over libp2p', () => {
     const folder = await mkdtemp(join(tmpdir(), 'mesh-'))
     try {
       const init = {
-        listen: [`/ip4/127.0.0.1/tcp/${await freePort()}`], lane: '127.0.0.1:0', identityPath: join(folder, 'deep', 'identity'),
+        listen: [`/ip4/127.0.0.1/tcp/${await freePort()}`], lane: '127.0.0.1:0',
+        identityPath: join(folder, 'deep', 'identity'),
       }
       const before = await started(libp2pMesh('a', init))
       const { peerId, address } = before.self
@@ -170,7 +173,8 @@ describe('a mesh over libp2p', () => {
   it('says what is wrong with its addresses and its name', async () => {
     const a = await started(libp2pMesh('a'))
     const taken = a.self.address.replace(/\/p2p\/.*/, '')
-    await assert.rejects(() => libp2pMesh('b', { listen: [taken], lane: '127.0.0.1:0' }).start(), { code: 'listen-failed' })
+    const onTaken = libp2pMesh('b', { listen: [taken], lane: '127.0.0.1:0' })
+    await assert.rejects(() => onTaken.start(), { code: 'listen-failed' })
     const lane = a.offerLane(AbortSignal.timeout(100)).ticket.address
     await assert.rejects(() => libp2pMesh('b', { lane }).start(), { code: 'lane-address-unusable' })
     assert.throws(() => libp2pMesh('no name'), { code: 'host-name-invalid' })

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
-import { proveMembership, RefusedError, StrangerError, type ProofChannel, type ProofInit } from '../../../src/mesh/proof.ts'
+import {
+  proveMembership, RefusedError, StrangerError, type ProofChannel, type ProofInit,
+} from '../../../src/mesh/proof.ts'
 import {
   decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, PROOF_LIMITS, type ProofMessage, type Verdict,
 } from '../../../src/mesh/proofcodec.ts'
@@ -27,7 +29,9 @@ describe('messages of the proof', () => {
   it('are refused cut short, or with anything behind them', () => {
     for (const message of messages) {
       const bytes = encodeProofMessage(message)
-      for (let length = 0; length < bytes.length; length++) assert.equal(decodeProofMessage(bytes.subarray(0, length)), undefined)
+      for (let length = 0; length < bytes.length; length++) {
+        assert.equal(decodeProofMessage(bytes.subarray(0, length)), undefined)
+      }
       assert.equal(decodeProofMessage(concat([bytes, Uint8Array.of(0)])), undefined)
     }
   })
@@ -82,12 +86,16 @@ describe('the proof of membership', () => {
   })
 
   it('tells both sides of a refusal, whichever refused', async () => {
-    const sides = [[{ ...dialer, admit: () => taken }, listener, 'self', 'peer'], [dialer, { ...listener, admit: () => taken }, 'peer', 'self']] as const
+    const sides = [
+      [{ ...dialer, admit: () => taken }, listener, 'self', 'peer'],
+      [dialer, { ...listener, admit: () => taken }, 'peer', 'self'],
+    ] as const
     for (const [near, far, nearBy, farBy] of sides) {
       const outcomes = await run(near, far)
       const reasons = outcomes.map((outcome) => (outcome as PromiseRejectedResult).reason as RefusedError)
       assert.deepEqual(reasons.map(({ by, holderName, holderPeerId }) => ({ by, holderName, holderPeerId })), [
-        { by: nearBy, holderName: 'a', holderPeerId: '12D3Koo' }, { by: farBy, holderName: 'a', holderPeerId: '12D3Koo' },
+        { by: nearBy, holderName: 'a', holderPeerId: '12D3Koo' },
+        { by: farBy, holderName: 'a', holderPeerId: '12D3Koo' },
       ])
     }
   })
@@ -96,7 +104,11 @@ describe('the proof of membership', () => {
     await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (noise) => {
       const [channel, peer] = channelPair()
       let wasAsked = false
-      const proof = proveMembership(channel, { random: systemRandom }, { ...listener, admit: () => { wasAsked = true; return accepted } })
+      const admit = (): Verdict => {
+        wasAsked = true
+        return accepted
+      }
+      const proof = proveMembership(channel, { random: systemRandom }, { ...listener, admit })
       await peer.write(encodeFrame(concat([Uint8Array.of(7), noise])))
       await assert.rejects(() => proof, StrangerError)
       assert.equal(wasAsked, false)
