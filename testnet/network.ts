@@ -28,7 +28,7 @@ export interface NetworkOptions {
 }
 
 export interface LinkCounters {
-  /** Bytes of Ethernet frames. A packet that the kernel splits late counts its headers once: some 2 % below a wire's count. */
+  /** Bytes of Ethernet frames. A packet that the kernel splits late counts its headers once: some 2 % too few. */
   sentBytes: number
   receivedBytes: number
 }

@@ -56,7 +56,10 @@ interface MigrationInfo {
   ram?: { transferred: number; 'dirty-sync-count': number }
 }
 
-/** Migrates a running guest and resolves when both ends say it is complete. Throws PagemeshError `lab-migration-failed`. */
+/**
+ * Migrates a running guest and resolves when both ends say that it is complete.
+ * Throws PagemeshError `lab-migration-failed`.
+ */
 export async function migratePlain(options: PlainOptions): Promise<PlainResult> {
   const { source, destination, network, mode, clock = systemClock, timeoutMs = TIMEOUT_MS } = options
   if (source.host === undefined || destination.host === undefined) throw failed('both guests need a host')

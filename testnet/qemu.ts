@@ -40,7 +40,7 @@ export interface LabGuest {
   readonly paths: MachinePaths
   /** The test's own QMP connection. */
   readonly qmp: QmpClient
-  /** Resolves when the guest's work has reached its steady state; throws PagemeshError `lab-timeout`, `lab-guest-ended`. */
+  /** Resolves when the guest's work is in its steady state; throws PagemeshError `lab-timeout`, `lab-guest-ended`. */
   ready(timeoutMs?: number): Promise<void>
   /** The number of the last heartbeat said here; 0 before the first. */
   beats(): number

@@ -29,6 +29,8 @@ missing_packages() {
     # Debian keeps administrators' commands where a plain user's PATH does not look.
     PATH=$PATH:/usr/sbin:/sbin command -v "${entry%%:*}" >/dev/null || echo "${entry##*:}"
   done | sort -u | tr '\n' ' '
+  # Ubuntu's debootstrap comes without the keys that Debian's releases are signed with.
+  [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || echo -n 'debian-archive-keyring '
 }
 
 install_packages() {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +12,7 @@ import {
 /** Both guests boot while the machine is busy; the first run also builds the image. */
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
+const LINK_BYTES_PER_SECOND = 125e6
 
 describe('the lab', function () {
   this.timeout(TEST_TIMEOUT_MS)
@@ -40,14 +42,10 @@ describe('the lab', function () {
   }
 
   before(async function () {
-    const missing = await missingForLab()
-    if (missing !== undefined) {
-      console.log(`      skipped: this machine lacks ${missing}`)
-      this.skip()
-    }
+    await skipWithoutLab.call(this)
     this.timeout(SETUP_TIMEOUT_MS)
     await ensureImage()
-    network = await createNetwork({ hosts: ['a', 'b'], bytesPerSecond: 125e6 })
+    network = await createNetwork({ hosts: ['a', 'b'], bytesPerSecond: LINK_BYTES_PER_SECOND })
     web = await start({ name: 'web', work: 'web' }, 'a')
     database = await start({ name: 'database', work: 'database' }, 'b')
     await Promise.all([web.ready(), database.ready()])
@@ -85,6 +83,7 @@ describe('the lab', function () {
     console.log(`      ${JSON.stringify(result)}`)
     await expectArrived(web, arrived)
     assert.ok(result.wireBytes! > 100e6 && result.wireBytes! > 0.95 * result.qemuBytes)
+    assert.ok(result.totalMs > 900 * result.wireBytes! / LINK_BYTES_PER_SECOND, 'the link is no faster than asked for')
   })
 
   it('and in post-copy', async () => {
@@ -97,6 +96,77 @@ describe('the lab', function () {
   })
 })
 
+describe('the lab\'s network', function () {
+  this.timeout(20_000)
+  let network: LabNetwork | undefined
+
+  before(skipWithoutLab)
+
+  afterEach(async () => {
+    await network?.close()
+    network = undefined
+  })
+
+  /** What happens when a connection to port 9, where nobody listens, is tried from one host to another. */
+  function knock(from: string, to: string): 'refused' | 'silence' {
+    const { exec } = network!.host(from)
+    const script = `exec 3<>/dev/tcp/${network!.host(to).address}/9`
+    const { stderr } = spawnSync(exec[0]!, [...exec.slice(1), 'timeout', '1', 'bash', '-c', script])
+    return stderr.toString().includes('refused') ? 'refused' : 'silence'
+  }
+
+  it('joins hosts, cuts one off in silence, and restores it', async () => {
+    network = await createNetwork({ hosts: ['a', 'b'], bytesPerSecond: 125e6 })
+    assert.equal(knock('a', 'b'), 'refused')
+    await network.cut('b')
+    assert.equal(knock('a', 'b'), 'silence')
+    await network.restore('b')
+    assert.equal(knock('a', 'b'), 'refused')
+  })
+
+  it('counts what a host sends', async () => {
+    network = await createNetwork({ hosts: ['a', 'b'] })
+    const before = await network.counters('a')
+    knock('a', 'b')
+    const after = await network.counters('a')
+    assert.ok(after!.sentBytes > before!.sentBytes && after!.receivedBytes > before!.receivedBytes)
+  })
+
+  it('has two networks with the same addresses side by side', async () => {
+    network = await createNetwork({ hosts: ['a', 'b'] })
+    const other = await createNetwork({ hosts: ['a', 'b'] })
+    await other.close()
+    assert.equal(knock('a', 'b'), 'refused')
+  })
+
+  it('takes away what a run that died left behind', async () => {
+    const { pid: deadPid } = spawnSync('true')
+    const leftover = `pm-${deadPid}-0-a`
+    spawnSync('ip', ['netns', 'add', leftover])
+    assert.ok(namespaces().includes(leftover))
+    network = await createNetwork({ hosts: ['a'] })
+    assert.ok(!namespaces().includes(leftover))
+    await network.close()
+    assert.ok(!namespaces().some((name) => name.startsWith(`pm-${process.pid}-`)))
+  })
+
+  it('refuses hosts that it cannot name', async () => {
+    await assert.rejects(createNetwork({ hosts: ['a', 'a'] }), { code: 'lab-bad-host' })
+    await assert.rejects(createNetwork({ hosts: ['a/b'] }), { code: 'lab-bad-host' })
+  })
+})
+
+async function skipWithoutLab(this: Mocha.Context): Promise<void> {
+  const missing = await missingForLab()
+  if (missing === undefined) return
+  console.log(`      skipped: this machine lacks ${missing}`)
+  this.skip()
+}
+
 function statusOf(answer: unknown): string {
   return (answer as { status: string }).status
+}
+
+function namespaces(): string[] {
+  return spawnSync('ip', ['netns', 'list']).stdout.toString().split('\n').map((line) => line.split(' ')[0] ?? '')
 }

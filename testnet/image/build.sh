@@ -24,7 +24,7 @@ image=$cache/image-$(recipe_hash)
 if [[ -d $image ]]; then echo "$image"; exit; fi
 
 [[ $(id -u) == 0 ]] || fail 'building the guest image needs root (debootstrap makes device nodes): run testnet/setup.sh as root once'
-for tool in debootstrap mkfs.ext4 cpio dpkg-deb unshare flock; do
+for tool in debootstrap mkfs.ext4 cpio unshare flock; do
   command -v "$tool" >/dev/null || fail "$tool is missing: run testnet/setup.sh"
 done
 
@@ -34,6 +34,8 @@ if [[ ${PAGEMESH_BUILD:-} != locked ]]; then
   # A mount namespace of our own: whatever a build mounts is gone with its last process, even when it is killed.
   PAGEMESH_BUILD=locked exec flock "$cache/image.lock" unshare --mount --propagation private bash "${BASH_SOURCE[0]}"
 fi
+# Standard output is for the folder's name alone, whatever the tools below have to say.
+exec 3>&1 >&2
 rm -rf "$cache"/building-*
 work=$cache/building-$$
 root=$work/root
@@ -80,7 +82,7 @@ unpack_kernel() {
     for module in '"${modules[*]}"'; do
       modprobe --dirname /tmp/kernel --set-version "$version" --show-depends "$module"
     done | sed -nE "s/^insmod ([^ ]+).*/\1/p" | awk "!seen[\$0]++" >module-paths
-  ' >&2 2>"$work/kernel.log" || { tail -20 "$work/kernel.log" >&2; fail 'unpacking the kernel failed, see above'; }
+  ' >"$work/kernel.log" 2>&1 || { tail -20 "$work/kernel.log" >&2; fail 'unpacking the kernel failed, see above'; }
   umount "$root/proc"
   cp "$root"/tmp/kernel/boot/vmlinuz-* "$work/image/vmlinuz"
 }
@@ -131,5 +133,8 @@ build_initramfs
 finish_root
 build_disk
 mv "$work/image" "$image"
+# Of older recipes the last is kept: guests of another checkout's state may be about to start from it.
+find "$cache" -maxdepth 1 -name 'image-*' -type d -printf '%T@ %p\n' | sort -rn | tail -n +3 | cut -d' ' -f2- |
+  xargs --no-run-if-empty rm -rf
 say "built $(du -sh "$image" | cut -f1)"
-echo "$image"
+echo "$image" >&3
