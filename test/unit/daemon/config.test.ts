@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { parseConfig, readConfig } from '../../../src/daemon/config.ts'
+import { OPTIONS } from '../../../src/index.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+
+const FULL = `
+name: host-a
+clusterKey: /etc/pagemesh/cluster.key
+listen: [/ip4/10.0.0.1/tcp/4001]
+lane: 10.0.0.1:4002
+bootstrap: [/ip4/10.0.0.2/tcp/4001]
+guests: [/run/vms/*.qmp]
+control: /run/pagemesh/control.sock
+http: 127.0.0.1:9464
+census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
+popularity: {minHosts: 2, maxPages: 2000000}
+store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
+swap: {maxBandwidth: 100Mbit}
+`
+const LEAST = 'name: host-a\nclusterKey: /key\n'
+
+/** The error that parsing `text` ends in. */
+function flawOf(text: string): PagemeshError {
+  try {
+    parseConfig(text, 'agent.yaml')
+  } catch (error) {
+    assert.ok(error instanceof PagemeshError)
+    assert.equal(error.code, 'bad-config')
+    assert.equal(error.fault, 'usage')
+    assert.match(error.message, /^agent\.yaml/)
+    return error
+  }
+  assert.fail('the configuration was taken')
+}
+
+describe('a configuration file', () => {
+  it('gives the agent everything that the full example says, in plain units', () => {
+    const config = parseConfig(FULL, 'agent.yaml')
+    assert.deepEqual(config.agentOptions, {
+      name: 'host-a',
+      clusterKey: '/etc/pagemesh/cluster.key',
+      listen: ['/ip4/10.0.0.1/tcp/4001'],
+      lane: '10.0.0.1:4002',
+      bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
+      guests: ['/run/vms/*.qmp'],
+      census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
+      popularity: { minHosts: 2, maxPages: 2_000_000 },
+      store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
+      swap: { maxBandwidth: 12_500_000 },
+    })
+    assert.equal(config.control, '/run/pagemesh/control.sock')
+    assert.equal(config.http, '127.0.0.1:9464')
+    assert.deepEqual([...config.given].sort(), OPTIONS.map(({ key }) => key).sort())
+  })
+
+  it('takes every default from the options table', () => {
+    const config = parseConfig(LEAST, 'agent.yaml')
+    assert.deepEqual(config.agentOptions, {
+      name: 'host-a',
+      clusterKey: '/key',
+      listen: ['/ip4/0.0.0.0/tcp/4001'],
+      census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
+      popularity: { minHosts: 2, maxPages: 2_000_000 },
+      store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
+      swap: { maxBandwidth: 12_500_000 },
+    })
+    assert.equal(config.control, '/run/pagemesh/control.sock')
+    assert.equal('http' in config, false)
+    assert.deepEqual(config.given, ['name', 'clusterKey'])
+  })
+
+  it('resolves aliases', () => {
+    const { agentOptions } = parseConfig(`${LEAST}listen: &here [/ip4/10.0.0.1/tcp/4001]\nbootstrap: *here\n`, 'agent.yaml')
+    assert.deepEqual(agentOptions.bootstrap, ['/ip4/10.0.0.1/tcp/4001'])
+  })
+
+  for (const [written, nearest] of [
+    ['listn: []', 'listen'],
+    ['gests: []', 'guests'],
+    ['census: {pagePerSecond: 5}', 'census.pagesPerSecond'],
+    ['pagesPerSecond: 5', 'census.pagesPerSecond'],
+    ['store: {maxByte: 5}', 'store.maxBytes'],
+    ['sensus: {maxBytes: 5}', 'census'],
+  ] as const) {
+    it(`names ${nearest} when it says ${written}`, () => {
+      const flaw = flawOf(`${LEAST}${written}\n`)
+      assert.match(flaw.message, /^agent\.yaml, line 3: the key `.*` is unknown\.$/)
+      assert.equal(flaw.advice, `Did you mean \`${nearest}\`?`)
+    })
+  }
+
+  for (const { key } of OPTIONS.filter(({ required }) => required === true)) {
+    it(`is refused without ${key}`, () => {
+      const flaw = flawOf(LEAST.replace(new RegExp(`^${key}:.*\n`, 'm'), ''))
+      assert.equal(flaw.message, `agent.yaml: \`${key}\` is missing.`)
+      assert.equal(flaw.data.key, key)
+    })
+  }
+
+  for (const [written, message] of [
+    ['lane: 10.0.0.1', /`lane` is "10\.0\.0\.1"; expected host:port/],
+    ['lane: 10.0.0.1:70000', /expected host:port/],
+    ['http: 10.0.0.300:80', /expected host:port/],
+    ['http: [::1]:80', /YAML/],
+    ['http: 9464', /`http` is 9464; expected host:port/],
+    ['listen: /ip4/10.0.0.1/tcp/4001', /expected a list in brackets/],
+    ['listen: [10.0.0.1:4001]', /expected each of the list to be a multiaddr such as .*unlike "10\.0\.0\.1:4001"/],
+    ['bootstrap: [/ip4/10.0.0.256/tcp/4001]', /expected each of the list to be a multiaddr/],
+    ['bootstrap: [/ip4/10.0.0.2/tcp/65536]', /expected each of the list to be a multiaddr/],
+    ['guests: [7]', /expected each of the list to be some text, unlike 7/],
+    ['guests:', /`guests` is nothing; expected a list/],
+    ['control: ""', /`control` is ""; expected some text/],
+    ['control: *nowhere', /alias/],
+    ['census: 5', /`census` is a section: expected some of pagesPerSecond, intervalSeconds, maxBytes below it/],
+    ['census: {pagesPerSecond: 1}', /expected a whole number, from 100 to 10000000\./],
+    ['census: {pagesPerSecond: 1000.5}', /expected a whole number/],
+    ['census: {pagesPerSecond: many}', /`census\.pagesPerSecond` is "many"; expected a whole number/],
+    ['census: {maxBytes: 1 potato}', /expected a size such as 512MiB or 2GiB, from 1048576 to \d+ bytes/],
+    ['census: {maxBytes: 1kB}', /expected a size/],
+    ['store: {maxBytes: -1}', /expected a size/],
+    ['swap: {maxBandwidth: 100}', /expected a rate such as 100Mbit/],
+    ['swap: {maxBandwidth: 100 parsec}', /expected a rate such as 100Mbit/],
+    ['name: host-b', /no valid YAML/],
+    ['listen: [', /no valid YAML/],
+  ] as const) {
+    it(`is refused, with line and key, for ${written}`, () => {
+      const flaw = flawOf(`${LEAST}${written}\n`)
+      assert.match(flaw.message, message)
+      assert.match(flaw.message, /^agent\.yaml, line [34]: /)
+    })
+  }
+
+  it('takes an IPv6 address in brackets', () => {
+    assert.equal(parseConfig(`${LEAST}http: "[::1]:80"\n`, 'agent.yaml').http, '[::1]:80')
+  })
+
+  it('is refused when it is no map, or empty', () => {
+    assert.match(flawOf('- a\n- b\n').message, /expected keys and values/)
+    assert.match(flawOf('').message, /`name` is missing/)
+  })
+
+  it('that cannot be read says so', async () => {
+    await assert.rejects(readConfig('/nonexistent/agent.yaml'), (error: unknown) => {
+      assert.ok(error instanceof PagemeshError)
+      assert.equal(error.code, 'bad-config')
+      assert.match(error.message, /^\/nonexistent\/agent\.yaml: the configuration cannot be read \(ENOENT\)/)
+      return true
+    })
+  })
+
+  it('is read from disk', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'config-'))
+    try {
+      await writeFile(join(folder, 'agent.yaml'), FULL)
+      assert.equal((await readConfig(join(folder, 'agent.yaml'))).agentOptions.name, 'host-a')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import {
+  askAgent, CONTROL_LIMITS, createControlServer, requireNoAgent, type ControlServer,
+} from '../../../src/daemon/control/index.ts'
+import type { HandoffProgress } from '../../../src/index.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import { FakeAgent, progressOf, resultOf, STATUS } from './fakeagent.ts'
+
+const MIGRATE = { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } } as const
+
+describe('the control socket', () => {
+  let folder: string
+  let path: string
+  let agent: FakeAgent
+  let server: ControlServer
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'control-'))
+    path = join(folder, 'run', 'control.sock')
+    agent = new FakeAgent()
+    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    await server.start()
+  })
+
+  afterEach(async () => {
+    await agent.stop()
+    await server.stop()
+    await rm(folder, { recursive: true })
+  })
+
+  it('has mode 0600 whatever the umask, and leaves nothing else in its folder', async () => {
+    await server.stop()
+    const before = process.umask(0)
+    try {
+      server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+      await server.start()
+    } finally {
+      process.umask(before)
+    }
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
+    assert.deepEqual(await readdir(join(folder, 'run')), ['control.sock'])
+  })
+
+  it('goes when the agent stops', async () => {
+    await server.stop()
+    await server.stop()
+    assert.deepEqual(await readdir(join(folder, 'run')), [])
+  })
+
+  it('is refused where an agent listens, and that one is left alone', async () => {
+    const second = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    await assert.rejects(second.start(), { code: 'agent-running' })
+    await second.stop()
+    assert.deepEqual(await askAgent({ path, request: { command: 'ping' } }), { host: 'host-a' })
+  })
+
+  it('takes the place of a socket that a dead agent left', async () => {
+    const stale = join(folder, 'stale.sock')
+    const dying = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 9))`])
+    await once(dying, 'exit')
+    assert.ok(existsSync(stale))
+    await requireNoAgent(stale)
+    const successor = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: stale })
+    await successor.start()
+    assert.deepEqual(await askAgent({ path: stale, request: { command: 'ping' } }), { host: 'host-a' })
+    await successor.stop()
+    assert.equal(existsSync(stale), false)
+  })
+
+  it('never takes the place of what is no socket, nor a path that is too long', async () => {
+    const file = join(folder, 'notes')
+    await writeFile(file, 'mine')
+    for (const unusable of [file, join(folder, 'x'.repeat(100))]) {
+      const other = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: unusable })
+      await assert.rejects(other.start(), { code: 'control-unusable' })
+    }
+  })
+
+  it('answers status exactly', async () => {
+    assert.deepEqual(await askAgent({ path, request: { command: 'status' } }), STATUS)
+  })
+
+  it('shows progress, then the result', async () => {
+    const seen: HandoffProgress[] = []
+    const result = await askAgent({
+      path,
+      request: MIGRATE,
+      onProgress: (progress) => {
+        seen.push(progress)
+        agent.handoffs[0]!.outcome.resolve(resultOf(MIGRATE.arguments, 'completed'))
+      },
+    })
+    assert.deepEqual(seen, [progressOf(MIGRATE.arguments)])
+    assert.deepEqual(result, resultOf(MIGRATE.arguments, 'completed'))
+  })
+
+  it('estimates in a dry run and moves nothing', async () => {
+    const estimate = await askAgent({ path, request: { ...MIGRATE, arguments: { ...MIGRATE.arguments, dryRun: true } } })
+    assert.deepEqual(estimate, await agent.estimate(MIGRATE.arguments))
+    assert.equal(agent.handoffs.length, 0)
+  })
+
+  it('cancels when the waiting client asks', async () => {
+    const cancel = new AbortController()
+    const result = await askAgent<{ status: string }>({
+      path, request: MIGRATE, cancel: cancel.signal, onProgress: () => cancel.abort(),
+    })
+    assert.equal(result.status, 'cancelled')
+  })
+
+  it('cancels by name from another connection, and answers when the handoff has ended', async () => {
+    const waiting = Promise.withResolvers<void>()
+    const migrating = askAgent<{ status: string }>({ path, request: MIGRATE, onProgress: () => waiting.resolve() })
+    await waiting.promise
+    const cancelled = await askAgent({ path, request: { command: 'cancel', arguments: { guest: 'web-1' } } })
+    assert.deepEqual(cancelled, { guest: 'web-1', status: 'cancelled', reason: 'Cancelled.' })
+    assert.equal((await migrating).status, 'cancelled')
+  })
+
+  it('hands the agent\'s own errors on', async () => {
+    await assert.rejects(askAgent({ path, request: { command: 'cancel', arguments: { guest: 'nobody' } } }), {
+      code: 'no-handoff', fault: 'usage', advice: 'Look at status.', message: 'No handoff of nobody runs.',
+    })
+  })
+
+  it('lets a handoff go on when the client hangs up', async () => {
+    const socket = await connected(path)
+    socket.write(`${JSON.stringify(MIGRATE)}\n`)
+    await once(socket, 'data')
+    socket.destroy()
+    await once(socket, 'close')
+    // Two rounds through the server: the hang-up has been seen by then.
+    await askAgent({ path, request: { command: 'ping' } })
+    await askAgent({ path, request: { command: 'ping' } })
+    assert.equal(agent.handoffs[0]!.request.signal?.aborted, false)
+  })
+
+  it('gives the last answers before it stops', async () => {
+    const waiting = Promise.withResolvers<void>()
+    const migrating = askAgent<{ status: string }>({ path, request: MIGRATE, onProgress: () => waiting.resolve() })
+    await waiting.promise
+    await agent.stop()
+    await server.stop()
+    assert.equal((await migrating).status, 'cancelled')
+  })
+
+  for (const [what, sent, code] of [
+    ['garbage', 'how are you?\n', 'bad-request'],
+    ['an overlong line', 'x'.repeat(CONTROL_LIMITS.requestBytesMax + 1), 'bad-request'],
+    ['a second request meanwhile', `${JSON.stringify(MIGRATE)}\n{"command":"ping"}\n`, 'busy'],
+  ] as const) {
+    it(`answers ${what} with an error and hangs up`, async () => {
+      const socket = await connected(path)
+      socket.write(sent)
+      const pieces: Buffer[] = []
+      for await (const piece of socket) pieces.push(piece as Buffer)
+      const answers = Buffer.concat(pieces).toString().trimEnd().split('\n').map((line) => JSON.parse(line) as object)
+      const errors = answers.flatMap((answer) => ('error' in answer ? [answer.error as { code: string }] : []))
+      assert.deepEqual(errors.map((error) => error.code), [code])
+    })
+  }
+
+  it('answers several requests of one connection in turn', async () => {
+    const socket = await connected(path)
+    for (let round = 0; round < 3; round += 1) {
+      socket.write('{"command":"ping"}\n')
+      const [bytes] = await once(socket, 'data') as [Buffer]
+      assert.deepEqual(JSON.parse(bytes.toString()), { result: { host: 'host-a' } })
+    }
+    socket.destroy()
+  })
+
+  it('turns away more clients than the limit', async () => {
+    const clients = await Promise.all(Array.from({ length: CONTROL_LIMITS.connectionsMax }, () => connected(path)))
+    await assert.rejects(askAgent({ path, request: { command: 'ping' } }), { code: 'agent-ended' })
+    clients.forEach((client) => client.destroy())
+  })
+})
+
+describe('a command\'s end of the control socket', () => {
+  it('says that no agent is there', async () => {
+    await assert.rejects(askAgent({ path: '/nonexistent/control.sock', request: { command: 'ping' } }), {
+      code: 'no-agent', message: /^No agent answers at \/nonexistent\/control\.sock/, advice: /pagemesh agent --config/,
+    })
+  })
+})
+
+async function connected(path: string): Promise<Socket> {
+  const socket = connect(path)
+  await once(socket, 'connect')
+  return socket
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+
+import { LineCutter } from '../../../src/daemon/control/lines.ts'
+import {
+  decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, errorAnswer, type ControlRequest,
+} from '../../../src/daemon/control/protocol.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { progressOf } from './fakeagent.ts'
+
+describe('the control protocol', () => {
+  const requests: ControlRequest[] = [
+    { command: 'ping' },
+    { command: 'status' },
+    { command: 'cancel', arguments: {} },
+    { command: 'cancel', arguments: { guest: 'web-1' } },
+    { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } },
+    {
+      command: 'migrate',
+      arguments: {
+        guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 1e6, maxDowntimeMs: 300, timeoutMs: 5000, dryRun: true,
+      },
+    },
+  ]
+  for (const request of requests) {
+    it(`brings ${JSON.stringify(request)} across`, () => {
+      assert.deepEqual(decodeRequest(encodeRequest(request).trimEnd()), request)
+    })
+  }
+
+  for (const line of [
+    '', 'garbage', '[]', '42', 'null', '{}', '{"command":"reboot"}', '{"command":"status","arguments":{"a":1}}',
+    '{"command":"status","arguments":[]}', '{"command":"status","more":1}', '{"command":"cancel","arguments":{"guest":""}}',
+    '{"command":"migrate"}', '{"command":"migrate","arguments":{"guest":"a"}}',
+    '{"command":"migrate","arguments":{"guest":"a","to":"b","mode":"magic"}}',
+    '{"command":"migrate","arguments":{"guest":"a","to":"b","maxBandwidth":0}}',
+    '{"command":"migrate","arguments":{"guest":"a","to":"b","timeoutMs":"5"}}',
+    '{"command":"migrate","arguments":{"guest":"a","to":"b","dryRun":1}}',
+    '{"command":"migrate","arguments":{"guest":"a","to":"b","signal":{}}}',
+    `{"command":"cancel","arguments":{"guest":"${'x'.repeat(256)}"}}`,
+  ]) {
+    it(`refuses the request ${line.slice(0, 70)}`, () => {
+      assert.throws(() => decodeRequest(line), { code: 'bad-request', fault: 'usage' })
+    })
+  }
+
+  it('brings progress, results and errors back', () => {
+    const progress = progressOf({ guest: 'web-1', to: 'host-b' })
+    const error = new PagemeshError('no-handoff', 'None runs.', { fault: 'usage', advice: 'Look.' })
+    for (const answer of [{ progress }, { result: { a: 1 } }, { result: null }, errorAnswer(error)]) {
+      assert.deepEqual(decodeAnswer(encodeAnswer(answer).trimEnd()), answer)
+    }
+    assert.deepEqual(errorAnswer(error), {
+      error: { code: 'no-handoff', message: 'None runs.', advice: 'Look.', fault: 'usage' },
+    })
+  })
+
+  for (const line of ['', '{}', '{"progress":5}', '{"error":{}}', '{"error":{"code":"a","message":"b","fault":"mine"}}']) {
+    it(`refuses the answer ${line}`, () => {
+      assert.throws(() => decodeAnswer(line), { code: 'bad-answer' })
+    })
+  }
+})
+
+describe('a line cutter', () => {
+  it('finds the same lines whatever the pieces', () => {
+    const bytes = Buffer.from('one\n\ntwo \u00e9\u00e8\nrest')
+    for (let pieceBytes = 1; pieceBytes <= bytes.length; pieceBytes += 1) {
+      const cutter = new LineCutter(10)
+      const lines: string[] = []
+      for (let start = 0; start < bytes.length; start += pieceBytes) {
+        const found = cutter.push(bytes.subarray(start, start + pieceBytes))
+        assert.notEqual(found, 'too-long')
+        lines.push(...found)
+      }
+      assert.deepEqual(lines, ['one', '', 'two \u00e9\u00e8'])
+    }
+  })
+
+  it('takes a line of just the limit and none longer, ended or not', () => {
+    assert.deepEqual(new LineCutter(4).push(Buffer.from('four\n')), ['four'])
+    assert.equal(new LineCutter(4).push(Buffer.from('fiver\n')), 'too-long')
+    const cutter = new LineCutter(4)
+    assert.deepEqual(cutter.push(Buffer.from('fou')), [])
+    assert.equal(cutter.push(Buffer.from('rth')), 'too-long')
+  })
+})
