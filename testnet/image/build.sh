@@ -23,7 +23,8 @@ recipe_hash() {
 image=$cache/image-$(recipe_hash)
 if [[ -d $image ]]; then echo "$image"; exit; fi
 
-[[ $(id -u) == 0 ]] || fail 'building the guest image needs root (debootstrap makes device nodes): run testnet/setup.sh as root once'
+[[ $(id -u) == 0 ]] ||
+  fail 'building the guest image needs root (debootstrap makes device nodes): run testnet/setup.sh as root once'
 for tool in debootstrap mkfs.ext4 cpio unshare flock; do
   command -v "$tool" >/dev/null || fail "$tool is missing: run testnet/setup.sh"
 done
@@ -98,7 +99,8 @@ build_initramfs() {
     cp "$root$path" "$tree/modules/$number-$(basename "$path")"
     number=$((number + 1))
   done <"$root/tmp/module-paths"
-  (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible | gzip -n -1) >"$work/image/initramfs.img"
+  (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible | gzip -n -1) \
+    >"$work/image/initramfs.img"
 }
 
 # Puts our programs in, compiled by the guest's own compiler, and takes the build's leftovers out.
