@@ -3,7 +3,7 @@
  *   block     = cstr:name u64:used_length [u64:page_size] [u64:guest_address]
  *
  * `guest_address` is there if the configuration says x-ignore-shared. Nothing says whether `page_size` is there: only
- * in post-copy, and only for blocks on pages other than the host's. What stands behind it does tell: the next block's
+ * in post-copy, and only for blocks on pages other than the host's. What stands behind it tells: the next block's
  * name is never empty, so its first byte is not 0, and the first record behind the last block has a flag in its
  * low 12 bits; a page size and a guest address have neither.
  */
@@ -57,6 +57,7 @@ function* pageSizeField(input: ByteInput, ahead: number, addressBytes: number, i
   const isGiven = isLast ? (input.u32(behind + 4) & FLAG_MASK) === 0 : input.u8(behind) === 0
   if (!isGiven) return 0
   const pageSize = input.u64(ahead)
-  if (pageSize < TARGET_PAGE_BYTES || !Number.isInteger(Math.log2(pageSize))) fail('a RAM block with an impossible page size')
+  const isPowerOfTwo = Number.isInteger(Math.log2(pageSize))
+  if (pageSize < TARGET_PAGE_BYTES || !isPowerOfTwo) fail('a RAM block with an impossible page size')
   return 8
 }

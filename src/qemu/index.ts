@@ -18,7 +18,7 @@
  *     |                         v    |
  *     +--lost for good--> rest  scanning
  *
- * Each folder file names the symbols of the grammar that it reads: `grammar.ts` is the top.
+ * Each file opens with the part of the grammar that it reads; `grammar.ts` has the top.
  */
 import type { StreamKnowledge } from './knowledge.ts'
 import { MigrationStreamReader } from './reader.ts'

@@ -4,7 +4,8 @@
  *
  *   dirtyBitmap       = (flags [cstr:node] [cstr:bitmap] chunk)* flags:01
  *   block             = (u64:(sector | 1) cstr:device [1 MiB] | u64:(progress | 4))* u64:2
- *   htab setup        = u32:shift                             later: (u32:index u16:n u16 entry[16 * n])* ... until all 0
+ *   htab              = u32:size                               in the setup, or where the kernel has the table
+ *                     | u32:0 (u32:index u16:n u16:m entry[16 * n])*   until all three are 0
  *   storageAttributes = (u64:(page | 2) u64:n attribute[n] | u64:8)* u64:1
  *   virtioMemEarly    = u64:address u64:region u64:block u32:node u64:size u64[region / block / 64]
  */

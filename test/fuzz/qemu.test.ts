@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { CARRY_BYTES_MAX, createStreamReader, type StreamReaderOptions } from '../../src/qemu/index.ts'
-import { type BuiltStream, postcopyStream, precopyStream, StreamBuilder, syntheticPages } from '../unit/qemu/streambuilder.ts'
+import {
+  type BuiltStream, postcopyStream, precopyStream, StreamBuilder, syntheticPages,
+} from '../unit/qemu/streambuilder.ts'
 import { transcribe } from '../unit/qemu/transcript.ts'
 
 /** Runs of each property; a long run sets more. */
@@ -64,7 +66,8 @@ const damaged = fc.tuple(stream, fc.array(fc.record({
 
 const hostile = fc.oneof(
   damaged,
-  fc.array(fragment, { maxLength: 30 }).map((fragments) => Buffer.concat([STREAMS[0]!.bytes.subarray(0, 150), ...fragments])),
+  fc.array(fragment, { maxLength: 30 })
+    .map((fragments) => Buffer.concat([STREAMS[0]!.bytes.subarray(0, 150), ...fragments])),
   fc.uint8Array({ maxLength: 2000 }),
 )
 

@@ -74,8 +74,8 @@ describe('post-copy', () => {
   })
 
   it('a preempt channel that is not understood stays raw', () => {
-    const { losses, reader } = transcribe(new StreamBuilder().page('pc.ram', 0, PAGE).ramPart().u64(0x010).build().bytes,
-      1, { channel: 'preempt' })
+    const stream = new StreamBuilder().page('pc.ram', 0, PAGE).ramPart().u64(0x010).build()
+    const { losses, reader } = transcribe(stream.bytes, 1, { channel: 'preempt' })
     assert.deepEqual(losses, ['a page of an unknown RAM block'])
     assert.equal(reader.understands, false)
   })

@@ -23,9 +23,11 @@ function assertWalked(stream: StreamBuilder): ReturnType<typeof transcribe> {
 function reasonFor(append: (stream: StreamBuilder) => unknown): string | undefined {
   const stream = ram().page('pc.ram', 0, FIRST)
   append(stream)
-  const { losses, pageOffsets } = transcribe(stream.build().bytes, 2)
-  assert.equal(pageOffsets.length, 1)
-  return losses[0]
+  const inPieces = transcribe(stream.build().bytes, 2)
+  const whole = transcribe(stream.build().bytes)
+  assert.equal(whole.pageOffsets.length, 1)
+  assert.deepEqual(inPieces.sayings, whole.sayings)
+  return whole.losses[0]
 }
 
 describe('RAM records', () => {
@@ -71,7 +73,7 @@ describe('RAM records', () => {
     assert.equal(reasonFor((stream) => stream.record(0x008, 'pc.bios', 3 * 4096)), 'a page outside of its RAM block')
     assert.equal(reasonFor((stream) => stream.u64(2n ** 63n + 0x028n)), 'a page outside of its RAM block')
     assert.equal(reasonFor((stream) => stream.record(0x008, 'pc.rom', 0)), 'a page of an unknown RAM block')
-    assert.equal(reasonFor((stream) => stream.u64(0x022).raw(0x01)), 'a zero page that is not zero')
+    assert.equal(reasonFor((stream) => stream.u64(0x022).raw(0x01).ramEos()), 'a zero page that is not zero')
     assert.equal(reasonFor((stream) => stream.u64(0x060).raw(0x02).u16(5)), 'a page delta that is none')
     assert.equal(reasonFor((stream) => stream.u64(0x120).u32(8193)),
       'a compressed page that is larger than a page can get')
