@@ -17,7 +17,9 @@ import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import { encodeReport } from './resultframe.ts'
 import { badFrame, FRAME_KINDS, frameName, HANDOFF_VERSION, type FrameKind } from './wire.ts'
 
-const LIMITS_MS = { offer: 5000, lane: 5000, census: 60_000, qemuListen: 5000, verdict: 5000 }
+const LIMITS_MS = { offer: 5000, lane: 5000, census: 60_000, qemuListen: 5000 }
+/** From a failure until the other agent was told. */
+const FAREWELL_MS = 500
 
 export interface IncomingComponents {
   clock: Clock
@@ -232,8 +234,8 @@ export class Incoming {
     const { log, clock } = this.#components
     const about = { guest: this.#guestName, from: this.#from.name, phase: this.#phase, reason: error.message }
     log.warn('incoming handoff failed', about)
-    const told = this.#channel?.send(FRAME_KINDS.failed, Buffer.from(describeError(error).slice(0, 1000)))
-    await Promise.race([told, clock.sleep(500)])
+    void this.#channel?.send(FRAME_KINDS.failed, Buffer.from(describeError(error).slice(0, 1000)))
+    await Promise.race([this.#channel?.close(), clock.sleep(FAREWELL_MS)])
     this.#abort.abort(error)
     // Cut short, QEMU gives up by itself what it has loaded so far.
     this.#qemu?.destroy()

@@ -68,12 +68,17 @@ export class LaneChannel {
     return this.#queue
   }
 
+  /** All that was expected has come: from now on the other end may close, and nothing more is said. */
+  complete(): void {
+    this.#over()
+  }
+
   /** Sends what is queued, then closes. */
   async close(): Promise<void> {
     await this.#queue
     if (this.#isOver) return
     this.#over()
-    await this.#lane.end()
+    await this.#lane.end().catch(() => undefined)
   }
 
   destroy(): void {

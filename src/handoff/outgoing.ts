@@ -85,6 +85,7 @@ export class Outgoing {
   #phase: HandoffPhase = 'preparing'
   /** From here on the guest lives at the destination: cancelling would lose it. */
   #isSwitchedOver = false
+  #isDryRun = false
   #offerBytes = 0
   #answerBytes = 0
   #qemuSays: MigrationProgress | undefined
@@ -106,7 +107,7 @@ export class Outgoing {
     const poll = clock.every(PROGRESS_EVERY_MS, () => void this.#poll().catch(() => undefined))
     try {
       const { running } = await this.#prepare()
-      const { atDestination } = await this.#greet(running, false)
+      const { atDestination } = await this.#greet(running)
       await this.#stream(atDestination)
       return await this.#finish()
     } catch (error) {
@@ -119,14 +120,14 @@ export class Outgoing {
 
   /** Asks the destination what it has, and moves nothing. Throws what would have failed the handoff. */
   async estimate(): Promise<HandoffEstimate> {
+    this.#isDryRun = true
     try {
       const { running } = await this.#prepare()
-      const { distinctPages, atDestination } = await this.#greet(running, true)
+      const { distinctPages, atDestination } = await this.#greet(running)
       const { guest, to, mode } = this.#init
       const from = this.#components.mesh.self.name
       return { guest: guest.name, from, to, mode, dryRun: true, distinctPages, pagesAtDestination: atDestination.size }
     } finally {
-      await this.#channel?.close()
       await this.#cleanUp()
     }
   }
@@ -151,14 +152,14 @@ export class Outgoing {
   }
 
   /** Offers the guest, opens the lane, and learns what the destination has. */
-  async #greet(running: boolean, dryRun: boolean): Promise<{ distinctPages: number; atDestination: PrefixTable }> {
+  async #greet(running: boolean): Promise<{ distinctPages: number; atDestination: PrefixTable }> {
     const { mesh, clock } = this.#components
     const { to, guest, mode, bytesPerSecondMax } = this.#init
     const abort = new AbortController()
     try {
       const { ticket, lane } = mesh.offerLane(abort.signal)
       lane.catch(() => undefined)
-      const offer = { version: HANDOFF_VERSION, guest: guest.name, mode, running, dryRun, ticket }
+      const offer = { version: HANDOFF_VERSION, guest: guest.name, mode, running, dryRun: this.#isDryRun, ticket }
       await this.#within('offer', this.#offer(offer, abort.signal), `${to} did not answer the offer of ${guest.name}.`)
       const connected = await this.#within('lane', lane, `${to} did not connect to this host's lane.`)
       this.#channel = new LaneChannel({ clock, lane: connected }, {
@@ -234,7 +235,6 @@ export class Outgoing {
     )
     const releaseMs = this.#init.mode === 'precopy' ? clock.now() - completedAt : 0
     await this.#poll()
-    await this.#channel!.close()
     const result = this.#result('completed', report)
     result.downtimeMs = (this.#qemuSays?.downtimeMs ?? 0) + Math.round(releaseMs)
     return result
@@ -243,8 +243,14 @@ export class Outgoing {
   #onFrame(kind: FrameKind, body: Buffer): void {
     if (kind === FRAME_KINDS.alive) return
     if (kind === FRAME_KINDS.failed) this.#failure.reject(failureOf(this.#init.to, body))
-    else if (kind === FRAME_KINDS.bitmap && this.#sender === undefined) this.#bitmap.resolve(body)
-    else if (kind === FRAME_KINDS.result && this.#isSwitchedOver) this.#report.resolve(decodeReport(body))
+    else if (kind === FRAME_KINDS.bitmap && this.#sender === undefined) {
+      this.#bitmap.resolve(body)
+      if (this.#isDryRun) this.#channel?.complete()
+    }
+    else if (kind === FRAME_KINDS.result && this.#isSwitchedOver) {
+      this.#report.resolve(decodeReport(body))
+      this.#channel?.complete()
+    }
     else if (kind === FRAME_KINDS.ack && this.#sender !== undefined) this.#sender.acknowledge(body.readUInt32BE(0))
     else if (kind === FRAME_KINDS.returned && this.#qemu !== undefined) this.#qemu.write(body)
     else if (kind === FRAME_KINDS.returnedEnd && this.#qemu !== undefined) this.#qemu.end()
@@ -304,10 +310,10 @@ export class Outgoing {
   async #giveUp(error: PagemeshError): Promise<HandoffResult> {
     const { clock, log } = this.#components
     log.warn('handoff failed', { guest: this.#init.guest.name, to: this.#init.to, phase: this.#phase, reason: error.message })
-    const told = this.#channel?.send(FRAME_KINDS.failed, Buffer.from(describeError(error).slice(0, 1000)))
     this.#sender?.stop()
     this.#qemu?.destroy()
-    await Promise.race([told, clock.sleep(LIMITS_MS.farewell)])
+    void this.#channel?.send(FRAME_KINDS.failed, Buffer.from(describeError(error).slice(0, 1000)))
+    await Promise.race([this.#channel?.close(), clock.sleep(LIMITS_MS.farewell)])
     const status = this.#isSwitchedOver ? 'kept' : await this.#stopMigration()
     const result = this.#result(error.fault === 'cancelled' ? 'cancelled' : 'failed')
     result.code = error.code

@@ -15,7 +15,8 @@ const FLUSH_AFTER_MS = 3
 /** What one read of a socket brings at most: a shorter one says that QEMU paused. */
 const READ_BYTES = 64 * 1024
 /** The start of what looked like a page goes raw if nothing follows it for so long. */
-const STALLED_AFTER_MS = 10
+const STALLED_AFTER_MS = 12
+const STALLED_LOOKS = 4
 
 /** The way from the source QEMU's socket to the lane: encodes, packs, sends, and holds QEMU back when the window is full. */
 export class Sender {
@@ -117,14 +118,20 @@ export class Sender {
     this.#flushTimer = this.#clock.after(FLUSH_AFTER_MS, () => {
       this.#flushTimer = undefined
       this.#encoder.flush()
-      if (this.#encoder.pendingBytes > 0) this.#watchStalledPage(this.#encoder.counts.streamBytes)
+      if (this.#encoder.pendingBytes > 0) this.#watchStalledPage(this.#encoder.counts.streamBytes, STALLED_LOOKS)
     })
   }
 
-  #watchStalledPage(streamBytes: number): void {
-    this.#flushTimer = this.#clock.after(STALLED_AFTER_MS, () => {
+  /**
+   * What is pending now is the start of a page. It goes raw when nothing followed it at several looks: at several,
+   * because after a busy moment a timer is due before what has arrived meanwhile is read.
+   */
+  #watchStalledPage(streamBytes: number, looks: number): void {
+    this.#flushTimer = this.#clock.after(STALLED_AFTER_MS / STALLED_LOOKS, () => {
       this.#flushTimer = undefined
-      if (this.#encoder.counts.streamBytes === streamBytes && !this.#qemu.isPaused()) this.#encoder.flush(true)
+      const isStalled = this.#encoder.counts.streamBytes === streamBytes && !this.#qemu.isPaused()
+      if (isStalled && looks > 1) this.#watchStalledPage(streamBytes, looks - 1)
+      else if (isStalled) this.#encoder.flush(true)
       else if (this.#encoder.pendingBytes > 0) this.#flushLater()
     })
   }

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+
+import { answerPages, knownPages, listPages } from '../../../src/handoff/inventory.ts'
+import { decodeOffer, encodeAnswer, encodeOffer, requireAccepted } from '../../../src/handoff/offer.ts'
+import { outcomeOf } from '../../../src/handoff/outcome.ts'
+import { decodeReport, encodeReport } from '../../../src/handoff/resultframe.ts'
+import { noRefsFilled } from '../../../src/handoff/result.ts'
+import { FRAME_KINDS, frameHeader, FrameReader, type FrameKind } from '../../../src/handoff/wire.ts'
+import { Window, WINDOW_STREAM_BYTES } from '../../../src/handoff/window.ts'
+import { PrefixTable } from '../../../src/page/index.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+
+const offer = {
+  version: 1, guest: 'web', mode: 'precopy' as const, running: true, dryRun: false,
+  ticket: { address: '127.0.0.1:1', id: 'ab', key: 'cd' },
+}
+
+describe('the handoff stream', () => {
+  it('comes apart into the same frames, whatever the pieces', () => {
+    const kinds = [FRAME_KINDS.batch, FRAME_KINDS.returned, FRAME_KINDS.pages] as const
+    const frame = fc.tuple(fc.constantFrom(...kinds), fc.uint8Array({ maxLength: 300 }))
+    fc.assert(fc.property(fc.array(frame, { maxLength: 20 }), fc.integer({ min: 1, max: 400 }), (frames, pieceBytes) => {
+      const bytes = Buffer.concat(frames.flatMap(([kind, body]) => [frameHeader(kind, body.length), body]))
+      const read: [FrameKind, Uint8Array][] = []
+      const reader = new FrameReader((kind, body) => read.push([kind, new Uint8Array(body)]))
+      for (let at = 0; at < bytes.length; at += pieceBytes) reader.push(bytes.subarray(at, at + pieceBytes))
+      assert.deepEqual(read, frames)
+    }))
+  })
+
+  it('refuses a frame beyond its limit before it is buffered, and one of no kind', () => {
+    for (const kind of Object.values(FRAME_KINDS)) {
+      const reader = new FrameReader(() => {})
+      assert.throws(() => reader.push(frameHeader(kind, 0xffff_ffff)), { code: 'bad-frame' }, `kind ${kind}`)
+    }
+    for (const kind of [0, 15, 255]) {
+      assert.throws(() => new FrameReader(() => {}).push(frameHeader(kind as FrameKind, 0)), { code: 'bad-frame' })
+    }
+  })
+
+  it('refuses offers and answers that are not whole', () => {
+    assert.deepEqual(decodeOffer(encodeOffer(offer)), offer)
+    const broken = [
+      { ...offer, version: 0 }, { ...offer, version: 2 }, { ...offer, guest: '' }, { ...offer, guest: 'x'.repeat(256) },
+      { ...offer, mode: 'warm' }, { ...offer, running: 1 }, { ...offer, ticket: null }, { ...offer, ticket: { id: 'a' } },
+    ]
+    for (const each of broken) assert.throws(() => decodeOffer(encodeOffer(each as typeof offer)), { code: 'bad-offer' })
+    assert.throws(() => decodeOffer(Buffer.from([0xff, 0xfe])), { code: 'bad-offer' })
+    assert.throws(() => decodeOffer(Buffer.from('null')), { code: 'bad-offer' })
+    requireAccepted(encodeAnswer({ accepted: true }), 'b')
+    assert.throws(
+      () => requireAccepted(encodeAnswer({ accepted: false, code: 'no-waiting-guest', message: 'none', advice: 'do' }), 'b'),
+      (error: unknown) => error instanceof PagemeshError && error.code === 'no-waiting-guest' && error.advice === 'do',
+    )
+    assert.throws(() => requireAccepted(Buffer.from('{}'), 'b'), { code: 'bad-answer' })
+  })
+
+  it('refuses a result that lacks a count', () => {
+    const report = { streamBytes: 5, refsFilledBy: noRefsFilled() }
+    assert.deepEqual(decodeReport(encodeReport(report)), report)
+    assert.throws(() => decodeReport(Buffer.from('{"streamBytes":5}')), { code: 'bad-frame' })
+    assert.throws(() => decodeReport(encodeReport({ ...report, streamBytes: -1 })), { code: 'bad-frame' })
+    assert.throws(() => decodeReport(Buffer.from('nonsense')), { code: 'bad-frame' })
+  })
+
+  it('agrees on what the destination has', () => {
+    const table = new PrefixTable()
+    for (let i = 0; i < 1000; i++) table.add(Math.imul(i, 0x9e3779b1) >>> 0, Math.imul(i, 0x85ebca6b) >>> 0, i)
+    const set = listPages(table)
+    const bitmap = answerPages(set, (high) => high % 3 === 0)
+    const known = knownPages(table, set, bitmap)
+    table.forEach((high, low) => assert.equal(known.get(high, low) !== -1, high % 3 === 0))
+    assert.throws(() => knownPages(table, set, bitmap.subarray(1)), { code: 'bad-frame' })
+    assert.equal(knownPages(new PrefixTable(), listPages(new PrefixTable()), new Uint8Array(0)).size, 0)
+  })
+
+  it('knows from a source\'s state where the guest lives', () => {
+    assert.deepEqual(['postmigrate', 'running', 'paused', 'absent', 'inmigrate'].map(outcomeOf),
+      ['given-up', 'kept', 'kept', 'unknown', 'unknown'])
+  })
+
+  it('keeps a window that is full, empties, and refuses what is not in it', () => {
+    const window = new Window({ clock: systemClock })
+    window.add(0, WINDOW_STREAM_BYTES - 1)
+    assert.equal(window.isFull, false)
+    window.add(1, 1)
+    assert.equal(window.isFull, true)
+    assert.equal(window.acknowledge(1), true)
+    assert.equal(window.acknowledge(1), false)
+    window.weigh(0, 2 ** 30)
+    assert.equal(window.isFull, true)
+    assert.equal(window.acknowledge(0), true)
+    assert.ok(window.isEmpty && !window.isFull)
+  })
+})
