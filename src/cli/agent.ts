@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 
-import { createLog, type LogLevel } from '../runtime/log.ts'
+import { createLog, type Log, type LogLevel } from '../runtime/log.ts'
 import { EXIT, EXIT_HELP, failConfigured } from './exit.ts'
 
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
@@ -8,8 +8,8 @@ const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'sile
 export function addAgent(program: Command): void {
   program.command('agent')
     .summary('run the agent of this host')
-    .description('Runs the agent of this host in the foreground until SIGTERM or SIGINT; a second one ends it at once.\n' +
-      'Logs are JSON lines on standard error.')
+    .description('Runs the agent of this host in the foreground until SIGTERM or SIGINT; a second one ends it at\n' +
+      'once. Logs are JSON lines on standard error.')
     .requiredOption('--config <file>', 'configuration, YAML')
     .addOption(new Option('--log-level <level>', 'least level that is logged').choices(LOG_LEVELS).default('info'))
     .addHelpText('after', `
@@ -25,10 +25,18 @@ async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<
   try {
     const { readConfig, runDaemon } = await import('../daemon/index.ts')
     const config = await readConfig(flags.config)
-    await runDaemon({ config, log: createLog(flags.logLevel), signal: ending })
+    const log = createLog(flags.logLevel)
+    logWarnings(log)
+    await runDaemon({ config, log, signal: ending })
   } catch (error) {
     failConfigured(error)
   }
+}
+
+/** Node's own warnings as lines of the log, instead of plain text between them. */
+function logWarnings(log: Log): void {
+  process.removeAllListeners('warning')
+  process.on('warning', ({ name, message, stack }) => log.warn('Node warns', { name, warning: message, stack }))
 }
 
 /** Aborts at the first SIGTERM or SIGINT; at the second the process ends as it stands. */

@@ -24,7 +24,10 @@ ${EXIT_HELP}`)
         if (result.status !== 'cancelled') process.exitCode = EXIT.failed
         if (json === true) writeJson(result)
         else if (result.status === 'cancelled') process.stdout.write(`Cancelled: ${guest} goes on here.\n`)
-        else process.stderr.write(`pagemesh: Too late to cancel: the handoff of ${guest} ${result.status}. ${result.reason ?? ''}\n`)
+        else {
+          const reason = result.reason === undefined ? '' : ` ${result.reason}`
+          process.stderr.write(`pagemesh: Too late to cancel: the handoff of ${guest} ${result.status}.${reason}\n`)
+        }
       } catch (error) {
         failAnswer(error, json === true)
       }

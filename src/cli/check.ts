@@ -4,8 +4,9 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 
 import type { Config } from '../daemon/index.ts'
+import type { OptionInfo } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { formatBytes, formatRate } from '../runtime/units.ts'
+import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
 import { alignColumns } from './table.ts'
 
@@ -15,7 +16,7 @@ const GUESTS_SHOWN_MAX = 20
 export function addCheck(program: Command): void {
   program.command('check')
     .summary('validate a configuration')
-    .description('Validates a configuration and says what the agent would do, as far as it can be known. Starts nothing.')
+    .description('Validates a configuration and says what the agent would do, as far as it can be known.')
     .requiredOption('--config <file>', 'configuration, YAML')
     .addHelpText('after', `
 Example:
@@ -28,15 +29,16 @@ ${EXIT_HELP}`)
 async function check(flags: { config: string }): Promise<void> {
   try {
     const { readConfig } = await import('../daemon/index.ts')
-    const { createAgent } = await import('../index.ts')
+    const { createAgent, OPTIONS } = await import('../index.ts')
     const config = await readConfig(flags.config)
     // An agent that is made and not started has read the key and checked the name, and touched nothing.
     await createAgent(config.agentOptions)
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
-    process.stdout.write(`${describeConfig(flags.config, config, await findSockets(config.agentOptions.guests ?? []))}\n`)
-    const unused = await unusedOptions(config)
-    if (unused.length > 0) process.stdout.write(`\nSet, and not used yet:\n${alignColumns(unused, '  ')}\n`)
+    const sockets = await findSockets(config.agentOptions.guests ?? [])
+    process.stdout.write(`${describeConfig(flags.config, config, sockets)}\n`)
+    const unused = unusedOptions(OPTIONS)
+    if (unused.length > 0) process.stdout.write(`Not used yet, whatever it is set to:\n${alignColumns(unused, '  ')}\n`)
   } catch (error) {
     failConfigured(error)
   }
@@ -44,7 +46,7 @@ async function check(flags: { config: string }): Promise<void> {
 
 /** Pure: what an agent with this configuration would do. */
 function describeConfig(file: string, { agentOptions, control, http }: Config, sockets: readonly string[]): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, swap } = agentOptions
+  const { name, clusterKey, listen, lane, bootstrap, guests, census, store } = agentOptions
   const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
   const more = sockets.length - shown.length
   const rows = [
@@ -60,35 +62,36 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
     ['state kept in', store?.path ?? '-'],
     ['census', `${census?.pagesPerSecond} pages/s, every ${census?.intervalSeconds} s, ` +
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
-    ['store', `up to ${formatBytes(store?.maxBytes ?? 0)}`],
-    ['proactive traffic', `up to ${formatRate(swap?.maxBandwidth ?? 0)}`],
   ]
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
 }
 
-/** What the file sets though nothing reads it yet, each with the options table's own words. */
-async function unusedOptions(config: Config): Promise<string[][]> {
-  const { OPTIONS } = await import('../index.ts')
-  return OPTIONS.flatMap(({ key, tuning }) => {
+/** Options that nothing reads yet, each with the table's own words for it. Pure. */
+function unusedOptions(options: readonly OptionInfo[]): string[][] {
+  return options.flatMap(({ key, tuning }) => {
     const remark = /Not used before [^.]+\./.exec(tuning ?? '')?.[0]
-    return remark !== undefined && config.given.includes(key) ? [[key, remark]] : []
+    return remark === undefined ? [] : [[key, remark]]
   })
 }
 
 async function findSockets(globs: readonly string[]): Promise<string[]> {
   const found = new Set<string>()
-  for await (const path of glob([...globs])) if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
+  for await (const path of glob([...globs])) {
+    if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
+  }
   return [...found].sort()
 }
 
 /** Throws PagemeshError `bad-config` unless `path` may be written to, or the nearest folder above it that is there. */
 async function requireDirectory(path: string, key: string): Promise<void> {
+  const isMissing = (candidate: string): Promise<boolean> => stat(candidate).then(() => false, () => true)
   let existing = path
-  while (existing !== dirname(existing) && await stat(existing).then(() => false, () => true)) existing = dirname(existing)
+  while (existing !== dirname(existing) && await isMissing(existing)) existing = dirname(existing)
   const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
   const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
   if (isDirectory && isWritable) return
-  throw new PagemeshError('bad-config', `\`${key}\` cannot be made use of: ${existing} is no directory that may be written to.`, {
+  const message = `\`${key}\` cannot be made use of: ${existing} is no directory that may be written to.`
+  throw new PagemeshError('bad-config', message, {
     fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
   })
 }

@@ -3,7 +3,7 @@
  * The `pagemesh` command. One file a command; each loads what it needs when it runs, so that `status` and `--help` do
  * not wait for the mesh's libraries.
  */
-import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 
 import { Command, CommanderError } from 'commander'
 
@@ -15,7 +15,7 @@ import { addKeygen } from './keygen.ts'
 import { addMigrate } from './migrate.ts'
 import { addStatus } from './status.ts'
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
 const program = new Command('pagemesh')
   .description('Live migration of virtual machines that sends references instead of pages.')

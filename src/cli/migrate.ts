@@ -28,11 +28,12 @@ type LostHandoff = Pick<HandoffResult, 'guest' | 'to' | 'mode' | 'status'> & Par
 export function addMigrate(program: Command): void {
   withAgentFlags(program.command('migrate'))
     .summary('hand a guest to another host')
-    .description('Hands GUEST to another host of the mesh. A QEMU of the same -name waits there with -incoming defer.\n' +
-      'Ctrl-C cancels; the guest then goes on here.')
+    .description('Hands GUEST to another host of the mesh, where a QEMU of the same -name waits with\n' +
+      '-incoming defer. Ctrl-C cancels; the guest then goes on here.')
     .argument('<guest>', 'name of the guest', nameArgument)
     .requiredOption('--to <host>', 'name of the destination host', nameArgument)
-    .addOption(new Option('--mode <mode>', 'when the guest switches over').choices(['precopy', 'postcopy']).default('precopy'))
+    .addOption(new Option('--mode <mode>', 'when the guest switches over')
+      .choices(['precopy', 'postcopy']).default('precopy'))
     .option('--max-bandwidth <rate>', 'most bytes on the wire, such as 500Mbit', rateArgument)
     .option('--max-downtime <ms>', 'longest pause at switchover, milliseconds', millisecondsArgument)
     .option('--timeout <s>', 'give up if not switched over by then, seconds', secondsArgument)
@@ -93,8 +94,8 @@ function report(result: HandoffResult, flags: MigrateFlags): void {
     return
   }
   if (flags.json === true) writeJson(result)
-  const reason = result.reason ?? 'The agent gave no reason; see its log.'
-  process.stderr.write(`pagemesh: The handoff of ${result.guest} to ${result.to} ${wordsOf(result.status)}: ${reason}\n`)
+  const { guest, to, status, reason = 'The agent gave no reason; see its log.' } = result
+  process.stderr.write(`pagemesh: The handoff of ${guest} to ${to} ${wordsOf(status)}: ${reason}\n`)
 }
 
 function show(value: unknown, text: string, flags: MigrateFlags): void {
@@ -107,8 +108,8 @@ function lostHandoff(
   guest: string, { to, mode }: MigrateFlags, error: PagemeshError, last: HandoffProgress | undefined,
 ): LostHandoff {
   const reason = error.code === 'agent-ended'
-    ? `The agent on this host ended during the handoff of ${guest} to ${to}. Before switchover the guest goes on here; ` +
-      'start the agent again, look at both QEMUs, and repeat the handoff if the guest is still here.'
+    ? `The agent on this host ended during the handoff of ${guest} to ${to}. Before switchover the guest goes on ` +
+      'here: start the agent again, look at both QEMUs, and repeat the handoff if the guest is still here.'
     : describeError(error)
   return {
     guest, to, mode, reason,

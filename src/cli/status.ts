@@ -21,7 +21,9 @@ Examples:
 ${EXIT_HELP}`)
     .action(async ({ control, json }: AgentFlags) => {
       try {
-        const status = await askAgent<AgentStatus>({ path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX })
+        const status = await askAgent<AgentStatus>({
+          path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX,
+        })
         if (json === true) writeJson(status)
         else process.stdout.write(`${renderStatus(status)}\n`)
       } catch (error) {

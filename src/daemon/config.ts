@@ -15,8 +15,6 @@ export interface Config {
   control: string
   /** `host:port` of metrics and status page; absent: off. */
   http?: string
-  /** Keys that the file sets itself, sections joined by a dot. */
-  given: readonly string[]
 }
 
 /** A configuration is a page of text; anything much larger is some other file. */
@@ -43,11 +41,10 @@ export function parseConfig(text: string, file: string): Config {
     throw badConfig({ file, message: `a configuration is no longer than ${FILE_BYTES_MAX} bytes.` })
   }
   const values = new ConfigReader(text, file).read()
-  const given = [...values.keys()]
   for (const option of OPTIONS) if (!values.has(option.key)) applyDefault(values, option, file)
   // The table has the names and the types of AgentOptions, and two of the daemon's own beside them.
   const { control, http, ...agentOptions } = nest(values) as unknown as AgentOptions & Pick<Config, 'control' | 'http'>
-  return { agentOptions, control, given, ...(http === undefined ? {} : { http }) }
+  return { agentOptions, control, ...(http === undefined ? {} : { http }) }
 }
 
 function applyDefault(values: Map<string, OptionValue>, option: OptionInfo, file: string): void {
@@ -87,7 +84,8 @@ class ConfigReader {
   read(): Map<string, OptionValue> {
     const [error] = this.#document.errors
     if (error !== undefined) {
-      throw badConfig({ file: this.#file, line: this.#lines.linePos(error.pos[0]).line, message: `no valid YAML: ${error.message}.` })
+      const { line } = this.#lines.linePos(error.pos[0])
+      throw badConfig({ file: this.#file, line, message: `no valid YAML: ${error.message}.` })
     }
     const { contents } = this.#document
     if (isMap(contents)) this.#readMap(contents, '')
@@ -116,7 +114,8 @@ class ConfigReader {
     }
     const keys = OPTIONS.filter(({ key }) => key.startsWith(`${name}.`)).map(({ key }) => key.slice(name.length + 1))
     throw badConfig({
-      file: this.#file, line, key: name, message: `\`${name}\` is a section: expected some of ${keys.join(', ')} below it.`,
+      file: this.#file, line, key: name,
+      message: `\`${name}\` is a section: expected some of ${keys.join(', ')} below it.`,
     })
   }
 
@@ -138,7 +137,8 @@ class ConfigReader {
     try {
       return isNode(value) ? value.toJS(this.#document) : value
     } catch (cause) {
-      throw badConfig({ file: this.#file, line, key, cause, message: `\`${key}\` has an alias that cannot be resolved.` })
+      const message = `\`${key}\` has an alias that cannot be resolved.`
+      throw badConfig({ file: this.#file, line, key, cause, message })
     }
   }
 
@@ -146,7 +146,9 @@ class ConfigReader {
     const sections = OPTIONS.flatMap(({ key }) => (key.includes('.') ? [key.slice(0, key.indexOf('.'))] : []))
     const nearest = nearestKey(name, [...OPTIONS.map(({ key }) => key), ...new Set(sections)])
     return badConfig({
-      file: this.#file, line, key: name, message: `the key \`${name}\` is unknown.`, advice: `Did you mean \`${nearest}\`?`,
+      file: this.#file, line, key: name,
+      message: `the key \`${name}\` is unknown.`,
+      advice: `Did you mean \`${nearest}\`?`,
     })
   }
 

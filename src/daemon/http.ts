@@ -60,7 +60,8 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
         server.once('error', (cause) => reject(unusable(init.address, cause)))
         server.listen(listenAddress, resolve)
       })
-      server.removeAllListeners('error').on('error', (error) => log.error('status server failed', { error: error.message }))
+      server.removeAllListeners('error')
+      server.on('error', (error) => log.error('status server failed', { error: error.message }))
       log.info('status page open', { address: init.address, port: this.port })
     },
     async stop() {
@@ -109,7 +110,8 @@ function send(response: ServerResponse, status: number, { type, body }: Page): v
 }
 
 function unusable(address: string, cause: unknown): PagemeshError {
-  return new PagemeshError('http-unusable', `The status page cannot listen at ${address} (${systemErrorCode(cause) ?? 'unknown cause'}).`, {
+  const code = systemErrorCode(cause) ?? 'unknown cause'
+  return new PagemeshError('http-unusable', `The status page cannot listen at ${address} (${code}).`, {
     fault: 'host', phase: 'start', cause, data: { address }, advice: 'Free the port, or set another `http` address.',
   })
 }

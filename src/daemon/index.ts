@@ -21,9 +21,9 @@ export interface DaemonInit {
 }
 
 /**
- * Runs a host's agent until `signal` aborts, then stops all and resolves. Rejects, with everything stopped, if the start
- * fails (PagemeshError `agent-running`, `control-unusable`, `http-unusable`, or the agent's own) or if the agent ends by
- * itself (another host took its name).
+ * Runs a host's agent until `signal` aborts, then stops all and resolves. Rejects, with everything stopped, if the
+ * start fails (PagemeshError `agent-running`, `control-unusable`, `http-unusable`, or the agent's own) or if the agent
+ * ends by itself (another host took its name).
  */
 export async function runDaemon({ config, log, signal, createAgent: create = createAgent }: DaemonInit): Promise<void> {
   // Asked first: two agents of one host would otherwise meet at some port, with a message that says less.

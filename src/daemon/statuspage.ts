@@ -1,11 +1,12 @@
-import type { AgentStatus } from '../index.ts'
+import type { AgentStatus, Traffic } from '../index.ts'
 import { formatBytes, formatRate } from '../runtime/units.ts'
 
 /** How often a browser asks for the page again. */
 const REFRESH_SECONDS = 5
 
 const STYLE = `
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+body { color: #222; background: #fff }
 h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1rem; margin: 2rem 0 .3rem } p { margin: 0; color: #666 }
 table { border-collapse: collapse; width: 100% } th { text-align: left; font-weight: 600; color: #666 }
 th, td { padding: .25rem 1rem .25rem 0; border-bottom: 1px solid #ddd; overflow-wrap: anywhere }
@@ -29,15 +30,10 @@ export function renderStatusPage(status: AgentStatus): string {
 <h1>${escape(host)}</h1>
 <p>Pagemesh ${escape(version)}, peer ${escape(peerId)}, ${settled ? 'settled' : 'not settled yet'}</p>
 ${section('Handoffs', ['Guest', 'Direction', 'Other host', 'Phase', '#Progress', '#Wire'], handoffs.map(handoffRow))}
-${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '#Distinct pages'], guests.map((guest) => [
-    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, formatBytes(guest.ramBytes),
-    String(guest.residentPages), String(guest.distinctPages),
-  ]))}
+${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '#Distinct'], guests.map(guestRow))}
 ${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
 ${section('Pages', ['', '#Pages', '#Bytes'], pageRows(status))}
-${section('Traffic', ['', '#Sent', '#Received'], Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [
-    account, formatBytes(sentBytes), formatBytes(receivedBytes),
-  ]))}
+${section('Traffic', ['', '#Sent', '#Received'], Object.entries(status.traffic).map(trafficRow))}
 </body>
 </html>
 `
@@ -51,6 +47,17 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
     handoff.guest, 'to', handoff.to, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} at ${formatRate(handoff.wireBytesPerSecond)}`,
   ]
+}
+
+function guestRow(guest: AgentStatus['guests'][number]): string[] {
+  return [
+    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, formatBytes(guest.ramBytes),
+    String(guest.residentPages), String(guest.distinctPages),
+  ]
+}
+
+function trafficRow([account, { sentBytes, receivedBytes }]: [string, Traffic]): string[] {
+  return [account, formatBytes(sentBytes), formatBytes(receivedBytes)]
 }
 
 function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {

@@ -1,6 +1,6 @@
 const LINE_FEED = 0x0a
 
-/** Cuts arriving bytes into lines, without their line feeds. Pure but for what it keeps: at most one unfinished line. */
+/** Cuts arriving bytes into lines, without their line feeds. Keeps at most one unfinished line, and does no I/O. */
 export class LineCutter {
   readonly #bytesMax: number
   #pieces: Buffer[] = []
@@ -11,7 +11,7 @@ export class LineCutter {
     this.#bytesMax = bytesMax
   }
 
-  /** The lines that `bytes` completes, or `too-long` once a line exceeds the limit; then the cutter is of no more use. */
+  /** The lines that `bytes` completes, or `too-long` once a line exceeds the limit; then the cutter is spent. */
   push(bytes: Buffer): string[] | 'too-long' {
     const lines: string[] = []
     let start = 0

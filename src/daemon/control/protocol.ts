@@ -126,7 +126,9 @@ export function decodeAnswer(line: string): ControlAnswer {
 function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
   const { guest, to, mode, maxBandwidth, maxDowntimeMs, timeoutMs, dryRun, ...others } = fields
   refuseOthers(others)
-  if (mode !== undefined && mode !== 'precopy' && mode !== 'postcopy') throw badRequest('`mode` is precopy or postcopy.')
+  if (mode !== undefined && mode !== 'precopy' && mode !== 'postcopy') {
+    throw badRequest('`mode` is precopy or postcopy.')
+  }
   if (dryRun !== undefined && typeof dryRun !== 'boolean') throw badRequest('`dryRun` is true or false.')
   return {
     guest: nameOf('guest', guest),
@@ -141,7 +143,9 @@ function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
 
 function positive<Key extends string>(key: Key, value: unknown): { [name in Key]?: number } {
   if (value === undefined) return {}
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw badRequest(`\`${key}\` is a number above 0.`)
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) {
+    throw badRequest(`\`${key}\` is a number above 0.`)
+  }
   return { [key]: value } as { [name in Key]?: number }
 }
 
@@ -164,9 +168,12 @@ function parseJson(line: string): unknown {
 }
 
 function recordOf(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : undefined
+  const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isRecord ? value as Record<string, unknown> : undefined
 }
 
 export function badRequest(message: string): PagemeshError {
-  return new PagemeshError('bad-request', message, { fault: 'usage', advice: 'The pagemesh commands speak to the agent for you.' })
+  return new PagemeshError('bad-request', message, {
+    fault: 'usage', advice: 'The pagemesh commands speak to the agent for you.',
+  })
 }

@@ -19,7 +19,9 @@ export interface ControlServer {
 const FAREWELL_MS = 1000
 
 /** The agent's end of the control socket at `path`. */
-export function createControlServer(components: { agent: Agent; clock: Clock; log: Log }, init: { path: string }): ControlServer {
+export function createControlServer(
+  components: { agent: Agent; clock: Clock; log: Log }, init: { path: string },
+): ControlServer {
   const { agent, clock, log } = components
   const handle = createRequestHandler(agent)
   const sessions = new Set<ControlSession>()

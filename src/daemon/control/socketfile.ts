@@ -13,7 +13,7 @@ export interface SocketFile {
 }
 
 /**
- * Throws PagemeshError `agent-running` if an agent answers at `path`, and `control-unusable` if something else is there.
+ * Throws PagemeshError `agent-running` if an agent answers at `path`, `control-unusable` if something else is there.
  * Nothing there, or a socket that nobody listens at, is fine.
  */
 export async function requireNoAgent(path: string): Promise<void> {

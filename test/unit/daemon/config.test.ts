@@ -54,7 +54,7 @@ describe('a configuration file', () => {
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
-    assert.deepEqual([...config.given].sort(), OPTIONS.map(({ key }) => key).sort())
+    for (const { key } of OPTIONS) assert.match(FULL, new RegExp(`\\b${key.split('.').at(-1)}: `), key)
   })
 
   it('takes every default from the options table', () => {
@@ -70,11 +70,11 @@ describe('a configuration file', () => {
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal('http' in config, false)
-    assert.deepEqual(config.given, ['name', 'clusterKey'])
   })
 
   it('resolves aliases', () => {
-    const { agentOptions } = parseConfig(`${LEAST}listen: &here [/ip4/10.0.0.1/tcp/4001]\nbootstrap: *here\n`, 'agent.yaml')
+    const text = `${LEAST}listen: &here [/ip4/10.0.0.1/tcp/4001]\nbootstrap: *here\n`
+    const { agentOptions } = parseConfig(text, 'agent.yaml')
     assert.deepEqual(agentOptions.bootstrap, ['/ip4/10.0.0.1/tcp/4001'])
   })
 

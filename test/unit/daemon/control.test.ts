@@ -65,7 +65,8 @@ describe('the control socket', () => {
 
   it('takes the place of a socket that a dead agent left', async () => {
     const stale = join(folder, 'stale.sock')
-    const dying = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 9))`])
+    const script = `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 9))`
+    const dying = spawn(process.execPath, ['-e', script])
     await once(dying, 'exit')
     assert.ok(existsSync(stale))
     await requireNoAgent(stale)
@@ -104,7 +105,8 @@ describe('the control socket', () => {
   })
 
   it('estimates in a dry run and moves nothing', async () => {
-    const estimate = await askAgent({ path, request: { ...MIGRATE, arguments: { ...MIGRATE.arguments, dryRun: true } } })
+    const dryRun = { command: 'migrate', arguments: { ...MIGRATE.arguments, dryRun: true } } as const
+    const estimate = await askAgent({ path, request: dryRun })
     assert.deepEqual(estimate, await agent.estimate(MIGRATE.arguments))
     assert.equal(agent.handoffs.length, 0)
   })

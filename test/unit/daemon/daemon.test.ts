@@ -17,7 +17,8 @@ describe('the daemon', () => {
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'daemon-'))
-    config = parseConfig(`{name: host-a, clusterKey: /key, control: ${join(folder, 'c')}, http: "127.0.0.1:0"}`, 'agent.yaml')
+    const text = `{name: host-a, clusterKey: /key, control: ${join(folder, 'c')}, http: "127.0.0.1:0"}`
+    config = parseConfig(text, 'agent.yaml')
     agent = new FakeAgent()
   })
 

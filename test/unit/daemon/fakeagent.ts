@@ -49,6 +49,8 @@ export class FakeAgent implements Agent {
   readonly calls: string[] = []
   readonly end: Deferred<void> = deferred()
   startError: Error | undefined
+  /** False: as if every guest had switched over already. */
+  isCancellable = true
   /** Called at each migrate, to end it where a test does not want to by hand. */
   onMigrate: ((handoff: FakeHandoff) => void) | undefined
 
@@ -63,7 +65,7 @@ export class FakeAgent implements Agent {
 
   async stop(): Promise<void> {
     this.calls.push('stop')
-    for (const { request, outcome } of this.handoffs) outcome.resolve(resultOf(request, 'cancelled', 'The agent stops.'))
+    for (const { request, outcome } of this.handoffs) outcome.resolve(resultOf(request, 'cancelled', 'It stops.'))
   }
 
   addGuest(): void {
@@ -77,7 +79,9 @@ export class FakeAgent implements Agent {
   migrate(request: MigrateRequest): Handoff {
     const handoff: FakeHandoff = { request, outcome: deferred() }
     this.handoffs.push(handoff)
-    request.signal?.addEventListener('abort', () => handoff.outcome.resolve(resultOf(request, 'cancelled', 'Cancelled.')))
+    request.signal?.addEventListener('abort', () => {
+      if (this.isCancellable) handoff.outcome.resolve(resultOf(request, 'cancelled', 'Cancelled.'))
+    })
     this.onMigrate?.(handoff)
     const running: Handoff = Object.assign(handoff.outcome.promise.then((result) => result), {
       on(_event: 'progress', listener: (progress: HandoffProgress) => void) {
@@ -95,7 +99,9 @@ export class FakeAgent implements Agent {
   cancel(guest: string): void {
     const handoff = this.handoffs.find(({ request }) => request.guest === guest)
     if (handoff === undefined) {
-      throw new PagemeshError('no-handoff', `No handoff of ${guest} runs.`, { fault: 'usage', advice: 'Look at status.' })
+      throw new PagemeshError('no-handoff', `No handoff of ${guest} runs.`, {
+        fault: 'usage', advice: 'Look at status.',
+      })
     }
     handoff.outcome.resolve(resultOf(handoff.request, 'cancelled', 'Cancelled.'))
   }

@@ -15,7 +15,8 @@ describe('the status server', () => {
 
   afterEach(() => server.stop())
 
-  const get = (path: string, method = 'GET'): Promise<Response> => fetch(`http://127.0.0.1:${server.port}${path}`, { method })
+  const get = (path: string, method = 'GET'): Promise<Response> =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, { method })
 
   it('serves metrics', async () => {
     const response = await get('/metrics')

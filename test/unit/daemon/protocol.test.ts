@@ -17,7 +17,8 @@ describe('the control protocol', () => {
     {
       command: 'migrate',
       arguments: {
-        guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 1e6, maxDowntimeMs: 300, timeoutMs: 5000, dryRun: true,
+        guest: 'web-1', to: 'host-b', mode: 'postcopy',
+        maxBandwidth: 1e6, maxDowntimeMs: 300, timeoutMs: 5000, dryRun: true,
       },
     },
   ]
@@ -29,7 +30,8 @@ describe('the control protocol', () => {
 
   for (const line of [
     '', 'garbage', '[]', '42', 'null', '{}', '{"command":"reboot"}', '{"command":"status","arguments":{"a":1}}',
-    '{"command":"status","arguments":[]}', '{"command":"status","more":1}', '{"command":"cancel","arguments":{"guest":""}}',
+    '{"command":"status","arguments":[]}', '{"command":"status","more":1}',
+    '{"command":"cancel","arguments":{"guest":""}}',
     '{"command":"migrate"}', '{"command":"migrate","arguments":{"guest":"a"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","mode":"magic"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","maxBandwidth":0}}',
@@ -54,7 +56,9 @@ describe('the control protocol', () => {
     })
   })
 
-  for (const line of ['', '{}', '{"progress":5}', '{"error":{}}', '{"error":{"code":"a","message":"b","fault":"mine"}}']) {
+  for (const line of [
+    '', '{}', '{"progress":5}', '{"error":{}}', '{"error":{"code":"a","message":"b","fault":"mine"}}',
+  ]) {
     it(`refuses the answer ${line}`, () => {
       assert.throws(() => decodeAnswer(line), { code: 'bad-answer' })
     })

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { OPTIONS } from '../../../src/index.ts'
+import { COMMAND_MS_MAX, pagemesh, RunningCommand } from './pagemesh.ts'
+
+describe('commands that read or write files', function () {
+  this.timeout(COMMAND_MS_MAX)
+  let folder: string
+  let key: string
+  let file: string
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'command-'))
+    key = join(folder, 'cluster.key')
+    file = join(folder, 'agent.yaml')
+  })
+
+  afterEach(() => rm(folder, { recursive: true }))
+
+  /** Writes a key and a configuration that is good but for `more`. */
+  async function configure(more = ''): Promise<void> {
+    assert.equal((await pagemesh('keygen', key)).status, 0)
+    await writeFile(file, [
+      'name: host-a', `clusterKey: ${key}`, 'listen: [/ip4/127.0.0.1/tcp/0]', 'lane: 127.0.0.1:0',
+      `control: ${join(folder, 'control.sock')}`, `guests: ["${folder}/*.qmp"]`, more,
+    ].join('\n'))
+  }
+
+  it('keygen writes a key for its owner alone, and never overwrites one', async () => {
+    assert.equal((await pagemesh('keygen', key)).status, 0)
+    assert.equal((await stat(key)).mode & 0o777, 0o600)
+    const written = await readFile(key)
+    const again = await pagemesh('keygen', key)
+    assert.equal(again.status, 1)
+    assert.match(again.stderr, /exists already/)
+    assert.deepEqual(await readFile(key), written)
+  })
+
+  it('check says what the agent would do, with the guests that are there', async () => {
+    await configure(`store: {path: ${folder}}`)
+    const guest = createServer().listen(join(folder, 'web.qmp'))
+    try {
+      const { status, stdout, stderr } = await pagemesh('check', '--config', file)
+      assert.equal(stderr, '')
+      assert.equal(status, 0)
+      assert.match(stdout, /is valid/)
+      assert.match(stdout, /sockets there now +\S+web\.qmp/)
+      assert.match(stdout, /mesh listens on +\/ip4\/127\.0\.0\.1\/tcp\/0/)
+      for (const { key: name, tuning = '' } of OPTIONS.filter(({ tuning }) => tuning?.includes('Not used'))) {
+        assert.ok(stdout.includes(`  ${name} `), `${name} is said to be unused: ${tuning}`)
+      }
+    } finally {
+      guest.close()
+    }
+  })
+
+  for (const command of ['check', 'agent']) {
+    it(`${command} refuses an unknown key and names the nearest`, async () => {
+      await configure('censsus: {}')
+      const { status, stderr } = await pagemesh(command, '--config', file)
+      assert.equal(status, 2)
+      assert.match(stderr, /agent\.yaml, line 7: the key `censsus` is unknown\. Did you mean `census`\?/)
+    })
+
+    it(`${command} refuses a key file that is missing`, async () => {
+      await configure()
+      await rm(key)
+      const { status, stderr } = await pagemesh(command, '--config', file)
+      assert.equal(status, 2)
+      assert.match(stderr, /cluster\.key cannot be read.*keygen/)
+    })
+
+    it(`${command} refuses a configuration that is not there`, async () => {
+      const { status, stderr } = await pagemesh(command, '--config', file)
+      assert.equal(status, 2)
+      assert.match(stderr, /agent\.yaml: the configuration cannot be read \(ENOENT\)/)
+    })
+  }
+
+  it('check refuses a control socket where none can be made', async () => {
+    await configure()
+    await writeFile(file, (await readFile(file, 'utf8')).replace(/^control: .*$/m, `control: ${key}/control.sock`))
+    const { status, stderr } = await pagemesh('check', '--config', file)
+    assert.equal(status, 2)
+    assert.match(stderr, /`control` cannot be made use of/)
+  })
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`agent logs JSON, serves its socket, refuses a second one, and ends cleanly on ${signal}`, async () => {
+      await configure(`store: {path: ${folder}}`)
+      const agent = new RunningCommand(['agent', '--config', file])
+      await agent.saysOnStderr(/control socket open/)
+      const control = join(folder, 'control.sock')
+      const shown = await pagemesh('status', '--json', '--control', control)
+      assert.equal(shown.status, 0)
+      assert.equal((JSON.parse(shown.stdout) as { host: string }).host, 'host-a')
+      const second = await pagemesh('agent', '--config', file)
+      assert.equal(second.status, 1)
+      assert.match(second.stderr, /Another agent runs already/)
+      agent.process.kill(signal)
+      const { status, stdout, stderr } = await agent.finished
+      assert.equal(status, 0)
+      assert.equal(stdout, '')
+      for (const line of stderr.trimEnd().split('\n')) {
+        assert.doesNotThrow(() => JSON.parse(line), `no line of JSON: ${line}`)
+      }
+      await assert.rejects(stat(control), { code: 'ENOENT' })
+    })
+  }
+})

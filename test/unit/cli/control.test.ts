@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { createControlServer, type ControlServer } from '../../../src/daemon/control/index.ts'
+import { OPTIONS } from '../../../src/index.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import { FakeAgent, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+import { COMMAND_MS_MAX, pagemesh, RunningCommand } from './pagemesh.ts'
+
+const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const
+
+describe('commands that talk to an agent', function () {
+  this.timeout(COMMAND_MS_MAX)
+  let folder: string
+  let path: string
+  let agent: FakeAgent
+  let server: ControlServer
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'commands-'))
+    path = join(folder, 'control.sock')
+    agent = new FakeAgent()
+    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    await server.start()
+  })
+
+  afterEach(async () => {
+    await agent.stop()
+    await server.stop()
+    await rm(folder, { recursive: true })
+  })
+
+  const migrate = (...flags: string[]): RunningCommand =>
+    new RunningCommand(['migrate', 'web-1', '--to', 'host-b', '--control', path, ...flags])
+
+  it('status --json prints the snapshot exactly', async () => {
+    const { status, stdout, stderr } = await pagemesh('status', '--json', '--control', path)
+    assert.equal(stderr, '')
+    assert.equal(status, 0)
+    assert.equal(stdout, `${JSON.stringify(STATUS)}\n`)
+  })
+
+  it('status prints a view for people', async () => {
+    const { status, stdout } = await pagemesh('status', '--control', path)
+    assert.equal(status, 0)
+    assert.match(stdout, /^host-a  Pagemesh 9\.9\.9  settled\n/)
+    assert.match(stdout, /web<1>  running  pid 4711  512\.0 MB  1000 pages resident  900 distinct/)
+  })
+
+  it('migrate hands all its flags on, in plain units', async () => {
+    agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
+    const flags = ['--mode', 'postcopy', '--max-bandwidth', '500Mbit', '--max-downtime', '200', '--timeout', '1.5']
+    assert.equal((await migrate(...flags).finished).status, 0)
+    const { signal, ...request } = agent.handoffs[0]!.request
+    assert.ok(signal instanceof AbortSignal)
+    assert.deepEqual(request, {
+      guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 62_500_000, maxDowntimeMs: 200, timeoutMs: 1500,
+    })
+  })
+
+  it('migrate shows plain progress where there is no terminal, then a summary', async () => {
+    const command = migrate()
+    await command.saysOnStderr(/^web-1 -> host-b  41 %  precopy  800 Mbit\/s  sent 32\.0 MB, .* remaining\n/)
+    agent.handoffs[0]!.outcome.resolve(resultOf(MOVE, 'completed'))
+    const { status, stdout, stderr } = await command.finished
+    assert.equal(status, 0)
+    assert.doesNotMatch(stderr, /[\r\u001B]/)
+    assert.match(stderr, /saved 88 % of 256\.0 MB, 9\.0 MB remaining/)
+    assert.match(stdout, /^web-1 moved from host-a to host-b \(precopy\) in 2\.10 s, down for 80 ms\./)
+    assert.match(stdout, /32\.0 MB for QEMU's 256\.0 MB: 87\.5 % saved/)
+    assert.match(stdout, /100: 40 zero, 50 as references, 10 sent whole/)
+    assert.match(stdout, /pages sent before 5, resident 45, store 0, peers 0, source 0/)
+  })
+
+  it('migrate --json prints the result and nothing else', async () => {
+    agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
+    const { status, stdout } = await migrate('--json').finished
+    assert.equal(status, 0)
+    assert.equal(stdout, `${JSON.stringify(resultOf(MOVE, 'completed'))}\n`)
+  })
+
+  it('migrate --dry-run says what the destination has', async () => {
+    const human = await migrate('--dry-run').finished
+    assert.equal(human.status, 0)
+    assert.match(human.stdout, /nothing was moved\.\n  host-b has 90 of its 200 distinct pages \(45\.0 %\)/)
+    const { stdout } = await migrate('--dry-run', '--json').finished
+    assert.deepEqual(JSON.parse(stdout), await agent.estimate(MOVE))
+    assert.equal(agent.handoffs.length, 0)
+  })
+
+  it('migrate that failed exits 1 and says why', async () => {
+    const failed = resultOf(MOVE, 'failed', 'The host host-b does not answer. Check its agent.')
+    agent.onMigrate = ({ outcome }) => outcome.resolve(failed)
+    const { status, stdout, stderr } = await migrate('--json').finished
+    assert.equal(status, 1)
+    assert.deepEqual(JSON.parse(stdout), failed)
+    assert.equal(stderr, `pagemesh: The handoff of web-1 to host-b failed: ${failed.reason}\n`)
+  })
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    it(`migrate cancels on ${signal}, waits for the result and exits 130`, async () => {
+      const command = migrate('--json')
+      await command.saysOnStderr(/precopy/)
+      command.process.kill(signal)
+      const { status, stdout, stderr } = await command.finished
+      assert.equal(status, 130)
+      assert.deepEqual(JSON.parse(stdout), resultOf(MOVE, 'cancelled', 'Cancelled.'))
+      assert.match(stderr, /Cancelling; .*\n.*was cancelled: Cancelled\.\n/s)
+    })
+  }
+
+  it('migrate reports what completed though a cancel came too late', async () => {
+    agent.isCancellable = false
+    const command = migrate()
+    await command.saysOnStderr(/precopy/)
+    const { request, outcome } = agent.handoffs[0]!
+    command.process.kill('SIGINT')
+    await once(request.signal!, 'abort')
+    outcome.resolve(resultOf(MOVE, 'completed'))
+    const { status, stdout } = await command.finished
+    assert.equal(status, 0)
+    assert.match(stdout, /moved from host-a to host-b/)
+  })
+
+  it('migrate cancelled by another command exits 130 too', async () => {
+    const command = migrate()
+    await command.saysOnStderr(/precopy/)
+    const cancelled = await pagemesh('cancel', 'web-1', '--control', path)
+    assert.deepEqual(cancelled, { status: 0, stdout: 'Cancelled: web-1 goes on here.\n', stderr: '' })
+    assert.equal((await command.finished).status, 130)
+  })
+
+  it('cancel of what does not run exits 1 and says so', async () => {
+    const { status, stdout, stderr } = await pagemesh('cancel', 'nobody', '--json', '--control', path)
+    assert.equal(status, 1)
+    assert.deepEqual(JSON.parse(stdout), {
+      error: { code: 'no-handoff', message: 'No handoff of nobody runs.', advice: 'Look at status.' },
+    })
+    assert.equal(stderr, 'pagemesh: No handoff of nobody runs. Look at status.\n')
+  })
+})
+
+describe('commands whose agent is not there', function () {
+  this.timeout(COMMAND_MS_MAX)
+  let folder: string
+  let path: string
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'commands-'))
+    path = join(folder, 'control.sock')
+  })
+
+  afterEach(() => rm(folder, { recursive: true }))
+
+  for (const args of [['status'], ['cancel', 'web-1'], ['migrate', 'web-1', '--to', 'host-b']]) {
+    it(`${args[0]} exits 1 and advises to start it`, async () => {
+      const { status, stdout, stderr } = await pagemesh(...args, '--control', path)
+      assert.equal(status, 1)
+      assert.equal(stdout, '')
+      assert.match(stderr, /^pagemesh: No agent answers at .*control\.sock \(ENOENT\)\. Start it with `pagemesh agent /)
+    })
+  }
+
+  it('migrate --json is still one object', async () => {
+    const { stdout } = await pagemesh('migrate', 'web-1', '--to', 'host-b', '--json', '--control', path)
+    const { reason, ...object } = JSON.parse(stdout) as { reason: string }
+    assert.deepEqual(object, { ...MOVE, status: 'failed', code: 'no-agent' })
+    assert.match(reason, /No agent answers/)
+  })
+
+  it('migrate tells that the agent died on the way, with what is known', async () => {
+    const progress = `${JSON.stringify({ progress: progressOf(MOVE) })}\n`
+    const dying = createServer((socket) => {
+      socket.once('data', () => socket.write(progress, () => socket.destroy()))
+    })
+    await new Promise<void>((resolve) => dying.listen(path, resolve))
+    try {
+      const args = ['migrate', 'web-1', '--to', 'host-b', '--json', '--control', path]
+      const { status, stdout, stderr } = await pagemesh(...args)
+      assert.equal(status, 1)
+      assert.match(stderr, /pagemesh: The agent on this host ended during the handoff of web-1 to host-b\./)
+      const { reason, ...object } = JSON.parse(stdout) as { reason: string }
+      assert.match(reason, /^The agent on this host ended during the handoff/)
+      assert.deepEqual(object, {
+        ...MOVE, status: 'failed', code: 'agent-ended',
+        from: 'host-a', totalMs: 1500, qemuBytes: 256e6, wireBytes: 32e6,
+      })
+    } finally {
+      dying.close()
+    }
+  })
+
+  it('look for it where an agent listens by default', async () => {
+    const { stdout } = await pagemesh('status', '--help')
+    assert.ok(stdout.replace(/\s+/g, '').includes(`default:"${OPTIONS.find(({ key }) => key === 'control')?.default}"`))
+  })
+})

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+
+import { renderResult } from '../../../src/cli/handofftext.ts'
+import { ProgressLine, savedPercent } from '../../../src/cli/progressline.ts'
+import { renderStatus } from '../../../src/cli/statustext.ts'
+import { alignColumns } from '../../../src/cli/table.ts'
+import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
+import { progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+
+const MOVE = { guest: 'web-1', to: 'host-b' }
+
+describe('what people read', () => {
+  it('has aligned columns and no blanks at line ends', () => {
+    assert.equal(alignColumns([['a', 'bbb', 'c'], ['aaaa', 'b', '']], ' '), ' a     bbb  c\n aaaa  b')
+  })
+
+  it('never claims to have saved what it did not', () => {
+    assert.equal(savedPercent({ qemuBytes: 0, wireBytes: 10 }), 0)
+    assert.match(renderResult({ ...resultOf(MOVE, 'completed'), qemuBytes: 100, wireBytes: 101 }), /: 1\.0 % more/)
+    assert.match(renderResult({ ...resultOf(MOVE, 'completed'), digestMatched: false }), /verified +NOT/)
+  })
+
+  it('shows handoffs both ways and strangers', () => {
+    const text = renderStatus({
+      ...STATUS,
+      strangers: 2,
+      handoffs: [
+        { direction: 'outgoing', ...progressOf(MOVE) },
+        { direction: 'incoming', guest: 'db-1', from: 'host-c', phase: 'streaming', streamBytes: 5e6 },
+      ],
+    })
+    assert.match(text, /web-1  to host-b    precopy    41 %    32\.0 MB sent  800 Mbit\/s/)
+    assert.match(text, /db-1   from host-c  streaming  5\.0 MB/)
+    assert.match(text, /2 turned away/)
+  })
+})
+
+describe('the progress line', () => {
+  let nowMs = 0
+  let written: string
+  const clock: Clock = { ...systemClock, now: () => nowMs }
+  const output = { write: (text: string) => { written += text } }
+
+  beforeEach(() => { written = '' })
+
+  it('is overwritten in place on a terminal, and never wraps', () => {
+    const line = new ProgressLine({ output: { ...output, isTTY: true, columns: 20 }, clock })
+    line.show(progressOf(MOVE))
+    line.show(progressOf(MOVE))
+    line.say('done')
+    line.end()
+    assert.equal(written, '\rweb-1 -> host-b  41\u001B[K\rweb-1 -> host-b  41\u001B[K\ndone\n')
+  })
+
+  it('comes every few seconds and at every new phase elsewhere', () => {
+    const line = new ProgressLine({ output, clock })
+    for (nowMs = 0; nowMs <= 6000; nowMs += 250) line.show(progressOf(MOVE))
+    line.show({ ...progressOf(MOVE), phase: 'switchover' })
+    assert.equal(written.split('\n').length - 1, 4)
+    assert.match(written, /switchover.*\n$/)
+  })
+})
