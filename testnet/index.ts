@@ -17,6 +17,7 @@ export {
   createLabKey, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
 } from './agent.ts'
 export { chooseAccelerator } from './accelerator.ts'
+export { createCluster, type ClusterOptions, type LabCluster } from './cluster.ts'
 export { ensureImage, type GuestImage } from './image.ts'
 export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine.ts'
 export { describeMeasure, measureGuests, type GuestMeasure } from './measure.ts'

@@ -87,6 +87,8 @@ export async function migratePlain(options: PlainOptions): Promise<PlainResult> 
   const info = await waitFor(() => completed(source.qmp), waiting)
   await waitFor(() => completed(destination.qmp), waiting)
   const after = await network.counters(source.host.name)
+  // An agent refuses to move a guest whose QEMU would still use several connections.
+  await applySettings(destination.qmp, 'precopy')
   return {
     mode,
     totalMs: info['total-time'] ?? 0,

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -132,6 +132,7 @@ class HostAgent implements Agent {
     try {
       await mkdir(runtimeDirectory, { recursive: true, mode: 0o711 })
       await removeStaleRendezvous(runtimeDirectory)
+      this.#undo.push(() => rmdir(runtimeDirectory).catch(() => undefined))
     } catch (cause) {
       throw new PagemeshError('bad-directory', `The directory ${runtimeDirectory} cannot be used.`, {
         fault: 'host', phase: 'start', cause, advice: 'Make it writable for the agent, or name another one.',

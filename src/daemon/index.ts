@@ -28,7 +28,7 @@ export interface DaemonInit {
 export async function runDaemon({ config, log, signal, createAgent: create = createAgent }: DaemonInit): Promise<void> {
   // Asked first: two agents of one host would otherwise meet at some port, with a message that says less.
   await requireNoAgent(config.control)
-  const agent = await create(config.agentOptions, { log })
+  const agent = await create({ ...config.agentOptions, runtimeDirectory: `${config.control}.d` }, { log })
   const control = createControlServer({ agent, clock: systemClock, log }, { path: config.control })
   const page = config.http === undefined ? undefined : createStatusServer({ agent, log }, { address: config.http })
   try {

@@ -1,7 +1,8 @@
 import { createStreamDigest, DIGEST_BYTES, ID_BYTES, PAGE_BYTES, PageBatch } from '../page/index.ts'
+import { BufferPool } from '../runtime/bufferpool.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import {
-  BATCH_HEADER_BYTES, decodeBatchHeader, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, type BatchHeader,
+  BATCH_HEADER_BYTES, BATCH_LIMITS, decodeBatchHeader, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, type BatchHeader,
 } from './batch.ts'
 import { unpack } from './packing.ts'
 import { SentPages } from './sentpages.ts'
@@ -27,26 +28,27 @@ export interface AssembledBatch {
   sentBefore: number
 }
 
-/** Decodes and unpacks one batch; several may be unpacked at once. Throws PagemeshError `bad-frame`. */
-export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
+/** Decodes and unpacks one batch. Throws PagemeshError `bad-frame`. */
+export function unpackBatch(body: Buffer): UnpackedBatch {
   const header = decodeBatchHeader(body)
   const idsAt = BATCH_HEADER_BYTES + header.packedBytes
   const literalsAt = idsAt + header.refs * ID_BYTES
-  const [opsAndRaw, literals] = await Promise.all([
-    unpack(body.subarray(BATCH_HEADER_BYTES, idsAt), header.opsBytes + header.rawBytes),
-    unpack(body.subarray(literalsAt), header.literals * PAGE_BYTES),
-  ])
+  const opsAndRaw = unpack(body.subarray(BATCH_HEADER_BYTES, idsAt), header.opsBytes + header.rawBytes)
   return {
     header,
     ops: opsAndRaw.subarray(0, header.opsBytes),
     raw: opsAndRaw.subarray(header.opsBytes),
     refIds: body.subarray(idsAt, literalsAt),
-    literals,
+    literals: unpack(body.subarray(literalsAt), header.literals * PAGE_BYTES),
   }
 }
 
+/** Buffers kept for use again: as many as a full window needs. */
+const SPARES_MAX = 128
+
 /** Puts batches together again, in the order of their sequence, and checks each against its digest before it leaves. */
 export class Decoder {
+  readonly #pool = new BufferPool(BATCH_LIMITS.streamBytes, SPARES_MAX)
   readonly #sent = new SentPages()
   readonly #digest = createStreamDigest()
   #nextSequence = 0
@@ -58,7 +60,7 @@ export class Decoder {
       throw badFrame(`batch ${header.sequence} came where ${this.#nextSequence} was due`)
     }
     this.#nextSequence += 1
-    const stream = Buffer.allocUnsafe(header.streamBytes)
+    const stream = this.#pool.take().subarray(0, header.streamBytes)
     const refOffsets = new Uint32Array(header.refs)
     const ops = new OpReader(batch.ops)
     let at = 0
@@ -95,7 +97,7 @@ export class Decoder {
       stream,
       // Copied, so that the frame that it came in need not be kept.
       digest: Uint8Array.from(header.digest),
-      refs: new PageBatch(Uint8Array.from(batch.refIds)),
+      refs: new PageBatch(Uint8Array.from(batch.refIds), this.#pool.take()),
       refOffsets,
       sentBefore,
     }
@@ -115,6 +117,12 @@ export class Decoder {
       if (own[i] !== batch.digest[i]) throw digestMismatch(batch.sequence)
     }
     return batch.stream
+  }
+
+  /** Gives the memory of a batch back once QEMU has taken it. */
+  recycle(batch: AssembledBatch): void {
+    this.#pool.give(batch.stream)
+    this.#pool.give(batch.refs.bytes)
   }
 }
 

@@ -1,5 +1,6 @@
 import { createStreamDigest, ID_BYTES, PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
 import { createStreamReader, type StreamMark, type StreamReader } from '../qemu/index.ts'
+import { BufferPool } from '../runtime/bufferpool.ts'
 import { BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter } from './batch.ts'
 import { SentIndex } from './sentpages.ts'
 
@@ -29,7 +30,7 @@ export interface EncoderCounts {
 }
 
 /** Batch buffers kept for use again: as many as a full window holds. */
-const SPARE_MAX = 16
+const SPARES_MAX = 128
 const PAGES_MAX = Math.ceil(BATCH_STREAM_BYTES / PAGE_BYTES) + 1
 
 /**
@@ -50,8 +51,8 @@ export class Encoder {
   /** Where in the batch the page payloads begin that were announced. */
   readonly #pages = new Uint32Array(PAGES_MAX)
   #pageCount = 0
-  #batch = newBatchBuffer()
-  readonly #spare: Buffer[] = []
+  readonly #pool = new BufferPool(BATCH_STREAM_BYTES, SPARES_MAX)
+  #batch = this.#pool.take()
   #length = 0
   /** Offset in the stream of the batch's first byte. */
   #base = 0
@@ -126,12 +127,13 @@ export class Encoder {
 
   /** Gives the memory of a batch back once nothing needs it any more. */
   recycle(batch: EncodedBatch): void {
-    if (this.#spare.length < SPARE_MAX) this.#spare.push(Buffer.from(batch.stream.buffer, 0, BATCH_STREAM_BYTES))
+    this.#pool.give(batch.stream)
+    this.#pool.give(batch.literals)
   }
 
   /** Moves what follows `end` into the next batch. */
   #startNext(stream: Buffer, end: number, keepsPage: boolean): void {
-    this.#batch = this.#spare.pop() ?? newBatchBuffer()
+    this.#batch = this.#pool.take()
     stream.copy(this.#batch, 0, end, this.#length)
     this.#length -= end
     this.#base += end
@@ -144,7 +146,7 @@ export class Encoder {
     this.#digest.update(stream)
     this.#ops.clear()
     const raw = Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
-    const literals = Buffer.allocUnsafe(pageCount * PAGE_BYTES)
+    const literals = this.#pool.take()
     const refIds = Buffer.allocUnsafe(pageCount * ID_BYTES)
     const refOffsets = new Uint32Array(pageCount)
     let rawLength = 0
@@ -190,9 +192,4 @@ export class Encoder {
       literals: literals.subarray(0, literalLength),
     }
   }
-}
-
-function newBatchBuffer(): Buffer {
-  // Memory of its own rather than a slice of a pool, so that it can be recycled whole.
-  return Buffer.from(new ArrayBuffer(BATCH_STREAM_BYTES))
 }

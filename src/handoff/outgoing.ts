@@ -1,5 +1,3 @@
-import type { Socket } from 'node:net'
-
 import type { Guest, MigrationMode, MigrationProgress, OutgoingMigration } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { encodePrefixSet, PrefixTable, type PageHasher } from '../page/index.ts'
@@ -79,7 +77,6 @@ export class Outgoing {
   readonly #meter: ProgressMeter
   #migration: OutgoingMigration | undefined
   #channel: LaneChannel | undefined
-  #qemu: Socket | undefined
   #sender: Sender | undefined
   #rendezvous: Rendezvous | undefined
   #phase: HandoffPhase = 'preparing'
@@ -203,11 +200,10 @@ export class Outgoing {
     this.#rendezvous = await createRendezvous({ clock, random }, { directory, owner: migration.owner })
     const { connection } = await this.#rendezvous.listen(this.#init.signal)
     await this.#until(migration.begin(this.#rendezvous.socketPath))
-    this.#qemu = await this.#within('qemuConnect', connection, `The source QEMU of ${guest.name} did not connect.`)
+    const qemu = await this.#within('qemuConnect', connection, `The source QEMU of ${guest.name} did not connect.`)
     await this.#rendezvous.remove()
     this.#phase = 'precopy'
-    this.#qemu.on('error', () => undefined)
-    this.#sender = new Sender({ clock, hasher, channel, qemu: this.#qemu }, {
+    this.#sender = new Sender({ clock, hasher, channel, qemu }, {
       atDestination,
       onMark: (mark) => {
         if (mark === 'ramEnd' || mark === 'package') this.#phase = 'switchover'
@@ -252,8 +248,8 @@ export class Outgoing {
       this.#channel?.complete()
     }
     else if (kind === FRAME_KINDS.ack && this.#sender !== undefined) this.#sender.acknowledge(body.readUInt32BE(0))
-    else if (kind === FRAME_KINDS.returned && this.#qemu !== undefined) this.#qemu.write(body)
-    else if (kind === FRAME_KINDS.returnedEnd && this.#qemu !== undefined) this.#qemu.end()
+    else if (kind === FRAME_KINDS.returned && this.#sender !== undefined) this.#sender.giveBack(body)
+    else if (kind === FRAME_KINDS.returnedEnd && this.#sender !== undefined) this.#sender.endReturn()
     else if (kind === FRAME_KINDS.missing && this.#sender !== undefined) {
       this.#sender.sendMissing(body).catch((error: unknown) => this.#failure.reject(error))
     } else throw badFrame(`${frameName(kind)} during ${this.#phase}`)
@@ -311,7 +307,6 @@ export class Outgoing {
     const { clock, log } = this.#components
     log.warn('handoff failed', { guest: this.#init.guest.name, to: this.#init.to, phase: this.#phase, reason: error.message })
     this.#sender?.stop()
-    this.#qemu?.destroy()
     void this.#channel?.send(FRAME_KINDS.failed, Buffer.from(describeError(error).slice(0, 1000)))
     await Promise.race([this.#channel?.close(), clock.sleep(LIMITS_MS.farewell)])
     const status = this.#isSwitchedOver ? 'kept' : await this.#stopMigration()
@@ -372,7 +367,6 @@ export class Outgoing {
 
   async #cleanUp(): Promise<void> {
     this.#sender?.stop()
-    this.#qemu?.destroy()
     this.#channel?.destroy()
     await this.#rendezvous?.remove()
     await this.#migration?.close().catch(() => undefined)

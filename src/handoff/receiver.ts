@@ -21,7 +21,6 @@ export class Receiver {
   readonly #decoder = new Decoder()
   /** Batches whose refs were asked back, until their pages come. */
   readonly #askedBack = new Map<number, Deferred<Buffer>>()
-  #assembling: Promise<unknown> = Promise.resolve()
   #writing: Promise<void> = Promise.resolve()
   #batches = 0
   #bodyBytes = 0
@@ -48,21 +47,15 @@ export class Receiver {
     return { ...this.#filledBy }
   }
 
-  /** Takes a batch. Batches unpack and fill side by side; QEMU gets them in order. */
+  /** Takes a batch. Refs of several batches are filled side by side; QEMU gets the batches in order. */
   take(body: Buffer): void {
     this.#batches += 1
     this.#bodyBytes += body.length
     if (this.#batches > IN_FLIGHT_MAX.batches || this.#bodyBytes > IN_FLIGHT_MAX.bodyBytes) {
       throw badFrame('more batches are on their way than the window allows')
     }
-    const unpacking = unpackBatch(body)
-    unpacking.catch(() => undefined)
-    const assembling = this.#assembling.then(async () => this.#decoder.assemble(await unpacking))
-    this.#assembling = assembling.catch(() => undefined)
-    const filling = assembling.then(async (batch) => {
-      await this.#fill(batch)
-      return batch
-    })
+    const batch = this.#decoder.assemble(unpackBatch(body))
+    const filling = this.#fill(batch).then(() => batch)
     filling.catch(() => undefined)
     this.#writing = this.#writing.then(async () => this.#write(await filling, body.length)).catch(this.#onError)
   }
@@ -100,7 +93,7 @@ export class Receiver {
     void this.#channel.send(FRAME_KINDS.missing, request)
     const abort = (): void => answer.reject(this.#signal.reason)
     this.#signal.addEventListener('abort', abort, { once: true })
-    const pages = await unpack(await answer.promise, missing.length * PAGE_BYTES)
+    const pages = unpack(await answer.promise, missing.length * PAGE_BYTES)
     this.#signal.removeEventListener('abort', abort)
     missing.forEach((index, i) => {
       pages.copy(refs.bytes, index * PAGE_BYTES, i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
@@ -113,6 +106,7 @@ export class Receiver {
     const stream = this.#decoder.complete(batch)
     await this.#give(stream)
     this.#streamBytes += stream.length
+    this.#decoder.recycle(batch)
     this.#batches -= 1
     this.#bodyBytes -= bodyBytes
     const ack = Buffer.allocUnsafe(4)

@@ -16,7 +16,7 @@ const SOCKET_PATH_BYTES_MAX = 107
  */
 export interface Rendezvous {
   readonly socketPath: string
-  /** Begins to listen; `connection` is QEMU's, once it connects. */
+  /** Begins to listen; `connection` is QEMU's, once it connects: paused, nothing was read from it. */
   listen(signal: AbortSignal): Promise<{ connection: Promise<Socket> }>
   /** Connects to where QEMU listens; QEMU may need a moment to get there. */
   connect(signal: AbortSignal): Promise<Socket>
@@ -50,7 +50,7 @@ export async function createRendezvous(
     socketPath,
     remove,
     async listen(signal) {
-      const listening = createServer({ allowHalfOpen: true })
+      const listening = createServer({ allowHalfOpen: true, pauseOnConnect: true })
       server = listening
       const connection = new Promise<Socket>((resolve, reject) => {
         listening.once('connection', resolve)

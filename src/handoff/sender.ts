@@ -7,13 +7,12 @@ import { BATCH_HEADER_BYTES, encodeBatchHeader } from './batch.ts'
 import { Encoder, type EncodedBatch, type EncoderCounts } from './encoder.ts'
 import type { LaneChannel } from './lanechannel.ts'
 import { pack } from './packing.ts'
+import { READ_BYTES, readInPlace } from './qemusocket.ts'
 import { Window } from './window.ts'
 import { badFrame, FRAME_HEADER_BYTES, FRAME_KINDS } from './wire.ts'
 
 /** How long bytes may wait for a batch to fill while QEMU pauses. */
 const FLUSH_AFTER_MS = 3
-/** What one read of a socket brings at most: a shorter one says that QEMU paused. */
-const READ_BYTES = 64 * 1024
 /** The start of what looked like a page goes raw if nothing follows it for so long. */
 const STALLED_AFTER_MS = 12
 const STALLED_LOOKS = 4
@@ -47,7 +46,7 @@ export class Sender {
   ) {
     this.#clock = components.clock
     this.#channel = components.channel
-    this.#qemu = components.qemu
+    this.#qemu = readInPlace(components.qemu, (bytes) => this.#take(bytes))
     this.#onError = init.onError
     this.#window = new Window({ clock: components.clock })
     this.#encoder = new Encoder({ hasher: components.hasher }, {
@@ -60,7 +59,7 @@ export class Sender {
         init.onMark(mark)
       },
     })
-    this.#qemu.on('data', (bytes) => this.#take(bytes))
+    this.#qemu.on('error', () => undefined)
     this.#qemu.on('end', () => {
       this.#flushTimer?.cancel()
       this.#encoder.flush(true)
@@ -99,6 +98,16 @@ export class Sender {
     }
     const packed = await pack(pages)
     await this.#channel.send(FRAME_KINDS.pages, body.subarray(0, 4), packed)
+  }
+
+  /** Gives QEMU what its other end said: the return path. */
+  giveBack(bytes: Buffer): void {
+    this.#qemu.write(bytes)
+  }
+
+  /** QEMU's other end said all that it will. */
+  endReturn(): void {
+    this.#qemu.end()
   }
 
   /** Lets QEMU go; nothing is sent any more. */

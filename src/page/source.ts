@@ -16,11 +16,13 @@ export class PageBatch {
   readonly bytes: Buffer
   readonly #filledBy: Uint8Array
 
-  constructor(ids: Uint8Array) {
+  /** @param room memory to use for the pages; without it the batch takes its own. */
+  constructor(ids: Uint8Array, room?: Buffer) {
     assert(ids.length % ID_BYTES === 0, 'ids come whole')
     this.count = ids.length / ID_BYTES
     this.ids = ids
-    this.bytes = Buffer.allocUnsafe(this.count * PAGE_BYTES)
+    this.bytes = room ?? Buffer.allocUnsafe(this.count * PAGE_BYTES)
+    assert(this.bytes.length >= this.count * PAGE_BYTES, 'a batch has room for its pages')
     this.#filledBy = new Uint8Array(this.count)
   }
 

@@ -67,7 +67,7 @@ async function decode(bodies: readonly Promise<Buffer>[], pages: ReadonlyMap<str
   const decoder = new Decoder()
   const parts: Buffer[] = []
   for (const body of bodies) {
-    const batch = decoder.assemble(await unpackBatch(await body))
+    const batch = decoder.assemble(unpackBatch(await body))
     for (let i = 0; i < batch.refs.count; i++) {
       const id = Buffer.from(batch.refs.ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES)).toString('hex')
       pages.get(id)!.copy(batch.refs.bytes, i * PAGE_BYTES)
@@ -129,16 +129,16 @@ describe('the encoding of a handoff', () => {
       copy.writeUInt32BE(value, at)
       return copy
     }
-    const refused = async (batch: Buffer): Promise<void> => {
-      await assert.rejects(async () => new Decoder().assemble(await unpackBatch(batch)), isBadFrame)
+    const refused = (batch: Buffer): void => {
+      assert.throws(() => new Decoder().assemble(unpackBatch(batch)), isBadFrame)
     }
-    await refused(body!.subarray(0, 20))
-    await refused(body!.subarray(0, body!.length - 1))
-    await refused(damaged(0, 1))
-    await refused(damaged(4, BATCH_LIMITS.streamBytes + 1))
+    refused(body!.subarray(0, 20))
+    refused(body!.subarray(0, body!.length - 1))
+    refused(damaged(0, 1))
+    refused(damaged(4, BATCH_LIMITS.streamBytes + 1))
     for (let at = 24; at < 48; at += 4) {
-      await refused(damaged(at, body!.readUInt32BE(at) + 1))
-      await refused(damaged(at, 0xffff_fff0))
+      refused(damaged(at, body!.readUInt32BE(at) + 1))
+      refused(damaged(at, 0xffff_fff0))
     }
   })
 
@@ -150,7 +150,7 @@ describe('the encoding of a handoff', () => {
       copy[at]! ^= mask
       const decoder = new Decoder()
       try {
-        assert.ok(Buffer.from(bytes).equals(decoder.complete(decoder.assemble(await unpackBatch(copy)))))
+        assert.ok(Buffer.from(bytes).equals(decoder.complete(decoder.assemble(unpackBatch(copy)))))
       } catch (error) {
         assert.ok(error instanceof PagemeshError, String(error))
       }
@@ -180,11 +180,12 @@ describe('the encoding of a handoff', () => {
   it('packs what shrinks and leaves the rest as it is', async () => {
     const zeros = Buffer.alloc(100_000)
     assert.ok((await pack(zeros)).length < 1000)
-    assert.ok((await unpack(await pack(zeros), zeros.length)).equals(zeros))
+    assert.ok((unpack(await pack(zeros), zeros.length)).equals(zeros))
     const dense = page(5).subarray(0, 64)
     assert.equal(await pack(dense), dense)
-    await assert.rejects(unpack(Buffer.from('not zstd'), 5000), isBadFrame)
-    await assert.rejects(unpack(await pack(zeros), 99_999), isBadFrame)
+    assert.throws(() => unpack(Buffer.from('not zstd'), 5000), isBadFrame)
+    const packed = await pack(zeros)
+    assert.throws(() => unpack(packed, 99_999), isBadFrame)
   })
 
   it('numbers the last literals alike at both ends', () => {

@@ -93,15 +93,17 @@ export function sourceGuest(
 /** What a destination guest got. */
 export interface DestinationControl {
   state: GuestState
+  /** What came, unless it is discarded. */
   received: Buffer
+  receivedBytes: number
   abandoned: boolean
 }
 
 /** A guest that waits; once it has `expectedBytes` it says SHUT and closes, as QEMU does. */
 export function destinationGuest(
-  name: string, expectedBytes: number, options: { dieAfter?: number } = {},
+  name: string, expectedBytes: number, options: { dieAfter?: number; discard?: boolean } = {},
 ): { guest: Guest; control: DestinationControl } {
-  const control: DestinationControl = { state: 'inmigrate', received: Buffer.alloc(0), abandoned: false }
+  const control: DestinationControl = { state: 'inmigrate', received: Buffer.alloc(0), receivedBytes: 0, abandoned: false }
   const gone = deferred<Error>()
   const guest: Guest = {
     name,
@@ -118,11 +120,12 @@ export function destinationGuest(
           server = createServer((socket) => {
             socket.on('error', () => undefined)
             socket.on('data', (bytes) => {
-              control.received = Buffer.concat([control.received, bytes])
-              if (options.dieAfter !== undefined && control.received.length >= options.dieAfter) {
+              if (options.discard !== true) control.received = Buffer.concat([control.received, bytes])
+              control.receivedBytes += bytes.length
+              if (options.dieAfter !== undefined && control.receivedBytes >= options.dieAfter) {
                 gone.resolve(new Error('killed'))
                 socket.destroy()
-              } else if (control.received.length >= expectedBytes) {
+              } else if (control.receivedBytes >= expectedBytes) {
                 control.state = 'paused'
                 status = 'completed'
                 socket.end(SHUT)
@@ -134,7 +137,7 @@ export function destinationGuest(
         },
         state: async () => control.state,
         progress: async () => {
-          if (options.dieAfter !== undefined && control.received.length >= options.dieAfter) throw new Error('gone')
+          if (options.dieAfter !== undefined && control.receivedBytes >= options.dieAfter) throw new Error('gone')
           return { status }
         },
         onStatus() {},

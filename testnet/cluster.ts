@@ -1,0 +1,107 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { createLabKey, startAgent, type LabAgent } from './agent.ts'
+import { createNetwork, type LabHost, type LabNetwork } from './network.ts'
+import { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
+
+export interface ClusterOptions {
+  hosts: readonly string[]
+  /** What every link carries each way, bytes a second; absent: as fast as the machine is. */
+  bytesPerSecond?: number
+  /** Further configuration of every agent. */
+  settings?: Record<string, unknown>
+}
+
+/** Hosts with an agent each, and the guests that are started on them. Everything goes with `close`. */
+export interface LabCluster {
+  readonly network: LabNetwork
+  readonly directory: string
+  /** The agent of a host; a new one after `restartAgent`. */
+  agent(host: string): LabAgent
+  /** Starts an agent where the one before was killed or stopped. */
+  restartAgent(host: string): Promise<LabAgent>
+  /** Starts a guest on a host, among the guests of its agent. */
+  startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest>
+  /** Resolves when every agent sees all others and has scanned its guests. */
+  settled(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Makes network, key and agents. A failed start takes away what had started. */
+export async function createCluster(options: ClusterOptions): Promise<LabCluster> {
+  const { hosts, bytesPerSecond } = options
+  // A socket's path has room for 107 bytes: keep this one short.
+  const directory = mkdtempSync(join(tmpdir(), 'pm-'))
+  const network = await createNetwork({ hosts, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) })
+  const cluster = new RunningCluster(options, network, directory)
+  try {
+    await cluster.build()
+    return cluster
+  } catch (error) {
+    await cluster.close()
+    throw error
+  }
+}
+
+class RunningCluster implements LabCluster {
+  readonly network: LabNetwork
+  readonly directory: string
+  readonly #options: ClusterOptions
+  readonly #agents = new Map<string, LabAgent>()
+  readonly #guests: LabGuest[] = []
+  #clusterKey = ''
+
+  constructor(options: ClusterOptions, network: LabNetwork, directory: string) {
+    this.#options = options
+    this.network = network
+    this.directory = directory
+  }
+
+  async build(): Promise<void> {
+    this.#clusterKey = await createLabKey(this.directory)
+    for (const host of this.#options.hosts) await this.restartAgent(host)
+  }
+
+  agent(host: string): LabAgent {
+    return this.#agents.get(host)!
+  }
+
+  async restartAgent(hostName: string): Promise<LabAgent> {
+    const host = this.network.host(hostName)
+    const first = this.network.hosts[0] as LabHost
+    const agent = await startAgent({
+      host,
+      directory: join(this.directory, hostName),
+      guestDirectory: this.#guestDirectory(hostName),
+      clusterKey: this.#clusterKey,
+      bootstrap: host === first ? this.network.hosts.slice(1, 2) : [first],
+      settings: { census: { intervalSeconds: 15 }, ...this.#options.settings },
+    })
+    this.#agents.set(hostName, agent)
+    return agent
+  }
+
+  async startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest> {
+    const guest = await startGuest({ ...options, directory: this.#guestDirectory(host), host: this.network.host(host) })
+    this.#guests.push(guest)
+    return guest
+  }
+
+  async settled(): Promise<void> {
+    const peers = this.#options.hosts.length - 1
+    await Promise.all([...this.#agents.values()].map((agent) => agent.settled(peers)))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map((agent) => agent.stop()))
+    await Promise.all(this.#guests.map((guest) => guest.stop()))
+    await this.network.close()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  #guestDirectory(host: string): string {
+    return join(this.directory, host, 'guests')
+  }
+}
