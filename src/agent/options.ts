@@ -22,7 +22,7 @@ export interface AgentOptions {
   swap?: { maxBandwidth?: number }
 }
 
-export type OptionKind = 'text' | 'textList' | 'count' | 'bytes' | 'rate'
+export type OptionKind = 'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'count' | 'bytes' | 'rate'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -38,20 +38,25 @@ export interface OptionInfo {
   about: string
   /** What changes when it goes up, and down. */
   tuning?: string
+  /** Nothing reads it yet: what must be built first. It may be set all the same. */
+  unusedUntil?: string
 }
 
 export const OPTIONS: readonly OptionInfo[] = [
   { key: 'name', kind: 'text', required: true, about: 'This host\'s name, unique in the mesh.' },
   { key: 'clusterKey', kind: 'text', required: true, about: 'Path of the cluster key file, as `pagemesh keygen` writes it.' },
   {
-    key: 'listen', kind: 'textList', default: '/ip4/0.0.0.0/tcp/4001',
+    key: 'listen', kind: 'multiaddrList', default: '/ip4/0.0.0.0/tcp/4001',
     about: 'Multiaddrs that the mesh listens on.',
   },
-  { key: 'lane', kind: 'text', about: '`host:port` for bulk pages under TLS; by default the first listen address, next port.' },
-  { key: 'bootstrap', kind: 'textList', about: 'Multiaddrs of peers to dial first; the peer id may be left out.' },
+  {
+    key: 'lane', kind: 'hostPort',
+    about: '`host:port` for bulk pages under TLS; by default the first listen address, next port.',
+  },
+  { key: 'bootstrap', kind: 'multiaddrList', about: 'Multiaddrs of peers to dial first; the peer id may be left out.' },
   { key: 'guests', kind: 'textList', about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.' },
   { key: 'control', kind: 'text', default: '/run/pagemesh/control.sock', about: 'The socket that the commands talk to; mode 0600.' },
-  { key: 'http', kind: 'text', about: '`host:port` for metrics and the status page; absent: off.' },
+  { key: 'http', kind: 'hostPort', about: '`host:port` for metrics and the status page; absent: off.' },
   {
     key: 'census.pagesPerSecond', kind: 'count', default: 50_000, min: 100, max: 10_000_000,
     about: 'Pages that the census reads and hashes a second.',
@@ -70,12 +75,14 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'popularity.minHosts', kind: 'count', default: 2, min: 1, max: 1000,
     about: 'Hosts that must hold a page before it may be gossiped or served proactively.',
-    tuning: 'Higher: less is shared and less leaks. Not used before popularity is built.',
+    tuning: 'Higher: less is shared and less leaks. Lower: more pages travel as references.',
+    unusedUntil: 'popularity is built',
   },
   {
     key: 'popularity.maxPages', kind: 'count', default: 2_000_000, min: 1000, max: 2 ** 30,
     about: 'Pages in this host\'s view of what is popular.',
-    tuning: 'Not used before popularity is built.',
+    tuning: 'Higher: more memory. Lower: only the most popular pages are known.',
+    unusedUntil: 'popularity is built',
   },
   {
     key: 'store.path', kind: 'text', default: '/var/lib/pagemesh',
@@ -84,12 +91,14 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'store.maxBytes', kind: 'bytes', default: '2GiB', min: 0, max: 2 ** 50,
     about: 'Disk for kept pages; 0: no proactive placement.',
-    tuning: 'Not used before the page store is built.',
+    tuning: 'Higher: more pages are at hand when a guest arrives. Lower: less disk.',
+    unusedUntil: 'the page store is built',
   },
   {
     key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 1000, max: 2 ** 40,
     about: 'Cap of proactive traffic, both ways.',
-    tuning: 'Not used before swap is built.',
+    tuning: 'Higher: pages spread sooner. Lower: guests have more of the network.',
+    unusedUntil: 'swap is built',
   },
 ]
 

@@ -66,11 +66,10 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
 }
 
-/** Options that nothing reads yet, each with the table's own words for it. Pure. */
+/** Options that nothing reads yet, each with what must be built first. Pure. */
 function unusedOptions(options: readonly OptionInfo[]): string[][] {
-  return options.flatMap(({ key, tuning }) => {
-    const remark = /Not used before [^.]+\./.exec(tuning ?? '')?.[0]
-    return remark === undefined ? [] : [[key, remark]]
+  return options.flatMap(({ key, unusedUntil }) => {
+    return unusedUntil === undefined ? [] : [[key, `Not used before ${unusedUntil}.`]]
   })
 }
 

@@ -52,7 +52,7 @@ function applyDefault(values: Map<string, OptionValue>, option: OptionInfo, file
     throw badConfig({ file, key: option.key, message: `\`${option.key}\` is missing.`, advice: option.about })
   }
   if (option.default === undefined) return
-  const read = readOptionValue(option, option.kind === 'textList' ? [option.default] : option.default)
+  const read = readOptionValue(option, option.kind.endsWith('List') ? [option.default] : option.default)
   assert('value' in read, `the default of ${option.key} is a value of its kind`)
   values.set(option.key, read.value)
 }

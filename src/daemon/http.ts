@@ -4,7 +4,7 @@ import type { Agent } from '../index.ts'
 import { assert } from '../runtime/assert.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { parseHostPort } from './address.ts'
+import { parseHostPort } from '../runtime/hostport.ts'
 import { renderStatusPage } from './statuspage.ts'
 
 export interface StatusServer {

@@ -1,6 +1,6 @@
 import type { OptionInfo } from '../index.ts'
+import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
-import { isTcpMultiaddr, parseHostPort } from './address.ts'
 
 /** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
 export type OptionValue = string | string[] | number
@@ -13,29 +13,27 @@ interface TextFormat {
   fits(text: string): boolean
 }
 
-const MULTIADDR: TextFormat = { expected: 'a multiaddr such as /ip4/10.0.0.1/tcp/4001', fits: isTcpMultiaddr }
+const MULTIADDR: TextFormat = {
+  expected: 'a multiaddr such as /ip4/10.0.0.1/tcp/4001',
+  fits: (text) => parseTcpMultiaddr(text) !== undefined,
+}
 const HOST_PORT: TextFormat = {
   expected: 'host:port such as 10.0.0.1:4002, or [fd00::1]:4002',
   fits: (text) => parseHostPort(text) !== undefined,
 }
 const ANY_TEXT: TextFormat = { expected: 'some text', fits: (text) => text.trim() !== '' && !text.includes('\0') }
 
-/** Texts that are more than any text, by the option's key. */
-const FORMATS: Readonly<Record<string, TextFormat>> = {
-  listen: MULTIADDR,
-  bootstrap: MULTIADDR,
-  lane: HOST_PORT,
-  http: HOST_PORT,
-}
-
 /** Checks what the file says of one option against the options table. Pure. */
 export function readOptionValue(option: OptionInfo, written: unknown): ReadValue {
-  const format = FORMATS[option.key] ?? ANY_TEXT
   switch (option.kind) {
     case 'text':
-      return typeof written === 'string' && format.fits(written) ? { value: written } : { expected: format.expected }
+      return readText(ANY_TEXT, written)
+    case 'hostPort':
+      return readText(HOST_PORT, written)
     case 'textList':
-      return readTextList(format, written)
+      return readTextList(ANY_TEXT, written)
+    case 'multiaddrList':
+      return readTextList(MULTIADDR, written)
     case 'count':
       return withinBounds(option, typeof written === 'number' ? written : undefined, 'a whole number', '')
     case 'bytes':
@@ -43,6 +41,10 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
     case 'rate':
       return withinBounds(option, rateOf(written), 'a rate such as 100Mbit or 50MB/s', ' bytes a second')
   }
+}
+
+function readText(format: TextFormat, written: unknown): ReadValue {
+  return typeof written === 'string' && format.fits(written) ? { value: written } : { expected: format.expected }
 }
 
 function readTextList(format: TextFormat, written: unknown): ReadValue {

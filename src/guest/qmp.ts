@@ -18,9 +18,10 @@ import { connect, type Socket } from 'node:net'
 import { assert } from '../runtime/assert.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { LineCutter } from '../runtime/linecutter.ts'
 import type { Log } from '../runtime/log.ts'
 import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'
-import { formatQmpCommand, LineSplitter, parseQmpLine, type QemuVersion, type QmpMessage } from './qmpline.ts'
+import { formatQmpCommand, QMP_LIMITS, takeQmpMessages, type QemuVersion, type QmpMessage } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
 
 export interface QmpOptions {
@@ -88,7 +89,7 @@ class QmpConnection implements QmpClient {
   readonly #socket: Socket
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lines = new LineSplitter()
+  readonly #lines = new LineCutter(QMP_LIMITS.lineBytesMax)
   readonly #greeting = Promise.withResolvers<QemuVersion>()
   readonly #pending = new Map<number, Pending>()
   readonly #listeners = new Set<(event: QmpEvent) => void>()
@@ -159,7 +160,7 @@ class QmpConnection implements QmpClient {
 
   #receive(bytes: Buffer): void {
     try {
-      for (const line of this.#lines.push(bytes)) if (line !== '') this.#dispatch(parseQmpLine(line))
+      for (const message of takeQmpMessages(this.#lines, bytes)) this.#dispatch(message)
     } catch (error) {
       this.#break(error as Error)
     }

@@ -8,6 +8,7 @@
  * Each is one JSON object on one line that ends in CR LF.
  */
 import { PagemeshError } from '../runtime/errors.ts'
+import type { LineCutter } from '../runtime/linecutter.ts'
 import { asCount, asRecord, asText } from './qmpvalue.ts'
 
 export const QMP_LIMITS = {
@@ -27,40 +28,13 @@ export type QmpMessage =
   | { kind: 'error'; id: number; errorClass: string; description: string }
   | { kind: 'event'; name: string; data: Record<string, unknown> }
 
-const LINE_FEED = 0x0a
 const NO_ID = -1
 
-/** Cuts a stream of bytes into lines, without ever holding more than `lineBytesMax` of an unfinished one. */
-export class LineSplitter {
-  readonly #lineBytesMax: number
-  #pieces: Buffer[] = []
-  #pieceBytes = 0
-
-  constructor(lineBytesMax: number = QMP_LIMITS.lineBytesMax) {
-    this.#lineBytesMax = lineBytesMax
-  }
-
-  /** The lines that `bytes` completes, without their line ends. Throws `qmp-garbled` when a line is too long. */
-  push(bytes: Buffer): string[] {
-    const lines: string[] = []
-    let start = 0
-    for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
-      this.#keep(bytes.subarray(start, end))
-      lines.push(Buffer.concat(this.#pieces).toString('utf8').trimEnd())
-      this.#pieces = []
-      this.#pieceBytes = 0
-      start = end + 1
-    }
-    // Copied: the socket may use its buffer again.
-    if (start < bytes.length) this.#keep(Buffer.from(bytes.subarray(start)))
-    return lines
-  }
-
-  #keep(piece: Buffer): void {
-    this.#pieceBytes += piece.length
-    if (this.#pieceBytes > this.#lineBytesMax) throw garbled(`a line is longer than ${this.#lineBytesMax} bytes`)
-    this.#pieces.push(piece)
-  }
+/** The messages in `bytes`, cut by `cutter` from what came before. Throws `qmp-garbled`; then the cutter is spent. */
+export function takeQmpMessages(cutter: LineCutter, bytes: Buffer): QmpMessage[] {
+  const lines = cutter.push(bytes)
+  if (lines === 'too-long') throw garbled('a line is longer than any of QEMU\'s')
+  return lines.filter((line) => line.trim() !== '').map(parseQmpLine)
 }
 
 /** Reads one line. Throws `qmp-garbled` on anything that QMP would not say. */

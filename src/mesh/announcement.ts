@@ -1,8 +1,8 @@
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
+import { parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { isHostName } from './hostname.ts'
-import { hostPortOfMultiaddr } from './hostport.ts'
 
 /** What a host tells of itself by gossip, so that members who know only one bootstrap peer find each other. JSON. */
 export interface Announcement {
@@ -52,7 +52,7 @@ function isAddress(value: unknown): value is string {
 /** Others cannot dial our loopback, unless there is nothing else: then they are on this machine. */
 function dialable(addresses: string[]): string[] {
   const isLoopback = (address: string): boolean =>
-    /^(127\.|::1$|localhost$)/.test(hostPortOfMultiaddr(address)?.host ?? '')
+    /^(127\.|::1$|localhost$)/.test(parseTcpMultiaddr(address)?.host ?? '')
   const outside = addresses.filter((address) => !isLoopback(address))
   return (outside.length > 0 ? outside : addresses).filter(isAddress).slice(0, ANNOUNCEMENT_LIMITS.addresses)
 }

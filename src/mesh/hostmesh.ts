@@ -1,14 +1,15 @@
 import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { formatHostPort, isUnspecifiedHost, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Announcer, MEMBERS_TOPIC } from './announcer.ts'
 import { FramedStream, type ByteChannel } from './framedstream.ts'
 import { checkHostName } from './hostname.ts'
-import { formatHostPort, hostPortOfMultiaddr, isUnspecifiedHost, parseHostPort } from './hostport.ts'
 import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './index.ts'
 import type { Lane, LaneTicket } from './lane.ts'
+import { defaultLane, parseLaneAddress } from './laneaddress.ts'
 import { dialLaneSocket } from './lanedial.ts'
 import { LaneServer } from './laneserver.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
@@ -139,10 +140,10 @@ export class HostMesh implements Mesh {
   }
 
   async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
-    const { host, port } = parseHostPort(ticket.address)
+    const { host, port } = parseLaneAddress(ticket.address)
     // A host that listens everywhere is dialed where the mesh reaches it.
-    const reached = isUnspecifiedHost(host) ? hostPortOfMultiaddr(member.address)?.host : undefined
-    const lane = await dialLaneSocket(this.#components, formatHostPort(reached ?? host, port), ticket, signal)
+    const reached = isUnspecifiedHost(host) ? parseTcpMultiaddr(member.address)?.host : undefined
+    const lane = await dialLaneSocket(this.#components, formatHostPort({ host: reached ?? host, port }), ticket, signal)
     if (!this.#isStarted) {
       lane.destroy()
       throw meshStopped()
@@ -300,11 +301,4 @@ export class HostMesh implements Mesh {
   #framed(channel: ByteChannel): MessageStream {
     return new FramedStream(this.#components, channel, { messageBytesMax: MESSAGE_BYTES_MAX })
   }
-}
-
-/** The host of the first listen address and the next port; a free port if that one is free to choose. */
-function defaultLane(listen: string[]): string {
-  const first = listen.map(hostPortOfMultiaddr).find((address) => address !== undefined)
-  if (first === undefined) return '0.0.0.0:0'
-  return formatHostPort(first.host, first.port === 0 ? 0 : first.port + 1)
 }

@@ -6,8 +6,8 @@ import { fromString } from 'uint8arrays/from-string'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { DuplexLane } from './duplexlane.ts'
-import { parseHostPort } from './hostport.ts'
 import type { Lane, LaneTicket } from './lane.ts'
+import { parseLaneAddress } from './laneaddress.ts'
 import { LANE_KEEP_ALIVE_MS, LANE_TLS_OPTIONS } from './lanetls.ts'
 
 const DIAL_TIMEOUT_MS = 10_000
@@ -53,7 +53,7 @@ function optionsFor(address: string, ticket: LaneTicket, inlet: Inlet): Connecti
   // `onread` is documented for tls.connect and missing in its types. It saves a new buffer and an event a piece.
   const options: ConnectionOptions & { onread: OnReadOpts } = {
     ...LANE_TLS_OPTIONS,
-    ...parseHostPort(address),
+    ...parseLaneAddress(address),
     pskCallback: () => ({ psk: fromString(ticket.key, 'hex'), identity: ticket.id }),
     // There is no certificate to look at: that the handshake succeeds proves the ticket.
     checkServerIdentity: () => undefined,

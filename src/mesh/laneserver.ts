@@ -5,11 +5,12 @@ import { toString } from 'uint8arrays/to-string'
 
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { formatHostPort } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { DuplexLane } from './duplexlane.ts'
-import { formatHostPort, parseHostPort } from './hostport.ts'
 import type { Lane, LaneTicket } from './lane.ts'
+import { parseLaneAddress } from './laneaddress.ts'
 import { LaneTickets } from './lanetickets.ts'
 import { LANE_KEEP_ALIVE_MS, LANE_TLS_OPTIONS } from './lanetls.ts'
 
@@ -49,7 +50,7 @@ export class LaneServer {
 
   /** Listens on `host:port`; port 0 takes a free one. Throws PagemeshError `lane-address-unusable`. */
   async listen(address: string): Promise<void> {
-    const { host, port } = parseHostPort(address)
+    const { host, port } = parseLaneAddress(address)
     await new Promise<void>((resolve, reject) => {
       const fail = (error: Error): void => reject(unusable(address, error))
       this.#server.once('error', fail)
@@ -59,7 +60,7 @@ export class LaneServer {
         resolve()
       })
     })
-    this.#address = formatHostPort(host, (this.#server.address() as AddressInfo).port)
+    this.#address = formatHostPort({ host, port: (this.#server.address() as AddressInfo).port })
   }
 
   /** `host:port` as it listens; the host may be unspecified (0.0.0.0), which the dialer then replaces. */

@@ -1,11 +1,13 @@
 import { connect, type Socket } from 'node:net'
 
+import { pipe } from 'it-pipe'
+
 import type { HandoffProgress } from '../../index.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
-import { deferred, withTimeout } from '../../runtime/wait.ts'
-import { LineCutter } from './lines.ts'
-import { CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest } from './protocol.ts'
+import { LineCutter } from '../../runtime/linecutter.ts'
+import { withTimeout } from '../../runtime/wait.ts'
+import { badAnswer, CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest } from './protocol.ts'
 
 export interface AskInit {
   /** Path of the agent's control socket. */
@@ -37,27 +39,6 @@ export async function askAgent<Result>(init: AskInit): Promise<Result> {
 }
 
 async function converse(socket: Socket, { path, request, onProgress, cancel }: AskInit): Promise<unknown> {
-  const outcome = deferred<unknown>()
-  const lines = new LineCutter(CONTROL_LIMITS.answerBytesMax)
-  const onLine = (line: string): void => {
-    const answer = decodeAnswer(line)
-    if ('progress' in answer) onProgress?.(answer.progress)
-    else if ('result' in answer) outcome.resolve(answer.result)
-    else outcome.reject(new PagemeshError(answer.error.code, answer.error.message, answer.error))
-  }
-  socket.on('data', (bytes) => {
-    try {
-      const complete = lines.push(bytes as Buffer)
-      if (complete === 'too-long') decodeAnswer('')
-      else complete.forEach(onLine)
-    } catch (error) {
-      outcome.reject(error)
-    }
-  })
-  let isConnected = false
-  socket.on('connect', () => { isConnected = true })
-  socket.on('error', (cause) => outcome.reject(isConnected ? ended(cause) : unreachable(path, cause)))
-  socket.on('close', () => outcome.reject(ended()))
   socket.write(encodeRequest(request))
   const sendCancel = (): void => {
     if (socket.writable) socket.write(encodeRequest({ command: 'cancel', arguments: {} }))
@@ -65,9 +46,37 @@ async function converse(socket: Socket, { path, request, onProgress, cancel }: A
   if (cancel?.aborted === true) sendCancel()
   cancel?.addEventListener('abort', sendCancel, { once: true })
   try {
-    return await outcome.promise
+    return await pipe(bytesOf(socket, path), linesOf, async (lines) => {
+      for await (const line of lines) {
+        const answer = decodeAnswer(line)
+        if ('result' in answer) return answer.result
+        if ('error' in answer) throw new PagemeshError(answer.error.code, answer.error.message, answer.error)
+        onProgress?.(answer.progress)
+      }
+      throw ended()
+    })
   } finally {
     cancel?.removeEventListener('abort', sendCancel)
+  }
+}
+
+/** What arrives. Throws `no-agent` or `control-denied` before there is a connection, `agent-ended` when it breaks. */
+async function* bytesOf(socket: Socket, path: string): AsyncGenerator<Buffer> {
+  let isConnected = false
+  socket.once('connect', () => { isConnected = true })
+  try {
+    for await (const bytes of socket) yield bytes as Buffer
+  } catch (cause) {
+    throw isConnected ? ended(cause) : unreachable(path, cause)
+  }
+}
+
+async function* linesOf(pieces: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const cutter = new LineCutter(CONTROL_LIMITS.answerBytesMax)
+  for await (const bytes of pieces) {
+    const lines = cutter.push(bytes)
+    if (lines === 'too-long') throw badAnswer()
+    yield* lines
   }
 }
 

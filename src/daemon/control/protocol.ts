@@ -118,7 +118,11 @@ export function decodeAnswer(line: string): ControlAnswer {
   if (typeof error?.code === 'string' && typeof error.message === 'string' && FAULTS.includes(String(error.fault))) {
     return { error: error as unknown as ErrorAnswer }
   }
-  throw new PagemeshError('bad-answer', 'What listens at the control socket does not speak as a Pagemesh agent.', {
+  throw badAnswer()
+}
+
+export function badAnswer(): PagemeshError {
+  return new PagemeshError('bad-answer', 'What listens at the control socket does not speak as a Pagemesh agent.', {
     fault: 'host', advice: 'Check --control, and that agent and command are of the same version.',
   })
 }

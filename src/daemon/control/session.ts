@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 
 import { asPagemeshError, PagemeshError } from '../../runtime/errors.ts'
+import { LineCutter } from '../../runtime/linecutter.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { RequestHandler } from './commands.ts'
-import { LineCutter } from './lines.ts'
 import {
   badRequest, CONTROL_LIMITS, decodeRequest, encodeAnswer, errorAnswer, type ControlAnswer, type ControlRequest,
 } from './protocol.ts'

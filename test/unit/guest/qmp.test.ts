@@ -4,9 +4,10 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 
 import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
-import { LineSplitter, parseQmpLine } from '../../../src/guest/qmpline.ts'
+import { parseQmpLine, takeQmpMessages } from '../../../src/guest/qmpline.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { LineCutter } from '../../../src/runtime/linecutter.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { FakeQemu } from './fakeqemu.ts'
 
@@ -153,21 +154,15 @@ describe('QMP', () => {
 })
 
 describe('lines of QMP', () => {
-  it('come whole however the bytes come', () => {
-    const text = '{"a": 1}\r\n\r\n{"b": "\u00e4"}\n'
-    const bytes = Buffer.from(text)
-    for (let size = 1; size <= bytes.length; size++) {
-      const splitter = new LineSplitter()
-      const lines: string[] = []
-      for (let at = 0; at < bytes.length; at += size) lines.push(...splitter.push(bytes.subarray(at, at + size)))
-      assert.deepEqual(lines, ['{"a": 1}', '', '{"b": "\u00e4"}'])
-    }
+  it('are messages, one each, but for empty ones', () => {
+    const lines = '{"return": {}, "id": 1}\r\n\r\n{"event": "STOP", "data": {}}\r\n'
+    const messages = takeQmpMessages(new LineCutter(100), Buffer.from(lines))
+    assert.deepEqual(messages, [{ kind: 'return', id: 1, value: {} }, { kind: 'event', name: 'STOP', data: {} }])
   })
 
   it('may not be longer than the limit', () => {
-    const splitter = new LineSplitter(8)
-    assert.deepEqual(splitter.push(Buffer.from('12345678\n1234')), ['12345678'])
-    assert.throws(() => splitter.push(Buffer.from('56789')), (error) => codeOf(error) === 'qmp-garbled')
+    const take = (): unknown => takeQmpMessages(new LineCutter(8), Buffer.from('123456789'))
+    assert.throws(take, (error) => codeOf(error) === 'qmp-garbled')
   })
 
   it('are read with care for what is missing', () => {

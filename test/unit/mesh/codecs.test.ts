@@ -5,7 +5,7 @@ import { concat } from 'uint8arrays/concat'
 
 import { ANNOUNCEMENT_LIMITS, decodeAnnouncement, encodeAnnouncement } from '../../../src/mesh/announcement.ts'
 import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from '../../../src/mesh/framing.ts'
-import { hostPortOfMultiaddr, isUnspecifiedHost, parseHostPort } from '../../../src/mesh/hostport.ts'
+import { defaultLane, parseLaneAddress } from '../../../src/mesh/laneaddress.ts'
 import { backoffMs } from '../../../src/mesh/redialer.ts'
 
 describe('message frames', () => {
@@ -61,16 +61,16 @@ describe('announcements', () => {
   })
 })
 
-describe('addresses', () => {
-  it('are parsed with names, IPv4 and IPv6', () => {
-    assert.deepEqual(parseHostPort('10.0.0.1:4002'), { host: '10.0.0.1', port: 4002 })
-    assert.deepEqual(parseHostPort('[fd00::1]:4002'), { host: 'fd00::1', port: 4002 })
-    for (const address of ['', '10.0.0.1', ':1', 'fd00::1:4002', 'host:70000', 'a b:1']) {
-      assert.throws(() => parseHostPort(address), { code: 'address-malformed' })
-    }
-    assert.deepEqual(hostPortOfMultiaddr('/ip6/fd00::1/tcp/4001/p2p/x'), { host: 'fd00::1', port: 4001 })
-    assert.equal(hostPortOfMultiaddr('/unix/x'), undefined)
-    assert.deepEqual(['0.0.0.0', '::', '10.0.0.0', '::1'].map(isUnspecifiedHost), [true, true, false, false])
+describe('lane addresses', () => {
+  it('are host and port, or an error that says how to write them', () => {
+    assert.deepEqual(parseLaneAddress('[fd00::1]:4002'), { host: 'fd00::1', port: 4002 })
+    assert.throws(() => parseLaneAddress('10.0.0.1'), { code: 'address-malformed' })
+  })
+
+  it('follow the first listen address by default', () => {
+    assert.equal(defaultLane(['/unix/x', '/ip4/10.0.0.1/tcp/4001']), '10.0.0.1:4002')
+    assert.equal(defaultLane(['/ip6/::1/tcp/0']), '[::1]:0')
+    assert.equal(defaultLane([]), '0.0.0.0:0')
   })
 })
 

@@ -22,7 +22,8 @@ export class LineCutter {
       this.#keptBytes = 0
       start = end + 1
     }
-    return this.#keep(bytes.subarray(start)) ? lines : 'too-long'
+    // Copied: the socket may use its buffer again.
+    return this.#keep(Buffer.from(bytes.subarray(start))) ? lines : 'too-long'
   }
 
   #keep(piece: Buffer): boolean {
