@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
@@ -12,6 +12,8 @@ import { startProcess, type LabProcess } from './process.ts'
 import { waitFor } from './wait.ts'
 
 const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
+/** The words that run the program as its own first line would: this Node, with the flags written there. */
+const PAGEMESH = [process.execPath, ...nodeFlags(readFileSync(CLI, 'utf8')), CLI]
 const MESH_PORT = 4001
 const START_TIMEOUT_MS = 20_000
 const SETTLE_TIMEOUT_MS = 120_000
@@ -81,7 +83,7 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     store: { path: join(directory, 'state') },
     ...settings,
   }))
-  const agent = new RunningAgent(options, startProcess(host.exec, [process.execPath, CLI, 'agent', '--config', config]), control)
+  const agent = new RunningAgent(options, startProcess(host.exec, [...PAGEMESH, 'agent', '--config', config]), control)
   await waitFor(async () => {
     if (!agent.running) {
       throw new PagemeshError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`, { fault: 'host' })
@@ -152,7 +154,7 @@ class RunningAgent implements LabAgent {
 
 /** Runs the command line program on a host to its end. */
 export async function runCli(host: LabHost, words: readonly string[]): Promise<CommandOutcome> {
-  const [program = '', ...args] = [...host.exec, process.execPath, CLI, ...words]
+  const [program = '', ...args] = [...host.exec, ...PAGEMESH, ...words]
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''
@@ -163,4 +165,9 @@ export async function runCli(host: LabHost, words: readonly string[]): Promise<C
     child.once('close', (code) => resolve(code ?? 128))
   })
   return { status, output, errors }
+}
+
+function nodeFlags(program: string): string[] {
+  const flags = /^#!\S+ -S node (.*)$/m.exec(program)?.[1] ?? ''
+  return flags.split(' ').filter((flag) => flag !== '')
 }

@@ -1,0 +1,56 @@
+/**
+ * The demonstration: one guest goes there and back twice, over the same link, beside the same neighbours.
+ *
+ *   host a: web (moves), idle        host b: database        host c: an agent without guests
+ *
+ *   Pagemesh     a --- pre-copy --> b     b --- post-copy --> a
+ *   QEMU alone   a --- pre-copy --> b     b --- post-copy --> a
+ *
+ * Every guest is the same Debian with different work. The neighbours are quiet, so that the two cores of a small
+ * machine are not what is measured.
+ */
+import type { LabCluster, LabGuest } from '../index.ts'
+import { moveGuest, type Move, type Mover } from './move.ts'
+import type { Progress } from './progress.ts'
+
+export const HOSTS = ['a', 'b', 'c'] as const
+export const LINK_BYTES_PER_SECOND = 125e6
+
+const TRAVELLER = { name: 'web', work: 'web' } as const
+const NEIGHBOURS = [
+  { host: 'a', options: { name: 'idle', work: 'idle' } },
+  { host: 'b', options: { name: 'database', work: 'database' } },
+] as const
+
+/** Boots the guests and makes all moves. Throws whatever goes wrong on the way; nothing is cleaned up here. */
+export async function makeJourney(components: { cluster: LabCluster; progress: Progress }): Promise<Move[]> {
+  const { cluster, progress } = components
+  let guest = await bootGuests(cluster, progress)
+  await progress.step('every agent sees the others and has scanned its guests', () => cluster.settled())
+  const moves: Move[] = []
+  for (const by of ['Pagemesh', 'QEMU alone'] satisfies Mover[]) {
+    for (const leg of [
+      { from: 'a', to: 'b', mode: 'precopy' },
+      { from: 'b', to: 'a', mode: 'postcopy' },
+    ] as const) {
+      const { move, arrived } = await moveGuest(components, { guest, options: TRAVELLER, by, ...leg })
+      moves.push(move)
+      guest = arrived
+    }
+  }
+  return moves
+}
+
+async function bootGuests(cluster: LabCluster, progress: Progress): Promise<LabGuest> {
+  progress.say('Guests: Debian bookworm with its cloud kernel, 512 MiB each, no network:')
+  progress.say('  web       on a: nginx serves the system\'s documentation to a local client; this one moves')
+  progress.say('  idle      on a: nginx and redis, nothing to do')
+  progress.say('  database  on b: redis with 40000 random customer records, 200 requests a second')
+  const traveller = await cluster.startGuest('a', TRAVELLER)
+  const neighbours: LabGuest[] = []
+  for (const { host, options } of NEIGHBOURS) neighbours.push(await cluster.startGuest(host, options))
+  await progress.step('booting them (half a minute or two, the longer the less this machine has of KVM)', async () => {
+    await Promise.all([traveller, ...neighbours].map((guest) => guest.ready()))
+  })
+  return traveller
+}

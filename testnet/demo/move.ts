@@ -1,0 +1,108 @@
+import type { HandoffResult, MigrationMode } from '../../src/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import { compareMemory, migratePlain, waitFor, type GuestOptions, type LabCluster, type LabGuest } from '../index.ts'
+import type { Progress } from './progress.ts'
+
+export type Mover = 'Pagemesh' | 'QEMU alone'
+
+export interface MoveRequest {
+  /** Where it runs now. */
+  guest: LabGuest
+  /** How it was started, for the QEMU that waits for it. */
+  options: Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>
+  from: string
+  to: string
+  mode: MigrationMode
+  by: Mover
+}
+
+/** One migration, measured the same way whoever does it. */
+export interface Move {
+  mode: MigrationMode
+  by: Mover
+  from: string
+  to: string
+  /** What the source host's interface sent meanwhile, everything included. */
+  wireBytes: number
+  totalMs: number
+  downtimeMs: number
+  /** Bytes of guest memory found equal at both ends. */
+  equalBytes: number
+  /** What Pagemesh says of it; absent when QEMU was alone. */
+  result?: HandoffResult
+}
+
+const NOTICE_TIMEOUT_MS = 30_000
+const BEATS = 2
+
+/**
+ * Moves a guest: starts the QEMU that waits, migrates, compares both memories while both stand still, lets the guest
+ * run on, waits for its heartbeat, and ends the old QEMU. Throws PagemeshError `demo-failed` if any of it is not so.
+ */
+export async function moveGuest(
+  components: { cluster: LabCluster; progress: Progress }, request: MoveRequest,
+): Promise<{ move: Move; arrived: LabGuest }> {
+  const { cluster, progress } = components
+  const { guest, options, from, to, mode, by } = request
+  const title = `${options.name} from ${from} to ${to}, ${mode === 'precopy' ? 'pre-copy' : 'post-copy'}, ${by}`
+  // It stays paused when it has arrived, so that its memory can be compared before it goes on changing.
+  const arrived = await progress.step(`${title}: a QEMU on ${to} waits for it`, async () => {
+    const waiting = await cluster.startGuest(to, { ...options, incoming: true, paused: true })
+    await seen(cluster, { host: from, guest: options.name, state: 'running' })
+    await seen(cluster, { host: to, guest: options.name, state: 'inmigrate' })
+    await cluster.settled()
+    return waiting
+  })
+  const measured = await progress.step(`${title}: moving`, () => measure(cluster, request, arrived))
+  const equalBytes = await progress.step(`${title}: comparing both memories`, () => requireEqual(guest, arrived))
+  await progress.step(`${title}: waiting for its heartbeat on ${to}`, async () => {
+    await arrived.qmp.execute('cont')
+    await arrived.moreBeats(BEATS)
+  })
+  await guest.stop()
+  return { move: { mode, by, from, to, equalBytes, ...measured }, arrived }
+}
+
+async function measure(
+  cluster: LabCluster, { guest, from, to, mode, by }: MoveRequest, arrived: LabGuest,
+): Promise<Pick<Move, 'wireBytes' | 'totalMs' | 'downtimeMs' | 'result'>> {
+  const { network } = cluster
+  const before = await network.counters(from)
+  const figures = by === 'Pagemesh'
+    ? await migrateByAgent(cluster, { guest: guest.name, from, to, mode })
+    // As the agents do, post-copy begins at once.
+    : await migratePlain({ source: guest, destination: arrived, network, mode, passesBeforePostcopy: 0 })
+  const after = await network.counters(from)
+  return { ...figures, wireBytes: (after?.sentBytes ?? 0) - (before?.sentBytes ?? 0) }
+}
+
+async function migrateByAgent(
+  cluster: LabCluster, { guest, from, to, mode }: { guest: string; from: string; to: string; mode: MigrationMode },
+): Promise<{ totalMs: number; downtimeMs: number; result: HandoffResult }> {
+  const { status, result, errors } = await cluster.agent(from).migrate(guest, to, '--mode', mode)
+  if (status !== 0 || result === undefined) throw failed(`\`pagemesh migrate\` ended with ${status}: ${errors.trim()}`)
+  if (!result.digestMatched) throw failed('the two agents counted different bytes.')
+  return { totalMs: result.totalMs, downtimeMs: result.downtimeMs, result }
+}
+
+/** Resolves when the host's agent has noticed that the guest is there and in that state. */
+async function seen(
+  cluster: LabCluster, { host, guest, state }: { host: string; guest: string; state: string },
+): Promise<void> {
+  await waitFor(async () => {
+    const { guests } = await cluster.agent(host).status()
+    return guests.some((known) => known.name === guest && known.state === state) ? true : undefined
+  }, { clock: systemClock, what: `the agent of ${host} to see ${guest} ${state}`, timeoutMs: NOTICE_TIMEOUT_MS })
+}
+
+async function requireEqual(left: LabGuest, right: LabGuest): Promise<number> {
+  const { comparedBytes, differences } = await compareMemory(left, right)
+  if (differences.length === 0) return comparedBytes
+  const list = differences.map(({ block, pages }) => `${pages} pages of ${block}`).join(', ')
+  throw failed(`the memory that arrived differs: ${list}.`)
+}
+
+function failed(why: string): PagemeshError {
+  return new PagemeshError('demo-failed', `The demonstration failed: ${why}`, { fault: 'host' })
+}
