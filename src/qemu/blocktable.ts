@@ -28,7 +28,8 @@ export class BlockTable {
   }
 
   add(name: Uint8Array, length: number): void {
-    this.#names.push(name.slice())
+    // `slice` of a Buffer would be a view, and the caller may use its memory again.
+    this.#names.push(Uint8Array.from(name))
     this.#lengths.push(length)
     if (length > this.length(this.#largest)) this.#largest = this.#lengths.length - 1
   }

@@ -31,8 +31,9 @@ export function transcribe(
     resynchronised: (offset) => sayings.push({ says: 'resynchronised', offset }),
   }, options)
   const lengths = typeof pieceBytes === 'number' ? [pieceBytes] : pieceBytes
-  // Pieces travel in a buffer that is used again, as they do on a socket: what a reader keeps it must copy.
-  const buffer = new Uint8Array(Math.max(1, ...lengths))
+  // Pieces travel in a buffer that is used again, as they do on a socket: what a reader keeps it must copy,
+  // and `slice` of a Buffer does not.
+  const buffer = Buffer.alloc(Math.max(1, ...lengths))
   for (let at = 0, piece = 0; at < bytes.length; piece++) {
     const taken = bytes.subarray(at, at + Math.max(1, lengths[piece % lengths.length]!))
     buffer.set(taken)
