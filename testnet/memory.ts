@@ -1,6 +1,4 @@
-import { findLayout } from '../src/guest/layout.ts'
-import { openProcessMemory, type GuestMemory } from '../src/guest/index.ts'
-import { readStartTicks } from '../src/guest/process.ts'
+import { findLayout, openProcessMemory, readStartTicks, type GuestMemory } from '../src/guest/index.ts'
 import { PAGE_BYTES } from '../src/page/index.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
 import type { LabGuest } from './qemu.ts'

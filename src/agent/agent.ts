@@ -118,7 +118,8 @@ class HostAgent implements Agent {
     await discovery.start()
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
-    this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream) => answerOutcome(stream, (name) => this.#guests.stateOf(name))))
+    const stateOf = (name: string): ReturnType<GuestList['stateOf']> => this.#guests.stateOf(name)
+    this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream) => answerOutcome(stream, stateOf)))
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 
@@ -188,7 +189,9 @@ class HostAgent implements Agent {
 
   #running(): Handoffs {
     if (this.#handoffs === undefined) {
-      throw new PagemeshError('not-started', 'The agent was not started.', { fault: 'usage', advice: 'Call start() first.' })
+      throw new PagemeshError('not-started', 'The agent was not started.', {
+        fault: 'usage', advice: 'Call start() first.',
+      })
     }
     return this.#handoffs
   }

@@ -52,23 +52,24 @@ export class GuestList {
     if (found !== undefined) return found
     const names = this.all().map((guest) => guest.name).join(', ')
     throw new PagemeshError('guest-unknown', `There is no guest named ${name} on this host.`, {
-      fault: 'usage', phase: 'preparing', advice: names === '' ? 'The agent sees no guest at all: check `guests` in its configuration.' : `It has: ${names}.`,
+      fault: 'usage', phase: 'preparing',
+      advice: names === ''
+        ? 'The agent sees no guest at all: check `guests` in its configuration.' : `It has: ${names}.`,
     })
   }
 
   /** The guest of this name that waits with `-incoming defer`. Throws PagemeshError `no-waiting-guest`. */
   async requireWaiting(name: string): Promise<Guest> {
-    const advice = `Start QEMU there with -name ${name} -incoming defer, and its QMP socket among that agent's guests.`
+    const notWaiting = (message: string): PagemeshError => new PagemeshError('no-waiting-guest', message, {
+      fault: 'guest', phase: 'offer',
+      advice: `Start QEMU there with -name ${name} -incoming defer, and its QMP socket among that agent's guests.`,
+    })
     await this.#discovery.refresh()
     const guest = this.find(name)
-    if (guest === undefined) {
-      throw new PagemeshError('no-waiting-guest', `no QEMU named ${name} waits there.`, { fault: 'guest', phase: 'offer', advice })
-    }
+    if (guest === undefined) throw notWaiting(`no QEMU named ${name} waits there.`)
     const state = await guest.state()
     if (state !== 'inmigrate') {
-      throw new PagemeshError('no-waiting-guest', `its QEMU named ${name} is ${state} and does not wait for a migration.`, {
-        fault: 'guest', phase: 'offer', advice,
-      })
+      throw notWaiting(`its QEMU named ${name} is ${state} and does not wait for a migration.`)
     }
     return guest
   }

@@ -63,7 +63,8 @@ export class Handoffs {
       })
     }
     if (running.progress.phase === 'postcopy' || running.progress.phase === 'finishing') {
-      throw new PagemeshError('switched-over', `The guest ${guestName} has switched over already: cancelling would lose it.`, {
+      const message = `The guest ${guestName} has switched over already: cancelling would lose it.`
+      throw new PagemeshError('switched-over', message, {
         fault: 'usage', advice: 'Let the handoff end.',
       })
     }
@@ -94,7 +95,8 @@ export class Handoffs {
   }
 
   list(): AgentStatus['handoffs'] {
-    const outgoing = [...this.#outgoing.values()].map(({ progress }) => ({ direction: 'outgoing' as const, ...progress }))
+    const outgoing = [...this.#outgoing.values()]
+      .map(({ progress }) => ({ direction: 'outgoing' as const, ...progress }))
     const incoming = [...this.#incoming.keys()].map(({ status }) => ({ direction: 'incoming' as const, ...status }))
     return [...outgoing, ...incoming]
   }
@@ -127,7 +129,9 @@ export class Handoffs {
   }
 
   /** Runs `work` while the guest counts as moving: it can move only once at a time. */
-  async #moving<T>(request: MigrateRequest, work: (init: OutgoingInit, running: RunningOutgoing) => Promise<T>): Promise<T> {
+  async #moving<T>(
+    request: MigrateRequest, work: (init: OutgoingInit, running: RunningOutgoing) => Promise<T>,
+  ): Promise<T> {
     const { guest: name, to, signal } = request
     const { mesh } = this.#components
     if (this.#outgoing.has(name) || this.#expected.has(name)) {
@@ -138,7 +142,9 @@ export class Handoffs {
     if (to === mesh.self.name) {
       throw new PagemeshError('same-host', `${to} is this host: the guest ${name} is here already.`, { fault: 'usage' })
     }
-    const running: RunningOutgoing = { abort: new AbortController(), progress: noProgress(this.#about(request)), done: Promise.resolve() }
+    const running: RunningOutgoing = {
+      abort: new AbortController(), progress: noProgress(this.#about(request)), done: Promise.resolve(),
+    }
     signal?.addEventListener('abort', () => running.abort.abort(), { once: true })
     if (signal?.aborted === true) running.abort.abort()
     this.#outgoing.set(name, running)
@@ -158,7 +164,8 @@ export class Handoffs {
       const names = mesh.members().map((member) => member.name).join(', ')
       throw new PagemeshError('host-unknown', `No host named ${request.to} is in the mesh.`, {
         fault: 'usage', phase: 'preparing',
-        advice: names === '' ? 'This host sees no other at all: check `bootstrap` and the cluster key.' : `This host sees: ${names}.`,
+        advice: names === ''
+          ? 'This host sees no other at all: check `bootstrap` and the cluster key.' : `This host sees: ${names}.`,
       })
     }
     return {
@@ -176,7 +183,9 @@ export class Handoffs {
 
   #expect(name: string): void {
     if (this.#expected.has(name) || this.#outgoing.has(name)) {
-      throw new PagemeshError('already-moving', `the guest ${name} is moving there already.`, { fault: 'peer', phase: 'offer' })
+      throw new PagemeshError('already-moving', `the guest ${name} is moving there already.`, {
+        fault: 'peer', phase: 'offer',
+      })
     }
     if (this.#incoming.size > INCOMING_MAX) {
       throw new PagemeshError('busy', `${INCOMING_MAX} guests are arriving there already.`, {
@@ -208,6 +217,7 @@ export interface HandoffsComponents {
 
 function noProgress(about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>): HandoffProgress {
   return {
-    ...about, phase: 'preparing', elapsedMs: 0, percent: 0, qemuBytes: 0, wireBytes: 0, wireBytesPerSecond: 0, remainingBytes: 0,
+    ...about, phase: 'preparing', elapsedMs: 0, percent: 0,
+    qemuBytes: 0, wireBytes: 0, wireBytesPerSecond: 0, remainingBytes: 0,
   }
 }

@@ -23,7 +23,7 @@ export interface Agent {
    * `on('progress')` follows it.
    */
   migrate(request: MigrateRequest): Handoff
-  /** Asks the destination what it has of a guest, and moves nothing. Rejects with what would have failed the handoff. */
+  /** Asks the destination what it has of a guest; moves nothing. Rejects with what would have failed the handoff. */
   estimate(request: MigrateRequest): Promise<HandoffEstimate>
   /** Cancels the handoff of a guest. Throws PagemeshError `no-handoff` if none runs. */
   cancel(guestName: string): void

@@ -19,7 +19,7 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
     new Counter({ name, help, registers, collect() { this.reset(); this.inc(value(status())) } })
   }
   counter('pagemesh_census_scans_total', 'Whole scans of guests.', ({ census }) => census.scans)
-  counter('pagemesh_strangers_total', 'Peers dropped because they could not prove the cluster key.', ({ strangers }) => strangers)
+  counter('pagemesh_strangers_total', 'Peers dropped that did not prove the cluster key.', ({ strangers }) => strangers)
   new Counter({
     name: 'pagemesh_traffic_bytes_total',
     help: 'Bytes on the wire by account and direction.',

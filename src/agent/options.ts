@@ -44,7 +44,10 @@ export interface OptionInfo {
 
 export const OPTIONS: readonly OptionInfo[] = [
   { key: 'name', kind: 'text', required: true, about: 'This host\'s name, unique in the mesh.' },
-  { key: 'clusterKey', kind: 'text', required: true, about: 'Path of the cluster key file, as `pagemesh keygen` writes it.' },
+  {
+    key: 'clusterKey', kind: 'text', required: true,
+    about: 'Path of the cluster key file, as `pagemesh keygen` writes it.',
+  },
   {
     key: 'listen', kind: 'multiaddrList', default: '/ip4/0.0.0.0/tcp/4001',
     about: 'Multiaddrs that the mesh listens on.',
@@ -54,8 +57,14 @@ export const OPTIONS: readonly OptionInfo[] = [
     about: '`host:port` for bulk pages under TLS; by default the first listen address, next port.',
   },
   { key: 'bootstrap', kind: 'multiaddrList', about: 'Multiaddrs of peers to dial first; the peer id may be left out.' },
-  { key: 'guests', kind: 'textList', about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.' },
-  { key: 'control', kind: 'text', default: '/run/pagemesh/control.sock', about: 'The socket that the commands talk to; mode 0600.' },
+  {
+    key: 'guests', kind: 'textList',
+    about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.',
+  },
+  {
+    key: 'control', kind: 'text', default: '/run/pagemesh/control.sock',
+    about: 'The socket that the commands talk to; mode 0600.',
+  },
   { key: 'http', kind: 'hostPort', about: '`host:port` for metrics and the status page; absent: off.' },
   {
     key: 'census.pagesPerSecond', kind: 'count', default: 50_000, min: 100, max: 10_000_000,

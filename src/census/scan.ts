@@ -2,11 +2,10 @@
  * One walk through a guest's memory. The same function runs in the worker thread and, for memories that only exist
  * in this thread, here.
  */
-import { setImmediate } from 'node:timers/promises'
-
 import type { GuestMemory } from '../guest/index.ts'
 import { ID_BYTES, isZeroPage, PAGE_BYTES, PrefixTable, type PageHasher } from '../page/index.ts'
 import type { Throttle } from '../runtime/throttle.ts'
+import { nextTurn } from '../runtime/turn.ts'
 
 /** What one walk found. */
 export interface ScanResult {
@@ -70,10 +69,10 @@ export async function scanGuest(
         await throttle.take(unpaidPages, signal)
         unpaidPages = 0
         // Lets an abort, or in the main thread everybody else, have a turn.
-        await setImmediate()
+        await nextTurn()
         signal.throwIfAborted()
       }
-      await setImmediate()
+      await nextTurn()
     }
     firstNumber += pageCount
   }
@@ -81,7 +80,7 @@ export async function scanGuest(
 }
 
 /** How many pages a memory has, resident or not. */
-export function pageCountOf(memory: Pick<GuestMemory, 'blocks'>): number {
+function pageCountOf(memory: Pick<GuestMemory, 'blocks'>): number {
   return memory.blocks.reduce((sum, block) => sum + Math.floor(block.bytes / PAGE_BYTES), 0)
 }
 

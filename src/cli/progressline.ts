@@ -11,7 +11,7 @@ export function savedPercent({ qemuBytes, wireBytes }: { qemuBytes: number; wire
 }
 
 /** One line that says how far a handoff is. Pure. */
-export function describeProgress(progress: HandoffProgress): string {
+function describeProgress(progress: HandoffProgress): string {
   const { guest, to, percent, phase, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
   const saved = qemuBytes === 0 ? '' : `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}`
   return `${guest} -> ${to}  ${Math.floor(percent)} %  ${phase}  ${formatRate(wireBytesPerSecond)}` +

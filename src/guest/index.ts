@@ -5,6 +5,8 @@
 import type { ProcessMemoryLayout } from './processmemory.ts'
 
 export { discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit } from './discovery.ts'
+export { findLayout, type FoundLayout } from './layout.ts'
+export { readStartTicks, type ProcessIdentity } from './process.ts'
 export { openProcessMemory, type ProcessMemoryBlock, type ProcessMemoryLayout } from './processmemory.ts'
 export { connectQmp, type QmpClient, type QmpEvent, type QmpOptions } from './qmp.ts'
 

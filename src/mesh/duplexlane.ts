@@ -6,7 +6,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { Lane } from './lane.ts'
 
 /** Bytes that a lane queues before `write` says to wait: a corked batch of 256 pages, and some on their way. */
-export const LANE_QUEUE_BYTES_MAX = 4 * 1024 * 1024
+const LANE_QUEUE_BYTES_MAX = 4 * 1024 * 1024
 /** How long `end` waits for a reader that takes nothing more before it gives up on it. */
 const END_STALL_MS = 30_000
 

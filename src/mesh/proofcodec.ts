@@ -22,7 +22,7 @@ export const PROOF_LIMITS = {
 
 export const PROOF_VERSION = 1
 export const NONCE_BYTES = 32
-export const MAC_BYTES = 32
+const MAC_BYTES = 32
 
 export type Verdict = { code: 'accepted' } | { code: 'name-taken'; holderName: string; holderPeerId: string }
 

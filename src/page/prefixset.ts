@@ -81,7 +81,9 @@ export function decodePrefixSet(bytes: Uint8Array): PrefixSet {
   const bits = input.readBits(8)
   const rice = input.readBits(8)
   if (count > PREFIX_SET_LIMITS.countMax) throw badSet('it claims too many pages')
-  if (bits < PREFIX_SET_LIMITS.bitsMin || bits > PREFIX_SET_LIMITS.bitsMax) throw badSet('its prefix size is out of bounds')
+  if (bits < PREFIX_SET_LIMITS.bitsMin || bits > PREFIX_SET_LIMITS.bitsMax) {
+    throw badSet('its prefix size is out of bounds')
+  }
   if (rice > 51) throw badSet('its Rice parameter is out of bounds')
   // Every entry takes at least rice + 1 bits: a count that the bytes cannot hold allocates nothing.
   if (count * (rice + 1) > (bytes.length - HEADER_BYTES) * 8) throw badSet('it is cut short')

@@ -6,7 +6,7 @@ export type SectionKind =
   | 'ram' | 'dirtyBitmap' | 'vfio' | 'block' | 'htab' | 'storageAttributes' | 'virtioMemEarly' | 'unknown'
 
 /** The most iterable sections of one stream; QEMU has one per device that can be iterated. */
-export const SECTIONS_MAX = 1024
+const SECTIONS_MAX = 1024
 
 /**
  * What a migration's main channel told about the channels and connections that come later: a recovered connection

@@ -18,7 +18,7 @@ export const SECTION_END = 0x03
 export const SECTION_FULL = 0x04
 export const SECTION_FOOTER = 0x7e
 
-export const RAM_NAME = 'ram'
+const RAM_NAME = 'ram'
 export const RAM_VERSION = 4
 
 export interface SectionHeader {

@@ -40,7 +40,8 @@ describe('two agents embedded in one process', () => {
 
   afterEach(async () => {
     for (const agent of agents) await agent.stop()
-    for (const name of readdirSync(directory)) assert.deepEqual(readdirSync(join(directory, name)), [], 'nothing is left behind')
+    const left = readdirSync(directory).flatMap((name) => readdirSync(join(directory, name)))
+    assert.deepEqual(left, [], 'nothing is left behind')
   })
   after(() => rmSync(directory, { recursive: true, force: true }))
 
@@ -175,7 +176,9 @@ describe('two agents embedded in one process', () => {
       if (failure === 'agent') await b.stop()
       const result = await migrating
       assert.equal(result.status, 'failed', failure)
-      const expected = { qemu: /destination QEMU/, lane: /connection between the two agents/, timeout: /longer than/, agent: /agent/ }
+      const expected = {
+        qemu: /destination QEMU/, lane: /connection between the two agents/, timeout: /longer than/, agent: /agent/,
+      }
       assert.match(result.reason!, expected[failure])
       assert.ok(source.control.cancelled, failure)
       assert.equal(source.control.state, 'running')

@@ -13,7 +13,8 @@ const BLOCKS_7_2 = `              Block Name    PSize              Offset       
 `
 
 /** As QEMU 8.0 and later print it. */
-const BLOCKS_8_0 = `              Block Name    PSize              Offset               Used              Total                HVA  RO
+const BLOCKS_8_0 = `              Block Name    PSize              Offset               Used              Total \
+               HVA  RO
                   pc.ram    4 KiB  0x0000000000000000 0x0000000004000000 0x0000000004000000 0x00007f8c77e00000  rw
                  pc.bios    4 KiB  0x0000000004000000 0x0000000000040000 0x0000000000040000 0x00007f8cc8c00000  ro
 `

@@ -47,7 +47,9 @@ async function toBody(batch: EncodedBatch): Promise<Buffer> {
 }
 
 /** Encodes `stream` in pieces, and flushes where told to. */
-function encode(stream: Uint8Array, atDestination: PrefixTable, pieces: readonly number[], flushes: readonly boolean[]): Promise<Buffer>[] {
+function encode(
+  stream: Uint8Array, atDestination: PrefixTable, pieces: readonly number[], flushes: readonly boolean[],
+): Promise<Buffer>[] {
   const bodies: Promise<Buffer>[] = []
   const encoder = new Encoder({ hasher }, {
     atDestination, onBatch: (batch) => bodies.push(toBody(batch)), onMark: () => {}, onLost: () => {},
@@ -72,7 +74,8 @@ async function decode(bodies: readonly Promise<Buffer>[], pages: ReadonlyMap<str
       const id = Buffer.from(batch.refs.ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES)).toString('hex')
       pages.get(id)!.copy(batch.refs.bytes, i * PAGE_BYTES)
     }
-    parts.push(Buffer.from(decoder.complete(batch)))
+    assert.ok(decoder.complete(batch), 'the digest says that all is right')
+    parts.push(Buffer.from(batch.stream))
   }
   return Buffer.concat(parts)
 }
@@ -111,7 +114,7 @@ describe('the encoding of a handoff', () => {
     const wrong = page(1)
     wrong[9]! ^= 1
     const bodies = encode(bytes, tableOf([page(1)]), [5000], [false])
-    await assert.rejects(decode(bodies, new Map([[idOf(page(1)).toString('hex'), wrong]])), { code: 'digest-mismatch' })
+    await assert.rejects(decode(bodies, new Map([[idOf(page(1)).toString('hex'), wrong]])), /the digest says/)
   })
 
   it('sends a page that was sent before as a number', async () => {
@@ -136,7 +139,7 @@ describe('the encoding of a handoff', () => {
     refused(body!.subarray(0, body!.length - 1))
     refused(damaged(0, 1))
     refused(damaged(4, BATCH_LIMITS.streamBytes + 1))
-    for (let at = 24; at < 48; at += 4) {
+    for (let at = 40; at < 64; at += 4) {
       refused(damaged(at, body!.readUInt32BE(at) + 1))
       refused(damaged(at, 0xffff_fff0))
     }
@@ -150,7 +153,8 @@ describe('the encoding of a handoff', () => {
       copy[at]! ^= mask
       const decoder = new Decoder()
       try {
-        assert.ok(Buffer.from(bytes).equals(decoder.complete(decoder.assemble(unpackBatch(copy)))))
+        const batch = decoder.assemble(unpackBatch(copy))
+        assert.equal(decoder.complete(batch), Buffer.from(bytes).equals(batch.stream))
       } catch (error) {
         assert.ok(error instanceof PagemeshError, String(error))
       }

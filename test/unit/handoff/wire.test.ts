@@ -21,7 +21,8 @@ describe('the handoff stream', () => {
   it('comes apart into the same frames, whatever the pieces', () => {
     const kinds = [FRAME_KINDS.batch, FRAME_KINDS.returned, FRAME_KINDS.pages] as const
     const frame = fc.tuple(fc.constantFrom(...kinds), fc.uint8Array({ maxLength: 300 }))
-    fc.assert(fc.property(fc.array(frame, { maxLength: 20 }), fc.integer({ min: 1, max: 400 }), (frames, pieceBytes) => {
+    const pieces = fc.integer({ min: 1, max: 400 })
+    fc.assert(fc.property(fc.array(frame, { maxLength: 20 }), pieces, (frames, pieceBytes) => {
       const bytes = Buffer.concat(frames.flatMap(([kind, body]) => [frameHeader(kind, body.length), body]))
       const read: [FrameKind, Uint8Array][] = []
       const reader = new FrameReader((kind, body) => read.push([kind, new Uint8Array(body)]))
@@ -44,14 +45,18 @@ describe('the handoff stream', () => {
     assert.deepEqual(decodeOffer(encodeOffer(offer)), offer)
     const broken = [
       { ...offer, version: 0 }, { ...offer, version: 2 }, { ...offer, guest: '' }, { ...offer, guest: 'x'.repeat(256) },
-      { ...offer, mode: 'warm' }, { ...offer, running: 1 }, { ...offer, ticket: null }, { ...offer, ticket: { id: 'a' } },
+      { ...offer, mode: 'warm' }, { ...offer, running: 1 },
+      { ...offer, ticket: null }, { ...offer, ticket: { id: 'a' } },
     ]
-    for (const each of broken) assert.throws(() => decodeOffer(encodeOffer(each as typeof offer)), { code: 'bad-offer' })
+    for (const each of broken) {
+      assert.throws(() => decodeOffer(encodeOffer(each as typeof offer)), { code: 'bad-offer' })
+    }
     assert.throws(() => decodeOffer(Buffer.from([0xff, 0xfe])), { code: 'bad-offer' })
     assert.throws(() => decodeOffer(Buffer.from('null')), { code: 'bad-offer' })
     requireAccepted(encodeAnswer({ accepted: true }), 'b')
+    const refusal = encodeAnswer({ accepted: false, code: 'no-waiting-guest', message: 'none', advice: 'do' })
     assert.throws(
-      () => requireAccepted(encodeAnswer({ accepted: false, code: 'no-waiting-guest', message: 'none', advice: 'do' }), 'b'),
+      () => requireAccepted(refusal, 'b'),
       (error: unknown) => error instanceof PagemeshError && error.code === 'no-waiting-guest' && error.advice === 'do',
     )
     assert.throws(() => requireAccepted(Buffer.from('{}'), 'b'), { code: 'bad-answer' })

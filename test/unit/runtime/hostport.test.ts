@@ -4,9 +4,10 @@ import { formatHostPort, isUnspecifiedHost, parseHostPort, parseTcpMultiaddr } f
 
 describe('addresses', () => {
   it('are parsed with names, IPv4 and IPv6, and written back', () => {
-    for (const [text, host] of [['10.0.0.1:4002', '10.0.0.1'], ['[fd00::1]:4002', 'fd00::1'], ['node-1.lan:4002', 'node-1.lan']]) {
-      assert.deepEqual(parseHostPort(text!), { host, port: 4002 })
-      assert.equal(formatHostPort(parseHostPort(text!)!), text)
+    const hosts = { '10.0.0.1:4002': '10.0.0.1', '[fd00::1]:4002': 'fd00::1', 'node-1.lan:4002': 'node-1.lan' }
+    for (const [text, host] of Object.entries(hosts)) {
+      assert.deepEqual(parseHostPort(text), { host, port: 4002 })
+      assert.equal(formatHostPort({ host, port: 4002 }), text)
     }
     for (const text of ['', '10.0.0.1', ':1', 'fd00::1:4002', 'host:70000', 'a b:1', '10.0.0.300:1', '[host]:1']) {
       assert.equal(parseHostPort(text), undefined, text)

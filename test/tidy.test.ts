@@ -1,0 +1,207 @@
+/**
+ * Guards the shape of the project: who imports whom, what stands outside of the ports, what nobody uses.
+ * A rule that gets in the way is changed here, with a reason, and not worked around.
+ */
+import assert from 'node:assert/strict'
+
+import { createAgent, MemoryNetwork, OPTIONS, type AgentOptions } from '../src/index.ts'
+import { code, importsOf, listFiles, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
+
+/** Folders of src, the highest first. Imports go down only; neighbours on one level do not know each other. */
+const LEVELS = [
+  ['cli'], // `pagemesh agent` runs the daemon
+  ['daemon'],
+  ['index.ts'],
+  ['agent'],
+  ['handoff', 'placement'],
+  ['census', 'popularity', 'swap'],
+  ['store', 'guest', 'qemu', 'mesh'],
+  ['page'],
+  ['runtime'],
+]
+
+/** Places that are ready and that nothing implements yet: a face each, with types alone. */
+const PLANNED = ['placement', 'popularity', 'store', 'swap']
+
+/** What is built on the embeddable face alone. */
+const EMBEDDERS = ['cli', 'daemon']
+
+const LIBP2P = /^(libp2p|@libp2p\/|@chainsafe\/libp2p|@multiformats\/)/
+
+const TOP_LEVEL = new Set([
+  '.ci', '.dockerignore', '.gitignore', '.mocharc.json', 'CHANGELOG.md', 'Dockerfile', 'LICENSE-APACHE', 'LICENSE-MIT',
+  'README.md', 'docker-compose.yml', 'docs', 'package-lock.json', 'package.json', 'peers', 'src', 'test', 'testnet',
+  'tsconfig.json',
+])
+
+const LINES_MAX = 400
+const COLUMNS_MAX = 120
+
+const files = listFiles()
+const scripts = files.filter((path) => path.endsWith('.ts'))
+const sources = scripts.filter((path) => path.startsWith('src/'))
+const imports = sources.flatMap(importsOf)
+const ownImports = imports.filter(({ isOwn }) => isOwn)
+
+/** The folder of src that a file belongs to; `index.ts` for the embeddable face. */
+function folderOf(path: string): string {
+  return path.split('/')[1]!
+}
+
+function levelOf(path: string): number {
+  return LEVELS.findIndex((level) => level.includes(folderOf(path)))
+}
+
+function isInside(path: string, ...folders: string[]): boolean {
+  return folders.some((folder) => path.startsWith(`${folder}/`))
+}
+
+function show({ from, target }: Import): string {
+  return `${from} -> ${target}`
+}
+
+/** `path:line: text` for each line of the code of `paths` that matches. */
+function matches(paths: readonly string[], pattern: RegExp): string[] {
+  return paths.flatMap((path) => code(path).split('\n')
+    .flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])))
+}
+
+describe('imports', () => {
+  it('stay on known levels, and go down only', () => {
+    assert.deepEqual(sources.filter((path) => levelOf(path) === -1), [], 'each folder of src has its level')
+    const wrong = ownImports.filter(({ from, target }) => {
+      if (!isInside(target, 'src')) return true
+      return folderOf(from) !== folderOf(target) && levelOf(from) >= levelOf(target)
+    })
+    assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('from elsewhere know only a folder\'s face', () => {
+    const isFace = (path: string): boolean => path.endsWith('/index.ts') || isInside(path, 'src/runtime')
+    const foreign = scripts.filter((path) => isInside(path, 'testnet', 'peers')).flatMap(importsOf)
+      .filter(({ isOwn, target }) => isOwn && isInside(target, 'src') && !isInside(target, 'src/cli'))
+    const wrong = [...ownImports.filter(({ from, target }) => folderOf(from) !== folderOf(target)), ...foreign]
+      .filter(({ target }) => !isFace(target))
+    assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('of the daemon and the commands know nothing below the embeddable face', () => {
+    const wrong = ownImports.filter(({ from, target }) => isInside(from, ...EMBEDDERS.map((name) => `src/${name}`)) &&
+      ![...EMBEDDERS, 'runtime', 'index.ts'].includes(folderOf(target)))
+    assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('of libp2p stand in one file', () => {
+    const importers = imports.filter(({ target }) => LIBP2P.test(target)).map(({ from }) => from)
+    assert.deepEqual([...new Set(importers)], ['src/mesh/libp2p.ts'])
+  })
+
+  it('are of packages that package.json lists, and of all of them', () => {
+    const { dependencies } = JSON.parse(read('package.json')!) as { dependencies: Record<string, string> }
+    const packages = imports.filter(({ isOwn, target }) => !isOwn && !target.startsWith('node:'))
+      .map(({ target }) => target.split('/').slice(0, target.startsWith('@') ? 2 : 1).join('/'))
+    assert.deepEqual([...new Set(packages)].sort(), Object.keys(dependencies).sort())
+  })
+})
+
+describe('the world', () => {
+  it('comes in through the ports of runtime: clock, random, log', () => {
+    const sealed = sources.filter((path) => !isInside(path, 'src/runtime', 'src/cli'))
+    const clocks = /\b(Date\.now|new Date\(|performance\.now|(?<!\.)set(Timeout|Interval|Immediate)\b)/
+    assert.deepEqual(matches(sealed, clocks), [])
+    assert.deepEqual(matches(sealed, /\b(Math\.random|console\.)/), [])
+  })
+
+  it('of the process is read by the commands alone', () => {
+    const sealed = sources.filter((path) => !isInside(path, 'src/cli'))
+    assert.deepEqual(matches(sealed, /\bprocess\.(env|argv|exit|exitCode|std(in|out|err))\b/), [])
+  })
+})
+
+describe('nothing is there for nothing', () => {
+  const planned = PLANNED.map((name) => `src/${name}/index.ts`)
+
+  it('such as a file that nothing loads', () => {
+    const reached = reachableFrom(['src/index.ts', 'src/cli/main.ts', ...planned])
+    assert.deepEqual(sources.filter((path) => !reached.has(path)), [])
+  })
+
+  it('such as a place that pretends to work', () => {
+    for (const name of PLANNED) {
+      assert.deepEqual(sources.filter((path) => isInside(path, `src/${name}`)), [`src/${name}/index.ts`])
+    }
+    assert.deepEqual(matches(planned, /\b(class|function|const|let|return|throw)\b/), [])
+    for (const path of planned) assert.match(read(path)!, /Nothing implements this yet/)
+  })
+
+  it('such as an export that no other file names', () => {
+    const words = new Map(scripts.map((path) => [path, new Set(code(path).match(/\w+/g))]))
+    const isNamedElsewhere = (name: string, path: string): boolean =>
+      scripts.some((other) => other !== path && words.get(other)!.has(name))
+    const unused = sources.filter((path) => !planned.includes(path)).flatMap((path) => {
+      const exported = code(path).matchAll(/^export (?:abstract )?(?:async )?(?:const|function\*?|class) (\w+)/gm)
+      return [...exported].map((match) => match[1]!).filter((name) => !isNamedElsewhere(name, path))
+        .map((name) => `${path}: ${name}`)
+    })
+    assert.deepEqual(unused, [])
+  })
+
+  it('such as an option that nothing reads, or that is said to be unread and is not', async () => {
+    const read = new Set<string>()
+    const values = { name: 'a', clusterKey: new Uint8Array(32), listen: [], store: { path: '/nowhere' } }
+    const section = (prefix: string, target: object): object => new Proxy(target, {
+      get(object, key) {
+        const name = prefix + String(key)
+        read.add(name)
+        const value: unknown = Reflect.get(object, key)
+        const isSection = OPTIONS.some((option) => option.key.startsWith(`${name}.`))
+        return isSection ? section(`${name}.`, (value ?? {}) as object) : value
+      },
+    })
+    await createAgent(section('', values) as AgentOptions)
+    await createAgent(section('', values) as AgentOptions, { mesh: new MemoryNetwork().createMesh('a') })
+    const daemon = sources.filter((path) => isInside(path, 'src/daemon'))
+    for (const { key, unusedUntil } of OPTIONS) {
+      const isRead = read.has(key) || matches(daemon, new RegExp(`\\bconfig\\.${key}\\b`)).length > 0
+      assert.equal(isRead, unusedUntil === undefined, key)
+    }
+  })
+})
+
+describe('files', () => {
+  it(`have at most ${LINES_MAX} lines`, () => {
+    const long = scripts.filter((path) => read(path)!.split('\n').length - 1 > LINES_MAX)
+    assert.deepEqual(long, [])
+  })
+
+  it(`have at most ${COLUMNS_MAX} characters a line`, () => {
+    const long = scripts.flatMap((path) => read(path)!.split('\n')
+      .flatMap((line, index) => (line.length > COLUMNS_MAX ? [`${path}:${index + 1}: ${line.length}`] : [])))
+    assert.deepEqual(long, [])
+  })
+
+  it('leave nothing for later', () => {
+    // The words are put together here, so that this file does not find itself.
+    const later = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX'].join('|')})\\b`)
+    const found = files.filter((path) => path !== 'package-lock.json' && later.test(read(path)!))
+    assert.deepEqual(found, [])
+  })
+
+  it('run all tests, not only some', () => {
+    const only = new RegExp(`\\b(describe|it)\\.${'on' + 'ly'}\\b`)
+    assert.deepEqual(matches(scripts, only), [])
+  })
+
+  it('stand where they are expected', () => {
+    const topLevel = new Set(files.map((path) => path.split('/')[0]!))
+    assert.deepEqual([...topLevel].filter((name) => !TOP_LEVEL.has(name)), [])
+    const vague = files.filter((path) => /(^|\/)(utils?|helpers?|common|core|misc|managers?)(\/|\.ts$)/.test(path))
+    assert.deepEqual(vague, [])
+  })
+
+  it('know nothing of the machine that they were written on', () => {
+    const own = ROOT.replace(/\/$/, '')
+    const personal = /\/(home|Users)\/[a-z]/
+    assert.deepEqual(files.filter((path) => read(path)!.includes(own) || personal.test(read(path)!)), [])
+  })
+})

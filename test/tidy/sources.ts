@@ -1,0 +1,73 @@
+/** The files of the project as text, and what they import: what the tidy tests look at. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const ROOT = normalize(fileURLToPath(new URL('../../', import.meta.url)))
+
+/** Files that git knows or would take, relative to the root, sorted; deleted ones are left out. */
+export function listFiles(): string[] {
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT, encoding: 'utf8', maxBuffer: 2 ** 26,
+  })
+  return [...new Set(listed.split('\0'))].filter((path) => path !== '' && read(path) !== undefined).sort()
+}
+
+const texts = new Map<string, string | undefined>()
+
+/** The text of a file, or undefined if it is not there. */
+export function read(path: string): string | undefined {
+  if (!texts.has(path)) {
+    try {
+      texts.set(path, readFileSync(join(ROOT, path), 'utf8'))
+    } catch {
+      texts.set(path, undefined)
+    }
+  }
+  return texts.get(path)
+}
+
+/** The text without its comments; what looks like a comment inside a string goes too, which no rule minds. */
+export function code(path: string): string {
+  return (read(path) ?? '')
+    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
+    .replace(/(^|\s)\/\/.*$/gm, '$1')
+}
+
+export interface Import {
+  /** The file that imports. */
+  from: string
+  /** What is imported: a path from the root for our own files, else the package's name for it. */
+  target: string
+  isOwn: boolean
+}
+
+const SPECIFIERS = [
+  /\bfrom\s+'([^']+)'/g,
+  /\bimport\s+'([^']+)'/g,
+  /\bimport\(\s*'([^']+)'/g,
+  // Workers are named by URL.
+  /(?<!from |import |import\()'(\.{1,2}\/[^']*\.ts)'/g,
+]
+
+export function importsOf(path: string): Import[] {
+  const text = code(path)
+  const specifiers = SPECIFIERS.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]!))
+  return specifiers.map((specifier) => {
+    const isOwn = specifier.startsWith('.')
+    return { from: path, target: isOwn ? join(dirname(path), specifier) : specifier, isOwn }
+  })
+}
+
+/** Everything that can be reached from `entries` by imports, the entries included. */
+export function reachableFrom(entries: readonly string[]): Set<string> {
+  const reached = new Set<string>()
+  const queue = [...entries]
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    if (reached.has(path) || read(path) === undefined) continue
+    reached.add(path)
+    queue.push(...importsOf(path).filter(({ isOwn }) => isOwn).map(({ target }) => target))
+  }
+  return reached
+}
