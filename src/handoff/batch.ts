@@ -2,14 +2,14 @@
  * One batch of a handoff: a piece of QEMU's stream as ops.
  *
  *   batch    = header ops&raw ids literals
- *   header   = sequence:u32 streamBytes:u32 digest:16 literals:u32 refs:u32
+ *   header   = sequence:u32 streamBytes:u32 digest:32 literals:u32 refs:u32
  *              opsBytes:u32 rawBytes:u32 packedBytes:u32 literalWireBytes:u32
  *   ops&raw  = the ops, then the raw bytes, together under zstd (stored as they are when that is not smaller)
  *   op       = varint of  count * 4 + kind:   raw bytes | literal pages | refs | one page sent before
  *   ids      = refs x 16 bytes, in order
  *   literals = pages in order under zstd (stored as they are when that is not smaller)
  *
- * `digest` is that of the whole stream up to and with this batch. A varint is unsigned LEB128.
+ * `digest` is that of the whole stream up to and with this batch: of the digest before it and of its own bytes. A varint is unsigned LEB128.
  */
 import { DIGEST_BYTES, ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import { badFrame } from './wire.ts'

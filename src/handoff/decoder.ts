@@ -21,6 +21,8 @@ export interface UnpackedBatch {
 export interface AssembledBatch {
   sequence: number
   stream: Buffer
+  /** What the source says of the stream in front of this batch, and with it. */
+  previousDigest: Uint8Array
   digest: Uint8Array
   refs: PageBatch
   /** Where in `stream` the page of each ref belongs. */
@@ -46,12 +48,13 @@ export function unpackBatch(body: Buffer): UnpackedBatch {
 /** Buffers kept for use again: as many as a full window needs. */
 const SPARES_MAX = 128
 
-/** Puts batches together again, in the order of their sequence, and checks each against its digest before it leaves. */
+/** Puts batches together again, and checks each against its digest before it leaves. */
 export class Decoder {
   readonly #pool = new BufferPool(BATCH_LIMITS.streamBytes, SPARES_MAX)
   readonly #sent = new SentPages()
   readonly #digest = createStreamDigest()
   #nextSequence = 0
+  #lastDigest: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
   /** Batches must come in order. Throws PagemeshError `bad-frame` where the ops do not fit the parts. */
   assemble(batch: UnpackedBatch): AssembledBatch {
@@ -92,11 +95,14 @@ export class Decoder {
     if (at !== stream.length || rawAt !== raw.length || literalAt !== literals.length || refs !== header.refs) {
       throw badFrame('the ops of a batch leave parts of it over')
     }
+    const previousDigest = this.#lastDigest
+    // Copied, so that the frame that it came in need not be kept.
+    this.#lastDigest = Uint8Array.from(header.digest)
     return {
       sequence: header.sequence,
       stream,
-      // Copied, so that the frame that it came in need not be kept.
-      digest: Uint8Array.from(header.digest),
+      previousDigest,
+      digest: this.#lastDigest,
       refs: new PageBatch(Uint8Array.from(batch.refIds), this.#pool.take()),
       refOffsets,
       sentBefore,
@@ -104,19 +110,17 @@ export class Decoder {
   }
 
   /**
-   * Puts the refs in their places and compares digests; batches must come in order. After this the bytes may go to QEMU.
-   * Throws PagemeshError `digest-mismatch`: not one byte of this batch may.
+   * Puts the refs in their places and compares digests. If it is the right one, and that of every batch before was, then
+   * not a byte differs from what the source took from QEMU, wherever the refs were filled from.
    */
-  complete(batch: AssembledBatch): Buffer {
-    for (let i = 0; i < batch.refs.count; i++) {
-      batch.refs.bytes.copy(batch.stream, batch.refOffsets[i]!, i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+  complete(batch: AssembledBatch): boolean {
+    const { stream, refs, refOffsets } = batch
+    for (let i = 0; i < refs.count; i++) {
+      refs.bytes.copy(stream, refOffsets[i]!, i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
     }
-    this.#digest.update(batch.stream)
-    const own = this.#digest.peek()
-    for (let i = 0; i < DIGEST_BYTES; i++) {
-      if (own[i] !== batch.digest[i]) throw digestMismatch(batch.sequence)
-    }
-    return batch.stream
+    const own = this.#digest.after(batch.previousDigest, stream)
+    for (let i = 0; i < DIGEST_BYTES; i++) if (own[i] !== batch.digest[i]) return false
+    return true
   }
 
   /** Gives the memory of a batch back once QEMU has taken it. */
@@ -126,7 +130,8 @@ export class Decoder {
   }
 }
 
-function digestMismatch(sequence: number): PagemeshError {
+/** Not one byte of this batch may reach QEMU. */
+export function digestMismatch(sequence: number): PagemeshError {
   return new PagemeshError(
     'digest-mismatch',
     'The stream put together at the destination is not the one that the source QEMU wrote; nothing of it was released.',

@@ -1,4 +1,4 @@
-import { createStreamDigest, ID_BYTES, PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
+import { createStreamDigest, DIGEST_BYTES, ID_BYTES, PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
 import { createStreamReader, type StreamMark, type StreamReader } from '../qemu/index.ts'
 import { BufferPool } from '../runtime/bufferpool.ts'
 import { BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter } from './batch.ts'
@@ -45,6 +45,7 @@ export class Encoder {
   readonly #emit: (batch: EncodedBatch) => void
   readonly #reader: StreamReader
   readonly #digest = createStreamDigest()
+  #digestSoFar: Uint8Array = new Uint8Array(DIGEST_BYTES)
   readonly #sent = new SentIndex()
   readonly #ops = new OpWriter()
   readonly #ids = Buffer.alloc(PAGES_MAX * ID_BYTES)
@@ -143,7 +144,7 @@ export class Encoder {
 
   #encode(stream: Buffer, pageCount: number): EncodedBatch {
     this.#hasher.hashScattered(stream, this.#pages, pageCount, this.#ids)
-    this.#digest.update(stream)
+    this.#digestSoFar = this.#digest.after(this.#digestSoFar, stream)
     this.#ops.clear()
     const raw = Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
     const literals = this.#pool.take()
@@ -184,7 +185,7 @@ export class Encoder {
     return {
       sequence: this.#sequence++,
       stream,
-      digest: this.#digest.peek(),
+      digest: this.#digestSoFar,
       ops: Buffer.from(this.#ops.finish()),
       raw,
       refIds: refIds.subarray(0, refs * ID_BYTES),

@@ -104,7 +104,9 @@ export class Outgoing {
     const poll = clock.every(PROGRESS_EVERY_MS, () => void this.#poll().catch(() => undefined))
     try {
       const { running } = await this.#prepare()
+      this.#note('prepared')
       const { atDestination } = await this.#greet(running)
+      this.#note('greeted')
       await this.#stream(atDestination)
       return await this.#finish()
     } catch (error) {
@@ -207,13 +209,16 @@ export class Outgoing {
       atDestination,
       onMark: (mark) => {
         if (mark === 'ramEnd' || mark === 'package') this.#phase = 'switchover'
+        this.#note(mark)
       },
       onLost: (reason) => log.warn('QEMU stream not understood, passing it raw', { guest: guest.name, reason }),
       onEnd: () => this.#streamEnded.resolve(),
       onError: (error) => this.#failure.reject(error),
     })
     if (mode === 'postcopy') await this.#until(migration.startPostcopy())
+    this.#note('connected')
     await this.#until(this.#streamEnded.promise)
+    this.#note('stream ended')
     void channel.send(FRAME_KINDS.streamEnd)
     await this.#poll()
     await this.#until(this.#completed.promise)
@@ -229,6 +234,7 @@ export class Outgoing {
     const report = await this.#within(
       'result', this.#report.promise, `${this.#init.to} did not confirm that ${this.#init.guest.name} runs there.`,
     )
+    this.#note('confirmed')
     const releaseMs = this.#init.mode === 'precopy' ? clock.now() - completedAt : 0
     await this.#poll()
     const result = this.#result('completed', report)
@@ -359,6 +365,12 @@ export class Outgoing {
     result.refsFilledBy = report?.refsFilledBy ?? noRefsFilled()
     result.digestMatched = report?.streamBytes === counts.streamBytes
     return result
+  }
+
+  /** For who looks where the time went. */
+  #note(step: string): void {
+    const elapsedMs = Math.round(this.#components.clock.now() - this.#startedAt)
+    this.#components.log.debug('handoff step', { guest: this.#init.guest.name, step, elapsedMs })
   }
 
   get #wireBytes(): number {

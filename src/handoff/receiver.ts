@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net'
 
-import { firstOf, PAGE_BYTES, verified, type PageHasher, type PageSource, type SourceKind } from '../page/index.ts'
+import {
+  firstOf, PAGE_BYTES, takeBackWrong, verified, type PageHasher, type PageSource, type SourceKind,
+} from '../page/index.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
-import { Decoder, unpackBatch, type AssembledBatch } from './decoder.ts'
+import { Decoder, digestMismatch, unpackBatch, type AssembledBatch } from './decoder.ts'
 import type { LaneChannel } from './lanechannel.ts'
 import { unpack } from './packing.ts'
 import { noRefsFilled } from './result.ts'
@@ -15,7 +17,10 @@ const IN_FLIGHT_MAX = { batches: 4096, bodyBytes: 64 * 2 ** 20 }
 export class Receiver {
   readonly #channel: LaneChannel
   readonly #qemu: Socket
+  readonly #hasher: PageHasher
+  /** What fills refs, as it is, and with every page hashed. */
   readonly #sources: Pick<PageSource, 'fill'>
+  readonly #verifiedSources: Pick<PageSource, 'fill'>
   readonly #signal: AbortSignal
   readonly #onError: (error: unknown) => void
   readonly #decoder = new Decoder()
@@ -33,7 +38,9 @@ export class Receiver {
   ) {
     this.#channel = components.channel
     this.#qemu = components.qemu
-    this.#sources = firstOf(components.sources.map((source) => verified(source, components.hasher)))
+    this.#hasher = components.hasher
+    this.#sources = firstOf(components.sources)
+    this.#verifiedSources = firstOf(components.sources.map((source) => verified(source, components.hasher)))
     this.#signal = init.signal
     this.#onError = init.onError
   }
@@ -74,13 +81,26 @@ export class Receiver {
     await this.#writing
   }
 
+  /**
+   * Fills the refs and compares digests. The digest says of all pages of a batch at once whether they are the right ones;
+   * only where it says no is each page hashed, to find those that changed since the census, and they are had elsewhere.
+   */
   async #fill(batch: AssembledBatch): Promise<void> {
     const { refs } = batch
     if (refs.count > 0) await this.#sources.fill(refs, this.#signal)
-    const missing = refs.missing()
-    if (missing.length > 0) await this.#askBack(batch, missing)
+    if (refs.missing().length > 0 || !this.#decoder.complete(batch)) await this.#repair(batch)
     for (let i = 0; i < refs.count; i++) this.#filledBy[refs.filledBy(i)!] += 1
     this.#filledBy.sentBefore += batch.sentBefore
+  }
+
+  async #repair(batch: AssembledBatch): Promise<void> {
+    const { refs } = batch
+    const filled = Array.from({ length: refs.count }, (_, index) => index).filter((index) => refs.isFilled(index))
+    takeBackWrong(refs, filled, this.#hasher)
+    await this.#verifiedSources.fill(refs, this.#signal)
+    const missing = refs.missing()
+    if (missing.length > 0) await this.#askBack(batch, missing)
+    if (!this.#decoder.complete(batch)) throw digestMismatch(batch.sequence)
   }
 
   async #askBack(batch: AssembledBatch, missing: readonly number[]): Promise<void> {
@@ -103,7 +123,7 @@ export class Receiver {
 
   async #write(batch: AssembledBatch, bodyBytes: number): Promise<void> {
     if (this.#signal.aborted) return
-    const stream = this.#decoder.complete(batch)
+    const { stream } = batch
     await this.#give(stream)
     this.#streamBytes += stream.length
     this.#decoder.recycle(batch)

@@ -12,7 +12,7 @@ const GENERATION = SENT_PAGES / 2
 
 /** The outgoing end: which literal, if any of the last ones, has this id. */
 export class SentIndex {
-  readonly #ids = new Uint8Array(SENT_PAGES * ID_BYTES)
+  readonly #ids = Buffer.alloc(SENT_PAGES * ID_BYTES)
   #sent = 0
   // Two generations instead of removal: between them they hold at least the last half of SENT_PAGES.
   #young = new PrefixTable(GENERATION)
@@ -37,7 +37,7 @@ export class SentIndex {
       this.#young = new PrefixTable(GENERATION)
     }
     const slot = this.#sent % SENT_PAGES
-    this.#ids.set(ids.subarray(offset, offset + ID_BYTES), slot * ID_BYTES)
+    ids.copy(this.#ids, slot * ID_BYTES, offset, offset + ID_BYTES)
     this.#young.add(ids.readUInt32BE(offset), ids.readUInt32BE(offset + 4), slot)
     this.#sent += 1
   }

@@ -1,21 +1,25 @@
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
-/** Bytes of a stream digest on the wire. */
-export const DIGEST_BYTES = 16
+/** Bytes of a stream digest. */
+export const DIGEST_BYTES = 32
 
-/** The digest of a stream so far: both ends of a handoff keep one and compare them before bytes go on to QEMU. */
+/**
+ * The digest of a stream that comes in batches: each batch's digest is that of the digest before it and of its own
+ * bytes, so that two equal ones say that everything up to there is equal. The first follows on 32 zeros.
+ */
 export interface StreamDigest {
-  update(bytes: Uint8Array): void
-  /** The digest of everything up to now, 16 bytes; the stream may go on. */
-  peek(): Uint8Array
+  /** The digest behind `bytes`, when the one in front of them was `previous`. */
+  after(previous: Uint8Array, bytes: Uint8Array): Uint8Array
 }
 
 export function createStreamDigest(): StreamDigest {
   const hasher = new Blake3Hasher()
   return {
-    update(bytes) {
-      if (bytes.length > 0) hasher.update(bytes)
+    after(previous, bytes) {
+      hasher.reset()
+      hasher.update(previous)
+      hasher.update(bytes)
+      return new Uint8Array(hasher.digestBuffer())
     },
-    peek: () => new Uint8Array(hasher.digestBuffer().subarray(0, DIGEST_BYTES)),
   }
 }

@@ -10,6 +10,6 @@ export {
   decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
   type PrefixSet,
 } from './prefixset.ts'
-export { firstOf, PageBatch, verified, type PageSource, type SourceKind } from './source.ts'
+export { firstOf, PageBatch, takeBackWrong, verified, type PageSource, type SourceKind } from './source.ts'
 export { ID_BYTES, PAGE_BYTES } from './size.ts'
 export { isZeroPage } from './zero.ts'

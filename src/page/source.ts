@@ -68,14 +68,18 @@ export function verified(source: PageSource, hasher: PageHasher): PageSource {
     async fill(batch, signal) {
       const before = batch.missing()
       await source.fill(batch, signal)
-      const filled = before.filter((index) => batch.isFilled(index))
-      const offsets = Uint32Array.from(filled, (index) => index * PAGE_BYTES)
-      const ids = new Uint8Array(filled.length * ID_BYTES)
-      hasher.hashScattered(batch.bytes, offsets, filled.length, ids)
-      for (let i = 0; i < filled.length; i++) {
-        if (!sameId(ids, i, batch.ids, filled[i]!)) batch.markMissing(filled[i]!)
-      }
+      takeBackWrong(batch, before.filter((index) => batch.isFilled(index)), hasher)
     },
+  }
+}
+
+/** Hashes the pages at `indices` and marks those missing again whose id is not the wanted one. */
+export function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: PageHasher): void {
+  const offsets = Uint32Array.from(indices, (index) => index * PAGE_BYTES)
+  const ids = new Uint8Array(indices.length * ID_BYTES)
+  hasher.hashScattered(batch.bytes, offsets, indices.length, ids)
+  for (let i = 0; i < indices.length; i++) {
+    if (!sameId(ids, i, batch.ids, indices[i]!)) batch.markMissing(indices[i]!)
   }
 }
 

@@ -154,7 +154,7 @@ describe('the encoding of a handoff', () => {
       const decoder = new Decoder()
       try {
         const batch = decoder.assemble(unpackBatch(copy))
-        assert.equal(decoder.complete(batch), Buffer.from(bytes).equals(batch.stream))
+        if (decoder.complete(batch)) assert.ok(Buffer.from(bytes).equals(batch.stream))
       } catch (error) {
         assert.ok(error instanceof PagemeshError, String(error))
       }

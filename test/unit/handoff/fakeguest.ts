@@ -69,7 +69,7 @@ export function sourceGuest(
             become('completed')
             connection.end()
           })
-          const whole = Buffer.from(stream)
+          const whole = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength)
           connection.write(options.holdAfter === undefined ? whole : whole.subarray(0, options.holdAfter))
         },
         progress: async (): Promise<MigrationProgress> => ({
