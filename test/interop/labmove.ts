@@ -1,0 +1,112 @@
+/** What the tests of handoffs between agents in the lab have in common: how a guest is moved, and what must hold then. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+
+import { systemClock } from '../../src/runtime/clock.ts'
+import {
+  compareMemory, missingForLab, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+} from '../../testnet/index.ts'
+
+/** What source and destination QEMU have in common. */
+export type GuestKind = Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>
+
+/** What a handoff says of itself in `pagemesh migrate --json`. */
+export type MoveResult = NonNullable<Awaited<ReturnType<ReturnType<LabCluster['agent']>['migrate']>>['result']>
+
+/** QEMU's own count of the pages that it sent. */
+export interface QemuCount {
+  status: string
+  zeroPages: number
+  otherPages: number
+  /** RAM with its headers, without device state. */
+  ramBytes: number
+}
+
+const END_TIMEOUT_MS = 10_000
+const LOG_CHARACTERS_SHOWN = 1500
+/** Pages in the middle of which a busy QEMU paused so long that they went raw. */
+const STALLED_PAGES_MAX = 16
+/** Device state comes on top of what QEMU counts as RAM. */
+const DEVICE_STATE_BYTES_MAX = 8 * 2 ** 20
+
+/** For `before`: skips the suite, naming what this machine lacks. */
+export async function skipWithoutLab(this: Mocha.Context): Promise<void> {
+  const missing = await missingForLab()
+  if (missing === undefined) return
+  console.log(`      skipped: this machine lacks ${missing}`)
+  this.skip()
+}
+
+/** Moves a guest and expects the agents to say that all went well. */
+export async function move(
+  cluster: LabCluster, from: string, to: string, guest: string, ...words: string[]
+): Promise<MoveResult> {
+  const { status, result, errors } = await cluster.agent(from).migrate(guest, to, ...words)
+  assert.equal(status, 0, `${errors}\n${logEnd(cluster, from)}\n${logEnd(cluster, to)}`)
+  assert.ok(result !== undefined)
+  assert.deepEqual([result.guest, result.from, result.to, result.status], [guest, from, to, 'completed'])
+  assert.equal(result.reason, undefined)
+  assert.ok(result.digestMatched, 'the destination wrote what the source read')
+  return result
+}
+
+/** The last words of a host's agent, for the message of a failed test. */
+function logEnd(cluster: LabCluster, host: string): string {
+  return `agent of ${host}: ...${cluster.agent(host).log.slice(-LOG_CHARACTERS_SHOWN)}`
+}
+
+/** Expects that the counts of a handoff add up, and that they are what the source QEMU counted. */
+export async function expectExactCounts(result: MoveResult, source: LabGuest): Promise<void> {
+  const { pages, refsFilledBy } = result
+  assert.equal(pages.total, pages.zero + pages.ref + pages.literal)
+  assert.equal(Object.values(refsFilledBy).reduce((sum, count) => sum + count, 0), pages.ref)
+  assert.equal(result.literalBytes, pages.literal * 4096)
+  assert.ok(result.literalWireBytes <= result.wireBytes)
+  // The stream is its pages and what goes raw, each byte in one of the two.
+  assert.equal(result.qemuBytes, result.rawBytes + (pages.ref + pages.literal) * 4096)
+  const counted = await countOf(source)
+  assert.equal(counted.status, 'completed')
+  assert.equal(pages.zero, counted.zeroPages)
+  const stalled = counted.otherPages - pages.ref - pages.literal
+  assert.ok(stalled >= 0 && stalled <= STALLED_PAGES_MAX, `${stalled} of ${counted.otherPages} pages are not counted`)
+  const otherBytes = result.qemuBytes - counted.ramBytes
+  assert.ok(otherBytes > 0 && otherBytes < DEVICE_STATE_BYTES_MAX, `${otherBytes} bytes beside RAM`)
+}
+
+/**
+ * Compares a guest that has arrived, and stands still because it was started paused, with what it left behind;
+ * then lets it run and expects it to go on with its work.
+ */
+export async function expectArrivedWhole(source: LabGuest, destination: LabGuest, memoryMiB: number): Promise<void> {
+  assert.equal(await stateOf(source), 'postmigrate')
+  assert.equal(await stateOf(destination), 'paused')
+  const comparison = await compareMemory(source, destination)
+  assert.deepEqual(comparison.differences, [])
+  assert.ok(comparison.comparedBytes >= memoryMiB * 2 ** 20)
+  const beatsBefore = source.beats()
+  await destination.qmp.execute('cont')
+  await destination.moreBeats(2)
+  assert.ok(destination.beats() > beatsBefore, 'the heartbeats go on counting')
+}
+
+/** What the guest's QEMU says that it does, such as `running`. */
+export async function stateOf(guest: LabGuest): Promise<string> {
+  return (await guest.qmp.execute('query-status') as { status: string }).status
+}
+
+/** What the source QEMU says of its migration. */
+export async function countOf(guest: LabGuest): Promise<QemuCount> {
+  const said = await guest.qmp.execute('query-migrate') as {
+    status?: string
+    ram?: { duplicate: number; normal: number; transferred: number }
+  }
+  const { duplicate = 0, normal = 0, transferred = 0 } = said.ram ?? {}
+  return { status: said.status ?? 'none', zeroPages: duplicate, otherPages: normal, ramBytes: transferred }
+}
+
+/** Resolves when the guest's process is no more. */
+export async function untilEnded(guest: LabGuest): Promise<void> {
+  await waitFor(() => existsSync(`/proc/${guest.pid}`) ? undefined : true, {
+    clock: systemClock, timeoutMs: END_TIMEOUT_MS, what: `the QEMU of ${guest.name} (${guest.pid}) to end`,
+  })
+}
