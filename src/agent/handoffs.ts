@@ -85,9 +85,11 @@ export class Handoffs {
       directory: this.#directory,
       signal: this.#abort.signal,
     }, from)
+    const goOn = census.standBack()
     const run = incoming.run(stream)
     this.#incoming.set(incoming, run)
     await run
+    goOn()
     this.#incoming.delete(incoming)
     if (expected !== undefined) this.#expected.delete(expected)
     this.#count(incoming.traffic)
@@ -148,11 +150,13 @@ export class Handoffs {
     signal?.addEventListener('abort', () => running.abort.abort(), { once: true })
     if (signal?.aborted === true) running.abort.abort()
     this.#outgoing.set(name, running)
+    const goOn = this.#components.census.standBack()
     const working = this.#init(request, running).then(async (init) => await work(init, running))
     running.done = working
     try {
       return await working
     } finally {
+      goOn()
       this.#outgoing.delete(name)
     }
   }

@@ -151,6 +151,10 @@ class ScanningCensus implements Census {
     return false
   }
 
+  standBack(): () => void {
+    return this.#scanner.standBack()
+  }
+
   async start(): Promise<void> {
     this.#started = true
     this.#work()

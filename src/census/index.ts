@@ -53,6 +53,8 @@ export interface Census {
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
   /** Pages out of the guests' memory as it is now: what it fills must be verified. */
   readonly resident: PageSource
+  /** Makes scans wait while something more urgent needs the CPU; returns how to let them go on. */
+  standBack(): () => void
   start(): Promise<void>
   stop(): Promise<void>
 }

@@ -13,6 +13,8 @@ import type { Fingerprints, ScanResult } from './scan.ts'
 export interface WorkerInit {
   pageKey: Uint8Array
   pagesPerSecond: number
+  /** Whoever holds it makes scans wait. */
+  holdFlag: SharedArrayBuffer
 }
 
 export type ToWorker =

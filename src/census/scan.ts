@@ -4,6 +4,8 @@
  */
 import type { GuestMemory } from '../guest/index.ts'
 import { ID_BYTES, isZeroPage, PAGE_BYTES, PrefixTable, type PageHasher } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { HoldFlag } from '../runtime/holdflag.ts'
 import type { Throttle } from '../runtime/throttle.ts'
 import { nextTurn } from '../runtime/turn.ts'
 
@@ -45,7 +47,7 @@ const SLOT_BYTES = 12
  * taken as they were when read: whoever uses a page by its place verifies it.
  */
 export async function scanGuest(
-  { hasher, throttle }: { hasher: PageHasher; throttle: Throttle },
+  { clock, hasher, hold, throttle }: { clock: Clock; hasher: PageHasher; hold: HoldFlag; throttle: Throttle },
   memory: GuestMemory,
   init: ScanInit,
   signal: AbortSignal,
@@ -67,6 +69,7 @@ export async function scanGuest(
         start = nextRun(resident, end, count)
         if (unpaidPages < BATCH_PAGES && start < count) continue
         await throttle.take(unpaidPages, signal)
+        await hold.released(clock, signal)
         unpaidPages = 0
         // Lets an abort, or in the main thread everybody else, have a turn.
         await nextTurn()

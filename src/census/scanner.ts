@@ -5,11 +5,12 @@ import { PrefixTable, type PageHasher } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { HoldFlag } from '../runtime/holdflag.ts'
 import { Throttle } from '../runtime/throttle.ts'
 import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
 import { scanGuest, type ScanInit, type ScanResult } from './scan.ts'
 
-export interface ScannerInit extends WorkerInit {
+export interface ScannerInit extends Omit<WorkerInit, 'holdFlag'> {
   /** The worker's module; given by tests that need one that fails. */
   workerUrl?: URL
 }
@@ -20,6 +21,7 @@ export class Scanner {
   readonly #log: Log
   readonly #hasher: PageHasher
   readonly #init: ScannerInit
+  readonly #hold = new HoldFlag()
   #worker: Worker | undefined
   #nextScan = 1
 
@@ -37,7 +39,12 @@ export class Scanner {
   scan(memory: GuestMemory, init: ScanInit, signal: AbortSignal): Promise<ScanResult> {
     if (memory.layout !== undefined) return this.#scanInWorker(memory.layout, init, signal)
     const throttle = new Throttle({ clock: this.#clock }, { rate: this.#init.pagesPerSecond })
-    return scanGuest({ hasher: this.#hasher, throttle }, memory, init, signal)
+    return scanGuest({ clock: this.#clock, hasher: this.#hasher, hold: this.#hold, throttle }, memory, init, signal)
+  }
+
+  /** Makes scans wait; returns how to let them go on. */
+  standBack(): () => void {
+    return this.#hold.hold()
   }
 
   async stop(): Promise<void> {
@@ -79,7 +86,7 @@ export class Scanner {
 
   #startWorker(): Worker {
     const { pageKey, pagesPerSecond } = this.#init
-    const workerData: WorkerInit = { pageKey, pagesPerSecond }
+    const workerData: WorkerInit = { pageKey, pagesPerSecond, holdFlag: this.#hold.shared }
     const worker = new Worker(this.#init.workerUrl ?? workerModule(), { workerData, execArgv: [], name: 'census' })
     worker.unref()
     worker.on('error', (error) => this.#log.error('the census worker failed', { error: String(error) }))

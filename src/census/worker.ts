@@ -6,14 +6,16 @@ import { createPageHasher } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { HoldFlag } from '../runtime/holdflag.ts'
 import { Throttle } from '../runtime/throttle.ts'
 import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
 import { scanGuest } from './scan.ts'
 
 const port = parentPort
 assert(port !== null, 'the census worker runs in a worker thread')
-const { pageKey, pagesPerSecond } = workerData as WorkerInit
+const { pageKey, pagesPerSecond, holdFlag } = workerData as WorkerInit
 const hasher = createPageHasher(pageKey)
+const hold = new HoldFlag(holdFlag)
 const running = new Map<number, AbortController>()
 
 port.on('message', (message: ToWorker) => {
@@ -44,7 +46,7 @@ async function scanLayout(order: ToWorker & { kind: 'scan' }, signal: AbortSigna
     const throttle = new Throttle({ clock: systemClock }, { rate: pagesPerSecond })
     const { tableBytesMax, previous } = order
     const { table, ...result } = await scanGuest(
-      { hasher, throttle }, memory, { tableBytesMax, ...(previous === undefined ? {} : { previous }) }, signal)
+      { clock: systemClock, hasher, hold, throttle }, memory, { tableBytesMax, ...(previous === undefined ? {} : { previous }) }, signal)
     return { kind: 'found', scan: order.scan, result, table: table.release() }
   } finally {
     await memory.close()
