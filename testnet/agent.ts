@@ -39,6 +39,11 @@ export interface CommandOutcome {
   errors: string
 }
 
+export interface MigrateOutcome extends CommandOutcome {
+  /** What `--json` printed; undefined if the command was used wrongly. */
+  result: HandoffResult | undefined
+}
+
 /** A host's agent: its own process on its host, driven through the command line as an operator would. */
 export interface LabAgent {
   readonly host: LabHost
@@ -51,7 +56,7 @@ export interface LabAgent {
   status(): Promise<AgentStatus>
   /** Resolves when it sees `peers` peers and every guest of it was scanned. */
   settled(peers: number): Promise<AgentStatus>
-  migrate(guest: string, to: string, ...words: string[]): Promise<CommandOutcome & { result: HandoffResult | undefined }>
+  migrate(guest: string, to: string, ...words: string[]): Promise<MigrateOutcome>
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>
   /** Ends it as an operator would, with SIGTERM. */
@@ -124,7 +129,9 @@ class RunningAgent implements LabAgent {
 
   async status(): Promise<AgentStatus> {
     const { status, output, errors } = await this.command('status', '--json')
-    if (status !== 0) throw new PagemeshError('lab-agent-ended', `${this.host.name} says no status: ${errors}`, { fault: 'host' })
+    if (status !== 0) {
+      throw new PagemeshError('lab-agent-ended', `${this.host.name} says no status: ${errors}`, { fault: 'host' })
+    }
     return JSON.parse(output) as AgentStatus
   }
 
@@ -135,7 +142,7 @@ class RunningAgent implements LabAgent {
     }, { clock: this.#clock, what: `${this.host.name} to settle`, timeoutMs: SETTLE_TIMEOUT_MS, pauseMs: 200 })
   }
 
-  async migrate(guest: string, to: string, ...words: string[]): Promise<CommandOutcome & { result: HandoffResult | undefined }> {
+  async migrate(guest: string, to: string, ...words: string[]): Promise<MigrateOutcome> {
     const outcome = await this.command('migrate', guest, '--to', to, '--json', ...words)
     const result = outcome.output === '' ? undefined : JSON.parse(outcome.output) as HandoffResult
     return { ...outcome, result }

@@ -36,8 +36,8 @@ async function main(): Promise<number> {
 }
 
 async function demonstrate(progress: Progress, cancelled: Promise<never>): Promise<Move[]> {
-  const creating = progress.step(`hosts ${HOSTS.join(', ')}: a network namespace, a 1 Gbit/s link and an agent each`, () =>
-    createCluster({ hosts: HOSTS, bytesPerSecond: LINK_BYTES_PER_SECOND }))
+  const what = `hosts ${HOSTS.join(', ')}: a network namespace, a 1 Gbit/s link and an agent each`
+  const creating = progress.step(what, () => createCluster({ hosts: HOSTS, bytesPerSecond: LINK_BYTES_PER_SECOND }))
   const journey = creating.then((cluster) => makeJourney({ cluster, progress }))
   const close = async (): Promise<void> => {
     const cluster = await creating.catch(() => undefined)

@@ -8,7 +8,8 @@ const NO_LINES_BETWEEN = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': 
 /** All moves side by side, a column each; a move by Pagemesh is set against QEMU's of the same mode. Pure. */
 export function renderMoves(moves: readonly Move[]): string {
   // No colours: the table is meant for files and READMEs as well.
-  const table = new Table({ head: ['', ...moves.map(titleOf)], style: { head: [], border: [] }, chars: NO_LINES_BETWEEN })
+  const style = { head: [], border: [] }
+  const table = new Table({ head: ['', ...moves.map(titleOf)], style, chars: NO_LINES_BETWEEN })
   const row = (name: string, cell: (move: Move) => string): void => { table.push([name, ...moves.map(cell)]) }
   row('bytes on the wire', ({ wireBytes }) => formatBytes(wireBytes))
   row('  of QEMU alone', (move) => ratio(move, moves, ({ wireBytes }) => wireBytes))

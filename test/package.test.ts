@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const REPOSITORY = join(import.meta.dirname, '..')
+const MODULES = join(REPOSITORY, 'node_modules')
+/** Packing builds the package, and the compiler reads all of libp2p's types. */
+const TIMEOUT_MS = 180_000
+const run = promisify(execFile)
+
+/** A consumer's flags, with the library's own types checked as well. */
+const TSCONFIG = {
+  compilerOptions: {
+    target: 'es2024', module: 'nodenext', strict: true, noEmit: true, exactOptionalPropertyTypes: true,
+    types: ['node'], lib: ['es2024', 'esnext.disposable', 'dom'],
+  },
+  include: ['example*.ts'],
+}
+
+describe('the package as others install it', function () {
+  this.timeout(TIMEOUT_MS)
+  let folder = ''
+  let installed = ''
+
+  /** As `npm install` would lay it out, without a registry: the packed files, and links to what they depend on. */
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'pm-package-'))
+    await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: REPOSITORY })
+    const [tarball = ''] = await readdir(folder)
+    await run('tar', ['-xzf', tarball], { cwd: folder })
+    await mkdir(join(folder, 'node_modules'))
+    for (const name of await readdir(MODULES)) {
+      if (name !== '.bin') await symlink(join(MODULES, name), join(folder, 'node_modules', name))
+    }
+    installed = join(folder, 'node_modules', 'pagemesh')
+    await rename(join(folder, 'package'), installed)
+    await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }))
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG))
+  })
+
+  after(() => rm(folder, { recursive: true, force: true }))
+
+  it('brings what a user needs and nothing of the lab', async () => {
+    const files = await readdir(installed)
+    assert.deepEqual(files.sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'dist', 'package.json', 'src'])
+  })
+
+  it('has types for every example of the README', async () => {
+    const readme = await readFile(join(REPOSITORY, 'README.md'), 'utf8')
+    const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code)
+    assert.equal(examples.length, 2)
+    for (const [index, code] of examples.entries()) await writeFile(join(folder, `example${index}.ts`), code)
+    const compiler = join(MODULES, '.bin', 'tsc')
+    const { stdout } = await run(compiler, ['-p', folder]).catch((error: { stdout: string }) => error)
+    assert.equal(stdout, '')
+  })
+
+  it('has a command and a library that agree on the cluster key', async () => {
+    const key = join(folder, 'cluster.key')
+    await run(join(installed, 'dist', 'cli', 'main.js'), ['keygen', key])
+    await writeFile(join(folder, 'consumer.js'), [
+      'import { createAgent } from \'pagemesh\'',
+      'const agent = await createAgent({ name: \'host-a\', clusterKey: process.argv[2] })',
+      'console.log(typeof agent.migrate)',
+    ].join('\n'))
+    const { stdout } = await run(process.execPath, [join(folder, 'consumer.js'), key])
+    assert.equal(stdout, 'function\n')
+  })
+})

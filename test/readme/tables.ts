@@ -1,0 +1,31 @@
+/** The README's tables as they follow from the code. Pure. */
+import { formatBytes, formatRate, type OptionInfo } from '../../src/index.ts'
+
+/** Configuration keys with default, bounds and what they do. */
+export function configTable(options: readonly OptionInfo[]): string {
+  return table(['key', 'default', 'bounds', 'meaning'], options.map((option) => {
+    const { key, required, about, tuning, unusedUntil } = option
+    const unused = unusedUntil === undefined ? '' : `**Not used before ${unusedUntil}.**`
+    const byDefault = required === true ? 'required' : option.default === undefined ? '' : `\`${option.default}\``
+    return [`\`${key}\``, byDefault, boundsOf(option), [about, tuning, unused].filter((text) => text).join(' ')]
+  }))
+}
+
+/** The commands, from what `pagemesh --help` prints: `  keygen <file>   write a new cluster key`. */
+export function commandTable(help: string): string {
+  const commands = help.slice(help.indexOf('Commands:')).matchAll(/^ {2}(\w+) (.*?) {2,}(\w.*)$/gm)
+  const rows = [...commands].filter(([, name]) => name !== 'help')
+  return table(['command', 'does'], rows.map(([, name, words = '', summary = '']) =>
+    [`\`pagemesh ${[name, ...words.split(' ').filter((word) => word.startsWith('<'))].join(' ')}\``, `${summary}`]))
+}
+
+function boundsOf({ kind, min, max }: OptionInfo): string {
+  if (min === undefined || max === undefined) return ''
+  const write = kind === 'bytes' ? formatBytes : kind === 'rate' ? formatRate : String
+  return `${write(min)} to ${write(max)}`
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
