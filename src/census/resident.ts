@@ -1,123 +1,157 @@
 import type { GuestMemory } from '../guest/index.ts'
-import { ID_BYTES, PAGE_BYTES, type PageBatch, type PageSource, type PrefixTable } from '../page/index.ts'
+import { PAGE_BYTES, type PageBatch, type PageSource } from '../page/index.ts'
+import { BufferPool } from '../runtime/bufferpool.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-
-/** A scanned guest as the source needs it. */
-export interface ScannedGuest {
-  readonly memory: GuestMemory
-  readonly table: PrefixTable
-  isStable(pageNumber: number): boolean
-}
+import { findPlaces, type Places, type ScannedGuest } from './places.ts'
 
 /** Unwanted pages that are read along rather than begin another read. */
 const GAP_PAGES_MAX = 4
 /** Pages of one read. */
 const RUN_PAGES_MAX = 64
+/** Residency is asked for this many pages at once, at most: the kernel takes 20 ns for each, and 1 µs for a question. */
+const WINDOW_PAGES = 512
+/** A longer stretch without a wanted page begins another question. */
+const WINDOW_GAP_PAGES_MAX = 64
+/** Fills that run side by side, each with room of its own, beyond which room is made anew. */
+const SPARES_MAX = 8
 
 /**
  * Pages out of the guests' memory as it is now. Where a page moved or changed since the scan, other bytes come:
  * wrap it in `verified`. A guest that vanishes while it is read is a miss.
  */
 export function residentSource(guests: () => Iterable<ScannedGuest>): PageSource {
+  const rooms = new BufferPool(RUN_PAGES_MAX * PAGE_BYTES, SPARES_MAX)
   return {
     kind: 'resident',
     async fill(batch, signal) {
-      for (const [guest, places] of placesByGuest(batch, guests())) {
-        signal.throwIfAborted()
-        try {
-          await fillFrom(guest.memory, places, batch, signal)
-        } catch (error) {
+      const room = rooms.take()
+      try {
+        for (const { guest, places } of findPlaces(batch, [...guests()])) {
           signal.throwIfAborted()
-          if (!(error instanceof PagemeshError)) throw error
+          await fillFrom(guest.memory, places, batch, room, signal)
         }
+      } finally {
+        rooms.give(room)
       }
     },
   }
 }
 
-/** Wanted pages of one guest: page numbers in rising order, and each one's index in the batch. */
-interface Places {
-  numbers: number[]
-  indices: number[]
+async function fillFrom(
+  memory: GuestMemory, places: Places, batch: PageBatch, room: Buffer, signal: AbortSignal,
+): Promise<void> {
+  const filling = new Filling(memory, places, batch, room)
+  try {
+    await filling.run(signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof PagemeshError)) throw error
+  }
 }
 
-/** Finds a place for each missing page; a place that did not change lately goes before one that did. */
-function placesByGuest(batch: PageBatch, guests: Iterable<ScannedGuest>): Map<ScannedGuest, Places> {
-  const candidates = [...guests]
-  const ids = Buffer.from(batch.ids.buffer, batch.ids.byteOffset, batch.ids.byteLength)
-  const found = new Map<ScannedGuest, { number: number; index: number }[]>()
-  for (const index of batch.missing()) {
-    const high = ids.readUInt32BE(index * ID_BYTES)
-    const low = ids.readUInt32BE(index * ID_BYTES + 4)
-    let best: ScannedGuest | undefined
-    let number = -1
-    for (const guest of candidates) {
-      const place = guest.table.get(high, low)
-      if (place < 0) continue
-      best = guest
-      number = place
-      if (guest.isStable(place)) break
-    }
-    if (best === undefined) continue
-    const list = found.get(best)
-    if (list === undefined) found.set(best, [{ number, index }])
-    else list.push({ number, index })
-  }
-  const places = new Map<ScannedGuest, Places>()
-  for (const [guest, list] of found) {
-    list.sort((a, b) => a.number - b.number)
-    places.set(guest, { numbers: list.map((place) => place.number), indices: list.map((place) => place.index) })
-  }
-  return places
-}
+/** Reads the wanted pages of one guest, in the order of its memory. */
+class Filling {
+  readonly #memory: GuestMemory
+  readonly #places: Places
+  readonly #batch: PageBatch
+  readonly #room: Buffer
+  readonly #resident = new Uint8Array(WINDOW_PAGES)
+  /** The block that is read: its index, and the number of its first page and of the one behind its last. */
+  #block = 0
+  #firstNumber = 0
+  #endNumber = 0
 
-async function fillFrom(memory: GuestMemory, places: Places, batch: PageBatch, signal: AbortSignal): Promise<void> {
-  const resident = new Uint8Array(RUN_PAGES_MAX)
-  const pages = Buffer.alloc(RUN_PAGES_MAX * PAGE_BYTES)
-  let next = 0
-  let firstNumber = 0
-  for (const [block, { bytes }] of memory.blocks.entries()) {
-    const endNumber = firstNumber + Math.floor(bytes / PAGE_BYTES)
-    while (next < places.numbers.length && places.numbers[next]! < endNumber) {
-      signal.throwIfAborted()
-      const behind = runBehind(places.numbers, next, endNumber)
-      const start = places.numbers[next]!
-      const count = places.numbers[behind - 1]! - start + 1
-      await memory.resident(block, start - firstNumber, count, resident)
-      await readResident(memory, block, start - firstNumber, resident, count, pages)
-      for (; next < behind; next++) {
-        const offset = places.numbers[next]! - start
-        if (resident[offset] === 0) continue
-        const index = places.indices[next]!
-        pages.copy(batch.bytes, index * PAGE_BYTES, offset * PAGE_BYTES, (offset + 1) * PAGE_BYTES)
-        batch.markFilled(index, 'resident')
+  constructor(memory: GuestMemory, places: Places, batch: PageBatch, room: Buffer) {
+    this.#memory = memory
+    this.#places = places
+    this.#batch = batch
+    this.#room = room
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { numbers, count } = this.#places
+    let next = 0
+    for (const [block, { bytes }] of this.#memory.blocks.entries()) {
+      this.#block = block
+      this.#firstNumber = this.#endNumber
+      this.#endNumber = this.#firstNumber + Math.floor(bytes / PAGE_BYTES)
+      while (next < count && numbers[next]! < this.#endNumber) {
+        signal.throwIfAborted()
+        next = await this.#fillWindow(next)
       }
     }
-    firstNumber = endNumber
   }
-}
 
-/** Index behind the last place that is read together with the one at `first`. */
-function runBehind(numbers: readonly number[], first: number, endNumber: number): number {
-  let behind = first + 1
-  while (behind < numbers.length) {
-    const number = numbers[behind]!
-    const tooFar = number - numbers[behind - 1]! > GAP_PAGES_MAX + 1 || number - numbers[first]! >= RUN_PAGES_MAX
-    if (tooFar || number >= endNumber) break
-    behind += 1
+  /** Fills the places from `first` on whose residency one question tells; returns the index behind the last. */
+  async #fillWindow(first: number): Promise<number> {
+    const { numbers } = this.#places
+    const behind = this.#behind(first, WINDOW_GAP_PAGES_MAX, WINDOW_PAGES)
+    const window = numbers[first]!
+    const pageCount = numbers[behind - 1]! - window + 1
+    await this.#memory.resident(this.#block, window - this.#firstNumber, pageCount, this.#resident)
+    for (let next = first; next < behind;) {
+      const runBehind = Math.min(behind, this.#behind(next, GAP_PAGES_MAX, RUN_PAGES_MAX))
+      await this.#fillRun(next, runBehind, window)
+      next = runBehind
+    }
+    return behind
   }
-  return behind
-}
 
-/** Reads each stretch of resident pages at its offset into `pages`, and never one that went since the scan. */
-async function readResident(
-  memory: GuestMemory, block: number, firstPage: number, resident: Uint8Array, count: number, pages: Buffer,
-): Promise<void> {
-  for (let start = 0; start < count; start++) {
-    if (resident[start] === 0) continue
-    let end = start + 1
-    while (end < count && resident[end] !== 0) end += 1
-    await memory.read(block, firstPage + start, end - start, pages.subarray(start * PAGE_BYTES, end * PAGE_BYTES))
-    start = end
+  /** Fills the places from `first` to `behind`, which lie close together. */
+  async #fillRun(first: number, behind: number, window: number): Promise<void> {
+    const { numbers, indices } = this.#places
+    const start = numbers[first]!
+    const pageCount = numbers[behind - 1]! - start + 1
+    // Pages that lie in the batch as they lie in the guest are read into it, all others past it.
+    const isStraight = this.#isStraight(first, behind)
+    const into = isStraight ? this.#batch.bytes : this.#room
+    await this.#readResident(start, pageCount, window, into, isStraight ? indices[first]! : 0)
+    for (let place = first; place < behind; place++) {
+      const number = numbers[place]!
+      if (this.#resident[number - window] === 0) continue
+      const index = indices[place]!
+      if (!isStraight) {
+        const from = (number - start) * PAGE_BYTES
+        this.#room.copy(this.#batch.bytes, index * PAGE_BYTES, from, from + PAGE_BYTES)
+      }
+      this.#batch.markFilled(index, 'resident')
+    }
+  }
+
+  /** Reads the resident ones of `pageCount` pages, each at its distance from page `firstPage` of `into`. */
+  async #readResident(
+    start: number, pageCount: number, window: number, into: Buffer, firstPage: number,
+  ): Promise<void> {
+    const resident = this.#resident
+    const offset = start - window
+    for (let page = 0; page < pageCount; page++) {
+      if (resident[offset + page] === 0) continue
+      let end = page + 1
+      while (end < pageCount && resident[offset + end] !== 0) end += 1
+      const room = into.subarray((firstPage + page) * PAGE_BYTES, (firstPage + end) * PAGE_BYTES)
+      await this.#memory.read(this.#block, start - this.#firstNumber + page, end - page, room)
+      page = end
+    }
+  }
+
+  #isStraight(first: number, behind: number): boolean {
+    const { numbers, indices } = this.#places
+    for (let place = first + 1; place < behind; place++) {
+      if (numbers[place] !== numbers[place - 1]! + 1 || indices[place] !== indices[place - 1]! + 1) return false
+    }
+    return true
+  }
+
+  /** Index behind the last place of the block that lies close enough to those before it, from `first` on. */
+  #behind(first: number, gapPagesMax: number, pagesMax: number): number {
+    const { numbers, count } = this.#places
+    const end = Math.min(this.#endNumber, numbers[first]! + pagesMax)
+    let behind = first + 1
+    while (behind < count) {
+      const number = numbers[behind]!
+      if (number >= end || number - numbers[behind - 1]! > gapPagesMax + 1) break
+      behind += 1
+    }
+    return behind
   }
 }

@@ -1,0 +1,65 @@
+import type { GuestMemory } from '../guest/index.ts'
+import { ID_BYTES, type PageBatch, type PrefixTable } from '../page/index.ts'
+
+/** A scanned guest as the source needs it. */
+export interface ScannedGuest {
+  readonly memory: GuestMemory
+  readonly table: PrefixTable
+  isStable(pageNumber: number): boolean
+}
+
+/** Wanted pages of one guest, in the order of its memory: page numbers, and each one's index in the batch. */
+export interface Places {
+  count: number
+  numbers: Uint32Array
+  indices: Uint32Array
+}
+
+const NONE = -1
+
+/**
+ * Finds a place for each missing page of a batch; a place that did not change lately goes before one that did.
+ * Guests without any are left out.
+ */
+export function findPlaces(
+  batch: PageBatch, guests: readonly ScannedGuest[],
+): { guest: ScannedGuest; places: Places }[] {
+  const guestOf = new Int32Array(batch.count).fill(NONE)
+  const numberOf = new Uint32Array(batch.count)
+  const counts = new Uint32Array(guests.length)
+  const ids = Buffer.from(batch.ids.buffer, batch.ids.byteOffset, batch.ids.byteLength)
+  for (let index = 0; index < batch.count; index++) {
+    if (batch.isFilled(index)) continue
+    const high = ids.readUInt32BE(index * ID_BYTES)
+    const low = ids.readUInt32BE(index * ID_BYTES + 4)
+    for (let guest = 0; guest < guests.length; guest++) {
+      const number = guests[guest]!.table.get(high, low)
+      if (number < 0) continue
+      guestOf[index] = guest
+      numberOf[index] = number
+      if (guests[guest]!.isStable(number)) break
+    }
+    if (guestOf[index] !== NONE) counts[guestOf[index]!]! += 1
+  }
+  return guests.flatMap((guest, position) => {
+    const count = counts[position]!
+    return count === 0 ? [] : [{ guest, places: placesOf(position, count, guestOf, numberOf) }]
+  })
+}
+
+function placesOf(guest: number, count: number, guestOf: Int32Array, numberOf: Uint32Array): Places {
+  // Number and index in one value: sorting plain numbers needs no function, and no object a page.
+  const keys = new Float64Array(count)
+  let found = 0
+  for (let index = 0; index < guestOf.length; index++) {
+    if (guestOf[index] === guest) keys[found++] = numberOf[index]! * guestOf.length + index
+  }
+  keys.sort()
+  const numbers = new Uint32Array(count)
+  const indices = new Uint32Array(count)
+  for (let place = 0; place < count; place++) {
+    numbers[place] = Math.floor(keys[place]! / guestOf.length)
+    indices[place] = keys[place]! % guestOf.length
+  }
+  return { count, numbers, indices }
+}
