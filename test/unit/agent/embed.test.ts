@@ -75,7 +75,9 @@ describe('two agents embedded in one process', () => {
       assert.equal(result.rawBytes + (result.pages.ref + result.pages.literal) * PAGE_BYTES, bytes.length)
       assert.equal(destination.control.state, mode === 'precopy' ? 'running' : 'paused')
       assert.equal(source.control.state, 'postmigrate')
-      assert.equal(b.status().traffic.handoff.receivedBytes > 0, true)
+      await waitFor(() => (b.status().traffic.handoff.receivedBytes > 0 ? true : undefined), {
+        clock: systemClock, what: 'the destination to count the handoff', timeoutMs: 5000,
+      })
     })
   }
 
@@ -157,6 +159,33 @@ describe('two agents embedded in one process', () => {
     assert.equal(result.status, 'cancelled')
     assert.ok(source.control.cancelled)
     assert.deepEqual(a.status().handoffs, [])
+  })
+
+  it('never run a guest twice when the news of the switch is lost: the source\'s host decides', async () => {
+    for (const keeps of [true, false]) {
+      const [a, b] = await start('a', 'b') as [Agent, Agent]
+      const pages = pagesOf(20)
+      const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...pages, undefined] }])
+      // The destination has loaded all, and the lane breaks before the source heard of it, or right after.
+      const source = sourceGuest('web', pages, bytes, {
+        onShut: (control) => {
+          if (!keeps) control.state = 'postmigrate'
+          network.cutLanes()
+        },
+      })
+      const destination = destinationGuest('web', bytes.length)
+      a.addGuest(source.guest)
+      b.addGuest(destination.guest)
+      const result = await a.migrate({ guest: 'web', to: 'b' })
+      assert.equal(result.status, 'failed')
+      await waitFor(() => (b.status().handoffs.length === 0 ? true : undefined), {
+        clock: systemClock, what: 'the destination to settle', timeoutMs: 10_000,
+      })
+      assert.equal(destination.control.abandoned, keeps)
+      assert.equal(destination.control.state, keeps ? 'paused' : 'running')
+      assert.equal(source.control.state, keeps ? 'running' : 'postmigrate')
+      for (const agent of agents) await agent.stop()
+    }
   })
 
   it('keep the guest at the source when the destination QEMU dies, the lane breaks or time runs out', async () => {

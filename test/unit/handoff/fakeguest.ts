@@ -36,7 +36,7 @@ export interface SourceControl {
 
 /** A guest that writes `stream` when told to migrate; it completes when the other end says SHUT. */
 export function sourceGuest(
-  name: string, pages: readonly Uint8Array[], stream: Uint8Array, options: { holdAfter?: number } = {},
+  name: string, pages: readonly Uint8Array[], stream: Uint8Array, options: { holdAfter?: number; onShut?: (control: SourceControl) => void } = {},
 ): { guest: Guest; control: SourceControl } {
   const control: SourceControl = { state: 'running', cancelled: false, returned: Buffer.alloc(0) }
   const guest: Guest = {
@@ -65,6 +65,10 @@ export function sourceGuest(
           connection.on('data', (bytes) => {
             control.returned = Buffer.concat([control.returned, bytes])
             if (!control.returned.subarray(-SHUT.length).equals(SHUT)) return
+            if (options.onShut !== undefined) {
+              options.onShut(control)
+              return
+            }
             control.state = 'postmigrate'
             become('completed')
             connection.end()
