@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createCensus, type Census } from '../census/index.ts'
 import { discoverGuests, type Guest, type GuestDiscovery, type GuestMemory } from '../guest/index.ts'
 import {
-  answerOutcome, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, removeStaleRendezvous, type HandoffEstimate,
+  answerOutcome, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, removeStaleRendezvous, warmUp, type HandoffEstimate,
 } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, readClusterKey, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
@@ -157,6 +157,10 @@ class HostAgent implements Agent {
       }
     }
     this.#ended.resolve()
+  }
+
+  warmUp(): Promise<void> {
+    return warmUp(this.#parts)
   }
 
   addGuest(guest: GuestMemory | Guest): void {

@@ -15,6 +15,11 @@ export interface Agent {
   start(): Promise<void>
   /** Ends what runs (handoffs are cancelled) and waits for it. Idempotent. */
   stop(): Promise<void>
+  /**
+   * Runs the data path of handoffs once on made-up pages, for some hundred milliseconds, so that the first handoff is as
+   * fast as later ones. Optional; a host's daemon does it after its start.
+   */
+  warmUp(): Promise<void>
   /** Adds a guest besides those found through QMP sockets: its memory alone, or a whole guest that can move. */
   addGuest(guest: GuestMemory | Guest): void
   removeGuest(name: string): void

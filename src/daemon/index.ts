@@ -4,6 +4,7 @@
  */
 import { createAgent, type Agent, type AgentComponents, type AgentOptions } from '../index.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Config } from './config.ts'
 import { createControlServer, requireNoAgent } from './control/index.ts'
@@ -36,6 +37,7 @@ export async function runDaemon({ config, log, signal, createAgent: create = cre
     await page?.start()
     // Last, so that the socket's file says: this agent is ready.
     await control.start()
+    agent.warmUp().catch((error: unknown) => log.warn('warming up failed', { error: describeError(error) }))
     await Promise.race([agent.ended, aborted(signal)])
     log.info('agent stops')
   } finally {

@@ -10,4 +10,5 @@ export {
   failedResult, noRefsFilled, type HandoffEstimate, type HandoffPhase, type HandoffProgress, type HandoffResult,
   type PageCounts,
 } from './result.ts'
+export { warmUp } from './warmup.ts'
 export { HANDOFF_PROTOCOL } from './wire.ts'

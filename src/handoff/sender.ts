@@ -3,9 +3,9 @@ import type { Socket } from 'node:net'
 import { PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
 import type { StreamMark } from '../qemu/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
-import { BATCH_HEADER_BYTES, encodeBatchHeader } from './batch.ts'
 import { Encoder, type EncodedBatch, type EncoderCounts } from './encoder.ts'
 import type { LaneChannel } from './lanechannel.ts'
+import { packBatch } from './packedbatch.ts'
 import { pack } from './packing.ts'
 import { READ_BYTES, readInPlace } from './qemusocket.ts'
 import { Window } from './window.ts'
@@ -148,26 +148,13 @@ export class Sender {
   #send(batch: EncodedBatch): void {
     this.#kept.set(batch.sequence, batch)
     this.#window.add(batch.sequence, batch.stream.length)
-    const packing = Promise.all([pack(Buffer.concat([batch.ops, batch.raw])), pack(batch.literals)])
+    const packing = packBatch(batch)
     this.#sending = this.#sending.then(async () => {
-      const [opsAndRaw, literals] = await packing
-      this.#literalWireBytes += literals.length
-      const wireBytes =
-        FRAME_HEADER_BYTES + BATCH_HEADER_BYTES + opsAndRaw.length + batch.refIds.length + literals.length
-      this.#window.weigh(batch.sequence, wireBytes)
+      const { header, parts, literalWireBytes, wireBytes } = await packing
+      this.#literalWireBytes += literalWireBytes
+      this.#window.weigh(batch.sequence, FRAME_HEADER_BYTES + wireBytes)
       if (this.#window.isFull) this.#qemu.pause()
-      const header = encodeBatchHeader({
-        sequence: batch.sequence,
-        streamBytes: batch.stream.length,
-        digest: batch.digest,
-        literals: batch.literals.length / PAGE_BYTES,
-        refs: batch.refOffsets.length,
-        opsBytes: batch.ops.length,
-        rawBytes: batch.raw.length,
-        packedBytes: opsAndRaw.length,
-        literalWireBytes: literals.length,
-      })
-      await this.#channel.send(FRAME_KINDS.batch, header, opsAndRaw, batch.refIds, literals)
+      await this.#channel.send(FRAME_KINDS.batch, header, ...parts)
     }).catch((error: unknown) => this.#onError(error))
   }
 }

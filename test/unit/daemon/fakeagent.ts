@@ -54,6 +54,8 @@ export class FakeAgent implements Agent {
   /** Called at each migrate, to end it where a test does not want to by hand. */
   onMigrate: ((handoff: FakeHandoff) => void) | undefined
 
+  async warmUp(): Promise<void> {}
+
   get ended(): Promise<void> {
     return this.end.promise
   }
