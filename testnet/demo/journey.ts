@@ -9,7 +9,8 @@
  * Every guest is the same Debian with different work. The neighbours are quiet, so that the two cores of a small
  * machine are not what is measured.
  */
-import type { LabCluster, LabGuest } from '../index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { chooseAccelerator, ensureImage, type LabCluster, type LabGuest } from '../index.ts'
 import { moveGuest, type Move, type Mover } from './move.ts'
 import type { Progress } from './progress.ts'
 
@@ -46,10 +47,13 @@ async function bootGuests(cluster: LabCluster, progress: Progress): Promise<LabG
   progress.say('  web       on a: nginx serves the system\'s documentation to a local client; this one moves')
   progress.say('  idle      on a: nginx and redis, nothing to do')
   progress.say('  database  on b: redis with 40000 random customer records, 200 requests a second')
+  const accelerator = await progress.step('trying KVM', async () =>
+    await chooseAccelerator(await ensureImage(), systemClock))
+  progress.say(accelerator === 'kvm' ? 'QEMU runs them on KVM' : 'QEMU emulates them: KVM does not run here')
   const traveller = await cluster.startGuest('a', TRAVELLER)
   const neighbours: LabGuest[] = []
   for (const { host, options } of NEIGHBOURS) neighbours.push(await cluster.startGuest(host, options))
-  await progress.step('booting them (half a minute or two, the longer the less this machine has of KVM)', async () => {
+  await progress.step(accelerator === 'kvm' ? 'booting them' : 'booting them (a minute or so)', async () => {
     await Promise.all([traveller, ...neighbours].map((guest) => guest.ready()))
   })
   return traveller
