@@ -8,7 +8,7 @@ import { findPlaces, type Places, type ScannedGuest } from './places.ts'
 const GAP_PAGES_MAX = 4
 /** Pages of one read. */
 const RUN_PAGES_MAX = 64
-/** Residency is asked for this many pages at once, at most: the kernel takes 20 ns for each, and 1 µs for a question. */
+/** Pages whose residency is asked at once, at most: to read of 50 costs the kernel as much as another question. */
 const WINDOW_PAGES = 512
 /** A longer stretch without a wanted page begins another question. */
 const WINDOW_GAP_PAGES_MAX = 64

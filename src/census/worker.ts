@@ -45,8 +45,8 @@ async function scanLayout(order: ToWorker & { kind: 'scan' }, signal: AbortSigna
   try {
     const throttle = new Throttle({ clock: systemClock }, { rate: pagesPerSecond })
     const { tableBytesMax, previous } = order
-    const { table, ...result } = await scanGuest(
-      { clock: systemClock, hasher, hold, throttle }, memory, { tableBytesMax, ...(previous === undefined ? {} : { previous }) }, signal)
+    const init = { tableBytesMax, ...(previous === undefined ? {} : { previous }) }
+    const { table, ...result } = await scanGuest({ clock: systemClock, hasher, hold, throttle }, memory, init, signal)
     return { kind: 'found', scan: order.scan, result, table: table.release() }
   } finally {
     await memory.close()

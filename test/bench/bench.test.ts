@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+
+import { PrefixTable } from '../../src/page/index.ts'
+import { createMaterial } from './material.ts'
+import { spreadOf } from './measure.ts'
+import { encodeStream, hashPages, readStream, ResidentBench, tableOf } from './parts.ts'
+import { circumstances, formatReport } from './report.ts'
+import { runBenches, type BenchOutcome } from './run.ts'
+
+const PAGES = 600
+const SEED = 3
+
+describe('the material of the benches', () => {
+  const material = createMaterial(PAGES, SEED)
+
+  it('is the same for the same seed, and another for another', () => {
+    assert.deepEqual(createMaterial(PAGES, SEED), material)
+    assert.notDeepEqual(createMaterial(PAGES, SEED + 1).stream, material.stream)
+  })
+
+  it('has pages of every kind, and each bench sees them all', async () => {
+    const table = tableOf(hashPages(material.held))
+    assert.equal(table.size, material.heldPages)
+    const zero = material.pages.filter((page) => page === undefined).length
+    // The stream ends with one more page of zeros.
+    assert.equal(readStream(material), PAGES + 1)
+    const counts = encodeStream(material, table)
+    assert.equal(counts.zero, zero + 1)
+    assert.equal(counts.zero + counts.ref + counts.sentBefore + counts.literal, PAGES + 1)
+    for (const count of [counts.ref, counts.sentBefore, counts.literal]) assert.ok(count > PAGES / 100)
+    assert.equal(encodeStream(material, new PrefixTable()).ref, 0)
+    const resident = new ResidentBench(material, table)
+    assert.equal(await resident.run(), counts.ref)
+    await resident.close()
+  })
+})
+
+describe('a spread', () => {
+  it('is the median between lowest and highest', () => {
+    assert.deepEqual(spreadOf([3, 1, 10]), { median: 3, min: 1, max: 10 })
+    assert.deepEqual(spreadOf([4, 1, 2, 3]), { median: 2.5, min: 1, max: 4 })
+  })
+})
+
+describe('all benches, small', () => {
+  let outcome: BenchOutcome
+
+  before(async function () {
+    this.timeout(120_000)
+    outcome = await runBenches({ pages: PAGES, rounds: 2, seed: SEED })
+  })
+
+  it('measure every side beside the plain copy', () => {
+    assert.deepEqual(outcome.sides.map(({ name }) => name), [
+      'plain copy', 'stream reader', 'encoder', 'whole handoff', 'page ids', 'resident pages',
+    ])
+    assert.deepEqual(outcome.sides[0]!.ratio, { median: 1, min: 1, max: 1 })
+    for (const { bytesPerSecond, ratio } of outcome.sides) {
+      for (const { median, min, max } of [bytesPerSecond, ratio]) assert.ok(min > 0 && min <= median && median <= max)
+    }
+  })
+
+  it('hand over the very same bytes, most of them not on the wire', () => {
+    const { digestMatched, qemuBytes, wireBytes, pages, refsFilledBy } = outcome.handoff
+    assert.ok(digestMatched)
+    assert.equal(qemuBytes, outcome.streamBytes)
+    assert.ok(wireBytes < qemuBytes / 2)
+    assert.ok(refsFilledBy.resident > 0 && refsFilledBy.sentBefore > 0)
+    assert.equal(pages.total, PAGES + 1)
+  })
+
+  it('count the memory of a page', () => {
+    const { prefixTable, census } = outcome.stateBytesPerPage
+    assert.ok(prefixTable >= 16 && prefixTable <= 34, `${prefixTable}`)
+    assert.ok(census >= prefixTable && census <= 40, `${census}`)
+  })
+
+  it('come with where and how they were made', () => {
+    const report = formatReport(outcome, circumstances('npm run bench'))
+    assert.match(report, /npm run bench: 600 pages, .* seed 3, 2 rounds/)
+    assert.match(report, new RegExp(`Node ${process.version}`))
+    assert.match(report, /whole handoff +\d+\.\d\dx +\(/)
+  })
+})

@@ -1,0 +1,25 @@
+/**
+ * Throughputs and memory a page, as ratios to a plain copy of the same bytes made in the same run.
+ *
+ *   npm run bench [-- --json] [--pages N] [--rounds N] [--seed N]
+ */
+import { parseArgs } from 'node:util'
+
+import { circumstances, formatReport } from './report.ts'
+import { runBenches } from './run.ts'
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    pages: { type: 'string', default: '32768' },
+    rounds: { type: 'string', default: '7' },
+    seed: { type: 'string', default: '1' },
+  },
+})
+
+const given = process.argv.slice(2)
+const about = circumstances(['npm run bench', ...(given.length > 0 ? ['--', ...given] : [])].join(' '))
+const outcome = await runBenches({
+  pages: Number(values.pages), rounds: Number(values.rounds), seed: Number(values.seed),
+})
+console.log(values.json ? JSON.stringify({ ...about, ...outcome }) : formatReport(outcome, about))

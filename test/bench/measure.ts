@@ -1,0 +1,48 @@
+/** One way to do a piece of work, measured in turn with the others. */
+export interface Side {
+  name: string
+  /** Bytes that one run works on: rates are counted in these. */
+  bytes: number
+  /** What comes before each run and is not measured; it hands over the run, and what comes after it. */
+  prepare(): Promise<{ run(): unknown; after?(): void }>
+}
+
+export interface Spread {
+  median: number
+  min: number
+  max: number
+}
+
+export interface Measured {
+  name: string
+  bytesPerSecond: Spread
+  /** The rate divided by that of the first side in the same round. */
+  ratio: Spread
+}
+
+/** Runs all sides in turn, `rounds` times after one that does not count (it warms up); the first is the yardstick. */
+export async function measureInTurn(sides: readonly Side[], rounds: number): Promise<Measured[]> {
+  const rates: number[][] = sides.map(() => [])
+  for (let round = -1; round < rounds; round++) {
+    for (const [index, side] of sides.entries()) {
+      const { run, after } = await side.prepare()
+      const begunAt = performance.now()
+      await run()
+      const seconds = (performance.now() - begunAt) / 1000
+      after?.()
+      if (round >= 0) rates[index]!.push(side.bytes / seconds)
+    }
+  }
+  return sides.map(({ name }, index) => ({
+    name,
+    bytesPerSecond: spreadOf(rates[index]!),
+    ratio: spreadOf(rates[index]!.map((rate, round) => rate / rates[0]![round]!)),
+  }))
+}
+
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = (sorted.length - 1) / 2
+  const median = (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2
+  return { median, min: sorted[0]!, max: sorted.at(-1)! }
+}

@@ -1,0 +1,102 @@
+/** The parts of a handoff by themselves: each a function of the material that does the work once. */
+import { residentSource } from '../../src/census/resident.ts'
+import { Encoder } from '../../src/handoff/encoder.ts'
+import {
+  createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PrefixTable, type PageHasher,
+} from '../../src/page/index.ts'
+import { createStreamReader } from '../../src/qemu/index.ts'
+import type { Material } from './material.ts'
+import { placeInOwnMemory } from './ownmemory.ts'
+
+/** What one read of QEMU's socket brings. */
+const PIECE_BYTES = 256 * 1024
+/** Refs of a full batch of which half are refs. */
+const BATCH_PAGES = 128
+/** Pages hashed in one go, as the census does. */
+const HASH_PAGES = 256
+
+const hasher: PageHasher = createPageHasher(new Uint8Array(32).fill(9))
+
+/** Reads the stream; returns the pages that it saw, zero pages included. */
+export function readStream({ stream }: Material): number {
+  let pages = 0
+  const reader = createStreamReader({
+    page: () => { pages += 1 }, zeroPage: () => { pages += 1 },
+    mark: () => {}, lost: () => {}, resynchronised: () => {},
+  })
+  for (const piece of piecesOf(stream)) reader.push(piece)
+  return pages
+}
+
+/** Encodes the stream against what the other guest holds; returns pages by kind. */
+export function encodeStream({ stream }: Material, atDestination: PrefixTable): Encoder['counts'] {
+  const encoder: Encoder = new Encoder({ hasher }, {
+    atDestination, onBatch: (batch) => encoder.recycle(batch), onMark: () => {}, onLost: () => {},
+  })
+  for (const piece of piecesOf(stream)) encoder.push(piece)
+  encoder.flush(true)
+  return encoder.counts
+}
+
+/** Ids of whole pages that lie one after the other. */
+export function hashPages(pages: Buffer): Buffer {
+  const count = pages.length / PAGE_BYTES
+  const ids = Buffer.alloc(count * ID_BYTES)
+  for (let at = 0; at < count; at += HASH_PAGES) {
+    hasher.hashPages(pages, at * PAGE_BYTES, Math.min(HASH_PAGES, count - at), ids, at * ID_BYTES)
+  }
+  return ids
+}
+
+/** Prefix of each page -> its number. */
+export function tableOf(ids: Buffer): PrefixTable {
+  const table = new PrefixTable()
+  for (let at = 0; at < ids.length; at += ID_BYTES) {
+    table.add(ids.readUInt32BE(at), ids.readUInt32BE(at + 4), at / ID_BYTES)
+  }
+  return table
+}
+
+/** The guest's pages that the other guest holds, had from its memory in the order in which a handoff wants them. */
+export class ResidentBench {
+  readonly #batches: Buffer[] = []
+  readonly #other: ReturnType<typeof placeInOwnMemory>
+  readonly #source: ReturnType<typeof residentSource>
+  readonly pages: number
+
+  constructor({ pages, held }: Material, table: PrefixTable) {
+    const present = pages.filter((page) => page !== undefined && !isZeroPage(page, 0)) as Buffer[]
+    const ids = hashPages(Buffer.concat(present))
+    const wanted: Buffer[] = []
+    for (let at = 0; at < ids.length; at += ID_BYTES) {
+      if (table.get(ids.readUInt32BE(at), ids.readUInt32BE(at + 4)) !== -1) wanted.push(ids.subarray(at, at + ID_BYTES))
+    }
+    for (let at = 0; at < wanted.length; at += BATCH_PAGES) {
+      this.#batches.push(Buffer.concat(wanted.slice(at, at + BATCH_PAGES)))
+    }
+    this.pages = wanted.length
+    this.#other = placeInOwnMemory('other', held)
+    this.#source = residentSource(() => [{ memory: this.#other.memory, table, isStable: () => true }])
+  }
+
+  /** Fills all pages; returns how many. */
+  async run(): Promise<number> {
+    const room = Buffer.from(new ArrayBuffer(BATCH_PAGES * PAGE_BYTES))
+    const { signal } = new AbortController()
+    let filled = 0
+    for (const ids of this.#batches) {
+      const batch = new PageBatch(ids, room)
+      await this.#source.fill(batch, signal)
+      filled += batch.count - batch.missing().length
+    }
+    return filled
+  }
+
+  async close(): Promise<void> {
+    await this.#other.memory.close()
+  }
+}
+
+function* piecesOf(stream: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < stream.length; at += PIECE_BYTES) yield stream.subarray(at, at + PIECE_BYTES)
+}
