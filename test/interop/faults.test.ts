@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createCluster, ensureImage, waitFor, type LabCluster } from '../../testnet/index.ts'
+import { InterruptedMove, type Fault } from './interruptedmove.ts'
+import { skipWithoutLab, type GuestKind } from './labmove.ts'
+
+const SETUP_TIMEOUT_MS = 600_000
+const TEST_TIMEOUT_MS = 400_000
+const MOMENTS = 10
+/** After these faults the guest is moved for good. */
+const SUCCESS_AFTER: readonly number[] = [3, 7, MOMENTS]
+/** Slow enough that pre-copy takes some seconds. */
+const LINK_BYTES_PER_SECOND = 25e6
+const ALONE_TIMEOUT_MS = 30_000
+const GUEST: GuestKind = { name: 'idle', work: 'idle', memoryMiB: 256 }
+/** Some half of what QEMU writes of this guest's memory, so that every moment is before switchover. */
+const LATEST_MOMENT_BYTES = 100e6
+/** Buffers of one handoff, which the collector may not have taken back yet; ten handoffs would hold ten times as much. */
+const AGENT_GROWTH_BYTES_MAX = 128 * 2 ** 20
+
+const FAULTS: readonly Fault[] = [
+  {
+    title: 'the source agent is killed',
+    names: () => /agent on this host ended/,
+    strike: (cluster, { from }) => cluster.agent(from).kill(),
+    mend: async (cluster, { from }) => { await cluster.restartAgent(from) },
+    survivors: ({ to }) => [to],
+  },
+  {
+    title: 'the destination agent is killed',
+    names: () => /connection between the two agents was lost|other agent/,
+    strike: (cluster, { to }) => cluster.agent(to).kill(),
+    mend: async (cluster, { to }) => { await cluster.restartAgent(to) },
+    survivors: ({ from }) => [from],
+  },
+  {
+    title: 'the destination QEMU is killed',
+    names: (to) => new RegExp(`${to}: the destination QEMU of ${GUEST.name}`),
+    strike: (_cluster, { destination }) => destination.stop(),
+    mend: async () => {},
+    survivors: ({ from, to }) => [from, to],
+  },
+  {
+    title: 'the connection is cut in silence',
+    names: () => /connection between the two agents was lost/,
+    strike: (cluster, { to }) => cluster.network.cut(to),
+    mend: async (cluster, { from, to }) => {
+      // Restored sooner, the two would find each other gone at some moment after that.
+      await Promise.all([untilAlone(cluster, from), untilAlone(cluster, to)])
+      await cluster.network.restore(to)
+    },
+    survivors: ({ from, to }) => [from, to],
+  },
+]
+
+describe('a fault during pre-copy', function () {
+  this.timeout(TEST_TIMEOUT_MS)
+  const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31))
+  const fraction = seededFractions(seed)
+  let cluster: LabCluster | undefined
+  let moves: InterruptedMove
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    console.log(`      PAGEMESH_SEED=${seed}`)
+    await ensureImage()
+    cluster = await createCluster({ hosts: ['a', 'b'], bytesPerSecond: LINK_BYTES_PER_SECOND })
+    const guest = await cluster.startGuest('a', GUEST)
+    await guest.ready()
+    await cluster.settled()
+    moves = new InterruptedMove(cluster, GUEST, { guest, from: 'a', to: 'b' })
+  })
+
+  after(async () => {
+    await cluster?.close()
+  })
+
+  for (const fault of FAULTS) {
+    it(`leaves the guest where it was when ${fault.title}, at ${MOMENTS} moments`, async () => {
+      for (let valid = 0; valid < MOMENTS;) {
+        if (!await moves.interrupt(fault, fraction() * LATEST_MOMENT_BYTES)) continue
+        valid += 1
+        if (SUCCESS_AFTER.includes(valid)) await moves.succeed()
+      }
+    })
+  }
+
+  it('costs the agents no memory for good', () => {
+    for (const [pid, sizes] of moves.residentBytes) {
+      const growth = sizes.at(-1)! - sizes[0]!
+      assert.ok(growth < AGENT_GROWTH_BYTES_MAX, `process ${pid} grew: ${sizes.join(', ')} bytes`)
+    }
+  })
+})
+
+/** Resolves when the agent of `host` sees no other. */
+async function untilAlone(cluster: LabCluster, host: string): Promise<void> {
+  await waitFor(async () => (await cluster.agent(host).status()).peers.length === 0 ? true : undefined, {
+    clock: systemClock, what: `the agent of ${host} to see nobody`, timeoutMs: ALONE_TIMEOUT_MS,
+  })
+}
+
+/** The same moments again for the same seed: mulberry32, fractions in [0, 1). */
+function seededFractions(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
