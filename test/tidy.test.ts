@@ -120,6 +120,7 @@ describe('the world', () => {
 
 describe('nothing is there for nothing', () => {
   const planned = PLANNED.map((name) => `src/${name}/index.ts`)
+  const words = new Map(scripts.map((path) => [path, new Set(code(path).match(/\w+/g))]))
 
   it('such as a file that nothing loads', () => {
     const reached = reachableFrom(['src/index.ts', 'src/cli/main.ts', ...planned])
@@ -135,12 +136,24 @@ describe('nothing is there for nothing', () => {
   })
 
   it('such as an export that no other file names', () => {
-    const words = new Map(scripts.map((path) => [path, new Set(code(path).match(/\w+/g))]))
     const isNamedElsewhere = (name: string, path: string): boolean =>
       scripts.some((other) => other !== path && words.get(other)!.has(name))
     const unused = sources.filter((path) => !planned.includes(path)).flatMap((path) => {
       const exported = code(path).matchAll(/^export (?:abstract )?(?:async )?(?:const|function\*?|class) (\w+)/gm)
       return [...exported].map((match) => match[1]!).filter((name) => !isNamedElsewhere(name, path))
+        .map((name) => `${path}: ${name}`)
+    })
+    assert.deepEqual(unused, [])
+  })
+
+  it('such as a name that a face offers and nobody outside takes', () => {
+    const faces = sources.filter((path) => /^src\/\w+\/index\.ts$/.test(path))
+    const unused = faces.flatMap((path) => {
+      const outside = scripts.filter((other) => !isInside(other, `src/${folderOf(path)}`))
+      const offered = [...code(path).matchAll(/^export (?:type )?\{([^}]*)\} from/gm)]
+        // Types are offered with what takes them, whether or not anybody names them.
+        .flatMap((match) => match[0].startsWith('export type') ? [] : match[1]!.replace(/type \w+/g, '').match(/\w+/g) ?? [])
+      return offered.filter((name) => !outside.some((other) => words.get(other)!.has(name)))
         .map((name) => `${path}: ${name}`)
     })
     assert.deepEqual(unused, [])

@@ -7,7 +7,7 @@ import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff
 import type { AgentStatus } from './status.ts'
 
 export { createAgent, type AgentComponents } from './agent.ts'
-export { numericDefault, OPTIONS, textDefault, type AgentOptions, type OptionInfo, type OptionKind } from './options.ts'
+export { OPTIONS, type AgentOptions, type OptionInfo, type OptionKind } from './options.ts'
 export type { AgentStatus, Traffic } from './status.ts'
 
 export interface Agent {
@@ -16,8 +16,8 @@ export interface Agent {
   /** Ends what runs (handoffs are cancelled) and waits for it. Idempotent. */
   stop(): Promise<void>
   /**
-   * Runs the data path of handoffs once on made-up pages, for some hundred milliseconds, so that the first handoff is as
-   * fast as later ones. Optional; a host's daemon does it after its start.
+   * Runs the data path of handoffs once on made-up pages, for some hundred milliseconds, so that the first handoff is
+   * as fast as later ones. Optional; a host's daemon does it after its start.
    */
   warmUp(): Promise<void>
   /** Adds a guest besides those found through QMP sockets: its memory alone, or a whole guest that can move. */

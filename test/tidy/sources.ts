@@ -1,17 +1,18 @@
 /** The files of the project as text, and what they import: what the tidy tests look at. */
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = normalize(fileURLToPath(new URL('../../', import.meta.url)))
 
-/** Files that git knows or would take, relative to the root, sorted; deleted ones are left out. */
-export function listFiles(): string[] {
-  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    cwd: ROOT, encoding: 'utf8', maxBuffer: 2 ** 26,
-  })
-  return [...new Set(listed.split('\0'))].filter((path) => path !== '' && read(path) !== undefined).sort()
+/** What .gitignore names: made by tools, and not ours to tidy. */
+const MADE = /^(\.git|\.cache|dist|node_modules|.*\.log)$/
+
+/** Files of the project, relative to the root, sorted. */
+export function listFiles(folder = ''): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).filter(({ name }) => !MADE.test(name))
+    .flatMap((entry) => (entry.isDirectory() ? listFiles(join(folder, entry.name)) : [join(folder, entry.name)]))
+    .sort()
 }
 
 const texts = new Map<string, string | undefined>()
