@@ -9,7 +9,8 @@
  *   ids      = refs x 16 bytes, in order
  *   literals = pages in order under zstd (stored as they are when that is not smaller)
  *
- * `digest` is that of the whole stream up to and with this batch: of the digest before it and of its own bytes. A varint is unsigned LEB128.
+ * `digest` is that of the whole stream up to and with this batch: of the digest before it and of its own bytes.
+ * A varint is unsigned LEB128.
  */
 import { DIGEST_BYTES, ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import { badFrame } from './wire.ts'
@@ -80,7 +81,7 @@ export function decodeBatchHeader(body: Buffer): BatchHeader {
   const { streamBytes, literals, refs, opsBytes, rawBytes, packedBytes, literalWireBytes } = header
   if (streamBytes > BATCH_LIMITS.streamBytes) throw badFrame(`a batch claims ${streamBytes} bytes of stream`)
   if (opsBytes > BATCH_LIMITS.opsBytes) throw badFrame(`a batch claims ${opsBytes} bytes of ops`)
-  if (rawBytes + (literals + refs) * PAGE_BYTES > streamBytes) throw badFrame('a batch claims more than its stream bytes')
+  if (rawBytes + (literals + refs) * PAGE_BYTES > streamBytes) throw badFrame('a batch claims more than it stands for')
   if (packedBytes > opsBytes + rawBytes) throw badFrame('packed ops are larger than unpacked ones')
   if (literalWireBytes > literals * PAGE_BYTES) throw badFrame('packed literals are larger than unpacked ones')
   if (body.length !== BATCH_HEADER_BYTES + packedBytes + refs * ID_BYTES + literalWireBytes) {

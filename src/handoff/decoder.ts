@@ -110,8 +110,8 @@ export class Decoder {
   }
 
   /**
-   * Puts the refs in their places and compares digests. If it is the right one, and that of every batch before was, then
-   * not a byte differs from what the source took from QEMU, wherever the refs were filled from.
+   * Puts the refs in their places and compares digests. If it is the right one, and that of every batch before was,
+   * then not a byte differs from what the source took from QEMU, wherever the refs were filled from.
    */
   complete(batch: AssembledBatch): boolean {
     const { stream, refs, refOffsets } = batch
@@ -135,6 +135,9 @@ export function digestMismatch(sequence: number): PagemeshError {
   return new PagemeshError(
     'digest-mismatch',
     'The stream put together at the destination is not the one that the source QEMU wrote; nothing of it was released.',
-    { fault: 'host', phase: 'handoff', advice: 'The guest goes on at the source. Please report this.', data: { sequence } },
+    {
+      fault: 'host', phase: 'handoff', data: { sequence },
+      advice: 'The guest goes on at the source. Please report this.',
+    },
   )
 }

@@ -1,4 +1,6 @@
-import { createStreamDigest, DIGEST_BYTES, ID_BYTES, PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
+import {
+  createStreamDigest, DIGEST_BYTES, ID_BYTES, PAGE_BYTES, type PageHasher, type PrefixTable,
+} from '../page/index.ts'
 import { createStreamReader, type StreamMark, type StreamReader } from '../qemu/index.ts'
 import { BufferPool } from '../runtime/bufferpool.ts'
 import { BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter } from './batch.ts'

@@ -130,7 +130,9 @@ export class Incoming {
 
   async #openMigration(guest: Guest, offer: HandoffOffer): Promise<void> {
     if (guest.openIncoming === undefined) {
-      throw new PagemeshError('guest-not-movable', `The guest ${guest.name} cannot take a migration here.`, { fault: 'guest' })
+      throw new PagemeshError('guest-not-movable', `The guest ${guest.name} cannot take a migration here.`, {
+        fault: 'guest', phase: 'offer',
+      })
     }
     const migration = await guest.openIncoming(this.#init.signal)
     this.#migration = migration
@@ -164,7 +166,8 @@ export class Incoming {
   async #connectQemu(): Promise<void> {
     const { clock, random, hasher, sources } = this.#components
     const migration = this.#migration!
-    this.#rendezvous = await createRendezvous({ clock, random }, { directory: this.#init.directory, owner: migration.owner })
+    const { directory } = this.#init
+    this.#rendezvous = await createRendezvous({ clock, random }, { directory, owner: migration.owner })
     await this.#until(migration.begin(this.#rendezvous.socketPath))
     const qemu = await this.#within('qemuListen', this.#rendezvous.connect(this.#abort.signal))
     this.#qemu = qemu
@@ -217,7 +220,8 @@ export class Incoming {
   #onFrame(kind: FrameKind, body: Buffer): void {
     if (kind === FRAME_KINDS.alive) return
     if (kind === FRAME_KINDS.failed) {
-      this.#failure.reject(new PagemeshError('failed-at-source', `${this.#from.name} gave up: ${body.toString('utf8')}`, {
+      const reason = body.toString('utf8')
+      this.#failure.reject(new PagemeshError('failed-at-source', `${this.#from.name} gave up: ${reason}`, {
         fault: 'peer', phase: 'handoff',
       }))
     } else if (kind === FRAME_KINDS.hello && this.#phase === 'greeting') {

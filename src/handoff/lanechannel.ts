@@ -60,7 +60,7 @@ export class LaneChannel {
     return this.#lane.receivedBytes
   }
 
-  /** Sends one frame after all that were sent before; resolves when there is room for more. Never rejects: see onLost. */
+  /** Sends one frame after all before it; resolves when there is room for more. Never rejects: see onLost. */
   send(kind: FrameKind, ...parts: Uint8Array[]): Promise<void> {
     this.#queue = this.#queue.then(() => this.#write(kind, parts)).catch((error: unknown) => {
       this.#lose(laneLost('it could not be written', error))

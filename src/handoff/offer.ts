@@ -33,7 +33,7 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   if (version !== HANDOFF_VERSION) {
     throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
-  if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is missing')
+  if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
   if (typeof running !== 'boolean' || typeof dryRun !== 'boolean') throw bad('bad-offer', 'a flag is missing')
   if (typeof ticket !== 'object' || ticket === null) throw bad('bad-offer', 'the ticket is missing')
   const { address, id, key } = ticket as Record<string, unknown>

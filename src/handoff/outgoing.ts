@@ -2,13 +2,16 @@ import type { Guest, MigrationMode, MigrationProgress, OutgoingMigration } from 
 import type { Mesh } from '../mesh/index.ts'
 import { encodePrefixSet, PrefixTable, type PageHasher } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
 import { knownPages, listPages } from './inventory.ts'
 import { LaneChannel } from './lanechannel.ts'
 import { encodeOffer, requireAccepted, type HandoffOffer } from './offer.ts'
+import {
+  afterSwitchover, cancelled, cannotMove, destinationFailed, outOfTime, sourceFailed, sourceGone,
+} from './outgoingerror.ts'
 import { ProgressMeter } from './progressmeter.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import {
@@ -133,19 +136,12 @@ export class Outgoing {
 
   async #prepare(): Promise<{ running: boolean }> {
     const { guest, mode, downtimeMsMax, timeoutMs, signal } = this.#init
-    if (guest.openOutgoing === undefined) {
-      throw new PagemeshError('guest-not-movable', `The guest ${guest.name} has no migration of its own.`, {
-        fault: 'guest', phase: 'preparing', advice: 'Only guests with a QMP socket can be handed to another host.',
-      })
-    }
+    if (guest.openOutgoing === undefined) throw cannotMove(guest.name)
     if (timeoutMs !== undefined) this.#components.clock.after(timeoutMs, () => this.#runOutOfTime(timeoutMs))
     const migration = await this.#until(guest.openOutgoing(signal))
     this.#migration = migration
     migration.onStatus((status) => this.#onQemuStatus(status))
-    void migration.gone.then((cause) => this.#failure.reject(new PagemeshError(
-      'guest-gone', `The source QEMU of ${guest.name} ended or closed its QMP connection.`,
-      { fault: 'guest', phase: this.#phase, cause, advice: 'See the log of that QEMU.' },
-    )))
+    void migration.gone.then((cause) => this.#failure.reject(sourceGone(guest.name, this.#phase, cause)))
     const limits = downtimeMsMax === undefined ? {} : { maxDowntimeMs: downtimeMsMax }
     return await this.#until(migration.prepare({ mode, ...limits }))
   }
@@ -244,8 +240,9 @@ export class Outgoing {
 
   #onFrame(kind: FrameKind, body: Buffer): void {
     if (kind === FRAME_KINDS.alive) return
-    if (kind === FRAME_KINDS.failed) this.#failure.reject(failureOf(this.#init.to, body))
-    else if (kind === FRAME_KINDS.bitmap && this.#sender === undefined) {
+    if (kind === FRAME_KINDS.failed) {
+      this.#failure.reject(destinationFailed(this.#init.to, body.toString('utf8')))
+    } else if (kind === FRAME_KINDS.bitmap && this.#sender === undefined) {
       this.#bitmap.resolve(body)
       if (this.#isDryRun) this.#channel?.complete()
     }
@@ -274,10 +271,7 @@ export class Outgoing {
     // QEMU fails too when the other end did: give that news, which says more, the time to arrive.
     await this.#components.clock.sleep(300)
     const said = await this.#migration?.progress().catch(() => undefined)
-    const why = said?.error === undefined ? '' : `: ${said.error}`
-    this.#failure.reject(new PagemeshError('qemu-failed', `The source QEMU says that the migration ${status}${why}.`, {
-      fault: 'guest', phase: this.#phase, advice: 'See the logs of both QEMUs and of the other agent.',
-    }))
+    this.#failure.reject(sourceFailed(status, said?.error, this.#phase))
   }
 
   async #poll(): Promise<void> {
@@ -294,24 +288,18 @@ export class Outgoing {
   }
 
   #cancel(): void {
-    if (this.#isSwitchedOver) return
-    this.#failure.reject(new PagemeshError('cancelled', 'The handoff was cancelled; the guest runs on at the source.', {
-      fault: 'cancelled', phase: this.#phase,
-    }))
+    if (!this.#isSwitchedOver) this.#failure.reject(cancelled(this.#phase))
   }
 
   #runOutOfTime(timeoutMs: number): void {
-    if (this.#isSwitchedOver) return
-    this.#failure.reject(new PagemeshError('timeout', `The handoff took longer than ${timeoutMs / 1000} s.`, {
-      fault: 'usage', phase: this.#phase,
-      advice: 'Allow more time, or use --mode postcopy for a guest that changes its memory faster than the link carries it.',
-    }))
+    if (!this.#isSwitchedOver) this.#failure.reject(outOfTime(timeoutMs, this.#phase))
   }
 
   /** Tells everyone, makes sure that the guest runs on here, and says what happened. */
   async #giveUp(error: PagemeshError): Promise<HandoffResult> {
     const { clock, log } = this.#components
-    log.warn('handoff failed', { guest: this.#init.guest.name, to: this.#init.to, phase: this.#phase, reason: error.message })
+    const { guest, to } = this.#init
+    log.warn('handoff failed', { guest: guest.name, to, phase: this.#phase, reason: error.message })
     this.#sender?.stop()
     void this.#channel?.send(FRAME_KINDS.failed, Buffer.from(describeError(error).slice(0, 1000)))
     await Promise.race([this.#channel?.close(), clock.sleep(LIMITS_MS.farewell)])
@@ -319,12 +307,7 @@ export class Outgoing {
     const result = this.#result(error.fault === 'cancelled' ? 'cancelled' : 'failed')
     result.code = error.code
     result.reason = describeError(error)
-    if (status === 'completed' || (this.#isSwitchedOver && this.#init.mode === 'precopy')) {
-      result.reason += ` The source had already given the guest up: look for it at ${this.#init.to}` +
-        ', and let it run there (QMP `cont`) if it is paused.'
-    } else if (this.#isSwitchedOver) {
-      result.reason += ' The guest had switched over: neither side may be ended; both QEMUs wait for the migration to be resumed.'
-    }
+    if (status === 'completed' || this.#isSwitchedOver) result.reason += afterSwitchover(this.#init.mode, this.#init.to)
     return result
   }
 
@@ -395,8 +378,4 @@ export class Outgoing {
       advice: 'See the log of the other agent.',
     }))
   }
-}
-
-function failureOf(host: string, body: Buffer): PagemeshError {
-  return new PagemeshError('failed-at-destination', `${host}: ${body.toString('utf8')}`, { fault: 'peer', phase: 'handoff' })
 }

@@ -12,7 +12,7 @@ interface Adoptable {
  * Reads an accepted socket into one buffer that is used again, instead of fresh memory for each read: with a stream
  * of some GB that is a fifth of the CPU time. Node offers this (`onread`) only to sockets that it makes from options,
  * so the handle of the accepted socket, which must be paused (`pauseOnConnect`), moves to a new socket; where it
- * cannot, the socket is read in the usual way. `receiver` must copy what it keeps. Use the returned socket from then on.
+ * cannot, the socket is read in the usual way. `receiver` must copy what it keeps. Use the returned socket afterwards.
  */
 export function readInPlace(accepted: Socket, receiver: (bytes: Buffer) => void): Socket {
   const adoptable = accepted as unknown as Adoptable

@@ -32,7 +32,8 @@ export async function createRendezvous(
   const directory = join(init.directory, PREFIX + name)
   const socketPath = join(directory, 'qemu')
   if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
-    throw new PagemeshError('socket-path-too-long', `The socket path ${socketPath} exceeds ${SOCKET_PATH_BYTES_MAX} bytes.`, {
+    const message = `The socket path ${socketPath} exceeds ${SOCKET_PATH_BYTES_MAX} bytes.`
+    throw new PagemeshError('socket-path-too-long', message, {
       fault: 'usage',
       phase: 'preparing',
       advice: 'Put the control socket into a directory with a shorter path.',

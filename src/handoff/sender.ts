@@ -14,10 +14,10 @@ import { badFrame, FRAME_HEADER_BYTES, FRAME_KINDS } from './wire.ts'
 /** How long bytes may wait for a batch to fill while QEMU pauses. */
 const FLUSH_AFTER_MS = 3
 /** The start of what looked like a page goes raw if nothing follows it for so long. */
-const STALLED_AFTER_MS = 12
+const STALLED_AFTER_MS = 200
 const STALLED_LOOKS = 4
 
-/** The way from the source QEMU's socket to the lane: encodes, packs, sends, and holds QEMU back when the window is full. */
+/** The way from the source QEMU to the lane: encodes, packs, sends, and holds QEMU back when the window is full. */
 export class Sender {
   readonly #clock: Clock
   readonly #channel: LaneChannel
@@ -78,7 +78,8 @@ export class Sender {
   /** The destination QEMU took all up to this batch. */
   acknowledge(sequence: number): void {
     const batch = this.#kept.get(sequence)
-    if (batch === undefined || !this.#window.acknowledge(sequence)) throw badFrame(`batch ${sequence} is not on its way`)
+    const isOnItsWay = this.#window.acknowledge(sequence)
+    if (batch === undefined || !isOnItsWay) throw badFrame(`batch ${sequence} is not on its way`)
     this.#kept.delete(sequence)
     this.#encoder.recycle(batch)
     if (!this.#window.isFull) this.#qemu.resume()
@@ -88,7 +89,7 @@ export class Sender {
   async sendMissing(body: Buffer): Promise<void> {
     const sequence = body.length >= 4 ? body.readUInt32BE(0) : -1
     const batch = this.#kept.get(sequence)
-    if (batch === undefined || body.length % 4 !== 0) throw badFrame(`missing pages of batch ${sequence}, which is not on its way`)
+    if (batch === undefined || body.length % 4 !== 0) throw badFrame('it misses pages of no batch on its way')
     const count = body.length / 4 - 1
     const pages = Buffer.allocUnsafe(count * PAGE_BYTES)
     for (let i = 0; i < count; i++) {
@@ -158,8 +159,3 @@ export class Sender {
     }).catch((error: unknown) => this.#onError(error))
   }
 }
-
-/** Batches that may be on their way at once, seen from the incoming end: a full window of the smallest full ones, and spare. */
-export const BATCHES_IN_FLIGHT_MAX = 4096
-/** Stream bytes that may be on their way at once, seen from the incoming end. */
-export const STREAM_BYTES_IN_FLIGHT_MAX = 64 * 2 ** 20

@@ -19,7 +19,10 @@ export async function warmUp({ hasher, random }: { hasher: PageHasher; random: R
   const pages = madeUpPages(random)
   const batches: EncodedBatch[] = []
   const encoder = new Encoder({ hasher }, {
-    atDestination: knownHalf(pages, hasher), onBatch: (batch) => batches.push(batch), onMark: () => {}, onLost: () => {},
+    atDestination: knownHalf(pages, hasher),
+    onBatch: (batch) => batches.push(batch),
+    onMark: () => {},
+    onLost: () => {},
   })
   const decoder = new Decoder()
   const stream = madeUpStream(pages)
@@ -55,7 +58,9 @@ function knownHalf(pages: Buffer, hasher: PageHasher): PrefixTable {
   const ids = Buffer.alloc(PAGES * ID_BYTES)
   hasher.hashPages(pages, 0, PAGES, ids, 0)
   const known = new PrefixTable(PAGES)
-  for (let id = 0; id < ids.length; id += REF_EVERY * ID_BYTES) known.add(ids.readUInt32BE(id), ids.readUInt32BE(id + 4), 0)
+  for (let id = 0; id < ids.length; id += REF_EVERY * ID_BYTES) {
+    known.add(ids.readUInt32BE(id), ids.readUInt32BE(id + 4), 0)
+  }
   return known
 }
 

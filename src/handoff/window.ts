@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 /** Bytes of QEMU's stream that may be on their way: what the outgoing end keeps for refs that are asked back. */
 export const WINDOW_STREAM_BYTES = 4 * 2 ** 20
 /** In post-copy a requested page queues behind what is on its way: keep that short. */
-export const WINDOW_STREAM_BYTES_POSTCOPY = 2 * 2 ** 20
+const WINDOW_STREAM_BYTES_POSTCOPY = 2 * 2 ** 20
 const WINDOW_WIRE_BYTES_MIN = 2 * 2 ** 20
 const WINDOW_WIRE_BYTES_MAX = 8 * 2 ** 20
 /** What is on the wire shall be delivered within this time: QEMU takes its downtime from what we accept. */

@@ -36,7 +36,8 @@ export interface SourceControl {
 
 /** A guest that writes `stream` when told to migrate; it completes when the other end says SHUT. */
 export function sourceGuest(
-  name: string, pages: readonly Uint8Array[], stream: Uint8Array, options: { holdAfter?: number; onShut?: (control: SourceControl) => void } = {},
+  name: string, pages: readonly Uint8Array[], stream: Uint8Array,
+  options: { holdAfter?: number; onShut?: (control: SourceControl) => void } = {},
 ): { guest: Guest; control: SourceControl } {
   const control: SourceControl = { state: 'running', cancelled: false, returned: Buffer.alloc(0) }
   const guest: Guest = {
@@ -107,7 +108,9 @@ export interface DestinationControl {
 export function destinationGuest(
   name: string, expectedBytes: number, options: { dieAfter?: number; discard?: boolean } = {},
 ): { guest: Guest; control: DestinationControl } {
-  const control: DestinationControl = { state: 'inmigrate', received: Buffer.alloc(0), receivedBytes: 0, abandoned: false }
+  const control: DestinationControl = {
+    state: 'inmigrate', received: Buffer.alloc(0), receivedBytes: 0, abandoned: false,
+  }
   const gone = deferred<Error>()
   const guest: Guest = {
     name,
