@@ -150,9 +150,10 @@ describe('nothing is there for nothing', () => {
     const faces = sources.filter((path) => /^src\/\w+\/index\.ts$/.test(path))
     const unused = faces.flatMap((path) => {
       const outside = scripts.filter((other) => !isInside(other, `src/${folderOf(path)}`))
+      // Types are offered with what takes them, whether or not anybody names them.
       const offered = [...code(path).matchAll(/^export (?:type )?\{([^}]*)\} from/gm)]
-        // Types are offered with what takes them, whether or not anybody names them.
-        .flatMap((match) => match[0].startsWith('export type') ? [] : match[1]!.replace(/type \w+/g, '').match(/\w+/g) ?? [])
+        .filter((match) => !match[0].startsWith('export type'))
+        .flatMap((match) => match[1]!.replace(/type \w+/g, '').match(/\w+/g) ?? [])
       return offered.filter((name) => !outside.some((other) => words.get(other)!.has(name)))
         .map((name) => `${path}: ${name}`)
     })
