@@ -6,6 +6,7 @@ import {
 } from './batch.ts'
 import { unpack } from './packing.ts'
 import { SentPages } from './sentpages.ts'
+import { WINDOW_BATCHES_MAX } from './window.ts'
 import { badFrame } from './wire.ts'
 
 /** A batch taken apart, its compressed parts unpacked. */
@@ -45,8 +46,8 @@ export function unpackBatch(body: Buffer): UnpackedBatch {
   }
 }
 
-/** Buffers kept for use again: as many as a full window needs. */
-const SPARES_MAX = 128
+/** Buffers kept for use again: two for each batch of a full window. */
+const SPARES_MAX = 2 * WINDOW_BATCHES_MAX
 
 /** Puts batches together again, and checks each against its digest before it leaves. */
 export class Decoder {

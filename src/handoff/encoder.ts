@@ -5,6 +5,7 @@ import { createStreamReader, type StreamMark, type StreamReader } from '../qemu/
 import { BufferPool } from '../runtime/bufferpool.ts'
 import { BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter } from './batch.ts'
 import { SentIndex } from './sentpages.ts'
+import { WINDOW_BATCHES_MAX } from './window.ts'
 
 /** A batch as ops, before it is packed. */
 export interface EncodedBatch {
@@ -31,8 +32,8 @@ export interface EncoderCounts {
   rawBytes: number
 }
 
-/** Batch buffers kept for use again: as many as a full window holds. */
-const SPARES_MAX = 128
+/** Buffers kept for use again: two for each batch of a full window. */
+const SPARES_MAX = 2 * WINDOW_BATCHES_MAX
 const PAGES_MAX = Math.ceil(BATCH_STREAM_BYTES / PAGE_BYTES) + 1
 
 /**

@@ -8,10 +8,14 @@ import { Decoder, digestMismatch, unpackBatch, type AssembledBatch } from './dec
 import type { LaneChannel } from './lanechannel.ts'
 import { unpack } from './packing.ts'
 import { noRefsFilled } from './result.ts'
+import { WINDOW_BATCHES_MAX } from './window.ts'
 import { badFrame, FRAME_KINDS } from './wire.ts'
 
-/** What may be on its way at once, seen from here; an outgoing end that sends more breaks the protocol. */
-const IN_FLIGHT_MAX = { batches: 4096, bodyBytes: 64 * 2 ** 20 }
+/**
+ * What may be on its way at once, seen from here; an outgoing end that sends more breaks the protocol. It may be ahead
+ * of its window by what one read of QEMU's socket brings.
+ */
+const IN_FLIGHT_MAX = { batches: 4 * WINDOW_BATCHES_MAX, bodyBytes: 64 * 2 ** 20 }
 
 /** The way from the lane to the destination QEMU: unpacks, fills refs, compares digests, writes, acknowledges. */
 export class Receiver {

@@ -106,11 +106,16 @@ function badSet(why: string): PagemeshError {
   return new PagemeshError('bad-prefix-set', `A set of page prefixes cannot be read: ${why}.`, { fault: 'peer' })
 }
 
+/** The most bits that are shifted at once: with 7 more that wait, they fit a 32-bit integer. */
+const SHIFT_BITS_MAX = 24
+const SHIFT_FACTOR = 2 ** SHIFT_BITS_MAX
+
 class BitWriter {
   #bytes: Uint8Array
   #length = 0
-  /** Bits of the byte at #length that are taken. */
-  #used = 0
+  /** Bits that do not fill a byte yet: `#waitingBits` of them, fewer than 8. */
+  #waiting = 0
+  #waitingBits = 0
 
   constructor(expectedBytes: number) {
     this.#bytes = new Uint8Array(expectedBytes)
@@ -118,15 +123,18 @@ class BitWriter {
 
   /** Writes the `count` (0..52) lowest bits of `value`, highest first. */
   writeBits(value: number, count: number): void {
-    let left = count
-    while (left > 0) {
-      this.#reserve()
-      const room = 8 - this.#used
-      const take = Math.min(room, left)
-      const chunk = Math.floor(value / 2 ** (left - take)) % 2 ** take
-      this.#bytes[this.#length]! |= chunk << (room - take)
-      this.#advance(take)
-      left -= take
+    if (count > SHIFT_BITS_MAX) {
+      this.writeBits(Math.floor(value / SHIFT_FACTOR), count - SHIFT_BITS_MAX)
+      this.writeBits(value % SHIFT_FACTOR, SHIFT_BITS_MAX)
+      return
+    }
+    if (this.#length + 4 > this.#bytes.length) this.#grow()
+    this.#waiting = (this.#waiting << count) | value
+    this.#waitingBits += count
+    while (this.#waitingBits >= 8) {
+      this.#waitingBits -= 8
+      this.#bytes[this.#length++] = this.#waiting >>> this.#waitingBits
+      this.#waiting &= (1 << this.#waitingBits) - 1
     }
   }
 
@@ -138,19 +146,11 @@ class BitWriter {
   }
 
   finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length + (this.#used > 0 ? 1 : 0))
+    if (this.#waitingBits > 0) this.writeBits(0, 8 - this.#waitingBits)
+    return this.#bytes.subarray(0, this.#length)
   }
 
-  #advance(bits: number): void {
-    this.#used += bits
-    if (this.#used === 8) {
-      this.#used = 0
-      this.#length += 1
-    }
-  }
-
-  #reserve(): void {
-    if (this.#length < this.#bytes.length) return
+  #grow(): void {
     const larger = new Uint8Array(this.#bytes.length * 2 + 64)
     larger.set(this.#bytes)
     this.#bytes = larger
@@ -159,7 +159,9 @@ class BitWriter {
 
 class BitReader {
   readonly #bytes: Uint8Array
-  #position = 0
+  #at = 0
+  #waiting = 0
+  #waitingBits = 0
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
@@ -167,20 +169,21 @@ class BitReader {
 
   /** Whether more was read than there is; what was read past the end is zero. */
   get exhausted(): boolean {
-    return this.#position > this.#bytes.length * 8
+    return this.#at > this.#bytes.length
   }
 
+  /** The next `count` (0..52) bits. */
   readBits(count: number): number {
-    let value = 0
-    let left = count
-    while (left > 0) {
-      const used = this.#position & 7
-      const take = Math.min(8 - used, left)
-      const byte = this.#bytes[this.#position >>> 3] ?? 0
-      value = value * 2 ** take + ((byte >>> (8 - used - take)) & (2 ** take - 1))
-      this.#position += take
-      left -= take
+    if (count > SHIFT_BITS_MAX) {
+      return this.readBits(count - SHIFT_BITS_MAX) * SHIFT_FACTOR + this.readBits(SHIFT_BITS_MAX)
     }
+    while (this.#waitingBits < count) {
+      this.#waiting = (this.#waiting << 8) | (this.#bytes[this.#at++] ?? 0)
+      this.#waitingBits += 8
+    }
+    this.#waitingBits -= count
+    const value = this.#waiting >>> this.#waitingBits
+    this.#waiting &= (1 << this.#waitingBits) - 1
     return value
   }
 

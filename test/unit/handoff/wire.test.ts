@@ -7,7 +7,7 @@ import { outcomeOf } from '../../../src/handoff/outcome.ts'
 import { decodeReport, encodeReport } from '../../../src/handoff/resultframe.ts'
 import { noRefsFilled } from '../../../src/handoff/result.ts'
 import { FRAME_KINDS, frameHeader, FrameReader, type FrameKind } from '../../../src/handoff/wire.ts'
-import { Window, WINDOW_STREAM_BYTES } from '../../../src/handoff/window.ts'
+import { Window, WINDOW_BATCHES_MAX, WINDOW_STREAM_BYTES } from '../../../src/handoff/window.ts'
 import { PrefixTable } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
@@ -98,5 +98,7 @@ describe('the handoff stream', () => {
     assert.equal(window.isFull, true)
     assert.equal(window.acknowledge(0), true)
     assert.ok(window.isEmpty && !window.isFull)
+    for (let sequence = 0; sequence < WINDOW_BATCHES_MAX; sequence++) window.add(sequence, 1)
+    assert.equal(window.isFull, true)
   })
 })
