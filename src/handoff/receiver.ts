@@ -87,7 +87,8 @@ export class Receiver {
 
   /**
    * Fills the refs and compares digests. The digest says of all pages of a batch at once whether they are the right
-   * ones; only where it says no is each page hashed, to find those that changed since the census: they are had elsewhere.
+   * ones; only where it says no is each page hashed, to find those that changed since the census, which are then had
+   * elsewhere.
    */
   async #fill(batch: AssembledBatch): Promise<void> {
     const { refs } = batch

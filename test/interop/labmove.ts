@@ -1,4 +1,4 @@
-/** What the tests of handoffs between agents in the lab have in common: how a guest is moved, and what must hold then. */
+/** What the tests of handoffs between agents in the lab share: how a guest is moved, and what must hold then. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 

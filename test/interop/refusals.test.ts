@@ -68,13 +68,15 @@ describe('handoff is refused', function () {
   })
 
   it('where no QEMU waits for the guest', async () => {
-    await expectRefused([GUEST.name, '--to', 'b'], 'no-waiting-guest', /no QEMU named guest waits there.*-incoming defer/)
+    const reason = /no QEMU named guest waits there.*-incoming defer/
+    await expectRefused([GUEST.name, '--to', 'b'], 'no-waiting-guest', reason)
   })
 
   it('where a QEMU of that name does not wait', async () => {
     const other = await cluster!.startGuest('b', { ...GUEST, paused: true })
     try {
-      await expectRefused([GUEST.name, '--to', 'b'], 'no-waiting-guest', /QEMU named guest is prelaunch and does not wait/)
+      const reason = /QEMU named guest is prelaunch and does not wait/
+      await expectRefused([GUEST.name, '--to', 'b'], 'no-waiting-guest', reason)
     } finally {
       await other.stop()
     }

@@ -61,7 +61,7 @@ class Comparison {
 
   report(): void {
     const [first] = this.measured as [Measured]
-    console.log(`      ${'way'.padEnd(20)} ${'wire MB'.padStart(8)} ${'ratio'.padStart(6)} ${'s'.padStart(6)} ${'ratio'.padStart(6)} ${'down ms'.padStart(8)}`)
+    console.log(`      ${'way'.padEnd(20)}  wire MB  ratio      s  ratio  down ms`)
     for (const { way, wireBytes, totalMs, downtimeMs } of this.measured) {
       console.log('      ' + [
         way.padEnd(20), (wireBytes / 1e6).toFixed(1).padStart(8), (wireBytes / first.wireBytes).toFixed(3).padStart(6),
