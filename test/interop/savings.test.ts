@@ -110,9 +110,10 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
   }
 
   it('a Debian guest, with two others of its system at the destination', async () => {
-    const kind: GuestKind = { name: 'database', work: 'database', memoryMiB: MEMORY_MIB }
-    // They have done their work and stand still: their memory is what counts, and under emulation their work would
-    // take the processors from the agents and from QEMU.
+    // It has nothing to do, after it has read all that a server needs: its page cache is warm. What works takes the
+    // processors under emulation, and the times of a small machine would tell of that. The others have other work; they
+    // have done some of it and stand still, because their memory is what counts.
+    const kind: GuestKind = { name: 'quiet', work: 'idle', memoryMiB: MEMORY_MIB }
     const others = await Promise.all([
       boot('b', { name: 'web', work: 'web', memoryMiB: MEMORY_MIB }),
       boot('b', { name: 'compile', work: 'compile', memoryMiB: MEMORY_MIB }),
