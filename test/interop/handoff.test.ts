@@ -11,7 +11,7 @@ const PAGES_PER_MIB = 256
 /** What the dirty guest writes over and over. */
 const DIRTY_MIB = 16
 /**
- * Long enough to send all that the dirty guest writes, otherwise its pre-copy would never end; and so short that most of
+ * Long enough to send all that the dirty guest writes, otherwise its pre-copy would never end; so short that most of
  * its memory is sent while it runs.
  */
 const DIRTY_DOWNTIME_MS = 500
