@@ -71,9 +71,13 @@ export class Incoming {
     this.#components = components
     this.#init = init
     this.#from = from
-    init.signal.addEventListener('abort', () => this.#failure.reject(new PagemeshError(
-      'agent-stopped', 'The agent at the destination was stopped.', { fault: 'host', phase: 'handoff' },
-    )), { once: true })
+    init.signal.addEventListener('abort', this.#onAgentStops)
+  }
+
+  readonly #onAgentStops = (): void => {
+    this.#failure.reject(new PagemeshError('agent-stopped', 'The agent at the destination was stopped.', {
+      fault: 'host', phase: 'handoff',
+    }))
   }
 
   get status(): IncomingStatus {
@@ -262,6 +266,8 @@ export class Incoming {
   }
 
   async #cleanUp(): Promise<void> {
+    // The agent's signal outlives this handoff, and must not keep it.
+    this.#init.signal.removeEventListener('abort', this.#onAgentStops)
     this.#abort.abort()
     this.#qemu?.destroy()
     this.#channel?.destroy()
