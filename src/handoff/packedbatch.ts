@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '../page/index.ts'
 import { encodeBatchHeader } from './batch.ts'
 import type { EncodedBatch } from './encoder.ts'
-import { pack } from './packing.ts'
+import { looksPackable, pack } from './packing.ts'
 
 /** A batch as it travels: the body of its frame is the header and then the parts. */
 export interface PackedBatch {
@@ -11,9 +11,15 @@ export interface PackedBatch {
   wireBytes: number
 }
 
-/** Compresses the parts of a batch, on other threads where that is worth the way. */
-export async function packBatch(batch: EncodedBatch): Promise<PackedBatch> {
-  const [opsAndRaw, literals] = await Promise.all([pack(Buffer.concat([batch.ops, batch.raw])), pack(batch.literals)])
+/**
+ * Compresses the parts of a batch, on other threads where that is worth the way.
+ * @param suspectsNoise the batch before did not shrink: look at a sample of the literals before compressing them all.
+ */
+export async function packBatch(batch: EncodedBatch, suspectsNoise = false): Promise<PackedBatch> {
+  const isWorthIt = !suspectsNoise || looksPackable(batch.literals)
+  const [opsAndRaw, literals] = await Promise.all([
+    pack(Buffer.concat([batch.ops, batch.raw])), isWorthIt ? pack(batch.literals) : batch.literals,
+  ])
   const header = encodeBatchHeader({
     sequence: batch.sequence,
     streamBytes: batch.stream.length,

@@ -11,6 +11,21 @@ const PAGES = { [constants.ZSTD_c_compressionLevel]: 1 }
 /** Below this many bytes the work is done at once: a trip to another thread costs more than it. */
 const AT_ONCE_BYTES = 16 * 1024
 
+/** Taken from the beginning, the middle and the end, to see whether all is worth compressing. */
+const SAMPLE_BYTES = 4096
+/** Less than this saved in the samples is not worth the time that compressing all would take. */
+const WORTH_SAVING = 0.05
+
+/** Whether bytes like these shrink enough: looks at a few of them only. */
+export function looksPackable(bytes: Buffer): boolean {
+  if (bytes.length <= 3 * SAMPLE_BYTES) return true
+  const middle = (bytes.length - SAMPLE_BYTES) >>> 1
+  const samples = Buffer.concat([
+    bytes.subarray(0, SAMPLE_BYTES), bytes.subarray(middle, middle + SAMPLE_BYTES), bytes.subarray(-SAMPLE_BYTES),
+  ])
+  return zstdCompressSync(samples, { params: PAGES }).length < samples.length * (1 - WORTH_SAVING)
+}
+
 /** Bytes under zstd, or the very same bytes where that would not be smaller. The bytes must not change meanwhile. */
 export async function pack(bytes: Buffer): Promise<Buffer> {
   if (bytes.length === 0) return bytes

@@ -32,6 +32,8 @@ export class Sender {
   /** Set once QEMU waits for single answers: in post-copy, and when the device state is on its way. */
   #isUrgent = false
   #literalWireBytes = 0
+  /** The last literals did not shrink: random or encrypted memory. */
+  #suspectsNoise = false
 
   constructor(
     components: { clock: Clock; hasher: PageHasher; channel: LaneChannel; qemu: Socket },
@@ -149,10 +151,11 @@ export class Sender {
   #send(batch: EncodedBatch): void {
     this.#kept.set(batch.sequence, batch)
     this.#window.add(batch.sequence, batch.stream.length)
-    const packing = packBatch(batch)
+    const packing = packBatch(batch, this.#suspectsNoise)
     this.#sending = this.#sending.then(async () => {
       const { header, parts, literalWireBytes, wireBytes } = await packing
       this.#literalWireBytes += literalWireBytes
+      if (batch.literals.length > 0) this.#suspectsNoise = literalWireBytes === batch.literals.length
       this.#window.weigh(batch.sequence, FRAME_HEADER_BYTES + wireBytes)
       if (this.#window.isFull) this.#qemu.pause()
       await this.#channel.send(FRAME_KINDS.batch, header, ...parts)

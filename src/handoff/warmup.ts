@@ -4,8 +4,9 @@ import { Decoder, digestMismatch, unpackBatch } from './decoder.ts'
 import { Encoder, type EncodedBatch } from './encoder.ts'
 import { packBatch } from './packedbatch.ts'
 
-/** Enough for the engine to compile the data path well: some hundred milliseconds of work. */
+/** Enough for the engine to compile the data path well: some hundred milliseconds of work a round. */
 const PAGES = 6000
+const ROUNDS = 2
 /** Every how many pages one is zero, and one is at the destination already. */
 const ZERO_EVERY = 3
 const REF_EVERY = 2
@@ -16,6 +17,10 @@ const PIECE_BYTES = 100_000
  * a third of its CPU time. Yields between batches. Throws if what comes out is not what went in.
  */
 export async function warmUp({ hasher, random }: { hasher: PageHasher; random: Random }): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) await sendMadeUpStream(hasher, random)
+}
+
+async function sendMadeUpStream(hasher: PageHasher, random: Random): Promise<void> {
   const pages = madeUpPages(random)
   const batches: EncodedBatch[] = []
   const encoder = new Encoder({ hasher }, {

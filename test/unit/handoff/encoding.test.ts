@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 
 import { Decoder, unpackBatch } from '../../../src/handoff/decoder.ts'
 import { Encoder, type EncodedBatch } from '../../../src/handoff/encoder.ts'
 import { BATCH_LIMITS, decodeBatchHeader, encodeBatchHeader, OpReader, OpWriter } from '../../../src/handoff/batch.ts'
-import { pack, unpack } from '../../../src/handoff/packing.ts'
+import { looksPackable, pack, unpack } from '../../../src/handoff/packing.ts'
 import { SENT_PAGES, SentIndex, SentPages } from '../../../src/handoff/sentpages.ts'
 import { createPageHasher, ID_BYTES, PAGE_BYTES, PrefixTable } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
@@ -188,6 +189,8 @@ describe('the encoding of a handoff', () => {
     const dense = page(5).subarray(0, 64)
     assert.equal(await pack(dense), dense)
     assert.throws(() => unpack(Buffer.from('not zstd'), 5000), isBadFrame)
+    assert.ok(looksPackable(zeros))
+    assert.ok(!looksPackable(randomBytes(100_000)))
     const packed = await pack(zeros)
     assert.throws(() => unpack(packed, 99_999), isBadFrame)
   })
