@@ -22,8 +22,8 @@ export const OP_REF = 2
 export const OP_SENT = 3
 
 /**
- * QEMU's bytes in one batch: 64 pages with their headers, about what a socket's buffer holds, so that QEMU fills the one
- * while the other is worked on. Larger batches save 1 % of the bytes and cost a tenth of the time.
+ * QEMU's bytes in one batch: 64 pages with their headers, about what a socket's buffer holds, so that QEMU fills the
+ * one while the other is worked on. Larger batches save 1 % of the bytes and cost a tenth of the time.
  */
 export const BATCH_STREAM_BYTES = 64 * (PAGE_BYTES + 8)
 export const BATCH_HEADER_BYTES = 24 + DIGEST_BYTES + 8
