@@ -10,6 +10,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { Absences } from './absence.ts'
 import type { GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import type { AgentStatus } from './status.ts'
@@ -32,11 +33,13 @@ export class Handoffs {
   /** Guests that are being received, so that two offers of one guest do not meet. */
   readonly #expected = new Set<string>()
   readonly #abort = new AbortController()
+  readonly #absences: Absences
   readonly traffic = { sentBytes: 0, receivedBytes: 0 }
 
   constructor(components: HandoffsComponents, init: { directory: string }) {
     this.#components = components
     this.#directory = init.directory
+    this.#absences = new Absences(components)
   }
 
   migrate(request: MigrateRequest): Handoff {
@@ -105,6 +108,7 @@ export class Handoffs {
 
   /** Cancels what goes out, breaks off what comes in, and waits for both. */
   async stop(): Promise<void> {
+    this.#absences.stop()
     this.#abort.abort()
     for (const { abort } of this.#outgoing.values()) abort.abort()
     await Promise.allSettled([...[...this.#outgoing.values()].map(({ done }) => done), ...this.#incoming.values()])
@@ -164,7 +168,7 @@ export class Handoffs {
   async #init(request: MigrateRequest, running: RunningOutgoing): Promise<OutgoingInit> {
     const { mesh, guests, census } = this.#components
     const guest = await guests.require(request.guest)
-    if (mesh.member(request.to) === undefined) {
+    if (await this.#absences.find(request.to, running.abort.signal) === undefined) {
       const names = mesh.members().map((member) => member.name).join(', ')
       throw new PagemeshError('host-unknown', `No host named ${request.to} is in the mesh.`, {
         fault: 'usage', phase: 'preparing',

@@ -138,6 +138,21 @@ describe('two agents embedded in one process', () => {
     assert.equal(source.control.state, 'running')
   })
 
+  it('wait for a host that has just left, and not for one that was never there', async () => {
+    const [a, b] = await start('a', 'b') as [Agent, Agent]
+    const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...pagesOf(10), undefined] }])
+    const destination = destinationGuest('web', bytes.length)
+    a.addGuest(sourceGuest('web', [], bytes).guest)
+    b.addGuest(destination.guest)
+    network.disconnect('b')
+    const moving = a.migrate({ guest: 'web', to: 'b' })
+    const beganAt = systemClock.now()
+    assert.equal((await a.migrate({ guest: 'none', to: 'c' })).code, 'guest-unknown')
+    assert.ok(systemClock.now() - beganAt < 5000)
+    network.reconnect('b')
+    assert.equal((await moving).status, 'completed')
+  })
+
   it('move a guest only once at a time, and cancel on request', async () => {
     const [a, b] = await start('a', 'b') as [Agent, Agent]
     const pages = pagesOf(100)
