@@ -8,7 +8,7 @@ const LOOK_EVERY_MS = 100
 /** Hosts remembered; beyond it the one that left first is forgotten. */
 const REMEMBERED_MAX = 1024
 
-/** Remembers who left the mesh lately, and waits for their return: a link that broke is up again before they are back. */
+/** Remembers who left the mesh lately, and waits for their return: a mended link is up before they are back. */
 export class Absences {
   readonly #mesh: Mesh
   readonly #clock: Clock
