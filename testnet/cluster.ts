@@ -2,9 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { systemClock } from '../src/runtime/clock.ts'
 import { createLabKey, startAgent, type LabAgent } from './agent.ts'
 import { createNetwork, type LabHost, type LabNetwork } from './network.ts'
 import { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
+import { waitFor } from './wait.ts'
+
+const SCAN_TIMEOUT_MS = 120_000
 
 export interface ClusterOptions {
   hosts: readonly string[]
@@ -24,7 +28,7 @@ export interface LabCluster {
   restartAgent(host: string): Promise<LabAgent>
   /** Starts a guest on a host, among the guests of its agent. */
   startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest>
-  /** Resolves when every agent sees all others and has scanned its guests. */
+  /** Resolves when every agent sees all others and has scanned all guests that run. */
   settled(): Promise<void>
   close(): Promise<void>
 }
@@ -92,6 +96,18 @@ class RunningCluster implements LabCluster {
   async settled(): Promise<void> {
     const peers = this.#options.hosts.length - 1
     await Promise.all([...this.#agents.values()].map((agent) => agent.settled(peers)))
+    for (const guest of this.#guests) await this.#scanned(guest)
+  }
+
+  /** A guest that just arrived is one that waits, to its agent, until that looks again: settled says nothing of it. */
+  async #scanned(guest: LabGuest): Promise<void> {
+    const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status?: string } | undefined
+    if (said?.status !== 'running' || guest.host === undefined) return
+    const agent = this.agent(guest.host.name)
+    await waitFor(async () => {
+      const known = (await agent.status()).guests.find(({ name }) => name === guest.name)
+      return known?.state === 'running' && known.distinctPages > 0 ? true : undefined
+    }, { clock: systemClock, what: `guest ${guest.name} to be scanned`, timeoutMs: SCAN_TIMEOUT_MS, pauseMs: 200 })
   }
 
   async close(): Promise<void> {

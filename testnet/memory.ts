@@ -1,5 +1,6 @@
 import { findLayout, openProcessMemory, readStartTicks, type GuestMemory } from '../src/guest/index.ts'
 import { PAGE_BYTES } from '../src/page/index.ts'
+import { systemClock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
 import type { LabGuest } from './qemu.ts'
 
@@ -20,6 +21,12 @@ export interface BlockDifference {
 
 /** Pages of one comparison step: 1 MiB. */
 const STEP_PAGES = 256
+/**
+ * Both guests stand still, so a true difference stays. A page that the kernel moves just then (compaction) looks
+ * absent for a moment, and so as if it held zeros: what differs is read again.
+ */
+const READS_AGAIN_MAX = 3
+const READ_AGAIN_AFTER_MS = 100
 
 /**
  * Compares all RAM blocks of two guests byte for byte; both should stand still. A page that is absent counts as zeros,
@@ -38,8 +45,13 @@ export async function compareMemory(left: LabGuest, right: LabGuest): Promise<Me
     const difference: BlockDifference = { block: block.name, pages: 0, firstOffset: -1 }
     for (let first = 0; first < block.bytes / PAGE_BYTES; first += STEP_PAGES) {
       const count = Math.min(STEP_PAGES, block.bytes / PAGE_BYTES - first)
-      const leftBytes = await readStep(leftMemory, index, first, count)
-      const rightBytes = await readStep(rightMemory, rightIndex, first, count)
+      const read = async (): Promise<[Buffer, Buffer]> =>
+        [await readStep(leftMemory, index, first, count), await readStep(rightMemory, rightIndex, first, count)]
+      let [leftBytes, rightBytes] = await read()
+      for (let again = 0; again < READS_AGAIN_MAX && !leftBytes.equals(rightBytes); again++) {
+        await systemClock.sleep(READ_AGAIN_AFTER_MS);
+        [leftBytes, rightBytes] = await read()
+      }
       if (!leftBytes.equals(rightBytes)) addDifferences(difference, leftBytes, rightBytes, first * PAGE_BYTES)
     }
     comparison.comparedBytes += block.bytes
