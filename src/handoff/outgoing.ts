@@ -1,7 +1,7 @@
 import type { Guest, MigrationMode, MigrationProgress, OutgoingMigration } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import { encodePrefixSet, PrefixTable, type PageHasher } from '../page/index.ts'
-import type { Clock } from '../runtime/clock.ts'
+import { encodePrefixSet, PAGE_BYTES, PrefixTable, type PageHasher } from '../page/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
@@ -79,6 +79,7 @@ export class Outgoing {
   readonly #report: Deferred<IncomingReport> = deferred()
   readonly #meter: ProgressMeter
   #migration: OutgoingMigration | undefined
+  #deadline: Timer | undefined
   #channel: LaneChannel | undefined
   #sender: Sender | undefined
   #rendezvous: Rendezvous | undefined
@@ -137,7 +138,9 @@ export class Outgoing {
   async #prepare(): Promise<{ running: boolean }> {
     const { guest, mode, downtimeMsMax, timeoutMs, signal } = this.#init
     if (guest.openOutgoing === undefined) throw cannotMove(guest.name)
-    if (timeoutMs !== undefined) this.#components.clock.after(timeoutMs, () => this.#runOutOfTime(timeoutMs))
+    if (timeoutMs !== undefined) {
+      this.#deadline = this.#components.clock.after(timeoutMs, () => this.#runOutOfTime(timeoutMs))
+    }
     const migration = await this.#until(guest.openOutgoing(signal))
     this.#migration = migration
     migration.onStatus((status) => this.#onQemuStatus(status))
@@ -245,12 +248,10 @@ export class Outgoing {
     } else if (kind === FRAME_KINDS.bitmap && this.#sender === undefined) {
       this.#bitmap.resolve(body)
       if (this.#isDryRun) this.#channel?.complete()
-    }
-    else if (kind === FRAME_KINDS.result && this.#isSwitchedOver) {
+    } else if (kind === FRAME_KINDS.result && this.#isSwitchedOver) {
       this.#report.resolve(decodeReport(body))
       this.#channel?.complete()
-    }
-    else if (kind === FRAME_KINDS.ack && this.#sender !== undefined) this.#sender.acknowledge(body.readUInt32BE(0))
+    } else if (kind === FRAME_KINDS.ack && this.#sender !== undefined) this.#sender.acknowledge(body.readUInt32BE(0))
     else if (kind === FRAME_KINDS.returned && this.#sender !== undefined) this.#sender.giveBack(body)
     else if (kind === FRAME_KINDS.returnedEnd && this.#sender !== undefined) this.#sender.endReturn()
     else if (kind === FRAME_KINDS.missing && this.#sender !== undefined) {
@@ -343,7 +344,7 @@ export class Outgoing {
     result.qemuBytes = counts.streamBytes
     result.pages = { total: counts.zero + ref + counts.literal, zero: counts.zero, ref, literal: counts.literal }
     result.rawBytes = counts.rawBytes
-    result.literalBytes = counts.literal * 4096
+    result.literalBytes = counts.literal * PAGE_BYTES
     result.literalWireBytes = this.#sender!.literalWireBytes
     result.refsFilledBy = report?.refsFilledBy ?? noRefsFilled()
     result.digestMatched = report?.streamBytes === counts.streamBytes
@@ -361,6 +362,7 @@ export class Outgoing {
   }
 
   async #cleanUp(): Promise<void> {
+    this.#deadline?.cancel()
     this.#sender?.stop()
     this.#channel?.destroy()
     await this.#rendezvous?.remove()
