@@ -5,6 +5,7 @@
 
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
+export { PrefixRun } from './prefixrun.ts'
 export { PrefixTable, type PrefixTableParts } from './prefixtable.ts'
 export {
   decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,

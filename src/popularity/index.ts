@@ -2,23 +2,57 @@
  * Which pages the mesh holds: in how many hosts and guests each page lives. Hosts report their stable pages to the two
  * owners of each slice, owners sum and gossip what is popular, and every host keeps a bounded merged view. All state
  * is soft: reports are per origin and versioned, so repeated, late and lost ones do no harm.
- *
- * Nothing implements this yet: here stands what the rest may expect of it.
  */
+import type { PrefixRun } from '../page/index.ts'
+
+export { createPopularity, type PopularityInit } from './popularity.ts'
+
+/** What this host's guests hold, as the census knows it. */
+export interface HeldPages {
+  /** Changes whenever what `stablePages` says may have changed. */
+  readonly generation: number
+  /**
+   * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`,
+   * each once, with the number of guests of this host that hold it.
+   */
+  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun): void
+}
 
 /** Popular pages as columns, best first: entry i is the i-th of each. */
 export interface PopularPages {
-  /** `count` ids of 16 bytes. */
-  ids: Uint8Array
-  /** Hosts, and guests over all hosts, that hold each page. */
-  hosts: Uint32Array
-  guests: Uint32Array
   count: number
+  /** The 64-bit prefix of each id, in halves. */
+  high: Uint32Array
+  low: Uint32Array
+  /** Guests, and hosts, of the mesh that hold each page. */
+  guests: Uint16Array
+  hosts: Uint16Array
+  /** Up to three hosts that hold it, by name. */
+  holders: string[][]
 }
 
 /** What this host knows of the mesh's popular pages, bounded by `popularity.maxPages`. */
 export interface PopularityView {
   readonly pages: number
-  /** The `countMax` most popular pages that are known, held by at least `popularity.minHosts` hosts each. */
+  /** Memory that it takes. */
+  readonly bytes: number
+  /** How many guests, or hosts, of the mesh hold the page of this prefix; 0 if it is not known to be popular. */
+  guestsOf(high: number, low: number): number
+  hostsOf(high: number, low: number): number
+  /** The `countMax` most popular pages: most hosts first, then most guests. */
   top(countMax: number): PopularPages
+}
+
+export interface Popularity {
+  readonly view: PopularityView
+  /** Bytes of reports, their answers, and views that were asked for. Gossip is the mesh's account. */
+  readonly traffic: { sentBytes: number; receivedBytes: number }
+  /** What was refused from other members since start, by reason. */
+  readonly refusals: Readonly<Record<string, number>>
+  /** Sizes of everything that is kept, for status, metrics and the tests that watch for growth. */
+  readonly sizes: { reportBytes: number; reportedPages: number; viewPages: number; viewBytes: number }
+  /** Makes rounds wait while something more urgent needs the CPU; returns how to let them go on. */
+  standBack(): () => void
+  start(): Promise<void>
+  stop(): Promise<void>
 }

@@ -1,0 +1,62 @@
+/** Holders that are named of each popular page. */
+export const HOLDERS_MAX = 3
+
+/**
+ * Popular pages of one slice in rising order, as columns that grow: rest of the prefix, guests and hosts of the mesh
+ * that hold the page, and HOLDERS_MAX tags of hosts (0: none). In a list of changes `hosts` 0 means: no longer popular.
+ */
+export class PopularRun {
+  count = 0
+  rests: Float64Array<ArrayBuffer>
+  guests: Uint16Array<ArrayBuffer>
+  hosts: Uint16Array<ArrayBuffer>
+  holders: Uint32Array<ArrayBuffer>
+
+  constructor(expectedCount = 64) {
+    this.rests = new Float64Array(expectedCount)
+    this.guests = new Uint16Array(expectedCount)
+    this.hosts = new Uint16Array(expectedCount)
+    this.holders = new Uint32Array(expectedCount * HOLDERS_MAX)
+  }
+
+  clear(): void {
+    this.count = 0
+  }
+
+  /** Makes room for one more page behind all others and returns its index; its holders are none. */
+  push(rest: number, guests: number, hosts: number): number {
+    const index = this.count
+    if (index === this.rests.length) this.#grow()
+    this.rests[index] = rest
+    this.guests[index] = guests
+    this.hosts[index] = hosts
+    this.holders.fill(0, index * HOLDERS_MAX, (index + 1) * HOLDERS_MAX)
+    this.count += 1
+    return index
+  }
+
+  /** Adds page `index` of `other` behind all others. */
+  copy(other: PopularRun, index: number): void {
+    const to = this.push(other.rests[index]!, other.guests[index]!, other.hosts[index]!)
+    for (let holder = 0; holder < HOLDERS_MAX; holder++) {
+      this.holders[to * HOLDERS_MAX + holder] = other.holders[index * HOLDERS_MAX + holder]!
+    }
+  }
+
+  #grow(): void {
+    const larger = new PopularRun(Math.max(64, this.count * 2))
+    larger.rests.set(this.rests)
+    larger.guests.set(this.guests)
+    larger.hosts.set(this.hosts)
+    larger.holders.set(this.holders)
+    this.rests = larger.rests
+    this.guests = larger.guests
+    this.hosts = larger.hosts
+    this.holders = larger.holders
+  }
+}
+
+/** Which of two pages is the more popular: more hosts, then more guests. A host's word counts once. */
+export function popularityRank(hosts: number, guests: number): number {
+  return hosts * 2 ** 16 + guests
+}
