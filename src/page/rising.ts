@@ -1,0 +1,44 @@
+/**
+ * Rising whole numbers below 2^52 as bits: Golomb-Rice codes of the gaps between them, each a quotient in unary and a
+ * remainder of `rice` bits. Of numbers drawn at random it takes about 0.03 bits a number more than their entropy,
+ * log2(limit / count) + 1.44.
+ */
+import type { BitReader, BitWriter } from '../runtime/bits.ts'
+
+/** The largest parameter: remainders of 51 bits are exact in a double. */
+export const RICE_MAX = 51
+
+/** The parameter that suits `count` numbers drawn at random below `limit`. */
+export function riceFor(limit: number, count: number): number {
+  const meanGap = count === 0 ? 1 : limit / count
+  return Math.min(RICE_MAX, Math.max(0, Math.round(Math.log2(meanGap * Math.LN2))))
+}
+
+/** Writes `count` numbers of `values` from index `from`, each greater than the one before. */
+export function writeRising(out: BitWriter, values: Float64Array, from: number, count: number, rice: number): void {
+  const divisor = 2 ** rice
+  let previous = -1
+  for (let index = from; index < from + count; index++) {
+    const gap = values[index]! - previous - 1
+    const quotient = Math.floor(gap / divisor)
+    out.writeUnary(quotient)
+    out.writeBits(gap - quotient * divisor, rice)
+    previous = values[index]!
+  }
+}
+
+/** Reads `count` numbers below `limit` to `into` from index `from`. Returns what is wrong with them, if anything. */
+export function readRising(
+  input: BitReader, into: Float64Array, from: number, count: number, rice: number, limit: number,
+): string | undefined {
+  const divisor = 2 ** rice
+  let previous = -1
+  for (let index = from; index < from + count; index++) {
+    const value = previous + 1 + input.readUnary() * divisor + input.readBits(rice)
+    if (input.exhausted) return 'it is cut short'
+    if (value >= limit) return 'a prefix is out of bounds'
+    into[index] = value
+    previous = value
+  }
+  return undefined
+}
