@@ -9,7 +9,7 @@
  */
 export {
   createAgent, OPTIONS, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type Handoff,
-  type MigrateRequest, type OptionInfo, type OptionKind, type Traffic,
+  type MigrateRequest, type OptionInfo, type OptionKind, type PopularPage, type Traffic,
 } from './agent/index.ts'
 export type {
   Guest, GuestMemory, GuestState, IncomingMigration, MigrationMode, MigrationProgress, OutgoingMigration, RamBlock,

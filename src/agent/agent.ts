@@ -9,6 +9,7 @@ import {
 } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, readClusterKey, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
+import type { Popularity } from '../popularity/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
@@ -19,6 +20,7 @@ import { Handoffs } from './handoffs.ts'
 import type { Agent, Handoff, MigrateRequest } from './index.ts'
 import { createMetrics } from './metrics.ts'
 import { numericDefault, textDefault, type AgentOptions } from './options.ts'
+import { listPopular, type PopularPage } from './popularpages.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
@@ -69,6 +71,7 @@ interface Parts {
   random: Random
   mesh: Mesh
   census: Census
+  popularity?: Popularity
   discovery: GuestDiscovery
   hasher: PageHasher
 }
@@ -185,6 +188,11 @@ class HostAgent implements Agent {
 
   status(): AgentStatus {
     return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs }, this.#options)
+  }
+
+  pages(countMax: number): PopularPage[] {
+    const { popularity, census } = this.#parts
+    return popularity === undefined ? [] : listPopular(popularity.view, census, countMax)
   }
 
   metrics(): Promise<string> {

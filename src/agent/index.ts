@@ -4,10 +4,12 @@
  */
 import type { Guest, GuestMemory, MigrationMode } from '../guest/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff/index.ts'
+import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
 
 export { createAgent, type AgentComponents } from './agent.ts'
 export { OPTIONS, type AgentOptions, type OptionInfo, type OptionKind } from './options.ts'
+export type { PopularPage } from './popularpages.ts'
 export type { AgentStatus, Traffic } from './status.ts'
 
 export interface Agent {
@@ -33,6 +35,11 @@ export interface Agent {
   /** Cancels the handoff of a guest. Throws PagemeshError `no-handoff` if none runs. */
   cancel(guestName: string): void
   status(): AgentStatus
+  /**
+   * The pages that most hosts of the mesh hold, best first, as far as this host knows: at most `countMax`. Only stable
+   * pages count, from a guest's second scan on; empty while this host is alone.
+   */
+  pages(countMax: number): PopularPage[]
   /** Prometheus text format. */
   metrics(): Promise<string>
   /** Rejects if the agent can no longer do its work (another host took its name). Never resolves before `stop`. */

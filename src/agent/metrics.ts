@@ -13,12 +13,16 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   gauge('pagemesh_guests', 'Guests of this host.', ({ guests }) => guests.length)
   gauge('pagemesh_census_distinct_pages', 'Distinct pages resident here.', ({ census }) => census.distinctPages)
   gauge('pagemesh_census_bytes', 'Memory that the census takes.', ({ census }) => census.bytes)
+  gauge('pagemesh_popularity_pages', 'Pages known to be popular in the mesh.', ({ popularity }) => popularity.pages)
+  gauge('pagemesh_popularity_bytes', 'Memory that popularity takes.', ({ popularity }) => popularity.bytes)
   gauge('pagemesh_handoffs_running', 'Handoffs under way, both directions.', ({ handoffs }) => handoffs.length)
   gauge('pagemesh_settled', 'Whether every guest was scanned since it appeared.', ({ settled }) => (settled ? 1 : 0))
   const counter = (name: string, help: string, value: (status: AgentStatus) => number): void => {
     new Counter({ name, help, registers, collect() { this.reset(); this.inc(value(status())) } })
   }
   counter('pagemesh_census_scans_total', 'Whole scans of guests.', ({ census }) => census.scans)
+  counter('pagemesh_popularity_refused_total', 'Reports and news of popular pages that were refused.',
+    ({ popularity }) => popularity.refused)
   counter('pagemesh_strangers_total', 'Peers dropped that did not prove the cluster key.', ({ strangers }) => strangers)
   new Counter({
     name: 'pagemesh_traffic_bytes_total',

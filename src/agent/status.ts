@@ -2,6 +2,7 @@ import type { Census } from '../census/index.ts'
 import type { GuestState } from '../guest/index.ts'
 import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import type { Popularity } from '../popularity/index.ts'
 import { lastStateOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
 import { numericDefault, type AgentOptions } from './options.ts'
@@ -24,7 +25,8 @@ export interface AgentStatus {
     distinctPages: number
   }[]
   census: { distinctPages: number; scans: number; bytes: number }
-  popularity: { pages: number }
+  /** Pages that are known to be popular, memory of all that popularity keeps, and news of others that was refused. */
+  popularity: { pages: number; bytes: number; refused: number }
   placement: { wanted: number; held: number; pending: number }
   store: { pages: number; bytes: number; maxBytes: number }
   traffic: {
@@ -45,10 +47,10 @@ export interface Traffic {
 
 /** Takes the snapshot; pure but for what the parts say of themselves. */
 export function snapshot(
-  parts: { mesh: Mesh; census: Census; guests: GuestList; handoffs: Handoffs | undefined },
+  parts: { mesh: Mesh; census: Census; popularity?: Popularity; guests: GuestList; handoffs: Handoffs | undefined },
   options: AgentOptions,
 ): AgentStatus {
-  const { mesh, census, guests, handoffs } = parts
+  const { mesh, census, popularity, guests, handoffs } = parts
   const { distinctPages, scans, bytes } = census.totals
   const nothing = { sentBytes: 0, receivedBytes: 0 }
   return {
@@ -69,16 +71,26 @@ export function snapshot(
       }
     }),
     census: { distinctPages, scans, bytes },
-    popularity: { pages: 0 },
+    popularity: popularityOf(popularity),
     placement: { wanted: 0, held: 0, pending: 0 },
     store: { pages: 0, bytes: 0, maxBytes: options.store?.maxBytes ?? numericDefault('store.maxBytes') },
     traffic: {
-      report: { ...nothing },
+      report: { ...(popularity?.traffic ?? nothing) },
       gossip: { ...mesh.traffic.gossip },
       swap: { ...nothing },
       handoff: { ...(handoffs?.traffic ?? nothing) },
     },
     handoffs: handoffs?.list() ?? [],
     strangers: mesh.strangerCount,
+  }
+}
+
+function popularityOf(popularity: Popularity | undefined): AgentStatus['popularity'] {
+  if (popularity === undefined) return { pages: 0, bytes: 0, refused: 0 }
+  const { view, sizes, refusals } = popularity
+  return {
+    pages: view.pages,
+    bytes: sizes.viewBytes + sizes.reportBytes,
+    refused: Object.values(refusals).reduce((sum, count) => sum + count, 0),
   }
 }

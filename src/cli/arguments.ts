@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander'
 
+import { CONTROL_LIMITS } from '../daemon/control/index.ts'
 import { parseRate } from '../runtime/units.ts'
 
 /** Where the agent of a host listens unless its configuration says otherwise. */
@@ -15,6 +16,12 @@ export function withAgentFlags(command: Command): Command {
   return command
     .option('--control <socket>', 'control socket of this host\'s agent', CONTROL_DEFAULT)
     .option('--json', 'one JSON object on standard output, nothing else there')
+}
+
+/** How many pages are to be shown. */
+export function pageCountArgument(text: string): number {
+  if (/^\d{1,6}$/.test(text) && Number(text) > 0 && Number(text) <= CONTROL_LIMITS.pagesMax) return Number(text)
+  throw new InvalidArgumentError(`Expected a whole number from 1 to ${CONTROL_LIMITS.pagesMax}, such as 100.`)
 }
 
 /** Bytes a second. */

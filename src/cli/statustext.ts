@@ -36,10 +36,14 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
 function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {
   return [
     ['census', `${census.distinctPages} distinct`, `${census.scans} scans`, formatBytes(census.bytes)],
-    ['popularity', `${popularity.pages} pages`],
+    ['popularity', `${popularity.pages} pages`, formatBytes(popularity.bytes), ...refusedCell(popularity.refused)],
     ['placement', `${placement.held} of ${placement.wanted} held`, `${placement.pending} pending`],
     ['store', `${store.pages} pages`, `${formatBytes(store.bytes)} of ${formatBytes(store.maxBytes)}`],
   ]
+}
+
+function refusedCell(refused: number): string[] {
+  return refused === 0 ? [] : [`${refused} messages refused`]
 }
 
 function section(title: string, rows: readonly string[][]): string {

@@ -63,7 +63,7 @@ function trafficRow([account, { sentBytes, receivedBytes }]: [string, Traffic]):
 function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {
   return [
     ['census', String(census.distinctPages), formatBytes(census.bytes)],
-    ['popularity', String(popularity.pages), '-'],
+    ['popularity', String(popularity.pages), formatBytes(popularity.bytes)],
     ['placement, held of wanted', `${placement.held} of ${placement.wanted}`, '-'],
     ['store', String(store.pages), `${formatBytes(store.bytes)} of ${formatBytes(store.maxBytes)}`],
   ]

@@ -1,6 +1,6 @@
 import type { Agent, HandoffEstimate, HandoffProgress, HandoffResult } from '../../index.ts'
 import { asPagemeshError } from '../../runtime/errors.ts'
-import type { CancelResult, ControlRequest, MigrateArguments } from './protocol.ts'
+import type { CancelResult, ControlRequest, MigrateArguments, PagesResult } from './protocol.ts'
 
 export interface RequestContext {
   /** Aborts when the client asks to cancel what it waits for. */
@@ -43,6 +43,8 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return { host: agent.status().host }
       case 'status':
         return agent.status()
+      case 'pages':
+        return { pages: agent.pages(request.arguments.countMax) } satisfies PagesResult
       case 'migrate':
         return await migrate(request.arguments, context)
       case 'cancel':

@@ -6,7 +6,7 @@
  * access control), several requests at once on one connection, bulk data.
  *
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
- *   request = {command, arguments?}                      ping | status | migrate | cancel
+ *   request = {command, arguments?}                      ping | status | pages | migrate | cancel
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress}
  *   result  = {result}
@@ -27,14 +27,16 @@
  *    ^                       |  |  overlong or malformed line (also in idle)
  *    +--- result or error ---+  +--- the client hangs up: the handoff goes on, nobody is told
  */
-import type { HandoffProgress, MigrateRequest } from '../../index.ts'
+import type { HandoffProgress, MigrateRequest, PopularPage } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 
 export const CONTROL_LIMITS = {
   /** A request is a few names and numbers. */
   requestBytesMax: 64 * 1024,
-  /** The status of a host with thousands of guests and peers is a few hundred kB. */
-  answerBytesMax: 16 * 1024 * 1024,
+  /** The longest answer is a full list of pages, each with three holders whose names are as long as can be. */
+  answerBytesMax: 32 * 1024 * 1024,
+  /** Popular pages that are listed at once. */
+  pagesMax: 100_000,
   /** Commands connected at once; more are turned away by the agent's system. */
   connectionsMax: 64,
   /** Progress is left out, not queued, for a client that reads no faster than this. */
@@ -49,9 +51,15 @@ export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
 
 export type ControlRequest =
   | { command: 'ping' | 'status' }
+  | { command: 'pages'; arguments: { countMax: number } }
   | { command: 'migrate'; arguments: MigrateArguments }
   /** Without a guest: the request that waits on this connection. */
   | { command: 'cancel'; arguments: { guest?: string } }
+
+/** The most popular pages, best first. */
+export interface PagesResult {
+  pages: PopularPage[]
+}
 
 /** What `cancel` of a guest came to, once its handoff has ended. */
 export interface CancelResult {
@@ -100,6 +108,11 @@ export function decodeRequest(line: string): ControlRequest {
       const { guest, ...rest } = fields
       refuseOthers(rest)
       return { command, arguments: guest === undefined ? {} : { guest: nameOf('guest', guest) } }
+    }
+    case 'pages': {
+      const { countMax, ...rest } = fields
+      refuseOthers(rest)
+      return { command, arguments: { countMax: pageCountOf('countMax', countMax) } }
     }
     case 'migrate':
       return { command, arguments: decodeMigrate(fields) }
@@ -151,6 +164,11 @@ function positive<Key extends string>(key: Key, value: unknown): { [name in Key]
     throw badRequest(`\`${key}\` is a number above 0.`)
   }
   return { [key]: value } as { [name in Key]?: number }
+}
+
+function pageCountOf(key: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= CONTROL_LIMITS.pagesMax) return value
+  throw badRequest(`\`${key}\` is a whole number from 1 to ${CONTROL_LIMITS.pagesMax}.`)
 }
 
 function nameOf(key: string, value: unknown): string {

@@ -9,7 +9,7 @@ import { createControlServer, type ControlServer } from '../../../src/daemon/con
 import { OPTIONS } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+import { FakeAgent, PAGES, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand } from './pagemesh.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const
@@ -50,6 +50,33 @@ describe('commands that talk to an agent', function () {
     assert.equal(status, 0)
     assert.match(stdout, /^host-a  Pagemesh 9\.9\.9  settled\n/)
     assert.match(stdout, /web<1>  running  pid 4711  512\.0 MB  1000 pages resident  900 distinct/)
+  })
+
+  it('pages --json prints one object with as many pages as are asked for', async () => {
+    const { status, stdout, stderr } = await pagemesh('pages', '--json', '--control', path)
+    assert.deepEqual([status, stderr], [0, ''])
+    assert.equal(stdout, `${JSON.stringify({ pages: PAGES })}\n`)
+    const one = await pagemesh('pages', '--top', '1', '--json', '--control', path)
+    assert.deepEqual(JSON.parse(one.stdout), { pages: PAGES.slice(0, 1) })
+  })
+
+  it('pages prints a table for people', async () => {
+    const { status, stdout } = await pagemesh('pages', '--control', path)
+    assert.equal(status, 0)
+    assert.equal(stdout, [
+      'PAGE              HOSTS  GUESTS  HERE  HOLDERS',
+      '00000000ffffffff  5      40      yes   host-a host-b host-c and 2 more',
+      '0123456789abcdef  2      2       no    not known by name\n',
+    ].join('\n'))
+  })
+
+  it('pages says why there are none', async () => {
+    agent.popularPages = []
+    const { status, stdout } = await pagemesh('pages', '--control', path)
+    assert.equal(status, 0)
+    assert.match(stdout, /^No page is known to be popular yet: .* too few hosts hold the same ones/)
+    const { stdout: json } = await pagemesh('pages', '--json', '--control', path)
+    assert.equal(json, '{"pages":[]}\n')
   })
 
   it('migrate hands all its flags on, in plain units', async () => {
@@ -157,7 +184,7 @@ describe('commands whose agent is not there', function () {
 
   afterEach(() => rm(folder, { recursive: true }))
 
-  for (const args of [['status'], ['cancel', 'web-1'], ['migrate', 'web-1', '--to', 'host-b']]) {
+  for (const args of [['status'], ['pages'], ['cancel', 'web-1'], ['migrate', 'web-1', '--to', 'host-b']]) {
     it(`${args[0]} exits 1 and advises to start it`, async () => {
       const { status, stdout, stderr } = await pagemesh(...args, '--control', path)
       assert.equal(status, 1)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { renderResult } from '../../../src/cli/handofftext.ts'
+import { explainNoPages } from '../../../src/cli/pagestext.ts'
 import { ProgressLine, savedPercent } from '../../../src/cli/progressline.ts'
 import { renderStatus } from '../../../src/cli/statustext.ts'
 import { alignColumns } from '../../../src/cli/table.ts'
@@ -18,6 +19,18 @@ describe('what people read', () => {
     assert.equal(savedPercent({ qemuBytes: 0, wireBytes: 10 }), 0)
     assert.match(renderResult({ ...resultOf(MOVE, 'completed'), qemuBytes: 100, wireBytes: 101 }), /: 1\.0 % more/)
     assert.match(renderResult({ ...resultOf(MOVE, 'completed'), digestMatched: false }), /verified +NOT/)
+  })
+
+  it('says why no page is known to be popular', () => {
+    assert.match(explainNoPages({ ...STATUS, peers: [] }), /this host sees no other.* Check `bootstrap`/)
+    const census = { ...STATUS.census, scans: 1 }
+    assert.match(explainNoPages({ ...STATUS, census }), /not all scanned twice\. Try again after two intervals/)
+    assert.match(explainNoPages(STATUS), /too few hosts hold the same ones/)
+  })
+
+  it('shows what popularity keeps and refused', () => {
+    assert.match(renderStatus(STATUS), /popularity  2 pages +3\.0 MB\n/)
+    assert.match(renderStatus({ ...STATUS, popularity: { pages: 2, bytes: 3e6, refused: 7 } }), /7 messages refused/)
   })
 
   it('shows handoffs both ways and strangers', () => {

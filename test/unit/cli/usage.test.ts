@@ -5,7 +5,7 @@ import { COMMAND_MS_MAX, pagemesh } from './pagemesh.ts'
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
 
-const COMMANDS = ['keygen', 'agent', 'check', 'status', 'migrate', 'cancel']
+const COMMANDS = ['keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel']
 
 describe('pagemesh', function () {
   this.timeout(COMMAND_MS_MAX)
@@ -30,6 +30,7 @@ describe('pagemesh', function () {
 
   for (const args of [
     [], ['bogus'], ['keygen'], ['agent'], ['check'], ['status', 'more'], ['status', '--bogus'],
+    ['pages', '--top', '0'], ['pages', '--top', '100001'], ['pages', '--top', 'all'], ['pages', '--top'],
     ['cancel'], ['cancel', ''],
     ['migrate', 'web-1'], ['migrate', '--to', 'host-b'], ['migrate', 'web-1', '--to', ''],
     ['migrate', 'web-1', '--to', 'host-b', '--mode', 'magic'],

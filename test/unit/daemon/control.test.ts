@@ -13,7 +13,7 @@ import {
 import type { HandoffProgress } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, progressOf, resultOf, STATUS } from './fakeagent.ts'
+import { FakeAgent, PAGES, progressOf, resultOf, STATUS } from './fakeagent.ts'
 
 const MIGRATE = { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } } as const
 
@@ -88,6 +88,23 @@ describe('the control socket', () => {
 
   it('answers status exactly', async () => {
     assert.deepEqual(await askAgent({ path, request: { command: 'status' } }), STATUS)
+  })
+
+  it('answers pages, as many as are asked for', async () => {
+    const ask = (countMax: number): Promise<unknown> =>
+      askAgent({ path, request: { command: 'pages', arguments: { countMax } } })
+    assert.deepEqual(await ask(1), { pages: PAGES.slice(0, 1) })
+    assert.deepEqual(await ask(5), { pages: PAGES })
+  })
+
+  it('answers the longest list of pages whole', async () => {
+    const holders = ['a', 'b', 'c'].map((letter) => letter.repeat(63))
+    const page = { prefix: 'ffffffffffffffff', guests: 65_535, hosts: 65_535, held: false, holders }
+    agent.popularPages = Array.from({ length: CONTROL_LIMITS.pagesMax }, () => page)
+    const request = { command: 'pages', arguments: { countMax: CONTROL_LIMITS.pagesMax } } as const
+    const { pages } = await askAgent<{ pages: unknown[] }>({ path, request })
+    assert.equal(pages.length, CONTROL_LIMITS.pagesMax)
+    assert.deepEqual(pages.at(-1), page)
   })
 
   it('shows progress, then the result', async () => {

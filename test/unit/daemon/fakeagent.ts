@@ -1,4 +1,6 @@
-import type { Agent, AgentStatus, Handoff, HandoffProgress, HandoffResult, MigrateRequest } from '../../../src/index.ts'
+import type {
+  Agent, AgentStatus, Handoff, HandoffProgress, HandoffResult, MigrateRequest, PopularPage,
+} from '../../../src/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
 
@@ -7,7 +9,7 @@ export const STATUS: AgentStatus = {
   peers: [{ host: 'host-b', peerId: '12D3KooWother', address: '/ip4/10.0.0.2/tcp/4001' }],
   guests: [{ name: 'web<1>', pid: 4711, state: 'running', ramBytes: 512e6, residentPages: 1000, distinctPages: 900 }],
   census: { distinctPages: 900, scans: 3, bytes: 20_000 },
-  popularity: { pages: 0 },
+  popularity: { pages: 2, bytes: 3_000_000, refused: 0 },
   placement: { wanted: 0, held: 0, pending: 0 },
   store: { pages: 0, bytes: 0, maxBytes: 0 },
   traffic: {
@@ -17,6 +19,11 @@ export const STATUS: AgentStatus = {
   handoffs: [],
   strangers: 0,
 }
+
+export const PAGES: PopularPage[] = [
+  { prefix: '00000000ffffffff', guests: 40, hosts: 5, held: true, holders: ['host-a', 'host-b', 'host-c'] },
+  { prefix: '0123456789abcdef', guests: 2, hosts: 2, held: false, holders: [] },
+]
 
 export function progressOf(request: MigrateRequest): HandoffProgress {
   return {
@@ -51,6 +58,7 @@ export class FakeAgent implements Agent {
   startError: Error | undefined
   /** False: as if every guest had switched over already. */
   isCancellable = true
+  popularPages: PopularPage[] = PAGES
   /** Called at each migrate, to end it where a test does not want to by hand. */
   onMigrate: ((handoff: FakeHandoff) => void) | undefined
 
@@ -110,6 +118,10 @@ export class FakeAgent implements Agent {
 
   status(): AgentStatus {
     return STATUS
+  }
+
+  pages(countMax: number): PopularPage[] {
+    return this.popularPages.slice(0, countMax)
   }
 
   async metrics(): Promise<string> {

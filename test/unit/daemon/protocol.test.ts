@@ -10,6 +10,8 @@ describe('the control protocol', () => {
   const requests: ControlRequest[] = [
     { command: 'ping' },
     { command: 'status' },
+    { command: 'pages', arguments: { countMax: 1 } },
+    { command: 'pages', arguments: { countMax: 100_000 } },
     { command: 'cancel', arguments: {} },
     { command: 'cancel', arguments: { guest: 'web-1' } },
     { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } },
@@ -30,6 +32,9 @@ describe('the control protocol', () => {
   for (const line of [
     '', 'garbage', '[]', '42', 'null', '{}', '{"command":"reboot"}', '{"command":"status","arguments":{"a":1}}',
     '{"command":"status","arguments":[]}', '{"command":"status","more":1}',
+    '{"command":"pages"}', '{"command":"pages","arguments":{"countMax":0}}',
+    '{"command":"pages","arguments":{"countMax":100001}}', '{"command":"pages","arguments":{"countMax":"5"}}',
+    '{"command":"pages","arguments":{"countMax":1.5}}', '{"command":"pages","arguments":{"countMax":5,"more":1}}',
     '{"command":"cancel","arguments":{"guest":""}}',
     '{"command":"migrate"}', '{"command":"migrate","arguments":{"guest":"a"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","mode":"magic"}}',

@@ -1,0 +1,44 @@
+import { Option, type Command } from 'commander'
+
+import { askAgent, CONTROL_LIMITS, type PagesResult } from '../daemon/control/index.ts'
+import type { AgentStatus } from '../index.ts'
+import { pageCountArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
+import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
+import { explainNoPages, renderPages } from './pagestext.ts'
+
+const TOP_DEFAULT = 20
+/** An agent that hashes pages may be slow to answer, and there may be a hundred thousand pages. */
+const ANSWER_MS_MAX = 20_000
+
+export function addPages(program: Command): void {
+  withAgentFlags(program.command('pages'))
+    .summary('show the most popular pages of the mesh')
+    .description('Shows the pages that most hosts of the mesh hold, as far as this host knows: the first 64 bits of\n' +
+      'each page\'s id, in how many hosts and guests it lives, whether a guest here has it, and up to three holders.')
+    .addOption(new Option('--top <count>', `number of pages, 1 to ${CONTROL_LIMITS.pagesMax}`)
+      .argParser(pageCountArgument).default(TOP_DEFAULT))
+    .addHelpText('after', `
+Examples:
+  pagemesh pages
+  pagemesh pages --top 1000 --json | jq '.pages[] | select(.held | not) | .prefix'
+
+${EXIT_HELP}`)
+    .action(showPages)
+}
+
+async function showPages({ control, json, top }: AgentFlags & { top: number }): Promise<void> {
+  try {
+    const result = await askAgent<PagesResult>({
+      path: control, request: { command: 'pages', arguments: { countMax: top } }, answerMsMax: ANSWER_MS_MAX,
+    })
+    if (json === true) writeJson(result)
+    else process.stdout.write(`${result.pages.length > 0 ? renderPages(result.pages) : await explain(control)}\n`)
+  } catch (error) {
+    failAnswer(error, json === true)
+  }
+}
+
+async function explain(path: string): Promise<string> {
+  const request = { command: 'status' } as const
+  return explainNoPages(await askAgent<AgentStatus>({ path, request, answerMsMax: ANSWER_MS_MAX }))
+}

@@ -1,0 +1,32 @@
+import type { AgentStatus, PopularPage } from '../index.ts'
+import { alignColumns } from './table.ts'
+
+/** Popular pages for people, best first. Pure. */
+export function renderPages(pages: readonly PopularPage[]): string {
+  return alignColumns([
+    ['PAGE', 'HOSTS', 'GUESTS', 'HERE', 'HOLDERS'],
+    ...pages.map(({ prefix, hosts, guests, held, holders }) =>
+      [prefix, String(hosts), String(guests), held ? 'yes' : 'no', listHolders(holders, hosts)]),
+  ])
+}
+
+function listHolders(holders: readonly string[], hosts: number): string {
+  if (holders.length === 0) return 'not known by name'
+  const others = hosts - holders.length
+  return others > 0 ? `${holders.join(' ')} and ${others} more` : holders.join(' ')
+}
+
+/** Why no page is known to be popular, and what to do, as far as the agent's status tells. Pure. */
+export function explainNoPages({ peers, guests, census }: AgentStatus): string {
+  const none = 'No page is known to be popular yet'
+  if (peers.length === 0) {
+    return `${none}: this host sees no other, and pages are popular that several hosts hold. ` +
+      'Check `bootstrap`, the cluster key, and that agents run on the other hosts.'
+  }
+  if (census.scans < 2 * guests.length) {
+    return `${none}: pages count from a guest's second scan on, when those that stay as they are have shown, and ` +
+      'the guests here were not all scanned twice. Try again after two intervals (`census.intervalSeconds`).'
+  }
+  return `${none}: either too few hosts hold the same ones (\`popularity.minHosts\`), or the other hosts have not ` +
+    'scanned their guests twice and told of it. Try again after two intervals (`census.intervalSeconds`).'
+}
