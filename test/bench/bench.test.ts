@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { PrefixTable } from '../../src/page/index.ts'
 import { createMaterial } from './material.ts'
 import { spreadOf } from './measure.ts'
-import { encodeStream, hashPages, readStream, ResidentBench, tableOf } from './parts.ts'
+import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
 import { circumstances, formatReport } from './report.ts'
 import { runBenches, type BenchOutcome } from './run.ts'
+import { formatView, runViewBench } from './view.ts'
 
 const PAGES = 600
 const SEED = 3
@@ -29,7 +30,7 @@ describe('the material of the benches', () => {
     assert.equal(counts.zero + counts.ref + counts.sentBefore + counts.literal, PAGES + 1)
     for (const count of [counts.ref, counts.sentBefore, counts.literal]) assert.ok(count > PAGES / 100)
     assert.equal(encodeStream(material, new PrefixTable()).ref, 0)
-    const resident = new ResidentBench(material, table)
+    const resident = new ResidentBench(material, sortedTableOf(hashPages(material.held)))
     assert.equal(await resident.run(), counts.ref)
     await resident.close()
   })
@@ -80,5 +81,16 @@ describe('all benches, small', () => {
     assert.match(report, /npm run bench: 600 pages, .* seed 3, 2 rounds/)
     assert.match(report, new RegExp(`Node ${process.version}`))
     assert.match(report, /whole handoff +\d+\.\d\dx +\(/)
+  })
+})
+
+describe('the bench of the view, small', () => {
+  it('counts memory and lookups, and says so', async () => {
+    const outcome = await runViewBench({ viewPages: 50_000, rounds: 2, seed: SEED })
+    assert.equal(outcome.pages, 50_000)
+    assert.ok(outcome.bytesPerPage >= 18 && outcome.bytesPerPage <= 24, `${outcome.bytesPerPage}`)
+    for (const { perSecond, ratio } of [outcome.hit, outcome.miss]) assert.ok(perSecond > 0 && ratio.min > 0)
+    assert.ok(outcome.top.ms > 0 && outcome.top.passes.min > 0)
+    assert.match(formatView(outcome), /0\.05 million of them:\n  memory +\d+\.\d bytes a page/)
   })
 })
