@@ -6,6 +6,7 @@ import {
 } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
+import type { Popularity } from '../popularity/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -88,7 +89,7 @@ export class Handoffs {
       directory: this.#directory,
       signal: this.#abort.signal,
     }, from)
-    const goOn = census.standBack()
+    const goOn = this.#standBack()
     const run = incoming.run(stream)
     this.#incoming.set(incoming, run)
     await run
@@ -154,7 +155,7 @@ export class Handoffs {
     signal?.addEventListener('abort', () => running.abort.abort(), { once: true })
     if (signal?.aborted === true) running.abort.abort()
     this.#outgoing.set(name, running)
-    const goOn = this.#components.census.standBack()
+    const goOn = this.#standBack()
     const working = this.#init(request, running).then(async (init) => await work(init, running))
     running.done = working
     try {
@@ -189,6 +190,13 @@ export class Handoffs {
     }
   }
 
+  /** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
+  #standBack(): () => void {
+    const { census, popularity } = this.#components
+    const goOns = [census.standBack(), popularity?.standBack()]
+    return () => goOns.forEach((goOn) => goOn?.())
+  }
+
   #expect(name: string): void {
     if (this.#expected.has(name) || this.#outgoing.has(name)) {
       throw new PagemeshError('already-moving', `the guest ${name} is moving there already.`, {
@@ -219,6 +227,7 @@ export interface HandoffsComponents {
   random: Random
   mesh: Mesh
   census: Census
+  popularity?: Popularity
   guests: GuestList
   hasher: PageHasher
 }
