@@ -23,9 +23,9 @@ export interface ViewInit {
 }
 
 /**
- * The popular pages of all slices, about 19 bytes each. Neighbouring slices share a bucket, 2^n of them so that a bucket
- * has a few thousand pages however many there are in all: a small view is a few arrays, and in a large one a change
- * moves little.
+ * The popular pages of all slices, about 19 bytes each. Neighbouring slices share a bucket, 2^n of them so that a
+ * bucket has a few thousand pages however many there are in all: a small view is a few arrays, and in a large one a
+ * change moves little.
  */
 export class View implements PopularityView {
   readonly #init: ViewInit
@@ -72,7 +72,7 @@ export class View implements PopularityView {
     return index === -1 ? 0 : bucket.hosts[index]!
   }
 
-  /** Pages that are as popular come in the order of their prefixes. At most TOP_PAGES_MAX are listed. */
+  /** Pages that are as popular come in the order of their prefixes. At most two million are listed. */
   top(countMax: number): PopularPages {
     return topOf(countMax, {
       buckets: this.#buckets, bucketBits: this.#bucketBits, starts: this.#starts,

@@ -167,7 +167,8 @@ function positive<Key extends string>(key: Key, value: unknown): { [name in Key]
 }
 
 function pageCountOf(key: string, value: unknown): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= CONTROL_LIMITS.pagesMax) return value
+  const isWhole = typeof value === 'number' && Number.isInteger(value)
+  if (isWhole && value >= 1 && value <= CONTROL_LIMITS.pagesMax) return value
   throw badRequest(`\`${key}\` is a whole number from 1 to ${CONTROL_LIMITS.pagesMax}.`)
 }
 
