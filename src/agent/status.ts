@@ -24,7 +24,7 @@ export interface AgentStatus {
     residentPages: number
     distinctPages: number
   }[]
-  census: { distinctPages: number; scans: number; bytes: number }
+  census: { distinctPages: number; omittedPages: number; scans: number; bytes: number }
   /** Pages that are known to be popular, memory of all that popularity keeps, and news of others that was refused. */
   popularity: { pages: number; bytes: number; refused: number }
   placement: { wanted: number; held: number; pending: number }
@@ -51,7 +51,7 @@ export function snapshot(
   options: AgentOptions,
 ): AgentStatus {
   const { mesh, census, popularity, guests, handoffs } = parts
-  const { distinctPages, scans, bytes } = census.totals
+  const { distinctPages, omittedPages, scans, bytes } = census.totals
   const nothing = { sentBytes: 0, receivedBytes: 0 }
   return {
     host: mesh.self.name,
@@ -70,7 +70,7 @@ export function snapshot(
         distinctPages: scanned?.distinctPages ?? 0,
       }
     }),
-    census: { distinctPages, scans, bytes },
+    census: { distinctPages, omittedPages, scans, bytes },
     popularity: popularityOf(popularity),
     placement: { wanted: 0, held: 0, pending: 0 },
     store: { pages: 0, bytes: 0, maxBytes: options.store?.maxBytes ?? numericDefault('store.maxBytes') },
