@@ -79,7 +79,7 @@ export function formatView({ pages, bytesPerPage, hashBytesPerPage, hit, miss, t
       `with one number each has ${hashBytesPerPage.toFixed(1)}`,
     `  found            ${rate(hit)}`,
     `  not found        ${rate(miss)}`,
-    `  top ${top.listed}         ${top.ms.toFixed(1)} ms, ${spread(top.passes)} as long as a plain pass over the counts`,
+    `  top ${top.listed}         ${top.ms.toFixed(1)} ms, ${spread(top.passes)} of the time of a plain pass`,
   ].join('\n')
 }
 
