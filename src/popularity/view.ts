@@ -12,7 +12,7 @@ const BUCKET_PAGES_MIN = 1024
 /** What is left of `maxPages` after the least popular went, and below what there is room for everything again. */
 const TRIMMED_SHARE = 0.95
 const ROOMY_SHARE = 0.9
-/** New tags that found no place before it is looked again which of the old ones are still named. */
+/** When that look freed little, so many new tags find no place before the next look. */
 const MISSES_PER_LOOK = 2 ** 16
 
 export interface ViewInit {
@@ -35,7 +35,7 @@ export class View implements PopularityView {
   /** Index of each slice's first page in its bucket. */
   readonly #starts = new Uint32Array(SLICE_COUNT)
   readonly #tags = new HolderTags()
-  /** New tags that find no place until the next look at which are still named. */
+  /** New tags that still find no place before it is looked again which of the old ones pages name. */
   #missesLeft = 0
   #pages = 0
   #floor: Floor = NO_FLOOR
@@ -183,7 +183,7 @@ export class View implements PopularityView {
       return 0
     }
     this.#forgetTags()
-    this.#missesLeft = this.#tags.isFull ? MISSES_PER_LOOK : 0
+    this.#missesLeft = this.#tags.isCrowded ? MISSES_PER_LOOK : 0
     return this.#tags.placeOf(tag)
   }
 

@@ -1,6 +1,7 @@
 /** Places in the table; place 0 stands for no holder. */
 const PLACES_MAX = 2 ** 16
 const PLACES_MIN = 16
+const CROWDED_SHARE = 15 / 16
 
 /**
  * The tags of hosts that a view names, each in a place of 16 bits. It does not know which of them are still named:
@@ -17,8 +18,9 @@ export class HolderTags {
     return this.#count
   }
 
-  get isFull(): boolean {
-    return this.#count === PLACES_MAX
+  /** Whether few places are left. */
+  get isCrowded(): boolean {
+    return this.#count > PLACES_MAX * CROWDED_SHARE
   }
 
   /** Memory that it takes. */
@@ -35,7 +37,7 @@ export class HolderTags {
     if (tag === 0) return 0
     const slot = this.#slotOf(tag)
     const place = this.#slots[slot]!
-    if (place !== 0 || this.isFull) return place
+    if (place !== 0 || this.#count === PLACES_MAX) return place
     if (this.#count === this.#tags.length) {
       this.#resize(this.#count * 2)
       return this.placeOf(tag)
