@@ -79,7 +79,8 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'census.maxBytes', kind: 'bytes', default: '1GiB', min: 2 ** 20, max: 2 ** 40,
     about: 'Memory that the census may take.',
-    tuning: 'About 21 bytes a distinct page. When full, the pages scanned last are left out, and status says so.',
+    tuning: '12.5 bytes a distinct page of each guest. When full, volatile pages go first, then those of one guest ' +
+      'alone, and status says so.',
   },
   {
     key: 'popularity.minHosts', kind: 'count', default: 2, min: 1, max: 1000,

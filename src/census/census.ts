@@ -1,13 +1,16 @@
-import type { Guest, GuestMemory } from '../guest/index.ts'
-import { createPageHasher, type PageSource, type PrefixTable } from '../page/index.ts'
+import type { Guest } from '../guest/index.ts'
+import { createPageHasher, SortedTable, type PageSource, type PrefixRun } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { countDistinct } from './distinct.ts'
+import { Found } from './found.ts'
 import type { Census, CensusTotals, GuestCensus } from './index.ts'
 import { residentSource } from './resident.ts'
-import { sideBytesOf, type Fingerprints, type ScanResult } from './scan.ts'
+import type { ScanInit } from './scan.ts'
 import { Scanner } from './scanner.ts'
+import { shed } from './shedding.ts'
+import { addStablePages } from './stablepages.ts'
 
 export interface CensusInit {
   /** 32 bytes, derived from the cluster key. */
@@ -17,14 +20,20 @@ export interface CensusInit {
   /** Time between the beginnings of two scans of one guest, ms. */
   intervalMs: number
   /**
-   * Bounds what is kept of all guests. Pages that no longer fit are left out, and counted in `omittedPages`.
-   * The one scan that runs holds its own table beside it, at most the size that it may keep.
+   * Bounds what is kept of all guests. Of pages that no longer fit the least useful go first, and `omittedPages` counts
+   * them. The one scan that runs has its own room beside it: at most as much, and twice that while it sorts.
    */
   bytesMax: number
 }
 
 /** A guest whose state forbids a scan is looked at again after this, ms; so is one whose scan failed. */
 const RETRY_MS = 2_000
+
+/**
+ * What fingerprints may take of a full census: of guests with more memory than that, one TiB at a GiB of census, a page
+ * that was left out counts as volatile when it is seen again.
+ */
+const PRINTS_SHARE_MAX = 0.5
 
 export function createCensus(components: { clock: Clock; log: Log }, init: CensusInit): Census {
   return new ScanningCensus(components, init)
@@ -42,47 +51,6 @@ interface Entry {
   abort: AbortController
 }
 
-class Found implements GuestCensus {
-  readonly guest: string
-  readonly residentPages: number
-  readonly zeroPages: number
-  readonly distinctPages: number
-  readonly omittedPages: number
-  readonly scans: number
-  readonly scannedAt: number
-  readonly table: PrefixTable
-  readonly memory: GuestMemory
-  readonly #stableBits: Uint8Array
-  /** Lent to the scan that runs. */
-  #fingerprints: Fingerprints | undefined
-  readonly bytes: number
-
-  constructor(memory: GuestMemory, result: ScanResult, scans: number, scannedAt: number) {
-    this.guest = memory.name
-    this.memory = memory
-    this.residentPages = result.residentPages
-    this.zeroPages = result.zeroPages
-    this.distinctPages = result.distinctPages
-    this.omittedPages = result.omittedPages
-    this.table = result.table
-    this.scans = scans
-    this.scannedAt = scannedAt
-    this.#stableBits = result.stableBits
-    this.#fingerprints = result.fingerprints
-    this.bytes = result.table.bytes + result.stableBits.byteLength + result.fingerprints.byteLength
-  }
-
-  isStable(pageNumber: number): boolean {
-    return (this.#stableBits[pageNumber >>> 3]! & (1 << (pageNumber & 7))) !== 0
-  }
-
-  lendFingerprints(): Fingerprints | undefined {
-    const lent = this.#fingerprints
-    this.#fingerprints = undefined
-    return lent
-  }
-}
-
 class ScanningCensus implements Census {
   readonly resident: PageSource
   readonly #clock: Clock
@@ -90,7 +58,10 @@ class ScanningCensus implements Census {
   readonly #init: CensusInit
   readonly #scanner: Scanner
   readonly #entries = new Map<string, Entry>()
+  #generation = 0
   #scans = 0
+  /** Whether pages are left out, so that the log says it once. */
+  #isFull = false
   /** Counted when first asked for after a change. */
   #distinctPages: number | undefined
   #timer: Timer | undefined
@@ -117,7 +88,7 @@ class ScanningCensus implements Census {
     const entry = this.#entries.get(guestName)
     if (entry === undefined) return
     this.#entries.delete(guestName)
-    this.#distinctPages = undefined
+    this.#change()
     entry.abort.abort(new PagemeshError('guest-gone', `Guest ${guestName} left the census.`, { fault: 'cancelled' }))
   }
 
@@ -129,14 +100,22 @@ class ScanningCensus implements Census {
     return [...this.#entries.values()].flatMap((entry) => entry.found ?? [])
   }
 
+  get generation(): number {
+    return this.#generation
+  }
+
+  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun): void {
+    addStablePages(this.all(), firstHigh, lastHigh, into)
+  }
+
   get totals(): CensusTotals {
     const all = this.all()
     this.#distinctPages ??= countDistinct(all.map((found) => found.table))
     return {
       distinctPages: this.#distinctPages,
-      omittedPages: all.reduce((sum, found) => sum + found.omittedPages, 0),
+      omittedPages: omittedOf(all),
       scans: this.#scans,
-      bytes: all.reduce((sum, found) => sum + found.bytes, 0),
+      bytes: bytesOf(all),
     }
   }
 
@@ -212,33 +191,68 @@ class ScanningCensus implements Census {
   async #scanEntry(entry: Entry): Promise<void> {
     const { guest, abort } = entry
     // A guest that waits for a migration is empty, and must be left alone until it runs.
-    if (await guest.state() === 'inmigrate') {
-      entry.owed = false
-      entry.dueAt = this.#clock.now() + Math.min(RETRY_MS, this.#init.intervalMs)
-      return
-    }
-    if (entry.found === undefined) entry.owed = true
+    if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     const before = entry.found
-    const previous = before?.lendFingerprints()
-    const result = await this.#scanner.scan(guest.memory, {
-      tableBytesMax: this.#tableRoom(entry), ...(previous === undefined ? {} : { previous }),
-    }, abort.signal)
+    if (before === undefined) entry.owed = true
+    const result = await this.#scanner.scan(guest.memory, await this.#scanInit(before), abort.signal)
+    // It may have begun to wait for a migration meanwhile, and then what was read means nothing.
+    if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     if (abort.signal.aborted) return
-    entry.found = new Found(guest.memory, result, (before?.scans ?? 0) + 1, this.#clock.now())
+    const occasion = { scans: (before?.scans ?? 0) + 1, scannedAt: this.#clock.now() }
+    const prints = result.omittedPages > 0 ? result.fingerprints : undefined
+    await this.#keep(entry, new Found(guest.memory, result, occasion, prints))
+    if (abort.signal.aborted) return
     entry.owed = false
     this.#scans += 1
-    this.#distinctPages = undefined
-    if (result.omittedPages > 0 && (before?.omittedPages ?? 0) === 0) {
-      this.#log.warn('the census is full: pages of a guest are left out', {
-        guest: guest.name, omittedPages: result.omittedPages, bytesMax: this.#init.bytesMax,
-      })
-    }
   }
 
-  /** Bytes that a guest's new table may take: what the other guests leave over, without what goes with each page. */
-  #tableRoom(entry: Entry): number {
-    const others = this.all().filter((found) => found !== entry.found)
-    const taken = others.reduce((sum, found) => sum + found.bytes, 0)
-    return Math.max(0, this.#init.bytesMax - taken - sideBytesOf(entry.guest.memory))
+  #leaveAlone(entry: Entry): void {
+    entry.owed = false
+    entry.dueAt = this.#clock.now() + Math.min(RETRY_MS, this.#init.intervalMs)
   }
+
+  async #scanInit(before: Found | undefined): Promise<ScanInit> {
+    const entriesMax = SortedTable.entriesIn(this.#init.bytesMax, 1)
+    if (before === undefined) return { entriesMax }
+    return { entriesMax, previous: await before.fingerprints() }
+  }
+
+  /** Takes over what a scan found; when the census is full, the least useful pages of all guests give way. */
+  async #keep(entry: Entry, found: Found): Promise<void> {
+    const others = [...this.#entries.values()].filter((other) => other !== entry && other.found !== undefined)
+    const all = [found, ...others.map((other) => other.found!)]
+    const { bytesMax } = this.#init
+    const shorter = bytesOf(all) <= bytesMax ? all : await this.#shorten(all)
+    for (const [index, holder] of [entry, ...others].entries()) holder.found = shorter[index]
+    this.#change()
+    const omittedPages = omittedOf(this.all())
+    if (omittedPages > 0 && !this.#isFull) {
+      this.#log.warn('the census is full: the least useful pages are left out', { omittedPages, bytesMax })
+    }
+    this.#isFull = omittedPages > 0
+  }
+
+  async #shorten(all: readonly Found[]): Promise<Found[]> {
+    const { bytesMax } = this.#init
+    const printBytes = all.reduce((sum, found) => sum + found.fingerprintBytes, 0)
+    const isRoomForPrints = printBytes <= bytesMax * PRINTS_SHARE_MAX
+    const tableBytes = isRoomForPrints ? bytesMax - printBytes : bytesMax
+    const left = await shed(all.map(({ table }) => table), SortedTable.entriesIn(tableBytes, all.length))
+    const shorter: Found[] = []
+    for (const [index, found] of all.entries()) shorter.push(await found.shortened(left[index]!, isRoomForPrints))
+    return shorter
+  }
+
+  #change(): void {
+    this.#generation += 1
+    this.#distinctPages = undefined
+  }
+}
+
+function omittedOf(all: readonly Found[]): number {
+  return all.reduce((sum, found) => sum + found.omittedPages, 0)
+}
+
+function bytesOf(all: readonly Found[]): number {
+  return all.reduce((sum, { bytes }) => sum + bytes, 0)
 }

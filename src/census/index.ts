@@ -3,7 +3,7 @@
  * thread with a rate limit, and knows for each page one place where it is resident.
  */
 import type { Guest } from '../guest/index.ts'
-import type { PageSource, PrefixTable } from '../page/index.ts'
+import type { PageSource, PrefixRun, SortedTable } from '../page/index.ts'
 
 export { createCensus, type CensusInit } from './census.ts'
 
@@ -13,18 +13,19 @@ export interface GuestCensus {
   residentPages: number
   zeroPages: number
   distinctPages: number
-  /** Distinct pages that were left out of `table` because the census was full. */
+  /** Pages that were left out of `table` because the census was full. */
   omittedPages: number
   scans: number
   /** Clock time of the end of the last whole scan, ms. */
   scannedAt: number
-  /** 64-bit prefix of the id -> page number, counted through the guest's blocks in order; zero pages are left out. */
-  table: PrefixTable
-  /**
-   * Whether some copy of the page that `table` places at `pageNumber` stayed as it was since the scan before.
-   * After the first scan everything counts as stable: `scans` tells.
-   */
-  isStable(pageNumber: number): boolean
+  /** 64-bit prefixes of the ids; what their values say is the census' own affair. Zero pages are left out. */
+  table: SortedTable
+  /** One place of the page at `index` of the table: its number, counted through the guest's blocks in order. */
+  numberAt(index: number): number
+  /** Whether the scan before could be compared with; if not, nothing is known of what stays, and all counts as stable. */
+  isCompared: boolean
+  /** Whether the page at `index` of the table was in its place already when scanned before. */
+  isStable(index: number): boolean
 }
 
 export interface CensusTotals {
@@ -51,6 +52,14 @@ export interface Census {
   readonly settled: boolean
   /** Whether a page with this prefix was resident here when last scanned. `prefixBits` from 32 to 64. */
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
+  /** Changes whenever what `stablePages` says may have changed. */
+  readonly generation: number
+  /**
+   * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`,
+   * each once, with the number of guests of this host that hold it. A page is stable if it stayed in its place in some
+   * guest; a guest that was scanned only once counts where another one shows that the page is stable.
+   */
+  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun): void
   /** Pages out of the guests' memory as it is now: what it fills must be verified. */
   readonly resident: PageSource
   /** Makes scans wait while something more urgent needs the CPU; returns how to let them go on. */

@@ -7,8 +7,8 @@
  *                      <------     found n | failed n
  */
 import type { ProcessMemoryLayout } from '../guest/index.ts'
-import type { PrefixTableParts } from '../page/index.ts'
-import type { Fingerprints, ScanResult } from './scan.ts'
+import type { SortedColumns } from '../page/index.ts'
+import type { ScanInit, ScanResult } from './scan.ts'
 
 export interface WorkerInit {
   pageKey: Uint8Array
@@ -18,9 +18,9 @@ export interface WorkerInit {
 }
 
 export type ToWorker =
-  | { kind: 'scan'; scan: number; layout: ProcessMemoryLayout; tableBytesMax: number; previous?: Fingerprints }
+  | { kind: 'scan'; scan: number; layout: ProcessMemoryLayout; init: ScanInit }
   | { kind: 'abandon'; scan: number }
 
 export type FromWorker =
-  | { kind: 'found'; scan: number; result: Omit<ScanResult, 'table'>; table: PrefixTableParts }
+  | { kind: 'found'; scan: number; result: Omit<ScanResult, 'table'>; table: SortedColumns }
   | { kind: 'failed'; scan: number; code: string; message: string }

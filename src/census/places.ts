@@ -1,11 +1,13 @@
 import type { GuestMemory } from '../guest/index.ts'
-import { ID_BYTES, type PageBatch, type PrefixTable } from '../page/index.ts'
+import { ID_BYTES, type PageBatch, type SortedTable } from '../page/index.ts'
 
 /** A scanned guest as the source needs it. */
 export interface ScannedGuest {
   readonly memory: GuestMemory
-  readonly table: PrefixTable
-  isStable(pageNumber: number): boolean
+  readonly table: SortedTable
+  /** The page number of entry `index` of the table. */
+  numberAt(index: number): number
+  isStable(index: number): boolean
 }
 
 /** Wanted pages of one guest, in the order of its memory: page numbers, and each one's index in the batch. */
@@ -33,11 +35,11 @@ export function findPlaces(
     const high = ids.readUInt32BE(index * ID_BYTES)
     const low = ids.readUInt32BE(index * ID_BYTES + 4)
     for (let guest = 0; guest < guests.length; guest++) {
-      const number = guests[guest]!.table.get(high, low)
-      if (number < 0) continue
+      const entry = guests[guest]!.table.indexOf(high, low)
+      if (entry < 0) continue
       guestOf[index] = guest
-      numberOf[index] = number
-      if (guests[guest]!.isStable(number)) break
+      numberOf[index] = guests[guest]!.numberAt(entry)
+      if (guests[guest]!.isStable(entry)) break
     }
     if (guestOf[index] !== NONE) counts[guestOf[index]!]! += 1
   }

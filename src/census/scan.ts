@@ -3,48 +3,44 @@
  * in this thread, here.
  */
 import type { GuestMemory } from '../guest/index.ts'
-import { ID_BYTES, isZeroPage, PAGE_BYTES, PrefixTable, type PageHasher } from '../page/index.ts'
+import { ID_BYTES, isZeroPage, PAGE_BYTES, type PageHasher, type SortedTable } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
 import type { HoldFlag } from '../runtime/holdflag.ts'
 import type { Throttle } from '../runtime/throttle.ts'
 import { nextTurn } from '../runtime/turn.ts'
+import { PageCollector } from './collector.ts'
+import type { Fingerprints } from './fingerprints.ts'
 
 /** What one walk found. */
 export interface ScanResult {
   residentPages: number
   zeroPages: number
-  /** Distinct pages that found room in the table, and those that did not. */
-  distinctPages: number
+  /** Pages that found no room in the table. */
   omittedPages: number
-  /** 64-bit prefix of the id -> page number, counted through the blocks in order; zero pages are left out. */
-  table: PrefixTable
-  /** What each page held, for the next scan to compare with. */
+  /** Whether there was a scan before to compare with; without it nothing is volatile. */
+  isCompared: boolean
+  /** 64-bit prefix of the id -> place (see place.ts); zero pages are left out. */
+  table: SortedTable
+  /** Of all pages, for the next scan to compare with. */
   fingerprints: Fingerprints
-  /** One bit a page number: set for those in the table of which some copy did not change since the scan before. */
-  stableBits: Uint8Array<ArrayBuffer>
 }
 
-/** 32 bits of each page's id by page number; 0 where no page was resident, or only zeros. */
-export type Fingerprints = Uint32Array<ArrayBuffer>
-
 export interface ScanInit {
-  /** The table does not grow beyond this; pages that no longer fit are counted as omitted. */
-  tableBytesMax: number
-  /** From the scan before, if there was one and it is still at hand. */
+  /** The table has no more entries than this; pages that no longer fit are counted as omitted. */
+  entriesMax: number
+  /** From the scan before, if there was one of the same memory. */
   previous?: Fingerprints
 }
 
-/** Pages hashed between two looks at the rate and the signal. */
+/** Pages read and hashed between two looks at the rate and the signal. */
 const BATCH_PAGES = 256
-/** Pages whose residency is asked at once; a whole hole of that size costs one question. */
+/** Pages whose residency is asked at once to find the next resident ones; a hole of that size costs one question. */
 const WINDOW_PAGES = 16 * 1024
-
-const FULL = 0.75
-const SLOT_BYTES = 12
 
 /**
  * Scans `memory` once. Rejects with the signal's reason, or with `guest-gone`. Pages that change under the scan are
- * taken as they were when read: whoever uses a page by its place verifies it.
+ * taken as they were when read, and those that went are left out: whoever uses a page by its place verifies it.
  */
 export async function scanGuest(
   { clock, hasher, hold, throttle }: { clock: Clock; hasher: PageHasher; hold: HoldFlag; throttle: Throttle },
@@ -52,7 +48,7 @@ export async function scanGuest(
   init: ScanInit,
   signal: AbortSignal,
 ): Promise<ScanResult> {
-  const scan = new Scan(memory, init)
+  const scan = new Scan(memory, hasher, init)
   const resident = new Uint8Array(WINDOW_PAGES)
   let firstNumber = 0
   let unpaidPages = 0
@@ -64,7 +60,7 @@ export async function scanGuest(
       await memory.resident(block, window, count, resident)
       for (let start = nextRun(resident, 0, count); start < count;) {
         const end = runEnd(resident, start, Math.min(count, start + BATCH_PAGES))
-        await scan.take(hasher, block, window + start, end - start, firstNumber + window + start)
+        await scan.take(block, window + start, end - start, firstNumber + window + start)
         unpaidPages += end - start
         start = nextRun(resident, end, count)
         if (unpaidPages < BATCH_PAGES && start < count) continue
@@ -83,14 +79,8 @@ export async function scanGuest(
 }
 
 /** How many pages a memory has, resident or not. */
-function pageCountOf(memory: Pick<GuestMemory, 'blocks'>): number {
+export function pageCountOf(memory: Pick<GuestMemory, 'blocks'>): number {
   return memory.blocks.reduce((sum, block) => sum + Math.floor(block.bytes / PAGE_BYTES), 0)
-}
-
-/** What is kept of each page of a memory besides its table, bytes: a fingerprint and a bit. */
-export function sideBytesOf(memory: Pick<GuestMemory, 'blocks'>): number {
-  const pageCount = pageCountOf(memory)
-  return pageCount * Uint32Array.BYTES_PER_ELEMENT + Math.ceil(pageCount / 8)
 }
 
 /** The first resident page from `from` on, or `count`. */
@@ -109,71 +99,74 @@ function runEnd(resident: Uint8Array, start: number, limit: number): number {
 
 class Scan {
   readonly #memory: GuestMemory
-  readonly #tableBytesMax: number
-  readonly #previous: Fingerprints | undefined
-  readonly #fingerprints: Fingerprints
-  readonly #stableBits: Uint8Array<ArrayBuffer>
-  readonly #table = new PrefixTable()
+  readonly #hasher: PageHasher
+  readonly #collector: PageCollector
+  readonly #isCompared: boolean
+  readonly #resident = new Uint8Array(BATCH_PAGES)
   readonly #pages = Buffer.alloc(BATCH_PAGES * PAGE_BYTES)
   readonly #offsets = new Uint32Array(BATCH_PAGES)
   readonly #ids = Buffer.alloc(BATCH_PAGES * ID_BYTES)
   #residentPages = 0
   #zeroPages = 0
-  #omittedPages = 0
 
-  constructor(memory: GuestMemory, { tableBytesMax, previous }: ScanInit) {
+  constructor(memory: GuestMemory, hasher: PageHasher, { entriesMax, previous }: ScanInit) {
     const pageCount = pageCountOf(memory)
+    const comparable = previous?.length === pageCount ? previous : undefined
     this.#memory = memory
-    this.#tableBytesMax = tableBytesMax
-    this.#previous = previous?.length === pageCount ? previous : undefined
-    this.#fingerprints = new Uint32Array(pageCount)
-    this.#stableBits = new Uint8Array(Math.ceil(pageCount / 8))
+    this.#hasher = hasher
+    this.#isCompared = comparable !== undefined
+    this.#collector = new PageCollector(pageCount, entriesMax, comparable)
   }
 
-  /** Reads `count` resident pages and notes those that are not zero; `number` is the page number of the first. */
-  async take(hasher: PageHasher, block: number, firstPage: number, count: number, number: number): Promise<void> {
-    await this.#memory.read(block, firstPage, count, this.#pages)
+  /** Reads `count` pages that were resident and notes those that are not zero; `number` is the number of the first. */
+  async take(block: number, firstPage: number, count: number, number: number): Promise<void> {
+    // Asked again, for the guest may have given pages back since: reading a hole of shared memory would fill it.
+    await this.#memory.resident(block, firstPage, count, this.#resident)
     let kept = 0
-    for (let i = 0; i < count; i++) {
-      if (!isZeroPage(this.#pages, i * PAGE_BYTES)) this.#offsets[kept++] = i * PAGE_BYTES
+    for (let start = nextRun(this.#resident, 0, count); start < count;) {
+      const end = runEnd(this.#resident, start, count)
+      if (await this.#read(block, firstPage + start, end - start, start)) {
+        const zeroPages = this.#keep(start, end, kept)
+        kept += end - start - zeroPages
+        this.#residentPages += end - start
+        this.#zeroPages += zeroPages
+      }
+      start = nextRun(this.#resident, end, count)
     }
-    hasher.hashScattered(this.#pages, this.#offsets, kept, this.#ids)
-    for (let i = 0; i < kept; i++) this.#note(number + this.#offsets[i]! / PAGE_BYTES, i * ID_BYTES)
-    this.#residentPages += count
-    this.#zeroPages += count - kept
+    this.#hasher.hashScattered(this.#pages, this.#offsets, kept, this.#ids)
+    for (let i = 0; i < kept; i++) {
+      const high = this.#ids.readUInt32BE(i * ID_BYTES)
+      const low = this.#ids.readUInt32BE(i * ID_BYTES + 4)
+      this.#collector.note(high, low, number + this.#offsets[i]! / PAGE_BYTES)
+    }
   }
 
   finish(): ScanResult {
     return {
-      residentPages: this.#residentPages, zeroPages: this.#zeroPages,
-      distinctPages: this.#table.size, omittedPages: this.#omittedPages,
-      table: this.#table, fingerprints: this.#fingerprints, stableBits: this.#stableBits,
+      residentPages: this.#residentPages, zeroPages: this.#zeroPages, omittedPages: this.#collector.omittedPages,
+      isCompared: this.#isCompared, table: this.#collector.finish(), fingerprints: this.#collector.fingerprints,
     }
   }
 
-  #note(number: number, idOffset: number): void {
-    const high = this.#ids.readUInt32BE(idOffset)
-    const low = this.#ids.readUInt32BE(idOffset + 4)
-    const fingerprint = low === 0 ? 1 : low
-    this.#fingerprints[number] = fingerprint
-    let place = this.#table.get(high, low)
-    if (place < 0) {
-      if (!this.#hasRoom()) {
-        this.#omittedPages += 1
-        return
-      }
-      this.#table.add(high, low, number)
-      place = number
-    }
-    // One unchanged copy is enough: the page can be had from there.
-    if (this.#previous === undefined || this.#previous[number] === fingerprint) {
-      this.#stableBits[place >>> 3]! |= 1 << (place & 7)
+  /** Reads resident pages to their place in the batch; false if they are no longer where they were. */
+  async #read(block: number, firstPage: number, count: number, at: number): Promise<boolean> {
+    try {
+      const room = this.#pages.subarray(at * PAGE_BYTES, (at + count) * PAGE_BYTES)
+      await this.#memory.read(block, firstPage, count, room)
+      return true
+    } catch (error) {
+      if (error instanceof PagemeshError && error.code === 'guest-memory-moved') return false
+      throw error
     }
   }
 
-  /** Whether one more entry fits; a table that is full doubles. */
-  #hasRoom(): boolean {
-    const { size, bytes } = this.#table
-    return size < (bytes / SLOT_BYTES) * FULL || bytes * 2 <= this.#tableBytesMax
+  /** Lists those pages of the batch from `start` to `end` that are to be hashed; returns how many are zero. */
+  #keep(start: number, end: number, kept: number): number {
+    let zeroPages = 0
+    for (let page = start; page < end; page++) {
+      if (isZeroPage(this.#pages, page * PAGE_BYTES)) zeroPages += 1
+      else this.#offsets[kept++] = page * PAGE_BYTES
+    }
+    return zeroPages
   }
 }

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 
 import type { GuestMemory, ProcessMemoryLayout } from '../guest/index.ts'
-import { PrefixTable, type PageHasher } from '../page/index.ts'
+import { SortedTable, type PageHasher } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -68,7 +68,7 @@ export class Scanner {
         if (message.scan !== scan) return
         settle()
         if (message.kind === 'failed') reject(scanFailed(layout, message.code, message.message))
-        else resolve({ ...message.result, table: PrefixTable.adopt(message.table) })
+        else resolve({ ...message.result, table: SortedTable.adopt(message.table) })
       }
       const die = (): void => {
         settle()
@@ -80,7 +80,7 @@ export class Scanner {
       }
       worker.on('message', hear).on('exit', die)
       signal.addEventListener('abort', abandon, { once: true })
-      tell({ kind: 'scan', scan, layout, ...init }, init.previous === undefined ? [] : [init.previous.buffer])
+      tell({ kind: 'scan', scan, layout, init }, init.previous === undefined ? [] : [init.previous.buffer])
     })
   }
 

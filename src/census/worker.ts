@@ -44,9 +44,8 @@ async function scanLayout(order: ToWorker & { kind: 'scan' }, signal: AbortSigna
   const memory = openProcessMemory(order.layout)
   try {
     const throttle = new Throttle({ clock: systemClock }, { rate: pagesPerSecond })
-    const { tableBytesMax, previous } = order
-    const init = { tableBytesMax, ...(previous === undefined ? {} : { previous }) }
-    const { table, ...result } = await scanGuest({ clock: systemClock, hasher, hold, throttle }, memory, init, signal)
+    const components = { clock: systemClock, hasher, hold, throttle }
+    const { table, ...result } = await scanGuest(components, memory, order.init, signal)
     return { kind: 'found', scan: order.scan, result, table: table.release() }
   } finally {
     await memory.close()
@@ -56,7 +55,7 @@ async function scanLayout(order: ToWorker & { kind: 'scan' }, signal: AbortSigna
 function answer(message: FromWorker): void {
   const transfer = message.kind === 'failed' ? [] : [
     message.table.high.buffer, message.table.low.buffer, message.table.values.buffer,
-    message.result.fingerprints.buffer, message.result.stableBits.buffer,
+    message.table.starts.buffer, message.result.fingerprints.buffer,
   ]
   port!.postMessage(message, transfer)
 }

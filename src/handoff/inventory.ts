@@ -4,22 +4,20 @@
  */
 import {
   prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, PrefixTable, truncatePrefix, type PrefixSet,
+  type SortedTable,
 } from '../page/index.ts'
 import { badFrame } from './wire.ts'
 
 /** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
-export function listPages(table: PrefixTable): PrefixSet {
+export function listPages(table: SortedTable): PrefixSet {
   const count = Math.min(table.size, PREFIX_SET_LIMITS.countMax)
   const bits = prefixBitsFor(count)
   const prefixes = new Float64Array(count)
-  let listed = 0
-  table.forEach((high, low) => {
-    if (listed < count) prefixes[listed++] = truncatePrefix(high, low, bits)
-  })
-  prefixes.sort()
   let distinct = 0
-  for (let i = 0; i < count; i++) {
-    if (i === 0 || prefixes[i] !== prefixes[i - 1]) prefixes[distinct++] = prefixes[i]!
+  for (let index = 0; index < count; index++) {
+    const prefix = truncatePrefix(table.highAt(index), table.lowAt(index), bits)
+    // In rising order: those that their first bits do not tell apart are neighbours.
+    if (distinct === 0 || prefix !== prefixes[distinct - 1]) prefixes[distinct++] = prefix
   }
   return { bits, prefixes: prefixes.slice(0, distinct) }
 }
@@ -38,12 +36,15 @@ export function answerPages(
 }
 
 /** The prefixes that the destination said it has. Throws PagemeshError `bad-frame` if the bitmap has another size. */
-export function knownPages(table: PrefixTable, set: PrefixSet, bitmap: Uint8Array): PrefixTable {
+export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Array): PrefixTable {
   if (bitmap.length !== Math.ceil(set.prefixes.length / 8)) throw badFrame('a bitmap has the wrong size')
   const known = new PrefixTable(countBits(bitmap))
+  // Both in rising order: they are walked side by side.
+  let index = 0
   table.forEach((high, low) => {
-    const index = indexOf(set.prefixes, truncatePrefix(high, low, set.bits))
-    if (index !== -1 && (bitmap[index >>> 3]! & (1 << (index & 7))) !== 0) known.add(high, low, 0)
+    const prefix = truncatePrefix(high, low, set.bits)
+    while (index < set.prefixes.length && set.prefixes[index]! < prefix) index += 1
+    if (set.prefixes[index] === prefix && (bitmap[index >>> 3]! & (1 << (index & 7))) !== 0) known.add(high, low, 0)
   })
   return known
 }
@@ -52,15 +53,4 @@ function countBits(bitmap: Uint8Array): number {
   let count = 0
   for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) count += 1
   return count
-}
-
-function indexOf(sorted: Float64Array, wanted: number): number {
-  let from = 0
-  let to = sorted.length
-  while (from < to) {
-    const middle = (from + to) >>> 1
-    if (sorted[middle]! < wanted) from = middle + 1
-    else to = middle
-  }
-  return sorted[from] === wanted ? from : -1
 }

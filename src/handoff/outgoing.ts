@@ -1,6 +1,6 @@
 import type { Guest, MigrationMode, MigrationProgress, OutgoingMigration } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import { encodePrefixSet, PAGE_BYTES, PrefixTable, type PageHasher } from '../page/index.ts'
+import { encodePrefixSet, PAGE_BYTES, SortedTable, type PageHasher, type PrefixTable } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -53,7 +53,7 @@ export interface OutgoingInit {
   to: string
   mode: MigrationMode
   /** The guest's census, if it was scanned already; without it nothing but pages sent before become refs. */
-  census: PrefixTable | undefined
+  census: SortedTable | undefined
   /** Where the rendezvous with QEMU is made. */
   directory: string
   /** Bytes a second on the wire; absent: as fast as it goes. */
@@ -169,7 +169,7 @@ export class Outgoing {
       abort.abort(error)
       throw error
     }
-    const table = this.#init.census ?? new PrefixTable()
+    const table = this.#init.census ?? SortedTable.empty()
     const set = listPages(table)
     void this.#channel.send(FRAME_KINDS.hello, Uint8Array.of(HANDOFF_VERSION))
     void this.#channel.send(FRAME_KINDS.census, encodePrefixSet(set))

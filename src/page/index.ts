@@ -5,12 +5,17 @@
 
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
+export { PageColumns } from './pagecolumns.ts'
 export { PrefixRun } from './prefixrun.ts'
-export { PrefixTable, type PrefixTableParts } from './prefixtable.ts'
+export { PrefixTable } from './prefixtable.ts'
 export {
   decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
   type PrefixSet,
 } from './prefixset.ts'
+export { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
 export { firstOf, PageBatch, takeBackWrong, verified, type PageSource, type SourceKind } from './source.ts'
+export type { SortedColumns } from './sortcolumns.ts'
+export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES } from './size.ts'
+export { TableMerge } from './tablemerge.ts'
 export { isZeroPage } from './zero.ts'

@@ -2,7 +2,7 @@
 import { residentSource } from '../../src/census/resident.ts'
 import { Encoder } from '../../src/handoff/encoder.ts'
 import {
-  createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PrefixTable, type PageHasher,
+  createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PageColumns, PrefixTable, SortedTable, type PageHasher,
 } from '../../src/page/index.ts'
 import { createStreamReader } from '../../src/qemu/index.ts'
 import type { Material } from './material.ts'
@@ -57,6 +57,15 @@ export function tableOf(ids: Buffer): PrefixTable {
   return table
 }
 
+/** The same as the census keeps it. */
+export function sortedTableOf(ids: Buffer): SortedTable {
+  const columns = new PageColumns(ids.length / ID_BYTES)
+  for (let at = 0; at < ids.length; at += ID_BYTES) {
+    columns.push(ids.readUInt32BE(at), ids.readUInt32BE(at + 4), at / ID_BYTES)
+  }
+  return SortedTable.from(columns)
+}
+
 /** The guest's pages that the other guest holds, had from its memory in the order in which a handoff wants them. */
 export class ResidentBench {
   readonly #batches: Buffer[] = []
@@ -64,7 +73,7 @@ export class ResidentBench {
   readonly #source: ReturnType<typeof residentSource>
   readonly pages: number
 
-  constructor({ pages, held }: Material, table: PrefixTable) {
+  constructor({ pages, held }: Material, table: SortedTable) {
     const present = pages.filter((page) => page !== undefined && !isZeroPage(page, 0)) as Buffer[]
     const ids = hashPages(Buffer.concat(present))
     const wanted: Buffer[] = []
@@ -76,7 +85,8 @@ export class ResidentBench {
     }
     this.pages = wanted.length
     this.#other = placeInOwnMemory('other', held)
-    this.#source = residentSource(() => [{ memory: this.#other.memory, table, isStable: () => true }])
+    const other = { memory: this.#other.memory, table, numberAt: table.valueAt.bind(table), isStable: () => true }
+    this.#source = residentSource(() => [other])
   }
 
   /** Fills all pages; returns how many. */

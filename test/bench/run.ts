@@ -7,7 +7,7 @@ import { PAGE_BYTES } from '../../src/page/index.ts'
 import { HandoffBench } from './handoffs.ts'
 import { createMaterial } from './material.ts'
 import { measureInTurn, type Measured, type Side } from './measure.ts'
-import { encodeStream, hashPages, readStream, ResidentBench, tableOf } from './parts.ts'
+import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
 import { openPlainCopy } from './plaincopy.ts'
 
 export interface BenchInit {
@@ -33,8 +33,9 @@ export interface BenchOutcome extends BenchInit {
 export async function runBenches(init: BenchInit): Promise<BenchOutcome> {
   const material = createMaterial(init.pages, init.seed)
   const directory = await mkdtemp(join(tmpdir(), 'pm-bench-'))
-  const table = tableOf(hashPages(material.held))
-  const resident = new ResidentBench(material, table)
+  const ids = hashPages(material.held)
+  const table = tableOf(ids)
+  const resident = new ResidentBench(material, sortedTableOf(ids))
   const copy = await openPlainCopy(directory)
   const handoffs = await HandoffBench.open(material, directory)
   let last: HandoffResult | undefined

@@ -4,8 +4,9 @@ import fc from 'fast-check'
 
 import { findPlaces, type ScannedGuest } from '../../../src/census/places.ts'
 import { residentSource } from '../../../src/census/resident.ts'
-import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, PrefixTable } from '../../../src/page/index.ts'
+import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch } from '../../../src/page/index.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
+import { sortedTable } from '../page/sortedtables.ts'
 import { MadeGuest, pageOf, type Content } from './madememory.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(7))
@@ -23,22 +24,27 @@ function idOf(content: number): Buffer {
   return id
 }
 
+function prefixOf(content: number): [number, number] {
+  return [idOf(content).readUInt32BE(0), idOf(content).readUInt32BE(4)]
+}
+
 function batchOf(contents: readonly number[]): PageBatch {
   return new PageBatch(Buffer.concat(contents.map(idOf)))
 }
 
 /** What a scan would find; `went` are page numbers that are no longer resident since. */
 function scanned(guest: MadeGuest, isStable = true, went: readonly number[] = []): ScannedGuest {
-  const table = new PrefixTable()
+  const entries: [number, number, number][] = []
   let number = 0
   for (const block of guest.contents) {
     block.forEach((content, page) => {
-      if (typeof content === 'number') table.add(idOf(content).readUInt32BE(0), idOf(content).readUInt32BE(4), number)
+      if (typeof content === 'number') entries.push([...prefixOf(content), number])
       if (went.includes(number)) block[page] = 'absent'
       number += 1
     })
   }
-  return { memory: guest, table, isStable: () => isStable }
+  const table = sortedTable(entries)
+  return { memory: guest, table, numberAt: (index) => table.valueAt(index), isStable: () => isStable }
 }
 
 function pageAt(batch: PageBatch, index: number): Buffer {
@@ -59,9 +65,8 @@ describe('pages out of guests\' memory', () => {
         const batch = batchOf(wanted)
         await residentSource(() => found).fill(batch, signal)
         wanted.forEach((each, index) => {
-          const id = idOf(each)
-          const holder = found.find(({ table }) => table.get(id.readUInt32BE(0), id.readUInt32BE(4)) !== -1)
-          const number = holder?.table.get(id.readUInt32BE(0), id.readUInt32BE(4)) ?? -1
+          const holder = found.find(({ table }) => table.get(...prefixOf(each)) !== -1)
+          const number = holder?.table.get(...prefixOf(each)) ?? -1
           assert.equal(batch.isFilled(index), number !== -1 && !went.includes(number))
           if (batch.isFilled(index)) assert.ok(pageAt(batch, index).equals(pageOf(each)))
         })

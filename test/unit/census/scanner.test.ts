@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { readFileSync } from 'node:fs'
 
+import { isVolatile } from '../../../src/census/place.ts'
 import { Scanner } from '../../../src/census/scanner.ts'
 import { parseMaps } from '../../../src/guest/maps.ts'
 import { openProcessMemory, type GuestMemory } from '../../../src/guest/index.ts'
@@ -30,29 +31,33 @@ describe('scanner with a worker thread', () => {
   it('finds in the worker what it finds here', async () => {
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
     const memory = ownMemory()
-    const there = await scanner.scan(memory, { tableBytesMax: 2 ** 24 }, signal)
+    const there = await scanner.scan(memory, { entriesMax: 2 ** 20 }, signal)
     const opened = bare(openProcessMemory(memory.layout!))
-    const here = await scanner.scan(opened, { tableBytesMax: 2 ** 24 }, signal)
-    assert.ok(there.distinctPages > 0)
-    assert.equal(there.distinctPages, here.distinctPages)
+    const here = await scanner.scan(opened, { entriesMax: 2 ** 20 }, signal)
+    assert.ok(there.table.size > 0)
+    assert.equal(there.table.size, here.table.size)
     let same = 0
     there.table.forEach((high, low, value) => { if (here.table.get(high, low) === value) same += 1 })
-    assert.equal(same, there.distinctPages)
-    const again = await scanner.scan(memory, { tableBytesMax: 2 ** 24, previous: there.fingerprints }, signal)
-    assert.equal(there.fingerprints.length, 0, 'the fingerprints went to the worker without being copied')
-    assert.ok(again.stableBits.some((bits) => bits !== 0))
+    assert.equal(same, there.table.size)
+    const previous = there.fingerprints
+    const again = await scanner.scan(memory, { entriesMax: 2 ** 20, previous }, signal)
+    assert.equal(previous.length, 0, 'the fingerprints went to the worker without being copied')
+    assert.deepEqual([there.isCompared, again.isCompared], [false, true])
+    let stable = 0
+    again.table.forEach((_high, _low, place) => { if (!isVolatile(place)) stable += 1 })
+    assert.ok(stable > again.table.size / 2, `${stable} stable pages`)
     await opened.close()
   }).timeout(10_000)
 
   it('reports a process that is not the one that was meant', async () => {
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
-    await assert.rejects(scanner.scan(ownMemory(1), { tableBytesMax: 2 ** 20 }, signal), hasCode('guest-gone'))
+    await assert.rejects(scanner.scan(ownMemory(1), { entriesMax: 2 ** 16 }, signal), hasCode('guest-gone'))
   })
 
   it('abandons a scan', async () => {
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 100 })
     const abort = new AbortController()
-    const scan = scanner.scan(ownMemory(), { tableBytesMax: 2 ** 24 }, abort.signal)
+    const scan = scanner.scan(ownMemory(), { entriesMax: 2 ** 20 }, abort.signal)
     abort.abort(new Error('enough'))
     await assert.rejects(scan, /enough/)
   })
@@ -62,7 +67,7 @@ describe('scanner with a worker thread', () => {
       + 'parentPort.on("message",()=>{throw new Error("broken")})')
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6, workerUrl })
     for (let time = 0; time < 2; time++) {
-      await assert.rejects(scanner.scan(ownMemory(), { tableBytesMax: 2 ** 20 }, signal), hasCode('scan-failed'))
+      await assert.rejects(scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal), hasCode('scan-failed'))
     }
   })
 })

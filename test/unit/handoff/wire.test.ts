@@ -8,9 +8,10 @@ import { decodeReport, encodeReport } from '../../../src/handoff/resultframe.ts'
 import { noRefsFilled } from '../../../src/handoff/result.ts'
 import { FRAME_KINDS, frameHeader, FrameReader, type FrameKind } from '../../../src/handoff/wire.ts'
 import { Window, WINDOW_BATCHES_MAX, WINDOW_STREAM_BYTES } from '../../../src/handoff/window.ts'
-import { PrefixTable } from '../../../src/page/index.ts'
+import { SortedTable } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { sortedTable } from '../page/sortedtables.ts'
 
 const offer = {
   version: 1, guest: 'web', mode: 'precopy' as const, running: true, dryRun: false,
@@ -71,14 +72,14 @@ describe('the handoff stream', () => {
   })
 
   it('agrees on what the destination has', () => {
-    const table = new PrefixTable()
-    for (let i = 0; i < 1000; i++) table.add(Math.imul(i, 0x9e3779b1) >>> 0, Math.imul(i, 0x85ebca6b) >>> 0, i)
+    const table = sortedTable(Array.from({ length: 1000 }, (_, i) =>
+      [Math.imul(i, 0x9e3779b1) >>> 0, Math.imul(i, 0x85ebca6b) >>> 0, i] as const))
     const set = listPages(table)
     const bitmap = answerPages(set, (high) => high % 3 === 0)
     const known = knownPages(table, set, bitmap)
     table.forEach((high, low) => assert.equal(known.get(high, low) !== -1, high % 3 === 0))
     assert.throws(() => knownPages(table, set, bitmap.subarray(1)), { code: 'bad-frame' })
-    assert.equal(knownPages(new PrefixTable(), listPages(new PrefixTable()), new Uint8Array(0)).size, 0)
+    assert.equal(knownPages(SortedTable.empty(), listPages(SortedTable.empty()), new Uint8Array(0)).size, 0)
   })
 
   it('knows from a source\'s state where the guest lives', () => {

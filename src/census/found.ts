@@ -1,0 +1,80 @@
+import type { GuestMemory } from '../guest/index.ts'
+import type { SortedTable } from '../page/index.ts'
+import { fingerprintBytes, fingerprintsOf, type Fingerprints } from './fingerprints.ts'
+import type { GuestCensus } from './index.ts'
+import { isVolatile, numberOf } from './place.ts'
+import { pageCountOf, type ScanResult } from './scan.ts'
+import type { Shed } from './shedding.ts'
+
+/** When and how often a guest was scanned. */
+interface Occasion {
+  scans: number
+  scannedAt: number
+}
+
+/**
+ * What is kept of a guest between two scans. Never changes: a shorter one takes its place. Only of a guest whose pages
+ * are not all in the table the fingerprints are kept too: else a page that was left out would always look new.
+ */
+export class Found implements GuestCensus {
+  readonly guest: string
+  readonly memory: GuestMemory
+  readonly residentPages: number
+  readonly zeroPages: number
+  readonly omittedPages: number
+  readonly isCompared: boolean
+  readonly scans: number
+  readonly scannedAt: number
+  readonly table: SortedTable
+  readonly #fingerprints: Fingerprints | undefined
+
+  constructor(memory: GuestMemory, result: Omit<ScanResult, 'fingerprints'>, occasion: Occasion, prints?: Fingerprints) {
+    this.guest = memory.name
+    this.memory = memory
+    this.residentPages = result.residentPages
+    this.zeroPages = result.zeroPages
+    this.omittedPages = result.omittedPages
+    this.isCompared = result.isCompared
+    this.table = result.table
+    this.scans = occasion.scans
+    this.scannedAt = occasion.scannedAt
+    this.#fingerprints = prints
+  }
+
+  get distinctPages(): number {
+    return this.table.size
+  }
+
+  /** Memory that it takes. */
+  get bytes(): number {
+    return this.table.bytes + (this.#fingerprints?.byteLength ?? 0)
+  }
+
+  /** What fingerprints of it take, whether or not they are kept. */
+  get fingerprintBytes(): number {
+    return fingerprintBytes(pageCountOf(this.memory))
+  }
+
+  numberAt(index: number): number {
+    return numberOf(this.table.valueAt(index))
+  }
+
+  isStable(index: number): boolean {
+    return !isVolatile(this.table.valueAt(index))
+  }
+
+  /** A copy for the next scan to compare with. */
+  async fingerprints(): Promise<Fingerprints> {
+    return this.#fingerprints?.slice() ?? await fingerprintsOf(this.table, pageCountOf(this.memory))
+  }
+
+  /** The same with fewer pages, and with fingerprints if there is room for them and they say more than the table. */
+  async shortened({ table, omittedPages }: Shed, isRoomForPrints: boolean): Promise<Found> {
+    const result = {
+      residentPages: this.residentPages, zeroPages: this.zeroPages, isCompared: this.isCompared, table,
+      omittedPages: this.omittedPages + omittedPages,
+    }
+    const needsPrints = isRoomForPrints && result.omittedPages > 0
+    return new Found(this.memory, result, this, needsPrints ? this.#fingerprints ?? await this.fingerprints() : undefined)
+  }
+}

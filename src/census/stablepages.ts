@@ -1,0 +1,35 @@
+import { TableMerge, type PrefixRun, type SortedTable } from '../page/index.ts'
+
+/** A guest's pages as they are counted for the mesh. */
+export interface CountedGuest {
+  readonly table: SortedTable
+  /** Whether its last scan could be compared with one before: else nothing is known of what stays. */
+  readonly isCompared: boolean
+  /** Whether entry `index` of the table stayed in its place since the scan before. */
+  isStable(index: number): boolean
+}
+
+/**
+ * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`, with
+ * the number of guests that hold each. A guest that was scanned once does not make a page stable, but counts where
+ * another guest does.
+ */
+export function addStablePages(
+  guests: readonly CountedGuest[], firstHigh: number, lastHigh: number, into: PrefixRun,
+): void {
+  if (!guests.some((guest) => guest.isCompared)) return
+  const merge = new TableMerge(guests.map((guest) => guest.table), firstHigh, lastHigh)
+  while (merge.next()) {
+    let stable = 0
+    let unknown = 0
+    for (let holder = 0; holder < merge.holders; holder++) {
+      const guest = guests[merge.tableOf[holder]!]!
+      if (!guest.isCompared) unknown += 1
+      else if (guest.isStable(merge.indexOf[holder]!)) stable += 1
+    }
+    if (stable > 0) into.push(merge.high, merge.low, Math.min(GUESTS_MAX, stable + unknown))
+  }
+}
+
+/** What a run of pages can say. */
+const GUESTS_MAX = 0xffff
