@@ -89,7 +89,7 @@ export const OPTIONS: readonly OptionInfo[] = [
     unusedUntil: 'popularity is built',
   },
   {
-    key: 'popularity.maxPages', kind: 'count', default: 2_000_000, min: 1000, max: 2 ** 30,
+    key: 'popularity.maxPages', kind: 'count', default: 2_000_000, min: 1000, max: 10_000_000,
     about: 'Pages in this host\'s view of what is popular.',
     tuning: 'Higher: more memory. Lower: only the most popular pages are known.',
     unusedUntil: 'popularity is built',

@@ -12,6 +12,7 @@ export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from '.
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
 export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 export { MemoryNetwork } from './memory.ts'
+export { Standing } from './standing.ts'
 
 /** A host of the mesh that proved the cluster key and is connected now. */
 export interface Member {

@@ -47,6 +47,12 @@ export class BitWriter {
     this.writeBits(value >= 2 ** 31 ? value - 2 ** 31 : value & ((1 << extraBits) - 1), extraBits)
   }
 
+  /** Writes all that `other` holds. */
+  writeAll(other: BitWriter): void {
+    for (let at = 0; at < other.#length; at++) this.writeBits(other.#bytes[at]!, 8)
+    this.writeBits(other.#waiting, other.#waitingBits)
+  }
+
   /** Bytes that `finish` would return. */
   get byteLength(): number {
     return this.#length + (this.#waitingBits > 0 ? 1 : 0)
@@ -78,6 +84,10 @@ export class BitReader {
   /** Whether more was read than there is; what was read past the end is zero. */
   get exhausted(): boolean {
     return this.#at > this.#bytes.length
+  }
+
+  get bitsLeft(): number {
+    return Math.max(0, this.#bytes.length - this.#at) * 8 + this.#waitingBits
   }
 
   /** The next `count` (0..52) bits. */

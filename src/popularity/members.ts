@@ -1,0 +1,108 @@
+import type { Member, Mesh, Unsubscribe } from '../mesh/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+interface Stay {
+  member: Member
+  joinedAt: number
+  askedAt: number
+}
+
+/** Who is in the mesh, since when, and who was until lately. */
+export class Members {
+  readonly #clock: Clock
+  readonly #settleMs: number
+  readonly #graceMs: number
+  readonly #stays = new Map<string, Stay>()
+  readonly #peers = new Map<string, Stay>()
+  /** When those who left did so, by name. */
+  readonly #leftAt = new Map<string, number>()
+  #changedAt: number
+  #isChanged = true
+
+  /** @param init.settleMs without a change for so long, all hosts know the same members. `graceMs`: who left may come back. */
+  constructor(components: { clock: Clock }, init: { settleMs: number; graceMs: number }) {
+    this.#clock = components.clock
+    this.#settleMs = init.settleMs
+    this.#graceMs = init.graceMs
+    this.#changedAt = components.clock.now()
+  }
+
+  /** Follows the mesh until the returned function is called. */
+  watch(mesh: Mesh): Unsubscribe {
+    const unsubscribe = mesh.onMember((change, member) => {
+      if (change === 'joined') this.#join(member)
+      else this.#leave(member)
+    })
+    for (const member of mesh.members()) this.#join(member)
+    return () => {
+      unsubscribe()
+      for (const { member } of [...this.#stays.values()]) this.#leave(member)
+    }
+  }
+
+  get names(): string[] {
+    return [...this.#stays.keys()]
+  }
+
+  get count(): number {
+    return this.#stays.size
+  }
+
+  named(name: string): Member | undefined {
+    return this.#stays.get(name)?.member
+  }
+
+  ofPeer(peerId: string): Member | undefined {
+    return this.#peers.get(peerId)?.member
+  }
+
+  /** Whether nobody came or went for so long that hosts should agree on who owns what. */
+  get isSettled(): boolean {
+    return this.#clock.now() - this.#changedAt >= this.#settleMs
+  }
+
+  /** Whether somebody came or went since this was asked last. */
+  takeChanged(): boolean {
+    const isChanged = this.#isChanged
+    this.#isChanged = false
+    return isChanged
+  }
+
+  /** Names of those who left and stayed away for the time of grace; each is named once. */
+  takeGone(): string[] {
+    const gone = [...this.#leftAt].filter(([, at]) => this.#clock.now() - at >= this.#graceMs).map(([name]) => name)
+    for (const name of gone) this.#leftAt.delete(name)
+    return gone
+  }
+
+  /** A member that has been here for `stayedMs`, and was not named by this in the last `gapMs`. */
+  takeStayer(stayedMs: number, gapMs: number, isWanted: (name: string) => boolean): Member | undefined {
+    const now = this.#clock.now()
+    for (const [name, stay] of this.#stays) {
+      if (now - stay.joinedAt < stayedMs || now - stay.askedAt < gapMs || !isWanted(name)) continue
+      stay.askedAt = now
+      return stay.member
+    }
+    return undefined
+  }
+
+  #join(member: Member): void {
+    const stay = { member, joinedAt: this.#clock.now(), askedAt: -Infinity }
+    this.#stays.set(member.name, stay)
+    this.#peers.set(member.peerId, stay)
+    this.#leftAt.delete(member.name)
+    this.#note()
+  }
+
+  #leave(member: Member): void {
+    this.#stays.delete(member.name)
+    this.#peers.delete(member.peerId)
+    this.#leftAt.set(member.name, this.#clock.now())
+    this.#note()
+  }
+
+  #note(): void {
+    this.#changedAt = this.#clock.now()
+    this.#isChanged = true
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Who owns which slice: rendezvous hashing. Each member has a weight for each slice, and a slice's owners are those of
+ * the greatest weights. No election and no coordinator: whoever knows the same members finds the same owners, and a
+ * member that comes or goes moves its own slices only.
+ */
+import { SLICE_COUNT } from './slice.ts'
+
+/** Owners of a slice; with this many hosts and one more, every host owns all. */
+export const OWNERS_MAX = 2
+const ALL_OWN_HOSTS_MAX = OWNERS_MAX + 1
+/** How far down a slice's ranking is known: the owners, and who would be next. */
+export const RANKED_MAX = 4
+
+const NOBODY = 0xffff
+
+/** A host's name as 32 bits: seeds its weights, and stands for it where a page's holders are listed. Never 0. */
+export function hostTag(name: string): number {
+  let hash = 0x811c_9dc5
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193)
+  return mix(hash) || 1
+}
+
+/** Spreads 32 bits evenly: two rounds of multiply and shift. */
+export function mix(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x7feb_352d)
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x846c_a68b)
+  return (mixed ^ (mixed >>> 16)) >>> 0
+}
+
+const SLICE_SEEDS = Uint32Array.from({ length: SLICE_COUNT }, (_, slice) => mix(slice + 1))
+
+/** The ranking of the members known for every slice, kept up as they come and go. */
+export class SliceOwners {
+  /** By member number; an empty name marks a number that is free. */
+  readonly #names: string[] = []
+  readonly #tags: number[] = []
+  readonly #numbers = new Map<string, number>()
+  readonly #namesByTag = new Map<number, string>()
+  /** RANKED_MAX member numbers a slice, best first. */
+  readonly #ranking = new Uint16Array(SLICE_COUNT * RANKED_MAX).fill(NOBODY)
+  /** The weight of each of them in its slice; 0 where there is nobody. */
+  readonly #weights = new Uint32Array(SLICE_COUNT * RANKED_MAX)
+
+  /** How many members there are, this host among them. */
+  get hostCount(): number {
+    return this.#numbers.size
+  }
+
+  /** Owners that every slice has. */
+  get ownersPerSlice(): number {
+    return this.hostCount <= ALL_OWN_HOSTS_MAX ? this.hostCount : OWNERS_MAX
+  }
+
+  /** Whether every host owns every slice, so that none needs to hear of it from another. */
+  get allOwn(): boolean {
+    return this.hostCount <= ALL_OWN_HOSTS_MAX
+  }
+
+  /** Takes the members as they are now, this host among them. Returns those that left. */
+  update(names: readonly string[]): string[] {
+    const wanted = new Set(names)
+    const left = [...this.#numbers.keys()].filter((name) => !wanted.has(name))
+    const joined = names.filter((name) => !this.#numbers.has(name)).map((name) => this.#admit(name))
+    const isGone = new Uint8Array(this.#names.length)
+    for (const name of left) {
+      isGone[this.#numbers.get(name)!] = 1
+      this.#dismiss(name)
+    }
+    const numbers = Uint16Array.from(this.#numbers.values())
+    const newNumbers = Uint16Array.from(joined)
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      if (left.length > 0 && this.#hasRanked(slice, isGone)) this.#rank(slice, numbers)
+      else this.#insertAll(slice, newNumbers)
+    }
+    return left
+  }
+
+  /** Place of a host in a slice's ranking, 0 for the first; -1 if it is not among the first RANKED_MAX. */
+  rankOf(name: string, slice: number): number {
+    const number = this.#numbers.get(name)
+    if (number === undefined) return -1
+    for (let rank = 0; rank < RANKED_MAX; rank++) {
+      if (this.#ranking[slice * RANKED_MAX + rank] === number) return rank
+    }
+    return -1
+  }
+
+  /** The host at a place of a slice's ranking; undefined if there are fewer. */
+  at(slice: number, rank: number): string | undefined {
+    return this.#names[this.#ranking[slice * RANKED_MAX + rank]!]
+  }
+
+  owns(name: string, slice: number): boolean {
+    const rank = this.rankOf(name, slice)
+    return rank >= 0 && rank < this.ownersPerSlice
+  }
+
+  nameOfTag(tag: number): string | undefined {
+    return this.#namesByTag.get(tag)
+  }
+
+  #admit(name: string): number {
+    const free = this.#names.indexOf('')
+    const number = free === -1 ? this.#names.length : free
+    this.#names[number] = name
+    this.#tags[number] = hostTag(name)
+    this.#numbers.set(name, number)
+    this.#namesByTag.set(hostTag(name), name)
+    return number
+  }
+
+  #dismiss(name: string): void {
+    this.#names[this.#numbers.get(name)!] = ''
+    this.#numbers.delete(name)
+    this.#namesByTag.delete(hostTag(name))
+  }
+
+  #hasRanked(slice: number, isGone: Uint8Array): boolean {
+    for (let rank = 0; rank < RANKED_MAX; rank++) {
+      if (isGone[this.#ranking[slice * RANKED_MAX + rank]!] === 1) return true
+    }
+    return false
+  }
+
+  #rank(slice: number, numbers: Uint16Array): void {
+    this.#ranking.fill(NOBODY, slice * RANKED_MAX, (slice + 1) * RANKED_MAX)
+    this.#weights.fill(0, slice * RANKED_MAX, (slice + 1) * RANKED_MAX)
+    this.#insertAll(slice, numbers)
+  }
+
+  /** Puts members at their places among the ranked, if they have any. */
+  #insertAll(slice: number, numbers: Uint16Array): void {
+    const base = slice * RANKED_MAX
+    const seed = SLICE_SEEDS[slice]!
+    for (const number of numbers) {
+      const weight = mix(seed ^ this.#tags[number]!)
+      let place = base + RANKED_MAX
+      while (place > base && this.#outweighs(weight, number, place - 1)) place -= 1
+      if (place === base + RANKED_MAX) continue
+      this.#ranking.copyWithin(place + 1, place, base + RANKED_MAX - 1)
+      this.#weights.copyWithin(place + 1, place, base + RANKED_MAX - 1)
+      this.#ranking[place] = number
+      this.#weights[place] = weight
+    }
+  }
+
+  #outweighs(weight: number, number: number, place: number): boolean {
+    const otherWeight = this.#weights[place]!
+    if (weight !== otherWeight) return weight > otherWeight
+    const other = this.#ranking[place]!
+    // Equal weights are one in four thousand million: then the names decide, the same everywhere.
+    return other === NOBODY || this.#names[number]! < this.#names[other]!
+  }
+}

@@ -1,0 +1,229 @@
+import { GOSSIP_BYTES_MAX, Standing, type Mesh, type Unsubscribe } from '../mesh/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { describeError } from '../runtime/errors.ts'
+import { HoldFlag } from '../runtime/holdflag.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import { Refusals, Traffic } from './accounts.ts'
+import { Follower } from './follower.ts'
+import type { HeldPages, Popularity } from './index.ts'
+import { Members } from './members.ts'
+import { SliceOwners } from './owners.ts'
+import { Owner } from './owner.ts'
+import { Repairs } from './repairs.ts'
+import { Reporter } from './reporter.ts'
+import { ReportServer } from './reportserver.ts'
+import { ReportTable } from './reporttable.ts'
+import { Snapshot } from './snapshot.ts'
+import { View } from './view.ts'
+import { ViewExchange } from './viewexchange.ts'
+
+export interface PopularityInit {
+  /** Hosts that must hold a page before it counts as popular. */
+  minHosts: number
+  /** Pages in this host's view; four times as many may be reported to it as an owner. */
+  maxPages: number
+  /** Time between two reports, ms: the census' interval. */
+  intervalMs: number
+}
+
+interface Parts {
+  mesh: Mesh
+  clock: Clock
+  random: Random
+  log: Log
+  held: HeldPages
+  standing: Standing
+}
+
+/** Where digests are gossiped. */
+const DIGEST_TOPIC = '/pagemesh/popular/1'
+/** Looks at what is to be done, a share of the interval apart, within these bounds, ms. */
+const TICKS_PER_INTERVAL = 6
+const TICK_MS_MIN = 250
+const TICK_MS_MAX = 10_000
+/** Least time between two messages of one host, ms, whatever it has to say. */
+const GOSSIP_GAP_MS = 10_000
+/** A host that has said all speaks again after half an interval, or later in a mesh of very many hosts. */
+const MESSAGES_PER_INTERVAL = 2
+const MESH_GAP_MS = 30
+/** The census is looked at again after this share of an interval. */
+const REFRESHES_PER_INTERVAL = 4
+const REPORTED_PAGES_PER_VIEW_PAGE = 4
+
+export function createPopularity(
+  parts: Omit<Parts, 'standing'> & { standing?: Standing }, init: PopularityInit,
+): Popularity {
+  return new HostPopularity({ ...parts, standing: parts.standing ?? new Standing(parts) }, init)
+}
+
+/** Runs the parts in turns: who is there, what is here, tell the owners, sum what was told, gossip, repair. */
+class HostPopularity implements Popularity {
+  readonly view: View
+  readonly traffic = new Traffic()
+  readonly #parts: Parts
+  readonly #init: PopularityInit
+  readonly #refusals: Refusals
+  readonly #owners = new SliceOwners()
+  readonly #members: Members
+  readonly #snapshot = new Snapshot()
+  readonly #table: ReportTable
+  readonly #reporter: Reporter
+  readonly #server: ReportServer
+  readonly #follower: Follower
+  readonly #owner: Owner
+  readonly #exchange: ViewExchange
+  readonly #repairs: Repairs
+  readonly #hold = new HoldFlag()
+  readonly #undo: Unsubscribe[] = []
+  /** Turns that run now, by name: each waits for itself alone. */
+  readonly #running = new Map<string, Promise<void>>()
+  #abort = new AbortController()
+  #generation = -1
+  #refreshedAt = -Infinity
+  #publishedAt = -Infinity
+
+  constructor(parts: Parts, init: PopularityInit) {
+    const { mesh, clock, random, log } = parts
+    const { minHosts, maxPages, intervalMs } = init
+    const self = mesh.self.name
+    const incarnation = Math.floor(clock.wallTime() / 1000) % 2 ** 32
+    const seed = Buffer.from(random.bytes(4)).readUInt32LE()
+    const owners = this.#owners
+    const traffic = this.traffic
+    const snapshot = this.#snapshot
+    this.#parts = parts
+    this.#init = init
+    this.#refusals = new Refusals(parts)
+    this.view = new View({ maxPages, nameOfTag: (tag) => owners.nameOfTag(tag) })
+    this.#members = new Members({ clock }, { settleMs: 2 * intervalMs, graceMs: intervalMs / 2 })
+    this.#table = new ReportTable({ pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages })
+    const isSettled = (): boolean => this.#members.isSettled
+    const shared = { mesh, clock, log, owners, traffic, refusals: this.#refusals }
+    this.#reporter = new Reporter({ ...shared, snapshot }, { incarnation, retryMs: intervalMs / 2 })
+    this.#follower = new Follower({ ...shared, view: this.view }, { self, minHosts, intervalMs, isSettled })
+    this.#owner = new Owner(
+      { clock, owners, snapshot, table: this.#table, view: this.view, follower: this.#follower },
+      {
+        self, seed, minHosts, intervalMs, incarnation, bytesMax: GOSSIP_BYTES_MAX,
+        gapMs: (hosts) => Math.max(intervalMs / MESSAGES_PER_INTERVAL, hosts * MESH_GAP_MS),
+      },
+    )
+    this.#server = new ReportServer({ ...shared, table: this.#table }, {
+      isSettled,
+      changed: (slices) => this.#owner.touch(slices),
+      asked: ({ name }) => this.#reporter.forget(name),
+    })
+    this.#exchange = new ViewExchange(shared)
+    this.#repairs = new Repairs(
+      { ...shared, random, members: this.#members, exchange: this.#exchange, follower: this.#follower },
+      { retryMs: intervalMs / 2 },
+    )
+  }
+
+  get refusals(): Readonly<Record<string, number>> {
+    return this.#refusals.counts
+  }
+
+  get sizes(): Popularity['sizes'] {
+    return {
+      reportBytes: this.#table.bytes + this.#snapshot.bytes,
+      reportedPages: this.#table.pages,
+      viewPages: this.view.pages,
+      viewBytes: this.view.bytes,
+      publishedPages: this.#owner.publishedPages,
+    }
+  }
+
+  standBack(): () => void {
+    return this.#hold.hold()
+  }
+
+  async start(): Promise<void> {
+    if (this.#undo.length > 0) return
+    const { mesh, clock, random } = this.#parts
+    this.#abort = new AbortController()
+    const { signal } = this.#abort
+    this.#undo.push(this.#members.watch(mesh))
+    this.#undo.push(this.#server.listen(signal))
+    this.#undo.push(this.#exchange.listen((slice) => this.#owner.known(slice), signal))
+    this.#undo.push(mesh.subscribe(DIGEST_TOPIC, (message, peerId) => this.#hear(message, peerId)))
+    const tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, this.#init.intervalMs / TICKS_PER_INTERVAL))
+    // Hosts that were started together do not chime.
+    const first = clock.after(random.fraction() * tickMs, () => {
+      this.#tick()
+      const timer = clock.every(tickMs, () => this.#tick())
+      this.#undo.push(() => timer.cancel())
+    })
+    this.#undo.push(() => first.cancel())
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('popularity stops'))
+    for (const undo of this.#undo.splice(0)) undo()
+    await Promise.all(this.#running.values())
+  }
+
+  #tick(): void {
+    this.#follow()
+    this.#run('report', (signal) => this.#report(signal))
+    this.#run('publish', (signal) => this.#publish(signal))
+    this.#run('repair', (signal) => this.#repairs.round(signal))
+  }
+
+  /** Begins a turn, unless its last one still runs. */
+  #run(name: string, turn: (signal: AbortSignal) => Promise<void>): void {
+    if (this.#running.has(name)) return
+    const { signal } = this.#abort
+    const running = this.#hold.released(this.#parts.clock, signal).then(() => turn(signal))
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#parts.log.warn('a round of popularity failed', { turn: name, error: describeError(error) })
+      })
+      .finally(() => this.#running.delete(name))
+    this.#running.set(name, running)
+  }
+
+  /** Takes the members as they are now; who stays away is forgotten with all that it reported. */
+  #follow(): void {
+    if (this.#members.takeChanged()) {
+      const left = this.#owners.update([this.#parts.mesh.self.name, ...this.#members.names])
+      for (const name of left) this.#reporter.forget(name)
+    }
+    for (const name of this.#members.takeGone()) this.#owner.touch(this.#table.drop(name))
+    this.#owner.follow()
+    this.#follower.expire()
+  }
+
+  async #report(signal: AbortSignal): Promise<void> {
+    const { clock, held } = this.#parts
+    const isDue = clock.now() - this.#refreshedAt >= this.#init.intervalMs / REFRESHES_PER_INTERVAL
+    if (held.generation !== this.#generation && isDue) {
+      this.#generation = held.generation
+      this.#refreshedAt = clock.now()
+      this.#owner.touch(await this.#snapshot.refresh(held, signal))
+    }
+    await this.#reporter.round(signal)
+    const { intervalMs } = this.#init
+    const silent = this.#members.takeStayer(intervalMs, intervalMs, (name) => !this.#table.has(name))
+    if (silent !== undefined) await this.#reporter.ask(silent.name, signal)
+  }
+
+  async #publish(signal: AbortSignal): Promise<void> {
+    const { clock, mesh, log } = this.#parts
+    await this.#owner.sum(signal)
+    if (clock.now() - this.#publishedAt < GOSSIP_GAP_MS) return
+    const message = this.#owner.compose()
+    if (message === undefined) return
+    this.#publishedAt = clock.now()
+    await mesh.publish(DIGEST_TOPIC, message).catch((error: unknown) => {
+      log.debug('a digest was not published', { error: describeError(error) })
+    })
+  }
+
+  #hear(message: Uint8Array, peerId: string): void {
+    if (peerId === this.#parts.mesh.self.peerId) return
+    const member = this.#members.ofPeer(peerId)
+    if (member === undefined) this.#refusals.refuse('stranger', { peerId }, 0)
+    else this.#follower.hear(message, member)
+  }
+}

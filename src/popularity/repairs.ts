@@ -1,0 +1,95 @@
+import type { Member } from '../mesh/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { describeError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import type { Follower } from './follower.ts'
+import type { Members } from './members.ts'
+import type { SliceOwners } from './owners.ts'
+import { SLICE_COUNT } from './slice.ts'
+import type { ViewExchange } from './viewexchange.ts'
+
+/** Publishers asked in one round for what was missed of them, and for what is known by hearsay only. */
+const BEHIND_MAX = 16
+const HEARSAY_MAX = 4
+/** A view that lacks so many slices is a newcomer's: it asks a neighbour for everything. */
+const LACKING_MAX = SLICE_COUNT / 2
+
+interface Parts {
+  clock: Clock
+  log: Log
+  random: Random
+  owners: SliceOwners
+  members: Members
+  exchange: ViewExchange
+  follower: Follower
+}
+
+/** Asks for what this host has missed: a newcomer asks a neighbour for all, who missed a digest its publisher. */
+export class Repairs {
+  readonly #parts: Parts
+  readonly #retryMs: number
+  #askedAllAt = -Infinity
+  /** When each publisher was asked last, by tag. */
+  readonly #askedAt = new Map<number, number>()
+
+  /** @param init.retryMs between two questions to the same host. */
+  constructor(parts: Parts, init: { retryMs: number }) {
+    this.#parts = parts
+    this.#retryMs = init.retryMs
+  }
+
+  async round(signal: AbortSignal): Promise<void> {
+    const { owners, clock } = this.#parts
+    if (owners.allOwn) return
+    const due = this.#due()
+    if (due.lacking > LACKING_MAX && clock.now() - this.#askedAllAt >= this.#retryMs) {
+      this.#askedAllAt = clock.now()
+      await this.#ask(this.#neighbour(), 'all', signal)
+    }
+    const publishers = [...[...due.behind].slice(0, BEHIND_MAX), ...[...due.hearsay].slice(0, HEARSAY_MAX)]
+    await Promise.all(publishers.map(async ([tag, slices]) => {
+      this.#askedAt.set(tag, clock.now())
+      await this.#ask(this.#memberOf(tag), slices, signal)
+    }))
+    for (const [tag, at] of this.#askedAt) if (clock.now() - at >= this.#retryMs) this.#askedAt.delete(tag)
+  }
+
+  /** Slices to ask for, by the tag of their publisher, and how many have none. */
+  #due(): { behind: Map<number, number[]>; hearsay: Map<number, number[]>; lacking: number } {
+    const { states } = this.#parts.follower
+    const behind = new Map<number, number[]>()
+    const hearsay = new Map<number, number[]>()
+    let lacking = 0
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      const tag = states.publishers[slice]!
+      if (tag === 0) lacking += 1
+      const list = states.isBehind(slice) ? behind : states.isHearsay(slice) ? hearsay : undefined
+      if (list === undefined || tag === 0 || this.#askedAt.has(tag) || this.#memberOf(tag) === undefined) continue
+      list.set(tag, [...list.get(tag) ?? [], slice])
+    }
+    return { behind, hearsay, lacking }
+  }
+
+  #memberOf(tag: number): Member | undefined {
+    const name = this.#parts.owners.nameOfTag(tag)
+    return name === undefined ? undefined : this.#parts.members.named(name)
+  }
+
+  #neighbour(): Member | undefined {
+    const { members, random } = this.#parts
+    const name = members.names[Math.floor(random.fraction() * members.count)]
+    return name === undefined ? undefined : members.named(name)
+  }
+
+  async #ask(member: Member | undefined, slices: number[] | 'all', signal: AbortSignal): Promise<void> {
+    if (member === undefined) return
+    const { exchange, follower, log } = this.#parts
+    try {
+      await exchange.ask(member, slices, (group, from) => follower.learn(group, from), signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      log.debug('a member did not say what it knows', { member: member.name, error: describeError(error) })
+    }
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * Reports as bytes.
+ *
+ * Goals: each page at the entropy of its prefix, a report of nothing much in a dozen bytes. Non-goals: to be read
+ * without the frames before it; to be signed (the stream says whom it is from).
+ *
+ *   origin                           owner
+ *     frame* (the last one says so) ----->
+ *                                   <-----  answer: accepted | need-whole | not-owner | full | refused
+ *     the whole, if it was need-whole --->
+ *
+ *   owner                            origin
+ *     ask  ------>                          an owner that has heard nothing: please report
+ *
+ *   frame  = version kind last incarnation number age groupCount rice group*
+ *   version = 8 bits, 1      kind = 7 bits: 1 report, 2 ask (nothing follows)      last = 1 bit
+ *   incarnation = 32 bits    number = gamma: the report's version, from 1
+ *   age    = gamma: number - base + 1; the changes are against the report of version `base`, 0: there is none
+ *   groupCount = 13 bits     rice = 6 bits
+ *   group  = gap whole count rising guests{count}
+ *   gap    = gamma: slice - slice before, from -1       whole = 1 bit       count = gamma of count + 1
+ *   rising = the rests, Golomb-Rice coded               guests = gamma: 1 is 1, 2 is "no longer held", n + 1 is n
+ *
+ * A group that does not fit a frame goes on in the next as changes of the same slice.
+ */
+import { readRising, RICE_MAX, riceFor, writeRising } from '../page/index.ts'
+import { BitReader, BitWriter } from '../runtime/bits.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { LIMITS } from './limits.ts'
+import { ReportGroups } from './reportgroups.ts'
+import { REST_LIMIT, SLICE_COUNT } from './slice.ts'
+
+export const REPORT_PROTOCOL = '/pagemesh/report/1'
+
+const VERSION = 1
+const KIND = { report: 1, ask: 2 } as const
+/** Pages of a group that are put into one frame at most: at nine bytes each they fit it. */
+const PART_PAGES = 4096
+
+export interface ReportHead {
+  /** Second since the epoch in which the origin started: with another one, all numbers begin anew. */
+  incarnation: number
+  /** Version of what is reported, from 1. */
+  number: number
+  /** The version that changes are against; 0 if there is none. */
+  base: number
+}
+
+/** One frame as decoded; its groups were added to those of the frames before. */
+export interface ReportFrame extends ReportHead {
+  isLast: boolean
+}
+
+/** The frames of a report, as many as its groups need, at least one. */
+export function* encodeReport(head: ReportHead, groups: ReportGroups): Generator<Uint8Array> {
+  const rice = riceOf(groups)
+  let part = new FramePart(groups)
+  while (true) {
+    const next = part.fill(rice)
+    yield part.encode(head, rice, next === undefined)
+    if (next === undefined) return
+    part = next
+  }
+}
+
+export function encodeAsk(): Uint8Array {
+  const out = new BitWriter(2)
+  out.writeBits(VERSION, 8)
+  out.writeBits(KIND.ask, 7)
+  out.writeBits(1, 1)
+  return out.finish()
+}
+
+/**
+ * Decodes a frame and adds its groups to `into`, which holds those of the frames before it; 'ask' if it is one.
+ * Throws PagemeshError `bad-report`, with the reason in `data.reason`, on anything that no origin of ours would write.
+ */
+export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): ReportFrame | 'ask' {
+  const input = new BitReader(bytes)
+  if (bytes.length > LIMITS.frameBytes + 1024) throw bad('too-large', 'it is too long')
+  if (input.readBits(8) !== VERSION) throw bad('malformed', 'its version is unknown')
+  const kind = input.readBits(7)
+  const isLast = input.readBits(1) === 1
+  if (kind === KIND.ask) return 'ask'
+  if (kind !== KIND.report) throw bad('malformed', 'its kind is unknown')
+  const incarnation = input.readBits(32)
+  const number = input.readGamma()
+  const base = number - input.readGamma() + 1
+  const groupCount = input.readBits(13)
+  const rice = input.readBits(6)
+  if (!(number > 0) || !(base >= 0) || groupCount > SLICE_COUNT || rice > RICE_MAX) throw bad('malformed', 'its head is bad')
+  const slicesBefore = into.lastSlice
+  let slice = -1
+  for (let group = 0; group < groupCount; group++) {
+    slice += input.readGamma()
+    if (!(slice < SLICE_COUNT) || input.exhausted) throw bad('malformed', 'its slices are out of bounds')
+    if (group === 0 ? slice < slicesBefore : false) throw bad('contradictory', 'a slice comes twice')
+    readGroup(input, slice, rice, into)
+  }
+  return { incarnation, number, base, isLast }
+}
+
+/** Why an owner did or did not take a report. */
+export const ANSWERS = ['accepted', 'need-whole', 'not-owner', 'full', 'refused'] as const
+export type Answer = (typeof ANSWERS)[number]
+
+export function encodeAnswer(answer: Answer): Uint8Array {
+  return Uint8Array.of(VERSION, ANSWERS.indexOf(answer) + 1)
+}
+
+/** Throws PagemeshError `bad-report` on anything else. */
+export function decodeAnswer(bytes: Uint8Array): Answer {
+  const answer = bytes.length === 2 && bytes[0] === VERSION ? ANSWERS[bytes[1]! - 1] : undefined
+  if (answer === undefined) throw bad('malformed', 'its answer is unknown')
+  return answer
+}
+
+function bad(reason: string, why: string): PagemeshError {
+  return new PagemeshError('bad-report', `A report of pages cannot be read: ${why}.`, {
+    fault: 'peer', phase: 'reporting', data: { reason },
+  })
+}
+
+/** One parameter for the whole report: prefixes are random, so its gaps are those of pages drawn at random. */
+function riceOf(groups: ReportGroups): number {
+  return riceFor(groups.groupCount * REST_LIMIT, groups.count)
+}
+
+/** What goes into one frame: groups from `#group` on, the first of them from page `#from` on. */
+class FramePart {
+  readonly #groups: ReportGroups
+  readonly #group: number
+  readonly #from: number
+  readonly #body = new BitWriter(1024)
+  #groupCount = 0
+
+  constructor(groups: ReportGroups, group = 0, from = 0) {
+    this.#groups = groups
+    this.#group = group
+    this.#from = from
+  }
+
+  /** Writes groups until the frame is full; returns the part that comes next, if there is one. */
+  fill(rice: number): FramePart | undefined {
+    const { groupCount, ends } = this.#groups
+    let from = this.#from
+    let slice = -1
+    for (let group = this.#group; group < groupCount; group++) {
+      const count = Math.min(PART_PAGES, ends[group]! - from)
+      if (this.#body.byteLength + (count + 1) * 10 > LIMITS.frameBytes) return new FramePart(this.#groups, group, from)
+      this.#write(group, from, count, slice, rice)
+      slice = this.#groups.slices[group]!
+      from += count
+      if (from < ends[group]!) return new FramePart(this.#groups, group, from)
+    }
+    return undefined
+  }
+
+  #write(group: number, from: number, count: number, sliceBefore: number, rice: number): void {
+    const { slices, wholes, rests, guests } = this.#groups
+    const out = this.#body
+    const isContinued = from > this.#groups.startOf(group)
+    out.writeGamma(slices[group]! - sliceBefore)
+    out.writeBits(wholes[group] === 1 && !isContinued ? 1 : 0, 1)
+    out.writeGamma(count + 1)
+    writeRising(out, rests, from, count, rice)
+    for (let page = from; page < from + count; page++) out.writeGamma(codeOf(guests[page]!))
+    this.#groupCount += 1
+  }
+
+  encode({ incarnation, number, base }: ReportHead, rice: number, isLast: boolean): Uint8Array {
+    const out = new BitWriter(this.#body.byteLength + 24)
+    out.writeBits(VERSION, 8)
+    out.writeBits(KIND.report, 7)
+    out.writeBits(isLast ? 1 : 0, 1)
+    out.writeBits(incarnation, 32)
+    out.writeGamma(number)
+    out.writeGamma(number - base + 1)
+    out.writeBits(this.#groupCount, 13)
+    out.writeBits(rice, 6)
+    out.writeAll(this.#body)
+    return out.finish()
+  }
+}
+
+/** Guests as they are written: most pages are held by one, and gamma's shortest word is 1. */
+function codeOf(guests: number): number {
+  return guests === 1 ? 1 : guests === 0 ? 2 : guests + 1
+}
+
+function readGroup(input: BitReader, slice: number, rice: number, into: ReportGroups): void {
+  const isWhole = input.readBits(1) === 1
+  const count = input.readGamma() - 1
+  if (!(count <= LIMITS.pagesPerGroup)) throw bad('too-large', 'a slice has too many pages')
+  if (into.count + count > LIMITS.pagesPerReport) throw bad('too-large', 'it has too many pages')
+  if (count * (rice + 2) > input.bitsLeft) throw bad('malformed', 'it is cut short')
+  const continues = slice === into.lastSlice
+  if (continues && isWhole) throw bad('contradictory', 'a slice comes twice')
+  if (!continues) into.begin(slice, isWhole)
+  const group = into.groupCount - 1
+  const from = into.count
+  const rests = new Float64Array(count)
+  const fault = readRising(input, rests, 0, count, rice, REST_LIMIT)
+  if (fault !== undefined) throw bad('malformed', fault)
+  if (continues && count > 0 && from > into.startOf(group) && rests[0]! <= into.rests[from - 1]!) {
+    throw bad('contradictory', 'a page comes twice')
+  }
+  for (let page = 0; page < count; page++) into.push(rests[page]!, readGuests(input, into.wholes[group] === 1))
+  if (input.exhausted) throw bad('malformed', 'it is cut short')
+}
+
+function readGuests(input: BitReader, isWhole: boolean): number {
+  const code = input.readGamma()
+  const guests = code === 1 ? 1 : code === 2 ? 0 : code - 1
+  if (!(guests <= LIMITS.guestsPerHost)) throw bad('absurd-count', 'a page has more guests than a host can run')
+  if (guests === 0 && isWhole) throw bad('contradictory', 'a page of a whole slice is held by nobody')
+  return guests
+}

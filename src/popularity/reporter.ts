@@ -1,0 +1,189 @@
+import type { Mesh } from '../mesh/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Traffic } from './accounts.ts'
+import { hostTag, type SliceOwners } from './owners.ts'
+import { decodeAnswer, encodeAsk, encodeReport, REPORT_PROTOCOL, type Answer } from './reportcodec.ts'
+import { ReportGroups } from './reportgroups.ts'
+import { SLICE_COUNT } from './slice.ts'
+import { CHANGES_KEPT, type Snapshot } from './snapshot.ts'
+import { Told } from './told.ts'
+
+/** Owners that are told at once. */
+const EXCHANGES_MAX = 8
+/** How long an owner may take to answer a report, ms. */
+const ANSWER_TIMEOUT_MS = 20_000
+/**
+ * Changes that are worth a report by themselves. Fewer wait for more, VERSIONS_WAITED at the most: in a mesh of a
+ * thousand hosts an owner has a page or two of each, and one report a version would be mostly envelope.
+ */
+const CHANGES_DUE = 12
+const VERSIONS_WAITED = 3
+
+interface Duty {
+  owner: string
+  base: number
+  /** Slices that it must be told of in full. */
+  wholes: number[]
+  /** Slices that it knows in version `base`. */
+  known: number[]
+}
+
+/** Tells the owners of each slice what this host holds of it: all of it once, then what changed. */
+export class Reporter {
+  readonly #mesh: Mesh
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #owners: SliceOwners
+  readonly #snapshot: Snapshot
+  readonly #traffic: Traffic
+  readonly #incarnation: number
+  readonly #retryMs: number
+  readonly #told = new Told()
+  /** When an owner that did not take a report may be told again, by the clock. */
+  readonly #retryAt = new Map<string, number>()
+
+  constructor(
+    parts: { mesh: Mesh; clock: Clock; log: Log; owners: SliceOwners; snapshot: Snapshot; traffic: Traffic },
+    init: { incarnation: number; retryMs: number },
+  ) {
+    this.#mesh = parts.mesh
+    this.#clock = parts.clock
+    this.#log = parts.log
+    this.#owners = parts.owners
+    this.#snapshot = parts.snapshot
+    this.#traffic = parts.traffic
+    this.#incarnation = init.incarnation
+    this.#retryMs = init.retryMs
+  }
+
+  /** An owner left, or says that it knows nothing. */
+  forget(owner: string): void {
+    this.#told.forget(owner)
+    this.#retryAt.delete(owner)
+  }
+
+  /** Tells every owner that is owed something. Resolves when all have answered or failed; those are tried again later. */
+  async round(signal: AbortSignal): Promise<void> {
+    const duties = this.#duties().filter((duty) => this.#isDue(duty))
+    const work = async (): Promise<void> => {
+      for (let duty = duties.pop(); duty !== undefined; duty = duties.pop()) {
+        signal.throwIfAborted()
+        await this.#tell(duty, signal)
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(EXCHANGES_MAX, duties.length) }, work))
+  }
+
+  /** Asks a member that this host knows nothing of for its report. */
+  async ask(member: string, signal: AbortSignal): Promise<void> {
+    try {
+      const stream = await this.#mesh.open(member, REPORT_PROTOCOL, signal)
+      await this.#traffic.send(stream, encodeAsk(), signal)
+      await stream.close()
+    } catch (error) {
+      signal.throwIfAborted()
+      this.#log.debug('a member was not asked for its report', { member, error: describeError(error) })
+    }
+  }
+
+  #duties(): Duty[] {
+    const { oldestBase } = this.#snapshot
+    const duties = new Map<string, Duty & { tag: number }>()
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      for (let rank = 0; rank < this.#owners.ownersPerSlice; rank++) {
+        const owner = this.#owners.at(slice, rank)
+        if (owner === undefined || owner === this.#mesh.self.name) continue
+        let duty = duties.get(owner)
+        if (duty === undefined) {
+          const version = this.#told.versionOf(owner)
+          duty = { owner, tag: hostTag(owner), base: version < oldestBase ? 0 : version, wholes: [], known: [] }
+          duties.set(owner, duty)
+        }
+        if (duty.base > 0 && this.#told.has(slice, duty.tag)) duty.known.push(slice)
+        else duty.wholes.push(slice)
+      }
+    }
+    return [...duties.values()]
+  }
+
+  #isDue({ owner, base, wholes, known }: Duty): boolean {
+    if (this.#clock.now() < (this.#retryAt.get(owner) ?? 0)) return false
+    if (base === 0 || wholes.length > 0) return true
+    const age = this.#snapshot.version - base
+    if (age === 0) return false
+    let changes = 0
+    for (const slice of known) changes += this.#snapshot.countChanges(slice, base)
+    return changes >= CHANGES_DUE || (changes > 0 && age >= VERSIONS_WAITED) || age >= CHANGES_KEPT
+  }
+
+  async #tell(duty: Duty, signal: AbortSignal): Promise<void> {
+    try {
+      const answer = await this.#exchange(duty, signal)
+      if (answer !== 'accepted') {
+        this.#log.debug('an owner did not take a report', { owner: duty.owner, answer })
+        this.#later(duty.owner)
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      this.#log.debug('an owner was not told', { owner: duty.owner, error: describeError(error) })
+      this.#later(duty.owner, error instanceof PagemeshError && error.fault === 'peer' ? this.#retryMs : 0)
+    }
+  }
+
+  #later(owner: string, afterMs = this.#retryMs): void {
+    this.#retryAt.set(owner, this.#clock.now() + afterMs)
+  }
+
+  async #exchange(duty: Duty, signal: AbortSignal): Promise<Answer> {
+    const timeout = new AbortController()
+    const timer = this.#clock.after(ANSWER_TIMEOUT_MS, () => timeout.abort(new Error('no answer in time')))
+    const either = AbortSignal.any([signal, timeout.signal])
+    const stream = await this.#mesh.open(duty.owner, REPORT_PROTOCOL, either).catch((error: unknown) => {
+      timer.cancel()
+      throw error
+    })
+    try {
+      let answer = await this.#send(stream, duty, either)
+      if (answer === 'need-whole') {
+        this.#told.forget(duty.owner)
+        answer = await this.#send(stream, { ...duty, base: 0, wholes: inOrder(duty), known: [] }, either)
+      }
+      await stream.close()
+      return answer
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  async #send(stream: Awaited<ReturnType<Mesh['open']>>, duty: Duty, signal: AbortSignal): Promise<Answer> {
+    const { version } = this.#snapshot
+    const groups = new ReportGroups()
+    const wholes = new Set(duty.wholes)
+    for (const slice of inOrder(duty)) {
+      if (wholes.has(slice)) this.#snapshot.addWhole(slice, groups)
+      else this.#snapshot.addChanges(slice, duty.base, groups)
+    }
+    const head = { incarnation: this.#incarnation, number: version, base: duty.base }
+    for (const frame of encodeReport(head, groups)) await this.#traffic.send(stream, frame, signal)
+    const answer = decodeAnswer(await this.#traffic.receive(stream, signal))
+    if (answer === 'accepted') {
+      this.#told.accept(duty.owner, version, duty.wholes, (tag, slice) => this.#isOwner(tag, slice))
+      this.#retryAt.delete(duty.owner)
+    }
+    return answer
+  }
+
+  #isOwner(tag: number, slice: number): boolean {
+    const name = this.#owners.nameOfTag(tag)
+    return name !== undefined && this.#owners.owns(name, slice)
+  }
+}
+
+function inOrder({ wholes, known }: Duty): number[] {
+  return [...wholes, ...known].sort((a, b) => a - b)
+}
