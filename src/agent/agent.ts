@@ -9,7 +9,7 @@ import {
 } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, readClusterKey, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
-import type { Popularity } from '../popularity/index.ts'
+import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
@@ -55,14 +55,22 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
   })
+  const intervalMs = (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000
   const census = createCensus(world, {
     pageKey: keys.pageKey,
     pagesPerSecond: options.census?.pagesPerSecond ?? numericDefault('census.pagesPerSecond'),
-    intervalMs: (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000,
+    intervalMs,
     bytesMax: options.census?.maxBytes ?? numericDefault('census.maxBytes'),
   })
+  const popularity = createPopularity({ ...world, mesh, held: census }, {
+    minHosts: options.popularity?.minHosts ?? numericDefault('popularity.minHosts'),
+    maxPages: options.popularity?.maxPages ?? numericDefault('popularity.maxPages'),
+    intervalMs,
+  })
   const discovery = discoverGuests(world, { globs: options.guests ?? [] })
-  return new HostAgent({ ...world, mesh, census, discovery, hasher: createPageHasher(keys.pageKey) }, options)
+  return new HostAgent({
+    ...world, mesh, census, popularity, discovery, hasher: createPageHasher(keys.pageKey),
+  }, options)
 }
 
 interface Parts {
@@ -71,7 +79,7 @@ interface Parts {
   random: Random
   mesh: Mesh
   census: Census
-  popularity?: Popularity
+  popularity: Popularity
   discovery: GuestDiscovery
   hasher: PageHasher
 }
@@ -108,7 +116,7 @@ class HostAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { mesh, census, discovery, log } = this.#parts
+    const { mesh, census, popularity, discovery, log } = this.#parts
     const directory = await this.#openRuntimeDirectory()
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, { directory })
     const handoffs = this.#handoffs
@@ -117,6 +125,8 @@ class HostAgent implements Agent {
     this.#undo.push(() => mesh.stop())
     await census.start()
     this.#undo.push(() => census.stop())
+    await popularity.start()
+    this.#undo.push(() => popularity.stop())
     this.#undo.push(this.#guests.watch())
     await discovery.start()
     this.#undo.push(() => discovery.stop())
@@ -192,7 +202,7 @@ class HostAgent implements Agent {
 
   pages(countMax: number): PopularPage[] {
     const { popularity, census } = this.#parts
-    return popularity === undefined ? [] : listPopular(popularity.view, census, countMax)
+    return listPopular(popularity.view, census, countMax)
   }
 
   metrics(): Promise<string> {

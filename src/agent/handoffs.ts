@@ -193,8 +193,8 @@ export class Handoffs {
   /** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
   #standBack(): () => void {
     const { census, popularity } = this.#components
-    const goOns = [census.standBack(), popularity?.standBack()]
-    return () => goOns.forEach((goOn) => goOn?.())
+    const goOns = [census.standBack(), popularity.standBack()]
+    return () => goOns.forEach((goOn) => goOn())
   }
 
   #expect(name: string): void {
@@ -227,7 +227,7 @@ export interface HandoffsComponents {
   random: Random
   mesh: Mesh
   census: Census
-  popularity?: Popularity
+  popularity: Popularity
   guests: GuestList
   hasher: PageHasher
 }

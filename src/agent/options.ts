@@ -86,13 +86,11 @@ export const OPTIONS: readonly OptionInfo[] = [
     key: 'popularity.minHosts', kind: 'count', default: 2, min: 1, max: 1000,
     about: 'Hosts that must hold a page before it may be gossiped or served proactively.',
     tuning: 'Higher: less is shared and less leaks. Lower: more pages travel as references.',
-    unusedUntil: 'popularity is built',
   },
   {
     key: 'popularity.maxPages', kind: 'count', default: 2_000_000, min: 1000, max: 10_000_000,
     about: 'Pages in this host\'s view of what is popular.',
-    tuning: 'Higher: more memory. Lower: only the most popular pages are known.',
-    unusedUntil: 'popularity is built',
+    tuning: 'Higher: more memory, 20 bytes a page. Lower: only the most popular pages are known.',
   },
   {
     key: 'store.path', kind: 'text', default: '/var/lib/pagemesh',

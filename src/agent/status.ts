@@ -47,7 +47,7 @@ export interface Traffic {
 
 /** Takes the snapshot; pure but for what the parts say of themselves. */
 export function snapshot(
-  parts: { mesh: Mesh; census: Census; popularity?: Popularity; guests: GuestList; handoffs: Handoffs | undefined },
+  parts: { mesh: Mesh; census: Census; popularity: Popularity; guests: GuestList; handoffs: Handoffs | undefined },
   options: AgentOptions,
 ): AgentStatus {
   const { mesh, census, popularity, guests, handoffs } = parts
@@ -75,7 +75,7 @@ export function snapshot(
     placement: { wanted: 0, held: 0, pending: 0 },
     store: { pages: 0, bytes: 0, maxBytes: options.store?.maxBytes ?? numericDefault('store.maxBytes') },
     traffic: {
-      report: { ...(popularity?.traffic ?? nothing) },
+      report: { ...popularity.traffic },
       gossip: { ...mesh.traffic.gossip },
       swap: { ...nothing },
       handoff: { ...(handoffs?.traffic ?? nothing) },
@@ -85,9 +85,7 @@ export function snapshot(
   }
 }
 
-function popularityOf(popularity: Popularity | undefined): AgentStatus['popularity'] {
-  if (popularity === undefined) return { pages: 0, bytes: 0, refused: 0 }
-  const { view, sizes, refusals } = popularity
+function popularityOf({ view, sizes, refusals }: Popularity): AgentStatus['popularity'] {
   return {
     pages: view.pages,
     bytes: sizes.viewBytes + sizes.reportBytes,
