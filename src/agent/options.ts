@@ -79,7 +79,7 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'census.maxBytes', kind: 'bytes', default: '1GiB', min: 2 ** 20, max: 2 ** 40,
     about: 'Memory that the census may take.',
-    tuning: '12.5 bytes a distinct page of each guest. When full, volatile pages go first, then those of one guest ' +
+    tuning: '13 bytes a distinct page of each guest. When full, volatile pages go first, then those of one guest ' +
       'alone, and status says so.',
   },
   {

@@ -1,6 +1,6 @@
 /**
- * Which pages a full census keeps. Those that several guests of this host hold go last, volatile ones first. Of one kind
- * the ids decide, and not the order of scans: all hosts keep the same ones, so that what is common stays common.
+ * Which pages a full census keeps. Those that several guests of this host hold go last, volatile ones first. Of one
+ * kind the ids decide, and not the order of scans: all hosts keep the same ones, so that what is common stays common.
  */
 
 /** What a page is to a full census; the highest number goes first. */

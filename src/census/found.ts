@@ -28,7 +28,7 @@ export class Found implements GuestCensus {
   readonly table: SortedTable
   readonly #fingerprints: Fingerprints | undefined
 
-  constructor(memory: GuestMemory, result: Omit<ScanResult, 'fingerprints'>, occasion: Occasion, prints?: Fingerprints) {
+  constructor(memory: GuestMemory, result: Omit<ScanResult, 'fingerprints'>, when: Occasion, prints?: Fingerprints) {
     this.guest = memory.name
     this.memory = memory
     this.residentPages = result.residentPages
@@ -36,8 +36,8 @@ export class Found implements GuestCensus {
     this.omittedPages = result.omittedPages
     this.isCompared = result.isCompared
     this.table = result.table
-    this.scans = occasion.scans
-    this.scannedAt = occasion.scannedAt
+    this.scans = when.scans
+    this.scannedAt = when.scannedAt
     this.#fingerprints = prints
   }
 
@@ -74,7 +74,7 @@ export class Found implements GuestCensus {
       residentPages: this.residentPages, zeroPages: this.zeroPages, isCompared: this.isCompared, table,
       omittedPages: this.omittedPages + omittedPages,
     }
-    const needsPrints = isRoomForPrints && result.omittedPages > 0
-    return new Found(this.memory, result, this, needsPrints ? this.#fingerprints ?? await this.fingerprints() : undefined)
+    if (!isRoomForPrints || result.omittedPages === 0) return new Found(this.memory, result, this)
+    return new Found(this.memory, result, this, this.#fingerprints ?? await this.fingerprints())
   }
 }

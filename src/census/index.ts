@@ -22,7 +22,7 @@ export interface GuestCensus {
   table: SortedTable
   /** One place of the page at `index` of the table: its number, counted through the guest's blocks in order. */
   numberAt(index: number): number
-  /** Whether the scan before could be compared with; if not, nothing is known of what stays, and all counts as stable. */
+  /** Whether there was a scan before to compare with; if not, nobody knows what stays, and all counts as stable. */
   isCompared: boolean
   /** Whether the page at `index` of the table was in its place already when scanned before. */
   isStable(index: number): boolean

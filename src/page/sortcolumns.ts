@@ -12,7 +12,7 @@ export interface SortedColumns {
 type Unindexed = Omit<SortedColumns, 'starts'>
 
 /** Entries that share a bucket or a start, at least. */
-const BUCKET_ENTRIES = 8
+const BUCKET_ENTRIES = 4
 /** More buckets are not filled side by side without leaving the processor's caches at every page. */
 const BUCKET_BITS_MAX = 20
 const START_BITS_MAX = 28
@@ -20,7 +20,7 @@ const START_BITS_MAX = 28
 /**
  * Sorts pages by their prefixes; of equal prefixes the one with the smallest value stays. Prefixes come out of a hash
  * and are spread evenly, so that one pass brings each page almost to its place: time grows with the number of pages,
- * and so does the room beside it, 12 bytes a page and a bucket for eight.
+ * and so does the room beside it, 12 bytes a page and a bucket for four.
  */
 export function sortColumns(columns: PageColumns): SortedColumns {
   const { high, low, values } = scatter(columns)

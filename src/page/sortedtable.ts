@@ -3,18 +3,18 @@ import { PageColumns } from './pagecolumns.ts'
 import { sortColumns, startsOf, type SortedColumns } from './sortcolumns.ts'
 
 const ENTRY_BYTES = 12
-/** The most that the starts take beside each entry, bytes: four for every eight entries. */
-const START_BYTES = 0.5
+/** The most that the starts take beside each entry, bytes: four for every four entries. */
+const START_BYTES = 1
 /** What an empty table takes, about, bytes. */
 const TABLE_BYTES = 16
 /** Entries of one start that are walked through; of more, halves are taken first. */
 const WALK_ENTRIES_MAX = 64
 
 /**
- * A table from the 64-bit prefix of a page id to a number below 2^32, as columns in rising order: 12.5 bytes an entry.
+ * A table from the 64-bit prefix of a page id to a number below 2^32, as columns in rising order: 13 bytes an entry.
  * Made at once and never changed, so that tables can be walked side by side. Entries have an index.
  *
- * Prefixes come out of a keyed hash and are spread evenly: their topmost bits lead to within a dozen entries of the
+ * Prefixes come out of a keyed hash and are spread evenly: their topmost bits lead to within eight entries of the
  * right one. Others are found too, but not as fast.
  */
 export class SortedTable {

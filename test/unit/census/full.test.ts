@@ -24,7 +24,8 @@ describe('a census that is full', () => {
     warnings = []
     const log: Log = { ...silentLog, warn: (_message, fields) => warnings.push(fields ?? {}) }
     census = createCensus({ clock, log }, {
-      pageKey, pagesPerSecond: 1_000_000, intervalMs: 10_000, bytesMax: Math.ceil(entriesMax * 12.5 + 64) + pagesOfAll * 2,
+      pageKey, pagesPerSecond: 1_000_000, intervalMs: 10_000,
+      bytesMax: Math.ceil(entriesMax * 13 + 64) + pagesOfAll * 2,
     })
     await census.start()
   }
@@ -46,7 +47,7 @@ describe('a census that is full', () => {
     const { distinctPages, omittedPages } = census.of('a')!
     assert.equal(distinctPages + omittedPages, 5_000)
     assert.ok(distinctPages > 2_000 && distinctPages <= 3_000, `${distinctPages} pages are kept`)
-    assert.ok(census.totals.bytes <= 3_000 * 12.5 + 64 + 5_000 * 2, `${census.totals.bytes} bytes`)
+    assert.ok(census.totals.bytes <= 3_000 * 13 + 64 + 5_000 * 2, `${census.totals.bytes} bytes`)
     assert.equal(census.totals.omittedPages, omittedPages)
     assert.equal(warnings.length, 1)
     assert.ok(Number(warnings[0]!['omittedPages']) > 0)
@@ -58,7 +59,8 @@ describe('a census that is full', () => {
     const [volatileA, volatileB] = [numbers(500, 30_000), numbers(500, 40_000)]
     await begin(5_500, 7_000)
     const guests = [
-      new MadeGuest('a', [[...shared, ...ownA, ...volatileA]]), new MadeGuest('b', [[...shared, ...ownB, ...volatileB]]),
+      new MadeGuest('a', [[...shared, ...ownA, ...volatileA]]),
+      new MadeGuest('b', [[...shared, ...ownB, ...volatileB]]),
     ]
     for (const guest of guests) census.add(guest)
     await scannedTimes(1)

@@ -20,13 +20,13 @@ function rowsOf(run: PrefixRun): Row[] {
 
 describe('the stable pages of a host', () => {
   it('are those that stayed in some guest, each once, with the guests that count', () => {
-    const guest = fc.record({
-      isCompared: fc.boolean(), pages: fc.uniqueArray(fc.tuple(fc.nat(200), fc.boolean()), { selector: ([page]) => page }),
-    })
+    const pages = fc.uniqueArray(fc.tuple(fc.nat(200), fc.boolean()), { selector: ([page]) => page })
+    const guest = fc.record({ isCompared: fc.boolean(), pages })
     const word = fc.nat(0xffff_ffff)
     fc.assert(fc.property(fc.array(guest, { maxLength: 6 }), word, word, (guests, a, b) => {
       const counted = guests.map(({ isCompared, pages }): CountedGuest => {
-        const table = sortedTable(pages.map(([page, isStable]) => [...prefixOf(page), placeOf(page, !isStable)] as const))
+        const table = sortedTable(pages.map(([page, isStable]) =>
+          [...prefixOf(page), placeOf(page, !isStable)] as const))
         return { table, isCompared, isStable: (index) => table.valueAt(index) < 2 ** 31 }
       })
       const run = new PrefixRun(1)

@@ -92,7 +92,7 @@ describe('a sorted table', () => {
     for (const count of [0, 1, 7, 8, 9, 100, 1000, 65_536, 100_001]) {
       const { bytes } = SortedTable.from(randomColumns(count))
       assert.ok(SortedTable.entriesIn(bytes, 1) <= count, `${count} entries take ${bytes} bytes`)
-      assert.ok(bytes <= 12.5 * count + 16)
+      assert.ok(bytes <= 13 * count + 16)
     }
     assert.equal(SortedTable.entriesIn(0, 3), 0)
   })
