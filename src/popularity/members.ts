@@ -18,6 +18,8 @@ export class Members {
   readonly #leftAt = new Map<string, number>()
   #changedAt: number
   #isChanged = true
+  /** When the first change came that was not told yet. */
+  #untoldSince: number
 
   /** @param init.settleMs without a change for so long, all hosts know the same members. `graceMs`: who left may come back. */
   constructor(components: { clock: Clock }, init: { settleMs: number; graceMs: number }) {
@@ -25,6 +27,7 @@ export class Members {
     this.#settleMs = init.settleMs
     this.#graceMs = init.graceMs
     this.#changedAt = components.clock.now()
+    this.#untoldSince = this.#changedAt
   }
 
   /** Follows the mesh until the returned function is called. */
@@ -61,11 +64,15 @@ export class Members {
     return this.#clock.now() - this.#changedAt >= this.#settleMs
   }
 
-  /** Whether somebody came or went since this was asked last. */
-  takeChanged(): boolean {
-    const isChanged = this.#isChanged
+  /**
+   * Whether somebody came or went since this said so last. Where many come and go at once it waits for `quietMs` without
+   * a change, `quietMs` four times over at the most.
+   */
+  takeChanged(quietMs: number): boolean {
+    const now = this.#clock.now()
+    if (!this.#isChanged || (now - this.#changedAt < quietMs && now - this.#untoldSince < 4 * quietMs)) return false
     this.#isChanged = false
-    return isChanged
+    return true
   }
 
   /** Names of those who left and stayed away for the time of grace; each is named once. */
@@ -103,6 +110,7 @@ export class Members {
 
   #note(): void {
     this.#changedAt = this.#clock.now()
+    if (!this.#isChanged) this.#untoldSince = this.#changedAt
     this.#isChanged = true
   }
 }

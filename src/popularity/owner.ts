@@ -13,8 +13,8 @@ import type { View } from './view.ts'
 
 /** Pages summed between two turns of everybody else: some milliseconds. */
 const TURN_PAGES = 16 * 1024
-/** After a message with news one without follows, for those who missed it; then they become rare. */
-const REST_INTERVALS = 4
+/** After a message with news one without follows, for those who missed it; then such become rarer by this factor. */
+const QUIET_FACTOR = 8
 
 interface Parts {
   clock: Clock
@@ -55,6 +55,8 @@ export class Owner {
   readonly #isDirty = new Uint8Array(SLICE_COUNT).fill(1)
   #saidAt = -Infinity
   #restMs = 0
+  /** Whether the last message had no news. */
+  #isQuiet = false
 
   constructor(parts: Parts, init: Init) {
     this.#parts = parts
@@ -115,10 +117,12 @@ export class Owner {
     const { clock, owners, view } = this.#parts
     const now = clock.now()
     const isNews = this.#publisher.isBehind
-    if (now - this.#saidAt < (isNews ? this.#restMs : this.#restMs * REST_INTERVALS)) return undefined
+    const isRare = this.#isQuiet && !isNews
+    if (now - this.#saidAt < (isRare ? this.#restMs * QUIET_FACTOR : this.#restMs)) return undefined
     const message = this.#publisher.compose((slice, into) => view.readSlice(slice, into), hostTag(this.#init.self))
     if (message === undefined) return undefined
     this.#saidAt = now
+    this.#isQuiet = !isNews
     // What did not fit follows as soon as it may.
     this.#restMs = this.#publisher.isBehind ? 0 : this.#init.gapMs(owners.hostCount)
     return message

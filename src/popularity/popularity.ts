@@ -79,6 +79,7 @@ class HostPopularity implements Popularity {
   /** Turns that run now, by name: each waits for itself alone. */
   readonly #running = new Map<string, Promise<void>>()
   #abort = new AbortController()
+  readonly #tickMs: number
   #generation = -1
   #refreshedAt = -Infinity
   #publishedAt = -Infinity
@@ -98,6 +99,7 @@ class HostPopularity implements Popularity {
     this.view = new View({ maxPages, nameOfTag: (tag) => owners.nameOfTag(tag) })
     this.#members = new Members({ clock }, { settleMs: 2 * intervalMs, graceMs: intervalMs / 2 })
     this.#table = new ReportTable({ pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages })
+    this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, intervalMs / TICKS_PER_INTERVAL))
     const isSettled = (): boolean => this.#members.isSettled
     const shared = { mesh, clock, log, owners, traffic, refusals: this.#refusals }
     this.#reporter = new Reporter({ ...shared, snapshot }, { incarnation, retryMs: intervalMs / 2 })
@@ -111,6 +113,7 @@ class HostPopularity implements Popularity {
     )
     this.#server = new ReportServer({ ...shared, table: this.#table }, {
       isSettled,
+      catchUp: () => this.#follow(0),
       changed: (slices) => this.#owner.touch(slices),
       asked: ({ name }) => this.#reporter.forget(name),
     })
@@ -148,7 +151,7 @@ class HostPopularity implements Popularity {
     this.#undo.push(this.#server.listen(signal))
     this.#undo.push(this.#exchange.listen((slice) => this.#owner.known(slice), signal))
     this.#undo.push(mesh.subscribe(DIGEST_TOPIC, (message, peerId) => this.#hear(message, peerId)))
-    const tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, this.#init.intervalMs / TICKS_PER_INTERVAL))
+    const tickMs = this.#tickMs
     // Hosts that were started together do not chime.
     const first = clock.after(random.fraction() * tickMs, () => {
       this.#tick()
@@ -165,7 +168,7 @@ class HostPopularity implements Popularity {
   }
 
   #tick(): void {
-    this.#follow()
+    this.#follow(this.#tickMs / 2)
     this.#run('report', (signal) => this.#report(signal))
     this.#run('publish', (signal) => this.#publish(signal))
     this.#run('repair', (signal) => this.#repairs.round(signal))
@@ -184,8 +187,8 @@ class HostPopularity implements Popularity {
   }
 
   /** Takes the members as they are now; who stays away is forgotten with all that it reported. */
-  #follow(): void {
-    if (this.#members.takeChanged()) {
+  #follow(quietMs: number): void {
+    if (this.#members.takeChanged(quietMs)) {
       const left = this.#owners.update([this.#parts.mesh.self.name, ...this.#members.names])
       for (const name of left) this.#reporter.forget(name)
     }

@@ -22,6 +22,8 @@ interface Parts {
 }
 
 interface Init {
+  /** Takes up changes among the members that wait for quiet: an origin may have taken them up already. */
+  catchUp: () => void
   /** Whether hosts know the same members by now, so that a report to the wrong owner is a fault. */
   isSettled: () => boolean
   /** A report came in with pages of these slices. */
@@ -85,6 +87,7 @@ export class ReportServer {
       }
       frame = next
     }
+    if (!this.#ownsAll(groups)) this.#init.catchUp()
     const answer = this.#ownsAll(groups) ? table.take(from.name, frame, groups) : 'not-owner'
     if (answer === 'accepted') this.#init.changed(groups.slices.subarray(0, groups.groupCount))
     this.#note(answer, from, refusals)
