@@ -10,7 +10,6 @@ interface Stay {
 /** Who is in the mesh, since when, and who was until lately. */
 export class Members {
   readonly #clock: Clock
-  readonly #settleMs: number
   readonly #graceMs: number
   readonly #stays = new Map<string, Stay>()
   readonly #peers = new Map<string, Stay>()
@@ -21,10 +20,9 @@ export class Members {
   /** When the first change came that was not told yet. */
   #untoldSince: number
 
-  /** @param init.settleMs without a change for so long, all hosts know the same members. `graceMs`: who left may come back. */
-  constructor(components: { clock: Clock }, init: { settleMs: number; graceMs: number }) {
+  /** @param init.graceMs who left may come back within it, and nothing is forgotten. */
+  constructor(components: { clock: Clock }, init: { graceMs: number }) {
     this.#clock = components.clock
-    this.#settleMs = init.settleMs
     this.#graceMs = init.graceMs
     this.#changedAt = components.clock.now()
     this.#untoldSince = this.#changedAt
@@ -59,9 +57,9 @@ export class Members {
     return this.#peers.get(peerId)?.member
   }
 
-  /** Whether nobody came or went for so long that hosts should agree on who owns what. */
-  get isSettled(): boolean {
-    return this.#clock.now() - this.#changedAt >= this.#settleMs
+  /** For how long nobody came or went, ms: after a while hosts agree on who owns what. */
+  get quietMs(): number {
+    return this.#clock.now() - this.#changedAt
   }
 
   /**

@@ -13,8 +13,8 @@ import type { View } from './view.ts'
 
 /** Pages summed between two turns of everybody else: some milliseconds. */
 const TURN_PAGES = 16 * 1024
-/** After a message with news one without follows, for those who missed it; then such become rarer by this factor. */
-const QUIET_FACTOR = 8
+/** After a message with news one without follows, for those who missed it; each next one after twice the time, so often. */
+const DOUBLINGS_MAX = 3
 
 interface Parts {
   clock: Clock
@@ -55,8 +55,8 @@ export class Owner {
   readonly #isDirty = new Uint8Array(SLICE_COUNT).fill(1)
   #saidAt = -Infinity
   #restMs = 0
-  /** Whether the last message had no news. */
-  #isQuiet = false
+  /** Messages without news since the last one with some. */
+  #quietMessages = 0
 
   constructor(parts: Parts, init: Init) {
     this.#parts = parts
@@ -117,12 +117,12 @@ export class Owner {
     const { clock, owners, view } = this.#parts
     const now = clock.now()
     const isNews = this.#publisher.isBehind
-    const isRare = this.#isQuiet && !isNews
-    if (now - this.#saidAt < (isRare ? this.#restMs * QUIET_FACTOR : this.#restMs)) return undefined
+    const waitMs = isNews ? this.#restMs : this.#restMs * 2 ** Math.min(DOUBLINGS_MAX, this.#quietMessages)
+    if (now - this.#saidAt < waitMs) return undefined
     const message = this.#publisher.compose((slice, into) => view.readSlice(slice, into), hostTag(this.#init.self))
     if (message === undefined) return undefined
     this.#saidAt = now
-    this.#isQuiet = !isNews
+    this.#quietMessages = isNews ? 0 : this.#quietMessages + 1
     // What did not fit follows as soon as it may.
     this.#restMs = this.#publisher.isBehind ? 0 : this.#init.gapMs(owners.hostCount)
     return message

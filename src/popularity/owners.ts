@@ -90,6 +90,11 @@ export class SliceOwners {
     return this.#names[this.#ranking[slice * RANKED_MAX + rank]!]
   }
 
+  /** The tag of the host at a place of a slice's ranking; 0 if there are fewer. */
+  tagAt(slice: number, rank: number): number {
+    return this.#tags[this.#ranking[slice * RANKED_MAX + rank]!] ?? 0
+  }
+
   owns(name: string, slice: number): boolean {
     const rank = this.rankOf(name, slice)
     return rank >= 0 && rank < this.ownersPerSlice

@@ -97,10 +97,10 @@ class HostPopularity implements Popularity {
     this.#init = init
     this.#refusals = new Refusals(parts)
     this.view = new View({ maxPages, nameOfTag: (tag) => owners.nameOfTag(tag) })
-    this.#members = new Members({ clock }, { settleMs: 2 * intervalMs, graceMs: intervalMs / 2 })
+    this.#members = new Members({ clock }, { graceMs: intervalMs / 2 })
     this.#table = new ReportTable({ pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages })
     this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, intervalMs / TICKS_PER_INTERVAL))
-    const isSettled = (): boolean => this.#members.isSettled
+    const isSettled = (): boolean => this.#members.quietMs > 2 * intervalMs
     const shared = { mesh, clock, log, owners, traffic, refusals: this.#refusals }
     this.#reporter = new Reporter({ ...shared, snapshot }, { incarnation, retryMs: intervalMs / 2 })
     this.#follower = new Follower({ ...shared, view: this.view }, { self, minHosts, intervalMs, isSettled })
@@ -120,7 +120,7 @@ class HostPopularity implements Popularity {
     this.#exchange = new ViewExchange(shared)
     this.#repairs = new Repairs(
       { ...shared, random, members: this.#members, exchange: this.#exchange, follower: this.#follower },
-      { retryMs: intervalMs / 2 },
+      { intervalMs },
     )
   }
 

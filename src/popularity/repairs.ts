@@ -14,6 +14,8 @@ const BEHIND_MAX = 16
 const HEARSAY_MAX = 4
 /** A view that lacks so many slices is a newcomer's: it asks a neighbour for everything. */
 const LACKING_MAX = SLICE_COUNT / 2
+/** With the members unchanged for so many intervals, every slice is published by its first owner. */
+const OVERDUE_INTERVALS = 1.25
 
 interface Parts {
   clock: Clock
@@ -28,15 +30,19 @@ interface Parts {
 /** Asks for what this host has missed: a newcomer asks a neighbour for all, who missed a digest its publisher. */
 export class Repairs {
   readonly #parts: Parts
-  readonly #retryMs: number
+  readonly #intervalMs: number
   #askedAllAt = -Infinity
   /** When each publisher was asked last, by tag. */
   readonly #askedAt = new Map<number, number>()
 
-  /** @param init.retryMs between two questions to the same host. */
-  constructor(parts: Parts, init: { retryMs: number }) {
+  constructor(parts: Parts, init: { intervalMs: number }) {
     this.#parts = parts
-    this.#retryMs = init.retryMs
+    this.#intervalMs = init.intervalMs
+  }
+
+  /** Between two questions to the same host. */
+  get #retryMs(): number {
+    return this.#intervalMs / 2
   }
 
   async round(signal: AbortSignal): Promise<void> {
@@ -55,20 +61,30 @@ export class Repairs {
     for (const [tag, at] of this.#askedAt) if (clock.now() - at >= this.#retryMs) this.#askedAt.delete(tag)
   }
 
-  /** Slices to ask for, by the tag of their publisher, and how many have none. */
+  /** Slices to ask for, by the tag of whom to ask, and how many are not known at all. */
   #due(): { behind: Map<number, number[]>; hearsay: Map<number, number[]>; lacking: number } {
-    const { states } = this.#parts.follower
+    const { owners, members, follower: { states } } = this.#parts
     const behind = new Map<number, number[]>()
     const hearsay = new Map<number, number[]>()
+    // By then the first owner of each slice has published it: who has not heard that has missed it.
+    const isOverdue = members.quietMs > OVERDUE_INTERVALS * this.#intervalMs
     let lacking = 0
     for (let slice = 0; slice < SLICE_COUNT; slice++) {
-      const tag = states.publishers[slice]!
-      if (tag === 0) lacking += 1
-      const list = states.isBehind(slice) ? behind : states.isHearsay(slice) ? hearsay : undefined
-      if (list === undefined || tag === 0 || this.#askedAt.has(tag) || this.#memberOf(tag) === undefined) continue
-      list.set(tag, [...list.get(tag) ?? [], slice])
+      const first = owners.tagAt(slice, 0)
+      const publisher = states.publishers[slice]!
+      if (publisher === 0) lacking += 1
+      if (isOverdue && publisher !== first) this.#add(behind, first, slice)
+      else if (states.isBehind(slice)) this.#add(behind, publisher, slice)
+      else if (states.isHearsay(slice)) this.#add(hearsay, publisher, slice)
     }
     return { behind, hearsay, lacking }
+  }
+
+  #add(lists: Map<number, number[]>, tag: number, slice: number): void {
+    if (this.#askedAt.has(tag) || this.#memberOf(tag) === undefined) return
+    const list = lists.get(tag)
+    if (list === undefined) lists.set(tag, [slice])
+    else list.push(slice)
   }
 
   #memberOf(tag: number): Member | undefined {

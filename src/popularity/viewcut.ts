@@ -4,6 +4,8 @@ import type { ViewBucket } from './viewbucket.ts'
 /** Ties of one rank are told apart by this many last bits of their rest, which are random and the same on all hosts. */
 const TIE_BITS = 16
 const TIE_LIMIT = 2 ** TIE_BITS
+/** Hosts and guests of a page are counted in 16 bits. */
+const COUNT_LIMIT = 2 ** 16
 
 /** The line between the most popular pages and the others. */
 export interface Cut {
@@ -29,12 +31,12 @@ export interface Floor {
  * those pages that have as many hosts as the last page above the line.
  */
 export function cutAfter(count: number, buckets: readonly ViewBucket[]): Cut {
-  const perHosts = new Uint32Array(1 + maxOf(buckets, (bucket) => bucket.hosts))
+  const perHosts = new Uint32Array(COUNT_LIMIT)
   for (const { hosts, count: pages } of buckets) {
     for (let index = 0; index < pages; index++) perHosts[hosts[index]!]! += 1
   }
   const byHosts = walkDown(perHosts, count)
-  const perGuests = new Uint32Array(1 + maxOf(buckets, (bucket) => bucket.guests))
+  const perGuests = new Uint32Array(COUNT_LIMIT)
   for (const { hosts, guests, count: pages } of buckets) {
     for (let index = 0; index < pages; index++) if (hosts[index] === byHosts.value) perGuests[guests[index]!]! += 1
   }
@@ -76,13 +78,4 @@ function walkDown(perValue: Uint32Array, count: number): { value: number; left: 
   let left = count
   while (left > perValue[value]!) left -= perValue[value--]!
   return { value, left }
-}
-
-function maxOf(buckets: readonly ViewBucket[], column: (bucket: ViewBucket) => Uint16Array): number {
-  let max = 0
-  for (const bucket of buckets) {
-    const values = column(bucket)
-    for (let index = 0; index < bucket.count; index++) if (values[index]! > max) max = values[index]!
-  }
-  return max
 }
