@@ -1,0 +1,109 @@
+import type { PopularityView } from '../../src/popularity/index.ts'
+import { prefixHigh, prefixLow, type SimHeld } from './held.ts'
+
+/** How far a host's view agrees with what exact counting says, each from 0 to 1. */
+export interface Agreement {
+  /** Share of the top set that the view has. */
+  recall: number
+  /** Share of the view's that belongs to the top set; ties at its end count. */
+  precision: number
+}
+
+/** Exact counts of the pages that at least `minHosts` hosts hold. */
+export class ExactCount {
+  /** Pages of the top set: the `maxPages` most popular ones, or all. */
+  readonly pages: number
+  readonly #high: Uint32Array
+  readonly #low: Uint32Array
+  /** Whether each popular page, best first, is at least as popular as the last of the top set: as many as these. */
+  readonly #tiedPages: number
+  readonly #ranks = new Map<number, number>()
+
+  /** Counts what the hosts' last censuses found. */
+  constructor(hosts: readonly SimHeld[], init: { minHosts: number; maxPages: number }) {
+    const popular = countPopular(hosts, init.minHosts)
+    this.pages = Math.min(init.maxPages, popular.length)
+    const last = popular[this.pages - 1]
+    const tied = popular.findIndex((page) => last !== undefined && comparePopularity(page, last) > 0)
+    this.#tiedPages = tied === -1 ? popular.length : tied
+    this.#high = Uint32Array.from(popular, ({ content }) => prefixHigh(content))
+    this.#low = Uint32Array.from(popular, ({ content }) => prefixLow(content))
+    for (const [rank, { content }] of popular.entries()) this.#ranks.set(keyOf(prefixHigh(content), prefixLow(content)), rank)
+  }
+
+  /** Compares a view that holds at most `maxPages` pages; an empty top set is found by an empty view. */
+  compare(view: PopularityView, maxPages: number): Agreement {
+    const { found, foundOrTied, pages } = view.pages <= maxPages ? this.#lookUp(view) : this.#walkTop(view, maxPages)
+    return {
+      recall: this.pages === 0 ? 1 : found / this.pages,
+      precision: pages === 0 ? (this.pages === 0 ? 1 : 0) : foundOrTied / pages,
+    }
+  }
+
+  /** The whole view is its top: each page of the top set is looked up in it. */
+  #lookUp(view: PopularityView): { found: number; foundOrTied: number; pages: number } {
+    let found = 0
+    let foundOrTied = 0
+    for (let rank = 0; rank < this.#tiedPages; rank++) {
+      if (view.hostsOf(this.#high[rank]!, this.#low[rank]!) === 0) continue
+      foundOrTied += 1
+      if (rank < this.pages) found += 1
+    }
+    return { found, foundOrTied, pages: view.pages }
+  }
+
+  #walkTop(view: PopularityView, maxPages: number): { found: number; foundOrTied: number; pages: number } {
+    const top = view.top(maxPages)
+    let found = 0
+    let foundOrTied = 0
+    for (let i = 0; i < top.count; i++) {
+      const rank = this.#ranks.get(keyOf(top.high[i]!, top.low[i]!)) ?? Infinity
+      if (rank < this.#tiedPages) foundOrTied += 1
+      if (rank < this.pages) found += 1
+    }
+    return { found, foundOrTied, pages: top.count }
+  }
+}
+
+interface CountedPage {
+  content: number
+  hosts: number
+  guests: number
+}
+
+/** Pages held by at least `minHosts` hosts, most hosts first, then most guests, then in order of content. */
+function countPopular(hosts: readonly SimHeld[], minHosts: number): CountedPage[] {
+  const all = new Float64Array(hosts.reduce((sum, host) => sum + host.contents.length, 0))
+  let end = 0
+  for (const host of hosts) {
+    all.set(host.contents, end)
+    end += host.contents.length
+  }
+  all.sort()
+  const popular = new Map<number, CountedPage>()
+  for (let first = 0, next = 0; first < all.length; first = next) {
+    while (next < all.length && all[next] === all[first]) next += 1
+    const content = all[first]!
+    if (next - first >= minHosts) popular.set(content, { content, hosts: next - first, guests: 0 })
+  }
+  // Each host's contents are in rising order, as the popular ones are: both are walked side by side.
+  const rising = [...popular.values()]
+  for (const { contents, guests } of hosts) {
+    let place = 0
+    for (const page of rising) {
+      while (place < contents.length && contents[place]! < page.content) place += 1
+      if (contents[place] === page.content) page.guests += guests[place]!
+    }
+  }
+  return rising.sort((one, other) => comparePopularity(one, other) || one.content - other.content)
+}
+
+/** Below 0: `one` is the more popular. */
+function comparePopularity(one: CountedPage, other: CountedPage): number {
+  return other.hosts - one.hosts || other.guests - one.guests
+}
+
+/** 53 bits of a prefix. */
+function keyOf(high: number, low: number): number {
+  return high * 2 ** 21 + (low >>> 11)
+}

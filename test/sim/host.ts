@@ -1,0 +1,153 @@
+import type { SyntheticGuest } from '../../peers/model.ts'
+import { createPopularity, type Popularity } from '../../src/popularity/index.ts'
+import { silentLog } from '../../src/runtime/log.ts'
+import type { Timer } from '../../src/runtime/clock.ts'
+import type { Chance } from './chance.ts'
+import { SimHeld } from './held.ts'
+import type { SimMesh } from './mesh.ts'
+import type { SimNetwork } from './network.ts'
+import type { VirtualClock } from './time.ts'
+
+/** Bytes by account since the host's first start, over all its lives. */
+export interface HostBytes {
+  reportSent: number
+  reportReceived: number
+  gossipSent: number
+  gossipReceived: number
+}
+
+export const ACCOUNTS = ['reportSent', 'reportReceived', 'gossipSent', 'gossipReceived'] as const
+
+export interface HostInit {
+  intervalMs: number
+  minHosts: number
+  maxPages: number
+}
+
+interface Components {
+  clock: VirtualClock
+  network: SimNetwork
+  chance: Chance
+}
+
+/** One life of a host's agent, as far as it is simulated. */
+interface Life {
+  mesh: SimMesh
+  popularity: Popularity
+  census: Timer
+}
+
+/** A host with its guests: a census once an interval, and the real code that counts what is popular. */
+export class SimHost {
+  readonly name: string
+  held = new SimHeld()
+  /** The guests that run here, and how often each was looked at. */
+  readonly guests = new Map<SyntheticGuest, number>()
+  readonly #components: Components
+  readonly #init: HostInit
+  /** From a life's first look at the guests, at its start, to the second, ms; from then on one interval. */
+  readonly #secondLookMs: number
+  readonly #past: HostBytes = { reportSent: 0, reportReceived: 0, gossipSent: 0, gossipReceived: 0 }
+  readonly #pastRefusals: Record<string, number> = {}
+  #life: Life | undefined
+
+  constructor(components: Components, init: HostInit & { name: string }) {
+    this.#components = components
+    this.#init = init
+    this.name = init.name
+    this.#secondLookMs = components.chance.between(0.5, 1.5) * init.intervalMs
+  }
+
+  get isAlive(): boolean {
+    return this.#life !== undefined
+  }
+
+  get popularity(): Popularity | undefined {
+    return this.#life?.popularity
+  }
+
+  get bytes(): HostBytes {
+    const bytes = { ...this.#past }
+    addLife(bytes, this.#life)
+    return bytes
+  }
+
+  /** What was refused from others, by reason, over all lives. */
+  get refusals(): Record<string, number> {
+    return addCounts({ ...this.#pastRefusals }, this.#life?.popularity.refusals ?? {})
+  }
+
+  /** Begins a life that knows nothing of the one before; guests that run here go on. */
+  async start(): Promise<void> {
+    const { clock, network, chance } = this.#components
+    const { minHosts, maxPages, intervalMs } = this.#init
+    this.held = new SimHeld()
+    for (const guest of this.guests.keys()) this.guests.set(guest, 0)
+    const mesh = network.createMesh(this.name)
+    const popularity = createPopularity(
+      { mesh, clock, random: chance, log: silentLog, held: this.held }, { minHosts, maxPages, intervalMs },
+    )
+    const life: Life = { mesh, popularity, census: clock.after(this.#secondLookMs, () => this.#lookOften(life)) }
+    this.#life = life
+    this.#look()
+    await mesh.start()
+    await popularity.start()
+  }
+
+  /** Stops in good order. */
+  async stop(): Promise<void> {
+    const life = this.#end()
+    await life?.popularity.stop()
+    await life?.mesh.stop()
+  }
+
+  /** Ends without a word to anybody. */
+  async crash(): Promise<void> {
+    const life = this.#end()
+    if (life === undefined) return
+    this.#components.network.crash(life.mesh)
+    await life.popularity.stop()
+  }
+
+  addGuest(guest: SyntheticGuest): void {
+    this.guests.set(guest, 0)
+  }
+
+  removeGuest(guest: SyntheticGuest): void {
+    this.guests.delete(guest)
+  }
+
+  #lookOften(life: Life): void {
+    life.census = this.#components.clock.every(this.#init.intervalMs, () => this.#look())
+    this.#look()
+  }
+
+  #look(): void {
+    const lookNumber = Math.floor(this.#components.clock.now() / this.#init.intervalMs) + 1
+    this.held.look(this.guests, lookNumber)
+    for (const [guest, seen] of this.guests) this.guests.set(guest, seen + 1)
+  }
+
+  #end(): Life | undefined {
+    const life = this.#life
+    this.#life = undefined
+    life?.census.cancel()
+    addLife(this.#past, life)
+    addCounts(this.#pastRefusals, life?.popularity.refusals ?? {})
+    return life
+  }
+}
+
+function addLife(bytes: HostBytes, life: Life | undefined): void {
+  if (life === undefined) return
+  const { mesh, popularity } = life
+  bytes.reportSent += popularity.traffic.sentBytes
+  bytes.reportReceived += popularity.traffic.receivedBytes
+  bytes.gossipSent += mesh.traffic.gossip.sentBytes
+  bytes.gossipReceived += mesh.traffic.gossip.receivedBytes
+}
+
+export function addCounts(into: Record<string, number>, from: Readonly<Record<string, number>>): Record<string, number> {
+  for (const [reason, count] of Object.entries(from)) into[reason] = (into[reason] ?? 0) + count
+  return into
+}
