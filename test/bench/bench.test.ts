@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { PrefixTable } from '../../src/page/index.ts'
+import { formatCensus, runCensusBench } from './census.ts'
 import { createMaterial } from './material.ts'
 import { spreadOf } from './measure.ts'
 import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
@@ -73,7 +74,7 @@ describe('all benches, small', () => {
   it('count the memory of a page', () => {
     const { prefixTable, census } = outcome.stateBytesPerPage
     assert.ok(prefixTable >= 16 && prefixTable <= 34, `${prefixTable}`)
-    assert.ok(census >= prefixTable && census <= 40, `${census}`)
+    assert.ok(census >= 12 && census <= 14, `${census}`)
   })
 
   it('come with where and how they were made', () => {
@@ -81,6 +82,19 @@ describe('all benches, small', () => {
     assert.match(report, /npm run bench: 600 pages, .* seed 3, 2 rounds/)
     assert.match(report, new RegExp(`Node ${process.version}`))
     assert.match(report, /whole handoff +\d+\.\d\dx +\(/)
+  })
+})
+
+describe('the bench of the census, small', () => {
+  it('counts memory, slices and scans, and says so', async () => {
+    const outcome = await runCensusBench({ distinctPages: 100_000, pages: PAGES, rounds: 2, seed: SEED })
+    assert.ok(outcome.distinctPages > 99_900 && outcome.distinctPages < 100_100)
+    for (const bytes of [outcome.bytesPerDistinctPage, outcome.saidBytesPerDistinctPage]) {
+      assert.ok(bytes > 20 && bytes <= 32, `${bytes}`)
+    }
+    assert.ok(outcome.sliceMs.min > 0)
+    assert.deepEqual(outcome.scan.map(({ name }) => name), ['reading', 'census scan'])
+    assert.match(formatCensus(outcome), /20 guests with 0\.10 million .*\n  memory +\d+\.\d bytes a distinct page/)
   })
 })
 

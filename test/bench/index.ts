@@ -1,11 +1,14 @@
 /**
  * Throughputs and memory a page, as ratios to a plain copy of the same bytes made in the same run.
  *
- *   npm run bench [-- --json] [--pages N] [--view-pages N] [--rounds N] [--seed N]
+ *   npm run bench [-- --json] [--pages N] [--view-pages N] [--census-pages N] [--rounds N] [--seed N]
+ *   npm run bench -- --disturbance [--json] [--rounds N]    what a guest feels of the census; takes minutes
  */
 import { parseArgs } from 'node:util'
 
-import { circumstances, formatReport } from './report.ts'
+import { formatCensus, runCensusBench } from './census.ts'
+import { formatDisturbance, runDisturbance } from './disturbance.ts'
+import { circumstances, formatCircumstances, formatReport } from './report.ts'
 import { runBenches } from './run.ts'
 import { formatView, runViewBench } from './view.ts'
 
@@ -14,16 +17,30 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     pages: { type: 'string', default: '32768' },
     'view-pages': { type: 'string', default: '4000000' },
+    'census-pages': { type: 'string', default: '4000000' },
+    disturbance: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '7' },
     seed: { type: 'string', default: '1' },
   },
 })
 
+/** Long enough that a scan of the guest is a part of it. */
+const WATCH_MS = 8_000
+
 const given = process.argv.slice(2)
 const about = circumstances(['npm run bench', ...(given.length > 0 ? ['--', ...given] : [])].join(' '))
 const init = { rounds: Number(values.rounds), seed: Number(values.seed) }
-const outcome = await runBenches({ ...init, pages: Number(values.pages) })
-const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
-console.log(values.json
-  ? JSON.stringify({ ...about, ...outcome, view })
-  : `${formatReport(outcome, about)}\n\n${formatView(view)}`)
+if (values.disturbance) {
+  const disturbance = await runDisturbance({ rounds: init.rounds, watchMs: WATCH_MS })
+  console.log(values.json
+    ? JSON.stringify({ ...about, disturbance })
+    : `${about.command}\n${formatCircumstances(about)}\n\n${formatDisturbance(disturbance)}`)
+} else {
+  const pages = Number(values.pages)
+  const outcome = await runBenches({ ...init, pages })
+  const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
+  const census = await runCensusBench({ ...init, pages, distinctPages: Number(values['census-pages']) })
+  console.log(values.json
+    ? JSON.stringify({ ...about, ...outcome, view, census })
+    : [formatReport(outcome, about), formatView(view), formatCensus(census)].join('\n\n'))
+}

@@ -23,14 +23,14 @@ export function circumstances(command: string): Circumstances {
 }
 
 /** The report for people. Pure. */
-export function formatReport(outcome: BenchOutcome, { command, cpu, node, load, ...machine }: Circumstances): string {
+export function formatReport(outcome: BenchOutcome, about: Circumstances): string {
   const { handoff, pagesPerSecond, stateBytesPerPage } = outcome
   const rows = outcome.sides.map(({ name, bytesPerSecond, ratio }) =>
     `  ${name.padEnd(16)} ${spread(ratio, 2).padEnd(24)} ${formatBytes(bytesPerSecond.median)}/s`)
   return [
-    `${command}: ${outcome.pages} pages, ${formatBytes(outcome.streamBytes)} of stream, seed ${outcome.seed}, ` +
+    `${about.command}: ${outcome.pages} pages, ${formatBytes(outcome.streamBytes)} of stream, seed ${outcome.seed}, ` +
       `${outcome.rounds} rounds, all sides in turn`,
-    `${cpu}, ${machine.cpus} CPUs, ${formatBytes(machine.memoryBytes)}, Node ${node}, load ${load.toFixed(1)} before`,
+    formatCircumstances(about),
     '',
     `  ${'rate'.padEnd(16)} ${'beside the plain copy'.padEnd(24)} median`,
     ...rows,
@@ -47,6 +47,10 @@ export function formatReport(outcome: BenchOutcome, { command, cpu, node, load, 
       `${(handoff.wireBytes / handoff.qemuBytes).toFixed(3)} of it: ${handoff.pages.zero} zero pages, ` +
       `${handoff.pages.ref} refs, ${handoff.pages.literal} literals`,
   ].join('\n')
+}
+
+export function formatCircumstances({ cpu, cpus: count, memoryBytes, node, load }: Circumstances): string {
+  return `${cpu}, ${count} CPUs, ${formatBytes(memoryBytes)}, Node ${node}, load ${load.toFixed(1)} before`
 }
 
 function spread({ median, min, max }: Spread, digits: number): string {

@@ -1,0 +1,152 @@
+/** The census: what it keeps of a page that many guests share, and how fast it scans beside mere reading. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+import { PageCollector } from '../../src/census/collector.ts'
+import { Found } from '../../src/census/found.ts'
+import { scanGuest } from '../../src/census/scan.ts'
+import { addStablePages } from '../../src/census/stablepages.ts'
+import type { GuestMemory } from '../../src/guest/index.ts'
+import { createPageHasher, PAGE_BYTES, PrefixRun } from '../../src/page/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { HoldFlag } from '../../src/runtime/holdflag.ts'
+import { Throttle } from '../../src/runtime/throttle.ts'
+import { createMaterial } from './material.ts'
+import { measureInTurn, spreadOf, type Measured, type Spread } from './measure.ts'
+import { placeInOwnMemory } from './ownmemory.ts'
+import { seededRandom } from './random.ts'
+
+export interface CensusBenchInit {
+  /** Different pages that the guests of the host hold together. */
+  distinctPages: number
+  /** Pages of the guest that is scanned. */
+  pages: number
+  rounds: number
+  seed: number
+}
+
+export interface CensusBenchOutcome {
+  guests: number
+  distinctPages: number
+  /** Pages of all guests, each counted in every guest that holds it. */
+  heldPages: number
+  /** Memory of the process, measured, for each distinct page. */
+  bytesPerDistinctPage: number
+  /** The same as the census itself says. */
+  saidBytesPerDistinctPage: number
+  /** To tell the stable pages of one slice of 4096, ms. */
+  sliceMs: Spread
+  /** Reading alone first, then the scan; both through /proc, in this thread. */
+  scan: Measured[]
+}
+
+const GUESTS = 20
+/** Of each guest's pages, as many are in all others too. */
+const SHARED_SHARE = 0.5
+const SLICES = 4096
+/** Pages of one read, as the census reads. */
+const READ_PAGES = 256
+
+export async function runCensusBench(init: CensusBenchInit): Promise<CensusBenchOutcome> {
+  return { ...stateOf(init), scan: await scanBesideReading(init) }
+}
+
+function stateOf({ distinctPages, seed }: CensusBenchInit): Omit<CensusBenchOutcome, 'scan'> {
+  const sharedPages = Math.round(distinctPages / (1 + GUESTS * (1 / SHARED_SHARE - 1)))
+  const ownPages = Math.round((distinctPages - sharedPages) / GUESTS)
+  const before = heldBytes()
+  const guests = Array.from({ length: GUESTS }, (_, guest) => madeGuest(guest, sharedPages, ownPages, seed))
+  const bytes = heldBytes() - before
+  const run = new PrefixRun()
+  const sliceMs: number[] = []
+  let counted = 0
+  for (let slice = 0; slice < SLICES; slice++) {
+    run.clear()
+    const begunAt = performance.now()
+    addStablePages(guests, slice * 2 ** 20, (slice + 1) * 2 ** 20 - 1, run)
+    sliceMs.push(performance.now() - begunAt)
+    counted += run.count
+  }
+  const expected = sharedPages + GUESTS * ownPages
+  if (counted !== expected) throw new Error(`the guests hold ${counted} pages and not ${expected}`)
+  return {
+    guests: GUESTS, distinctPages: counted, heldPages: guests.reduce((sum, guest) => sum + guest.distinctPages, 0),
+    bytesPerDistinctPage: bytes / counted,
+    saidBytesPerDistinctPage: guests.reduce((sum, guest) => sum + guest.bytes, 0) / counted,
+    sliceMs: spreadOf(sliceMs),
+  }
+}
+
+/** A guest after its second scan, with ids made up. */
+function madeGuest(guest: number, sharedPages: number, ownPages: number, seed: number): Found {
+  const pageCount = sharedPages + ownPages
+  const memory: GuestMemory = {
+    name: `guest-${guest}`, blocks: [{ name: 'ram', bytes: pageCount * PAGE_BYTES }],
+    async resident() {}, async read() {}, async close() {},
+  }
+  const collector = new PageCollector(pageCount, pageCount, undefined)
+  const shared = seededRandom(seed)
+  const own = seededRandom(seed + 1 + guest)
+  for (let number = 0; number < pageCount; number++) {
+    const random = number < sharedPages ? shared : own
+    collector.note(Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32), number)
+  }
+  const result = { residentPages: pageCount, zeroPages: 0, omittedPages: 0, isCompared: true, table: collector.finish() }
+  return new Found(memory, result, { scans: 2, scannedAt: 0 })
+}
+
+/** Memory outside of JavaScript's heap that is still in use. */
+function heldBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  // What one collection finds is given back by the next.
+  for (let time = 0; time < 3; time++) collect()
+  return process.memoryUsage().arrayBuffers
+}
+
+async function scanBesideReading({ pages, rounds, seed }: CensusBenchInit): Promise<Measured[]> {
+  const { memory, bytes } = placeInOwnMemory('scanned', createMaterial(pages, seed).held)
+  const hasher = createPageHasher(new Uint8Array(32).fill(9))
+  const throttle = new Throttle({ clock: systemClock }, { rate: Infinity })
+  const components = { clock: systemClock, hasher, hold: new HoldFlag(), throttle }
+  const { signal } = new AbortController()
+  const scan = async (): Promise<void> => {
+    const { residentPages } = await scanGuest(components, memory, { entriesMax: pages }, signal)
+    if (residentPages * PAGE_BYTES !== bytes.length) throw new Error('the scan missed pages')
+  }
+  const sides = [
+    { name: 'reading', bytes: bytes.length, prepare: async () => ({ run: () => readAll(memory) }) },
+    { name: 'census scan', bytes: bytes.length, prepare: async () => ({ run: scan }) },
+  ]
+  try {
+    return await measureInTurn(sides, rounds)
+  } finally {
+    await memory.close()
+  }
+}
+
+/** Reads what a scan reads, in the same pieces, and does nothing with it. */
+async function readAll(memory: GuestMemory): Promise<void> {
+  const pageCount = memory.blocks[0]!.bytes / PAGE_BYTES
+  const room = Buffer.alloc(READ_PAGES * PAGE_BYTES)
+  for (let page = 0; page < pageCount; page += READ_PAGES) {
+    const count = Math.min(READ_PAGES, pageCount - page)
+    await memory.read(0, page, count, room)
+  }
+}
+
+export function formatCensus(outcome: CensusBenchOutcome): string {
+  const { guests, distinctPages, heldPages, sliceMs, scan } = outcome
+  const rate = scan[1]!
+  return [
+    `The census of ${guests} guests with ${(distinctPages / 1e6).toPrecision(2)} million different pages, half of ` +
+      `each guest's in all others too (${(heldPages / distinctPages).toFixed(1)} guests a page):`,
+    `  memory           ${outcome.bytesPerDistinctPage.toFixed(1)} bytes a distinct page; the census says ` +
+      `${outcome.saidBytesPerDistinctPage.toFixed(1)}`,
+    `  stable pages     ${sliceMs.median.toFixed(2)} ms for one slice of ${SLICES} ` +
+      `(${sliceMs.min.toFixed(2)} to ${sliceMs.max.toFixed(2)})`,
+    `  scanned          ${(rate.bytesPerSecond.median / PAGE_BYTES / 1000).toFixed(0)} thousand pages a second and ` +
+      `core, ${rate.ratio.median.toFixed(2)}x the rate of reading them alone ` +
+      `(${rate.ratio.min.toFixed(2)} to ${rate.ratio.max.toFixed(2)})`,
+  ].join('\n')
+}
