@@ -21,12 +21,14 @@ import { BitReader, BitWriter } from '../runtime/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { createGroup, GROUP_KIND, type DigestGroup, type GroupKind } from './digestgroups.ts'
 import { LIMITS } from './limits.ts'
-import { HOLDERS_MAX, type PopularRun } from './popularrun.ts'
+import { HOLDERS_MAX, PopularRun } from './popularrun.ts'
 import { REST_LIMIT, SLICE_COUNT } from './slice.ts'
 
 const VERSION = 1
 const FLAG = { publishers: 1, last: 2 } as const
 const COUNT_MAX = 0xffff
+/** Shared by all groups without pages; nobody adds to a decoded group. */
+const NOTHING = new PopularRun(0)
 
 export interface Digest {
   /** When the sender started, seconds since the epoch. */
@@ -190,7 +192,7 @@ class GroupReader {
     const version = input.readGamma() - 1
     if (!(version < 2 ** 32) || input.exhausted) throw bad('malformed', 'it is cut short')
     const group = { slice: this.#slice, kind: kind as GroupKind, version, publisher, incarnation }
-    if (kind === GROUP_KIND.still) return createGroup(group)
+    if (kind === GROUP_KIND.still) return { ...group, pages: NOTHING }
     const count = input.readGamma() - 1
     this.#pages += count
     if (!(this.#pages <= LIMITS.pagesPerDigest)) throw bad('too-large', 'it has too many pages')

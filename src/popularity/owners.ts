@@ -27,13 +27,19 @@ export function mix(value: number): number {
   return (mixed ^ (mixed >>> 16)) >>> 0
 }
 
+/** Both are spread already, so that one round of multiply and shift is enough. */
+function weightOf(seed: number, tag: number): number {
+  const product = Math.imul(seed ^ tag, 0x7feb_352d)
+  return Math.imul(product ^ (product >>> 15), 0x846c_a68b) >>> 0
+}
+
 const SLICE_SEEDS = Uint32Array.from({ length: SLICE_COUNT }, (_, slice) => mix(slice + 1))
 
 /** The ranking of the members known for every slice, kept up as they come and go. */
 export class SliceOwners {
   /** By member number; an empty name marks a number that is free. */
   readonly #names: string[] = []
-  readonly #tags: number[] = []
+  #tags = new Uint32Array(64)
   readonly #numbers = new Map<string, number>()
   readonly #namesByTag = new Map<number, string>()
   /** RANKED_MAX member numbers a slice, best first. */
@@ -108,6 +114,11 @@ export class SliceOwners {
     const free = this.#names.indexOf('')
     const number = free === -1 ? this.#names.length : free
     this.#names[number] = name
+    if (number === this.#tags.length) {
+      const tags = this.#tags
+      this.#tags = new Uint32Array(number * 2)
+      this.#tags.set(tags)
+    }
     this.#tags[number] = hostTag(name)
     this.#numbers.set(name, number)
     this.#namesByTag.set(hostTag(name), name)
@@ -137,8 +148,12 @@ export class SliceOwners {
   #insertAll(slice: number, numbers: Uint16Array): void {
     const base = slice * RANKED_MAX
     const seed = SLICE_SEEDS[slice]!
-    for (const number of numbers) {
-      const weight = mix(seed ^ this.#tags[number]!)
+    const tags = this.#tags
+    const weights = this.#weights
+    for (let index = 0; index < numbers.length; index++) {
+      const number = numbers[index]!
+      const weight = weightOf(seed, tags[number]!)
+      if (weight < weights[base + RANKED_MAX - 1]!) continue
       let place = base + RANKED_MAX
       while (place > base && this.#outweighs(weight, number, place - 1)) place -= 1
       if (place === base + RANKED_MAX) continue

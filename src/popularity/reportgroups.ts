@@ -5,14 +5,14 @@
  */
 export class ReportGroups {
   groupCount = 0
-  slices = new Uint16Array(64)
+  slices = new Uint16Array(16)
   /** 1 if the group is the whole of its slice. */
-  wholes = new Uint8Array(64)
+  wholes = new Uint8Array(16)
   /** Index behind the last page of each group. */
-  ends = new Uint32Array(64)
+  ends = new Uint32Array(16)
   count = 0
-  rests = new Float64Array(256)
-  guests = new Uint16Array(256)
+  rests = new Float64Array(32)
+  guests = new Uint16Array(32)
 
   /** Begins a group; its slice is greater than those before. */
   begin(slice: number, isWhole: boolean): void {

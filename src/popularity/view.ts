@@ -215,6 +215,7 @@ export class View implements PopularityView {
 
   /** Moves the end of the slice, and with it what is behind it in its bucket. */
   #moveEnd(slice: number, end: number, newEnd: number): void {
+    if (newEnd === end) return
     this.#bucketOf(slice).moveTail(end, newEnd)
     this.#pages += newEnd - end
     for (let other = slice; !this.#isLastOfBucket(other); other++) this.#starts[other + 1]! += newEnd - end
