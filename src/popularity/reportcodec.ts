@@ -51,13 +51,13 @@ export interface ReportFrame extends ReportHead {
   isLast: boolean
 }
 
-/** The frames of a report, as many as its groups need, at least one. */
-export function* encodeReport(head: ReportHead, groups: ReportGroups): Generator<Uint8Array> {
+/** The frames of a report, or of a part of it that others follow: as many as its groups need, at least one. */
+export function* encodeReport(head: ReportHead, groups: ReportGroups, isEnd = true): Generator<Uint8Array> {
   const rice = riceOf(groups)
   let part = new FramePart(groups)
   while (true) {
     const next = part.fill(rice)
-    yield part.encode(head, rice, next === undefined)
+    yield part.encode(head, rice, isEnd && next === undefined)
     if (next === undefined) return
     part = next
   }

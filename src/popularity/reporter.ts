@@ -2,6 +2,7 @@ import type { Mesh } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { nextTurn } from '../runtime/turn.ts'
 import type { Traffic } from './accounts.ts'
 import { hostTag, type SliceOwners } from './owners.ts'
 import { decodeAnswer, encodeAsk, encodeReport, REPORT_PROTOCOL, type Answer } from './reportcodec.ts'
@@ -12,6 +13,8 @@ import { Told } from './told.ts'
 
 /** Owners that are told at once. */
 const EXCHANGES_MAX = 8
+/** Pages encoded between two turns of everybody else: some milliseconds. */
+const PART_PAGES = 16 * 1024
 /** How long an owner may take to answer a report, ms. */
 const ANSWER_TIMEOUT_MS = 20_000
 /**
@@ -162,14 +165,21 @@ export class Reporter {
 
   async #send(stream: Awaited<ReturnType<Mesh['open']>>, duty: Duty, signal: AbortSignal): Promise<Answer> {
     const { version } = this.#snapshot
-    const groups = new ReportGroups()
-    const wholes = new Set(duty.wholes)
-    for (const slice of inOrder(duty)) {
-      if (wholes.has(slice)) this.#snapshot.addWhole(slice, groups)
-      else this.#snapshot.addChanges(slice, duty.base, groups)
-    }
     const head = { incarnation: this.#incarnation, number: version, base: duty.base }
-    for (const frame of encodeReport(head, groups)) await this.#traffic.send(stream, frame, signal)
+    const slices = inOrder(duty)
+    const isWhole = new Set(duty.wholes)
+    for (let from = 0; from < slices.length;) {
+      const groups = new ReportGroups()
+      for (; from < slices.length && groups.count < PART_PAGES; from++) {
+        const slice = slices[from]!
+        if (isWhole.has(slice)) this.#snapshot.addWhole(slice, groups)
+        else this.#snapshot.addChanges(slice, duty.base, groups)
+      }
+      for (const frame of encodeReport(head, groups, from === slices.length)) {
+        await this.#traffic.send(stream, frame, signal)
+      }
+      if (from < slices.length) await nextTurn()
+    }
     const answer = decodeAnswer(await this.#traffic.receive(stream, signal))
     if (answer === 'accepted') {
       this.#told.accept(duty.owner, version, duty.wholes, (tag, slice) => this.#isOwner(tag, slice))
