@@ -113,8 +113,9 @@ export class SimHost {
     this.guests.set(guest, 0)
   }
 
-  removeGuest(guest: SyntheticGuest): void {
-    this.guests.delete(guest)
+  /** Returns whether it was here. */
+  removeGuest(guest: SyntheticGuest): boolean {
+    return this.guests.delete(guest)
   }
 
   #lookOften(life: Life): void {

@@ -36,6 +36,13 @@ export class SimNetwork implements MeshNetwork {
     this.#model = model
   }
 
+  /** Ends of streams that are open. */
+  get openStreams(): number {
+    let count = 0
+    for (const mesh of this.#alive) count += mesh.streams.size
+    return count
+  }
+
   /** A new life of the host of this name. */
   createMesh(name: string): SimMesh {
     return new SimMesh(this, { name, index: this.#nextIndex++ })

@@ -29,6 +29,11 @@ export class VirtualClock implements Clock {
   /** Events that ran. */
   eventCount = 0
 
+  /** Events that are still to come. */
+  get pendingCount(): number {
+    return this.#heap.length - this.#cancelled
+  }
+
   now(): number {
     return this.#now
   }
