@@ -13,6 +13,7 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   gauge('pagemesh_guests', 'Guests of this host.', ({ guests }) => guests.length)
   gauge('pagemesh_census_distinct_pages', 'Distinct pages resident here.', ({ census }) => census.distinctPages)
   gauge('pagemesh_census_bytes', 'Memory that the census takes.', ({ census }) => census.bytes)
+  gauge('pagemesh_census_omitted_pages', 'Pages left out of a full census.', ({ census }) => census.omittedPages)
   gauge('pagemesh_popularity_pages', 'Pages known to be popular in the mesh.', ({ popularity }) => popularity.pages)
   gauge('pagemesh_popularity_bytes', 'Memory that popularity takes.', ({ popularity }) => popularity.bytes)
   gauge('pagemesh_handoffs_running', 'Handoffs under way, both directions.', ({ handoffs }) => handoffs.length)

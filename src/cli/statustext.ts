@@ -35,7 +35,10 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
 
 function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {
   return [
-    ['census', `${census.distinctPages} distinct`, `${census.scans} scans`, formatBytes(census.bytes)],
+    [
+      'census', `${census.distinctPages} distinct`, `${census.scans} scans`, formatBytes(census.bytes),
+      ...(census.omittedPages > 0 ? [`full: ${census.omittedPages} left out`] : []),
+    ],
     ['popularity', `${popularity.pages} pages`, formatBytes(popularity.bytes), ...refusedCell(popularity.refused)],
     ['placement', `${placement.held} of ${placement.wanted} held`, `${placement.pending} pending`],
     ['store', `${store.pages} pages`, `${formatBytes(store.bytes)} of ${formatBytes(store.maxBytes)}`],

@@ -91,8 +91,8 @@ function madeGuest(guest: number, sharedPages: number, ownPages: number, seed: n
     const random = number < sharedPages ? shared : own
     collector.note(Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32), number)
   }
-  const result = { residentPages: pageCount, zeroPages: 0, omittedPages: 0, isCompared: true, table: collector.finish() }
-  return new Found(memory, result, { scans: 2, scannedAt: 0 })
+  const counts = { residentPages: pageCount, zeroPages: 0, omittedPages: 0 }
+  return new Found(memory, { ...counts, isCompared: true, table: collector.finish() }, { scans: 2, scannedAt: 0 })
 }
 
 /** Memory outside of JavaScript's heap that is still in use. */

@@ -3,7 +3,7 @@
  * in turn. While it is on, it scans without a pause, at the default rate: with the default interval it rests most of
  * the time.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -24,15 +24,27 @@ export interface DisturbanceInit {
 export interface DisturbanceOutcome extends DisturbanceInit {
   /** Work of the guest with the census on, by that with it off in the same round. */
   ratio: Spread
+  /** The same by its own CPU time, which others' work on the machine changes little. */
+  cpuRatio: Spread
   /** Pages that the census read a second while it was on. */
   pagesPerSecond: number
   residentPages: number
 }
 
+/** What /proc counts in. */
+const TICKS_PER_SECOND = 100
 const MEMORY_MIB = 512
 const FILLED_MIB = 256
 /** From a switch of the census until the watch begins, ms. */
 const SETTLE_MS = 500
+/** Pieces of work. */
+interface Work {
+  perSecond: number
+  perCpuSecond: number
+}
+
+const NONE: Work = { perSecond: 0, perCpuSecond: 0 }
+
 /** How often the guest's beats are looked at, ms: they come about as often. */
 const LOOK_MS = 2
 
@@ -46,10 +58,11 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
   try {
     await discovery.start()
     const ratios: number[] = []
+    const cpuRatios: number[] = []
     let pagesRead = 0
     let residentPages = 0
     for (let round = 0; round < init.rounds; round++) {
-      const rates = { on: 0, off: 0 }
+      const rates = { on: NONE, off: NONE }
       // The one that goes first is another in every round: a machine that slows down favours neither.
       for (const side of round % 2 === 0 ? ['off', 'on'] as const : ['on', 'off'] as const) {
         const census = createCensus(components, {
@@ -60,16 +73,17 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
         if (side === 'on') census.add(discovery.guests()[0]!)
         await systemClock.sleep(SETTLE_MS)
         const scansBefore = census.totals.scans
-        rates[side] = await beatsPerSecond(qemu, init.watchMs)
+        rates[side] = await workOf(qemu, init.watchMs)
         const own = census.of('g')
         if (own !== undefined) residentPages = own.residentPages
         pagesRead += (census.totals.scans - scansBefore) * (own?.residentPages ?? 0)
         await census.stop()
       }
-      ratios.push(rates.on / rates.off)
+      ratios.push(rates.on.perSecond / rates.off.perSecond)
+      cpuRatios.push(rates.on.perCpuSecond / rates.off.perCpuSecond)
     }
     const pagesPerSecond = pagesRead / (init.rounds * init.watchMs / 1000)
-    return { ...init, ratio: spreadOf(ratios), pagesPerSecond, residentPages }
+    return { ...init, ratio: spreadOf(ratios), cpuRatio: spreadOf(cpuRatios), pagesPerSecond, residentPages }
   } finally {
     await discovery.stop()
     await qemu.stop()
@@ -78,32 +92,41 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
 }
 
 /** From one beat to another, so that no part of a piece of work is counted as whole or as nothing. */
-async function beatsPerSecond(qemu: CountingGuest, watchMs: number): Promise<number> {
+async function workOf(qemu: CountingGuest, watchMs: number): Promise<Work> {
   const first = await nextBeat(qemu)
   await systemClock.sleep(watchMs)
   const last = await nextBeat(qemu)
-  return (last.beat - first.beat) / ((last.at - first.at) / 1000)
+  const beats = last.beat - first.beat
+  return { perSecond: (beats / (last.at - first.at)) * 1000, perCpuSecond: beats / (last.cpuSeconds - first.cpuSeconds) }
 }
 
-async function nextBeat(qemu: CountingGuest): Promise<{ beat: number; at: number }> {
+async function nextBeat(qemu: CountingGuest): Promise<{ beat: number; at: number; cpuSeconds: number }> {
   const before = qemu.beats()
   for (;;) {
     const beat = qemu.beats()
-    if (beat !== before) return { beat, at: performance.now() }
+    if (beat !== before) return { beat, at: performance.now(), cpuSeconds: cpuSecondsOf(qemu.pid) }
     await systemClock.sleep(LOOK_MS)
   }
+}
+
+/** User and system time of a process so far. */
+function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
 function defaultPagesPerSecond(): number {
   return Number(OPTIONS.find(({ key }) => key === 'census.pagesPerSecond')!.default)
 }
 
-export function formatDisturbance({ ratio, rounds, watchMs, ...outcome }: DisturbanceOutcome): string {
+export function formatDisturbance({ ratio, cpuRatio, rounds, watchMs, ...outcome }: DisturbanceOutcome): string {
   const slowDown = (share: number): string => `${((1 - share) * 100).toFixed(1)} %`
   return [
     `A guest under TCG that counts, with the census on and off in turn, ${rounds} rounds of twice ${watchMs / 1000} s:`,
     `  slow-down        ${slowDown(ratio.median)}  (${slowDown(ratio.max)} to ${slowDown(ratio.min)}) while it is ` +
       `scanned without a pause, ${(outcome.pagesPerSecond / 1000).toFixed(0)} thousand pages a second of ` +
       `${(outcome.residentPages / 1000).toFixed(0)} thousand`,
+    `  of its own CPU   ${slowDown(cpuRatio.median)}  (${slowDown(cpuRatio.max)} to ${slowDown(cpuRatio.min)})`,
   ].join('\n')
 }

@@ -19,17 +19,17 @@ const { values } = parseArgs({
     'view-pages': { type: 'string', default: '4000000' },
     'census-pages': { type: 'string', default: '4000000' },
     disturbance: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '7' },
+    rounds: { type: 'string' },
     seed: { type: 'string', default: '1' },
   },
 })
 
-/** Long enough that a scan of the guest is a part of it. */
-const WATCH_MS = 8_000
+/** Twice as long as a scan of that guest takes at the default rate. */
+const WATCH_MS = 3_000
 
 const given = process.argv.slice(2)
 const about = circumstances(['npm run bench', ...(given.length > 0 ? ['--', ...given] : [])].join(' '))
-const init = { rounds: Number(values.rounds), seed: Number(values.seed) }
+const init = { rounds: Number(values.rounds ?? (values.disturbance ? 20 : 7)), seed: Number(values.seed) }
 if (values.disturbance) {
   const disturbance = await runDisturbance({ rounds: init.rounds, watchMs: WATCH_MS })
   console.log(values.json

@@ -18,7 +18,7 @@ export interface CountingGuestOptions {
   backend: MemoryBackend
 }
 
-/** The lab's kernel with nothing but a shell that counts: it boots in seconds, and does a known piece of work a beat. */
+/** The lab's kernel and nothing but a shell that counts: it boots in seconds, and does the same work in each beat. */
 export interface CountingGuest {
   readonly pid: number
   /** Pieces of work done so far. */
