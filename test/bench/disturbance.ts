@@ -97,7 +97,8 @@ async function workOf(qemu: CountingGuest, watchMs: number): Promise<Work> {
   await systemClock.sleep(watchMs)
   const last = await nextBeat(qemu)
   const beats = last.beat - first.beat
-  return { perSecond: (beats / (last.at - first.at)) * 1000, perCpuSecond: beats / (last.cpuSeconds - first.cpuSeconds) }
+  const seconds = (last.at - first.at) / 1000
+  return { perSecond: beats / seconds, perCpuSecond: beats / (last.cpuSeconds - first.cpuSeconds) }
 }
 
 async function nextBeat(qemu: CountingGuest): Promise<{ beat: number; at: number; cpuSeconds: number }> {

@@ -11,7 +11,7 @@ import { PrefixRun, SortedTable } from '../../../src/page/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { sortedTable } from '../page/sortedtables.ts'
 import { numbers, pageKey, prefixOf } from './ids.ts'
-import { MadeGuest } from './madememory.ts'
+import { MadeGuest, type Content } from './madememory.ts'
 import { SteppedClock } from './steppedclock.ts'
 
 describe('a census that is full', () => {
@@ -97,6 +97,30 @@ describe('a census that is full', () => {
     assert.equal(census.of('b')!.distinctPages, 2_500)
     assert.equal(census.totals.omittedPages, 0)
   })
+
+  it('never takes more than it may, however guests come, go and change', async () => {
+    const move = fc.record({
+      guest: fc.nat(4), from: fc.nat(3_000), count: fc.integer({ min: 1, max: 1_500 }), leaves: fc.boolean(),
+    })
+    const moves = fc.array(move, { minLength: 1, maxLength: 8 })
+    await fc.assert(fc.asyncProperty(fc.nat(60_000), moves, async (room, all) => {
+      await begin(0, room / 2)
+      let over = 0
+      const look = (): void => { over = Math.max(over, census.totals.bytes - room - 64) }
+      const timer = clock.every(50, look)
+      for (const { guest, from, count, leaves } of all) {
+        const content = [numbers(count, from), new Array<Content>(500).fill('absent')]
+        if (leaves) census.remove(`guest-${guest}`)
+        else census.add(new MadeGuest(`guest-${guest}`, content))
+        await scannedTimes(1 + (from % 2))
+        look()
+        for (const own of census.all()) assert.equal(own.distinctPages + own.omittedPages, own.residentPages)
+      }
+      timer.cancel()
+      await census.stop()
+      assert.ok(over <= 0, `${over} bytes too many of ${room + 64}`)
+    }), { numRuns: 15 })
+  }).timeout(60_000)
 
   it('of no room at all keeps nothing, and says so', async () => {
     await begin(-10)
