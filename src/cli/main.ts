@@ -38,4 +38,6 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage
   else fail(error)
 }
+// What was written may still be on its way into a pipe, and would be lost.
+await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
 process.exit()

@@ -60,6 +60,13 @@ describe('commands that talk to an agent', function () {
     assert.deepEqual(JSON.parse(one.stdout), { pages: PAGES.slice(0, 1) })
   })
 
+  it('pages --json prints the longest list whole, also into a pipe', async () => {
+    agent.popularPages = Array.from({ length: 100_000 }, () => PAGES[0]!)
+    const { status, stdout } = await pagemesh('pages', '--top', '100000', '--json', '--control', path)
+    assert.equal(status, 0)
+    assert.equal(stdout, `${JSON.stringify({ pages: agent.popularPages })}\n`)
+  })
+
   it('pages prints a table for people', async () => {
     const { status, stdout } = await pagemesh('pages', '--control', path)
     assert.equal(status, 0)
