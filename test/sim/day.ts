@@ -18,9 +18,9 @@ const RATES = {
 const DOWN_INTERVALS = { least: 0.2, most: 4 }
 /** How far the median of a table may rise from the first quarter to the last, beside what there was to be kept in it. */
 const GROWTH_MAX = 1.1
-/** What the size of a table follows: pages that live hosts hold, popular pages times live hosts, or live hosts. */
+/** What the size of a table follows: pages that live hosts hold, popular pages times live hosts; else live hosts. */
 const FOLLOWS: Record<string, 'held' | 'popular' | 'hosts'> = {
-  reportBytes: 'held', reportedPages: 'held', viewPages: 'popular', viewBytes: 'popular', publishedPages: 'popular',
+  reportedPages: 'held', viewPages: 'popular', publishedPages: 'popular',
 }
 /** Until then tables fill. */
 const WARM_UP_INTERVALS = 10
