@@ -7,7 +7,7 @@ const WORDS = 3
 
 interface Origin {
   incarnation: number
-  /** Version of the last report; 0 while one is awaited whole. */
+  /** Version of the last report. */
   number: number
   /** WORDS for each page, in rising order. */
   pages: Uint32Array
@@ -35,27 +35,21 @@ export class ReportTable {
     return this.#pages * WORDS * Uint32Array.BYTES_PER_ELEMENT
   }
 
-  /** Names of the hosts that have reported and are not awaited whole. */
-  origins(): string[] {
-    return [...this.#origins].filter(([, { number }]) => number > 0).map(([name]) => name)
-  }
-
+  /** Whether a host has reported. */
   has(origin: string): boolean {
-    return (this.#origins.get(origin)?.number ?? 0) > 0
+    return this.#origins.has(origin)
   }
 
   /**
-   * Takes a whole report. `accepted` also when it was here before. `refused` is a report that is older than the one
-   * that was taken: no origin of ours sends it.
+   * Takes a report with all its frames. `refused` is one that is older than the one that was taken: no origin of ours
+   * sends it. Changes say what pages have become, not by how much: those that were taken already may come again, when
+   * an answer was lost, but none before them may be missing.
    */
   take(originName: string, head: ReportHead, groups: ReportGroups): Answer {
     const known = this.#origins.get(originName)
     const before = known?.incarnation === head.incarnation ? known : undefined
-    const hasChanges = groups.wholes.subarray(0, groups.groupCount).includes(0)
     if (before !== undefined && head.number < before.number) return 'refused'
-    const isRepeated = before !== undefined && hasChanges && head.number === before.number && head.base < before.number
-    if (isRepeated) return 'accepted'
-    if (hasChanges && head.base !== (before?.number ?? 0)) return 'need-whole'
+    if (head.base > (before?.number ?? 0)) return 'need-whole'
     const merged = merge(before?.pages ?? new Uint32Array(0), groups)
     const pages = this.#pages + (merged.length - (known?.pages.length ?? 0)) / WORDS
     if (pages > this.#pagesMax) return 'full'
