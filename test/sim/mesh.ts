@@ -156,7 +156,8 @@ export class SimMesh implements Mesh {
   }
 
   hear(topic: string, message: Uint8Array, fromPeerId: string): void {
-    for (const listener of [...this.#topics.get(topic) ?? []]) listener(message, fromPeerId)
+    const listeners = this.#topics.get(topic)
+    if (listeners !== undefined) for (const listener of listeners) listener(message, fromPeerId)
   }
 
   #breakStreams(other: SimMesh): void {

@@ -10,6 +10,8 @@ import { SimStream } from './stream.ts'
 const OPEN_TIMEOUT_MS = 10_000
 /** Hosts that a host passes each gossiped message on to, as gossipsub is set in src/mesh/libp2p.ts. */
 const GOSSIP_DEGREE = 4
+/** A gossiped message reaches its receivers at so many moments: as many events as receivers would cost the most time. */
+const WAVES_MAX = 16
 /** Signature, author, sequence number, topic and framing around each gossiped message, in bytes. */
 const GOSSIP_ENVELOPE_BYTES = 190
 
@@ -131,19 +133,27 @@ export class SimNetwork implements MeshNetwork {
     // as many copies as it sends on.
     const copies = Math.max(1, Math.min(GOSSIP_DEGREE, others) - 1)
     from.traffic.gossip.sentBytes += bytes * Math.min(GOSSIP_DEGREE, others)
+    const waves: SimMesh[][] = Array.from({ length: Math.min(WAVES_MAX, others) }, () => [])
     for (const mesh of this.#alive) {
       if (mesh === from || !this.#reaches(from, mesh) || !mesh.follows(topic)) continue
       if (this.#chance.happens(this.#model.loss)) continue
-      const arrive = (): void => {
-        if (!this.#reaches(from, mesh)) return
-        this.deliveryCount += 1
-        mesh.hear(topic, copy, from.self.peerId)
-      }
       mesh.traffic.gossip.receivedBytes += bytes * copies
       mesh.traffic.gossip.sentBytes += bytes * copies
-      this.#clock.after(this.#gossipDelay(hops), arrive)
-      if (this.#chance.happens(this.#model.duplicates)) this.#clock.after(this.#gossipDelay(hops), arrive)
+      waves[this.#chance.below(waves.length)]!.push(mesh)
+      if (this.#chance.happens(this.#model.duplicates)) waves[this.#chance.below(waves.length)]!.push(mesh)
     }
+    for (const receivers of waves) {
+      if (receivers.length === 0) continue
+      this.#clock.after(this.#gossipDelay(hops), () => {
+        for (const mesh of receivers) this.#deliver(from, mesh, topic, copy)
+      })
+    }
+  }
+
+  #deliver(from: SimMesh, mesh: SimMesh, topic: string, message: Uint8Array): void {
+    if (!this.#reaches(from, mesh)) return
+    this.deliveryCount += 1
+    mesh.hear(topic, message, from.self.peerId)
   }
 
   /** Whether two hosts can reach each other. What was on its way when one of them ended does not arrive. */

@@ -1,0 +1,189 @@
+/**
+ * Popularity over real libp2p: so many processes with synthetic guests on this machine's loopback, each asked for its
+ * popular pages until all of them agree with exact counting.
+ *
+ *   npm run sim:peers -- [--peers 50] [--guests 20] [--pages 200] [--seed 1] [--json]
+ *
+ * Standard output has the figures, standard error the progress. Exit status: 0 all agree, 1 not, 2 wrong usage.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+import { formatBytes, writeClusterKey } from '../../src/index.ts'
+import { deriveKeys, readClusterKey } from '../../src/mesh/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { AGREEMENT_MIN } from './faults.ts'
+import { PeerCount } from './peercount.ts'
+import { PeerProcess, type PeerStatus } from './peerprocess.ts'
+
+/** Scans, and so reports, are this far apart; the model's pages change more slowly, so that a count stands still. */
+const INTERVAL_SECONDS = 15
+const LOOK_SECONDS = 60
+/** Processes that start at the same time: starting Node takes a CPU of this machine for a second. */
+const STARTED_TOGETHER = 5
+const ASK_EVERY_MS = 5_000
+const CONVERGE_WITHIN_MS = 180_000
+const QUIET_MS = 30_000
+const EXIT = { done: 0, failed: 1, usage: 2 } as const
+
+interface Flags {
+  peers: number
+  guests: number
+  pages: number
+  seed: number
+}
+
+interface PeersOutcome extends Flags {
+  /** Of the worst peer, when last asked. */
+  recall: number
+  precision: number
+  popularPages: number
+  /** From the moment the last peer ran until all agreed; null: they did not. */
+  convergedSeconds: number | null
+  /** A peer's mean and most. CPU is that of its whole life, and of a second of quiet, as a share of one CPU. */
+  perPeer: Record<'cpuSeconds' | 'quietCpuShare' | 'residentBytes' | 'reportSentBytes' | 'gossipSentBytes' |
+    'gossipReceivedBytes', { mean: number; most: number }>
+}
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const parsed = parseFlags()
+  if (parsed === undefined) return EXIT.usage
+  const { flags, isJson } = parsed
+  const directory = await mkdtemp(join(tmpdir(), 'pm-peers-'))
+  const peers: PeerProcess[] = []
+  const stop = async (): Promise<void> => { await Promise.all(peers.map((peer) => peer.stop())) }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop())
+  try {
+    const outcome = await run(flags, directory, peers)
+    process.stdout.write(`${isJson ? JSON.stringify(outcome) : describe(outcome)}\n`)
+    return outcome.convergedSeconds === null ? EXIT.failed : EXIT.done
+  } finally {
+    await stop()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function run(flags: Flags, directory: string, peers: PeerProcess[]): Promise<PeersOutcome> {
+  const clusterKey = join(directory, 'cluster.key')
+  await writeClusterKey(clusterKey)
+  const count = new PeerCount(flags, deriveKeys(await readClusterKey(clusterKey)).pageKey)
+  const begunAt = systemClock.now()
+  const say = (line: string): void => {
+    process.stderr.write(`${((systemClock.now() - begunAt) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
+  }
+  const firstPort = await freePort()
+  const start = (index: number): Promise<PeerProcess> => PeerProcess.start({
+    agent: {
+      name: `host-${index}`, clusterKey, listen: [`/ip4/127.0.0.1/tcp/${index === 0 ? firstPort : 0}`],
+      lane: '127.0.0.1:0', bootstrap: index === 0 ? [] : [`/ip4/127.0.0.1/tcp/${firstPort}`],
+      census: { intervalSeconds: INTERVAL_SECONDS }, store: { path: directory },
+    },
+    cluster: { seed: flags.seed, pagesPerGuest: flags.pages },
+    firstGuest: index * flags.guests, guests: flags.guests, lookSeconds: LOOK_SECONDS,
+  }, directory)
+  while (peers.length < flags.peers) {
+    const together = peers.length === 0 ? 1 : Math.min(STARTED_TOGETHER, flags.peers - peers.length)
+    peers.push(...await Promise.all(Array.from({ length: together }, (_, i) => start(peers.length + i))))
+  }
+  say(`${peers.length} peers run`)
+  const startedAt = systemClock.now()
+  let agreement = { recall: 0, precision: 0, popularPages: 0 }
+  let convergedSeconds: number | null = null
+  while (convergedSeconds === null && systemClock.now() - startedAt < CONVERGE_WITHIN_MS) {
+    await systemClock.sleep(ASK_EVERY_MS)
+    agreement = await askAll(peers, count)
+    say(`recall ${agreement.recall.toFixed(4)}, precision ${agreement.precision.toFixed(4)} on the worst peer`)
+    if (Math.min(agreement.recall, agreement.precision) < AGREEMENT_MIN) continue
+    convergedSeconds = (systemClock.now() - startedAt) / 1000
+  }
+  const before = await statusOf(peers)
+  await systemClock.sleep(QUIET_MS)
+  const after = await statusOf(peers)
+  return { ...flags, ...agreement, convergedSeconds, perPeer: figures(before, after) }
+}
+
+/** The worst peer's agreement. One after the other: asking costs a peer more than its work does. */
+async function askAll(peers: readonly PeerProcess[], count: PeerCount): Promise<{
+  recall: number; precision: number; popularPages: number
+}> {
+  count.look(LOOK_SECONDS)
+  let recall = 1
+  let precision = 1
+  for (const peer of peers) {
+    const agreement = count.compare(await peer.pages(count.pages * 2))
+    recall = Math.min(recall, agreement.recall)
+    precision = Math.min(precision, agreement.precision)
+  }
+  return { recall, precision, popularPages: count.pages }
+}
+
+function statusOf(peers: readonly PeerProcess[]): Promise<PeerStatus[]> {
+  return Promise.all(peers.map((peer) => peer.status()))
+}
+
+function figures(before: readonly PeerStatus[], after: readonly PeerStatus[]): PeersOutcome['perPeer'] {
+  const spread = (value: (peer: PeerStatus, index: number) => number): { mean: number; most: number } => {
+    const values = after.map(value)
+    return { mean: values.reduce((sum, one) => sum + one, 0) / values.length, most: Math.max(...values) }
+  }
+  return {
+    cpuSeconds: spread(({ cpuSeconds }) => cpuSeconds),
+    quietCpuShare: spread(({ cpuSeconds }, index) => (cpuSeconds - before[index]!.cpuSeconds) / (QUIET_MS / 1000)),
+    residentBytes: spread(({ residentBytes }) => residentBytes),
+    reportSentBytes: spread(({ status }) => status.traffic.report.sentBytes),
+    gossipSentBytes: spread(({ status }) => status.traffic.gossip.sentBytes),
+    gossipReceivedBytes: spread(({ status }) => status.traffic.gossip.receivedBytes),
+  }
+}
+
+function describe(outcome: PeersOutcome): string {
+  const { perPeer, convergedSeconds } = outcome
+  const row = (name: string, key: keyof PeersOutcome['perPeer'], format: (value: number) => string): string =>
+    `  ${name.padEnd(28)} ${format(perPeer[key].mean).padStart(10)} ${format(perPeer[key].most).padStart(10)}`
+  return [
+    `${outcome.peers} peers, ${outcome.guests} guests of ${outcome.pages} pages each, seed ${outcome.seed}`,
+    convergedSeconds === null ? 'did not converge' : `converged ${convergedSeconds.toFixed(0)} s after the last had started`,
+    `worst peer: recall ${outcome.recall.toFixed(4)}, precision ${outcome.precision.toFixed(4)}, ` +
+      `of ${outcome.popularPages} pages`,
+    `  ${'a peer'.padEnd(28)} ${'mean'.padStart(10)} ${'most'.padStart(10)}`,
+    row('CPU since its start', 'cpuSeconds', (value) => `${value.toFixed(1)} s`),
+    row('CPU while all is quiet', 'quietCpuShare', (value) => `${(value * 100).toFixed(1)} %`),
+    row('resident memory', 'residentBytes', formatBytes),
+    row('reports sent', 'reportSentBytes', (value) => formatBytes(Math.round(value))),
+    row('gossip sent', 'gossipSentBytes', (value) => formatBytes(Math.round(value))),
+    row('gossip received', 'gossipReceivedBytes', (value) => formatBytes(Math.round(value))),
+  ].join('\n')
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => { server.close(resolve) })
+  return port
+}
+
+function parseFlags(): { flags: Flags; isJson: boolean } | undefined {
+  try {
+    const { values } = parseArgs({
+      options: {
+        peers: { type: 'string', default: '50' }, guests: { type: 'string', default: '20' },
+        pages: { type: 'string', default: '200' }, seed: { type: 'string', default: '1' },
+        json: { type: 'boolean', default: false },
+      },
+    })
+    const { peers, guests, pages, seed, json } = values
+    const flags = { peers: Number(peers), guests: Number(guests), pages: Number(pages), seed: Number(seed) }
+    if (Object.values(flags).every((value) => Number.isInteger(value) && value >= 1)) return { flags, isJson: json }
+    process.stderr.write('Expected whole numbers above 0.\n')
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  }
+  process.stderr.write('Usage: npm run sim:peers -- [--peers 50] [--guests 20] [--pages 200] [--seed 1] [--json]\n')
+  return undefined
+}
