@@ -80,6 +80,8 @@ class HostPopularity implements Popularity {
   readonly #running = new Map<string, Promise<void>>()
   #abort = new AbortController()
   readonly #tickMs: number
+  /** Whether pages may have been reported of slices that are no longer this host's. */
+  #holdsForeign = false
   #generation = -1
   #refreshedAt = -Infinity
   #publishedAt = -Infinity
@@ -100,7 +102,7 @@ class HostPopularity implements Popularity {
     this.#members = new Members({ clock }, { graceMs: intervalMs / 2 })
     this.#table = new ReportTable({ pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages })
     this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, intervalMs / TICKS_PER_INTERVAL))
-    const isSettled = (): boolean => this.#members.quietMs > 2 * intervalMs
+    const isSettled = (): boolean => this.#isSettled()
     const shared = { mesh, clock, log, owners, traffic, refusals: this.#refusals }
     this.#reporter = new Reporter({ ...shared, snapshot }, { incarnation, retryMs: intervalMs / 2 })
     this.#follower = new Follower({ ...shared, view: this.view }, { self, minHosts, intervalMs, isSettled })
@@ -174,6 +176,11 @@ class HostPopularity implements Popularity {
     this.#run('repair', (signal) => this.#repairs.round(signal))
   }
 
+  /** Whether hosts should have come to agree on who is there. */
+  #isSettled(): boolean {
+    return this.#members.quietMs > 2 * this.#init.intervalMs
+  }
+
   /** Begins a turn, unless its last one still runs. */
   #run(name: string, turn: (signal: AbortSignal) => Promise<void>): void {
     if (this.#running.has(name)) return
@@ -188,9 +195,16 @@ class HostPopularity implements Popularity {
 
   /** Takes the members as they are now; who stays away is forgotten with all that it reported. */
   #follow(quietMs: number): void {
+    const self = this.#parts.mesh.self.name
     if (this.#members.takeChanged(quietMs)) {
-      const left = this.#owners.update([this.#parts.mesh.self.name, ...this.#members.names])
+      const left = this.#owners.update([self, ...this.#members.names])
       for (const name of left) this.#reporter.forget(name)
+      this.#holdsForeign = true
+    }
+    if (this.#holdsForeign && this.#isSettled()) {
+      // By now origins know that these slices are others', and tell them anew should they come back.
+      this.#table.retain((slice) => this.#owners.rankOf(self, slice) >= 0)
+      this.#holdsForeign = false
     }
     for (const name of this.#members.takeGone()) this.#owner.touch(this.#table.drop(name))
     this.#owner.follow()
@@ -201,9 +215,11 @@ class HostPopularity implements Popularity {
     const { clock, held } = this.#parts
     const isDue = clock.now() - this.#refreshedAt >= this.#init.intervalMs / REFRESHES_PER_INTERVAL
     if (held.generation !== this.#generation && isDue) {
-      this.#generation = held.generation
+      const { generation } = held
       this.#refreshedAt = clock.now()
       this.#owner.touch(await this.#snapshot.refresh(held, signal))
+      // Only now: what was broken off is begun anew.
+      this.#generation = generation
     }
     await this.#reporter.round(signal)
     const { intervalMs } = this.#init

@@ -94,7 +94,10 @@ export class Reporter {
   #duties(): Duty[] {
     const { oldestBase } = this.#snapshot
     const duties = new Map<string, Duty & { tag: number }>()
+    const ownerTags: number[] = []
     for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      for (let rank = 0; rank < this.#owners.ownersPerSlice; rank++) ownerTags[rank] = this.#owners.tagAt(slice, rank)
+      this.#told.retain(slice, ownerTags)
       for (let rank = 0; rank < this.#owners.ownersPerSlice; rank++) {
         const owner = this.#owners.at(slice, rank)
         if (owner === undefined || owner === this.#mesh.self.name) continue

@@ -35,6 +35,17 @@ export class Told {
     }
   }
 
+  /**
+   * Only these hosts, by tag, have the slice from now on: others are not told of its changes, and may drop it. One that
+   * becomes its owner again is told the whole.
+   */
+  retain(slice: number, ownerTags: readonly number[]): void {
+    const base = slice * TOLD_MAX
+    for (let place = base; place < base + TOLD_MAX; place++) {
+      if (this.#tags[place] !== 0 && !ownerTags.includes(this.#tags[place]!)) this.#tags[place] = 0
+    }
+  }
+
   /** An owner left, or has lost what it was told. */
   forget(owner: string): void {
     if (!this.#versions.delete(owner)) return
