@@ -9,6 +9,8 @@ export const LIMITS = {
   pagesPerGroup: 2 ** 16,
   /** Pages in all frames of one report. */
   pagesPerReport: 2 ** 23,
+  /** Frames of one report: what the pages of the largest take, and no end of empty ones. */
+  framesPerReport: 2 ** 12,
   /** Hosts named in one digest. */
   tagsPerDigest: 2 ** 11,
   /** Pages in one message of a digest: 32 KiB with less than five bytes a page is no digest of ours. */

@@ -2,15 +2,14 @@ import type { Member, Mesh, MessageStream, Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Refusals, Traffic } from './accounts.ts'
+import { LIMITS } from './limits.ts'
 import type { SliceOwners } from './owners.ts'
-import { decodeReportFrame, encodeAnswer, REPORT_PROTOCOL, type Answer } from './reportcodec.ts'
+import { decodeReportFrame, encodeAnswer, REPORT_PROTOCOL, type Answer, type ReportHead } from './reportcodec.ts'
 import { ReportGroups } from './reportgroups.ts'
 import type { ReportTable } from './reporttable.ts'
 
-/** How long an origin may take for the next frame, ms. */
-const FRAME_TIMEOUT_MS = 20_000
-/** Frames of one report: what the pages of the largest take, and no end of empty ones. */
-const FRAMES_MAX = 4096
+/** How long an origin may take for its report, ms: it gives up by itself somewhat earlier. */
+const REPORT_TIMEOUT_MS = 25_000
 
 interface Parts {
   mesh: Mesh
@@ -49,22 +48,32 @@ export class ReportServer {
   }
 
   async #serve(stream: MessageStream, from: Member, signal: AbortSignal): Promise<void> {
-    const { refusals } = this.#parts
-    if (this.#busy.has(from.name)) throw refused('another report of this host is coming in')
+    const { refusals, clock } = this.#parts
+    if (this.#busy.has(from.name)) {
+      refusals.refuse('busy', from, 0)
+      throw refused('another report of this host is coming in')
+    }
     if (!refusals.isTrusted(from)) {
       refusals.refuse('untrusted', from, 0)
       throw refused('this host has lost its standing')
     }
     this.#busy.add(from.name)
+    const timeout = new AbortController()
+    const timer = clock.after(REPORT_TIMEOUT_MS, () => {
+      refusals.refuse('too-slow', from, 0)
+      timeout.abort(refused('it took too long'))
+    })
     try {
       // After `need-whole` the origin goes on in the same stream; its end ends this.
-      while (await this.#takeReport(stream, from, signal));
+      const either = AbortSignal.any([signal, timeout.signal])
+      while (await this.#takeReport(stream, from, either));
     } catch (error) {
       if (error instanceof PagemeshError && error.code === 'bad-report') {
         refusals.refuse(String(error.data.reason), from, 1)
       }
       throw error
     } finally {
+      timer.cancel()
       this.#busy.delete(from.name)
     }
   }
@@ -73,17 +82,16 @@ export class ReportServer {
   async #takeReport(stream: MessageStream, from: Member, signal: AbortSignal): Promise<boolean> {
     const { table, traffic, refusals } = this.#parts
     const groups = new ReportGroups()
-    let frame = decodeReportFrame(await this.#receive(stream, signal), groups)
+    let frame = decodeReportFrame(await traffic.receive(stream, signal), groups)
     if (frame === 'ask') {
       this.#init.asked(from)
       return false
     }
     for (let frames = 1; !frame.isLast; frames++) {
-      const next = decodeReportFrame(await this.#receive(stream, signal), groups)
-      if (next === 'ask' || frames === FRAMES_MAX || next.number !== frame.number || next.base !== frame.base) {
-        throw new PagemeshError('bad-report', 'The frames of a report do not belong together.', {
-          fault: 'peer', phase: 'reporting', data: { reason: 'contradictory' },
-        })
+      const next = decodeReportFrame(await traffic.receive(stream, signal), groups)
+      if (frames >= LIMITS.framesPerReport) throw bad('too-large', 'A report of pages has no end.')
+      if (next === 'ask' || !isSameReport(next, frame)) {
+        throw bad('contradictory', 'The frames of a report do not belong together.')
       }
       frame = next
     }
@@ -109,19 +117,16 @@ export class ReportServer {
     }
     return true
   }
+}
 
-  async #receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
-    const { clock, traffic } = this.#parts
-    const timeout = new AbortController()
-    const timer = clock.after(FRAME_TIMEOUT_MS, () => timeout.abort(refused('no frame in time')))
-    try {
-      return await traffic.receive(stream, AbortSignal.any([signal, timeout.signal]))
-    } finally {
-      timer.cancel()
-    }
-  }
+function isSameReport(one: ReportHead, other: ReportHead): boolean {
+  return one.incarnation === other.incarnation && one.number === other.number && one.base === other.base
 }
 
 function refused(why: string): PagemeshError {
   return new PagemeshError('report-refused', `A report was refused: ${why}.`, { fault: 'peer', phase: 'reporting' })
+}
+
+function bad(reason: string, message: string): PagemeshError {
+  return new PagemeshError('bad-report', message, { fault: 'peer', phase: 'reporting', data: { reason } })
 }
