@@ -194,7 +194,9 @@ class ScanningCensus implements Census {
     if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     const before = entry.found
     if (before === undefined) entry.owed = true
-    const result = await this.#scanner.scan(guest.memory, await this.#scanInit(before), abort.signal)
+    // The mesh learns of a guest's pages when they were seen twice; after that a scan may take its time.
+    const isUrgent = before?.isCompared !== true
+    const result = await this.#scanner.scan(guest.memory, await this.#scanInit(before), abort.signal, isUrgent)
     // It may have begun to wait for a migration meanwhile, and then what was read means nothing.
     if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     if (abort.signal.aborted) return

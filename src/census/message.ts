@@ -18,7 +18,7 @@ export interface WorkerInit {
 }
 
 export type ToWorker =
-  | { kind: 'scan'; scan: number; layout: ProcessMemoryLayout; init: ScanInit }
+  | { kind: 'scan'; scan: number; layout: ProcessMemoryLayout; init: ScanInit; isUrgent: boolean }
   | { kind: 'abandon'; scan: number }
 
 export type FromWorker =

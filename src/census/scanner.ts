@@ -34,10 +34,11 @@ export class Scanner {
 
   /**
    * Scans `memory` once. `init.previous` is used up. Rejects with the signal's reason, with `guest-gone`, or with
-   * `scan-failed` when the worker died; the next scan starts another one.
+   * `scan-failed` when the worker died; the next scan starts another one. Where cores are short, guests go before a
+   * scan in the worker that is not urgent.
    */
-  scan(memory: GuestMemory, init: ScanInit, signal: AbortSignal): Promise<ScanResult> {
-    if (memory.layout !== undefined) return this.#scanInWorker(memory.layout, init, signal)
+  scan(memory: GuestMemory, init: ScanInit, signal: AbortSignal, isUrgent = false): Promise<ScanResult> {
+    if (memory.layout !== undefined) return this.#scanInWorker(memory.layout, init, signal, isUrgent)
     const throttle = new Throttle({ clock: this.#clock }, { rate: this.#init.pagesPerSecond })
     return scanGuest({ clock: this.#clock, hasher: this.#hasher, hold: this.#hold, throttle }, memory, init, signal)
   }
@@ -53,7 +54,9 @@ export class Scanner {
     await worker?.terminate()
   }
 
-  #scanInWorker(layout: ProcessMemoryLayout, init: ScanInit, signal: AbortSignal): Promise<ScanResult> {
+  #scanInWorker(
+    layout: ProcessMemoryLayout, init: ScanInit, signal: AbortSignal, isUrgent: boolean,
+  ): Promise<ScanResult> {
     signal.throwIfAborted()
     const scan = this.#nextScan++
     const worker = this.#worker ??= this.#startWorker()
@@ -80,7 +83,7 @@ export class Scanner {
       }
       worker.on('message', hear).on('exit', die)
       signal.addEventListener('abort', abandon, { once: true })
-      tell({ kind: 'scan', scan, layout, init }, init.previous === undefined ? [] : [init.previous.buffer])
+      tell({ kind: 'scan', scan, layout, init, isUrgent }, init.previous === undefined ? [] : [init.previous.buffer])
     })
   }
 

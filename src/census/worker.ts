@@ -9,6 +9,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
 import { Throttle } from '../runtime/throttle.ts'
 import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
+import { setThreadPriority } from './priority.ts'
 import { scanGuest } from './scan.ts'
 
 const port = parentPort
@@ -30,6 +31,7 @@ function abandoned(): PagemeshError {
 async function scan(order: ToWorker & { kind: 'scan' }): Promise<void> {
   const abort = new AbortController()
   running.set(order.scan, abort)
+  setThreadPriority(order.isUrgent)
   try {
     answer(await scanLayout(order, abort.signal))
   } catch (error) {

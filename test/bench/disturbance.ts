@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { createCensus } from '../../src/census/index.ts'
+import { createCensus, type GuestCensus } from '../../src/census/index.ts'
 import { discoverGuests } from '../../src/guest/index.ts'
 import { OPTIONS } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -35,12 +35,19 @@ export interface DisturbanceOutcome extends DisturbanceInit {
 const TICKS_PER_SECOND = 100
 const MEMORY_MIB = 512
 const FILLED_MIB = 256
-/** From a switch of the census until the watch begins, ms. */
-const SETTLE_MS = 500
+/** From a switch of the census until the watch begins, ms: the first scan has ended by then. */
+const SETTLE_MS = 2_000
 /** Pieces of work. */
 interface Work {
   perSecond: number
   perCpuSecond: number
+}
+
+/** What the census did while it was watched. */
+interface Scanned {
+  pages: number
+  ms: number
+  residentPages: number
 }
 
 const NONE: Work = { perSecond: 0, perCpuSecond: 0 }
@@ -59,8 +66,7 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
     await discovery.start()
     const ratios: number[] = []
     const cpuRatios: number[] = []
-    let pagesRead = 0
-    let residentPages = 0
+    const scanned: Scanned = { pages: 0, ms: 0, residentPages: 0 }
     for (let round = 0; round < init.rounds; round++) {
       const rates = { on: NONE, off: NONE }
       // The one that goes first is another in every round: a machine that slows down favours neither.
@@ -72,23 +78,31 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
         await census.start()
         if (side === 'on') census.add(discovery.guests()[0]!)
         await systemClock.sleep(SETTLE_MS)
-        const scansBefore = census.totals.scans
+        const before = census.of('g')
         rates[side] = await workOf(qemu, init.watchMs)
-        const own = census.of('g')
-        if (own !== undefined) residentPages = own.residentPages
-        pagesRead += (census.totals.scans - scansBefore) * (own?.residentPages ?? 0)
+        addScans(scanned, before, census.of('g'))
         await census.stop()
       }
       ratios.push(rates.on.perSecond / rates.off.perSecond)
       cpuRatios.push(rates.on.perCpuSecond / rates.off.perCpuSecond)
     }
-    const pagesPerSecond = pagesRead / (init.rounds * init.watchMs / 1000)
-    return { ...init, ratio: spreadOf(ratios), cpuRatio: spreadOf(cpuRatios), pagesPerSecond, residentPages }
+    return {
+      ...init, ratio: spreadOf(ratios), cpuRatio: spreadOf(cpuRatios),
+      pagesPerSecond: (scanned.pages / scanned.ms) * 1000, residentPages: scanned.residentPages,
+    }
   } finally {
     await discovery.stop()
     await qemu.stop()
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+/** From the end of one scan to the end of another: what lies between is whole scans. */
+function addScans(scanned: Scanned, first: GuestCensus | undefined, last: GuestCensus | undefined): void {
+  if (first === undefined || last === undefined) return
+  scanned.pages += (last.scans - first.scans) * last.residentPages
+  scanned.ms += last.scannedAt - first.scannedAt
+  scanned.residentPages = last.residentPages
 }
 
 /** From one beat to another, so that no part of a piece of work is counted as whole or as nothing. */

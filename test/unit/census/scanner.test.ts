@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 import { isVolatile } from '../../../src/census/place.ts'
 import { Scanner } from '../../../src/census/scanner.ts'
@@ -48,6 +48,20 @@ describe('scanner with a worker thread', () => {
     assert.ok(stable > again.table.size / 2, `${stable} stable pages`)
     await opened.close()
   }).timeout(10_000)
+
+  it('lets guests go before it where cores are short, unless the scan is urgent', async () => {
+    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
+    const politeThreads = (): number => readdirSync('/proc/self/task').filter((task) => {
+      const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]) > 0
+    }).length
+    await scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal, true)
+    assert.equal(politeThreads(), 0)
+    await scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal)
+    assert.equal(politeThreads(), 1)
+    await scanner.stop()
+    assert.equal(politeThreads(), 0)
+  })
 
   it('reports a process that is not the one that was meant', async () => {
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
