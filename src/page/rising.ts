@@ -14,10 +14,15 @@ export function riceFor(limit: number, count: number): number {
   return Math.min(RICE_MAX, Math.max(0, Math.round(Math.log2(meanGap * Math.LN2))))
 }
 
-/** Writes `count` numbers of `values` from index `from`, each greater than the one before. */
-export function writeRising(out: BitWriter, values: Float64Array, from: number, count: number, rice: number): void {
+/**
+ * Writes `count` numbers of `values` from index `from`, each greater than the one before, and the first than `floor`,
+ * which the reader knows too.
+ */
+export function writeRising(
+  out: BitWriter, values: Float64Array, from: number, count: number, rice: number, floor = -1,
+): void {
   const divisor = 2 ** rice
-  let previous = -1
+  let previous = floor
   for (let index = from; index < from + count; index++) {
     const gap = values[index]! - previous - 1
     const quotient = Math.floor(gap / divisor)
@@ -27,12 +32,15 @@ export function writeRising(out: BitWriter, values: Float64Array, from: number, 
   }
 }
 
-/** Reads `count` numbers below `limit` to `into` from index `from`. Returns what is wrong with them, if anything. */
+/**
+ * Reads `count` numbers above `floor` and below `limit` to `into` from index `from`. Returns what is wrong with them,
+ * if anything.
+ */
 export function readRising(
-  input: BitReader, into: Float64Array, from: number, count: number, rice: number, limit: number,
+  input: BitReader, into: Float64Array, from: number, count: number, rice: number, limit: number, floor = -1,
 ): string | undefined {
   const divisor = 2 ** rice
-  let previous = -1
+  let previous = floor
   for (let index = from; index < from + count; index++) {
     const value = previous + 1 + input.readUnary() * divisor + input.readBits(rice)
     if (input.exhausted) return 'it is cut short'

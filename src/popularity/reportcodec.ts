@@ -21,7 +21,7 @@
  *   gap    = gamma: slice - slice before, from -1       whole = 1 bit       count = gamma of count + 1
  *   rising = the rests, Golomb-Rice coded               guests = gamma: 1 is 1, 2 is "no longer held", n + 1 is n
  *
- * A group that does not fit a frame goes on in the next as changes of the same slice.
+ * A group that does not fit a frame goes on in the next as changes of the same slice, its rests behind those before.
  */
 import { readRising, RICE_MAX, riceFor, writeRising } from '../page/index.ts'
 import { BitReader, BitWriter } from '../runtime/bits.ts'
@@ -81,7 +81,7 @@ export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): Report
   if (input.readBits(8) !== VERSION) throw bad('malformed', 'its version is unknown')
   const kind = input.readBits(7)
   const isLast = input.readBits(1) === 1
-  if (kind === KIND.ask) return 'ask'
+  if (kind === KIND.ask && isLast && bytes.length === 2) return 'ask'
   if (kind !== KIND.report) throw bad('malformed', 'its kind is unknown')
   const incarnation = input.readBits(32)
   const number = input.readGamma()
@@ -94,9 +94,10 @@ export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): Report
   for (let group = 0; group < groupCount; group++) {
     slice += input.readGamma()
     if (!(slice < SLICE_COUNT) || input.exhausted) throw bad('malformed', 'its slices are out of bounds')
-    if (group === 0 ? slice < slicesBefore : false) throw bad('contradictory', 'a slice comes twice')
+    if (group === 0 && slice < slicesBefore) throw bad('contradictory', 'a slice comes twice')
     readGroup(input, slice, rice, into)
   }
+  if (input.exhausted || input.bitsLeft >= 8) throw bad('malformed', 'it does not end where it says')
   return { incarnation, number, base, isLast }
 }
 
@@ -163,7 +164,7 @@ class FramePart {
     out.writeGamma(slices[group]! - sliceBefore)
     out.writeBits(wholes[group] === 1 && !isContinued ? 1 : 0, 1)
     out.writeGamma(count + 1)
-    writeRising(out, rests, from, count, rice)
+    writeRising(out, rests, from, count, rice, isContinued ? rests[from - 1] : undefined)
     for (let page = from; page < from + count; page++) out.writeGamma(codeOf(guests[page]!))
     this.#groupCount += 1
   }
@@ -191,20 +192,18 @@ function codeOf(guests: number): number {
 function readGroup(input: BitReader, slice: number, rice: number, into: ReportGroups): void {
   const isWhole = input.readBits(1) === 1
   const count = input.readGamma() - 1
-  if (!(count <= LIMITS.pagesPerGroup)) throw bad('too-large', 'a slice has too many pages')
+  const continues = slice === into.lastSlice
+  const countBefore = continues ? into.count - into.startOf(into.groupCount - 1) : 0
+  if (!(countBefore + count <= LIMITS.pagesPerGroup)) throw bad('too-large', 'a slice has too many pages')
   if (into.count + count > LIMITS.pagesPerReport) throw bad('too-large', 'it has too many pages')
   if (count * (rice + 2) > input.bitsLeft) throw bad('malformed', 'it is cut short')
-  const continues = slice === into.lastSlice
   if (continues && isWhole) throw bad('contradictory', 'a slice comes twice')
   if (!continues) into.begin(slice, isWhole)
   const group = into.groupCount - 1
-  const from = into.count
   const rests = new Float64Array(count)
-  const fault = readRising(input, rests, 0, count, rice, REST_LIMIT)
+  const floor = countBefore > 0 ? into.rests[into.count - 1] : undefined
+  const fault = readRising(input, rests, 0, count, rice, REST_LIMIT, floor)
   if (fault !== undefined) throw bad('malformed', fault)
-  if (continues && count > 0 && from > into.startOf(group) && rests[0]! <= into.rests[from - 1]!) {
-    throw bad('contradictory', 'a page comes twice')
-  }
   for (let page = 0; page < count; page++) into.push(rests[page]!, readGuests(input, into.wholes[group] === 1))
   if (input.exhausted) throw bad('malformed', 'it is cut short')
 }
