@@ -54,6 +54,8 @@ export class Owner {
   readonly #isActing = new Uint8Array(SLICE_COUNT)
   readonly #isDirty = new Uint8Array(SLICE_COUNT).fill(1)
   #saidAt = -Infinity
+  /** When a message listed all slices last. */
+  #listedAt = -Infinity
   #restMs = 0
   /** Messages without news since the last one with some. */
   #quietMessages = 0
@@ -119,8 +121,11 @@ export class Owner {
     const isNews = this.#publisher.isBehind
     const waitMs = isNews ? this.#restMs : this.#restMs * 2 ** Math.min(DOUBLINGS_MAX, this.#quietMessages)
     if (now - this.#saidAt < waitMs) return undefined
-    const message = this.#publisher.compose((slice, into) => view.readSlice(slice, into), hostTag(this.#init.self))
+    const listsAll = !isNews || now - this.#listedAt >= this.#init.intervalMs
+    const publisher = hostTag(this.#init.self)
+    const message = this.#publisher.compose((slice, into) => view.readSlice(slice, into), publisher, listsAll)
     if (message === undefined) return undefined
+    if (listsAll) this.#listedAt = now
     this.#saidAt = now
     this.#quietMessages = isNews ? 0 : this.#quietMessages + 1
     // What did not fit follows as soon as it may.

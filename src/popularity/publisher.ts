@@ -82,15 +82,19 @@ export class Publisher {
     return { slice, kind: GROUP_KIND.whole, version, publisher, incarnation: this.#incarnation, pages: run }
   }
 
-  /** The next message, or undefined if this host publishes nothing. What it says counts as published from now on. */
-  compose(wanted: WantedSlice, publisher: number): Uint8Array | undefined {
+  /**
+   * The next message, or undefined if there is nothing to say. What it says counts as published from now on. With
+   * `listsAll` it also names the version of each slice that did not change, so that who missed one sees it.
+   */
+  compose(wanted: WantedSlice, publisher: number, listsAll: boolean): Uint8Array | undefined {
     const changes = this.#changes(wanted)
-    if (changes.size === 0 && this.#published.size === 0) return undefined
-    const slices = [...new Set([...this.#published.keys(), ...changes.keys()])].sort((a, b) => a - b)
+    const slices = [...new Set([...(listsAll ? this.#published.keys() : []), ...changes.keys()])].sort((a, b) => a - b)
+    if (slices.length === 0) return undefined
     let room = this.#bytesMax - slices.length * GROUP_BYTES
     while (true) {
       const chosen = choose(changes, room * 8)
       const groups = slices.map((slice) => this.#group(slice, chosen.get(slice), publisher))
+        .filter(({ kind }) => listsAll || kind !== GROUP_KIND.still)
       const message = encodeDigest({ incarnation: this.#incarnation, groups })
       if (message.length <= this.#bytesMax) {
         for (const group of groups) this.#commit(group, changes.get(group.slice))
