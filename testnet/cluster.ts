@@ -16,15 +16,19 @@ export interface ClusterOptions {
   bytesPerSecond?: number
   /** Further configuration of every agent. */
   settings?: Record<string, unknown>
+  /** Starts no agent yet: `restartAgent` starts each when it is wanted. */
+  withoutAgents?: boolean
 }
 
 /** Hosts with an agent each, and the guests that are started on them. Everything goes with `close`. */
 export interface LabCluster {
   readonly network: LabNetwork
   readonly directory: string
+  /** Path of the key that all agents have. */
+  readonly clusterKey: string
   /** The agent of a host; a new one after `restartAgent`. */
   agent(host: string): LabAgent
-  /** Starts an agent where the one before was killed or stopped. */
+  /** Starts an agent where there is none, or the one before was killed or stopped. */
   restartAgent(host: string): Promise<LabAgent>
   /** Starts a guest on a host, among the guests of its agent. */
   startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest>
@@ -63,8 +67,13 @@ class RunningCluster implements LabCluster {
     this.directory = directory
   }
 
+  get clusterKey(): string {
+    return this.#clusterKey
+  }
+
   async build(): Promise<void> {
     this.#clusterKey = await createLabKey(this.directory)
+    if (this.#options.withoutAgents === true) return
     for (const host of this.#options.hosts) await this.restartAgent(host)
   }
 

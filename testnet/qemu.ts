@@ -5,6 +5,7 @@ import { systemClock, type Clock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
 import { silentLog } from '../src/runtime/log.ts'
 import { chooseAccelerator } from './accelerator.ts'
+import { ensureBusybox } from './busybox.ts'
 import { ensureImage } from './image.ts'
 import { machineArguments, machinePaths, QEMU, type MachinePaths, type MemoryBackend, type Work } from './machine.ts'
 import type { LabHost } from './network.ts'
@@ -19,6 +20,8 @@ export interface GuestOptions {
   memoryMiB?: number
   /** The same at source and destination, too. */
   work: Work
+  /** Default debian; busybox is a small system of its own that knows no work but idle. The same at both ends. */
+  system?: System
   /** For sockets and the serial log; made if missing. Its path must be short: a socket's holds 107 bytes. */
   directory: string
   /** Waits for a migration; default false. */
@@ -31,6 +34,8 @@ export interface GuestOptions {
   backend?: MemoryBackend
   clock?: Clock
 }
+
+type System = 'debian' | 'busybox'
 
 /** A QEMU of the lab. */
 export interface LabGuest {
@@ -69,11 +74,12 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   }
   const image = await ensureImage()
   const accelerator = await chooseAccelerator(image, clock)
+  const system = options.system === 'busybox' ? await ensureBusybox(image) : image
   mkdirSync(directory, { recursive: true })
   // A socket that an earlier guest left would be taken for this one's.
   for (const path of Object.values(paths)) rmSync(path, { force: true })
   const argv = machineArguments({
-    name, directory, work, image, accelerator, memoryMiB: options.memoryMiB ?? 512,
+    name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
     incoming: options.incoming ?? false, paused: options.paused ?? false, backend: options.backend ?? 'anonymous',
   })
   const process = startProcess(host?.exec ?? [], [QEMU, ...argv])
@@ -98,9 +104,10 @@ function reachQmp(path: string, process: LabProcess, clock: Clock): Promise<QmpC
   }, { clock, what: `QEMU to listen on ${path}`, timeoutMs: START_TIMEOUT_MS, pauseMs: 20 })
 }
 
-function throwIfEnded(process: LabProcess): void {
+function throwIfEnded(process: LabProcess, lastLine = ''): void {
   if (process.running) return
-  throw new PagemeshError('lab-guest-ended', `QEMU ended: ${process.errors || 'it did not say why'}`, { fault: 'host' })
+  const said = `${process.errors || 'it did not say why'}${lastLine === '' ? '' : `; the guest's last line: ${lastLine}`}`
+  throw new PagemeshError('lab-guest-ended', `QEMU ended: ${said}`, { fault: 'host' })
 }
 
 class RunningGuest implements LabGuest {
@@ -152,7 +159,7 @@ class RunningGuest implements LabGuest {
 
   async #until(condition: () => boolean, what: string, timeoutMs: number): Promise<void> {
     await waitFor(() => {
-      throwIfEnded(this.#process)
+      throwIfEnded(this.#process, this.#serial.lastLine)
       return condition() ? true : undefined
     }, { clock: this.#clock, what: `guest ${this.name} to ${what}`, timeoutMs, pauseMs: 100 })
   }
