@@ -119,16 +119,22 @@ export class SliceOwners {
       this.#tags = new Uint32Array(number * 2)
       this.#tags.set(tags)
     }
-    this.#tags[number] = hostTag(name)
+    const tag = hostTag(name)
+    this.#tags[number] = tag
     this.#numbers.set(name, number)
-    this.#namesByTag.set(hostTag(name), name)
+    // Names can be chosen to meet in one tag: it stays with who came first.
+    if (!this.#namesByTag.has(tag)) this.#namesByTag.set(tag, name)
     return number
   }
 
   #dismiss(name: string): void {
+    const tag = hostTag(name)
     this.#names[this.#numbers.get(name)!] = ''
     this.#numbers.delete(name)
-    this.#namesByTag.delete(hostTag(name))
+    if (this.#namesByTag.get(tag) !== name) return
+    const heir = [...this.#numbers.keys()].find((other) => hostTag(other) === tag)
+    if (heir === undefined) this.#namesByTag.delete(tag)
+    else this.#namesByTag.set(tag, heir)
   }
 
   #hasRanked(slice: number, isGone: Uint8Array): boolean {

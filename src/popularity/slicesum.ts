@@ -3,6 +3,9 @@ import { HOLDERS_MAX, type PopularRun } from './popularrun.ts'
 
 const EMPTY = -1
 const COUNT_MAX = 0xffff
+/** A table of more slots that was nearly empty makes way for a smaller one: all are cleared for each slice. */
+const SLOTS_KEPT = 2 ** 14
+const CROWDED_SHARE = 1 / 8
 
 /**
  * Adds up what hosts hold of one slice: guests and hosts of each page, and some of the hosts by their tags. Which hosts
@@ -10,26 +13,25 @@ const COUNT_MAX = 0xffff
  */
 export class SliceSum {
   /** Rests by slot, open addressing. */
-  #keys: Float64Array
-  #guests: Uint16Array
-  #hosts: Uint16Array
-  #holders: Uint32Array
+  #keys!: Float64Array
+  #guests!: Uint16Array
+  #hosts!: Uint16Array
+  #holders!: Uint32Array
   #size = 0
   readonly #seed: number
 
   /** @param seed nobody else knows it, so that nobody can choose prefixes that meet in one slot. */
   constructor(seed: number, expectedPages = 1024) {
     this.#seed = seed
-    const capacity = 2 ** Math.ceil(Math.log2(Math.max(16, expectedPages * 2)))
-    this.#keys = new Float64Array(capacity).fill(EMPTY)
-    this.#guests = new Uint16Array(capacity)
-    this.#hosts = new Uint16Array(capacity)
-    this.#holders = new Uint32Array(capacity * HOLDERS_MAX)
+    this.#make(2 ** Math.ceil(Math.log2(Math.max(16, expectedPages * 2))))
   }
 
   clear(): void {
-    if (this.#size === 0) return
+    const size = this.#size
+    const slots = this.#keys.length
     this.#size = 0
+    if (slots > SLOTS_KEPT && size < slots * CROWDED_SHARE) return this.#make(SLOTS_KEPT)
+    if (size === 0) return
     this.#keys.fill(EMPTY)
     this.#guests.fill(0)
     this.#hosts.fill(0)
@@ -86,11 +88,7 @@ export class SliceSum {
 
   #grow(): void {
     const [keys, guests, hosts, holders] = [this.#keys, this.#guests, this.#hosts, this.#holders]
-    const capacity = keys.length * 2
-    this.#keys = new Float64Array(capacity).fill(EMPTY)
-    this.#guests = new Uint16Array(capacity)
-    this.#hosts = new Uint16Array(capacity)
-    this.#holders = new Uint32Array(capacity * HOLDERS_MAX)
+    this.#make(keys.length * 2)
     for (let from = 0; from < keys.length; from++) {
       if (keys[from] === EMPTY) continue
       const to = this.#slotOf(keys[from]!)
@@ -99,5 +97,12 @@ export class SliceSum {
       this.#hosts[to] = hosts[from]!
       this.#holders.set(holders.subarray(from * HOLDERS_MAX, (from + 1) * HOLDERS_MAX), to * HOLDERS_MAX)
     }
+  }
+
+  #make(slots: number): void {
+    this.#keys = new Float64Array(slots).fill(EMPTY)
+    this.#guests = new Uint16Array(slots)
+    this.#hosts = new Uint16Array(slots)
+    this.#holders = new Uint32Array(slots * HOLDERS_MAX)
   }
 }

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+
+import fc from 'fast-check'
+
+import { hostTag, OWNERS_MAX, RANKED_MAX, SliceOwners } from '../../../src/popularity/owners.ts'
+import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
+
+const SLICES = Array.from({ length: SLICE_COUNT }, (_, slice) => slice)
+const hosts = (count: number): string[] => Array.from({ length: count }, (_, index) => `host-${index}`)
+
+function ownersOf(names: readonly string[]): SliceOwners {
+  const owners = new SliceOwners()
+  owners.update(names)
+  return owners
+}
+
+/** The whole ranking, slice by slice. */
+function rankingOf(owners: SliceOwners): (string | undefined)[] {
+  return SLICES.flatMap((slice) => Array.from({ length: RANKED_MAX }, (_, rank) => owners.at(slice, rank)))
+}
+
+describe('the owners of slices', () => {
+  it('are the same for all who know the same members, however these came and went', () => {
+    const names = hosts(14)
+    fc.assert(fc.property(fc.array(fc.subarray(names), { minLength: 1, maxLength: 8 }), (steps) => {
+      const owners = new SliceOwners()
+      let before: string[] = []
+      for (const step of steps) {
+        const left = owners.update(['self', ...step])
+        assert.deepEqual(left.sort(), before.filter((name) => !step.includes(name)).sort())
+        before = step
+      }
+      const fresh = ownersOf([...before, 'self'].reverse())
+      assert.equal(owners.hostCount, before.length + 1)
+      assert.deepEqual(rankingOf(owners), rankingOf(fresh))
+    }), { numRuns: 30 })
+  })
+
+  it('are all ranked differently, as many as there are', () => {
+    for (const count of [1, 2, 3, 4, 9]) {
+      const owners = ownersOf(hosts(count))
+      for (const slice of SLICES) {
+        const ranked = Array.from({ length: RANKED_MAX }, (_, rank) => owners.at(slice, rank)).filter((name) => name !== undefined)
+        assert.equal(new Set(ranked).size, Math.min(count, RANKED_MAX))
+        for (const [rank, name] of ranked.entries()) {
+          assert.equal(owners.rankOf(name, slice), rank)
+          assert.equal(owners.tagAt(slice, rank), hostTag(name))
+          assert.equal(owners.owns(name, slice), rank < owners.ownersPerSlice)
+        }
+      }
+      assert.equal(owners.at(0, count), count < RANKED_MAX ? undefined : owners.at(0, count))
+      assert.equal(owners.rankOf('stranger', 0), -1)
+    }
+  })
+
+  it('are all hosts where there are three or fewer, and two where there are more', () => {
+    for (const count of [1, 2, 3]) {
+      const owners = ownersOf(hosts(count))
+      assert.equal(owners.allOwn, true)
+      assert.ok(SLICES.every((slice) => hosts(count).every((name) => owners.owns(name, slice))))
+    }
+    const owners = ownersOf(hosts(4))
+    assert.equal(owners.allOwn, false)
+    assert.ok(SLICES.every((slice) => hosts(4).filter((name) => owners.owns(name, slice)).length === OWNERS_MAX))
+  })
+
+  it('have an even share each', () => {
+    for (const count of [4, 10, 100]) {
+      const owners = ownersOf(hosts(count))
+      for (const rank of [0, 1]) {
+        const shares = new Map(hosts(count).map((name) => [name, 0]))
+        for (const slice of SLICES) shares.set(owners.at(slice, rank)!, shares.get(owners.at(slice, rank)!)! + 1)
+        const mean = SLICE_COUNT / count
+        // Five standard deviations of a fair draw.
+        const off = 5 * Math.sqrt(mean * (1 - 1 / count))
+        for (const [name, share] of shares) assert.ok(Math.abs(share - mean) < off, `${name} has ${share} of ${count} hosts`)
+      }
+    }
+  })
+
+  it('move with those who come and go, and none else', () => {
+    const names = hosts(20)
+    const owners = ownersOf(names)
+    const before = rankingOf(owners)
+    assert.deepEqual(owners.update(names.filter((name) => name !== 'host-7')), ['host-7'])
+    for (const slice of SLICES) {
+      const was = before.slice(slice * RANKED_MAX, (slice + 1) * RANKED_MAX).filter((name) => name !== 'host-7')
+      for (const [rank, name] of was.entries()) assert.equal(owners.at(slice, rank), name)
+    }
+    owners.update(names)
+    assert.deepEqual(rankingOf(owners), before)
+  })
+
+  it('are found by their tags while they are here, also beside one that has taken the same tag', () => {
+    const owners = ownersOf(hosts(5))
+    assert.equal(owners.nameOfTag(hostTag('host-3')), 'host-3')
+    owners.update(hosts(3))
+    assert.equal(owners.nameOfTag(hostTag('host-3')), undefined)
+    // A member can choose its name, and try names until one has the tag of another.
+    const [first, second] = ['h10v16vbe3wzje', 'h1ioryxo1cq9yld'] as const
+    assert.equal(hostTag(first), hostTag(second))
+    owners.update(['self', first])
+    owners.update(['self', first, second])
+    assert.equal(owners.nameOfTag(hostTag(first)), first)
+    owners.update(['self', first])
+    assert.equal(owners.nameOfTag(hostTag(first)), first)
+    owners.update(['self', first, second])
+    owners.update(['self', second])
+    assert.equal(owners.nameOfTag(hostTag(first)), second)
+    owners.update(['self'])
+    assert.equal(owners.nameOfTag(hostTag(first)), undefined)
+  })
+})
