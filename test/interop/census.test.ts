@@ -9,6 +9,7 @@ import { PAGE_BYTES } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { missingForLab, type MemoryBackend } from '../../testnet/index.ts'
+import { formatDisturbance, runDisturbance } from '../bench/disturbance.ts'
 import { startCountingGuest, type CountingGuest } from './countingguest.ts'
 import { until } from './qemuprocess.ts'
 
@@ -93,6 +94,13 @@ describe('a census of a guest of a real QEMU', function () {
       }
     })
   }
+
+  it('can be weighed by the work that the guest does meanwhile', async () => {
+    const outcome = await runDisturbance({ rounds: 2, watchMs: 300 })
+    for (const { min } of [outcome.ratio, outcome.cpuRatio]) assert.ok(min > 0)
+    assert.ok(outcome.residentPages > 128 * 256)
+    assert.match(formatDisturbance(outcome), /slow-down +-?\d+\.\d %/)
+  })
 })
 
 async function readHole(memory: GuestMemory): Promise<void> {
