@@ -9,9 +9,10 @@
  *   version = 8 bits, 1      flags = 8 bits: 1 groups name their publishers (a view), 2 last message of a view
  *   incarnation = 32 bits    tagCount = gamma of tagCount + 1      tag = 32 bits, a host's (owners.ts)
  *   groupCount = 13 bits     rice = 6 bits
- *   group   = gap kind [publisher incarnation] number [count rising page{count}]
+ *   group   = gap kind [publisher incarnation] number [checksum] [count rising page{count}]
  *   gap     = gamma: slice - slice before, from -1      kind = 2 bits      number = gamma of the slice's version + 1
  *   publisher = index of its tag, in as many bits as tags need             incarnation = 32 bits
+ *   checksum = 32 bits, in a takeover only (digestgroups.ts)
  *   count   = gamma of count + 1, rising = rests as Golomb-Rice codes: both absent where nothing changed
  *   page    = hosts [guests holder{3}]     hosts = gamma of hosts + 1, 1 is "no longer popular", and ends the page
  *   guests  = gamma of guests - hosts + 1  holder = index of a tag, from 1; 0: none
@@ -101,6 +102,7 @@ function encode(message: { flags: number; incarnation: number; groups: DigestGro
       out.writeBits(group.incarnation, 32)
     }
     out.writeGamma(group.version + 1)
+    if (group.kind === GROUP_KIND.takeover) out.writeBits(group.checksum ?? 0, 32)
     if (group.kind !== GROUP_KIND.still) writePages(out, group.pages, rice, tags, tagBits)
     sliceBefore = group.slice
   }
@@ -186,12 +188,12 @@ class GroupReader {
     this.#slice += input.readGamma()
     if (!(this.#slice < SLICE_COUNT)) throw bad('malformed', 'its slices are out of bounds')
     const kind = input.readBits(2)
-    if (kind > GROUP_KIND.whole) throw bad('malformed', 'the kind of a group is unknown')
     const { publisher, incarnation } = this.#namesPublishers
       ? { publisher: this.#readTag(), incarnation: input.readBits(32) } : this.#sender
     const version = input.readGamma() - 1
     if (!(version < 2 ** 32) || input.exhausted) throw bad('malformed', 'it is cut short')
-    const group = { slice: this.#slice, kind: kind as GroupKind, version, publisher, incarnation }
+    const checksum = kind === GROUP_KIND.takeover ? { checksum: input.readBits(32) } : {}
+    const group = { slice: this.#slice, kind: kind as GroupKind, version, publisher, incarnation, ...checksum }
     if (kind === GROUP_KIND.still) return { ...group, pages: NOTHING }
     const count = input.readGamma() - 1
     this.#pages += count

@@ -1,3 +1,4 @@
+import { mix } from './owners.ts'
 import { PopularRun } from './popularrun.ts'
 
 /** What a group of a digest is of its slice. */
@@ -8,6 +9,8 @@ export const GROUP_KIND = {
   changes: 1,
   /** All of it. */
   whole: 2,
+  /** Another publisher said it until now, and these are the changes since: for those whose slice has this checksum. */
+  takeover: 3,
 } as const
 export type GroupKind = (typeof GROUP_KIND)[keyof typeof GROUP_KIND]
 
@@ -21,6 +24,15 @@ export interface DigestGroup {
   publisher: number
   incarnation: number
   pages: PopularRun
+  /** Of a takeover: `checksumOf` what it changes. */
+  checksum?: number
+}
+
+/** Tells apart contents of a slice by their pages. */
+export function checksumOf({ rests, count }: PopularRun): number {
+  let sum = count
+  for (let page = 0; page < count; page++) sum = (sum + mix(rests[page]! % 2 ** 32)) >>> 0
+  return sum
 }
 
 /** A group without pages; they are pushed to it. */

@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Refusals } from './accounts.ts'
 import { decodeDigest } from './digestcodec.ts'
-import { GROUP_KIND, type DigestGroup } from './digestgroups.ts'
+import { checksumOf, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
 import { hostTag, type SliceOwners } from './owners.ts'
 import { PopularRun } from './popularrun.ts'
 import { SLICE_COUNT } from './slice.ts'
@@ -23,6 +23,7 @@ const HOSTS_SLACK = 8
  */
 export class Follower {
   readonly states = new SliceStates()
+  readonly #scratch = new PopularRun()
   readonly #clock: Clock
   readonly #owners: SliceOwners
   readonly #view: View
@@ -55,7 +56,7 @@ export class Follower {
     try {
       const { groups } = decodeDigest(message, hostTag(from.name))
       if (this.#isAbsurd(groups)) {
-        this.#refusals.refuse('absurd-count', from, this.#isSettled() ? 1 : 0)
+        if (this.#isSettled()) this.#refusals.refuse('absurd-count', from, 1)
         return
       }
       for (const group of groups) this.#take(group, from)
@@ -106,7 +107,8 @@ export class Follower {
     const { slice, kind, version } = group
     const rank = this.#owners.rankOf(from.name, slice)
     if (rank < 0) {
-      this.#refusals.refuse('not-owner', from, this.#isSettled() ? 0.25 : 0)
+      // While members come and go, honest hosts disagree on who owns what.
+      if (this.#isSettled()) this.#refusals.refuse('not-owner', from, 0.25)
       return
     }
     if (this.#owners.allOwn || version === 0 || !this.#mayPublish(group)) return
@@ -116,7 +118,13 @@ export class Follower {
     const isNext = isKnown && version === states.versions[slice]! + 1
     if (kind === GROUP_KIND.whole && !(isKnown && version === states.versions[slice])) this.#replace(group)
     else if (kind === GROUP_KIND.changes && isNext && !states.isBehind(slice)) this.#change(group)
+    else if (kind === GROUP_KIND.takeover && this.#hasChecksum(slice, group.checksum)) this.#change(group)
     else this.#hearOf(group, isKnown)
+  }
+
+  #hasChecksum(slice: number, checksum: number | undefined): boolean {
+    this.#view.readSlice(slice, this.#scratch)
+    return checksumOf(this.#scratch) === checksum
   }
 
   /** Notes a version of which the contents are not here, unless they are. */

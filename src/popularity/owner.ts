@@ -91,7 +91,8 @@ export class Owner {
         this.#isDirty[slice] = 1
         follower.own(slice)
       }
-      if (this.#publisher.publishes(slice) && (!isActing || allOwn)) this.#publisher.leave(slice)
+      if (isActing && !allOwn) this.#publishFromNow(slice)
+      else this.#publisher.leave(slice)
       this.#isActing[slice] = isActing ? 1 : 0
     }
   }
@@ -106,7 +107,7 @@ export class Owner {
       run.clear()
       pages += this.#sumSlice(slice, run)
       this.#parts.view.replaceSlice(slice, run)
-      if (!this.#parts.owners.allOwn) this.#publisher.touch(slice)
+      this.#publisher.touch(slice)
       if (pages < TURN_PAGES) continue
       pages = 0
       await nextTurn()
@@ -147,6 +148,14 @@ export class Owner {
       publisher: states.publishers[slice]!, incarnation: states.incarnations[slice]!,
       version: isOwn ? 0 : states.versions[slice]!,
     }
+  }
+
+  #publishFromNow(slice: number): void {
+    if (this.#publisher.publishes(slice)) return
+    const known = new PopularRun(0)
+    this.#parts.view.readSlice(slice, known)
+    this.#publisher.begin(slice, known)
+    this.#isDirty[slice] = 1
   }
 
   #isMine(slice: number, rank: number, now: number): boolean {

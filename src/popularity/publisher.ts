@@ -1,6 +1,6 @@
 import { applied, difference } from './difference.ts'
 import { encodeDigest, pageBitsMax, TAG_BYTES } from './digestcodec.ts'
-import { createGroup, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
+import { checksumOf, createGroup, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
 import { LIMITS } from './limits.ts'
 import { HOLDERS_MAX, popularityRank, PopularRun } from './popularrun.ts'
 import { SLICE_COUNT } from './slice.ts'
@@ -16,6 +16,8 @@ interface Published {
   version: number
   /** What all others know of the slice, if they heard every message. */
   run: PopularRun
+  /** Nothing was said of it yet: `run` is what another publisher said. */
+  isNew: boolean
 }
 
 /** What `wanted` says of the slice that this host publishes. */
@@ -28,7 +30,7 @@ const NARROWING = 0.85
 /**
  * What this host has told the mesh of the slices that it publishes, and what it says next: of all that differs from
  * what is wanted the most popular first, as much as one message holds. Each change raises its slice's version by one;
- * a slice of which nothing was said yet comes as a whole. What waits is said in later messages, if it is true by then.
+ * a slice of which nothing was said yet comes as a whole, or as what changed since another published it. What waits is said in later messages, if it is true by then.
  */
 export class Publisher {
   readonly #bytesMax: number
@@ -63,9 +65,18 @@ export class Publisher {
     return this.#published.has(slice)
   }
 
-  /** The slice may have changed; if it is new it begins to be published. */
-  touch(slice: number): void {
+  /**
+   * This host publishes the slice from now on. `known` is what all others have of it, if they have heard what this host
+   * heard: a newcomer must not make them forget it, so that it goes on from there.
+   */
+  begin(slice: number, known: PopularRun): void {
+    this.#published.set(slice, { version: this.#versions[slice]!, run: known, isNew: true })
     this.#open.add(slice)
+  }
+
+  /** What is wanted of a slice that this host publishes may have changed. */
+  touch(slice: number): void {
+    if (this.#published.has(slice)) this.#open.add(slice)
   }
 
   /** Another host publishes the slice from now on. */
@@ -77,7 +88,7 @@ export class Publisher {
   /** What was published of a slice, as a whole group. */
   whole(slice: number, publisher: number): DigestGroup | undefined {
     const published = this.#published.get(slice)
-    if (published === undefined) return undefined
+    if (published === undefined || published.isNew) return undefined
     const { version, run } = published
     return { slice, kind: GROUP_KIND.whole, version, publisher, incarnation: this.#incarnation, pages: run }
   }
@@ -88,7 +99,7 @@ export class Publisher {
    */
   compose(wanted: WantedSlice, publisher: number, listsAll: boolean): Uint8Array | undefined {
     const changes = this.#changes(wanted)
-    const slices = [...new Set([...(listsAll ? this.#published.keys() : []), ...changes.keys()])].sort((a, b) => a - b)
+    const slices = (listsAll ? [...this.#published.keys()] : [...changes.keys()]).sort((a, b) => a - b)
     if (slices.length === 0) return undefined
     let room = this.#bytesMax - slices.length * GROUP_BYTES
     while (true) {
@@ -104,39 +115,39 @@ export class Publisher {
     }
   }
 
-  /** What differs, by slice; slices that are published for the first time stand here even if they are empty. */
+  /** What differs, by slice; slices of which nothing was said yet stand here even if nothing does. */
   #changes(wanted: WantedSlice): Map<number, PopularRun> {
     const changes = new Map<number, PopularRun>()
     const run = new PopularRun()
     for (const slice of this.#open) {
-      const published = this.#published.get(slice)
+      const published = this.#published.get(slice)!
       const changed = new PopularRun(0)
       run.clear()
       wanted(slice, run)
-      difference(published?.run ?? new PopularRun(0), run, changed)
-      if (published === undefined || changed.count > 0) changes.set(slice, changed)
+      difference(published.run, run, changed)
+      if (published.isNew || changed.count > 0) changes.set(slice, changed)
       else this.#open.delete(slice)
     }
     return changes
   }
 
-  #group(slice: number, changes: PopularRun | undefined, publisher: number): DigestGroup {
-    const published = this.#published.get(slice)
+  #group(slice: number, changes = new PopularRun(0), publisher: number): DigestGroup {
+    const { version, run, isNew } = this.#published.get(slice)!
     const head = { slice, publisher, incarnation: this.#incarnation }
-    if (published !== undefined && (changes === undefined || changes.count === 0)) {
-      return createGroup({ ...head, kind: GROUP_KIND.still, version: published.version })
-    }
-    const kind = published === undefined ? GROUP_KIND.whole : GROUP_KIND.changes
-    return { ...head, kind, version: this.#versions[slice]! + 1, pages: changes ?? new PopularRun(0) }
+    if (!isNew && changes.count === 0) return createGroup({ ...head, kind: GROUP_KIND.still, version })
+    const group = { ...head, version: version + 1, pages: changes }
+    if (!isNew) return { ...group, kind: GROUP_KIND.changes }
+    return run.count === 0
+      ? { ...group, kind: GROUP_KIND.whole } : { ...group, kind: GROUP_KIND.takeover, checksum: checksumOf(run) }
   }
 
   #commit({ slice, kind, version, pages }: DigestGroup, changes: PopularRun | undefined): void {
     if (kind !== GROUP_KIND.still) {
-      const before = this.#published.get(slice)?.run ?? new PopularRun(0)
+      const before = this.#published.get(slice)!.run
       const run = new PopularRun(before.count + pages.count)
       applied(before, pages, run)
       this.#versions[slice] = version
-      this.#published.set(slice, { version, run })
+      this.#published.set(slice, { version, run, isNew: false })
     }
     if (changes === undefined || pages.count === changes.count) this.#open.delete(slice)
   }
