@@ -52,6 +52,7 @@ export function encodeViewPart(groups: DigestGroup[], isLast: boolean): Uint8Arr
  * `data.reason`, on anything that no publisher of ours would write.
  */
 export function decodeDigest(bytes: Uint8Array, publisherTag: number): Digest {
+  if (bytes.length > LIMITS.digestBytes) throw bad('too-large', 'it is too long')
   const { flags, incarnation, groups } = decode(bytes, publisherTag)
   if (flags !== 0) throw bad('malformed', 'its flags are unknown')
   return { incarnation, groups }
@@ -60,7 +61,7 @@ export function decodeDigest(bytes: Uint8Array, publisherTag: number): Digest {
 /** Decodes one message of a view. Throws like `decodeDigest`. */
 export function decodeViewPart(bytes: Uint8Array): { groups: DigestGroup[]; isLast: boolean } {
   const { flags, groups } = decode(bytes, 0)
-  if ((flags & FLAG.publishers) === 0) throw bad('malformed', 'its flags are unknown')
+  if ((flags & FLAG.publishers) === 0 || flags > FLAG.publishers + FLAG.last) throw bad('malformed', 'its flags are unknown')
   return { groups, isLast: (flags & FLAG.last) !== 0 }
 }
 
@@ -129,8 +130,9 @@ function tagsOf(groups: DigestGroup[], namesPublishers: boolean): Map<number, nu
   const add = (tag: number): void => {
     if (tag !== 0 && !tags.has(tag) && tags.size < LIMITS.tagsPerDigest) tags.set(tag, tags.size + 1)
   }
-  for (const { publisher, pages } of groups) {
-    if (namesPublishers) add(publisher)
+  // Publishers first: a holder may be left out, who publishes a slice may not.
+  if (namesPublishers) for (const { publisher } of groups) add(publisher)
+  for (const { pages } of groups) {
     for (let holder = 0; holder < pages.count * HOLDERS_MAX; holder++) add(pages.holders[holder]!)
   }
   return tags
@@ -158,6 +160,7 @@ function decode(bytes: Uint8Array, senderTag: number): { flags: number; incarnat
   const reader = new GroupReader(input, tags, rice, (flags & FLAG.publishers) !== 0, { publisher: senderTag, incarnation })
   const groups: DigestGroup[] = []
   for (let group = 0; group < groupCount; group++) groups.push(reader.next())
+  if (input.exhausted || input.bitsLeft >= 8) throw bad('malformed', 'it does not end where it says')
   return { flags, incarnation, groups }
 }
 
@@ -198,6 +201,7 @@ class GroupReader {
     const count = input.readGamma() - 1
     this.#pages += count
     if (!(this.#pages <= LIMITS.pagesPerDigest)) throw bad('too-large', 'it has too many pages')
+    if (this.#namesPublishers && count > LIMITS.pagesPerSlice) throw bad('too-large', 'a slice has too many pages')
     if (count * (this.#rice + 2) > input.bitsLeft) throw bad('malformed', 'it is cut short')
     const whole = createGroup(group, count)
     this.#readPages(whole.pages, count, kind === GROUP_KIND.whole)

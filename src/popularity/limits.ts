@@ -11,6 +11,8 @@ export const LIMITS = {
   pagesPerReport: 2 ** 23,
   /** Frames of one report: what the pages of the largest take, and no end of empty ones. */
   framesPerReport: 2 ** 12,
+  /** Bytes of one digest: what the mesh gossips as one message. */
+  digestBytes: 32 * 1024,
   /** Hosts named in one digest. */
   tagsPerDigest: 2 ** 11,
   /** Pages in one message of a digest: 32 KiB with less than five bytes a page is no digest of ours. */

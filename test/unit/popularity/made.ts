@@ -42,7 +42,10 @@ export interface PopularPage {
 
 export function popularRunOf(pages: readonly PopularPage[]): PopularRun {
   const run = new PopularRun(0)
-  for (const { rest, guests, hosts, holders = [] } of pages) run.holders.set(holders, run.push(rest, guests, hosts) * HOLDERS_MAX)
+  for (const { rest, guests, hosts, holders = [] } of pages) {
+    const index = run.push(rest, guests, hosts)
+    run.holders.set(holders, index * HOLDERS_MAX)
+  }
   return run
 }
 
@@ -109,4 +112,12 @@ export class HeldList implements HeldPages {
 export function isRefusal(code: string, reason?: string): (error: unknown) => boolean {
   return (error) => error instanceof PagemeshError && error.code === code && error.fault === 'peer'
     && (reason === undefined ? typeof error.data['reason'] === 'string' : error.data['reason'] === reason)
+}
+
+/** Whether what was said of a page is as close to what it is as a publisher promises: within an eighth, holders mostly right. */
+export function isClose(said: PopularPage, wanted: PopularPage): boolean {
+  const moved = (before: number, now: number): boolean => Math.abs(now - before) > before / 8
+  const common = (said.holders ?? []).filter((tag) => tag !== 0 && wanted.holders?.includes(tag)).length
+  return said.rest === wanted.rest && !moved(said.hosts, wanted.hosts) && !moved(said.guests, wanted.guests)
+    && common >= Math.min(2, wanted.hosts)
 }
