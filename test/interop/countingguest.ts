@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 
 import { connectQmp, type QmpClient } from '../../src/guest/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -92,5 +93,6 @@ function archiveOfInit({ directory, filledMiB }: CountingGuestOptions): Buffer {
     cwd: directory, input: 'init\n',
   })
   if (status !== 0) throw new Error(`cpio failed: ${String(stderr)}`)
-  return stdout
+  // Compressed, because a plain archive would have to begin at a multiple of four bytes.
+  return gzipSync(stdout)
 }
