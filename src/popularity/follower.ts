@@ -59,7 +59,13 @@ export class Follower {
         if (this.#isSettled()) this.#refusals.refuse('absurd-count', from, 1)
         return
       }
-      for (const group of groups) this.#take(group, from)
+      let isForeign = false
+      for (const group of groups) {
+        if (this.#owners.rankOf(from.name, group.slice) >= 0) this.#take(group)
+        else isForeign = true
+      }
+      // While members come and go, honest hosts disagree on who owns what.
+      if (isForeign && this.#isSettled()) this.#refusals.refuse('not-owner', from, 0.25)
     } catch (error) {
       if (!(error instanceof PagemeshError) || error.code !== 'bad-digest') throw error
       this.#refusals.refuse(String(error.data.reason), from, 1)
@@ -69,7 +75,11 @@ export class Follower {
   /** Takes what `from` said of a slice when asked: as its publisher, or as one that has heard it from another. */
   learn(group: DigestGroup, from: Member): void {
     const { slice, publisher } = group
-    if (this.#owners.allOwn || group.kind !== GROUP_KIND.whole || this.#isAbsurd([group])) return
+    if (this.#owners.allOwn || group.kind !== GROUP_KIND.whole || publisher === 0) return
+    if (this.#isAbsurd([group])) {
+      if (this.#isSettled()) this.#refusals.refuse('absurd-count', from, 1)
+      return
+    }
     if (publisher === hostTag(from.name)) {
       if (this.#owners.rankOf(from.name, slice) >= 0 && this.#mayPublish(group)) this.#replace(group)
       return
@@ -103,22 +113,22 @@ export class Follower {
     }
   }
 
-  #take(group: DigestGroup, from: Member): void {
+  /** Takes what a publisher itself said of a slice. */
+  #take(group: DigestGroup): void {
     const { slice, kind, version } = group
-    const rank = this.#owners.rankOf(from.name, slice)
-    if (rank < 0) {
-      // While members come and go, honest hosts disagree on who owns what.
-      if (this.#isSettled()) this.#refusals.refuse('not-owner', from, 0.25)
-      return
-    }
     if (this.#owners.allOwn || version === 0 || !this.#mayPublish(group)) return
     const { states } = this
+    const isOlder = version < states.versions[slice]!
+    // Another's word about a version that has never been does not stand against the publisher's own.
     const isKnown = states.publishers[slice] === group.publisher && states.incarnations[slice] === group.incarnation
-    if (isKnown && version < states.versions[slice]!) return
+      && !(isOlder && states.isHearsay(slice))
+    if (isKnown && isOlder) return
     const isNext = isKnown && version === states.versions[slice]! + 1
-    if (kind === GROUP_KIND.whole && !(isKnown && version === states.versions[slice])) this.#replace(group)
-    else if (kind === GROUP_KIND.changes && isNext && !states.isBehind(slice)) this.#change(group)
-    else if (kind === GROUP_KIND.takeover && this.#hasChecksum(slice, group.checksum)) this.#change(group)
+    const isHere = isKnown && version === states.versions[slice] && !states.isHearsay(slice)
+    const mayChange = !states.isBehind(slice)
+    if (kind === GROUP_KIND.whole && !isHere) this.#replace(group)
+    else if (kind === GROUP_KIND.changes && isNext && mayChange) this.#change(group)
+    else if (kind === GROUP_KIND.takeover && mayChange && this.#hasChecksum(slice, group.checksum)) this.#change(group)
     else this.#hearOf(group, isKnown)
   }
 
@@ -143,7 +153,8 @@ export class Follower {
   /** Whether the publisher of a group may take the slice over from the one that is known. */
   #mayPublish({ slice, publisher, incarnation }: DigestGroup): boolean {
     const known = this.states.publishers[slice]!
-    if (known === publisher) return incarnation >= this.states.incarnations[slice]! || this.isSilent(slice)
+    const isLater = incarnation >= this.states.incarnations[slice]!
+    if (known === publisher) return isLater || this.states.isHearsay(slice) || this.isSilent(slice)
     const knownName = known === 0 ? undefined : this.#owners.nameOfTag(known)
     if (knownName === undefined) return true
     const knownRank = this.#owners.rankOf(knownName, slice)
