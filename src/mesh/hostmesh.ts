@@ -46,6 +46,8 @@ export class HostMesh implements Mesh {
   /** The start or stop that runs or ran last: they wait for each other. */
   #transition: Promise<void> = Promise.resolve()
   #isStarted = false
+  /** Kept: `self` is asked for often, and the network makes its addresses anew each time. */
+  #address = ''
   #lanes: LaneServer | undefined
   readonly #dialedLanes = new Set<Lane>()
   #redialer: Redialer | undefined
@@ -64,7 +66,7 @@ export class HostMesh implements Mesh {
   }
 
   get self(): Member {
-    return { name: this.#init.name, peerId: this.#network.peerId, address: this.#network.addresses()[0] ?? '' }
+    return { name: this.#init.name, peerId: this.#network.peerId, address: this.#address }
   }
 
   members(): Member[] {
@@ -185,6 +187,7 @@ export class HostMesh implements Mesh {
       isConnected: (peerId) => this.#members.ofPeer(peerId) !== undefined,
     })
     await this.#network.start(this.#networkListener())
+    this.#address = this.#network.addresses()[0] ?? ''
     this.#isStarted = true
     for (const protocol of this.#handlers.keys()) await this.#serve(protocol)
     for (const topic of this.#topics.keys()) this.#network.subscribe(topic)
@@ -223,6 +226,7 @@ export class HostMesh implements Mesh {
     await this.#redialer?.stop()
     for (const lane of this.#dialedLanes) lane.destroy()
     await this.#network.stop()
+    this.#address = ''
     await this.#lanes?.close()
     this.#announcer = undefined
     this.#redialer = undefined
