@@ -15,7 +15,7 @@ import { addStablePages } from './stablepages.ts'
 export interface CensusInit {
   /** 32 bytes, derived from the cluster key. */
   pageKey: Uint8Array
-  /** Pages hashed a second, over all guests: the census' share of a CPU (an agent's worker does about 150 k/s). */
+  /** Pages hashed a second, over all guests: the census' share of a CPU (an agent's worker does 150 to 400 k/s). */
   pagesPerSecond: number
   /** Time between the beginnings of two scans of one guest, ms. */
   intervalMs: number

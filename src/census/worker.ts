@@ -9,7 +9,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
 import { Throttle } from '../runtime/throttle.ts'
 import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
-import { setThreadPriority } from './priority.ts'
+import { ThreadPriority } from './priority.ts'
 import { scanGuest } from './scan.ts'
 
 const port = parentPort
@@ -17,6 +17,7 @@ assert(port !== null, 'the census worker runs in a worker thread')
 const { pageKey, pagesPerSecond, holdFlag } = workerData as WorkerInit
 const hasher = createPageHasher(pageKey)
 const hold = new HoldFlag(holdFlag)
+const priority = new ThreadPriority()
 const running = new Map<number, AbortController>()
 
 port.on('message', (message: ToWorker) => {
@@ -31,7 +32,7 @@ function abandoned(): PagemeshError {
 async function scan(order: ToWorker & { kind: 'scan' }): Promise<void> {
   const abort = new AbortController()
   running.set(order.scan, abort)
-  setThreadPriority(order.isUrgent)
+  priority.set(order.isUrgent)
   try {
     answer(await scanLayout(order, abort.signal))
   } catch (error) {
