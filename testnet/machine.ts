@@ -70,7 +70,8 @@ export function machineArguments(options: MachineOptions): string[] {
     '-accel', options.accelerator, '-cpu', CPU, '-smp', '1',
     '-no-user-config', '-nodefaults', '-display', 'none', '-nic', 'none', '-no-reboot',
     '-kernel', options.image.kernel, '-initrd', options.image.initramfs,
-    '-append', `console=ttyS0 panic=-1 pagemesh.work=${options.work}`,
+    // An emulated timer is late on a busy machine, and a kernel that checks it then panics as it boots.
+    '-append', `console=ttyS0 panic=-1 no_timer_check pagemesh.work=${options.work}`,
     // Without the lock, source and destination can both hold the one disk open.
     '-drive', `if=none,id=disk,file=${options.image.disk},format=raw,read-only=on,file.locking=off`,
     '-device', 'virtio-blk-pci,drive=disk',

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+
+import type { PopularPage } from '../../src/index.ts'
+import { deriveKeys, readClusterKey } from '../../src/mesh/index.ts'
+import { createPageHasher, type PageHasher } from '../../src/page/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import {
+  agreement, countPages, readGuest, stablePrefixes, type Agreement, type PageCount, type Reading,
+} from './exactcount.ts'
+import { skipWithoutLab } from './labmove.ts'
+
+/** The first run builds the image, and six guests boot on whatever processors there are. */
+const SETUP_TIMEOUT_MS = 600_000
+const TEST_TIMEOUT_MS = 240_000
+const HOSTS = ['a', 'b', 'c']
+const MIN_HOSTS = 2
+const INTERVAL_MS = 15_000
+/** The news must be told by then. */
+const NEWS_MS = 2 * INTERVAL_MS
+/** An agent that starts knows what stays after its second scan. */
+const RETURN_TIMEOUT_MS = 5 * INTERVAL_MS
+const PAGES_MAX = 100_000
+/** What the hosts' views must reach. */
+const LIMITS = { recall: 0.99, precision: 0.99, equalCounts: 0.99 }
+
+describe('popularity of real guests: three hosts, two systems on each', function () {
+  this.timeout(TEST_TIMEOUT_MS)
+  const guests = new Map<string, LabGuest[]>()
+  /** By host, of each of its guests, the pages that stay. */
+  const stable = new Map<string, Set<bigint>[]>()
+  let cluster: LabCluster
+  let hasher: PageHasher
+  /** When the last guest and the last agent were up, by the clock. */
+  let upAt = 0
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    await ensureImage()
+    const startedAt = systemClock.now()
+    // The agents come to guests that are up: on two processors their scans would take from the boot a third of both.
+    cluster = await createCluster({
+      hosts: HOSTS, withoutAgents: true,
+      settings: { census: { intervalSeconds: INTERVAL_MS / 1000 }, popularity: { minHosts: MIN_HOSTS } },
+    })
+    hasher = createPageHasher(deriveKeys(await readClusterKey(cluster.clusterKey)).pageKey)
+    await Promise.all(HOSTS.map(async (host) => guests.set(host, await startGuests(cluster, host))))
+    await Promise.all([...guests.values()].flat().map((guest) => guest.ready()))
+    const guestsMs = systemClock.now() - startedAt
+    for (const host of HOSTS) await cluster.restartAgent(host)
+    upAt = systemClock.now()
+    console.log(`      six guests are up after ${seconds(guestsMs)} s, their agents after ${seconds(upAt - startedAt)} s`)
+  })
+
+  after(() => cluster?.close())
+
+  /** One reading of each guest, one after the other. */
+  async function readAll(): Promise<Map<LabGuest, Reading>> {
+    const readings = new Map<LabGuest, Reading>()
+    for (const guest of [...guests.values()].flat()) readings.set(guest, await readGuest(guest, hasher))
+    return readings
+  }
+
+  /** Exact counts over the guests of these hosts. */
+  function counted(hosts: readonly string[]): Map<bigint, PageCount> {
+    return countPages(hosts.map((host) => stable.get(host)!), MIN_HOSTS)
+  }
+
+  /** All that a host knows to be popular. */
+  async function viewOf(host: string): Promise<PopularPage[]> {
+    const { status, output, errors } = await cluster.agent(host).command('pages', '--top', `${PAGES_MAX}`, '--json')
+    assert.equal(status, 0, errors)
+    const { pages } = JSON.parse(output) as { pages: PopularPage[] }
+    assert.ok(pages.length < PAGES_MAX, 'the list is whole')
+    return pages
+  }
+
+  /** Waits until a host's view is as counted; says what is wrong with it when it never is. */
+  async function untilAgreed(host: string, pages: ReadonlyMap<bigint, PageCount>, timeoutMs: number): Promise<void> {
+    let last = ''
+    await waitFor(async () => {
+      const found = agreement(pages, await viewOf(host))
+      last = describeAgreement(host, found)
+      return shortcomings(found).length === 0 ? true : undefined
+    }, { clock: systemClock, what: `the view of ${host} to agree`, timeoutMs, pauseMs: 1000 }).catch((error: unknown) => {
+      throw new Error(`${String(error)} ${last}`)
+    })
+    console.log(`      ${last}`)
+  }
+
+  it('within two intervals the views agree with exact counting', async () => {
+    // Between the first scans and the second ones, which want the processors too.
+    await systemClock.sleep(upAt + INTERVAL_MS / 2 - systemClock.now())
+    const before = await readAll()
+    await systemClock.sleep(Math.max(0, upAt + NEWS_MS - systemClock.now()))
+    const views = await Promise.all(HOSTS.map(viewOf))
+    const statuses = await Promise.all(HOSTS.map((host) => cluster.agent(host).status()))
+    const viewedMs = systemClock.now() - upAt
+    const after = await readAll()
+    for (const host of HOSTS) {
+      stable.set(host, guests.get(host)!.map((guest) => stablePrefixes(before.get(guest)!, after.get(guest)!)))
+    }
+    const pages = counted(HOSTS)
+    const found = views.map((view) => agreement(pages, view))
+
+    const told = HOSTS.reduce((sum, host) => sum + (HOSTS.length - 1) * countPages([stable.get(host)!], 1).size, 0)
+    const reportBytes = statuses.reduce((sum, { traffic }) => sum + traffic.report.sentBytes, 0)
+    console.log(`      ${pages.size} stable pages on ${MIN_HOSTS} hosts or more; views asked ${seconds(viewedMs)} s after ` +
+      `the guests were up; ${(reportBytes / told).toFixed(1)} bytes of reports a page and owner`)
+    for (const [index, host] of HOSTS.entries()) console.log(`      ${describeAgreement(host, found[index]!)}`)
+    assert.ok(pages.size > 10_000, `${pages.size} pages to count`)
+    assert.deepEqual(found.flatMap(shortcomings), [])
+    for (const [index, { popularity }] of statuses.entries()) {
+      assert.ok(Math.abs(popularity.pages - views[index]!.length) < 0.01 * popularity.pages, 'status tells of as many')
+    }
+  })
+
+  it('within two intervals a host whose agent stopped no longer counts', async () => {
+    const stoppedAt = systemClock.now()
+    await cluster.agent('c').stop()
+    for (const host of ['a', 'b']) {
+      await untilAgreed(host, counted(['a', 'b']), NEWS_MS)
+      const view = await viewOf(host)
+      assert.ok(view.every(({ hosts, holders }) => hosts === 2 && !holders.includes('c')))
+    }
+    const tookMs = systemClock.now() - stoppedAt
+    console.log(`      forgotten by both after ${seconds(tookMs)} s`)
+    assert.ok(tookMs <= NEWS_MS)
+  })
+
+  it('and counts again when it is back', async () => {
+    const startedAt = systemClock.now()
+    await cluster.restartAgent('c')
+    for (const host of HOSTS) await untilAgreed(host, counted(HOSTS), RETURN_TIMEOUT_MS)
+    console.log(`      known to all again after ${seconds(systemClock.now() - startedAt)} s`)
+  })
+})
+
+/** The small system first: while the other one boots for long, it is up and idle already. */
+async function startGuests(cluster: LabCluster, host: string): Promise<LabGuest[]> {
+  return [
+    await cluster.startGuest(host, { name: `busybox-${host}`, system: 'busybox', work: 'idle', memoryMiB: 256 }),
+    await cluster.startGuest(host, { name: `debian-${host}`, work: 'idle', memoryMiB: 512 }),
+  ]
+}
+
+function shortcomings(found: Agreement): string[] {
+  return (['recall', 'precision', 'equalCounts'] as const)
+    .filter((share) => !(found[share] >= LIMITS[share])).map((share) => `${share} is ${found[share]}`)
+}
+
+function describeAgreement(host: string, { recall, precision, equalCounts }: Agreement): string {
+  return `${host}: recall ${recall.toFixed(4)}, precision ${precision.toFixed(4)}, ` +
+    `guests and hosts right for ${(100 * equalCounts).toFixed(2)} %`
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(1)
+}
