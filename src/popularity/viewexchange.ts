@@ -27,7 +27,9 @@ const VERSION = 1
 const KIND = { all: 1, some: 2 } as const
 /** How long the other may take for the next message, ms. */
 const MESSAGE_TIMEOUT_MS = 20_000
-/** Members whose requests are answered at once; further ones are told to come again by a broken stream. */
+/** How long an answer may take in all, on either side, ms: nobody is kept waiting, or busy, by a slow one. */
+const ANSWER_TIMEOUT_MS = 60_000
+/** Members whose requests are answered at once, one each; further ones are told to come again by a broken stream. */
 const ANSWERS_MAX = 8
 /** Groups of a message, and what one of them takes besides its pages at most: with a tag of its publisher. */
 const PART_GROUPS = 512
@@ -44,7 +46,7 @@ interface Parts {
 
 export class ViewExchange {
   readonly #parts: Parts
-  #answering = 0
+  readonly #answering = new Set<string>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -54,8 +56,10 @@ export class ViewExchange {
   async ask(
     member: Member, slices: Slices, learn: (group: DigestGroup, from: Member) => void, signal: AbortSignal,
   ): Promise<void> {
-    const { mesh, traffic } = this.#parts
+    const { mesh, clock, traffic, refusals } = this.#parts
+    if (!refusals.isTrusted(member)) throw new Error('the member has lost its standing')
     const stream = await mesh.open(member.name, VIEW_PROTOCOL, signal)
+    const endsAt = clock.now() + ANSWER_TIMEOUT_MS
     try {
       await traffic.send(stream, encodeRequest(slices), signal)
       for (let parts = 1; ; parts++) {
@@ -63,12 +67,13 @@ export class ViewExchange {
         for (const group of groups) learn(group, member)
         if (isLast) break
         if (parts === LIMITS.framesPerView) throw tooLong()
+        if (clock.now() > endsAt) throw new Error('the answer takes too long')
         await nextTurn()
       }
       await stream.close()
     } catch (error) {
       if (error instanceof PagemeshError && error.code === 'bad-digest') {
-        this.#parts.refusals.refuse(String(error.data.reason), member, 1)
+        refusals.refuse(String(error.data.reason), member, 1)
       }
       stream.abort(error instanceof Error ? error : new Error(String(error)))
       throw error
@@ -77,13 +82,21 @@ export class ViewExchange {
 
   /** Answers such requests with the groups that `wholeOf` gives; slices of which nothing is known are left out. */
   listen(wholeOf: (slice: number) => DigestGroup | undefined, signal: AbortSignal): Unsubscribe {
-    return this.#parts.mesh.handle(VIEW_PROTOCOL, async (stream, from) => {
-      if (this.#answering >= ANSWERS_MAX) throw new Error('too many ask at once')
-      this.#answering += 1
+    const { mesh, clock, refusals } = this.#parts
+    return mesh.handle(VIEW_PROTOCOL, async (stream, from) => {
+      if (!refusals.isTrusted(from)) {
+        refusals.refuse('untrusted', from, 0)
+        throw new Error('the member has lost its standing')
+      }
+      if (this.#answering.has(from.name) || this.#answering.size === ANSWERS_MAX) throw new Error('too many ask at once')
+      this.#answering.add(from.name)
+      const timeout = new AbortController()
+      const timer = clock.after(ANSWER_TIMEOUT_MS, () => timeout.abort(new Error('the answer takes too long')))
       try {
-        await this.#answer(stream, from, wholeOf, signal)
+        await this.#answer(stream, from, wholeOf, AbortSignal.any([signal, timeout.signal]))
       } finally {
-        this.#answering -= 1
+        timer.cancel()
+        this.#answering.delete(from.name)
       }
     })
   }
@@ -129,7 +142,7 @@ export class ViewExchange {
   }
 }
 
-function encodeRequest(slices: Slices): Uint8Array {
+export function encodeRequest(slices: Slices): Uint8Array {
   const out = new BitWriter()
   out.writeBits(VERSION, 8)
   out.writeBits(slices === 'all' ? KIND.all : KIND.some, 8)
@@ -143,12 +156,13 @@ function encodeRequest(slices: Slices): Uint8Array {
   return out.finish()
 }
 
-function decodeRequest(bytes: Uint8Array): Slices | undefined {
+/** Undefined if it cannot be read. */
+export function decodeRequest(bytes: Uint8Array): Slices | undefined {
   const input = new BitReader(bytes)
   const version = input.readBits(8)
   const kind = input.readBits(8)
   if (version !== VERSION || (kind !== KIND.all && kind !== KIND.some)) return undefined
-  if (kind === KIND.all) return 'all'
+  if (kind === KIND.all) return bytes.length === 2 ? 'all' : undefined
   const slices: number[] = []
   let slice = -1
   for (let left = input.readBits(13); left > 0; left--) {
@@ -156,17 +170,20 @@ function decodeRequest(bytes: Uint8Array): Slices | undefined {
     if (input.exhausted || !(slice < SLICE_COUNT)) return undefined
     slices.push(slice)
   }
-  return slices
+  return input.exhausted || input.bitsLeft >= 8 ? undefined : slices
 }
 
 /** The `countMax` most popular pages of a slice, still in rising order. */
 function best(pages: PopularRun, countMax: number): PopularRun {
   if (pages.count <= countMax) return pages
   const ranks = Float64Array.from({ length: pages.count }, (_, page) => popularityRank(pages.hosts[page]!, pages.guests[page]!))
-  const least = ranks.toSorted()[pages.count - countMax]!
+  const sorted = ranks.toSorted()
+  const least = sorted[pages.count - countMax]!
+  // Of those of the least rank, as many as there is room for beside the better ones.
+  let leastLeft = sorted.lastIndexOf(least) + 1 - (pages.count - countMax)
   const kept = new PopularRun(countMax)
-  for (let page = 0; page < pages.count && kept.count < countMax; page++) {
-    if (ranks[page]! >= least) kept.copy(pages, page)
+  for (let page = 0; page < pages.count; page++) {
+    if (ranks[page]! > least || (ranks[page] === least && leastLeft-- > 0)) kept.copy(pages, page)
   }
   return kept
 }
