@@ -1,9 +1,10 @@
 /**
- * A host with guests that exist in arithmetic alone, for trying a mesh at scale: `node synthetic.ts synthetic.json`, the
- * file holding SyntheticOptions. Says one line when it runs, then answers each line of standard input with one of JSON:
+ * Hosts with guests that exist in arithmetic alone, for trying a mesh at scale: `node synthetic.ts a.json b.json`, each
+ * file holding the SyntheticOptions of one host. Says a line for each when it runs, then answers each line of standard
+ * input with one of JSON:
  *
- *   status     -> {"status": AgentStatus, "cpuSeconds": n, "residentBytes": n}
- *   pages N    -> {"pages": [...]}, at most N
+ *   host-a status     -> {"status": AgentStatus, "cpuSeconds": n, "residentBytes": n}, the last two of the process
+ *   host-a pages N    -> {"pages": [...]}, at most N
  *
  * Ends at SIGTERM.
  */
@@ -24,29 +25,39 @@ export interface SyntheticOptions {
   lookSeconds: number
 }
 
-const options = JSON.parse(await readFile(process.argv[2] ?? 'synthetic.json', 'utf8')) as SyntheticOptions
-const agent = await createAgent(options.agent, { log: createLog('warn') })
-process.once('SIGTERM', () => void agent.stop())
-
-const cluster = new SyntheticCluster(options.cluster)
-await agent.start()
-for (let index = options.firstGuest; index < options.firstGuest + options.guests; index++) {
-  const components = { clock: systemClock, guest: cluster.guestOf(index) }
-  agent.addGuest(new SyntheticMemory(components, { name: `guest-${index}`, lookMs: options.lookSeconds * 1000 }))
+const agents = new Map<string, Agent>()
+process.once('SIGTERM', () => {
+  for (const agent of agents.values()) void agent.stop()
+})
+for (const path of process.argv.slice(2)) {
+  const agent = await run(JSON.parse(await readFile(path, 'utf8')) as SyntheticOptions)
+  const { host, peerId } = agent.status()
+  agents.set(host, agent)
+  console.log(`${host} runs as ${peerId}`)
 }
-const { host, peerId } = agent.status()
-console.log(`${host} runs as ${peerId}`)
 
 const requests = createInterface({ input: process.stdin })
-requests.on('line', (line) => console.log(JSON.stringify(answer(agent, line))))
-await agent.ended
+requests.on('line', (line) => console.log(JSON.stringify(answer(line))))
+await Promise.all([...agents.values()].map(({ ended }) => ended))
 requests.close()
 process.stdin.destroy()
 
-function answer(from: Agent, request: string): object {
-  const [what, count] = request.trim().split(' ')
-  if (what === 'pages') return { pages: from.pages(Number(count)) }
-  if (what !== 'status') return { error: `unknown request: ${request}` }
+async function run(options: SyntheticOptions): Promise<Agent> {
+  const cluster = new SyntheticCluster(options.cluster)
+  const agent = await createAgent(options.agent, { log: createLog('error') })
+  await agent.start()
+  for (let index = options.firstGuest; index < options.firstGuest + options.guests; index++) {
+    const components = { clock: systemClock, guest: cluster.guestOf(index) }
+    agent.addGuest(new SyntheticMemory(components, { name: `guest-${index}`, lookMs: options.lookSeconds * 1000 }))
+  }
+  return agent
+}
+
+function answer(request: string): object {
+  const [host = '', what, count] = request.trim().split(' ')
+  const agent = agents.get(host)
+  if (what === 'pages' && agent !== undefined) return { pages: agent.pages(Number(count)) }
+  if (what !== 'status' || agent === undefined) return { error: `unknown request: ${request}` }
   const { user, system } = process.cpuUsage()
-  return { status: from.status(), cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() }
+  return { status: agent.status(), cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() }
 }

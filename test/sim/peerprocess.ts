@@ -19,41 +19,44 @@ export interface PeerStatus {
   residentBytes: number
 }
 
-/** A synthetic-guest peer in a process of its own. */
+/** A process that runs synthetic-guest peers. */
 export class PeerProcess {
-  readonly name: string
+  /** Names of its hosts. */
+  readonly hosts: readonly string[]
   readonly #process: ChildProcessWithoutNullStreams
   readonly #lines: AsyncIterator<string>
   #errors = ''
+  /** The request that waits for its answer: one at a time. */
+  #asking: Promise<unknown> = Promise.resolve()
 
-  /** Starts one; resolves when it runs. */
-  static async start(options: SyntheticOptions, directory: string): Promise<PeerProcess> {
-    const path = join(directory, `${options.agent.name}.json`)
-    await writeFile(path, JSON.stringify(options))
-    const peer = new PeerProcess(options.agent.name, spawn(process.execPath, [PROGRAM, path]))
+  /** Starts one with a host for each of `options`; resolves when all run. */
+  static async start(options: readonly SyntheticOptions[], directory: string): Promise<PeerProcess> {
+    const paths = options.map(({ agent }) => join(directory, `${agent.name}.json`))
+    for (const [index, path] of paths.entries()) await writeFile(path, JSON.stringify(options[index]))
+    const peers = new PeerProcess(options.map(({ agent }) => agent.name), spawn(process.execPath, [PROGRAM, ...paths]))
     try {
-      await peer.#nextLine()
+      for (const _ of options) await peers.#nextLine()
     } catch (error) {
-      await peer.stop()
+      await peers.stop()
       throw error
     }
-    return peer
+    return peers
   }
 
-  private constructor(name: string, process: ChildProcessWithoutNullStreams) {
-    this.name = name
+  private constructor(hosts: readonly string[], process: ChildProcessWithoutNullStreams) {
+    this.hosts = hosts
     this.#process = process
     this.#lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]()
     process.stderr.on('data', (bytes: Buffer) => { this.#errors = `${this.#errors}${bytes.toString()}`.slice(-2_000) })
     process.stdin.on('error', () => undefined)
   }
 
-  async status(): Promise<PeerStatus> {
-    return await this.#ask('status') as PeerStatus
+  async status(host: string): Promise<PeerStatus> {
+    return await this.#ask(`${host} status`) as PeerStatus
   }
 
-  async pages(countMax: number): Promise<PopularPage[]> {
-    return (await this.#ask(`pages ${countMax}`) as { pages: PopularPage[] }).pages
+  async pages(host: string, countMax: number): Promise<PopularPage[]> {
+    return (await this.#ask(`${host} pages ${countMax}`) as { pages: PopularPage[] }).pages
   }
 
   async stop(): Promise<void> {
@@ -65,16 +68,20 @@ export class PeerProcess {
     timer.cancel()
   }
 
-  async #ask(request: string): Promise<unknown> {
-    this.#process.stdin.write(`${request}\n`)
-    return JSON.parse(await this.#nextLine())
+  #ask(request: string): Promise<unknown> {
+    const asking = this.#asking.then(async () => {
+      this.#process.stdin.write(`${request}\n`)
+      return JSON.parse(await this.#nextLine()) as unknown
+    })
+    this.#asking = asking.catch(() => undefined)
+    return asking
   }
 
   async #nextLine(): Promise<string> {
     const { value, done } = await withTimeout(systemClock, this.#lines.next(), ANSWER_TIMEOUT_MS, {
-      phase: 'asking a peer', message: `${this.name} does not answer.`, fault: 'host',
+      phase: 'asking a peer', message: `${this.hosts.join(', ')}: no answer.`, fault: 'host',
     })
     if (done !== true) return value
-    throw new Error(`${this.name} ended: ${this.#errors}`)
+    throw new Error(`${this.hosts.join(', ')} ended: ${this.#errors}`)
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Popularity over real libp2p: so many processes with synthetic guests on this machine's loopback, each asked for its
- * popular pages until all of them agree with exact counting.
+ * Popularity over real libp2p: so many peers with synthetic guests on this machine's loopback, --together of them in one
+ * process, each asked for its popular pages until all of them agree with exact counting.
  *
- *   npm run sim:peers -- [--peers 50] [--guests 20] [--pages 200] [--seed 1] [--json]
+ *   npm run sim:peers -- [--peers 50] [--together 5] [--guests 20] [--pages 200] [--seed 1] [--json]
  *
  * Standard output has the figures, standard error the progress. Exit status: 0 all agree, 1 not, 2 wrong usage.
  */
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
+import type { SyntheticOptions } from '../../peers/synthetic.ts'
 import { formatBytes, writeClusterKey } from '../../src/index.ts'
 import { deriveKeys, readClusterKey } from '../../src/mesh/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -22,8 +23,8 @@ import { PeerProcess, type PeerStatus } from './peerprocess.ts'
 /** Scans, and so reports, are this far apart; the model's pages change more slowly, so that a count stands still. */
 const INTERVAL_SECONDS = 15
 const LOOK_SECONDS = 60
-/** Processes that start at the same time: starting Node takes a CPU of this machine for a second. */
-const STARTED_TOGETHER = 5
+/** Processes that start at the same time: starting Node takes a CPU for seconds. */
+const PROCESSES_AT_ONCE = 2
 const ASK_EVERY_MS = 5_000
 const CONVERGE_WITHIN_MS = 180_000
 const QUIET_MS = 30_000
@@ -31,6 +32,8 @@ const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
 interface Flags {
   peers: number
+  /** Peers that share a process: 50 processes would take two CPUs a minute to start. */
+  together: number
   guests: number
   pages: number
   seed: number
@@ -43,7 +46,10 @@ interface PeersOutcome extends Flags {
   popularPages: number
   /** From the moment the last peer ran until all agreed; null: they did not. */
   convergedSeconds: number | null
-  /** A peer's mean and most. CPU is that of its whole life, and of a second of quiet, as a share of one CPU. */
+  /**
+   * A peer's mean and most. CPU and memory are its part of its process: CPU of its whole life, and while all is quiet, as
+   * a share of one CPU.
+   */
   perPeer: Record<'cpuSeconds' | 'quietCpuShare' | 'residentBytes' | 'reportSentBytes' | 'gossipSentBytes' |
     'gossipReceivedBytes', { mean: number; most: number }>
 }
@@ -55,11 +61,11 @@ async function main(): Promise<number> {
   if (parsed === undefined) return EXIT.usage
   const { flags, isJson } = parsed
   const directory = await mkdtemp(join(tmpdir(), 'pm-peers-'))
-  const peers: PeerProcess[] = []
-  const stop = async (): Promise<void> => { await Promise.all(peers.map((peer) => peer.stop())) }
+  const processes: PeerProcess[] = []
+  const stop = async (): Promise<void> => { await Promise.all(processes.map((one) => one.stop())) }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop())
   try {
-    const outcome = await run(flags, directory, peers)
+    const outcome = await run(flags, directory, processes)
     process.stdout.write(`${isJson ? JSON.stringify(outcome) : describe(outcome)}\n`)
     return outcome.convergedSeconds === null ? EXIT.failed : EXIT.done
   } finally {
@@ -68,7 +74,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function run(flags: Flags, directory: string, peers: PeerProcess[]): Promise<PeersOutcome> {
+async function run(flags: Flags, directory: string, processes: PeerProcess[]): Promise<PeersOutcome> {
   const clusterKey = join(directory, 'cluster.key')
   await writeClusterKey(clusterKey)
   const count = new PeerCount(flags, deriveKeys(await readClusterKey(clusterKey)).pageKey)
@@ -76,8 +82,34 @@ async function run(flags: Flags, directory: string, peers: PeerProcess[]): Promi
   const say = (line: string): void => {
     process.stderr.write(`${((systemClock.now() - begunAt) / 1000).toFixed(1).padStart(6)} s  ${line}\n`)
   }
-  const firstPort = await freePort()
-  const start = (index: number): Promise<PeerProcess> => PeerProcess.start({
+  const peers = optionsOf(flags, { clusterKey, directory, firstPort: await freePort() })
+  const start = async (): Promise<void> => {
+    while (peers.length > 0) processes.push(await PeerProcess.start(peers.splice(0, flags.together), directory))
+  }
+  // The first peer is where all others begin.
+  processes.push(await PeerProcess.start(peers.splice(0, flags.together), directory))
+  await Promise.all(Array.from({ length: PROCESSES_AT_ONCE }, start))
+  say(`${flags.peers} peers run in ${processes.length} processes`)
+  const startedAt = systemClock.now()
+  let agreement = { recall: 0, precision: 0, popularPages: 0 }
+  let convergedSeconds: number | null = null
+  while (convergedSeconds === null && systemClock.now() - startedAt < CONVERGE_WITHIN_MS) {
+    await systemClock.sleep(ASK_EVERY_MS)
+    agreement = await askAll(processes, count)
+    say(`recall ${agreement.recall.toFixed(4)}, precision ${agreement.precision.toFixed(4)} on the worst peer`)
+    if (Math.min(agreement.recall, agreement.precision) < AGREEMENT_MIN) continue
+    convergedSeconds = (systemClock.now() - startedAt) / 1000
+  }
+  const before = await statusOf(processes)
+  await systemClock.sleep(QUIET_MS)
+  const after = await statusOf(processes)
+  return { ...flags, ...agreement, convergedSeconds, perPeer: figures(before, after) }
+}
+
+function optionsOf(
+  flags: Flags, { clusterKey, directory, firstPort }: { clusterKey: string; directory: string; firstPort: number },
+): SyntheticOptions[] {
+  return Array.from({ length: flags.peers }, (_, index) => ({
     agent: {
       name: `host-${index}`, clusterKey, listen: [`/ip4/127.0.0.1/tcp/${index === 0 ? firstPort : 0}`],
       lane: '127.0.0.1:0', bootstrap: index === 0 ? [] : [`/ip4/127.0.0.1/tcp/${firstPort}`],
@@ -85,45 +117,34 @@ async function run(flags: Flags, directory: string, peers: PeerProcess[]): Promi
     },
     cluster: { seed: flags.seed, pagesPerGuest: flags.pages },
     firstGuest: index * flags.guests, guests: flags.guests, lookSeconds: LOOK_SECONDS,
-  }, directory)
-  while (peers.length < flags.peers) {
-    const together = peers.length === 0 ? 1 : Math.min(STARTED_TOGETHER, flags.peers - peers.length)
-    peers.push(...await Promise.all(Array.from({ length: together }, (_, i) => start(peers.length + i))))
-  }
-  say(`${peers.length} peers run`)
-  const startedAt = systemClock.now()
-  let agreement = { recall: 0, precision: 0, popularPages: 0 }
-  let convergedSeconds: number | null = null
-  while (convergedSeconds === null && systemClock.now() - startedAt < CONVERGE_WITHIN_MS) {
-    await systemClock.sleep(ASK_EVERY_MS)
-    agreement = await askAll(peers, count)
-    say(`recall ${agreement.recall.toFixed(4)}, precision ${agreement.precision.toFixed(4)} on the worst peer`)
-    if (Math.min(agreement.recall, agreement.precision) < AGREEMENT_MIN) continue
-    convergedSeconds = (systemClock.now() - startedAt) / 1000
-  }
-  const before = await statusOf(peers)
-  await systemClock.sleep(QUIET_MS)
-  const after = await statusOf(peers)
-  return { ...flags, ...agreement, convergedSeconds, perPeer: figures(before, after) }
+  }))
 }
 
 /** The worst peer's agreement. One after the other: asking costs a peer more than its work does. */
-async function askAll(peers: readonly PeerProcess[], count: PeerCount): Promise<{
+async function askAll(processes: readonly PeerProcess[], count: PeerCount): Promise<{
   recall: number; precision: number; popularPages: number
 }> {
   count.look(LOOK_SECONDS)
   let recall = 1
   let precision = 1
-  for (const peer of peers) {
-    const agreement = count.compare(await peer.pages(count.pages * 2))
-    recall = Math.min(recall, agreement.recall)
-    precision = Math.min(precision, agreement.precision)
+  for (const one of processes) {
+    for (const host of one.hosts) {
+      const agreement = count.compare(await one.pages(host, count.pages * 2))
+      recall = Math.min(recall, agreement.recall)
+      precision = Math.min(precision, agreement.precision)
+    }
   }
   return { recall, precision, popularPages: count.pages }
 }
 
-function statusOf(peers: readonly PeerProcess[]): Promise<PeerStatus[]> {
-  return Promise.all(peers.map((peer) => peer.status()))
+/** Each peer's status, with its part of what its process takes. */
+async function statusOf(processes: readonly PeerProcess[]): Promise<PeerStatus[]> {
+  const statuses = await Promise.all(processes.map((one) => Promise.all(one.hosts.map(async (host) => {
+    const { status, cpuSeconds, residentBytes } = await one.status(host)
+    const peers = one.hosts.length
+    return { status, cpuSeconds: cpuSeconds / peers, residentBytes: residentBytes / peers }
+  }))))
+  return statuses.flat()
 }
 
 function figures(before: readonly PeerStatus[], after: readonly PeerStatus[]): PeersOutcome['perPeer'] {
@@ -146,8 +167,10 @@ function describe(outcome: PeersOutcome): string {
   const row = (name: string, key: keyof PeersOutcome['perPeer'], format: (value: number) => string): string =>
     `  ${name.padEnd(28)} ${format(perPeer[key].mean).padStart(10)} ${format(perPeer[key].most).padStart(10)}`
   return [
-    `${outcome.peers} peers, ${outcome.guests} guests of ${outcome.pages} pages each, seed ${outcome.seed}`,
-    convergedSeconds === null ? 'did not converge' : `converged ${convergedSeconds.toFixed(0)} s after the last had started`,
+    `${outcome.peers} peers, ${outcome.together} a process, ${outcome.guests} guests of ${outcome.pages} pages each, ` +
+      `seed ${outcome.seed}`,
+    convergedSeconds === null ? 'did not converge'
+      : `converged ${convergedSeconds.toFixed(0)} s after the last had started`,
     `worst peer: recall ${outcome.recall.toFixed(4)}, precision ${outcome.precision.toFixed(4)}, ` +
       `of ${outcome.popularPages} pages`,
     `  ${'a peer'.padEnd(28)} ${'mean'.padStart(10)} ${'most'.padStart(10)}`,
@@ -172,18 +195,23 @@ function parseFlags(): { flags: Flags; isJson: boolean } | undefined {
   try {
     const { values } = parseArgs({
       options: {
-        peers: { type: 'string', default: '50' }, guests: { type: 'string', default: '20' },
-        pages: { type: 'string', default: '200' }, seed: { type: 'string', default: '1' },
+        peers: { type: 'string', default: '50' }, together: { type: 'string', default: '5' },
+        guests: { type: 'string', default: '20' }, pages: { type: 'string', default: '200' },
+        seed: { type: 'string', default: '1' },
         json: { type: 'boolean', default: false },
       },
     })
-    const { peers, guests, pages, seed, json } = values
-    const flags = { peers: Number(peers), guests: Number(guests), pages: Number(pages), seed: Number(seed) }
+    const { json, ...words } = values
+    const flags = {
+      peers: Number(words.peers), together: Number(words.together), guests: Number(words.guests),
+      pages: Number(words.pages), seed: Number(words.seed),
+    }
     if (Object.values(flags).every((value) => Number.isInteger(value) && value >= 1)) return { flags, isJson: json }
     process.stderr.write('Expected whole numbers above 0.\n')
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
   }
-  process.stderr.write('Usage: npm run sim:peers -- [--peers 50] [--guests 20] [--pages 200] [--seed 1] [--json]\n')
+  process.stderr.write(
+    'Usage: npm run sim:peers -- [--peers 50] [--together 5] [--guests 20] [--pages 200] [--seed 1] [--json]\n')
   return undefined
 }

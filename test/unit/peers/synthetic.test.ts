@@ -33,7 +33,9 @@ describe('the memory of a synthetic guest', () => {
       writePage(guest.contentAt(page, Math.floor(systemClock.wallTime() / 1e12)), expected)
       assert.ok(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES).equals(expected))
     }
-    const different = new Set(Array.from({ length: 100 }, (_, page) => bytes.toString('latin1', page * PAGE_BYTES, page * PAGE_BYTES + 64)))
+    const beginnings = Array.from({ length: 100 }, (_, page) =>
+      bytes.toString('latin1', page * PAGE_BYTES, page * PAGE_BYTES + 64))
+    const different = new Set(beginnings)
     assert.equal(different.size, 100)
   })
 })
@@ -61,11 +63,11 @@ describe('the peer with synthetic guests', function () {
       }
       assert.match((await lines.next()).value as string, /^host-a runs as \w+$/)
       let status: AgentStatus
-      do ({ status } = await ask('status') as { status: AgentStatus })
+      do ({ status } = await ask('host-a status') as { status: AgentStatus })
       while (!status.settled)
       assert.deepEqual(status.guests.map(({ residentPages }) => residentPages), [55, 55, 55])
-      assert.deepEqual(await ask('pages 5'), { pages: [] satisfies ReturnType<Agent['pages']> })
-      assert.deepEqual(await ask('nonsense'), { error: 'unknown request: nonsense' })
+      assert.deepEqual(await ask('host-a pages 5'), { pages: [] satisfies ReturnType<Agent['pages']> })
+      assert.deepEqual(await ask('host-b status'), { error: 'unknown request: host-b status' })
       peer.kill('SIGTERM')
       const [code] = await once(peer, 'exit')
       assert.equal(code, 0)
