@@ -106,8 +106,9 @@ function reachQmp(path: string, process: LabProcess, clock: Clock): Promise<QmpC
 
 function throwIfEnded(process: LabProcess, lastLine = ''): void {
   if (process.running) return
-  const said = `${process.errors || 'it did not say why'}${lastLine === '' ? '' : `; the guest's last line: ${lastLine}`}`
-  throw new PagemeshError('lab-guest-ended', `QEMU ended: ${said}`, { fault: 'host' })
+  const guestSaid = lastLine === '' ? '' : `; the guest's last line: ${lastLine}`
+  const said = `QEMU ended: ${process.errors || 'it did not say why'}${guestSaid}`
+  throw new PagemeshError('lab-guest-ended', said, { fault: 'host' })
 }
 
 class RunningGuest implements LabGuest {
