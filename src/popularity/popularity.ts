@@ -117,7 +117,7 @@ class HostPopularity implements Popularity {
       isSettled,
       catchUp: () => this.#follow(0),
       changed: (slices) => this.#owner.touch(slices),
-      asked: ({ name }) => this.#reporter.forget(name),
+      asked: ({ name }) => this.#reporter.asked(name),
     })
     this.#exchange = new ViewExchange(shared)
     this.#repairs = new Repairs(

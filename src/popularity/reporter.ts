@@ -46,6 +46,8 @@ export class Reporter {
   readonly #told = new Told()
   /** When an owner that did not take a report may be told again, by the clock. */
   readonly #retryAt = new Map<string, number>()
+  /** When an owner last said that it knows nothing, by the clock. */
+  readonly #askedAt = new Map<string, number>()
 
   constructor(
     parts: { mesh: Mesh; clock: Clock; log: Log; owners: SliceOwners; snapshot: Snapshot; traffic: Traffic },
@@ -61,8 +63,18 @@ export class Reporter {
     this.#retryMs = init.retryMs
   }
 
-  /** An owner left, or says that it knows nothing. */
+  /** An owner left. */
   forget(owner: string): void {
+    this.#told.forget(owner)
+    this.#retryAt.delete(owner)
+    this.#askedAt.delete(owner)
+  }
+
+  /** An owner says that it knows nothing. It is told the whole, but not again and again. */
+  asked(owner: string): void {
+    const now = this.#clock.now()
+    if (now - (this.#askedAt.get(owner) ?? -Infinity) < this.#retryMs) return
+    this.#askedAt.set(owner, now)
     this.#told.forget(owner)
     this.#retryAt.delete(owner)
   }
