@@ -18,6 +18,9 @@ import { World } from './world.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
+// Streams break by the hundred thousand, and to note where each error was made would take more time than all else.
+Error.stackTraceLimit = 0
+
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -5,6 +5,9 @@ import type { Clock } from '../../src/runtime/clock.ts'
 /** Bytes on their way or not yet received at which `send` waits for the receiver. */
 const QUEUE_BYTES_MAX = 256 * 1024
 
+/** One for all streams: they end by the million, and each new error would look where it was made. */
+const ENDED = streamEnded()
+
 /** What both ends of a stream have in common. */
 interface Route {
   clock: Clock
@@ -45,7 +48,7 @@ export class SimStream implements MessageStream {
   async send(message: Uint8Array, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
     if (message.length > MESSAGE_BYTES_MAX) throw messageTooLong(message.length, MESSAGE_BYTES_MAX)
-    if (this.#error !== undefined || this.#isClosed) throw this.#error ?? streamEnded()
+    if (this.#error !== undefined || this.#isClosed) throw this.#error ?? ENDED
     const peer = this.#peer
     const copy = message.slice()
     peer.#underwayBytes += copy.length
@@ -67,10 +70,10 @@ export class SimStream implements MessageStream {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#inbox.end(streamEnded(), true)
+    this.#inbox.end(ENDED, true)
     const peer = this.#peer
     this.#transmit(() => {
-      peer.#inbox.end(streamEnded())
+      peer.#inbox.end(ENDED)
       peer.#wakeSenders()
     })
     this.#onClosed(this)
