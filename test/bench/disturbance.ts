@@ -66,7 +66,7 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
     await census.start()
     census.add(discovery.guests()[0]!)
     // The first scans are in a hurry, and later ones are what a guest lives with.
-    await waitFor(() => ((census.of('g')?.scans ?? 0) > URGENT_SCANS ? true : undefined), {
+    await waitFor(() => ((census.of('g')?.scans ?? 0) >= URGENT_SCANS ? true : undefined), {
       clock: systemClock, what: 'the first scans', timeoutMs: FIRST_SCANS_MS,
     })
     return await measure(qemu, census, init)
