@@ -4,10 +4,15 @@
  * is read is hashed, and what is not what it claims to be is dropped.
  */
 import type { PageSource } from '../page/index.ts'
+import { DiskStore, type StoreComponents, type StoreInit } from './diskstore.ts'
+import { EmptyStore } from './emptystore.ts'
+import { slotsIn } from './format.ts'
+
+export type { StoreComponents, StoreInit } from './diskstore.ts'
 
 /**
- * Why a page is kept, the better reason first: every host keeps it, some hosts do, or a guest that left had it. Only the
- * last kind gives way to the others by itself when the store is full.
+ * Why a page is kept, the better reason first: every host keeps it, some hosts do, or a guest that left had it. Only
+ * the last kind gives way to the others by itself when the store is full.
  */
 export type PageKind = 'head' | 'tail' | 'left'
 
@@ -60,8 +65,16 @@ export interface Store {
    * a time, few may wait, and more are refused. Ids are believed: who puts pages has hashed them. Never rejects.
    */
   put(pages: PagesToKeep, kind: PageKind): Promise<PutCounts>
-  /** Drops pages; resolves to how many of them were kept. Never rejects. */
+  /**
+   * Drops pages, after what was put before; resolves to how many of them were kept: none, and nothing is done, if too
+   * much waits already. Never rejects.
+   */
   remove(prefixes: Prefixes): Promise<number>
   /** Visits every page that is kept, in no order. `time` is when it was last put, in seconds since the Unix epoch. */
   forEach(visit: (high: number, low: number, kind: PageKind, time: number) => void): void
+}
+
+/** A store within `bytesMax` of disk. Nothing is opened before `start`; with too little for a page it holds nothing. */
+export function createStore(components: StoreComponents, init: StoreInit): Store {
+  return slotsIn(init.bytesMax) === 0 ? new EmptyStore(components, init) : new DiskStore(components, init)
 }

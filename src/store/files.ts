@@ -1,0 +1,48 @@
+import { constants, open, type FileHandle } from 'node:fs/promises'
+
+/** Pages are memory of guests: nobody else may read them. */
+const MODE = 0o600
+
+/** A file that is read and written at places. Whole, or it says how much. */
+export class PlacedFile {
+  readonly #handle: FileHandle
+
+  private constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  /** Opens the file, or makes it. */
+  static async open(path: string): Promise<PlacedFile> {
+    return new PlacedFile(await open(path, constants.O_RDWR | constants.O_CREAT, MODE))
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size
+  }
+
+  /** Reads `length` bytes at `position` into `into` from `offset` on; returns how many there are, fewer at the end. */
+  async read(into: Uint8Array, offset: number, length: number, position: number): Promise<number> {
+    let done = 0
+    while (done < length) {
+      const { bytesRead } = await this.#handle.read(into, offset + done, length - done, position + done)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return done
+  }
+
+  /** Writes `length` bytes of `from` at `position`; a write that the disk cuts short goes on until it says why. */
+  async write(from: Uint8Array, offset: number, length: number, position: number): Promise<void> {
+    for (let done = 0; done < length;) {
+      done += (await this.#handle.write(from, offset + done, length - done, position + done)).bytesWritten
+    }
+  }
+
+  async truncate(size: number): Promise<void> {
+    await this.#handle.truncate(size)
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close()
+  }
+}

@@ -1,0 +1,133 @@
+import { constants, link, lstat, mkdtemp, open, rename, rm } from 'node:fs/promises'
+import { connect, createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+
+const NAME = 'store.lock'
+/** How long a holder may take to say its name. */
+const ANSWER_MS = 1000
+const ANSWER_CHARS_MAX = 100
+/** A dead holder's lock may be taken over by others at the same time: how often we look again. */
+const ATTEMPTS_MAX = 5
+
+export interface StoreLock {
+  release(): Promise<void>
+}
+
+/**
+ * Locks a directory for this process: a socket stands there that the holder listens at. The system closes it with the
+ * holder, however that ends, and it is seen from other containers too; neither holds of a file with a process id in it.
+ * Throws PagemeshError `store-in-use` that names the holder.
+ */
+export async function lockStore(components: { clock: Clock }, directory: string): Promise<StoreLock> {
+  await using folder = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  // The path of a socket is limited to 107 bytes; this one is short wherever the directory is.
+  const within = `/proc/self/fd/${folder.fd}`
+  const own = await mkdtemp(join(within, '.lock-'))
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.end(`process ${process.pid}`)
+  })
+  try {
+    await listen(server, join(own, 's'))
+    await claim(components.clock, { directory, within, own })
+    const { ino } = await lstat(join(own, 's'))
+    return { release: () => release(server, join(directory, NAME), ino) }
+  } catch (error) {
+    server.close()
+    throw error
+  } finally {
+    await rm(own, { recursive: true, force: true })
+  }
+}
+
+interface Claim {
+  directory: string
+  /** The same directory by a short path. */
+  within: string
+  /** A directory in it that is ours alone, with our socket. */
+  own: string
+}
+
+async function claim(clock: Clock, { directory, within, own }: Claim): Promise<void> {
+  const lock = join(within, NAME)
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const code = await link(join(own, 's'), lock).then(() => undefined, systemErrorCode)
+    if (code === undefined) return
+    if (code !== 'EEXIST') throw unlockable(directory, code)
+    const holder = await askHolder(clock, lock)
+    if (holder !== undefined) throw inUse(directory, holder)
+    await takeAway(clock, { directory, within, own })
+  }
+  throw inUse(directory, 'an agent that starts')
+}
+
+/** Takes a dead holder's lock away. Another agent may have replaced it meanwhile: that one is put back. */
+async function takeAway(clock: Clock, { directory, within, own }: Claim): Promise<void> {
+  const dead = join(own, 'dead')
+  const lock = join(within, NAME)
+  const code = await rename(lock, dead).then(() => undefined, systemErrorCode)
+  if (code === 'ENOENT') return
+  if (code !== undefined) throw unlockable(directory, code)
+  const holder = await askHolder(clock, dead)
+  if (holder !== undefined) {
+    await link(dead, lock).catch(() => undefined)
+    throw inUse(directory, holder)
+  }
+  await rm(dead, { force: true, recursive: true })
+}
+
+/** The name of who listens at `path`; undefined if nobody does. */
+function askHolder(clock: Clock, path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let answer = ''
+    const socket = connect(path)
+    const finish = (holder: string | undefined): void => {
+      timer.cancel()
+      socket.destroy()
+      resolve(holder)
+    }
+    const timer = clock.after(ANSWER_MS, () => finish('a process that does not answer'))
+    socket.setEncoding('latin1')
+    socket.on('data', (text: string) => { answer = (answer + text).slice(0, ANSWER_CHARS_MAX) })
+    socket.once('end', () => finish(answer === '' ? 'a process that does not answer' : answer))
+    socket.once('error', (error) => {
+      const isAlive = systemErrorCode(error) === 'EAGAIN' || systemErrorCode(error) === 'ECONNRESET'
+      finish(isAlive ? 'a process that does not answer' : undefined)
+    })
+  })
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  server.unref()
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Nobody takes the place of a living holder, so that what is there is ours; unless somebody tidied up by hand. */
+async function release(server: Server, path: string, inode: number): Promise<void> {
+  const found = await lstat(path).catch(() => undefined)
+  if (found?.ino === inode) await rm(path, { force: true })
+  await new Promise((resolve) => server.close(resolve))
+}
+
+function inUse(directory: string, holder: string): PagemeshError {
+  return new PagemeshError('store-in-use', `The page store in ${directory} is in use by ${holder}.`, {
+    fault: 'host', phase: 'start', data: { path: directory, holder },
+    advice: 'Stop that agent first, or give this one another `store.path`.',
+  })
+}
+
+function unlockable(directory: string, code: string): PagemeshError {
+  return new PagemeshError('store-unusable', `The page store in ${directory} cannot be locked: ${code}.`, {
+    fault: 'host', phase: 'start', data: { path: directory },
+    advice: 'Check that the directory may be written to and is on a local file system.',
+  })
+}

@@ -1,0 +1,75 @@
+import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
+import { HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord } from './format.ts'
+import type { OpenStore } from './opening.ts'
+import { isStraight, runEnd, type Places } from './places.ts'
+
+/** Slots of one write: a mebibyte of pages. */
+const RUN_SLOTS_MAX = 256
+
+/** Writes pages and records, neighbours at once. Used by one batch at a time. */
+export class RunWriter {
+  readonly #store: OpenStore
+  readonly #seed: number
+  readonly #pages = Buffer.from(new ArrayBuffer(RUN_SLOTS_MAX * PAGE_BYTES))
+  readonly #words = new Uint32Array(RUN_SLOTS_MAX * RECORD_WORDS)
+  readonly #records = new Uint8Array(this.#words.buffer)
+
+  constructor(store: OpenStore, seed: number) {
+    this.#store = store
+    this.#seed = seed
+  }
+
+  /** Writes the page at each place's index of `bytes` into its slot. */
+  async writePages(bytes: Uint8Array, places: Places): Promise<void> {
+    for (let first = 0, behind = 0; first < places.count; first = behind) {
+      behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
+      const isDirect = isStraight(places, first, behind)
+      if (!isDirect) this.#copyPages(bytes, places, first, behind)
+      const from = isDirect ? bytes : this.#pages
+      const offset = isDirect ? places.indices[first]! * PAGE_BYTES : 0
+      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, places.slots[first]! * PAGE_BYTES)
+    }
+  }
+
+  /** Writes the record of each place's slot as it is now, with the id at the place's index of `ids`. */
+  async writeRecords(ids: Uint8Array, places: Places): Promise<void> {
+    const { states, times } = this.#store.slots
+    const view = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
+    for (let first = 0, behind = 0; first < places.count; first = behind) {
+      behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
+      for (let place = first; place < behind; place++) {
+        const slot = places.slots[place]!
+        const idAt = places.indices[place]! * ID_BYTES
+        const at = (place - first) * RECORD_WORDS
+        writeRecord(this.#words, at, slot, this.#seed, view, idAt, states[slot]!, times[slot]!)
+      }
+      await this.#writeRecordRun(places.slots[first]!, behind - first)
+    }
+  }
+
+  async clearRecords(places: Places): Promise<void> {
+    for (let first = 0, behind = 0; first < places.count; first = behind) {
+      behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
+      this.#words.fill(0, 0, (behind - first) * RECORD_WORDS)
+      await this.#writeRecordRun(places.slots[first]!, behind - first)
+    }
+  }
+
+  /** Cuts both files to so many slots; a file that cannot be cut holds room that is used later. */
+  async cut(slots: number): Promise<void> {
+    await this.#store.slab.truncate(slots * PAGE_BYTES).catch(() => undefined)
+    await this.#store.index.truncate(HEAD_BYTES + slots * RECORD_BYTES).catch(() => undefined)
+  }
+
+  #copyPages(bytes: Uint8Array, places: Places, first: number, behind: number): void {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    for (let place = first; place < behind; place++) {
+      const from = places.indices[place]! * PAGE_BYTES
+      view.copy(this.#pages, (place - first) * PAGE_BYTES, from, from + PAGE_BYTES)
+    }
+  }
+
+  async #writeRecordRun(slot: number, count: number): Promise<void> {
+    await this.#store.index.write(this.#records, 0, count * RECORD_BYTES, HEAD_BYTES + slot * RECORD_BYTES)
+  }
+}

@@ -1,0 +1,33 @@
+import { oldestSlots } from './oldest.ts'
+import { SLOT, type Slots } from './slots.ts'
+
+/** Looked for at once: it takes passes over all slots. */
+const VICTIMS_MAX = 4096
+
+/** The pages of guests that left which give way to others, the oldest first. */
+export class Victims {
+  readonly #slots: Slots
+  #found: Uint32Array = new Uint32Array(0)
+  #next = 0
+  /** The newest time there was among those found: who is newer was put since. */
+  #timeMax = 0
+
+  constructor(slots: Slots) {
+    this.#slots = slots
+  }
+
+  /** The slot of the next one, -1 if there is none. Whoever takes it must change its state. */
+  next(): number {
+    const { states, times, counts } = this.#slots
+    while (counts[SLOT.left]! > 0) {
+      while (this.#next < this.#found.length) {
+        const slot = this.#found[this.#next++]!
+        if (states[slot] === SLOT.left && times[slot]! <= this.#timeMax) return slot
+      }
+      this.#found = oldestSlots(this.#slots, SLOT.left, VICTIMS_MAX)
+      this.#next = 0
+      this.#timeMax = times[this.#found.at(-1)!]!
+    }
+    return -1
+  }
+}

@@ -1,0 +1,231 @@
+import { ID_BYTES } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { systemErrorCode } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { PageKind, PagesToKeep, Prefixes, PutCounts } from './index.ts'
+import type { OpenStore } from './opening.ts'
+import { placesOf } from './places.ts'
+import { RunWriter } from './runwriter.ts'
+import { kindNumber, SLOT } from './slots.ts'
+import { Victims } from './victims.ts'
+import { WriteQueue } from './writequeue.ts'
+
+/** A page that is put again takes the newer time only if it is so much newer, for each costs a write. Seconds. */
+const RENEW_SECONDS = 60
+/** On a full disk the store does with the slots that it has for so long, before it tries for more. */
+const FULL_MS = 60_000
+const DISK_FULL = ['ENOSPC', 'EDQUOT', 'EFBIG']
+
+const NOWHERE = -1
+
+/**
+ * Pages into the slab and out of it, one batch after the other. First a page is written, then it can be found, then its
+ * record is written, so that a process that dies leaves nothing but whole pages behind and at worst room unused.
+ *
+ * Nothing is forced to the disk (no fsync): what a machine that loses power had not written yet is lost, and a
+ * record without its page is found out when the page is hashed. Pages are had again from where they came from; waiting
+ * for the disk with every batch would cost more than that ever does.
+ */
+export class Writer {
+  readonly #store: OpenStore
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #runs: RunWriter
+  readonly #victims: Victims
+  readonly #queue = new WriteQueue()
+  readonly #slotsMax: number
+  /** Slots of damaged pages whose records are still to be cleared. */
+  #condemned: number[] = []
+  #isFailing = false
+  #fullUntil = 0
+
+  constructor(components: { store: OpenStore; clock: Clock; log: Log }, init: { seed: number }) {
+    this.#store = components.store
+    this.#clock = components.clock
+    this.#log = components.log
+    this.#runs = new RunWriter(components.store, init.seed)
+    this.#victims = new Victims(components.store.slots)
+    this.#slotsMax = components.store.slots.countMax
+  }
+
+  put(pages: PagesToKeep, kind: PageKind): Promise<PutCounts> {
+    const { count } = pages
+    return this.#queue.run(count, () => this.#put(pages, kindNumber(kind)), { stored: 0, known: 0, refused: count })
+  }
+
+  remove(prefixes: Prefixes): Promise<number> {
+    return this.#queue.run(0, () => this.#remove(prefixes), 0)
+  }
+
+  /** Takes slots that are busy because their pages were damaged; they are free when their records are cleared. */
+  condemn(slots: Uint32Array): void {
+    const isFirst = this.#condemned.length === 0
+    for (const slot of slots) this.#condemned.push(slot)
+    if (!isFirst) return
+    void this.#queue.append(0, () => {
+      const condemned = Int32Array.from(this.#condemned)
+      this.#condemned = []
+      return this.#clear(condemned)
+    }, undefined)
+  }
+
+  close(): Promise<void> {
+    return this.#queue.close()
+  }
+
+  async #put(pages: PagesToKeep, state: number): Promise<PutCounts> {
+    const countBefore = this.#store.slots.count
+    if (this.#clock.now() >= this.#fullUntil) this.#store.slots.countMax = this.#slotsMax
+    const batch = this.#place(pages, state)
+    const { count } = pages
+    let added = 0
+    try {
+      await this.#runs.writePages(pages.bytes, placesOf(batch.fresh))
+      added = this.#add(pages, batch, state)
+      await this.#runs.writeRecords(pages.ids, placesOf(batch.records))
+    } catch (error) {
+      await this.#takeBack(batch, countBefore, error)
+      return { stored: 0, known: batch.known, refused: count - batch.known }
+    }
+    if (batch.placed > 0) this.#isFailing = false
+    const known = batch.known + batch.placed - added
+    return { stored: added, known, refused: count - known - added }
+  }
+
+  /** Finds a slot for each page that is not there yet, and renews those that are. */
+  #place({ ids, count }: PagesToKeep, state: number): PlacedBatch {
+    const { table } = this.#store
+    const time = this.#now()
+    const view = bufferOver(ids)
+    const batch: PlacedBatch = {
+      fresh: new Int32Array(count).fill(NOWHERE), records: new Int32Array(count).fill(NOWHERE), time,
+      known: 0, placed: 0, isAdded: false,
+    }
+    for (let index = 0; index < count; index++) {
+      const slot = table.find(view.readUInt32BE(index * ID_BYTES), view.readUInt32BE(index * ID_BYTES + 4))
+      if (slot >= 0) {
+        batch.known += 1
+        if (this.#renew(slot, state, time)) batch.records[index] = slot
+        continue
+      }
+      batch.fresh[index] = this.#takeSlot(state)
+      if (batch.fresh[index] !== NOWHERE) batch.placed += 1
+    }
+    return batch
+  }
+
+  /** Gives a page the better kind and the newer time; whether there is anything to write down. */
+  #renew(slot: number, state: number, time: number): boolean {
+    const { slots } = this.#store
+    const isBetter = state < slots.states[slot]!
+    const isNewer = time - slots.times[slot]! >= RENEW_SECONDS
+    if (isBetter) slots.setState(slot, state)
+    if (isBetter || isNewer) slots.times[slot] = Math.max(time, slots.times[slot]!)
+    return isBetter || isNewer
+  }
+
+  /** A slot that is busy from now on: a free one, or that of a page which gives way. */
+  #takeSlot(state: number): number {
+    const { slots, table } = this.#store
+    const free = slots.take()
+    if (free >= 0 || state >= SLOT.left) return free
+    const victim = this.#victims.next()
+    if (victim < 0) return NOWHERE
+    table.remove(victim)
+    slots.setState(victim, SLOT.busy)
+    return victim
+  }
+
+  /** Lets the pages of a batch, which are in the slab now, be found; returns how many there are. */
+  #add({ ids, count }: PagesToKeep, batch: PlacedBatch, state: number): number {
+    const { slots, table } = this.#store
+    const view = bufferOver(ids)
+    batch.isAdded = true
+    let added = 0
+    for (let index = 0; index < count; index++) {
+      const slot = batch.fresh[index]!
+      if (slot === NOWHERE) continue
+      const at = index * ID_BYTES
+      slots.fill(slot, view.readUInt32BE(at), view.readUInt32BE(at + 4), state, batch.time)
+      if (table.add(slot)) {
+        batch.records[index] = slot
+        added += 1
+      } else {
+        // The same page came twice in one batch.
+        slots.setState(slot, SLOT.free)
+        batch.fresh[index] = NOWHERE
+      }
+    }
+    return added
+  }
+
+  /** Gives up the slots of a batch that could not be written, and the disk beyond those there were before. */
+  async #takeBack(batch: PlacedBatch, countBefore: number, error: unknown): Promise<void> {
+    const { slots, table } = this.#store
+    if (!this.#isFailing) {
+      this.#log.warn('the page store cannot be written to, and goes on with what it has', { error: String(error) })
+    }
+    this.#isFailing = true
+    for (const slot of batch.fresh) {
+      if (slot === NOWHERE) continue
+      // A page that was found damaged meanwhile is condemned, and its slot no longer ours.
+      if (batch.isAdded && table.find(slots.prefixes[slot * 2]!, slots.prefixes[slot * 2 + 1]!) !== slot) continue
+      if (batch.isAdded) table.remove(slot)
+      slots.setState(slot, SLOT.free)
+    }
+    if (!DISK_FULL.includes(systemErrorCode(error) ?? '')) return
+    this.#fullUntil = this.#clock.now() + FULL_MS
+    let count = slots.count
+    while (count > countBefore && slots.states[count - 1] === SLOT.free) count -= 1
+    slots.setCount(count)
+    slots.countMax = count
+    await this.#runs.cut(count)
+  }
+
+  async #remove({ high, low, count }: Prefixes): Promise<number> {
+    const { slots, table } = this.#store
+    const found = new Int32Array(count).fill(NOWHERE)
+    let removed = 0
+    for (let index = 0; index < count; index++) {
+      const slot = table.find(high[index]!, low[index]!)
+      if (slot < 0) continue
+      table.remove(slot)
+      slots.setState(slot, SLOT.busy)
+      found[index] = slot
+      removed += 1
+    }
+    await this.#clear(found)
+    return removed
+  }
+
+  /** Clears the records of slots and frees these. A record that stays tells of a page that is hashed all the same. */
+  async #clear(cleared: Int32Array): Promise<void> {
+    await this.#runs.clearRecords(placesOf(cleared)).catch((error: unknown) => {
+      this.#log.warn('records of the page store could not be cleared', { error: String(error) })
+    })
+    for (const slot of cleared) if (slot !== NOWHERE) this.#store.slots.setState(slot, SLOT.free)
+  }
+
+  #now(): number {
+    return Math.floor(this.#clock.wallTime() / 1000)
+  }
+}
+
+/** Where the pages of a batch go, by index: -1 is nowhere. */
+interface PlacedBatch {
+  /** Slots of pages that were not there. */
+  fresh: Int32Array
+  /** Slots whose records are to be written. */
+  records: Int32Array
+  /** Seconds since the Unix epoch. */
+  time: number
+  known: number
+  /** How many of `fresh` there are. */
+  placed: number
+  /** Whether its pages can be found. */
+  isAdded: boolean
+}
+
+function bufferOver(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
