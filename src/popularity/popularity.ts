@@ -100,7 +100,9 @@ class HostPopularity implements Popularity {
     this.#refusals = new Refusals(parts)
     this.view = new View({ maxPages, nameOfTag: (tag) => owners.nameOfTag(tag) })
     this.#members = new Members({ clock }, { graceMs: intervalMs / 2 })
-    this.#table = new ReportTable({ pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages })
+    this.#table = new ReportTable({
+      pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages, hostCount: () => owners.hostCount,
+    })
     this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, intervalMs / TICKS_PER_INTERVAL))
     const isSettled = (): boolean => this.#isSettled()
     const shared = { mesh, clock, log, owners, traffic, refusals: this.#refusals }

@@ -15,6 +15,8 @@ import { Told } from './told.ts'
 const EXCHANGES_MAX = 8
 /** Pages encoded between two turns of everybody else: some milliseconds. */
 const PART_PAGES = 16 * 1024
+/** An owner that is full is told again after so many times as long: a report without use costs as much as another. */
+const FULL_RETRIES = 10
 /** How long an owner may take to answer a report, ms. */
 const ANSWER_TIMEOUT_MS = 20_000
 /**
@@ -141,7 +143,7 @@ export class Reporter {
       const answer = await this.#exchange(duty, signal)
       if (answer !== 'accepted') {
         this.#log.debug('an owner did not take a report', { owner: duty.owner, answer })
-        this.#later(duty.owner)
+        this.#later(duty.owner, answer === 'full' ? FULL_RETRIES * this.#retryMs : this.#retryMs)
       }
     } catch (error) {
       signal.throwIfAborted()
@@ -150,7 +152,7 @@ export class Reporter {
     }
   }
 
-  #later(owner: string, afterMs = this.#retryMs): void {
+  #later(owner: string, afterMs: number): void {
     this.#retryAt.set(owner, this.#clock.now() + afterMs)
   }
 

@@ -19,12 +19,20 @@ interface Origin {
  */
 export class ReportTable {
   readonly #pagesMax: number
+  readonly #hostCount: () => number
   readonly #origins = new Map<string, Origin>()
+  /** Hosts whose report did not fit. */
+  readonly #turnedAway = new Set<string>()
   #pages = 0
 
-  /** @param init.pagesMax pages of all origins together; a report that does not fit is answered with `full`. */
-  constructor(init: { pagesMax: number }) {
+  /**
+   * @param init.pagesMax pages of all origins together; a report that does not fit is answered with `full`. Where there
+   * are several origins no one may take more than half of them: it might claim what it likes.
+   * @param init.hostCount how many hosts there are, this one among them.
+   */
+  constructor(init: { pagesMax: number; hostCount: () => number }) {
     this.#pagesMax = init.pagesMax
+    this.#hostCount = init.hostCount
   }
 
   get pages(): number {
@@ -35,9 +43,9 @@ export class ReportTable {
     return this.#pages * WORDS * Uint32Array.BYTES_PER_ELEMENT
   }
 
-  /** Whether a host has reported. */
+  /** Whether a host has reported, be it in vain. */
   has(origin: string): boolean {
-    return this.#origins.has(origin)
+    return this.#origins.has(origin) || this.#turnedAway.has(origin)
   }
 
   /**
@@ -52,7 +60,12 @@ export class ReportTable {
     if (head.base > (before?.number ?? 0)) return 'need-whole'
     const merged = merge(before?.pages ?? new Uint32Array(0), groups)
     const pages = this.#pages + (merged.length - (known?.pages.length ?? 0)) / WORDS
-    if (pages > this.#pagesMax) return 'full'
+    const ownPagesMax = this.#hostCount() > 2 ? this.#pagesMax / 2 : this.#pagesMax
+    if (pages > this.#pagesMax || merged.length / WORDS > ownPagesMax) {
+      this.#turnedAway.add(originName)
+      return 'full'
+    }
+    this.#turnedAway.delete(originName)
     this.#pages = pages
     this.#origins.set(originName, { incarnation: head.incarnation, number: head.number, pages: merged })
     return 'accepted'
@@ -60,6 +73,7 @@ export class ReportTable {
 
   /** Forgets what a host reported. Returns the slices that it touched. */
   drop(originName: string): number[] {
+    this.#turnedAway.delete(originName)
     const origin = this.#origins.get(originName)
     if (origin === undefined) return []
     this.#origins.delete(originName)

@@ -42,7 +42,7 @@ async function started(isSettled = true): Promise<Scene> {
   owners.update(NAMES)
   const standing = new Standing({ clock })
   const refusals = new Refusals({ standing })
-  const table = new ReportTable({ pagesMax: 1_000_000 })
+  const table = new ReportTable({ pagesMax: 1_000_000, hostCount: () => NAMES.length })
   const asked: string[] = []
   const changed: number[] = []
   const server = new ReportServer({ mesh: meshes.get('owner')!, clock, owners, table, traffic: new Traffic(), refusals }, {

@@ -82,16 +82,21 @@ const steps = fc.array(fc.oneof(
 describe('the table of reports', () => {
   it('holds what plain maps hold, whatever is reported, repeated, stale, begun anew or dropped', () => {
     fc.assert(fc.property(steps, fc.constantFrom(10, 1000), (list, pagesMax) => {
-      const table = new ReportTable({ pagesMax })
+      const table = new ReportTable({ pagesMax, hostCount: () => 2 })
       const model = new TableModel(pagesMax)
+      const turnedAway = new Set<string>()
       for (const step of list) {
         if (step.step === 'take') {
           const head = { incarnation: step.incarnation, number: step.number, base: Math.max(0, step.number - step.age) }
-          assert.equal(table.take(step.origin, head, groupsOf(step.groups)), model.take(step.origin, head, step.groups))
+          const answer = table.take(step.origin, head, groupsOf(step.groups))
+          assert.equal(answer, model.take(step.origin, head, step.groups))
+          if (answer === 'full') turnedAway.add(step.origin)
+          if (answer === 'accepted') turnedAway.delete(step.origin)
         } else if (step.step === 'drop') {
           const touched = SLICES.filter((slice) => model.slice(slice).some((page) => page.startsWith(step.origin)))
           assert.deepEqual(table.drop(step.origin), touched)
           model.origins.delete(step.origin)
+          turnedAway.delete(step.origin)
         } else {
           table.retain((slice) => step.wanted.includes(slice))
           model.retain((slice) => step.wanted.includes(slice))
@@ -100,13 +105,13 @@ describe('the table of reports', () => {
         assert.equal(table.pages, model.pages)
         assert.equal(table.bytes, model.pages * 12)
         for (const slice of SLICES) assert.deepEqual(sliceOfTable(table, slice), model.slice(slice))
-        for (const name of ['a', 'b', 'c']) assert.equal(table.has(name), model.origins.has(name))
+        for (const name of ['a', 'b', 'c']) assert.equal(table.has(name), model.origins.has(name) || turnedAway.has(name))
       }
     }), { numRuns: 400 })
   })
 
   it('counts a report once, however often it comes', () => {
-    const table = new ReportTable({ pagesMax: 100 })
+    const table = new ReportTable({ pagesMax: 100, hostCount: () => 2 })
     const report = groupsOf([{ slice: 4, isWhole: true, pages: [[1, 2], [9, 1]] }])
     for (let times = 0; times < 5; times++) {
       assert.equal(table.take('a', { incarnation: 1, number: 3, base: 0 }, report), 'accepted')
@@ -115,7 +120,7 @@ describe('the table of reports', () => {
   })
 
   it('takes changes again that were taken already, and slices that stand whole beside them', () => {
-    const table = new ReportTable({ pagesMax: 100 })
+    const table = new ReportTable({ pagesMax: 100, hostCount: () => 2 })
     table.take('a', { incarnation: 1, number: 5, base: 0 }, groupsOf([{ slice: 4, isWhole: true, pages: [[1, 1]] }]))
     const changes: ReportedGroup = { slice: 4, isWhole: false, pages: [[1, 0], [2, 1]] }
     assert.equal(table.take('a', { incarnation: 1, number: 6, base: 5 }, groupsOf([changes])), 'accepted')
@@ -127,20 +132,32 @@ describe('the table of reports', () => {
   })
 
   it('asks for the whole if an origin believes that it has told this host of other slices before', () => {
-    const table = new ReportTable({ pagesMax: 100 })
+    const table = new ReportTable({ pagesMax: 100, hostCount: () => 2 })
     const some = groupsOf([{ slice: 7, isWhole: true, pages: [[3, 1]] }])
     assert.equal(table.take('a', { incarnation: 1, number: 6, base: 5 }, some), 'need-whole')
     assert.equal(table.has('a'), false)
   })
 
   it('says full, and keeps what it had, when a report does not fit', () => {
-    const table = new ReportTable({ pagesMax: 3 })
+    const table = new ReportTable({ pagesMax: 3, hostCount: () => 2 })
     const two: ReportedGroup = { slice: 1, isWhole: true, pages: [[1, 1], [2, 1]] }
     assert.equal(table.take('a', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'accepted')
     assert.equal(table.take('b', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'full')
     assert.deepEqual(sliceOfTable(table, 1), ['a 1 1 1', 'a 1 2 1'])
-    assert.equal(table.has('b'), false)
+    assert.equal(table.has('b'), true, 'it has reported, and is not asked for it')
     assert.deepEqual(table.drop('a'), [1])
     assert.equal(table.take('b', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'accepted')
+  })
+
+  it('leaves room for others, whatever one claims', () => {
+    let hostCount = 2
+    const table = new ReportTable({ pagesMax: 100, hostCount: () => hostCount })
+    const pages = (count: number): ReportedGroup[] =>
+      [{ slice: 1, isWhole: true, pages: Array.from({ length: count }, (_, rest) => [rest, 1] as const) }]
+    assert.equal(table.take('liar', { incarnation: 1, number: 1, base: 0 }, groupsOf(pages(100))), 'accepted', 'there is no other')
+    hostCount = 3
+    assert.equal(table.take('liar', { incarnation: 1, number: 2, base: 0 }, groupsOf(pages(51))), 'full')
+    assert.equal(table.take('liar', { incarnation: 1, number: 2, base: 0 }, groupsOf(pages(50))), 'accepted')
+    assert.equal(table.take('b', { incarnation: 1, number: 1, base: 0 }, groupsOf(pages(50))), 'accepted')
   })
 })
