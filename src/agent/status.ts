@@ -52,6 +52,8 @@ export function snapshot(
 ): AgentStatus {
   const { mesh, census, popularity, guests, handoffs } = parts
   const { distinctPages, omittedPages, scans, bytes } = census.totals
+  const { report, view } = popularity.traffic
+  const { gossip } = mesh.traffic
   const nothing = { sentBytes: 0, receivedBytes: 0 }
   return {
     host: mesh.self.name,
@@ -75,8 +77,11 @@ export function snapshot(
     placement: { wanted: 0, held: 0, pending: 0 },
     store: { pages: 0, bytes: 0, maxBytes: options.store?.maxBytes ?? numericDefault('store.maxBytes') },
     traffic: {
-      report: { ...popularity.traffic },
-      gossip: { ...mesh.traffic.gossip },
+      report: { sentBytes: report.sentBytes, receivedBytes: report.receivedBytes },
+      // What gossip tells, and what is asked for because gossip did not.
+      gossip: {
+        sentBytes: gossip.sentBytes + view.sentBytes, receivedBytes: gossip.receivedBytes + view.receivedBytes,
+      },
       swap: { ...nothing },
       handoff: { ...(handoffs?.traffic ?? nothing) },
     },

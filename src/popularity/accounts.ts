@@ -3,7 +3,7 @@ import type { Member, MessageStream, Standing } from '../mesh/index.ts'
 /** Bytes that a stream puts in front of each message. */
 const LENGTH_BYTES = 4
 
-/** What this host's reports and views cost on the wire. */
+/** What this host's streams of one kind cost on the wire. */
 export class Traffic {
   sentBytes = 0
   receivedBytes = 0

@@ -45,8 +45,8 @@ export interface PopularityView {
 
 export interface Popularity {
   readonly view: PopularityView
-  /** Bytes of reports, their answers, and views that were asked for. Gossip is the mesh's account. */
-  readonly traffic: { sentBytes: number; receivedBytes: number }
+  /** Bytes of reports and their answers, and of views that were asked for. Gossip is the mesh's account. */
+  readonly traffic: Record<'report' | 'view', { sentBytes: number; receivedBytes: number }>
   /** What was refused from other members since start, by reason. */
   readonly refusals: Readonly<Record<string, number>>
   /** Sizes of everything that is kept, for status, metrics and the tests that watch for growth. */

@@ -115,6 +115,11 @@ export class Owner {
     }
   }
 
+  /** Whether there might be news to say by now. */
+  get maySay(): boolean {
+    return this.#parts.clock.now() - this.#saidAt >= this.#restMs
+  }
+
   /** The next message, if one is due. */
   compose(): Uint8Array | undefined {
     const { clock, owners, view } = this.#parts

@@ -11,6 +11,7 @@ import { Members } from './members.ts'
 import { SliceOwners } from './owners.ts'
 import { Owner } from './owner.ts'
 import { Repairs } from './repairs.ts'
+import { INCARNATION_BITS } from './reportcodec.ts'
 import { Reporter } from './reporter.ts'
 import { ReportServer } from './reportserver.ts'
 import { ReportTable } from './reporttable.ts'
@@ -60,7 +61,7 @@ export function createPopularity(
 /** Runs the parts in turns: who is there, what is here, tell the owners, sum what was told, gossip, repair. */
 class HostPopularity implements Popularity {
   readonly view: View
-  readonly traffic = new Traffic()
+  readonly traffic = { report: new Traffic(), view: new Traffic() }
   readonly #parts: Parts
   readonly #init: PopularityInit
   readonly #refusals: Refusals
@@ -90,10 +91,10 @@ class HostPopularity implements Popularity {
     const { mesh, clock, random, log } = parts
     const { minHosts, maxPages, intervalMs } = init
     const self = mesh.self.name
-    const incarnation = Math.floor(clock.wallTime() / 1000) % 2 ** 32
+    const startedAt = Math.floor(clock.wallTime() / 1000)
+    const incarnation = startedAt % 2 ** 32
     const seed = Buffer.from(random.bytes(4)).readUInt32LE()
     const owners = this.#owners
-    const traffic = this.traffic
     const snapshot = this.#snapshot
     this.#parts = parts
     this.#init = init
@@ -105,8 +106,10 @@ class HostPopularity implements Popularity {
     })
     this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, intervalMs / TICKS_PER_INTERVAL))
     const isSettled = (): boolean => this.#isSettled()
-    const shared = { mesh, clock, log, owners, traffic, refusals: this.#refusals }
-    this.#reporter = new Reporter({ ...shared, snapshot }, { incarnation, retryMs: intervalMs / 2 })
+    const shared = { mesh, clock, log, owners, traffic: this.traffic.report, refusals: this.#refusals }
+    this.#reporter = new Reporter({ ...shared, snapshot }, {
+      incarnation: startedAt % 2 ** INCARNATION_BITS, retryMs: intervalMs / 2,
+    })
     this.#follower = new Follower({ ...shared, view: this.view }, { self, minHosts, intervalMs, isSettled })
     this.#owner = new Owner(
       { clock, owners, snapshot, table: this.#table, view: this.view, follower: this.#follower },
@@ -121,7 +124,7 @@ class HostPopularity implements Popularity {
       changed: (slices) => this.#owner.touch(slices),
       asked: ({ name }) => this.#reporter.asked(name),
     })
-    this.#exchange = new ViewExchange(shared)
+    this.#exchange = new ViewExchange({ ...shared, traffic: this.traffic.view })
     this.#repairs = new Repairs(
       { ...shared, random, members: this.#members, exchange: this.#exchange, follower: this.#follower },
       { intervalMs },
@@ -201,6 +204,7 @@ class HostPopularity implements Popularity {
     if (this.#members.takeChanged(quietMs)) {
       const left = this.#owners.update([self, ...this.#members.names])
       for (const name of left) this.#reporter.forget(name)
+      this.#reporter.ownersChanged()
       this.#holdsForeign = true
     }
     if (this.#holdsForeign && this.#isSettled()) {
@@ -231,8 +235,10 @@ class HostPopularity implements Popularity {
 
   async #publish(signal: AbortSignal): Promise<void> {
     const { clock, mesh, log } = this.#parts
+    const mayPublish = clock.now() - this.#publishedAt >= GOSSIP_GAP_MS && this.#owner.maySay
+    if (!this.#owners.allOwn && !mayPublish) return
     await this.#owner.sum(signal)
-    if (clock.now() - this.#publishedAt < GOSSIP_GAP_MS) return
+    if (!mayPublish) return
     const message = this.#owner.compose()
     if (message === undefined) return
     this.#publishedAt = clock.now()

@@ -32,6 +32,7 @@ export class Repairs {
   readonly #parts: Parts
   readonly #intervalMs: number
   #askedAllAt = -Infinity
+  #lackingBefore = 0
   /** When each publisher was asked last, by tag. */
   readonly #askedAt = new Map<number, number>()
 
@@ -49,7 +50,10 @@ export class Repairs {
     const { owners, clock } = this.#parts
     if (owners.allOwn) return
     const due = this.#due()
-    if (due.lacking > LACKING_MAX && clock.now() - this.#askedAllAt >= this.#retryMs) {
+    // While gossip fills the view, as when all hosts begin at once, there is no need.
+    const isFilling = due.lacking < this.#lackingBefore
+    this.#lackingBefore = due.lacking
+    if (due.lacking > LACKING_MAX && !isFilling && clock.now() - this.#askedAllAt >= this.#retryMs) {
       this.#askedAllAt = clock.now()
       await this.#ask(this.#neighbour(), 'all', signal)
     }

@@ -13,10 +13,11 @@
  *     ask  ------>                          an owner that has heard nothing: please report
  *
  *   frame  = version kind last incarnation number age groupCount rice group*
- *   version = 8 bits, 1      kind = 7 bits: 1 report, 2 ask (nothing follows)      last = 1 bit
- *   incarnation = 32 bits    number = gamma: the report's version, from 1
+ *   version = 5 bits, 1      kind = 2 bits: 1 report, 2 ask (nothing follows)      last = 1 bit
+ *   incarnation = 24 bits    number = gamma: the report's version, from 1
  *   age    = gamma: number - base + 1; the changes are against the report of version `base`, 0: there is none
- *   groupCount = 13 bits     rice = 6 bits
+ *   groupCount = gamma of groupCount + 1        rice = 6 bits
+ *   answer = version, 5 bits, and a number, 3 bits
  *   group  = gap whole count rising guests{count}
  *   gap    = gamma: slice - slice before, from -1       whole = 1 bit       count = gamma of count + 1
  *   rising = the rests, Golomb-Rice coded               guests = gamma: 1 is 1, 2 is "no longer held", n + 1 is n
@@ -32,13 +33,17 @@ import { REST_LIMIT, SLICE_COUNT } from './slice.ts'
 
 export const REPORT_PROTOCOL = '/pagemesh/report/1'
 
+/** Half a year of seconds. */
+export const INCARNATION_BITS = 24
 const VERSION = 1
+const VERSION_BITS = 5
+const KIND_BITS = 2
 const KIND = { report: 1, ask: 2 } as const
 /** Pages of a group that are put into one frame at most: at nine bytes each they fit it. */
 const PART_PAGES = 4096
 
 export interface ReportHead {
-  /** Second since the epoch in which the origin started: with another one, all numbers begin anew. */
+  /** Second in which the origin started, modulo 2^INCARNATION_BITS: with another one, all numbers begin anew. */
   incarnation: number
   /** Version of what is reported, from 1. */
   number: number
@@ -64,9 +69,9 @@ export function* encodeReport(head: ReportHead, groups: ReportGroups, isEnd = tr
 }
 
 export function encodeAsk(): Uint8Array {
-  const out = new BitWriter(2)
-  out.writeBits(VERSION, 8)
-  out.writeBits(KIND.ask, 7)
+  const out = new BitWriter(8)
+  out.writeBits(VERSION, VERSION_BITS)
+  out.writeBits(KIND.ask, KIND_BITS)
   out.writeBits(1, 1)
   return out.finish()
 }
@@ -78,17 +83,17 @@ export function encodeAsk(): Uint8Array {
 export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): ReportFrame | 'ask' {
   const input = new BitReader(bytes)
   if (bytes.length > LIMITS.frameBytes + 1024) throw bad('too-large', 'it is too long')
-  if (input.readBits(8) !== VERSION) throw bad('malformed', 'its version is unknown')
-  const kind = input.readBits(7)
+  if (input.readBits(VERSION_BITS) !== VERSION) throw bad('malformed', 'its version is unknown')
+  const kind = input.readBits(KIND_BITS)
   const isLast = input.readBits(1) === 1
-  if (kind === KIND.ask && isLast && bytes.length === 2) return 'ask'
+  if (kind === KIND.ask && isLast && bytes.length === 1) return 'ask'
   if (kind !== KIND.report) throw bad('malformed', 'its kind is unknown')
-  const incarnation = input.readBits(32)
+  const incarnation = input.readBits(INCARNATION_BITS)
   const number = input.readGamma()
   const base = number - input.readGamma() + 1
-  const groupCount = input.readBits(13)
+  const groupCount = input.readGamma() - 1
   const rice = input.readBits(6)
-  if (!(number > 0) || !(base >= 0) || groupCount > SLICE_COUNT || rice > RICE_MAX) throw bad('malformed', 'its head is bad')
+  if (!(number > 0) || !(base >= 0) || !(groupCount <= SLICE_COUNT) || rice > RICE_MAX) throw bad('malformed', 'its head is bad')
   const slicesBefore = into.lastSlice
   let slice = -1
   for (let group = 0; group < groupCount; group++) {
@@ -106,13 +111,13 @@ export const ANSWERS = ['accepted', 'need-whole', 'not-owner', 'full', 'refused'
 export type Answer = (typeof ANSWERS)[number]
 
 export function encodeAnswer(answer: Answer): Uint8Array {
-  return Uint8Array.of(VERSION, ANSWERS.indexOf(answer) + 1)
+  return Uint8Array.of((VERSION << (8 - VERSION_BITS)) | ANSWERS.indexOf(answer))
 }
 
 /** Throws PagemeshError `bad-report` on anything else. */
 export function decodeAnswer(bytes: Uint8Array): Answer {
-  const answer = bytes.length === 2 && bytes[0] === VERSION ? ANSWERS[bytes[1]! - 1] : undefined
-  if (answer === undefined) throw bad('malformed', 'its answer is unknown')
+  const answer = bytes[0]! >>> (8 - VERSION_BITS) === VERSION ? ANSWERS[bytes[0]! & 7] : undefined
+  if (answer === undefined || bytes.length !== 1) throw bad('malformed', 'its answer is unknown')
   return answer
 }
 
@@ -171,13 +176,13 @@ class FramePart {
 
   encode({ incarnation, number, base }: ReportHead, rice: number, isLast: boolean): Uint8Array {
     const out = new BitWriter(this.#body.byteLength + 24)
-    out.writeBits(VERSION, 8)
-    out.writeBits(KIND.report, 7)
+    out.writeBits(VERSION, VERSION_BITS)
+    out.writeBits(KIND.report, KIND_BITS)
     out.writeBits(isLast ? 1 : 0, 1)
-    out.writeBits(incarnation, 32)
+    out.writeBits(incarnation, INCARNATION_BITS)
     out.writeGamma(number)
     out.writeGamma(number - base + 1)
-    out.writeBits(this.#groupCount, 13)
+    out.writeGamma(this.#groupCount + 1)
     out.writeBits(rice, 6)
     out.writeAll(this.#body)
     return out.finish()

@@ -19,12 +19,16 @@ const PART_PAGES = 16 * 1024
 const FULL_RETRIES = 10
 /** How long an owner may take to answer a report, ms. */
 const ANSWER_TIMEOUT_MS = 20_000
-/**
- * Changes that are worth a report by themselves. Fewer wait for more, VERSIONS_WAITED at the most: in a mesh of a
- * thousand hosts an owner has a page or two of each, and one report a version would be mostly envelope.
- */
+/** Changes that are worth a report by themselves: fewer wait for more, so that a report is not mostly envelope. */
 const CHANGES_DUE = 12
-const VERSIONS_WAITED = 3
+
+/**
+ * How many versions few changes wait, by the number of hosts: the more hosts, the fewer pages of this host each owner
+ * has, so that what a host spends on envelopes stays the same.
+ */
+function versionsWaited(hosts: number): number {
+  return Math.min(CHANGES_KEPT - 1, Math.max(3, Math.ceil(hosts / 64)))
+}
 
 interface Duty {
   owner: string
@@ -46,6 +50,9 @@ export class Reporter {
   readonly #incarnation: number
   readonly #retryMs: number
   readonly #told = new Told()
+  /** Whether something is left to do although nothing changed here. */
+  #isOwing = true
+  #toldVersion = 0
   /** When an owner that did not take a report may be told again, by the clock. */
   readonly #retryAt = new Map<string, number>()
   /** When an owner last said that it knows nothing, by the clock. */
@@ -65,8 +72,14 @@ export class Reporter {
     this.#retryMs = init.retryMs
   }
 
+  /** Slices have other owners than before. */
+  ownersChanged(): void {
+    this.#isOwing = true
+  }
+
   /** An owner left. */
   forget(owner: string): void {
+    this.#isOwing = true
     this.#told.forget(owner)
     this.#retryAt.delete(owner)
     this.#askedAt.delete(owner)
@@ -77,12 +90,16 @@ export class Reporter {
     const now = this.#clock.now()
     if (now - (this.#askedAt.get(owner) ?? -Infinity) < this.#retryMs) return
     this.#askedAt.set(owner, now)
+    this.#isOwing = true
     this.#told.forget(owner)
     this.#retryAt.delete(owner)
   }
 
   /** Tells every owner that is owed something. Resolves when all have answered or failed; those are tried again later. */
   async round(signal: AbortSignal): Promise<void> {
+    if (!this.#isOwing && this.#snapshot.version === this.#toldVersion) return
+    this.#isOwing = false
+    this.#toldVersion = this.#snapshot.version
     const duties = this.#duties().filter((duty) => this.#isDue(duty))
     const work = async (): Promise<void> => {
       for (let duty = duties.pop(); duty !== undefined; duty = duties.pop()) {
@@ -129,13 +146,16 @@ export class Reporter {
   }
 
   #isDue({ owner, base, wholes, known }: Duty): boolean {
-    if (this.#clock.now() < (this.#retryAt.get(owner) ?? 0)) return false
+    if (this.#clock.now() < (this.#retryAt.get(owner) ?? 0)) {
+      this.#isOwing = true
+      return false
+    }
     if (base === 0 || wholes.length > 0) return true
     const age = this.#snapshot.version - base
     if (age === 0) return false
     let changes = 0
     for (const slice of known) changes += this.#snapshot.countChanges(slice, base)
-    return changes >= CHANGES_DUE || (changes > 0 && age >= VERSIONS_WAITED) || age >= CHANGES_KEPT
+    return changes >= CHANGES_DUE || (changes > 0 && age >= versionsWaited(this.#owners.hostCount)) || age >= CHANGES_KEPT
   }
 
   async #tell(duty: Duty, signal: AbortSignal): Promise<void> {
@@ -153,6 +173,7 @@ export class Reporter {
   }
 
   #later(owner: string, afterMs: number): void {
+    this.#isOwing = true
     this.#retryAt.set(owner, this.#clock.now() + afterMs)
   }
 

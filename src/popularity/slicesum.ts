@@ -21,7 +21,7 @@ export class SliceSum {
   readonly #seed: number
 
   /** @param seed nobody else knows it, so that nobody can choose prefixes that meet in one slot. */
-  constructor(seed: number, expectedPages = 1024) {
+  constructor(seed: number, expectedPages = 32) {
     this.#seed = seed
     this.#make(2 ** Math.ceil(Math.log2(Math.max(16, expectedPages * 2))))
   }

@@ -1,12 +1,13 @@
 import { PrefixRun } from '../page/index.ts'
 import { nextTurn } from '../runtime/turn.ts'
+import { ChangeLog } from './changelog.ts'
 import type { HeldPages } from './index.ts'
 import { LIMITS } from './limits.ts'
 import type { ReportGroups } from './reportgroups.ts'
 import { firstHighOf, lastHighOf, restOf, SLICE_COUNT } from './slice.ts'
 
-/** Changes of that many versions are known; who has an older one is told the whole. */
-export const CHANGES_KEPT = 4
+/** Changes of that many versions are known, if they are not too many; who has an older one is told the whole. */
+export const CHANGES_KEPT = 64
 /** Pages looked at between two turns of everybody else: some milliseconds. */
 const TURN_PAGES = 32 * 1024
 const TURN_SLICES = 512
@@ -19,20 +20,13 @@ interface Contents {
   guests: Uint16Array
 }
 
-/** Which pages changed on the way to a version, slice by slice, in rising order. */
-interface Changes {
-  starts: Uint32Array
-  rests: Float64Array
-}
-
 /**
  * What this host reports: a version of the census' stable pages, and the changes of the last few versions, so that an
  * owner which has one of them is told the changes alone.
  */
 export class Snapshot {
   #contents: Contents = { starts: new Uint32Array(SLICE_COUNT + 1), rests: new Float64Array(0), guests: new Uint16Array(0) }
-  /** Of the last versions, newest first. */
-  readonly #changes: Changes[] = []
+  readonly #changes = new ChangeLog({ version: 1, versionsMax: CHANGES_KEPT })
   #version = 1
 
   /** From 1; rises when pages changed. */
@@ -45,13 +39,12 @@ export class Snapshot {
   }
 
   get bytes(): number {
-    const changed = this.#changes.reduce((sum, { rests }) => sum + rests.length, 0)
-    return this.pages * 10 + changed * 8 + (1 + this.#changes.length) * SLICE_COUNT * 4
+    return this.pages * 10 + this.#contents.starts.byteLength + this.#changes.bytes
   }
 
   /** The oldest version that changes can be told against. */
   get oldestBase(): number {
-    return this.#version - this.#changes.length
+    return this.#changes.oldest
   }
 
   /** Takes what `held` says now. Returns the slices that changed. */
@@ -81,8 +74,7 @@ export class Snapshot {
     if (changed.count === 0) return []
     this.#contents = { starts, ...next.exact() }
     this.#version += 1
-    this.#changes.unshift({ starts: changedStarts, rests: changed.exact().rests })
-    this.#changes.length = Math.min(CHANGES_KEPT, this.#changes.length)
+    this.#changes.take(this.#version, { starts: changedStarts, rests: changed.exact().rests }, next.count)
     return changedSlices
   }
 
@@ -98,26 +90,16 @@ export class Snapshot {
     this.forEach(slice, (rest, guests) => into.push(rest, guests))
   }
 
-  /** How many pages of a slice changed since version `base`, which is not older than `oldestBase`; each counts once a version. */
+  /** How many pages of a slice changed since version `base`, which is not older than `oldestBase`. */
   countChanges(slice: number, base: number): number {
-    let count = 0
-    for (const { starts } of this.#changes.slice(0, this.#version - base)) count += starts[slice + 1]! - starts[slice]!
-    return count
+    return this.#changes.count(slice, base)
   }
 
   /** Adds a group with the pages of a slice that changed since version `base`, unless there are none. */
   addChanges(slice: number, base: number, into: ReportGroups): void {
-    const changed: number[] = []
-    for (const { starts, rests } of this.#changes.slice(0, this.#version - base)) {
-      for (let page = starts[slice]!; page < starts[slice + 1]!; page++) changed.push(rests[page]!)
-    }
-    if (changed.length === 0) return
+    if (this.#changes.count(slice, base) === 0) return
     into.begin(slice, false)
-    let before = -1
-    for (const rest of Float64Array.from(changed).sort()) {
-      if (rest !== before) into.push(rest, this.#guestsOf(slice, rest))
-      before = rest
-    }
+    this.#changes.forEach(slice, base, (rest) => into.push(rest, this.#guestsOf(slice, rest)))
   }
 
   #guestsOf(slice: number, rest: number): number {

@@ -142,10 +142,12 @@ export class SimHost {
 function addLife(bytes: HostBytes, life: Life | undefined): void {
   if (life === undefined) return
   const { mesh, popularity } = life
-  bytes.reportSent += popularity.traffic.sentBytes
-  bytes.reportReceived += popularity.traffic.receivedBytes
-  bytes.gossipSent += mesh.traffic.gossip.sentBytes
-  bytes.gossipReceived += mesh.traffic.gossip.receivedBytes
+  const { report, view } = popularity.traffic
+  bytes.reportSent += report.sentBytes
+  bytes.reportReceived += report.receivedBytes
+  // As in the status: views are asked for because gossip did not tell.
+  bytes.gossipSent += mesh.traffic.gossip.sentBytes + view.sentBytes
+  bytes.gossipReceived += mesh.traffic.gossip.receivedBytes + view.receivedBytes
 }
 
 export function addCounts(into: Record<string, number>, from: Readonly<Record<string, number>>): Record<string, number> {

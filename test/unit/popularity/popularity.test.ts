@@ -170,7 +170,7 @@ describe('popularity', function () {
     assertExact(first)
     await Promise.all([first.popularity.stop(), first.popularity.stop()])
     await first.popularity.stop()
-    const { sentBytes } = first.popularity.traffic
+    const { sentBytes } = first.popularity.traffic.report
     hold(hosts.slice(1), placed(50, 100))
     await mesh.pass(3 * INTERVAL_MS)
     assert.equal(first.popularity.traffic.report.sentBytes, sentBytes, 'it is silent while it is stopped')

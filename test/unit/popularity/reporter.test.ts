@@ -132,6 +132,7 @@ describe('an origin', () => {
     for (const left of owners.update(['origin'])) reporter.forget(left)
     assert.deepEqual(await round(), [])
     owners.update(['origin', 'owner'])
+    reporter.ownersChanged()
     assert.deepEqual((await round()).map(({ base }) => base), [0])
   })
 
