@@ -29,12 +29,12 @@ const agents = new Map<string, Agent>()
 process.once('SIGTERM', () => {
   for (const agent of agents.values()) void agent.stop()
 })
-for (const path of process.argv.slice(2)) {
+await Promise.all(process.argv.slice(2).map(async (path) => {
   const agent = await run(JSON.parse(await readFile(path, 'utf8')) as SyntheticOptions)
   const { host, peerId } = agent.status()
   agents.set(host, agent)
   console.log(`${host} runs as ${peerId}`)
-}
+}))
 
 const requests = createInterface({ input: process.stdin })
 requests.on('line', (line) => console.log(JSON.stringify(answer(line))))

@@ -16,7 +16,7 @@ const RATES = {
 }
 /** A host is down for so many intervals, between. */
 const DOWN_INTERVALS = { least: 0.2, most: 4 }
-/** How far the median of a table may rise from the first quarter to the last, beside what there was to be kept in it. */
+/** How far the median of a table may rise from the first quarter to the last, beside what there was to keep. */
 const GROWTH_MAX = 1.1
 /** What the size of a table follows: pages that live hosts hold, popular pages times live hosts; else live hosts. */
 const FOLLOWS: Record<string, 'held' | 'popular' | 'hosts'> = {

@@ -28,7 +28,7 @@ export class ExactCount {
     this.#tiedPages = tied === -1 ? popular.length : tied
     this.#high = Uint32Array.from(popular, ({ content }) => prefixHigh(content))
     this.#low = Uint32Array.from(popular, ({ content }) => prefixLow(content))
-    for (const [rank, { content }] of popular.entries()) this.#ranks.set(keyOf(prefixHigh(content), prefixLow(content)), rank)
+    for (const rank of popular.keys()) this.#ranks.set(keyOf(this.#high[rank]!, this.#low[rank]!), rank)
   }
 
   /** Compares a view that holds at most `maxPages` pages; an empty top set is found by an empty view. */

@@ -130,7 +130,7 @@ function partition(world: World): number {
   return struck.length
 }
 
-/** Starts a few new hosts, and looks every second whether their views have come to agree with the count at their start. */
+/** Starts a few new hosts, and looks every second whether their views agree with the count at their start yet. */
 function joinLate(world: World): { count: number; seconds: () => { worst: number; mean: number } | null } {
   const count = Math.min(LATE_HOSTS_MAX, Math.max(1, Math.round(world.live.length / 50)))
   const exact = world.count()

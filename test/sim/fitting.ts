@@ -43,7 +43,7 @@ export interface Volatility {
  * z = (s + a) q. So q = y / x, s = x / q, a = z / q - s, and the rest is private.
  */
 export function fitTrio(works: readonly string[], looks: readonly Look[][]): TrioFit {
-  const [own, same, other] = looks.map((guestLooks) => contentsOf(guestLooks[0]!)) as [Set<number>, Set<number>, Set<number>]
+  const [own, same, other] = looks.map((guestLooks) => contentsOf(guestLooks[0]!)) as [Contents, Contents, Contents]
   const share = (isCounted: (content: number) => boolean): number => countIf(own, isCounted) / own.size
   const inOther = share((content) => other.has(content))
   const inSame = share((content) => same.has(content))
@@ -83,7 +83,9 @@ export function formatFit(fits: readonly TrioFit[], seconds: number): string {
   return rows.join('\n')
 }
 
-function contentsOf(look: Look): Set<number> {
+type Contents = Set<number>
+
+function contentsOf(look: Look): Contents {
   const contents = new Set<number>()
   for (const content of look) if (content >= FIRST_CONTENT) contents.add(content)
   return contents

@@ -150,7 +150,10 @@ function addLife(bytes: HostBytes, life: Life | undefined): void {
   bytes.gossipReceived += mesh.traffic.gossip.receivedBytes + view.receivedBytes
 }
 
-export function addCounts(into: Record<string, number>, from: Readonly<Record<string, number>>): Record<string, number> {
+type Counts = Record<string, number>
+
+/** Adds the counts of `from` to those of `into`. */
+export function addCounts(into: Counts, from: Readonly<Counts>): Counts {
   for (const [reason, count] of Object.entries(from)) into[reason] = (into[reason] ?? 0) + count
   return into
 }

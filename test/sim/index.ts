@@ -42,7 +42,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const isGood = flags.scenario === 'day' ? await day(world, flags, say) : await faults(world, flags, say)
   const { user, system } = process.cpuUsage()
   const { maxRSS } = process.resourceUsage()
-  say(`${world.clock.eventCount} events, ${((user + system) / 1e6).toFixed(1)} s of CPU, ${Math.round(maxRSS / 1024)} MiB`)
+  const cpuSeconds = (user + system) / 1e6
+  say(`${world.clock.eventCount} events, ${cpuSeconds.toFixed(1)} s of CPU, ${Math.round(maxRSS / 1024)} MiB`)
   return isGood ? EXIT.done : EXIT.failed
 }
 

@@ -10,7 +10,7 @@ import { SimStream } from './stream.ts'
 const OPEN_TIMEOUT_MS = 10_000
 /** Hosts that a host passes each gossiped message on to, as gossipsub is set in src/mesh/libp2p.ts. */
 const GOSSIP_DEGREE = 4
-/** A gossiped message reaches its receivers at so many moments: as many events as receivers would cost the most time. */
+/** A gossiped message reaches its receivers at so many moments: an event for each receiver would cost the most. */
 const WAVES_MAX = 16
 /** Signature, author, sequence number, topic and framing around each gossiped message, in bytes. */
 const GOSSIP_ENVELOPE_BYTES = 190

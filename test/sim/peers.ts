@@ -1,6 +1,6 @@
 /**
- * Popularity over real libp2p: so many peers with synthetic guests on this machine's loopback, --together of them in one
- * process, each asked for its popular pages until all of them agree with exact counting.
+ * Popularity over real libp2p: so many peers with synthetic guests on this machine's loopback, --together of them in
+ * one process, each asked for its popular pages until all of them agree with exact counting.
  *
  *   npm run sim:peers -- [--peers 50] [--together 5] [--guests 20] [--pages 200] [--seed 1] [--json]
  *
@@ -24,7 +24,7 @@ import { PeerProcess, type PeerStatus } from './peerprocess.ts'
 const INTERVAL_SECONDS = 15
 const LOOK_SECONDS = 60
 /** Processes that start at the same time: starting Node takes a CPU for seconds. */
-const PROCESSES_AT_ONCE = 2
+const PROCESSES_AT_ONCE = 3
 const ASK_EVERY_MS = 5_000
 const CONVERGE_WITHIN_MS = 180_000
 const QUIET_MS = 30_000
@@ -47,8 +47,8 @@ interface PeersOutcome extends Flags {
   /** From the moment the last peer ran until all agreed; null: they did not. */
   convergedSeconds: number | null
   /**
-   * A peer's mean and most. CPU and memory are its part of its process: CPU of its whole life, and while all is quiet, as
-   * a share of one CPU.
+   * A peer's mean and most. CPU and memory are its part of its process: CPU of its whole life, and while all is quiet,
+   * as a share of one CPU.
    */
   perPeer: Record<'cpuSeconds' | 'quietCpuShare' | 'residentBytes' | 'reportSentBytes' | 'gossipSentBytes' |
     'gossipReceivedBytes', { mean: number; most: number }>

@@ -14,11 +14,13 @@ export function formatFaults(outcome: FaultsOutcome): string {
   return [
     ...outcome.phases.map(describePhase),
     lateHostSeconds === null ? 'late hosts: one had no whole view in time'
-      : `late hosts: whole view after ${seconds(lateHostSeconds.mean)} on average, ${seconds(lateHostSeconds.worst)} at most`,
+      : `late hosts: whole view after ${seconds(lateHostSeconds.mean)} on average, ` +
+        `${seconds(lateHostSeconds.worst)} at most`,
     `worst live host from ${CONVERGE_WITHIN} intervals after the last fault on: ` +
       `recall ${outcome.recall.toFixed(4)}, precision ${outcome.precision.toFixed(4)}, of ${quiet.popularPages} pages`,
     '',
-    `bytes a host and interval   quiet: ${'mean'.padStart(9)} ${'most'.padStart(10)}   whole run: ${'mean'.padStart(9)} ${'most'.padStart(10)}`,
+    `bytes a host and interval   quiet: ${'mean'.padStart(9)} ${'most'.padStart(10)}` +
+      `   whole run: ${'mean'.padStart(9)} ${'most'.padStart(10)}`,
     ...ACCOUNTS.map((account) => `  ${ACCOUNT_NAMES[account].padEnd(25)}        ` +
       `${formatBytes(bytes.quiet.mean[account]).padStart(9)} ${formatBytes(bytes.quiet.max[account]).padStart(10)}` +
       `              ${formatBytes(bytes.wholeRun.mean[account]).padStart(9)} ` +

@@ -67,7 +67,8 @@ export class World {
   /** Makes a host with guests, and does not start it. */
   addHost(): SimHost {
     const index = this.hosts.length
-    const components = { clock: this.clock, network: this.network, chance: new Chance(this.init.seed).fork(100 + index) }
+    const chance = new Chance(this.init.seed).fork(100 + index)
+    const components = { clock: this.clock, network: this.network, chance }
     const host = new SimHost(components, { ...this.init, name: `host-${index}` })
     for (let i = 0; i < this.init.guests; i++) this.addGuest(host)
     this.hosts.push(host)

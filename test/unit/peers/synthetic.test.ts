@@ -55,7 +55,8 @@ describe('the peer with synthetic guests', function () {
         cluster: { seed: 1, pagesPerGuest: 50 }, firstGuest: 0, guests: 3, lookSeconds: 60,
       }
       await writeFile(join(folder, 'synthetic.json'), JSON.stringify(options))
-      const peer = spawn(process.execPath, [PEER, join(folder, 'synthetic.json')], { stdio: ['pipe', 'pipe', 'ignore'] })
+      const words = [PEER, join(folder, 'synthetic.json')]
+      const peer = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'ignore'] })
       const lines = createInterface({ input: peer.stdout })[Symbol.asyncIterator]()
       const ask = async (request: string): Promise<unknown> => {
         peer.stdin.write(`${request}\n`)
