@@ -29,9 +29,13 @@ function pagesOf(count: number): (readonly [number, number])[] {
 }
 
 function digestGroups(publishers: readonly number[]): DigestGroup[] {
-  return [GROUP_KIND.whole, GROUP_KIND.still, GROUP_KIND.changes, GROUP_KIND.takeover, GROUP_KIND.whole].map((kind, index) => ({
+  const { whole, still, changes, takeover } = GROUP_KIND
+  return [whole, still, changes, takeover, whole].map((kind, index) => ({
     ...digestGroup(
-      { slice: index * index * 200, kind, version: 1 + index * 40, publisher: publishers[index % publishers.length]!, incarnation: 9 },
+      {
+        slice: index * index * 200, kind, version: 1 + index * 40, incarnation: 9,
+        publisher: publishers[index % publishers.length]!,
+      },
       kind === GROUP_KIND.still ? [] : restsOf(random, 1 + index * 9).map((rest, page) =>
         ({ rest, hosts: 2 + (page % 5), guests: 9, holders: [1 + (page % 4), 5, 0] }))),
     ...(kind === GROUP_KIND.takeover ? { checksum: 0xabcd_ef01 } : {}),
@@ -48,14 +52,16 @@ const FRAMES = [
   ...encodeReport({ ...HEAD, base: 0 }, groupsOf([{ slice: 77, isWhole: true, pages: pagesOf(9000) }])),
   encodeAsk(),
 ]
-const DIGESTS = [encodeDigest({ incarnation: 9, groups: digestGroups([1]) }), encodeDigest({ incarnation: 9, groups: [] })]
+const DIGESTS = [digestGroups([1]), []].map((groups) => encodeDigest({ incarnation: 9, groups }))
 const PARTS = [encodeViewPart(digestGroups([1, 77, 78]), true), encodeViewPart(digestGroups([5]), false)]
 const REQUESTS = [encodeRequest('all'), encodeRequest([0, 1, 9, 4000, 4095])]
 
 /** Fragments that lead a reader astray sooner than random bytes do: endless ones, large gammas, nothing. */
 const fragment = fc.oneof(
   fc.uint8Array({ maxLength: 12 }),
-  fc.constantFrom(new Uint8Array(30).fill(0xff), new Uint8Array(30), Uint8Array.of(0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff)),
+  fc.constantFrom(
+    new Uint8Array(30).fill(0xff), new Uint8Array(30), Uint8Array.of(0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff),
+  ),
 )
 
 function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
@@ -74,9 +80,10 @@ function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
 }
 
 function hostile(messages: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
-  const start = fc.constantFrom(...messages).chain((message) => fc.tuple(fc.nat(Math.min(24, message.length)), fc.uint8Array({ maxLength: 300 }))
-    .map(([length, rest]) => Buffer.concat([message.subarray(0, length), rest])))
-  return fc.oneof({ weight: 6, arbitrary: damaged(messages) }, { weight: 3, arbitrary: start }, fc.uint8Array({ maxLength: 4000 }))
+  const start = fc.tuple(fc.constantFrom(...messages), fc.nat(24), fc.uint8Array({ maxLength: 300 }))
+    .map(([message, length, rest]) => Buffer.concat([message.subarray(0, length), rest]))
+  const random = fc.uint8Array({ maxLength: 4000 })
+  return fc.oneof({ weight: 6, arbitrary: damaged(messages) }, { weight: 3, arbitrary: start }, random)
 }
 
 /** Runs a decoder: what it gives, or undefined if it refused with its own code and a known reason, in time. */
@@ -85,7 +92,8 @@ function decoded<T>(code: string, decode: () => T): T | undefined {
   try {
     return decode()
   } catch (error) {
-    assert.ok(error instanceof PagemeshError && error.code === code && error.fault === 'peer', String((error as Error).stack))
+    const isOurs = error instanceof PagemeshError && error.code === code && error.fault === 'peer'
+    assert.ok(isOurs, String((error as Error).stack))
     assert.ok(REASONS.includes(String(error.data['reason'])))
     return undefined
   } finally {
@@ -127,12 +135,14 @@ describe('decoders of popularity, whatever the bytes,', function () {
       if (continues) decodeReportFrame(FRAMES[0]!, groups)
       const countBefore = groups.count
       const frame = decoded('bad-report', () => decodeReportFrame(bytes, groups))
-      assert.ok(groups.rests.length <= 32 + 2 * (countBefore + bytes.length * 4), `room for ${groups.rests.length} pages`)
+      const room = groups.rests.length
+      assert.ok(room <= 32 + 2 * (countBefore + bytes.length * 4), `room for ${room} pages`)
       if (frame === undefined || frame === 'ask') return
       read += 1
       assert.ok(frame.number >= 1 && frame.base >= 0 && frame.base <= frame.number)
       for (let group = 0; group < groups.groupCount; group++) {
-        assert.ok(groups.slices[group]! < SLICE_COUNT && (group === 0 || groups.slices[group]! > groups.slices[group - 1]!))
+        assert.ok(groups.slices[group]! < SLICE_COUNT)
+        assert.ok(group === 0 || groups.slices[group]! > groups.slices[group - 1]!)
         checkRests(groups.rests, groups.startOf(group), groups.ends[group]!)
       }
       assert.ok(groups.guests.subarray(0, groups.count).every((guests) => guests <= LIMITS.guestsPerHost))
@@ -174,7 +184,7 @@ describe('decoders of popularity, whatever the bytes,', function () {
       if (slices === undefined) return
       read += 1
       if (slices === 'all') return
-      assert.ok(slices.every((slice, index) => slice >= 0 && slice < SLICE_COUNT && (index === 0 || slice > slices[index - 1]!)))
+      assert.ok(slices.every((slice, index) => slice < SLICE_COUNT && slice > (slices[index - 1] ?? -1)))
       assert.deepEqual(decodeRequest(encodeRequest(slices)), slices)
     }), { numRuns: RUNS })
     assert.ok(read > 0)

@@ -29,7 +29,9 @@ describe('the difference of two runs', () => {
       const changes = differenceOf(popularRunOf(published), popularRunOf(wanted))
       const made = popularPagesOf(appliedTo(popularRunOf(published), changes))
       assert.deepEqual(made.map(({ rest }) => rest), wanted.map(({ rest }) => rest))
-      for (const [index, page] of made.entries()) assert.ok(isClose(page, wanted[index]!), JSON.stringify([page, wanted[index]]))
+      for (const [index, page] of made.entries()) {
+        assert.ok(isClose(page, wanted[index]!), JSON.stringify([page, wanted[index]]))
+      }
       assert.equal(differenceOf(popularRunOf(made), popularRunOf(wanted)).count, 0, 'nothing more is to be said')
     }), { numRuns: 500 })
   })
@@ -52,7 +54,8 @@ describe('the difference of two runs', () => {
   })
 
   it('names pages that are popular no more with no hosts, and so that they can be ranked', () => {
-    const changes = differenceOf(popularRunOf([{ rest: 1, guests: 5, hosts: 2 }, { rest: 4, guests: 6, hosts: 2 }]), new PopularRun(0))
-    assert.deepEqual(popularPagesOf(changes).map(({ rest, guests, hosts }) => [rest, guests, hosts]), [[1, 5, 0], [4, 6, 0]])
+    const published = popularRunOf([{ rest: 1, guests: 5, hosts: 2 }, { rest: 4, guests: 6, hosts: 2 }])
+    const changes = popularPagesOf(differenceOf(published, new PopularRun(0)))
+    assert.deepEqual(changes.map(({ rest, guests, hosts }) => [rest, guests, hosts]), [[1, 5, 0], [4, 6, 0]])
   })
 })

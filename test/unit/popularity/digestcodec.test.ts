@@ -16,28 +16,33 @@ const INCARNATION = 0xffff_ff00
 
 const rest = fc.oneof(fc.maxSafeNat().map((value) => value % REST_LIMIT), fc.nat(9), fc.constant(REST_LIMIT - 1))
 const page = (hostsMin: number): fc.Arbitrary<PopularPage> => fc.record({
-  rest, hosts: fc.oneof(fc.integer({ min: hostsMin, max: 5 }), fc.integer({ min: hostsMin, max: 65_535 })), more: fc.nat(60),
+  rest, more: fc.nat(60),
+  hosts: fc.oneof(fc.integer({ min: hostsMin, max: 5 }), fc.integer({ min: hostsMin, max: 65_535 })),
   holders: fc.array(fc.constantFrom(0, 1, 2, 3, 0xffff_ffff), { minLength: HOLDERS_MAX, maxLength: HOLDERS_MAX }),
 }).map(({ more, ...one }) => (one.hosts === 0 ? { ...one, guests: 0, holders: [0, 0, 0] }
   : { ...one, guests: Math.min(65_535, one.hosts + more) }))
 
-const group = (slice: number): fc.Arbitrary<DigestGroup> => fc.constantFrom<GroupKind>(0, 1, 2).chain((kind) => fc.tuple(
+const kinds = fc.constantFrom<GroupKind>(GROUP_KIND.still, GROUP_KIND.changes, GROUP_KIND.whole)
+const group = (slice: number): fc.Arbitrary<DigestGroup> => kinds.chain((kind) => fc.tuple(
   fc.nat(2 ** 32 - 2), fc.constantFrom(7, 8, SELF), fc.nat(0xffff_ffff),
-  fc.uniqueArray(page(kind === GROUP_KIND.whole ? 1 : 0), { selector: (one) => one.rest, maxLength: kind === GROUP_KIND.still ? 0 : 10 }),
+  fc.uniqueArray(page(kind === GROUP_KIND.whole ? 1 : 0),
+    { selector: (one) => one.rest, maxLength: kind === GROUP_KIND.still ? 0 : 10 }),
 ).map(([version, publisher, incarnation, pages]) => digestGroup({ slice, kind, version, publisher, incarnation },
   pages.sort((a, b) => a.rest - b.rest))))
 
 const groups = fc.uniqueArray(fc.oneof(fc.nat(SLICE_COUNT - 1), fc.nat(4)), { maxLength: 10 })
   .chain((slices) => fc.tuple(...slices.sort((a, b) => a - b).map(group)))
 
-const plain = (list: readonly DigestGroup[]): unknown[] => list.map(({ pages, ...head }) => ({ ...head, pages: popularPagesOf(pages) }))
+const plain = (list: readonly DigestGroup[]): unknown[] =>
+  list.map(({ pages, ...head }) => ({ ...head, pages: popularPagesOf(pages) }))
 
 describe('digests as bytes', () => {
   it('come back as they were, as their sender\'s own', () => {
     fc.assert(fc.property(groups, (list) => {
       const digest = decodeDigest(encodeDigest({ incarnation: INCARNATION, groups: list }), SELF)
       assert.equal(digest.incarnation, INCARNATION)
-      assert.deepEqual(plain(digest.groups), plain(list.map((one) => ({ ...one, publisher: SELF, incarnation: INCARNATION }))))
+      const own = list.map((one) => ({ ...one, publisher: SELF, incarnation: INCARNATION }))
+      assert.deepEqual(plain(digest.groups), plain(own))
     }), { numRuns: 300 })
   })
 
@@ -53,7 +58,8 @@ describe('digests as bytes', () => {
     const random = seededRandom(2)
     const list = Array.from({ length: 64 }, (_, slice) => digestGroup(
       { slice: slice * 64, kind: GROUP_KIND.changes, version: 40, publisher: SELF, incarnation: 1 },
-      restsOf(random, 30).map((value) => ({ rest: value, guests: 3, hosts: 2, holders: [1 + Math.floor(random() * 20), 30, 0] })),
+      restsOf(random, 30).map((value) =>
+        ({ rest: value, guests: 3, hosts: 2, holders: [1 + Math.floor(random() * 20), 30, 0] })),
     ))
     const bytes = encodeDigest({ incarnation: 1, groups: list }).length
     const pages = 64 * 30
@@ -66,7 +72,8 @@ describe('digests as bytes', () => {
       ({ rest: index * 2 ** 40, guests: 2, hosts: 2, holders: [3 * index + 10, 3 * index + 11, 3 * index + 12] }))
     const head = { kind: GROUP_KIND.whole, version: 1, incarnation: 1 }
     const part = decodeViewPart(encodeViewPart([
-      digestGroup({ ...head, slice: 1, publisher: 7 }, pages), digestGroup({ ...head, slice: 2, publisher: 8 }, pages.slice(0, 1)),
+      digestGroup({ ...head, slice: 1, publisher: 7 }, pages),
+      digestGroup({ ...head, slice: 2, publisher: 8 }, pages.slice(0, 1)),
     ], true))
     assert.deepEqual(part.groups.map(({ publisher }) => publisher), [7, 8])
     assert.deepEqual(popularPagesOf(part.groups[0]!.pages)[0]!.holders, [10, 11, 12])
@@ -91,8 +98,10 @@ describe('digests as bytes', () => {
   it('of another version or with unknown flags are refused', () => {
     const digest = encodeDigest({ incarnation: 5, groups: [] })
     const part = encodeViewPart([], true)
-    const changed = (bytes: Uint8Array, at: number, byte: number): Uint8Array => Uint8Array.from(bytes).fill(byte, at, at + 1)
-    for (const bytes of [changed(digest, 0, 0), changed(digest, 0, 2), changed(digest, 1, 1), changed(digest, 1, 4), part]) {
+    const changed = (bytes: Uint8Array, at: number, byte: number): Uint8Array =>
+      Uint8Array.from(bytes).fill(byte, at, at + 1)
+    const digests = [[0, 0], [0, 2], [1, 1], [1, 4]] as const
+    for (const bytes of [...digests.map(([at, byte]) => changed(digest, at, byte)), part]) {
       assert.throws(() => decodeDigest(bytes, SELF), isRefusal('bad-digest', 'malformed'))
     }
     for (const bytes of [changed(part, 0, 2), changed(part, 1, 0), changed(part, 1, 7), digest]) {
@@ -103,6 +112,7 @@ describe('digests as bytes', () => {
   it('in which a whole slice has pages that are not popular are refused', () => {
     const wrong = [digestGroup({ slice: 3, kind: GROUP_KIND.whole, version: 1, publisher: SELF, incarnation: 1 },
       [{ rest: 1, guests: 0, hosts: 0 }])]
-    assert.throws(() => decodeDigest(encodeDigest({ incarnation: 1, groups: wrong }), SELF), isRefusal('bad-digest', 'contradictory'))
+    const bytes = encodeDigest({ incarnation: 1, groups: wrong })
+    assert.throws(() => decodeDigest(bytes, SELF), isRefusal('bad-digest', 'contradictory'))
   })
 })

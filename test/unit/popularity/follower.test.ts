@@ -13,6 +13,7 @@ import { VirtualClock } from '../../sim/time.ts'
 import { digestGroup, memberNamed, popularPagesOf, popularRunOf, type PopularPage } from './made.ts'
 
 const INTERVAL_MS = 60_000
+const SLICES = Array.from({ length: SLICE_COUNT }, (_, slice) => slice)
 const NAMES = ['self', ...Array.from({ length: 9 }, (_, index) => `host-${index}`)]
 
 /** A follower among ten hosts, and a slice that four others than it are ranked for. */
@@ -25,7 +26,7 @@ function started(isSettled = true) {
   const view = new View({ maxPages: 10_000, nameOfTag: (tag) => owners.nameOfTag(tag) })
   const follower = new Follower({ clock, owners, view, refusals },
     { self: 'self', minHosts: 2, intervalMs: INTERVAL_MS, isSettled: () => isSettled })
-  const slice = Array.from({ length: SLICE_COUNT }, (_, number) => number).find((number) => owners.rankOf('self', number) === -1)!
+  const slice = SLICES.find((number) => owners.rankOf('self', number) === -1)!
   const ranked = [0, 1, 2, 3].map((rank) => owners.at(slice, rank)!) as [string, string, string, string]
   const stranger = NAMES.find((name) => name !== 'self' && !ranked.includes(name))!
   return { clock, owners, standing, refusals, view, follower, slice, ranked, stranger }
@@ -33,7 +34,8 @@ function started(isSettled = true) {
 
 type Started = ReturnType<typeof started>
 
-const page = (rest: number, hosts = 2): PopularPage => ({ rest, guests: Math.max(1, hosts), hosts, holders: hosts === 0 ? [] : [1, 2] })
+const page = (rest: number, hosts = 2): PopularPage =>
+  ({ rest, guests: Math.max(1, hosts), hosts, holders: hosts === 0 ? [] : [1, 2] })
 
 function say(
   { follower, slice }: Started, from: string, kind: GroupKind, version: number, pages: readonly PopularPage[],
@@ -44,8 +46,12 @@ function say(
   follower.hear(encodeDigest({ incarnation, groups: [group] }), memberNamed(from))
 }
 
-function tell({ follower, slice }: Started, from: string, publisher: string, version: number, pages: readonly PopularPage[], incarnation = 5): void {
-  follower.learn(digestGroup({ slice, kind: GROUP_KIND.whole, version, publisher: hostTag(publisher), incarnation }, pages), memberNamed(from))
+function tell(
+  { follower, slice }: Started, from: string, publisher: string, version: number, pages: readonly PopularPage[],
+  incarnation = 5,
+): void {
+  const head = { slice, kind: GROUP_KIND.whole, version, publisher: hostTag(publisher), incarnation }
+  follower.learn(digestGroup(head, pages), memberNamed(from))
 }
 
 function rests({ view, slice }: Started): number[] {
@@ -185,13 +191,14 @@ describe('a follower of publishers', () => {
     }
     const all = started()
     tell(all, all.stranger, 'self', 1, [page(666)])
-    all.follower.learn({ ...digestGroup({ slice: all.slice, kind: whole, version: 1, publisher: 0, incarnation: 1 }, [page(666)]) }, memberNamed(all.stranger))
+    const nobodys = { slice: all.slice, kind: whole, version: 1, publisher: 0, incarnation: 1 }
+    all.follower.learn(digestGroup(nobodys, [page(666)]), memberNamed(all.stranger))
     assert.deepEqual(rests(all), [])
   })
 
   it('keeps what it publishes itself from all who are not ranked better', () => {
     const all = started()
-    const slice = Array.from({ length: SLICE_COUNT }, (_, number) => number).find((number) => all.owners.rankOf('self', number) === 1)!
+    const slice = SLICES.find((number) => all.owners.rankOf('self', number) === 1)!
     const mine = { ...all, slice }
     mine.follower.own(slice)
     mine.view.replaceSlice(slice, popularRunOf([page(5)]))
@@ -253,7 +260,9 @@ describe('a follower refuses', () => {
 
   it('what cannot be read', () => {
     const all = started()
-    for (const bytes of [[], [0], [1, 0, 0], [2, 0, 0, 0, 0, 0]]) all.follower.hear(Uint8Array.from(bytes), memberNamed(all.ranked[0]))
+    for (const bytes of [[], [0], [1, 0, 0], [2, 0, 0, 0, 0, 0]]) {
+      all.follower.hear(Uint8Array.from(bytes), memberNamed(all.ranked[0]))
+    }
     assert.deepEqual(all.refusals.counts, { malformed: 4 })
     assert.equal(all.standing.isTrusted(memberNamed(all.ranked[0]).peerId), false)
   })

@@ -45,7 +45,8 @@ async function started(isSettled = true): Promise<Scene> {
   const table = new ReportTable({ pagesMax: 1_000_000, hostCount: () => NAMES.length })
   const asked: string[] = []
   const changed: number[] = []
-  const server = new ReportServer({ mesh: meshes.get('owner')!, clock, owners, table, traffic: new Traffic(), refusals }, {
+  const mesh = meshes.get('owner')!
+  const server = new ReportServer({ mesh, clock, owners, table, traffic: new Traffic(), refusals }, {
     catchUp: () => undefined, isSettled: () => isSettled,
     changed: (slices) => changed.push(...slices), asked: ({ name }) => { asked.push(name) },
   })
@@ -111,7 +112,8 @@ describe('an owner', () => {
       assert.equal(isTrusted(scene), false)
       assert.equal(await report(scene, frames(HEAD, [whole(scene.owned)])), 'broken')
       assert.deepEqual([scene.refusals.counts['untrusted'], scene.table.pages], [1, 0])
-      assert.equal(await report(scene, frames(HEAD, [whole(scene.owned)]), 'honest'), 'accepted', 'others are heard as before')
+      const honest = frames(HEAD, [whole(scene.owned)])
+      assert.equal(await report(scene, honest, 'honest'), 'accepted', 'others are heard as before')
     })
   }
 
@@ -209,7 +211,8 @@ describe('an owner', () => {
   it('says full, at no cost to the sender, when there are more pages than it can keep', async () => {
     const scene = await started()
     const { owned, owners } = scene
-    const slices = Array.from({ length: SLICE_COUNT }, (_, slice) => slice).filter((slice) => owners.owns('owner', slice)).slice(0, 21)
+    const slices = Array.from({ length: SLICE_COUNT }, (_, slice) => slice)
+      .filter((slice) => owners.owns('owner', slice)).slice(0, 21)
     assert.ok(slices.includes(owned))
     assert.equal(await report(scene, frames(HEAD, slices.map((slice) => whole(slice, 50_000)))), 'full')
     assert.deepEqual([scene.table.pages, scene.refusals.counts, isTrusted(scene)], [0, { full: 1 }, true])
@@ -218,7 +221,8 @@ describe('an owner', () => {
   it('asks for the whole on the same stream when it knows nothing of what changed', async () => {
     const scene = await started()
     const stream = await scene.open('honest')
-    const [changes] = frames({ incarnation: 1, number: 6, base: 5 }, [{ slice: scene.owned, isWhole: false, pages: [[1, 1]] }])
+    const changed: ReportedGroup = { slice: scene.owned, isWhole: false, pages: [[1, 1]] }
+    const [changes] = frames({ incarnation: 1, number: 6, base: 5 }, [changed])
     await stream.send(changes!, signal)
     assert.equal(decodeAnswer(await stream.receive(signal)), 'need-whole')
     await stream.send(frames({ incarnation: 1, number: 6, base: 0 }, [whole(scene.owned)])[0]!, signal)

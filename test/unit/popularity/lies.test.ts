@@ -21,7 +21,7 @@ const liesAboutAll: HeldPages = {
   stablePages(firstHigh: number, _lastHigh: number, into: PrefixRun): void {
     const slice = sliceOf(firstHigh)
     into.push(highOf(slice, 0), lowOf(0), 1024)
-    for (let index = 0; index < LIE_PAGES_PER_SLICE; index++) into.push(highOf(slice, lieRest(index)), lowOf(lieRest(index)), 1024)
+    for (const { rest } of lies(slice)) into.push(highOf(slice, rest), lowOf(rest), 1024)
   },
 }
 
@@ -43,7 +43,9 @@ describe('one lying member', function () {
   it('makes none of a hundred thousand pages popular alone, and others\' more popular by one host only', async () => {
     for (const count of [2, 4]) {
       const mesh = new TestMesh(5)
-      for (let index = 0; index < count; index++) hold(await mesh.add(`host-${index}`), TRUE_PAGES.slice(index === 0 ? 0 : 100))
+      for (let index = 0; index < count; index++) {
+        hold(await mesh.add(`host-${index}`), TRUE_PAGES.slice(index === 0 ? 0 : 100))
+      }
       await mesh.add('liar', liesAboutAll)
       await mesh.pass(5 * INTERVAL_MS)
       for (const host of mesh.hosts.slice(0, count)) {

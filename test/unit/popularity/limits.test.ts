@@ -31,7 +31,8 @@ function digestOf(pages: readonly PopularPage[]): Uint8Array {
 }
 
 function partOf(pages: readonly PopularPage[]): Uint8Array {
-  return encodeViewPart([digestGroup({ slice: 3, kind: GROUP_KIND.whole, version: 1, publisher: SELF, incarnation: 1 }, pages)], true)
+  const head = { slice: 3, kind: GROUP_KIND.whole, version: 1, publisher: SELF, incarnation: 1 }
+  return encodeViewPart([digestGroup(head, pages)], true)
 }
 
 /** A digest up to where its groups are counted, with as many hosts named as it says. */
@@ -69,7 +70,8 @@ describe('the limit of', () => {
     assert.throws(() => decodeReportFrame(frameOf(3, [[1, guestsPerHost + 1]]), new ReportGroups()),
       isRefusal('bad-report', 'absurd-count'))
     assert.doesNotThrow(() => decodeDigest(digestOf(popular(1, 2, 2 * guestsPerHost)), SELF))
-    assert.throws(() => decodeDigest(digestOf(popular(1, 2, 2 * guestsPerHost + 1)), SELF), isRefusal('bad-digest', 'absurd-count'))
+    assert.throws(() => decodeDigest(digestOf(popular(1, 2, 2 * guestsPerHost + 1)), SELF),
+      isRefusal('bad-digest', 'absurd-count'))
   })
 
   it('pages of one slice in a report, over all of its frames', () => {
@@ -101,7 +103,8 @@ describe('the limit of', () => {
   })
 
   it('bytes of a digest, and of a part of a view', () => {
-    assert.throws(() => decodeDigest(new Uint8Array(LIMITS.digestBytes + 1), SELF), isRefusal('bad-digest', 'too-large'))
+    assert.throws(() => decodeDigest(new Uint8Array(LIMITS.digestBytes + 1), SELF),
+      isRefusal('bad-digest', 'too-large'))
     assert.throws(() => decodeViewPart(new Uint8Array(LIMITS.frameBytes + LIMITS.tagsPerDigest * 4 + 1)),
       isRefusal('bad-digest', 'too-large'))
   })
@@ -145,6 +148,7 @@ describe('the limit of', () => {
     const groups = new ReportGroups()
     assert.throws(() => decodeReportFrame(report.finish(), groups), isRefusal('bad-report', 'malformed'))
     assert.deepEqual([groups.groupCount, groups.rests.length], [0, new ReportGroups().rests.length])
-    assert.throws(() => decodeDigest(digestStart(LIMITS.tagsPerDigest, 1).finish(), SELF), isRefusal('bad-digest', 'malformed'))
+    const digest = digestStart(LIMITS.tagsPerDigest, 1).finish()
+    assert.throws(() => decodeDigest(digest, SELF), isRefusal('bad-digest', 'malformed'))
   })
 })

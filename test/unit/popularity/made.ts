@@ -5,7 +5,7 @@ import { createGroup, type DigestGroup } from '../../../src/popularity/digestgro
 import type { HeldPages } from '../../../src/popularity/index.ts'
 import { HOLDERS_MAX, PopularRun } from '../../../src/popularity/popularrun.ts'
 import { ReportGroups } from '../../../src/popularity/reportgroups.ts'
-import { highOf, lowOf, REST_LIMIT } from '../../../src/popularity/slice.ts'
+import { highOf, lowOf, REST_BITS } from '../../../src/popularity/slice.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 
 /** A group of a report: pages as rest and guests. */
@@ -64,7 +64,8 @@ export function digestGroup(group: Omit<DigestGroup, 'pages'>, pages: readonly P
 /** Rests that differ, in rising order, from numbers in [0, 1). */
 export function restsOf(random: () => number, count: number): number[] {
   const rests = new Set<number>()
-  while (rests.size < count) rests.add(Math.floor(random() * 2 ** 26) * 2 ** 26 + Math.floor(random() * 2 ** 26) % REST_LIMIT)
+  const half = (): number => Math.floor(random() * 2 ** (REST_BITS / 2))
+  while (rests.size < count) rests.add(half() * 2 ** (REST_BITS / 2) + half())
   return [...rests].sort((a, b) => a - b)
 }
 
@@ -114,7 +115,10 @@ export function isRefusal(code: string, reason?: string): (error: unknown) => bo
     && (reason === undefined ? typeof error.data['reason'] === 'string' : error.data['reason'] === reason)
 }
 
-/** Whether what was said of a page is as close to what it is as a publisher promises: within an eighth, holders mostly right. */
+/**
+ * Whether what was said of a page is as close to what it is as a publisher promises: counts within an eighth, holders
+ * mostly right.
+ */
 export function isClose(said: PopularPage, wanted: PopularPage): boolean {
   const moved = (before: number, now: number): boolean => Math.abs(now - before) > before / 8
   const common = (said.holders ?? []).filter((tag) => tag !== 0 && wanted.holders?.includes(tag)).length

@@ -39,7 +39,8 @@ export class TestMesh {
   /** @param loss chance of a lost message or a broken stream. */
   constructor(seed: number, loss = 0) {
     this.#chance = new Chance(seed)
-    this.network = new SimNetwork({ clock: this.clock, chance: this.#chance.fork(1) }, { ...LINK_MODEL, loss, duplicates: loss })
+    const model = { ...LINK_MODEL, loss, duplicates: loss }
+    this.network = new SimNetwork({ clock: this.clock, chance: this.#chance.fork(1) }, model)
   }
 
   get now(): number {
@@ -69,11 +70,14 @@ export class TestMesh {
     })
     const held = new HeldList()
     const standing = new Standing({ clock })
+    const random = this.#chance.fork(this.hosts.length + 2)
     const popularity = createPopularity(
-      { mesh: watched, clock, random: this.#chance.fork(this.hosts.length + 2), log: silentLog, held: other ?? held, standing },
+      { mesh: watched, clock, random, log: silentLog, held: other ?? held, standing },
       { minHosts: 2, maxPages: 60_000, intervalMs: INTERVAL_MS },
     )
-    const host: TestHost = { name, held, mesh, standing, popularity, published, hear: (message, peerId) => hear(message, peerId) }
+    const host: TestHost = {
+      name, held, mesh, standing, popularity, published, hear: (message, peerId) => hear(message, peerId),
+    }
     this.hosts.push(host)
     await mesh.start()
     await popularity.start()
@@ -94,9 +98,10 @@ export class TestMesh {
 }
 
 /** How many of `pages` a host's view knows with exactly these hosts and guests. */
-export function countKnown({ popularity }: TestHost, pages: readonly PlacedPage[], hosts: number, guests = hosts): number {
-  return pages.filter(({ slice, rest }) => popularity.view.hostsOf(highOf(slice, rest), lowOf(rest)) === hosts
-    && popularity.view.guestsOf(highOf(slice, rest), lowOf(rest)) === guests).length
+export function countKnown(host: TestHost, pages: readonly PlacedPage[], hosts: number, guests = hosts): number {
+  const { view } = host.popularity
+  return pages.filter(({ slice, rest }) => view.hostsOf(highOf(slice, rest), lowOf(rest)) === hosts
+    && view.guestsOf(highOf(slice, rest), lowOf(rest)) === guests).length
 }
 
 interface Watcher {

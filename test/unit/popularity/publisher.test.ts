@@ -102,7 +102,8 @@ class Conversation {
     return [...this.#wanted].filter(([slice]) => this.publisher.publishes(slice)).flatMap(([slice, run]) => {
       const changes = new PopularRun(0)
       difference(this.listener.contents(slice), run, changes)
-      return popularPagesOf(changes).map(({ rest, hosts, guests }) => `${popularityRank(hosts, guests)} ${slice} ${rest}`)
+      return popularPagesOf(changes)
+        .map(({ rest, hosts, guests }) => `${popularityRank(hosts, guests)} ${slice} ${rest}`)
     })
   }
 
@@ -151,7 +152,7 @@ describe('a publisher', () => {
 
   it('says what a mesh knows already by its checksum', () => {
     const talk = new Conversation(1000)
-    const known = popularRunOf([{ rest: 1, guests: 2, hosts: 2, holders: [1, 2, 0] }, { rest: 5, guests: 2, hosts: 2, holders: [1, 2, 0] }])
+    const known = popularRunOf([1, 5].map((rest) => ({ rest, guests: 2, hosts: 2, holders: [1, 2, 0] })))
     talk.listener.runs.set(3, known)
     talk.want(3, popularRunOf([{ rest: 5, guests: 2, hosts: 2, holders: [1, 2, 0] }]))
     const [group] = talk.say(false)!
@@ -166,7 +167,8 @@ describe('a publisher', () => {
     for (let number = 0; number < 300; number++) {
       const list = restsOf(random, 60).map((rest) => {
         const hosts = 2 + Math.floor(random() ** 3 * 20)
-        return { rest, hosts, guests: hosts + Math.floor(random() * 4), holders: [1, 2, 3].map(() => 1 + Math.floor(random() * 50)) }
+        const holders = [1, 2, 3].map(() => 1 + Math.floor(random() * 50))
+        return { rest, hosts, guests: hosts + Math.floor(random() * 4), holders }
       })
       count += list.length
       talk.want(number * 13, popularRunOf(list))

@@ -18,13 +18,16 @@ function decodeAll(frames: readonly Uint8Array[], head: ReportHead): ReportGroup
   const groups = new ReportGroups()
   for (const [index, frame] of frames.entries()) {
     assert.ok(frame.length <= FRAME_BYTES_MAX, `${frame.length} bytes`)
-    assert.deepEqual({ ...decodeReportFrame(frame, groups) as object }, { ...head, isLast: index === frames.length - 1 })
+    const decoded = { ...decodeReportFrame(frame, groups) as object }
+    assert.deepEqual(decoded, { ...head, isLast: index === frames.length - 1 })
   }
   return groups
 }
 
 /** Whole groups of pages drawn at random, as a census has them. */
-function drawn(random: () => number, slices: number, pagesPerSlice: number, guestsOf = (): number => 1): ReportedGroup[] {
+function drawn(
+  random: () => number, slices: number, pagesPerSlice: number, guestsOf = (): number => 1,
+): ReportedGroup[] {
   return Array.from({ length: slices }, (_, slice) => ({
     slice: Math.floor((slice * SLICE_COUNT) / slices), isWhole: true,
     pages: restsOf(random, pagesPerSlice).map((rest) => [rest, guestsOf()] as const),
@@ -42,7 +45,8 @@ const report = fc.uniqueArray(fc.oneof(fc.nat(SLICE_COUNT - 1), fc.nat(5)), { ma
 /** As fast-check makes them records have no prototype. */
 const plain = (list: readonly ReportedGroup[]): ReportedGroup[] => list.map((one) => ({ ...one }))
 const head: fc.Arbitrary<ReportHead> = fc.record({
-  incarnation: fc.nat(0xff_ffff), number: fc.oneof(fc.integer({ min: 1, max: 2 ** 32 - 1 }), fc.constant(1)), base: fc.nat(),
+  incarnation: fc.nat(0xff_ffff), base: fc.nat(),
+  number: fc.oneof(fc.integer({ min: 1, max: 2 ** 32 - 1 }), fc.constant(1)),
 }).map(({ incarnation, number, base }) => ({ incarnation, number, base: base % (number + 1) }))
 
 describe('reports as bytes', () => {
@@ -56,7 +60,10 @@ describe('reports as bytes', () => {
     const random = seededRandom(3)
     const list: ReportedGroup[] = [
       ...drawn(random, 3, 5000), { slice: 4000, isWhole: true, pages: [] },
-      { slice: 4001, isWhole: false, pages: restsOf(random, 20_000).map((value, index) => [value, index % 3] as const) },
+      {
+        slice: 4001, isWhole: false,
+        pages: restsOf(random, 20_000).map((value, index) => [value, index % 3] as const),
+      },
       { slice: 4002, isWhole: true, pages: restsOf(random, 12_288).map((value) => [value, 1024] as const) },
       { slice: 4003, isWhole: true, pages: [[5, 1]] },
     ]
@@ -80,16 +87,19 @@ describe('reports as bytes', () => {
   it('take little more than the entropy of what they say', () => {
     const random = seededRandom(11)
     const lines: string[] = []
-    for (const [pagesPerSlice, slices] of [[20, 4096], [160, 1024], [250, 512], [700, 256], [1000, 128], [5000, 32]] as const) {
+    const sizes = [[20, 4096], [160, 1024], [250, 512], [700, 256], [1000, 128], [5000, 32]] as const
+    for (const [pagesPerSlice, slices] of sizes) {
       // As the model of real guests has it: nearly all pages are held by one guest of a host.
       const list = drawn(random, slices, pagesPerSlice, () => (random() < 0.9 ? 1 : random() < 0.5 ? 2 : 3))
       const frames = [...encodeReport({ ...HEAD, base: 0 }, groupsOf(list))]
       const bytes = frames.reduce((sum, frame) => sum + frame.length, 0) / (slices * pagesPerSlice)
       // log2 of the number of sets of so many rests, by Stirling's formula, and the entropy of the guests.
-      const rests = REST_BITS - Math.log2(pagesPerSlice) + Math.LOG2E - Math.log2(2 * Math.PI * pagesPerSlice) / 2 / pagesPerSlice
+      const rests = REST_BITS - Math.log2(pagesPerSlice) + Math.LOG2E
+        - Math.log2(2 * Math.PI * pagesPerSlice) / 2 / pagesPerSlice
       const guests = -0.9 * Math.log2(0.9) - 0.1 * Math.log2(0.05)
       const bound = (rests + guests) / 8
-      lines.push(`${pagesPerSlice} pages a slice: ${bytes.toFixed(3)} bytes a page, ${(bytes / bound).toFixed(4)} of entropy`)
+      const share = (bytes / bound).toFixed(4)
+      lines.push(`${pagesPerSlice} pages a slice: ${bytes.toFixed(3)} bytes a page, ${share} of entropy`)
       if (pagesPerSlice >= 160) assert.ok(bytes <= bound * 1.04, lines.at(-1))
     }
     console.log(lines.map((line) => `      ${line}`).join('\n'))
@@ -116,7 +126,8 @@ describe('reports as bytes', () => {
       assert.throws(() => decodeReportFrame(frame.subarray(0, length), new ReportGroups()), isRefusal('bad-report'))
     }
     for (const bytes of [[...frame, 0], [...encodeAsk(), 0]]) {
-      assert.throws(() => decodeReportFrame(Uint8Array.from(bytes), new ReportGroups()), isRefusal('bad-report', 'malformed'))
+      assert.throws(() => decodeReportFrame(Uint8Array.from(bytes), new ReportGroups()),
+        isRefusal('bad-report', 'malformed'))
     }
   })
 
@@ -132,7 +143,7 @@ describe('reports as bytes', () => {
   })
 
   it('in which a slice comes twice or out of order are refused; a page cannot, by the way it is written', () => {
-    const frameOf = (list: readonly ReportedGroup[]): Uint8Array => encodeReport(HEAD, groupsOf(list)).next().value as Uint8Array
+    const frameOf = (list: readonly ReportedGroup[]): Uint8Array => [...encodeReport(HEAD, groupsOf(list))][0]!
     const whole = (slice: number, ...rests: number[]): ReportedGroup =>
       ({ slice, isWhole: true, pages: rests.map((value) => [value, 1] as const) })
     const after = (...frames: Uint8Array[]): (() => void) => () => {

@@ -56,7 +56,9 @@ async function started() {
   return { clock, owners, reporter, answers, change, round }
 }
 
-const many = (slice: number, from: number): [number, number, number][] => Array.from({ length: 12 }, (_, index) => [slice, from + index, 1])
+/** As many changes as are worth a report. */
+const many = (slice: number, from: number): [slice: number, rest: number, guests: number][] =>
+  Array.from({ length: 12 }, (_, index) => [slice, from + index, 1])
 
 describe('an origin', () => {
   it('tells an owner all of it once, and then what changed alone', async () => {
@@ -64,12 +66,14 @@ describe('an origin', () => {
     await change([3, 7, 1], [9, 1, 2])
     const [first] = await round()
     assert.deepEqual([first!.incarnation, first!.number, first!.base], [9, 2, 0])
-    assert.deepEqual(first!.groups, [{ slice: 3, isWhole: true, pages: [[7, 1]] }, { slice: 9, isWhole: true, pages: [[1, 2]] }])
+    assert.deepEqual(first!.groups,
+      [{ slice: 3, isWhole: true, pages: [[7, 1]] }, { slice: 9, isWhole: true, pages: [[1, 2]] }])
     assert.deepEqual(await round(), [], 'nothing changed')
     await change([3, 7, 0], ...many(5, 100))
     const [second] = await round()
     assert.deepEqual([second!.number, second!.base], [3, 2])
-    assert.deepEqual(second!.groups.map(({ slice, isWhole, pages }) => [slice, isWhole, pages.length]), [[3, false, 1], [5, false, 12]])
+    assert.deepEqual(second!.groups.map(({ slice, isWhole, pages }) => [slice, isWhole, pages.length]),
+      [[3, false, 1], [5, false, 12]])
     assert.deepEqual(second!.groups[0]!.pages, [[7, 0]])
   })
 
@@ -151,7 +155,8 @@ describe('an origin', () => {
 
   it('sends a large report in many frames, and all that changes in its slices afterwards', async () => {
     const { change, round } = await started()
-    const pages = Array.from({ length: 40_000 }, (_, index): [number, number, number] => [index % 4000, index * 2 ** 20, 1])
+    const pages = Array.from({ length: 40_000 }, (_, index): [number, number, number] =>
+      [index % 4000, index * 2 ** 20, 1])
     await change(...pages)
     const [report] = await round()
     assert.equal(report!.groups.reduce((sum, group) => sum + group.pages.length, 0), 40_000)

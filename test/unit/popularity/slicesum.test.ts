@@ -55,7 +55,9 @@ describe('the sum of a slice', () => {
     const named = new Map<number, number>()
     for (const tag of one.holders.subarray(0, one.count * HOLDERS_MAX)) named.set(tag, (named.get(tag) ?? 0) + 1)
     const mean = (rests.length * HOLDERS_MAX) / hosts.length
-    for (const host of hosts) assert.ok(Math.abs(named.get(host)! - mean) < 6 * Math.sqrt(mean), `${named.get(host)} of ${mean}`)
+    for (const host of hosts) {
+      assert.ok(Math.abs(named.get(host)! - mean) < 6 * Math.sqrt(mean), `${named.get(host)} of ${mean}`)
+    }
   })
 
   it('counts a host once a page: one that lies about its guests raises hosts by one', () => {
