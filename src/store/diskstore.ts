@@ -50,7 +50,7 @@ export class DiskStore implements Store {
   }
 
   get pages(): number {
-    return this.#opened?.store.table.size ?? 0
+    return this.#opened?.store.slots.pages ?? 0
   }
 
   get bytes(): number {
@@ -121,7 +121,10 @@ export class DiskStore implements Store {
   }
 
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean {
-    return this.#opened !== undefined && this.#opened.store.table.find(prefixHigh, prefixLow, prefixBits) >= 0
+    if (this.#opened === undefined) return false
+    const { slots, table } = this.#opened.store
+    const slot = table.find(prefixHigh, prefixLow, prefixBits)
+    return slot >= 0 && holdsPage(slots.states[slot]!)
   }
 
   async put(pages: PagesToKeep, kind: PageKind): Promise<PutCounts> {

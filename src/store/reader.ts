@@ -4,7 +4,7 @@ import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { OpenStore } from './opening.ts'
 import { isStraight, placesOf, runEnd, type Places } from './places.ts'
-import { SLOT } from './slots.ts'
+import { holdsPage, SLOT } from './slots.ts'
 
 /** Unwanted slots that are read along rather than begin another read. */
 const GAP_SLOTS_MAX = 4
@@ -80,7 +80,8 @@ export class Reader {
     for (let index = 0; index < batch.count; index++) {
       if (batch.isFilled(index)) continue
       const at = index * ID_BYTES
-      slots[index] = this.#store.table.find(ids.readUInt32BE(at), ids.readUInt32BE(at + 4))
+      const slot = this.#store.table.find(ids.readUInt32BE(at), ids.readUInt32BE(at + 4))
+      if (slot >= 0 && holdsPage(this.#store.slots.states[slot]!)) slots[index] = slot
     }
     return placesOf(slots)
   }
@@ -152,7 +153,7 @@ export class Reader {
     const wanted = Buffer.from(batch.ids.buffer, batch.ids.byteOffset + index * ID_BYTES, ID_BYTES)
     const high = wanted.readUInt32BE(0)
     const low = wanted.readUInt32BE(4)
-    if (this.#store.table.find(high, low) !== slot) return false
+    if (this.#store.table.find(high, low) !== slot || !holdsPage(this.#store.slots.states[slot]!)) return false
     return ids === undefined || ids.readUInt32BE(idAt) !== high || ids.readUInt32BE(idAt + 4) !== low
   }
 

@@ -48,6 +48,11 @@ export class Slots {
     return this.#count
   }
 
+  /** Slots that hold a page. */
+  get pages(): number {
+    return this.counts[SLOT.head]! + this.counts[SLOT.tail]! + this.counts[SLOT.left]!
+  }
+
   get bytes(): number {
     return this.prefixes.byteLength + this.states.byteLength + this.times.byteLength
   }

@@ -78,38 +78,42 @@ export class Writer {
     if (this.#clock.now() >= this.#fullUntil) this.#store.slots.countMax = this.#slotsMax
     const batch = this.#place(pages, state)
     const { count } = pages
-    let added = 0
+    const { known, stored } = batch
     try {
       await this.#runs.writePages(pages.bytes, placesOf(batch.fresh))
-      added = this.#add(pages, batch, state)
+      for (const slot of batch.fresh) if (slot !== NOWHERE) this.#store.slots.setState(slot, state)
       await this.#runs.writeRecords(pages.ids, placesOf(batch.records))
     } catch (error) {
-      await this.#takeBack(batch, countBefore, error)
-      return { stored: 0, known: batch.known, refused: count - batch.known }
+      await this.#takeBack(batch.fresh, countBefore, error)
+      return { stored: 0, known, refused: count - known }
     }
-    if (batch.placed > 0) this.#isFailing = false
-    const known = batch.known + batch.placed - added
-    return { stored: added, known, refused: count - known - added }
+    if (stored > 0) this.#isFailing = false
+    return { stored, known, refused: count - known - stored }
   }
 
-  /** Finds a slot for each page that is not there yet, and renews those that are. */
+  /** Finds a slot for each page that is not there yet, busy until it is written, and renews those that are. */
   #place({ ids, count }: PagesToKeep, state: number): PlacedBatch {
-    const { table } = this.#store
+    const { slots, table } = this.#store
     const time = this.#now()
     const view = bufferOver(ids)
     const batch: PlacedBatch = {
-      fresh: new Int32Array(count).fill(NOWHERE), records: new Int32Array(count).fill(NOWHERE), time,
-      known: 0, placed: 0, isAdded: false,
+      fresh: new Int32Array(count).fill(NOWHERE), records: new Int32Array(count).fill(NOWHERE), known: 0, stored: 0,
     }
     for (let index = 0; index < count; index++) {
-      const slot = table.find(view.readUInt32BE(index * ID_BYTES), view.readUInt32BE(index * ID_BYTES + 4))
-      if (slot >= 0) {
+      const high = view.readUInt32BE(index * ID_BYTES)
+      const low = view.readUInt32BE(index * ID_BYTES + 4)
+      const there = table.find(high, low)
+      if (there >= 0) {
         batch.known += 1
-        if (this.#renew(slot, state, time)) batch.records[index] = slot
+        if (this.#renew(there, state, time)) batch.records[index] = there
         continue
       }
-      batch.fresh[index] = this.#takeSlot(state)
-      if (batch.fresh[index] !== NOWHERE) batch.placed += 1
+      const slot = this.#takeSlot(state)
+      if (slot === NOWHERE) continue
+      slots.fill(slot, high, low, SLOT.busy, time)
+      table.add(slot)
+      batch.fresh[index] = batch.records[index] = slot
+      batch.stored += 1
     }
     return batch
   }
@@ -117,6 +121,8 @@ export class Writer {
   /** Gives a page the better kind and the newer time; whether there is anything to write down. */
   #renew(slot: number, state: number, time: number): boolean {
     const { slots } = this.#store
+    // The same page twice in one batch.
+    if (slots.states[slot] === SLOT.busy) return false
     const isBetter = state < slots.states[slot]!
     const isNewer = time - slots.times[slot]! >= RENEW_SECONDS
     if (isBetter) slots.setState(slot, state)
@@ -136,41 +142,17 @@ export class Writer {
     return victim
   }
 
-  /** Lets the pages of a batch, which are in the slab now, be found; returns how many there are. */
-  #add({ ids, count }: PagesToKeep, batch: PlacedBatch, state: number): number {
-    const { slots, table } = this.#store
-    const view = bufferOver(ids)
-    batch.isAdded = true
-    let added = 0
-    for (let index = 0; index < count; index++) {
-      const slot = batch.fresh[index]!
-      if (slot === NOWHERE) continue
-      const at = index * ID_BYTES
-      slots.fill(slot, view.readUInt32BE(at), view.readUInt32BE(at + 4), state, batch.time)
-      if (table.add(slot)) {
-        batch.records[index] = slot
-        added += 1
-      } else {
-        // The same page came twice in one batch.
-        slots.setState(slot, SLOT.free)
-        batch.fresh[index] = NOWHERE
-      }
-    }
-    return added
-  }
-
   /** Gives up the slots of a batch that could not be written, and the disk beyond those there were before. */
-  async #takeBack(batch: PlacedBatch, countBefore: number, error: unknown): Promise<void> {
+  async #takeBack(fresh: Int32Array, countBefore: number, error: unknown): Promise<void> {
     const { slots, table } = this.#store
     if (!this.#isFailing) {
       this.#log.warn('the page store cannot be written to, and goes on with what it has', { error: String(error) })
     }
     this.#isFailing = true
-    for (const slot of batch.fresh) {
-      if (slot === NOWHERE) continue
+    for (const slot of fresh) {
       // A page that was found damaged meanwhile is condemned, and its slot no longer ours.
-      if (batch.isAdded && table.find(slots.prefixes[slot * 2]!, slots.prefixes[slot * 2 + 1]!) !== slot) continue
-      if (batch.isAdded) table.remove(slot)
+      if (slot === NOWHERE || table.find(slots.prefixes[slot * 2]!, slots.prefixes[slot * 2 + 1]!) !== slot) continue
+      table.remove(slot)
       slots.setState(slot, SLOT.free)
     }
     if (!DISK_FULL.includes(systemErrorCode(error) ?? '')) return
@@ -217,13 +199,9 @@ interface PlacedBatch {
   fresh: Int32Array
   /** Slots whose records are to be written. */
   records: Int32Array
-  /** Seconds since the Unix epoch. */
-  time: number
+  /** How many were there, and how many were not. */
   known: number
-  /** How many of `fresh` there are. */
-  placed: number
-  /** Whether its pages can be found. */
-  isAdded: boolean
+  stored: number
 }
 
 function bufferOver(bytes: Uint8Array): Buffer {
