@@ -44,6 +44,8 @@ interface PeersOutcome extends Flags {
   recall: number
   precision: number
   popularPages: number
+  /** Peers whose recall and precision both reach AGREEMENT_MIN. */
+  agreeing: number
   /** From the moment the last peer ran until all agreed; null: they did not. */
   convergedSeconds: number | null
   /**
@@ -91,13 +93,14 @@ async function run(flags: Flags, directory: string, processes: PeerProcess[]): P
   await Promise.all(Array.from({ length: PROCESSES_AT_ONCE }, start))
   say(`${flags.peers} peers run in ${processes.length} processes`)
   const startedAt = systemClock.now()
-  let agreement = { recall: 0, precision: 0, popularPages: 0 }
+  let agreement = { recall: 0, precision: 0, popularPages: 0, agreeing: 0 }
   let convergedSeconds: number | null = null
   while (convergedSeconds === null && systemClock.now() - startedAt < CONVERGE_WITHIN_MS) {
     await systemClock.sleep(ASK_EVERY_MS)
     agreement = await askAll(processes, count)
-    say(`recall ${agreement.recall.toFixed(4)}, precision ${agreement.precision.toFixed(4)} on the worst peer`)
-    if (Math.min(agreement.recall, agreement.precision) < AGREEMENT_MIN) continue
+    say(`recall ${agreement.recall.toFixed(4)}, precision ${agreement.precision.toFixed(4)} on the worst peer, ` +
+      `${agreement.agreeing} peers agree`)
+    if (agreement.agreeing < flags.peers) continue
     convergedSeconds = (systemClock.now() - startedAt) / 1000
   }
   const before = await statusOf(processes)
@@ -122,19 +125,21 @@ function optionsOf(
 
 /** The worst peer's agreement. One after the other: asking costs a peer more than its work does. */
 async function askAll(processes: readonly PeerProcess[], count: PeerCount): Promise<{
-  recall: number; precision: number; popularPages: number
+  recall: number; precision: number; popularPages: number; agreeing: number
 }> {
   count.look(LOOK_SECONDS)
   let recall = 1
   let precision = 1
+  let agreeing = 0
   for (const one of processes) {
     for (const host of one.hosts) {
       const agreement = count.compare(await one.pages(host, count.pages * 2))
       recall = Math.min(recall, agreement.recall)
       precision = Math.min(precision, agreement.precision)
+      if (Math.min(agreement.recall, agreement.precision) >= AGREEMENT_MIN) agreeing += 1
     }
   }
-  return { recall, precision, popularPages: count.pages }
+  return { recall, precision, popularPages: count.pages, agreeing }
 }
 
 /** Each peer's status, with its part of what its process takes. */
