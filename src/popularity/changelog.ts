@@ -3,7 +3,9 @@ import { SLICE_COUNT } from './slice.ts'
 /** Changes that may always be kept; beyond, as many as a quarter of the pages. */
 const ENTRIES_FREE = 64 * 1024
 
-/** Which pages changed and in which version last, slice by slice in rising order: 12 bytes a page that changed lately. */
+/**
+ * Which pages changed and in which version last, slice by slice in rising order: 12 bytes a page that changed lately.
+ */
 export class ChangeLog {
   readonly #versionsMax: number
   #starts = new Uint32Array(SLICE_COUNT + 1)

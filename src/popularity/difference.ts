@@ -7,7 +7,8 @@ const HOLDERS_RIGHT_MIN = 2
 
 /**
  * What must be said for `published` to become `wanted`: pages that are new or whose counts moved noticeably, and pages
- * that are popular no more (hosts 0, their old guests beside it). Both in rising order, and so is what is added to `into`.
+ * that are popular no more (hosts 0, their old guests beside it). Both are in rising order, and so is what is added to
+ * `into`.
  */
 export function difference(published: PopularRun, wanted: PopularRun, into: PopularRun): void {
   let page = 0
@@ -35,7 +36,8 @@ export function applied(run: PopularRun, changes: PopularRun, into: PopularRun):
 }
 
 function isNoticeable(published: PopularRun, page: number, wanted: PopularRun, other: number): boolean {
-  return hasMoved(published.hosts[page]!, wanted.hosts[other]!) || hasMoved(published.guests[page]!, wanted.guests[other]!)
+  return hasMoved(published.hosts[page]!, wanted.hosts[other]!)
+    || hasMoved(published.guests[page]!, wanted.guests[other]!)
     || commonHolders(published, page, wanted, other) < Math.min(HOLDERS_RIGHT_MIN, wanted.hosts[other]!)
 }
 

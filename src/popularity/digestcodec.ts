@@ -61,7 +61,8 @@ export function decodeDigest(bytes: Uint8Array, publisherTag: number): Digest {
 /** Decodes one message of a view. Throws like `decodeDigest`. */
 export function decodeViewPart(bytes: Uint8Array): { groups: DigestGroup[]; isLast: boolean } {
   const { flags, groups } = decode(bytes, 0)
-  if ((flags & FLAG.publishers) === 0 || flags > FLAG.publishers + FLAG.last) throw bad('malformed', 'its flags are unknown')
+  const isView = flags === FLAG.publishers || flags === FLAG.publishers + FLAG.last
+  if (!isView) throw bad('malformed', 'its flags are unknown')
   return { groups, isLast: (flags & FLAG.last) !== 0 }
 }
 
@@ -157,7 +158,8 @@ function decode(bytes: Uint8Array, senderTag: number): { flags: number; incarnat
   const groupCount = input.readBits(13)
   const rice = input.readBits(6)
   if (groupCount > SLICE_COUNT || rice > RICE_MAX) throw bad('malformed', 'its head is bad')
-  const reader = new GroupReader(input, tags, rice, (flags & FLAG.publishers) !== 0, { publisher: senderTag, incarnation })
+  const namesPublishers = (flags & FLAG.publishers) !== 0
+  const reader = new GroupReader(input, tags, rice, namesPublishers, { publisher: senderTag, incarnation })
   const groups: DigestGroup[] = []
   for (let group = 0; group < groupCount; group++) groups.push(reader.next())
   if (input.exhausted || input.bitsLeft >= 8) throw bad('malformed', 'it does not end where it says')
@@ -224,7 +226,7 @@ class GroupReader {
 
   #readGuests(into: PopularRun, page: number, hosts: number): void {
     const guests = hosts + this.#input.readGamma() - 1
-    if (!(guests <= hosts * LIMITS.guestsPerHost)) throw bad('absurd-count', 'a page has more guests than hosts can run')
+    if (!(guests <= hosts * LIMITS.guestsPerHost)) throw bad('absurd-count', 'a page has more guests than can be')
     into.guests[page] = Math.min(COUNT_MAX, guests)
     for (let holder = 0; holder < HOLDERS_MAX; holder++) into.holders[page * HOLDERS_MAX + holder] = this.#readTag()
   }

@@ -50,7 +50,13 @@ export interface Popularity {
   /** What was refused from other members since start, by reason. */
   readonly refusals: Readonly<Record<string, number>>
   /** Sizes of everything that is kept, for status, metrics and the tests that watch for growth. */
-  readonly sizes: { reportBytes: number; reportedPages: number; viewPages: number; viewBytes: number; publishedPages: number }
+  readonly sizes: {
+    reportBytes: number
+    reportedPages: number
+    viewPages: number
+    viewBytes: number
+    publishedPages: number
+  }
   /** Makes rounds wait while something more urgent needs the CPU; returns how to let them go on. */
   standBack(): () => void
   start(): Promise<void>

@@ -63,8 +63,8 @@ export class Members {
   }
 
   /**
-   * Whether somebody came or went since this said so last. Where many come and go at once it waits for `quietMs` without
-   * a change, `quietMs` four times over at the most.
+   * Whether somebody came or went since this said so last. Where many come and go at once it waits for `quietMs`
+   * without a change, `quietMs` four times over at the most.
    */
   takeChanged(quietMs: number): boolean {
     const now = this.#clock.now()

@@ -13,7 +13,7 @@ import type { View } from './view.ts'
 
 /** Pages summed between two turns of everybody else: some milliseconds. */
 const TURN_PAGES = 16 * 1024
-/** After a message with news one without follows, for those who missed it; each next one after twice the time, so often. */
+/** After news follow messages without, for those who missed them; each next one after twice the time, so often. */
 const DOUBLINGS_MAX = 3
 
 interface Parts {
@@ -41,8 +41,8 @@ interface Init {
 /**
  * What this host does as an owner: sums the reports of the slices that are its to publish, puts the sums in the view
  * and composes the messages about them. A slice is a host's to publish when it ranks first, one interval after it
- * became an owner (by then all have reported), or second, when the first has been silent for long. Where every host owns
- * everything, each sums for itself and nobody publishes.
+ * became an owner (by then all have reported), or second, when the first has been silent for long. Where every host
+ * owns everything, each sums for itself and nobody publishes.
  */
 export class Owner {
   readonly #parts: Parts

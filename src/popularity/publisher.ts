@@ -30,7 +30,8 @@ const NARROWING = 0.85
 /**
  * What this host has told the mesh of the slices that it publishes, and what it says next: of all that differs from
  * what is wanted the most popular first, as much as one message holds. Each change raises its slice's version by one;
- * a slice of which nothing was said yet comes as a whole, or as what changed since another published it. What waits is said in later messages, if it is true by then.
+ * a slice of which nothing was said yet comes as a whole, or as what changed since another published it. What waits is
+ * said in later messages, if it is true by then.
  */
 export class Publisher {
   readonly #bytesMax: number

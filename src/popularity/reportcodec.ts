@@ -93,7 +93,8 @@ export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): Report
   const base = number - input.readGamma() + 1
   const groupCount = input.readGamma() - 1
   const rice = input.readBits(6)
-  if (!(number > 0) || !(base >= 0) || !(groupCount <= SLICE_COUNT) || rice > RICE_MAX) throw bad('malformed', 'its head is bad')
+  const isPossible = number > 0 && base >= 0 && groupCount <= SLICE_COUNT && rice <= RICE_MAX
+  if (!isPossible) throw bad('malformed', 'its head is bad')
   const slicesBefore = into.lastSlice
   let slice = -1
   for (let group = 0; group < groupCount; group++) {

@@ -23,11 +23,11 @@ const ANSWER_TIMEOUT_MS = 20_000
 const CHANGES_DUE = 12
 
 /**
- * How many versions few changes wait, by the number of hosts: the more hosts, the fewer pages of this host each owner
- * has, so that what a host spends on envelopes stays the same.
+ * For how many retry times few changes wait, by the number of hosts: the more hosts, the fewer pages of this host each
+ * owner has, so that what a host spends on envelopes stays the same.
  */
-function versionsWaited(hosts: number): number {
-  return Math.min(CHANGES_KEPT - 1, Math.max(3, Math.ceil(hosts / 64)))
+function retriesWaited(hosts: number): number {
+  return Math.min(CHANGES_KEPT / 4, Math.max(4, Math.ceil(hosts / 32)))
 }
 
 interface Duty {
@@ -53,6 +53,10 @@ export class Reporter {
   /** Whether something is left to do although nothing changed here. */
   #isOwing = true
   #toldVersion = 0
+  /** When the last round looked for something to do. */
+  #lookedAt = -Infinity
+  /** Since when owners have been owed few changes. */
+  readonly #waitingSince = new Map<string, number>()
   /** When an owner that did not take a report may be told again, by the clock. */
   readonly #retryAt = new Map<string, number>()
   /** When an owner last said that it knows nothing, by the clock. */
@@ -80,6 +84,7 @@ export class Reporter {
   /** An owner left. */
   forget(owner: string): void {
     this.#isOwing = true
+    this.#waitingSince.delete(owner)
     this.#told.forget(owner)
     this.#retryAt.delete(owner)
     this.#askedAt.delete(owner)
@@ -95,11 +100,14 @@ export class Reporter {
     this.#retryAt.delete(owner)
   }
 
-  /** Tells every owner that is owed something. Resolves when all have answered or failed; those are tried again later. */
+  /** Tells every owner that is owed something. Resolves when all have answered or failed: those are told later. */
   async round(signal: AbortSignal): Promise<void> {
-    if (!this.#isOwing && this.#snapshot.version === this.#toldVersion) return
+    const now = this.#clock.now()
+    const isNews = this.#isOwing || this.#snapshot.version !== this.#toldVersion
+    if (!isNews && now - this.#lookedAt < this.#retryMs) return
     this.#isOwing = false
     this.#toldVersion = this.#snapshot.version
+    this.#lookedAt = now
     const duties = this.#duties().filter((duty) => this.#isDue(duty))
     const work = async (): Promise<void> => {
       for (let duty = duties.pop(); duty !== undefined; duty = duties.pop()) {
@@ -152,10 +160,18 @@ export class Reporter {
     }
     if (base === 0 || wholes.length > 0) return true
     const age = this.#snapshot.version - base
-    if (age === 0) return false
     let changes = 0
     for (const slice of known) changes += this.#snapshot.countChanges(slice, base)
-    return changes >= CHANGES_DUE || (changes > 0 && age >= versionsWaited(this.#owners.hostCount)) || age >= CHANGES_KEPT
+    if (changes >= CHANGES_DUE || age >= CHANGES_KEPT) return true
+    return changes > 0 && this.#hasWaited(owner)
+  }
+
+  /** Whether an owner has been owed few changes for long enough. */
+  #hasWaited(owner: string): boolean {
+    const now = this.#clock.now()
+    const since = this.#waitingSince.get(owner) ?? now
+    this.#waitingSince.set(owner, since)
+    return now - since >= retriesWaited(this.#owners.hostCount) * this.#retryMs
   }
 
   async #tell(duty: Duty, signal: AbortSignal): Promise<void> {
@@ -222,6 +238,7 @@ export class Reporter {
     if (answer === 'accepted') {
       this.#told.accept(duty.owner, version, duty.wholes, (tag, slice) => this.#isOwner(tag, slice))
       this.#retryAt.delete(duty.owner)
+      this.#waitingSince.delete(duty.owner)
     }
     return answer
   }

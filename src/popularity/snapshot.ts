@@ -7,7 +7,7 @@ import type { ReportGroups } from './reportgroups.ts'
 import { firstHighOf, lastHighOf, restOf, SLICE_COUNT } from './slice.ts'
 
 /** Changes of that many versions are known, if they are not too many; who has an older one is told the whole. */
-export const CHANGES_KEPT = 64
+export const CHANGES_KEPT = 256
 /** Pages looked at between two turns of everybody else: some milliseconds. */
 const TURN_PAGES = 32 * 1024
 const TURN_SLICES = 512
@@ -25,7 +25,9 @@ interface Contents {
  * owner which has one of them is told the changes alone.
  */
 export class Snapshot {
-  #contents: Contents = { starts: new Uint32Array(SLICE_COUNT + 1), rests: new Float64Array(0), guests: new Uint16Array(0) }
+  #contents: Contents = {
+    starts: new Uint32Array(SLICE_COUNT + 1), rests: new Float64Array(0), guests: new Uint16Array(0),
+  }
   readonly #changes = new ChangeLog({ version: 1, versionsMax: CHANGES_KEPT })
   #version = 1
 

@@ -23,7 +23,9 @@ export class Told {
   }
 
   /** Notes that an owner took a report of `version` with these slices whole. */
-  accept(owner: string, version: number, wholeSlices: readonly number[], isOwner: (tag: number, slice: number) => boolean): void {
+  accept(
+    owner: string, version: number, wholeSlices: readonly number[], isOwner: (tag: number, slice: number) => boolean,
+  ): void {
     this.#versions.set(owner, version)
     const tag = hostTag(owner)
     for (const slice of wholeSlices) {

@@ -88,7 +88,8 @@ export class ViewExchange {
         refusals.refuse('untrusted', from, 0)
         throw new Error('the member has lost its standing')
       }
-      if (this.#answering.has(from.name) || this.#answering.size === ANSWERS_MAX) throw new Error('too many ask at once')
+      const isBusy = this.#answering.has(from.name) || this.#answering.size === ANSWERS_MAX
+      if (isBusy) throw new Error('too many ask at once')
       this.#answering.add(from.name)
       const timeout = new AbortController()
       const timer = clock.after(ANSWER_TIMEOUT_MS, () => timeout.abort(new Error('the answer takes too long')))
@@ -176,7 +177,8 @@ export function decodeRequest(bytes: Uint8Array): Slices | undefined {
 /** The `countMax` most popular pages of a slice, still in rising order. */
 function best(pages: PopularRun, countMax: number): PopularRun {
   if (pages.count <= countMax) return pages
-  const ranks = Float64Array.from({ length: pages.count }, (_, page) => popularityRank(pages.hosts[page]!, pages.guests[page]!))
+  const { hosts, guests } = pages
+  const ranks = Float64Array.from({ length: pages.count }, (_, page) => popularityRank(hosts[page]!, guests[page]!))
   const sorted = ranks.toSorted()
   const least = sorted[pages.count - countMax]!
   // Of those of the least rank, as many as there is room for beside the better ones.
@@ -188,9 +190,9 @@ function best(pages: PopularRun, countMax: number): PopularRun {
   return kept
 }
 
-function bytesOf(pages: PopularRun): number {
+function bytesOf({ count, hosts, guests }: PopularRun): number {
   let bits = GROUP_BITS
-  for (let page = 0; page < pages.count; page++) bits += pageBitsMax(pages.hosts[page]!, Math.max(pages.hosts[page]!, pages.guests[page]!))
+  for (let page = 0; page < count; page++) bits += pageBitsMax(hosts[page]!, Math.max(hosts[page]!, guests[page]!))
   return bits / 8
 }
 
