@@ -48,8 +48,9 @@ const GOSSIP_GAP_MS = 10_000
 /** A host that has said all speaks again after half an interval, or later in a mesh of very many hosts. */
 const MESSAGES_PER_INTERVAL = 2
 const MESH_GAP_MS = 30
-/** Between two looks at the census so many times what one takes: a fiftieth of a CPU at most. */
+/** Between two looks at the census so many times what one takes, but no more than this share of an interval. */
 const REFRESH_REST = 50
+const REFRESHES_PER_INTERVAL = 4
 const REPORTED_PAGES_PER_VIEW_PAGE = 4
 
 export function createPopularity(
@@ -220,11 +221,13 @@ class HostPopularity implements Popularity {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { clock, held } = this.#parts
-    const begunAt = clock.now()
-    if (held.generation !== this.#generation && begunAt >= this.#refreshFrom) {
-      this.#generation = held.generation
+    if (held.generation !== this.#generation && clock.now() >= this.#refreshFrom) {
+      const { generation } = held
       this.#owner.touch(await this.#snapshot.refresh(held, signal))
-      this.#refreshFrom = clock.now() + REFRESH_REST * (clock.now() - begunAt)
+      // Only now: what was broken off is begun anew.
+      this.#generation = generation
+      const restMs = REFRESH_REST * (clock.now() - begunAt)
+      this.#refreshFrom = clock.now() + Math.min(restMs, this.#init.intervalMs / REFRESHES_PER_INTERVAL)
     }
     await this.#reporter.round(signal)
     const { intervalMs } = this.#init

@@ -4,7 +4,7 @@ import { HOLDERS_MAX, type PopularRun } from './popularrun.ts'
 const EMPTY = -1
 const COUNT_MAX = 0xffff
 /** A table of more slots that was nearly empty makes way for a smaller one: all are cleared for each slice. */
-const SLOTS_KEPT = 2 ** 14
+const SLOTS_KEPT = 2 ** 10
 const CROWDED_SHARE = 1 / 8
 
 /**
@@ -23,14 +23,14 @@ export class SliceSum {
   /** @param seed nobody else knows it, so that nobody can choose prefixes that meet in one slot. */
   constructor(seed: number, expectedPages = 32) {
     this.#seed = seed
-    this.#make(2 ** Math.ceil(Math.log2(Math.max(16, expectedPages * 2))))
+    this.#make(slotsFor(expectedPages))
   }
 
   clear(): void {
     const size = this.#size
     const slots = this.#keys.length
     this.#size = 0
-    if (slots > SLOTS_KEPT && size < slots * CROWDED_SHARE) return this.#make(SLOTS_KEPT)
+    if (slots > SLOTS_KEPT && size < slots * CROWDED_SHARE) return this.#make(slotsFor(size * 2))
     if (size === 0) return
     this.#keys.fill(EMPTY)
     this.#guests.fill(0)
@@ -105,4 +105,9 @@ export class SliceSum {
     this.#hosts = new Uint16Array(slots)
     this.#holders = new Uint32Array(slots * HOLDERS_MAX)
   }
+}
+
+/** Slots of a table for so many pages: at most half of them are taken. */
+function slotsFor(pages: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(16, pages * 2)))
 }

@@ -78,16 +78,20 @@ describe('an origin', () => {
   })
 
   it('lets a few changes wait for more, but not for long', async () => {
-    const { change, round } = await started()
+    const { change, round, clock } = await started()
     await change([3, 7, 1])
     await round()
-    await change([3, 8, 1])
-    assert.deepEqual(await round(), [])
-    await change([3, 9, 1])
-    assert.deepEqual(await round(), [])
-    await change([3, 10, 1])
+    for (let rest = 8; rest < 11; rest++) {
+      await change([3, rest, 1])
+      assert.deepEqual(await round(), [])
+      await clock.run(clock.now() + RETRY_MS)
+    }
+    assert.deepEqual(await round(), [], 'nothing new, and not long enough')
+    await clock.run(clock.now() + RETRY_MS)
     const [report] = await round()
     assert.deepEqual(report!.groups, [{ slice: 3, isWhole: false, pages: [[8, 1], [9, 1], [10, 1]] }])
+    await change([3, 8, 0])
+    assert.deepEqual(await round(), [], 'the next ones wait anew')
   })
 
   it('tells again what may not have arrived, against what is known to have', async () => {
