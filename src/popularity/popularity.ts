@@ -221,13 +221,13 @@ class HostPopularity implements Popularity {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { clock, held } = this.#parts
-    if (held.generation !== this.#generation && clock.now() >= this.#refreshFrom) {
+    const begunAt = clock.now()
+    if (held.generation !== this.#generation && begunAt >= this.#refreshFrom) {
       const { generation } = held
       this.#owner.touch(await this.#snapshot.refresh(held, signal))
       // Only now: what was broken off is begun anew.
       this.#generation = generation
-      const restMs = REFRESH_REST * (clock.now() - begunAt)
-      this.#refreshFrom = clock.now() + Math.min(restMs, this.#init.intervalMs / REFRESHES_PER_INTERVAL)
+      this.#refreshFrom = clock.now() + REFRESH_REST_MS * this.#snapshot.pages
     }
     await this.#reporter.round(signal)
     const { intervalMs } = this.#init
