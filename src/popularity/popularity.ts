@@ -48,9 +48,8 @@ const GOSSIP_GAP_MS = 10_000
 /** A host that has said all speaks again after half an interval, or later in a mesh of very many hosts. */
 const MESSAGES_PER_INTERVAL = 2
 const MESH_GAP_MS = 30
-/** Between two looks at the census so many times what one takes, but no more than this share of an interval. */
-const REFRESH_REST = 50
-const REFRESHES_PER_INTERVAL = 4
+/** Between two looks at the census, for each page of it, ms: some fifty times what a look takes. */
+const REFRESH_REST_MS = 0.015
 const REPORTED_PAGES_PER_VIEW_PAGE = 4
 
 export function createPopularity(
