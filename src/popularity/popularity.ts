@@ -220,8 +220,7 @@ class HostPopularity implements Popularity {
 
   async #report(signal: AbortSignal): Promise<void> {
     const { clock, held } = this.#parts
-    const begunAt = clock.now()
-    if (held.generation !== this.#generation && begunAt >= this.#refreshFrom) {
+    if (held.generation !== this.#generation && clock.now() >= this.#refreshFrom) {
       const { generation } = held
       this.#owner.touch(await this.#snapshot.refresh(held, signal))
       // Only now: what was broken off is begun anew.
