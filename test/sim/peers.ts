@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import type { SyntheticOptions } from '../../peers/synthetic.ts'
-import { formatBytes, writeClusterKey } from '../../src/index.ts'
+import { formatBytes, writeClusterKey, type AgentStatus } from '../../src/index.ts'
 import { deriveKeys, readClusterKey } from '../../src/mesh/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { AGREEMENT_MIN } from './faults.ts'
@@ -99,7 +99,7 @@ async function run(flags: Flags, directory: string, processes: PeerProcess[]): P
     await systemClock.sleep(ASK_EVERY_MS)
     agreement = await askAll(processes, count)
     say(`recall ${agreement.recall.toFixed(4)}, precision ${agreement.precision.toFixed(4)} on the worst peer, ` +
-      `${agreement.agreeing} peers agree`)
+      `${agreement.agreeing} peers agree; ${describeViews(await statusOf(processes))}`)
     if (agreement.agreeing < flags.peers) continue
     convergedSeconds = (systemClock.now() - startedAt) / 1000
   }
@@ -150,6 +150,15 @@ async function statusOf(processes: readonly PeerProcess[]): Promise<PeerStatus[]
     return { status, cpuSeconds: cpuSeconds / peers, residentBytes: residentBytes / peers }
   }))))
   return statuses.flat()
+}
+
+/** What the peers know, for the progress: where views stay empty it says whether hosts have found each other. */
+function describeViews(statuses: readonly PeerStatus[]): string {
+  const range = (value: (status: AgentStatus) => number): string => {
+    const values = statuses.map(({ status }) => value(status))
+    return `${Math.min(...values)} to ${Math.max(...values)}`
+  }
+  return `they have ${range(({ peers }) => peers.length)} members, ${range(({ popularity }) => popularity.pages)} pages`
 }
 
 function figures(before: readonly PeerStatus[], after: readonly PeerStatus[]): PeersOutcome['perPeer'] {
