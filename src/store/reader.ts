@@ -1,5 +1,4 @@
 import { ID_BYTES, PAGE_BYTES, type PageBatch, type PageHasher } from '../page/index.ts'
-import { BufferPool } from '../runtime/bufferpool.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { OpenStore } from './opening.ts'
@@ -10,14 +9,15 @@ import { holdsPage, SLOT } from './slots.ts'
 const GAP_SLOTS_MAX = 4
 /** Slots of one read. */
 const RUN_SLOTS_MAX = 64
-/** Reads of one batch that are under way at once: what Node has threads for. */
-const LANES = 4
+/** Reads of one batch that are under way at once: Node's four threads never wait for this one. */
+const LANES = 16
 /** Rooms that are kept for use again. */
-const SPARES_MAX = 8
+const SPARES_MAX = 16
 
 /** What one lane works with. */
 interface Room {
-  pages: Buffer
+  /** For pages that cannot be read into their batch; made when first needed. */
+  pages: Buffer | undefined
   offsets: Uint32Array
   ids: Buffer
 }
@@ -31,7 +31,7 @@ export class Reader {
   readonly #hasher: PageHasher
   readonly #log: Log
   readonly #onDamaged: (slots: Uint32Array) => void
-  readonly #pool = new BufferPool(RUN_SLOTS_MAX * PAGE_BYTES, SPARES_MAX)
+  readonly #spares: Room[] = []
   readonly #running = new Set<Promise<void>>()
   #damagedPages = 0
 
@@ -87,18 +87,13 @@ export class Reader {
   }
 
   async #runLane(filling: Filling): Promise<void> {
-    let room: Room | undefined
-    try {
-      for (let run = filling.nextRun(); run !== undefined; run = filling.nextRun()) {
-        room ??= {
-          pages: this.#pool.take(), offsets: new Uint32Array(RUN_SLOTS_MAX),
-          ids: Buffer.alloc(RUN_SLOTS_MAX * ID_BYTES),
-        }
-        await this.#fillRun(filling, run.first, run.behind, room)
-      }
-    } finally {
-      if (room !== undefined) this.#pool.give(room.pages)
+    const room = this.#spares.pop() ?? {
+      pages: undefined, offsets: new Uint32Array(RUN_SLOTS_MAX), ids: Buffer.alloc(RUN_SLOTS_MAX * ID_BYTES),
     }
+    for (let run = filling.nextRun(); run !== undefined; run = filling.nextRun()) {
+      await this.#fillRun(filling, run.first, run.behind, room)
+    }
+    if (this.#spares.length < SPARES_MAX) this.#spares.push(room)
   }
 
   /** Reads the places from `first` to `behind` at once; where the disk refuses, one by one. */
@@ -108,7 +103,7 @@ export class Reader {
     const count = places.slots[behind - 1]! - start + 1
     // Pages that lie in the batch as they lie in the slab are read into it, all others past it.
     const straight = isStraight(places, first, behind)
-    const into = straight ? batch.bytes : room.pages
+    const into = straight ? batch.bytes : room.pages ??= Buffer.from(new ArrayBuffer(RUN_SLOTS_MAX * PAGE_BYTES))
     const offset = straight ? places.indices[first]! * PAGE_BYTES : 0
     let readBytes = 0
     try {
@@ -123,7 +118,7 @@ export class Reader {
         return
       }
     }
-    if (!straight) copyPages(filling, first, behind, room.pages)
+    if (!straight) copyPages(filling, first, behind, into)
     this.#takeRight(filling, first, behind, Math.floor(readBytes / PAGE_BYTES), room)
   }
 

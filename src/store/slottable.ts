@@ -19,8 +19,9 @@ interface Segment {
 }
 
 /**
- * From the 64-bit prefix of a page id to its slot, which may be busy: 5 bytes a bucket, 8.3 bytes a page at most; the prefixes themselves
- * stand with the slots. Entries can be removed, and found by fewer than 64 bits, though never by fewer than 32.
+ * From the 64-bit prefix of a page id to its slot, which may be busy: 5 bytes a bucket, 8.3 bytes a page at most; the
+ * prefixes themselves stand with the slots. Entries can be removed, and found by fewer than 64 bits, though never by
+ * fewer than 32.
  *
  * Open addressing with linear probing in segments, by the topmost bits of the prefix, which comes out of a keyed hash
  * and needs no mixing. Each segment grows by itself, so that no growth makes anybody wait. A tag keeps most of the

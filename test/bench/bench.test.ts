@@ -7,6 +7,7 @@ import { spreadOf } from './measure.ts'
 import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
 import { circumstances, formatReport } from './report.ts'
 import { runBenches, type BenchOutcome } from './run.ts'
+import { formatStore, runStoreBench } from './store.ts'
 import { formatView, runViewBench } from './view.ts'
 
 const PAGES = 600
@@ -106,5 +107,18 @@ describe('the bench of the view, small', () => {
     for (const { perSecond, ratio } of [outcome.hit, outcome.miss]) assert.ok(perSecond > 0 && ratio.min > 0)
     assert.ok(outcome.top.ms > 0 && outcome.top.passes.min > 0)
     assert.match(formatView(outcome), /0\.05 million of them:\n  memory +\d+\.\d bytes a page/)
+  })
+})
+
+describe('the bench of the store, small', () => {
+  it('counts memory, opening and rates, and says so', async function () {
+    this.timeout(60_000)
+    const outcome = await runStoreBench({ storedPages: 100_000, pages: PAGES, rounds: 2, seed: SEED })
+    assert.ok(outcome.bytesPerPage > 18 && outcome.bytesPerPage <= 30, `${outcome.bytesPerPage}`)
+    assert.ok(outcome.openSeconds.min > 0)
+    for (const { pagesPerSecond, ratio } of [outcome.put, outcome.inOrder, outcome.anyOrder, outcome.hashed]) {
+      assert.ok(pagesPerSecond > 0 && ratio.min > 0)
+    }
+    assert.match(formatStore(outcome), /0\.10 million pages:\n  memory +\d+\.\d bytes a page\n  opened in/)
   })
 })

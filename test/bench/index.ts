@@ -1,7 +1,8 @@
 /**
  * Throughputs and memory a page, as ratios to a plain copy of the same bytes made in the same run.
  *
- *   npm run bench [-- --json] [--pages N] [--view-pages N] [--census-pages N] [--rounds N] [--seed N]
+ *   npm run bench [-- --json] [--pages N] [--view-pages N] [--census-pages N] [--store-pages N]
+ *                          [--rounds N] [--seed N]
  *   npm run bench -- --disturbance [--json] [--rounds N]    what a guest feels of the census; takes minutes
  */
 import { parseArgs } from 'node:util'
@@ -10,6 +11,7 @@ import { formatCensus, runCensusBench } from './census.ts'
 import { formatDisturbance, runDisturbance } from './disturbance.ts'
 import { circumstances, formatCircumstances, formatReport } from './report.ts'
 import { runBenches } from './run.ts'
+import { formatStore, runStoreBench } from './store.ts'
 import { formatView, runViewBench } from './view.ts'
 
 const { values } = parseArgs({
@@ -18,6 +20,7 @@ const { values } = parseArgs({
     pages: { type: 'string', default: '32768' },
     'view-pages': { type: 'string', default: '4000000' },
     'census-pages': { type: 'string', default: '4000000' },
+    'store-pages': { type: 'string', default: '4000000' },
     disturbance: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     seed: { type: 'string', default: '1' },
@@ -40,7 +43,8 @@ if (values.disturbance) {
   const outcome = await runBenches({ ...init, pages })
   const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
   const census = await runCensusBench({ ...init, pages, distinctPages: Number(values['census-pages']) })
+  const store = await runStoreBench({ ...init, pages, storedPages: Number(values['store-pages']) })
   console.log(values.json
-    ? JSON.stringify({ ...about, ...outcome, view, census })
-    : [formatReport(outcome, about), formatView(view), formatCensus(census)].join('\n\n'))
+    ? JSON.stringify({ ...about, ...outcome, view, census, store })
+    : [formatReport(outcome, about), formatView(view), formatCensus(census), formatStore(store)].join('\n\n'))
 }

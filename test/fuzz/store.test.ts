@@ -26,7 +26,8 @@ const record = fc.record({
   seed: fc.constantFrom(seedOf(mark), seedOf(mark), seedOf(mark), 0), time: fc.constantFrom(0, 1, 0xffff_ffff),
 })
 const piece = fc.oneof(
-  record, fc.uint8Array({ minLength: RECORD_BYTES, maxLength: RECORD_BYTES }), fc.constant(new Uint8Array(RECORD_BYTES)),
+  record, fc.constant(new Uint8Array(RECORD_BYTES)),
+  fc.uint8Array({ minLength: RECORD_BYTES, maxLength: RECORD_BYTES }),
 )
 const index = fc.record({
   pieces: fc.array(piece, { maxLength: SLOTS + 8 }), cut: fc.nat(RECORD_BYTES - 1),

@@ -87,7 +87,7 @@ describe('a page store', () => {
     await store.stop()
   })
 
-  it('is full when its bound is reached, and gives up pages of guests that left for better ones, oldest first', async () => {
+  it('is full at its bound, and gives up pages of guests that left for better ones, oldest first', async () => {
     const clock = madeClock()
     const store = madeStore(nextPath(), { slots: 100, clock })
     await store.start()

@@ -1,6 +1,6 @@
 /**
- * A process that puts pages into a store and removes some, until it is killed. It prints a line of JSON before and after
- * each step: { doing: 'put' | 'remove', pages } and { done: true }.
+ * A process that puts pages into a store and removes some, until it is killed. It prints a line of JSON before and
+ * after each step: { doing: 'put' | 'remove', pages } and { done: true }.
  *
  *   node writerprocess.ts DIRECTORY SLOTS SEED
  */
