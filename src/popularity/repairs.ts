@@ -3,6 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import type { DigestGroup } from './digestgroups.ts'
 import type { Follower } from './follower.ts'
 import type { Members } from './members.ts'
 import type { SliceOwners } from './owners.ts'
@@ -14,6 +15,8 @@ const BEHIND_MAX = 16
 const HEARSAY_MAX = 4
 /** A view that lacks so many slices is a newcomer's: it asks a neighbour for everything. */
 const LACKING_MAX = SLICE_COUNT / 2
+/** Neighbours who know nothing themselves before a newcomer believes that all are newcomers. */
+const NEWCOMER_TRIES = 3
 /** With the members unchanged for so many intervals, every slice is published by its first owner. */
 const OVERDUE_INTERVALS = 1.25
 
@@ -32,6 +35,8 @@ export class Repairs {
   readonly #parts: Parts
   readonly #intervalMs: number
   #askedAllAt = -Infinity
+  /** A newcomer asks at once, whatever gossip brings meanwhile, until somebody has told it something. */
+  #triesLeft = NEWCOMER_TRIES
   #lackingBefore = 0
   /** When each publisher was asked last, by tag. */
   readonly #askedAt = new Map<number, number>()
@@ -53,9 +58,11 @@ export class Repairs {
     // While gossip fills the view, as when all hosts begin at once, there is no need.
     const isFilling = due.lacking < this.#lackingBefore
     this.#lackingBefore = due.lacking
-    if (due.lacking > LACKING_MAX && !isFilling && clock.now() - this.#askedAllAt >= this.#retryMs) {
+    const isDue = !isFilling && clock.now() - this.#askedAllAt >= this.#retryMs
+    if (this.#triesLeft > 0 ? due.lacking > 0 : due.lacking > LACKING_MAX && isDue) {
       this.#askedAllAt = clock.now()
-      await this.#ask(this.#neighbour(), 'all', signal)
+      const learned = await this.#ask(this.#neighbour(), 'all', signal)
+      if (learned !== undefined) this.#triesLeft = learned > 0 ? 0 : Math.max(0, this.#triesLeft - 1)
     }
     const publishers = [...[...due.behind].slice(0, BEHIND_MAX), ...[...due.hearsay].slice(0, HEARSAY_MAX)]
     await Promise.all(publishers.map(async ([tag, slices]) => {
@@ -102,14 +109,24 @@ export class Repairs {
     return name === undefined ? undefined : members.named(name)
   }
 
-  async #ask(member: Member | undefined, slices: number[] | 'all', signal: AbortSignal): Promise<void> {
-    if (member === undefined) return
+  /** Gives how many slices the member told of; undefined if it did not answer to the end. */
+  async #ask(
+    member: Member | undefined, slices: number[] | 'all', signal: AbortSignal,
+  ): Promise<number | undefined> {
+    if (member === undefined) return undefined
     const { exchange, follower, log } = this.#parts
+    let learned = 0
+    const learn = (group: DigestGroup, from: Member): void => {
+      follower.learn(group, from)
+      learned += 1
+    }
     try {
-      await exchange.ask(member, slices, (group, from) => follower.learn(group, from), signal)
+      await exchange.ask(member, slices, learn, signal)
+      return learned
     } catch (error) {
       signal.throwIfAborted()
       log.debug('a member did not say what it knows', { member: member.name, error: describeError(error) })
+      return undefined
     }
   }
 }

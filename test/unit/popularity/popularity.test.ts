@@ -86,6 +86,21 @@ describe('five hosts', function () {
     await mesh.end()
   })
 
+  it('or more do so also while gossip goes on, and where every fifth exchange breaks', async () => {
+    for (const seed of [1, 2, 3]) {
+      const mesh = new TestMesh(seed, 0.2)
+      const common = placed(1, 900)
+      for (let index = 0; index < 12; index++) hold([await mesh.add(`host-${index}`)], common)
+      await mesh.pass(9 * INTERVAL_MS)
+      const late = await mesh.add('late')
+      const timer = mesh.clock.every(4_000, () => hold(mesh.hosts.slice(0, 4), placed(mesh.now, 20)))
+      await mesh.pass(60_000)
+      timer.cancel()
+      assert.equal(countKnown(late, common, 12), common.length, `seed ${seed}`)
+      await mesh.end()
+    }
+  })
+
   for (const how of ['stop', 'crash'] as const) {
     it(`have the slices of one that goes (${how}) whole again at the next owner within two intervals`, async () => {
       const { mesh, hosts, common, assertExact } = await started(5)
