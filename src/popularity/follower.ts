@@ -101,13 +101,16 @@ export class Follower {
     return this.#clock.now() - this.states.heardAt[slice]! > SILENT_INTERVALS * this.#intervalMs
   }
 
-  /** Forgets slices whose publishers have been silent for too long. */
+  /** Forgets slices whose publishers have been silent for too long, and asks again for what a full view did not take. */
   expire(): void {
+    const hasRoom = this.#view.takeRefusedPages()
     const oldest = this.#clock.now() - FORGOTTEN_INTERVALS * this.#intervalMs
     const selfTag = hostTag(this.#self)
     for (let slice = 0; slice < SLICE_COUNT; slice++) {
       const publisher = this.states.publishers[slice]!
-      if (publisher === 0 || publisher === selfTag || this.states.heardAt[slice]! > oldest) continue
+      if (publisher === 0 || publisher === selfTag) continue
+      if (hasRoom) this.states.markBehind(slice)
+      if (this.states.heardAt[slice]! > oldest) continue
       this.states.clear(slice)
       this.#view.dropSlice(slice)
     }

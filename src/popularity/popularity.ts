@@ -210,7 +210,7 @@ class HostPopularity implements Popularity {
     }
     if (this.#holdsForeign && this.#isSettled()) {
       // By now origins know that these slices are others', and tell them anew should they come back.
-      this.#table.retain((slice) => this.#owners.rankOf(self, slice) >= 0)
+      this.#table.retain((slice) => this.#owners.owns(self, slice))
       this.#holdsForeign = false
     }
     for (const name of this.#members.takeGone()) this.#owner.touch(this.#table.drop(name))

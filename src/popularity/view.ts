@@ -10,8 +10,8 @@ import { topOf } from './viewtop.ts'
 const BUCKET_PAGES_MAX = 4096
 const BUCKET_PAGES_MIN = 1024
 /** What is left of `maxPages` after the least popular went, and below what there is room for everything again. */
-const TRIMMED_SHARE = 0.95
-const ROOMY_SHARE = 0.9
+const TRIMMED_SHARE = 0.99
+const ROOMY_SHARE = 0.98
 /** When that look freed little, so many new tags find no place before the next look. */
 const MISSES_PER_LOOK = 2 ** 16
 
@@ -39,6 +39,7 @@ export class View implements PopularityView {
   #missesLeft = 0
   #pages = 0
   #floor: Floor = NO_FLOOR
+  #hasRefusedPages = false
 
   constructor(init: ViewInit) {
     this.#init = init
@@ -56,6 +57,13 @@ export class View implements PopularityView {
   /** Pages of a lower rank are not taken, because the view is full of more popular ones; 0 while it has room. */
   get floor(): number {
     return this.#floor.rank
+  }
+
+  /** Whether there is room again for pages that found none; says so once. */
+  takeRefusedPages(): boolean {
+    const hasRefusedPages = this.#hasRefusedPages
+    this.#hasRefusedPages = false
+    return hasRefusedPages
   }
 
   guestsOf(high: number, low: number): number {
@@ -227,8 +235,9 @@ export class View implements PopularityView {
     if (this.#pages > maxPages) {
       this.#floor = floorAfter(Math.max(1, Math.floor(maxPages * TRIMMED_SHARE)), this.#buckets)
       this.#trim()
-    } else if (this.#pages < maxPages * ROOMY_SHARE) {
+    } else if (this.#floor !== NO_FLOOR && this.#pages < maxPages * ROOMY_SHARE) {
       this.#floor = NO_FLOOR
+      this.#hasRefusedPages = true
     }
     while (this.#bucketBits > 0 && this.#pages > BUCKET_PAGES_MAX * this.#buckets.length) this.#split()
     while (this.#bucketBits < SLICE_BITS && this.#pages < BUCKET_PAGES_MIN * this.#buckets.length) this.#join()

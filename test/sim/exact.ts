@@ -3,7 +3,7 @@ import { prefixHigh, prefixLow, type SimHeld } from './held.ts'
 
 /** How far a host's view agrees with what exact counting says, each from 0 to 1. */
 export interface Agreement {
-  /** Share of the top set that the view has. */
+  /** Share of the top set that the view has; pages as popular as the last of the set stand for it. */
   recall: number
   /** Share of the view's that belongs to the top set; ties at its end count. */
   precision: number
@@ -33,35 +33,30 @@ export class ExactCount {
 
   /** Compares a view that holds at most `maxPages` pages; an empty top set is found by an empty view. */
   compare(view: PopularityView, maxPages: number): Agreement {
-    const { found, foundOrTied, pages } = view.pages <= maxPages ? this.#lookUp(view) : this.#walkTop(view, maxPages)
+    const { found, pages } = view.pages <= maxPages ? this.#lookUp(view) : this.#walkTop(view, maxPages)
     return {
-      recall: this.pages === 0 ? 1 : found / this.pages,
-      precision: pages === 0 ? (this.pages === 0 ? 1 : 0) : foundOrTied / pages,
+      recall: this.pages === 0 ? 1 : Math.min(found, this.pages) / this.pages,
+      precision: pages === 0 ? (this.pages === 0 ? 1 : 0) : found / pages,
     }
   }
 
-  /** The whole view is its top: each page of the top set is looked up in it. */
-  #lookUp(view: PopularityView): { found: number; foundOrTied: number; pages: number } {
+  /** The whole view is its top: each page of the top set, and of its ties, is looked up in it. */
+  #lookUp(view: PopularityView): { found: number; pages: number } {
     let found = 0
-    let foundOrTied = 0
     for (let rank = 0; rank < this.#tiedPages; rank++) {
-      if (view.hostsOf(this.#high[rank]!, this.#low[rank]!) === 0) continue
-      foundOrTied += 1
-      if (rank < this.pages) found += 1
+      if (view.hostsOf(this.#high[rank]!, this.#low[rank]!) > 0) found += 1
     }
-    return { found, foundOrTied, pages: view.pages }
+    return { found, pages: view.pages }
   }
 
-  #walkTop(view: PopularityView, maxPages: number): { found: number; foundOrTied: number; pages: number } {
+  #walkTop(view: PopularityView, maxPages: number): { found: number; pages: number } {
     const top = view.top(maxPages)
     let found = 0
-    let foundOrTied = 0
     for (let i = 0; i < top.count; i++) {
       const rank = this.#ranks.get(keyOf(top.high[i]!, top.low[i]!)) ?? Infinity
-      if (rank < this.#tiedPages) foundOrTied += 1
-      if (rank < this.pages) found += 1
+      if (rank < this.#tiedPages) found += 1
     }
-    return { found, foundOrTied, pages: top.count }
+    return { found, pages: top.count }
   }
 }
 

@@ -151,18 +151,19 @@ describe('the view of popular pages', () => {
 
   it('keeps the most popular when full, takes nothing below its floor, and takes all again when there is room', () => {
     const view = new View({ maxPages: 1000, nameOfTag })
-    for (let slice = 0; slice < 10; slice++) view.replaceSlice(slice, evenRun(100, (index) => 2 + (index % 10)))
+    for (let slice = 0; slice < 10; slice++) view.replaceSlice(slice, evenRun(100, (index) => 3 + (index % 10)))
     assert.deepEqual([view.pages, view.floor], [1000, 0])
-    view.replaceSlice(10, evenRun(60, () => 12))
-    // The 60 with 12 hosts, then 100 each with 11, 10, ... hosts: 950 ends among those with 3, which lie at the same
+    view.replaceSlice(10, evenRun(60, () => 13))
+    // The 60 with 13 hosts, then 100 each with 12, 11, ... hosts: 990 ends among those with 3, which lie at the same
     // place of ten slices: none of ten is better than the others.
-    assert.deepEqual([view.pages, view.floor], [940, 3 * 2 ** 16 + 2])
+    assert.deepEqual([view.pages, view.floor], [980, 3 * 2 ** 16 + 2])
     view.replaceSlice(11, evenRun(60, () => 2))
-    assert.equal(view.pages, 940)
+    assert.equal(view.pages, 980)
     view.applyChanges(11, evenRun(3, () => 5))
-    assert.equal(view.pages, 943)
+    assert.deepEqual([view.pages, view.takeRefusedPages()], [983, false])
     for (const slice of [0, 1]) view.dropSlice(slice)
     assert.equal(view.floor, 0)
+    assert.deepEqual([view.takeRefusedPages(), view.takeRefusedPages()], [true, false])
     view.replaceSlice(11, evenRun(60, () => 2))
     assert.equal(view.hostsOf(highOf(11, evenRun(60, () => 2).rests[0]!), lowOf(evenRun(60, () => 2).rests[0]!)), 2)
   })

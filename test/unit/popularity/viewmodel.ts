@@ -69,12 +69,12 @@ export class ViewModel {
   #settle(): void {
     if (this.pages > this.#maxPages) {
       const sorted = [...this.#pages.values()].sort((a, b) => rankOf(b) - rankOf(a) || tieOf(a) - tieOf(b))
-      const count = Math.max(1, Math.floor(this.#maxPages * 0.95))
+      const count = Math.max(1, Math.floor(this.#maxPages * 0.99))
       const [last, next] = [sorted[count - 1]!, sorted[count]!]
       this.floor = rankOf(last)
       this.#tie = rankOf(next) === rankOf(last) ? tieOf(next) : Infinity
       for (const [key, page] of [...this.#pages]) if (!this.#isTaken(page)) this.#pages.delete(key)
-    } else if (this.pages < this.#maxPages * 0.9) {
+    } else if (this.pages < this.#maxPages * 0.98) {
       this.floor = 0
       this.#tie = Infinity
     }
