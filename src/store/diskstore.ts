@@ -90,7 +90,7 @@ export class DiskStore implements Store {
       const mark = markOf(hasher)
       const store = await openStore({ log }, { directory: path, mark, slotsMax: slotsIn(bytesMax) })
       const writer = new Writer({ store, clock, log }, { seed: seedOf(mark) })
-      const reader = new Reader({ store, hasher, log }, { onDamaged: (slots) => writer.condemn(slots) })
+      const reader = new Reader({ store, clock, hasher, log }, { onDamaged: (slots) => writer.condemn(slots) })
       this.#opened = { lock, store, reader, writer }
       const { table, damagedPages } = store
       log.info('page store opened', { path, pages: table.size, damagedPages, ms: Math.round(clock.now() - begunAt) })

@@ -1,4 +1,4 @@
-import { read, write } from 'node:fs'
+import { read, readSync, write } from 'node:fs'
 import { constants, open, type FileHandle } from 'node:fs/promises'
 
 /** Pages are memory of guests: nobody else may read them. */
@@ -29,6 +29,17 @@ export class PlacedFile {
     let done = 0
     while (done < length) {
       const bytes = await this.#readOnce(into, offset + done, length - done, position + done)
+      if (bytes === 0) break
+      done += bytes
+    }
+    return done
+  }
+
+  /** The same, while everything else waits: for what the system has in memory, where it is several times as fast. */
+  readAtOnce(into: Uint8Array, offset: number, length: number, position: number): number {
+    let done = 0
+    while (done < length) {
+      const bytes = readSync(this.#handle.fd, into, offset + done, length - done, position + done)
       if (bytes === 0) break
       done += bytes
     }

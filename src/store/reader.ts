@@ -1,45 +1,50 @@
 import { ID_BYTES, PAGE_BYTES, type PageBatch, type PageHasher } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { nextTurn } from '../runtime/turn.ts'
+import { Filling, placeRun, planRun, Room } from './filling.ts'
 import type { OpenStore } from './opening.ts'
-import { isStraight, placesOf, runEnd, type Places } from './places.ts'
+import { placesOf, type Places } from './places.ts'
 import { holdsPage, SLOT } from './slots.ts'
 
-/** Unwanted slots that are read along rather than begin another read. */
-const GAP_SLOTS_MAX = 4
-/** Slots of one read. */
-const RUN_SLOTS_MAX = 64
-/** Reads of one batch that are under way at once: Node's four threads never wait for this one. */
+/**
+ * What reading a batch may take while everything else waits: several times what it takes out of the system's memory,
+ * and less than a few reads of a disk.
+ */
+const AT_ONCE_MS = { batch: 0.2, page: 0.02 }
+/** Pages that are read and hashed before everything else has its turn. */
+const TURN_PAGES = 256
+/** Reads of one batch from the disk that are under way at once: Node's four threads never wait for this one. */
 const LANES = 16
 /** Rooms that are kept for use again. */
 const SPARES_MAX = 16
 
-/** What one lane works with. */
-interface Room {
-  /** For pages that cannot be read into their batch; made when first needed. */
-  pages: Buffer | undefined
-  offsets: Uint32Array
-  ids: Buffer
-}
-
 /**
  * Pages out of the slab, each hashed after it was read. Nothing is locked: a slot that is given to another page
  * meanwhile yields a page that is not the wanted one, which is a miss.
+ *
+ * Reads begin while everything else waits, with no promise a page: out of the system's memory that takes microseconds.
+ * As soon as they take longer the disk is at work, and the rest of the batch is read in the background, many at a time.
  */
 export class Reader {
   readonly #store: OpenStore
+  readonly #clock: Clock
   readonly #hasher: PageHasher
   readonly #log: Log
   readonly #onDamaged: (slots: Uint32Array) => void
   readonly #spares: Room[] = []
   readonly #running = new Set<Promise<void>>()
   #damagedPages = 0
+  #isFailing = false
 
   /** @param init.onDamaged takes slots that were dropped, so that their records go too. */
   constructor(
-    components: { store: OpenStore; hasher: PageHasher; log: Log }, init: { onDamaged: (slots: Uint32Array) => void },
+    components: { store: OpenStore; clock: Clock; hasher: PageHasher; log: Log },
+    init: { onDamaged: (slots: Uint32Array) => void },
   ) {
     this.#store = components.store
+    this.#clock = components.clock
     this.#hasher = components.hasher
     this.#log = components.log
     this.#onDamaged = init.onDamaged
@@ -65,13 +70,15 @@ export class Reader {
   }
 
   async #fill(batch: PageBatch, signal: AbortSignal): Promise<void> {
-    const places = this.#find(batch)
-    const filling = new Filling(batch, places, signal)
-    // The batch's memory is its owner's again only when no read into it is under way.
-    const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#runLane(filling)))
+    const filling = new Filling(batch, this.#find(batch), signal)
+    await this.#fillAtOnce(filling)
+    if (!filling.isOver) {
+      // The batch's memory is its owner's again only when no read into it is under way.
+      const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#runLane(filling)))
+      for (const lane of lanes) if (lane.status === 'rejected') throw lane.reason
+    }
     if (filling.damaged.length > 0) this.#onDamaged(Uint32Array.from(filling.damaged))
     signal.throwIfAborted()
-    for (const lane of lanes) if (lane.status === 'rejected') throw lane.reason
   }
 
   #find(batch: PageBatch): Places {
@@ -86,54 +93,81 @@ export class Reader {
     return placesOf(slots)
   }
 
-  async #runLane(filling: Filling): Promise<void> {
-    const room = this.#spares.pop() ?? {
-      pages: undefined, offsets: new Uint32Array(RUN_SLOTS_MAX), ids: Buffer.alloc(RUN_SLOTS_MAX * ID_BYTES),
+  /** Fills from the system's memory, and stops when that takes so long that it must be the disk, or fails. */
+  async #fillAtOnce(filling: Filling): Promise<void> {
+    const room = this.#spares.pop() ?? new Room()
+    let readMs = 0
+    let isSlow = false
+    for (let pages = 0; !isSlow && !filling.isOver;) {
+      room.first = room.behind = filling.next
+      const begunAt = this.#clock.now()
+      while (!isSlow && !filling.isOver && room.hasRoom) isSlow = !this.#readAtOnce(filling, room)
+      readMs += this.#clock.now() - begunAt
+      const turn = Math.floor(pages / TURN_PAGES)
+      pages += room.behind - room.first
+      isSlow ||= readMs > AT_ONCE_MS.batch + pages * AT_ONCE_MS.page
+      this.#takeRight(filling, room)
+      if (Math.floor(pages / TURN_PAGES) > turn) await nextTurn()
     }
-    for (let run = filling.nextRun(); run !== undefined; run = filling.nextRun()) {
-      await this.#fillRun(filling, run.first, run.behind, room)
-    }
-    if (this.#spares.length < SPARES_MAX) this.#spares.push(room)
+    this.#putAway(room)
   }
 
-  /** Reads the places from `first` to `behind` at once; where the disk refuses, one by one. */
-  async #fillRun(filling: Filling, first: number, behind: number, room: Room): Promise<void> {
-    const { batch, places } = filling
-    const start = places.slots[first]!
-    const count = places.slots[behind - 1]! - start + 1
-    // Pages that lie in the batch as they lie in the slab are read into it, all others past it.
-    const straight = isStraight(places, first, behind)
-    const into = straight ? batch.bytes : room.pages ??= Buffer.from(new ArrayBuffer(RUN_SLOTS_MAX * PAGE_BYTES))
-    const offset = straight ? places.indices[first]! * PAGE_BYTES : 0
-    let readBytes = 0
+  /** Reads the next run; false if the disk refuses, and what is to be done about it is seen later. */
+  #readAtOnce(filling: Filling, room: Room): boolean {
+    const first = filling.takeRun()
+    const run = planRun(filling, first, filling.next, room)
     try {
-      readBytes = await this.#store.slab.read(into, offset, count * PAGE_BYTES, start * PAGE_BYTES)
+      const bytes = this.#store.slab.readAtOnce(run.into, run.offset, run.count * PAGE_BYTES, run.slot * PAGE_BYTES)
+      placeRun(filling, first, filling.next, bytes, room)
+      return true
+    } catch {
+      filling.putBack(first)
+      return false
+    }
+  }
+
+  async #runLane(filling: Filling): Promise<void> {
+    const room = this.#spares.pop() ?? new Room()
+    while (!filling.isOver) {
+      const first = filling.takeRun()
+      await this.#fillRun(filling, first, filling.next, room)
+    }
+    this.#putAway(room)
+  }
+
+  /** Reads the places from `first` to `behind` in the background; where the disk refuses, one by one. */
+  async #fillRun(filling: Filling, first: number, behind: number, room: Room): Promise<void> {
+    const run = planRun(filling, first, behind, room)
+    let bytes = 0
+    try {
+      bytes = await this.#store.slab.read(run.into, run.offset, run.count * PAGE_BYTES, run.slot * PAGE_BYTES)
     } catch (error) {
       if (systemErrorCode(error) !== 'EIO') {
-        this.#log.warn('the page store cannot be read', { error: String(error) })
+        if (!this.#isFailing) this.#log.warn('the page store cannot be read', { error: String(error) })
+        this.#isFailing = true
         return
       }
-      if (count > 1) {
+      if (behind - first > 1) {
         for (let place = first; place < behind; place++) await this.#fillRun(filling, place, place + 1, room)
         return
       }
     }
-    if (!straight) copyPages(filling, first, behind, into)
-    this.#takeRight(filling, first, behind, Math.floor(readBytes / PAGE_BYTES), room)
+    room.first = first
+    placeRun(filling, first, behind, bytes, room)
+    this.#takeRight(filling, room)
   }
 
-  /** Marks the pages filled that are the wanted ones, of the first `whole` slots of a run; drops damaged ones. */
-  #takeRight(filling: Filling, first: number, behind: number, whole: number, { offsets, ids }: Room): void {
-    const { batch, places, damaged } = filling
+  /** Marks the pages of a room's group filled that are the wanted ones, and drops damaged ones. */
+  #takeRight({ batch, places, damaged }: Filling, { first, behind, offsets, ids, wasRead }: Room): void {
     for (let place = first; place < behind; place++) offsets[place - first] = places.indices[place]! * PAGE_BYTES
     this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
     for (let place = first; place < behind; place++) {
       const index = places.indices[place]!
       const slot = places.slots[place]!
-      const wasRead = slot - places.slots[first]! < whole
-      if (wasRead && ids.compare(batch.ids, index * ID_BYTES, (index + 1) * ID_BYTES, (place - first) * ID_BYTES,
-        (place - first + 1) * ID_BYTES) === 0) batch.markFilled(index, 'store')
-      else if (this.#isDamaged(batch, index, slot, wasRead ? ids : undefined, (place - first) * ID_BYTES)) {
+      const idAt = (place - first) * ID_BYTES
+      const isThere = wasRead[place - first] === 1
+      if (isThere && isSame(ids, idAt, batch.ids, index * ID_BYTES)) batch.markFilled(index, 'store')
+      else if (this.#isDamaged(batch, index, slot, isThere ? ids : undefined, idAt)) {
         this.#drop(slot)
         damaged.push(slot)
       }
@@ -158,34 +192,13 @@ export class Reader {
     if (this.#damagedPages === 0) this.#log.warn('pages of the store are damaged; status counts them', { slot })
     this.#damagedPages += 1
   }
-}
 
-/** A batch on its way: the places that are still to be read, and what turned out damaged. */
-class Filling {
-  readonly batch: PageBatch
-  readonly places: Places
-  readonly damaged: number[] = []
-  readonly #signal: AbortSignal
-  #next = 0
-
-  constructor(batch: PageBatch, places: Places, signal: AbortSignal) {
-    this.batch = batch
-    this.places = places
-    this.#signal = signal
-  }
-
-  /** Places that are read at once next; none when all are, or nobody waits for them any more. */
-  nextRun(): { first: number; behind: number } | undefined {
-    if (this.#next >= this.places.count || this.#signal.aborted) return undefined
-    const first = this.#next
-    this.#next = runEnd(this.places, first, GAP_SLOTS_MAX, RUN_SLOTS_MAX)
-    return { first, behind: this.#next }
+  #putAway(room: Room): void {
+    if (this.#spares.length < SPARES_MAX) this.#spares.push(room)
   }
 }
 
-function copyPages({ batch, places }: Filling, first: number, behind: number, room: Buffer): void {
-  for (let place = first; place < behind; place++) {
-    const from = (places.slots[place]! - places.slots[first]!) * PAGE_BYTES
-    room.copy(batch.bytes, places.indices[place]! * PAGE_BYTES, from, from + PAGE_BYTES)
-  }
+function isSame(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
+  for (let i = 0; i < ID_BYTES; i++) if (a[aAt + i] !== b[bAt + i]) return false
+  return true
 }

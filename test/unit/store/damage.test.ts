@@ -3,9 +3,10 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { PAGE_BYTES } from '../../../src/page/index.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { HEAD_BYTES, RECORD_BYTES } from '../../../src/store/format.ts'
 import { seededRandom } from '../../bench/random.ts'
-import { ask, madeDirectory, madeLog, madeStore, numbers, pagesOf } from './made.ts'
+import { ask, madeDirectory, madeLog, madeStore, numbers, pagesOf, slowClock } from './made.ts'
 
 const SEEDS = 1000
 const PAGES = 24
@@ -74,7 +75,7 @@ describe('a store whose files are damaged', function () {
         index: which > 0.4 ? damage(files.index, random) : files.index,
       }
       writeFiles(damaged)
-      const store = madeStore(path, { slots: PAGES })
+      const store = madeStore(path, { slots: PAGES, clock: seed % 2 === 0 ? systemClock : slowClock() })
       await store.start()
       const { filled, wrong } = await ask(store, numbers(PAGES))
       assert.deepEqual(wrong, [], `seed ${seed}`)
@@ -106,7 +107,7 @@ describe('a store whose files are damaged', function () {
   it('finds damage that comes while it is open, counts it, says so once, and does not find it again', async () => {
     writeFiles(files)
     const log = madeLog()
-    const store = madeStore(path, { slots: PAGES, log })
+    const store = madeStore(path, { slots: PAGES, log, clock: slowClock() })
     await store.start()
     const slab = Buffer.from(files.slab)
     slab[3 * PAGE_BYTES]! ^= 1

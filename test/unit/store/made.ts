@@ -45,6 +45,12 @@ export function madeClock(): Clock & { pass(seconds: number): void } {
   }
 }
 
+/** A clock by which everything takes long: pages are then read as from a slow disk. */
+export function slowClock(): Clock {
+  let milliseconds = 0
+  return { ...systemClock, now: () => milliseconds += 1000 }
+}
+
 /** A log that keeps its warnings. */
 export function madeLog(): Log & { warnings: string[] } {
   const warnings: string[] = []

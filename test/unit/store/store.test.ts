@@ -3,13 +3,17 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync, truncateSync, 
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import fc from 'fast-check'
+
 import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, verified } from '../../../src/page/index.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import {
   bytesOf, encodeHead, HEAD_BYTES, markOf, RECORD_BYTES, RECORD_WORDS, seedOf, slotsIn, writeRecord,
 } from '../../../src/store/format.ts'
+import { seededRandom } from '../../bench/random.ts'
 import {
   ask, hasher, idOf, keptBy, madeClock, madeDirectory, madeLog, madeStore, numbers, pageOf, pagesOf, prefixesOf,
-  prefixOf, signal,
+  prefixOf, signal, slowClock,
 } from './made.ts'
 
 describe('a page store', () => {
@@ -60,12 +64,28 @@ describe('a page store', () => {
     await store.stop()
   })
 
-  it('fills batches in any order, pages that are wanted twice, and nothing that is filled already', async () => {
+  for (const [disk, clock] of [['quick', systemClock], ['slow', slowClock()]] as const) {
+    it(`fills batches in any order and of any size from a ${disk} disk`, async () => {
+      const store = madeStore(nextPath(), { slots: 1000, clock })
+      await store.start()
+      for (const first of [0, 500]) await store.put(pagesOf(numbers(500, first)), 'head')
+      const wanted = fc.oneof(
+        fc.array(fc.nat(1100), { minLength: 1, maxLength: 600 }),
+        fc.tuple(fc.nat(700), fc.integer({ min: 1, max: 500 })).map(([first, count]) => numbers(count, first)),
+        fc.array(fc.nat(40), { minLength: 1, maxLength: 300 }),
+      )
+      await fc.assert(fc.asyncProperty(wanted, async (pages) => {
+        assert.deepEqual(await ask(store, pages), { filled: pages.filter((number) => number < 1000), wrong: [] })
+      }), { numRuns: 40 })
+      assert.equal(store.damagedPages, 0)
+      await store.stop()
+    })
+  }
+
+  it('leaves alone what is filled already', async () => {
     const store = madeStore(nextPath())
     await store.start()
-    await store.put(pagesOf(numbers(200)), 'head')
-    const wanted = [150, 3, 3, 4, 5, 700, 149, 3, 20, 10, 151]
-    assert.deepEqual(await ask(store, wanted), { filled: wanted.filter((number) => number < 200), wrong: [] })
+    await store.put(pagesOf(numbers(64)), 'head')
     const batch = new PageBatch(Buffer.concat([idOf(1), idOf(2)]))
     batch.bytes.fill(7)
     batch.markFilled(0, 'peer')
@@ -107,7 +127,7 @@ describe('a page store', () => {
   })
 
   it('misses a page that went between the question and its use, and calls it no damage', async () => {
-    const store = madeStore(nextPath(), { slots: 64 })
+    const store = madeStore(nextPath(), { slots: 64, clock: slowClock() })
     await store.start()
     await store.put(pagesOf(numbers(64)), 'left')
     assert.ok(store.has(...prefixOf(9), 64))
@@ -269,8 +289,9 @@ describe('a page store', () => {
     mkdirSync(path)
     const words = new Uint32Array(count * RECORD_WORDS)
     const ids = Buffer.alloc(ID_BYTES)
+    const random = seededRandom(1)
     for (let slot = 0; slot < count; slot++) {
-      for (let at = 0; at < ID_BYTES; at += 4) ids.writeUInt32LE(Math.imul(slot + at, 0x9e3779b1) >>> 0, at)
+      for (let at = 0; at < ID_BYTES; at += 4) ids.writeUInt32LE(Math.floor(random() * 2 ** 32), at)
       writeRecord(words, slot * RECORD_WORDS, slot, seedOf(markOf(hasher)), ids, 0, 2, slot)
     }
     {
