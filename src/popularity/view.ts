@@ -7,8 +7,8 @@ import { HolderTags } from './viewtags.ts'
 import { topOf } from './viewtop.ts'
 
 /** Mean pages of a bucket: a change moves half a bucket, and each bucket costs some objects. */
-const BUCKET_PAGES_MAX = 4096
-const BUCKET_PAGES_MIN = 1024
+const BUCKET_PAGES_MAX = 1024
+const BUCKET_PAGES_MIN = 256
 /** What is left of `maxPages` after the least popular went, and below what there is room for everything again. */
 const TRIMMED_SHARE = 0.99
 const ROOMY_SHARE = 0.98
@@ -24,7 +24,7 @@ export interface ViewInit {
 
 /**
  * The popular pages of all slices, about 19 bytes each. Neighbouring slices share a bucket, 2^n of them so that a
- * bucket has a few thousand pages however many there are in all: a small view is a few arrays, and in a large one a
+ * bucket has some hundreds of pages however many there are in all: a small view is a few arrays, and in a large one a
  * change moves little.
  */
 export class View implements PopularityView {
