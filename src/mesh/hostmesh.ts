@@ -183,6 +183,7 @@ export class HostMesh implements Mesh {
     this.#lanes = new LaneServer(this.#components)
     await this.#lanes.listen(this.#init.lane ?? defaultLane(this.#init.listen))
     this.#redialer = new Redialer(this.#components, {
+      selfPeerId: () => this.#network.peerId,
       dial: (address, signal) => this.#network.dial(address, signal),
       isConnected: (peerId) => this.#members.ofPeer(peerId) !== undefined,
     })

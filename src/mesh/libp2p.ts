@@ -9,8 +9,8 @@ import {
   serviceCapabilities, type Connection, type ConnectionEncrypter, type MessageStream, type PrivateKey,
   type SecureConnectionOptions, type SecuredConnection, type Stream,
 } from '@libp2p/interface'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { ping } from '@libp2p/ping'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
+import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { byteStream } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
@@ -30,6 +30,7 @@ import type { Mesh, Unsubscribe } from './index.ts'
 import { GOSSIP_BYTES_MAX } from './limits.ts'
 import { meshStopped } from './mesherrors.ts'
 import { SelfDialedError, type Network, type NetworkListener } from './network.ts'
+import { Pinger } from './pinger.ts'
 import { proveMembership, RefusedError, StrangerError } from './proof.ts'
 
 export interface Libp2pMeshInit {
@@ -59,18 +60,15 @@ const CONNECTIONS_MAX = 1_024
 const INBOUND_CONNECTIONS_PER_SECOND_MAX = 1_000
 const INBOUND_UPGRADES_MAX = 256
 const STREAMS_MAX = 64
-const PROOF_TIMEOUT_MS = 5_000
+const PROOF_TIMEOUT_MS = 10_000
 const PROOF_BUFFER_BYTES_MAX = 1024 * 1024
 const FAREWELL_MS = 1_000
-/** A peer that vanished is dropped after at most one interval and one timeout. */
-const PING_INTERVAL_MS = 4_000
-const PING_TIMEOUT_MS = 8_000
 /** The read limit must exceed the window, or a paused stream is reset when its window fills. */
 const STREAM_WINDOW_BYTES = 1024 * 1024
 const STREAM_BUFFER_BYTES_MAX = 4 * STREAM_WINDOW_BYTES
 const GOSSIP_QUEUE_BYTES_MAX = 8 * 1024 * 1024
 
-type Node = Libp2p<{ gossip: GossipSub; identify: unknown; ping: unknown }>
+type Node = Libp2p<{ gossip: GossipSub; identify: unknown; ping: Ping }>
 
 class Libp2pNetwork implements Network {
   readonly #components: { clock: Clock; log: Log; random: Random }
@@ -80,6 +78,7 @@ class Libp2pNetwork implements Network {
   readonly #names = new Map<string, string>()
   readonly #gossip = { sentBytes: 0, receivedBytes: 0 }
   #node: Node | undefined
+  #pinger: Pinger | undefined
   peerId = ''
 
   constructor(components: { clock: Clock; log: Log; random: Random }, init: Libp2pMeshInit) {
@@ -111,6 +110,11 @@ class Libp2pNetwork implements Network {
     })
     try {
       await node.start()
+      this.#pinger = new Pinger(this.#components, {
+        peers: () => [...this.#connections.keys()],
+        ping: async (peerId, signal) => { await node.services.ping.ping(peerIdFromString(peerId), { signal }) },
+        drop: (peerId) => this.disconnect(peerId),
+      })
     } catch (error) {
       throw new PagemeshError('listen-failed', `The mesh cannot listen on ${this.#init.listen.join(', ')}.`, {
         fault: 'usage', phase: 'start', data: { listen: this.#init.listen }, cause: error,
@@ -122,6 +126,7 @@ class Libp2pNetwork implements Network {
   async stop(): Promise<void> {
     const node = this.#node
     this.#node = undefined
+    this.#pinger?.stop()
     if (node === undefined) return
     // A peer that vanished would hold back a close in good order.
     for (const connection of [...this.#connections.values()].flatMap((connections) => [...connections])) {
@@ -187,7 +192,6 @@ class Libp2pNetwork implements Network {
   }
 
   async #createNode(privateKey: PrivateKey, listener: NetworkListener): Promise<Node> {
-    const timeout = { minTimeout: PING_TIMEOUT_MS, maxTimeout: PING_TIMEOUT_MS }
     return createLibp2p({
       start: false,
       privateKey,
@@ -203,7 +207,8 @@ class Libp2pNetwork implements Network {
         maxConnections: CONNECTIONS_MAX, inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND_MAX,
         maxIncomingPendingConnections: INBOUND_UPGRADES_MAX, reconnectRetries: 0,
       },
-      connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: timeout },
+      // It asks every peer as often however many there are: pinger.ts does not.
+      connectionMonitor: { enabled: false },
       services: { identify: identify(), ping: ping(), gossip: gossipsub(gossipOptions(this.#gossip)) },
     })
   }

@@ -6,7 +6,11 @@ import { SelfDialedError } from './network.ts'
 /** Between two attempts at one peer: doubling from the first to the last, spread by half so that hosts do not chime. */
 const BACKOFF_MS_MIN = 250
 const BACKOFF_MS_MAX = 4_000
-const DIAL_TIMEOUT_MS = 5_000
+const DIAL_TIMEOUT_MS = 10_000
+/** Attempts at once: a handshake takes some ten milliseconds of CPU at both ends, and those who wait time out. */
+const DIALS_MAX = 4
+/** Of two hosts that learnt of each other one dials at once, the other only when that has had this long. */
+const OTHERS_TURN_MS = 10_000
 /** A peer learnt from others that cannot be reached for this long is forgotten; bootstrap peers never are. */
 const FORGET_MS = 600_000
 /** Peers learnt from others; when full, further ones are left to dial us. */
@@ -29,6 +33,7 @@ interface Target {
 }
 
 interface RedialerInit {
+  selfPeerId: () => string
   dial: (address: string, signal: AbortSignal) => Promise<string>
   isConnected: (peerId: string) => boolean
 }
@@ -40,9 +45,13 @@ export class Redialer {
   readonly #log: Log
   readonly #dial: RedialerInit['dial']
   readonly #isConnected: RedialerInit['isConnected']
+  readonly #selfPeerId: RedialerInit['selfPeerId']
   readonly #learnt = new Map<string, Target>()
   readonly #targets = new Set<Target>()
   readonly #stop = new AbortController()
+  #dialing = 0
+  /** Those who wait for one of the attempts to end. */
+  readonly #waiting: (() => void)[] = []
   readonly #loops = new Set<Promise<void>>()
 
   constructor(components: { clock: Clock; random: Random; log: Log }, init: RedialerInit) {
@@ -51,6 +60,7 @@ export class Redialer {
     this.#log = components.log
     this.#dial = init.dial
     this.#isConnected = init.isConnected
+    this.#selfPeerId = init.selfPeerId
   }
 
   /** Begins to dial a bootstrap address; resolves after the first attempt, however it ended. */
@@ -79,6 +89,7 @@ export class Redialer {
   async stop(): Promise<void> {
     this.#stop.abort()
     for (const target of this.#targets) target.wake()
+    for (const goOn of this.#waiting.splice(0)) goOn()
     await Promise.all(this.#loops)
   }
 
@@ -98,6 +109,9 @@ export class Redialer {
 
   async #keep(target: Target, onAttempt: () => void): Promise<void> {
     const { signal } = this.#stop
+    if (target.isLearnt && target.peerId! < this.#selfPeerId()) {
+      await this.#clock.sleep(OTHERS_TURN_MS * (0.5 + this.#random.fraction() / 2), signal).catch(() => {})
+    }
     let failureCount = 0
     let reachedAt = this.#clock.now()
     while (!signal.aborted) {
@@ -119,6 +133,18 @@ export class Redialer {
   }
 
   async #attempt(target: Target, failureCount: number): Promise<'connected' | 'failed' | 'self'> {
+    if (this.#dialing >= DIALS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#dialing += 1
+    try {
+      const isThere = target.peerId !== undefined && this.#isConnected(target.peerId)
+      return isThere || this.#stop.signal.aborted ? 'connected' : await this.#dialOnce(target, failureCount)
+    } finally {
+      this.#dialing -= 1
+      this.#waiting.shift()?.()
+    }
+  }
+
+  async #dialOnce(target: Target, failureCount: number): Promise<'connected' | 'failed' | 'self'> {
     const address = target.addresses[failureCount % target.addresses.length]!
     const timeout = new AbortController()
     const timer = this.#clock.after(DIAL_TIMEOUT_MS, () => timeout.abort(new Error('the dial timed out')))
