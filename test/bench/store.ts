@@ -118,11 +118,12 @@ async function writeIndex(path: string, count: number, random: () => number): Pr
   await file.write(encodeHead(markOf(hasher)))
   const words = new Uint32Array(PIECE_RECORDS * RECORD_WORDS)
   const id = Buffer.alloc(ID_BYTES)
+  const seed = seedOf(markOf(hasher))
   for (let first = 0; first < count; first += PIECE_RECORDS) {
     const records = Math.min(PIECE_RECORDS, count - first)
     for (let record = 0; record < records; record++) {
       for (let at = 0; at < ID_BYTES; at += 4) id.writeUInt32LE(Math.floor(random() * 2 ** 32), at)
-      writeRecord(words, record * RECORD_WORDS, first + record, seedOf(markOf(hasher)), id, 0, KIND_TAIL, first)
+      writeRecord(words, record * RECORD_WORDS, first + record, seed, id, 0, KIND_TAIL, first)
     }
     const bytes = new Uint8Array(words.buffer, 0, records * RECORD_BYTES)
     await file.write(bytes, 0, bytes.length, HEAD_BYTES + first * RECORD_BYTES)

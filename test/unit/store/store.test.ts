@@ -290,9 +290,10 @@ describe('a page store', () => {
     const words = new Uint32Array(count * RECORD_WORDS)
     const ids = Buffer.alloc(ID_BYTES)
     const random = seededRandom(1)
+    const seed = seedOf(markOf(hasher))
     for (let slot = 0; slot < count; slot++) {
       for (let at = 0; at < ID_BYTES; at += 4) ids.writeUInt32LE(Math.floor(random() * 2 ** 32), at)
-      writeRecord(words, slot * RECORD_WORDS, slot, seedOf(markOf(hasher)), ids, 0, 2, slot)
+      writeRecord(words, slot * RECORD_WORDS, slot, seed, ids, 0, 2, slot)
     }
     {
       await using index = await open(join(path, 'pages.index'), 'w')
