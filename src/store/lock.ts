@@ -19,9 +19,17 @@ export interface StoreLock {
 /**
  * Locks a directory for this process: a socket stands there that the holder listens at. The system closes it with the
  * holder, however that ends, and it is seen from other containers too; neither holds of a file with a process id in it.
- * Throws PagemeshError `store-in-use` that names the holder.
+ * Throws PagemeshError `store-in-use` that names the holder, `store-unusable` if nothing can be made there.
  */
 export async function lockStore(components: { clock: Clock }, directory: string): Promise<StoreLock> {
+  try {
+    return await lock(components.clock, directory)
+  } catch (error) {
+    throw error instanceof PagemeshError ? error : unlockable(directory, systemErrorCode(error) ?? String(error), error)
+  }
+}
+
+async function lock(clock: Clock, directory: string): Promise<StoreLock> {
   await using folder = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
   // The path of a socket is limited to 107 bytes; this one is short wherever the directory is.
   const within = `/proc/self/fd/${folder.fd}`
@@ -32,7 +40,7 @@ export async function lockStore(components: { clock: Clock }, directory: string)
   })
   try {
     await listen(server, join(own, 's'))
-    await claim(components.clock, { directory, within, own })
+    await claim(clock, { directory, within, own })
     const { ino } = await lstat(join(own, 's'))
     return { release: () => release(server, join(directory, NAME), ino) }
   } catch (error) {
@@ -52,12 +60,12 @@ interface Claim {
 }
 
 async function claim(clock: Clock, { directory, within, own }: Claim): Promise<void> {
-  const lock = join(within, NAME)
+  const path = join(within, NAME)
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const code = await link(join(own, 's'), lock).then(() => undefined, systemErrorCode)
+    const code = await link(join(own, 's'), path).then(() => undefined, systemErrorCode)
     if (code === undefined) return
     if (code !== 'EEXIST') throw unlockable(directory, code)
-    const holder = await askHolder(clock, lock)
+    const holder = await askHolder(clock, path)
     if (holder !== undefined) throw inUse(directory, holder)
     await takeAway(clock, { directory, within, own })
   }
@@ -67,13 +75,13 @@ async function claim(clock: Clock, { directory, within, own }: Claim): Promise<v
 /** Takes a dead holder's lock away. Another agent may have replaced it meanwhile: that one is put back. */
 async function takeAway(clock: Clock, { directory, within, own }: Claim): Promise<void> {
   const dead = join(own, 'dead')
-  const lock = join(within, NAME)
-  const code = await rename(lock, dead).then(() => undefined, systemErrorCode)
+  const path = join(within, NAME)
+  const code = await rename(path, dead).then(() => undefined, systemErrorCode)
   if (code === 'ENOENT') return
   if (code !== undefined) throw unlockable(directory, code)
   const holder = await askHolder(clock, dead)
   if (holder !== undefined) {
-    await link(dead, lock).catch(() => undefined)
+    await link(dead, path).catch(() => undefined)
     throw inUse(directory, holder)
   }
   await rm(dead, { force: true, recursive: true })
@@ -125,9 +133,9 @@ function inUse(directory: string, holder: string): PagemeshError {
   })
 }
 
-function unlockable(directory: string, code: string): PagemeshError {
+function unlockable(directory: string, code: string, cause?: unknown): PagemeshError {
   return new PagemeshError('store-unusable', `The page store in ${directory} cannot be locked: ${code}.`, {
-    fault: 'host', phase: 'start', data: { path: directory },
+    fault: 'host', phase: 'start', data: { path: directory }, cause,
     advice: 'Check that the directory may be written to and is on a local file system.',
   })
 }

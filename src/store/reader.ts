@@ -71,13 +71,15 @@ export class Reader {
 
   async #fill(batch: PageBatch, signal: AbortSignal): Promise<void> {
     const filling = new Filling(batch, this.#find(batch), signal)
+    let failed: PromiseRejectedResult | undefined
     await this.#fillAtOnce(filling)
     if (!filling.isOver) {
       // The batch's memory is its owner's again only when no read into it is under way.
       const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#runLane(filling)))
-      for (const lane of lanes) if (lane.status === 'rejected') throw lane.reason
+      failed = lanes.find((lane) => lane.status === 'rejected')
     }
     if (filling.damaged.length > 0) this.#onDamaged(Uint32Array.from(filling.damaged))
+    if (failed !== undefined) throw failed.reason
     signal.throwIfAborted()
   }
 
