@@ -1,7 +1,11 @@
 import type { Slots } from './slots.ts'
 
-const DIGIT_BITS = 8
+const DIGIT_BITS = 16
 const DIGITS = 2 ** DIGIT_BITS
+const TIME_BITS = 32
+
+/** The most slots that may be asked for: with the time beside it, the place of one fits a double. */
+export const OLDEST_MAX = 2 ** 16
 
 /**
  * The slots of this state that were put longest ago, at most `countMax`, the oldest first. Passes over the columns and
@@ -9,23 +13,25 @@ const DIGITS = 2 ** DIGIT_BITS
  */
 export function oldestSlots(slots: Slots, state: number, countMax: number): Uint32Array {
   const { states, times, count } = slots
-  const last = lastTime(slots, state, countMax)
-  const found = new Uint32Array(Math.min(countMax, slots.counts[state]!))
-  let size = 0
+  const found = new Uint32Array(Math.min(countMax, OLDEST_MAX, slots.counts[state]!))
+  if (found.length === 0) return found
+  const { last, olderCount } = lastTime(slots, state, found.length)
+  let older = 0
   // Those of the last second are as good as each other: they take the room that the older ones leave.
-  for (const isWanted of [(time: number) => time < last, (time: number) => time === last]) {
-    for (let slot = 0; slot < count && size < found.length; slot++) {
-      if (states[slot] === state && isWanted(times[slot]!)) found[size++] = slot
-    }
+  let equal = olderCount
+  for (let slot = 0; slot < count; slot++) {
+    if (states[slot] !== state || times[slot]! > last) continue
+    if (times[slot]! < last) found[older++] = slot
+    else if (equal < found.length) found[equal++] = slot
   }
-  return found.subarray(0, size).sort((a, b) => times[a]! - times[b]!)
+  return sortedByTime(found, times)
 }
 
-/** The time of the `rank`-th oldest slot of this state; the newest there is if there are fewer. */
-function lastTime({ states, times, count }: Slots, state: number, rank: number): number {
+/** The time of the `rank`-th oldest slot of this state, of which there are as many, and how many are older than it. */
+function lastTime({ states, times, count }: Slots, state: number, rank: number): { last: number; olderCount: number } {
   let last = 0
   let left = rank
-  for (let shift = 32 - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
+  for (let shift = TIME_BITS - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
     const counts = new Uint32Array(DIGITS)
     const span = 2 ** (shift + DIGIT_BITS)
     for (let slot = 0; slot < count; slot++) {
@@ -34,8 +40,14 @@ function lastTime({ states, times, count }: Slots, state: number, rank: number):
       if (rest >= 0 && rest < span) counts[rest >>> shift]! += 1
     }
     let digit = 0
-    while (digit < DIGITS - 1 && counts[digit]! < left) left -= counts[digit++]!
+    while (counts[digit]! < left) left -= counts[digit++]!
     last += digit * 2 ** shift
   }
-  return last
+  return { last, olderCount: rank - left }
+}
+
+/** Time and place in one value: sorting plain numbers needs no function. */
+function sortedByTime(slots: Uint32Array, times: Uint32Array): Uint32Array {
+  const keys = Float64Array.from(slots, (slot, place) => times[slot]! * OLDEST_MAX + place).sort()
+  return Uint32Array.from(keys, (key) => slots[key % OLDEST_MAX]!)
 }

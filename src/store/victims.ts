@@ -1,10 +1,10 @@
-import { oldestSlots } from './oldest.ts'
+import { OLDEST_MAX, oldestSlots } from './oldest.ts'
 import { SLOT, type Slots } from './slots.ts'
 
-/** Looked for at once: it takes passes over all slots. */
-const VICTIMS_MAX = 4096
-
-/** The pages of guests that left which give way to others, the oldest first. */
+/**
+ * The pages of guests that left which give way to others, the oldest first. Many are found at once, since it takes passes
+ * over all slots: about 50 ms at four million.
+ */
 export class Victims {
   readonly #slots: Slots
   #found: Uint32Array = new Uint32Array(0)
@@ -24,7 +24,7 @@ export class Victims {
         const slot = this.#found[this.#next++]!
         if (states[slot] === SLOT.left && times[slot]! <= this.#timeMax) return slot
       }
-      this.#found = oldestSlots(this.#slots, SLOT.left, VICTIMS_MAX)
+      this.#found = oldestSlots(this.#slots, SLOT.left, OLDEST_MAX)
       this.#next = 0
       this.#timeMax = times[this.#found.at(-1)!]!
     }
