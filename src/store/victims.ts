@@ -2,8 +2,8 @@ import { OLDEST_MAX, oldestSlots } from './oldest.ts'
 import { SLOT, type Slots } from './slots.ts'
 
 /**
- * The pages of guests that left which give way to others, the oldest first. Many are found at once, since it takes passes
- * over all slots: about 50 ms at four million.
+ * The pages of guests that left which give way to others, the oldest first. Many are found at once, since it takes
+ * passes over all slots: about 50 ms at four million.
  */
 export class Victims {
   readonly #slots: Slots
