@@ -3,18 +3,26 @@ import type { Log } from '../runtime/log.ts'
 import { decodeAnnouncement, encodeAnnouncement, type Announcement } from './announcement.ts'
 
 export const MEMBERS_TOPIC = '/pagemesh/members/1'
-const INTERVAL_MS = 15_000
+const INTERVAL_MS_MIN = 15_000
 /** After somebody joined: time for the two to learn each other's topics, and for others to join as well. */
-const DELAY_MS = 1_000
+const DELAY_MS_MIN = 1_000
+/**
+ * Every host verifies the signature of every announcement, a third of a millisecond: so that it need not spend all its
+ * time on that, hosts speak the more rarely the more there are.
+ */
+const INTERVAL_MS_PER_MEMBER = 500
+const DELAY_MS_PER_MEMBER = 200
 
 interface AnnouncerInit {
   own: () => Announcement
+  /** How many others are here now. */
+  memberCount: () => number
   publish: (message: Uint8Array) => Promise<void>
   /** Hears of every other host that announces itself. */
   learn: (peerId: string, addresses: string[]) => void
 }
 
-/** Tells the mesh where this host listens: soon after anyone joins, and every 15 s, since gossip may be lost. */
+/** Tells the mesh where this host listens: soon after anyone joins, and from time to time, since gossip may be lost. */
 export class Announcer {
   readonly #clock: Clock
   readonly #log: Log
@@ -29,7 +37,10 @@ export class Announcer {
   }
 
   start(): void {
-    this.#interval = this.#clock.every(INTERVAL_MS, () => this.#announce())
+    this.#interval = this.#clock.after(Math.max(INTERVAL_MS_MIN, this.#init.memberCount() * INTERVAL_MS_PER_MEMBER), () => {
+      this.#announce()
+      this.start()
+    })
   }
 
   stop(): void {
@@ -40,7 +51,8 @@ export class Announcer {
 
   announceSoon(): void {
     if (this.#interval === undefined) return
-    this.#soon ??= this.#clock.after(DELAY_MS, () => {
+    const delayMs = Math.max(DELAY_MS_MIN, this.#init.memberCount() * DELAY_MS_PER_MEMBER)
+    this.#soon ??= this.#clock.after(delayMs, () => {
       this.#soon = undefined
       this.#announce()
     })

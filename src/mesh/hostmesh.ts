@@ -201,6 +201,7 @@ export class HostMesh implements Mesh {
       own: () => ({
         version: 1, name: this.#init.name, peerId: this.#network.peerId, addresses: this.#network.addresses(),
       }),
+      memberCount: () => this.#members.all().length,
       publish: (message) => this.#network.publish(MEMBERS_TOPIC, message),
       learn: (peerId, addresses) => {
         if (peerId !== this.#network.peerId) this.#redialer?.keepLearnt(peerId, addresses)
