@@ -21,7 +21,7 @@ const LEVELS = [
 ]
 
 /** Places that are ready and that nothing implements yet: a face each, with types alone. */
-const PLANNED = ['placement', 'swap']
+const PLANNED = ['swap']
 
 /** What is built on the embeddable face alone. */
 const EMBEDDERS = ['cli', 'daemon']

@@ -85,8 +85,8 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     bootstrap: bootstrap.map(({ address }) => `/ip4/${address}/tcp/${MESH_PORT}`),
     guests: [join(guestDirectory, '*.qmp')],
     control,
-    store: { path: join(directory, 'state') },
     ...settings,
+    store: { path: join(directory, 'state'), ...settings?.store as object | undefined },
   }))
   const agent = new RunningAgent(options, startProcess(host.exec, [...PAGEMESH, 'agent', '--config', config]), control)
   await waitFor(async () => {

@@ -9,12 +9,14 @@ import {
 } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, readClusterKey, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
+import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
-import { PagemeshError } from '../runtime/errors.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
+import { createStore, type Store } from '../store/index.ts'
 import { GuestList } from './guestlist.ts'
 import { Handoffs } from './handoffs.ts'
 import type { Agent, Handoff, MigrateRequest } from './index.ts'
@@ -68,9 +70,13 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     intervalMs,
   })
   const discovery = discoverGuests(world, { globs: options.guests ?? [] })
-  return new HostAgent({
-    ...world, mesh, census, popularity, discovery, hasher: createPageHasher(keys.pageKey),
-  }, options)
+  const hasher = createPageHasher(keys.pageKey)
+  const store = createStore({ ...world, hasher }, {
+    path: join(statePath, `${options.name}.pages`),
+    bytesMax: options.store?.maxBytes ?? numericDefault('store.maxBytes'),
+  })
+  const keeper = createKeeper({ ...world, hasher, store })
+  return new HostAgent({ ...world, mesh, census, popularity, store, keeper, discovery, hasher }, options)
 }
 
 interface Parts {
@@ -80,6 +86,8 @@ interface Parts {
   mesh: Mesh
   census: Census
   popularity: Popularity
+  store: Store
+  keeper: Keeper
   discovery: GuestDiscovery
   hasher: PageHasher
 }
@@ -120,6 +128,7 @@ class HostAgent implements Agent {
     const directory = await this.#openRuntimeDirectory()
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, { directory })
     const handoffs = this.#handoffs
+    await this.#openStore()
     this.#undo.push(() => handoffs.stop())
     await mesh.start()
     this.#undo.push(() => mesh.stop())
@@ -134,6 +143,20 @@ class HostAgent implements Agent {
     const stateOf = (name: string): ReturnType<GuestList['stateOf']> => this.#guests.stateOf(name)
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream) => answerOutcome(stream, stateOf)))
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
+  }
+
+  /** A host whose disk is full or broken still moves guests: only one whose store is another's does not start. */
+  async #openStore(): Promise<void> {
+    const { store, keeper, log } = this.#parts
+    try {
+      await store.start()
+      this.#undo.push(() => store.stop())
+      await keeper.start()
+      this.#undo.push(() => keeper.stop())
+    } catch (error) {
+      if (!(error instanceof PagemeshError) || error.code !== 'store-unusable') throw error
+      log.error('the page store cannot be used: this host keeps no pages', { error: describeError(error) })
+    }
   }
 
   async #openRuntimeDirectory(): Promise<string> {
@@ -197,7 +220,7 @@ class HostAgent implements Agent {
   }
 
   status(): AgentStatus {
-    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs }, this.#options)
+    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs })
   }
 
   pages(countMax: number): PopularPage[] {

@@ -1,17 +1,21 @@
 import { EventEmitter } from 'node:events'
 
 import type { Census } from '../census/index.ts'
+import type { Guest } from '../guest/index.ts'
 import {
   failedResult, Incoming, Outgoing, type HandoffEstimate, type HandoffProgress, type HandoffResult, type OutgoingInit,
 } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
+import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import type { Store } from '../store/index.ts'
 import { Absences } from './absence.ts'
+import { keepLeft } from './farewell.ts'
 import type { GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import type { AgentStatus } from './status.ts'
@@ -77,15 +81,15 @@ export class Handoffs {
 
   /** Takes a guest that a member offers; resolves when that handoff has ended, one way or the other. */
   async receive(stream: MessageStream, from: Member): Promise<void> {
-    const { census, guests } = this.#components
+    const { census, guests, store } = this.#components
     let expected: string | undefined
-    const incoming = new Incoming({ ...this.#components, sources: [census.resident] }, {
+    const incoming = new Incoming({ ...this.#components, sources: [census.resident, store.source] }, {
       waitingGuest: async (name) => {
         this.#expect(name)
         expected = name
         return await guests.requireWaiting(name)
       },
-      has: (high, low, bits) => census.has(high, low, bits),
+      has: (high, low, bits) => census.has(high, low, bits) || store.has(high, low, bits),
       directory: this.#directory,
       signal: this.#abort.signal,
     }, from)
@@ -117,7 +121,9 @@ export class Handoffs {
 
   async #migrate(request: MigrateRequest, onProgress: (progress: HandoffProgress) => void): Promise<HandoffResult> {
     try {
-      return await this.#moving(request, async (init, running) => {
+      let guest: Guest | undefined
+      const result = await this.#moving(request, async (init, running) => {
+        guest = init.guest
         const result = await new Outgoing(this.#components, {
           ...init,
           onProgress: (progress) => {
@@ -129,6 +135,8 @@ export class Handoffs {
         await this.#components.guests.refresh()
         return result
       })
+      if (result.status === 'completed' && guest !== undefined) await keepLeft(this.#components, guest)
+      return result
     } catch (thrown) {
       const error = asPagemeshError(thrown)
       return { ...failedResult(this.#about(request)), code: error.code, reason: describeError(error) }
@@ -192,8 +200,8 @@ export class Handoffs {
 
   /** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
   #standBack(): () => void {
-    const { census, popularity } = this.#components
-    const goOns = [census.standBack(), popularity.standBack()]
+    const { census, popularity, keeper } = this.#components
+    const goOns = [census.standBack(), popularity.standBack(), keeper.standBack()]
     return () => goOns.forEach((goOn) => goOn())
   }
 
@@ -228,6 +236,8 @@ export interface HandoffsComponents {
   mesh: Mesh
   census: Census
   popularity: Popularity
+  store: Store
+  keeper: Keeper
   guests: GuestList
   hasher: PageHasher
 }

@@ -94,13 +94,12 @@ export const OPTIONS: readonly OptionInfo[] = [
   },
   {
     key: 'store.path', kind: 'text', default: '/var/lib/pagemesh',
-    about: 'Directory for what outlives a restart: the host\'s identity, and later its pages.',
+    about: 'Directory for what outlives a restart: the host\'s identity and the pages it keeps.',
   },
   {
     key: 'store.maxBytes', kind: 'bytes', default: '2GiB', min: 0, max: 2 ** 50,
-    about: 'Disk for kept pages; 0: no proactive placement.',
-    tuning: 'Higher: more pages are at hand when a guest arrives. Lower: less disk.',
-    unusedUntil: 'the page store is built',
+    about: 'Disk for kept pages; 0: none are kept.',
+    tuning: 'Higher: more pages are at hand when a guest comes back. Lower: less disk. 21 bytes of memory a page.',
   },
   {
     key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 1000, max: 2 ** 40,

@@ -2,10 +2,11 @@ import type { Census } from '../census/index.ts'
 import type { GuestState } from '../guest/index.ts'
 import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
+import type { Store } from '../store/index.ts'
 import { lastStateOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
-import { numericDefault, type AgentOptions } from './options.ts'
 import { VERSION } from './version.ts'
 
 /** One snapshot of an agent: what `pagemesh status --json` prints, and all that pages and metrics show. */
@@ -28,7 +29,7 @@ export interface AgentStatus {
   /** Pages that are known to be popular, memory of all that popularity keeps, and news of others that was refused. */
   popularity: { pages: number; bytes: number; refused: number }
   placement: { wanted: number; held: number; pending: number }
-  store: { pages: number; bytes: number; maxBytes: number }
+  store: { pages: number; bytes: number; maxBytes: number; damagedPages: number }
   traffic: {
     report: Traffic
     gossip: Traffic
@@ -47,10 +48,17 @@ export interface Traffic {
 
 /** Takes the snapshot; pure but for what the parts say of themselves. */
 export function snapshot(
-  parts: { mesh: Mesh; census: Census; popularity: Popularity; guests: GuestList; handoffs: Handoffs | undefined },
-  options: AgentOptions,
+  parts: {
+    mesh: Mesh
+    census: Census
+    popularity: Popularity
+    store: Store
+    keeper: Keeper
+    guests: GuestList
+    handoffs: Handoffs | undefined
+  },
 ): AgentStatus {
-  const { mesh, census, popularity, guests, handoffs } = parts
+  const { mesh, census, popularity, store, keeper, guests, handoffs } = parts
   const { distinctPages, omittedPages, scans, bytes } = census.totals
   const { report, view } = popularity.traffic
   const { gossip } = mesh.traffic
@@ -59,7 +67,7 @@ export function snapshot(
     host: mesh.self.name,
     peerId: mesh.self.peerId,
     version: VERSION,
-    settled: census.settled,
+    settled: census.settled && keeper.totals.pending === 0,
     peers: mesh.members().map(({ name, peerId, address }) => ({ host: name, peerId, address })),
     guests: guests.all().map((guest) => {
       const scanned = census.of(guest.name)
@@ -74,8 +82,8 @@ export function snapshot(
     }),
     census: { distinctPages, omittedPages, scans, bytes },
     popularity: popularityOf(popularity),
-    placement: { wanted: 0, held: 0, pending: 0 },
-    store: { pages: 0, bytes: 0, maxBytes: options.store?.maxBytes ?? numericDefault('store.maxBytes') },
+    placement: { ...keeper.totals },
+    store: { pages: store.pages, bytes: store.bytes, maxBytes: store.bytesMax, damagedPages: store.damagedPages },
     traffic: {
       report: { sentBytes: report.sentBytes, receivedBytes: report.receivedBytes },
       // What gossip tells, and what is asked for because gossip did not.

@@ -1,20 +1,38 @@
 /**
- * Which pages this host should keep. The head of what is popular is kept by every host, the tail on a few hosts each,
- * by rendezvous hashing; below both, the stable pages of guests that left. The decision is a pure function; a keeper
- * carries it out through swap and store, under their budgets.
- *
- * Nothing implements this yet: here stands what the rest may expect of it.
+ * Which pages this host should keep. Today: the stable pages of guests that left, as far as the store has room, for
+ * they often come back. Above them will stand the head of what is popular, kept by every host, and the tail, kept on a
+ * few hosts each; both need swap, which is planned.
  */
+import type { GuestMemory } from '../guest/index.ts'
 
-/** What is to be done; ids of 16 bytes, one after the other, the most urgent first. */
-export interface PlacementPlan {
-  fetch: Uint8Array
-  drop: Uint8Array
-}
+export { createKeeper } from './keeper.ts'
 
 /** Pages, for `agent.status()`. `pending` are those of `wanted` that are neither held nor given up. */
 export interface PlacementTotals {
   wanted: number
   held: number
   pending: number
+}
+
+/** Which pages of a guest's memory are worth keeping. */
+export interface StablePages {
+  /** Distinct stable pages. */
+  readonly count: number
+  /** Calls `visit` with the page number of each, counted through the guest's blocks in order. */
+  forEachNumber(visit: (pageNumber: number) => void): void
+  /** Whether a page of this id is one of them. */
+  has(high: number, low: number): boolean
+}
+
+export interface Keeper {
+  readonly totals: PlacementTotals
+  /**
+   * Keeps the stable pages of a guest that was handed away, out of its memory as it stands. Resolves when they are kept
+   * or there is no more to be done: the store is full of better pages, or the guest's process has ended. Never rejects.
+   */
+  keepLeft(memory: GuestMemory, pages: StablePages): Promise<void>
+  /** Makes it wait while something more urgent needs CPU and disk; returns how to let it go on. */
+  standBack(): () => void
+  start(): Promise<void>
+  stop(): Promise<void>
 }

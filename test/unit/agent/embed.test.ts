@@ -25,7 +25,7 @@ describe('two agents embedded in one process', () => {
 
   async function start(...names: string[]): Promise<Agent[]> {
     agents = await Promise.all(names.map(async (name) => await createAgent(
-      { name, clusterKey, runtimeDirectory: join(directory, name) },
+      { name, clusterKey, runtimeDirectory: join(directory, name), store: { maxBytes: 0 } },
       { mesh: network.createMesh(name) },
     )))
     for (const agent of agents) await agent.start()

@@ -11,7 +11,7 @@ export const STATUS: AgentStatus = {
   census: { distinctPages: 900, omittedPages: 0, scans: 3, bytes: 20_000 },
   popularity: { pages: 2, bytes: 3_000_000, refused: 0 },
   placement: { wanted: 0, held: 0, pending: 0 },
-  store: { pages: 0, bytes: 0, maxBytes: 0 },
+  store: { pages: 0, bytes: 0, maxBytes: 0, damagedPages: 0 },
   traffic: {
     report: { sentBytes: 0, receivedBytes: 0 }, gossip: { sentBytes: 0, receivedBytes: 0 },
     swap: { sentBytes: 0, receivedBytes: 0 }, handoff: { sentBytes: 2e6, receivedBytes: 0 },

@@ -1,0 +1,38 @@
+import type { Census, GuestCensus } from '../census/index.ts'
+import type { Guest } from '../guest/index.ts'
+import type { Keeper, StablePages } from '../placement/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+/** How long a finished handoff waits for the guest's pages to be kept: when it is over, its process may be ended. */
+const KEEPING_MS_MAX = 30_000
+
+/**
+ * Keeps the pages of a guest that was handed away: guests come back, such as after maintenance. What the guest's
+ * process holds is as it was at switchover, for as long as the process is there.
+ */
+export async function keepLeft(
+  { census, keeper, clock }: { census: Census; keeper: Keeper; clock: Clock }, guest: Guest,
+): Promise<void> {
+  const known = census.of(guest.name)
+  if (known === undefined) return
+  const isOver = new AbortController()
+  const kept = keeper.keepLeft(guest.memory, stablePagesOf(known))
+  await Promise.race([kept, clock.sleep(KEEPING_MS_MAX, isOver.signal).catch(() => undefined)])
+  isOver.abort()
+}
+
+function stablePagesOf(known: GuestCensus): StablePages {
+  const { table } = known
+  let count = 0
+  for (let index = 0; index < table.size; index++) if (known.isStable(index)) count += 1
+  return {
+    count,
+    forEachNumber(visit) {
+      for (let index = 0; index < table.size; index++) if (known.isStable(index)) visit(known.numberAt(index))
+    },
+    has(high, low) {
+      const index = table.indexOf(high, low)
+      return index >= 0 && known.isStable(index)
+    },
+  }
+}

@@ -1,0 +1,82 @@
+/** Reading of what a guest left behind: its stable pages, in the order of its memory. */
+import type { GuestMemory } from '../guest/index.ts'
+import { ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
+import type { PagesToKeep } from '../store/index.ts'
+import type { StablePages } from './index.ts'
+
+/** Pages read, hashed and kept at once. */
+const BATCH_PAGES = 256
+/** Pages whose residency is asked at once. */
+const WINDOW_PAGES = 4096
+
+/**
+ * The pages of `memory` that are among the stable ones and still what they were, in batches; the buffers of a batch are
+ * used again for the next. Throws PagemeshError `guest-gone` when the guest's process has ended.
+ */
+export async function* leftPages(
+  hasher: PageHasher, memory: GuestMemory, stable: StablePages,
+): AsyncGenerator<PagesToKeep> {
+  const pageCount = memory.blocks.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0)
+  const isWanted = new Uint8Array(pageCount)
+  stable.forEachNumber((number) => { isWanted[number] = 1 })
+  const batch = new Batch(hasher, stable)
+  let firstNumber = 0
+  for (const [block, { bytes }] of memory.blocks.entries()) {
+    const blockPages = bytes / PAGE_BYTES
+    for (let first = 0; first < blockPages; first += WINDOW_PAGES) {
+      const count = Math.min(WINDOW_PAGES, blockPages - first)
+      const wanted = isWanted.subarray(firstNumber + first, firstNumber + first + count)
+      if (!wanted.includes(1)) continue
+      const resident = new Uint8Array(count)
+      await memory.resident(block, first, count, resident)
+      for (const [start, end] of runsOf(wanted, resident)) {
+        yield await batch.read(memory, block, first + start, end - start)
+      }
+    }
+    firstNumber += blockPages
+  }
+}
+
+/** Runs of pages that are wanted and resident, at most a batch long. */
+function* runsOf(wanted: Uint8Array, resident: Uint8Array): Generator<[number, number]> {
+  for (let start = 0; start < wanted.length;) {
+    if (wanted[start] === 0 || resident[start] === 0) {
+      start += 1
+      continue
+    }
+    let end = start + 1
+    while (end < wanted.length && end - start < BATCH_PAGES && wanted[end] === 1 && resident[end] === 1) end += 1
+    yield [start, end]
+    start = end
+  }
+}
+
+class Batch {
+  readonly #hasher: PageHasher
+  readonly #stable: StablePages
+  readonly #bytes = Buffer.alloc(BATCH_PAGES * PAGE_BYTES)
+  readonly #ids = Buffer.alloc(BATCH_PAGES * ID_BYTES)
+
+  constructor(hasher: PageHasher, stable: StablePages) {
+    this.#hasher = hasher
+    this.#stable = stable
+  }
+
+  /** Reads pages that lie one after the other, and keeps those at the front that are what the census knew. */
+  async read(memory: GuestMemory, block: number, first: number, count: number): Promise<PagesToKeep> {
+    await memory.read(block, first, count, this.#bytes.subarray(0, count * PAGE_BYTES))
+    this.#hasher.hashPages(this.#bytes, 0, count, this.#ids, 0)
+    let kept = 0
+    for (let page = 0; page < count; page++) {
+      const id = page * ID_BYTES
+      if (!this.#stable.has(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4))) continue
+      if (kept < page) {
+        this.#bytes.copyWithin(kept * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+        this.#ids.copyWithin(kept * ID_BYTES, id, id + ID_BYTES)
+      }
+      kept += 1
+    }
+    const bytes = this.#bytes.subarray(0, kept * PAGE_BYTES)
+    return { ids: this.#ids.subarray(0, kept * ID_BYTES), bytes, count: kept }
+  }
+}
