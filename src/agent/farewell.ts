@@ -21,18 +21,14 @@ export async function keepLeft(
   isOver.abort()
 }
 
+/** What the last scan found: a page that is still there has stayed since, and may be found so again. */
 function stablePagesOf(known: GuestCensus): StablePages {
   const { table } = known
-  let count = 0
-  for (let index = 0; index < table.size; index++) if (known.isStable(index)) count += 1
   return {
-    count,
+    count: table.size,
     forEachNumber(visit) {
-      for (let index = 0; index < table.size; index++) if (known.isStable(index)) visit(known.numberAt(index))
+      for (let index = 0; index < table.size; index++) visit(known.numberAt(index))
     },
-    has(high, low) {
-      const index = table.indexOf(high, low)
-      return index >= 0 && known.isStable(index)
-    },
+    has: (high, low) => table.indexOf(high, low) >= 0,
   }
 }

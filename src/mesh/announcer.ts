@@ -37,7 +37,8 @@ export class Announcer {
   }
 
   start(): void {
-    this.#interval = this.#clock.after(Math.max(INTERVAL_MS_MIN, this.#init.memberCount() * INTERVAL_MS_PER_MEMBER), () => {
+    const intervalMs = Math.max(INTERVAL_MS_MIN, this.#init.memberCount() * INTERVAL_MS_PER_MEMBER)
+    this.#interval = this.#clock.after(intervalMs, () => {
       this.#announce()
       this.start()
     })

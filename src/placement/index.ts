@@ -14,9 +14,9 @@ export interface PlacementTotals {
   pending: number
 }
 
-/** Which pages of a guest's memory are worth keeping. */
+/** Which pages of a guest's memory are worth keeping: those that stayed as they were when it was scanned last. */
 export interface StablePages {
-  /** Distinct stable pages. */
+  /** Distinct pages that were there then. */
   readonly count: number
   /** Calls `visit` with the page number of each, counted through the guest's blocks in order. */
   forEachNumber(visit: (pageNumber: number) => void): void

@@ -101,7 +101,7 @@ export class Follower {
     return this.#clock.now() - this.states.heardAt[slice]! > SILENT_INTERVALS * this.#intervalMs
   }
 
-  /** Forgets slices whose publishers have been silent for too long, and asks again for what a full view did not take. */
+  /** Forgets slices whose publishers were silent for too long, and has what a full view did not take asked for. */
   expire(): void {
     const hasRoom = this.#view.takeRefusedPages()
     const oldest = this.#clock.now() - FORGOTTEN_INTERVALS * this.#intervalMs

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createCluster, ensureImage, migratePlain, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { move, skipWithoutLab } from './labmove.ts'
+
+const SETUP_TIMEOUT_MS = 900_000
+const TEST_TIMEOUT_MS = 300_000
+const LINK_BYTES_PER_SECOND = 125e6
+const GUEST = { name: 'web', work: 'web', memoryMiB: 512 } as const
+/** What the guest does by itself before it goes home. */
+const AWAY_MS = 20_000
+/** Of QEMU's plain pre-copy in the same run. */
+const WIRE_TO_PLAIN_MAX = 0.15
+
+describe('a guest that comes back to a host where nothing else runs', function () {
+  this.timeout(TEST_TIMEOUT_MS)
+  let cluster: LabCluster | undefined
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    await ensureImage()
+    cluster = await createCluster({ hosts: ['a', 'c'], bytesPerSecond: LINK_BYTES_PER_SECOND })
+  })
+
+  after(async () => {
+    await cluster?.close()
+  })
+
+  it('finds what it left in the store of that host', async () => {
+    const { network } = cluster!
+    const sentBy = async (host: string): Promise<number> => (await network.counters(host))!.sentBytes
+    let guest: LabGuest = await cluster!.startGuest('a', GUEST)
+    await guest.moreBeats(2)
+    await cluster!.settled()
+    // Away with Pagemesh: nothing is known of the guest at c.
+    let destination = await cluster!.startGuest('c', { ...GUEST, incoming: true })
+    await move(cluster!, 'a', 'c', GUEST.name)
+    const kept = (await cluster!.agent('a').status()).store.pages
+    assert.ok(kept > 30_000, `${kept} pages were kept`)
+    await guest.stop()
+    guest = destination
+    await systemClock.sleep(AWAY_MS)
+    await cluster!.settled()
+    // And home again.
+    destination = await cluster!.startGuest('a', { ...GUEST, incoming: true })
+    const before = await sentBy('c')
+    const home = await move(cluster!, 'c', 'a', GUEST.name)
+    const wireBytes = await sentBy('c') - before
+    await guest.stop()
+    guest = destination
+    await guest.moreBeats(2)
+    // The same way with QEMU alone.
+    destination = await cluster!.startGuest('c', { ...GUEST, incoming: true })
+    const plain = await migratePlain({ source: guest, destination, network, mode: 'precopy' })
+    const ratio = wireBytes / plain.wireBytes!
+    const megabytes = [wireBytes, plain.wireBytes!].map((bytes) => (bytes / 1e6).toFixed(1))
+    console.log(`      ${kept} pages were kept; home with ${megabytes.join(' MB of plain ')} MB (${ratio.toFixed(3)}), in ` +
+      `${(home.totalMs / plain.totalMs).toFixed(2)} of its time; ${JSON.stringify(home.refsFilledBy)}`)
+    assert.ok(home.refsFilledBy.store > 30_000)
+    assert.ok(ratio <= WIRE_TO_PLAIN_MAX, `${ratio}`)
+  })
+})
