@@ -4,6 +4,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { formatHostPort, isUnspecifiedHost, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { withDeadline } from '../runtime/wait.ts'
 import { Announcer, MEMBERS_TOPIC } from './announcer.ts'
 import { FramedStream, type ByteChannel } from './framedstream.ts'
 import { checkHostName } from './hostname.ts'
@@ -105,16 +106,14 @@ export class HostMesh implements Mesh {
     signal.throwIfAborted()
     const member = this.#members.named(memberName)
     if (member === undefined) throw hostUnknown(memberName, this.#members.all().map(({ name }) => name))
-    const timeout = new AbortController()
-    const timer = this.#clock.after(OPEN_TIMEOUT_MS, () => timeout.abort(new Error('no answer in time')))
+    const late = (): Error => new Error('no answer in time')
     try {
-      const either = AbortSignal.any([signal, timeout.signal])
-      return this.#framed(await this.#network.openChannel(member.peerId, protocol, either))
+      return this.#framed(await withDeadline(this.#clock, { signal, limitMs: OPEN_TIMEOUT_MS, late }, (within) => {
+        return this.#network.openChannel(member.peerId, protocol, within)
+      }))
     } catch (error) {
       signal.throwIfAborted()
       throw hostUnreachable(memberName, protocol, error)
-    } finally {
-      timer.cancel()
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../runtime/clock.ts'
+import { withDeadline } from '../runtime/wait.ts'
 
 const TICK_MS = 1_000
 /** A peer is asked so often; in a large mesh less often, so that a host asks PINGS_PER_SECOND peers a second. */
@@ -50,14 +51,12 @@ export class Pinger {
   }
 
   async #ask(peerId: string, timeoutMs: number): Promise<void> {
-    const timeout = new AbortController()
-    const timer = this.#clock.after(timeoutMs, () => timeout.abort(new Error('no answer in time')))
+    const { signal } = this.#stopped
+    const late = (): Error => new Error('no answer in time')
     try {
-      await this.#init.ping(peerId, AbortSignal.any([this.#stopped.signal, timeout.signal]))
+      await withDeadline(this.#clock, { signal, limitMs: timeoutMs, late }, (within) => this.#init.ping(peerId, within))
     } catch {
-      if (!this.#stopped.signal.aborted) this.#init.drop(peerId)
-    } finally {
-      timer.cancel()
+      if (!signal.aborted) this.#init.drop(peerId)
     }
   }
 }

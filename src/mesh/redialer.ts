@@ -1,6 +1,7 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { withDeadline } from '../runtime/wait.ts'
 import { SelfDialedError } from './network.ts'
 
 /** Between two attempts at one peer: doubling from the first to the last, spread by half so that hosts do not chime. */
@@ -146,18 +147,18 @@ export class Redialer {
 
   async #dialOnce(target: Target, failureCount: number): Promise<'connected' | 'failed' | 'self'> {
     const address = target.addresses[failureCount % target.addresses.length]!
-    const timeout = new AbortController()
-    const timer = this.#clock.after(DIAL_TIMEOUT_MS, () => timeout.abort(new Error('the dial timed out')))
+    const { signal } = this.#stop
+    const late = (): Error => new Error('the dial timed out')
     try {
-      const peerId = await this.#dial(address, AbortSignal.any([this.#stop.signal, timeout.signal]))
+      const peerId = await withDeadline(this.#clock, { signal, limitMs: DIAL_TIMEOUT_MS, late }, (within) => {
+        return this.#dial(address, within)
+      })
       target.peerId = peerId
       return this.#isConnected(peerId) ? 'connected' : 'failed'
     } catch (error) {
       if (error instanceof SelfDialedError) return 'self'
       this.#log.debug('a peer was not reached', { address, reason: error instanceof Error ? error.message : error })
       return 'failed'
-    } finally {
-      timer.cancel()
     }
   }
 

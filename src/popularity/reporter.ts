@@ -3,6 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
+import { withDeadline } from '../runtime/wait.ts'
 import type { Traffic } from './accounts.ts'
 import { hostTag, type SliceOwners } from './owners.ts'
 import { decodeAnswer, encodeAsk, encodeReport, REPORT_PROTOCOL, type Answer } from './reportcodec.ts'
@@ -193,28 +194,23 @@ export class Reporter {
     this.#retryAt.set(owner, this.#clock.now() + afterMs)
   }
 
-  async #exchange(duty: Duty, signal: AbortSignal): Promise<Answer> {
-    const timeout = new AbortController()
-    const timer = this.#clock.after(ANSWER_TIMEOUT_MS, () => timeout.abort(new Error('no answer in time')))
-    const either = AbortSignal.any([signal, timeout.signal])
-    const stream = await this.#mesh.open(duty.owner, REPORT_PROTOCOL, either).catch((error: unknown) => {
-      timer.cancel()
-      throw error
-    })
-    try {
-      let answer = await this.#send(stream, duty, either)
-      if (answer === 'need-whole') {
-        this.#told.forget(duty.owner)
-        answer = await this.#send(stream, { ...duty, base: 0, wholes: inOrder(duty), known: [] }, either)
+  #exchange(duty: Duty, signal: AbortSignal): Promise<Answer> {
+    const late = (): Error => new Error('no answer in time')
+    return withDeadline(this.#clock, { signal, limitMs: ANSWER_TIMEOUT_MS, late }, async (within) => {
+      const stream = await this.#mesh.open(duty.owner, REPORT_PROTOCOL, within)
+      try {
+        let answer = await this.#send(stream, duty, within)
+        if (answer === 'need-whole') {
+          this.#told.forget(duty.owner)
+          answer = await this.#send(stream, { ...duty, base: 0, wholes: inOrder(duty), known: [] }, within)
+        }
+        await stream.close()
+        return answer
+      } catch (error) {
+        stream.abort(error instanceof Error ? error : new Error(String(error)))
+        throw error
       }
-      await stream.close()
-      return answer
-    } catch (error) {
-      stream.abort(error instanceof Error ? error : new Error(String(error)))
-      throw error
-    } finally {
-      timer.cancel()
-    }
+    })
   }
 
   async #send(stream: Awaited<ReturnType<Mesh['open']>>, duty: Duty, signal: AbortSignal): Promise<Answer> {

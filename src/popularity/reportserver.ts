@@ -1,6 +1,7 @@
 import type { Member, Mesh, MessageStream, Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { withDeadline } from '../runtime/wait.ts'
 import type { Refusals, Traffic } from './accounts.ts'
 import { LIMITS } from './limits.ts'
 import type { SliceOwners } from './owners.ts'
@@ -58,22 +59,21 @@ export class ReportServer {
       throw refused('this host has lost its standing')
     }
     this.#busy.add(from.name)
-    const timeout = new AbortController()
-    const timer = clock.after(REPORT_TIMEOUT_MS, () => {
+    const late = (): Error => {
       refusals.refuse('too-slow', from, 0)
-      timeout.abort(refused('it took too long'))
-    })
+      return refused('it took too long')
+    }
     try {
-      // After `need-whole` the origin goes on in the same stream; its end ends this.
-      const either = AbortSignal.any([signal, timeout.signal])
-      while (await this.#takeReport(stream, from, either));
+      await withDeadline(clock, { signal, limitMs: REPORT_TIMEOUT_MS, late }, async (within) => {
+        // After `need-whole` the origin goes on in the same stream; its end ends this.
+        while (await this.#takeReport(stream, from, within));
+      })
     } catch (error) {
       if (error instanceof PagemeshError && error.code === 'bad-report') {
         refusals.refuse(String(error.data.reason), from, 1)
       }
       throw error
     } finally {
-      timer.cancel()
       this.#busy.delete(from.name)
     }
   }

@@ -14,6 +14,7 @@ import { BitReader, BitWriter } from '../runtime/bits.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { nextTurn } from '../runtime/turn.ts'
+import { withDeadline } from '../runtime/wait.ts'
 import type { Refusals, Traffic } from './accounts.ts'
 import { decodeViewPart, encodeViewPart, pageBitsMax } from './digestcodec.ts'
 import type { DigestGroup } from './digestgroups.ts'
@@ -91,12 +92,12 @@ export class ViewExchange {
       const isBusy = this.#answering.has(from.name) || this.#answering.size === ANSWERS_MAX
       if (isBusy) throw new Error('too many ask at once')
       this.#answering.add(from.name)
-      const timeout = new AbortController()
-      const timer = clock.after(ANSWER_TIMEOUT_MS, () => timeout.abort(new Error('the answer takes too long')))
+      const late = (): Error => new Error('the answer takes too long')
       try {
-        await this.#answer(stream, from, wholeOf, AbortSignal.any([signal, timeout.signal]))
+        await withDeadline(clock, { signal, limitMs: ANSWER_TIMEOUT_MS, late }, (within) => {
+          return this.#answer(stream, from, wholeOf, within)
+        })
       } finally {
-        timer.cancel()
         this.#answering.delete(from.name)
       }
     })
@@ -132,14 +133,12 @@ export class ViewExchange {
     await flush(true)
   }
 
-  async #receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
-    const timeout = new AbortController()
-    const timer = this.#parts.clock.after(MESSAGE_TIMEOUT_MS, () => timeout.abort(new Error('no message in time')))
-    try {
-      return await this.#parts.traffic.receive(stream, AbortSignal.any([signal, timeout.signal]))
-    } finally {
-      timer.cancel()
-    }
+  #receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
+    const { clock, traffic } = this.#parts
+    const late = (): Error => new Error('no message in time')
+    return withDeadline(clock, { signal, limitMs: MESSAGE_TIMEOUT_MS, late }, (within) => {
+      return traffic.receive(stream, within)
+    })
   }
 }
 

@@ -22,6 +22,28 @@ export async function withTimeout<T>(
   }
 }
 
+/**
+ * Runs `work` under a signal of its own, which aborts when `signal` does, and after `limitMs` with what `late` makes.
+ * Other than with AbortSignal.any, nothing of it stays behind at a signal that lives as long as the agent.
+ */
+export async function withDeadline<T>(
+  clock: Clock,
+  { signal, limitMs, late }: { signal: AbortSignal; limitMs: number; late: () => Error },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const own = new AbortController()
+  const follow = (): void => own.abort(signal.reason)
+  if (signal.aborted) follow()
+  else signal.addEventListener('abort', follow, { once: true })
+  const timer = clock.after(limitMs, () => own.abort(late()))
+  try {
+    return await work(own.signal)
+  } finally {
+    timer.cancel()
+    signal.removeEventListener('abort', follow)
+  }
+}
+
 /** A promise that is settled from outside. */
 export interface Deferred<T> {
   promise: Promise<T>

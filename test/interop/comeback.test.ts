@@ -56,7 +56,7 @@ describe('a guest that comes back to a host where nothing else runs', function (
     const plain = await migratePlain({ source: guest, destination, network, mode: 'precopy' })
     const ratio = wireBytes / plain.wireBytes!
     const megabytes = [wireBytes, plain.wireBytes!].map((bytes) => (bytes / 1e6).toFixed(1))
-    console.log(`      ${kept} pages were kept; home with ${megabytes.join(' MB of plain ')} MB (${ratio.toFixed(3)}), in ` +
+    console.log(`      ${kept} pages kept; home with ${megabytes.join(' MB of plain ')} MB (${ratio.toFixed(3)}), in ` +
       `${(home.totalMs / plain.totalMs).toFixed(2)} of its time; ${JSON.stringify(home.refsFilledBy)}`)
     assert.ok(home.refsFilledBy.store > 30_000)
     assert.ok(ratio <= WIRE_TO_PLAIN_MAX, `${ratio}`)
