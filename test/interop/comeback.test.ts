@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import { createCluster, ensureImage, migratePlain, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { createCluster, ensureImage, migratePlain, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
 import { move, skipWithoutLab } from './labmove.ts'
 
 const SETUP_TIMEOUT_MS = 900_000
@@ -9,7 +9,7 @@ const TEST_TIMEOUT_MS = 300_000
 const LINK_BYTES_PER_SECOND = 125e6
 const GUEST = { name: 'web', work: 'web', memoryMiB: 512 } as const
 /** What the guest does by itself before it goes home. */
-const AWAY_MS = 20_000
+const AWAY_MS = 10_000
 /** Of QEMU's plain pre-copy in the same run. */
 const WIRE_TO_PLAIN_MAX = 0.15
 
@@ -28,12 +28,20 @@ describe('a guest that comes back to a host where nothing else runs', function (
     await cluster?.close()
   })
 
+  async function scannedAgain(host: string): Promise<void> {
+    const { scans } = (await cluster!.agent(host).status()).census
+    await waitFor(async () => ((await cluster!.agent(host).status()).census.scans > scans ? true : undefined), {
+      clock: systemClock, what: `another scan at ${host}`, timeoutMs: 60_000, pauseMs: 500,
+    })
+  }
+
   it('finds what it left in the store of that host', async () => {
     const { network } = cluster!
     const sentBy = async (host: string): Promise<number> => (await network.counters(host))!.sentBytes
     let guest: LabGuest = await cluster!.startGuest('a', GUEST)
     await guest.moreBeats(2)
-    await cluster!.settled()
+    // What it has now that it is up must have been seen, and not only what it had while it booted.
+    await scannedAgain('a')
     // Away with Pagemesh: nothing is known of the guest at c.
     let destination = await cluster!.startGuest('c', { ...GUEST, incoming: true })
     await move(cluster!, 'a', 'c', GUEST.name)
