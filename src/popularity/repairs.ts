@@ -11,7 +11,8 @@ import { SLICE_COUNT } from './slice.ts'
 import type { ViewExchange } from './viewexchange.ts'
 
 /** Publishers asked in one round for what was missed of them, and for what is known by hearsay only. */
-const BEHIND_MAX = 16
+const BEHIND_MIN = 16
+const BEHIND_SHARE = 8
 const HEARSAY_MAX = 4
 /** A view that lacks so many slices is a newcomer's: it asks a neighbour for everything. */
 const LACKING_MAX = SLICE_COUNT / 2
@@ -62,9 +63,11 @@ export class Repairs {
     if (this.#triesLeft > 0 ? due.lacking > 0 : due.lacking > LACKING_MAX && isDue) {
       this.#askedAllAt = clock.now()
       const learned = await this.#ask(this.#neighbour(), 'all', signal)
-      if (learned !== undefined) this.#triesLeft = learned > 0 ? 0 : Math.max(0, this.#triesLeft - 1)
+      // Another newcomer knows little more: then the next neighbour is asked.
+      if (learned !== undefined) this.#triesLeft = learned > LACKING_MAX ? 0 : Math.max(0, this.#triesLeft - 1)
     }
-    const publishers = [...[...due.behind].slice(0, BEHIND_MAX), ...[...due.hearsay].slice(0, HEARSAY_MAX)]
+    const behindMax = Math.max(BEHIND_MIN, owners.hostCount / BEHIND_SHARE)
+    const publishers = [...[...due.behind].slice(0, behindMax), ...[...due.hearsay].slice(0, HEARSAY_MAX)]
     await Promise.all(publishers.map(async ([tag, slices]) => {
       this.#askedAt.set(tag, clock.now())
       await this.#ask(this.#memberOf(tag), slices, signal)

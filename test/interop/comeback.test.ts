@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import { createCluster, ensureImage, migratePlain, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import {
+  createCluster, ensureImage, migratePlain, waitFor, type LabCluster, type LabGuest,
+} from '../../testnet/index.ts'
 import { move, skipWithoutLab } from './labmove.ts'
 
 const SETUP_TIMEOUT_MS = 900_000
