@@ -180,8 +180,15 @@ export class Owner {
       this.#sum.add(rest, guests, selfTag)
       pages += 1
     })
-    table.forEach(slice, (origin, rest, guests) => {
-      this.#sum.add(rest, guests, hostTag(origin))
+    // Pages come origin by origin: a tag is worked out once for each.
+    let origin = ''
+    let tag = 0
+    table.forEach(slice, (name, rest, guests) => {
+      if (name !== origin) {
+        origin = name
+        tag = hostTag(name)
+      }
+      this.#sum.add(rest, guests, tag)
       pages += 1
     })
     this.#sum.popular(this.#init.minHosts, into)

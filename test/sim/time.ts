@@ -16,39 +16,11 @@ interface Event extends Timer {
   run: (() => void) | undefined
 }
 
-/**
- * Time that stands still while anything runs and jumps to the next event after it. After each event all promises
- * that can settle do so, and whatever they set off, before the next event: the same events give the same run.
- */
-export class VirtualClock implements Clock {
-  #now = 0
-  #nextOrder = 0
-  /** A binary heap, the earliest first. */
-  #heap: Event[] = []
-  #cancelled = 0
-  /** Events that ran. */
-  eventCount = 0
-
-  /** Events that are still to come. */
-  get pendingCount(): number {
-    return this.#heap.length - this.#cancelled
-  }
-
-  now(): number {
-    return this.#now
-  }
-
-  wallTime(): number {
-    return EPOCH_MS + this.#now
-  }
-
-  after(delayMs: number, run: () => void): Timer {
-    const event: Event = {
-      at: this.#now + Math.max(0, delayMs), order: this.#nextOrder++, run, cancel: () => this.#cancel(event),
-    }
-    this.#push(event)
-    return event
-  }
+/** What a clock of a test can make out of its own time and timers. */
+export abstract class TimerClock implements Clock {
+  abstract now(): number
+  abstract wallTime(): number
+  abstract after(delayMs: number, run: () => void): Timer
 
   every(periodMs: number, run: () => void): Timer {
     let timer = this.after(periodMs, () => again())
@@ -72,6 +44,41 @@ export class VirtualClock implements Clock {
       }
       signal?.addEventListener('abort', abort, { once: true })
     })
+  }
+}
+
+/**
+ * Time that stands still while anything runs and jumps to the next event after it. After each event all promises
+ * that can settle do so, and whatever they set off, before the next event: the same events give the same run.
+ */
+export class VirtualClock extends TimerClock {
+  #now = 0
+  #nextOrder = 0
+  /** A binary heap, the earliest first. */
+  #heap: Event[] = []
+  #cancelled = 0
+  /** Events that ran. */
+  eventCount = 0
+
+  /** Events that are still to come. */
+  get pendingCount(): number {
+    return this.#heap.length - this.#cancelled
+  }
+
+  override now(): number {
+    return this.#now
+  }
+
+  override wallTime(): number {
+    return EPOCH_MS + this.#now
+  }
+
+  override after(delayMs: number, run: () => void): Timer {
+    const event: Event = {
+      at: this.#now + Math.max(0, delayMs), order: this.#nextOrder++, run, cancel: () => this.#cancel(event),
+    }
+    this.#push(event)
+    return event
   }
 
   /** Runs everything that is due until `untilMs`, and sets the time to it. */

@@ -1,19 +1,19 @@
-import type { Clock } from '../../../src/runtime/clock.ts'
+import { TimerClock } from '../../sim/time.ts'
 
 /** A clock that jumps to the next timer as soon as nothing else is to be done. */
-export class SteppedClock implements Clock {
+export class SteppedClock extends TimerClock {
   #now = 0
   readonly #timers: { at: number; run: () => void }[] = []
 
-  now(): number {
+  override now(): number {
     return this.#now
   }
 
-  wallTime(): number {
+  override wallTime(): number {
     return this.#now
   }
 
-  after(delayMs: number, run: () => void): { cancel(): void } {
+  override after(delayMs: number, run: () => void): { cancel(): void } {
     const timer = { at: this.#now + delayMs, run }
     this.#timers.push(timer)
     return {
@@ -22,30 +22,6 @@ export class SteppedClock implements Clock {
         if (place >= 0) this.#timers.splice(place, 1)
       },
     }
-  }
-
-  every(periodMs: number, run: () => void): { cancel(): void } {
-    let timer = this.after(periodMs, () => again())
-    const again = (): void => {
-      timer = this.after(periodMs, () => again())
-      run()
-    }
-    return { cancel: () => timer.cancel() }
-  }
-
-  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted === true) return reject(signal.reason as Error)
-      const timer = this.after(delayMs, () => {
-        signal?.removeEventListener('abort', abort)
-        resolve()
-      })
-      const abort = (): void => {
-        timer.cancel()
-        reject(signal!.reason as Error)
-      }
-      signal?.addEventListener('abort', abort, { once: true })
-    })
   }
 
   /** Runs timers in order, giving promises their turn in between, until `condition` holds. */
