@@ -7,7 +7,7 @@ import { discoverGuests, type Guest, type GuestDiscovery, type GuestMemory } fro
 import {
   answerOutcome, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, removeStaleRendezvous, warmUp, type HandoffEstimate,
 } from '../handoff/index.ts'
-import { createLibp2pMesh, deriveKeys, readClusterKey, type Mesh } from '../mesh/index.ts'
+import { createLibp2pMesh, deriveKeys, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
@@ -64,7 +64,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     intervalMs,
     bytesMax: options.census?.maxBytes ?? numericDefault('census.maxBytes'),
   })
-  const popularity = createPopularity({ ...world, mesh, held: census }, {
+  const standing = new Standing(world)
+  const popularity = createPopularity({ ...world, mesh, held: census, standing }, {
     minHosts: options.popularity?.minHosts ?? numericDefault('popularity.minHosts'),
     maxPages: options.popularity?.maxPages ?? numericDefault('popularity.maxPages'),
     intervalMs,

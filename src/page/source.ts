@@ -1,6 +1,6 @@
 import { assert } from '../runtime/assert.ts'
 import type { PageHasher } from './hasher.ts'
-import { ID_BYTES, PAGE_BYTES } from './size.ts'
+import { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'
 
 /** Where the bytes of a page came from, by the names of `refsFilledBy`. */
 export type SourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'
@@ -14,11 +14,14 @@ export class PageBatch {
   readonly ids: Uint8Array
   /** Room for `count` pages of 4096 bytes; what an unfilled page holds means nothing. */
   readonly bytes: Buffer
+  /** How many bytes of each id are known: all, or the first 8, and then what is behind them means nothing. */
+  readonly knownBytes: number
   readonly #filledBy: Uint8Array
 
   /** @param room memory to use for the pages; without it the batch takes its own. */
-  constructor(ids: Uint8Array, room?: Buffer) {
+  constructor(ids: Uint8Array, room?: Buffer, knownBytes: typeof ID_BYTES | typeof PREFIX_BYTES = ID_BYTES) {
     assert(ids.length % ID_BYTES === 0, 'ids come whole')
+    this.knownBytes = knownBytes
     this.count = ids.length / ID_BYTES
     this.ids = ids
     this.bytes = room ?? Buffer.allocUnsafe(this.count * PAGE_BYTES)
@@ -42,6 +45,13 @@ export class PageBatch {
 
   markMissing(index: number): void {
     this.#filledBy[index] = 0
+  }
+
+  /** Whether the id at `ids[offset]` is the wanted one of page `index`, as far as that is known. */
+  isOf(index: number, ids: Uint8Array, offset: number): boolean {
+    const own = index * ID_BYTES
+    for (let i = 0; i < this.knownBytes; i++) if (this.ids[own + i] !== ids[offset + i]) return false
+    return true
   }
 
   /** Indices of the pages that nobody filled. */
@@ -83,7 +93,7 @@ export function takeBackWrong(batch: PageBatch, indices: readonly number[], hash
   const ids = new Uint8Array(indices.length * ID_BYTES)
   hasher.hashScattered(batch.bytes, offsets, indices.length, ids)
   for (let i = 0; i < indices.length; i++) {
-    if (!sameId(ids, i, batch.ids, indices[i]!)) batch.markMissing(indices[i]!)
+    if (!batch.isOf(indices[i]!, ids, i * ID_BYTES)) batch.markMissing(indices[i]!)
   }
 }
 
@@ -97,9 +107,4 @@ export function firstOf(sources: readonly PageSource[]): Pick<PageSource, 'fill'
       }
     },
   }
-}
-
-function sameId(a: Uint8Array, aIndex: number, b: Uint8Array, bIndex: number): boolean {
-  for (let i = 0; i < ID_BYTES; i++) if (a[aIndex * ID_BYTES + i] !== b[bIndex * ID_BYTES + i]) return false
-  return true
 }

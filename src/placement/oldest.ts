@@ -1,4 +1,5 @@
-import type { PageKind, Prefixes, Store } from '../store/index.ts'
+import type { Prefixes } from '../page/index.ts'
+import type { PageKind, Store } from '../store/index.ts'
 
 /** Seconds after which what a guest left is given up: who has not come back by then will come back changed. */
 export const LEFT_SECONDS_MAX = 3 * 24 * 3600

@@ -3,7 +3,7 @@
  * owners of each slice, owners sum and gossip what is popular, and every host keeps a bounded merged view. All state
  * is soft: reports are per origin and versioned, so repeated, late and lost ones do no harm.
  */
-import type { PrefixRun } from '../page/index.ts'
+import type { Prefixes, PrefixRun } from '../page/index.ts'
 
 export { createPopularity, type PopularityInit } from './popularity.ts'
 
@@ -39,6 +39,15 @@ export interface PopularityView {
   /** How many guests, or hosts, of the mesh hold the page of this prefix; 0 if it is not known to be popular. */
   guestsOf(high: number, low: number): number
   hostsOf(high: number, low: number): number
+  /** Up to three hosts that were said to hold the page, by name; those that are not in the mesh are left out. */
+  holdersOf(high: number, low: number): string[]
+  /**
+   * Of prefixes of which only the first `bits` bits are known, 32 to 64, those that a popular page begins with: the
+   * page's whole prefix, and at `indices` which one it was.
+   */
+  among(prefixes: Prefixes, bits: number): Prefixes & { indices: Uint32Array }
+  /** Visits every popular page, in the order of their prefixes. */
+  forEach(visit: (high: number, low: number, guests: number, hosts: number) => void): void
   /** The `countMax` most popular pages: most hosts first, then most guests. */
   top(countMax: number): PopularPages
 }

@@ -1,4 +1,4 @@
-import { GOSSIP_BYTES_MAX, Standing, type Mesh, type Unsubscribe } from '../mesh/index.ts'
+import { GOSSIP_BYTES_MAX, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
@@ -52,10 +52,8 @@ const MESH_GAP_MS = 30
 const REFRESH_REST_MS = 0.015
 const REPORTED_PAGES_PER_VIEW_PAGE = 4
 
-export function createPopularity(
-  parts: Omit<Parts, 'standing'> & { standing?: Standing }, init: PopularityInit,
-): Popularity {
-  return new HostPopularity({ ...parts, standing: parts.standing ?? new Standing(parts) }, init)
+export function createPopularity(parts: Parts, init: PopularityInit): Popularity {
+  return new HostPopularity(parts, init)
 }
 
 /** Runs the parts in turns: who is there, what is here, tell the owners, sum what was told, gossip, repair. */

@@ -1,10 +1,11 @@
+import type { Prefixes } from '../page/index.ts'
 import type { PopularityView, PopularPages } from './index.ts'
 import { HOLDERS_MAX, type PopularRun } from './popularrun.ts'
-import { restOf, SLICE_BITS, SLICE_COUNT, sliceOf } from './slice.ts'
+import { highOf, lowOf, restOf, SLICE_BITS, SLICE_COUNT, sliceOf } from './slice.ts'
 import { ViewBucket } from './viewbucket.ts'
 import { floorAfter, isAbove, NO_FLOOR, type Floor } from './viewcut.ts'
 import { HolderTags } from './viewtags.ts'
-import { topOf } from './viewtop.ts'
+import { namesOf, topOf } from './viewtop.ts'
 
 /** Mean pages of a bucket: a change moves half a bucket, and each bucket costs some objects. */
 const BUCKET_PAGES_MAX = 1024
@@ -67,24 +68,55 @@ export class View implements PopularityView {
   }
 
   guestsOf(high: number, low: number): number {
-    const slice = sliceOf(high)
-    const bucket = this.#bucketOf(slice)
-    const index = bucket.find(restOf(high, low), this.#starts[slice]!, this.#endOf(slice))
-    return index === -1 ? 0 : bucket.guests[index]!
+    const index = this.#find(high, low)
+    return index === -1 ? 0 : this.#bucketOf(sliceOf(high)).guests[index]!
   }
 
   hostsOf(high: number, low: number): number {
-    const slice = sliceOf(high)
-    const bucket = this.#bucketOf(slice)
-    const index = bucket.find(restOf(high, low), this.#starts[slice]!, this.#endOf(slice))
-    return index === -1 ? 0 : bucket.hosts[index]!
+    const index = this.#find(high, low)
+    return index === -1 ? 0 : this.#bucketOf(sliceOf(high)).hosts[index]!
+  }
+
+  holdersOf(high: number, low: number): string[] {
+    const index = this.#find(high, low)
+    return index === -1 ? [] : namesOf(this.#bucketOf(sliceOf(high)), index, (place) => this.#nameAt(place))
+  }
+
+  among(prefixes: Prefixes, bits: number): Prefixes & { indices: Uint32Array } {
+    const { count } = prefixes
+    const found = {
+      count: 0, high: new Uint32Array(count), low: new Uint32Array(count), indices: new Uint32Array(count),
+    }
+    for (let index = 0; index < count; index++) {
+      const high = prefixes.high[index]!
+      const slice = sliceOf(high)
+      const bucket = this.#bucketOf(slice)
+      const rest = restOf(high, prefixes.low[index]!)
+      const end = this.#endOf(slice)
+      const first = bucket.firstFrom(rest, this.#starts[slice]!, end)
+      if (first === end || bucket.rests[first]! >= rest + 2 ** (64 - bits)) continue
+      found.high[found.count] = highOf(slice, bucket.rests[first]!)
+      found.low[found.count] = lowOf(bucket.rests[first]!)
+      found.indices[found.count++] = index
+    }
+    return found
+  }
+
+  forEach(visit: (high: number, low: number, guests: number, hosts: number) => void): void {
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      const { rests, guests, hosts } = this.#bucketOf(slice)
+      const end = this.#endOf(slice)
+      for (let index = this.#starts[slice]!; index < end; index++) {
+        visit(highOf(slice, rests[index]!), lowOf(rests[index]!), guests[index]!, hosts[index]!)
+      }
+    }
   }
 
   /** Pages that are as popular come in the order of their prefixes. At most two million are listed. */
   top(countMax: number): PopularPages {
     return topOf(countMax, {
       buckets: this.#buckets, bucketBits: this.#bucketBits, starts: this.#starts,
-      nameAt: (place) => this.#init.nameOfTag(this.#tags.tagAt(place)),
+      nameAt: (place) => this.#nameAt(place),
     })
   }
 
@@ -205,6 +237,16 @@ export class View implements PopularityView {
     for (const { holders, count } of this.#buckets) {
       for (let holder = 0; holder < count * HOLDERS_MAX; holder++) holders[holder] = places[holders[holder]!]!
     }
+  }
+
+  #nameAt(place: number): string | undefined {
+    return this.#init.nameOfTag(this.#tags.tagAt(place))
+  }
+
+  /** Index of the page in the bucket of its slice, or -1. */
+  #find(high: number, low: number): number {
+    const slice = sliceOf(high)
+    return this.#bucketOf(slice).find(restOf(high, low), this.#starts[slice]!, this.#endOf(slice))
   }
 
   #bucketOf(slice: number): ViewBucket {

@@ -61,6 +61,18 @@ export class ViewBucket {
     return -1
   }
 
+  /** Index of the first page between `start` and `end` whose rest is `rest` or more; `end` if there is none. */
+  firstFrom(rest: number, start: number, end: number): number {
+    let first = start
+    let behind = end
+    while (first < behind) {
+      const middle = (first + behind) >>> 1
+      if (this.rests[middle]! < rest) first = middle + 1
+      else behind = middle
+    }
+    return first
+  }
+
   /** Lets what begins at `end` begin at `newEnd`: pages between are lost, or room between them is made. */
   moveTail(end: number, newEnd: number): void {
     const count = this.count + newEnd - end

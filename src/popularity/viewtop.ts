@@ -41,7 +41,10 @@ export function topOf(countMax: number, view: ViewPages): PopularPages {
     top.low[place] = lowOf(bucket.rests[index]!)
     top.guests[place] = bucket.guests[index]!
     top.hosts[place] = bucket.hosts[index]!
-    top.holders.push(holdersOf(bucket, index, names, view.nameAt))
+    top.holders.push(namesOf(bucket, index, (holder) => {
+      if (!names.has(holder)) names.set(holder, view.nameAt(holder))
+      return names.get(holder)
+    }))
   }
   return top
 }
@@ -78,15 +81,12 @@ interface Chosen {
   order: Float64Array
 }
 
-function holdersOf(
-  bucket: ViewBucket, index: number, names: Map<number, string | undefined>, nameAt: ViewPages['nameAt'],
-): string[] {
+/** Names of the holders of the page at `index`, where they are known. */
+export function namesOf(bucket: ViewBucket, index: number, nameAt: ViewPages['nameAt']): string[] {
   const holders: string[] = []
   for (let holder = 0; holder < HOLDERS_MAX; holder++) {
     const place = bucket.holders[index * HOLDERS_MAX + holder]!
-    if (place === 0) continue
-    if (!names.has(place)) names.set(place, nameAt(place))
-    const name = names.get(place)
+    const name = place === 0 ? undefined : nameAt(place)
     if (name !== undefined) holders.push(name)
   }
   return holders

@@ -3,7 +3,7 @@
  * restart. Pages go in and out in batches. A store is a cache that may lose pages and never gives a wrong one: whatever
  * is read is hashed, and what is not what it claims to be is dropped.
  */
-import type { PageSource } from '../page/index.ts'
+import type { PageSource, Prefixes } from '../page/index.ts'
 import { DiskStore, type StoreComponents, type StoreInit } from './diskstore.ts'
 import { EmptyStore } from './emptystore.ts'
 import { slotsIn } from './format.ts'
@@ -20,13 +20,6 @@ export type PageKind = 'head' | 'tail' | 'left'
 export interface PagesToKeep {
   ids: Uint8Array
   bytes: Uint8Array
-  count: number
-}
-
-/** Halves of 64-bit prefixes of ids, as columns. */
-export interface Prefixes {
-  high: Uint32Array
-  low: Uint32Array
   count: number
 }
 

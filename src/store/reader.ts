@@ -168,7 +168,7 @@ export class Reader {
       const slot = places.slots[place]!
       const idAt = (place - first) * ID_BYTES
       const isThere = wasRead[place - first] === 1
-      if (isThere && isSame(ids, idAt, batch.ids, index * ID_BYTES)) batch.markFilled(index, 'store')
+      if (isThere && batch.isOf(index, ids, idAt)) batch.markFilled(index, 'store')
       else if (this.#isDamaged(batch, index, slot, isThere ? ids : undefined, idAt)) {
         this.#drop(slot)
         damaged.push(slot)
@@ -198,9 +198,4 @@ export class Reader {
   #putAway(room: Room): void {
     if (this.#spares.length < SPARES_MAX) this.#spares.push(room)
   }
-}
-
-function isSame(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
-  for (let i = 0; i < ID_BYTES; i++) if (a[aAt + i] !== b[bAt + i]) return false
-  return true
 }

@@ -1,4 +1,5 @@
 import type { SyntheticGuest } from '../../peers/model.ts'
+import { Standing } from '../../src/mesh/index.ts'
 import { createPopularity, type Popularity } from '../../src/popularity/index.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
@@ -85,7 +86,8 @@ export class SimHost {
     for (const guest of this.guests.keys()) this.guests.set(guest, 0)
     const mesh = network.createMesh(this.name)
     const popularity = createPopularity(
-      { mesh, clock, random: chance, log: silentLog, held: this.held }, { minHosts, maxPages, intervalMs },
+      { mesh, clock, random: chance, log: silentLog, held: this.held, standing: new Standing({ clock }) },
+      { minHosts, maxPages, intervalMs },
     )
     const life: Life = { mesh, popularity, census: clock.after(this.#secondLookMs, () => this.#lookOften(life)) }
     this.#life = life

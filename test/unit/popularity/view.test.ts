@@ -45,6 +45,7 @@ function assertSame(view: View, model: ViewModel, slices: readonly number[], nea
       assert.equal(view.hostsOf(highOf(slice, rest), lowOf(rest)), page?.hosts ?? 0)
     }
   }
+  assertSamePages(view, model)
   for (const count of [0, 1, 7, model.pages, model.pages + 1]) {
     const { count: found, high, low, guests, hosts, holders } = view.top(count)
     const expected = model.top(count)
@@ -53,6 +54,31 @@ function assertSame(view: View, model: ViewModel, slices: readonly number[], nea
       high[index], low[index], guests[index], hosts[index], holders[index],
     ]), expected.map(asTop))
   }
+}
+
+/** That all pages are visited, in order, each with its holders, and found by the first bits of its prefix. */
+function assertSamePages(view: View, model: ViewModel): void {
+  const visited: number[][] = []
+  view.forEach((...page) => visited.push(page))
+  const expected = Array.from({ length: SLICE_COUNT }, (_, slice) => model.slice(slice)).flat()
+  assert.deepEqual(visited, expected.map(({ slice, rest, guests, hosts }) => [
+    highOf(slice, rest), lowOf(rest), guests, hosts,
+  ]))
+  const high = Uint32Array.from(expected, ({ slice, rest }) => highOf(slice, rest))
+  const low = Uint32Array.from(expected, ({ rest }) => lowOf(rest))
+  for (const [index, page] of expected.entries()) {
+    assert.deepEqual(view.holdersOf(high[index]!, low[index]!), asTop(page)[4])
+  }
+  const count = expected.length
+  const whole = view.among({ high, low, count }, 64)
+  assert.deepEqual(Array.from(whole.indices.subarray(0, whole.count)), Array.from(high.keys()))
+  const cut = view.among({ high, low: low.map((half) => (half >>> 16) << 16), count }, 48)
+  assert.equal(cut.count, count)
+  for (let index = 0; index < count; index++) {
+    assert.equal(cut.high[index], high[index])
+    assert.equal(cut.low[index]! >>> 16, low[index]! >>> 16)
+  }
+  assert.equal(view.among({ high, low: low.map((half) => half ^ 0x80), count }, 64).count, 0)
 }
 
 function asTop({ slice, rest, guests, hosts, holders }: ModelPage): unknown[] {
