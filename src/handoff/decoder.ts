@@ -1,10 +1,9 @@
-import { createStreamDigest, DIGEST_BYTES, ID_BYTES, PAGE_BYTES, PageBatch } from '../page/index.ts'
+import { createStreamDigest, DIGEST_BYTES, ID_BYTES, PAGE_BYTES, PageBatch, unpack } from '../page/index.ts'
 import { BufferPool } from '../runtime/bufferpool.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import {
   BATCH_HEADER_BYTES, BATCH_LIMITS, decodeBatchHeader, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, type BatchHeader,
 } from './batch.ts'
-import { unpack } from './packing.ts'
 import { SentPages } from './sentpages.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 import { badFrame } from './wire.ts'

@@ -12,7 +12,9 @@ import { answerPages } from './inventory.ts'
 import { LaneChannel } from './lanechannel.ts'
 import { decodeOffer, encodeAnswer, type HandoffOffer } from './offer.ts'
 import { askOutcome } from './outcome.ts'
+import type { PageBudget } from './pagebudget.ts'
 import { Receiver } from './receiver.ts'
+import { Prefetch, type PeerPages } from './prefetch.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import { encodeReport } from './resultframe.ts'
 import { badFrame, FRAME_KINDS, frameName, HANDOFF_VERSION, type FrameKind } from './wire.ts'
@@ -29,6 +31,10 @@ export interface IncomingComponents {
   hasher: PageHasher
   /** Where refs are filled from, nearest first; what they fill is verified here. */
   sources: readonly PageSource[]
+  /** Other hosts, asked for what is missing here while the stream runs. */
+  peers: PeerPages
+  /** Memory for what they give. */
+  budget: PageBudget
 }
 
 export interface IncomingInit {
@@ -59,6 +65,7 @@ export class Incoming {
   readonly #streamEnded: Deferred<void> = deferred()
   readonly #completed: Deferred<void> = deferred()
   readonly #abort = new AbortController()
+  readonly #prefetch: Prefetch
   #guestName = ''
   #migration: IncomingMigration | undefined
   #channel: LaneChannel | undefined
@@ -71,6 +78,7 @@ export class Incoming {
     this.#components = components
     this.#init = init
     this.#from = from
+    this.#prefetch = new Prefetch(components, { tell: (numbers) => void this.#channel!.send(FRAME_KINDS.arrived, numbers) })
     init.signal.addEventListener('abort', this.#onAgentStops)
   }
 
@@ -157,6 +165,7 @@ export class Incoming {
     if (!offer.dryRun) await this.#connectQemu()
     this.#phase = 'streaming'
     void this.#channel!.send(FRAME_KINDS.bitmap, bitmap)
+    if (!offer.dryRun) this.#prefetch.start(census, bitmap, this.#from.name)
   }
 
   #openChannel(lane: Lane, clock: Clock): void {
@@ -177,7 +186,8 @@ export class Incoming {
     this.#qemu = qemu
     await this.#rendezvous.remove()
     const channel = this.#channel!
-    this.#receiver = new Receiver({ channel, qemu, hasher, sources }, {
+    const allSources = [...sources, this.#prefetch.source]
+    this.#receiver = new Receiver({ channel, qemu, hasher, sources: allSources }, {
       signal: this.#abort.signal,
       onError: (error) => void this.#onQemuClosed(error),
     })
@@ -271,6 +281,7 @@ export class Incoming {
     this.#abort.abort()
     this.#qemu?.destroy()
     this.#channel?.destroy()
+    await this.#prefetch.stop()
     await this.#rendezvous?.remove()
     await this.#migration?.close().catch(() => undefined)
   }

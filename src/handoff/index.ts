@@ -5,6 +5,8 @@
 export { Incoming, type IncomingComponents, type IncomingInit, type IncomingStatus } from './incoming.ts'
 export { answerOutcome, OUTCOME_PROTOCOL } from './outcome.ts'
 export { Outgoing, type OutgoingComponents, type OutgoingInit } from './outgoing.ts'
+export { PageBudget } from './pagebudget.ts'
+export type { PeerPages } from './prefetch.ts'
 export { removeStaleRendezvous } from './rendezvous.ts'
 export {
   failedResult, noRefsFilled, type HandoffEstimate, type HandoffPhase, type HandoffProgress, type HandoffResult,

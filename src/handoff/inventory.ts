@@ -49,6 +49,24 @@ export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Arra
   return known
 }
 
+/**
+ * Adds the pages that the destination fetched since: numbers of prefixes of the set, 4 bytes each.
+ * Throws PagemeshError `bad-frame` if the set has no such prefix.
+ */
+export function addArrived(known: PrefixTable, table: SortedTable, set: PrefixSet, numbers: Buffer): void {
+  if (numbers.length % 4 !== 0) throw badFrame('a number of an arrived page is cut short')
+  for (let at = 0; at < numbers.length; at += 4) {
+    const prefix = set.prefixes[numbers.readUInt32BE(at)]
+    if (prefix === undefined) throw badFrame('a page arrived that was not in the census')
+    // A page that shares its first bits with the one that came is asked back, should it be sent as a reference.
+    const first = table.firstFrom(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits))
+    for (let index = first; index < table.size; index++) {
+      if (truncatePrefix(table.highAt(index), table.lowAt(index), set.bits) !== prefix) break
+      known.add(table.highAt(index), table.lowAt(index), 0)
+    }
+  }
+}
+
 function countBits(bitmap: Uint8Array): number {
   let count = 0
   for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) count += 1

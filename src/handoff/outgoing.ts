@@ -1,12 +1,14 @@
 import type { Guest, MigrationMode, MigrationProgress, OutgoingMigration } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import { encodePrefixSet, PAGE_BYTES, SortedTable, type PageHasher, type PrefixTable } from '../page/index.ts'
+import {
+  encodePrefixSet, PAGE_BYTES, SortedTable, type PageHasher, type PrefixSet, type PrefixTable,
+} from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
-import { knownPages, listPages } from './inventory.ts'
+import { addArrived, knownPages, listPages } from './inventory.ts'
 import { LaneChannel } from './lanechannel.ts'
 import { encodeOffer, requireAccepted, type HandoffOffer } from './offer.ts'
 import {
@@ -83,6 +85,8 @@ export class Outgoing {
   #channel: LaneChannel | undefined
   #sender: Sender | undefined
   #rendezvous: Rendezvous | undefined
+  /** What the guest holds, and what of it the destination has. */
+  #census: { table: SortedTable; set: PrefixSet; atDestination: PrefixTable } | undefined
   #phase: HandoffPhase = 'preparing'
   /** From here on the guest lives at the destination: cancelling would lose it. */
   #isSwitchedOver = false
@@ -174,7 +178,9 @@ export class Outgoing {
     void this.#channel.send(FRAME_KINDS.hello, Uint8Array.of(HANDOFF_VERSION))
     void this.#channel.send(FRAME_KINDS.census, encodePrefixSet(set))
     const bitmap = await this.#within('bitmap', this.#bitmap.promise, `${to} did not say which pages it has.`)
-    return { distinctPages: table.size, atDestination: knownPages(table, set, bitmap) }
+    const atDestination = knownPages(table, set, bitmap)
+    this.#census = { table, set, atDestination }
+    return { distinctPages: table.size, atDestination }
   }
 
   async #offer(offer: HandoffOffer, signal: AbortSignal): Promise<void> {
@@ -251,6 +257,8 @@ export class Outgoing {
     } else if (kind === FRAME_KINDS.result && this.#isSwitchedOver) {
       this.#report.resolve(decodeReport(body))
       this.#channel?.complete()
+    } else if (kind === FRAME_KINDS.arrived && this.#census !== undefined) {
+      addArrived(this.#census.atDestination, this.#census.table, this.#census.set, body)
     } else if (kind === FRAME_KINDS.ack && this.#sender !== undefined) this.#sender.acknowledge(body.readUInt32BE(0))
     else if (kind === FRAME_KINDS.returned && this.#sender !== undefined) this.#sender.giveBack(body)
     else if (kind === FRAME_KINDS.returnedEnd && this.#sender !== undefined) this.#sender.endReturn()

@@ -1,7 +1,6 @@
-import { PAGE_BYTES } from '../page/index.ts'
+import { looksPackable, pack, PAGE_BYTES } from '../page/index.ts'
 import { encodeBatchHeader } from './batch.ts'
 import type { EncodedBatch } from './encoder.ts'
-import { looksPackable, pack } from './packing.ts'
 
 /** A batch as it travels: the body of its frame is the header and then the parts. */
 export interface PackedBatch {

@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net'
 
 import {
-  firstOf, PAGE_BYTES, takeBackWrong, verified, type PageHasher, type PageSource, type SourceKind,
+  firstOf, PAGE_BYTES, takeBackWrong, unpack, verified, type PageHasher, type PageSource, type SourceKind,
 } from '../page/index.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import { Decoder, digestMismatch, unpackBatch, type AssembledBatch } from './decoder.ts'
 import type { LaneChannel } from './lanechannel.ts'
-import { unpack } from './packing.ts'
 import { noRefsFilled } from './result.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 import { badFrame, FRAME_KINDS } from './wire.ts'

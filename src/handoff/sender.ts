@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net'
 
-import { PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
+import { pack, PAGE_BYTES, type PageHasher, type PrefixTable } from '../page/index.ts'
 import type { StreamMark } from '../qemu/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { Encoder, type EncodedBatch, type EncoderCounts } from './encoder.ts'
 import type { LaneChannel } from './lanechannel.ts'
 import { packBatch } from './packedbatch.ts'
-import { pack } from './packing.ts'
 import { READ_BYTES, readInPlace } from './qemusocket.ts'
 import { Window } from './window.ts'
 import { badFrame, FRAME_HEADER_BYTES, FRAME_KINDS } from './wire.ts'

@@ -10,6 +10,7 @@
  *      | census (sorted prefixes) ---------------> |  looks up what it has
  *      | <------------------------------- bitmap   |  its QEMU listens now
  *      |                                           |
+ *      | <---------------- arrived (pages)* ------ |  what it has fetched from other hosts, all along
  *      | batch 0, 1, 2 ... (ops, ids, literals) -> |  assembles, fills refs, compares digest, writes to QEMU
  *      | <----------------- missing (batch, refs)  |  a ref that nothing here can fill
  *      | pages (batch, literals) ----------------> |
@@ -46,6 +47,7 @@ export const FRAME_KINDS = {
   result: 12,
   failed: 13,
   alive: 14,
+  arrived: 15,
 } as const
 
 export type FrameKind = (typeof FRAME_KINDS)[keyof typeof FRAME_KINDS]
@@ -66,6 +68,7 @@ const BODY_BYTES_MAX: Record<FrameKind, number> = {
   [FRAME_KINDS.result]: 4096,
   [FRAME_KINDS.failed]: 4096,
   [FRAME_KINDS.alive]: 0,
+  [FRAME_KINDS.arrived]: 64 * 1024,
 }
 
 export const FRAME_HEADER_BYTES = 5

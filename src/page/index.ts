@@ -5,6 +5,7 @@
 
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
+export { looksPackable, pack, unpack } from './packing.ts'
 export { PageColumns } from './pagecolumns.ts'
 export type { Prefixes } from './prefixes.ts'
 export { PrefixRun } from './prefixrun.ts'

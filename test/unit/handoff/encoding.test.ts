@@ -5,9 +5,10 @@ import fc from 'fast-check'
 import { Decoder, unpackBatch } from '../../../src/handoff/decoder.ts'
 import { Encoder, type EncodedBatch } from '../../../src/handoff/encoder.ts'
 import { BATCH_LIMITS, decodeBatchHeader, encodeBatchHeader, OpReader, OpWriter } from '../../../src/handoff/batch.ts'
-import { looksPackable, pack, unpack } from '../../../src/handoff/packing.ts'
 import { SENT_PAGES, SentIndex, SentPages } from '../../../src/handoff/sentpages.ts'
-import { createPageHasher, ID_BYTES, PAGE_BYTES, PrefixTable } from '../../../src/page/index.ts'
+import {
+  createPageHasher, ID_BYTES, looksPackable, pack, PAGE_BYTES, PrefixTable, unpack,
+} from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { precopyStream } from '../qemu/streambuilder.ts'
 

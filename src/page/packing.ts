@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
-import { badFrame } from './wire.ts'
+import { PagemeshError } from '../runtime/errors.ts'
 
 const compress = promisify(zstdCompress)
 
@@ -44,8 +44,14 @@ export function unpack(packed: Buffer, length: number): Buffer {
     // At once, not on another thread: a batch takes less than a millisecond, and the next step waits for it anyway.
     bytes = zstdDecompressSync(packed, { maxOutputLength: room, chunkSize: room })
   } catch {
-    throw badFrame('compressed bytes are damaged')
+    throw damaged('they are not what zstd makes')
   }
-  if (bytes.length !== length) throw badFrame(`compressed bytes yield ${bytes.length} bytes instead of ${length}`)
+  if (bytes.length !== length) throw damaged(`they yield ${bytes.length} bytes instead of ${length}`)
   return bytes
+}
+
+function damaged(why: string): PagemeshError {
+  return new PagemeshError('bad-frame', `Compressed bytes from another host cannot be read: ${why}.`, {
+    fault: 'peer', advice: 'Check that both hosts run the same version of Pagemesh.',
+  })
 }
