@@ -20,9 +20,6 @@ const LEVELS = [
   ['runtime'],
 ]
 
-/** Places that are ready and that nothing implements yet: a face each, with types alone. */
-const PLANNED = ['swap']
-
 /** What is built on the embeddable face alone. */
 const EMBEDDERS = ['cli', 'daemon']
 
@@ -119,26 +116,17 @@ describe('the world', () => {
 })
 
 describe('nothing is there for nothing', () => {
-  const planned = PLANNED.map((name) => `src/${name}/index.ts`)
   const words = new Map(scripts.map((path) => [path, new Set(code(path).match(/\w+/g))]))
 
   it('such as a file that nothing loads', () => {
-    const reached = reachableFrom(['src/index.ts', 'src/cli/main.ts', ...planned])
+    const reached = reachableFrom(['src/index.ts', 'src/cli/main.ts'])
     assert.deepEqual(sources.filter((path) => !reached.has(path)), [])
-  })
-
-  it('such as a place that pretends to work', () => {
-    for (const name of PLANNED) {
-      assert.deepEqual(sources.filter((path) => isInside(path, `src/${name}`)), [`src/${name}/index.ts`])
-    }
-    assert.deepEqual(matches(planned, /\b(class|function|const|let|return|throw)\b/), [])
-    for (const path of planned) assert.match(read(path)!, /Nothing implements this yet/)
   })
 
   it('such as an export that no other file names', () => {
     const isNamedElsewhere = (name: string, path: string): boolean =>
       scripts.some((other) => other !== path && words.get(other)!.has(name))
-    const unused = sources.filter((path) => !planned.includes(path)).flatMap((path) => {
+    const unused = sources.flatMap((path) => {
       const exported = code(path).matchAll(/^export (?:abstract )?(?:async )?(?:const|function\*?|class) (\w+)/gm)
       return [...exported].map((match) => match[1]!).filter((name) => !isNamedElsewhere(name, path))
         .map((name) => `${path}: ${name}`)

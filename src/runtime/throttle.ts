@@ -1,6 +1,9 @@
 import type { Clock } from './clock.ts'
 
-/** A token bucket: at most `rate` units a second, and never more than `burst` at once. */
+/**
+ * A token bucket: at most `rate` units a second, and never more than `burst` at once. Within any second it lets
+ * through at most rate + burst + what is taken in one piece.
+ */
 export class Throttle {
   readonly #clock: Clock
   readonly #rate: number
@@ -31,6 +34,20 @@ export class Throttle {
       this.#fill()
     }
     this.#tokens -= units
+  }
+
+  /** Spends at once what cannot wait any more; whoever takes next waits the longer. */
+  spend(units: number): void {
+    if (this.#rate === Infinity) return
+    this.#fill()
+    this.#tokens -= units
+  }
+
+  /** Gives back what was taken and not used. */
+  giveBack(units: number): void {
+    if (this.#rate === Infinity) return
+    this.#fill()
+    this.#tokens = Math.min(this.#burst, this.#tokens + units)
   }
 
   #fill(): void {

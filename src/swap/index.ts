@@ -5,12 +5,14 @@
  */
 import type { Prefixes } from '../page/index.ts'
 
+export { createSwap, type SwapComponents, type SwapInit } from './swap.ts'
+
 /** Why pages are fetched: to be kept, under the cap; or because a guest that arrives needs them now. */
 export type SwapPurpose = 'placement' | 'handoff'
 
 /** Pages to fetch, the most urgent first. */
 export interface WantedPages extends Prefixes {
-  /** Names of members that may have page `index`, none of them twice; those that are not in the mesh are passed over. */
+  /** Names of members that may have page `index`, none twice; those that are not in the mesh are passed over. */
   holdersOf: (index: number) => readonly string[]
 }
 

@@ -1,0 +1,44 @@
+import type { Lane, MessageStream } from '../mesh/index.ts'
+
+/** Bytes that a stream puts in front of each message. */
+const LENGTH_BYTES = 4
+
+/** What goes over the wire for one purpose: messages of streams, and whole lanes. */
+export class Account {
+  #sentBytes = 0
+  #receivedBytes = 0
+  readonly #lanes = new Set<Lane>()
+
+  get sentBytes(): number {
+    let bytes = this.#sentBytes
+    for (const lane of this.#lanes) bytes += lane.sentBytes
+    return bytes
+  }
+
+  get receivedBytes(): number {
+    let bytes = this.#receivedBytes
+    for (const lane of this.#lanes) bytes += lane.receivedBytes
+    return bytes
+  }
+
+  async send(stream: MessageStream, message: Uint8Array, signal?: AbortSignal): Promise<void> {
+    this.#sentBytes += message.length + LENGTH_BYTES
+    await stream.send(message, signal)
+  }
+
+  async receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
+    const message = await stream.receive(signal)
+    this.#receivedBytes += message.length + LENGTH_BYTES
+    return message
+  }
+
+  /** Counts all that a lane carries, from its first byte on. */
+  watch(lane: Lane): void {
+    this.#lanes.add(lane)
+    void lane.closed.then(() => {
+      this.#lanes.delete(lane)
+      this.#sentBytes += lane.sentBytes
+      this.#receivedBytes += lane.receivedBytes
+    })
+  }
+}

@@ -1,0 +1,53 @@
+import { ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
+import type { Answer } from './wire.ts'
+
+/** An answer to a want, every page of it hashed. Numbers are places within the want. */
+export interface CheckedAnswer {
+  /** Those whose bytes are right, in order, with their ids and bytes, one after the other. */
+  right: Uint32Array
+  ids: Buffer
+  bytes: Buffer
+  /** Pages that the holder says it does not have, and those whose bytes are another page's. */
+  lacking: Uint32Array
+  wrong: Uint32Array
+}
+
+/** Unpacks and hashes what came. Throws PagemeshError `bad-frame` if it does not unpack to the pages it claims. */
+export function checkAnswer(
+  { bitmap, packed }: Extract<Answer, { status: 'pages' }>, { count, high, low }: Prefixes, hasher: PageHasher,
+): CheckedAnswer {
+  const had = new Uint32Array(count)
+  const lacking = new Uint32Array(count)
+  const wrong = new Uint32Array(count)
+  let hadCount = 0
+  let lackingCount = 0
+  for (let place = 0; place < count; place++) {
+    if ((bitmap[place >>> 3]! & (1 << (place & 7))) !== 0) had[hadCount++] = place
+    else lacking[lackingCount++] = place
+  }
+  const bytes = hadCount === 0 ? packed : unpack(packed, hadCount * PAGE_BYTES)
+  const ids = Buffer.allocUnsafe(hadCount * ID_BYTES)
+  hasher.hashPages(bytes, 0, hadCount, ids, 0)
+  let rightCount = 0
+  let wrongCount = 0
+  for (let page = 0; page < hadCount; page++) {
+    const place = had[page]!
+    const idAt = page * ID_BYTES
+    if (ids.readUInt32BE(idAt) !== high[place] || ids.readUInt32BE(idAt + 4) !== low[place]) {
+      wrong[wrongCount++] = place
+      continue
+    }
+    if (rightCount < page) {
+      bytes.copy(bytes, rightCount * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+      ids.copy(ids, rightCount * ID_BYTES, idAt, idAt + ID_BYTES)
+    }
+    had[rightCount++] = place
+  }
+  return {
+    right: had.subarray(0, rightCount),
+    ids: ids.subarray(0, rightCount * ID_BYTES),
+    bytes: bytes.subarray(0, rightCount * PAGE_BYTES),
+    lacking: lacking.subarray(0, lackingCount),
+    wrong: wrong.subarray(0, wrongCount),
+  }
+}

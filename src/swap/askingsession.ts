@@ -1,0 +1,241 @@
+import type { Lane, Member, Mesh, MessageStream } from '../mesh/index.ts'
+import type { Prefixes } from '../page/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { deferred, type Deferred } from '../runtime/wait.ts'
+import type { Account } from './account.ts'
+import type { SwapPurpose } from './index.ts'
+import {
+  badSwap, decodeAnswer, decodeHolderMessage, encodeHello, encodeWant, FrameReader, SWAP_PROTOCOL, type Answer,
+} from './wire.ts'
+
+/** A holder that sends nothing at all for so long while it owes an answer has stalled, ms. */
+const STALL_MS: Readonly<Record<SwapPurpose, number>> = { handoff: 2_000, placement: 10_000 }
+/** Nor may an answer take longer than this many times as long, however steadily it trickles. */
+const ANSWER_STALLS_MAX = 4
+const LOOK_MS = 250
+/** Wants remembered whose answer may have crossed a holder's word that it stands back; the oldest go first. */
+const DROPPED_MAX = 16
+
+const NONSENSE = new Set(['bad-swap', 'message-too-long'])
+
+/** What came of a want: an answer, or the holder stood back, or the session broke, by whose fault. */
+export type Outcome = (Answer & { bodyBytes: number }) | { status: 'shut' } | { status: 'broken'; fault: SessionFault }
+
+/** Networks break at no cost; to claim pages and then stall is suspicious; nonsense is what no honest host sends. */
+export type SessionFault = 'lost' | 'stalled' | 'stalledMidway' | 'nonsense'
+
+interface Pending {
+  outcome: Deferred<Outcome>
+  count: number
+  askedAt: number
+}
+
+interface Components {
+  mesh: Mesh
+  clock: Clock
+  account: Account
+}
+
+interface Init {
+  holder: Member
+  purpose: SwapPurpose
+  /** The holder stands back, or goes on. */
+  onShut: () => void
+  /** An answer that nobody waits for any more, since the holder had stood back when it was asked for. */
+  onStray: (bodyBytes: number) => void
+  /** Called once, when the session is over. */
+  onOver: () => void
+}
+
+/** The asking end of one session with one holder. Opens by itself; never rejects. */
+export class AskingSession {
+  readonly #components: Components
+  readonly #init: Init
+  readonly #abort = new AbortController()
+  readonly #pending = new Map<number, Pending>()
+  /** Wants that were under way when the holder stood back: an answer may have crossed. */
+  readonly #dropped = new Set<number>()
+  readonly #stream: Promise<MessageStream>
+  readonly #onStream = new FrameReader((body) => this.#take(body))
+  #onLane: FrameReader | undefined
+  #lane: Lane | undefined
+  #hasTicket = false
+  #sequence = 0
+  #heardAt: number
+  #usedAt: number
+  #watch: Timer | undefined
+  #isShut = false
+  #isOver = false
+
+  constructor(components: Components, init: Init) {
+    this.#components = components
+    this.#init = init
+    this.#heardAt = this.#usedAt = components.clock.now()
+    this.#stream = this.#open()
+    this.#stream.catch(() => this.#break('lost'))
+  }
+
+  /** The holder stands back: nothing is to be asked. */
+  get isShut(): boolean {
+    return this.#isShut
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Wants that are under way. */
+  get wants(): number {
+    return this.#pending.size
+  }
+
+  /** How long nothing was asked or expected, ms. */
+  get idleMs(): number {
+    return this.#pending.size > 0 ? 0 : this.#components.clock.now() - this.#usedAt
+  }
+
+  async ask(prefixes: Prefixes): Promise<Outcome> {
+    if (this.#isOver) return { status: 'broken', fault: 'lost' }
+    if (this.#isShut) return { status: 'shut' }
+    const sequence = ++this.#sequence
+    const outcome = deferred<Outcome>()
+    const now = this.#components.clock.now()
+    if (this.#pending.size === 0) this.#heardAt = now
+    this.#pending.set(sequence, { outcome, count: prefixes.count, askedAt: now })
+    this.#usedAt = now
+    this.#watch ??= this.#components.clock.every(LOOK_MS, () => this.#look())
+    this.#stream.then((stream) => this.#components.account.send(stream, encodeWant(sequence, prefixes)))
+      .catch(() => this.#break('lost'))
+    return await outcome.promise
+  }
+
+  /** Ends the session in good order; what is under way is lost. */
+  async close(): Promise<void> {
+    const stream = await this.#stream.catch(() => undefined)
+    this.#break('lost')
+    await stream?.close().catch(() => undefined)
+  }
+
+  async #open(): Promise<MessageStream> {
+    const { mesh, account } = this.#components
+    const { holder, purpose } = this.#init
+    const stream = await mesh.open(holder.name, SWAP_PROTOCOL, this.#abort.signal)
+    try {
+      await account.send(stream, encodeHello(purpose), this.#abort.signal)
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+    void this.#listen(stream)
+    return stream
+  }
+
+  async #listen(stream: MessageStream): Promise<void> {
+    try {
+      for (;;) this.#hear(await this.#components.account.receive(stream, this.#abort.signal))
+    } catch (error) {
+      const isNonsense = error instanceof PagemeshError && NONSENSE.has(error.code)
+      this.#break(isNonsense ? 'nonsense' : 'lost')
+      if (isNonsense) stream.abort(error)
+      else await stream.close().catch(() => undefined)
+    }
+  }
+
+  #hear(bytes: Uint8Array): void {
+    this.#heardAt = this.#components.clock.now()
+    const message = decodeHolderMessage(bytes)
+    if (message.kind === 'slice') this.#onStream.push(message.bytes)
+    else if (message.kind === 'lane') {
+      if (this.#hasTicket) throw badSwap('a second lane is offered')
+      this.#hasTicket = true
+      void this.#dial(message.ticket)
+    } else this.#setShut(message.kind === 'shut')
+  }
+
+  /** Dials the lane that the holder offers; where that fails it stays with the stream. */
+  async #dial(ticket: Parameters<Mesh['dialLane']>[1]): Promise<void> {
+    const { mesh, account } = this.#components
+    let lane: Lane
+    try {
+      lane = await mesh.dialLane(this.#init.holder, ticket, this.#abort.signal)
+    } catch {
+      return
+    }
+    account.watch(lane)
+    if (this.#isOver) {
+      lane.destroy()
+      return
+    }
+    this.#lane = lane
+    this.#onLane = new FrameReader((body) => this.#take(body))
+    void lane.closed.then(() => this.#break('lost'))
+    lane.receive((bytes) => {
+      if (this.#isOver) return
+      this.#heardAt = this.#components.clock.now()
+      try {
+        this.#onLane!.push(bytes)
+      } catch {
+        this.#break('nonsense')
+      }
+    })
+  }
+
+  #take(body: Buffer): void {
+    const answer = decodeAnswer(body)
+    const pending = this.#pending.get(answer.sequence)
+    if (pending === undefined) {
+      if (!this.#dropped.delete(answer.sequence)) throw badSwap('an answer comes that nobody asked for')
+      this.#init.onStray(body.length)
+      return
+    }
+    if (answer.status === 'pages' && answer.count !== pending.count) throw badSwap('an answer is to another want')
+    this.#settle(answer.sequence, { ...answer, bodyBytes: body.length })
+  }
+
+  #setShut(isShut: boolean): void {
+    this.#isShut = isShut
+    if (isShut) {
+      for (const sequence of [...this.#pending.keys()]) {
+        this.#dropped.add(sequence)
+        this.#settle(sequence, { status: 'shut' })
+      }
+      for (const sequence of this.#dropped) if (this.#dropped.size > DROPPED_MAX) this.#dropped.delete(sequence)
+    }
+    this.#init.onShut()
+  }
+
+  #settle(sequence: number, outcome: Outcome): void {
+    const pending = this.#pending.get(sequence)
+    this.#pending.delete(sequence)
+    this.#usedAt = this.#components.clock.now()
+    if (this.#pending.size === 0) {
+      this.#watch?.cancel()
+      this.#watch = undefined
+    }
+    pending?.outcome.resolve(outcome)
+  }
+
+  #look(): void {
+    const now = this.#components.clock.now()
+    const stallMs = STALL_MS[this.#init.purpose]
+    const [oldest] = this.#pending.values()
+    if (oldest === undefined) return
+    const isSilent = now - this.#heardAt >= stallMs
+    if (!isSilent && now - oldest.askedAt < stallMs * ANSWER_STALLS_MAX) return
+    const isMidway = this.#onStream.isMidway || this.#onLane?.isMidway === true
+    this.#break(isMidway ? 'stalledMidway' : 'stalled')
+  }
+
+  #break(fault: SessionFault): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#lane?.destroy()
+    for (const sequence of [...this.#pending.keys()]) this.#settle(sequence, { status: 'broken', fault })
+    const reason = new Error('the session is over')
+    this.#abort.abort(reason)
+    // The stream goes too, unless it is what ended the session.
+    void this.#stream.then((stream) => { if (fault !== 'lost') stream.abort(reason) }, () => undefined)
+    this.#init.onOver()
+  }
+}

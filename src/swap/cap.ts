@@ -1,0 +1,130 @@
+import { PAGE_BYTES } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { Throttle } from '../runtime/throttle.ts'
+import { LIMITS } from './limits.ts'
+
+/** What may be spent at once, in one piece, and what may be asked for and not yet have come: parts of a second's. */
+const BURST_SECONDS = 0.02
+const PIECE_SECONDS = 0.025
+const ASKED_SECONDS = 0.075
+/** What TCP/IP, Ethernet, TLS and the acknowledgements the other way put on top of each byte, and of each message. */
+const WIRE_FACTOR = 1.08
+const MESSAGE_BYTES = 128
+/** What a page takes beside its bytes: its prefix in the want and its bit in the answer. */
+const ENTRY_BYTES = 9
+/** A piece is never larger than a message. */
+const PIECE_BYTES_MAX = 60 * 1024
+
+/** What some bytes in one message cost at the interface. */
+function wireBytes(bytes: number): number {
+  return bytes * WIRE_FACTOR + MESSAGE_BYTES
+}
+
+/** What a want for so many pages and its answer cost at most: a page is never sent larger than it is. */
+function worstWireBytes(pages: number): number {
+  return 2 * MESSAGE_BYTES + pages * (PAGE_BYTES + ENTRY_BYTES) * WIRE_FACTOR
+}
+
+/** Bytes that were paid for and are still to come. */
+export interface Reservation {
+  /** The answer has come, or never will: what it did not take is given back. */
+  settle(usedBytes: number): void
+}
+
+/**
+ * The cap of proactive traffic: one allowance for both ways, paid before bytes leave and before they are asked for.
+ *
+ * No second sees more than 1.2 times the rate: what is spent within it is at most the rate, the burst (0.02) and one
+ * piece (0.025), and what was asked for before and comes within it at most 0.075. At rates at which a page is more
+ * than its part the parts are a page: the least rate that is offered keeps the sum below.
+ */
+export class ProactiveCap {
+  readonly #throttle: Throttle
+  readonly #askedBytesMax: number
+  readonly #onHeld: (isHeld: boolean) => void
+  #holds = 0
+  #askedBytes = 0
+  #settled = Promise.withResolvers<void>()
+  /** Bytes of one piece, and pages of one want. */
+  readonly pieceBytes: number
+  readonly pagesPerWant: number
+
+  /** @param init.onHeld hears when the first one stands back, and when the last one goes on. */
+  constructor(
+    components: { clock: Clock }, init: { bytesPerSecondMax: number; onHeld?: (isHeld: boolean) => void },
+  ) {
+    const rate = init.bytesPerSecondMax
+    this.#throttle = new Throttle(components, { rate, burst: rate * BURST_SECONDS })
+    this.#askedBytesMax = rate * ASKED_SECONDS
+    this.#onHeld = init.onHeld ?? (() => undefined)
+    this.pieceBytes = Math.min(PIECE_BYTES_MAX, Math.max(PAGE_BYTES, Math.floor(rate * PIECE_SECONDS)))
+    const pages = Math.floor((rate * PIECE_SECONDS) / worstWireBytes(1))
+    this.pagesPerWant = Math.max(1, Math.min(LIMITS.pagesPerWant, pages))
+  }
+
+  get isHeld(): boolean {
+    return this.#holds > 0
+  }
+
+  /** Makes all wait who look; returns how to let them go on. */
+  hold(): () => void {
+    if (++this.#holds === 1) this.#onHeld(true)
+    let isHeld = true
+    return () => {
+      if (!isHeld) return
+      isHeld = false
+      if (--this.#holds === 0) this.#onHeld(false)
+    }
+  }
+
+  /** Waits until so many bytes may leave. */
+  async pay(bytes: number, signal: AbortSignal): Promise<void> {
+    await this.#throttle.take(wireBytes(bytes), signal)
+  }
+
+  /** Counts bytes that go or came without having been paid for: refusals, and what nobody waits for any more. */
+  charge(bytes: number): void {
+    this.#throttle.spend(wireBytes(bytes))
+  }
+
+  /** Waits until so many pages may be asked for. */
+  async reserve(pages: number, signal: AbortSignal): Promise<Reservation> {
+    const bytes = worstWireBytes(pages)
+    // One alone may always be under way, however large.
+    while (this.#askedBytes > 0 && this.#askedBytes + bytes > this.#askedBytesMax) await this.#nextSettled(signal)
+    this.#askedBytes += bytes
+    try {
+      await this.#throttle.take(bytes, signal)
+    } catch (error) {
+      this.#forget(bytes)
+      throw error
+    }
+    let isSettled = false
+    return {
+      settle: (usedBytes) => {
+        if (isSettled) return
+        isSettled = true
+        this.#throttle.giveBack(Math.max(0, bytes - wireBytes(usedBytes) - MESSAGE_BYTES))
+        this.#forget(bytes)
+      },
+    }
+  }
+
+  #forget(bytes: number): void {
+    this.#askedBytes -= bytes
+    this.#settled.resolve()
+    this.#settled = Promise.withResolvers()
+  }
+
+  async #nextSettled(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const { promise, reject } = Promise.withResolvers<never>()
+    const abort = (): void => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      await Promise.race([this.#settled.promise, promise])
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+}

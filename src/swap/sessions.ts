@@ -1,0 +1,74 @@
+import type { Member, Mesh } from '../mesh/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Account } from './account.ts'
+import { AskingSession } from './askingsession.ts'
+import type { ProactiveCap } from './cap.ts'
+import type { SwapPurpose } from './index.ts'
+
+/** A session that is not used is closed after this long, ms. */
+const IDLE_MS = 10_000
+const SWEEP_MS = 2_000
+/** What opening a stream says on the wire, about. */
+const OPENING_BYTES = 1_000
+
+interface Components {
+  mesh: Mesh
+  clock: Clock
+  cap: ProactiveCap
+  accounts: Readonly<Record<SwapPurpose, Account>>
+}
+
+/** The asking ends of this host's sessions: one for each holder and purpose, opened when needed. */
+export class Sessions {
+  readonly #components: Components
+  readonly #onChange: () => void
+  readonly #sessions = { placement: new Map<string, AskingSession>(), handoff: new Map<string, AskingSession>() }
+  #sweep: Timer | undefined
+
+  /** @param onChange hears whenever a holder stands back or goes on. */
+  constructor(components: Components, onChange: () => void) {
+    this.#components = components
+    this.#onChange = onChange
+  }
+
+  /** The session with a holder, a new one if there is none. */
+  with(holder: Member, purpose: SwapPurpose): AskingSession {
+    const sessions = this.#sessions[purpose]
+    const known = sessions.get(holder.name)
+    if (known !== undefined) return known
+    const { mesh, clock, cap, accounts } = this.#components
+    if (purpose === 'placement') cap.charge(OPENING_BYTES)
+    const session = new AskingSession({ mesh, clock, account: accounts[purpose] }, {
+      holder, purpose,
+      onShut: this.#onChange,
+      onStray: (bodyBytes) => { if (purpose === 'placement') cap.charge(bodyBytes) },
+      onOver: () => { if (sessions.get(holder.name) === session) sessions.delete(holder.name) },
+    })
+    sessions.set(holder.name, session)
+    this.#sweep ??= clock.every(SWEEP_MS, () => this.#closeIdle())
+    return session
+  }
+
+  /** Whether a holder may be asked for one more batch now, when it may be owing `wantsMax`. */
+  hasRoom(holderName: string, purpose: SwapPurpose, wantsMax: number): boolean {
+    const session = this.#sessions[purpose].get(holderName)
+    return session === undefined || (!session.isShut && session.wants < wantsMax)
+  }
+
+  async close(): Promise<void> {
+    this.#sweep?.cancel()
+    this.#sweep = undefined
+    await Promise.all(this.#all().map((session) => session.close()))
+  }
+
+  #closeIdle(): void {
+    for (const session of this.#all()) if (session.idleMs >= IDLE_MS) void session.close()
+    if (this.#all().length > 0) return
+    this.#sweep?.cancel()
+    this.#sweep = undefined
+  }
+
+  #all(): AskingSession[] {
+    return [...this.#sessions.placement.values(), ...this.#sessions.handoff.values()]
+  }
+}

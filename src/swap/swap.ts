@@ -1,0 +1,132 @@
+import type { Mesh, Standing, Unsubscribe } from '../mesh/index.ts'
+import { PrefixTable, type PageHasher, type PageSource } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import { Account } from './account.ts'
+import { ProactiveCap } from './cap.ts'
+import { Fetch, type FetchComponents } from './fetch.ts'
+import { Holder } from './holder.ts'
+import { InFlight } from './inflight.ts'
+import type { ArrivedPages, FetchCounts, FetchInit, Swap, SwapPurpose, SwapTraffic, WantedPages } from './index.ts'
+import { HolderRatings } from './ratings.ts'
+import { PageReading } from './reading.ts'
+import { Sessions } from './sessions.ts'
+import { SWAP_PROTOCOL } from './wire.ts'
+
+/** Pages of one purpose that all fetches together have asked for; further ones wait. */
+const IN_FLIGHT_MAX = 32_768
+
+export interface SwapComponents {
+  clock: Clock
+  log: Log
+  random: Random
+  mesh: Mesh
+  hasher: PageHasher
+  standing: Standing
+  /** What this host has, the nearest first. */
+  sources: readonly PageSource[]
+  /** Whether a page is held by so many hosts that it may leave this one. */
+  isPopular: (high: number, low: number) => boolean
+}
+
+export interface SwapInit {
+  /** Cap of proactive traffic, both ways together, at the interface. */
+  bytesPerSecondMax: number
+}
+
+export function createSwap(components: SwapComponents, init: SwapInit): Swap {
+  return new PageSwap(components, init)
+}
+
+class PageSwap implements Swap {
+  readonly traffic: Readonly<Record<SwapPurpose, SwapTraffic>>
+  readonly pages = { served: 0, fetched: 0, missing: 0, wrong: 0 }
+  readonly #mesh: Mesh
+  readonly #cap: ProactiveCap
+  readonly #parts: FetchComponents
+  readonly #holder: Holder
+  readonly #fetches = new Set<Fetch>()
+  #abort = new AbortController()
+  #undo: Unsubscribe[] = []
+  #isStarted = false
+
+  constructor(components: SwapComponents, { bytesPerSecondMax }: SwapInit) {
+    const { clock, log, mesh, hasher, standing } = components
+    const accounts = { placement: new Account(), handoff: new Account() }
+    this.traffic = accounts
+    this.#mesh = mesh
+    this.#cap = new ProactiveCap({ clock }, { bytesPerSecondMax, onHeld: (isHeld) => this.#setShut(isHeld) })
+    const cap = this.#cap
+    this.#parts = {
+      clock, log, mesh, hasher, standing, cap,
+      ratings: new HolderRatings(components),
+      sessions: new Sessions({ mesh, clock, cap, accounts }, () => this.#wakeAll()),
+      inFlight: { placement: new InFlight(IN_FLIGHT_MAX), handoff: new InFlight(IN_FLIGHT_MAX) },
+      counts: this.pages,
+    }
+    const reading = new PageReading(components)
+    this.#holder = new Holder({ mesh, clock, log, standing, reading, cap, accounts, counts: this.pages })
+  }
+
+  async fetch(wanted: WantedPages, init: FetchInit): Promise<FetchCounts> {
+    init.signal.throwIfAborted()
+    const fetch = new Fetch(this.#parts, wanted, init, (pages) => this.#share(fetch, wanted, pages))
+    this.#fetches.add(fetch)
+    if (!this.#isStarted) fetch.giveUp()
+    try {
+      return await fetch.run()
+    } finally {
+      this.#fetches.delete(fetch)
+      // What it had under way others may ask for now.
+      this.#wakeAll()
+    }
+  }
+
+  standBack(): () => void {
+    return this.#cap.hold()
+  }
+
+  async start(): Promise<void> {
+    if (this.#isStarted) return
+    this.#isStarted = true
+    this.#abort = new AbortController()
+    const { signal } = this.#abort
+    this.#undo = [
+      this.#mesh.handle(SWAP_PROTOCOL, (stream, from) => this.#holder.serve(stream, from, signal)),
+      this.#mesh.onMember((change, { name }) => {
+        if (change === 'left') this.#parts.ratings.forget(name)
+        this.#wakeAll()
+      }),
+    ]
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#isStarted) return
+    this.#isStarted = false
+    for (const undo of this.#undo.splice(0)) undo()
+    this.#abort.abort(new Error('the agent stops'))
+    for (const fetch of this.#fetches) fetch.giveUp()
+    await this.#parts.sessions.close()
+  }
+
+  #setShut(isShut: boolean): void {
+    this.#holder.setShut(isShut)
+    if (!isShut) this.#wakeAll()
+  }
+
+  #wakeAll(): void {
+    for (const fetch of this.#fetches) fetch.wake()
+  }
+
+  /** Gives what one fetch got to the others that wait for the same pages: nothing is asked for twice at a time. */
+  #share(from: Fetch, wanted: WantedPages, pages: ArrivedPages): void {
+    if (this.#fetches.size < 2) return
+    const places = new PrefixTable(pages.count)
+    for (let page = 0; page < pages.count; page++) {
+      const index = pages.indices[page]!
+      places.add(wanted.high[index]!, wanted.low[index]!, page)
+    }
+    for (const other of this.#fetches) if (other !== from) other.share(pages, places)
+  }
+}
