@@ -39,6 +39,11 @@ export class SortedTable {
     return new SortedTable(sortColumns(columns))
   }
 
+  /** A table of pages that come in rising order already, each prefix once. */
+  static fromRising(columns: Omit<SortedColumns, 'starts'>): SortedTable {
+    return new SortedTable({ ...columns, starts: startsOf(columns.high) })
+  }
+
   static empty(): SortedTable {
     return SortedTable.from(new PageColumns(0))
   }

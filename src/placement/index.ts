@@ -1,13 +1,16 @@
 /**
- * Which pages this host should keep. Today: the stable pages of guests that left, as far as the store has room, for
- * they often come back. Above them will stand the head of what is popular, kept by every host, and the tail, kept on a
- * few hosts each; both need swap, which is planned.
+ * Which pages this host should keep: the head of what is popular, kept by every host; the tail, each page on a few
+ * hosts; and, in the room that both leave, the stable pages of guests that left, for they often come back. What is
+ * resident here needs no keeping.
  */
 import type { GuestMemory } from '../guest/index.ts'
 
-export { createKeeper } from './keeper.ts'
+export { createKeeper, type KeeperInit } from './keeper.ts'
 
-/** Pages, for `agent.status()`. `pending` are those of `wanted` that are neither held nor given up. */
+/**
+ * Pages, for `agent.status()`. `pending` are those of `wanted` that are neither held nor given up; while the first plan
+ * is still to be made, or the view has grown since the last one, at least one.
+ */
 export interface PlacementTotals {
   wanted: number
   held: number
@@ -31,6 +34,8 @@ export interface Keeper {
    * or there is no more to be done: the store is full of better pages, or the guest's process has ended. Never rejects.
    */
   keepLeft(memory: GuestMemory, pages: StablePages): Promise<void>
+  /** Names of other members that may keep this page for all, whoever else holds it; a little work for each member. */
+  ownersOf(high: number, low: number): string[]
   /** Makes it wait while something more urgent needs CPU and disk; returns how to let it go on. */
   standBack(): () => void
   start(): Promise<void>

@@ -1,60 +1,45 @@
 import type { GuestMemory } from '../guest/index.ts'
-import type { PageHasher } from '../page/index.ts'
-import type { Clock, Timer } from '../runtime/clock.ts'
-import { describeError } from '../runtime/errors.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
-import type { Log } from '../runtime/log.ts'
-import type { PagesToKeep, Store } from '../store/index.ts'
+import type { Store } from '../store/index.ts'
 import type { Keeper, PlacementTotals, StablePages } from './index.ts'
-import { leftPages } from './left.ts'
-import { LEFT_SECONDS_MAX, oldestLeft } from './oldest.ts'
+import { LeftKeeping } from './leftkeeping.ts'
+import { Rounds, type RoundsComponents } from './rounds.ts'
 
-/** How often what is too old is looked for, ms. */
-const AGEING_MS = 3_600_000
-/** Pages that make room at once: choosing them walks through the whole store. */
-const ROOM_PAGES = 16 * 1024
-
-interface Components {
-  clock: Clock
-  log: Log
-  hasher: PageHasher
-  store: Store
+export interface KeeperInit {
+  /** Time between two plans, ms: the census' interval. */
+  intervalMs: number
 }
 
-export function createKeeper(components: Components): Keeper {
-  return new StoreKeeper(components)
+export function createKeeper(components: Omit<RoundsComponents, 'hold'>, init: KeeperInit): Keeper {
+  return new HostKeeper(components, init)
 }
 
-class StoreKeeper implements Keeper {
-  readonly #components: Components
+class HostKeeper implements Keeper {
+  readonly #store: Store
   readonly #hold = new HoldFlag()
-  /** Guests are kept one after the other. */
-  #last: Promise<void> = Promise.resolve()
-  #abort = new AbortController()
-  #ageing: Timer | undefined
-  #pending = 0
+  readonly #rounds: Rounds
+  readonly #left: LeftKeeping
 
-  constructor(components: Components) {
-    this.#components = components
+  constructor(components: Omit<RoundsComponents, 'hold'>, init: KeeperInit) {
+    const all = { ...components, hold: this.#hold }
+    this.#store = components.store
+    this.#rounds = new Rounds(all, init)
+    this.#left = new LeftKeeping(all, { takeSurplus: (countMax) => this.#rounds.takeSurplus(countMax) })
   }
 
   get totals(): PlacementTotals {
-    const held = this.#components.store.pages
-    return { wanted: held + this.#pending, held, pending: this.#pending }
+    const held = Math.max(0, this.#store.pages - this.#rounds.surplus)
+    const pending = this.#left.pending + this.#rounds.pending
+    return { wanted: held + pending + this.#rounds.givenUp, held, pending }
   }
 
   async start(): Promise<void> {
-    if (this.#ageing !== undefined) return
-    this.#abort = new AbortController()
-    this.#ageing = this.#components.clock.every(AGEING_MS, () => void this.#makeRoom(0, Infinity))
-    await this.#makeRoom(0, Infinity)
+    await this.#left.start()
+    this.#rounds.start()
   }
 
   async stop(): Promise<void> {
-    this.#ageing?.cancel()
-    this.#ageing = undefined
-    this.#abort.abort(new Error('the agent stops'))
-    await this.#last
+    await Promise.all([this.#rounds.stop(), this.#left.stop()])
   }
 
   standBack(): () => void {
@@ -62,50 +47,10 @@ class StoreKeeper implements Keeper {
   }
 
   keepLeft(memory: GuestMemory, pages: StablePages): Promise<void> {
-    this.#last = this.#last.then(() => this.#keep(memory, pages))
-    return this.#last
+    return this.#left.keep(memory, pages)
   }
 
-  async #keep(memory: GuestMemory, pages: StablePages): Promise<void> {
-    const { clock, log, hasher, store } = this.#components
-    if (store.bytesMax === 0) return
-    const { signal } = this.#abort
-    // Whole seconds, as the store counts.
-    const begunAt = Math.floor(clock.wallTime() / 1000)
-    let kept = 0
-    this.#pending = pages.count
-    try {
-      for await (const batch of leftPages(hasher, memory, pages)) {
-        await this.#hold.released(clock, signal)
-        signal.throwIfAborted()
-        const refused = await this.#put(batch, begunAt)
-        kept += batch.count - refused
-        this.#pending = Math.max(0, this.#pending - batch.count)
-        if (refused > 0) break
-      }
-      log.info('pages of a guest that left are kept', { guest: memory.name, wanted: pages.count, kept })
-    } catch (error) {
-      // Its process may end at any time now; what was kept until then is good.
-      log.info('not all pages of a guest that left could be kept', {
-        guest: memory.name, wanted: pages.count, kept, error: describeError(error),
-      })
-    } finally {
-      this.#pending = 0
-    }
-  }
-
-  /** Keeps a batch, if need be in place of what others left before; returns how many pages found no room. */
-  async #put(batch: PagesToKeep, begunAt: number): Promise<number> {
-    const { store } = this.#components
-    const { refused } = await store.put(batch, 'left')
-    if (refused === 0) return 0
-    await this.#makeRoom(ROOM_PAGES, begunAt)
-    return (await store.put(batch, 'left')).refused
-  }
-
-  /** Drops what is too old, and the `count` oldest pages that guests left before `before`, seconds since the epoch. */
-  async #makeRoom(count: number, before: number): Promise<void> {
-    const { clock, store } = this.#components
-    await store.remove(oldestLeft(store, count, { before, since: clock.wallTime() / 1000 - LEFT_SECONDS_MAX }))
+  ownersOf(_high: number, low: number): string[] {
+    return this.#rounds.ownersOf(low)
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Prefixes, PrefixRun } from '../page/index.ts'
 
+export { hostTag, weightOf } from './owners.ts'
 export { createPopularity, type PopularityInit } from './popularity.ts'
 
 /** What this host's guests hold, as the census knows it. */

@@ -27,8 +27,8 @@ export function mix(value: number): number {
   return (mixed ^ (mixed >>> 16)) >>> 0
 }
 
-/** Both are spread already, so that one round of multiply and shift is enough. */
-function weightOf(seed: number, tag: number): number {
+/** Weight of a host for what `seed` stands for. Both are spread already: one round of multiply and shift is enough. */
+export function weightOf(seed: number, tag: number): number {
   const product = Math.imul(seed ^ tag, 0x7feb_352d)
   return Math.imul(product ^ (product >>> 15), 0x846c_a68b) >>> 0
 }

@@ -53,6 +53,10 @@ export class DiskStore implements Store {
     return this.#opened?.store.slots.pages ?? 0
   }
 
+  get pagesMax(): number {
+    return slotsIn(this.#init.bytesMax)
+  }
+
   get bytes(): number {
     return this.#opened === undefined ? 0 : bytesOf(this.#opened.store.slots.count)
   }

@@ -10,6 +10,7 @@ import { FILE_NAMES } from './opening.ts'
 /** A store without room for a page: it holds nothing, and takes no disk; not even for what an earlier run left. */
 export class EmptyStore implements Store {
   readonly pages = 0
+  readonly pagesMax = 0
   readonly bytes = 0
   readonly bytesMax: number
   readonly memoryBytes = 0

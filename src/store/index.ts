@@ -35,6 +35,8 @@ export interface PutCounts {
 
 export interface Store {
   readonly pages: number
+  /** Pages that there is room for. */
+  readonly pagesMax: number
   /** Disk that is taken, and its bound; everything is counted. */
   readonly bytes: number
   readonly bytesMax: number

@@ -1,0 +1,159 @@
+/**
+ * Makes the store what a plan says: pages that are kept take the better kind, and what is missing is fetched, the best
+ * first, in place of what is surplus.
+ */
+import { ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, type PageHasher, type Prefixes } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { HoldFlag } from '../runtime/holdflag.ts'
+import type { PageKind, Store } from '../store/index.ts'
+import type { ArrivedPages, Swap } from '../swap/index.ts'
+import type { Plan, PlannedPages } from './policy.ts'
+
+/** Pages that are asked for at once: 8 MiB. */
+const FETCH_PAGES = 2048
+/** Pages that are read and put back at once to take a better kind: 1 MiB. */
+const CLAIM_PAGES = 256
+/** So many batches one after the other of which most pages failed end a pass: nobody answers, or no disk takes them. */
+const BAD_BATCHES_MAX = 2
+
+interface Components {
+  clock: Clock
+  hasher: PageHasher
+  store: Store
+  swap: Swap
+  hold: HoldFlag
+}
+
+export interface FillingInit {
+  /** Hosts that may have a page, by name. */
+  holdersOf: (high: number, low: number) => string[]
+  /** Hears of each page that nobody gave. */
+  onMissing: (high: number, low: number) => void
+  signal: AbortSignal
+  /** Clock time at which what is left is to be planned anew, ms. */
+  until: number
+}
+
+/** How a pass ended: all was tried, its time was over, or there was no use in going on. */
+export type FillingEnd = 'tried' | 'late' | 'hopeless'
+
+/** One pass over what a plan wants. */
+export class Filling {
+  readonly #components: Components
+  readonly #plan: Plan
+  /** Pages of the surplus that went, from its start. */
+  #dropped = 0
+  #fetched = 0
+  #givenUp = 0
+
+  constructor(components: Components, plan: Plan) {
+    this.#components = components
+    this.#plan = plan
+  }
+
+  /** Pages that are still to come. */
+  get pending(): number {
+    return this.#plan.fetch.count - this.#fetched - this.#givenUp
+  }
+
+  /** Pages that are wanted, are not kept, and are not tried any more. */
+  get givenUp(): number {
+    return this.#givenUp
+  }
+
+  /** Pages that are kept and not wanted. */
+  get surplus(): number {
+    return this.#plan.surplus.count - this.#dropped
+  }
+
+  /** Takes at most `countMax` of the surplus, to be dropped. */
+  takeSurplus(countMax: number): Prefixes {
+    const { surplus } = this.#plan
+    const start = this.#dropped
+    this.#dropped = Math.min(surplus.count, start + Math.max(0, countMax))
+    return partOf(surplus, start, this.#dropped)
+  }
+
+  /** Stops trying. */
+  giveUp(): void {
+    this.#givenUp += this.pending
+  }
+
+  /** Rejects with the signal's reason only. */
+  async run(init: FillingInit): Promise<FillingEnd> {
+    const { clock, hold } = this.#components
+    for (const [kind, pages] of byKind(this.#plan.claim)) {
+      for (let start = 0; start < pages.count; start += CLAIM_PAGES) {
+        await hold.released(clock, init.signal)
+        await this.#claim(partOf(pages, start, Math.min(pages.count, start + CLAIM_PAGES)), kind, init.signal)
+      }
+    }
+    let badBatches = 0
+    for (const [kind, pages] of byKind(this.#plan.fetch)) {
+      for (let start = 0; start < pages.count; start += FETCH_PAGES) {
+        await hold.released(clock, init.signal)
+        if (clock.now() >= init.until) return 'late'
+        const batch = partOf(pages, start, Math.min(pages.count, start + FETCH_PAGES))
+        const failed = await this.#fetch(batch, kind, init)
+        badBatches = failed * 2 > batch.count ? badBatches + 1 : 0
+        if (badBatches === BAD_BATCHES_MAX) return 'hopeless'
+      }
+    }
+    return 'tried'
+  }
+
+  /** Has pages that are kept already take a better kind; those that are gone meanwhile stay gone. */
+  async #claim(pages: Prefixes, kind: PageKind, signal: AbortSignal): Promise<void> {
+    const { store, hasher } = this.#components
+    const ids = Buffer.alloc(pages.count * ID_BYTES)
+    for (let i = 0; i < pages.count; i++) {
+      ids.writeUInt32BE(pages.high[i]!, i * ID_BYTES)
+      ids.writeUInt32BE(pages.low[i]!, i * ID_BYTES + 4)
+    }
+    const batch = new PageBatch(ids, undefined, PREFIX_BYTES)
+    await store.source.fill(batch, signal)
+    let count = 0
+    for (let i = 0; i < batch.count; i++) {
+      if (!batch.isFilled(i)) continue
+      if (count < i) batch.bytes.copyWithin(count * PAGE_BYTES, i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+      count += 1
+    }
+    hasher.hashPages(batch.bytes, 0, count, ids, 0)
+    await store.put({ ids: ids.subarray(0, count * ID_BYTES), bytes: batch.bytes, count }, kind)
+  }
+
+  /** Returns how many pages did not come, or found no room. */
+  async #fetch(pages: Prefixes, kind: PageKind, { holdersOf, onMissing, signal }: FillingInit): Promise<number> {
+    const { swap, store } = this.#components
+    const hasCome = new Uint8Array(pages.count)
+    let stored = 0
+    const deliver = async (arrived: ArrivedPages): Promise<void> => {
+      for (let i = 0; i < arrived.count; i++) hasCome[arrived.indices[i]!] = 1
+      const kept = await this.#put(arrived, kind)
+      stored += kept
+      this.#fetched += kept
+      this.#givenUp += arrived.count - kept
+    }
+    await store.remove(this.takeSurplus(pages.count - (store.pagesMax - store.pages)))
+    const wanted = { ...pages, holdersOf: (index: number) => holdersOf(pages.high[index]!, pages.low[index]!) }
+    const { missing } = await swap.fetch(wanted, { purpose: 'placement', deliver, signal })
+    for (let i = 0; i < pages.count; i++) if (hasCome[i] === 0) onMissing(pages.high[i]!, pages.low[i]!)
+    this.#givenUp += missing
+    return pages.count - stored
+  }
+
+  /** Returns how many are kept now. */
+  async #put({ ids, bytes, count }: ArrivedPages, kind: PageKind): Promise<number> {
+    const pages = { ids: ids.subarray(0, count * ID_BYTES), bytes: bytes.subarray(0, count * PAGE_BYTES), count }
+    const { refused } = await this.#components.store.put(pages, kind)
+    return count - refused
+  }
+}
+
+function byKind(pages: PlannedPages): [PageKind, Prefixes][] {
+  return [['head', partOf(pages, 0, pages.headCount)], ['tail', partOf(pages, pages.headCount, pages.count)]]
+}
+
+function partOf({ high, low }: Prefixes, start: number, end: number): Prefixes {
+  return { high: high.subarray(start, end), low: low.subarray(start, end), count: end - start }
+}

@@ -1,0 +1,113 @@
+import type { GuestMemory } from '../guest/index.ts'
+import type { PageHasher, Prefixes } from '../page/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { describeError } from '../runtime/errors.ts'
+import type { HoldFlag } from '../runtime/holdflag.ts'
+import type { Log } from '../runtime/log.ts'
+import type { PagesToKeep, Store } from '../store/index.ts'
+import type { StablePages } from './index.ts'
+import { leftPages } from './left.ts'
+import { LEFT_SECONDS_MAX, oldestLeft } from './oldest.ts'
+
+/** How often what is too old is looked for, ms. */
+const AGEING_MS = 3_600_000
+/** Pages that make room at once: choosing them walks through the whole store. */
+const ROOM_PAGES = 16 * 1024
+
+interface Components {
+  clock: Clock
+  log: Log
+  hasher: PageHasher
+  store: Store
+  hold: HoldFlag
+}
+
+interface Init {
+  /** Takes at most `countMax` of the pages that are kept and that nobody wants any more; they will be dropped. */
+  takeSurplus: (countMax: number) => Prefixes
+}
+
+/** Keeps the pages of guests that left, in the room that nothing better takes. */
+export class LeftKeeping {
+  readonly #components: Components
+  readonly #init: Init
+  /** Guests are kept one after the other. */
+  #last: Promise<void> = Promise.resolve()
+  #abort = new AbortController()
+  #ageing: Timer | undefined
+  #pending = 0
+
+  constructor(components: Components, init: Init) {
+    this.#components = components
+    this.#init = init
+  }
+
+  /** Pages of guests that have left which are still to be kept. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  async start(): Promise<void> {
+    if (this.#ageing !== undefined) return
+    this.#abort = new AbortController()
+    this.#ageing = this.#components.clock.every(AGEING_MS, () => void this.#dropOldest(0, Infinity))
+    await this.#dropOldest(0, Infinity)
+  }
+
+  async stop(): Promise<void> {
+    this.#ageing?.cancel()
+    this.#ageing = undefined
+    this.#abort.abort(new Error('the agent stops'))
+    await this.#last
+  }
+
+  keep(memory: GuestMemory, pages: StablePages): Promise<void> {
+    this.#last = this.#last.then(() => this.#keep(memory, pages))
+    return this.#last
+  }
+
+  async #keep(memory: GuestMemory, pages: StablePages): Promise<void> {
+    const { clock, log, hasher, store, hold } = this.#components
+    if (store.bytesMax === 0) return
+    const { signal } = this.#abort
+    // Whole seconds, as the store counts.
+    const begunAt = Math.floor(clock.wallTime() / 1000)
+    let kept = 0
+    this.#pending = pages.count
+    try {
+      for await (const batch of leftPages(hasher, memory, pages)) {
+        await hold.released(clock, signal)
+        signal.throwIfAborted()
+        const refused = await this.#put(batch, begunAt)
+        kept += batch.count - refused
+        this.#pending = Math.max(0, this.#pending - batch.count)
+        if (refused > 0) break
+      }
+      log.info('pages of a guest that left are kept', { guest: memory.name, wanted: pages.count, kept })
+    } catch (error) {
+      // Its process may end at any time now; what was kept until then is good.
+      log.info('not all pages of a guest that left could be kept', {
+        guest: memory.name, wanted: pages.count, kept, error: describeError(error),
+      })
+    } finally {
+      this.#pending = 0
+    }
+  }
+
+  /** Keeps a batch, if need be in place of surplus pages and of what others left before; returns how many found no room. */
+  async #put(batch: PagesToKeep, begunAt: number): Promise<number> {
+    const { store } = this.#components
+    const { refused } = await store.put(batch, 'left')
+    if (refused === 0) return 0
+    const surplus = this.#init.takeSurplus(ROOM_PAGES)
+    if (surplus.count > 0) await store.remove(surplus)
+    else await this.#dropOldest(ROOM_PAGES, begunAt)
+    return (await store.put(batch, 'left')).refused
+  }
+
+  /** Drops what is too old, and the `count` oldest pages that guests left before `before`, seconds since the epoch. */
+  async #dropOldest(count: number, before: number): Promise<void> {
+    const { clock, store } = this.#components
+    await store.remove(oldestLeft(store, count, { before, since: clock.wallTime() / 1000 - LEFT_SECONDS_MAX }))
+  }
+}

@@ -1,0 +1,37 @@
+import type { GuestCensus } from '../census/index.ts'
+import { TableMerge } from '../page/index.ts'
+
+/** To look one page up in one table costs about as much as to walk past so many entries. */
+const LOOKUP_ENTRIES = 2
+
+/**
+ * Whether a page is stably resident here: asked page by page in rising order of prefixes, about `pages` times. Of a
+ * guest that was scanned only once all pages count as stable: what has just arrived is not fetched once more.
+ */
+export function stableResidents(guests: readonly GuestCensus[], pages: number): (high: number, low: number) => boolean {
+  const entries = guests.reduce((sum, { table }) => sum + table.size, 0)
+  return pages * guests.length * LOOKUP_ENTRIES < entries ? byLookup(guests) : byMerge(guests)
+}
+
+function byLookup(guests: readonly GuestCensus[]): (high: number, low: number) => boolean {
+  return (high, low) => {
+    for (const guest of guests) {
+      const index = guest.table.indexOf(high, low)
+      if (index >= 0 && guest.isStable(index)) return true
+    }
+    return false
+  }
+}
+
+function byMerge(guests: readonly GuestCensus[]): (high: number, low: number) => boolean {
+  const merge = new TableMerge(guests.map(({ table }) => table))
+  let isThere = merge.next()
+  return (high, low) => {
+    while (isThere && (merge.high < high || (merge.high === high && merge.low < low))) isThere = merge.next()
+    if (!isThere || merge.high !== high || merge.low !== low) return false
+    for (let holder = 0; holder < merge.holders; holder++) {
+      if (guests[merge.tableOf[holder]!]!.isStable(merge.indexOf[holder]!)) return true
+    }
+    return false
+  }
+}
