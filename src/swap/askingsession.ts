@@ -19,11 +19,11 @@ const DROPPED_MAX = 16
 
 const NONSENSE = new Set(['bad-swap', 'message-too-long'])
 
-/** What came of a want: an answer, or the holder stood back, or the session broke, by whose fault. */
-export type Outcome = (Answer & { bodyBytes: number }) | { status: 'shut' } | { status: 'broken'; fault: SessionFault }
+/** What came of a want: an answer, or the holder stood back, or the session broke. */
+export type Outcome = (Answer & { bodyBytes: number }) | { status: 'shut' } | { status: 'broken' }
 
-/** Networks break at no cost; to claim pages and then stall is suspicious; nonsense is what no honest host sends. */
-export type SessionFault = 'lost' | 'stalled' | 'stalledMidway' | 'nonsense'
+/** How a session ended: this host closed it, or it broke, or the holder stalled before or within an answer, or lied. */
+export type SessionEnd = 'closed' | 'lost' | 'stalled' | 'stalledMidway' | 'nonsense'
 
 interface Pending {
   outcome: Deferred<Outcome>
@@ -45,7 +45,7 @@ interface Init {
   /** An answer that nobody waits for any more, since the holder had stood back when it was asked for. */
   onStray: (bodyBytes: number) => void
   /** Called once, when the session is over. */
-  onOver: () => void
+  onOver: (end: SessionEnd) => void
 }
 
 /** The asking end of one session with one holder. Opens by itself; never rejects. */
@@ -96,7 +96,7 @@ export class AskingSession {
   }
 
   async ask(prefixes: Prefixes): Promise<Outcome> {
-    if (this.#isOver) return { status: 'broken', fault: 'lost' }
+    if (this.#isOver) return { status: 'broken' }
     if (this.#isShut) return { status: 'shut' }
     const sequence = ++this.#sequence
     const outcome = deferred<Outcome>()
@@ -113,7 +113,7 @@ export class AskingSession {
   /** Ends the session in good order; what is under way is lost. */
   async close(): Promise<void> {
     const stream = await this.#stream.catch(() => undefined)
-    this.#break('lost')
+    this.#break('closed')
     await stream?.close().catch(() => undefined)
   }
 
@@ -137,8 +137,7 @@ export class AskingSession {
     } catch (error) {
       const isNonsense = error instanceof PagemeshError && NONSENSE.has(error.code)
       this.#break(isNonsense ? 'nonsense' : 'lost')
-      if (isNonsense) stream.abort(error)
-      else await stream.close().catch(() => undefined)
+      if (!isNonsense) await stream.close().catch(() => undefined)
     }
   }
 
@@ -227,15 +226,16 @@ export class AskingSession {
     this.#break(isMidway ? 'stalledMidway' : 'stalled')
   }
 
-  #break(fault: SessionFault): void {
+  #break(end: SessionEnd): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#lane?.destroy()
-    for (const sequence of [...this.#pending.keys()]) this.#settle(sequence, { status: 'broken', fault })
+    for (const sequence of [...this.#pending.keys()]) this.#settle(sequence, { status: 'broken' })
     const reason = new Error('the session is over')
     this.#abort.abort(reason)
-    // The stream goes too, unless it is what ended the session.
-    void this.#stream.then((stream) => { if (fault !== 'lost') stream.abort(reason) }, () => undefined)
-    this.#init.onOver()
+    // The stream goes too, unless it is closed in good order, or gone already.
+    const isCut = end !== 'closed' && end !== 'lost'
+    void this.#stream.then((stream) => { if (isCut) stream.abort(reason) }, () => undefined)
+    this.#init.onOver(end)
   }
 }

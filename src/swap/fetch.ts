@@ -4,7 +4,8 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { deferred } from '../runtime/wait.ts'
 import { checkAnswer, type CheckedAnswer } from './arrival.ts'
-import type { Outcome, SessionFault } from './askingsession.ts'
+import type { Outcome } from './askingsession.ts'
+import { blame, WEIGHT } from './blame.ts'
 import type { ProactiveCap, Reservation } from './cap.ts'
 import type { ArrivedPages, FetchCounts, FetchInit, SwapPurpose, WantedPages } from './index.ts'
 import type { InFlight } from './inflight.ts'
@@ -22,10 +23,6 @@ const BATCHES_MAX = 16
 const SHARE_PAGES_MIN = 16
 /** A fetch to which nothing came for so long, and of which nothing is under way, gives the rest up, ms. */
 const PATIENCE_MS: Readonly<Record<SwapPurpose, number>> = { handoff: 3_000, placement: 30_000 }
-/** What a session's fault costs the holder. */
-const FAULT_WEIGHT: Readonly<Record<SessionFault, number>> = { lost: 0, stalled: 0, stalledMidway: 0.25, nonsense: 1 }
-/** What one answer may cost at most: as much as makes a host distrusted at once. */
-const WRONG_WEIGHT_MAX = 4
 
 export interface FetchComponents {
   mesh: Mesh
@@ -212,10 +209,6 @@ export class Fetch {
       return
     }
     if (outcome.status === 'busy') ratings.refused(batch.holder.name)
-    if (outcome.status === 'broken') {
-      ratings.failed(batch.holder.name)
-      this.#blame(batch.holder, FAULT_WEIGHT[outcome.fault], outcome.fault)
-    }
     this.#fail(batch, outcome.status === 'broken')
   }
 
@@ -226,13 +219,13 @@ export class Fetch {
       checked = checkAnswer(answer, batch.prefixes, hasher)
     } catch {
       ratings.failed(batch.holder.name)
-      this.#blame(batch.holder, FAULT_WEIGHT.nonsense, 'nonsense')
+      blame(this.#components, batch.holder, WEIGHT.dishonest, 'pages that cannot be unpacked')
       this.#fail(batch, true)
       return
     }
     if (checked.wrong.length > 0) {
       counts.wrong += checked.wrong.length
-      this.#blame(batch.holder, Math.min(WRONG_WEIGHT_MAX, checked.wrong.length), 'wrong pages')
+      blame(this.#components, batch.holder, WEIGHT.dishonest * checked.wrong.length, 'wrong pages')
     }
     const isWaiting = !batch.isReleased && !this.#isOver
     this.#release(batch)
@@ -303,12 +296,6 @@ export class Fetch {
     const { count, high, low } = batch.prefixes
     const inFlight = this.#components.inFlight[this.#init.purpose]
     for (let i = 0; i < count; i++) inFlight.remove(high[i]!, low[i]!)
-  }
-
-  #blame(holder: Member, weight: number, why: string): void {
-    if (weight === 0) return
-    this.#components.log.warn('a host did not give the pages that it claimed', { host: holder.name, why })
-    this.#components.standing.fault(holder.peerId, weight)
   }
 
   /** Waits until something happens, a holder may be asked again, or patience ends. */

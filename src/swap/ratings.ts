@@ -7,6 +7,8 @@ const FAILED_MS = { first: 2_000, last: 60_000 }
 const BUSY_MS = { first: 50, last: 1_600 }
 /** What a new measure counts against all before it. */
 const NEWEST_SHARE = 0.3
+/** A measure of nothing is still known. */
+const LEAST_MS = 0.001
 
 interface Rating {
   /** What a page took, from asking to its arrival, lately; 0 while nothing is known: then it is asked soon. */
@@ -48,7 +50,7 @@ export class HolderRatings {
 
   answered(name: string, pages: number, tookMs: number): void {
     const rating = this.#of(name)
-    const pageMs = tookMs / pages
+    const pageMs = Math.max(tookMs, LEAST_MS) / pages
     rating.pageMs = rating.pageMs === 0 ? pageMs : rating.pageMs * (1 - NEWEST_SHARE) + pageMs * NEWEST_SHARE
     rating.failures = rating.refusals = 0
   }

@@ -1,9 +1,12 @@
-import type { Member, Mesh } from '../mesh/index.ts'
+import type { Member, Mesh, Standing } from '../mesh/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
 import type { Account } from './account.ts'
-import { AskingSession } from './askingsession.ts'
+import { AskingSession, type SessionEnd } from './askingsession.ts'
+import { blame, WEIGHT } from './blame.ts'
 import type { ProactiveCap } from './cap.ts'
 import type { SwapPurpose } from './index.ts'
+import type { HolderRatings } from './ratings.ts'
 
 /** A session that is not used is closed after this long, ms. */
 const IDLE_MS = 10_000
@@ -14,6 +17,9 @@ const OPENING_BYTES = 1_000
 interface Components {
   mesh: Mesh
   clock: Clock
+  log: Log
+  standing: Standing
+  ratings: HolderRatings
   cap: ProactiveCap
   accounts: Readonly<Record<SwapPurpose, Account>>
 }
@@ -42,7 +48,10 @@ export class Sessions {
       holder, purpose,
       onShut: this.#onChange,
       onStray: (bodyBytes) => { if (purpose === 'placement') cap.charge(bodyBytes) },
-      onOver: () => { if (sessions.get(holder.name) === session) sessions.delete(holder.name) },
+      onOver: (end) => {
+        if (sessions.get(holder.name) === session) sessions.delete(holder.name)
+        this.#note(end, holder)
+      },
     })
     sessions.set(holder.name, session)
     this.#sweep ??= clock.every(SWEEP_MS, () => this.#closeIdle())
@@ -59,6 +68,13 @@ export class Sessions {
     this.#sweep?.cancel()
     this.#sweep = undefined
     await Promise.all(this.#all().map((session) => session.close()))
+  }
+
+  /** Networks break at no cost; to begin an answer and then stall is suspicious; nonsense no honest host sends. */
+  #note(end: SessionEnd, holder: Member): void {
+    if (end !== 'closed') this.#components.ratings.failed(holder.name)
+    if (end === 'stalledMidway') blame(this.#components, holder, WEIGHT.suspicious, end)
+    if (end === 'nonsense') blame(this.#components, holder, WEIGHT.dishonest, end)
   }
 
   #closeIdle(): void {

@@ -58,10 +58,10 @@ class PageSwap implements Swap {
     this.#mesh = mesh
     this.#cap = new ProactiveCap({ clock }, { bytesPerSecondMax, onHeld: (isHeld) => this.#setShut(isHeld) })
     const cap = this.#cap
+    const ratings = new HolderRatings(components)
     this.#parts = {
-      clock, log, mesh, hasher, standing, cap,
-      ratings: new HolderRatings(components),
-      sessions: new Sessions({ mesh, clock, cap, accounts }, () => this.#wakeAll()),
+      clock, log, mesh, hasher, standing, cap, ratings,
+      sessions: new Sessions({ mesh, clock, log, standing, ratings, cap, accounts }, () => this.#wakeAll()),
       inFlight: { placement: new InFlight(IN_FLIGHT_MAX), handoff: new InFlight(IN_FLIGHT_MAX) },
       counts: this.pages,
     }

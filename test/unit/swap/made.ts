@@ -101,6 +101,8 @@ export interface HostInit {
   sources?: readonly PageSource[]
   isPopular?: (high: number, low: number) => boolean
   bytesPerSecondMax?: number
+  /** Of equals, the one that was named first is asked first. */
+  inOrder?: boolean
 }
 
 export class SwapNetwork {
@@ -122,7 +124,8 @@ export class SwapNetwork {
   async addTo(mesh: Mesh, init: HostInit = {}): Promise<SwapHost> {
     const { clock } = this
     const standing = new Standing({ clock })
-    const fraction = seededRandom(this.#hosts.length + 1)
+    let lot = 0
+    const fraction = init.inOrder === true ? () => lot++ / 1000 : seededRandom(this.#hosts.length + 1)
     const swap = createSwap({
       clock, log: silentLog, mesh, hasher, standing,
       random: { bytes: (count) => new Uint8Array(count), fraction },
