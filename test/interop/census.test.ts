@@ -30,7 +30,7 @@ interface Footprint {
 }
 
 describe('a census of a guest of a real QEMU', function () {
-  this.timeout(120_000)
+  this.timeout(240_000)
   let directory: string
   let discovery: GuestDiscovery
   let census: Census

@@ -33,7 +33,7 @@ describe('a guest that comes back to a host where nothing else runs', function (
   async function scannedAgain(host: string): Promise<void> {
     const { scans } = (await cluster!.agent(host).status()).census
     await waitFor(async () => ((await cluster!.agent(host).status()).census.scans > scans ? true : undefined), {
-      clock: systemClock, what: `another scan at ${host}`, timeoutMs: 60_000, pauseMs: 500,
+      clock: systemClock, what: `another scan at ${host}`, timeoutMs: 120_000, pauseMs: 500,
     })
   }
 

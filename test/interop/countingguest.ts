@@ -45,7 +45,7 @@ while :; do
 done
 `
 
-const READY_MS = 60_000
+const READY_MS = 120_000
 
 /** Starts the guest under TCG; resolves when it counts. */
 export async function startCountingGuest(options: CountingGuestOptions): Promise<CountingGuest> {

@@ -17,7 +17,7 @@ const MEBIBYTE = 1024 * 1024
 const RAM_BYTES = 64 * MEBIBYTE
 
 describe('guests of a real QEMU', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let directory: string
   const running: Qemu[] = []
   let discovery: GuestDiscovery
@@ -167,7 +167,7 @@ describe('guests of a real QEMU', function () {
     const source = await boot('g', '-name', 'source', ...sourceArgs)
     const target = await boot('h', '-name', 'target', '-incoming', 'defer', ...targetArgs)
     await discovery.start()
-    const signal = AbortSignal.timeout(30_000)
+    const signal = AbortSignal.timeout(60_000)
     const outgoing = await found('source').openOutgoing!(signal)
     const incoming = await found('target').openIncoming!(signal)
     assert.deepEqual(incoming.owner, { uid: process.getuid!(), gid: process.getgid!() })
@@ -238,7 +238,7 @@ describe('guests of a real QEMU', function () {
     const source = await boot('i', '-name', 'source')
     const target = await boot('j', '-name', 'target', '-incoming', 'defer')
     await discovery.start()
-    const signal = AbortSignal.timeout(30_000)
+    const signal = AbortSignal.timeout(60_000)
     const incoming = await found('target').openIncoming!(signal)
     await incoming.prepare({ mode: 'precopy' })
     await assert.rejects(incoming.release(), (error) => hasCode(error, 'guest-not-loaded'))
@@ -256,10 +256,10 @@ describe('guests of a real QEMU', function () {
     const qemu = await boot('k')
     await discovery.start()
     await qemu.command('migrate-set-capabilities', { capabilities: [{ capability: 'multifd', state: true }] })
-    const outgoing = await found('k').openOutgoing!(AbortSignal.timeout(30_000))
+    const outgoing = await found('k').openOutgoing!(AbortSignal.timeout(60_000))
     await assert.rejects(outgoing.prepare({ mode: 'precopy' }), (error) =>
       hasCode(error, 'guest-not-movable') && /"capability":"multifd","state":false/.test(error.advice!))
-    await assert.rejects(found('k').openOutgoing!(AbortSignal.timeout(30_000)), (error) => hasCode(error, 'guest-busy'))
+    await assert.rejects(found('k').openOutgoing!(AbortSignal.timeout(60_000)), (error) => hasCode(error, 'guest-busy'))
     await outgoing.cancel()
     await outgoing.close()
   })

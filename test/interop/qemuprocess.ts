@@ -69,9 +69,9 @@ export async function startQemu(directory: string, name: string, args: readonly 
   }
 }
 
-/** Resolves when `condition` holds; rejects after half a minute. */
+/** Resolves when `condition` holds; rejects after a minute. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000
+  const deadline = performance.now() + 60_000
   while (!await condition()) {
     if (performance.now() > deadline) throw new Error(`waited in vain for ${String(condition)}`)
     await setTimeout(10)

@@ -63,7 +63,7 @@ class Recorder {
 }
 
 describe('the stream of a real QEMU', function () {
-  this.timeout(120_000)
+  this.timeout(240_000)
   let directory = ''
   const open: (() => unknown)[] = []
 
