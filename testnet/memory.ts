@@ -23,7 +23,7 @@ export interface BlockDifference {
 const STEP_PAGES = 256
 /**
  * Both guests stand still, so a true difference stays. A page that the kernel moves just then (compaction) looks
- * absent for a moment, and so as if it held zeros: what differs is read again.
+ * absent for a moment, and so as if it held zeros: what differs is read again, all of a block after one rest.
  */
 const READS_AGAIN_MAX = 3
 const READ_AGAIN_AFTER_MS = 100
@@ -42,22 +42,33 @@ export async function compareMemory(left: LabGuest, right: LabGuest): Promise<Me
     if (rightIndex === -1 || leftMemory.blocks.length !== rightMemory.blocks.length) {
       throw notFound(right.name, `the other guest's block ${block.name} of ${block.bytes} bytes`)
     }
-    const difference: BlockDifference = { block: block.name, pages: 0, firstOffset: -1 }
-    for (let first = 0; first < block.bytes / PAGE_BYTES; first += STEP_PAGES) {
-      const count = Math.min(STEP_PAGES, block.bytes / PAGE_BYTES - first)
-      const read = async (): Promise<[Buffer, Buffer]> =>
-        [await readStep(leftMemory, index, first, count), await readStep(rightMemory, rightIndex, first, count)]
-      let [leftBytes, rightBytes] = await read()
-      for (let again = 0; again < READS_AGAIN_MAX && !leftBytes.equals(rightBytes); again++) {
-        await systemClock.sleep(READ_AGAIN_AFTER_MS);
-        [leftBytes, rightBytes] = await read()
-      }
-      if (!leftBytes.equals(rightBytes)) addDifferences(difference, leftBytes, rightBytes, first * PAGE_BYTES)
-    }
+    const difference = await compareBlock(block, async (first, count) =>
+      [await readStep(leftMemory, index, first, count), await readStep(rightMemory, rightIndex, first, count)])
     comparison.comparedBytes += block.bytes
     if (difference.pages > 0) comparison.differences.push(difference)
   }
   return comparison
+}
+
+/** `read` reads `count` pages from page `first` of both guests' block. */
+async function compareBlock(
+  block: { name: string; bytes: number }, read: (first: number, count: number) => Promise<[Buffer, Buffer]>,
+): Promise<BlockDifference> {
+  const pageCount = block.bytes / PAGE_BYTES
+  let suspects = Array.from({ length: Math.ceil(pageCount / STEP_PAGES) }, (_, step) => step * STEP_PAGES)
+  for (let again = 0; ; again++) {
+    const difference: BlockDifference = { block: block.name, pages: 0, firstOffset: -1 }
+    const differing: number[] = []
+    for (const first of suspects) {
+      const [left, right] = await read(first, Math.min(STEP_PAGES, pageCount - first))
+      if (left.equals(right)) continue
+      differing.push(first)
+      addDifferences(difference, left, right, first * PAGE_BYTES)
+    }
+    if (differing.length === 0 || again === READS_AGAIN_MAX) return difference
+    suspects = differing
+    await systemClock.sleep(READ_AGAIN_AFTER_MS)
+  }
 }
 
 /** A guest's memory, read-only, closed by `await using`. Throws PagemeshError `lab-memory-not-found`. */

@@ -97,7 +97,7 @@ describe('the lab', function () {
 })
 
 describe('the lab\'s network', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   let network: LabNetwork | undefined
 
   before(skipWithoutLab)
@@ -111,7 +111,7 @@ describe('the lab\'s network', function () {
   function knock(from: string, to: string): 'refused' | 'silence' {
     const { exec } = network!.host(from)
     const script = `exec 3<>/dev/tcp/${network!.host(to).address}/9`
-    const { stderr } = spawnSync(exec[0]!, [...exec.slice(1), 'timeout', '1', 'bash', '-c', script])
+    const { stderr } = spawnSync(exec[0]!, [...exec.slice(1), 'timeout', '2', 'bash', '-c', script])
     return stderr.toString().includes('refused') ? 'refused' : 'silence'
   }
 
