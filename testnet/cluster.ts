@@ -28,8 +28,8 @@ export interface LabCluster {
   readonly clusterKey: string
   /** The agent of a host; a new one after `restartAgent`. */
   agent(host: string): LabAgent
-  /** Starts an agent where there is none, or the one before was killed or stopped. */
-  restartAgent(host: string): Promise<LabAgent>
+  /** Starts an agent where there is none, or the one before was killed or stopped; with further configuration. */
+  restartAgent(host: string, settings?: Record<string, unknown>): Promise<LabAgent>
   /** Starts a guest on a host, among the guests of its agent. */
   startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest>
   /** Resolves when every agent sees all others and has scanned all guests that run. */
@@ -81,7 +81,7 @@ class RunningCluster implements LabCluster {
     return this.#agents.get(host)!
   }
 
-  async restartAgent(hostName: string): Promise<LabAgent> {
+  async restartAgent(hostName: string, settings?: Record<string, unknown>): Promise<LabAgent> {
     const host = this.network.host(hostName)
     const first = this.network.hosts[0] as LabHost
     const agent = await startAgent({
@@ -90,7 +90,7 @@ class RunningCluster implements LabCluster {
       guestDirectory: this.#guestDirectory(hostName),
       clusterKey: this.#clusterKey,
       bootstrap: host === first ? this.network.hosts.slice(1, 2) : [first],
-      settings: { census: { intervalSeconds: 15 }, ...this.#options.settings },
+      settings: { census: { intervalSeconds: 15 }, ...this.#options.settings, ...settings },
     })
     this.#agents.set(hostName, agent)
     return agent

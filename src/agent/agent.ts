@@ -17,6 +17,7 @@ import { silentLog, type Log } from '../runtime/log.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
+import { createSwap, type Swap } from '../swap/index.ts'
 import { GuestList } from './guestlist.ts'
 import { Handoffs } from './handoffs.ts'
 import type { Agent, Handoff, MigrateRequest } from './index.ts'
@@ -76,8 +77,13 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     path: join(statePath, `${options.name}.pages`),
     bytesMax: options.store?.maxBytes ?? numericDefault('store.maxBytes'),
   })
-  const keeper = createKeeper({ ...world, hasher, store })
-  return new HostAgent({ ...world, mesh, census, popularity, store, keeper, discovery, hasher }, options)
+  const swap = createSwap({
+    ...world, mesh, hasher, standing,
+    sources: [census.resident, store.source],
+    isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
+  }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
+  const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
+  return new HostAgent({ ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher }, options)
 }
 
 interface Parts {
@@ -87,6 +93,7 @@ interface Parts {
   mesh: Mesh
   census: Census
   popularity: Popularity
+  swap: Swap
   store: Store
   keeper: Keeper
   discovery: GuestDiscovery
@@ -125,11 +132,11 @@ class HostAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { mesh, census, popularity, discovery, log } = this.#parts
+    const { mesh, census, popularity, swap, keeper, discovery, log } = this.#parts
     const directory = await this.#openRuntimeDirectory()
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, { directory })
     const handoffs = this.#handoffs
-    await this.#openStore()
+    const hasStore = await this.#openStore()
     this.#undo.push(() => handoffs.stop())
     await mesh.start()
     this.#undo.push(() => mesh.stop())
@@ -137,6 +144,12 @@ class HostAgent implements Agent {
     this.#undo.push(() => census.stop())
     await popularity.start()
     this.#undo.push(() => popularity.stop())
+    await swap.start()
+    this.#undo.push(() => swap.stop())
+    if (hasStore) {
+      await keeper.start()
+      this.#undo.push(() => keeper.stop())
+    }
     this.#undo.push(this.#guests.watch())
     await discovery.start()
     this.#undo.push(() => discovery.stop())
@@ -146,17 +159,20 @@ class HostAgent implements Agent {
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 
-  /** A host whose disk is full or broken still moves guests: only one whose store is another's does not start. */
-  async #openStore(): Promise<void> {
-    const { store, keeper, log } = this.#parts
+  /**
+   * Says whether there is a store. A host whose disk is full or broken still moves guests: only one whose store is
+   * another's does not start.
+   */
+  async #openStore(): Promise<boolean> {
+    const { store, log } = this.#parts
     try {
       await store.start()
       this.#undo.push(() => store.stop())
-      await keeper.start()
-      this.#undo.push(() => keeper.stop())
+      return true
     } catch (error) {
       if (!(error instanceof PagemeshError) || error.code !== 'store-unusable') throw error
       log.error('the page store cannot be used: this host keeps no pages', { error: describeError(error) })
+      return false
     }
   }
 

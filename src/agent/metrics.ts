@@ -25,6 +25,8 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   counter('pagemesh_popularity_refused_total', 'Reports and news of popular pages that were refused.',
     ({ popularity }) => popularity.refused)
   counter('pagemesh_strangers_total', 'Peers dropped that did not prove the cluster key.', ({ strangers }) => strangers)
+  gauge('pagemesh_saved_bytes', 'What handoffs took less than QEMU would have.', ({ ledger }) => ledger.savedBytes)
+  gauge('pagemesh_net_saved_bytes', 'Saved, less all that was spent beside.', ({ ledger }) => ledger.netBytes)
   new Counter({
     name: 'pagemesh_traffic_bytes_total',
     help: 'Bytes on the wire by account and direction.',

@@ -38,8 +38,6 @@ export interface OptionInfo {
   about: string
   /** What changes when it goes up, and down. */
   tuning?: string
-  /** Nothing reads it yet: what must be built first. It may be set all the same. */
-  unusedUntil?: string
 }
 
 export const OPTIONS: readonly OptionInfo[] = [
@@ -99,13 +97,12 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'store.maxBytes', kind: 'bytes', default: '2GiB', min: 0, max: 2 ** 50,
     about: 'Disk for kept pages; 0: none are kept.',
-    tuning: 'Higher: more pages are at hand when a guest comes back. Lower: less disk. 21 bytes of memory a page.',
+    tuning: 'Higher: more pages are at hand when a guest arrives. Lower: less disk. 21 bytes of memory a page.',
   },
   {
-    key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 1000, max: 2 ** 40,
-    about: 'Cap of proactive traffic, both ways.',
+    key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 125_000, max: 2 ** 40,
+    about: 'Cap of proactive traffic, both ways together; what moving guests need is not capped.',
     tuning: 'Higher: pages spread sooner. Lower: guests have more of the network.',
-    unusedUntil: 'swap is built',
   },
 ]
 

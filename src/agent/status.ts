@@ -1,12 +1,14 @@
 import type { Census } from '../census/index.ts'
 import type { GuestState } from '../guest/index.ts'
-import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
+import type { HandoffProgress, IncomingStatus, SpentBytes } from '../handoff/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Store } from '../store/index.ts'
+import type { Swap } from '../swap/index.ts'
 import { lastStateOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
+import { ledgerOf, trafficOf } from './ledger.ts'
 import { VERSION } from './version.ts'
 
 /** One snapshot of an agent: what `pagemesh status --json` prints, and all that pages and metrics show. */
@@ -33,8 +35,18 @@ export interface AgentStatus {
   traffic: {
     report: Traffic
     gossip: Traffic
+    /** Pages fetched and served beforehand, to be kept. */
     swap: Traffic
+    /** Pages fetched and served for guests that were moving. */
+    peers: Traffic
     handoff: Traffic
+  }
+  ledger: {
+    /** What QEMU would have sent for the guests that moved from here and to here, less what their handoffs took. */
+    savedBytes: number
+    /** What else was sent and received, by account. */
+    spentBytes: SpentBytes & { peers: number }
+    netBytes: number
   }
   handoffs: (({ direction: 'outgoing' } & HandoffProgress) | ({ direction: 'incoming' } & IncomingStatus))[]
   /** Peers that could not prove the cluster key, since start. */
@@ -55,13 +67,12 @@ export function snapshot(
     store: Store
     keeper: Keeper
     guests: GuestList
+    swap: Swap
     handoffs: Handoffs | undefined
   },
 ): AgentStatus {
   const { mesh, census, popularity, store, keeper, guests, handoffs } = parts
   const { distinctPages, omittedPages, scans, bytes } = census.totals
-  const { report, view } = popularity.traffic
-  const { gossip } = mesh.traffic
   const nothing = { sentBytes: 0, receivedBytes: 0 }
   return {
     host: mesh.self.name,
@@ -84,15 +95,8 @@ export function snapshot(
     popularity: popularityOf(popularity),
     placement: { ...keeper.totals },
     store: { pages: store.pages, bytes: store.bytes, maxBytes: store.bytesMax, damagedPages: store.damagedPages },
-    traffic: {
-      report: { sentBytes: report.sentBytes, receivedBytes: report.receivedBytes },
-      // What gossip tells, and what is asked for because gossip did not.
-      gossip: {
-        sentBytes: gossip.sentBytes + view.sentBytes, receivedBytes: gossip.receivedBytes + view.receivedBytes,
-      },
-      swap: { ...nothing },
-      handoff: { ...(handoffs?.traffic ?? nothing) },
-    },
+    traffic: { ...trafficOf(parts), handoff: { ...(handoffs?.traffic ?? nothing) } },
+    ledger: ledgerOf(parts, handoffs?.savedBytes ?? 0),
     handoffs: handoffs?.list() ?? [],
     strangers: mesh.strangerCount,
   }

@@ -4,7 +4,6 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 
 import type { Config } from '../daemon/index.ts'
-import type { OptionInfo } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
@@ -29,7 +28,7 @@ ${EXIT_HELP}`)
 async function check(flags: { config: string }): Promise<void> {
   try {
     const { readConfig } = await import('../daemon/index.ts')
-    const { createAgent, OPTIONS } = await import('../index.ts')
+    const { createAgent } = await import('../index.ts')
     const config = await readConfig(flags.config)
     // An agent that is made and not started has read the key and checked the name, and touched nothing.
     await createAgent(config.agentOptions)
@@ -37,8 +36,6 @@ async function check(flags: { config: string }): Promise<void> {
     await requireDirectory(dirname(config.control), 'control')
     const sockets = await findSockets(config.agentOptions.guests ?? [])
     process.stdout.write(`${describeConfig(flags.config, config, sockets)}\n`)
-    const unused = unusedOptions(OPTIONS)
-    if (unused.length > 0) process.stdout.write(`Not used yet, whatever it is set to:\n${alignColumns(unused, '  ')}\n`)
   } catch (error) {
     failConfigured(error)
   }
@@ -64,13 +61,6 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
   ]
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
-}
-
-/** Options that nothing reads yet, each with what must be built first. Pure. */
-function unusedOptions(options: readonly OptionInfo[]): string[][] {
-  return options.flatMap(({ key, unusedUntil }) => {
-    return unusedUntil === undefined ? [] : [[key, `Not used before ${unusedUntil}.`]]
-  })
 }
 
 async function findSockets(globs: readonly string[]): Promise<string[]> {

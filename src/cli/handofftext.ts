@@ -5,7 +5,8 @@ import { alignColumns } from './table.ts'
 
 /** A completed handoff for people. Pure. */
 export function renderResult(result: HandoffResult): string {
-  const { guest, from, to, mode, totalMs, downtimeMs, qemuBytes, wireBytes, pages } = result
+  const { guest, from, to, mode, totalMs, downtimeMs, qemuBytes, wireBytes, pages, ledger } = result
+  const spent = ledger.savedBytes - ledger.netBytes
   const { sentBefore, resident, store, peer, source } = result.refsFilledBy
   const saved = savedPercent(result)
   const savedText = saved < 0 ? `${(-saved).toFixed(1)} % more` : `${saved.toFixed(1)} % saved`
@@ -17,6 +18,8 @@ export function renderResult(result: HandoffResult): string {
       ['references', `filled by pages sent before ${sentBefore}, resident ${resident}, store ${store}, ` +
         `peers ${peer}, source ${source}`],
       ['literals', `${formatBytes(result.literalBytes)} as ${formatBytes(result.literalWireBytes)} on the wire`],
+      ...(peer > 0 ? [['peers', `${formatBytes(result.peerBytes)} fetched from other hosts`]] : []),
+      ['ledger', `${formatBytes(ledger.savedBytes)} saved; ${formatBytes(spent)} spent by both hosts beforehand`],
       ['verified', result.digestMatched ? 'the destination wrote what the source read' : 'NOT: the digests differ'],
     ], '  '),
   ].join('\n')

@@ -4,7 +4,7 @@ import { alignColumns } from './table.ts'
 
 /** The agent's status for people. Pure. */
 export function renderStatus(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs, strangers } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, strangers, ledger } = status
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
@@ -20,6 +20,11 @@ export function renderStatus(status: AgentStatus): string {
     section('Traffic', Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [
       account, `${formatBytes(sentBytes)} sent`, `${formatBytes(receivedBytes)} received`,
     ])),
+    section('Ledger', [[
+      `${formatBytes(ledger.savedBytes)} saved`,
+      ...Object.entries(ledger.spentBytes).map(([account, bytes]) => `${account} ${formatBytes(bytes)}`),
+      `net ${formatBytes(ledger.netBytes)}`,
+    ]]),
   ].join('\n')
 }
 

@@ -34,6 +34,7 @@ ${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '
 ${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
 ${section('Pages', ['', '#Pages', '#Bytes'], pageRows(status))}
 ${section('Traffic', ['', '#Sent', '#Received'], Object.entries(status.traffic).map(trafficRow))}
+${section('Ledger', ['', '#Bytes'], ledgerRows(status))}
 </body>
 </html>
 `
@@ -58,6 +59,14 @@ function guestRow(guest: AgentStatus['guests'][number]): string[] {
 
 function trafficRow([account, { sentBytes, receivedBytes }]: [string, Traffic]): string[] {
   return [account, formatBytes(sentBytes), formatBytes(receivedBytes)]
+}
+
+function ledgerRows({ ledger }: AgentStatus): string[][] {
+  return [
+    ['saved by handoffs', formatBytes(ledger.savedBytes)],
+    ...Object.entries(ledger.spentBytes).map(([account, bytes]) => [`spent: ${account}`, formatBytes(bytes)]),
+    ['net', formatBytes(ledger.netBytes)],
+  ]
 }
 
 function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {

@@ -11,6 +11,7 @@ import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
 import { answerPages } from './inventory.ts'
 import { LaneChannel } from './lanechannel.ts'
 import { decodeOffer, encodeAnswer, type HandoffOffer } from './offer.ts'
+import type { SpentBytes } from './ledger.ts'
 import { askOutcome } from './outcome.ts'
 import type { PageBudget } from './pagebudget.ts'
 import { Receiver } from './receiver.ts'
@@ -35,6 +36,8 @@ export interface IncomingComponents {
   peers: PeerPages
   /** Memory for what they give. */
   budget: PageBudget
+  /** What this host spent beside handoffs so far. */
+  spent: () => SpentBytes
 }
 
 export interface IncomingInit {
@@ -78,7 +81,9 @@ export class Incoming {
     this.#components = components
     this.#init = init
     this.#from = from
-    this.#prefetch = new Prefetch(components, { tell: (numbers) => void this.#channel!.send(FRAME_KINDS.arrived, numbers) })
+    this.#prefetch = new Prefetch(components, {
+      tell: (numbers) => void this.#channel!.send(FRAME_KINDS.arrived, numbers),
+    })
     init.signal.addEventListener('abort', this.#onAgentStops)
   }
 
@@ -100,6 +105,13 @@ export class Incoming {
   /** Bytes on the wire so far. */
   get traffic(): { sentBytes: number; receivedBytes: number } {
     return { sentBytes: this.#channel?.sentBytes ?? 0, receivedBytes: this.#channel?.receivedBytes ?? 0 }
+  }
+
+  /** Bytes that the guest came without: what its QEMU took, less what was on the wire. 0 while it is not here. */
+  get savedBytes(): number {
+    if (this.#phase !== 'released') return 0
+    const { sentBytes, receivedBytes } = this.traffic
+    return this.#receiver!.streamBytes - sentBytes - receivedBytes
   }
 
   /** Takes the guest that `stream` offers. Never rejects: failures are told to the other end and logged. */
@@ -200,13 +212,16 @@ export class Incoming {
   /** Waits until QEMU has the whole guest and the source gave it up, then lets it run. */
   async #load(offer: HandoffOffer): Promise<void> {
     await this.#until(this.#streamEnded.promise)
+    this.#prefetch.finish()
     await this.#until(this.#receiver!.drain())
     this.#qemu?.end()
     await this.#until(this.#completed.promise)
     if (offer.running && offer.mode === 'precopy') await this.#until(this.#migration!.release())
     this.#phase = 'released'
     const { streamBytes, refsFilledBy } = this.#receiver!
-    void this.#channel!.send(FRAME_KINDS.result, encodeReport({ streamBytes, refsFilledBy }))
+    const { receivedBytes: peerBytes } = this.#prefetch
+    const report = { streamBytes, refsFilledBy, peerBytes, spent: this.#components.spent() }
+    void this.#channel!.send(FRAME_KINDS.result, encodeReport(report))
     this.#components.log.info('guest arrived', { guest: offer.guest, from: this.#from.name, mode: offer.mode })
   }
 

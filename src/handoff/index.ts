@@ -3,6 +3,7 @@
  * the incoming agent gives its QEMU the very same bytes. `wire.ts` says how the two talk.
  */
 export { Incoming, type IncomingComponents, type IncomingInit, type IncomingStatus } from './incoming.ts'
+export type { HandoffLedger, SpentBytes } from './ledger.ts'
 export { answerOutcome, OUTCOME_PROTOCOL } from './outcome.ts'
 export { Outgoing, type OutgoingComponents, type OutgoingInit } from './outgoing.ts'
 export { PageBudget } from './pagebudget.ts'

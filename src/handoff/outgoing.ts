@@ -1,7 +1,7 @@
 import type { Guest, MigrationMode, MigrationProgress, OutgoingMigration } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import {
-  encodePrefixSet, PAGE_BYTES, SortedTable, type PageHasher, type PrefixSet, type PrefixTable,
+  encodePrefixSet, SortedTable, type PageHasher, type PrefixSet, type PrefixTable,
 } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
@@ -10,6 +10,7 @@ import type { Random } from '../runtime/random.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
 import { addArrived, knownPages, listPages } from './inventory.ts'
 import { LaneChannel } from './lanechannel.ts'
+import type { SpentBytes } from './ledger.ts'
 import { encodeOffer, requireAccepted, type HandoffOffer } from './offer.ts'
 import {
   afterSwitchover, cancelled, cannotMove, destinationFailed, outOfTime, sourceFailed, sourceGone,
@@ -17,7 +18,7 @@ import {
 import { ProgressMeter } from './progressmeter.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import {
-  failedResult, noRefsFilled, type HandoffEstimate, type HandoffPhase, type HandoffProgress, type HandoffResult,
+  addStream, failedResult, type HandoffEstimate, type HandoffPhase, type HandoffProgress, type HandoffResult,
 } from './result.ts'
 import { decodeReport, type IncomingReport } from './resultframe.ts'
 import { Sender } from './sender.ts'
@@ -47,6 +48,8 @@ export interface OutgoingComponents {
   random: Random
   mesh: Mesh
   hasher: PageHasher
+  /** What this host spent beside handoffs so far. */
+  spent: () => SpentBytes
 }
 
 export interface OutgoingInit {
@@ -348,14 +351,8 @@ export class Outgoing {
     result.wireBytes = this.#wireBytes
     result.receivedWireBytes = (this.#channel?.receivedBytes ?? 0) + this.#answerBytes
     if (counts === undefined) return result
-    const ref = counts.ref + counts.sentBefore
-    result.qemuBytes = counts.streamBytes
-    result.pages = { total: counts.zero + ref + counts.literal, zero: counts.zero, ref, literal: counts.literal }
-    result.rawBytes = counts.rawBytes
-    result.literalBytes = counts.literal * PAGE_BYTES
-    result.literalWireBytes = this.#sender!.literalWireBytes
-    result.refsFilledBy = report?.refsFilledBy ?? noRefsFilled()
-    result.digestMatched = report?.streamBytes === counts.streamBytes
+    const { literalWireBytes } = this.#sender!
+    addStream(result, { counts, literalWireBytes, report, spent: this.#components.spent() })
     return result
   }
 

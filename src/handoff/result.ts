@@ -1,5 +1,8 @@
 import type { MigrationMode } from '../guest/index.ts'
-import type { SourceKind } from '../page/index.ts'
+import { PAGE_BYTES, type SourceKind } from '../page/index.ts'
+import type { EncoderCounts } from './encoder.ts'
+import { ledgerOf, noBytesSpent, type HandoffLedger, type SpentBytes } from './ledger.ts'
+import type { IncomingReport } from './resultframe.ts'
 
 /** How pages travelled. total = zero + ref + literal, counted in page records of QEMU's stream. */
 export interface PageCounts {
@@ -29,6 +32,8 @@ export interface HandoffResult {
   /** What the source agent sent for this handoff, census exchange and encryption included. */
   wireBytes: number
   receivedWireBytes: number
+  /** What the destination fetched from other hosts while the guest moved; of all guests that arrived there then. */
+  peerBytes: number
   pages: PageCounts
   refsFilledBy: Record<SourceKind, number>
   /** Bytes of the stream that went raw, before compression. */
@@ -37,6 +42,7 @@ export interface HandoffResult {
   literalWireBytes: number
   /** Whether every batch's digest at the destination was that of the source. */
   digestMatched: boolean
+  ledger: HandoffLedger
 }
 
 export type HandoffPhase = 'preparing' | 'precopy' | 'postcopy' | 'switchover' | 'finishing'
@@ -84,11 +90,31 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
     qemuBytes: 0,
     wireBytes: 0,
     receivedWireBytes: 0,
+    peerBytes: 0,
     pages: { total: 0, zero: 0, ref: 0, literal: 0 },
     refsFilledBy: noRefsFilled(),
     rawBytes: 0,
     literalBytes: 0,
     literalWireBytes: 0,
     digestMatched: false,
+    ledger: { savedBytes: 0, spentBytes: { source: noBytesSpent(), destination: noBytesSpent() }, netBytes: 0 },
   }
+}
+
+/** Adds what became of the stream to a result whose own bytes on the wire are known. */
+export function addStream(
+  result: HandoffResult,
+  stream: { counts: EncoderCounts; literalWireBytes: number; report: IncomingReport | undefined; spent: SpentBytes },
+): void {
+  const { counts, literalWireBytes, report } = stream
+  const ref = counts.ref + counts.sentBefore
+  result.qemuBytes = counts.streamBytes
+  result.peerBytes = report?.peerBytes ?? 0
+  result.pages = { total: counts.zero + ref + counts.literal, zero: counts.zero, ref, literal: counts.literal }
+  result.rawBytes = counts.rawBytes
+  result.literalBytes = counts.literal * PAGE_BYTES
+  result.literalWireBytes = literalWireBytes
+  result.refsFilledBy = report?.refsFilledBy ?? noRefsFilled()
+  result.digestMatched = report?.streamBytes === counts.streamBytes
+  result.ledger = ledgerOf(result, { source: stream.spent, destination: report?.spent ?? noBytesSpent() })
 }

@@ -1,4 +1,5 @@
 import type { SourceKind } from '../page/index.ts'
+import type { SpentBytes } from './ledger.ts'
 import { badFrame } from './wire.ts'
 
 /** What the incoming end reports when all is done. */
@@ -6,6 +7,9 @@ export interface IncomingReport {
   /** Bytes of the stream that its QEMU took, every one under a matching digest. */
   streamBytes: number
   refsFilledBy: Record<SourceKind, number>
+  /** What came from other hosts than the source meanwhile. */
+  peerBytes: number
+  spent: SpentBytes
 }
 
 export function encodeReport(report: IncomingReport): Uint8Array {
@@ -20,18 +24,21 @@ export function decodeReport(bytes: Uint8Array): IncomingReport {
   } catch {
     throw badFrame('its result is no JSON')
   }
-  const { streamBytes, refsFilledBy } = (value ?? {}) as Record<string, unknown>
-  const counts = (refsFilledBy ?? {}) as Record<string, unknown>
-  const { sentBefore, resident, store, peer, source } = counts
-  if (
-    !isCount(streamBytes) || !isCount(sentBefore) || !isCount(resident) || !isCount(store) || !isCount(peer) ||
-    !isCount(source)
-  ) {
-    throw badFrame('its result lacks a count')
+  const { streamBytes, refsFilledBy, peerBytes, spent } = (value ?? {}) as Record<string, unknown>
+  return {
+    streamBytes: countIn({ streamBytes }, 'streamBytes'), peerBytes: countIn({ peerBytes }, 'peerBytes'),
+    refsFilledBy: countsIn(refsFilledBy, ['sentBefore', 'resident', 'store', 'peer', 'source']),
+    spent: countsIn(spent, ['report', 'gossip', 'swap']),
   }
-  return { streamBytes, refsFilledBy: { sentBefore, resident, store, peer, source } }
 }
 
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+function countsIn<Name extends string>(value: unknown, names: readonly Name[]): Record<Name, number> {
+  const counts = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  return Object.fromEntries(names.map((name) => [name, countIn(counts, name)])) as Record<Name, number>
+}
+
+function countIn(counts: Record<string, unknown>, name: string): number {
+  const count = counts[name]
+  if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0) throw badFrame('its result lacks a count')
+  return count
 }

@@ -11,8 +11,9 @@ const JITTER = 0.1
 const GROWTH = 1.25
 /** A view that grew by no more since the last look has come to rest. */
 const REST_GROWTH = 1.02
-/** So many intervals after the start a view is no longer expected: the mesh has nothing in common. */
+/** So long after the start a view is no longer expected, because the mesh has nothing in common: intervals, and ms. */
 const EXPECTED_INTERVALS = 2
+const EXPECTED_MS_MAX = 30_000
 /** A guest whose first scan takes longer does not hold up the plans any more, intervals. */
 const SCAN_INTERVALS_MAX = 2
 /** When nothing could be had: intervals of rest, twice as many each time, up to so many. */
@@ -80,7 +81,8 @@ export class Due {
   isAwaited({ viewPages, hasMembers }: Sight): boolean {
     if (this.#plannedPages > 0) return this.#restIntervals === 0 && this.#hasGrown(viewPages)
     if (viewPages > 0) return this.#restIntervals === 0
-    return hasMembers && this.#clock.now() - this.#begunAt < EXPECTED_INTERVALS * this.#intervalMs
+    const expectedMs = Math.min(EXPECTED_MS_MAX, EXPECTED_INTERVALS * this.#intervalMs)
+    return hasMembers && this.#clock.now() - this.#begunAt < expectedMs
   }
 
   /** A plan was made for a view of so many pages. */

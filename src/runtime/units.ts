@@ -28,8 +28,9 @@ function parseUnit(text: string, units: Record<string, number>): number | undefi
   return Number.isSafeInteger(value) ? value : undefined
 }
 
-/** Bytes for people: `31.9 MB`. */
+/** Bytes for people: `31.9 MB`, or `-31.9 MB`. */
 export function formatBytes(bytes: number): string {
+  if (bytes < 0) return `-${formatBytes(-bytes)}`
   if (bytes < 1e3) return `${bytes} B`
   const units = ['kB', 'MB', 'GB', 'TB']
   let value = bytes / 1e3

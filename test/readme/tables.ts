@@ -4,10 +4,9 @@ import { formatBytes, formatRate, type OptionInfo } from '../../src/index.ts'
 /** Configuration keys with default, bounds and what they do. */
 export function configTable(options: readonly OptionInfo[]): string {
   return table(['key', 'default', 'bounds', 'meaning'], options.map((option) => {
-    const { key, required, about, tuning, unusedUntil } = option
-    const unused = unusedUntil === undefined ? '' : `**Not used before ${unusedUntil}.**`
+    const { key, required, about, tuning } = option
     const byDefault = required === true ? 'required' : option.default === undefined ? '' : `\`${option.default}\``
-    return [`\`${key}\``, byDefault, boundsOf(option), [about, tuning, unused].filter((text) => text).join(' ')]
+    return [`\`${key}\``, byDefault, boundsOf(option), [about, tuning].filter((text) => text).join(' ')]
   }))
 }
 

@@ -21,6 +21,7 @@ describe('a guest that comes back', () => {
   async function start(name: string, maxBytes = 64 * 2 ** 20): Promise<Agent> {
     const agent = await createAgent({
       name, clusterKey, runtimeDirectory: join(directory, name), store: { path: directory, maxBytes },
+      census: { intervalSeconds: 1 },
     }, { mesh: network.createMesh(name) })
     await agent.start()
     agents.push(agent)

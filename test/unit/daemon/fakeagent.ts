@@ -1,6 +1,7 @@
 import type {
   Agent, AgentStatus, Handoff, HandoffProgress, HandoffResult, MigrateRequest, PopularPage,
 } from '../../../src/index.ts'
+import { ledgerOf, noBytesSpent } from '../../../src/handoff/ledger.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
 
@@ -14,8 +15,10 @@ export const STATUS: AgentStatus = {
   store: { pages: 0, bytes: 0, maxBytes: 0, damagedPages: 0 },
   traffic: {
     report: { sentBytes: 0, receivedBytes: 0 }, gossip: { sentBytes: 0, receivedBytes: 0 },
-    swap: { sentBytes: 0, receivedBytes: 0 }, handoff: { sentBytes: 2e6, receivedBytes: 0 },
+    swap: { sentBytes: 0, receivedBytes: 5e6 }, peers: { sentBytes: 0, receivedBytes: 0 },
+    handoff: { sentBytes: 2e6, receivedBytes: 0 },
   },
+  ledger: { savedBytes: 3e6, spentBytes: { report: 0, gossip: 0, swap: 5e6, peers: 0 }, netBytes: -2e6 },
   handoffs: [],
   strangers: 0,
 }
@@ -36,10 +39,14 @@ export function resultOf(request: MigrateRequest, status: HandoffResult['status'
   return {
     guest: request.guest, from: 'host-a', to: request.to, mode: request.mode ?? 'precopy', status,
     ...(reason === undefined ? {} : { reason }),
-    totalMs: 2100, downtimeMs: 80, qemuBytes: 256e6, wireBytes: 32e6, receivedWireBytes: 1e6,
+    totalMs: 2100, downtimeMs: 80, qemuBytes: 256e6, wireBytes: 32e6, receivedWireBytes: 1e6, peerBytes: 0,
     pages: { total: 100, zero: 40, ref: 50, literal: 10 },
     refsFilledBy: { sentBefore: 5, resident: 45, store: 0, peer: 0, source: 0 },
     rawBytes: 1000, literalBytes: 40_960, literalWireBytes: 10_000, digestMatched: true,
+    ledger: ledgerOf(
+      { qemuBytes: 256e6, wireBytes: 32e6, receivedWireBytes: 1e6, peerBytes: 0 },
+      { source: noBytesSpent(), destination: { ...noBytesSpent(), swap: 7e6 } },
+    ),
   }
 }
 

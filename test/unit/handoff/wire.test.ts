@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
-import { answerPages, knownPages, listPages } from '../../../src/handoff/inventory.ts'
+import { addArrived, answerPages, knownPages, listPages } from '../../../src/handoff/inventory.ts'
 import { decodeOffer, encodeAnswer, encodeOffer, requireAccepted } from '../../../src/handoff/offer.ts'
 import { outcomeOf } from '../../../src/handoff/outcome.ts'
 import { decodeReport, encodeReport } from '../../../src/handoff/resultframe.ts'
@@ -37,7 +37,7 @@ describe('the handoff stream', () => {
       const reader = new FrameReader(() => {})
       assert.throws(() => reader.push(frameHeader(kind, 0xffff_ffff)), { code: 'bad-frame' }, `kind ${kind}`)
     }
-    for (const kind of [0, 15, 255]) {
+    for (const kind of [0, 99, 255]) {
       assert.throws(() => new FrameReader(() => {}).push(frameHeader(kind as FrameKind, 0)), { code: 'bad-frame' })
     }
   })
@@ -64,10 +64,15 @@ describe('the handoff stream', () => {
   })
 
   it('refuses a result that lacks a count', () => {
-    const report = { streamBytes: 5, refsFilledBy: noRefsFilled() }
+    const spent = { report: 1, gossip: 2, swap: 3 }
+    const report = { streamBytes: 5, refsFilledBy: noRefsFilled(), peerBytes: 4, spent }
     assert.deepEqual(decodeReport(encodeReport(report)), report)
     assert.throws(() => decodeReport(Buffer.from('{"streamBytes":5}')), { code: 'bad-frame' })
-    assert.throws(() => decodeReport(encodeReport({ ...report, streamBytes: -1 })), { code: 'bad-frame' })
+    for (const broken of [
+      { streamBytes: -1 }, { peerBytes: 0.5 }, { spent: { ...spent, swap: -1 } }, { spent: null as never },
+    ]) {
+      assert.throws(() => decodeReport(encodeReport({ ...report, ...broken })), { code: 'bad-frame' })
+    }
     assert.throws(() => decodeReport(Buffer.from('nonsense')), { code: 'bad-frame' })
   })
 
@@ -80,6 +85,22 @@ describe('the handoff stream', () => {
     table.forEach((high, low) => assert.equal(known.get(high, low) !== -1, high % 3 === 0))
     assert.throws(() => knownPages(table, set, bitmap.subarray(1)), { code: 'bad-frame' })
     assert.equal(knownPages(SortedTable.empty(), listPages(SortedTable.empty()), new Uint8Array(0)).size, 0)
+  })
+
+  it('takes up what the destination fetched since, by number, and refuses numbers that the census has not', () => {
+    const table = sortedTable(Array.from({ length: 1000 }, (_, i) =>
+      [Math.imul(i, 0x9e3779b1) >>> 0, Math.imul(i, 0x85ebca6b) >>> 0, i] as const))
+    const set = listPages(table)
+    const known = knownPages(table, set, answerPages(set, () => false))
+    const numbers = Buffer.alloc(8)
+    numbers.writeUInt32BE(0, 0)
+    numbers.writeUInt32BE(999, 4)
+    addArrived(known, table, set, numbers)
+    assert.equal(known.size, 2)
+    for (const index of [0, 999]) assert.notEqual(known.get(table.highAt(index), table.lowAt(index)), -1)
+    numbers.writeUInt32BE(1000, 4)
+    assert.throws(() => addArrived(known, table, set, numbers), { code: 'bad-frame' })
+    assert.throws(() => addArrived(known, table, set, numbers.subarray(0, 7)), { code: 'bad-frame' })
   })
 
   it('knows from a source\'s state where the guest lives', () => {

@@ -13,6 +13,7 @@ describe('units', () => {
   it('writes them for people', () => {
     assert.equal(formatBytes(999), '999 B')
     assert.equal(formatBytes(31_940_000), '31.9 MB')
+    assert.equal(formatBytes(-31_940_000), '-31.9 MB')
     assert.equal(formatRate(125e6), '1.00 Gbit/s')
     assert.equal(formatRate(101.5e6), '812 Mbit/s')
   })
