@@ -94,7 +94,7 @@ export class LeftKeeping {
     }
   }
 
-  /** Keeps a batch, if need be in place of surplus pages and of what others left before; returns how many found no room. */
+  /** Keeps a batch, if need be in place of surplus pages or of what others left before; says how many found no room. */
   async #put(batch: PagesToKeep, begunAt: number): Promise<number> {
     const { store } = this.#components
     const { refused } = await store.put(batch, 'left')

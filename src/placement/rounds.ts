@@ -13,13 +13,9 @@ import type { Swap } from '../swap/index.ts'
 import { Due } from './due.ts'
 import { Filling } from './filling.ts'
 import { MissedPages } from './missed.ts'
-import { planPlacement, type Plan } from './policy.ts'
+import { HEAD_SHARE, planPlacement, TAIL_COPIES, type Plan } from './policy.ts'
 import { stableResidents } from './residents.ts'
 import { TailOwners } from './tailowners.ts'
-
-/** Share of the budget that the tail leaves to the head, and hosts that keep each page of the tail. */
-export const HEAD_SHARE = 0.9
-export const TAIL_COPIES = 2
 
 export interface RoundsComponents {
   clock: Clock

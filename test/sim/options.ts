@@ -36,7 +36,8 @@ export function parseFlags(argv: readonly string[]): SimFlags {
   return command.parse(argv, { from: 'user' }).opts<SimFlags>()
 }
 
-function whole(least: number, most: number): (text: string) => number {
+/** Reads a whole number within bounds. */
+export function whole(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
     if (/^\d+$/.test(text) && value >= least && value <= most) return value

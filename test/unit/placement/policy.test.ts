@@ -74,7 +74,8 @@ describe('placement policy', () => {
 
   it('claims what guests left, and names as surplus what is no longer wanted, the least worth first', () => {
     const store: MadeStore = new Map([[0, 'left'], [1, 'head'], [5, 'head'], [4, 'tail'], [77, 'head'], [88, 'left']])
-    const made = plan({ view: viewOf(20, 19, 18, 17, 3, 2), store, budgetPages: 6, headShare: 1, resident: new Set([1]) })
+    const resident = new Set([1])
+    const made = plan({ view: viewOf(20, 19, 18, 17, 3, 2), store, budgetPages: 6, headShare: 1, resident })
     assert.deepEqual(pagesIn(made.claim), [0, 4])
     assert.deepEqual(pagesIn(made.fetch), [2, 3])
     assert.deepEqual(pagesIn(made.surplus), [1, 77])
@@ -124,8 +125,10 @@ describe('placement policy, whatever is popular and kept', () => {
       assert.equal(new Set([...pagesIn(first.fetch), ...pagesIn(first.surplus)]).size,
         first.fetch.count + first.surplus.count)
       const second = plan({ ...settings, store: after })
-      assert.deepEqual([second.wanted, second.fetch.count, second.claim.count, second.dropCount],
-        [first.wanted, 0, 0, 0])
+      assert.deepEqual([second.wanted, second.fetch.count, second.dropCount], [first.wanted, 0, 0])
+      // Where the head ends, what is kept as the tail may turn out to be the head's: once.
+      const third = plan({ ...settings, store: carriedOut(after, second, budgetPages) })
+      assert.deepEqual([third.wanted, third.fetch.count, third.claim.count, third.dropCount], [first.wanted, 0, 0, 0])
     }), { numRuns: 2000 })
   })
 

@@ -1,0 +1,71 @@
+/**
+ * What placement is worth: the real policy in a simulated cluster, beside other ways to choose what hosts keep.
+ *
+ *   npm run -s sim:placement -- [--hosts N] [--guests M] [--pages P] [--seed S] [--intervals I] [--settings] [--json]
+ *
+ * A cluster is drawn, every host knows exactly what is popular, and guests migrate to other hosts: how much of what a
+ * guest holds is there already. Then guests come, go, move and reboot: how much hosts fetch to keep up. The same seed
+ * prints the same. Standard error has the seed first, then progress.
+ */
+import { Command, CommanderError } from 'commander'
+
+import { whole } from './options.ts'
+import { churn } from './placementchurn.ts'
+import { formatChurn, formatTrial } from './placementreport.ts'
+import { BELOW_OPTIMUM_MAX, tryPlacement } from './placementtrial.ts'
+
+const EXIT = { done: 0, failed: 1, usage: 2 } as const
+
+interface Flags {
+  hosts: number
+  guests: number
+  pages: number
+  seed: number
+  intervals: number
+  settings?: true
+  json?: true
+}
+
+process.exitCode = main(process.argv.slice(2))
+
+function main(argv: readonly string[]): number {
+  let flags: Flags
+  try {
+    flags = parseFlags(argv)
+  } catch (error) {
+    // The command has said what is wrong already, or printed its help.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    throw error
+  }
+  const begunAt = performance.now()
+  const say = (line: string): void => {
+    process.stderr.write(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
+  }
+  const { hosts, guests, pages, seed, intervals } = flags
+  say(`seed ${seed}: ${hosts} hosts, ${guests} guests each, ${pages} pages each`)
+  const trial = tryPlacement({ hosts, guests, pages, seed }, flags.settings === true, say)
+  const churns = intervals === 0 ? [] : churn({ hosts, guests, pages, seed }, intervals, say)
+  const text = flags.json === true ? JSON.stringify({ ...trial, churn: churns })
+    : `${formatTrial(trial)}\n\n${formatChurn(churns)}`.trimEnd()
+  process.stdout.write(`${text}\n`)
+  const isNear = trial.budgets.every(({ policy, optimum }) =>
+    optimum.atDestination - policy.atDestination <= BELOW_OPTIMUM_MAX &&
+    optimum.atPeer - policy.atPeer <= BELOW_OPTIMUM_MAX)
+  return isNear ? EXIT.done : EXIT.failed
+}
+
+function parseFlags(argv: readonly string[]): Flags {
+  const command = new Command('npm run -s sim:placement --')
+    .description('The real placement policy in a simulated cluster, beside other ways to choose what hosts keep.')
+    .option('--hosts <n>', 'hosts', whole(2, 1_000), 200)
+    .option('--guests <n>', 'guests of each host', whole(1, 1_000), 20)
+    .option('--pages <n>', 'non-zero pages of each guest', whole(1, 100_000), 500)
+    .option('--seed <n>', 'where all chance comes from', whole(0, 2 ** 32 - 1), 1)
+    .option('--intervals <n>', 'intervals of churn; 0: none', whole(0, 100_000), 50)
+    .option('--settings', 'also with other shares of the head, and other numbers of copies of the tail')
+    .option('--json', 'one JSON object on standard output, nothing else there')
+    .allowExcessArguments(false)
+    .exitOverride()
+    .addHelpText('after', '\nExit status: 0 within 5 points of the optimum at every budget; 1 not; 2 wrong usage.')
+  return command.parse(argv, { from: 'user' }).opts<Flags>()
+}

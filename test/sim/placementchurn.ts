@@ -1,0 +1,115 @@
+import { SyntheticCluster } from '../../peers/model.ts'
+import { HEAD_SHARE, TAIL_COPIES } from '../../src/placement/policy.ts'
+import { Chance } from './chance.ts'
+import { ClusterLook, drawGuests, type ClusterInit, type PlacedGuest } from './placementcluster.ts'
+import { BUDGET_SHARES, budgetOf } from './placementtrial.ts'
+import { contentsOf, planFor, type KeptPages } from './placementways.ts'
+
+/** Chances that something happens to a guest in one interval: those of the day scenario. */
+const RATES = { replaced: 1 / 240, moves: 1 / 240, reboots: 1 / 480 }
+/** Until then stores fill. */
+const WARM_UP_INTERVALS = 5
+
+export interface Churn {
+  budgetShare: number
+  budgetPages: number
+  intervals: number
+  /** Pages that a host fetched in an interval once its store had filled. */
+  fetchedPages: { mean: number; worst: number }
+  /** The same, as a share of the budget. */
+  fetchedShare: { mean: number; worst: number }
+  /** Pages that a host fetched again, which it had dropped before. */
+  fetchedAgainShare: number
+}
+
+/** Guests come, go, move and reboot, and every interval each host plans and fetches. */
+export function churn(init: ClusterInit, intervals: number, say: (line: string) => void): Churn[] {
+  const world = new ChurningWorld(init)
+  const budgets = BUDGET_SHARES.map((share) => new ChurningBudget(share, budgetOf(init, share), init.hosts))
+  for (let interval = 0; interval < WARM_UP_INTERVALS + intervals; interval++) {
+    const look = world.next()
+    for (const budget of budgets) budget.plan(look, interval >= WARM_UP_INTERVALS)
+    if (interval % 10 === 9) say(`${interval + 1} intervals of churn`)
+  }
+  return budgets.map((budget) => budget.outcome(intervals))
+}
+
+class ChurningWorld {
+  readonly #init: ClusterInit
+  readonly #chance: Chance
+  readonly #cluster: SyntheticCluster
+  readonly #guests: PlacedGuest[]
+  #nextGuest: number
+  #look = 10
+
+  constructor(init: ClusterInit) {
+    this.#init = init
+    this.#chance = new Chance(init.seed).fork(7)
+    this.#cluster = new SyntheticCluster({ seed: init.seed, pagesPerGuest: init.pages })
+    this.#guests = drawGuests(init)
+    this.#nextGuest = this.#guests.length
+  }
+
+  /** What there is after another interval. */
+  next(): ClusterLook {
+    const chance = this.#chance
+    for (const placed of this.#guests) {
+      if (chance.happens(RATES.replaced)) {
+        placed.guest = this.#cluster.guestOf(this.#nextGuest++)
+        placed.host = chance.below(this.#init.hosts)
+      } else if (chance.happens(RATES.moves)) placed.host = chance.below(this.#init.hosts)
+      else if (chance.happens(RATES.reboots)) placed.guest.reboot()
+    }
+    this.#look += 1
+    return new ClusterLook(this.#guests, this.#init.hosts, this.#look)
+  }
+}
+
+class ChurningBudget {
+  readonly #share: number
+  readonly #pages: number
+  readonly #kept: KeptPages[]
+  readonly #dropped: Set<number>[]
+  #fetched = 0
+  #worst = 0
+  #fetchedAgain = 0
+
+  constructor(share: number, pages: number, hosts: number) {
+    this.#share = share
+    this.#pages = pages
+    this.#kept = Array.from({ length: hosts }, () => new Map())
+    this.#dropped = Array.from({ length: hosts }, () => new Set())
+  }
+
+  plan(look: ClusterLook, isCounted: boolean): void {
+    const settings = { headShare: HEAD_SHARE, tailCopies: TAIL_COPIES, budgetPages: this.#pages }
+    for (const [host, kept] of this.#kept.entries()) {
+      const plan = planFor(look, host, { ...settings, kept })
+      const dropped = this.#dropped[host]!
+      for (const content of contentsOf(plan.surplus).slice(0, plan.dropCount)) {
+        kept.delete(content)
+        dropped.add(content)
+      }
+      for (const pages of [plan.claim, plan.fetch]) {
+        for (const [place, content] of contentsOf(pages).entries()) {
+          kept.set(content, place < pages.headCount ? 'head' : 'tail')
+          if (dropped.delete(content) && isCounted) this.#fetchedAgain += 1
+        }
+      }
+      if (!isCounted) continue
+      this.#fetched += plan.fetch.count
+      this.#worst = Math.max(this.#worst, plan.fetch.count)
+    }
+  }
+
+  outcome(intervals: number): Churn {
+    const turns = intervals * this.#kept.length
+    const mean = this.#fetched / turns
+    return {
+      budgetShare: this.#share, budgetPages: this.#pages, intervals,
+      fetchedPages: { mean, worst: this.#worst },
+      fetchedShare: { mean: mean / this.#pages, worst: this.#worst / this.#pages },
+      fetchedAgainShare: this.#fetchedAgain / turns / this.#pages,
+    }
+  }
+}

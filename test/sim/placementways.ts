@@ -1,0 +1,111 @@
+/** Ways to choose what each host keeps, of which the policy is one. Pages that are resident at a host are not kept. */
+import { planPlacement, type Plan } from '../../src/placement/policy.ts'
+import { TailOwners } from '../../src/placement/tailowners.ts'
+import type { Prefixes } from '../../src/page/index.ts'
+import type { PageKind } from '../../src/store/index.ts'
+import { shuffled } from '../bench/random.ts'
+import type { Chance } from './chance.ts'
+import { prefixHigh, prefixLow } from './held.ts'
+import type { ClusterLook } from './placementcluster.ts'
+
+export interface PolicySettings {
+  headShare: number
+  tailCopies: number
+}
+
+/** What a host keeps, as contents of the model. */
+export type KeptPages = Map<number, PageKind>
+
+/** The real policy, for one host with an exact view, that keeps `kept` already. */
+export function planFor(
+  look: ClusterLook, host: number, { headShare, tailCopies, budgetPages, kept }: PolicySettings & {
+    budgetPages: number
+    kept: KeptPages
+  },
+): Plan {
+  const names = Array.from({ length: look.hosts }, (_, index) => `host-${index}`)
+  const self = names[host]!
+  const owners = new TailOwners({ self, others: names.filter((name) => name !== self), copies: tailCopies })
+  let asked = 0
+  const steps = planPlacement({
+    view: {
+      pages: look.popular.length,
+      forEach(visit) {
+        for (const page of look.popular) {
+          const content = look.contents[page]!
+          visit(prefixHigh(content), prefixLow(content), look.guestsOf[page]!, look.hostsOf[page]!)
+        }
+      },
+    },
+    store: {
+      pages: kept.size,
+      forEach(visit) {
+        for (const [content, kind] of kept) visit(prefixHigh(content), prefixLow(content), kind, 0)
+      },
+    },
+    budgetPages, headShare,
+    // It is asked page by page, in the order of the view.
+    isResident: () => look.residentAt[host]!.has(look.popular[asked++]!),
+    isGivenUp: () => false,
+    isOwned: (_high, low) => owners.owns(low),
+  })
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** The contents behind prefixes. */
+export function contentsOf({ high, low, count }: Prefixes): number[] {
+  return Array.from({ length: count }, (_, index) => high[index]! * 2 ** 21 + (low[index]! >>> 11))
+}
+
+/** Which pages each host keeps, within the budget. */
+export type Way = (host: number) => number[]
+
+export function byPolicy(look: ClusterLook, budgetPages: number, settings: PolicySettings): Way {
+  return (host) => {
+    const { fetch } = planFor(look, host, { ...settings, budgetPages, kept: new Map() })
+    return contentsOf(fetch).map((content) => look.pageOf(content))
+  }
+}
+
+export function atRandom(look: ClusterLook, budgetPages: number, chance: Chance): Way {
+  return (host) => shuffled([...look.popular.filter((page) => !look.residentAt[host]!.has(page))],
+    () => chance.fraction()).slice(0, budgetPages)
+}
+
+/** All that the guests held that left last, of which any guest that is elsewhere now may be one. */
+export function mostRecent(
+  look: ClusterLook, budgetPages: number, chance: Chance, hostOf: (guest: number) => number,
+): Way {
+  return (host) => {
+    const kept = new Set<number>()
+    for (let tries = 0; kept.size < budgetPages && tries < look.pagesOf.length; tries++) {
+      const guest = chance.below(look.pagesOf.length)
+      if (hostOf(guest) === host) continue
+      for (const page of look.pagesOf[guest]!) {
+        if (kept.size < budgetPages && !look.residentAt[host]!.has(page)) kept.add(page)
+      }
+    }
+    return [...kept]
+  }
+}
+
+/** The best there is for whom a guest drawn from all that are elsewhere will come: the pages that most of them hold. */
+export function optimal(look: ClusterLook, budgetPages: number): Way {
+  const ranked = Uint32Array.from({ length: look.contents.length }, (_, page) => page)
+    .sort((one, other) => look.guestsOf[other]! - look.guestsOf[one]!)
+  return (host) => {
+    const kept: number[] = []
+    for (let i = 0; i < ranked.length && kept.length < budgetPages; i++) {
+      if (!look.residentAt[host]!.has(ranked[i]!)) kept.push(ranked[i]!)
+    }
+    return kept
+  }
+}
+
+/** All that may be spread at all: more than any host keeps, so that some peer has whatever any peer could have. */
+export function everything(look: ClusterLook): Way {
+  return (host) => [...look.popular.filter((page) => !look.residentAt[host]!.has(page))]
+}
