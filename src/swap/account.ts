@@ -1,4 +1,5 @@
 import type { Lane, MessageStream } from '../mesh/index.ts'
+import type { SwapTraffic } from './index.ts'
 
 /** Bytes that a stream puts in front of each message. */
 const LENGTH_BYTES = 4
@@ -9,16 +10,13 @@ export class Account {
   #receivedBytes = 0
   readonly #lanes = new Set<Lane>()
 
-  get sentBytes(): number {
-    let bytes = this.#sentBytes
-    for (const lane of this.#lanes) bytes += lane.sentBytes
-    return bytes
-  }
-
-  get receivedBytes(): number {
-    let bytes = this.#receivedBytes
-    for (const lane of this.#lanes) bytes += lane.receivedBytes
-    return bytes
+  get total(): SwapTraffic {
+    const total = { sentBytes: this.#sentBytes, receivedBytes: this.#receivedBytes }
+    for (const { sentBytes, receivedBytes } of this.#lanes) {
+      total.sentBytes += sentBytes
+      total.receivedBytes += receivedBytes
+    }
+    return total
   }
 
   async send(stream: MessageStream, message: Uint8Array, signal?: AbortSignal): Promise<void> {

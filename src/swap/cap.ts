@@ -44,6 +44,8 @@ export class ProactiveCap {
   readonly #onHeld: (isHeld: boolean) => void
   #holds = 0
   #askedBytes = 0
+  /** The end of the queue of those who wait to spend: nobody overtakes, so that neither way starves the other. */
+  #turn: Promise<void> = Promise.resolve()
   #settled = Promise.withResolvers<void>()
   /** Bytes of one piece, and pages of one want. */
   readonly pieceBytes: number
@@ -79,7 +81,7 @@ export class ProactiveCap {
 
   /** Waits until so many bytes may leave. */
   async pay(bytes: number, signal: AbortSignal): Promise<void> {
-    await this.#throttle.take(wireBytes(bytes), signal)
+    await this.#take(wireBytes(bytes), signal)
   }
 
   /** Counts bytes that go or came without having been paid for: refusals, and what nobody waits for any more. */
@@ -91,10 +93,12 @@ export class ProactiveCap {
   async reserve(pages: number, signal: AbortSignal): Promise<Reservation> {
     const bytes = worstWireBytes(pages)
     // One alone may always be under way, however large.
-    while (this.#askedBytes > 0 && this.#askedBytes + bytes > this.#askedBytesMax) await this.#nextSettled(signal)
+    while (this.#askedBytes > 0 && this.#askedBytes + bytes > this.#askedBytesMax) {
+      await unlessAborted(this.#settled.promise, signal)
+    }
     this.#askedBytes += bytes
     try {
-      await this.#throttle.take(bytes, signal)
+      await this.#take(bytes, signal)
     } catch (error) {
       this.#forget(bytes)
       throw error
@@ -116,15 +120,25 @@ export class ProactiveCap {
     this.#settled = Promise.withResolvers()
   }
 
-  async #nextSettled(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
-    const { promise, reject } = Promise.withResolvers<never>()
-    const abort = (): void => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    try {
-      await Promise.race([this.#settled.promise, promise])
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
+  async #take(bytes: number, signal: AbortSignal): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      signal.throwIfAborted()
+      await this.#throttle.take(bytes, signal)
+    })
+    this.#turn = turn.catch(() => undefined)
+    await unlessAborted(turn, signal)
+  }
+}
+
+/** Waits for `work`, which goes on by itself when the signal aborts first. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  const abort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }

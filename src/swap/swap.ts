@@ -40,9 +40,9 @@ export function createSwap(components: SwapComponents, init: SwapInit): Swap {
 }
 
 class PageSwap implements Swap {
-  readonly traffic: Readonly<Record<SwapPurpose, SwapTraffic>>
   readonly pages = { served: 0, fetched: 0, missing: 0, wrong: 0 }
   readonly #mesh: Mesh
+  readonly #accounts: Readonly<Record<SwapPurpose, Account>> = { placement: new Account(), handoff: new Account() }
   readonly #cap: ProactiveCap
   readonly #parts: FetchComponents
   readonly #holder: Holder
@@ -53,8 +53,7 @@ class PageSwap implements Swap {
 
   constructor(components: SwapComponents, { bytesPerSecondMax }: SwapInit) {
     const { clock, log, mesh, hasher, standing } = components
-    const accounts = { placement: new Account(), handoff: new Account() }
-    this.traffic = accounts
+    const accounts = this.#accounts
     this.#mesh = mesh
     this.#cap = new ProactiveCap({ clock }, { bytesPerSecondMax, onHeld: (isHeld) => this.#setShut(isHeld) })
     const cap = this.#cap
@@ -67,6 +66,10 @@ class PageSwap implements Swap {
     }
     const reading = new PageReading(components)
     this.#holder = new Holder({ mesh, clock, log, standing, reading, cap, accounts, counts: this.pages })
+  }
+
+  get traffic(): Record<SwapPurpose, SwapTraffic> {
+    return { placement: this.#accounts.placement.total, handoff: this.#accounts.handoff.total }
   }
 
   async fetch(wanted: WantedPages, init: FetchInit): Promise<FetchCounts> {

@@ -28,10 +28,12 @@ export function madePage(number: number, noiseBytes = 1400): Buffer {
 export class MadePages {
   readonly bytes: Buffer
   readonly ids: Buffer
+  readonly count: number
   readonly #numbers = new Map<string, number>()
 
   constructor(count: number, noiseBytes?: number) {
     this.bytes = Buffer.concat(Array.from({ length: count }, (_, number) => madePage(number, noiseBytes)))
+    this.count = count
     this.ids = Buffer.alloc(count * ID_BYTES)
     hasher.hashPages(this.bytes, 0, count, this.ids, 0)
     for (let number = 0; number < count; number++) {
