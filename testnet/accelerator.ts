@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import type { Clock } from '../src/runtime/clock.ts'
-import { PagemeshError } from '../src/runtime/errors.ts'
+import { PagemeshError, systemErrorCode } from '../src/runtime/errors.ts'
 import { REPOSITORY, type GuestImage } from './image.ts'
 import { machineArguments, machinePaths, QEMU, type Accelerator } from './machine.ts'
 import { startProcess } from './process.ts'
@@ -41,8 +41,7 @@ async function choose(image: GuestImage, clock: Clock): Promise<Accelerator> {
   const known = readAnswer(cachePath, key)
   if (known !== undefined) return known
   const accelerator = await probeKvm(image, clock) ? 'kvm' : 'tcg'
-  writeFileSync(`${cachePath}.new`, JSON.stringify({ key, accelerator }))
-  renameSync(`${cachePath}.new`, cachePath)
+  keepAnswer(cachePath, { key, accelerator })
   return accelerator
 }
 
@@ -63,6 +62,16 @@ function readAnswer(path: string, key: string): Accelerator | undefined {
   } catch {
     // Absent or damaged: ask KVM again.
     return undefined
+  }
+}
+
+function keepAnswer(path: string, answer: { key: string; accelerator: Accelerator }): void {
+  try {
+    writeFileSync(`${path}.new`, JSON.stringify(answer))
+    renameSync(`${path}.new`, path)
+  } catch (error) {
+    // In a container whose files are read-only the next process asks KVM again.
+    if (systemErrorCode(error) !== 'EROFS') throw error
   }
 }
 

@@ -1,0 +1,191 @@
+/**
+ * docker-compose.yml as its head says to use it: three hosts with real guests, and a guest that moves between them.
+ * Run by `npm run test:compose`, which finds or starts an engine. The guests boot under emulation, beside whatever
+ * else this machine does: the limits are long.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { AgentStatus } from '../../src/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { waitFor } from '../../testnet/index.ts'
+
+const REPOSITORY = join(import.meta.dirname, '..', '..')
+const PROJECT = 'pagemesh-test'
+const HOSTS = ['host-a', 'host-b', 'host-c']
+const BUILD_MS_MAX = 30 * 60_000
+const BOOT_MS_MAX = 20 * 60_000
+const COMMAND_MS_MAX = 10 * 60_000
+const HEALTHY_EVERY_MS = 2000
+const BEATS_MS_MAX = 120_000
+const LOG_LINES = '40'
+
+interface Outcome {
+  status: number | null
+  output: string
+}
+
+interface Inspected {
+  State: { Health: { Status: string; Log: { Output: string }[] } }
+  HostConfig: {
+    Privileged: boolean; ReadonlyRootfs: boolean; CapAdd: string[] | null; CapDrop: string[]; SecurityOpt: string[]
+    Devices: unknown[] | null
+  }
+}
+
+/** Runs a command to its end; what it writes, both ways, is its output. */
+async function run(words: readonly string[]): Promise<Outcome> {
+  const child = spawn(words[0]!, words.slice(1), {
+    cwd: REPOSITORY, env: { ...process.env, COMPOSE_PROJECT_NAME: PROJECT }, stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  const take = (bytes: Buffer): void => { output += bytes.toString() }
+  child.stdout.on('data', take)
+  child.stderr.on('data', take)
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', resolve)
+  })
+  return { status, output }
+}
+
+async function succeed(words: readonly string[]): Promise<string> {
+  const { status, output } = await run(words)
+  assert.equal(status, 0, `${words.join(' ')}: ${output.slice(-4000)}`)
+  return output
+}
+
+describe('docker-compose.yml', function () {
+  this.timeout(COMMAND_MS_MAX)
+  /** `docker compose`, or docker-compose where the engine's client has no such command. */
+  let compose: string[] = []
+  let documented: string[][] = []
+
+  const onHost = (host: string, ...words: string[]): Promise<string> =>
+    succeed([...compose, 'exec', '-T', host, ...words])
+  const statusOf = async (host: string): Promise<AgentStatus> =>
+    JSON.parse(await onHost(host, 'pagemesh', 'status', '--json')) as AgentStatus
+  const lastBeat = async (host: string, guest: string): Promise<number> => {
+    const log = await onHost(host, 'cat', `/run/pagemesh/guests/${guest}.serial.log`)
+    return Number(log.match(/pagemesh: beat \d+/g)?.at(-1)?.split(' ').at(-1) ?? 0)
+  }
+  const inspect = async (host: string): Promise<Inspected> => {
+    const id = (await succeed([...compose, 'ps', '-q', host])).trim()
+    const [inspected] = JSON.parse(await succeed(['docker', 'inspect', id])) as Inspected[]
+    return inspected!
+  }
+  /** Runs a documented command as it stands, but without a terminal. */
+  const runDocumented = (words: readonly string[]): Promise<Outcome> =>
+    run([...compose, ...words.flatMap((word) => word === 'exec' ? [word, '-T'] : [word])])
+
+  const expectHealthy = async (): Promise<void> => {
+    for (const host of HOSTS) {
+      let said = ''
+      await waitFor(async () => {
+        const { Health } = (await inspect(host)).State
+        said = Health.Log.at(-1)?.Output ?? said
+        return Health.Status === 'healthy' ? true : undefined
+      }, { clock: systemClock, what: `${host} to be healthy`, timeoutMs: BOOT_MS_MAX, pauseMs: HEALTHY_EVERY_MS })
+        .catch(async (error: unknown) => {
+          const { output } = await run([...compose, 'logs', '--tail', LOG_LINES])
+          throw new Error(`${host} is not healthy: ${said}\n${output}`, { cause: error })
+        })
+    }
+  }
+
+  before(async () => {
+    const hasPlugin = (await run(['docker', 'compose', 'version'])).status === 0
+    compose = hasPlugin ? ['docker', 'compose'] : ['docker-compose']
+    const head = await readFile(join(REPOSITORY, 'docker-compose.yml'), 'utf8')
+    documented = [...head.matchAll(/^# +docker compose (.*?)(?: {2,}.*)?$/gm)].map(([, words = '']) => words.split(' '))
+    await run([...compose, 'down', '--volumes'])
+  })
+
+  after(async () => {
+    if (compose.length > 0) await run([...compose, 'down', '--volumes'])
+  })
+
+  it('builds its image', async () => {
+    await succeed([...compose, 'build'])
+  }).timeout(BUILD_MS_MAX)
+
+  it('comes up, and its guests boot', async () => {
+    assert.deepEqual(documented[0], ['up', '-d'])
+    await succeed([...compose, ...documented[0]!])
+    await expectHealthy()
+    for (const host of HOSTS) {
+      const { peers, guests } = await statusOf(host)
+      assert.deepEqual(peers.map((peer) => peer.host).sort(), HOSTS.filter((other) => other !== host))
+      assert.deepEqual(guests.map(({ state }) => state), ['running'])
+    }
+  }).timeout(BOOT_MS_MAX)
+
+  it('gives its containers no capability and no device but KVM', async () => {
+    for (const host of HOSTS) {
+      const { HostConfig } = await inspect(host)
+      assert.deepEqual([HostConfig.Privileged, HostConfig.ReadonlyRootfs], [false, true])
+      assert.deepEqual([HostConfig.CapAdd ?? [], HostConfig.CapDrop, HostConfig.Devices ?? []], [[], ['ALL'], []])
+      const said = await onHost(host, 'bash', '-c', 'cat /proc/[0-9]*/status')
+      const sets = [...said.matchAll(/^Cap(?:Prm|Eff|Bnd|Amb):\s+(\w+)$/gm)].map(([, set = '']) => set)
+      assert.ok(sets.length >= 4 * 3, 'the init, the agent and a QEMU at least')
+      assert.deepEqual(sets.filter((set) => /[^0]/.test(set)), [])
+    }
+  })
+
+  it('moves a guest by the documented command, and shows what that saved', async () => {
+    const command = documented.find((words) => words[0] === 'exec' && words[2] === 'migrate')
+    assert.ok(command !== undefined)
+    const { status, output } = await runDocumented(command)
+    console.log(output.replace(/^(?=.)/gm, '      '))
+    assert.equal(status, 0, output)
+    assert.match(output, /^web moved from host-a to host-b \(precopy\)/m)
+    const saved = Number(/: ([\d.]+) % saved$/m.exec(output)?.[1])
+    assert.ok(saved > 50, `more than half is saved: ${saved} %`)
+    assert.match(output, /^ +verified +the destination wrote what the source read$/m)
+    assert.match(output, /^The heartbeat of web goes on/m)
+  })
+
+  it('has all guests alive afterwards', async () => {
+    const places = { 'host-a': [], 'host-b': ['shop', 'web'], 'host-c': ['spare'] }
+    for (const [host, names] of Object.entries(places)) {
+      await waitFor(async () => {
+        const { guests } = await statusOf(host)
+        const running = guests.filter(({ state }) => state === 'running').map(({ name }) => name)
+        return guests.length === names.length && running.join() === names.join() ? true : undefined
+      }, { clock: systemClock, what: `${host} to have the guests ${names.join()}`, timeoutMs: BEATS_MS_MAX })
+      for (const guest of names) {
+        const before = await lastBeat(host, guest)
+        await waitFor(async () => await lastBeat(host, guest) > before ? true : undefined, {
+          clock: systemClock, what: `a heartbeat of ${guest}`, timeoutMs: BEATS_MS_MAX,
+        })
+      }
+    }
+  })
+
+  it('moves it back with flags, as documented', async () => {
+    const command = documented.find((words) => words[0] === 'exec' && words.includes('--mode'))
+    assert.ok(command !== undefined)
+    const { status, output } = await runDocumented(command)
+    assert.equal(status, 0, output)
+    assert.match(output, /^web moved from host-b to host-a \(precopy\)/m)
+  })
+
+  it('has a status page a host, on this machine alone', async () => {
+    for (const [index, host] of HOSTS.entries()) {
+      const response = await fetch(`http://127.0.0.1:${9464 + index}/`)
+      assert.match(await response.text(), new RegExp(`<h1>${host}</h1>`))
+    }
+  })
+
+  it('refuses what cannot be moved, and leaves it where it is', async () => {
+    const unknown = await run([...compose, 'exec', '-T', 'host-a', 'migrate', 'nobody', 'host-b'])
+    assert.notEqual(unknown.status, 0)
+    assert.match(unknown.output, /no guest is called nobody here; there is web/)
+    const nowhere = await run([...compose, 'exec', '-T', 'host-a', 'migrate', 'web', 'host-z'])
+    assert.notEqual(nowhere.status, 0)
+    assert.match(nowhere.output, /No host answers by the name host-z/)
+    assert.deepEqual((await statusOf('host-a')).guests.map(({ name, state }) => [name, state]), [['web', 'running']])
+  })
+})

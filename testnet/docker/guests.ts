@@ -1,0 +1,168 @@
+import { askAgent } from '../../src/daemon/control/index.ts'
+import type { AgentStatus, Clock } from '../../src/index.ts'
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import type { Log } from '../../src/runtime/log.ts'
+import { startGuest, waitFor, type LabGuest } from '../index.ts'
+import { askHost, type HostRequest } from './hostsocket.ts'
+import type { GuestSpec, HostSettings } from './settings.ts'
+
+export interface HostGuestsInit {
+  settings: HostSettings
+  /** For the guests' sockets and serial logs. */
+  directory: string
+  /** The agent's control socket. */
+  control: string
+}
+
+/** The guests of one host: as many QEMUs as there are names. */
+export interface HostGuests {
+  /** Boots the guests that this host begins with, but for those that run elsewhere by now; rejects if one fails. */
+  boot(): Promise<void>
+  /** Does what a request asks for. */
+  answer(request: HostRequest): Promise<unknown>
+  /** Kills all of them. */
+  stop(): Promise<void>
+}
+
+interface HeldGuest {
+  spec: GuestSpec
+  guest: LabGuest
+  isReady: boolean
+}
+
+const BOOT_TIMEOUT_MS = 900_000
+const SEEN_TIMEOUT_MS = 60_000
+const SCANNED_TIMEOUT_MS = 300_000
+const BEATS_TIMEOUT_MS = 120_000
+const STATUS_TIMEOUT_MS = 10_000
+const PAUSE_MS = 200
+
+export function createHostGuests(components: { clock: Clock; log: Log }, init: HostGuestsInit): HostGuests {
+  return new RunningGuests(components, init)
+}
+
+class RunningGuests implements HostGuests {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #init: HostGuestsInit
+  readonly #held = new Map<string, HeldGuest>()
+  #isBooted = false
+
+  constructor({ clock, log }: { clock: Clock; log: Log }, init: HostGuestsInit) {
+    this.#clock = clock
+    this.#log = log
+    this.#init = init
+  }
+
+  async boot(): Promise<void> {
+    const elsewhere = await this.#guestsElsewhere()
+    const mine = this.#init.settings.guests.filter(({ name }) => !elsewhere.has(name))
+    await Promise.all(mine.map(async (spec) => {
+      const held = await this.#start(spec, false)
+      this.#log.info('guest boots', { ...spec })
+      await held.guest.ready(BOOT_TIMEOUT_MS)
+      held.isReady = true
+      this.#log.info('guest is ready', { guest: spec.name })
+    }))
+    this.#isBooted = true
+  }
+
+  async answer(request: HostRequest): Promise<unknown> {
+    switch (request.ask) {
+      case 'guests':
+        return [...this.#held.keys()]
+      case 'leave':
+        return await this.#leave(this.#find(request.guest))
+      case 'expect':
+        return await this.#expect(request.guest)
+      case 'beats':
+        return await this.#beats(this.#find(request.guest), request.more)
+      case 'end':
+        return await this.#end(this.#find(request.guest))
+      case 'health':
+        return await this.#requireHealth()
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#held.values()].map(({ guest }) => guest.stop()))
+  }
+
+  /** A host that was started again must not boot a guest that another one has taken over. */
+  async #guestsElsewhere(): Promise<Set<string>> {
+    const lists = this.#init.settings.peers.map(async (peer) =>
+      await askHost<string[]>(peer, { ask: 'guests' }).catch(() => []))
+    return new Set((await Promise.all(lists)).flat())
+  }
+
+  async #start(spec: GuestSpec, incoming: boolean): Promise<HeldGuest> {
+    const guest = await startGuest({ ...spec, directory: this.#init.directory, incoming, clock: this.#clock })
+    const held = { spec, guest, isReady: false }
+    this.#held.set(spec.name, held)
+    return held
+  }
+
+  #find(name: string): HeldGuest {
+    const held = this.#held.get(name)
+    if (held !== undefined) return held
+    const names = [...this.#held.keys()].join(', ')
+    throw refusal(`no guest is called ${name} here; there is ${names === '' ? 'none' : names}.`)
+  }
+
+  async #leave({ spec, guest, isReady }: HeldGuest): Promise<GuestSpec> {
+    if (!isReady || await stateOf(guest) !== 'running') throw refusal(`${spec.name} does not run here yet.`)
+    await this.#agentSays(`${spec.name} to be scanned`, SCANNED_TIMEOUT_MS, (status) => status.settled &&
+      status.guests.some(({ name, distinctPages }) => name === spec.name && distinctPages > 0))
+    return spec
+  }
+
+  async #expect(spec: GuestSpec): Promise<void> {
+    if (this.#held.has(spec.name)) throw refusal(`a guest called ${spec.name} is here already.`)
+    await this.#start(spec, true)
+    await this.#agentSays(`${spec.name} to be waited for`, SEEN_TIMEOUT_MS, (status) =>
+      status.guests.some(({ name, state }) => name === spec.name && state === 'inmigrate'))
+  }
+
+  async #beats(held: HeldGuest, more: number): Promise<number> {
+    if (more > 0) {
+      await held.guest.moreBeats(more, BEATS_TIMEOUT_MS)
+      held.isReady = true
+    }
+    return held.guest.beats()
+  }
+
+  /** Never a guest that may run: whatever the one who asks believes, QEMU knows. */
+  async #end({ spec, guest }: HeldGuest): Promise<boolean> {
+    if (!['postmigrate', 'inmigrate'].includes(await stateOf(guest))) return false
+    this.#held.delete(spec.name)
+    await guest.stop()
+    return true
+  }
+
+  async #requireHealth(): Promise<void> {
+    if (!this.#isBooted) throw refusal('its guests boot.')
+    const { peers, settled } = await this.#status()
+    const wanted = this.#init.settings.peers.length
+    if (peers.length < wanted) throw refusal(`its agent sees ${peers.length} of ${wanted} peers.`)
+    if (!settled) throw refusal('its agent has not settled.')
+  }
+
+  async #agentSays(what: string, timeoutMs: number, isSo: (status: AgentStatus) => boolean): Promise<void> {
+    await waitFor(async () => isSo(await this.#status()) ? true : undefined, {
+      clock: this.#clock, what, timeoutMs, pauseMs: PAUSE_MS,
+    })
+  }
+
+  #status(): Promise<AgentStatus> {
+    const request = { command: 'status' } as const
+    return askAgent({ path: this.#init.control, request, answerMsMax: STATUS_TIMEOUT_MS })
+  }
+}
+
+async function stateOf(guest: LabGuest): Promise<string> {
+  return (await guest.qmp.execute('query-status') as { status: string }).status
+}
+
+function refusal(why: string): PagemeshError {
+  return new PagemeshError('host-refused', why, { fault: 'usage' })
+}

@@ -1,0 +1,48 @@
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import type { GuestOptions, Work } from '../index.ts'
+
+/** What source and destination QEMU of a guest have in common. */
+export type GuestSpec = Required<Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>>
+
+/** What a host of docker-compose.yml is told by its environment. */
+export interface HostSettings {
+  /** Its name, in the mesh and in the containers' network. */
+  name: string
+  /** The other hosts. */
+  peers: string[]
+  /** The guests that it boots. */
+  guests: GuestSpec[]
+}
+
+const DEFAULT_MEMORY_MIB = 320
+const MEMORY_MIB_MIN = 192
+const WORKS: readonly string[] = ['idle', 'web', 'database', 'compile', 'dirty', 'random'] satisfies Work[]
+
+/**
+ * Reads PEERS (`host-b host-c`), GUESTS (`web=web shop=database`: a name and its work each) and GUEST_MEMORY_MIB. Pure.
+ * Throws PagemeshError `bad-setting`.
+ */
+export function readSettings(name: string, environment: Record<string, string | undefined>): HostSettings {
+  const memoryMiB = Number(environment['GUEST_MEMORY_MIB'] ?? DEFAULT_MEMORY_MIB)
+  if (!Number.isInteger(memoryMiB) || memoryMiB < MEMORY_MIB_MIN) {
+    throw badSetting('GUEST_MEMORY_MIB', `a whole number from ${MEMORY_MIB_MIN}`)
+  }
+  const guests = wordsOf(environment['GUESTS']).map((word): GuestSpec => {
+    const [, guest, work] = /^([a-z][a-z0-9-]*)=([a-z]+)$/.exec(word) ?? []
+    if (guest === undefined || work === undefined || !WORKS.includes(work)) {
+      throw badSetting('GUESTS', `name=work, the work one of ${WORKS.join(', ')}`)
+    }
+    return { name: guest, work: work as Work, memoryMiB }
+  })
+  return { name, peers: wordsOf(environment['PEERS']), guests }
+}
+
+function wordsOf(text = ''): string[] {
+  return text.split(/\s+/).filter((word) => word !== '')
+}
+
+function badSetting(name: string, wanted: string): PagemeshError {
+  return new PagemeshError('bad-setting', `${name} should be ${wanted}.`, {
+    fault: 'usage', advice: 'Correct it in docker-compose.yml.',
+  })
+}

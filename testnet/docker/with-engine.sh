@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Runs a command with a container engine and the base image at hand: with-engine.sh COMMAND...
+#
+# Uses the engine that runs here, or else starts one of its own, whose images and containers are in a temporary folder
+# and go with it. Installs engine and compose where they are missing (Debian, Ubuntu). Where no image can be pulled,
+# debootstrap makes Debian's and it is imported under the name that the Dockerfile asks for. Exits 77, saying what is
+# missing, where the command could not run; else as the command does.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+base_image=$(sed -n 's/^FROM \([^ ]*\)$/\1/p' "$here/Dockerfile")
+suite=${base_image#*:}
+folder=''
+engine=''
+
+say() { echo "engine: $*" >&2; }
+skip() { say "$*"; exit 77; }
+
+install_engine() {
+  local missing=() tool
+  for tool in dockerd:docker.io debootstrap:debootstrap; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+  done
+  command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
+  [[ ${#missing[@]} != 0 ]] || return 0
+  local line="apt-get install --yes --no-install-recommends ${missing[*]}"
+  command -v apt-get >/dev/null || skip "missing here: ${missing[*]}; on Debian or Ubuntu: $line"
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update && $line; } >"$folder/apt.log" 2>&1 || { tail -5 "$folder/apt.log" >&2; skip 'apt-get failed'; }
+}
+
+start_engine() {
+  docker0_before=$(ip link show docker0 2>/dev/null || true)
+  export DOCKER_HOST=unix://$folder/docker.sock
+  PATH=$PATH:/usr/sbin:/sbin dockerd --host "$DOCKER_HOST" --data-root "$folder/data" --exec-root "$folder/exec" \
+    --pidfile "$folder/pid" >"$folder/dockerd.log" 2>&1 &
+  engine=$!
+  local second
+  for second in {1..60}; do
+    sleep 1
+    ! docker info >/dev/null 2>&1 || return 0
+    kill -0 "$engine" 2>/dev/null || break
+  done
+  tail -5 "$folder/dockerd.log" >&2
+  skip 'no engine runs here, and none could be started: see above'
+}
+
+# What the engine holds open goes with its containers, which the command has ended.
+end() {
+  if [[ -n $engine ]]; then
+    kill "$engine" 2>/dev/null || true
+    wait "$engine" 2>/dev/null || true
+    [[ -n $docker0_before ]] || ip link delete docker0 2>/dev/null || true
+  fi
+  rm -rf "$folder"
+}
+
+# Whoever made an image of that name knows best; then the registry; then debootstrap.
+ensure_base_image() {
+  ! docker image inspect "$base_image" >/dev/null 2>&1 || return 0
+  ! timeout 300 docker pull --quiet "$base_image" >/dev/null 2>&1 || return 0
+  say "making $base_image with debootstrap (a minute or so)"
+  local root=$folder/root
+  debootstrap --variant=minbase "$suite" "$root" "${PAGEMESH_DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
+    >"$folder/debootstrap.log" 2>&1 || { tail -5 "$folder/debootstrap.log" >&2; skip 'debootstrap failed'; }
+  # As in Docker's own: unpacked for a layer, there is nothing to lose at a power failure.
+  echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
+  # What this machine trusts beyond Debian's own certificates, such as a proxy's.
+  cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
+  tar -C "$root" --exclude='./dev/*' --exclude='./var/cache/apt/archives/*.deb' -c . |
+    docker import - "$base_image" >/dev/null
+  rm -rf "$root"
+}
+
+[[ $(id -u) == 0 ]] || skip 'needs root, for an engine and for debootstrap'
+folder=$(mktemp -d)
+trap end EXIT
+install_engine
+docker info >/dev/null 2>&1 || start_engine
+ensure_base_image
+"$@"
