@@ -21,6 +21,10 @@ const WANTS_PER_HOLDER = 3
 const BATCHES_MAX = 16
 /** A batch is not cut smaller than this to spread what is left over more holders. */
 const SHARE_PAGES_MIN = 16
+/** A page is left to a holder that has enough to do if it would bring it so much sooner than one that is free. */
+const FASTER_FACTOR = 2
+/** How soon it looks again whether that still holds, ms. */
+const FASTER_LOOK_MS = 25
 /** A fetch to which nothing came for so long, and of which nothing is under way, gives the rest up, ms. */
 const PATIENCE_MS: Readonly<Record<SwapPurpose, number>> = { handoff: 3_000, placement: 30_000 }
 
@@ -35,6 +39,12 @@ export interface FetchComponents {
   cap: ProactiveCap
   inFlight: Readonly<Record<SwapPurpose, InFlight>>
   counts: { fetched: number; missing: number; wrong: number }
+}
+
+interface Candidate {
+  number: number
+  holder: Member
+  expectedMs: number
 }
 
 interface Batch {
@@ -60,6 +70,7 @@ export class Fetch {
   #delivering: Promise<void> = Promise.resolve()
   #deliveryError: { reason: unknown } | undefined
   #undelivered = 0
+  #waitsForFaster = false
   #wake = deferred<void>()
   #movedAt: number
   #isOver = false
@@ -157,34 +168,63 @@ export class Fetch {
 
   /** The next pages, and whom to ask for them: the nearest and least busy of those who may have some. */
   #nextBatch(): Batch | undefined {
-    const { sessions, ratings, cap, inFlight } = this.#components
-    const { purpose } = this.#init
-    const usable: { number: number; holder: Member }[] = []
+    const { cap } = this.#components
+    const isCapped = this.#init.purpose === 'placement'
+    const { free, full } = this.#candidates()
+    const share = Math.max(SHARE_PAGES_MIN, Math.ceil(this.#plan.open / free.length))
+    const pagesMax = Math.min(isCapped ? cap.pagesPerWant : LIMITS.pagesPerWant, share)
+    this.#waitsForFaster = false
+    for (const candidate of free) {
+      const faster = this.#fasterOf(full, candidate, pagesMax)
+      if (faster !== undefined) this.#waitsForFaster = true
+      const indices = this.#plan.choose(candidate.number, pagesMax, this.#accept, faster?.number)
+      if (indices.length > 0) return this.#batchOf(candidate, indices)
+    }
+    return undefined
+  }
+
+  /** Who may be asked for one more batch now, the soonest to bring it first; and who has enough to do already. */
+  #candidates(): { free: Candidate[]; full: Candidate[] } {
+    const { sessions, ratings } = this.#components
+    const free: Candidate[] = []
+    const full: Candidate[] = []
     for (const [number, name] of this.#names.entries()) {
       if (this.#plan.openOf(number) === 0) continue
       const holder = this.#askable(name)
-      if (holder === undefined) this.#plan.drop(number)
-      else if (ratings.passedOverMs(name) === 0 && sessions.hasRoom(name, purpose, WANTS_PER_HOLDER)) {
-        usable.push({ number, holder })
+      if (holder === undefined) {
+        this.#plan.drop(number)
+        continue
       }
+      if (ratings.passedOverMs(name) > 0 || sessions.isShut(name, this.#init.purpose)) continue
+      const isFull = sessions.wantsOf(name, this.#init.purpose) >= WANTS_PER_HOLDER
+      const candidates = isFull ? full : free
+      candidates.push({ number, holder, expectedMs: ratings.expectedMs(name, 1) })
     }
-    usable.sort((a, b) => ratings.costOf(a.holder.name) - ratings.costOf(b.holder.name))
-    const share = Math.max(SHARE_PAGES_MIN, Math.ceil(this.#plan.open / usable.length))
-    const pagesMax = Math.min(purpose === 'placement' ? cap.pagesPerWant : LIMITS.pagesPerWant, share)
-    // A guest that arrives does not wait for what proactive traffic is slow to bring; all others wait for each other.
-    const accept = (high: number, low: number): boolean =>
-      (purpose === 'handoff' || !inFlight.handoff.has(high, low)) && inFlight[purpose].add(high, low)
-    for (const { number, holder } of usable) {
-      const indices = this.#plan.choose(number, pagesMax, accept)
-      if (indices.length === 0) continue
-      const prefixes: Prefixes = {
-        count: indices.length,
-        high: indices.map((index) => this.#wanted.high[index]!),
-        low: indices.map((index) => this.#wanted.low[index]!),
-      }
-      return { holder, number, indices, prefixes, isReleased: false }
+    free.sort((a, b) => a.expectedMs - b.expectedMs)
+    return { free, full }
+  }
+
+  /** Someone who has enough to do, and would bring this batch much sooner all the same. */
+  #fasterOf(full: readonly Candidate[], { holder }: Candidate, pages: number): Candidate | undefined {
+    const { ratings } = this.#components
+    const limitMs = ratings.expectedMs(holder.name, pages) / FASTER_FACTOR
+    return full.find((other) => ratings.expectedMs(other.holder.name, pages) < limitMs)
+  }
+
+  /** A guest that arrives does not wait for what proactive traffic is slow to bring; all others wait for each other. */
+  readonly #accept = (high: number, low: number): boolean => {
+    const { inFlight } = this.#components
+    const { purpose } = this.#init
+    return (purpose === 'handoff' || !inFlight.handoff.has(high, low)) && inFlight[purpose].add(high, low)
+  }
+
+  #batchOf({ holder, number }: Candidate, indices: Uint32Array): Batch {
+    const prefixes: Prefixes = {
+      count: indices.length,
+      high: indices.map((index) => this.#wanted.high[index]!),
+      low: indices.map((index) => this.#wanted.low[index]!),
     }
-    return undefined
+    return { holder, number, indices, prefixes, isReleased: false }
   }
 
   /** Asks and takes what comes; never rejects. */
@@ -198,7 +238,7 @@ export class Fetch {
     // Of what broke off midway nobody knows how much had come: all of it counts.
     if (outcome.status === 'broken') reservation?.settle(Infinity)
     else reservation?.settle(outcome.status === 'shut' ? 0 : outcome.bodyBytes)
-    if (outcome.status === 'pages') ratings.answered(name, batch.prefixes.count, clock.now() - askedAt)
+    if (outcome.status === 'pages') ratings.answered(name, batch.prefixes.count, askedAt)
     this.#take(batch, outcome)
   }
 
@@ -309,7 +349,7 @@ export class Fetch {
       this.#plan.giveUp()
       return
     }
-    let waitMs = isIdle ? leftMs : PATIENCE_MS[purpose]
+    let waitMs = this.#waitsForFaster ? FASTER_LOOK_MS : isIdle ? leftMs : PATIENCE_MS[purpose]
     for (const [number, name] of this.#names.entries()) {
       const passedOverMs = ratings.passedOverMs(name)
       if (this.#plan.openOf(number) > 0 && passedOverMs > 0) waitMs = Math.min(waitMs, passedOverMs)

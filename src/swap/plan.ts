@@ -66,14 +66,18 @@ export class FetchPlan {
   /**
    * Takes up to `pagesMax` open pages that this holder may have, the most urgent first, and counts them under way.
    * @param accept whether a page may be asked for now; those refused stay open.
+   * @param except another holder, to which its pages are left; -1 for none.
    * @returns their indices among the wanted.
    */
-  choose(holder: number, pagesMax: number, accept: (high: number, low: number) => boolean): Uint32Array {
+  choose(
+    holder: number, pagesMax: number, accept: (high: number, low: number) => boolean, except = -1,
+  ): Uint32Array {
     const chosen = new Uint32Array(Math.min(pagesMax, this.openOf(holder)))
     const { high, low } = this.#wanted
     let count = 0
     for (let index = this.#begin; index < this.#end && count < chosen.length; index++) {
       if (this.#state[slotOf(index)] !== STATE.open || this.#placeOf(index, holder) < 0) continue
+      if (except >= 0 && this.#placeOf(index, except) >= 0) continue
       if (!accept(high[index]!, low[index]!)) continue
       this.#setOpen(index, false)
       this.#state[slotOf(index)] = STATE.underWay

@@ -58,10 +58,14 @@ export class Sessions {
     return session
   }
 
-  /** Whether a holder may be asked for one more batch now, when it may be owing `wantsMax`. */
-  hasRoom(holderName: string, purpose: SwapPurpose, wantsMax: number): boolean {
-    const session = this.#sessions[purpose].get(holderName)
-    return session === undefined || (!session.isShut && session.wants < wantsMax)
+  /** Whether a holder said that it stands back. */
+  isShut(holderName: string, purpose: SwapPurpose): boolean {
+    return this.#sessions[purpose].get(holderName)?.isShut === true
+  }
+
+  /** Wants that a holder owes an answer to. */
+  wantsOf(holderName: string, purpose: SwapPurpose): number {
+    return this.#sessions[purpose].get(holderName)?.wants ?? 0
   }
 
   async close(): Promise<void> {
