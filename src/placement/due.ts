@@ -11,6 +11,11 @@ const JITTER = 0.1
 const GROWTH = 1.25
 /** A view that grew by no more since the last look has come to rest. */
 const REST_GROWTH = 1.02
+/**
+ * For how many looks it must be at rest before the first plan: one, or more where pages are kept already, which a view
+ * that is still filling would not know and give up for others.
+ */
+const REST_LOOKS = { empty: 1, filled: 6 }
 /** So long after the start a view is no longer expected, because the mesh has nothing in common: intervals, and ms. */
 const EXPECTED_INTERVALS = 2
 const EXPECTED_MS_MAX = 30_000
@@ -27,6 +32,8 @@ export interface Sight {
   hasMembers: boolean
   /** Whether every guest has been scanned since it appeared. */
   isScanned: boolean
+  /** Whether any page is kept. */
+  isFilled: boolean
 }
 
 /** When to plan: soon after the view has filled, then every interval, and later when nothing could be had. */
@@ -41,6 +48,8 @@ export class Due {
   /** The view at the last look, and what it was when it was planned for; 0: no plan yet. */
   #lastPages = 0
   #plannedPages = 0
+  /** Looks since the view grew last. */
+  #restLooks = 0
   #scannedAt = 0
 
   constructor({ clock, random }: { clock: Clock; random: Random }, { intervalMs }: { intervalMs: number }) {
@@ -61,25 +70,27 @@ export class Due {
     this.#nextAt = this.#begunAt
     this.#lastPages = 0
     this.#plannedPages = 0
+    this.#restLooks = 0
     this.#restIntervals = 0
   }
 
   /** Whether a plan is to be made now. */
-  look({ viewPages, isScanned }: Sight): boolean {
+  look({ viewPages, isScanned, isFilled }: Sight): boolean {
     const now = this.#clock.now()
-    const isAtRest = viewPages <= this.#lastPages * REST_GROWTH
+    this.#restLooks = viewPages <= this.#lastPages * REST_GROWTH ? this.#restLooks + 1 : 0
     this.#lastPages = viewPages
     if (isScanned) this.#scannedAt = now
     if (viewPages === 0 && this.#plannedPages === 0) return false
     // What guests hold that were not scanned yet would be fetched although it is here.
     if (now - this.#scannedAt > 0 && now - this.#scannedAt < SCAN_INTERVALS_MAX * this.#intervalMs) return false
-    if (now >= this.#nextAt) return isAtRest || this.#plannedPages > 0
-    return isAtRest && this.#restIntervals === 0 && this.#hasGrown(viewPages)
+    if (this.#plannedPages > 0) return now >= this.#nextAt || (this.#restLooks > 0 && this.#isOutgrown(viewPages))
+    const isOld = now - this.#begunAt >= EXPECTED_INTERVALS * this.#intervalMs
+    return now >= this.#nextAt && (isOld || this.#restLooks >= (isFilled ? REST_LOOKS.filled : REST_LOOKS.empty))
   }
 
   /** Whether there is, or soon will be, something popular that no plan has considered. */
   isAwaited({ viewPages, hasMembers }: Sight): boolean {
-    if (this.#plannedPages > 0) return this.#restIntervals === 0 && this.#hasGrown(viewPages)
+    if (this.#plannedPages > 0) return this.#isOutgrown(viewPages)
     if (viewPages > 0) return this.#restIntervals === 0
     const expectedMs = Math.min(EXPECTED_MS_MAX, EXPECTED_INTERVALS * this.#intervalMs)
     return hasMembers && this.#clock.now() - this.#begunAt < expectedMs
@@ -103,7 +114,8 @@ export class Due {
     this.#nextAt = this.#clock.now() + this.#restIntervals * this.#intervalMs
   }
 
-  #hasGrown(viewPages: number): boolean {
-    return viewPages > this.#plannedPages * GROWTH
+  /** Whether the view has grown much since the plan, and pages can be had. */
+  #isOutgrown(viewPages: number): boolean {
+    return this.#restIntervals === 0 && viewPages > this.#plannedPages * GROWTH
   }
 }

@@ -11,6 +11,9 @@
  * changes move nothing. What is kept and no longer wanted, because it fell below, is no longer popular or has become
  * resident here, is surplus: it stays while there is room, and goes first when room is needed. What guests left takes
  * the room that is over: the store gives it up by itself.
+ *
+ * For 2 million popular pages and 4 million kept ones it takes some 1.5 s of CPU, in steps of a millisecond but for two
+ * that read the view and the store (some 50 ms), and 100 MB meanwhile: 26 bytes a popular page, 9 a kept one.
  */
 import type { Prefixes } from '../page/index.ts'
 import type { Store } from '../store/index.ts'
@@ -22,8 +25,8 @@ import { inShortTurns, inTurns } from './turns.ts'
 
 /**
  * Share of the budget that the tail leaves to the head. In the simulation (`npm run -s sim:placement -- --settings`,
- * 200 hosts) a budget of 1 % finds 1.5 points more at the destination if all of it is head, 1.4 with this share, and 1.1
- * with none, while the tail gains 0.1 points at best, where nine hosts in ten are out of reach: what is popular is
+ * 200 hosts) a budget of 1 % finds 1.5 points more at the destination if all of it is head, 1.4 with this share and 1.1
+ * with none, while the tail gains 0.1 points at best where nine hosts in ten are out of reach: what is popular is
  * resident somewhere. So the head comes first, and the tail is there for pages that few hosts hold.
  */
 export const HEAD_SHARE = 0.9

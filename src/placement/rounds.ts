@@ -10,7 +10,7 @@ import type { Random } from '../runtime/random.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
-import { Due } from './due.ts'
+import { Due, type Sight } from './due.ts'
 import { Filling } from './filling.ts'
 import { MissedPages } from './missed.ts'
 import { HEAD_SHARE, planPlacement, TAIL_COPIES, type Plan } from './policy.ts'
@@ -147,8 +147,11 @@ export class Rounds {
     return new TailOwners({ self: mesh.self.name, others, copies: TAIL_COPIES })
   }
 
-  #look(): { viewPages: number; hasMembers: boolean; isScanned: boolean } {
-    const { popularity: { view }, mesh, census } = this.#components
-    return { viewPages: view.pages, hasMembers: mesh.members().length > 0, isScanned: census.settled }
+  #look(): Sight {
+    const { popularity: { view }, mesh, census, store } = this.#components
+    return {
+      viewPages: view.pages, hasMembers: mesh.members().length > 0,
+      isScanned: census.settled, isFilled: store.pages > 0,
+    }
   }
 }
