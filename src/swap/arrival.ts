@@ -1,5 +1,5 @@
 import { ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
-import type { Answer } from './wire.ts'
+import type { Answer } from './frames.ts'
 
 /** An answer to a want, every page of it hashed. Numbers are places within the want. */
 export interface CheckedAnswer {

@@ -4,12 +4,13 @@ import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { withDeadline } from '../runtime/wait.ts'
 import type { Account } from './account.ts'
+import { badSwap } from './badswap.ts'
 import type { ProactiveCap } from './cap.ts'
 import { HoldingSession, type Want } from './holdingsession.ts'
 import type { SwapPurpose } from './index.ts'
 import { LIMITS } from './limits.ts'
 import type { PageReading } from './reading.ts'
-import { badSwap, decodeAskerMessage } from './wire.ts'
+import { decodeAskerMessage } from './wire.ts'
 
 /** How long an asker may take to greet, ms. */
 const HELLO_TIMEOUT_MS = 10_000

@@ -5,9 +5,10 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { withDeadline } from '../runtime/wait.ts'
 import type { Account } from './account.ts'
 import type { ProactiveCap } from './cap.ts'
+import { encodeBusy, encodePagesHead } from './frames.ts'
 import type { SwapPurpose } from './index.ts'
 import type { ReadPages } from './reading.ts'
-import { encodeBusy, encodePagesHead, encodeShut, encodeSlice, encodeTicket } from './wire.ts'
+import { encodeShut, encodeSlice, encodeTicket } from './wire.ts'
 
 /** Once so much went over the stream, a bulk lane is worth its handshake. */
 const LANE_AFTER_BYTES = 128 * 1024

@@ -1,7 +1,8 @@
 /** Holders that die, lie, stall, claim what they have not, or talk nonsense: the pages come from the next one. */
 import assert from 'node:assert/strict'
 
-import { encodeBusy, encodePagesHead, encodeShut, encodeSlice } from '../../../src/swap/wire.ts'
+import { encodeBusy, encodePagesHead } from '../../../src/swap/frames.ts'
+import { encodeShut, encodeSlice } from '../../../src/swap/wire.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { fetchPages, MadePages, range, SwapNetwork, type RawHolder, type SwapHost } from './made.ts'

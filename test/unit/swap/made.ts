@@ -8,9 +8,8 @@ import { silentLog } from '../../../src/runtime/log.ts'
 import {
   createSwap, type ArrivedPages, type FetchCounts, type FetchInit, type Swap, type WantedPages,
 } from '../../../src/swap/index.ts'
-import {
-  decodeAskerMessage, encodePagesHead, encodeSlice, SWAP_PROTOCOL, type AskerMessage,
-} from '../../../src/swap/wire.ts'
+import { encodePagesHead } from '../../../src/swap/frames.ts'
+import { decodeAskerMessage, encodeSlice, SWAP_PROTOCOL, type AskerMessage } from '../../../src/swap/wire.ts'
 import { seededRandom } from '../../bench/random.ts'
 
 export const hasher = createPageHasher(new Uint8Array(32).fill(5))

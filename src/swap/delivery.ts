@@ -1,0 +1,89 @@
+import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
+import type { ArrivedPages, FetchInit } from './index.ts'
+
+/** Hands pages over, one batch at a time and in order; each waits until the one before it was taken. */
+export class Delivery {
+  readonly #deliver: FetchInit['deliver']
+  readonly #onTaken: () => void
+  #last: Promise<void> = Promise.resolve()
+  #error: { reason: unknown } | undefined
+  #waiting = 0
+  #isOver = false
+
+  /** @param onTaken called after each batch that was taken. */
+  constructor(deliver: FetchInit['deliver'], onTaken: () => void) {
+    this.#deliver = deliver
+    this.#onTaken = onTaken
+  }
+
+  /** Batches that are not taken yet. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  add(pages: ArrivedPages): void {
+    if (pages.count === 0) return
+    this.#waiting += 1
+    this.#last = this.#last.then(async () => {
+      if (!this.#isOver && this.#error === undefined) await this.#deliver(pages)
+    }).catch((reason: unknown) => {
+      this.#error ??= { reason }
+    }).then(() => {
+      this.#waiting -= 1
+      this.#onTaken()
+    })
+  }
+
+  /** Throws what the receiver threw, if it did. */
+  throwIfFailed(): void {
+    if (this.#error !== undefined) throw this.#error.reason
+  }
+
+  /** Nothing more is handed over. */
+  end(): void {
+    this.#isOver = true
+  }
+}
+
+/** Moves the pages of which `isKept` is true together, over the others; returns those. */
+export function keepPages(pages: ArrivedPages, isKept: (index: number) => boolean): ArrivedPages {
+  const { ids, bytes, indices } = pages
+  let kept = 0
+  for (let page = 0; page < pages.count; page++) {
+    const index = indices[page]!
+    if (!isKept(index)) continue
+    if (kept < page) {
+      indices[kept] = index
+      ids.copyWithin(kept * ID_BYTES, page * ID_BYTES, (page + 1) * ID_BYTES)
+      bytes.copyWithin(kept * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+    }
+    kept += 1
+  }
+  return firstPages(pages, kept)
+}
+
+/** A copy of the pages at `places`, which are page `indices` of another fetch. */
+export function copyPages(
+  { ids, bytes }: ArrivedPages, places: readonly number[], indices: readonly number[],
+): ArrivedPages {
+  const copy: ArrivedPages = {
+    count: places.length,
+    ids: Buffer.allocUnsafe(places.length * ID_BYTES),
+    bytes: Buffer.allocUnsafe(places.length * PAGE_BYTES),
+    indices: Uint32Array.from(indices),
+  }
+  places.forEach((place, page) => {
+    ids.copy(copy.ids, page * ID_BYTES, place * ID_BYTES, (place + 1) * ID_BYTES)
+    bytes.copy(copy.bytes, page * PAGE_BYTES, place * PAGE_BYTES, (place + 1) * PAGE_BYTES)
+  })
+  return copy
+}
+
+function firstPages({ ids, bytes, indices }: ArrivedPages, count: number): ArrivedPages {
+  return {
+    count,
+    ids: ids.subarray(0, count * ID_BYTES),
+    bytes: bytes.subarray(0, count * PAGE_BYTES),
+    indices: indices.subarray(0, count),
+  }
+}

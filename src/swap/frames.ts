@@ -1,0 +1,116 @@
+/**
+ * Answers as bytes: a run of frames, that travels in slices over a stream or as it is over a lane.
+ *
+ *   frame  = bodyBytes:u32 body
+ *   body   = status:u8 sequence:u32 [ count:u16 bitmap packed ]     status: 1 pages, 2 busy (nothing follows)
+ *   bitmap = count bits, lowest first: which of the wanted pages come
+ *   packed = these pages, in order, under zstd; as they are where that would not be smaller
+ */
+import { PAGE_BYTES } from '../page/index.ts'
+import { badSwap } from './badswap.ts'
+import { LIMITS } from './limits.ts'
+
+const FRAME_HEAD_BYTES = 4
+const STATUS = { pages: 1, busy: 2 } as const
+const STATUS_BYTES = 5
+const COUNT_BYTES = 2
+/** A frame of all pages of a want, none of which shrank. */
+const BODY_BYTES_MAX = STATUS_BYTES + COUNT_BYTES + LIMITS.pagesPerWant / 8 + LIMITS.pagesPerWant * PAGE_BYTES
+
+export type Answer =
+  | { status: 'busy'; sequence: number }
+  | { status: 'pages'; sequence: number; count: number; bitmap: Uint8Array; packed: Buffer }
+
+/** The head of a frame of pages; `packed` comes right behind it. */
+export function encodePagesHead(sequence: number, count: number, bitmap: Uint8Array, packedBytes: number): Buffer {
+  const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES + STATUS_BYTES + COUNT_BYTES + bitmap.length)
+  let at = head.writeUInt32BE(head.length - FRAME_HEAD_BYTES + packedBytes, 0)
+  at = head.writeUInt8(STATUS.pages, at)
+  at = head.writeUInt32BE(sequence, at)
+  at = head.writeUInt16BE(count, at)
+  head.set(bitmap, at)
+  return head
+}
+
+export function encodeBusy(sequence: number): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + STATUS_BYTES)
+  let at = frame.writeUInt32BE(STATUS_BYTES, 0)
+  at = frame.writeUInt8(STATUS.busy, at)
+  frame.writeUInt32BE(sequence, at)
+  return frame
+}
+
+/** Throws PagemeshError `bad-swap` where the parts do not add up. */
+export function decodeAnswer(body: Buffer): Answer {
+  if (body.length < STATUS_BYTES) throw badSwap('an answer is cut short')
+  const sequence = body.readUInt32BE(1)
+  if (body[0] === STATUS.busy && body.length === STATUS_BYTES) return { status: 'busy', sequence }
+  if (body[0] !== STATUS.pages || body.length < STATUS_BYTES + COUNT_BYTES) throw badSwap('an answer is of no kind')
+  const count = body.readUInt16BE(STATUS_BYTES)
+  const bitmapAt = STATUS_BYTES + COUNT_BYTES
+  const packedAt = bitmapAt + Math.ceil(count / 8)
+  if (count < 1 || count > LIMITS.pagesPerWant || packedAt > body.length) throw badSwap('an answer has a bad count')
+  const bitmap = body.subarray(bitmapAt, packedAt)
+  const packed = body.subarray(packedAt)
+  const bitsOver = bitmap.length * 8 - count
+  if (bitsOver > 0 && bitmap.at(-1)! >>> (8 - bitsOver) !== 0) throw badSwap('an answer has pages beyond its count')
+  const had = bitsIn(bitmap)
+  if (packed.length > had * PAGE_BYTES || (packed.length === 0) !== (had === 0)) {
+    throw badSwap('an answer has more or fewer bytes than its pages')
+  }
+  return { status: 'pages', sequence, count, bitmap, packed }
+}
+
+function bitsIn(bitmap: Uint8Array): number {
+  let bits = 0
+  for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) bits += 1
+  return bits
+}
+
+/** Cuts a run of bytes into frames, whatever pieces it comes in. Holds at most one frame. */
+export class FrameReader {
+  readonly #onBody: (body: Buffer) => void
+  readonly #head = Buffer.alloc(FRAME_HEAD_BYTES)
+  #headFilled = 0
+  #body: Buffer | undefined
+  #bodyFilled = 0
+
+  /** Each body is handed over whole, in memory of its own. */
+  constructor(onBody: (body: Buffer) => void) {
+    this.#onBody = onBody
+  }
+
+  /** Whether a frame has begun and not ended. */
+  get isMidway(): boolean {
+    return this.#headFilled > 0
+  }
+
+  /** Throws PagemeshError `bad-swap` on a frame beyond its limit; nothing may be pushed after. */
+  push(bytes: Uint8Array): void {
+    let at = 0
+    while (at < bytes.length) {
+      if (this.#body === undefined) {
+        const take = Math.min(FRAME_HEAD_BYTES - this.#headFilled, bytes.length - at)
+        this.#head.set(bytes.subarray(at, at + take), this.#headFilled)
+        this.#headFilled += take
+        at += take
+        if (this.#headFilled < FRAME_HEAD_BYTES) return
+        const bodyBytes = this.#head.readUInt32BE(0)
+        if (bodyBytes < STATUS_BYTES || bodyBytes > BODY_BYTES_MAX) throw badSwap(`a frame has ${bodyBytes} bytes`)
+        this.#body = Buffer.allocUnsafe(bodyBytes)
+        this.#bodyFilled = 0
+      }
+      const take = Math.min(this.#body.length - this.#bodyFilled, bytes.length - at)
+      this.#body.set(bytes.subarray(at, at + take), this.#bodyFilled)
+      this.#bodyFilled += take
+      at += take
+      if (this.#bodyFilled === this.#body.length) this.#finish(this.#body)
+    }
+  }
+
+  #finish(body: Buffer): void {
+    this.#body = undefined
+    this.#headFilled = 0
+    this.#onBody(body)
+  }
+}
