@@ -15,7 +15,7 @@ const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 /** The words that run the program as its own first line would: this Node, with the flags written there. */
 const PAGEMESH = [process.execPath, ...nodeFlags(readFileSync(CLI, 'utf8')), CLI]
 const MESH_PORT = 4001
-const START_TIMEOUT_MS = 20_000
+const START_TIMEOUT_MS = 60_000
 const SETTLE_TIMEOUT_MS = 120_000
 
 export interface AgentOptions {
@@ -94,7 +94,7 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
       throw new PagemeshError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`, { fault: 'host' })
     }
     return (await agent.command('status', '--json')).status === 0 ? true : undefined
-  }, { clock, what: `the agent of ${host.name} to answer`, timeoutMs: START_TIMEOUT_MS })
+  }, { clock, what: `the agent of ${host.name} to answer`, timeoutMs: START_TIMEOUT_MS, pauseMs: 200 })
   return agent
 }
 

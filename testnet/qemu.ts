@@ -20,7 +20,7 @@ export interface GuestOptions {
   memoryMiB?: number
   /** The same at source and destination, too. */
   work: Work
-  /** Default debian; busybox is a small system of its own that knows no work but idle. The same at both ends. */
+  /** Default debian; busybox is a small system of its own, its work idle or random. The same at both ends. */
   system?: System
   /** For sockets and the serial log; made if missing. Its path must be short: a socket's holds 107 bytes. */
   directory: string
@@ -55,7 +55,7 @@ export interface LabGuest {
   stop(): Promise<void>
 }
 
-const START_TIMEOUT_MS = 20_000
+const START_TIMEOUT_MS = 60_000
 const READY_TIMEOUT_MS = 240_000
 const BEAT_TIMEOUT_MS = 60_000
 const SOCKET_PATH_BYTES_MAX = 107
@@ -104,9 +104,9 @@ function reachQmp(path: string, process: LabProcess, clock: Clock): Promise<QmpC
   }, { clock, what: `QEMU to listen on ${path}`, timeoutMs: START_TIMEOUT_MS, pauseMs: 20 })
 }
 
-function throwIfEnded(process: LabProcess, lastLine = ''): void {
+function throwIfEnded(process: LabProcess, lastWords = ''): void {
   if (process.running) return
-  const guestSaid = lastLine === '' ? '' : `; the guest's last line: ${lastLine}`
+  const guestSaid = lastWords === '' ? '' : `; the guest's last words: ${lastWords}`
   const said = `QEMU ended: ${process.errors || 'it did not say why'}${guestSaid}`
   throw new PagemeshError('lab-guest-ended', said, { fault: 'host' })
 }
@@ -160,7 +160,7 @@ class RunningGuest implements LabGuest {
 
   async #until(condition: () => boolean, what: string, timeoutMs: number): Promise<void> {
     await waitFor(() => {
-      throwIfEnded(this.#process, this.#serial.lastLine)
+      throwIfEnded(this.#process, this.#serial.lastWords)
       return condition() ? true : undefined
     }, { clock: this.#clock, what: `guest ${this.name} to ${what}`, timeoutMs, pauseMs: 100 })
   }

@@ -13,6 +13,7 @@ export class SerialLog {
   #ready = false
   #beats = 0
   #lastLine = ''
+  #panic = ''
 
   constructor(path: string) {
     this.#path = path
@@ -30,10 +31,10 @@ export class SerialLog {
     return this.#beats
   }
 
-  /** The last whole line, for error messages. */
-  get lastLine(): string {
+  /** The line with which its kernel panicked, or else the last whole one, for error messages. */
+  get lastWords(): string {
     this.#readNew()
-    return this.#lastLine
+    return this.#panic === '' ? this.#lastLine : this.#panic
   }
 
   #readNew(): void {
@@ -56,6 +57,8 @@ export class SerialLog {
     for (const line of lines) {
       this.#lastLine = line.trim()
       if (this.#lastLine === 'pagemesh: ready') this.#ready = true
+      // What follows it is the same for every panic.
+      if (this.#lastLine.includes('Kernel panic')) this.#panic = this.#lastLine
       const beat = /pagemesh: beat (\d+)$/.exec(this.#lastLine)
       if (beat !== null) this.#beats = Number(beat[1])
     }

@@ -20,8 +20,10 @@ export interface Fault {
 
 /** What the issue allows from the fault to the end of the command. */
 const END_WITHIN_MS = 10_000
-const WAIT_MS = 20_000
+const WAIT_MS = 60_000
 const PAUSE_MS = 5
+/** Between two looks at an agent: each is a command, and takes a processor for a moment. */
+const LOOK_PAUSE_MS = 200
 
 /** Moves one guest between two hosts; where it lives changes with every move that succeeds. */
 export class InterruptedMove {
@@ -117,7 +119,9 @@ export class InterruptedMove {
     await waitFor(async () => {
       const { handoffs } = await agent.status()
       return handoffs.length === 0 ? true : undefined
-    }, { clock: systemClock, what: `the agent of ${host} to end the handoff`, timeoutMs: WAIT_MS })
+    }, {
+      clock: systemClock, what: `the agent of ${host} to end the handoff`, timeoutMs: WAIT_MS, pauseMs: LOOK_PAUSE_MS,
+    })
     assert.deepEqual(this.#rendezvousOf(host), [])
     const seen = this.residentBytes.get(agent.pid) ?? []
     this.residentBytes.set(agent.pid, [...seen, residentBytesOf(agent.pid)])
@@ -129,7 +133,9 @@ export class InterruptedMove {
       const [from, to] = await Promise.all([this.#from, this.#to].map((host) => this.#cluster.agent(host).status()))
       const isSeen = from!.guests.some(({ pid }) => pid === this.#guest.pid)
       return isSeen && from!.peers.length === 1 && to!.peers.length === 1 ? true : undefined
-    }, { clock: systemClock, what: 'both agents to see each other', timeoutMs: WAIT_MS })
+    }, {
+      clock: systemClock, what: 'both agents to see each other', timeoutMs: WAIT_MS, pauseMs: LOOK_PAUSE_MS,
+    })
   }
 
   /** Directories in which a QEMU and an agent meet. */

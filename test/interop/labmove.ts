@@ -8,7 +8,7 @@ import {
 } from '../../testnet/index.ts'
 
 /** What source and destination QEMU have in common. */
-export type GuestKind = Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>
+export type GuestKind = Pick<GuestOptions, 'name' | 'system' | 'work' | 'memoryMiB'>
 
 /** What a handoff says of itself in `pagemesh migrate --json`. */
 export type MoveResult = NonNullable<Awaited<ReturnType<ReturnType<LabCluster['agent']>['migrate']>>['result']>
@@ -22,7 +22,7 @@ export interface QemuCount {
   ramBytes: number
 }
 
-const END_TIMEOUT_MS = 10_000
+const END_TIMEOUT_MS = 30_000
 const LOG_CHARACTERS_SHOWN = 1500
 /** Pages in the middle of which a busy QEMU paused so long that they went raw. */
 const STALLED_PAGES_MAX = 16
