@@ -102,7 +102,8 @@ export class Holder {
     // Whoever asks now has not yet read that this host stands back.
     if (session.isShut) return
     if (session.wants.length + session.answering >= LIMITS.wantsPerSession) {
-      session.refuse(sequence).catch(() => undefined)
+      if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without listening')
+      void session.refuse(sequence)
       return
     }
     session.wants.push({ sequence, prefixes })
@@ -141,7 +142,7 @@ export class Holder {
     } catch (error) {
       if (!session.signal.aborted) {
         log.warn('pages for another host could not be read or sent', { error: describeError(error) })
-        session.refuse(want.sequence).catch(() => undefined)
+        void session.refuse(want.sequence)
       }
     } finally {
       this.#inHand[session.purpose] -= 1

@@ -36,6 +36,8 @@ export class HoldingSession {
   /** Wants that wait, the oldest first, and how many are being answered. */
   readonly wants: Want[] = []
   answering = 0
+  /** Refusals that are not sent yet. */
+  refusing = 0
   readonly #components: Components
   readonly #stream: MessageStream
   /** Aborts when the session is over. */
@@ -77,9 +79,16 @@ export class HoldingSession {
     await this.#say(encodeShut(isShut))
   }
 
-  /** Tells the asker to go elsewhere. */
-  refuse(sequence: number): Promise<boolean> {
-    return this.#send([encodeBusy(sequence)])
+  /** Tells the asker to go elsewhere; how it fares is seen when the session ends. */
+  async refuse(sequence: number): Promise<void> {
+    this.refusing += 1
+    try {
+      await this.#send([encodeBusy(sequence)])
+    } catch {
+      // A session that cannot carry this is over, or will be.
+    } finally {
+      this.refusing -= 1
+    }
   }
 
   /** Sends an answer after all before it; false if it was left out, because this host stands back. */
