@@ -3,20 +3,23 @@ import type { PopularityView } from '../popularity/index.ts'
 import type { PageKind, Store } from '../store/index.ts'
 import { inShortTurns } from './turns.ts'
 
-/** What is known of a candidate: as what it is kept already, and whether this host is among its owners in the tail. */
-export const FLAG = { head: 1, tail: 2, left: 4, owned: 8, chosen: 16 } as const
+/**
+ * What is known of a popular page: as what it is kept already, whether this host is among its owners in the tail, and
+ * whether it is stably resident here.
+ */
+export const FLAG = { head: 1, tail: 2, left: 4, owned: 8, chosen: 16, resident: 32 } as const
 
-/** Popular pages that are not stably resident here, in rising order of their prefixes. 14 bytes a page. */
+/** Popular pages, in rising order of their prefixes. 14 bytes a page. */
 export interface Candidates {
   count: number
-  /** Guests of the mesh that hold each page, which all run elsewhere, and hosts: 16 bits each. */
+  /** Guests and hosts of the mesh that hold each page: 16 bits each. */
   table: SortedTable
   flags: Uint8Array<ArrayBuffer>
 }
 
 export interface CandidateSources {
   view: Pick<PopularityView, 'pages' | 'forEach'>
-  /** Whether a page is stably resident here, and so needs no keeping; asked once a page, in rising order. */
+  /** Whether a page is stably resident here; asked once a page, in rising order. */
   isResident: (high: number, low: number) => boolean
   /** Whether a page could not be had a short while ago. */
   isGivenUp: (high: number, low: number) => boolean
@@ -37,9 +40,11 @@ export function* gatherCandidates({ view, isResident, isGivenUp }: CandidateSour
   })
   yield
   const { high, low, values } = columns
+  const flags = new Uint8Array(columns.count)
   let count = 0
   yield* inShortTurns(columns.count, (i) => {
-    if (isResident(high[i]!, low[i]!) || isGivenUp(high[i]!, low[i]!)) return
+    if (isResident(high[i]!, low[i]!)) flags[count] = FLAG.resident
+    else if (isGivenUp(high[i]!, low[i]!)) return
     high[count] = high[i]!
     low[count] = low[i]!
     values[count++] = values[i]!
@@ -47,10 +52,10 @@ export function* gatherCandidates({ view, isResident, isGivenUp }: CandidateSour
   const table = SortedTable.fromRising({
     high: high.subarray(0, count), low: low.subarray(0, count), values: values.subarray(0, count),
   })
-  return { count, table, flags: new Uint8Array(count) }
+  return { count, table, flags }
 }
 
-/** Marks the candidates that are kept. Returns pages of head and tail that are kept and are no candidates any more. */
+/** Marks the candidates that are kept. Returns pages of head and tail that are kept and are no longer popular. */
 export function* markKept(
   { table, flags }: Candidates, store: Pick<Store, 'pages' | 'forEach'>,
 ): Generator<void, Prefixes> {

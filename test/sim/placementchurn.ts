@@ -2,8 +2,9 @@ import { SyntheticCluster } from '../../peers/model.ts'
 import { HEAD_SHARE, TAIL_COPIES } from '../../src/placement/policy.ts'
 import { Chance } from './chance.ts'
 import { ClusterLook, drawGuests, type ClusterInit, type PlacedGuest } from './placementcluster.ts'
+import { drawMigrations, measure, MIGRATIONS_MAX } from './placementmeasure.ts'
 import { BUDGET_SHARES, budgetOf } from './placementtrial.ts'
-import { contentsOf, planFor, type KeptPages } from './placementways.ts'
+import { contentsOf, optimal, planFor, type KeptPages, type Way } from './placementways.ts'
 
 /** Chances that something happens to a guest in one interval: those of the day scenario. */
 const RATES = { replaced: 1 / 240, moves: 1 / 240, reboots: 1 / 480 }
@@ -18,8 +19,11 @@ export interface Churn {
   fetchedPages: { mean: number; worst: number }
   /** The same, as a share of the budget. */
   fetchedShare: { mean: number; worst: number }
-  /** Pages that a host fetched again, which it had dropped before. */
+  /** The part of these that the host had dropped before. */
   fetchedAgainShare: number
+  /** Share of a migrating guest's stable pages found at the destination in the end; and if stores were optimal then. */
+  atDestination: number
+  optimalAtDestination: number
 }
 
 /** Guests come, go, move and reboot, and every interval each host plans and fetches. */
@@ -27,41 +31,51 @@ export function churn(init: ClusterInit, intervals: number, say: (line: string) 
   const world = new ChurningWorld(init)
   const budgets = BUDGET_SHARES.map((share) => new ChurningBudget(share, budgetOf(init, share), init.hosts))
   for (let interval = 0; interval < WARM_UP_INTERVALS + intervals; interval++) {
-    const look = world.next()
-    for (const budget of budgets) budget.plan(look, interval >= WARM_UP_INTERVALS)
+    world.next()
+    for (const budget of budgets) budget.plan(world.look, interval >= WARM_UP_INTERVALS)
     if (interval % 10 === 9) say(`${interval + 1} intervals of churn`)
   }
-  return budgets.map((budget) => budget.outcome(intervals))
+  return budgets.map((budget) => budget.outcome(intervals, world))
 }
 
 class ChurningWorld {
   readonly #init: ClusterInit
   readonly #chance: Chance
   readonly #cluster: SyntheticCluster
-  readonly #guests: PlacedGuest[]
+  readonly guests: PlacedGuest[]
+  /** What there is now. */
+  look: ClusterLook
   #nextGuest: number
-  #look = 10
+  #lookNumber = 10
 
   constructor(init: ClusterInit) {
     this.#init = init
     this.#chance = new Chance(init.seed).fork(7)
     this.#cluster = new SyntheticCluster({ seed: init.seed, pagesPerGuest: init.pages })
-    this.#guests = drawGuests(init)
-    this.#nextGuest = this.#guests.length
+    this.guests = drawGuests(init)
+    this.#nextGuest = this.guests.length
+    this.look = new ClusterLook(this.guests, init.hosts, this.#lookNumber)
   }
 
-  /** What there is after another interval. */
-  next(): ClusterLook {
+  /** Lets an interval pass. */
+  next(): void {
     const chance = this.#chance
-    for (const placed of this.#guests) {
+    for (const placed of this.guests) {
       if (chance.happens(RATES.replaced)) {
         placed.guest = this.#cluster.guestOf(this.#nextGuest++)
         placed.host = chance.below(this.#init.hosts)
       } else if (chance.happens(RATES.moves)) placed.host = chance.below(this.#init.hosts)
       else if (chance.happens(RATES.reboots)) placed.guest.reboot()
     }
-    this.#look += 1
-    return new ClusterLook(this.#guests, this.#init.hosts, this.#look)
+    this.#lookNumber += 1
+    this.look = new ClusterLook(this.guests, this.#init.hosts, this.#lookNumber)
+  }
+
+  /** Share of the stable pages of guests that migrate now found at their destinations. */
+  foundBy(way: Way): number {
+    const { hosts } = this.#init
+    const migrations = drawMigrations(this.guests, { hosts, countMax: MIGRATIONS_MAX, chance: this.#chance.fork(1) })
+    return measure(this.look, this.guests, migrations, way).atDestination
   }
 }
 
@@ -102,7 +116,12 @@ class ChurningBudget {
     }
   }
 
-  outcome(intervals: number): Churn {
+  outcome(intervals: number, world: ChurningWorld): Churn {
+    const { look } = world
+    const keptAt: Way = (host) => [...this.#kept[host]!.keys()].flatMap((content) => {
+      const page = look.pageOf(content)
+      return look.contents[page] === content ? [page] : []
+    })
     const turns = intervals * this.#kept.length
     const mean = this.#fetched / turns
     return {
@@ -110,6 +129,7 @@ class ChurningBudget {
       fetchedPages: { mean, worst: this.#worst },
       fetchedShare: { mean: mean / this.#pages, worst: this.#worst / this.#pages },
       fetchedAgainShare: this.#fetchedAgain / turns / this.#pages,
+      atDestination: world.foundBy(keptAt), optimalAtDestination: world.foundBy(optimal(look, this.#pages)),
     }
   }
 }

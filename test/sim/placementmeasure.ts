@@ -9,6 +9,9 @@ const REFERENCE_BYTES = 16
 /** One host in so many can be asked, where few can. */
 const FEW = 10
 
+/** Guests that migrate to measure what is found. */
+export const MIGRATIONS_MAX = 2_000
+
 export interface Migration {
   guest: number
   to: number

@@ -45,10 +45,12 @@ function columns(...texts: string[]): string {
 }
 
 export function formatChurn(churns: readonly Churn[]): string {
-  return churns.map(({ budgetShare, intervals, fetchedPages, fetchedShare, fetchedAgainShare }) =>
+  return churns.map(({ budgetShare, intervals, fetchedPages, fetchedShare, fetchedAgainShare, ...found }) =>
     `${intervals} intervals of churn, budget ${percent(budgetShare, 0)}: a host fetches ` +
     `${fetchedPages.mean.toFixed(1)} pages an interval, ${percent(fetchedShare.mean, 2)} of its budget ` +
-    `(${percent(fetchedShare.worst, 1)} at most), ${percent(fetchedAgainShare, 2)} for another time`).join('\n')
+    `(${percent(fetchedShare.worst, 1)} at most), ${percent(fetchedAgainShare, 2)} for another time; ` +
+    `in the end ${percent(found.atDestination, 1)} are found at the destination, ` +
+    `optimally ${percent(found.optimalAtDestination, 1)}`).join('\n')
 }
 
 function percent(share: number, digits: number): string {

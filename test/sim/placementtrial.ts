@@ -2,14 +2,15 @@ import { MODEL } from '../../peers/model.ts'
 import { HEAD_SHARE, TAIL_COPIES } from '../../src/placement/policy.ts'
 import { Chance } from './chance.ts'
 import { ClusterLook, drawGuests, type ClusterInit, type PlacedGuest } from './placementcluster.ts'
-import { drawMigrations, measure, unboundAtPeer, type Found, type Migration } from './placementmeasure.ts'
+import {
+  drawMigrations, measure, MIGRATIONS_MAX, unboundAtPeer, type Found, type Migration,
+} from './placementmeasure.ts'
 import { atRandom, byPolicy, everything, mostRecent, optimal, type Way } from './placementways.ts'
 
 /** Budgets, as shares of a host's memory. */
 export const BUDGET_SHARES = [0.01, 0.05, 0.1]
 /** How far below the optimum the policy may be, as a share of the pages. */
 export const BELOW_OPTIMUM_MAX = 0.05
-const MIGRATIONS_MAX = 2_000
 /** Which look of the model it is does not matter, as long as there was one before. */
 const LOOK = 10
 /** Settings that the policy is tried with beside its own. */

@@ -78,10 +78,18 @@ describe('placement policy', () => {
     const made = plan({ view: viewOf(20, 19, 18, 17, 3, 2), store, budgetPages: 6, headShare: 1, resident })
     assert.deepEqual(pagesIn(made.claim), [0, 4])
     assert.deepEqual(pagesIn(made.fetch), [2, 3])
-    assert.deepEqual(pagesIn(made.surplus), [1, 77])
-    assert.equal(made.dropCount, 2, 'the surplus goes before what guests left')
+    assert.deepEqual(pagesIn(made.surplus), [77])
+    assert.equal(made.dropCount, 1, 'the surplus goes before what guests left')
     const tight = plan({ view: viewOf(20, 19, 18, 17, 3, 2), store, budgetPages: 3, headShare: 1 })
     assert.deepEqual(pagesIn(tight.surplus), [77, 4, 5], 'what was the head counts for more than it is worth')
+  })
+
+  it('keeps what has become resident for half its worth, and fetches no such page', () => {
+    const store: MadeStore = new Map([[0, 'head'], [1, 'tail'], [2, 'left']])
+    const at = (guests: number): number[] => pagesIn(plan({
+      view: viewOf(20, 20, 20, 20, guests), store, budgetPages: 1, headShare: 1, resident: new Set([0, 1, 2, 3]),
+    }).fetch)
+    assert.deepEqual([at(12), at(13)], [[], [4]])
   })
 
   it('drops nothing while there is room', () => {
