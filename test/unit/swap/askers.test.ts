@@ -89,7 +89,7 @@ describe('an asker that', () => {
     const gate = Promise.withResolvers<void>()
     const scene = await started({ sources: [pages.source(() => true, () => gate.promise)] })
     const stream = await scene.open('handoff')
-    for (let sequence = 1; sequence <= 10; sequence++) await stream.send(encodeWant(sequence, pages.prefixes([sequence])))
+    for (let sequence = 1; sequence <= 10; sequence++) await stream.send(want(sequence))
     const busy = await answers(scene, stream, 6)
     assert.deepEqual(busy.map(({ status, sequence }) => `${status} ${sequence}`),
       range(6, 5).map((sequence) => `busy ${sequence}`))

@@ -22,9 +22,10 @@ function mostInSecond(events: readonly { at: number; bytes: number }[]): number 
 }
 
 describe('a throttle', () => {
-  it('never lets more through in a second than rate, burst and one piece, whatever is given back and spent', async () => {
+  it('lets no more through in a second than rate, burst and one piece, whatever is given back and spent', async () => {
     const step = fc.record({
-      kind: fc.constantFrom('take', 'take', 'take', 'giveBack', 'spend', 'pause'), units: fc.integer({ min: 1, max: 60 }),
+      kind: fc.constantFrom('take', 'take', 'take', 'giveBack', 'spend', 'pause'),
+      units: fc.integer({ min: 1, max: 60 }),
     })
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 150 }), async (steps) => {
       const clock = new VirtualClock()

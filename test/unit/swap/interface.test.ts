@@ -68,7 +68,8 @@ describe('at the interface', () => {
       const pages = new MadePages(noiseBytes === 4092 ? 1500 : 4000, noiseBytes)
       const count = new SocketCount()
       counted.push(count)
-      const { scene, a, b } = await pair(pages, { has: () => true, bytesPerSecondMax: rate }, { bytesPerSecondMax: rate })
+      const init = { bytesPerSecondMax: rate }
+      const { scene, a, b } = await pair(pages, { ...init, has: () => true }, init)
       const samples = [{ at: systemClock.now(), bytes: count.bytes }]
       const sample = (): void => { samples.push({ at: systemClock.now(), bytes: count.bytes }) }
       const sampling = systemClock.every(SAMPLE_MS, sample)

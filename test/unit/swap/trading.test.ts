@@ -84,7 +84,9 @@ describe('a fetch', () => {
     const both = ['slow', 'fast']
     assert.equal((await fetchPages(a, pages, range(1500), both).counts).fetched, 1500)
     const before = slow.swap.pages.served
-    for (let round = 0; round < 3; round++) assert.equal((await fetchPages(a, pages, range(1500), both).counts).missing, 0)
+    for (let round = 0; round < 3; round++) {
+      assert.equal((await fetchPages(a, pages, range(1500), both).counts).missing, 0)
+    }
     const later = slow.swap.pages.served - before
     assert.ok(later < 1500, `${later} of 4500 from the slow one, once it is known`)
     assert.equal(slow.swap.pages.served + fast.swap.pages.served, 6000)
@@ -179,7 +181,8 @@ describe('a host that stands back', () => {
     const goOn = b.swap.standBack()
     await clock.run(clock.now() + 200)
     const held = b.swap.traffic.placement
-    assert.ok(held.sentBytes - before.sentBytes <= 2 * 4200, `${held.sentBytes - before.sentBytes} bytes were in flight`)
+    const inFlight = held.sentBytes - before.sentBytes
+    assert.ok(inFlight <= 2 * 4200, `${inFlight} bytes were in flight`)
     await clock.run(clock.now() + 15_000)
     assert.deepEqual(b.swap.traffic.placement, held, 'not a byte, either way')
     const urgent = fetchPages(a, pages, range(4, 300), ['b'])

@@ -14,7 +14,9 @@ describe('messages of the swap protocol', () => {
     const columns = fc.array(fc.tuple(fc.nat(0xffff_ffff), fc.nat(0xffff_ffff)), { minLength: 1, maxLength: 256 })
     fc.assert(fc.property(fc.nat(0xffff_ffff), columns, (sequence, rows) => {
       const prefixes = {
-        count: rows.length, high: Uint32Array.from(rows, ([high]) => high), low: Uint32Array.from(rows, ([, low]) => low),
+        count: rows.length,
+        high: Uint32Array.from(rows, ([high]) => high),
+        low: Uint32Array.from(rows, ([, low]) => low),
       }
       assert.deepEqual(decodeAskerMessage(encodeWant(sequence, prefixes)), { kind: 'want', sequence, prefixes })
     }))
@@ -44,7 +46,8 @@ describe('frames of answers', () => {
   it('come out as they went in, whatever pieces they come in', () => {
     const bits = fc.array(fc.boolean(), { minLength: 1, maxLength: 256 })
     const answer = fc.tuple(fc.nat(0xffff_ffff), fc.option(bits), fc.nat(60))
-    fc.assert(fc.property(fc.array(answer, { maxLength: 6 }), fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1 }),
+    const pieces = fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1 })
+    fc.assert(fc.property(fc.array(answer, { maxLength: 6 }), pieces,
       (list, cuts) => {
         const expected: Answer[] = []
         const run = Buffer.concat(list.map(([sequence, has, bytes]) => {
