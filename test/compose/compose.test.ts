@@ -1,6 +1,6 @@
 /**
  * docker-compose.yml as its head says to use it: three hosts with real guests, and a guest that moves between them.
- * Run by `npm run test:compose`, which finds or starts an engine. The guests boot under emulation, beside whatever
+ * Run by testnet/docker/test.sh, which finds or starts an engine. The guests boot under emulation, beside whatever
  * else this machine does: the limits are long.
  */
 import assert from 'node:assert/strict'
@@ -163,6 +163,12 @@ describe('docker-compose.yml', function () {
       }
     }
   })
+
+  it('does not boot a guest again that has moved, when the host that it left starts again', async () => {
+    await succeed([...compose, 'restart', 'host-a'])
+    await expectHealthy()
+    assert.deepEqual((await statusOf('host-a')).guests, [])
+  }).timeout(BOOT_MS_MAX)
 
   it('moves it back with flags, as documented', async () => {
     const command = documented.find((words) => words[0] === 'exec' && words.includes('--mode'))

@@ -35,8 +35,8 @@ if (guest === undefined || to === undefined || guest.startsWith('-') || to.start
 async function migrate(guest: string, to: string, flags: readonly string[]): Promise<number> {
   const from = hostname()
   const spec = await askHost<GuestSpec>(from, { ask: 'leave', guest })
-  say(`A QEMU on ${to} waits for ${guest}: ${spec.memoryMiB} MiB, its work is ${spec.work}.`)
   await askHost(to, { ask: 'expect', guest: spec })
+  say(`A QEMU on ${to} waits for ${guest}: ${spec.memoryMiB} MiB, its work is ${spec.work}.`)
   const before = await askHost<number>(from, { ask: 'beats', guest, more: 0 })
   const status = await runPagemesh(['migrate', guest, '--to', to, ...flags])
   if (status !== EXIT.done) {
@@ -63,5 +63,5 @@ async function runPagemesh(words: readonly string[]): Promise<number> {
 }
 
 function say(text: string): void {
-  process.stdout.write(`${text}\n`)
+  process.stderr.write(`${text}\n`)
 }
