@@ -13,7 +13,7 @@ import type { Plan, PlannedPages } from './policy.ts'
 const FETCH_PAGES = 2048
 /** Pages that are read and put back at once to take a better kind: 1 MiB. */
 const CLAIM_PAGES = 256
-/** So many batches one after the other of which most pages failed end a pass: nobody answers, or no disk takes them. */
+/** So many batches one after the other of which most pages are missing end a pass: nobody answers. */
 const BAD_BATCHES_MAX = 2
 
 interface Components {
@@ -94,9 +94,10 @@ export class Filling {
         await hold.released(clock, init.signal)
         if (clock.now() >= init.until) return 'late'
         const batch = partOf(pages, start, Math.min(pages.count, start + FETCH_PAGES))
-        const failed = await this.#fetch(batch, kind, init)
-        badBatches = failed * 2 > batch.count ? badBatches + 1 : 0
-        if (badBatches === BAD_BATCHES_MAX) return 'hopeless'
+        const { missing, refused } = await this.#fetch(batch, kind, init)
+        badBatches = missing * 2 > batch.count ? badBatches + 1 : 0
+        // What came and finds no room would only be fetched again and again.
+        if (badBatches === BAD_BATCHES_MAX || refused * 2 > batch.count) return 'hopeless'
       }
     }
     return 'tried'
@@ -122,15 +123,17 @@ export class Filling {
     await store.put({ ids: ids.subarray(0, count * ID_BYTES), bytes: batch.bytes, count }, kind)
   }
 
-  /** Returns how many pages did not come, or found no room. */
-  async #fetch(pages: Prefixes, kind: PageKind, { holdersOf, onMissing, signal }: FillingInit): Promise<number> {
+  /** Returns how many pages did not come, and how many found no room. */
+  async #fetch(
+    pages: Prefixes, kind: PageKind, { holdersOf, onMissing, signal }: FillingInit,
+  ): Promise<{ missing: number; refused: number }> {
     const { swap, store } = this.#components
     const hasCome = new Uint8Array(pages.count)
-    let stored = 0
+    let refused = 0
     const deliver = async (arrived: ArrivedPages): Promise<void> => {
       for (let i = 0; i < arrived.count; i++) hasCome[arrived.indices[i]!] = 1
       const kept = await this.#put(arrived, kind)
-      stored += kept
+      refused += arrived.count - kept
       this.#fetched += kept
       this.#givenUp += arrived.count - kept
     }
@@ -139,7 +142,7 @@ export class Filling {
     const { missing } = await swap.fetch(wanted, { purpose: 'placement', deliver, signal })
     for (let i = 0; i < pages.count; i++) if (hasCome[i] === 0) onMissing(pages.high[i]!, pages.low[i]!)
     this.#givenUp += missing
-    return pages.count - stored
+    return { missing, refused }
   }
 
   /** Returns how many are kept now. */

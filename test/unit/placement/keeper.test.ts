@@ -249,6 +249,16 @@ describe('the keeper', () => {
     assert.equal(world.keeper.totals.pending, 0, 'what has no hope does not keep a host from being settled')
   })
 
+  it('does not fetch again and again what a broken store refuses', async () => {
+    await begin(300)
+    world.makePopular(numbers(100))
+    await world.store.stop()
+    await world.keeper.start()
+    await world.pass(40)
+    assert.ok(world.askedAt.length >= 4 && world.askedAt.length <= 7, `${world.askedAt.length} times`)
+    assert.deepEqual(world.keeper.totals, { wanted: 100, held: 0, pending: 0 })
+  })
+
   it('plans nothing without a store, and waits for no view when it is alone or long after the start', async () => {
     const { keeper } = await begin(0)
     world.makePopular(numbers(100))
