@@ -8,6 +8,7 @@ import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tabl
 import { circumstances, formatReport } from './report.ts'
 import { runBenches, type BenchOutcome } from './run.ts'
 import { formatStore, runStoreBench } from './store.ts'
+import { formatSwap, runSwapBench } from './swap.ts'
 import { formatView, runViewBench } from './view.ts'
 
 const PAGES = 600
@@ -120,5 +121,15 @@ describe('the bench of the store, small', () => {
       assert.ok(pagesPerSecond > 0 && ratio.min > 0)
     }
     assert.match(formatStore(outcome), /0\.10 million pages:\n  memory +\d+\.\d bytes a page\n  opened in/)
+  })
+})
+
+describe('the bench of swap, small', () => {
+  it('fetches every page, counts the wire, and says so', async function () {
+    this.timeout(60_000)
+    const outcome = await runSwapBench({ pages: 4 * PAGES, rounds: 2, seed: SEED })
+    assert.ok(outcome.pages > PAGES / 2 && outcome.pagesPerSecond > 0 && outcome.ratio.min > 0)
+    assert.ok(outcome.wireShare > 0.05 && outcome.wireShare < 1, `${outcome.wireShare}`)
+    assert.match(formatSwap(outcome), /Swap, \d+ pages .*\n  fetch +\d+\.\d thousand .*\n  on the wire/)
   })
 })

@@ -2,7 +2,7 @@
  * Throughputs and memory a page, as ratios to a plain copy of the same bytes made in the same run.
  *
  *   npm run bench [-- --json] [--pages N] [--view-pages N] [--census-pages N] [--store-pages N]
- *                          [--rounds N] [--seed N]
+ *                          [--swap-pages N] [--rounds N] [--seed N]
  *   npm run bench -- --disturbance [--json] [--rounds N]    what a guest feels of the census; takes minutes
  */
 import { parseArgs } from 'node:util'
@@ -12,6 +12,7 @@ import { formatDisturbance, runDisturbance } from './disturbance.ts'
 import { circumstances, formatCircumstances, formatReport } from './report.ts'
 import { runBenches } from './run.ts'
 import { formatStore, runStoreBench } from './store.ts'
+import { formatSwap, runSwapBench } from './swap.ts'
 import { formatView, runViewBench } from './view.ts'
 
 const { values } = parseArgs({
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     'view-pages': { type: 'string', default: '4000000' },
     'census-pages': { type: 'string', default: '4000000' },
     'store-pages': { type: 'string', default: '4000000' },
+    'swap-pages': { type: 'string', default: '65536' },
     disturbance: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     seed: { type: 'string', default: '1' },
@@ -44,7 +46,10 @@ if (values.disturbance) {
   const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
   const census = await runCensusBench({ ...init, pages, distinctPages: Number(values['census-pages']) })
   const store = await runStoreBench({ ...init, pages, storedPages: Number(values['store-pages']) })
+  const swap = await runSwapBench({ ...init, pages: Number(values['swap-pages']) })
   console.log(values.json
-    ? JSON.stringify({ ...about, ...outcome, view, census, store })
-    : [formatReport(outcome, about), formatView(view), formatCensus(census), formatStore(store)].join('\n\n'))
+    ? JSON.stringify({ ...about, ...outcome, view, census, store, swap })
+    : [
+      formatReport(outcome, about), formatView(view), formatCensus(census), formatStore(store), formatSwap(swap),
+    ].join('\n\n'))
 }
