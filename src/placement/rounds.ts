@@ -125,7 +125,7 @@ export class Rounds {
   }
 
   async #plan(owners: TailOwners, signal: AbortSignal): Promise<Plan> {
-    const { store, census, popularity: { view } } = this.#components
+    const { clock, store, census, popularity: { view }, hold } = this.#components
     this.#missed.age()
     const steps = planPlacement({
       view, store, budgetPages: store.pagesMax, headShare: HEAD_SHARE,
@@ -137,6 +137,7 @@ export class Rounds {
       const step = steps.next()
       if (step.done === true) return step.value
       await nextTurn()
+      await hold.released(clock, signal)
       signal.throwIfAborted()
     }
   }

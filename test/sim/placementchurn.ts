@@ -24,6 +24,12 @@ export interface Churn {
   /** Share of a migrating guest's stable pages found at the destination in the end; and if stores were optimal then. */
   atDestination: number
   optimalAtDestination: number
+  /**
+   * What it costs and is worth: pages fetched in the cluster for each guest that came or moved, and pages that a
+   * migration finds at its destination because they are kept there.
+   */
+  fetchedPerEvent: number
+  savedPerMigration: number
 }
 
 /** Guests come, go, move and reboot, and every interval each host plans and fetches. */
@@ -45,6 +51,8 @@ class ChurningWorld {
   readonly guests: PlacedGuest[]
   /** What there is now. */
   look: ClusterLook
+  /** Guests that came or moved so far. */
+  events = 0
   #nextGuest: number
   #lookNumber = 10
 
@@ -64,8 +72,11 @@ class ChurningWorld {
       if (chance.happens(RATES.replaced)) {
         placed.guest = this.#cluster.guestOf(this.#nextGuest++)
         placed.host = chance.below(this.#init.hosts)
-      } else if (chance.happens(RATES.moves)) placed.host = chance.below(this.#init.hosts)
-      else if (chance.happens(RATES.reboots)) placed.guest.reboot()
+        this.events += 1
+      } else if (chance.happens(RATES.moves)) {
+        placed.host = chance.below(this.#init.hosts)
+        this.events += 1
+      } else if (chance.happens(RATES.reboots)) placed.guest.reboot()
     }
     this.#lookNumber += 1
     this.look = new ClusterLook(this.guests, this.#init.hosts, this.#lookNumber)
@@ -122,6 +133,8 @@ class ChurningBudget {
       const page = look.pageOf(content)
       return look.contents[page] === content ? [page] : []
     })
+    const [atDestination, ofResident] = [world.foundBy(keptAt), world.foundBy(() => [])]
+    const stablePages = look.pagesOf.reduce((sum, { length }) => sum + length, 0) / look.pagesOf.length
     const turns = intervals * this.#kept.length
     const mean = this.#fetched / turns
     return {
@@ -129,7 +142,9 @@ class ChurningBudget {
       fetchedPages: { mean, worst: this.#worst },
       fetchedShare: { mean: mean / this.#pages, worst: this.#worst / this.#pages },
       fetchedAgainShare: this.#fetchedAgain / turns / this.#pages,
-      atDestination: world.foundBy(keptAt), optimalAtDestination: world.foundBy(optimal(look, this.#pages)),
+      atDestination, optimalAtDestination: world.foundBy(optimal(look, this.#pages)),
+      fetchedPerEvent: this.#fetched / (world.events * (intervals / (intervals + WARM_UP_INTERVALS))),
+      savedPerMigration: (atDestination - ofResident) * stablePages,
     }
   }
 }

@@ -50,7 +50,9 @@ export function formatChurn(churns: readonly Churn[]): string {
     `${fetchedPages.mean.toFixed(1)} pages an interval, ${percent(fetchedShare.mean, 2)} of its budget ` +
     `(${percent(fetchedShare.worst, 1)} at most), ${percent(fetchedAgainShare, 2)} for another time; ` +
     `in the end ${percent(found.atDestination, 1)} are found at the destination, ` +
-    `optimally ${percent(found.optimalAtDestination, 1)}`).join('\n')
+    `optimally ${percent(found.optimalAtDestination, 1)}; for each guest that came or moved ` +
+    `${found.fetchedPerEvent.toFixed(1)} pages are fetched, and a migration finds ` +
+    `${found.savedPerMigration.toFixed(1)} more`).join('\n')
 }
 
 function percent(share: number, digits: number): string {
