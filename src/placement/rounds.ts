@@ -17,6 +17,9 @@ import { HEAD_SHARE, planPlacement, TAIL_COPIES, type Plan } from './policy.ts'
 import { stableResidents } from './residents.ts'
 import { TailOwners } from './tailowners.ts'
 
+/** For so long the members are taken to be the same, ms: owners are asked for page by page. */
+const MEMBERS_MS = 1_000
+
 export interface RoundsComponents {
   clock: Clock
   random: Random
@@ -36,6 +39,9 @@ export class Rounds {
   readonly #due: Due
   readonly #missed = new MissedPages()
   #filling: Filling | undefined
+  /** The owners that were asked for last, and when their members were looked at. */
+  #lastOwners: TailOwners | undefined
+  #ownersAt = 0
   #running: Promise<void> | undefined
   #abort = new AbortController()
   #timer: Timer | undefined
@@ -64,9 +70,14 @@ export class Rounds {
     return this.#filling?.takeSurplus(countMax) ?? { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
   }
 
-  /** Other hosts that may keep the page for all, as far as this host knows the members now. */
+  /** Other hosts that may keep the page for all, as far as this host knows the members. */
   ownersOf(low: number): string[] {
-    return this.#owners().othersOf(low)
+    const now = this.#components.clock.now()
+    if (this.#lastOwners === undefined || now - this.#ownersAt >= MEMBERS_MS) {
+      this.#lastOwners = this.#owners()
+      this.#ownersAt = now
+    }
+    return this.#lastOwners.othersOf(low)
   }
 
   start(): void {
