@@ -26,8 +26,13 @@ export class Account {
 
   async receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
     const message = await stream.receive(signal)
-    this.#receivedBytes += message.length + LENGTH_BYTES
+    this.countReceived(message)
     return message
+  }
+
+  /** Counts a message that was received before it was known for what. */
+  countReceived(message: Uint8Array): void {
+    this.#receivedBytes += message.length + LENGTH_BYTES
   }
 
   /** Counts all that a lane carries, from its first byte on. */

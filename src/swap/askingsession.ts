@@ -90,9 +90,9 @@ export class AskingSession {
     return this.#pending.size
   }
 
-  /** How long nothing was asked or expected, ms. */
+  /** How long nothing was asked or expected, ms: while a holder stands back, its word that it goes on is. */
   get idleMs(): number {
-    return this.#pending.size > 0 ? 0 : this.#components.clock.now() - this.#usedAt
+    return this.#pending.size > 0 || this.#isShut ? 0 : this.#components.clock.now() - this.#usedAt
   }
 
   async ask(prefixes: Prefixes): Promise<Outcome> {

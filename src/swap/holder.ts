@@ -87,8 +87,10 @@ export class Holder {
   async #greet(stream: MessageStream, signal: AbortSignal): Promise<SwapPurpose> {
     const late = (): Error => refused('it did not greet')
     return await withDeadline(this.#components.clock, { signal, limitMs: HELLO_TIMEOUT_MS, late }, async (within) => {
-      const message = decodeAskerMessage(await stream.receive(within))
+      const bytes = await stream.receive(within)
+      const message = decodeAskerMessage(bytes)
       if (message.kind !== 'hello') throw badSwap('it does not greet')
+      this.#components.accounts[message.purpose].countReceived(bytes)
       return message.purpose
     })
   }
@@ -101,13 +103,28 @@ export class Holder {
     if (!this.#components.standing.isTrusted(session.from.peerId)) throw refused('it has lost its standing')
     // Whoever asks now has not yet read that this host stands back.
     if (session.isShut) return
-    if (session.wants.length + session.answering >= LIMITS.wantsPerSession) {
+    const isFull = session.wants.length + session.answering >= LIMITS.wantsPerSession
+    if (isFull || this.#queuedPages(session.purpose) >= this.#queuedPagesMax(session.purpose)) {
       if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without listening')
       void session.refuse(sequence)
       return
     }
     session.wants.push({ sequence, prefixes })
     this.#answerMore()
+  }
+
+  #queuedPages(purpose: SwapPurpose): number {
+    let pages = 0
+    for (const session of this.#sessions) {
+      if (session.purpose !== purpose) continue
+      for (const { prefixes } of session.wants) pages += prefixes.count
+    }
+    return pages
+  }
+
+  /** What waits under the cap must be sent before its askers lose patience: who comes later goes elsewhere at once. */
+  #queuedPagesMax(purpose: SwapPurpose): number {
+    return purpose === 'handoff' ? LIMITS.queuedPages : LIMITS.queuedPieces * this.#components.cap.pagesPerWant
   }
 
   #answerMore(): void {

@@ -53,7 +53,9 @@ export interface Swap {
   readonly pages: { served: number; fetched: number; missing: number; wrong: number }
   /**
    * Fetches pages from other members; resolves when each was delivered or given up. Dead, slow and lying peers cost
-   * time, bounded, and nothing else. Rejects with the signal's reason only.
+   * time, bounded, and nothing else. Rejects with the signal's reason, or with what `deliver` threw.
+   * Several may run at once: a page is asked for once at a time, and shared when it comes; only a guest that arrives
+   * does not wait for what placement has under way. Each holds 4096 pages (16 MiB) at most.
    */
   fetch(wanted: WantedPages, init: FetchInit): Promise<FetchCounts>
   /** Makes proactive traffic wait, both ways, while a guest moves; returns how to let it go on. */

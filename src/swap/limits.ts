@@ -4,6 +4,9 @@ export const LIMITS = {
   pagesPerWant: 256,
   /** Wants of one session that wait or are answered; further ones are told that the holder is busy. */
   wantsPerSession: 4,
+  /** Pages wanted for guests that arrive, by all sessions, that wait to be read; of placement, in pieces of 25 ms. */
+  queuedPages: 65_536,
+  queuedPieces: 80,
   /** Refusals of one session that are not sent yet; who asks on all the same has it ended. */
   refusalsPerSession: 16,
   /** Sessions of one member; more are refused. Each asker keeps one a purpose, and a broken one may linger. */

@@ -101,6 +101,30 @@ describe('an asker that', () => {
     await scene.scene.end()
   })
 
+  it('comes when as much waits under the cap as can be sent in time is told at once', async () => {
+    const scene = await started({ has: () => true, bytesPerSecondMax: 125_000 })
+    const meshes = await Promise.all(range(40).map(async (number) => {
+      const mesh = scene.scene.network.createMesh(`asker-${number}`)
+      await mesh.start()
+      return mesh
+    }))
+    const streams = await Promise.all(meshes.map((mesh) => mesh.open('b', SWAP_PROTOCOL, signal)))
+    for (const stream of streams) {
+      await stream.send(encodeHello('placement'))
+      for (let sequence = 1; sequence <= 4; sequence++) await stream.send(want(sequence))
+    }
+    await scene.clock.run(scene.clock.now() + 9_000)
+    const outcomes: string[] = []
+    for (const stream of streams) {
+      outcomes.push(...(await answers(scene, stream, 4)).map(({ status }) => status))
+    }
+    const served = outcomes.filter((status) => status === 'pages').length
+    assert.ok(served >= 80 && served <= 90, `${served} of 160 were served, the others told`)
+    assert.ok(scene.clock.now() < 10_000)
+    for (const stream of streams) await stream.close()
+    await scene.scene.end()
+  })
+
   it('wants more and more without listening has its session ended', async () => {
     const noisy = new MadePages(256, 4092)
     const scene = await started({ sources: [noisy.source(() => true)] })

@@ -61,6 +61,27 @@ describe('at the interface', () => {
 
   afterEach(() => { for (const count of counted.splice(0)) count.end() })
 
+  it('neither is it when both hosts ask each other', async function () {
+    this.timeout(30_000)
+    const rate = 2_500_000
+    const pages = new MadePages(3000, 3000)
+    const count = new SocketCount()
+    counted.push(count)
+    const init = { bytesPerSecondMax: rate }
+    const { scene, a, b } = await pair(pages, { ...init, has: (number) => number % 2 === 0 }, {
+      ...init, has: (number) => number % 2 === 1,
+    })
+    const samples = [{ at: systemClock.now(), bytes: count.bytes }]
+    const sampling = systemClock.every(SAMPLE_MS, () => samples.push({ at: systemClock.now(), bytes: count.bytes }))
+    const odd = fetchPages(b, pages, range(1500).map((number) => number * 2 + 1), ['a'], { purpose: 'placement' })
+    const even = fetchPages(a, pages, range(1500).map((number) => number * 2), ['b'], { purpose: 'placement' })
+    assert.deepEqual(await Promise.all([odd.counts, even.counts]), Array(2).fill({ fetched: 1500, missing: 0 }))
+    sampling.cancel()
+    const most = mostInWindow(samples, WINDOW_MS)
+    assert.ok(most <= 1.2 * rate && most > 0.6 * rate, `${most} bytes in a second`)
+    await scene.end()
+  })
+
   for (const [what, noiseBytes] of [['that do not shrink', 4092], ['that shrink to a third', 1400]] as const) {
     it(`no second of proactive traffic is above 1.2 times the cap, with pages ${what}`, async function () {
       this.timeout(30_000)

@@ -183,7 +183,7 @@ describe('a host that stands back', () => {
     const held = b.swap.traffic.placement
     const inFlight = held.sentBytes - before.sentBytes
     assert.ok(inFlight <= 2 * 4200, `${inFlight} bytes were in flight`)
-    await clock.run(clock.now() + 15_000)
+    await clock.run(clock.now() + 25_000)
     assert.deepEqual(b.swap.traffic.placement, held, 'not a byte, either way')
     const urgent = fetchPages(a, pages, range(4, 300), ['b'])
     assert.equal((await clock.complete(urgent.counts)).fetched, 4)
