@@ -99,7 +99,7 @@ export function sourceGuest(
 export interface DestinationControl {
   state: GuestState
   /** What came, unless it is discarded. */
-  received: Buffer
+  readonly received: Buffer
   receivedBytes: number
   abandoned: boolean
 }
@@ -108,8 +108,10 @@ export interface DestinationControl {
 export function destinationGuest(
   name: string, expectedBytes: number, options: { dieAfter?: number; discard?: boolean } = {},
 ): { guest: Guest; control: DestinationControl } {
+  const pieces: Buffer[] = []
   const control: DestinationControl = {
-    state: 'inmigrate', received: Buffer.alloc(0), receivedBytes: 0, abandoned: false,
+    state: 'inmigrate', receivedBytes: 0, abandoned: false,
+    get received() { return Buffer.concat(pieces) },
   }
   const gone = deferred<Error>()
   const guest: Guest = {
@@ -127,7 +129,7 @@ export function destinationGuest(
           server = createServer((socket) => {
             socket.on('error', () => undefined)
             socket.on('data', (bytes) => {
-              if (options.discard !== true) control.received = Buffer.concat([control.received, bytes])
+              if (options.discard !== true) pieces.push(bytes)
               control.receivedBytes += bytes.length
               if (options.dieAfter !== undefined && control.receivedBytes >= options.dieAfter) {
                 gone.resolve(new Error('killed'))
