@@ -45,6 +45,8 @@ class RunningGuests implements HostGuests {
   readonly #clock: Clock
   readonly #log: Log
   readonly #init: HostGuestsInit
+  /** Names that are taken: those of held guests, and of guests about to be. */
+  readonly #names = new Set<string>()
   readonly #held = new Map<string, HeldGuest>()
   #isBooted = false
 
@@ -96,10 +98,23 @@ class RunningGuests implements HostGuests {
   }
 
   async #start(spec: GuestSpec, incoming: boolean): Promise<HeldGuest> {
-    const guest = await startGuest({ ...spec, directory: this.#init.directory, incoming, clock: this.#clock })
-    const held = { spec, guest, isReady: false }
-    this.#held.set(spec.name, held)
-    return held
+    if (this.#names.has(spec.name)) throw refusal(`a guest called ${spec.name} is here already.`)
+    this.#names.add(spec.name)
+    try {
+      const guest = await startGuest({ ...spec, directory: this.#init.directory, incoming, clock: this.#clock })
+      const held = { spec, guest, isReady: false }
+      this.#held.set(spec.name, held)
+      return held
+    } catch (error) {
+      this.#names.delete(spec.name)
+      throw error
+    }
+  }
+
+  async #stop({ spec, guest }: HeldGuest): Promise<void> {
+    this.#held.delete(spec.name)
+    await guest.stop()
+    this.#names.delete(spec.name)
   }
 
   #find(name: string): HeldGuest {
@@ -117,10 +132,14 @@ class RunningGuests implements HostGuests {
   }
 
   async #expect(spec: GuestSpec): Promise<void> {
-    if (this.#held.has(spec.name)) throw refusal(`a guest called ${spec.name} is here already.`)
-    await this.#start(spec, true)
-    await this.#agentSays(`${spec.name} to be waited for`, SEEN_TIMEOUT_MS, (status) =>
-      status.guests.some(({ name, state }) => name === spec.name && state === 'inmigrate'))
+    const held = await this.#start(spec, true)
+    try {
+      await this.#agentSays(`${spec.name} to be waited for`, SEEN_TIMEOUT_MS, (status) =>
+        status.guests.some(({ name, state }) => name === spec.name && state === 'inmigrate'))
+    } catch (error) {
+      await this.#stop(held)
+      throw error
+    }
   }
 
   async #beats(held: HeldGuest, more: number): Promise<number> {
@@ -132,15 +151,16 @@ class RunningGuests implements HostGuests {
   }
 
   /** Never a guest that may run: whatever the one who asks believes, QEMU knows. */
-  async #end({ spec, guest }: HeldGuest): Promise<boolean> {
-    if (!['postmigrate', 'inmigrate'].includes(await stateOf(guest))) return false
-    this.#held.delete(spec.name)
-    await guest.stop()
+  async #end(held: HeldGuest): Promise<boolean> {
+    if (!['postmigrate', 'inmigrate'].includes(await stateOf(held.guest))) return false
+    await this.#stop(held)
     return true
   }
 
   async #requireHealth(): Promise<void> {
     if (!this.#isBooted) throw refusal('its guests boot.')
+    // Throws where a QEMU has ended by itself.
+    for (const { guest } of this.#held.values()) await stateOf(guest)
     const { peers, settled } = await this.#status()
     const wanted = this.#init.settings.peers.length
     if (peers.length < wanted) throw refusal(`its agent sees ${peers.length} of ${wanted} peers.`)

@@ -26,6 +26,8 @@ install_engine() {
   for tool in dockerd:docker.io debootstrap:debootstrap; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
   done
+  # Ubuntu's debootstrap comes without the keys that Debian's releases are signed with.
+  [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
   command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
   [[ ${#missing[@]} != 0 ]] || return 0
   local line="apt-get install --yes --no-install-recommends ${missing[*]}"
