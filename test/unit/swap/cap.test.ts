@@ -2,71 +2,10 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { ProactiveCap } from '../../../src/swap/cap.ts'
-import { Throttle } from '../../../src/runtime/throttle.ts'
 import { VirtualClock } from '../../sim/time.ts'
+import { mostInSecond } from '../runtime/mostinsecond.ts'
 
 const signal = new AbortController().signal
-
-/** The most that lies in any window of a second that ends with one of the events. */
-function mostInSecond(events: readonly { at: number; bytes: number }[]): number {
-  const sorted = [...events].sort((a, b) => a.at - b.at)
-  let most = 0
-  let sum = 0
-  let first = 0
-  for (const { at, bytes } of sorted) {
-    sum += bytes
-    while (sorted[first]!.at <= at - 1000) sum -= sorted[first++]!.bytes
-    most = Math.max(most, sum)
-  }
-  return most
-}
-
-describe('a throttle', () => {
-  it('lets no more through in a second than rate, burst and one piece, whatever is given back and spent', async () => {
-    const step = fc.record({
-      kind: fc.constantFrom('take', 'take', 'take', 'giveBack', 'spend', 'pause'),
-      units: fc.integer({ min: 1, max: 60 }),
-    })
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 150 }), async (steps) => {
-      const clock = new VirtualClock()
-      const throttle = new Throttle({ clock }, { rate: 1000, burst: 20 })
-      const events: { at: number; bytes: number }[] = []
-      for (const { kind, units } of steps) {
-        if (kind === 'pause') await clock.run(clock.now() + units * 5)
-        // Given back is at most what was taken last, as a reservation does.
-        if (kind === 'giveBack' && events.length > 0) {
-          const last = events.at(-1)!
-          const back = Math.min(units, last.bytes)
-          throttle.giveBack(back)
-          last.bytes -= back
-        }
-        if (kind === 'take') {
-          await clock.complete(throttle.take(units), 1)
-          events.push({ at: clock.now(), bytes: units })
-        }
-        if (kind === 'spend' && units < 10) {
-          throttle.spend(units)
-          await clock.complete(throttle.take(1), 1)
-          events.push({ at: clock.now(), bytes: units + 1 })
-        }
-      }
-      const most = mostInSecond(events)
-      assert.ok(most <= 1000 + 20 + 60, `${most}`)
-    }), { numRuns: 15 })
-  })
-
-  it('keeps what is given back for the next one, up to the burst', async () => {
-    const clock = new VirtualClock()
-    const throttle = new Throttle({ clock }, { rate: 1000, burst: 20 })
-    await throttle.take(520)
-    throttle.giveBack(500)
-    throttle.giveBack(500)
-    await throttle.take(20)
-    const begunAt = clock.now()
-    await clock.complete(throttle.take(1), 1)
-    assert.ok(clock.now() > begunAt)
-  })
-})
 
 describe('the cap', () => {
   it('keeps every second below 1.2 times the rate, both ways together, however late answers come', async () => {

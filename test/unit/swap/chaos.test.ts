@@ -63,10 +63,11 @@ class Chaos {
     await this.clock.run(this.clock.now() + 60_000)
     for (const host of this.hosts) {
       const others = NAMES.filter((name) => name !== host.name)
-      const last = fetchPages(host, pages, range(100), others)
-      const { fetched, missing } = await this.clock.complete(last.counts)
-      assert.equal(fetched + missing, 100)
-      assert.ok(fetched >= 80, `${fetched} of those that others have, at least four fifths`)
+      // Few at a time: more are packed on another thread, for which virtual time does not wait.
+      for (let first = 0; first < 100; first += 4) {
+        const { fetched } = await this.clock.complete(fetchPages(host, pages, range(4, first), others).counts)
+        assert.equal(fetched, 4, 'some other host has each page')
+      }
       for (const { name } of this.hosts) assert.ok(host.standing.isTrusted(`memory-${name}`), 'nobody lied')
     }
     await this.clock.complete(this.scene.end())
