@@ -4,8 +4,9 @@ export const LIMITS = {
   pagesPerWant: 256,
   /** Wants of one session that wait or are answered; further ones are told that the holder is busy. */
   wantsPerSession: 4,
-  /** Pages wanted for guests that arrive, by all sessions, that wait to be read; of placement, in pieces of 25 ms. */
-  queuedPages: 65_536,
+  /** Pages that all sessions want for guests that arrive and that wait: about a second's work, less than they wait. */
+  queuedPages: 16_384,
+  /** And of what is to be kept, in pieces of 25 ms of the cap: two seconds' worth. */
   queuedPieces: 80,
   /** Refusals of one session that are not sent yet; who asks on all the same has it ended. */
   refusalsPerSession: 16,

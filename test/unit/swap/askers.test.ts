@@ -5,6 +5,7 @@ import { FrameReader, decodeAnswer, type Answer } from '../../../src/swap/frames
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from '../../../src/swap/wire.ts'
 import type { MessageStream } from '../../../src/mesh/index.ts'
 import { VirtualClock } from '../../sim/time.ts'
+import { until } from '../mesh/meshes.ts'
 import { MadePages, range, SwapNetwork, type HostInit, type SwapHost } from './made.ts'
 
 const pages = new MadePages(1000)
@@ -166,7 +167,9 @@ describe('an asker that', () => {
     await stream.send(encodeHello('handoff'))
     const all = noisy.prefixes(range(256))
     for (let sequence = 1; sequence <= 4; sequence++) await stream.send(encodeWant(sequence, all))
-    for (let wait = 0; wait < 200; wait++) await scene.clock.run(scene.clock.now() + 100)
+    // Pages are packed on another thread, for which virtual time does not wait.
+    await until(() => other.swap.traffic.handoff.sentBytes >= 256 * 1024, 'the queue of the stream is full')
+    await scene.clock.run(scene.clock.now() + 11_000)
     assert.ok(other.swap.pages.served <= 256)
     assert.ok(await isBroken(scene, stream))
     await scene.scene.end()
