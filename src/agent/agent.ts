@@ -19,10 +19,10 @@ import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
 import { GuestList } from './guestlist.ts'
-import { Handoffs } from './handoffs.ts'
+import { Handoffs, type HandoffSwitches } from './handoffs.ts'
 import type { Agent, Handoff, MigrateRequest } from './index.ts'
 import { createMetrics } from './metrics.ts'
-import { numericDefault, textDefault, type AgentOptions } from './options.ts'
+import { numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
@@ -83,7 +83,15 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
   }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
   const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
-  return new HostAgent({ ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher }, options)
+  const { references, peers, compression } = options.handoff ?? {}
+  return new HostAgent({ ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher }, {
+    ...options,
+    handoff: {
+      references: references ?? switchDefault('handoff.references'),
+      peers: peers ?? switchDefault('handoff.peers'),
+      compression: compression ?? switchDefault('handoff.compression'),
+    },
+  })
 }
 
 interface Parts {
@@ -100,9 +108,11 @@ interface Parts {
   hasher: PageHasher
 }
 
+type HostOptions = AgentOptions & { handoff: HandoffSwitches }
+
 class HostAgent implements Agent {
   readonly #parts: Parts
-  readonly #options: AgentOptions
+  readonly #options: HostOptions
   readonly #guests: GuestList
   readonly #ended: Deferred<void> = deferred()
   readonly #metrics: ReturnType<typeof createMetrics>
@@ -112,7 +122,7 @@ class HostAgent implements Agent {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor(parts: Parts, options: AgentOptions) {
+  constructor(parts: Parts, options: HostOptions) {
     this.#parts = parts
     this.#options = options
     this.#guests = new GuestList(parts)
@@ -134,7 +144,9 @@ class HostAgent implements Agent {
   async #start(): Promise<void> {
     const { mesh, census, popularity, swap, keeper, discovery, log } = this.#parts
     const directory = await this.#openRuntimeDirectory()
-    this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, { directory })
+    this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, {
+      directory, switches: this.#options.handoff,
+    })
     const handoffs = this.#handoffs
     const hasStore = await this.#openStore()
     this.#undo.push(() => handoffs.stop())

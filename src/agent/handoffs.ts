@@ -21,7 +21,7 @@ import { keepLeft } from './farewell.ts'
 import type { GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import { spentOf } from './ledger.ts'
-import { createPeerPages } from './peerpages.ts'
+import { createPeerPages, noPeerPages } from './peerpages.ts'
 import type { AgentStatus } from './status.ts'
 
 interface RunningOutgoing {
@@ -35,10 +35,21 @@ const INCOMING_MAX = 16
 /** Pages fetched from peers that all of them may hold at once: 512 MiB. */
 const FETCHED_PAGES_MAX = 2 ** 17
 
+/** Parts of a handoff that an operator may leave out. */
+export interface HandoffSwitches {
+  /** Outgoing: pages that the destination has travel as references. */
+  references: boolean
+  /** Incoming: pages that others have are fetched meanwhile. */
+  peers: boolean
+  /** Outgoing: pages that travel whole are compressed. */
+  compression: boolean
+}
+
 /** The handoffs of this host that run, in both directions: one per guest. */
 export class Handoffs {
   readonly #components: HandoffsComponents & { spent: () => SpentBytes }
   readonly #directory: string
+  readonly #switches: HandoffSwitches
   readonly #outgoing = new Map<string, RunningOutgoing>()
   readonly #incoming = new Map<Incoming, Promise<void>>()
   /** Guests that are being received, so that two offers of one guest do not meet. */
@@ -50,9 +61,10 @@ export class Handoffs {
   /** What the streams of guests that moved, either way, took less than QEMU's own would have. */
   savedBytes = 0
 
-  constructor(components: HandoffsComponents, init: { directory: string }) {
+  constructor(components: HandoffsComponents, init: { directory: string; switches: HandoffSwitches }) {
     this.#components = { ...components, spent: () => spentOf(components) }
     this.#directory = init.directory
+    this.#switches = init.switches
     this.#absences = new Absences(components)
   }
 
@@ -92,7 +104,7 @@ export class Handoffs {
   async receive(stream: MessageStream, from: Member): Promise<void> {
     const { census, guests, store } = this.#components
     let expected: string | undefined
-    const peers = createPeerPages(this.#components)
+    const peers = this.#switches.peers ? createPeerPages(this.#components) : noPeerPages
     const sources = [census.resident, store.source]
     const incoming = new Incoming({ ...this.#components, sources, peers, budget: this.#budget }, {
       waitingGuest: async (name) => {
@@ -204,7 +216,8 @@ export class Handoffs {
       guest,
       to: request.to,
       mode: request.mode ?? 'precopy',
-      census: census.of(request.guest)?.table,
+      census: this.#switches.references ? census.of(request.guest)?.table : undefined,
+      compresses: this.#switches.compression,
       directory: this.#directory,
       signal: running.abort.signal,
       ...(request.maxBandwidth === undefined ? {} : { bytesPerSecondMax: request.maxBandwidth }),

@@ -20,9 +20,10 @@ export interface AgentOptions {
   popularity?: { minHosts?: number; maxPages?: number }
   store?: { path?: string; maxBytes?: number }
   swap?: { maxBandwidth?: number }
+  handoff?: { references?: boolean; peers?: boolean; compression?: boolean }
 }
 
-export type OptionKind = 'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'count' | 'bytes' | 'rate'
+export type OptionKind = 'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'count' | 'bytes' | 'rate' | 'switch'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -31,7 +32,7 @@ export interface OptionInfo {
   kind: OptionKind
   required?: true
   /** As it would stand in the file; none: the option is off or follows from others. */
-  default?: string | number
+  default?: string | number | boolean
   /** Bounds of numbers, in the unit that `kind` stands for (bytes, bytes a second, or a plain count). */
   min?: number
   max?: number
@@ -104,6 +105,21 @@ export const OPTIONS: readonly OptionInfo[] = [
     about: 'Cap of proactive traffic, both ways together; what moving guests need is not capped.',
     tuning: 'Higher: pages spread sooner. Lower: guests have more of the network.',
   },
+  {
+    key: 'handoff.references', kind: 'switch', default: true,
+    about: 'Whether guests that leave here travel as references to what their destination has.',
+    tuning: 'Off: every page travels once, for finding out what references are worth, or whether they are at fault.',
+  },
+  {
+    key: 'handoff.peers', kind: 'switch', default: true,
+    about: 'Whether a guest that arrives here has pages fetched from other hosts meanwhile.',
+    tuning: 'Off: only the source\'s link is used.',
+  },
+  {
+    key: 'handoff.compression', kind: 'switch', default: true,
+    about: 'Whether pages that leave here whole are compressed.',
+    tuning: 'Off: less CPU and more bytes, for links that are faster than zstd.',
+  },
 ]
 
 /** The default of a numeric option in its plain unit. */
@@ -111,11 +127,17 @@ export function numericDefault(key: string): number {
   const option = OPTIONS.find((candidate) => candidate.key === key)
   const value = option?.default
   if (typeof value === 'number') return value
-  const parsed = option?.kind === 'rate' ? parseRate(value ?? '') : parseBytes(value ?? '')
+  const text = String(value ?? '')
+  const parsed = option?.kind === 'rate' ? parseRate(text) : parseBytes(text)
   return parsed ?? 0
 }
 
 /** The default of a text option. */
 export function textDefault(key: string): string {
   return String(OPTIONS.find((candidate) => candidate.key === key)?.default ?? '')
+}
+
+/** The default of an option that is on or off. */
+export function switchDefault(key: string): boolean {
+  return OPTIONS.find((candidate) => candidate.key === key)?.default === true
 }

@@ -3,7 +3,7 @@ import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 
 /** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
-export type OptionValue = string | string[] | number
+export type OptionValue = string | string[] | number | boolean
 
 /** Either the value, or what the file should have said, to stand after "expected". */
 export type ReadValue = { value: OptionValue } | { expected: string }
@@ -40,6 +40,8 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return withinBounds(option, bytesOf(written), 'a size such as 512MiB or 2GiB', ' bytes')
     case 'rate':
       return withinBounds(option, rateOf(written), 'a rate such as 100Mbit or 50MB/s', ' bytes a second')
+    case 'switch':
+      return typeof written === 'boolean' ? { value: written } : { expected: 'true or false' }
   }
 }
 

@@ -59,6 +59,8 @@ export interface OutgoingInit {
   mode: MigrationMode
   /** The guest's census, if it was scanned already; without it nothing but pages sent before become refs. */
   census: SortedTable | undefined
+  /** Whether pages that travel whole are compressed. */
+  compresses: boolean
   /** Where the rendezvous with QEMU is made. */
   directory: string
   /** Bytes a second on the wire; absent: as fast as it goes. */
@@ -215,6 +217,7 @@ export class Outgoing {
     this.#phase = 'precopy'
     this.#sender = new Sender({ clock, hasher, channel, qemu }, {
       atDestination,
+      compresses: this.#init.compresses,
       onMark: (mark) => {
         if (mark === 'ramEnd' || mark === 'package') this.#phase = 'switchover'
         this.#note(mark)

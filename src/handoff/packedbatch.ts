@@ -12,10 +12,13 @@ export interface PackedBatch {
 
 /**
  * Compresses the parts of a batch, on other threads where that is worth the way.
- * @param suspectsNoise the batch before did not shrink: look at a sample of the literals before compressing them all.
+ * @param init.compresses whether literals are; what goes raw is small, and always compressed.
+ * @param init.suspectsNoise the batch before did not shrink: look at a sample of the literals before compressing all.
  */
-export async function packBatch(batch: EncodedBatch, suspectsNoise = false): Promise<PackedBatch> {
-  const isWorthIt = !suspectsNoise || looksPackable(batch.literals)
+export async function packBatch(
+  batch: EncodedBatch, init: { compresses: boolean; suspectsNoise: boolean },
+): Promise<PackedBatch> {
+  const isWorthIt = init.compresses && (!init.suspectsNoise || looksPackable(batch.literals))
   const [opsAndRaw, literals] = await Promise.all([
     pack(Buffer.concat([batch.ops, batch.raw])), isWorthIt ? pack(batch.literals) : batch.literals,
   ])

@@ -31,6 +31,7 @@ export class Sender {
   /** Set once QEMU waits for single answers: in post-copy, and when the device state is on its way. */
   #isUrgent = false
   #literalWireBytes = 0
+  readonly #compresses: boolean
   /** The last literals did not shrink: random or encrypted memory. */
   #suspectsNoise = false
 
@@ -38,6 +39,7 @@ export class Sender {
     components: { clock: Clock; hasher: PageHasher; channel: LaneChannel; qemu: Socket },
     init: {
       atDestination: PrefixTable
+      compresses: boolean
       onMark: (mark: StreamMark) => void
       onLost: (reason: string) => void
       /** QEMU closed its end, and everything that it wrote is sent. */
@@ -49,6 +51,7 @@ export class Sender {
     this.#channel = components.channel
     this.#qemu = readInPlace(components.qemu, (bytes) => this.#take(bytes))
     this.#onError = init.onError
+    this.#compresses = init.compresses
     this.#window = new Window({ clock: components.clock })
     this.#encoder = new Encoder({ hasher: components.hasher }, {
       atDestination: init.atDestination,
@@ -98,7 +101,7 @@ export class Sender {
       if (offset === undefined) throw badFrame('a missing page that the batch does not refer to')
       batch.stream.copy(pages, i * PAGE_BYTES, offset, offset + PAGE_BYTES)
     }
-    const packed = await pack(pages)
+    const packed = this.#compresses ? await pack(pages) : pages
     await this.#channel.send(FRAME_KINDS.pages, body.subarray(0, 4), packed)
   }
 
@@ -150,7 +153,7 @@ export class Sender {
   #send(batch: EncodedBatch): void {
     this.#kept.set(batch.sequence, batch)
     this.#window.add(batch.sequence, batch.stream.length)
-    const packing = packBatch(batch, this.#suspectsNoise)
+    const packing = packBatch(batch, { compresses: this.#compresses, suspectsNoise: this.#suspectsNoise })
     this.#sending = this.#sending.then(async () => {
       const { header, parts, literalWireBytes, wireBytes } = await packing
       this.#literalWireBytes += literalWireBytes

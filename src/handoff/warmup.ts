@@ -38,7 +38,7 @@ async function sendMadeUpStream(hasher: PageHasher, random: Random): Promise<voi
 }
 
 async function passOn(batch: EncodedBatch, decoder: Decoder): Promise<void> {
-  const { header, parts } = await packBatch(batch)
+  const { header, parts } = await packBatch(batch, { compresses: true, suspectsNoise: false })
   const assembled = decoder.assemble(unpackBatch(Buffer.concat([header, ...parts])))
   batch.refOffsets.forEach((offset, index) => {
     batch.stream.copy(assembled.refs.bytes, index * PAGE_BYTES, offset, offset + PAGE_BYTES)

@@ -20,6 +20,7 @@ census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
 popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
+handoff: {references: true, peers: true, compression: true}
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
 
@@ -51,6 +52,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
+      handoff: { references: true, peers: true, compression: true },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
@@ -67,6 +69,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
+      handoff: { references: true, peers: true, compression: true },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal('http' in config, false)
@@ -114,6 +117,7 @@ describe('a configuration file', () => {
     ['guests: [7]', /expected each of the list to be some text, unlike 7/],
     ['guests:', /`guests` is nothing; expected a list/],
     ['control: ""', /`control` is ""; expected some text/],
+    ['handoff: {peers: 1}', /`handoff.peers` is 1; expected true or false/],
     ['control: *nowhere', /alias/],
     ['census: 5', /`census` is a section: expected some of pagesPerSecond, intervalSeconds, maxBytes below it/],
     ['census: {pagesPerSecond: 1}', /expected a whole number, from 100 to 10000000\./],
