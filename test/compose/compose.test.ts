@@ -10,6 +10,7 @@ import { join } from 'node:path'
 
 import type { AgentStatus } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { Progress } from '../../testnet/demo/progress.ts'
 import { waitFor } from '../../testnet/index.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..', '..')
@@ -59,9 +60,12 @@ async function succeed(words: readonly string[]): Promise<string> {
 
 describe('docker-compose.yml', function () {
   this.timeout(COMMAND_MS_MAX)
+  // Each step is about what the one before has left.
+  this.bail(true)
   /** `docker compose`, or docker-compose where the engine's client has no such command. */
   let compose: string[] = []
   let documented: string[][] = []
+  const progress = new Progress({ output: process.stderr, clock: systemClock })
 
   const onHost = (host: string, ...words: string[]): Promise<string> =>
     succeed([...compose, 'exec', '-T', host, ...words])
@@ -80,20 +84,21 @@ describe('docker-compose.yml', function () {
   const runDocumented = (words: readonly string[]): Promise<Outcome> =>
     run([...compose, ...words.flatMap((word) => word === 'exec' ? [word, '-T'] : [word])])
 
-  const expectHealthy = async (): Promise<void> => {
-    for (const host of HOSTS) {
-      let said = ''
-      await waitFor(async () => {
-        const { Health } = (await inspect(host)).State
-        said = Health.Log.at(-1)?.Output ?? said
-        return Health.Status === 'healthy' ? true : undefined
-      }, { clock: systemClock, what: `${host} to be healthy`, timeoutMs: BOOT_MS_MAX, pauseMs: HEALTHY_EVERY_MS })
-        .catch(async (error: unknown) => {
-          const { output } = await run([...compose, 'logs', '--tail', LOG_LINES])
-          throw new Error(`${host} is not healthy: ${said}\n${output}`, { cause: error })
-        })
-    }
+  const expectHealthy = async (host: string): Promise<void> => {
+    let said = ''
+    await waitFor(async () => {
+      const { Health } = (await inspect(host)).State
+      said = Health.Log.at(-1)?.Output ?? said
+      return Health.Status === 'healthy' ? true : undefined
+    }, { clock: systemClock, what: `${host} to be healthy`, timeoutMs: BOOT_MS_MAX, pauseMs: HEALTHY_EVERY_MS })
+      .catch(async (error: unknown) => {
+        const { output } = await run([...compose, 'logs', '--tail', LOG_LINES])
+        throw new Error(`${host} is not healthy: ${said}\n${output}`, { cause: error })
+      })
   }
+  const expectAllHealthy = (): Promise<void> => progress.step('waiting until all hosts are healthy', async () => {
+    for (const host of HOSTS) await expectHealthy(host)
+  })
 
   before(async () => {
     const hasPlugin = (await run(['docker', 'compose', 'version'])).status === 0
@@ -108,13 +113,13 @@ describe('docker-compose.yml', function () {
   })
 
   it('builds its image', async () => {
-    await succeed([...compose, 'build'])
+    await progress.step('building, from what is there already', () => succeed([...compose, 'build']))
   }).timeout(BUILD_MS_MAX)
 
   it('comes up, and its guests boot', async () => {
     assert.deepEqual(documented[0], ['up', '-d'])
     await succeed([...compose, ...documented[0]!])
-    await expectHealthy()
+    await expectAllHealthy()
     for (const host of HOSTS) {
       const { peers, guests } = await statusOf(host)
       assert.deepEqual(peers.map((peer) => peer.host).sort(), HOSTS.filter((other) => other !== host))
@@ -166,7 +171,7 @@ describe('docker-compose.yml', function () {
 
   it('does not boot a guest again that has moved, when the host that it left starts again', async () => {
     await succeed([...compose, 'restart', 'host-a'])
-    await expectHealthy()
+    await expectAllHealthy()
     assert.deepEqual((await statusOf('host-a')).guests, [])
   }).timeout(BOOT_MS_MAX)
 

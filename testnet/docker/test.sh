@@ -38,6 +38,8 @@ install_engine() {
 }
 
 start_engine() {
+  # An engine changes how the machine forwards packets; end puts back what others could notice.
+  forward_before=$(iptables -S FORWARD 2>/dev/null | head -1) || true
   docker0_before=$(ip link show docker0 2>/dev/null || true)
   export DOCKER_HOST=unix://$folder/docker.sock
   PATH=$PATH:/usr/sbin:/sbin dockerd --host "$DOCKER_HOST" --data-root "$folder/data" --exec-root "$folder/exec" \
@@ -59,6 +61,8 @@ end() {
     kill "$engine" 2>/dev/null || true
     wait "$engine" 2>/dev/null || true
     [[ -n $docker0_before ]] || ip link delete docker0 2>/dev/null || true
+    # shellcheck disable=SC2086  # it is two options: -P FORWARD and a policy
+    iptables ${forward_before:--L FORWARD} >/dev/null 2>&1 || true
   fi
   rm -rf "$folder"
 }
@@ -74,7 +78,7 @@ ensure_base_image() {
   # As in Docker's own: unpacked for a layer, there is nothing to lose at a power failure.
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
   # What this machine trusts beyond Debian's own certificates, such as a proxy's.
-  cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
+  [[ ! -d /usr/local/share/ca-certificates ]] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
   tar -C "$root" --exclude='./dev/*' --exclude='./var/cache/apt/archives/*.deb' -c . |
     docker import - "$base_image" >/dev/null
   rm -rf "$root"
