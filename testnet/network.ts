@@ -40,8 +40,8 @@ export interface LabNetwork {
   host(name: string): LabHost
   /** What passed the host's interface since the network was made; undefined if not isolated. */
   counters(hostName: string): Promise<LinkCounters | undefined>
-  /** Changes the rate of a host's link, both ways. */
-  shape(hostName: string, bytesPerSecond: number): Promise<void>
+  /** Changes the rate of a host's link, both ways; undefined: as fast as the machine is. */
+  shape(hostName: string, bytesPerSecond: number | undefined): Promise<void>
   /** From now on nothing that the host sends or is sent arrives, and nobody is told. */
   cut(hostName: string): Promise<void>
   restore(hostName: string): Promise<void>
@@ -117,7 +117,12 @@ class NamespaceNetwork implements LabNetwork {
     return { sentBytes: link.stats64.tx.bytes, receivedBytes: link.stats64.rx.bytes }
   }
 
-  async shape(hostName: string, bytesPerSecond: number): Promise<void> {
+  async shape(hostName: string, bytesPerSecond: number | undefined): Promise<void> {
+    if (bytesPerSecond === undefined) {
+      await this.#unshape(this.#namespaceOf(hostName), 'eth0')
+      await this.#unshape(this.#switch, hostName)
+      return
+    }
     const rate = Math.round(bytesPerSecond)
     // 4 ms worth of bytes may pass at once, but never less than the largest packet the kernel hands over whole.
     const burst = Math.max(128 * 1024, Math.round(bytesPerSecond * 0.004))
@@ -146,6 +151,11 @@ class NamespaceNetwork implements LabNetwork {
     await this.#onSwitch('link', 'set', 'dev', name, 'up', 'master', BRIDGE)
     await runCommand(['ip', '-n', namespace, 'address', 'add', `${address}/24`, 'dev', 'eth0'])
     await runCommand(['ip', '-n', namespace, 'link', 'set', 'eth0', 'up'])
+  }
+
+  async #unshape(namespace: string, device: string): Promise<void> {
+    const queues = await runCommand(['tc', '-n', namespace, 'qdisc', 'show', 'dev', device])
+    if (queues.includes('tbf')) await runCommand(['tc', '-n', namespace, 'qdisc', 'delete', 'dev', device, 'root'])
   }
 
   async #onSwitch(...words: string[]): Promise<void> {

@@ -16,10 +16,11 @@ import type { LabGuest } from './qemu.ts'
 import { waitFor, type WaitOptions } from './wait.ts'
 
 /**
- * Plain pre-copy, pre-copy over several connections with zstd, or post-copy. `multifd-zstd` is for comparing bytes and
- * times: of some twenty such migrations of a compiling guest by QEMU 7.2 under TCG, two arrived with pages that differ.
+ * Plain pre-copy, pre-copy that sends of a page what changed since (xbzrle), pre-copy over several connections with
+ * zstd, or post-copy. `multifd-zstd` is for comparing bytes and times: of some twenty such migrations of a compiling
+ * guest by QEMU 7.2 under TCG, two arrived with pages that differ.
  */
-export type PlainMode = 'precopy' | 'multifd-zstd' | 'postcopy'
+export type PlainMode = 'precopy' | 'xbzrle' | 'multifd-zstd' | 'postcopy'
 
 export interface PlainOptions {
   source: LabGuest
@@ -116,7 +117,8 @@ async function lossOf(destination: LabGuest, waiting: WaitOptions): Promise<stri
 /** Sets every capability that matters, so that nothing is left over from an earlier migration. */
 async function applySettings(qmp: QmpClient, mode: PlainMode): Promise<void> {
   const states: Record<string, boolean> = {
-    'return-path': true, 'multifd': mode === 'multifd-zstd', 'postcopy-ram': mode === 'postcopy', 'xbzrle': false,
+    'return-path': true, 'multifd': mode === 'multifd-zstd', 'postcopy-ram': mode === 'postcopy',
+    'xbzrle': mode === 'xbzrle',
   }
   await qmp.execute('migrate-set-capabilities', {
     capabilities: Object.entries(states).map(([capability, state]) => ({ capability, state })),

@@ -32,6 +32,8 @@ export interface GuestOptions {
   host?: LabHost
   /** Default anonymous. Post-copy with `file` needs a directory on tmpfs: the kernel asks for it. */
   backend?: MemoryBackend
+  /** A beat every 10 ms on a socket of its own, `paths.heartbeat`; default false. The same at both ends. */
+  heartbeat?: boolean
   clock?: Clock
 }
 
@@ -81,6 +83,7 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   const argv = machineArguments({
     name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
     incoming: options.incoming ?? false, paused: options.paused ?? false, backend: options.backend ?? 'anonymous',
+    heartbeat: options.heartbeat ?? false,
   })
   const process = startProcess(host?.exec ?? [], [QEMU, ...argv])
   try {
