@@ -40,8 +40,9 @@ export interface LabCluster {
 /** Makes network, key and agents. A failed start takes away what had started. */
 export async function createCluster(options: ClusterOptions): Promise<LabCluster> {
   const { hosts, bytesPerSecond } = options
-  // A socket's path has room for 107 bytes: keep this one short.
-  const directory = mkdtempSync(join(tmpdir(), 'pm-'))
+  // A socket's path has room for 107 bytes: keep this one short. Named like our namespaces, so that what a run that
+  // died left behind can be told from what is in use.
+  const directory = mkdtempSync(join(tmpdir(), `pm-${process.pid}-`))
   const network = await createNetwork({ hosts, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) })
   const cluster = new RunningCluster(options, network, directory)
   try {

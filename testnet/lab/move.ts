@@ -1,0 +1,81 @@
+import type { MigrationMode } from '../../src/index.ts'
+import { compareMemory, type LabCluster, type LabGuest } from '../index.ts'
+import { stateOf, type Places } from './places.ts'
+import type { MoveRecord } from './record.ts'
+import type { Recorder } from './recorder.ts'
+import type { MigrateStep } from './scenario.ts'
+
+const BEATS = 2
+const ERRORS_CHARACTERS_KEPT = 1000
+
+/**
+ * Moves a guest as an operator would: a QEMU waits, `pagemesh migrate` runs, and the QEMU that was left ends. Wherever
+ * the guest is then, it is found there. Records how it went and judges nothing.
+ */
+export async function moveGuest(
+  components: { cluster: LabCluster; places: Places; recorder: Recorder }, step: MigrateStep,
+): Promise<void> {
+  const { cluster, places, recorder } = components
+  const { guest, to, mode = 'precopy', ends = 'completed', because } = step
+  const { host: from, qemu: source } = places.require(guest)
+  const isCompared = step.unattended !== true
+  const arriving = await waitingFor(places, step)
+  recorder.event(`${guest}: from ${from} to ${to}, ${wordOf(mode)}`)
+  const beganAtMs = recorder.now()
+  const outcome = await cluster.agent(from).migrate(guest, to, '--mode', mode, ...step.words ?? [])
+  const move: MoveRecord = {
+    guest, from, to, mode, beganAtMs, endedAtMs: recorder.now(),
+    planned: { ends, isCompared, ...(because === undefined ? {} : { because }) },
+    exitStatus: outcome.status, errors: outcome.errors.trim().slice(-ERRORS_CHARACTERS_KEPT),
+    ...(outcome.result === undefined ? {} : { result: outcome.result }),
+  }
+  recorder.move(move)
+  recorder.event(`${guest}: ${outcome.result?.status ?? 'refused'}${outcome.status === 0 ? '' : `: ${move.errors}`}`)
+  if (await hasArrived(source, arriving)) {
+    if (isCompared) move.comparison = await compareStanding(source, arriving)
+    move.beats = await beatsOf(source, arriving)
+    await places.moved(guest, to, arriving)
+  } else {
+    await places.end(arriving)
+  }
+}
+
+/** The QEMU that waits for the guest; one that was prepared ahead was started as this step asks. */
+async function waitingFor(places: Places, { guest, to, unattended }: MigrateStep): Promise<LabGuest> {
+  const prepared = places.takeWaiting(guest, to)
+  if (prepared !== undefined) return prepared
+  await places.prepare(guest, to, unattended !== true)
+  return places.takeWaiting(guest, to)!
+}
+
+/** Whatever the command said: a guest lives where it runs, or stands still after its source has given it up. */
+async function hasArrived(source: LabGuest, arriving: LabGuest): Promise<boolean> {
+  const state = await stateOf(arriving)
+  return state === 'running' || (state === 'paused' && await stateOf(source) === 'postmigrate')
+}
+
+/** Compares both ends while they stand still, then lets the guest go on. */
+async function compareStanding(source: LabGuest, arriving: LabGuest): Promise<NonNullable<MoveRecord['comparison']>> {
+  const states = [await stateOf(source), await stateOf(arriving)]
+  if (states[0] !== 'postmigrate' || states[1] !== 'paused') {
+    return { comparedBytes: 0, differences: [`the source is ${states[0]}, the destination ${states[1]}`] }
+  }
+  const { comparedBytes, differences } = await compareMemory(source, arriving)
+  await arriving.qmp.execute('cont')
+  return {
+    comparedBytes,
+    differences: differences.map(({ block, pages, firstOffset }) =>
+      `${pages} pages of ${block} differ, the first at ${firstOffset}`),
+  }
+}
+
+async function beatsOf(source: LabGuest, arriving: LabGuest): Promise<NonNullable<MoveRecord['beats']>> {
+  const before = source.beats()
+  // A guest whose heart stands still is for an assertion to find.
+  await arriving.moreBeats(BEATS).catch(() => undefined)
+  return { before, after: arriving.beats() }
+}
+
+function wordOf(mode: MigrationMode): string {
+  return mode === 'precopy' ? 'pre-copy' : 'post-copy'
+}
