@@ -30,8 +30,9 @@ export function parseRequest(words: readonly string[], known: readonly Scenario[
   if (values.all !== true && positionals.length === 0) return { kind: 'list' }
   const scenarios = values.all === true ? known : positionals.map((name) => {
     const found = known.find((scenario) => scenario.name === name)
-    if (found === undefined) throw badUsage(`There is no scenario named ${name}: ${known.map((s) => s.name).join(', ')}.`)
-    return found
+    if (found !== undefined) return found
+    const names = known.map((scenario) => scenario.name).join(', ')
+    throw badUsage(`There is no scenario named ${name}; there are ${names}.`)
   })
   return {
     kind: 'run', scenarios,

@@ -15,7 +15,8 @@ export function renderRun({ record, verdicts, error }: RunOutcome): string {
   for (const move of record.moves) moves.push(cellsOf(move))
   const assertions = newTable(['holds', 'assertion'])
   for (const { assertion, faults } of verdicts) {
-    assertions.push([faults.length === 0 ? 'yes' : 'NO', [assertion, ...faults.map((fault) => `  ${fault}`)].join('\n')])
+    const words = [assertion, ...faults.map((fault) => `  ${fault}`)].join('\n')
+    assertions.push([faults.length === 0 ? 'yes' : 'NO', words])
   }
   return [
     ...(record.moves.length > 0 ? [moves.toString()] : []),

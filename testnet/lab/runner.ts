@@ -49,8 +49,9 @@ export async function runScenario(components: { progress: Progress }, init: RunI
   checkScenario(scenario)
   signal.throwIfAborted()
   const names = scenario.hosts.map(({ name }) => name)
-  const creating = progress.step(`${scenario.name}: hosts ${names.join(', ')}, each with a network namespace and a link`,
-    () => createCluster({ hosts: names, bytesPerSecond: parseRate(RATE_DEFAULT)!, withoutAgents: true }))
+  const what = `${scenario.name}: hosts ${names.join(', ')}, each with a network namespace and a link`
+  const creating = progress.step(what, () =>
+    createCluster({ hosts: names, bytesPerSecond: parseRate(RATE_DEFAULT)!, withoutAgents: true }))
   const running = creating.then((cluster) => run(cluster, progress, init))
   const close = async (): Promise<void> => {
     const cluster = await creating.catch(() => undefined)
@@ -97,7 +98,9 @@ async function run(cluster: LabCluster, progress: Progress, init: RunInit): Prom
 
 /** Guests boot before the agents start: on few processors a scan takes from the boot what it needs itself. */
 async function setUp({ cluster, places, scenario }: Lab, progress: Progress): Promise<void> {
-  for (const { name, rate } of scenario.hosts) if (rate !== undefined) await cluster.network.shape(name, parseRate(rate)!)
+  for (const { name, rate } of scenario.hosts) {
+    if (rate !== undefined) await cluster.network.shape(name, parseRate(rate)!)
+  }
   await ensureImage()
   const first = scenario.guests.filter(({ bootsLater }) => bootsLater !== true).map(({ name }) => name)
   await progress.step(`booting ${first.join(', ')}`, async () => {

@@ -15,7 +15,8 @@ export function goodMove(): MoveRecord {
     guest: 'one', from: 'a', to: 'b', mode: 'precopy', beganAtMs: 1000, endedAtMs: 3000,
     planned: { ends: 'completed', isCompared: true }, exitStatus: 0, errors: '',
     result: {
-      status: 'completed', digestMatched: true, qemuBytes: 100e6, wireBytes: 19e6, receivedWireBytes: 1e6, totalMs: 2000,
+      status: 'completed', digestMatched: true, totalMs: 2000,
+      qemuBytes: 100e6, wireBytes: 19e6, receivedWireBytes: 1e6,
       refsFilledBy: { sentBefore: 0, resident: 0, store: 1000, peer: 0, source: 0 },
     },
     comparison: { comparedBytes: 2 ** 27, differences: [] }, beats: { before: 7, after: 9 },

@@ -17,8 +17,8 @@ import { SCENARIOS } from '../../../testnet/lab/scenarios/index.ts'
 import { goodMove, goodRecord } from './labrecords.ts'
 
 const SMALLEST: Scenario = {
-  name: 'smallest', title: 'Nothing happens', hosts: [{ name: 'a' }], guests: [{ name: 'one', host: 'a', work: 'idle' }],
-  steps: [], expect: [],
+  name: 'smallest', title: 'Nothing happens', hosts: [{ name: 'a' }],
+  guests: [{ name: 'one', host: 'a', work: 'idle' }], steps: [], expect: [],
 }
 
 describe('the lab\'s scenarios', () => {
@@ -132,7 +132,7 @@ describe('the lab\'s command line', () => {
     for (const words of [['nowhere'], ['--some'], ['--json'], ['--all', SCENARIOS[0]!.name]]) {
       assert.throws(() => parse(...words), { code: 'lab-bad-usage', fault: 'usage' }, words.join(' '))
     }
-    assert.throws(() => parse('nowhere'), /no scenario named nowhere: .*chain-of-ten/)
+    assert.throws(() => parse('nowhere'), /no scenario named nowhere; there are .*chain-of-ten/)
   })
 })
 
