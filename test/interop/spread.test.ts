@@ -2,67 +2,58 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import {
-  createCluster, ensureImage, migratePlain, waitFor, type LabCluster, type LabGuest, type PlainMode,
-} from '../../testnet/index.ts'
+import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { Comparison, expectAtMost } from './comparison.ts'
 import { InterfaceMeter } from './interfacemeter.ts'
-import { expectArrivedWhole, move, skipWithoutLab, type GuestKind, type MoveResult } from './labmove.ts'
+import { skipWithoutLab, type GuestKind } from './labmove.ts'
 
 const SETUP_TIMEOUT_MS = 900_000
 const TEST_TIMEOUT_MS = 600_000
-const FILL_TIMEOUT_MS = 300_000
+const WAIT_TIMEOUT_MS = 300_000
 const LINK_BYTES_PER_SECOND = 125e6
 /** Of host a alone, and of the others: slow enough that a's link is what a handoff waits for, not the processors. */
 const SLOW_BYTES_PER_SECOND = { source: 6.25e6, others: 31.25e6 }
 const MEMORY_MIB = 512
+const SWAP_CAP = { text: '100Mbit', bytesPerSecond: 12.5e6 }
 const SLOW_SWAP_CAP = '20Mbit'
 /** Within it all comes that had been asked for when a handoff began. */
 const IN_FLIGHT_MS = 300
-const SWAP_CAP = { text: '100Mbit', bytesPerSecond: 12.5e6 }
-/** Half of what the guests hold in common is at c before anything is measured; it goes on until nothing is pending. */
-const HEAD_PAGES_MIN = 10_000
+/** What the guests have in common is far more. */
+const POPULAR_PAGES_MIN = 10_000
 
 const LIMITS = {
   wireToPlain: 0.20, wireToMultifdZstd: 0.55, wireToNoStore: 0.7, timeToNoPeers: 0.75, capBurst: 1.2,
 }
-/** An agent that knows of no popular page has nothing to ask others for. */
-const WITHOUT_PEERS = { popularity: { minHosts: 1000 } }
 const WITHOUT_STORE = { store: { maxBytes: 0 } }
-
-const MOVING: GuestKind = { name: 'quiet', work: 'idle', memoryMiB: MEMORY_MIB }
-
-interface Measured {
-  way: string
-  /** What host a's interface sent. */
-  wireBytes: number
-  totalMs: number
-  result?: MoveResult
-}
+/** An agent that knows of no popular page has nothing to ask others for. */
+const WITHOUT_PEERS = { ...WITHOUT_STORE, popularity: { minHosts: 1000 } }
 
 describe('a host where no guest of that system runs', function () {
   this.timeout(TEST_TIMEOUT_MS)
-  let cluster: LabCluster | undefined
+  let cluster: LabCluster
   let guest: LabGuest
   let proactiveBytes = 0
-  const measured: Measured[] = []
+  const kind: GuestKind = { name: 'quiet', work: 'idle', memoryMiB: MEMORY_MIB }
 
   before(async function () {
     await skipWithoutLab.call(this)
     this.timeout(SETUP_TIMEOUT_MS)
     await ensureImage()
     cluster = await createCluster({
-      hosts: ['a', 'b', 'c'], bytesPerSecond: LINK_BYTES_PER_SECOND,
-      settings: { swap: { maxBandwidth: SWAP_CAP.text }, census: { intervalSeconds: 5 } }, withoutAgents: true,
+      hosts: ['a', 'b', 'c'], bytesPerSecond: LINK_BYTES_PER_SECOND, withoutAgents: true,
+      settings: { swap: { maxBandwidth: SWAP_CAP.text } },
     })
-    const others = await Promise.all((['web', 'compile'] as const).map(async (work) => {
-      const other = await cluster!.startGuest('b', { name: work, work, memoryMiB: MEMORY_MIB })
-      await other.ready()
-      return other
-    }))
-    // What they hold is what counts; at work they would take the processors.
-    for (const other of others) await other.qmp.execute('stop')
-    guest = await cluster.startGuest('a', MOVING)
-    await guest.ready()
+    const boot = async (host: string, kindThere: GuestKind): Promise<LabGuest> => {
+      const booted = await cluster.startGuest(host, kindThere)
+      await booted.ready()
+      // What the others hold is what counts; at work they would take the processors.
+      if (host === 'b') await booted.qmp.execute('stop')
+      return booted
+    }
+    const works = ['web', 'compile'] as const
+    const others = works.map((work) => boot('b', { name: work, work, memoryMiB: MEMORY_MIB }))
+    const [booted] = await Promise.all([boot('a', kind), ...others])
+    guest = booted
     for (const host of ['a', 'b']) await cluster.restartAgent(host)
   })
 
@@ -71,41 +62,39 @@ describe('a host where no guest of that system runs', function () {
   })
 
   it('fills its store unattended with what the others hold, within the cap of proactive traffic', async () => {
-    const meter = new InterfaceMeter(cluster!.network, 'c')
+    const meter = new InterfaceMeter(cluster.network, 'c')
     meter.start()
-    await cluster!.restartAgent('c')
-    const status = await waitFor(async () => {
-      const said = await cluster!.agent('c').status()
-      return said.settled && said.store.pages >= HEAD_PAGES_MIN ? said : undefined
-    }, { clock: systemClock, what: 'c to fill its store', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 500 })
+    await cluster.restartAgent('c')
+    const status = await until('c to fill its store', async () => {
+      const said = await cluster.agent('c').status()
+      return said.settled && said.store.pages >= POPULAR_PAGES_MIN ? said : undefined
+    })
     const { mostReceived } = await meter.stop()
-    const each = await Promise.all(['a', 'b', 'c'].map((host) => cluster!.agent(host).status()))
+    const each = await Promise.all(['a', 'b', 'c'].map((host) => cluster.agent(host).status()))
     proactiveBytes = each.reduce((sum, { traffic: { report, gossip, swap } }) => {
       return sum + report.sentBytes + gossip.sentBytes + swap.sentBytes
     }, 0)
     console.log(`      c keeps ${status.store.pages} of ${status.popularity.pages} popular pages; ` +
       `${megabytes(proactiveBytes)} MB proactive by all; at most ${megabytes(mostReceived)} MB a second at c`)
     assert.equal(status.placement.pending, 0)
-    assert.ok(mostReceived <= LIMITS.capBurst * SWAP_CAP.bytesPerSecond, `${mostReceived} bytes in a second`)
+    expectAtMost('bytes of the busiest second to the cap', mostReceived / SWAP_CAP.bytesPerSecond, LIMITS.capBurst)
   })
 
   it('takes a guest for a fifth of what QEMU sends, and little of what it would without its store', async () => {
-    const plain = await moveWith('precopy')
-    await bringBack()
-    const precopy = await moveWithPagemesh('Pagemesh precopy')
-    await bringBack()
-    const postcopy = await moveWithPagemesh('Pagemesh postcopy', '--mode', 'postcopy')
-    await bringBack()
+    const comparison = compare()
+    const plain = await comparison.plain('precopy')
+    const precopy = await comparison.pagemesh('Pagemesh precopy')
+    const postcopy = await comparison.pagemesh('Pagemesh postcopy', '--mode', 'postcopy')
     await restart('c', WITHOUT_STORE)
-    await popularAgain()
-    const noStore = await moveWithPagemesh('without its store')
-    await bringBack()
-    const zstd = await moveWith('multifd-zstd')
-    report(plain)
-    const saved = plain.wireBytes - precopy.wireBytes - (precopy.result?.receivedWireBytes ?? 0)
+    await untilPopular()
+    const noStore = await comparison.pagemesh('without its store')
+    const zstd = await comparison.plain('multifd-zstd')
+    comparison.report()
+    const saved = plain.wireBytes - precopy.wireBytes - precopy.result!.receivedWireBytes
     console.log(`      net positive after ${Math.ceil(proactiveBytes / saved)} such migrations: ` +
       `${megabytes(proactiveBytes)} MB spent beforehand, ${megabytes(saved)} MB saved by each`)
-    for (const { way, wireBytes } of [precopy, postcopy]) {
+    for (const { way, wireBytes, result } of [precopy, postcopy]) {
+      assert.ok(result!.refsFilledBy.store > POPULAR_PAGES_MIN)
       expectAtMost(`${way}, wire bytes to plain`, wireBytes / plain.wireBytes, LIMITS.wireToPlain)
       expectAtMost(`${way}, wire bytes to zstd`, wireBytes / zstd.wireBytes, LIMITS.wireToMultifdZstd)
       expectAtMost(`${way}, wire bytes to no store`, wireBytes / noStore.wireBytes, LIMITS.wireToNoStore)
@@ -113,133 +102,87 @@ describe('a host where no guest of that system runs', function () {
   })
 
   it('has what it lacks from peers while the source has a slow link', async () => {
-    await bringBack()
-    await popularAgain()
-    await Promise.all(['a', 'b', 'c'].map((host) => cluster!.network.shape(
+    await guest.qmp.execute('cont')
+    await Promise.all(['a', 'b', 'c'].map((host) => cluster.network.shape(
       host, host === 'a' ? SLOW_BYTES_PER_SECOND.source : SLOW_BYTES_PER_SECOND.others,
     )))
-    const withPeers = await moveWithPagemesh('peers, slow source')
-    await bringBack()
-    await restart('c', { ...WITHOUT_STORE, ...WITHOUT_PEERS })
-    const without = await moveWithPagemesh('no peers, slow source')
-    report(without)
+    await untilPopular()
+    const comparison = compare()
+    const withPeers = await comparison.pagemesh('peers, slow source')
+    await restart('c', WITHOUT_PEERS)
+    const without = await comparison.pagemesh('no peers, slow source')
+    comparison.report()
     assert.ok(withPeers.result!.refsFilledBy.peer > 0)
     expectAtMost('time to no peers', withPeers.totalMs / without.totalMs, LIMITS.timeToNoPeers)
   })
 
   it('waits with what it fetches to keep while a guest moves there', async () => {
-    await bringBack()
-    const path = join(cluster!.directory, 'another-store')
+    await guest.qmp.execute('cont')
+    const path = join(cluster.directory, 'another-store')
     await restart('c', { store: { path }, swap: { maxBandwidth: SLOW_SWAP_CAP } })
-    await waitFor(async () => (await proactive() > 0 ? true : undefined), {
-      clock: systemClock, what: 'c to begin to fill its store', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 20,
-    })
-    const moving = moveWithPagemesh('while it fills its store')
-    await waitFor(async () => ((await cluster!.agent('c').status()).handoffs.length > 0 ? true : undefined), {
-      clock: systemClock, what: 'the guest to be on its way', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 20,
-    })
+    await until('c to begin to fill its store', async () => (await proactive() > 0 ? true : undefined))
+    const comparison = compare()
+    const moving = comparison.pagemesh('while it fills its store')
+    await until('the guest to be on its way', async () => (await handoffs() > 0 ? true : undefined))
     // What had been asked for by then has come.
     await systemClock.sleep(IN_FLIGHT_MS)
     const before = await proactive()
-    await waitFor(async () => {
-      const { handoffs, traffic: { swap } } = await cluster!.agent('c').status()
-      if (handoffs.length > 0) assert.equal(swap.sentBytes + swap.receivedBytes, before)
-      return handoffs.length === 0 ? true : undefined
-    }, { clock: systemClock, what: 'the guest to arrive', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 100 })
-    report(await moving)
-    await waitFor(async () => (await proactive() > before ? true : undefined), {
-      clock: systemClock, what: 'c to go on filling its store', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 100,
+    await until('the guest to arrive', async () => {
+      const bytes = await proactive()
+      if (await handoffs() === 0) return true
+      assert.equal(bytes, before)
+      return undefined
     })
+    await moving
+    comparison.report()
+    await until('c to go on filling its store', async () => (await proactive() > before ? true : undefined))
   })
 
-  it('arrives all the same when the peer that gives it pages dies', async () => {
-    await bringBack()
+  it('has its guest all the same when the peer that gives pages dies', async () => {
+    await guest.qmp.execute('cont')
     await restart('c', WITHOUT_STORE)
-    await popularAgain()
-    const fetched = async (): Promise<number> => (await cluster!.agent('c').status()).traffic.peers.receivedBytes
+    await untilPopular()
+    const fetched = async (): Promise<number> => (await cluster.agent('c').status()).traffic.peers.receivedBytes
     const before = await fetched()
-    const moving = moveWithPagemesh('peer dies, slow source')
-    await waitFor(async () => (await fetched() > before ? true : undefined), {
-      clock: systemClock, what: 'c to fetch from b', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 20,
-    })
-    await cluster!.agent('b').kill()
-    report(await moving)
+    const comparison = compare()
+    const moving = comparison.pagemesh('peer dies, slow source')
+    await until('c to fetch from b', async () => (await fetched() > before ? true : undefined))
+    await cluster.agent('b').kill()
+    await moving
+    comparison.report()
   })
 
-  async function moveWith(mode: PlainMode): Promise<Measured> {
-    return await measure(`QEMU ${mode}`, async (destination) => {
-      return await migratePlain({ source: guest, destination, network: cluster!.network, mode })
-    })
-  }
-
-  async function moveWithPagemesh(way: string, ...words: string[]): Promise<Measured> {
-    return await measure(way, async () => {
-      const result = await move(cluster!, 'a', 'c', MOVING.name, ...words)
-      return { totalMs: result.totalMs, result }
-    })
+  function compare(): Comparison {
+    return new Comparison(cluster, { kind, guest, to: 'c', comparesMemory: true })
   }
 
   /** Bytes of pages that c fetched and served to be kept. */
   async function proactive(): Promise<number> {
-    const { swap } = (await cluster!.agent('c').status()).traffic
+    const { swap } = (await cluster.agent('c').status()).traffic
     return swap.sentBytes + swap.receivedBytes
   }
 
-  /** Moves the guest from a to c, compares its memory, and lets it go on there. */
-  async function measure(
-    way: string, run: (destination: LabGuest) => Promise<{ totalMs: number; result?: MoveResult }>,
-  ): Promise<Measured> {
-    const sent = async (): Promise<number> => (await cluster!.network.counters('a'))!.sentBytes
-    const destination = await cluster!.startGuest('c', { ...MOVING, incoming: true, paused: true })
-    const before = await sent()
-    const { totalMs, result } = await run(destination)
-    const moved = { way, totalMs, wireBytes: await sent() - before, ...(result === undefined ? {} : { result }) }
-    if (result !== undefined) await expectArrivedWhole(guest, destination, MEMORY_MIB)
-    else await destination.qmp.execute('cont')
-    await guest.stop()
-    guest = destination
-    measured.push(moved)
-    return moved
-  }
-
-  /** Takes the guest back to a with QEMU alone, so that c's agent learns nothing by it. */
-  async function bringBack(): Promise<void> {
-    const destination = await cluster!.startGuest('a', { ...MOVING, incoming: true })
-    await migratePlain({ source: guest, destination, network: cluster!.network, mode: 'precopy' })
-    await guest.stop()
-    guest = destination
-    await destination.moreBeats(2)
-    await cluster!.settled()
+  async function handoffs(): Promise<number> {
+    return (await cluster.agent('c').status()).handoffs.length
   }
 
   async function restart(host: string, settings: Record<string, unknown>): Promise<void> {
-    await cluster!.agent(host).stop()
-    await cluster!.restartAgent(host, settings)
-    await cluster!.settled()
+    await cluster.agent(host).stop()
+    await cluster.restartAgent(host, settings)
   }
 
-  /** A guest that was brought back must be scanned twice before it is known what stays, and told to the others. */
-  async function popularAgain(): Promise<void> {
-    await waitFor(async () => {
-      const { popularity } = await cluster!.agent('c').status()
-      return popularity.pages >= HEAD_PAGES_MIN ? true : undefined
-    }, { clock: systemClock, what: 'c to know what is popular', timeoutMs: FILL_TIMEOUT_MS, pauseMs: 500 })
+  async function untilPopular(): Promise<void> {
+    await until('c to know what is popular', async () => {
+      const { popularity } = await cluster.agent('c').status()
+      return popularity.pages >= POPULAR_PAGES_MIN ? true : undefined
+    })
   }
 
-  function report(base: Measured): void {
-    for (const { way, wireBytes, totalMs, result } of measured.splice(0)) {
-      const filled = result === undefined ? '' : JSON.stringify(result.refsFilledBy)
-      console.log(`      ${way.padEnd(22)} ${megabytes(wireBytes).padStart(6)} MB  ` +
-        `${(wireBytes / base.wireBytes).toFixed(3)}  ${(totalMs / 1000).toFixed(2).padStart(5)} s  ` +
-        `${(totalMs / base.totalMs).toFixed(2)}  ${filled}`)
-    }
+  function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+    return waitFor(look, { clock: systemClock, what, timeoutMs: WAIT_TIMEOUT_MS, pauseMs: 100 })
   }
 })
 
 function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(1)
-}
-
-function expectAtMost(what: string, value: number, limit: number): void {
-  assert.ok(value <= limit, `${what}: ${value.toFixed(3)}, at most ${limit.toFixed(3)}`)
 }

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+
+import { migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
+import { expectArrivedWhole, move, stateOf, type GuestKind, type MoveResult } from './labmove.ts'
+
+/** Heartbeats by which a guest that has arrived shows that it lives. */
+const BEATS = 2
+/** Where the guest is, and goes on after each move. */
+const FROM = 'a'
+
+/** One way to move the guest, and what it took. */
+export interface Measured {
+  way: string
+  /** What the source host's interface sent. */
+  wireBytes: number
+  totalMs: number
+  downtimeMs: number
+  /** What Pagemesh said of it. */
+  result?: MoveResult
+}
+
+export interface ComparisonInit {
+  kind: GuestKind
+  guest: LabGuest
+  to: string
+  /** What arrives by Pagemesh stands still until its memory was found equal, byte for byte. */
+  comparesMemory?: boolean
+}
+
+/**
+ * Moves one guest from host a to another in several ways. What arrives shows that it lives and is thrown away; the guest
+ * goes on where it was: so each move starts from the same place, and the agents find nothing of it at the destination.
+ */
+export class Comparison {
+  readonly measured: Measured[] = []
+  /** Moves by QEMU alone after which there was no living guest. */
+  readonly #losses: string[] = []
+  readonly #cluster: LabCluster
+  readonly #init: ComparisonInit
+  #hasMoved = false
+
+  constructor(cluster: LabCluster, init: ComparisonInit) {
+    this.#cluster = cluster
+    this.#init = init
+  }
+
+  /** QEMU's own way, for its figures: if QEMU breaks the guest (7.2 does so at times under TCG), the report says so. */
+  async plain(mode: PlainMode): Promise<Measured> {
+    const { guest } = this.#init
+    const way = `QEMU ${mode}`
+    let loss: string | undefined
+    return await this.#measure(way, false, async (destination) => {
+      const result = await migratePlain({ source: guest, destination, network: this.#cluster.network, mode })
+      loss = result.loss
+      return result
+    }, async (destination) => {
+      if (loss === undefined) await destination.moreBeats(BEATS).catch((error: unknown) => { loss = String(error) })
+      if (loss !== undefined) this.#losses.push(`${way}: ${loss}`)
+    })
+  }
+
+  /** Moves it with `pagemesh migrate` and these words. */
+  async pagemesh(way: string, ...words: string[]): Promise<Measured> {
+    const { guest, to, kind, comparesMemory = false } = this.#init
+    return await this.#measure(way, comparesMemory, async () => {
+      const result = await move(this.#cluster, FROM, to, kind.name, ...words)
+      return { totalMs: result.totalMs, downtimeMs: result.downtimeMs, result }
+    }, async (destination) => {
+      if (comparesMemory) await expectArrivedWhole(guest, destination, kind.memoryMiB!)
+      else await destination.moreBeats(BEATS)
+    })
+  }
+
+  /** Prints what was measured, beside the first. */
+  report(): void {
+    const [first] = this.measured as [Measured]
+    console.log(`      ${'way'.padEnd(22)} wire MB  ratio      s  ratio  down ms  references filled by`)
+    for (const { way, wireBytes, totalMs, downtimeMs, result } of this.measured) {
+      console.log('      ' + [
+        way.padEnd(22), (wireBytes / 1e6).toFixed(1).padStart(7), (wireBytes / first.wireBytes).toFixed(3).padStart(6),
+        (totalMs / 1000).toFixed(2).padStart(6), (totalMs / first.totalMs).toFixed(2).padStart(6),
+        downtimeMs.toFixed(0).padStart(8), result === undefined ? '' : ` ${filledBy(result)}`,
+      ].join(' ').trimEnd())
+    }
+    for (const loss of this.#losses) console.log(`      QEMU alone lost the guest; its figures hold: ${loss}`)
+  }
+
+  async #measure(
+    way: string, isPaused: boolean,
+    run: (destination: LabGuest) => Promise<{ totalMs: number; downtimeMs: number; result?: MoveResult }>,
+    expectLife: (destination: LabGuest) => Promise<void>,
+  ): Promise<Measured> {
+    const { kind, to } = this.#init
+    const sent = async (): Promise<number> => (await this.#cluster.network.counters(FROM))!.sentBytes
+    if (this.#hasMoved) await this.#goOn()
+    this.#hasMoved = true
+    const destination = await this.#cluster.startGuest(to, { ...kind, incoming: true, paused: isPaused })
+    const before = await sent()
+    const { totalMs, downtimeMs, result } = await run(destination)
+    const wireBytes = await sent() - before
+    await expectLife(destination)
+    await destination.stop()
+    const measured = { way, wireBytes, totalMs, downtimeMs, ...(result === undefined ? {} : { result }) }
+    this.measured.push(measured)
+    return measured
+  }
+
+  /** Lets the guest that was moved run again where it was, and waits until the agents have seen it. */
+  async #goOn(): Promise<void> {
+    const { guest } = this.#init
+    assert.equal(await stateOf(guest), 'postmigrate')
+    await guest.qmp.execute('cont')
+    await guest.moreBeats(BEATS)
+    await this.#cluster.settled()
+  }
+}
+
+export function expectAtMost(what: string, value: number, limit: number): void {
+  assert.ok(value <= limit, `${what}: ${value.toFixed(3)}, at most ${limit.toFixed(3)}`)
+}
+
+function filledBy({ refsFilledBy }: MoveResult): string {
+  return Object.entries(refsFilledBy).filter(([, count]) => count > 0).map(([kind, count]) => `${kind} ${count}`)
+    .join(', ')
+}
