@@ -31,6 +31,8 @@ export interface DeliveredPages {
 
 /** Pages that one handoff may fetch: 256 MiB of them are held until it is over. */
 const PAGES_MAX = 2 ** 16
+/** Prefixes looked up at once. */
+const LOOK_PAGES = 2 ** 14
 const INDEX_BYTES = 4
 
 /**
@@ -66,23 +68,39 @@ export class Prefetch {
 
   /** Begins to fetch what the bitmap says is lacking. */
   start(set: PrefixSet, bitmap: Uint8Array, source: string): void {
-    const lacking = lackingOf(set, bitmap)
-    const wanted = this.#peers.among(lacking, set.bits)
-    const count = this.#budget.reserve(Math.min(PAGES_MAX, wanted.count))
+    const wanted = this.#wantedOf(set, bitmap)
+    const count = this.#budget.reserve(wanted.count)
     if (count === 0) return
     this.#receivedBefore = this.#peers.receivedBytes
     const pages = new FetchedPages(count)
     this.#pages = pages
-    const numbers = wanted.indices.subarray(0, count).map((index) => lacking.numbers[index]!)
     const deliver = (arrived: DeliveredPages): void => {
       pages.add(arrived)
       const told = Buffer.allocUnsafe(arrived.count * INDEX_BYTES)
-      for (let i = 0; i < arrived.count; i++) told.writeUInt32BE(numbers[arrived.indices[i]!]!, i * INDEX_BYTES)
+      for (let i = 0; i < arrived.count; i++) told.writeUInt32BE(wanted.numbers[arrived.indices[i]!]!, i * INDEX_BYTES)
       this.#tell(told)
     }
-    this.#fetching = this.#peers.fetch({ ...wanted, count }, { source, deliver, signal: this.#abort.signal })
+    const { signal } = this.#abort
+    this.#fetching = this.#peers.fetch({ high: wanted.high, low: wanted.low, count }, { source, deliver, signal })
       .then(() => 'all were asked for', describeError)
       .then((end) => this.#log.debug('pages fetched from peers', { wanted: count, fetched: pages.count, end }))
+  }
+
+  /** The first of those that the bitmap lacks and peers have. A set may be large: it is looked through in pieces. */
+  #wantedOf({ bits, prefixes }: PrefixSet, bitmap: Uint8Array): NumberedPrefixes {
+    const wanted = new NumberedPrefixes(Math.min(PAGES_MAX, prefixes.length))
+    for (let next = 0; next < prefixes.length && !wanted.isFull;) {
+      const lacking = new NumberedPrefixes(LOOK_PAGES)
+      for (; next < prefixes.length && !lacking.isFull; next++) {
+        if ((bitmap[next >>> 3]! & (1 << (next & 7))) !== 0) continue
+        lacking.push(prefixHigh(prefixes[next]!, bits), prefixLow(prefixes[next]!, bits), next)
+      }
+      const { count, high, low, indices } = this.#peers.among(lacking, bits)
+      for (let found = 0; found < count && !wanted.isFull; found++) {
+        wanted.push(high[found]!, low[found]!, lacking.numbers[indices[found]!]!)
+      }
+    }
+    return wanted
   }
 
   /** Bytes that came from peers since it began; those for other guests that arrive meanwhile are among them. */
@@ -104,18 +122,26 @@ export class Prefetch {
   }
 }
 
-/** The prefixes whose bit is not set, and the number of each in the set. */
-function lackingOf(set: PrefixSet, bitmap: Uint8Array): Prefixes & { numbers: Uint32Array } {
-  const { bits, prefixes } = set
-  const lacking = {
-    count: 0, high: new Uint32Array(prefixes.length), low: new Uint32Array(prefixes.length),
-    numbers: new Uint32Array(prefixes.length),
+/** 64-bit prefixes, and the number of each in the set that the source sent. */
+class NumberedPrefixes implements Prefixes {
+  count = 0
+  readonly high: Uint32Array
+  readonly low: Uint32Array
+  readonly numbers: Uint32Array
+
+  constructor(room: number) {
+    this.high = new Uint32Array(room)
+    this.low = new Uint32Array(room)
+    this.numbers = new Uint32Array(room)
   }
-  for (let number = 0; number < prefixes.length; number++) {
-    if ((bitmap[number >>> 3]! & (1 << (number & 7))) !== 0) continue
-    lacking.high[lacking.count] = prefixHigh(prefixes[number]!, bits)
-    lacking.low[lacking.count] = prefixLow(prefixes[number]!, bits)
-    lacking.numbers[lacking.count++] = number
+
+  get isFull(): boolean {
+    return this.count === this.high.length
   }
-  return lacking
+
+  push(high: number, low: number, number: number): void {
+    this.high[this.count] = high
+    this.low[this.count] = low
+    this.numbers[this.count++] = number
+  }
 }
