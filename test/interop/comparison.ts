@@ -29,7 +29,7 @@ export interface ComparisonInit {
 
 /**
  * Moves one guest from host a to another in several ways. What arrives shows that it lives and is thrown away; the
- * guest goes on where it was: each move starts from the same place, and the agents find nothing of it at the destination.
+ * guest goes on where it was: each move starts from the same place, and agents find nothing of it at the destination.
  */
 export class Comparison {
   readonly measured: Measured[] = []
