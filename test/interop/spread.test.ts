@@ -25,8 +25,7 @@ const LIMITS = {
   wireToPlain: 0.20, wireToMultifdZstd: 0.55, wireToNoStore: 0.7, timeToNoPeers: 0.75, capBurst: 1.2,
 }
 const WITHOUT_STORE = { store: { maxBytes: 0 } }
-/** An agent that knows of no popular page has nothing to ask others for. */
-const WITHOUT_PEERS = { ...WITHOUT_STORE, popularity: { minHosts: 1000 } }
+const WITHOUT_PEERS = { ...WITHOUT_STORE, handoff: { peers: false } }
 
 describe('a host where no guest of that system runs', function () {
   this.timeout(TEST_TIMEOUT_MS)
