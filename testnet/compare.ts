@@ -1,0 +1,104 @@
+/**
+ * `npm run compare`: Pagemesh beside QEMU's own ways of moving a guest, measured in one run on this machine.
+ * Progress goes to standard error, where the report is to standard output. Exit status: 0 done, 1 failed, 2 wrong
+ * usage, 130 cancelled. Whatever ends it, processes, namespaces and files of the lab go with it.
+ */
+import { join } from 'node:path'
+
+import { Command, CommanderError } from 'commander'
+
+import { describeError } from '../src/index.ts'
+import { systemClock } from '../src/runtime/clock.ts'
+import { planOf } from './compare/cells.ts'
+import { findCircumstances } from './compare/circumstances.ts'
+import { ComparisonLab } from './compare/lab.ts'
+import { writeReport, writeResults } from './compare/report/write.ts'
+import { runPlan } from './compare/run.ts'
+import type { Measured } from './compare/sample.ts'
+import { Progress } from './demo/progress.ts'
+import { REPOSITORY } from './image.ts'
+import { missingForLab } from './index.ts'
+
+interface Flags {
+  quick?: true
+  json?: string
+  out: string
+}
+
+const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
+const CANCELLED = new Error('cancelled')
+
+process.exit(await main())
+
+async function main(): Promise<number> {
+  const program = new Command('npm run compare --')
+    .description('Moves real guests with Pagemesh and in QEMU\'s own ways (pre-copy, xbzrle, multifd with zstd,\n' +
+      'post-copy) over links of 100 Mbit/s, 1 Gbit/s and without a limit, and writes a report. Needs root and\n' +
+      'two processors; takes up to 45 minutes, with --quick up to 8.')
+    .option('--quick', 'fewer cells, each measured once')
+    .option('--json <file>', 'write the raw results there, too')
+    .option('--out <directory>', 'where the report goes: report.html, report.md, plots, results.json',
+      join(REPOSITORY, '.cache', 'compare'))
+    .allowExcessArguments(false)
+    .exitOverride()
+  try {
+    return await compare(program.parse().opts<Flags>())
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    if (error === CANCELLED) return EXIT.cancelled
+    process.stderr.write(`compare: ${describeError(error)}\n`)
+    return EXIT.failed
+  }
+}
+
+async function compare({ quick, json, out }: Flags): Promise<number> {
+  const missing = await missingForLab()
+  if (missing !== undefined) {
+    process.stderr.write(`The comparison needs ${missing}.\nRun it as root on Linux: sudo npm run compare\n`)
+    return EXIT.failed
+  }
+  const progress = new Progress({ output: process.stderr, clock: systemClock })
+  const measured = await measureAll(quick === true, progress, cancellation(progress))
+  await writeReport(out, measured)
+  if (json !== undefined) await writeResults(json, measured)
+  process.stdout.write(`${join(out, 'report.html')}\n`)
+  return measured.samples.some(({ failure }) => failure === undefined) ? EXIT.done : EXIT.failed
+}
+
+async function measureAll(isQuick: boolean, progress: Progress, cancelled: Promise<never>): Promise<Measured> {
+  const startedAt = systemClock.now()
+  const circumstances = await findCircumstances(`npm run compare${isQuick ? ' -- --quick' : ''}`, systemClock)
+  const creating = ComparisonLab.create(systemClock)
+  const running = creating.then((lab) =>
+    runPlan({ clock: systemClock, progress }, { lab, plan: planOf(isQuick), startedAt }))
+  const close = async (): Promise<void> => {
+    const lab = await creating.catch(() => undefined)
+    await lab?.close()
+  }
+  try {
+    const result = await Promise.race([running, cancelled])
+    return { circumstances: { ...circumstances, seconds: (systemClock.now() - startedAt) / 1000 }, ...result }
+  } finally {
+    await progress.step('taking everything away again', async () => {
+      await close()
+      // What was cancelled fails at its next step, now that nothing is there; what it made until then goes too.
+      await running.catch(() => undefined)
+      await close()
+    })
+  }
+}
+
+/** Rejects at the first signal; further ones change nothing, because what follows takes seconds. */
+function cancellation(progress: Progress): Promise<never> {
+  const cancelled = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        progress.say(`${signal}: stopping`)
+        reject(CANCELLED)
+      })
+    }
+  })
+  // Looked at once the measuring begins.
+  cancelled.catch(() => undefined)
+  return cancelled
+}

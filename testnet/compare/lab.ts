@@ -1,0 +1,214 @@
+/**
+ * The hosts and guests of the comparison. All boot once; what changes between measurements is the links' rate, which
+ * guests run, and how agents are configured.
+ *
+ *   host a: quiet (idle), web (busy), and more idle ones       these move, and are at a again after each measurement
+ *   host b: database, compile                                  have done some work and stand still
+ *   host c: no guest
+ */
+import { join } from 'node:path'
+
+import type { AgentStatus } from '../../src/index.ts'
+import { askAgent, type ControlRequest } from '../../src/daemon/control/index.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { createCluster, waitFor, type GuestOptions, type LabCluster, type LabGuest } from '../index.ts'
+import { LINK_BYTES_PER_SECOND, type Cell, type LeftOut } from './cells.ts'
+import type { Accounts, Beforehand } from './sample.ts'
+
+export type GuestDescription = Omit<GuestOptions, 'directory' | 'host'>
+
+export interface Mover {
+  description: GuestDescription
+  /** Where it lives between measurements. */
+  guest: LabGuest
+}
+
+export const HOSTS = ['a', 'b', 'c'] as const
+export const GUEST_MEMORY_MIB = 512
+
+type HostName = typeof HOSTS[number]
+type Settings = Record<string, unknown>
+
+const SETTINGS = { census: { intervalSeconds: 20 } }
+const NEIGHBOURS = ['database', 'compile'] as const
+/** Half of what the guests hold in common: with fewer, what is popular has not all become known. */
+const POPULAR_PAGES_MIN = 10_000
+const SETTLE_TIMEOUT_MS = 180_000
+const ANSWER_MS_MAX = 30_000
+
+export class ComparisonLab {
+  readonly clock: Clock
+  readonly cluster: LabCluster
+  readonly #movers = new Map<string, Mover>()
+  readonly #settings = new Map<HostName, string>()
+  #rate: number | undefined | 'unknown' = 'unknown'
+
+  private constructor(clock: Clock, cluster: LabCluster) {
+    this.clock = clock
+    this.cluster = cluster
+  }
+
+  /** Makes the hosts; `boot` and `startAgents` come next. Everything goes with `close`. */
+  static async create(clock: Clock): Promise<ComparisonLab> {
+    return new ComparisonLab(clock, await createCluster({ hosts: HOSTS, withoutAgents: true, settings: SETTINGS }))
+  }
+
+  /** Boots the guests; those that stay have work behind them and stand still from then on. */
+  async boot(): Promise<void> {
+    const neighbours = NEIGHBOURS.map(async (work) => {
+      const guest = await this.cluster.startGuest('b', { name: work, work, memoryMiB: GUEST_MEMORY_MIB })
+      await guest.ready()
+      await guest.qmp.execute('stop')
+    })
+    await Promise.all([this.#bootMover('quiet', 'idle'), this.#bootMover('web', 'web'), ...neighbours])
+  }
+
+  /** Boots idle guests beside `quiet`, until `count` can leave together. */
+  async bootMore(count: number): Promise<void> {
+    await Promise.all(Array.from({ length: count - 1 }, (_, index) => `quiet${index + 2}`)
+      .filter((name) => !this.#movers.has(name)).map((name) => this.#bootMover(name, 'idle')))
+  }
+
+  /** Ends what `bootMore` booted. */
+  async endMore(): Promise<void> {
+    for (const [name, { guest }] of this.#movers) {
+      if (name === 'quiet' || name === 'web') continue
+      await guest.stop()
+      this.#movers.delete(name)
+    }
+  }
+
+  /** Starts the agents and waits until c keeps what a and b have in common. */
+  async startAgents(): Promise<void> {
+    for (const host of HOSTS) {
+      await this.cluster.restartAgent(host)
+      this.#settings.set(host, '{}')
+    }
+    await this.#known(true)
+  }
+
+  async beforehand(): Promise<Beforehand> {
+    const { store, popularity } = await this.status('c')
+    return { accounts: await this.accounts(), storePages: store.pages, popularPages: popularity.pages }
+  }
+
+  /** Makes links, agents and guests what a cell asks for; returns the guests that shall move. */
+  async prepare(cell: Cell): Promise<Mover[]> {
+    if (cell.count > 1) await this.bootMore(cell.count)
+    await this.#shape(LINK_BYTES_PER_SECOND[cell.link])
+    await this.#configure(settingsOf(cell))
+    const names = cell.guest === 'busy'
+      ? ['web'] : [...this.#movers.keys()].filter((name) => name !== 'web').slice(0, cell.count)
+    for (const [name, { guest }] of this.#movers) await setRunning(guest, names.includes(name))
+    await this.settled()
+    return names.map((name) => this.#movers.get(name)!)
+  }
+
+  /** Resolves when all agents see each other, have scanned the guests that run, and have nothing to fetch. */
+  async settled(): Promise<void> {
+    await waitFor(async () => {
+      const all = await Promise.all(HOSTS.map((host) => this.status(host)))
+      const isSettled = all.every(({ settled, peers }) => settled && peers.length === HOSTS.length - 1)
+      return isSettled && await this.#seesMovers(all[0]!) ? true : undefined
+    }, { clock: this.clock, what: 'the agents to settle', timeoutMs: SETTLE_TIMEOUT_MS, pauseMs: 200 })
+  }
+
+  status(host: HostName): Promise<AgentStatus> {
+    return this.ask(host, { command: 'status' }, ANSWER_MS_MAX)
+  }
+
+  /** By the control socket, without the command's own start, which would take part of the time that is measured. */
+  ask<Result>(host: HostName, request: ControlRequest, answerMsMax?: number): Promise<Result> {
+    const path = join(this.cluster.directory, host, 'control.sock')
+    return askAgent<Result>({ path, request, ...(answerMsMax === undefined ? {} : { answerMsMax }) })
+  }
+
+  /** What all agents have sent since they started. */
+  async accounts(): Promise<Accounts> {
+    const sum: Accounts = { report: 0, gossip: 0, swap: 0, peers: 0, handoff: 0 }
+    for (const { traffic } of await Promise.all(HOSTS.map((host) => this.status(host)))) {
+      for (const account of Object.keys(sum) as (keyof Accounts)[]) sum[account] += traffic[account].sentBytes
+    }
+    return sum
+  }
+
+  get agentPids(): number[] {
+    return HOSTS.map((host) => this.cluster.agent(host).pid)
+  }
+
+  close(): Promise<void> {
+    return this.cluster.close()
+  }
+
+  async #bootMover(name: string, work: 'idle' | 'web'): Promise<void> {
+    const description: GuestDescription = { name, work, memoryMiB: GUEST_MEMORY_MIB, heartbeat: true }
+    const guest = await this.cluster.startGuest('a', description)
+    await guest.ready()
+    await guest.qmp.execute('stop')
+    this.#movers.set(name, { description, guest })
+  }
+
+  async #shape(bytesPerSecond: number | undefined): Promise<void> {
+    if (this.#rate === bytesPerSecond) return
+    for (const host of HOSTS) await this.cluster.network.shape(host, bytesPerSecond)
+    this.#rate = bytesPerSecond
+  }
+
+  async #configure(wanted: Readonly<Record<HostName, Settings>>): Promise<void> {
+    const changed = HOSTS.filter((host) => this.#settings.get(host) !== JSON.stringify(wanted[host]))
+    if (changed.length === 0) return
+    // Without a limit: what agents tell each other at their start is not what is measured.
+    await this.#shape(undefined)
+    for (const host of changed) {
+      await this.cluster.agent(host).stop()
+      await this.cluster.restartAgent(host, wanted[host])
+      this.#settings.set(host, JSON.stringify(wanted[host]))
+    }
+    await this.#known(!('store' in wanted.c))
+  }
+
+  /** Resolves when c knows what is popular, and keeps it if it keeps anything. */
+  async #known(keeps: boolean): Promise<void> {
+    await waitFor(async () => {
+      const { popularity, store, settled } = await this.status('c')
+      const pages = keeps ? Math.min(popularity.pages, store.pages) : popularity.pages
+      return settled && pages >= POPULAR_PAGES_MIN ? true : undefined
+    }, { clock: this.clock, what: 'c to know and keep what is popular', timeoutMs: SETTLE_TIMEOUT_MS, pauseMs: 500 })
+    await this.settled()
+  }
+
+  /** Whether the agent of a has scanned all guests of it that run. */
+  async #seesMovers({ guests }: AgentStatus): Promise<boolean> {
+    for (const { guest } of this.#movers.values()) {
+      if (await stateOf(guest) !== 'running') continue
+      const known = guests.find(({ name }) => name === guest.name)
+      if (known?.state !== 'running' || known.distinctPages === 0) return false
+    }
+    return true
+  }
+}
+
+/** How the agents are configured for a cell, beside what all have. Pure. */
+function settingsOf({ destination, leftOut }: Pick<Cell, 'destination' | 'leftOut'>): Record<HostName, Settings> {
+  const withoutStore = { store: { maxBytes: 0 } }
+  const withoutPeers = { handoff: { peers: false } }
+  const atC: Record<LeftOut, Settings> = {
+    none: {}, references: {}, compression: {}, store: withoutStore, peers: withoutPeers,
+  }
+  const isAtSource = leftOut === 'references' || leftOut === 'compression'
+  return {
+    a: isAtSource ? { handoff: { [leftOut]: false } } : {},
+    b: {},
+    c: destination === 'nothing' ? { ...withoutStore, ...withoutPeers } : atC[leftOut],
+  }
+}
+
+/** Lets a guest run or stand still, whatever it did; one that was moved can go on where it was. */
+async function setRunning(guest: LabGuest, isWanted: boolean): Promise<void> {
+  const isRunning = await stateOf(guest) === 'running'
+  if (isRunning !== isWanted) await guest.qmp.execute(isWanted ? 'cont' : 'stop')
+}
+
+async function stateOf(guest: LabGuest): Promise<string> {
+  return (await guest.qmp.execute('query-status') as { status: string }).status
+}

@@ -1,0 +1,119 @@
+/** Tables and plots over rows of results. Pure. */
+import type { HandoffResult } from '../../../src/index.ts'
+import { WAY_TITLES } from '../cells.ts'
+import { isOurs, valueOf, type MeasureName, type Row, type Verdict } from '../results.ts'
+import type { Sample } from '../sample.ts'
+import type { Block } from './blocks.ts'
+import type { Bar, Panel, Plot } from './plots.ts'
+import { formatVerdictRatio } from './verdict.ts'
+import {
+  CONTEST_TITLES, describeCell, describeRow, formatMeasure, formatRatio, formatSpread,
+} from './words.ts'
+
+export interface Journey {
+  title: string
+  isBusy: boolean
+  rows: readonly Row[]
+}
+
+const COLOURS = { qemu: '#8a93a0', similar: '#0b7285', placement: '#2f9e44', nothing: '#e8590c' }
+
+/** Everything that was measured of one guest over one link, a line each way. */
+export function journeyTable({ rows, isBusy }: Journey): Block {
+  return {
+    kind: 'table',
+    head: [
+      'way', 'on the wire', 'of plain', 'beside', 'total time', 'of plain', 'downtime', 'silent', 'silent before',
+      'peak', 'CPU agents', 'CPU QEMU', ...(isBusy ? ['requests/s before', 'during', 'after'] : []), 'times',
+    ],
+    rows: rows.map((row) => {
+      const cell = (name: MeasureName): string =>
+        formatSpread(row.figures[name], (value) => formatMeasure(name, value))
+      return [
+        describeRow(row), cell('wireBytes'), ratio(row.ratios?.wireBytes.median), cell('besideBytes'), cell('totalMs'),
+        ratio(row.ratios?.totalMs.median), cell('downtimeMs'), cell('silenceMs'), cell('usualSilenceMs'),
+        cell('peakBytesPerSecond'), cell('agentSeconds'), cell('qemuSeconds'),
+        ...(isBusy ? [cell('workBefore'), cell('workDuring'), cell('workAfter')] : []), `${row.samples.length}`,
+      ]
+    }),
+  }
+}
+
+export function verdictTable(verdicts: readonly Verdict[]): Block {
+  return {
+    kind: 'table',
+    head: ['cell', 'figure', 'Pagemesh', 'way', 'best of QEMU', 'way', 'ratio', ''],
+    rows: verdicts.map((verdict) => {
+      const { cell, contest, ours, theirs, isLost } = verdict
+      return [
+        describeCell(cell), CONTEST_TITLES[contest], formatMeasure(contest, ours.value), WAY_TITLES[ours.way],
+        formatMeasure(contest, theirs.value), WAY_TITLES[theirs.way], formatVerdictRatio(verdict),
+        isLost ? 'loses' : 'holds',
+      ]
+    }),
+  }
+}
+
+/** What a part is worth: each row beside the first one, in which nothing is left out. */
+export function partsTable(rows: readonly (Row & { title: string })[]): Block {
+  const whole = rows[0]!.figures
+  return {
+    kind: 'table',
+    head: [
+      '', 'on the wire', 'of all parts', 'total time', 'of all parts', 'CPU agents', 'pages whole', 'sent before',
+      'resident', 'store', 'peers', 'asked back', 'times',
+    ],
+    rows: rows.map(({ title, figures, samples }) => [
+      title,
+      formatSpread(figures.wireBytes, (value) => formatMeasure('wireBytes', value)),
+      formatRatio(figures.wireBytes.median / whole.wireBytes.median),
+      formatSpread(figures.totalMs, (value) => formatMeasure('totalMs', value)),
+      formatRatio(figures.totalMs.median / whole.totalMs.median),
+      formatSpread(figures.agentSeconds, (value) => formatMeasure('agentSeconds', value)),
+      ...pagesOf(samples), `${samples.length}`,
+    ]),
+  }
+}
+
+/** Where the pages of the last sample came from. */
+function pagesOf(samples: readonly Sample[]): string[] {
+  const handoff: HandoffResult | undefined = samples.at(-1)?.handoffs[0]
+  if (handoff === undefined) return ['', '', '', '', '', '']
+  const { sentBefore, resident, store, peer, source } = handoff.refsFilledBy
+  return [handoff.pages.literal, sentBefore, resident, store, peer, source].map((count) => count.toLocaleString('en'))
+}
+
+/** One measure of all journeys, a panel each. */
+export function journeysPlot(
+  journeys: readonly Journey[], measure: MeasureName, init: { title: string; axis: string; isLogarithmic?: boolean },
+): Plot {
+  return {
+    name: measure, ...init, format: (value) => formatMeasure(measure, value),
+    panels: journeys.map(({ title, rows }): Panel => ({
+      title, bars: rows.map((row) => barOf(row, describeRow(row), measure)),
+    })),
+  }
+}
+
+export function partsPlot(rows: readonly (Row & { title: string })[]): Plot {
+  return {
+    name: 'parts', title: 'What each part is worth', axis: 'sent by all hosts',
+    format: (value) => formatMeasure('wireBytes', value),
+    panels: [{
+      title: '1 Gbit/s, idle guest, Pagemesh pre-copy to a host that keeps what is common',
+      bars: rows.map((row) => barOf(row, row.title, 'wireBytes')),
+    }],
+  }
+}
+
+function barOf(row: Row, label: string, measure: MeasureName): Bar {
+  return { label, colour: colourOf(row), points: row.samples.map((sample) => valueOf(sample, measure)) }
+}
+
+function colourOf({ way, cell }: Row): string {
+  return isOurs(way) ? COLOURS[cell.destination] : COLOURS.qemu
+}
+
+function ratio(value: number | undefined): string {
+  return value === undefined ? '' : formatRatio(value)
+}
