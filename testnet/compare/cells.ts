@@ -41,8 +41,6 @@ export interface Plan {
   steps: readonly Step[]
   /** From the command's start until no further measurement begins. */
   secondsMax: number
-  /** Guests that leave together; 1: that is not measured. */
-  together: number
 }
 
 export const QEMU_WAYS = ['qemu-precopy', 'qemu-xbzrle', 'qemu-multifd-zstd', 'qemu-postcopy'] as const
@@ -72,8 +70,7 @@ const ALL: Omit<Cell, 'link' | 'destination' | 'guest'> = { count: 1, leftOut: '
 
 export function planOf(isQuick: boolean): Plan {
   return isQuick
-    ? { steps: quickSteps(), secondsMax: QUICK_SECONDS_MAX, together: 1 }
-    : { steps: fullSteps(), secondsMax: FULL_SECONDS_MAX, together: TOGETHER }
+    ? { steps: quickSteps(), secondsMax: QUICK_SECONDS_MAX } : { steps: fullSteps(), secondsMax: FULL_SECONDS_MAX }
 }
 
 function quickSteps(): Step[] {

@@ -1,10 +1,11 @@
+import { describeError } from '../../src/index.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Progress } from '../demo/progress.ts'
 import { WAY_TITLES, type Cell, type Plan, type Step } from './cells.ts'
 import type { ComparisonLab } from './lab.ts'
 import { measure } from './move.ts'
 import { describeCell, describeSample } from './report/words.ts'
-import type { Beforehand, Sample } from './sample.ts'
+import { failedSample, type Beforehand, type Sample } from './sample.ts'
 
 /** What a measurement takes beside the bytes that it moves: the waiting QEMU, looking before and after, settling. */
 const STEP_SECONDS = 12
@@ -15,44 +16,66 @@ const BOOT_SECONDS = 150
 /** Agents that are configured otherwise start anew, and learn what is popular. */
 const RESTART_SECONDS = 40
 
+/** After so many failures in a row nothing more is to be learned: a guest or an agent is gone. */
+const FAILURES_MAX = 3
+
 export interface RunComponents {
   clock: Clock
   progress: Progress
+  lab: ComparisonLab
+}
+
+export interface RunInit {
+  plan: Plan
+  /** When the command began, ms of the clock. */
+  startedAt: number
+  /** When it aborts, what fails next ends the run. */
+  signal: AbortSignal
 }
 
 export interface RunResult {
   samples: Sample[]
   beforehand: Beforehand
-  /** Measurements of the first round for which there was no time. */
+  /** Measurements of the first round that were not made. */
   omitted: number
 }
 
 /**
- * Boots all, goes through the plan while there is time, and resolves to what was found. A measurement that fails is
- * part of it. The caller closes `lab`.
+ * Boots all, goes through the plan while there is time, and resolves to what was found; what fails is part of it.
+ * The caller closes `lab`. Rejects if the guests or agents do not start, or the signal aborts.
  */
-export async function runPlan(
-  { clock, progress }: RunComponents, init: { lab: ComparisonLab; plan: Plan; startedAt: number },
-): Promise<RunResult> {
-  const { lab, plan, startedAt } = init
+export async function runPlan(components: RunComponents, { plan, startedAt, signal }: RunInit): Promise<RunResult> {
+  const { clock, progress, lab } = components
   await progress.step('booting two guests that move and two that stay', () => lab.boot())
   await progress.step('agents count what the guests hold, and c fetches what is common', () => lab.startAgents())
   const beforehand = await lab.beforehand()
   const samples: Sample[] = []
-  let omitted = 0
+  let failures = 0
+  let last: Step | undefined
   for (const [index, step] of plan.steps.entries()) {
     const secondsLeft = plan.secondsMax - (clock.now() - startedAt) / 1000
-    if (secondsOf(step, plan.steps[index - 1]) > secondsLeft) {
-      if (step.round === 1) omitted += 1
-      continue
-    }
-    const title = `${index + 1}/${plan.steps.length}: ${describeCell(step.cell)}, ${WAY_TITLES[step.way]}`
-    const sample = await progress.step(title, () => measure(lab, step))
+    if (secondsOf(step, last) > secondsLeft || failures === FAILURES_MAX) continue
+    if (step.cell.count === 1) await lab.endMore()
+    const sample = await measureOrSay(components, step, `${index + 1}/${plan.steps.length}`, signal)
+    failures = sample.failure === undefined ? 0 : failures + 1
     samples.push(sample)
-    progress.say(`  ${describeSample(sample)}`)
-    if (step.cell.count > 1 && plan.steps[index + 1]?.cell.count === 1) await lab.endMore()
+    last = step
   }
-  return { samples, beforehand, omitted }
+  const planned = plan.steps.filter(({ round }) => round === 1).length
+  return { samples, beforehand, omitted: planned - samples.filter(({ round }) => round === 1).length }
+}
+
+/** One measurement. Whatever goes wrong is its result, unless the run was cancelled. */
+async function measureOrSay(
+  { progress, lab }: RunComponents, step: Step, number: string, signal: AbortSignal,
+): Promise<Sample> {
+  const title = `${number}: ${describeCell(step.cell)}, ${WAY_TITLES[step.way]}`
+  const sample = await progress.step(title, () => measure(lab, step).catch((error: unknown) => {
+    signal.throwIfAborted()
+    return failedSample(step, describeError(error))
+  }))
+  progress.say(`  ${describeSample(sample)}`)
+  return sample
 }
 
 /** How long a measurement may take, seconds; generous, because what has begun is not broken off. */

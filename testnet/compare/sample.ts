@@ -1,6 +1,6 @@
-/** What one measurement found. Plain data: the report is made of it, and `--json` writes it as it is. */
+/** What one measurement found: plain data. The report is made of it, and `--json` writes it as it is. */
 import type { HandoffResult } from '../../src/index.ts'
-import type { Cell, WayName } from './cells.ts'
+import type { Cell, Step, WayName } from './cells.ts'
 
 /** Bytes by the agents' accounts, sent by all hosts meanwhile. */
 export interface Accounts {
@@ -81,6 +81,16 @@ export interface Measured {
   circumstances: Circumstances
   beforehand: Beforehand
   samples: Sample[]
-  /** Measurements of the plan's first round for which there was no time. */
+  /** Measurements of the plan's first round that were not made. */
   omitted: number
+}
+
+/** A measurement that came to nothing. */
+export function failedSample(step: Step, failure: string): Sample {
+  return {
+    ...step, failure, wireBytes: 0, sourceBytes: 0,
+    accounts: { report: 0, gossip: 0, swap: 0, peers: 0, handoff: 0 },
+    totalMs: 0, downtimeMs: 0, silenceMs: 0, usualSilenceMs: 0, peakBytesPerSecond: 0, agentSeconds: 0,
+    qemuSeconds: 0, handoffs: [],
+  }
 }

@@ -62,7 +62,8 @@ const LEGEND = 'Medians, with lowest and highest in brackets. On the wire: what 
   'and fetched to keep. Of plain: beside QEMU\'s pre-copy of the same round. Downtime: as QEMU says, and what the ' +
   'agents add to it. Silent: the longest time without a heartbeat of 10 ms, taken from the guest\'s second serial ' +
   'port until a second after the end; silent before: the same while it ran undisturbed. Peak: the most that the ' +
-  'source\'s interface sent in 100 ms. CPU: seconds of all agents, and of the QEMUs at both ends, guest included.'
+  'source\'s interface sent in 100 ms. CPU: seconds of all agents, and of the QEMUs at both ends, guest included, ' +
+  'until what the guest left behind is kept.'
 
 /** A guest over a link: QEMU's ways first, then ours by destination. */
 function journeysOf(rows: readonly Row[]): Journey[] {
@@ -129,7 +130,9 @@ function trouble({ samples, omitted }: Measured): Block[] {
       : loss !== undefined ? `moved, its figures count, and there was no living guest: ${loss}` : undefined
     return what === undefined ? [] : [`${describeCell(cell)}, ${describeRow({ way, cell })}, round ${round}: ${what}`]
   })
-  if (omitted > 0) items.push(`${omitted} measurements of the first round were not made: the time was up.`)
+  if (omitted > 0) {
+    items.push(`${omitted} measurements of the first round were not made: the time was up, or too much went wrong.`)
+  }
   return items.length === 0 ? [] : [
     { kind: 'heading', level: 2, text: 'What went wrong' }, { kind: 'list', items },
   ]
@@ -157,7 +160,7 @@ function method(circumstances: Circumstances, { samples }: Measured): Block[] {
           'on where it was, and is counted anew before it moves again. Ways take turns.',
         'QEMU sends the same wherever a guest goes: its ways are measured with similar alone. 100 Mbit/s is measured ' +
           'in the first round alone. Parts are left out, and guests leave together, at 1 Gbit/s and idle.',
-        ...(command.includes('--quick') ? ['The quick form measures each cell once, and leaves out most of them.'] : []),
+        ...(command.includes('--quick') ? ['The quick form measures each cell once, and leaves most out.'] : []),
         'Post-copy begins at once, in QEMU as in Pagemesh. QEMU\'s own bandwidth limit is lifted for all ways.',
       ],
     },
