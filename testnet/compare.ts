@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 
 import { describeError } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
@@ -33,13 +33,13 @@ process.exit(await main())
 
 async function main(): Promise<number> {
   const program = new Command('npm run compare --')
-    .description('Moves real guests with Pagemesh and in QEMU\'s own ways (pre-copy, xbzrle, multifd with zstd,\n' +
-      'post-copy) over links of 100 Mbit/s, 1 Gbit/s and without a limit, and writes a report. Needs root and\n' +
-      'two processors; takes up to 45 minutes, with --quick up to 8.')
+    .description('Moves real guests with Pagemesh and in QEMU\'s own ways (pre-copy, xbzrle, multifd with zstd, ' +
+      'post-copy) over links of 100 Mbit/s, 1 Gbit/s and without a limit, and writes a report. Needs root; takes up ' +
+      'to 45 minutes, with --quick up to 8.')
     .option('--quick', 'fewer cells, each measured once')
     .option('--json <file>', 'write the raw results there, too')
-    .option('--out <directory>', 'where the report goes: report.html, report.md, plots, results.json',
-      join(REPOSITORY, '.cache', 'compare'))
+    .addOption(new Option('--out <directory>', 'where the report goes: report.html, report.md, plots, results.json')
+      .default(join(REPOSITORY, '.cache', 'compare'), '.cache/compare of the checkout'))
     .allowExcessArguments(false)
     .exitOverride()
   try {

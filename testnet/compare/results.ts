@@ -9,8 +9,9 @@ export interface Spread {
 }
 
 export type MeasureName =
-  'wireBytes' | 'besideBytes' | 'totalMs' | 'downtimeMs' | 'silenceMs' | 'usualSilenceMs' | 'peakBytesPerSecond' |
-  'agentSeconds' | 'qemuSeconds' | 'processorSeconds' | 'workBefore' | 'workDuring' | 'workAfter'
+  'wireBytes' | 'sourceBytes' | 'besideBytes' | 'totalMs' | 'downtimeMs' | 'silenceMs' | 'usualSilenceMs' |
+  'peakBytesPerSecond' | 'agentSeconds' | 'qemuSeconds' | 'processorSeconds' |
+  'workBefore' | 'workDuring' | 'workAfter'
 
 /** All samples of one way in one cell. */
 export interface Row {
@@ -48,6 +49,7 @@ export interface Shares {
 
 const VALUES: Readonly<Record<MeasureName, (sample: Sample) => number>> = {
   wireBytes: ({ wireBytes }) => wireBytes,
+  sourceBytes: ({ sourceBytes }) => sourceBytes,
   besideBytes: ({ accounts: { report, gossip, swap } }) => report + gossip + swap,
   totalMs: ({ totalMs }) => totalMs,
   downtimeMs: ({ downtimeMs }) => downtimeMs,

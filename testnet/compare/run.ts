@@ -14,7 +14,7 @@ const MOVE_SECONDS = { slow: 30, fast: 5 }
 /** Guests that leave together must be booted first. */
 const BOOT_SECONDS = 150
 /** Agents that are configured otherwise start anew, and learn what is popular. */
-const RESTART_SECONDS = 40
+const RESTART_SECONDS = 50
 
 /** After so many failures in a row nothing more is to be learned: a guest or an agent is gone. */
 const FAILURES_MAX = 3

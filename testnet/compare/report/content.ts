@@ -58,8 +58,9 @@ export function contentOf(measured: Measured): Block[] {
 }
 
 const LEGEND = 'Medians, with lowest and highest in brackets. On the wire: what the interfaces of all hosts sent ' +
-  'while the guest moved, everything included. Beside: of that, what agents told each other of their pages, gossiped ' +
-  'and fetched to keep. Of plain: beside QEMU\'s pre-copy of the same round. Downtime: as QEMU says, and what the ' +
+  'while the guest moved, everything included. By the source: of that, what its host sent; the rest are answers, and ' +
+  'pages had from other hosts. Beside: of that, what agents told each other of their pages, gossiped and fetched to ' +
+  'keep. Of plain: beside QEMU\'s pre-copy of the same round. Downtime: as QEMU says, and what the ' +
   'agents add to it. Silent: the longest time without a heartbeat of 10 ms, taken from the guest\'s second serial ' +
   'port until a second after the end; silent before: the same while it ran undisturbed. Peak: the most that the ' +
   'source\'s interface sent in 100 ms. CPU: seconds of all agents, and of the QEMUs at both ends, guest included, ' +

@@ -18,24 +18,38 @@ export interface Journey {
 
 const COLOURS = { qemu: '#8a93a0', similar: '#0b7285', placement: '#2f9e44', nothing: '#e8590c' }
 
+type Column = readonly [title: string, cell: (row: Row) => string]
+
+const COLUMNS: readonly Column[] = [
+  figure('on the wire', 'wireBytes'),
+  ['of plain', ({ ratios }) => ratio(ratios?.wireBytes.median)],
+  figure('by the source', 'sourceBytes'),
+  figure('beside', 'besideBytes'),
+  figure('total time', 'totalMs'),
+  ['of plain', ({ ratios }) => ratio(ratios?.totalMs.median)],
+  figure('downtime', 'downtimeMs'),
+  figure('silent', 'silenceMs'),
+  figure('silent before', 'usualSilenceMs'),
+  figure('peak', 'peakBytesPerSecond'),
+  figure('CPU agents', 'agentSeconds'),
+  figure('CPU QEMU', 'qemuSeconds'),
+]
+
+const WORK_COLUMNS: readonly Column[] = [
+  figure('requests/s before', 'workBefore'), figure('during', 'workDuring'), figure('after', 'workAfter'),
+]
+
+function figure(title: string, measure: MeasureName): Column {
+  return [title, ({ figures }) => formatSpread(figures[measure], (value) => formatMeasure(measure, value))]
+}
+
 /** Everything that was measured of one guest over one link, a line each way. */
 export function journeyTable({ rows, isBusy }: Journey): Block {
+  const columns = isBusy ? [...COLUMNS, ...WORK_COLUMNS] : COLUMNS
   return {
     kind: 'table',
-    head: [
-      'way', 'on the wire', 'of plain', 'beside', 'total time', 'of plain', 'downtime', 'silent', 'silent before',
-      'peak', 'CPU agents', 'CPU QEMU', ...(isBusy ? ['requests/s before', 'during', 'after'] : []), 'times',
-    ],
-    rows: rows.map((row) => {
-      const cell = (name: MeasureName): string =>
-        formatSpread(row.figures[name], (value) => formatMeasure(name, value))
-      return [
-        describeRow(row), cell('wireBytes'), ratio(row.ratios?.wireBytes.median), cell('besideBytes'), cell('totalMs'),
-        ratio(row.ratios?.totalMs.median), cell('downtimeMs'), cell('silenceMs'), cell('usualSilenceMs'),
-        cell('peakBytesPerSecond'), cell('agentSeconds'), cell('qemuSeconds'),
-        ...(isBusy ? [cell('workBefore'), cell('workDuring'), cell('workAfter')] : []), `${row.samples.length}`,
-      ]
-    }),
+    head: ['way', ...columns.map(([title]) => title), 'times'],
+    rows: rows.map((row) => [describeRow(row), ...columns.map(([, cell]) => cell(row)), `${row.samples.length}`]),
   }
 }
 
@@ -57,20 +71,20 @@ export function verdictTable(verdicts: readonly Verdict[]): Block {
 /** What a part is worth: each row beside the first one, in which nothing is left out. */
 export function partsTable(rows: readonly (Row & { title: string })[]): Block {
   const whole = rows[0]!.figures
+  const ofWhole = (measure: 'wireBytes' | 'totalMs'): Column =>
+    ['of all parts', ({ figures }) => formatRatio(figures[measure].median / whole[measure].median)]
+  const columns = [
+    figure('on the wire', 'wireBytes'), ofWhole('wireBytes'), figure('by the source', 'sourceBytes'),
+    figure('total time', 'totalMs'), ofWhole('totalMs'), figure('CPU agents', 'agentSeconds'),
+  ]
   return {
     kind: 'table',
     head: [
-      '', 'on the wire', 'of all parts', 'total time', 'of all parts', 'CPU agents', 'pages whole', 'sent before',
-      'resident', 'store', 'peers', 'asked back', 'times',
+      '', ...columns.map(([title]) => title), 'pages whole', 'sent before', 'resident', 'store', 'peers', 'asked back',
+      'times',
     ],
-    rows: rows.map(({ title, figures, samples }) => [
-      title,
-      formatSpread(figures.wireBytes, (value) => formatMeasure('wireBytes', value)),
-      formatRatio(figures.wireBytes.median / whole.wireBytes.median),
-      formatSpread(figures.totalMs, (value) => formatMeasure('totalMs', value)),
-      formatRatio(figures.totalMs.median / whole.totalMs.median),
-      formatSpread(figures.agentSeconds, (value) => formatMeasure('agentSeconds', value)),
-      ...pagesOf(samples), `${samples.length}`,
+    rows: rows.map((row) => [
+      row.title, ...columns.map(([, cell]) => cell(row)), ...pagesOf(row.samples), `${row.samples.length}`,
     ]),
   }
 }

@@ -42,6 +42,7 @@ export function describeSample(sample: Sample): string {
 export function formatMeasure(name: MeasureName, value: number): string {
   switch (name) {
     case 'wireBytes':
+    case 'sourceBytes':
     case 'besideBytes':
       return formatBytes(Math.round(value))
     case 'totalMs':
