@@ -147,7 +147,10 @@ export function rankOf(way: WayName): number {
 }
 
 function best(rows: readonly Row[], contest: Contest): { way: WayName; value: number } | undefined {
-  const [first] = rows.map(({ way, figures }) => ({ way, value: figures[contest].median }))
+  // A guest that was lost is silent for ever: that way's silence stands against nobody's.
+  const isWhole = ({ samples }: Row): boolean => samples.every(({ loss }) => loss === undefined)
+  const [first] = rows.filter((row) => contest !== 'silenceMs' || isWhole(row))
+    .map(({ way, figures }) => ({ way, value: figures[contest].median }))
     .sort((left, right) => left.value - right.value)
   return first
 }

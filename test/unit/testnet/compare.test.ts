@@ -121,6 +121,14 @@ describe('the results of the comparison', () => {
     assert.deepEqual(verdicts[0]?.ours, { way: 'pagemesh-precopy', value: 20e6 })
   })
 
+  it('set no silence against that of a guest that was lost', () => {
+    const verdicts = verdictsOf(rowsOf([
+      sample('qemu-precopy', { silenceMs: 100 }), sample('qemu-multifd-zstd', { silenceMs: 10, loss: 'QEMU ended' }),
+      sample('pagemesh-precopy', { silenceMs: 90 }),
+    ]))
+    assert.equal(verdicts.find(({ contest }) => contest === 'silenceMs')?.theirs.way, 'qemu-precopy')
+  })
+
   it('say what came from distribution beforehand only where that was measured', () => {
     const samples = [
       sample('qemu-precopy'),

@@ -65,7 +65,7 @@ describe('the report of the comparison', () => {
     const text = renderMarkdown(contentOf({ ...about, omitted: 3 }))
     assert.match(text, /multifd\+zstd, round 1: moved, its figures count, and there was no living guest: QEMU ended/)
     assert.match(text, /did not move: no way/)
-    assert.match(text, /3 measurements of the first round were not made/)
+    assert.match(text, /Of the first round 3 measurements were not made/)
   })
 
   it('states what comes from distribution beforehand, and what it cost', () => {

@@ -132,7 +132,7 @@ function trouble({ samples, omitted }: Measured): Block[] {
     return what === undefined ? [] : [`${describeCell(cell)}, ${describeRow({ way, cell })}, round ${round}: ${what}`]
   })
   if (omitted > 0) {
-    items.push(`${omitted} measurements of the first round were not made: the time was up, or too much went wrong.`)
+    items.push(`Of the first round ${omitted} measurements were not made: the time was up, or too much went wrong.`)
   }
   return items.length === 0 ? [] : [
     { kind: 'heading', level: 2, text: 'What went wrong' }, { kind: 'list', items },
