@@ -63,7 +63,9 @@ export function drawPlot(plot: Plot): string {
       grid: places.map(({ left, top, width, height }) => ({ left, top, width, height, containLabel: false })),
       xAxis: plot.panels.map((_, gridIndex) => valueAxis(plot, gridIndex)),
       yAxis: plot.panels.map((panel, gridIndex) => labelAxis(panel, gridIndex)),
-      series: plot.panels.flatMap((panel, index) => [bars(plot, panel, index), points(plot, panel, index)]),
+      series: plot.panels.flatMap((panel, index) => [
+        bars(plot, panel, index), points(plot, panel, index), labels(plot, panel, index),
+      ]),
     })
     return chart.renderToSVGString()
   } finally {
@@ -126,10 +128,6 @@ function bars(plot: Plot, panel: Panel, index: number): Record<string, unknown> 
     type: 'bar', xAxisIndex: index, yAxisIndex: index, barWidth: '62%', silent: true,
     data: panel.bars.map(({ points, colour }) => ({
       value: drawn(plot, spreadOf(points).median), itemStyle: { color: colour },
-      label: {
-        show: true, position: 'right', distance: 8, color: INK, fontSize: 11,
-        formatter: () => plot.format(spreadOf(points).median),
-      },
     })),
   }
 }
@@ -141,6 +139,20 @@ function points(plot: Plot, panel: Panel, index: number): Record<string, unknown
     itemStyle: { color: '#fff', borderColor: INK, borderWidth: 1 },
     data: panel.bars.flatMap(({ points }, row) =>
       (points.length > 1 ? points.map((value) => [drawn(plot, value), row]) : [])),
+  }
+}
+
+/** What the bar says, beyond its last point. */
+function labels(plot: Plot, panel: Panel, index: number): Record<string, unknown> {
+  return {
+    type: 'scatter', xAxisIndex: index, yAxisIndex: index, symbolSize: 0, silent: true,
+    data: panel.bars.map(({ points }, row) => ({
+      value: [drawn(plot, spreadOf(points).highest), row],
+      label: {
+        show: true, position: 'right', distance: 8, color: INK, fontSize: 11,
+        formatter: () => plot.format(spreadOf(points).median),
+      },
+    })),
   }
 }
 
