@@ -20,7 +20,7 @@ import { Absences } from './absence.ts'
 import { keepLeft } from './farewell.ts'
 import type { GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
-import { spentOf } from './ledger.ts'
+import { spentOf, trafficOf } from './ledger.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
 import type { AgentStatus } from './status.ts'
 
@@ -62,7 +62,7 @@ export class Handoffs {
   savedBytes = 0
 
   constructor(components: HandoffsComponents, init: { directory: string; switches: HandoffSwitches }) {
-    this.#components = { ...components, spent: () => spentOf(components) }
+    this.#components = { ...components, spent: () => spentOf(trafficOf(components)) }
     this.#directory = init.directory
     this.#switches = init.switches
     this.#absences = new Absences(components)

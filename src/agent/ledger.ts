@@ -26,8 +26,7 @@ export function trafficOf({ mesh, popularity, swap }: Parts): Omit<AgentStatus['
 }
 
 /** What was spent beside handoffs, both ways. */
-export function spentOf(parts: Parts): SpentBytes {
-  const { report, gossip, swap } = trafficOf(parts)
+export function spentOf({ report, gossip, swap }: ReturnType<typeof trafficOf>): SpentBytes {
   return { report: bothWays(report), gossip: bothWays(gossip), swap: bothWays(swap) }
 }
 
@@ -35,8 +34,8 @@ export function spentOf(parts: Parts): SpentBytes {
  * What this host spent and saved since its agent started. A byte counts at either end: the sum over all hosts has each
  * twice, what was spent as well as what was saved.
  */
-export function ledgerOf(parts: Parts, savedBytes: number): AgentStatus['ledger'] {
-  const spent = { ...spentOf(parts), peers: bothWays(trafficOf(parts).peers) }
+export function ledgerOf(traffic: ReturnType<typeof trafficOf>, savedBytes: number): AgentStatus['ledger'] {
+  const spent = { ...spentOf(traffic), peers: bothWays(traffic.peers) }
   const { report, gossip, swap, peers } = spent
   return { savedBytes, spentBytes: spent, netBytes: savedBytes - report - gossip - swap - peers }
 }

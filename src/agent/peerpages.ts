@@ -1,5 +1,4 @@
 import type { PeerPages } from '../handoff/index.ts'
-import type { Mesh } from '../mesh/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Swap } from '../swap/index.ts'
@@ -13,18 +12,14 @@ export const noPeerPages: PeerPages = {
 
 /** What incoming handoffs may have of other hosts: popular pages, from anybody but the source, whose link is in use. */
 export function createPeerPages(
-  { mesh, popularity, keeper, swap }: { mesh: Mesh; popularity: Popularity; keeper: Keeper; swap: Swap },
+  { popularity, keeper, swap }: { popularity: Popularity; keeper: Keeper; swap: Swap },
 ): PeerPages {
   const { view } = popularity
   return {
     among: (prefixes, bits) => view.among(prefixes, bits),
     fetch: (wanted, { source, deliver, signal }) => {
-      // Hosts whose guests hold the page, and those that keep it for all.
-      const holdersOf = (index: number): string[] => {
-        const [high, low] = [wanted.high[index]!, wanted.low[index]!]
-        const names = new Set([...view.holdersOf(high, low), ...keeper.ownersOf(high, low)])
-        return [...names].filter((name) => name !== source && name !== mesh.self.name)
-      }
+      const holdersOf = (index: number): string[] => keeper.holdersOf(wanted.high[index]!, wanted.low[index]!)
+        .filter((name) => name !== source)
       return swap.fetch({ ...wanted, holdersOf }, { purpose: 'handoff', deliver, signal })
     },
     get receivedBytes() {

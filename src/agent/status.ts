@@ -73,6 +73,7 @@ export function snapshot(
 ): AgentStatus {
   const { mesh, census, popularity, store, keeper, guests, handoffs } = parts
   const { distinctPages, omittedPages, scans, bytes } = census.totals
+  const traffic = trafficOf(parts)
   const nothing = { sentBytes: 0, receivedBytes: 0 }
   return {
     host: mesh.self.name,
@@ -95,8 +96,8 @@ export function snapshot(
     popularity: popularityOf(popularity),
     placement: { ...keeper.totals },
     store: { pages: store.pages, bytes: store.bytes, maxBytes: store.bytesMax, damagedPages: store.damagedPages },
-    traffic: { ...trafficOf(parts), handoff: { ...(handoffs?.traffic ?? nothing) } },
-    ledger: ledgerOf(parts, handoffs?.savedBytes ?? 0),
+    traffic: { ...traffic, handoff: { ...(handoffs?.traffic ?? nothing) } },
+    ledger: ledgerOf(traffic, handoffs?.savedBytes ?? 0),
     handoffs: handoffs?.list() ?? [],
     strangers: mesh.strangerCount,
   }

@@ -1,5 +1,5 @@
 import { ID_BYTES, PAGE_BYTES, PrefixTable, type PageBatch } from '../page/index.ts'
-import type { DeliveredPages } from './prefetch.ts'
+import type { ArrivedPages } from '../swap/index.ts'
 
 /** Pages whose memory is made at once: most fetches end long before their room is full. */
 const CHUNK_PAGES = 256
@@ -24,7 +24,7 @@ export class FetchedPages {
   }
 
   /** Keeps pages that were hashed; ones that are here already, or find no room, are passed over. */
-  add({ count, ids, bytes }: Pick<DeliveredPages, 'count' | 'ids' | 'bytes'>): void {
+  add({ count, ids, bytes }: Pick<ArrivedPages, 'count' | 'ids' | 'bytes'>): void {
     for (let page = 0; page < count && this.#count < this.room; page++) {
       const id = page * ID_BYTES
       if (!this.#slots.add(ids.readUInt32BE(id), ids.readUInt32BE(id + 4), this.#count)) continue

@@ -6,6 +6,7 @@ import {
   prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, PrefixTable, truncatePrefix, type PrefixSet,
   type SortedTable,
 } from '../page/index.ts'
+import { countBits } from '../runtime/bits.ts'
 import { badFrame } from './wire.ts'
 
 /** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
@@ -65,10 +66,4 @@ export function addArrived(known: PrefixTable, table: SortedTable, set: PrefixSe
       known.add(table.highAt(index), table.lowAt(index), 0)
     }
   }
-}
-
-function countBits(bitmap: Uint8Array): number {
-  let count = 0
-  for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) count += 1
-  return count
 }

@@ -1,6 +1,7 @@
 import { prefixHigh, prefixLow, type PageSource, type Prefixes, type PrefixSet } from '../page/index.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import type { ArrivedPages } from '../swap/index.ts'
 import { FetchedPages } from './fetchedpages.ts'
 import type { PageBudget } from './pagebudget.ts'
 
@@ -13,20 +14,10 @@ export interface PeerPages {
    * up; rejects with the signal's reason only.
    */
   fetch(
-    wanted: Prefixes, init: { source: string; deliver: (pages: DeliveredPages) => void; signal: AbortSignal },
+    wanted: Prefixes, init: { source: string; deliver: (pages: ArrivedPages) => void; signal: AbortSignal },
   ): Promise<unknown>
   /** Bytes that came over the wire so far, in all that was fetched for handoffs. */
   readonly receivedBytes: number
-}
-
-export interface DeliveredPages {
-  count: number
-  /** 16 bytes each. */
-  ids: Buffer
-  /** 4096 bytes each. */
-  bytes: Buffer
-  /** Which of the wanted pages each one is. */
-  indices: Uint32Array
 }
 
 /** Pages that one handoff may fetch: 256 MiB of them are held until it is over. */
@@ -74,7 +65,7 @@ export class Prefetch {
     this.#receivedBefore = this.#peers.receivedBytes
     const pages = new FetchedPages(count)
     this.#pages = pages
-    const deliver = (arrived: DeliveredPages): void => {
+    const deliver = (arrived: ArrivedPages): void => {
       pages.add(arrived)
       const told = Buffer.allocUnsafe(arrived.count * INDEX_BYTES)
       for (let i = 0; i < arrived.count; i++) told.writeUInt32BE(wanted.numbers[arrived.indices[i]!]!, i * INDEX_BYTES)

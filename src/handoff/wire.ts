@@ -28,6 +28,7 @@
  *   frame = length kind body;  length = u32, bytes of the body;  kind = u8
  */
 import { PagemeshError } from '../runtime/errors.ts'
+import { FrameCutter } from '../runtime/framecutter.ts'
 
 export const HANDOFF_PROTOCOL = '/pagemesh/handoff/1'
 export const HANDOFF_VERSION = 1
@@ -85,44 +86,13 @@ export function frameName(kind: number): string {
   return Object.entries(FRAME_KINDS).find(([, value]) => value === kind)?.[0] ?? `kind ${kind}`
 }
 
-/** Cuts arriving bytes into frames, whatever pieces they come in. Holds at most one frame. */
-export class FrameReader {
-  readonly #onFrame: (kind: FrameKind, body: Buffer) => void
-  readonly #header = Buffer.alloc(FRAME_HEADER_BYTES)
-  #headerFilled = 0
-  #body: Buffer | undefined
-  #bodyFilled = 0
-
+/** The frames of a lane. Throws PagemeshError `bad-frame` on a frame of no known kind or beyond its limit. */
+export class FrameReader extends FrameCutter {
   /** Each body is handed over whole, in memory of its own. */
   constructor(onFrame: (kind: FrameKind, body: Buffer) => void) {
-    this.#onFrame = onFrame
-  }
-
-  /** Throws PagemeshError `bad-frame` on a frame of no known kind or beyond its limit; nothing may be pushed after. */
-  push(bytes: Uint8Array): void {
-    let at = 0
-    while (at < bytes.length) {
-      if (this.#body === undefined) {
-        const take = Math.min(FRAME_HEADER_BYTES - this.#headerFilled, bytes.length - at)
-        this.#header.set(bytes.subarray(at, at + take), this.#headerFilled)
-        this.#headerFilled += take
-        at += take
-        if (this.#headerFilled < FRAME_HEADER_BYTES) return
-        this.#body = Buffer.allocUnsafe(bodyBytesOf(this.#header))
-        this.#bodyFilled = 0
-      }
-      const take = Math.min(this.#body.length - this.#bodyFilled, bytes.length - at)
-      this.#body.set(bytes.subarray(at, at + take), this.#bodyFilled)
-      this.#bodyFilled += take
-      at += take
-      if (this.#bodyFilled === this.#body.length) this.#finish(this.#body)
-    }
-  }
-
-  #finish(body: Buffer): void {
-    this.#body = undefined
-    this.#headerFilled = 0
-    this.#onFrame(this.#header[4] as FrameKind, body)
+    super({
+      headBytes: FRAME_HEADER_BYTES, bodyBytesOf, onFrame: (header, body) => onFrame(header[4] as FrameKind, body),
+    })
   }
 }
 

@@ -4,12 +4,13 @@ import { concat } from 'uint8arrays/concat'
  * Frames of a message stream: `length:u32 message`, big-endian. The limit applies to the announced length, before
  * anything of the message is kept.
  */
-const LENGTH_BYTES = 4
+/** What a stream puts in front of each message. */
+export const MESSAGE_LENGTH_BYTES = 4
 
 export function encodeMessageFrame(message: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(LENGTH_BYTES + message.length)
+  const frame = new Uint8Array(MESSAGE_LENGTH_BYTES + message.length)
   new DataView(frame.buffer).setUint32(0, message.length)
-  frame.set(message, LENGTH_BYTES)
+  frame.set(message, MESSAGE_LENGTH_BYTES)
   return frame
 }
 
@@ -28,21 +29,21 @@ export class FrameDecoder {
     this.#pieces.push(piece)
     this.#heldBytes += piece.length
     const messages: Uint8Array[] = []
-    while (this.#heldBytes >= LENGTH_BYTES) {
+    while (this.#heldBytes >= MESSAGE_LENGTH_BYTES) {
       const length = this.#peekLength()
       if (length > this.#messageBytesMax) throw new FrameTooLongError(length)
-      if (this.#heldBytes < LENGTH_BYTES + length) break
+      if (this.#heldBytes < MESSAGE_LENGTH_BYTES + length) break
       const held = this.#joined()
-      messages.push(held.slice(LENGTH_BYTES, LENGTH_BYTES + length))
-      this.#pieces = [held.subarray(LENGTH_BYTES + length)]
-      this.#heldBytes -= LENGTH_BYTES + length
+      messages.push(held.slice(MESSAGE_LENGTH_BYTES, MESSAGE_LENGTH_BYTES + length))
+      this.#pieces = [held.subarray(MESSAGE_LENGTH_BYTES + length)]
+      this.#heldBytes -= MESSAGE_LENGTH_BYTES + length
     }
     return messages
   }
 
   #peekLength(): number {
     const first = this.#pieces[0]!
-    const head = first.length >= LENGTH_BYTES ? first : this.#joined()
+    const head = first.length >= MESSAGE_LENGTH_BYTES ? first : this.#joined()
     return new DataView(head.buffer, head.byteOffset).getUint32(0)
   }
 

@@ -9,6 +9,7 @@ import type { Lane, LaneTicket } from './lane.ts'
 
 export type { Lane, LaneTicket } from './lane.ts'
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
+export { MESSAGE_LENGTH_BYTES } from './framing.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
 export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 export { MemoryNetwork } from './memory.ts'

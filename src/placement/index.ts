@@ -34,8 +34,11 @@ export interface Keeper {
    * or there is no more to be done: the store is full of better pages, or the guest's process has ended. Never rejects.
    */
   keepLeft(memory: GuestMemory, pages: StablePages): Promise<void>
-  /** Names of other members that may keep this page for all, whoever else holds it; of members a second ago. */
-  ownersOf(high: number, low: number): string[]
+  /**
+   * Names of other members that may have this page: whose guests hold it, and who may keep it for all. A little work
+   * for each member.
+   */
+  holdersOf(high: number, low: number): string[]
   /** Makes it wait while something more urgent needs CPU and disk; returns how to let it go on. */
   standBack(): () => void
   start(): Promise<void>

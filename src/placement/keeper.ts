@@ -50,7 +50,7 @@ class HostKeeper implements Keeper {
     return this.#left.keep(memory, pages)
   }
 
-  ownersOf(_high: number, low: number): string[] {
-    return this.#rounds.ownersOf(low)
+  holdersOf(high: number, low: number): string[] {
+    return this.#rounds.holdersOf(high, low)
   }
 }

@@ -70,14 +70,14 @@ export class Rounds {
     return this.#filling?.takeSurplus(countMax) ?? { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
   }
 
-  /** Other hosts that may keep the page for all, as far as this host knows the members. */
-  ownersOf(low: number): string[] {
+  /** Other hosts whose guests hold the page, and those that may keep it for all, as far as they are known here. */
+  holdersOf(high: number, low: number): string[] {
     const now = this.#components.clock.now()
     if (this.#lastOwners === undefined || now - this.#ownersAt >= MEMBERS_MS) {
       this.#lastOwners = this.#owners()
       this.#ownersAt = now
     }
-    return this.#lastOwners.othersOf(low)
+    return this.#holdersOf(this.#lastOwners, high, low)
   }
 
   start(): void {
@@ -117,8 +117,7 @@ export class Rounds {
     this.#due.planned(viewPages)
     const keptBefore = store.pages
     const ending = await filling.run({
-      holdersOf: (high, low) => [...new Set([...view.holdersOf(high, low), ...owners.othersOf(low)])]
-        .filter((name) => name !== this.#components.mesh.self.name),
+      holdersOf: (high, low) => this.#holdersOf(owners, high, low),
       onMissing: (high, low) => this.#missed.add(high, low),
       signal,
       until: this.#due.nextAt,
@@ -151,6 +150,12 @@ export class Rounds {
       await hold.released(clock, signal)
       signal.throwIfAborted()
     }
+  }
+
+  #holdersOf(owners: TailOwners, high: number, low: number): string[] {
+    const { popularity: { view }, mesh } = this.#components
+    return [...new Set([...view.holdersOf(high, low), ...owners.othersOf(low)])]
+      .filter((name) => name !== mesh.self.name)
   }
 
   #owners(): TailOwners {

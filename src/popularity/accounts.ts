@@ -1,7 +1,4 @@
-import type { Member, MessageStream, Standing } from '../mesh/index.ts'
-
-/** Bytes that a stream puts in front of each message. */
-const LENGTH_BYTES = 4
+import { MESSAGE_LENGTH_BYTES, type Member, type MessageStream, type Standing } from '../mesh/index.ts'
 
 /** What this host's streams of one kind cost on the wire. */
 export class Traffic {
@@ -10,12 +7,12 @@ export class Traffic {
 
   async send(stream: MessageStream, message: Uint8Array, signal: AbortSignal): Promise<void> {
     await stream.send(message, signal)
-    this.sentBytes += message.length + LENGTH_BYTES
+    this.sentBytes += message.length + MESSAGE_LENGTH_BYTES
   }
 
   async receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
     const message = await stream.receive(signal)
-    this.receivedBytes += message.length + LENGTH_BYTES
+    this.receivedBytes += message.length + MESSAGE_LENGTH_BYTES
     return message
   }
 }

@@ -118,3 +118,10 @@ export class BitReader {
     return extraBits > 31 ? NaN : 2 ** extraBits + this.readBits(extraBits)
   }
 }
+
+/** How many bits of a bitmap are set. */
+export function countBits(bitmap: Uint8Array): number {
+  let count = 0
+  for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) count += 1
+  return count
+}

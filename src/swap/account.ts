@@ -1,8 +1,5 @@
-import type { Lane, MessageStream } from '../mesh/index.ts'
+import { MESSAGE_LENGTH_BYTES, type Lane, type MessageStream } from '../mesh/index.ts'
 import type { SwapTraffic } from './index.ts'
-
-/** Bytes that a stream puts in front of each message. */
-const LENGTH_BYTES = 4
 
 /** What goes over the wire for one purpose: messages of streams, and whole lanes. */
 export class Account {
@@ -20,7 +17,7 @@ export class Account {
   }
 
   async send(stream: MessageStream, message: Uint8Array, signal?: AbortSignal): Promise<void> {
-    this.#sentBytes += message.length + LENGTH_BYTES
+    this.#sentBytes += message.length + MESSAGE_LENGTH_BYTES
     await stream.send(message, signal)
   }
 
@@ -32,7 +29,7 @@ export class Account {
 
   /** Counts a message that was received before it was known for what. */
   countReceived(message: Uint8Array): void {
-    this.#receivedBytes += message.length + LENGTH_BYTES
+    this.#receivedBytes += message.length + MESSAGE_LENGTH_BYTES
   }
 
   /** Counts all that a lane carries, from its first byte on. */

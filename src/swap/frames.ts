@@ -7,6 +7,8 @@
  *   packed = these pages, in order, under zstd; as they are where that would not be smaller
  */
 import { PAGE_BYTES } from '../page/index.ts'
+import { countBits } from '../runtime/bits.ts'
+import { FrameCutter } from '../runtime/framecutter.ts'
 import { badSwap } from './badswap.ts'
 import { LIMITS } from './limits.ts'
 
@@ -54,63 +56,23 @@ export function decodeAnswer(body: Buffer): Answer {
   const packed = body.subarray(packedAt)
   const bitsOver = bitmap.length * 8 - count
   if (bitsOver > 0 && bitmap.at(-1)! >>> (8 - bitsOver) !== 0) throw badSwap('an answer has pages beyond its count')
-  const had = bitsIn(bitmap)
+  const had = countBits(bitmap)
   if (packed.length > had * PAGE_BYTES || (packed.length === 0) !== (had === 0)) {
     throw badSwap('an answer has more or fewer bytes than its pages')
   }
   return { status: 'pages', sequence, count, bitmap, packed }
 }
 
-function bitsIn(bitmap: Uint8Array): number {
-  let bits = 0
-  for (let byte of bitmap) for (; byte !== 0; byte &= byte - 1) bits += 1
-  return bits
-}
-
-/** Cuts a run of bytes into frames, whatever pieces it comes in. Holds at most one frame. */
-export class FrameReader {
-  readonly #onBody: (body: Buffer) => void
-  readonly #head = Buffer.alloc(FRAME_HEAD_BYTES)
-  #headFilled = 0
-  #body: Buffer | undefined
-  #bodyFilled = 0
-
+/** The frames of a session. Throws PagemeshError `bad-swap` on a frame beyond its limit. */
+export class FrameReader extends FrameCutter {
   /** Each body is handed over whole, in memory of its own. */
   constructor(onBody: (body: Buffer) => void) {
-    this.#onBody = onBody
+    super({ headBytes: FRAME_HEAD_BYTES, bodyBytesOf, onFrame: (_head, body) => onBody(body) })
   }
+}
 
-  /** Whether a frame has begun and not ended. */
-  get isMidway(): boolean {
-    return this.#headFilled > 0
-  }
-
-  /** Throws PagemeshError `bad-swap` on a frame beyond its limit; nothing may be pushed after. */
-  push(bytes: Uint8Array): void {
-    let at = 0
-    while (at < bytes.length) {
-      if (this.#body === undefined) {
-        const take = Math.min(FRAME_HEAD_BYTES - this.#headFilled, bytes.length - at)
-        this.#head.set(bytes.subarray(at, at + take), this.#headFilled)
-        this.#headFilled += take
-        at += take
-        if (this.#headFilled < FRAME_HEAD_BYTES) return
-        const bodyBytes = this.#head.readUInt32BE(0)
-        if (bodyBytes < STATUS_BYTES || bodyBytes > BODY_BYTES_MAX) throw badSwap(`a frame has ${bodyBytes} bytes`)
-        this.#body = Buffer.allocUnsafe(bodyBytes)
-        this.#bodyFilled = 0
-      }
-      const take = Math.min(this.#body.length - this.#bodyFilled, bytes.length - at)
-      this.#body.set(bytes.subarray(at, at + take), this.#bodyFilled)
-      this.#bodyFilled += take
-      at += take
-      if (this.#bodyFilled === this.#body.length) this.#finish(this.#body)
-    }
-  }
-
-  #finish(body: Buffer): void {
-    this.#body = undefined
-    this.#headFilled = 0
-    this.#onBody(body)
-  }
+function bodyBytesOf(head: Buffer): number {
+  const bodyBytes = head.readUInt32BE(0)
+  if (bodyBytes < STATUS_BYTES || bodyBytes > BODY_BYTES_MAX) throw badSwap(`a frame has ${bodyBytes} bytes`)
+  return bodyBytes
 }

@@ -2,15 +2,16 @@ import assert from 'node:assert/strict'
 
 import { FetchedPages } from '../../../src/handoff/fetchedpages.ts'
 import { PageBudget } from '../../../src/handoff/pagebudget.ts'
-import { Prefetch, type DeliveredPages, type PeerPages } from '../../../src/handoff/prefetch.ts'
+import { Prefetch, type PeerPages } from '../../../src/handoff/prefetch.ts'
 import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, type PrefixSet } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import type { ArrivedPages } from '../../../src/swap/index.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(9))
 const BITS = 40
 
 /** Pages unlike each other, with their ids. */
-function pagesOf(numbers: readonly number[]): DeliveredPages {
+function pagesOf(numbers: readonly number[]): ArrivedPages {
   const count = numbers.length
   const bytes = Buffer.alloc(count * PAGE_BYTES)
   numbers.forEach((number, page) => bytes.fill(`page ${number} `, page * PAGE_BYTES, (page + 1) * PAGE_BYTES))
@@ -20,7 +21,7 @@ function pagesOf(numbers: readonly number[]): DeliveredPages {
 }
 
 /** The census of a guest that holds these pages, and the place of each in it. */
-function censusOf({ ids, count }: DeliveredPages): { set: PrefixSet; numbers: number[] } {
+function censusOf({ ids, count }: ArrivedPages): { set: PrefixSet; numbers: number[] } {
   const prefixes = Array.from({ length: count }, (_, page) => ids.readUIntBE(page * ID_BYTES, BITS / 8))
   const sorted = Float64Array.from(prefixes).sort()
   return { set: { bits: BITS, prefixes: sorted }, numbers: prefixes.map((prefix) => sorted.indexOf(prefix)) }
@@ -31,12 +32,12 @@ class Peers implements PeerPages {
   receivedBytes = 100
   source = ''
   wanted = 0
-  readonly #pages: DeliveredPages
-  #deliver: ((pages: DeliveredPages) => void) | undefined
+  readonly #pages: ArrivedPages
+  #deliver: ((pages: ArrivedPages) => void) | undefined
   #signal: AbortSignal | undefined
   #resolve: (() => void) | undefined
 
-  constructor(pages: DeliveredPages) {
+  constructor(pages: ArrivedPages) {
     this.#pages = pages
   }
 

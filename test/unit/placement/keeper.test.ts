@@ -183,7 +183,7 @@ describe('the keeper', () => {
     for (const { page, holders } of world.asked) {
       assert.equal(new Set(holders).size, holders.length)
       assert.ok(holders.includes('b') && !holders.includes('a'))
-      for (const owner of world.keeper.ownersOf(...prefixOf(page))) assert.ok(holders.includes(owner))
+      for (const owner of world.keeper.holdersOf(...prefixOf(page))) assert.ok(holders.includes(owner))
     }
   })
 
