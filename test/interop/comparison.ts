@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
+import { clearDirtyLog, migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
 import { expectArrivedWhole, move, stateOf, type GuestKind, type MoveResult } from './labmove.ts'
 
 /** Heartbeats by which a guest that has arrived shows that it lives. */
@@ -44,7 +44,7 @@ export class Comparison {
     this.#init = init
   }
 
-  /** QEMU's own way, for its figures: if QEMU breaks the guest (7.2 does so at times under TCG), the report says so. */
+  /** QEMU's own way, for its figures: if QEMU breaks the guest, the report says so. */
   async plain(mode: PlainMode): Promise<Measured> {
     const { guest } = this.#init
     const way = `QEMU ${mode}`
@@ -93,6 +93,7 @@ export class Comparison {
     const { kind, to } = this.#init
     const sent = async (): Promise<number> => (await this.#cluster.network.counters(FROM))!.sentBytes
     if (this.#hasMoved) await this.#goOn()
+    else await clearDirtyLog(this.#init.guest)
     this.#hasMoved = true
     const destination = await this.#cluster.startGuest(to, { ...kind, incoming: true, paused: isPaused })
     const before = await sent()

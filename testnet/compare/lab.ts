@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import type { AgentStatus } from '../../src/index.ts'
 import { askAgent, type ControlRequest } from '../../src/daemon/control/index.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
-import { createCluster, waitFor, type GuestOptions, type LabCluster, type LabGuest } from '../index.ts'
+import { clearDirtyLog, createCluster, waitFor, type GuestOptions, type LabCluster, type LabGuest } from '../index.ts'
 import { LINK_BYTES_PER_SECOND, type Cell, type LeftOut } from './cells.ts'
 import type { Accounts, Beforehand } from './sample.ts'
 
@@ -144,6 +144,7 @@ export class ComparisonLab {
     const description: GuestDescription = { name, work, memoryMiB: GUEST_MEMORY_MIB, heartbeat: true }
     const guest = await this.cluster.startGuest('a', description)
     await guest.ready()
+    await clearDirtyLog(guest, this.clock)
     await guest.qmp.execute('stop')
     this.#movers.set(name, { description, guest })
   }

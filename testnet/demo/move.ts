@@ -1,7 +1,9 @@
 import type { HandoffResult, MigrationMode } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
-import { compareMemory, migratePlain, waitFor, type GuestOptions, type LabCluster, type LabGuest } from '../index.ts'
+import {
+  clearDirtyLog, compareMemory, migratePlain, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+} from '../index.ts'
 import type { Progress } from './progress.ts'
 
 export type Mover = 'Pagemesh' | 'QEMU alone'
@@ -51,6 +53,7 @@ export async function moveGuest(
     const waiting = await cluster.startGuest(to, { ...options, incoming: true, paused: true })
     await seen(cluster, { host: from, guest: options.name, state: 'running' })
     await seen(cluster, { host: to, guest: options.name, state: 'inmigrate' })
+    await clearDirtyLog(guest)
     await cluster.settled()
     return waiting
   })
