@@ -4,7 +4,7 @@
  *   namespace pm-PID-N-a         namespace pm-PID-N (the switch)        namespace pm-PID-N-b
  *     eth0 10.77.0.1  ---veth---  a \                    / b  ---veth---  eth0 10.77.0.2
  *     tbf: what a sends              bridge with all ports                tbf: what b sends
- *                     tbf at port a: what a receives
+ *                     tbf at port a: what a receives       one more bridge for hosts that are cut off together
  *
  * Nothing is added to this machine's own network, so several networks with the same addresses can exist side by side.
  * UNIX sockets are reached by path from everywhere. Non-goals: delay and random loss (netem is not in every kernel).
@@ -42,9 +42,9 @@ export interface LabNetwork {
   counters(hostName: string): Promise<LinkCounters | undefined>
   /** Changes the rate of a host's link, both ways; undefined: as fast as the machine is. */
   shape(hostName: string, bytesPerSecond: number | undefined): Promise<void>
-  /** From now on nothing that the host sends or is sent arrives, and nobody is told. */
-  cut(hostName: string): Promise<void>
-  restore(hostName: string): Promise<void>
+  /** From now on these hosts reach each other and none of the others, and nobody is told. */
+  cut(...hostNames: string[]): Promise<void>
+  restore(...hostNames: string[]): Promise<void>
   /** Ends the processes on all hosts and takes the network away; idempotent. */
   close(): Promise<void>
 }
@@ -74,8 +74,9 @@ export async function canIsolate(): Promise<boolean> {
 }
 
 function checkHosts(names: readonly string[]): void {
-  // `bridge` and `lo` are taken: a host's port on the switch has the host's name.
-  const isBad = (name: string): boolean => !/^[A-Za-z0-9-]{1,15}$/.test(name) || name === BRIDGE || name === 'lo'
+  // `bridge`, `bridge-1` and `lo` are taken: a host's port on the switch has the host's name.
+  const isBad = (name: string): boolean =>
+    !/^[A-Za-z0-9-]{1,15}$/.test(name) || name.startsWith(BRIDGE) || name === 'lo'
   const bad = names.find((name, index) => isBad(name) || names.indexOf(name) !== index)
   if (bad === undefined && names.length <= HOSTS_MAX) return
   throw new PagemeshError('lab-bad-host', `The lab cannot have ${bad ?? `${names.length} hosts`}.`, {
@@ -88,6 +89,7 @@ class NamespaceNetwork implements LabNetwork {
   readonly hosts: readonly LabHost[]
   readonly #switch: string
   readonly #number: number
+  #cutCount = 0
 
   constructor(names: readonly string[], number: number) {
     this.#number = number
@@ -99,7 +101,7 @@ class NamespaceNetwork implements LabNetwork {
 
   async build(bytesPerSecond: number | undefined): Promise<void> {
     await addNamespace(this.#switch)
-    await this.#onSwitch('link', 'add', 'name', BRIDGE, 'up', 'type', 'bridge', 'forward_delay', '0')
+    await this.#addBridge(BRIDGE)
     for (const host of this.hosts) {
       await addNamespace(this.#namespaceOf(host.name))
       await this.#connect(host)
@@ -131,13 +133,15 @@ class NamespaceNetwork implements LabNetwork {
     await runCommand(['tc', '-n', this.#switch, 'qdisc', 'replace', 'dev', hostName, ...queue])
   }
 
-  async cut(hostName: string): Promise<void> {
-    // Taken off the bridge, the port swallows everything. A link set down would tell the host's processes.
-    await this.#onSwitch('link', 'set', 'dev', this.host(hostName).name, 'nomaster')
+  async cut(...hostNames: string[]): Promise<void> {
+    // To a bridge of their own: a link set down would tell the hosts' processes.
+    const bridge = `${BRIDGE}-${++this.#cutCount}`
+    await this.#addBridge(bridge)
+    await this.#join(hostNames, bridge)
   }
 
-  async restore(hostName: string): Promise<void> {
-    await this.#onSwitch('link', 'set', 'dev', this.host(hostName).name, 'master', BRIDGE)
+  async restore(...hostNames: string[]): Promise<void> {
+    await this.#join(hostNames, BRIDGE)
   }
 
   async close(): Promise<void> {
@@ -151,6 +155,14 @@ class NamespaceNetwork implements LabNetwork {
     await this.#onSwitch('link', 'set', 'dev', name, 'up', 'master', BRIDGE)
     await runCommand(['ip', '-n', namespace, 'address', 'add', `${address}/24`, 'dev', 'eth0'])
     await runCommand(['ip', '-n', namespace, 'link', 'set', 'eth0', 'up'])
+  }
+
+  async #addBridge(name: string): Promise<void> {
+    await this.#onSwitch('link', 'add', 'name', name, 'up', 'type', 'bridge', 'forward_delay', '0')
+  }
+
+  async #join(hostNames: readonly string[], bridge: string): Promise<void> {
+    for (const name of hostNames) await this.#onSwitch('link', 'set', 'dev', this.host(name).name, 'master', bridge)
   }
 
   async #unshape(namespace: string, device: string): Promise<void> {

@@ -141,6 +141,15 @@ describe('the lab\'s network', function () {
     assert.equal(knock('a', 'b'), 'refused')
   })
 
+  it('cuts hosts off that still reach each other', async () => {
+    network = await createNetwork({ hosts: ['a', 'b', 'c'] })
+    await network.cut('b', 'c')
+    assert.equal(knock('b', 'c'), 'refused')
+    assert.equal(knock('a', 'c'), 'silence')
+    await network.restore('b', 'c')
+    assert.equal(knock('a', 'c'), 'refused')
+  })
+
   it('counts what a host sends', async () => {
     network = await createNetwork({ hosts: ['a', 'b'] })
     const before = await network.counters('a')

@@ -30,7 +30,8 @@ function namedHosts({ guests, steps, expect }: Scenario): string[] {
   return [
     ...guests.map(({ host }) => host),
     ...flatten(steps).flatMap((step) => [
-      ...('host' in step ? [step.host] : []), ...('on' in step ? [step.on] : []), ...('to' in step ? [step.to] : []),
+      ...('host' in step ? [step.host] : []), ...('hosts' in step ? step.hosts : []),
+      ...('on' in step ? [step.on] : []), ...('to' in step ? [step.to] : []),
     ]).flat(),
     ...expect.flatMap((expectation) => 'host' in expectation ? [expectation.host] : []),
   ]

@@ -104,19 +104,19 @@ export class Places {
     return [...this.#running].filter((host) => !this.#cut.has(host))
   }
 
-  async cut(host: string): Promise<void> {
-    this.#cut.add(host)
-    await this.#cluster.network.cut(host)
+  async cut(hosts: readonly string[]): Promise<void> {
+    for (const host of hosts) this.#cut.add(host)
+    await this.#cluster.network.cut(...hosts)
   }
 
-  async restore(host: string): Promise<void> {
-    await this.#cluster.network.restore(host)
-    this.#cut.delete(host)
+  async restore(hosts: readonly string[]): Promise<void> {
+    await this.#cluster.network.restore(...hosts)
+    for (const host of hosts) this.#cut.delete(host)
   }
 
   /** The host is gone at once: nobody hears a farewell. */
   async crash(host: string): Promise<void> {
-    await this.cut(host)
+    await this.cut([host])
     const lost = this.guestsOn(host)
     const here = [...this.#qemus.values()].flatMap((qemus) => [...qemus]).filter((qemu) => hostOf(qemu) === host)
     for (const name of lost) this.#places.set(name, undefined)

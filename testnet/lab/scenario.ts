@@ -52,8 +52,8 @@ export type Step =
   /** Tracks that run side by side, each in turn; over when all are. */
   | { readonly do: 'together'; readonly tracks: readonly (readonly Step[])[] }
   | { readonly do: 'shape'; readonly host: string; readonly rate: string }
-  /** Nothing that the host sends or is sent arrives any more, and nobody is told. */
-  | { readonly do: 'cut' | 'restore'; readonly host: string }
+  /** These hosts reach each other, and none of the others any more; nobody is told. */
+  | { readonly do: 'cut' | 'restore'; readonly hosts: readonly string[] }
   | { readonly do: 'stop-agent' | 'kill-agent'; readonly host: string }
   | { readonly do: 'start-agent'; readonly host: string; readonly settings?: Readonly<Record<string, unknown>> }
   /** Link, agent and guests are gone at once. Its guests count as lost with it. */

@@ -36,6 +36,12 @@ async function runStep(lab: Lab, step: Step): Promise<void> {
     case 'prepare':
       recorder.event(`a QEMU on ${step.on} waits for ${step.guest}`)
       return await places.prepare(step.guest, step.on, true)
+    case 'cut':
+      recorder.event(`cut off: ${step.hosts.join(', ')}`)
+      return await places.cut(step.hosts)
+    case 'restore':
+      recorder.event(`reached again: ${step.hosts.join(', ')}`)
+      return await places.restore(step.hosts)
     case 'cancel': return await cancel(lab, step.guest)
     case 'evacuate': return await evacuate(lab, step)
     case 'together': return await together(step.tracks.map((track) => runSteps(lab, track)))
@@ -46,16 +52,12 @@ async function runStep(lab: Lab, step: Step): Promise<void> {
 /** What happens to hosts, links and agents. */
 async function strike(
   { cluster, places, recorder }: Lab,
-  step: Extract<Step, {
-    do: 'shape' | 'cut' | 'restore' | 'stop-agent' | 'kill-agent' | 'start-agent' | 'crash'
-  }>,
+  step: Extract<Step, { do: 'shape' | 'stop-agent' | 'kill-agent' | 'start-agent' | 'crash' }>,
 ): Promise<void> {
   const { host } = step
   recorder.event(WORDS[step.do](host))
   switch (step.do) {
     case 'shape': return await cluster.network.shape(host, parseRate(step.rate)!)
-    case 'cut': return await places.cut(host)
-    case 'restore': return await places.restore(host)
     case 'stop-agent': return await places.endAgent(host, 'stop')
     case 'kill-agent': return await places.endAgent(host, 'kill')
     case 'start-agent': return await places.startAgent(host, step.settings)
@@ -65,8 +67,6 @@ async function strike(
 
 const WORDS = {
   'shape': (host: string) => `the link of ${host} changes its rate`,
-  'cut': (host: string) => `${host} is cut off`,
-  'restore': (host: string) => `${host} is reached again`,
   'stop-agent': (host: string) => `the agent of ${host} stops`,
   'kill-agent': (host: string) => `the agent of ${host} is killed`,
   'start-agent': (host: string) => `the agent of ${host} starts`,

@@ -4,7 +4,7 @@ import { SCANS_OFTEN, SMALL } from './systems.ts'
 /** With more than three hosts not every host owns every slice: what is popular is gossiped. */
 export const partition: Scenario = {
   name: 'partition-during-gossip',
-  title: 'Two of five hosts are cut off while popular pages are gossiped and guests come up; then all views agree',
+  title: 'Two of five hosts are cut off while pages are gossiped, guests boot and move; then all views agree',
   hosts: ['a', 'b', 'c', 'd', 'e'].map((name) => ({ name, settings: SCANS_OFTEN })),
   guests: [
     ...['a', 'b', 'c', 'd', 'e'].map((host) => ({ name: `first-${host}`, host, ...SMALL })),
@@ -13,13 +13,12 @@ export const partition: Scenario = {
   ],
   steps: [
     { do: 'until', host: 'a', sees: { is: 'knowing', pages: 500 } },
-    { do: 'cut', host: 'd' },
-    { do: 'cut', host: 'e' },
+    { do: 'cut', hosts: ['d', 'e'] },
     { do: 'together', tracks: [[{ do: 'boot', guest: 'second-a' }], [{ do: 'boot', guest: 'second-e' }]] },
     { do: 'until', host: 'a', sees: { is: 'joined', peers: 2 } },
-    { do: 'until', host: 'd', sees: { is: 'joined', peers: 0 } },
-    { do: 'restore', host: 'd' },
-    { do: 'restore', host: 'e' },
+    { do: 'until', host: 'd', sees: { is: 'joined', peers: 1 } },
+    { do: 'migrate', guest: 'first-e', to: 'd' },
+    { do: 'restore', hosts: ['d', 'e'] },
     { do: 'converge', seconds: 120 },
     { do: 'migrate', guest: 'first-d', to: 'e' },
   ],
