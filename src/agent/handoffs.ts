@@ -216,7 +216,7 @@ export class Handoffs {
       guest,
       to: request.to,
       mode: request.mode ?? 'precopy',
-      census: this.#switches.references ? census.of(request.guest)?.table : undefined,
+      census: this.#switches.references ? census.of(request.guest) : undefined,
       compresses: this.#switches.compression,
       directory: this.#directory,
       signal: running.abort.signal,

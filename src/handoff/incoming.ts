@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 
 import type { Guest, IncomingMigration } from '../guest/index.ts'
 import type { Lane, Member, Mesh, MessageStream } from '../mesh/index.ts'
-import { decodePrefixSet, type PageHasher, type PageSource } from '../page/index.ts'
+import { decodePrefixSet, type PageHasher, type PageSource, type PrefixSet } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -75,6 +75,8 @@ export class Incoming {
   #rendezvous: Rendezvous | undefined
   #qemu: Socket | undefined
   #receiver: Receiver | undefined
+  /** What the source listed and this host said of it, until the source says in which order it comes. */
+  #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
   #phase: IncomingStatus['phase'] = 'greeting'
 
   constructor(components: IncomingComponents, init: IncomingInit, from: Member) {
@@ -177,7 +179,7 @@ export class Incoming {
     if (!offer.dryRun) await this.#connectQemu()
     this.#phase = 'streaming'
     void this.#channel!.send(FRAME_KINDS.bitmap, bitmap)
-    if (!offer.dryRun) this.#prefetch.start(census, bitmap, this.#from.name)
+    if (!offer.dryRun) this.#answered = { census, bitmap }
   }
 
   #openChannel(lane: Lane, clock: Clock): void {
@@ -256,7 +258,10 @@ export class Incoming {
     } else if (kind === FRAME_KINDS.hello && this.#phase === 'greeting') {
       if (body[0] !== HANDOFF_VERSION) throw badFrame(`it speaks version ${body[0]} of the handoff stream`)
     } else if (kind === FRAME_KINDS.census && this.#phase === 'greeting') this.#census.resolve(body)
-    else if (kind === FRAME_KINDS.batch && this.#receiver !== undefined) this.#receiver.take(body)
+    else if (kind === FRAME_KINDS.order && this.#answered !== undefined) {
+      this.#prefetch.start({ ...this.#answered, order: body, source: this.#from.name })
+      this.#answered = undefined
+    } else if (kind === FRAME_KINDS.batch && this.#receiver !== undefined) this.#receiver.take(body)
     else if (kind === FRAME_KINDS.pages && this.#receiver !== undefined) this.#receiver.takePages(body)
     else if (kind === FRAME_KINDS.streamEnd && this.#receiver !== undefined) this.#streamEnded.resolve()
     else if (kind === FRAME_KINDS.completed && this.#receiver !== undefined) this.#completed.resolve()

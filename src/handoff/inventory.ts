@@ -9,6 +9,13 @@ import {
 import { countBits } from '../runtime/bits.ts'
 import { badFrame } from './wire.ts'
 
+/** What a guest holds, as its census has it. */
+export interface ListedPages {
+  table: SortedTable
+  /** The number of the page at `index` of the table, counted through the guest's memory. */
+  numberAt(index: number): number
+}
+
 /** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
 export function listPages(table: SortedTable): PrefixSet {
   const count = Math.min(table.size, PREFIX_SET_LIMITS.countMax)
@@ -34,6 +41,54 @@ export function answerPages(
     if (has(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits), set.bits)) bitmap[i >>> 3]! |= 1 << (i & 7)
   }
   return bitmap
+}
+
+/**
+ * Into so many parts a guest's memory is divided to say where a page is. That fine, pages that lie side by side are
+ * fetched side by side, and compress as well as in the stream.
+ */
+const PARTS = 2 ** 16
+const PART_BYTES = 2
+
+/**
+ * In which part of the guest's memory each page that the bitmap lacks comes first: two bytes for each, in rising order
+ * of their prefixes.
+ */
+export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitmap: Uint8Array): Buffer {
+  const { table } = listed
+  let pageCount = 1
+  for (let index = 0; index < table.size; index++) pageCount = Math.max(pageCount, listed.numberAt(index) + 1)
+  const lacking = lackingOf(prefixes.length, bitmap)
+  const order = Buffer.alloc(lacking.length * PART_BYTES)
+  for (const [place, number] of lacking.entries()) {
+    const prefix = prefixes[number]!
+    const index = table.firstFrom(prefixHigh(prefix, bits), prefixLow(prefix, bits))
+    order.writeUInt16BE(Math.floor(PARTS * listed.numberAt(index) / pageCount), place * PART_BYTES)
+  }
+  return order
+}
+
+/**
+ * The numbers of the prefixes that the bitmap lacks, those of the last part of memory first.
+ * Throws PagemeshError `bad-frame` if the order is not one of so many.
+ */
+export function lastFirst(count: number, bitmap: Uint8Array, order: Buffer): Uint32Array {
+  const lacking = lackingOf(count, bitmap)
+  if (order.length !== lacking.length * PART_BYTES) throw badFrame('an order has the wrong size')
+  // Part and place in one value: sorting plain numbers needs no function, and no object a page.
+  const keys = new Float64Array(lacking.length)
+  for (let place = 0; place < keys.length; place++) keys[place] = order.readUInt16BE(place * PART_BYTES) * count + place
+  keys.sort().reverse()
+  return Uint32Array.from(keys, (key) => lacking[key % count]!)
+}
+
+function lackingOf(count: number, bitmap: Uint8Array): Uint32Array {
+  const numbers = new Uint32Array(count)
+  let lacking = 0
+  for (let number = 0; number < count; number++) {
+    if ((bitmap[number >>> 3]! & (1 << (number & 7))) === 0) numbers[lacking++] = number
+  }
+  return numbers.subarray(0, lacking)
 }
 
 /** The prefixes that the destination said it has. Throws PagemeshError `bad-frame` if the bitmap has another size. */

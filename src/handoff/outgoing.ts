@@ -8,7 +8,7 @@ import { asPagemeshError, describeError, type PagemeshError } from '../runtime/e
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
-import { addArrived, knownPages, listPages } from './inventory.ts'
+import { addArrived, knownPages, listPages, orderOf, type ListedPages } from './inventory.ts'
 import { LaneChannel } from './lanechannel.ts'
 import type { SpentBytes } from './ledger.ts'
 import { encodeOffer, requireAccepted, type HandoffOffer } from './offer.ts'
@@ -58,7 +58,7 @@ export interface OutgoingInit {
   to: string
   mode: MigrationMode
   /** The guest's census, if it was scanned already; without it nothing but pages sent before become refs. */
-  census: SortedTable | undefined
+  census: ListedPages | undefined
   /** Whether pages that travel whole are compressed. */
   compresses: boolean
   /** Where the rendezvous with QEMU is made. */
@@ -178,13 +178,15 @@ export class Outgoing {
       abort.abort(error)
       throw error
     }
-    const table = this.#init.census ?? SortedTable.empty()
+    const census = this.#init.census ?? { table: SortedTable.empty(), numberAt: () => 0 }
+    const { table } = census
     const set = listPages(table)
     void this.#channel.send(FRAME_KINDS.hello, Uint8Array.of(HANDOFF_VERSION))
     void this.#channel.send(FRAME_KINDS.census, encodePrefixSet(set))
     const bitmap = await this.#within('bitmap', this.#bitmap.promise, `${to} did not say which pages it has.`)
     const atDestination = knownPages(table, set, bitmap)
     this.#census = { table, set, atDestination }
+    if (!this.#isDryRun) void this.#channel.send(FRAME_KINDS.order, orderOf(census, set, bitmap))
     return { distinctPages: table.size, atDestination }
   }
 

@@ -3,6 +3,7 @@ import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { ArrivedPages } from '../swap/index.ts'
 import { FetchedPages } from './fetchedpages.ts'
+import { lastFirst } from './inventory.ts'
 import type { PageBudget } from './pagebudget.ts'
 
 /** Pages of other hosts than the source, as an incoming handoff sees them. */
@@ -18,6 +19,17 @@ export interface PeerPages {
   ): Promise<unknown>
   /** Bytes that came over the wire so far, in all that was fetched for handoffs. */
   readonly receivedBytes: number
+}
+
+export interface PrefetchInit {
+  /** What the source listed. */
+  census: PrefixSet
+  /** One bit for each of it: whether this host has it. */
+  bitmap: Uint8Array
+  /** Two bytes for each that it lacks: in which part of the guest's memory it is. */
+  order: Buffer
+  /** The host that the guest comes from. */
+  source: string
 }
 
 /** Pages that one handoff may fetch: 256 MiB of them are held until it is over. */
@@ -57,9 +69,12 @@ export class Prefetch {
     fill: async (batch) => this.#pages?.fill(batch),
   }
 
-  /** Begins to fetch what the bitmap says is lacking. */
-  start(set: PrefixSet, bitmap: Uint8Array, source: string): void {
-    const wanted = this.#wantedOf(set, bitmap)
+  /**
+   * Begins to fetch what the bitmap says is lacking. The order says where in its memory the guest has it: the stream
+   * comes from the front, and so this begins at the end. Throws PagemeshError `bad-frame` if they do not go together.
+   */
+  start({ census, bitmap, order, source }: PrefetchInit): void {
+    const wanted = this.#wantedOf(census, lastFirst(census.prefixes.length, bitmap, order))
     const count = this.#budget.reserve(wanted.count)
     if (count === 0) return
     this.#receivedBefore = this.#peers.receivedBytes
@@ -77,18 +92,18 @@ export class Prefetch {
       .then((end) => this.#log.debug('pages fetched from peers', { wanted: count, fetched: pages.count, end }))
   }
 
-  /** The first of those that the bitmap lacks and peers have. A set may be large: it is looked through in pieces. */
-  #wantedOf({ bits, prefixes }: PrefixSet, bitmap: Uint8Array): NumberedPrefixes {
-    const wanted = new NumberedPrefixes(Math.min(PAGES_MAX, prefixes.length))
-    for (let next = 0; next < prefixes.length && !wanted.isFull;) {
-      const lacking = new NumberedPrefixes(LOOK_PAGES)
-      for (; next < prefixes.length && !lacking.isFull; next++) {
-        if ((bitmap[next >>> 3]! & (1 << (next & 7))) !== 0) continue
-        lacking.push(prefixHigh(prefixes[next]!, bits), prefixLow(prefixes[next]!, bits), next)
+  /** The first of these that peers have. There may be many: they are looked through in pieces. */
+  #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): NumberedPrefixes {
+    const wanted = new NumberedPrefixes(Math.min(PAGES_MAX, lacking.length))
+    for (let next = 0; next < lacking.length && !wanted.isFull;) {
+      const piece = new NumberedPrefixes(LOOK_PAGES)
+      for (; next < lacking.length && !piece.isFull; next++) {
+        const prefix = prefixes[lacking[next]!]!
+        piece.push(prefixHigh(prefix, bits), prefixLow(prefix, bits), lacking[next]!)
       }
-      const { count, high, low, indices } = this.#peers.among(lacking, bits)
+      const { count, high, low, indices } = this.#peers.among(piece, bits)
       for (let found = 0; found < count && !wanted.isFull; found++) {
-        wanted.push(high[found]!, low[found]!, lacking.numbers[indices[found]!]!)
+        wanted.push(high[found]!, low[found]!, piece.numbers[indices[found]!]!)
       }
     }
     return wanted

@@ -9,6 +9,7 @@
  *      | hello (version) ------------------------> |
  *      | census (sorted prefixes) ---------------> |  looks up what it has
  *      | <------------------------------- bitmap   |  its QEMU listens now
+ *      | order (of what the bitmap lacks) -------> |  fetches it from other hosts, last first
  *      |                                           |
  *      | <---------------- arrived (pages)* ------ |  what it has fetched from other hosts, all along
  *      | batch 0, 1, 2 ... (ops, ids, literals) -> |  assembles, fills refs, compares digest, writes to QEMU
@@ -49,6 +50,7 @@ export const FRAME_KINDS = {
   failed: 13,
   alive: 14,
   arrived: 15,
+  order: 16,
 } as const
 
 export type FrameKind = (typeof FRAME_KINDS)[keyof typeof FRAME_KINDS]
@@ -70,6 +72,7 @@ const BODY_BYTES_MAX: Record<FrameKind, number> = {
   [FRAME_KINDS.failed]: 4096,
   [FRAME_KINDS.alive]: 0,
   [FRAME_KINDS.arrived]: 64 * 1024,
+  [FRAME_KINDS.order]: 32 * 2 ** 20,
 }
 
 export const FRAME_HEADER_BYTES = 5

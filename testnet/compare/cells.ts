@@ -61,7 +61,7 @@ export const LINK_BYTES_PER_SECOND: Readonly<Record<LinkName, number | undefined
 }
 
 const QUICK_SECONDS_MAX = 430
-const FULL_SECONDS_MAX = 2460
+const FULL_SECONDS_MAX = 2040
 const TOGETHER = 5
 /** More than fit on any machine that we know; each is measured as far as the time reaches. */
 const ROUNDS_MAX = 5

@@ -95,8 +95,9 @@ export class ComparisonLab {
   /** Makes links, agents and guests what a cell asks for; returns the guests that shall move. */
   async prepare(cell: Cell): Promise<Mover[]> {
     if (cell.count > 1) await this.bootMore(cell.count)
-    await this.#shape(LINK_BYTES_PER_SECOND[cell.link])
     await this.#configure(settingsOf(cell))
+    // Last: agents that are configured anew start without a limit.
+    await this.#shape(LINK_BYTES_PER_SECOND[cell.link])
     const names = cell.guest === 'busy'
       ? ['web'] : [...this.#movers.keys()].filter((name) => name !== 'web').slice(0, cell.count)
     for (const [name, { guest }] of this.#movers) await setRunning(guest, names.includes(name))

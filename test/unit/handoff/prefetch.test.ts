@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { FetchedPages } from '../../../src/handoff/fetchedpages.ts'
 import { PageBudget } from '../../../src/handoff/pagebudget.ts'
-import { Prefetch, type PeerPages } from '../../../src/handoff/prefetch.ts'
+import { Prefetch, type PeerPages, type PrefetchInit } from '../../../src/handoff/prefetch.ts'
 import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, type PrefixSet } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { ArrivedPages } from '../../../src/swap/index.ts'
@@ -27,11 +27,21 @@ function censusOf({ ids, count }: ArrivedPages): { set: PrefixSet; numbers: numb
   return { set: { bits: BITS, prefixes: sorted }, numbers: prefixes.map((prefix) => sorted.indexOf(prefix)) }
 }
 
+/** A guest with these pages, of which this host has none; which is where in its memory does not matter. */
+function nothingOf(pages: ArrivedPages): PrefetchInit {
+  return {
+    census: censusOf(pages).set, bitmap: new Uint8Array(Math.ceil(pages.count / 8)),
+    order: Buffer.alloc(2 * pages.count), source: 'origin',
+  }
+}
+
 /** Other hosts that have `pages`, and give them when the test says so. */
 class Peers implements PeerPages {
   receivedBytes = 100
   source = ''
   wanted = 0
+  /** High halves of the prefixes that were wanted, the most urgent first. */
+  order: number[] = []
   readonly #pages: ArrivedPages
   #deliver: ((pages: ArrivedPages) => void) | undefined
   #signal: AbortSignal | undefined
@@ -66,6 +76,7 @@ class Peers implements PeerPages {
   async fetch(...[wanted, { source, deliver, signal }]: Parameters<PeerPages['fetch']>): Promise<void> {
     this.source = source
     this.wanted = wanted.count
+    this.order = [...wanted.high.subarray(0, wanted.count)]
     this.#deliver = deliver
     this.#signal = signal
     await new Promise<void>((resolve, reject) => {
@@ -93,7 +104,7 @@ describe('pages that are fetched while a guest arrives', () => {
     // Page 0 of these is here already.
     const bitmap = new Uint8Array(1)
     bitmap[0] = 1 << numbers[0]!
-    prefetch.start(set, bitmap, 'origin')
+    prefetch.start({ census: set, bitmap, order: Buffer.alloc(10), source: 'origin' })
     assert.equal(peers.source, 'origin')
     assert.equal(peers.wanted, 5)
     const batch = new PageBatch(pages.ids)
@@ -108,12 +119,24 @@ describe('pages that are fetched while a guest arrives', () => {
     await prefetch.stop()
   })
 
+  it('begin at the end of the guest\'s memory: the stream comes from the other one', () => {
+    const pages = pagesOf([1, 2, 3, 4, 5, 6])
+    const { numbers } = censusOf(pages)
+    const peers = new Peers(pages)
+    // Page 0 is in the last part of memory, page 5 in the first.
+    const order = Buffer.alloc(12)
+    numbers.forEach((number, page) => order.writeUInt16BE(65_000 - page, 2 * number))
+    new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, { tell: () => undefined })
+      .start({ ...nothingOf(pages), order })
+    assert.deepEqual(peers.order, [0, 1, 2, 3, 4, 5].map((page) => pages.ids.readUInt32BE(page * ID_BYTES)))
+  })
+
   it('are no longer fetched once the stream has ended, and let go of when the handoff is over', async () => {
     const pages = pagesOf([1, 2, 3])
     const peers = new Peers(pages)
     const budget = new PageBudget(8)
     const prefetch = new Prefetch({ peers, budget, log: silentLog }, { tell: () => undefined })
-    prefetch.start(censusOf(pages).set, new Uint8Array(1), 'origin')
+    prefetch.start(nothingOf(pages))
     assert.equal(budget.reserve(100), 2)
     budget.release(2)
     prefetch.finish()
@@ -130,11 +153,11 @@ describe('pages that are fetched while a guest arrives', () => {
     const pages = pagesOf([1, 2, 3])
     const few = new Peers(pages)
     new Prefetch({ peers: few, budget: new PageBudget(4), log: silentLog }, { tell: () => undefined })
-      .start(censusOf(pages).set, new Uint8Array(1), 'origin')
+      .start(nothingOf(pages))
     assert.equal(few.wanted, 2)
     const none = new Peers(pages)
     new Prefetch({ peers: none, budget: new PageBudget(1), log: silentLog }, { tell: () => undefined })
-      .start(censusOf(pages).set, new Uint8Array(1), 'origin')
+      .start(nothingOf(pages))
     assert.equal(none.wanted, 0)
   })
 

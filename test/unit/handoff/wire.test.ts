@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
-import { addArrived, answerPages, knownPages, listPages } from '../../../src/handoff/inventory.ts'
+import { addArrived, answerPages, knownPages, lastFirst, listPages, orderOf } from '../../../src/handoff/inventory.ts'
 import { decodeOffer, encodeAnswer, encodeOffer, requireAccepted } from '../../../src/handoff/offer.ts'
 import { outcomeOf } from '../../../src/handoff/outcome.ts'
 import { decodeReport, encodeReport } from '../../../src/handoff/resultframe.ts'
@@ -101,6 +101,23 @@ describe('the handoff stream', () => {
     numbers.writeUInt32BE(1000, 4)
     assert.throws(() => addArrived(known, table, set, numbers), { code: 'bad-frame' })
     assert.throws(() => addArrived(known, table, set, numbers.subarray(0, 7)), { code: 'bad-frame' })
+  })
+
+  it('tells where in memory is what the destination lacks, which takes the last of it first', () => {
+    const table = sortedTable(Array.from({ length: 1000 }, (_, i) =>
+      [Math.imul(i, 0x9e3779b1) >>> 0, Math.imul(i, 0x85ebca6b) >>> 0, i] as const))
+    const listed = { table, numberAt: (index: number) => table.valueAt(index) }
+    const set = listPages(table)
+    const bitmap = answerPages(set, (high) => high % 3 === 0)
+    const order = orderOf(listed, set, bitmap)
+    const numbers = [...lastFirst(set.prefixes.length, bitmap, order)]
+    const lacking = [...set.prefixes.keys()].filter((number) => table.highAt(number) % 3 !== 0)
+    assert.deepEqual([...numbers].sort((left, right) => left - right), lacking)
+    const parts = numbers.map((number) => Math.floor(2 ** 16 * table.valueAt(number) / 1000))
+    assert.deepEqual(parts, [...parts].sort((left, right) => right - left))
+    assert.throws(() => lastFirst(set.prefixes.length, bitmap, order.subarray(1)), { code: 'bad-frame' })
+    const nothing = { table: SortedTable.empty(), numberAt: () => 0 }
+    assert.equal(orderOf(nothing, listPages(nothing.table), new Uint8Array(0)).length, 0)
   })
 
   it('knows from a source\'s state where the guest lives', () => {
