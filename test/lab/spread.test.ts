@@ -3,8 +3,8 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
-import { Comparison, expectAtMost } from '../interop/comparison.ts'
 import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
+import { Comparison, expectAtMost } from './comparison.ts'
 import { InterfaceMeter } from './interfacemeter.ts'
 
 const SETUP_TIMEOUT_MS = 900_000

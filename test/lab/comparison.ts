@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { clearDirtyLog, migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
-import { expectArrivedWhole, move, stateOf, type GuestKind, type MoveResult } from './labmove.ts'
+import { expectArrivedWhole, move, stateOf, type GuestKind, type MoveResult } from '../interop/labmove.ts'
 
 /** Heartbeats by which a guest that has arrived shows that it lives. */
 const BEATS = 2

@@ -1,6 +1,6 @@
 import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
 import { Comparison, expectAtMost, type Measured } from './comparison.ts'
-import { skipWithoutLab, type GuestKind } from './labmove.ts'
 
 /** All guests boot first, and the first run builds the image. */
 const TEST_TIMEOUT_MS = 900_000
