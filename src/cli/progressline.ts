@@ -13,7 +13,9 @@ export function savedPercent({ qemuBytes, wireBytes }: { qemuBytes: number; wire
 /** One line that says how far a handoff is. Pure. */
 function describeProgress(progress: HandoffProgress): string {
   const { guest, to, percent, phase, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
-  const saved = qemuBytes === 0 ? '' : `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}`
+  // At the beginning, what the agents told each other is more than what QEMU has written.
+  const hasSaved = wireBytes < qemuBytes
+  const saved = hasSaved ? `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}` : ''
   return `${guest} -> ${to}  ${Math.floor(percent)} %  ${phase}  ${formatRate(wireBytesPerSecond)}` +
     `  sent ${formatBytes(wireBytes)}${saved}, ${formatBytes(remainingBytes)} remaining`
 }

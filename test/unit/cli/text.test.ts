@@ -65,6 +65,14 @@ describe('the progress line', () => {
     assert.equal(written, '\rweb-1 -> host-b  41\u001B[K\rweb-1 -> host-b  41\u001B[K\ndone\n')
   })
 
+  it('tells of savings once there are any', () => {
+    const line = new ProgressLine({ output, clock })
+    line.show({ ...progressOf(MOVE), phase: 'precopy', qemuBytes: 40, wireBytes: 209_000 })
+    assert.match(written, /sent 209\.0 kB, [^,]* remaining\n$/)
+    line.show({ ...progressOf(MOVE), phase: 'switchover', qemuBytes: 250e6, wireBytes: 25e6 })
+    assert.match(written, /sent 25\.0 MB, saved 90 % of 250\.0 MB, [^,]* remaining\n$/)
+  })
+
   it('comes every few seconds and at every new phase elsewhere', () => {
     const line = new ProgressLine({ output, clock })
     for (nowMs = 0; nowMs <= 6000; nowMs += 250) line.show(progressOf(MOVE))
