@@ -1,4 +1,5 @@
 import { TableMerge, type SortedTable } from '../page/index.ts'
+import { setBit } from '../runtime/bits.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import { countShare, cutoffsFor, isKept, KINDS, noShareCounts, type Kind } from './cutoffs.ts'
 import { isVolatile } from './place.ts'
@@ -24,7 +25,7 @@ export async function shed(tables: readonly SortedTable[], entriesMax: number): 
   await forEachEntry(tables, (table, index, kind, low) => {
     if (!isKept(cutoffs, kind, low)) return
     const own = kept[table]!
-    own.bits[index >>> 3]! |= 1 << (index & 7)
+    setBit(own.bits, index)
     own.count += 1
   })
   const left: Shed[] = []

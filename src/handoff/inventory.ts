@@ -6,7 +6,7 @@ import {
   prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, PrefixTable, truncatePrefix, type PrefixSet,
   type SortedTable,
 } from '../page/index.ts'
-import { countBits } from '../runtime/bits.ts'
+import { countBits, hasBit, setBit } from '../runtime/bits.ts'
 import { badFrame } from './wire.ts'
 
 /** What a guest holds, as its census has it. */
@@ -38,7 +38,7 @@ export function answerPages(
   const bitmap = new Uint8Array(Math.ceil(set.prefixes.length / 8))
   for (let i = 0; i < set.prefixes.length; i++) {
     const prefix = set.prefixes[i]!
-    if (has(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits), set.bits)) bitmap[i >>> 3]! |= 1 << (i & 7)
+    if (has(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits), set.bits)) setBit(bitmap, i)
   }
   return bitmap
 }
@@ -86,7 +86,7 @@ function lackingOf(count: number, bitmap: Uint8Array): Uint32Array {
   const numbers = new Uint32Array(count)
   let lacking = 0
   for (let number = 0; number < count; number++) {
-    if ((bitmap[number >>> 3]! & (1 << (number & 7))) === 0) numbers[lacking++] = number
+    if (!hasBit(bitmap, number)) numbers[lacking++] = number
   }
   return numbers.subarray(0, lacking)
 }
@@ -100,7 +100,7 @@ export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Arra
   table.forEach((high, low) => {
     const prefix = truncatePrefix(high, low, set.bits)
     while (index < set.prefixes.length && set.prefixes[index]! < prefix) index += 1
-    if (set.prefixes[index] === prefix && (bitmap[index >>> 3]! & (1 << (index & 7))) !== 0) known.add(high, low, 0)
+    if (set.prefixes[index] === prefix && hasBit(bitmap, index)) known.add(high, low, 0)
   })
   return known
 }

@@ -1,4 +1,5 @@
 import { assert } from '../runtime/assert.ts'
+import { hasBit } from '../runtime/bits.ts'
 import { PageColumns } from './pagecolumns.ts'
 import { sortColumns, startsOf, type SortedColumns } from './sortcolumns.ts'
 
@@ -128,7 +129,7 @@ export class SortedTable {
     const values = new Uint32Array(count)
     let kept = 0
     for (let index = 0; index < this.#high.length; index++) {
-      if ((bits[index >>> 3]! & (1 << (index & 7))) === 0) continue
+      if (!hasBit(bits, index)) continue
       high[kept] = this.#high[index]!
       low[kept] = this.#low[index]!
       values[kept] = this.#values[index]!

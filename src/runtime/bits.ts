@@ -119,6 +119,16 @@ export class BitReader {
   }
 }
 
+/** Whether the bit at `index` of a bitmap is set: in each byte the lowest comes first. */
+export function hasBit(bitmap: Uint8Array, index: number): boolean {
+  return (bitmap[index >>> 3]! & (1 << (index & 7))) !== 0
+}
+
+/** Sets the bit at `index` of a bitmap, as `hasBit` finds it. */
+export function setBit(bitmap: Uint8Array, index: number): void {
+  bitmap[index >>> 3]! |= 1 << (index & 7)
+}
+
 /** How many bits of a bitmap are set. */
 export function countBits(bitmap: Uint8Array): number {
   let count = 0

@@ -1,4 +1,5 @@
 import { ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
+import { hasBit } from '../runtime/bits.ts'
 import type { Answer } from './frames.ts'
 
 /** An answer to a want, every page of it hashed. Numbers are places within the want. */
@@ -22,7 +23,7 @@ export function checkAnswer(
   let hadCount = 0
   let lackingCount = 0
   for (let place = 0; place < count; place++) {
-    if ((bitmap[place >>> 3]! & (1 << (place & 7))) !== 0) had[hadCount++] = place
+    if (hasBit(bitmap, place)) had[hadCount++] = place
     else lacking[lackingCount++] = place
   }
   const bytes = hadCount === 0 ? packed : unpack(packed, hadCount * PAGE_BYTES)

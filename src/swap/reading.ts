@@ -2,6 +2,7 @@ import {
   firstOf, ID_BYTES, pack, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified,
   type PageHasher, type PageSource, type Prefixes,
 } from '../page/index.ts'
+import { setBit } from '../runtime/bits.ts'
 import { BufferPool } from '../runtime/bufferpool.ts'
 import { LIMITS } from './limits.ts'
 
@@ -43,7 +44,7 @@ export class PageReading {
       if (!batch.isFilled(page)) continue
       if (count < page) room.copyWithin(count * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
       const place = places[page]!
-      bitmap[place >>> 3]! |= 1 << (place & 7)
+      setBit(bitmap, place)
       count += 1
     }
     const packed = await pack(room.subarray(0, count * PAGE_BYTES))

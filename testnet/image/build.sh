@@ -72,7 +72,7 @@ chroot "$root" bash -euc 'source /tmp/image/steps.sh; apt-get update -qq; unpack
 umount "$root/proc"
 say 'writing the disk'
 rm -f "$root/etc/apt/apt.conf.d/90proxy"
-write_image "$root" "$work/image"
+TMPDIR=$work write_image "$root" "$work/image"
 mv "$work/image" "$image"
 # Of older recipes the last is kept: guests of another checkout's state may be about to start from it.
 find "$cache" -maxdepth 1 -name 'image-*' -type d -printf '%T@ %p\n' | sort -rn | tail -n +3 | cut -d' ' -f2- |

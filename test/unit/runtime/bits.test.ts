@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { BitReader, BitWriter } from '../../../src/runtime/bits.ts'
+import { BitReader, BitWriter, countBits, hasBit, setBit } from '../../../src/runtime/bits.ts'
 
 /** Something to write, with what the same bits look like as text. */
 type Word = { kind: 'bits'; value: number; count: number } | { kind: 'unary' | 'gamma'; value: number }
@@ -86,5 +86,17 @@ describe('bits', () => {
     assert.equal(input.readUnary(), 8000)
     assert.equal(input.exhausted, true)
     assert.ok(Number.isNaN(new BitReader(Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0)).readGamma()))
+  })
+})
+
+describe('a bitmap', () => {
+  it('has the bits that were set, the lowest of each byte first', () => {
+    const bitmap = new Uint8Array(3)
+    const set = [0, 7, 8, 18, 23]
+    for (const index of set) setBit(bitmap, index)
+    setBit(bitmap, 7)
+    assert.deepEqual([...bitmap], [0x81, 0x01, 0x84])
+    assert.deepEqual(Array.from({ length: 24 }, (_, index) => index).filter((index) => hasBit(bitmap, index)), set)
+    assert.equal(countBits(bitmap), set.length)
   })
 })

@@ -44,16 +44,14 @@ async function pair(pages: MadePages, holder: HostInit, asker: HostInit): Promis
   return { scene, a, b }
 }
 
-/**
- * The most that went through between two samples at most a window apart, bytes, by samples of how much had gone through
- * when. Where the machine stood still and samples lie far apart, they tell of less than a window, never of more.
- */
+/** The most that went through in any window, bytes, by samples of how much had gone through when. */
 function mostInWindow(samples: readonly { at: number; bytes: number }[], windowMs: number): number {
   let most = 0
   let first = 0
   for (const { at, bytes } of samples) {
-    while (samples[first]!.at < at - windowMs) first += 1
+    while (samples[first + 1]!.at <= at - windowMs) first += 1
     most = Math.max(most, bytes - samples[first]!.bytes)
+    if (at - samples[0]!.at < windowMs) first = 0
   }
   return most
 }
