@@ -30,7 +30,9 @@ export async function moveGuest(
     ...(outcome.result === undefined ? {} : { result: outcome.result }),
   }
   recorder.move(move)
-  recorder.event(`${guest}: ${outcome.result?.status ?? 'refused'}${outcome.status === 0 ? '' : `: ${move.errors}`}`)
+  // Its progress stands before what it ended with.
+  const why = outcome.status === 0 ? '' : `: ${move.errors.split('\n').at(-1)}`
+  recorder.event(`${guest}: ${outcome.result?.status ?? 'refused'}${why}`)
   if (await hasArrived(source, arriving)) {
     if (isCompared) move.comparison = await compareStanding(source, arriving)
     move.beats = await beatsOf(source, arriving)
