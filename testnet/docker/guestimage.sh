@@ -21,9 +21,7 @@ make_root() {
 
 make_image() {
   local root=$1 out=$2 image
-  # The recipe goes with the root's leftovers.
-  cp -r "$root/tmp/image" /tmp/image
-  source /tmp/image/steps.sh
+  source "$root/tmp/image/steps.sh"
   image=$out/image-$(recipe_hash)
   mkdir -p "$image"
   write_image "$root" "$image"

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { PageColumns, SortedTable, TableMerge } from '../../../src/page/index.ts'
+import { setBit } from '../../../src/runtime/bits.ts'
 import { sortedTable } from './sortedtables.ts'
 
 const word = fc.nat(0xffff_ffff)
@@ -79,7 +80,7 @@ describe('a sorted table', () => {
       const bits = new Uint8Array(Math.ceil(table.size / 8))
       const kept = listOf(table).filter((_, index) => {
         const isKept = choices.next().value === true
-        if (isKept) bits[index >>> 3]! |= 1 << (index & 7)
+        if (isKept) setBit(bits, index)
         return isKept
       })
       const subset = table.subset(bits, kept.length)

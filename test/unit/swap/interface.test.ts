@@ -51,7 +51,6 @@ function mostInWindow(samples: readonly { at: number; bytes: number }[], windowM
   for (const { at, bytes } of samples) {
     while (samples[first + 1]!.at <= at - windowMs) first += 1
     most = Math.max(most, bytes - samples[first]!.bytes)
-    if (at - samples[0]!.at < windowMs) first = 0
   }
   return most
 }

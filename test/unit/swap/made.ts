@@ -3,6 +3,7 @@ import { MemoryNetwork, Standing, type Mesh, type MessageStream } from '../../..
 import {
   createPageHasher, ID_BYTES, pack, PAGE_BYTES, type PageBatch, type PageSource, type Prefixes,
 } from '../../../src/page/index.ts'
+import { setBit } from '../../../src/runtime/bits.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import {
@@ -180,7 +181,7 @@ export class RawHolder {
     bytesMax = Infinity,
   ): Promise<void> {
     const bitmap = new Uint8Array(Math.ceil(prefixes.count / 8))
-    for (let i = 0; i < prefixes.count; i++) bitmap[i >>> 3]! |= 1 << (i & 7)
+    for (let i = 0; i < prefixes.count; i++) setBit(bitmap, i)
     const pages = Buffer.concat(Array.from({ length: prefixes.count }, (_, i) =>
       this.#pages.page(this.#pages.numberOf(prefixes.high[i]!, prefixes.low[i]!))))
     const packed = await pack(change(pages))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { PAGE_BYTES } from '../../../src/page/index.ts'
+import { setBit } from '../../../src/runtime/bits.ts'
 import { decodeAnswer, encodeBusy, encodePagesHead, FrameReader, type Answer } from '../../../src/swap/frames.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,
@@ -56,7 +57,7 @@ describe('frames of answers', () => {
             return encodeBusy(sequence)
           }
           const bitmap = new Uint8Array(Math.ceil(has.length / 8))
-          has.forEach((isHad, place) => { if (isHad) bitmap[place >>> 3]! |= 1 << (place & 7) })
+          has.forEach((isHad, place) => { if (isHad) setBit(bitmap, place) })
           const packed = Buffer.alloc(has.includes(true) ? bytes + 1 : 0, 7)
           expected.push({ status: 'pages', sequence, count: has.length, bitmap: Buffer.from(bitmap), packed })
           return Buffer.concat([encodePagesHead(sequence, has.length, bitmap, packed.length), packed])
