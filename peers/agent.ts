@@ -5,6 +5,7 @@ import { createAgent, createLog, type AgentOptions } from '../src/index.ts'
 
 const options = JSON.parse(await readFile(process.argv[2] ?? 'agent.json', 'utf8')) as AgentOptions
 const agent = await createAgent(options, { log: createLog('info') })
+// Never rejects: what does not stop cleanly is logged.
 process.once('SIGTERM', () => void agent.stop())
 
 await agent.start()

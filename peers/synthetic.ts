@@ -27,6 +27,7 @@ export interface SyntheticOptions {
 
 const agents = new Map<string, Agent>()
 process.once('SIGTERM', () => {
+  // Never rejects: what does not stop cleanly is logged.
   for (const agent of agents.values()) void agent.stop()
 })
 await Promise.all(process.argv.slice(2).map(async (path) => {

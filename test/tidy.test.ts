@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 
 import { createAgent, MemoryNetwork, OPTIONS, type AgentOptions } from '../src/index.ts'
 import { code, importsOf, listFiles, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
+import { findSwallowed } from './tidy/swallowed.ts'
 
 /** Folders of src, the highest first. Imports go down only; neighbours on one level do not know each other. */
 const LEVELS = [
@@ -26,10 +27,13 @@ const EMBEDDERS = ['cli', 'daemon']
 const LIBP2P = /^(libp2p|@libp2p\/|@chainsafe\/libp2p|@multiformats\/)/
 
 const TOP_LEVEL = new Set([
-  '.ci', '.dockerignore', '.gitignore', '.mocharc.json', 'CHANGELOG.md', 'Dockerfile', 'LICENSE-APACHE', 'LICENSE-MIT',
-  'README.md', 'docker-compose.yml', 'docs', 'package-lock.json', 'package.json', 'peers', 'src', 'test', 'testnet',
-  'tsconfig.json',
+  '.ci', '.dockerignore', '.gitignore', '.mocharc.json', '.oxlintrc.json', 'CHANGELOG.md', 'Dockerfile',
+  'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'docker-compose.yml', 'docs', 'package-lock.json', 'package.json',
+  'peers', 'src', 'test', 'testnet', 'tsconfig.json',
 ])
+
+/** Where errors may still be dropped without a word, until these files are rewritten. */
+const UNEXPLAINED = ['src/handoff/', 'src/guest/', 'src/agent/handoffs.ts']
 
 const LINES_MAX = 400
 const COLUMNS_MAX = 120
@@ -112,6 +116,30 @@ describe('the world', () => {
   it('of the process is read by the commands alone', () => {
     const sealed = sources.filter((path) => !isInside(path, 'src/cli'))
     assert.deepEqual(matches(sealed, /\bprocess\.(env|argv|exit|exitCode|std(in|out|err))\b/), [])
+  })
+})
+
+describe('errors', () => {
+  it('are dropped, and promises let go, only where a comment says why', () => {
+    const explaining = scripts.filter((path) => isInside(path, 'src', 'peers', 'testnet') &&
+      !UNEXPLAINED.some((start) => path.startsWith(start)))
+    const unexplained = explaining.flatMap((path) => findSwallowed(read(path)!).map((line) => `${path}:${line}`))
+    assert.deepEqual(unexplained, [])
+  })
+
+  it('that are dropped are found, in whatever form', () => {
+    const dropped = [
+      'a.catch(() => undefined)', 'a.catch((error) => {})', 'a.catch(() => [])', 'a.then(b, () => undefined)',
+      'try { a() } catch {}', 'try { a() } catch (error) { }', 'void a()', 'on(() => void this.#a())',
+      'void (async () => 1)()',
+    ]
+    for (const line of dropped) {
+      assert.deepEqual(findSwallowed(`b\n  ${line}`), [2], line)
+      assert.deepEqual(findSwallowed(`// Why.\n  ${line}`), [], line)
+      assert.deepEqual(findSwallowed(`b\n  ${line} // Why.`), [], line)
+    }
+    const kept = ['a(): void', 'a: () => void', 'a: Promise<void>', 'a.catch(() => b())', '// void a()', ' * void a()']
+    for (const line of kept) assert.deepEqual(findSwallowed(line), [], line)
   })
 })
 

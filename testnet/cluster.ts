@@ -111,6 +111,7 @@ class RunningCluster implements LabCluster {
 
   /** A guest that just arrived is one that waits, to its agent, until that looks again: settled says nothing of it. */
   async #scanned(guest: LabGuest): Promise<void> {
+    // One that has ended is not to be scanned any more.
     const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status?: string } | undefined
     if (said?.status !== 'running' || guest.host === undefined) return
     const agent = this.agent(guest.host.name)

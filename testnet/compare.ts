@@ -77,6 +77,7 @@ async function measureAll(isQuick: boolean, progress: Progress, signal: AbortSig
   const running = creating.then((lab) =>
     runPlan({ clock: systemClock, progress, lab }, { plan: planOf(isQuick), startedAt, signal }))
   const close = async (): Promise<void> => {
+    // What could not be created has taken itself away, and fails the run by itself.
     const lab = await creating.catch(() => undefined)
     await lab?.close()
   }

@@ -40,6 +40,7 @@ async function demonstrate(progress: Progress, cancelled: Promise<never>): Promi
   const creating = progress.step(what, () => createCluster({ hosts: HOSTS, bytesPerSecond: LINK_BYTES_PER_SECOND }))
   const journey = creating.then((cluster) => makeJourney({ cluster, progress }))
   const close = async (): Promise<void> => {
+    // What could not be created has taken itself away, and fails the run by itself.
     const cluster = await creating.catch(() => undefined)
     await cluster?.close()
   }

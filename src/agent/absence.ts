@@ -29,6 +29,7 @@ export class Absences {
     for (;;) {
       const member = this.#mesh.member(name)
       if (member !== undefined || this.#clock.now() >= deadline || signal.aborted) return member
+      // Rejects only with the signal, and the loop sees that.
       await this.#clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined)
     }
   }

@@ -198,6 +198,7 @@ class HostAgent implements Agent {
     try {
       await mkdir(runtimeDirectory, { recursive: true, mode: 0o711 })
       await removeStaleRendezvous(runtimeDirectory)
+      // It stays if something of others is in it.
       this.#undo.push(() => rmdir(runtimeDirectory).catch(() => undefined))
     } catch (cause) {
       throw new PagemeshError('bad-directory', `The directory ${runtimeDirectory} cannot be used.`, {

@@ -17,6 +17,7 @@ export async function keepLeft(
   if (known === undefined) return
   const isOver = new AbortController()
   const kept = keeper.keepLeft(guest.memory, stablePagesOf(known))
+  // The sleep rejects only when it is ended below, once the race is over.
   await Promise.race([kept, clock.sleep(KEEPING_MS_MAX, isOver.signal).catch(() => undefined)])
   isOver.abort()
 }

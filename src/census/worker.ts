@@ -21,6 +21,7 @@ const priority = new ThreadPriority()
 const running = new Map<number, AbortController>()
 
 port.on('message', (message: ToWorker) => {
+  // Never rejects: a scan that fails is an answer too.
   if (message.kind === 'scan') void scan(message)
   else running.get(message.scan)?.abort(abandoned())
 })

@@ -66,6 +66,7 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
 async function findSockets(globs: readonly string[]): Promise<string[]> {
   const found = new Set<string>()
   for await (const path of glob([...globs])) {
+    // A socket that has gone since it was listed is none.
     if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
   }
   return [...found].sort()
@@ -76,6 +77,7 @@ async function requireDirectory(path: string, key: string): Promise<void> {
   const isMissing = (candidate: string): Promise<boolean> => stat(candidate).then(() => false, () => true)
   let existing = path
   while (existing !== dirname(existing) && await isMissing(existing)) existing = dirname(existing)
+  // What cannot be looked at is no directory that could be used, and this is said below.
   const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
   const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
   if (isDirectory && isWritable) return

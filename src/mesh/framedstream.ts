@@ -104,6 +104,7 @@ export class FramedStream implements MessageStream {
       timeout.abort(new Error('the peer did not close its end of the stream'))
       if (!this.#isClosed) this.#channel.abort(timeout.signal.reason as Error)
     })
+    // `#closed` is only ever resolved.
     void this.#closed.promise.then(() => timer.cancel())
     // A stream that breaks while it is being closed is closed all the same.
     await this.#channel.closeWrite(timeout.signal).catch(() => {})

@@ -95,6 +95,7 @@ export class HostMesh implements Mesh {
     assert(!this.#handlers.has(protocol), 'a protocol has one handler')
     const entry: { handler: Handler; stop: Unsubscribe | undefined } = { handler, stop: undefined }
     this.#handlers.set(protocol, entry)
+    // Never rejects: what cannot be served is logged there.
     if (this.#isStarted) void this.#serve(protocol)
     return () => {
       entry.stop?.()
@@ -150,6 +151,7 @@ export class HostMesh implements Mesh {
       throw meshStopped()
     }
     this.#dialedLanes.add(lane)
+    // `closed` never rejects.
     void lane.closed.then(() => this.#dialedLanes.delete(lane))
     return lane
   }
@@ -173,6 +175,7 @@ export class HostMesh implements Mesh {
 
   #inTurn(run: () => Promise<void>): Promise<void> {
     const turn = this.#transition.then(run)
+    // Whoever asked for this turn hears how it failed; the next one only waits for its end.
     this.#transition = turn.catch(() => {})
     return turn
   }
@@ -214,6 +217,7 @@ export class HostMesh implements Mesh {
   async #firstRound(redialer: Redialer): Promise<void> {
     const attempts = Promise.all(this.#init.bootstrap.map((address) => redialer.keepBootstrap(address)))
     const isOver = new AbortController()
+    // The sleep rejects only when it is ended below, once the race is over.
     await Promise.race([attempts, this.#clock.sleep(FIRST_ROUND_MS, isOver.signal).catch(() => {})])
     isOver.abort()
     // The compiler cannot see that the network's listener may have set it meanwhile.
@@ -275,6 +279,7 @@ export class HostMesh implements Mesh {
     if (entry === undefined) return
     try {
       entry.stop = await this.#network.handle(protocol, (channel, peerId) => {
+        // Never rejects: what fails is logged there, and breaks the stream.
         void this.#answer(protocol, entry.handler, this.#framed(channel), peerId)
       })
     } catch (error) {

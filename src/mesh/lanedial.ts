@@ -32,7 +32,8 @@ export async function dialLaneSocket(
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('secureConnect', () => resolve())
-      lane.closed.then((error) => reject(error ?? new Error('the other end closed the connection')))
+      // `closed` never rejects; it is heard of too late to matter once the lane is open.
+      void lane.closed.then((error) => reject(error ?? new Error('the other end closed the connection')))
     })
   } catch (error) {
     signal.throwIfAborted()

@@ -93,6 +93,7 @@ export class LaneServer {
       return
     }
     this.#sockets.set(remote, socket)
+    // A socket that breaks is closed next, and that is heard.
     socket.on('error', () => {})
     socket.once('close', () => this.#sockets.delete(remote))
   }

@@ -130,6 +130,7 @@ class Libp2pNetwork implements Network {
     if (node === undefined) return
     // A peer that vanished would hold back a close in good order.
     for (const connection of [...this.#connections.values()].flatMap((connections) => [...connections])) {
+      // What cannot be closed in good order is cut off when the node stops.
       void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
     }
     await node.stop()
@@ -160,7 +161,12 @@ class Libp2pNetwork implements Network {
     await node.handle(protocol, (stream, connection) => handler(channelOf(stream), connection.remotePeer.toString()), {
       maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX,
     })
-    return () => { void node.unhandle(protocol) }
+    return () => {
+      // The handler is gone at once. What may fail is telling peers of it later, when the node stops meanwhile.
+      void node.unhandle(protocol).catch((error: unknown) => {
+        this.#components.log.debug('a protocol was not withdrawn', { protocol, reason: String(error) })
+      })
+    }
   }
 
   subscribe(topic: string): void {
@@ -249,7 +255,7 @@ class Libp2pNetwork implements Network {
     } catch (error) {
       if (timeout.signal.aborted || error instanceof StrangerError) listener.stranger(remotePeerId, String(error))
       if (error instanceof RefusedError) listener.refused(error)
-      // In good order, not by a reset: what this side last said must reach the other.
+      // In good order, not by a reset: what this side last said must reach the other. Why it failed is known by now.
       await secured.connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
       throw error
     } finally {

@@ -83,6 +83,7 @@ class NetworkHub implements MemoryHub {
 
   hold(lane: Lane): void {
     this.lanes.add(lane)
+    // `closed` never rejects.
     void lane.closed.then(() => this.lanes.delete(lane))
   }
 }

@@ -89,6 +89,7 @@ export class MemoryMesh implements Mesh {
     })
     this.#streams.set(near, memberName)
     other.#streams.set(far, this.self.name)
+    // Never rejects: what fails breaks the stream.
     void other.#answer(protocol, far, this.self)
     return near
   }
@@ -190,6 +191,7 @@ export class MemoryMesh implements Mesh {
   #hold(lane: Lane): Lane {
     this.#lanes.add(lane)
     this.#hub.hold(lane)
+    // `closed` never rejects.
     void lane.closed.then(() => this.#lanes.delete(lane))
     return lane
   }

@@ -46,6 +46,7 @@ export class Pinger {
       .sort((a, b) => (this.#askedAt.get(a) ?? 0) - (this.#askedAt.get(b) ?? 0))
     for (const peerId of due.slice(0, PINGS_PER_SECOND)) {
       this.#askedAt.set(peerId, now)
+      // Never rejects: who does not answer is dropped there.
       void this.#ask(peerId, Math.max(TIMEOUT_MS_MIN, peers.size * TIMEOUT_MS_PER_PEER))
     }
   }

@@ -80,6 +80,7 @@ export class Redialer {
     if (this.#learnt.size >= LEARNT_MAX || whole.length === 0) return
     const target: Target = { addresses: whole, peerId, isLearnt: true, wake: () => {} }
     this.#learnt.set(peerId, target)
+    // Never rejects: an address that does not answer is dialed again.
     void this.#begin(target)
   }
 
@@ -111,6 +112,7 @@ export class Redialer {
   async #keep(target: Target, onAttempt: () => void): Promise<void> {
     const { signal } = this.#stop
     if (target.isLearnt && target.peerId! < this.#selfPeerId()) {
+      // Rejects only when this stops, and the loop below sees that.
       await this.#clock.sleep(OTHERS_TURN_MS * (0.5 + this.#random.fraction() / 2), signal).catch(() => {})
     }
     let failureCount = 0
@@ -129,6 +131,7 @@ export class Redialer {
       if (outcome === 'connected') continue
       failureCount += 1
       if (target.isLearnt && this.#clock.now() - reachedAt > FORGET_MS) return
+      // Rejects only when this stops, and the loop sees that.
       await this.#clock.sleep(backoffMs(failureCount, this.#random.fraction()), signal).catch(() => {})
     }
   }

@@ -50,6 +50,7 @@ export class LeftKeeping {
   async start(): Promise<void> {
     if (this.#ageing !== undefined) return
     this.#abort = new AbortController()
+    // Never rejects: the store logs what it cannot clear.
     this.#ageing = this.#components.clock.every(AGEING_MS, () => void this.#dropOldest(0, Infinity))
     await this.#dropOldest(0, Infinity)
   }

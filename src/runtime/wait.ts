@@ -51,9 +51,9 @@ export interface Deferred<T> {
   reject: (error: unknown) => void
 }
 
-/** A rejection that nobody waits for yet is no error of the process. */
 export function deferred<T>(): Deferred<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
+  // A rejection that nobody waits for yet is no error of the process; whoever waits later still hears it.
   promise.catch(() => undefined)
   return { promise, resolve, reject }
 }

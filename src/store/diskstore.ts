@@ -112,6 +112,7 @@ export class DiskStore implements Store {
   }
 
   async #close(starting: Promise<void>): Promise<void> {
+    // Whoever started it has heard why it failed.
     await starting.catch(() => undefined)
     const opened = this.#opened
     if (opened === undefined) return

@@ -35,6 +35,7 @@ async function lock(clock: Clock, directory: string): Promise<StoreLock> {
   const within = `/proc/self/fd/${folder.fd}`
   const own = await mkdtemp(join(within, '.lock-'))
   const server = createServer((socket) => {
+    // Whoever asks and leaves before the answer is no concern of the holder.
     socket.on('error', () => undefined)
     socket.end(`process ${process.pid}`)
   })
@@ -81,6 +82,7 @@ async function takeAway(clock: Clock, { directory, within, own }: Claim): Promis
   if (code !== undefined) throw unlockable(directory, code)
   const holder = await askHolder(clock, dead)
   if (holder !== undefined) {
+    // Fails if yet another agent has taken the place: the store is in use either way.
     await link(dead, path).catch(() => undefined)
     throw inUse(directory, holder)
   }
@@ -121,6 +123,7 @@ function listen(server: Server, path: string): Promise<void> {
 
 /** Nobody takes the place of a living holder, so that what is there is ours; unless somebody tidied up by hand. */
 async function release(server: Server, path: string, inode: number): Promise<void> {
+  // What is gone, or cannot be looked at any more, is left.
   const found = await lstat(path).catch(() => undefined)
   if (found?.ino === inode) await rm(path, { force: true })
   await new Promise((resolve) => server.close(resolve))

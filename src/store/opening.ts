@@ -48,6 +48,7 @@ export async function openStore(components: { log: Log }, init: OpenInit): Promi
     await prepare(components.log, slab, index, init)
     return await load(slab, index, init)
   } catch (cause) {
+    // Nothing was written that a close could lose; what is thrown below says more.
     for (const file of files) await file.close().catch(() => undefined)
     throw unusable(init.directory, cause)
   }

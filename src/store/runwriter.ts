@@ -57,7 +57,9 @@ export class RunWriter {
 
   /** Cuts both files to so many slots; a file that cannot be cut holds room that is used later. */
   async cut(slots: number): Promise<void> {
+    // An error costs nothing but that room.
     await this.#store.slab.truncate(slots * PAGE_BYTES).catch(() => undefined)
+    // As above.
     await this.#store.index.truncate(HEAD_BYTES + slots * RECORD_BYTES).catch(() => undefined)
   }
 

@@ -24,6 +24,7 @@ export class WriteQueue {
       this.#pages -= pages
       this.#tasks -= 1
     })
+    // Whoever asked for this work hears how it failed; the next one only waits for its end.
     this.#last = result.catch(() => undefined)
     return result
   }

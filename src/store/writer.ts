@@ -62,6 +62,7 @@ export class Writer {
     const isFirst = this.#condemned.length === 0
     for (const slot of slots) this.#condemned.push(slot)
     if (!isFirst) return
+    // Never rejects: records that cannot be cleared are logged.
     void this.#queue.append(0, () => {
       const condemned = Int32Array.from(this.#condemned)
       this.#condemned = []

@@ -35,6 +35,7 @@ export class Account {
   /** Counts all that a lane carries, from its first byte on. */
   watch(lane: Lane): void {
     this.#lanes.add(lane)
+    // `closed` never rejects.
     void lane.closed.then(() => {
       this.#lanes.delete(lane)
       this.#sentBytes += lane.sentBytes

@@ -112,8 +112,10 @@ export class AskingSession {
 
   /** Ends the session in good order; what is under way is lost. */
   async close(): Promise<void> {
+    // A stream that never opened needs no closing: the constructor has ended the session.
     const stream = await this.#stream.catch(() => undefined)
     this.#break('closed')
+    // A stream that breaks while it is being closed is closed all the same.
     await stream?.close().catch(() => undefined)
   }
 
@@ -127,6 +129,7 @@ export class AskingSession {
       stream.abort(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
+    // Never rejects: what ends it ends the session.
     void this.#listen(stream)
     return stream
   }
@@ -137,6 +140,7 @@ export class AskingSession {
     } catch (error) {
       const isNonsense = error instanceof PagemeshError && NONSENSE.has(error.code)
       this.#break(isNonsense ? 'nonsense' : 'lost')
+      // A stream that breaks while it is being closed is closed all the same.
       if (!isNonsense) await stream.close().catch(() => undefined)
     }
   }
@@ -148,6 +152,7 @@ export class AskingSession {
     else if (message.kind === 'lane') {
       if (this.#hasTicket) throw badSwap('a second lane is offered')
       this.#hasTicket = true
+      // Never rejects: where no lane comes of it, the stream goes on.
       void this.#dial(message.ticket)
     } else this.#setShut(message.kind === 'shut')
   }
@@ -168,6 +173,7 @@ export class AskingSession {
     }
     this.#lane = lane
     this.#onLane = new FrameReader((body) => this.#take(body))
+    // `closed` never rejects.
     void lane.closed.then(() => this.#break('lost'))
     lane.receive((bytes) => {
       if (this.#isOver) return
@@ -233,8 +239,8 @@ export class AskingSession {
     for (const sequence of [...this.#pending.keys()]) this.#settle(sequence, { status: 'broken' })
     const reason = new Error('the session is over')
     this.#abort.abort(reason)
-    // The stream goes too, unless it is closed in good order, or gone already.
     const isCut = end !== 'closed' && end !== 'lost'
+    // The stream goes too, unless it is closed in good order, or gone already, or never opened.
     void this.#stream.then((stream) => { if (isCut) stream.abort(reason) }, () => undefined)
     this.#init.onOver(end)
   }

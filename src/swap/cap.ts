@@ -125,6 +125,7 @@ export class ProactiveCap {
       signal.throwIfAborted()
       await this.#throttle.take(bytes, signal)
     })
+    // Whoever has this turn hears how it failed; the next one only waits for its end.
     this.#turn = turn.catch(() => undefined)
     await unlessAborted(turn, signal)
   }

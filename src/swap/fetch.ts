@@ -127,7 +127,10 @@ export class Fetch {
     if ((isCapped && cap.isHeld) || batch.isReleased) {
       reservation?.settle(0)
       this.#fail(batch, false)
-    } else void this.#run(batch, reservation)
+    } else {
+      // Never rejects: how it ended is noted with the batch.
+      void this.#run(batch, reservation)
+    }
     return true
   }
 

@@ -65,6 +65,7 @@ export class Holder {
   /** This host stands back, or goes on: all who may ask for what is not urgent are told. */
   setShut(isShut: boolean): void {
     for (const session of this.#sessions) {
+      // A session that cannot carry this is over, or will be.
       if (session.purpose === 'placement') session.setShut(isShut).catch(() => undefined)
     }
   }
@@ -106,6 +107,7 @@ export class Holder {
     const isFull = session.wants.length + session.answering >= LIMITS.wantsPerSession
     if (isFull || this.#queuedPages(session.purpose) >= this.#queuedPagesMax(session.purpose)) {
       if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without listening')
+      // Never rejects: a session that cannot carry it is over, or will be.
       void session.refuse(sequence)
       return
     }
@@ -134,6 +136,7 @@ export class Holder {
       if (session === undefined) return
       this.#sessions.delete(session)
       this.#sessions.add(session)
+      // Never rejects: what cannot be answered is logged and refused.
       void this.#answer(session, session.wants.shift()!)
     }
   }
@@ -159,6 +162,7 @@ export class Holder {
     } catch (error) {
       if (!session.signal.aborted) {
         log.warn('pages for another host could not be read or sent', { error: describeError(error) })
+        // Never rejects, as above.
         void session.refuse(want.sequence)
       }
     } finally {

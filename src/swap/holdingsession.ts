@@ -107,6 +107,7 @@ export class HoldingSession {
       this.signal.throwIfAborted()
       return this.purpose === 'placement' ? await this.#sendCapped(frame) : await this.#sendAtOnce(frame)
     })
+    // Whoever sends hears how it failed; the next one only waits for its end.
     this.#sending = sent.catch(() => undefined)
     return sent
   }
@@ -156,6 +157,7 @@ export class HoldingSession {
   #offerLane(): void {
     if (this.#hasOffered || this.#streamBytes < LANE_AFTER_BYTES) return
     this.#hasOffered = true
+    // The stream goes on in its place, and what breaks it as well is heard there.
     void this.#openLane().catch(() => undefined)
   }
 
@@ -172,6 +174,7 @@ export class HoldingSession {
       return
     }
     this.#lane = lane
+    // `closed` never rejects.
     void lane.closed.then(() => this.#stream.abort(new Error('the lane of the session closed')))
   }
 

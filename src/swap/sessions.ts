@@ -82,6 +82,7 @@ export class Sessions {
   }
 
   #closeIdle(): void {
+    // Never rejects: a session that breaks while it is closed is closed all the same.
     for (const session of this.#all()) if (session.idleMs >= IDLE_MS) void session.close()
     if (this.#all().length > 0) return
     this.#sweep?.cancel()

@@ -93,6 +93,7 @@ class RunningGuests implements HostGuests {
   /** A host that was started again must not boot a guest that another one has taken over. */
   async #guestsElsewhere(): Promise<Set<string>> {
     const lists = this.#init.settings.peers.map(async (peer) =>
+      // A host that does not answer is not up, and runs no guest.
       await askHost<string[]>(peer, { ask: 'guests' }).catch(() => []))
     return new Set((await Promise.all(lists)).flat())
   }

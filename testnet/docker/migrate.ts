@@ -56,6 +56,7 @@ async function migrate(guest: string, to: string, flags: readonly string[]): Pro
 
 /** Its words go where ours go. Ctrl-C reaches both: it asks its agent to cancel, and we wait for what comes of it. */
 async function runPagemesh(words: readonly string[]): Promise<number> {
+  // Not to end at it is all there is to do: the child hears it as well.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   const child = spawn('pagemesh', words, { stdio: 'inherit' })
   const [status] = await once(child, 'close') as [number | null]

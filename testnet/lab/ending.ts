@@ -20,6 +20,7 @@ export async function recordEnd(lab: Lab): Promise<void> {
 
 async function agentRecord({ cluster, places }: Lab, host: string, allSettled: boolean): Promise<AgentRecord> {
   const rendezvous = readdirSync(join(cluster.directory, host, 'control.sock.d'))
+  // An agent that does not answer is put on record as not settled, for the assertions to find.
   const status = await cluster.agent(host).status().catch(() => undefined)
   if (status === undefined) return { host, isSettled: false, rendezvous }
   const seesAll = status.peers.length === places.connected().length - 1

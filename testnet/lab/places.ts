@@ -137,6 +137,7 @@ export class Places {
     this.#qemus.set(name, qemus.add(qemu))
     // Whoever begins to run while another runs is one too many, at whatever moment that happens.
     qemu.qmp.onEvent((event) => {
+      // Never rejects: a QEMU that does not answer does not run.
       if (event.name === 'RESUME') void this.#expectNoOther(qemu)
     })
     return qemu
@@ -151,6 +152,7 @@ export class Places {
 
 /** What a QEMU does, such as `running`; undefined if it is no more. */
 export async function stateOf(qemu: LabGuest): Promise<string | undefined> {
+  // It has ended, or hung up to end.
   const said = await qemu.qmp.execute('query-status').catch(() => undefined) as { status: string } | undefined
   return said?.status
 }

@@ -54,6 +54,7 @@ export async function runScenario(components: { progress: Progress }, init: RunI
     createCluster({ hosts: names, bytesPerSecond: parseRate(RATE_DEFAULT)!, withoutAgents: true }))
   const running = creating.then((cluster) => run(cluster, progress, init))
   const close = async (): Promise<void> => {
+    // What could not be created has taken itself away, and fails the run by itself.
     const cluster = await creating.catch(() => undefined)
     await cluster?.close()
   }

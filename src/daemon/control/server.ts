@@ -44,6 +44,7 @@ export function createControlServer(
       if (!server.listening) return
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       const late = clock.after(FAREWELL_MS, () => sessions.forEach((session) => session.destroy()))
+      // Never rejects; `closed` waits for all of them, and `late` for those that take too long.
       for (const session of sessions) void session.close()
       await closed
       late.cancel()

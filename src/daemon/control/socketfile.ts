@@ -17,6 +17,7 @@ export interface SocketFile {
  * Nothing there, or a socket that nobody listens at, is fine.
  */
 export async function requireNoAgent(path: string): Promise<void> {
+  // Mostly nothing is there; what may not even be looked at, nobody can listen at, and that says why.
   const file = await lstat(path).catch(() => undefined)
   if (file === undefined) return
   if (!file.isSocket()) throw unusable(path, 'something that is no socket is there')
@@ -59,6 +60,7 @@ export async function listenAt(server: Server, path: string): Promise<SocketFile
 
 /** Another agent may have taken the place meanwhile: its socket is not ours to remove. */
 async function removeSame(path: string, inode: number): Promise<void> {
+  // What is gone, or cannot be looked at any more, is left.
   const file = await lstat(path).catch(() => undefined)
   if (file?.ino === inode) await rm(path, { force: true })
 }

@@ -37,6 +37,7 @@ export class InterfaceWatch {
   async #look(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       this.#lookOnce()
+      // Rejects only with the signal, and the loop sees that.
       await this.#clock.sleep(LOOK_EVERY_MS, this.#abort.signal).catch(() => undefined)
     }
   }
