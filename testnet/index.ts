@@ -23,6 +23,7 @@ export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine.t
 export { describeMeasure, measureGuests, type GuestMeasure } from './measure.ts'
 export { compareMemory, type BlockDifference, type MemoryComparison } from './memory.ts'
 export { createNetwork, type LabHost, type LabNetwork, type LinkCounters, type NetworkOptions } from './network.ts'
+export { ensureQemu, type QemuRelease } from './nextqemu.ts'
 export { clearDirtyLog, migratePlain, type PlainMode, type PlainOptions, type PlainResult } from './plain.ts'
 export { startProcess, type LabProcess } from './process.ts'
 export { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 import type { GuestImage } from './image.ts'
 
+/** This system's own. */
 export const QEMU = 'qemu-system-x86_64'
 
 /**
@@ -55,6 +56,10 @@ export interface MachineOptions {
   backend: MemoryBackend
   /** A beat every 10 ms on the second serial port, with how much work was done; default false. */
   heartbeat?: boolean
+  /** Default pc-i440fx-7.2. */
+  machine?: string
+  /** Further words for QEMU, after ours: disks, devices, sockets. */
+  further?: readonly string[]
 }
 
 /** Where a guest's sockets and files are. */
@@ -97,6 +102,7 @@ export function machineArguments(options: MachineOptions): string[] {
     '-qmp', `unix:${paths.testQmp},server=on,wait=off`,
     ...(options.incoming ? ['-incoming', 'defer'] : []),
     ...(options.paused ? ['-S'] : []),
+    ...options.further ?? [],
   ]
 }
 
@@ -106,14 +112,15 @@ function heartbeatArguments({ heartbeat }: MachineOptions, path: string): { word
   return { word: ` pagemesh.heartbeat=${HEARTBEAT_MS}`, port: ['-serial', `unix:${path},server=on,wait=off`] }
 }
 
-function memoryArguments({ memoryMiB, backend, accelerator }: MachineOptions, memoryPath: string): string[] {
+function memoryArguments(options: MachineOptions, memoryPath: string): string[] {
+  const { memoryMiB, backend, accelerator, machine = MACHINE } = options
   const kib = memoryMiB * 1024 - (accelerator === 'tcg' ? TCG_KIB_LESS : 0)
   const size = ['-m', `${kib}K`]
-  if (backend === 'anonymous') return ['-machine', MACHINE, ...size]
+  if (backend === 'anonymous') return ['-machine', machine, ...size]
   const kind = backend === 'memfd' ? 'memory-backend-memfd' : `memory-backend-file,mem-path=${memoryPath}`
   // Named like the block of an anonymous guest, so that guests of different backends can migrate to each other.
   return [
-    '-machine', `${MACHINE},memory-backend=pc.ram`, ...size,
+    '-machine', `${machine},memory-backend=pc.ram`, ...size,
     '-object', `${kind},id=pc.ram,size=${kib}K,share=on`,
   ]
 }

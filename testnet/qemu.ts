@@ -7,8 +7,9 @@ import { silentLog } from '../src/runtime/log.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { ensureBusybox } from './busybox.ts'
 import { ensureImage } from './image.ts'
-import { machineArguments, machinePaths, QEMU, type MachinePaths, type MemoryBackend, type Work } from './machine.ts'
+import { machineArguments, machinePaths, type MachinePaths, type MemoryBackend, type Work } from './machine.ts'
 import type { LabHost } from './network.ts'
+import { ensureQemu, type QemuRelease } from './nextqemu.ts'
 import { startProcess, type LabProcess } from './process.ts'
 import { SerialLog } from './serial.ts'
 import { waitFor } from './wait.ts'
@@ -34,6 +35,12 @@ export interface GuestOptions {
   backend?: MemoryBackend
   /** A beat every 10 ms on a socket of its own, `paths.heartbeat`; default false. The same at both ends. */
   heartbeat?: boolean
+  /** Default system: this system's own. `next` is that of the next Debian release, see nextqemu.ts. */
+  qemu?: QemuRelease
+  /** The same at both ends; default pc-i440fx-7.2, which both QEMUs have. */
+  machine?: string
+  /** Further words for QEMU, after ours: disks, devices, sockets. */
+  further?: readonly string[]
   clock?: Clock
 }
 
@@ -84,8 +91,10 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
     name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
     incoming: options.incoming ?? false, paused: options.paused ?? false, backend: options.backend ?? 'anonymous',
     heartbeat: options.heartbeat ?? false,
+    ...options.machine === undefined ? {} : { machine: options.machine },
+    ...options.further === undefined ? {} : { further: options.further },
   })
-  const process = startProcess(host?.exec ?? [], [QEMU, ...argv])
+  const process = startProcess(host?.exec ?? [], [await ensureQemu(options.qemu ?? 'system'), ...argv])
   try {
     return new RunningGuest(options, process, await reachQmp(paths.testQmp, process, clock))
   } catch (error) {

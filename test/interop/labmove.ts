@@ -70,7 +70,9 @@ export async function expectExactCounts(result: MoveResult, source: LabGuest): P
   const stalled = counted.otherPages - pages.ref - pages.literal
   assert.ok(stalled >= 0 && stalled <= STALLED_PAGES_MAX, `${stalled} of ${counted.otherPages} pages are not counted`)
   const otherBytes = result.qemuBytes - counted.ramBytes
-  assert.ok(otherBytes > 0 && otherBytes < DEVICE_STATE_BYTES_MAX, `${otherBytes} bytes beside RAM`)
+  // A newer QEMU counts all that it writes, and the device state of post-copy, which travels in a package, twice.
+  const range = await majorOf(source) > 7 ? [-DEVICE_STATE_BYTES_MAX, 0] as const : [1, DEVICE_STATE_BYTES_MAX] as const
+  assert.ok(otherBytes >= range[0] && otherBytes <= range[1], `${otherBytes} bytes beside RAM`)
 }
 
 /**
@@ -92,6 +94,11 @@ export async function expectArrivedWhole(source: LabGuest, destination: LabGuest
 /** What the guest's QEMU says that it does, such as `running`. */
 export async function stateOf(guest: LabGuest): Promise<string> {
   return (await guest.qmp.execute('query-status') as { status: string }).status
+}
+
+/** The first number of its QEMU's version. */
+export async function majorOf(guest: LabGuest): Promise<number> {
+  return (await guest.qmp.execute('query-version') as { qemu: { major: number } }).qemu.major
 }
 
 /** What the source QEMU says of its migration. */

@@ -12,6 +12,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(cd "$here/../.." && pwd)/.cache
 source "$here/steps.sh"
+source "$here/../mirror.sh"
 
 say() { echo "image: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -38,16 +39,6 @@ work=$cache/building-$$
 root=$work/root
 trap 'umount "$root/proc" 2>/dev/null || true; rm -rf "$work"' EXIT
 mkdir -p "$work/image"
-
-# The Debian mirror that this machine's apt uses, or PAGEMESH_DEBIAN_MIRROR.
-mirror() {
-  if [[ -n ${PAGEMESH_DEBIAN_MIRROR:-} ]]; then echo "$PAGEMESH_DEBIAN_MIRROR"; return; fi
-  {
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-      sed -nE 's/^deb +(\[[^]]*\] *)?([^ ]+) .*$/\2/p'
-    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -nE 's/^URIs: *([^ ]+).*$/\1/p'
-  } | grep -E '/debian(/.*)?$' | grep -v security | head -1
-}
 
 build_root() {
   local from proxy
