@@ -8,8 +8,9 @@
  *   await agent.stop()
  */
 export {
-  createAgent, OPTIONS, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type Handoff,
-  type MigrateRequest, type OptionInfo, type OptionKind, type PopularPage, type Traffic,
+  createAgent, OPTIONS, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type CancelOutcome,
+  type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind,
+  type PopularPage, type RecoverRequest, type SettleDecision, type SettleOutcome, type Traffic,
 } from './agent/index.ts'
 export type {
   Guest, GuestMemory, GuestState, IncomingMigration, MigrationMode, MigrationProgress, OutgoingMigration, RamBlock,

@@ -26,7 +26,7 @@ async function main(): Promise<number> {
   try {
     const moves = await demonstrate(progress, cancellation(progress))
     process.stdout.write(`\n${renderMoves(moves)}\n`)
-    progress.say('Done. Each time the guest\'s memory was the same at both ends, and its heartbeat went on.')
+    progress.say('Done. In each way the guest\'s memory was the same at both ends; its heartbeat went on each time.')
     return EXIT.done
   } catch (error) {
     if (error === CANCELLED) return EXIT.cancelled

@@ -27,6 +27,7 @@ export { ensureQemu, type QemuRelease } from './nextqemu.ts'
 export { clearDirtyLog, migratePlain, type PlainMode, type PlainOptions, type PlainResult } from './plain.ts'
 export { startProcess, type LabProcess } from './process.ts'
 export { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
+export { moveStopping, type StandstillOptions } from './standstill.ts'
 export { waitFor, type WaitOptions } from './wait.ts'
 
 /** What this machine lacks to run guests on isolated hosts, for tests that skip; undefined if nothing. */

@@ -51,7 +51,7 @@ export interface MachineOptions {
   accelerator: Accelerator
   /** Waits for a migration (`-incoming defer`). */
   incoming: boolean
-  /** Does not run until told to (`-S`), even after a migration has arrived. */
+  /** Does not run until told to (`-S`), even after a migration by QEMU alone; an agent does not heed it. */
   paused: boolean
   backend: MemoryBackend
   /** A beat every 10 ms on the second serial port, with how much work was done; default false. */

@@ -27,7 +27,7 @@ export interface GuestOptions {
   directory: string
   /** Waits for a migration; default false. */
   incoming?: boolean
-  /** Does not run until told to, even after a migration has arrived; default false. */
+  /** Does not run until told to, even after a migration by QEMU alone; an agent does not heed it. Default false. */
   paused?: boolean
   /** Whose network the guest's process uses; default: this process' own. */
   host?: LabHost

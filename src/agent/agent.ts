@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { createCensus, type Census } from '../census/index.ts'
-import { discoverGuests, type Guest, type GuestDiscovery, type GuestMemory } from '../guest/index.ts'
 import {
-  answerOutcome, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, removeStaleRendezvous, warmUp, type HandoffEstimate,
-} from '../handoff/index.ts'
+  discoverGuests, removeStaleRendezvous, type Guest, type GuestDiscovery, type GuestMemory,
+} from '../guest/index.ts'
+import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
+import { warmUp } from '../passage/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
@@ -18,9 +19,14 @@ import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
-import { GuestList } from './guestlist.ts'
+import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
-import type { Agent, Handoff, MigrateRequest } from './index.ts'
+import { createHistory, type History } from './history.ts'
+import type {
+  Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
+  SettleOutcome,
+} from './index.ts'
+import { createJournal, type Journal } from './journal.ts'
 import { createMetrics } from './metrics.ts'
 import { numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
@@ -83,8 +89,11 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
   }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
   const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
+  const history = createHistory(world, { path: join(statePath, `${options.name}.history`) })
+  const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
   const { references, peers, compression } = options.handoff ?? {}
-  return new HostAgent({ ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher }, {
+  const parts = { ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher, history, journal }
+  return new HostAgent(parts, {
     ...options,
     handoff: {
       references: references ?? switchDefault('handoff.references'),
@@ -106,6 +115,8 @@ interface Parts {
   keeper: Keeper
   discovery: GuestDiscovery
   hasher: PageHasher
+  history: History
+  journal: Journal
 }
 
 type HostOptions = AgentOptions & { handoff: HandoffSwitches }
@@ -142,8 +153,9 @@ class HostAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { mesh, census, popularity, swap, keeper, discovery, log } = this.#parts
+    const { mesh, census, popularity, swap, keeper, discovery, history, log } = this.#parts
     const directory = await this.#openRuntimeDirectory()
+    await history.start()
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, {
       directory, switches: this.#options.handoff,
     })
@@ -166,8 +178,8 @@ class HostAgent implements Agent {
     await discovery.start()
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
-    const stateOf = (name: string): ReturnType<GuestList['stateOf']> => this.#guests.stateOf(name)
-    this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream) => answerOutcome(stream, stateOf)))
+    this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream, from) => handoffs.answer(stream, from)))
+    await handoffs.start()
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 
@@ -245,8 +257,24 @@ class HostAgent implements Agent {
     return this.#running().estimate(request)
   }
 
-  cancel(guestName: string): void {
-    this.#running().cancel(guestName)
+  async cancel(guestName: string): Promise<CancelOutcome> {
+    return await this.#running().cancel(guestName)
+  }
+
+  recover(request: RecoverRequest): Handoff {
+    return this.#running().recover(request)
+  }
+
+  held(guest: string): HeldGuest {
+    return this.#running().held(guest)
+  }
+
+  async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
+    return await this.#running().settle(guest, decision)
+  }
+
+  history(): HandoffRecord[] {
+    return this.#parts.history.list()
   }
 
   status(): AgentStatus {
@@ -270,9 +298,4 @@ class HostAgent implements Agent {
     }
     return this.#handoffs
   }
-}
-
-/** A guest of which nothing but its memory is known: it runs, and cannot move. */
-function fromMemory(memory: GuestMemory): Guest {
-  return { name: memory.name, memory, state: async () => 'running' }
 }

@@ -1,5 +1,5 @@
 import type { Census } from '../census/index.ts'
-import type { DiscoveredGuest, Guest, GuestDiscovery, GuestState } from '../guest/index.ts'
+import type { DiscoveredGuest, Guest, GuestDiscovery, GuestMemory, GuestState } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
 /** All guests of this host: those found through QMP sockets and those added by who embeds the agent. */
@@ -78,14 +78,14 @@ export class GuestList {
   async refresh(): Promise<void> {
     await this.#discovery.refresh()
   }
-
-  /** What a guest is doing now, asked afresh; undefined if it is not here. */
-  async stateOf(name: string): Promise<GuestState | undefined> {
-    return await this.find(name)?.state()
-  }
 }
 
 /** What is known of a guest's state without asking. */
 export function lastStateOf(guest: Guest | DiscoveredGuest): GuestState | 'unknown' {
   return 'lastState' in guest ? guest.lastState : 'unknown'
+}
+
+/** A guest of which nothing but its memory is known: it runs, and cannot move. */
+export function fromMemory(memory: GuestMemory): Guest {
+  return { name: memory.name, memory, state: async () => 'running' }
 }

@@ -1,17 +1,16 @@
-import { EventEmitter } from 'node:events'
-
 import type { Census } from '../census/index.ts'
+import type { Reason } from '../conversation/index.ts'
 import type { Guest } from '../guest/index.ts'
 import {
-  failedResult, Incoming, Outgoing, PageBudget, type HandoffEstimate, type HandoffProgress, type HandoffResult,
-  type OutgoingInit, type SpentBytes,
+  decodeQuestion, encodeVerdict, failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress,
+  type HandoffResult, type Outgoing,
 } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import { asPagemeshError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Store } from '../store/index.ts'
@@ -19,21 +18,22 @@ import type { Swap } from '../swap/index.ts'
 import { Absences } from './absence.ts'
 import { keepLeft } from './farewell.ts'
 import type { GuestList } from './guestlist.ts'
-import type { Handoff, MigrateRequest } from './index.ts'
+import type { History } from './history.ts'
+import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
+import type {
+  CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
+} from './index.ts'
+import type { Journal } from './journal.ts'
+import { cancelled, failure, Leaving, NOTHING_YET, nothingToRecover, withProgress } from './leaving.ts'
 import { spentOf, trafficOf } from './ledger.ts'
+import { OutgoingHandoffs } from './outgoinghandoffs.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
+import { ProgressMeter } from './progressmeter.ts'
 import type { AgentStatus } from './status.ts'
+import { readUnsettled } from './unsettled.ts'
 
-interface RunningOutgoing {
-  abort: AbortController
-  progress: HandoffProgress
-  done: Promise<unknown>
-}
-
-/** Handoffs that may come in at once; each may hold a window of stream and 32 MiB of pages sent before. */
-const INCOMING_MAX = 16
-/** Pages fetched from peers that all of them may hold at once: 512 MiB. */
-const FETCHED_PAGES_MAX = 2 ** 17
+/** How long handoffs may take to come to an end when the agent stops. */
+const STOP_MS_MAX = 8000
 
 /** Parts of a handoff that an operator may leave out. */
 export interface HandoffSwitches {
@@ -43,218 +43,6 @@ export interface HandoffSwitches {
   peers: boolean
   /** Outgoing: pages that travel whole are compressed. */
   compression: boolean
-}
-
-/** The handoffs of this host that run, in both directions: one per guest. */
-export class Handoffs {
-  readonly #components: HandoffsComponents & { spent: () => SpentBytes }
-  readonly #directory: string
-  readonly #switches: HandoffSwitches
-  readonly #outgoing = new Map<string, RunningOutgoing>()
-  readonly #incoming = new Map<Incoming, Promise<void>>()
-  /** Guests that are being received, so that two offers of one guest do not meet. */
-  readonly #expected = new Set<string>()
-  readonly #abort = new AbortController()
-  readonly #absences: Absences
-  readonly #budget = new PageBudget(FETCHED_PAGES_MAX)
-  readonly traffic = { sentBytes: 0, receivedBytes: 0 }
-  /** What the streams of guests that moved, either way, took less than QEMU's own would have. */
-  savedBytes = 0
-
-  constructor(components: HandoffsComponents, init: { directory: string; switches: HandoffSwitches }) {
-    this.#components = { ...components, spent: () => spentOf(trafficOf(components)) }
-    this.#directory = init.directory
-    this.#switches = init.switches
-    this.#absences = new Absences(components)
-  }
-
-  migrate(request: MigrateRequest): Handoff {
-    const events = new EventEmitter<{ progress: [HandoffProgress] }>()
-    const promise = this.#migrate(request, (progress) => events.emit('progress', progress))
-    const handoff: Handoff = Object.assign(promise, {
-      on(event: 'progress', listener: (progress: HandoffProgress) => void) {
-        events.on(event, listener)
-        return handoff
-      },
-    })
-    return handoff
-  }
-
-  async estimate(request: MigrateRequest): Promise<HandoffEstimate> {
-    return await this.#moving(request, async (init) => await new Outgoing(this.#components, init).estimate())
-  }
-
-  cancel(guestName: string): void {
-    const running = this.#outgoing.get(guestName)
-    if (running === undefined) {
-      throw new PagemeshError('no-handoff', `No handoff of a guest named ${guestName} runs from this host.`, {
-        fault: 'usage', advice: '`pagemesh status` lists those that run.',
-      })
-    }
-    if (running.progress.phase === 'postcopy' || running.progress.phase === 'finishing') {
-      const message = `The guest ${guestName} has switched over already: cancelling would lose it.`
-      throw new PagemeshError('switched-over', message, {
-        fault: 'usage', advice: 'Let the handoff end.',
-      })
-    }
-    running.abort.abort()
-  }
-
-  /** Takes a guest that a member offers; resolves when that handoff has ended, one way or the other. */
-  async receive(stream: MessageStream, from: Member): Promise<void> {
-    const { census, guests, store } = this.#components
-    let expected: string | undefined
-    const peers = this.#switches.peers ? createPeerPages(this.#components) : noPeerPages
-    const sources = [census.resident, store.source]
-    const incoming = new Incoming({ ...this.#components, sources, peers, budget: this.#budget }, {
-      waitingGuest: async (name) => {
-        this.#expect(name)
-        expected = name
-        return await guests.requireWaiting(name)
-      },
-      has: (high, low, bits) => census.has(high, low, bits) || store.has(high, low, bits),
-      directory: this.#directory,
-      signal: this.#abort.signal,
-    }, from)
-    const goOn = this.#standBack()
-    const run = incoming.run(stream)
-    this.#incoming.set(incoming, run)
-    await run
-    goOn()
-    this.#incoming.delete(incoming)
-    if (expected !== undefined) this.#expected.delete(expected)
-    this.#count(incoming.traffic)
-    this.savedBytes += incoming.savedBytes
-    await guests.refresh()
-  }
-
-  list(): AgentStatus['handoffs'] {
-    const outgoing = [...this.#outgoing.values()]
-      .map(({ progress }) => ({ direction: 'outgoing' as const, ...progress }))
-    const incoming = [...this.#incoming.keys()].map(({ status }) => ({ direction: 'incoming' as const, ...status }))
-    return [...outgoing, ...incoming]
-  }
-
-  /** Cancels what goes out, breaks off what comes in, and waits for both. */
-  async stop(): Promise<void> {
-    this.#absences.stop()
-    this.#abort.abort()
-    for (const { abort } of this.#outgoing.values()) abort.abort()
-    await Promise.allSettled([...[...this.#outgoing.values()].map(({ done }) => done), ...this.#incoming.values()])
-  }
-
-  async #migrate(request: MigrateRequest, onProgress: (progress: HandoffProgress) => void): Promise<HandoffResult> {
-    try {
-      let guest: Guest | undefined
-      const result = await this.#moving(request, async (init, running) => {
-        guest = init.guest
-        const result = await new Outgoing(this.#components, {
-          ...init,
-          onProgress: (progress) => {
-            running.progress = progress
-            onProgress(progress)
-          },
-        }).run()
-        this.#count({ sentBytes: result.wireBytes, receivedBytes: result.receivedWireBytes })
-        if (result.status === 'completed') {
-          this.savedBytes += result.qemuBytes - result.wireBytes - result.receivedWireBytes
-        }
-        await this.#components.guests.refresh()
-        return result
-      })
-      if (result.status === 'completed' && guest !== undefined) await keepLeft(this.#components, guest)
-      return result
-    } catch (thrown) {
-      const error = asPagemeshError(thrown)
-      return { ...failedResult(this.#about(request)), code: error.code, reason: describeError(error) }
-    }
-  }
-
-  /** Runs `work` while the guest counts as moving: it can move only once at a time. */
-  async #moving<T>(
-    request: MigrateRequest, work: (init: OutgoingInit, running: RunningOutgoing) => Promise<T>,
-  ): Promise<T> {
-    const { guest: name, to, signal } = request
-    const { mesh } = this.#components
-    if (this.#outgoing.has(name) || this.#expected.has(name)) {
-      throw new PagemeshError('already-moving', `The guest ${name} is moving already.`, {
-        fault: 'usage', phase: 'preparing', advice: '`pagemesh status` shows its handoff, `pagemesh cancel` ends it.',
-      })
-    }
-    if (to === mesh.self.name) {
-      throw new PagemeshError('same-host', `${to} is this host: the guest ${name} is here already.`, { fault: 'usage' })
-    }
-    const running: RunningOutgoing = {
-      abort: new AbortController(), progress: noProgress(this.#about(request)), done: Promise.resolve(),
-    }
-    signal?.addEventListener('abort', () => running.abort.abort(), { once: true })
-    if (signal?.aborted === true) running.abort.abort()
-    this.#outgoing.set(name, running)
-    const goOn = this.#standBack()
-    const working = this.#init(request, running).then(async (init) => await work(init, running))
-    running.done = working
-    try {
-      return await working
-    } finally {
-      goOn()
-      this.#outgoing.delete(name)
-    }
-  }
-
-  async #init(request: MigrateRequest, running: RunningOutgoing): Promise<OutgoingInit> {
-    const { mesh, guests, census } = this.#components
-    const guest = await guests.require(request.guest)
-    if (await this.#absences.find(request.to, running.abort.signal) === undefined) {
-      const names = mesh.members().map((member) => member.name).join(', ')
-      throw new PagemeshError('host-unknown', `No host named ${request.to} is in the mesh.`, {
-        fault: 'usage', phase: 'preparing',
-        advice: names === ''
-          ? 'This host sees no other at all: check `bootstrap` and the cluster key.' : `This host sees: ${names}.`,
-      })
-    }
-    return {
-      guest,
-      to: request.to,
-      mode: request.mode ?? 'precopy',
-      census: this.#switches.references ? census.of(request.guest) : undefined,
-      compresses: this.#switches.compression,
-      directory: this.#directory,
-      signal: running.abort.signal,
-      ...(request.maxBandwidth === undefined ? {} : { bytesPerSecondMax: request.maxBandwidth }),
-      ...(request.maxDowntimeMs === undefined ? {} : { downtimeMsMax: request.maxDowntimeMs }),
-      ...(request.timeoutMs === undefined ? {} : { timeoutMs: request.timeoutMs }),
-    }
-  }
-
-  /** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
-  #standBack(): () => void {
-    const { census, popularity, keeper, swap } = this.#components
-    const goOns = [census, popularity, keeper, swap].map((part) => part.standBack())
-    return () => goOns.forEach((goOn) => goOn())
-  }
-
-  #expect(name: string): void {
-    if (this.#expected.has(name) || this.#outgoing.has(name)) {
-      throw new PagemeshError('already-moving', `the guest ${name} is moving there already.`, {
-        fault: 'peer', phase: 'offer',
-      })
-    }
-    if (this.#incoming.size > INCOMING_MAX) {
-      throw new PagemeshError('busy', `${INCOMING_MAX} guests are arriving there already.`, {
-        fault: 'peer', phase: 'offer', advice: 'Try again when some have arrived.',
-      })
-    }
-    this.#expected.add(name)
-  }
-
-  #count(bytes: { sentBytes: number; receivedBytes: number }): void {
-    this.traffic.sentBytes += bytes.sentBytes
-    this.traffic.receivedBytes += bytes.receivedBytes
-  }
-
-  #about({ guest, to, mode }: MigrateRequest): Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'> {
-    return { guest, from: this.#components.mesh.self.name, to, mode: mode ?? 'precopy' }
-  }
 }
 
 export interface HandoffsComponents {
@@ -269,11 +57,251 @@ export interface HandoffsComponents {
   swap: Swap
   guests: GuestList
   hasher: PageHasher
+  history: History
+  journal: Journal
 }
 
-function noProgress(about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>): HandoffProgress {
-  return {
-    ...about, phase: 'preparing', elapsedMs: 0, percent: 0,
-    qemuBytes: 0, wireBytes: 0, wireBytesPerSecond: 0, remainingBytes: 0,
+/** The handoffs of this host, in both directions: one per guest. */
+export class Handoffs {
+  readonly #components: HandoffsComponents
+  readonly #outgoing: OutgoingHandoffs
+  readonly #incoming: IncomingHandoffs
+  readonly #leaving = new Map<string, Leaving>()
+  readonly #absences: Absences
+  readonly traffic = { sentBytes: 0, receivedBytes: 0 }
+  /** What the streams of guests that moved, either way, took less than QEMU's own would have. */
+  savedBytes = 0
+
+  constructor(components: HandoffsComponents, init: { directory: string; switches: HandoffSwitches }) {
+    const { directory, switches } = init
+    this.#components = components
+    this.#absences = new Absences(components)
+    const shared = {
+      ...components, spent: () => spentOf(trafficOf(components)), standBack: () => this.#standBack(),
+      peers: switches.peers ? createPeerPages(components) : noPeerPages,
+    }
+    this.#outgoing = new OutgoingHandoffs(shared, {
+      directory, references: switches.references, compresses: switches.compression,
+    })
+    this.#incoming = new IncomingHandoffs(shared, {
+      directory,
+      onRested: (incoming) => {
+        this.#count(incoming.traffic)
+        this.savedBytes += incoming.savedBytes
+      },
+    })
+  }
+
+  /** Takes up what an agent before this one left unsettled. */
+  async start(): Promise<void> {
+    const { journal, log } = this.#components
+    for (const { id, record } of await journal.all()) {
+      const read = readUnsettled(record)
+      if (read === undefined) log.warn('a record of a handoff cannot be read', { id })
+      else if (read.role === 'outgoing') this.#outgoing.takeUp(id, read)
+      else this.#incoming.takeUp(id, read)
+    }
+  }
+
+  migrate(request: MigrateRequest): Handoff {
+    return withProgress((onProgress) => this.#migrate(request, onProgress))
+  }
+
+  recover({ guest, signal }: RecoverRequest): Handoff {
+    return withProgress(async (onProgress) => {
+      const outgoing = this.#outgoing.cut(guest)
+      const request = { guest, to: outgoing?.init.to ?? '', mode: 'postcopy' as const }
+      if (outgoing === undefined) return failure(this.#about(request), nothingToRecover(guest))
+      return await this.#move({ ...request, ...(signal === undefined ? {} : { signal }) }, onProgress, () => outgoing)
+    })
+  }
+
+  async estimate(request: MigrateRequest): Promise<HandoffEstimate> {
+    let estimate: HandoffEstimate | undefined
+    await this.#leave(request, () => {}, async (leaving) => {
+      await this.#requireReady(request, leaving.signal)
+      // Nothing of it is shown on the way: it is over at once.
+      const outgoing = this.#outgoing.create(request, 'dryRun', () => {})
+      leaving.follow(outgoing)
+      try {
+        estimate = await outgoing.estimate()
+      } finally {
+        this.#outgoing.rested(outgoing)
+      }
+      return undefined
+    })
+    return estimate!
+  }
+
+  async cancel(guestName: string): Promise<CancelOutcome> {
+    const leaving = this.#leaving.get(guestName)
+    if (leaving === undefined) {
+      throw new PagemeshError('no-handoff', `No handoff of a guest named ${guestName} runs from this host.`, {
+        fault: 'usage', advice: '`pagemesh status` lists those that run.',
+      })
+    }
+    leaving.cancel(cancelled())
+    const result = await leaving.done ?? failedResult(leaving.progress)
+    const { status } = result
+    return { status: status === 'completed' ? 'too-late' : status, result }
+  }
+
+  /** Takes a guest that a member offers; resolves when that handoff rests, one way or the other. */
+  async receive(stream: MessageStream, from: Member): Promise<void> {
+    await this.#incoming.receive(stream, from, (guest) => this.#requireFree(guest, 'peer'))
+    await this.#components.guests.refresh()
+  }
+
+  /** Answers what became of a guest that left. */
+  async answer(stream: MessageStream, from: Member): Promise<void> {
+    const { id, copy } = decodeQuestion(await stream.receive())
+    await stream.send(encodeVerdict(await this.#outgoing.asked(id, copy, from)))
+  }
+
+  held(guest: string): HeldGuest {
+    const held = this.allHeld().find((one) => one.guest === guest)
+    if (held === undefined) throw notHeld(guest)
+    return held
+  }
+
+  allHeld(): HeldGuest[] {
+    return this.#incoming.allHeld()
+  }
+
+  async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
+    const outcome = await this.#incoming.settle(guest, decision)
+    await this.#components.guests.refresh()
+    return outcome
+  }
+
+  list(): AgentStatus['handoffs'] {
+    const outgoing = [...this.#leaving.values()]
+      .map(({ progress }) => ({ direction: 'outgoing' as const, ...progress }))
+    const incoming = this.#incoming.running().map(({ status }) => ({ direction: 'incoming' as const, ...status }))
+    return [...outgoing, ...incoming]
+  }
+
+  /** Asks what goes out to end, breaks off what comes in and is not whole, and waits for both. */
+  async stop(): Promise<void> {
+    this.#absences.stop()
+    const reason: Reason = {
+      code: 'agent-stopped', fault: 'cancelled', message: 'The agent at the source was stopped.',
+    }
+    for (const leaving of this.#leaving.values()) leaving.cancel(reason)
+    const isOver = new AbortController()
+    // It ends with the stopping, at the latest when its time is up.
+    const patience = this.#components.clock.sleep(STOP_MS_MAX, isOver.signal).catch(() => undefined)
+    await Promise.all([
+      this.#outgoing.stop(reason, patience),
+      this.#incoming.stop({ ...reason, message: 'The agent at the destination was stopped.' }, patience),
+    ])
+    isOver.abort()
+  }
+
+  async #migrate(request: MigrateRequest, onProgress: (progress: HandoffProgress) => void): Promise<HandoffResult> {
+    let guest: Guest | undefined
+    const result = await this.#move(request, onProgress, async (onMeasure, signal) => {
+      guest = await this.#requireReady(request, signal)
+      return this.#outgoing.create(request, 'move', onMeasure)
+    })
+    if (result.status === 'completed' && guest !== undefined) await keepLeft(this.#components, guest)
+    return result
+  }
+
+  /** Runs an outgoing end to its rest. Never rejects. */
+  async #move(
+    request: MigrateRequest, onProgress: (progress: HandoffProgress) => void,
+    make: (onMeasure: (measure: HandoffMeasure) => void, signal: AbortSignal) => Promise<Outgoing> | Outgoing,
+  ): Promise<HandoffResult> {
+    const { history, guests } = this.#components
+    let result: HandoffResult
+    try {
+      result = await this.#leave(request, onProgress, async (leaving, onMeasure) => {
+        const outgoing = await make(onMeasure, leaving.signal)
+        const running = outgoing.run()
+        leaving.follow(outgoing)
+        const result = await running
+        this.#outgoing.rested(outgoing)
+        return result
+      }) ?? failedResult(this.#about(request))
+    } catch (error) {
+      result = failure(this.#about(request), asPagemeshError(error))
+    }
+    this.#count({ sentBytes: result.wireBytes, receivedBytes: result.receivedWireBytes })
+    if (result.status === 'completed') {
+      this.savedBytes += result.qemuBytes - result.wireBytes - result.receivedWireBytes
+    }
+    await history.add(result, 'outgoing')
+    await guests.refresh()
+    return result
+  }
+
+  /** Runs `work` while the guest counts as leaving: it can move only once at a time. */
+  async #leave(
+    request: MigrateRequest, onProgress: (progress: HandoffProgress) => void,
+    work: (leaving: Leaving, onMeasure: (measure: HandoffMeasure) => void) => Promise<HandoffResult | undefined>,
+  ): Promise<HandoffResult | undefined> {
+    const { guest: name, to, signal } = request
+    this.#requireFree(name, 'usage')
+    if (to === this.#components.mesh.self.name) {
+      throw new PagemeshError('same-host', `${to} is this host: the guest ${name} is here already.`, { fault: 'usage' })
+    }
+    const about = this.#about(request)
+    const meter = new ProgressMeter(this.#components, about)
+    const leaving = new Leaving(meter.measure(NOTHING_YET))
+    this.#leaving.set(name, leaving)
+    const working = work(leaving, (measure) => {
+      leaving.progress = meter.measure(measure)
+      onProgress(leaving.progress)
+    })
+    // Whoever cancels hears what it came to; what fails is for who asked for the handoff.
+    leaving.done = working.catch((error: unknown) => failure(about, asPagemeshError(error)))
+    const abort = (): void => leaving.cancel(cancelled())
+    signal?.addEventListener('abort', abort, { once: true })
+    if (signal?.aborted === true) abort()
+    try {
+      return await working
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#leaving.delete(name)
+    }
+  }
+
+  /** The guest, once its destination is in the mesh. */
+  async #requireReady({ guest: name, to }: MigrateRequest, signal: AbortSignal): Promise<Guest> {
+    const { mesh, guests } = this.#components
+    const guest = await guests.require(name)
+    const member = await this.#absences.find(to, signal)
+    signal.throwIfAborted()
+    if (member !== undefined) return guest
+    const names = mesh.members().map((member) => member.name).join(', ')
+    throw new PagemeshError('host-unknown', `No host named ${to} is in the mesh.`, {
+      fault: 'usage', phase: 'preparing',
+      advice: names === ''
+        ? 'This host sees no other at all: check `bootstrap` and the cluster key.' : `This host sees: ${names}.`,
+    })
+  }
+
+  #requireFree(name: string, fault: 'usage' | 'peer'): void {
+    if (!this.#leaving.has(name) && !this.#incoming.isExpected(name)) return
+    throw new PagemeshError('already-moving', `The guest ${name} is moving already.`, {
+      fault, phase: 'preparing', advice: '`pagemesh status` shows its handoff, `pagemesh cancel` ends it.',
+    })
+  }
+
+  /** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
+  #standBack(): () => void {
+    const { census, popularity, keeper, swap } = this.#components
+    const goOns = [census, popularity, keeper, swap].map((part) => part.standBack())
+    return () => goOns.forEach((goOn) => goOn())
+  }
+
+  #count(bytes: { sentBytes: number; receivedBytes: number }): void {
+    this.traffic.sentBytes += bytes.sentBytes
+    this.traffic.receivedBytes += bytes.receivedBytes
+  }
+
+  #about({ guest, to, mode }: MigrateRequest): Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'> {
+    return { guest, from: this.#components.mesh.self.name, to, mode: mode ?? 'precopy' }
   }
 }

@@ -2,7 +2,7 @@
  * A host's agent: wires mesh, guests, census and handoffs together and runs them. The daemon is built on this face and
  * on nothing else. Several agents may live in one process.
  */
-import type { Guest, GuestMemory, MigrationMode } from '../guest/index.ts'
+import type { Guest, GuestMemory, GuestState, MigrationMode } from '../guest/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff/index.ts'
 import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
@@ -32,8 +32,19 @@ export interface Agent {
   migrate(request: MigrateRequest): Handoff
   /** Asks the destination what it has of a guest; moves nothing. Rejects with what would have failed the handoff. */
   estimate(request: MigrateRequest): Promise<HandoffEstimate>
-  /** Cancels the handoff of a guest. Throws PagemeshError `no-handoff` if none runs. */
-  cancel(guestName: string): void
+  /**
+   * Asks for the handoff of a guest to be cancelled: its QEMU decides. Resolves when it is decided, and by then the
+   * handoff has ended. Rejects with PagemeshError `no-handoff` if none runs.
+   */
+  cancel(guestName: string): Promise<CancelOutcome>
+  /** Resumes a post-copy handoff that was broken. As with `migrate`, the result says all that happens to it. */
+  recover(request: RecoverRequest): Handoff
+  /** What is known of a guest that is held here until it is decided. Throws PagemeshError `not-held`. */
+  held(guest: string): HeldGuest
+  /** Decides for a guest that is held here. Rejects with PagemeshError `not-held` or `guest-cannot-run`. */
+  settle(guest: string, decision: SettleDecision): Promise<SettleOutcome>
+  /** The last handoffs of this host, newest first, failed ones too; they survive a restart. */
+  history(): HandoffRecord[]
   status(): AgentStatus
   /**
    * The pages that most hosts of the mesh hold, best first, as far as this host knows: at most `countMax`. Only stable
@@ -56,6 +67,46 @@ export interface MigrateRequest {
   maxDowntimeMs?: number
   timeoutMs?: number
   signal?: AbortSignal
+}
+
+export interface RecoverRequest {
+  guest: string
+  signal?: AbortSignal
+}
+
+/** What asking for a cancel came to: the guest stays here, has moved all the same, or the handoff failed otherwise. */
+export interface CancelOutcome {
+  status: 'cancelled' | 'too-late' | 'failed'
+  result: HandoffResult
+}
+
+/** A copy of a guest that stays paused here because nobody can say yet whether another one may run. */
+export interface HeldGuest {
+  guest: string
+  /** Name of the host that it came from. */
+  from: string
+  /** For how long it has been held, ms. */
+  sinceMs: number
+  /** Why it is held, as a sentence. */
+  why: string
+  /** What is known of the other copy, as a sentence. */
+  otherCopy: string
+}
+
+/** Of a copy that is held: it shall be what it was at the source, or it shall end. */
+export type SettleDecision = 'run' | 'end'
+
+export interface SettleOutcome {
+  guest: string
+  decision: SettleDecision
+  state: GuestState | 'ended'
+}
+
+/** A handoff that has ended, as this host saw it. */
+export type HandoffRecord = HandoffResult & {
+  direction: 'outgoing' | 'incoming'
+  /** ISO 8601, UTC. */
+  endedAt: string
 }
 
 /** A running handoff: the promise of its result, with progress several times a second. */

@@ -1,4 +1,4 @@
-import type { SpentBytes } from '../handoff/index.ts'
+import type { SpentBytes } from '../conversation/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Swap } from '../swap/index.ts'

@@ -1,7 +1,6 @@
-import type { PeerPages } from '../handoff/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
-import type { Swap } from '../swap/index.ts'
+import type { PeerPages, Swap } from '../swap/index.ts'
 
 /** For a host that is not to ask others while a guest arrives. */
 export const noPeerPages: PeerPages = {

@@ -1,6 +1,7 @@
 import type { Census } from '../census/index.ts'
+import type { SpentBytes } from '../conversation/index.ts'
 import type { GuestState } from '../guest/index.ts'
-import type { HandoffProgress, IncomingStatus, SpentBytes } from '../handoff/index.ts'
+import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
@@ -8,6 +9,7 @@ import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import { lastStateOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
+import type { HeldGuest } from './index.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
 import { VERSION } from './version.ts'
 
@@ -49,6 +51,8 @@ export interface AgentStatus {
     netBytes: number
   }
   handoffs: (({ direction: 'outgoing' } & HandoffProgress) | ({ direction: 'incoming' } & IncomingStatus))[]
+  /** Copies of guests that stay paused here until it is decided whether they may run. */
+  held: HeldGuest[]
   /** Peers that could not prove the cluster key, since start. */
   strangers: number
 }
@@ -99,6 +103,7 @@ export function snapshot(
     traffic: { ...traffic, handoff: { ...(handoffs?.traffic ?? nothing) } },
     ledger: ledgerOf(traffic, handoffs?.savedBytes ?? 0),
     handoffs: handoffs?.list() ?? [],
+    held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
   }
 }

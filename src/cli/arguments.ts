@@ -1,6 +1,5 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 
-import { CONTROL_LIMITS } from '../daemon/control/index.ts'
 import { parseRate } from '../runtime/units.ts'
 
 /** Where the agent of a host listens unless its configuration says otherwise. */
@@ -18,10 +17,12 @@ export function withAgentFlags(command: Command): Command {
     .option('--json', 'one JSON object on standard output, nothing else there')
 }
 
-/** How many pages are to be shown. */
-export function pageCountArgument(text: string): number {
-  if (/^\d{1,6}$/.test(text) && Number(text) > 0 && Number(text) <= CONTROL_LIMITS.pagesMax) return Number(text)
-  throw new InvalidArgumentError(`Expected a whole number from 1 to ${CONTROL_LIMITS.pagesMax}, such as 100.`)
+/** How many pages, or handoffs of the past, are to be shown: `most` of them at the most. */
+export function topOption(what: string, most: number, byDefault: number): Option {
+  return new Option('--top <count>', `number of ${what}, 1 to ${most}`).default(byDefault).argParser((text) => {
+    if (/^\d{1,6}$/.test(text) && Number(text) > 0 && Number(text) <= most) return Number(text)
+    throw new InvalidArgumentError(`Expected a whole number from 1 to ${most}, such as 100.`)
+  })
 }
 
 /** Bytes a second. */

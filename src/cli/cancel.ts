@@ -1,16 +1,17 @@
 import type { Command } from 'commander'
 
 import { askAgent, type CancelResult } from '../daemon/control/index.ts'
+import { escapeControls } from '../runtime/text.ts'
 import { nameArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
-import { EXIT, EXIT_HELP, failAnswer, writeJson } from './exit.ts'
-
-/** A cancel waits until QEMU has given up and the other agent was told. */
-const ANSWER_MS_MAX = 60_000
+import { complain, EXIT, EXIT_HELP, failAnswer, writeJson } from './exit.ts'
+import { describeArrival } from './handofftext.ts'
 
 export function addCancel(program: Command): void {
   withAgentFlags(program.command('cancel'))
-    .summary('cancel a running handoff')
-    .description('Cancels the handoff of GUEST and waits for its end; the guest goes on at the source.')
+    .summary('ask for a running handoff to be cancelled')
+    .description('Asks for the handoff of GUEST to be cancelled, waits until QEMU has decided, and says what ' +
+      'became of it: cancelled, and the guest stays here, or too late. A handoff in post-copy cannot be ' +
+      'cancelled any more. Exits 0 only if it was cancelled. Ctrl-C only ends the wait.')
     .argument('<guest>', 'name of the guest', nameArgument)
     .addHelpText('after', `
 Example:
@@ -19,17 +20,25 @@ Example:
 ${EXIT_HELP}`)
     .action(async (guest: string, { control, json }: AgentFlags) => {
       try {
+        // No limit: whether it is too late shows when the guest has switched over, and the agents have limits for that.
         const request = { command: 'cancel', arguments: { guest } } as const
-        const result = await askAgent<CancelResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX })
-        if (result.status !== 'cancelled') process.exitCode = EXIT.failed
-        if (json === true) writeJson(result)
-        else if (result.status === 'cancelled') process.stdout.write(`Cancelled: ${guest} goes on here.\n`)
-        else {
-          const reason = result.reason === undefined ? '' : ` ${result.reason}`
-          process.stderr.write(`pagemesh: Too late to cancel: the handoff of ${guest} ${result.status}.${reason}\n`)
+        const outcome = await askAgent<CancelResult>({ path: control, request })
+        if (outcome.status !== 'cancelled') {
+          complain(describeRefusal(outcome))
+          process.exitCode = EXIT.failed
+        }
+        if (json === true) writeJson(outcome)
+        else if (outcome.status === 'cancelled') {
+          process.stdout.write(`Cancelled: ${escapeControls(guest)} goes on here.\n`)
         }
       } catch (error) {
         failAnswer(error, json === true)
       }
     })
+}
+
+/** What became of a handoff that was not cancelled. Pure. */
+function describeRefusal({ guest, status, reason, result }: CancelResult): string {
+  if (status === 'too-late') return `Too late: ${guest} has moved to ${result.to}.${describeArrival(result)}`
+  return `Not cancelled: the handoff of ${guest} to ${result.to} failed. ${reason ?? 'See the log of the agent.'}`
 }

@@ -1,4 +1,5 @@
 import { describeError, PagemeshError } from '../runtime/errors.ts'
+import { escapeControls, printableJson } from '../runtime/text.ts'
 
 /** What the commands return to the shell. */
 export const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
@@ -7,8 +8,13 @@ export const EXIT_HELP = 'Exit status: 0 done, 1 failed, 2 wrong usage or config
 
 /** Says on standard error what went wrong and what to do next, and sets the exit status. */
 export function fail(error: unknown, status: number = EXIT.failed): void {
-  process.stderr.write(`pagemesh: ${describeError(error)}\n`)
+  complain(describeError(error))
   process.exitCode = status
+}
+
+/** One line on standard error, in which nothing that came from elsewhere can change the terminal. */
+export function complain(text: string): void {
+  process.stderr.write(`pagemesh: ${escapeControls(text)}\n`)
 }
 
 /** As `fail`, for commands that are given a configuration: what its author can mend is wrong configuration. */
@@ -32,5 +38,5 @@ export function failAnswer(error: unknown, json: boolean): void {
 
 /** The one object that `--json` promises. */
 export function writeJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
+  process.stdout.write(`${printableJson(value)}\n`)
 }

@@ -10,8 +10,9 @@ export function renderResult(result: HandoffResult): string {
   const { sentBefore, resident, store, peer, source } = result.refsFilledBy
   const saved = savedPercent(result)
   const savedText = saved < 0 ? `${(-saved).toFixed(1)} % more` : `${saved.toFixed(1)} % saved`
+  const downtime = downtimeMs === null ? '' : `, down for ${Math.round(downtimeMs)} ms`
   return [
-    `${guest} moved from ${from} to ${to} (${mode}) in ${seconds(totalMs)}, down for ${Math.round(downtimeMs)} ms.`,
+    `${guest} moved from ${from} to ${to} (${mode}) in ${seconds(totalMs)}${downtime}.${describeArrival(result)}`,
     alignColumns([
       ['wire', `${formatBytes(wireBytes)} for QEMU's ${formatBytes(qemuBytes)}: ${savedText}`],
       ['pages', `${pages.total}: ${pages.zero} zero, ${pages.ref} as references, ${pages.literal} sent whole`],
@@ -25,6 +26,12 @@ export function renderResult(result: HandoffResult): string {
   ].join('\n')
 }
 
+/** Says of a guest that does not run at its destination how it arrived: a sentence with a blank before it. Pure. */
+export function describeArrival({ arrivedState }: HandoffResult): string {
+  if (arrivedState === null || arrivedState === 'running') return ''
+  return ` It arrived ${arrivedState}, as it was at the source.`
+}
+
 /** A dry run for people. Pure. */
 export function renderEstimate({ guest, from, to, mode, distinctPages, pagesAtDestination }: HandoffEstimate): string {
   const share = distinctPages === 0 ? 0 : (pagesAtDestination / distinctPages) * 100
@@ -32,6 +39,6 @@ export function renderEstimate({ guest, from, to, mode, distinctPages, pagesAtDe
     `  ${to} has ${pagesAtDestination} of its ${distinctPages} distinct pages (${share.toFixed(1)} %).`
 }
 
-function seconds(ms: number): string {
+export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`
 }

@@ -12,9 +12,12 @@ import { addAgent } from './agent.ts'
 import { addCancel } from './cancel.ts'
 import { addCheck } from './check.ts'
 import { EXIT, EXIT_HELP, fail } from './exit.ts'
+import { addHistory } from './history.ts'
 import { addKeygen } from './keygen.ts'
 import { addMigrate } from './migrate.ts'
 import { addPages } from './pages.ts'
+import { addRecover } from './recover.ts'
+import { addSettle } from './settle.ts'
 import { addStatus } from './status.ts'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
@@ -26,7 +29,9 @@ const program = new Command('pagemesh')
   .showHelpAfterError('Try `pagemesh help` or the --help of the command.')
   .addHelpText('after', `\n${EXIT_HELP}`)
 
-for (const add of [addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addCancel]) add(program)
+for (const add of [
+  addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addCancel, addRecover, addSettle, addHistory,
+]) add(program)
 
 // A reader that has seen enough, such as `head`, is no failure.
 process.stdout.on('error', () => process.exit())

@@ -1,15 +1,12 @@
 import { Option, type Command } from 'commander'
 
-import { askAgent, type MigrateArguments } from '../daemon/control/index.ts'
-import type { HandoffEstimate, HandoffProgress, HandoffResult, MigrationMode } from '../index.ts'
-import { systemClock } from '../runtime/clock.ts'
-import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import type { MigrateArguments } from '../daemon/control/index.ts'
+import type { MigrationMode } from '../index.ts'
 import {
   millisecondsArgument, nameArgument, rateArgument, secondsArgument, withAgentFlags, type AgentFlags,
 } from './arguments.ts'
-import { EXIT, EXIT_HELP, writeJson } from './exit.ts'
-import { renderEstimate, renderResult } from './handofftext.ts'
-import { ProgressLine } from './progressline.ts'
+import { EXIT_HELP } from './exit.ts'
+import { followHandoff } from './following.ts'
 
 interface MigrateFlags extends AgentFlags {
   to: string
@@ -22,14 +19,11 @@ interface MigrateFlags extends AgentFlags {
   dryRun?: true
 }
 
-/** What is known of a handoff whose result never came. */
-type LostHandoff = Pick<HandoffResult, 'guest' | 'to' | 'mode' | 'status'> & Partial<HandoffResult>
-
 export function addMigrate(program: Command): void {
   withAgentFlags(program.command('migrate'))
     .summary('hand a guest to another host')
-    .description('Hands GUEST to another host of the mesh, where a QEMU of the same -name waits with\n' +
-      '-incoming defer. Ctrl-C cancels; the guest then goes on here.')
+    .description('Hands GUEST to another host of the mesh, where a QEMU of the same -name waits with ' +
+      '-incoming defer. Ctrl-C asks to cancel: the guest then stays here, unless QEMU says that it is too late.')
     .argument('<guest>', 'name of the guest', nameArgument)
     .requiredOption('--to <host>', 'name of the destination host', nameArgument)
     .addOption(new Option('--mode <mode>', 'when the guest switches over')
@@ -45,35 +39,10 @@ Examples:
   pagemesh migrate web-1 --to host-b --dry-run --json
 
 ${EXIT_HELP}`)
-    .action(migrate)
-}
-
-async function migrate(guest: string, flags: MigrateFlags): Promise<void> {
-  const progress = new ProgressLine({ output: process.stderr, clock: systemClock })
-  let last: HandoffProgress | undefined
-  const { cancel, restore } = cancelOnSignal(progress)
-  try {
-    const outcome = await askAgent<HandoffResult | HandoffEstimate>({
-      path: flags.control,
-      request: { command: 'migrate', arguments: requestOf(guest, flags) },
-      cancel,
-      onProgress: (news) => {
-        last = news
-        progress.show(news)
-      },
+    .action(async (guest: string, flags: MigrateFlags) => {
+      const { to, mode } = flags
+      await followHandoff({ command: 'migrate', arguments: requestOf(guest, flags) }, { guest, to, mode }, flags)
     })
-    progress.end()
-    if ('dryRun' in outcome) show(outcome, renderEstimate(outcome), flags)
-    else report(outcome, flags)
-  } catch (error) {
-    progress.end()
-    const lost = lostHandoff(guest, flags, asPagemeshError(error), last)
-    process.stderr.write(`pagemesh: ${lost.reason}\n`)
-    if (flags.json === true) writeJson(lost)
-    process.exitCode = exitStatusOf(lost.status)
-  } finally {
-    restore()
-  }
 }
 
 function requestOf(guest: string, flags: MigrateFlags): MigrateArguments {
@@ -85,62 +54,4 @@ function requestOf(guest: string, flags: MigrateFlags): MigrateArguments {
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
     ...(dryRun === undefined ? {} : { dryRun }),
   }
-}
-
-function report(result: HandoffResult, flags: MigrateFlags): void {
-  process.exitCode = exitStatusOf(result.status)
-  if (result.status === 'completed') {
-    show(result, renderResult(result), flags)
-    return
-  }
-  if (flags.json === true) writeJson(result)
-  const { guest, to, status, reason = 'The agent gave no reason; see its log.' } = result
-  process.stderr.write(`pagemesh: The handoff of ${guest} to ${to} ${wordsOf(status)}: ${reason}\n`)
-}
-
-function show(value: unknown, text: string, flags: MigrateFlags): void {
-  if (flags.json === true) writeJson(value)
-  else process.stdout.write(`${text}\n`)
-}
-
-/** What can be said when the agent refused, died or was never there. Pure. */
-function lostHandoff(
-  guest: string, { to, mode }: MigrateFlags, error: PagemeshError, last: HandoffProgress | undefined,
-): LostHandoff {
-  const reason = error.code === 'agent-ended'
-    ? `The agent on this host ended during the handoff of ${guest} to ${to}. Before switchover the guest goes on ` +
-      'here: start the agent again, look at both QEMUs, and repeat the handoff if the guest is still here.'
-    : describeError(error)
-  return {
-    guest, to, mode, reason,
-    status: error.fault === 'cancelled' ? 'cancelled' : 'failed',
-    code: error.code,
-    ...(last === undefined ? {} : {
-      from: last.from, totalMs: last.elapsedMs, qemuBytes: last.qemuBytes, wireBytes: last.wireBytes,
-    }),
-  }
-}
-
-/** Ctrl-C asks the agent to cancel, and the command waits for the result; a second one waits no longer. */
-function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore: () => void } {
-  const abort = new AbortController()
-  const onSignal = (): void => {
-    if (abort.signal.aborted) {
-      progress.say('pagemesh: Not waiting any longer. `pagemesh status` shows whether the handoff still runs.')
-      process.exit(EXIT.cancelled)
-    }
-    progress.say('Cancelling; the guest goes on here unless it has switched over already.')
-    abort.abort()
-  }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
-  return { cancel: abort.signal, restore: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal) }
-}
-
-function exitStatusOf(status: HandoffResult['status']): number {
-  if (status === 'completed') return EXIT.done
-  return status === 'cancelled' ? EXIT.cancelled : EXIT.failed
-}
-
-function wordsOf(status: HandoffResult['status']): string {
-  return status === 'cancelled' ? 'was cancelled' : status
 }

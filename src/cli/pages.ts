@@ -1,8 +1,9 @@
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 
 import { askAgent, CONTROL_LIMITS, type PagesResult } from '../daemon/control/index.ts'
 import type { AgentStatus } from '../index.ts'
-import { pageCountArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
+import { printable } from '../runtime/text.ts'
+import { topOption, withAgentFlags, type AgentFlags } from './arguments.ts'
 import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
 import { explainNoPages, renderPages } from './pagestext.ts'
 
@@ -15,8 +16,7 @@ export function addPages(program: Command): void {
     .summary('show the most popular pages of the mesh')
     .description('Shows the pages that most hosts of the mesh hold, as far as this host knows: the first 64 bits of\n' +
       'each page\'s id, in how many hosts and guests it lives, whether a guest here has it, and up to three holders.')
-    .addOption(new Option('--top <count>', `number of pages, 1 to ${CONTROL_LIMITS.pagesMax}`)
-      .argParser(pageCountArgument).default(TOP_DEFAULT))
+    .addOption(topOption('pages', CONTROL_LIMITS.pagesMax, TOP_DEFAULT))
     .addHelpText('after', `
 Examples:
   pagemesh pages
@@ -31,8 +31,9 @@ async function showPages({ control, json, top }: AgentFlags & { top: number }): 
     const result = await askAgent<PagesResult>({
       path: control, request: { command: 'pages', arguments: { countMax: top } }, answerMsMax: ANSWER_MS_MAX,
     })
+    const { pages } = result
     if (json === true) writeJson(result)
-    else process.stdout.write(`${result.pages.length > 0 ? renderPages(result.pages) : await explain(control)}\n`)
+    else process.stdout.write(`${pages.length > 0 ? renderPages(printable(pages)) : await explain(control)}\n`)
   } catch (error) {
     failAnswer(error, json === true)
   }

@@ -1,5 +1,6 @@
 import type { HandoffPhase, HandoffProgress } from '../index.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { printable } from '../runtime/text.ts'
 import { formatBytes, formatRate } from '../runtime/units.ts'
 
 /** Without a terminal, a line is for a log: one every so often. */
@@ -40,7 +41,7 @@ export class ProgressLine {
   }
 
   show(progress: HandoffProgress): void {
-    const line = describeProgress(progress)
+    const line = describeProgress(printable(progress))
     if (this.#output.isTTY === true) {
       // A line that wraps could not be overwritten. `ESC [K` clears what is left of the longer line before.
       this.#output.write(`\r${line.slice(0, (this.#output.columns ?? 80) - 1)}\u001B[K`)

@@ -1,14 +1,15 @@
 import type { AgentStatus } from '../index.ts'
-import { formatBytes, formatRate } from '../runtime/units.ts'
+import { formatBytes, formatDuration, formatRate } from '../runtime/units.ts'
 import { alignColumns } from './table.ts'
 
 /** The agent's status for people. Pure. */
 export function renderStatus(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs, strangers, ledger } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, ledger } = status
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
     '',
+    ...(held.length > 0 ? ['Held: these guests wait here, paused, for your decision', ...held.map(describeHeld)] : []),
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [
       guest.name, guest.state, guest.pid === null ? '-' : `pid ${guest.pid}`, formatBytes(guest.ramBytes),
@@ -25,6 +26,16 @@ export function renderStatus(status: AgentStatus): string {
       ...Object.entries(ledger.spentBytes).map(([account, bytes]) => `${account} ${formatBytes(bytes)}`),
       `net ${formatBytes(ledger.netBytes)}`,
     ]]),
+  ].join('\n')
+}
+
+/** Why a guest is held, what is known of its other copy, and what to do. */
+function describeHeld({ guest, from, sinceMs, why, otherCopy }: AgentStatus['held'][number]): string {
+  return [
+    `  ${guest}  from ${from}  for ${formatDuration(sinceMs)}`,
+    `    ${why}`,
+    `    ${otherCopy}`,
+    `    Look at the copy on ${from}, then decide: \`pagemesh settle ${guest} --run\` or \`--end\`.`,
   ].join('\n')
 }
 

@@ -1,5 +1,6 @@
 import type { AgentStatus, Traffic } from '../index.ts'
-import { formatBytes, formatRate } from '../runtime/units.ts'
+import { escapeControls } from '../runtime/text.ts'
+import { formatBytes, formatDuration, formatRate } from '../runtime/units.ts'
 
 /** How often a browser asks for the page again. */
 const REFRESH_SECONDS = 5
@@ -16,7 +17,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 
 /** The agent's status as a page for people, with no resource from elsewhere. Pure. */
 export function renderStatusPage(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, held } = status
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -29,6 +30,7 @@ export function renderStatusPage(status: AgentStatus): string {
 <body>
 <h1>${escape(host)}</h1>
 <p>Pagemesh ${escape(version)}, peer ${escape(peerId)}, ${settled ? 'settled' : 'not settled yet'}</p>
+${section('Held', ['Guest', 'From', 'For', 'Why', 'Other copy', 'What to do'], held.map(heldRow))}
 ${section('Handoffs', ['Guest', 'Direction', 'Other host', 'Phase', '#Progress', '#Wire'], handoffs.map(handoffRow))}
 ${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '#Distinct'], guests.map(guestRow))}
 ${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
@@ -48,6 +50,11 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
     handoff.guest, 'to', handoff.to, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} at ${formatRate(handoff.wireBytesPerSecond)}`,
   ]
+}
+
+function heldRow({ guest, from, sinceMs, why, otherCopy }: AgentStatus['held'][number]): string[] {
+  const advice = `Look at the copy on ${from}, then decide here: pagemesh settle ${guest} --run or --end`
+  return [guest, from, formatDuration(sinceMs), why, otherCopy, advice]
 }
 
 function guestRow(guest: AgentStatus['guests'][number]): string[] {
@@ -91,5 +98,5 @@ function section(title: string, columns: readonly string[], rows: readonly strin
 }
 
 function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+  return escapeControls(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

@@ -1,5 +1,7 @@
 import { PagemeshError } from '../runtime/errors.ts'
-import { connectQmp, type QmpClient, type QmpOptions } from './qmp.ts'
+import { connectQmp, type QmpOptions } from './qmp.ts'
+import { createQmpSession, type QmpSession } from './qmpsession.ts'
+import type { QmpAsker } from './status.ts'
 
 /** How long a short visit waits for its turn, ms: others that share the socket mostly make short visits as well. */
 const VISIT_TIMEOUT_MS = 1_000
@@ -13,7 +15,8 @@ const SESSION_TIMEOUT_MS = 5_000
 export class GuestControl {
   readonly path: string
   readonly #options: Pick<QmpOptions, 'clock' | 'log'>
-  #session: QmpClient | undefined
+  #session: QmpSession | undefined
+  #isOpening = false
 
   constructor(path: string, options: Pick<QmpOptions, 'clock' | 'log'>) {
     this.path = path
@@ -26,7 +29,7 @@ export class GuestControl {
   }
 
   /** Connects, lets `ask` ask, and hangs up. Throws what connectQmp throws. */
-  async visit<Answer>(ask: (qmp: QmpClient) => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
+  async visit<Answer>(ask: (qmp: QmpAsker) => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
     if (this.#session !== undefined) return ask(this.#session)
     const qmp = await connectQmp(this.path, {
       ...this.#options, timeoutMs: VISIT_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }),
@@ -38,32 +41,52 @@ export class GuestControl {
     }
   }
 
-  /** Holds the socket until the returned client is closed or lost. Throws `guest-busy` if it is held by us already. */
-  async hold(signal: AbortSignal): Promise<QmpClient> {
-    if (this.#session !== undefined) throw this.#busy()
-    const qmp = await connectQmp(this.path, { ...this.#options, timeoutMs: SESSION_TIMEOUT_MS, signal })
-    const release = (): void => {
-      if (this.#session === session) this.#session = undefined
+  /**
+   * Holds the socket until the returned session is closed or `isAlive` says that the guest's process has ended.
+   * The signal ends the opening only. Throws `guest-busy` if it is held by us already.
+   */
+  async hold({ signal, isAlive }: { signal: AbortSignal; isAlive: () => boolean }): Promise<QmpSession> {
+    if (this.#session !== undefined || this.#isOpening) throw this.#busy()
+    this.#isOpening = true
+    try {
+      const connect = (): ReturnType<typeof connectQmp> =>
+        connectQmp(this.path, { ...this.#options, timeoutMs: SESSION_TIMEOUT_MS })
+      const first = await connectQmp(this.path, { ...this.#options, timeoutMs: SESSION_TIMEOUT_MS, signal })
+      const session = createQmpSession(this.#options, { path: this.path, first, connect, isAlive })
+      this.#session = session
+      // Resolves when the process has ended, and never rejects.
+      void session.gone.then(() => this.#release(session))
+      return { ...facetsOf(session), close: () => this.#close(session) }
+    } finally {
+      this.#isOpening = false
     }
-    const session: QmpClient = {
-      version: qmp.version,
-      lost: qmp.lost,
-      execute: (...words) => qmp.execute(...words),
-      hmp: (commandLine) => qmp.hmp(commandLine),
-      onEvent: (listener) => qmp.onEvent(listener),
-      close: () => {
-        release()
-        return qmp.close()
-      },
-    }
-    this.#session = session
-    void qmp.lost.then(release)
-    return session
+  }
+
+  async #close(session: QmpSession): Promise<void> {
+    this.#release(session)
+    await session.close()
+  }
+
+  #release(session: QmpSession): void {
+    if (this.#session === session) this.#session = undefined
   }
 
   #busy(): PagemeshError {
     return new PagemeshError('guest-busy', 'The guest is being migrated already.', {
       fault: 'usage', advice: 'Wait for that migration, or cancel it.', data: { path: this.path },
     })
+  }
+}
+
+/** All of a session but its end. */
+function facetsOf(session: QmpSession): Omit<QmpSession, 'close'> {
+  return {
+    version: session.version,
+    gone: session.gone,
+    execute: (...words) => session.execute(...words),
+    executeOutOfBand: (command, args) => session.executeOutOfBand(command, args),
+    hmp: (commandLine) => session.hmp(commandLine),
+    onEvent: (listener) => session.onEvent(listener),
+    onReopened: (listener) => session.onReopened(listener),
   }
 }

@@ -5,7 +5,7 @@ import { basename, extname } from 'node:path'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import type { Guest, GuestState } from './index.ts'
+import type { Guest, GuestState } from './guest.ts'
 import { isBusy, QemuGuest } from './qemuguest.ts'
 
 /** A guest that discovery found, with what is known of it without asking. */
@@ -92,6 +92,7 @@ class SocketDiscovery implements GuestDiscovery {
 
   async start(): Promise<void> {
     if (this.#timer !== undefined) return
+    // It never rejects.
     this.#timer = this.#clock.every(POLL_MS, () => void this.#look())
     await this.#look()
   }

@@ -1,143 +1,128 @@
 /**
  * The destination guest's side of a migration: a QEMU that waits with `-incoming defer`.
  *
- *   inmigrate -- prepare --> inmigrate -- begin --> loading --> paused -- release --> running     (precopy)
- *                                                       `-----------------> running               (postcopy)
+ *   inmigrate -- prepare --> inmigrate -- begin --> loading --> paused -- release --> running
  *
- * Goals: never two running guests. In precopy QEMU would start the guest by itself as soon as it is loaded, even if
- * the source meanwhile decided otherwise; `stop` said to a waiting QEMU makes it stay paused instead (it clears
- * QEMU's `autostart`), and the agent lets it run once the source has given it up. In postcopy the source has by
- * then handed over for good, and QEMU's own start is right.
+ * Goals: never two running guests. QEMU would start the guest by itself as soon as it is loaded, even if the source
+ * meanwhile decided otherwise; `stop` said to a waiting QEMU makes it stay paused instead (it clears QEMU's
+ * `autostart`), and the agent lets it run once the source has given it up. In post-copy it is loaded before all of
+ * its memory is here, and `cont` said to one that is still loading is kept for when it is.
  */
 import { PagemeshError } from '../runtime/errors.ts'
-import type { Log } from '../runtime/log.ts'
-import type { GuestState, IncomingMigration, MigrationMode } from './index.ts'
-import type { QmpClient } from './qmp.ts'
+import { withTimeout } from '../runtime/wait.ts'
+import { findUnserved, readBackings } from './backing.ts'
+import type { GuestState } from './guest.ts'
+import { findImageFaults, queryImages } from './images.ts'
+import { diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, stillRuns } from './incomingerror.ts'
+import type { IncomingMigration, MigrationMode, PrepareOptions } from './migration.ts'
 import { asText } from './qmpvalue.ts'
-import { MigrationSettings } from './settings.ts'
-import { followStatus, queryMigration, queryState } from './status.ts'
+import { ENDED, notLoaded, notWaiting, TURNED_OFF } from './refusals.ts'
+import { readCapabilities, readParameters } from './settings.ts'
+import { QemuSide, type SideComponents, type SideInit } from './side.ts'
+import { queryMigration, queryState } from './status.ts'
 
-export interface IncomingInit {
-  guest: string
-  owner: { uid: number; gid: number }
-  /** Whether QEMU was started with -S: its operator wants the guest to stay paused. */
-  startsPaused: boolean
+/** How long QEMU may take to end when it is told to, ms. */
+const END_TIMEOUT_MS = 30_000
+
+/** What a guest was doing at the source when `cont` is right for it here; and what is not to be ended. */
+const LET_RUN: ReadonlySet<GuestState> = new Set<GuestState>(['running', 'suspended'])
+
+/** Resolves when the session knows how things stand. */
+export async function createIncoming(components: SideComponents, init: SideInit): Promise<IncomingMigration> {
+  const incoming = new QemuIncoming(components, init)
+  await incoming.learn()
+  return incoming
 }
 
-export function createIncoming(components: { qmp: QmpClient; log: Log }, init: IncomingInit): IncomingMigration {
-  return new QemuIncoming(components, init)
-}
-
-class QemuIncoming implements IncomingMigration {
-  readonly owner: { uid: number; gid: number }
-  readonly gone: Promise<Error>
-  readonly #guest: string
-  readonly #startsPaused: boolean
-  readonly #qmp: QmpClient
-  readonly #log: Log
-  #settings: MigrationSettings | undefined
-  /** Whether we told QEMU not to start the guest by itself. */
-  #stopped = false
-
-  constructor({ qmp, log }: { qmp: QmpClient; log: Log }, { guest, owner, startsPaused }: IncomingInit) {
-    this.owner = owner
-    this.gone = qmp.lost
-    this.#guest = guest
-    this.#startsPaused = startsPaused
-    this.#qmp = qmp
-    this.#log = log
+class QemuIncoming extends QemuSide implements IncomingMigration {
+  async learn(): Promise<void> {
+    await this.follower.learn()
   }
 
-  async prepare(options: { mode: MigrationMode }): Promise<void> {
-    const state = await queryState(this.#qmp)
-    if (state !== 'inmigrate') throw notWaiting(this.#guest, `its state is ${state}`, { state })
-    const { status } = await queryMigration(this.#qmp)
-    if (status !== 'none') throw notWaiting(this.#guest, `its incoming migration is ${status} already`, { status })
-    const settings = await MigrationSettings.read(this.#qmp)
-    const credentials = asText(settings.parameter('tls-creds'))
-    if (credentials !== '') throw notWaiting(this.#guest, 'it expects TLS from QEMU (tls-creds)', { credentials })
-    this.#settings = settings
-    await settings.setCapabilities({
-      events: true,
-      'return-path': true,
-      'postcopy-ram': options.mode === 'postcopy',
-      // Images are opened for writing when the guest is let run, not while the source may still go on.
-      'late-block-activate': options.mode === 'precopy',
-      // What the source is refused for; here it would make QEMU wait for channels that never come.
-      multifd: false, compress: false, 'x-colo': false, 'postcopy-preempt': false,
-    })
-    if (options.mode === 'precopy') {
-      await this.#qmp.execute('stop')
-      this.#stopped = true
-    }
+  async check({ mode }: { mode: MigrationMode }): Promise<void> {
+    const { guest, process: { pid }, blocks } = this.init
+    const state = await queryState(this.qmp)
+    if (state !== 'inmigrate') throw notWaiting(guest, `its state is ${state}`, { state })
+    const { status } = await queryMigration(this.qmp)
+    if (status !== 'none') throw notWaiting(guest, `its incoming migration is ${status} already`, { status })
+    const credentials = asText((await readParameters(this.qmp))['tls-creds'])
+    if (credentials !== '') throw expectsTls(guest, credentials)
+    const [fault] = findImageFaults(pid, guest, await queryImages(this.qmp))
+    if (fault !== undefined) throw diskUnusable(guest, fault)
+    if (mode === 'precopy') return
+    const unserved = findUnserved(readBackings(pid, blocks))
+    if (unserved !== undefined) throw postcopyUnserved(guest, unserved)
+    await this.#tryPostcopy()
+  }
+
+  async prepare({ mode, onChange }: PrepareOptions): Promise<void> {
+    await this.check({ mode })
+    await this.settings.change({
+      capabilities: {
+        ...TURNED_OFF,
+        // Both would make QEMU wait for channels that never come.
+        multifd: false, 'x-colo': false,
+        events: true,
+        'return-path': true,
+        'postcopy-ram': mode === 'postcopy',
+        // Images are opened for writing when the guest is let run, not while the source may still go on.
+        'late-block-activate': true,
+      },
+      parameters: { mode: 'normal' },
+      staysPaused: !this.init.startsPaused,
+    }, onChange)
+    await this.qmp.execute('stop')
   }
 
   async begin(socketPath: string): Promise<void> {
-    await this.#qmp.execute('migrate-incoming', { uri: `unix:${socketPath}` })
+    await this.follower.expect(() => this.qmp.execute('migrate-incoming', { uri: `unix:${socketPath}` }))
   }
 
   async recover(socketPath: string): Promise<void> {
-    await this.#qmp.execute('migrate-recover', { uri: `unix:${socketPath}` })
+    // Whoever waits for a page that does not come may hold up all other commands.
+    await this.qmp.executeOutOfBand('migrate-recover', { uri: `unix:${socketPath}` })
   }
 
-  state(): Promise<GuestState> {
-    return queryState(this.#qmp)
+  async release(runState: GuestState): Promise<GuestState> {
+    const { status } = await queryMigration(this.qmp)
+    const state = await queryState(this.qmp)
+    if (state === 'running') return state
+    // One that waits still, or loads in pre-copy, might never become whole: QEMU would start it by itself then.
+    if (state === 'inmigrate' && !status.startsWith('postcopy')) throw notLoaded(this.init.guest)
+    if (LET_RUN.has(runState) && !ENDED.has(state)) await this.letRun()
+    // In post-copy QEMU takes the disks by itself.
+    else if (!status.startsWith('postcopy')) await this.takeDisks()
+    this.settings.forgetAutostart()
+    return queryState(this.qmp)
   }
 
-  async progress(): Promise<{ status: string; error?: string }> {
-    const { status, error } = await queryMigration(this.#qmp)
-    return error === undefined ? { status } : { status, error }
-  }
-
-  onStatus(listener: (status: string) => void): void {
-    followStatus(this.#qmp, listener)
-  }
-
-  async release(): Promise<void> {
-    if (!this.#stopped || this.#startsPaused) return
-    const state = await queryState(this.#qmp)
-    // `cont` to a guest that is still loading would only let QEMU start it by itself.
-    if (state === 'inmigrate') throw notLoaded(this.#guest)
-    await this.#qmp.execute('cont')
-    this.#stopped = false
-  }
-
-  async abandon(): Promise<void> {
-    const state = await queryState(this.#qmp)
-    if (state === 'running') return
-    // QEMU itself ends when a migration fails on its way in; this one only failed to be wanted.
-    await this.#qmp.execute('quit')
-  }
-
-  async close(): Promise<void> {
-    await this.#waitAsBefore()
-    await this.#settings?.restore(this.#log)
-    await this.#qmp.close()
-  }
-
-  /** If nothing began, lets QEMU start the guest by itself again, for whoever migrates it next. */
-  async #waitAsBefore(): Promise<void> {
-    if (!this.#stopped || this.#startsPaused) return
+  async end(): Promise<void> {
+    // A QEMU that does not answer may be on its way out.
+    const state = await queryState(this.qmp).catch(() => undefined)
+    if (state !== undefined && LET_RUN.has(state)) throw stillRuns(this.init.guest)
     try {
-      const { status } = await queryMigration(this.#qmp)
-      if (status === 'none' && await queryState(this.#qmp) === 'inmigrate') await this.#qmp.execute('cont')
+      await this.qmp.execute('quit')
     } catch (error) {
-      this.#log.debug('a waiting guest was not put back as it was', { guest: this.#guest, error: String(error) })
+      // It may end before it answers.
+      if (!(error instanceof PagemeshError) || error.code === 'qmp-error') throw error
     }
+    await withTimeout(this.clock, this.gone, END_TIMEOUT_MS, {
+      phase: 'ending a copy', fault: 'guest', message: `Guest ${this.init.guest} did not end when it was told to.`,
+    })
   }
-}
 
-function notWaiting(guest: string, why: string, data: Record<string, unknown>): PagemeshError {
-  return new PagemeshError('no-waiting-guest', `Guest ${guest} does not wait for a migration: ${why}.`, {
-    fault: 'guest',
-    phase: 'preparing the destination',
-    advice: 'Start QEMU there with the same machine and -name as the source, and with -incoming defer.',
-    data: { guest, ...data },
-  })
-}
-
-function notLoaded(guest: string): PagemeshError {
-  return new PagemeshError('guest-not-loaded', `Guest ${guest} has not arrived whole yet and cannot run.`, {
-    fault: 'guest', phase: 'releasing the destination', data: { guest },
-  })
+  /** QEMU asks its kernel about post-copy when the capability is set, and only then. */
+  async #tryPostcopy(): Promise<void> {
+    const before = await readCapabilities(this.qmp)
+    if (before.get('postcopy-ram') === true) return
+    const set = (state: boolean): Promise<unknown> =>
+      this.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'postcopy-ram', state }] })
+    try {
+      await set(true)
+    } catch (error) {
+      if (error instanceof PagemeshError && error.code === 'qmp-error') throw postcopyRefused(this.init.guest, error)
+      throw error
+    }
+    await set(false)
+  }
 }

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 
 import { PAGE_BYTES } from '../page/index.ts'
 import { findGuarded, isMapped, parseMaps, type Mapping } from './maps.ts'
+import type { ProcessMemoryBlock, ProcessMemoryLayout } from './memory.ts'
 import type { ProcessIdentity } from './process.ts'
-import type { ProcessMemoryBlock, ProcessMemoryLayout } from './processmemory.ts'
-import type { QmpClient } from './qmp.ts'
 import { parseHostAddress, parseMemoryTree, parseRamBlocks, rangeOfBlock, type RamBlockLine } from './ramblock.ts'
+import type { QmpAsker } from './status.ts'
 
 export interface FoundLayout {
   layout: ProcessMemoryLayout
@@ -18,7 +18,7 @@ export interface FoundLayout {
  * QEMU 8.0 and later say it outright; before, blocks in the guest's address space are asked for with `gpa2hva`;
  * of the rest, a mapping of exactly the block's size with QEMU's guard page behind it is taken if there is one only.
  */
-export async function findLayout(name: string, qmp: QmpClient, process: ProcessIdentity): Promise<FoundLayout> {
+export async function findLayout(name: string, qmp: QmpAsker, process: ProcessIdentity): Promise<FoundLayout> {
   const lines = parseRamBlocks(await qmp.hmp('info ramblock')).filter((block) => block.usedBytes >= PAGE_BYTES)
   const addresses = await askedAddresses(lines, qmp)
   const mappings = parseMaps(readFileSync(`/proc/${process.pid}/maps`, 'utf8'))
@@ -35,7 +35,7 @@ export async function findLayout(name: string, qmp: QmpClient, process: ProcessI
   return { layout: { guest: name, pid: process.pid, startTicks: process.startTicks, blocks }, unmapped }
 }
 
-async function askedAddresses(lines: readonly RamBlockLine[], qmp: QmpClient): Promise<Map<string, bigint>> {
+async function askedAddresses(lines: readonly RamBlockLine[], qmp: QmpAsker): Promise<Map<string, bigint>> {
   const addresses = new Map<string, bigint>()
   for (const { name, hostAddress } of lines) if (hostAddress !== undefined) addresses.set(name, hostAddress)
   if (addresses.size === lines.length) return addresses

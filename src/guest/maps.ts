@@ -5,13 +5,16 @@ export interface Mapping {
   end: bigint
   /** Such as `rw-p`. */
   permissions: string
+  /** What is mapped: a file's path, perhaps with ` (deleted)`, or a name in brackets; empty for anonymous memory. */
+  path: string
 }
 
 /** Reads /proc/PID/maps. Pure: text to values. */
 export function parseMaps(text: string): Mapping[] {
   const mappings: Mapping[] = []
-  for (const match of text.matchAll(/^([0-9a-f]+)-([0-9a-f]+) ([rwxsp-]{4}) /gm)) {
-    mappings.push({ start: BigInt(`0x${match[1]}`), end: BigInt(`0x${match[2]}`), permissions: match[3]! })
+  for (const match of text.matchAll(/^([0-9a-f]+)-([0-9a-f]+) ([rwxsp-]{4})(?: \S+ \S+ \d+ *)?(.*)$/gm)) {
+    const [, start, end, permissions, path] = match
+    mappings.push({ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), permissions: permissions!, path: path! })
   }
   return mappings
 }

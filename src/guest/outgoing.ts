@@ -7,139 +7,98 @@
  *                            `-----> failed | cancelled     the guest goes on here
  *
  * Goals: the guest's stream reaches us whole and unpacked, and QEMU never throttles it: the agent does.
- * Non-goals: deciding when to switch to postcopy, retrying.
+ * Non-goals: deciding when to switch to postcopy, retrying, deciding what became of the guest.
  */
-import { PagemeshError } from '../runtime/errors.ts'
-import type { Log } from '../runtime/log.ts'
-import type { GuestState, MigrationMode, OutgoingMigration } from './index.ts'
-import type { QmpClient } from './qmp.ts'
-import { asText } from './qmpvalue.ts'
-import { MigrationSettings } from './settings.ts'
-import { followStatus, isAtRest, queryMigration, queryState } from './status.ts'
+import type { GuestState } from './guest.ts'
+import type { OutgoingMigration, PrepareOptions } from './migration.ts'
+import {
+  blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, sourceSettingsRefusal, stateRefusal, TURNED_OFF,
+} from './refusals.ts'
+import { readCapabilities, readParameters } from './settings.ts'
+import { QemuSide, type SideComponents, type SideInit } from './side.ts'
+import { isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
 
 /** Bytes a second, beyond any memory's speed. QEMU's own default of 128 MiB/s would hold the stream back. */
 const BANDWIDTH_UNLIMITED = 2 ** 40
 
-/** States in which a guest can move. `prelaunch` is a guest started with -S that nobody has let run yet. */
-const MOVABLE: ReadonlySet<GuestState> = new Set<GuestState>(['running', 'paused', 'prelaunch'])
-
-/** Capabilities that hide or reroute pages, and what would go wrong. */
-const REFUSED_CAPABILITIES: Readonly<Record<string, string>> = {
-  multifd: 'pages would travel on channels of their own',
-  compress: 'QEMU would compress the pages itself',
-  'x-colo': 'the guest is replicated by COLO',
-  'rdma-pin-all': 'RDMA does not pass through a socket',
-  'zero-copy-send': 'it does not work on UNIX sockets',
-  'postcopy-preempt': 'pages would travel on a second channel',
-  'background-snapshot': 'the stream would be a snapshot, not a migration',
-  'mapped-ram': 'the stream would need a file',
+/** Resolves when the session knows how things stand. */
+export async function createOutgoing(components: SideComponents, init: SideInit): Promise<OutgoingMigration> {
+  const outgoing = new QemuOutgoing(components, init)
+  await outgoing.learn()
+  return outgoing
 }
 
-export interface OutgoingInit {
-  guest: string
-  owner: { uid: number; gid: number }
-}
-
-export function createOutgoing(components: { qmp: QmpClient; log: Log }, init: OutgoingInit): OutgoingMigration {
-  return new QemuOutgoing(components, init)
-}
-
-class QemuOutgoing implements OutgoingMigration {
-  readonly owner: { uid: number; gid: number }
-  readonly gone: Promise<Error>
-  readonly #guest: string
-  readonly #qmp: QmpClient
-  readonly #log: Log
-  #settings: MigrationSettings | undefined
-
-  constructor({ qmp, log }: { qmp: QmpClient; log: Log }, { guest, owner }: OutgoingInit) {
-    this.owner = owner
-    this.gone = qmp.lost
-    this.#guest = guest
-    this.#qmp = qmp
-    this.#log = log
+class QemuOutgoing extends QemuSide implements OutgoingMigration {
+  async learn(): Promise<void> {
+    await this.follower.learn()
   }
 
-  async prepare(options: { mode: MigrationMode; maxDowntimeMs?: number }): Promise<{ running: boolean }> {
-    const state = await queryState(this.#qmp)
-    if (!MOVABLE.has(state)) throw notMovable(this.#guest, `its state is ${state}`, stateAdvice(state), { state })
-    const { status } = await queryMigration(this.#qmp)
-    if (!isAtRest(status)) {
-      throw notMovable(this.#guest, `a migration of it is ${status}`, 'Wait for it, or stop it with migrate_cancel.', {
-        status,
-      })
-    }
-    const settings = await MigrationSettings.read(this.#qmp)
-    refuseHidden(this.#guest, settings)
-    this.#settings = settings
-    await settings.setCapabilities({
-      events: true,
-      'return-path': true,
-      'postcopy-ram': options.mode === 'postcopy',
-      // Nobody would be there to say `migrate-continue`.
-      'pause-before-switchover': false,
-    })
-    await settings.setParameters({
-      'max-bandwidth': BANDWIDTH_UNLIMITED,
-      'max-postcopy-bandwidth': 0,
-      ...(options.maxDowntimeMs === undefined ? {} : { 'downtime-limit': Math.ceil(options.maxDowntimeMs) }),
-    })
-    return { running: state === 'running' }
+  async check(): Promise<void> {
+    const { guest } = this.init
+    const state = await queryState(this.qmp)
+    const { status } = await queryMigration(this.qmp)
+    const wrongState = stateRefusal(guest, { state, status, major: this.qmp.version.major })
+    if (wrongState !== undefined) throw wrongState
+    if (!isAtRest(status)) throw busyRefusal(guest, status)
+    const hidden = sourceSettingsRefusal(guest, await readCapabilities(this.qmp), await readParameters(this.qmp))
+    if (hidden !== undefined) throw hidden
+    const blockers = await queryBlockers(this.qmp)
+    if (blockers.length > 0) throw blockerRefusal(guest, blockers)
+  }
+
+  async prepare({ mode, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number }): Promise<void> {
+    await this.check()
+    await this.settings.change({
+      capabilities: { ...TURNED_OFF, events: true, 'return-path': true, 'postcopy-ram': mode === 'postcopy' },
+      parameters: {
+        'max-bandwidth': BANDWIDTH_UNLIMITED,
+        'max-postcopy-bandwidth': 0,
+        mode: 'normal',
+        ...(maxDowntimeMs === undefined ? {} : { 'downtime-limit': Math.ceil(maxDowntimeMs) }),
+      },
+    }, onChange)
+    const state = await queryState(this.qmp)
+    if (state === 'running') return
+    const { status } = await queryMigration(this.qmp)
+    if (isLeftBehind(state, status)) await this.#becomePaused()
+    // QEMU before 10.0 aborts when a guest moves that arrived paused and was never let run.
+    else await this.takeDisks()
   }
 
   async begin(socketPath: string): Promise<void> {
-    await this.#qmp.execute('migrate', { uri: `unix:${socketPath}` })
+    await this.follower.expect(() => this.qmp.execute('migrate', { uri: `unix:${socketPath}` }))
   }
 
   async resume(socketPath: string): Promise<void> {
-    await this.#qmp.execute('migrate', { uri: `unix:${socketPath}`, resume: true })
-  }
-
-  progress(): ReturnType<OutgoingMigration['progress']> {
-    return queryMigration(this.#qmp)
-  }
-
-  onStatus(listener: (status: string) => void): void {
-    followStatus(this.#qmp, listener)
+    await this.qmp.execute('migrate', { uri: `unix:${socketPath}`, resume: true })
   }
 
   async startPostcopy(): Promise<void> {
-    await this.#qmp.execute('migrate-start-postcopy')
+    await this.qmp.execute('migrate-start-postcopy')
   }
 
   async cancel(): Promise<void> {
-    await this.#qmp.execute('migrate_cancel')
+    await this.qmp.execute('migrate_cancel')
   }
 
-  async close(): Promise<void> {
-    await this.#settings?.restore(this.#log)
-    await this.#qmp.close()
+  async takeBack(runState: GuestState): Promise<GuestState> {
+    const state = await queryState(this.qmp)
+    if (state !== 'postmigrate') return state
+    if (runState === 'running') await this.letRun()
+    else if (ENDED.has(runState)) await this.takeDisks()
+    else await this.#becomePaused()
+    return queryState(this.qmp)
   }
-}
 
-/** Refuses settings under which the pages in the stream could not be seen, and says how to change them. */
-function refuseHidden(guest: string, settings: MigrationSettings): void {
-  for (const [capability, why] of Object.entries(REFUSED_CAPABILITIES)) {
-    if (!settings.isOn(capability)) continue
-    const remedy = { execute: 'migrate-set-capabilities', arguments: { capabilities: [{ capability, state: false }] } }
-    throw notMovable(guest, `its migration capability ${capability} is on: ${why}`,
-      `Turn it off over QMP: ${JSON.stringify(remedy)}`, { capability })
+  /**
+   * Leads a paused guest out of `postmigrate`, from where QEMU moves no guest. It knows no other way than `cont`, so
+   * `stop` is said in the same breath: the processors run for a fraction of a millisecond.
+   */
+  async #becomePaused(): Promise<void> {
+    const letRun = this.letRun()
+    const stopped = this.qmp.execute('stop')
+    await Promise.all([letRun, stopped])
+    const state = await queryState(this.qmp)
+    if (state !== 'paused') throw cannotRun(this.init.guest, `it should be paused and is ${state}`)
   }
-  const credentials = asText(settings.parameter('tls-creds'))
-  if (credentials === '') return
-  const remedy = { execute: 'migrate-set-parameters', arguments: { 'tls-creds': '' } }
-  throw notMovable(guest, `QEMU would encrypt the stream (tls-creds is ${credentials})`,
-    `Hosts encrypt among themselves; turn QEMU's TLS off over QMP: ${JSON.stringify(remedy)}`, { credentials })
-}
-
-function stateAdvice(state: GuestState): string {
-  if (state === 'postmigrate') return 'It has moved already; its process here can be ended.'
-  if (state === 'inmigrate') return 'It waits for a migration itself: migrate it from the host that it runs on.'
-  return 'Bring it to running or paused first.'
-}
-
-function notMovable(guest: string, why: string, advice: string, data: Record<string, unknown>): PagemeshError {
-  return new PagemeshError('guest-not-movable', `Guest ${guest} cannot move: ${why}.`, {
-    fault: 'guest', phase: 'preparing the source', advice, data: { guest, ...data },
-  })
 }

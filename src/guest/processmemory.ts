@@ -3,27 +3,10 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { PAGE_BYTES } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import type { GuestMemory, RamBlock } from './index.ts'
+import type { GuestMemory, ProcessMemoryLayout, RamBlock } from './memory.ts'
+import { markResident, PAGEMAP_ENTRY_BYTES } from './pagemap.ts'
 import { processGone, readStartTicks } from './process.ts'
 
-/** Where a process maps a guest's memory. Plain data: it may be handed to another thread. */
-export interface ProcessMemoryLayout {
-  guest: string
-  pid: number
-  /** When the process began, so that a later one with the same number is never read. */
-  startTicks: number
-  blocks: ProcessMemoryBlock[]
-}
-
-export interface ProcessMemoryBlock extends RamBlock {
-  /** Address of the block's first byte in the process. */
-  address: bigint
-}
-
-const PAGEMAP_ENTRY_BYTES = 8
-/** The highest byte of a pagemap entry: bit 63 says that the page is present, bit 62 that it is swapped out. */
-const PRESENT_AND_SWAPPED = 0xc0
-const PRESENT = 0x80
 /** Pages of one read of pagemap: 256 KiB of entries, kept for the next read. */
 const PAGEMAP_PAGES = 32 * 1024
 
@@ -74,10 +57,7 @@ class ProcessMemory implements GuestMemory {
       if (this.#entries.length < count * PAGEMAP_ENTRY_BYTES) this.#entries = Buffer.alloc(count * PAGEMAP_ENTRY_BYTES)
       const position = (start / BigInt(PAGE_BYTES) + BigInt(done)) * BigInt(PAGEMAP_ENTRY_BYTES)
       this.#readWhole(this.#pagemap, this.#entries, count * PAGEMAP_ENTRY_BYTES, position)
-      for (let i = 0; i < count; i++) {
-        const flags = this.#entries[i * PAGEMAP_ENTRY_BYTES + 7]! & PRESENT_AND_SWAPPED
-        into[done + i] = flags === PRESENT ? 1 : 0
-      }
+      markResident(this.#entries, count, into, done)
     }
   }
 

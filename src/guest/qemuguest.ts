@@ -1,16 +1,20 @@
+import { dirname } from 'node:path'
+
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { GuestControl } from './control.ts'
 import { createIncoming } from './incoming.ts'
-import type { Guest, GuestMemory, GuestState, IncomingMigration, OutgoingMigration } from './index.ts'
+import type { Guest, GuestState } from './guest.ts'
 import { findLayout } from './layout.ts'
+import type { GuestMemory } from './memory.ts'
+import type { IncomingMigration, OpenInit, OutgoingMigration } from './migration.ts'
 import { createOutgoing } from './outgoing.ts'
 import { findListener, isAlive, readArguments, readOwner, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
-import type { QmpClient } from './qmp.ts'
 import { asRecord, asText } from './qmpvalue.ts'
-import { queryState } from './status.ts'
+import type { SideComponents, SideInit } from './side.ts'
+import { queryState, type QmpAsker } from './status.ts'
 
 /** What a guest said of itself on a visit. */
 interface Answers {
@@ -27,20 +31,24 @@ export class QemuGuest implements Guest {
   readonly pid: number
   readonly path: string
   readonly memory: GuestMemory
-  readonly #process: ProcessIdentity
+  readonly process: ProcessIdentity
   readonly #control: GuestControl
   readonly #blockTable: string
+  readonly #clock: Clock
   readonly #log: Log
   #state: GuestState
 
-  private constructor(control: GuestControl, process: ProcessIdentity, answers: Answers, log: Log) {
+  private constructor(
+    control: GuestControl, process: ProcessIdentity, answers: Answers, { clock, log }: { clock: Clock; log: Log },
+  ) {
     this.name = answers.name
     this.pid = process.pid
     this.path = control.path
     this.memory = answers.memory
-    this.#process = process
+    this.process = process
     this.#control = control
     this.#blockTable = answers.blockTable
+    this.#clock = clock
     this.#log = log
     this.#state = answers.state
   }
@@ -54,7 +62,7 @@ export class QemuGuest implements Guest {
     const process = findListener(path)
     if (process === undefined) throw unseen(path)
     const answers = await control.visit((qmp) => ask(qmp, process, fallbackName, components.log))
-    return new QemuGuest(control, process, answers, components.log)
+    return new QemuGuest(control, process, answers, components)
   }
 
   /** What the guest was doing when last asked. */
@@ -63,7 +71,7 @@ export class QemuGuest implements Guest {
   }
 
   get alive(): boolean {
-    return isAlive(this.#process)
+    return isAlive(this.process)
   }
 
   /** Asks QEMU now; answers what was last known when somebody else holds the socket. */
@@ -88,17 +96,29 @@ export class QemuGuest implements Guest {
     })
   }
 
-  async openOutgoing(signal: AbortSignal): Promise<OutgoingMigration> {
-    const owner = readOwner(this.pid)
-    const qmp = await this.#control.hold(signal)
-    return createOutgoing({ qmp, log: this.#log }, { guest: this.name, owner })
+  openOutgoing(init: OpenInit): Promise<OutgoingMigration> {
+    return this.#open(init, createOutgoing)
   }
 
-  async openIncoming(signal: AbortSignal): Promise<IncomingMigration> {
+  openIncoming(init: OpenInit): Promise<IncomingMigration> {
+    return this.#open(init, createIncoming)
+  }
+
+  async #open<Side>(
+    { signal, undo }: OpenInit, create: (components: SideComponents, init: SideInit) => Promise<Side>,
+  ): Promise<Side> {
     const owner = readOwner(this.pid)
     const startsPaused = readArguments(this.pid).includes('-S')
-    const qmp = await this.#control.hold(signal)
-    return createIncoming({ qmp, log: this.#log }, { guest: this.name, owner, startsPaused })
+    const qmp = await this.#control.hold({ signal, isAlive: () => this.alive })
+    try {
+      return await create({ qmp, clock: this.#clock, log: this.#log }, {
+        guest: this.name, process: this.process, owner, blocks: this.memory.layout?.blocks ?? [], startsPaused,
+        directory: dirname(this.path), undo,
+      })
+    } catch (error) {
+      await qmp.close()
+      throw error
+    }
   }
 
   close(): Promise<void> {
@@ -111,7 +131,7 @@ export function isBusy(error: unknown): boolean {
   return error instanceof PagemeshError && error.code === 'qmp-busy'
 }
 
-async function ask(qmp: QmpClient, process: ProcessIdentity, fallbackName: string, log: Log): Promise<Answers> {
+async function ask(qmp: QmpAsker, process: ProcessIdentity, fallbackName: string, log: Log): Promise<Answers> {
   const name = asText(asRecord(await qmp.execute('query-name'))['name']) || fallbackName
   const state = await queryState(qmp)
   const blockTable = await qmp.hmp('info ramblock')

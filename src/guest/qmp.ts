@@ -2,24 +2,23 @@
  * QMP, QEMU's control protocol, as a client.
  *
  * Goals: short, well-behaved visits, since QMP serves one client at a time and others share the socket.
- * Non-goals: out-of-band commands, reconnecting.
+ * Non-goals: reconnecting, which is a session's (qmpsession.ts).
  *
  *   agent                         QEMU
  *     connect           ------>
  *                       <------   greeting         (nothing yet while another client is being served)
- *     qmp_capabilities  ------>
+ *     qmp_capabilities  ------>                    with `oob` where the greeting offers it
  *                       <------   return
  *     command, id n     ------>                    any number, answered by id
  *                       <------   return | error, id n
  *                       <------   event            at any time
  */
-import { connect, type Socket } from 'node:net'
-
 import { assert } from '../runtime/assert.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LineCutter } from '../runtime/linecutter.ts'
 import type { Log } from '../runtime/log.ts'
+import { PatientSocket } from './patientsocket.ts'
 import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'
 import { formatQmpCommand, QMP_LIMITS, takeQmpMessages, type QemuVersion, type QmpMessage } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
@@ -27,7 +26,7 @@ import { asText } from './qmpvalue.ts'
 export interface QmpOptions {
   clock: Clock
   log: Log
-  /** Aborting closes the connection, at any time. */
+  /** Aborting ends the connecting; it does nothing to what is connected. */
   signal?: AbortSignal
   /** How long to wait for the greeting, ms; default 5000. */
   timeoutMs?: number
@@ -45,6 +44,11 @@ export interface QmpClient {
    * in `data`, `qmp-timeout` after `timeoutMs` (default 10 s), `guest-gone` when the connection is lost.
    */
   execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
+  /**
+   * As `execute`, for one of the few commands that QEMU runs also while all others wait, as they do when its guest
+   * waits for memory that a broken post-copy does not bring.
+   */
+  executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown>
   /** Runs a command of the human monitor; resolves to its text. */
   hmp(commandLine: string): Promise<string>
   /** Calls `listener` for every event from now on, until the returned function is called. */
@@ -67,7 +71,7 @@ export async function connectQmp(path: string, options: QmpOptions): Promise<Qmp
   options.signal?.throwIfAborted()
   const connection = new QmpConnection(path, options)
   try {
-    await connection.greet(options.timeoutMs ?? GREETING_TIMEOUT_MS)
+    await connection.greet(options.timeoutMs ?? GREETING_TIMEOUT_MS, options.signal)
     return connection
   } catch (error) {
     await connection.close()
@@ -86,60 +90,59 @@ class QmpConnection implements QmpClient {
   version: QemuVersion = { major: 0, minor: 0, micro: 0 }
   readonly lost: Promise<Error>
   readonly #path: string
-  readonly #socket: Socket
+  readonly #socket: PatientSocket
   readonly #clock: Clock
   readonly #log: Log
   readonly #lines = new LineCutter(QMP_LIMITS.lineBytesMax)
-  readonly #greeting = Promise.withResolvers<QemuVersion>()
+  readonly #greeting = Promise.withResolvers<{ version: QemuVersion; offersOutOfBand: boolean }>()
   readonly #pending = new Map<number, Pending>()
   readonly #listeners = new Set<(event: QmpEvent) => void>()
   readonly #closed = Promise.withResolvers<void>()
   #reportLost: (error: Error) => void
   #why: Error | undefined
+  #offersOutOfBand = false
   #nextId = 1
 
-  constructor(path: string, { clock, log, signal }: QmpOptions) {
+  constructor(path: string, { clock, log }: QmpOptions) {
     this.#path = path
     this.#clock = clock
     this.#log = log
     const lost = Promise.withResolvers<Error>()
     this.lost = lost.promise
     this.#reportLost = lost.resolve
+    // Whoever waits for it hears why it never came, and nobody may be waiting yet.
     this.#greeting.promise.catch(() => {})
-    this.#socket = connect(path)
-    const abort = (): void => this.#break(abortReason(signal))
-    signal?.addEventListener('abort', abort, { once: true })
+    this.#socket = new PatientSocket()
+    this.#socket.connect(path)
     this.#socket.on('data', (bytes) => this.#receive(bytes as Buffer))
     this.#socket.on('error', (error) => this.#break(connectionFault(path, error)))
     this.#socket.on('close', () => {
-      signal?.removeEventListener('abort', abort)
       this.#break(qmpLost(path))
       this.#closed.resolve()
     })
   }
 
-  async greet(timeoutMs: number): Promise<void> {
+  async greet(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const abort = (): void => this.#break(abortReason(signal))
+    signal?.addEventListener('abort', abort, { once: true })
     const timer = this.#clock.after(timeoutMs, () => this.#break(qmpBusy(this.#path, timeoutMs)))
     try {
-      this.version = await this.#greeting.promise
+      const { version, offersOutOfBand } = await this.#greeting.promise
+      this.version = version
+      await this.execute('qmp_capabilities', offersOutOfBand ? { enable: ['oob'] } : {})
+      this.#offersOutOfBand = offersOutOfBand
     } finally {
       timer.cancel()
+      signal?.removeEventListener('abort', abort)
     }
-    await this.execute('qmp_capabilities')
   }
 
   execute(command: string, args: Record<string, unknown> = {}, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
-    assert(this.#pending.size < PENDING_MAX, 'QMP commands pile up')
-    if (this.#why !== undefined) return Promise.reject(this.#why)
-    const id = this.#nextId++
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.after(timeoutMs, () => {
-        this.#pending.delete(id)
-        reject(qmpTimeout(this.#path, command, timeoutMs))
-      })
-      this.#pending.set(id, { command, resolve, reject, timer })
-      this.#socket.write(formatQmpCommand(id, command, args))
-    })
+    return this.#send(command, args, { timeoutMs, outOfBand: false })
+  }
+
+  executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown> {
+    return this.#send(command, args, { timeoutMs: COMMAND_TIMEOUT_MS, outOfBand: this.#offersOutOfBand })
   }
 
   async hmp(commandLine: string): Promise<string> {
@@ -158,6 +161,22 @@ class QmpConnection implements QmpClient {
     await this.#closed.promise
   }
 
+  #send(
+    command: string, args: Record<string, unknown>, { timeoutMs, outOfBand }: { timeoutMs: number; outOfBand: boolean },
+  ): Promise<unknown> {
+    assert(this.#pending.size < PENDING_MAX, 'QMP commands pile up')
+    if (this.#why !== undefined) return Promise.reject(this.#why)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.after(timeoutMs, () => {
+        this.#pending.delete(id)
+        reject(qmpTimeout(this.#path, command, timeoutMs))
+      })
+      this.#pending.set(id, { command, resolve, reject, timer })
+      this.#socket.write(formatQmpCommand(id, command, args, outOfBand))
+    })
+  }
+
   #receive(bytes: Buffer): void {
     try {
       for (const message of takeQmpMessages(this.#lines, bytes)) this.#dispatch(message)
@@ -169,7 +188,7 @@ class QmpConnection implements QmpClient {
   #dispatch(message: QmpMessage): void {
     switch (message.kind) {
       case 'greeting':
-        this.#greeting.resolve(message.version)
+        this.#greeting.resolve(message)
         return
       case 'event':
         for (const listener of this.#listeners) listener({ name: message.name, data: message.data })

@@ -51,3 +51,10 @@ export function connectionFault(path: string, error: Error): PagemeshError {
     fault: 'host', data: { path }, cause: error,
   })
 }
+
+/** The connection was lost between a command and its answer: whether QEMU heard it is not known. */
+export function qmpInterrupted(path: string, command: string, cause: Error): PagemeshError {
+  return new PagemeshError('qmp-interrupted', `The guest's QMP connection was lost while it was told ${command}.`, {
+    fault: 'guest', data: { path, command }, cause,
+  })
+}

@@ -1,7 +1,7 @@
 /**
  * QMP as lines of bytes: pure, no I/O.
  *
- *   greeting = {"QMP": {"version": {"qemu": {major, minor, micro}}, ...}}      once, before anything else
+ *   greeting = {"QMP": {"version": {"qemu": {major, minor, micro}}, "capabilities": [...]}}  once, before anything else
  *   reply    = {"return": value, "id": n} | {"error": {"class": c, "desc": d}, "id": n}
  *   event    = {"event": name, "data": {...}, "timestamp": {...}}
  *
@@ -9,7 +9,7 @@
  */
 import { PagemeshError } from '../runtime/errors.ts'
 import type { LineCutter } from '../runtime/linecutter.ts'
-import { asCount, asRecord, asText } from './qmpvalue.ts'
+import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
 
 export const QMP_LIMITS = {
   /** `info mtree -f` of a guest with a hundred devices is one line of a few hundred kB. */
@@ -23,7 +23,7 @@ export interface QemuVersion {
 }
 
 export type QmpMessage =
-  | { kind: 'greeting'; version: QemuVersion }
+  | { kind: 'greeting'; version: QemuVersion; offersOutOfBand: boolean }
   | { kind: 'return'; id: number; value: unknown }
   | { kind: 'error'; id: number; errorClass: string; description: string }
   | { kind: 'event'; name: string; data: Record<string, unknown> }
@@ -40,7 +40,11 @@ export function takeQmpMessages(cutter: LineCutter, bytes: Buffer): QmpMessage[]
 /** Reads one line. Throws `qmp-garbled` on anything that QMP would not say. */
 export function parseQmpLine(line: string): QmpMessage {
   const message = asRecord(parseJson(line))
-  if ('QMP' in message) return { kind: 'greeting', version: parseVersion(asRecord(message['QMP'])) }
+  if ('QMP' in message) {
+    const greeting = asRecord(message['QMP'])
+    const offersOutOfBand = asList(greeting['capabilities']).includes('oob')
+    return { kind: 'greeting', version: parseVersion(greeting), offersOutOfBand }
+  }
   if ('return' in message) return { kind: 'return', id: asCount(message['id'], NO_ID), value: message['return'] }
   if ('error' in message) {
     const error = asRecord(message['error'])
@@ -53,8 +57,11 @@ export function parseQmpLine(line: string): QmpMessage {
   throw garbled('an object is neither greeting, reply nor event')
 }
 
-export function formatQmpCommand(id: number, command: string, args: Record<string, unknown>): string {
-  return `${JSON.stringify({ execute: command, arguments: args, id })}\n`
+/** Out of band QEMU runs it at once, beside commands that wait: only where it offered that, and few commands. */
+export function formatQmpCommand(
+  id: number, command: string, args: Record<string, unknown>, outOfBand = false,
+): string {
+  return `${JSON.stringify({ [outOfBand ? 'exec-oob' : 'execute']: command, arguments: args, id })}\n`
 }
 
 function parseJson(line: string): unknown {

@@ -6,6 +6,8 @@ export interface RamBlockLine {
   /** Bytes in use, and bytes mapped: a resizable block may use less than it maps. */
   usedBytes: number
   totalBytes: number
+  /** Bytes of a page of what backs the block. */
+  pageBytes: number
   /** Where the block lies in QEMU's own address space; only QEMU 8.0 and later say so. */
   hostAddress?: bigint
 }
@@ -20,14 +22,15 @@ export interface RamBlockLine {
  */
 export function parseRamBlocks(text: string): RamBlockLine[] {
   const hasHostAddress = /\bHVA\b/.test(text.split('\n', 1)[0] ?? '')
-  const pattern = /^\s*(\S.*?)\s+\d+ (?:B|[KMGTPE]iB)\s+0x[0-9a-f]+ 0x([0-9a-f]+) 0x([0-9a-f]+)(?: 0x([0-9a-f]+))?/
+  const pattern = /^\s*(\S.*?)\s+(\d+) (B|[KMGTPE]iB)\s+0x[0-9a-f]+ 0x([0-9a-f]+) 0x([0-9a-f]+)(?: 0x([0-9a-f]+))?/
   const blocks: RamBlockLine[] = []
   for (const line of text.split('\n')) {
     const match = pattern.exec(line)
     if (match === null) continue
-    const [, name = '', used = '', total = '', host] = match
+    const [, name = '', pageSize = '', unit = '', used = '', total = '', host] = match
     blocks.push({
       name, usedBytes: Number.parseInt(used, 16), totalBytes: Number.parseInt(total, 16),
+      pageBytes: Number(pageSize) * 1024 ** 'BKMGTPE'.indexOf(unit[0]!),
       ...(hasHostAddress && host !== undefined ? { hostAddress: BigInt(`0x${host}`) } : {}),
     })
   }

@@ -1,74 +1,148 @@
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import type { QmpClient } from './qmp.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
+import { isAtRest, queryMigration, type QmpAsker } from './status.ts'
+
+/** JSON: what a session changed in its QEMU and must put back; survives a restart of the agent. */
+export interface SettingsUndo {
+  /** What each changed capability and parameter was before. */
+  capabilities: Record<string, boolean>
+  parameters: Record<string, unknown>
+  /** Whether a waiting QEMU was told not to start its guest by itself (`stop`), and would have done so. */
+  autostart: boolean
+}
+
+/** QEMU takes back no capability before its migration is at rest: a cancelled one needs a moment for that. */
+const REST_TIMEOUT_MS = 10_000
+const ASK_EVERY_MS = 50
 
 /**
  * A guest's migration settings: changed for one handoff, and put back after it, because they are its operator's.
  * What this QEMU does not know is left alone.
  */
 export class MigrationSettings {
-  readonly #qmp: QmpClient
-  readonly #capabilities: ReadonlyMap<string, boolean>
-  readonly #parameters: Record<string, unknown>
-  #changedCapabilities = new Map<string, boolean>()
-  #changedParameters: Record<string, unknown> = {}
+  readonly #qmp: QmpAsker
+  readonly #clock: Clock
+  readonly #log: Log
+  #undo: SettingsUndo
 
-  private constructor(qmp: QmpClient, capabilities: Map<string, boolean>, parameters: Record<string, unknown>) {
-    this.#qmp = qmp
-    this.#capabilities = capabilities
-    this.#parameters = parameters
+  constructor(components: { qmp: QmpAsker; clock: Clock; log: Log }, { undo }: { undo: SettingsUndo | undefined }) {
+    this.#qmp = components.qmp
+    this.#clock = components.clock
+    this.#log = components.log
+    this.#undo = undo === undefined ? nothing() : structuredClone(undo)
   }
 
-  static async read(qmp: QmpClient): Promise<MigrationSettings> {
-    const capabilities = new Map<string, boolean>()
-    for (const entry of asList(await qmp.execute('query-migrate-capabilities')).map(asRecord)) {
-      capabilities.set(asText(entry['capability']), entry['state'] === true)
+  get undo(): SettingsUndo {
+    return structuredClone(this.#undo)
+  }
+
+  /**
+   * Sets what differs, after `onChange` was told all that will have to be put back.
+   * With `staysPaused`, a waiting QEMU that would start its guest by itself is told not to.
+   */
+  async change(
+    wanted: { capabilities: Record<string, boolean>; parameters?: Record<string, unknown>; staysPaused?: boolean },
+    onChange: ((undo: SettingsUndo) => Promise<void>) | undefined,
+  ): Promise<void> {
+    const [capabilities, parameters] = [await readCapabilities(this.#qmp), await readParameters(this.#qmp)]
+    const changedCapabilities = Object.entries(wanted.capabilities)
+      .filter(([name, state]) => (capabilities.get(name) ?? state) !== state)
+    const changedParameters = Object.entries(wanted.parameters ?? {})
+      .filter(([name, value]) => name in parameters && parameters[name] !== value)
+    // What an agent before this one changed is remembered as it was before that one.
+    for (const [name] of changedCapabilities) this.#undo.capabilities[name] ??= capabilities.get(name) === true
+    for (const [name] of changedParameters) this.#undo.parameters[name] ??= parameters[name]
+    if (wanted.staysPaused === true) this.#undo.autostart = true
+    if (!isNothing(this.#undo)) await onChange?.(this.undo)
+    if (changedCapabilities.length > 0) await this.#sendCapabilities(Object.fromEntries(changedCapabilities))
+    if (changedParameters.length > 0) {
+      await this.#qmp.execute('migrate-set-parameters', Object.fromEntries(changedParameters))
     }
-    return new MigrationSettings(qmp, capabilities, asRecord(await qmp.execute('query-migrate-parameters')))
   }
 
-  /** Whether the capability was on when read; false as well if QEMU does not know it. */
-  isOn(capability: string): boolean {
-    return this.#capabilities.get(capability) === true
+  /** The guest arrived or was let run: how it waited is no longer of any matter. */
+  forgetAutostart(): void {
+    this.#undo.autostart = false
   }
 
-  parameter(name: string): unknown {
-    return this.#parameters[name]
-  }
-
-  /** Sets the capabilities that differ. */
-  async setCapabilities(wanted: Readonly<Record<string, boolean>>): Promise<void> {
-    const changes = Object.entries(wanted).filter(([name, state]) => (this.#capabilities.get(name) ?? state) !== state)
-    if (changes.length === 0) return
-    await this.#sendCapabilities(changes)
-    for (const [name] of changes) this.#changedCapabilities.set(name, this.#capabilities.get(name) === true)
-  }
-
-  /** Sets the parameters that differ. */
-  async setParameters(wanted: Readonly<Record<string, number>>): Promise<void> {
-    const changes = Object.entries(wanted).filter(([name, value]) =>
-      name in this.#parameters && this.#parameters[name] !== value)
-    if (changes.length === 0) return
-    await this.#qmp.execute('migrate-set-parameters', Object.fromEntries(changes))
-    for (const [name] of changes) this.#changedParameters[name] = this.#parameters[name]
-  }
-
-  /** Puts back what was changed. Never throws: a guest that moved away or died needs nothing back. */
-  async restore(log: Log): Promise<void> {
-    const capabilities = [...this.#changedCapabilities]
-    const parameters = this.#changedParameters
-    this.#changedCapabilities = new Map()
-    this.#changedParameters = {}
+  /**
+   * Puts back what was changed; never throws. Resolves to what could not be put back, which is undefined if nothing:
+   * a migration still goes on, or QEMU does not answer.
+   */
+  async restore(): Promise<SettingsUndo | undefined> {
     try {
-      if (capabilities.length > 0) await this.#sendCapabilities(capabilities)
-      if (Object.keys(parameters).length > 0) await this.#qmp.execute('migrate-set-parameters', parameters)
+      if (!isNothing(this.#undo)) await this.#restoreAll()
     } catch (error) {
-      log.debug('a guest kept the migration settings of its handoff', { error: String(error) })
+      // A QEMU that has ended needs nothing back.
+      if (error instanceof PagemeshError && error.code === 'guest-gone') return undefined
+      this.#log.warn('a guest kept migration settings of its handoff', { error: String(error) })
+    }
+    return isNothing(this.#undo) ? undefined : this.undo
+  }
+
+  async #restoreAll(): Promise<void> {
+    // A post-copy goes on for as long as it takes; its settings are those of whoever recovers it.
+    if ((await queryMigration(this.#qmp)).status.startsWith('postcopy')) return
+    if (Object.keys(this.#undo.parameters).length > 0) {
+      await this.#qmp.execute('migrate-set-parameters', this.#undo.parameters)
+      this.#undo.parameters = {}
+    }
+    if (this.#undo.autostart) await this.#waitAsBefore()
+    if (Object.keys(this.#undo.capabilities).length === 0) return
+    const deadline = this.#clock.now() + REST_TIMEOUT_MS
+    for (;;) {
+      const { status } = await queryMigration(this.#qmp)
+      const refusal = await this.#tryCapabilities()
+      if (refusal === undefined) return
+      if (isAtRest(status) || this.#clock.now() > deadline) throw refusal
+      await this.#clock.sleep(ASK_EVERY_MS)
     }
   }
 
-  async #sendCapabilities(changes: [string, boolean][]): Promise<void> {
-    const capabilities = changes.map(([capability, state]) => ({ capability, state }))
+  /** If nothing began, lets QEMU start the guest by itself again, for whoever migrates it next. */
+  async #waitAsBefore(): Promise<void> {
+    const { status } = await queryMigration(this.#qmp)
+    const state = asText(asRecord(await this.#qmp.execute('query-status'))['status'])
+    if (status === 'none' && state === 'inmigrate') await this.#qmp.execute('cont')
+    this.#undo.autostart = false
+  }
+
+  /** Why QEMU refused, if it did. */
+  async #tryCapabilities(): Promise<PagemeshError | undefined> {
+    try {
+      await this.#sendCapabilities(this.#undo.capabilities)
+      this.#undo.capabilities = {}
+      return undefined
+    } catch (error) {
+      if (error instanceof PagemeshError && error.code === 'qmp-error') return error
+      throw error
+    }
+  }
+
+  async #sendCapabilities(states: Record<string, boolean>): Promise<void> {
+    const capabilities = Object.entries(states).map(([capability, state]) => ({ capability, state }))
     await this.#qmp.execute('migrate-set-capabilities', { capabilities })
   }
+}
+
+export async function readCapabilities(qmp: QmpAsker): Promise<Map<string, boolean>> {
+  const capabilities = new Map<string, boolean>()
+  for (const entry of asList(await qmp.execute('query-migrate-capabilities')).map(asRecord)) {
+    capabilities.set(asText(entry['capability']), entry['state'] === true)
+  }
+  return capabilities
+}
+
+export async function readParameters(qmp: QmpAsker): Promise<Record<string, unknown>> {
+  return asRecord(await qmp.execute('query-migrate-parameters'))
+}
+
+function nothing(): SettingsUndo {
+  return { capabilities: {}, parameters: {}, autostart: false }
+}
+
+function isNothing({ capabilities, parameters, autostart }: SettingsUndo): boolean {
+  return Object.keys(capabilities).length === 0 && Object.keys(parameters).length === 0 && !autostart
 }

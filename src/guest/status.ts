@@ -1,14 +1,20 @@
-import type { GuestState, MigrationProgress } from './index.ts'
-import type { QmpClient } from './qmp.ts'
-import { asCount, asRecord, asText } from './qmpvalue.ts'
+import type { GuestState } from './guest.ts'
+import type { MigrationProgress } from './migration.ts'
+import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
+
+/** Whatever runs QMP commands: a connection or a session. */
+export interface QmpAsker {
+  execute(command: string, args?: Record<string, unknown>): Promise<unknown>
+  hmp(commandLine: string): Promise<string>
+}
 
 /** What the guest is doing now, in QEMU's words. */
-export async function queryState(qmp: QmpClient): Promise<GuestState> {
+export async function queryState(qmp: QmpAsker): Promise<GuestState> {
   return asText(asRecord(await qmp.execute('query-status'))['status']) as GuestState
 }
 
 /** Where the guest's migration stands; the status is `none` when there never was one. */
-export async function queryMigration(qmp: QmpClient): Promise<MigrationProgress> {
+export async function queryMigration(qmp: QmpAsker): Promise<MigrationProgress> {
   const answer = asRecord(await qmp.execute('query-migrate'))
   const ram = asRecord(answer['ram'])
   const error = asText(answer['error-desc'])
@@ -24,11 +30,9 @@ export async function queryMigration(qmp: QmpClient): Promise<MigrationProgress>
   }
 }
 
-/** Calls `listener` with each new status of the migration; needs the capability `events`. */
-export function followStatus(qmp: QmpClient, listener: (status: string) => void): void {
-  qmp.onEvent((event) => {
-    if (event.name === 'MIGRATION') listener(asText(event.data['status']))
-  })
+/** Why QEMU could not move the guest now, in its own words; none before QEMU 6.0, which cannot say. */
+export async function queryBlockers(qmp: QmpAsker): Promise<string[]> {
+  return asList(asRecord(await qmp.execute('query-migrate'))['blocked-reasons']).map(asText)
 }
 
 const AT_REST = new Set(['none', 'completed', 'failed', 'cancelled'])

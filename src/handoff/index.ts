@@ -1,17 +1,15 @@
 /**
- * One migration through us: the outgoing agent parses what the source QEMU writes and sends references where it can,
- * the incoming agent gives its QEMU the very same bytes. `wire.ts` says how the two talk.
+ * One migration through us. `outgoing.ts` and `incoming.ts` carry out what the two sides of the conversation decide,
+ * over a driver (who tells QEMU what to do) and channels (what QEMU writes).
  */
-export { Incoming, type IncomingComponents, type IncomingInit, type IncomingStatus } from './incoming.ts'
-export type { HandoffLedger, SpentBytes } from './ledger.ts'
-export { answerOutcome, OUTCOME_PROTOCOL } from './outcome.ts'
-export { Outgoing, type OutgoingComponents, type OutgoingInit } from './outgoing.ts'
-export { PageBudget } from './pagebudget.ts'
-export type { PeerPages } from './prefetch.ts'
-export { removeStaleRendezvous } from './rendezvous.ts'
+export { Incoming } from './incoming.ts'
+export type { IncomingComponents, IncomingInit, IncomingStatus } from './incominginit.ts'
 export {
-  failedResult, noRefsFilled, type HandoffEstimate, type HandoffPhase, type HandoffProgress, type HandoffResult,
-  type PageCounts,
+  decodeOffer, decodeQuestion, encodeAnswer, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
+} from './messages.ts'
+export { Outgoing } from './outgoing.ts'
+export type { OutgoingComponents, OutgoingInit } from './outgoinginit.ts'
+export {
+  failedResult, type HandoffEstimate, type HandoffLedger, type HandoffMeasure, type HandoffPhase, type HandoffProgress,
+  type HandoffResult, type PageCounts,
 } from './result.ts'
-export { warmUp } from './warmup.ts'
-export { HANDOFF_PROTOCOL } from './wire.ts'

@@ -1,8 +1,10 @@
-import type { MigrationMode } from '../guest/index.ts'
+/** What a handoff came to, as `pagemesh migrate --json` prints it, and in words. */
+import {
+  FAILED_THERE, sentenceOf, type IncomingReport, type OutgoingEnding, type SpentBytes,
+} from '../conversation/index.ts'
+import type { GuestState, MigrationMode } from '../guest/index.ts'
 import { PAGE_BYTES, type SourceKind } from '../page/index.ts'
-import type { EncoderCounts } from './encoder.ts'
-import { ledgerOf, noBytesSpent, type HandoffLedger, type SpentBytes } from './ledger.ts'
-import type { IncomingReport } from './resultframe.ts'
+import { badFrame, noRefsFilled, type OutgoingPassageCounts } from '../passage/index.ts'
 
 /** How pages travelled. total = zero + ref + literal, counted in page records of QEMU's stream. */
 export interface PageCounts {
@@ -12,21 +14,35 @@ export interface PageCounts {
   literal: number
 }
 
-/** What a handoff came to, as `pagemesh migrate --json` prints it. Counts are exact. */
+/** What a handoff saved, and what had been spent before so that it could. */
+export interface HandoffLedger {
+  /** What QEMU wrote, less all that the handoff took: both ways between the two agents, and from peers. */
+  savedBytes: number
+  spentBytes: { source: SpentBytes; destination: SpentBytes }
+  /** Saved by this handoff alone, less all that both hosts ever spent: later handoffs are paid for as well. */
+  netBytes: number
+}
+
+/** Counts are exact. */
 export interface HandoffResult {
   guest: string
   from: string
   to: string
   mode: MigrationMode
   status: 'completed' | 'failed' | 'cancelled'
-  /** Why it did not complete, as a sentence; and what the reader can do about it. */
+  /** Why it did not complete, where the guest is then, and what the reader can do about it. */
   reason?: string
   /** Stable name of the error behind `reason`. */
   code?: string
+  /** What the guest is at the destination, where it has arrived: as it was at the source at switchover. */
+  arrivedState: GuestState | null
   /** From the request until the destination confirmed, ms. */
   totalMs: number
-  /** QEMU's own downtime plus what passed between the source's end and the guest's start at the destination, ms. */
-  downtimeMs: number
+  /**
+   * QEMU's own downtime plus what passed between the source's end and the guest's start at the destination, ms; null
+   * for a guest that did not run.
+   */
+  downtimeMs: number | null
   /** What the source QEMU wrote. */
   qemuBytes: number
   /** What the source agent sent for this handoff, census exchange and encryption included. */
@@ -34,6 +50,8 @@ export interface HandoffResult {
   receivedWireBytes: number
   /** What the destination fetched from other hosts while the guest moved; of all guests that arrived there then. */
   peerBytes: number
+  /** Connections of QEMU that were carried. */
+  channels: number
   pages: PageCounts
   refsFilledBy: Record<SourceKind, number>
   /** Bytes of the stream that went raw, before compression. */
@@ -64,8 +82,9 @@ export interface HandoffProgress {
   remainingBytes: number
 }
 
-export function noRefsFilled(): Record<SourceKind, number> {
-  return { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 }
+/** What a running handoff tells of itself: counts so far. */
+export type HandoffMeasure = Pick<HandoffProgress, 'phase' | 'qemuBytes' | 'wireBytes' | 'remainingBytes'> & {
+  totalBytes: number
 }
 
 /** What a dry run found: nothing moved. */
@@ -80,17 +99,45 @@ export interface HandoffEstimate {
   pagesAtDestination: number
 }
 
+/** Throws PagemeshError `bad-frame` on anything else than a report. */
+export function readReport(value: unknown): IncomingReport {
+  const { streamBytes, refsFilledBy, peerBytes, releaseMs, spent } = (value ?? {}) as Record<string, unknown>
+  return {
+    streamBytes: countIn({ streamBytes }, 'streamBytes'), peerBytes: countIn({ peerBytes }, 'peerBytes'),
+    releaseMs: countIn({ releaseMs }, 'releaseMs'),
+    refsFilledBy: countsIn(refsFilledBy, ['sentBefore', 'resident', 'store', 'peer', 'source']),
+    spent: countsIn(spent, ['report', 'gossip', 'swap']),
+  }
+}
+
+function countsIn<Name extends string>(value: unknown, names: readonly Name[]): Record<Name, number> {
+  const counts = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  return Object.fromEntries(names.map((name) => [name, countIn(counts, name)])) as Record<Name, number>
+}
+
+function countIn(counts: Record<string, unknown>, name: string): number {
+  const count = counts[name]
+  if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0) throw badFrame('its result lacks a count')
+  return count
+}
+
+function noBytesSpent(): SpentBytes {
+  return { report: 0, gossip: 0, swap: 0 }
+}
+
 /** A result in which nothing was sent, to be filled in. */
 export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>): HandoffResult {
   return {
     ...about,
     status: 'failed',
+    arrivedState: null,
     totalMs: 0,
-    downtimeMs: 0,
+    downtimeMs: null,
     qemuBytes: 0,
     wireBytes: 0,
     receivedWireBytes: 0,
     peerBytes: 0,
+    channels: 0,
     pages: { total: 0, zero: 0, ref: 0, literal: 0 },
     refsFilledBy: noRefsFilled(),
     rawBytes: 0,
@@ -101,20 +148,88 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
   }
 }
 
-/** Adds what became of the stream to a result whose own bytes on the wire are known. */
-export function addStream(
+/** Adds what became of the streams to a result whose own bytes on the wire are known. */
+export function addStreams(
   result: HandoffResult,
-  stream: { counts: EncoderCounts; literalWireBytes: number; report: IncomingReport | undefined; spent: SpentBytes },
+  { channels, report, spent }: {
+    channels: readonly OutgoingPassageCounts[]; report: IncomingReport | undefined; spent: SpentBytes
+  },
 ): void {
-  const { counts, literalWireBytes, report } = stream
-  const ref = counts.ref + counts.sentBefore
-  result.qemuBytes = counts.streamBytes
+  const sum = (count: (one: OutgoingPassageCounts) => number): number =>
+    channels.reduce((total, one) => total + count(one), 0)
+  const zero = sum((one) => one.zero)
+  const ref = sum((one) => one.ref + one.sentBefore)
+  const literal = sum((one) => one.literal)
+  result.channels = channels.length
+  result.qemuBytes = sum((one) => one.streamBytes)
   result.peerBytes = report?.peerBytes ?? 0
-  result.pages = { total: counts.zero + ref + counts.literal, zero: counts.zero, ref, literal: counts.literal }
-  result.rawBytes = counts.rawBytes
-  result.literalBytes = counts.literal * PAGE_BYTES
-  result.literalWireBytes = literalWireBytes
+  result.pages = { total: zero + ref + literal, zero, ref, literal }
+  result.rawBytes = sum((one) => one.rawBytes)
+  result.literalBytes = literal * PAGE_BYTES
+  result.literalWireBytes = sum((one) => one.literalWireBytes)
   result.refsFilledBy = report?.refsFilledBy ?? noRefsFilled()
-  result.digestMatched = report?.streamBytes === counts.streamBytes
-  result.ledger = ledgerOf(result, { source: stream.spent, destination: report?.spent ?? noBytesSpent() })
+  result.digestMatched = report !== undefined && report.streamBytes === result.qemuBytes
+  result.ledger = ledgerOf(result, { source: spent, destination: report?.spent ?? noBytesSpent() })
+}
+
+function ledgerOf(
+  bytes: { qemuBytes: number; wireBytes: number; receivedWireBytes: number; peerBytes: number },
+  spentBytes: HandoffLedger['spentBytes'],
+): HandoffLedger {
+  const savedBytes = bytes.qemuBytes - bytes.wireBytes - bytes.receivedWireBytes - bytes.peerBytes
+  const total = ({ report, gossip, swap }: SpentBytes): number => report + gossip + swap
+  return { savedBytes, spentBytes, netBytes: savedBytes - total(spentBytes.source) - total(spentBytes.destination) }
+}
+
+/** How an ending reads: status, code, and a reason that says where the guest is. `here`: its state at the source. */
+export function wordsOf(
+  ending: OutgoingEnding,
+  { guest, from, to, here }: { guest: string; from: string; to: string; here: GuestState | undefined },
+): Pick<HandoffResult, 'status' | 'code' | 'reason' | 'arrivedState'> {
+  switch (ending.as) {
+    case 'completed':
+      return { status: 'completed', arrivedState: ending.state }
+    case 'estimated':
+      return { status: 'completed', arrivedState: null }
+    case 'unconfirmed':
+      return failure('unconfirmed',
+        `The source gave ${guest} up, but ${to} has not confirmed that it arrived. ` +
+        `${to} holds the guest and lets it run as soon as it reaches ${from}: leave the source QEMU as it is, and ` +
+        `see \`pagemesh status\` on ${to}.`)
+    default: {
+      const { code, fault } = ending.reason
+      const said = `${code === FAILED_THERE ? `${to}: ` : ''}${sentenceOf(ending.reason)}`
+      const words = failure(code, `${said} ${whereabouts(ending.as, { guest, from, to, here })}`)
+      return ending.as === 'kept' && fault === 'cancelled' ? { ...words, status: 'cancelled' } : words
+    }
+  }
+}
+
+function failure(code: string, reason: string): Pick<HandoffResult, 'status' | 'code' | 'reason' | 'arrivedState'> {
+  return { status: 'failed', code, reason, arrivedState: null }
+}
+
+function whereabouts(
+  as: 'kept' | 'held' | 'cut' | 'lost' | 'undecided' | 'orphaned',
+  { guest, from, to, here }: { guest: string; from: string; to: string; here: GuestState | undefined },
+): string {
+  switch (as) {
+    case 'kept':
+      if (here === 'running') return `The guest runs on at the source, ${from}.`
+      return here === undefined ? `${from} keeps the guest, but its QEMU does not answer now or has ended.`
+        : `The guest stays at the source, ${from}; its state is ${here}.`
+    case 'held':
+      return `${guest} runs nowhere. If ${to} holds its copy, \`pagemesh settle ${guest}\` there lets it run or ends ` +
+        `it; only once that copy is no more, let the one at ${from} run (QMP \`cont\`).`
+    case 'cut':
+      return `${guest} had switched over: end neither QEMU. \`pagemesh recover ${guest}\` on ${from} goes on.`
+    case 'lost':
+      return 'No whole copy of the guest is left.'
+    case 'undecided':
+      return `What became of ${guest} is not known: the source QEMU does not say. ${to} holds its copy, if it is ` +
+        `whole, and asks ${from} again; \`pagemesh status\` on ${to} shows it.`
+    case 'orphaned':
+      return `If the copy at ${to} is whole it is the guest, and ${to} lets it run as soon as it reaches ${from}; ` +
+        `see \`pagemesh status\` on ${to}.`
+  }
 }

@@ -4,21 +4,21 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 export const DIGEST_BYTES = 32
 
 /**
- * The digest of a stream that comes in batches: each batch's digest is that of the digest before it and of its own
- * bytes, so that two equal ones say that everything up to there is equal. The first follows on 32 zeros.
+ * The digest of a stream that comes in batches: each batch's digest is that of the digest before it and of what stands
+ * for the batch, so that two equal ones say that everything up to there is equal. The first follows on 32 zeros.
  */
 export interface StreamDigest {
-  /** The digest behind `bytes`, when the one in front of them was `previous`. */
-  after(previous: Uint8Array, bytes: Uint8Array): Uint8Array
+  /** The digest behind `parts`, one after the other, when the one in front of them was `previous`. */
+  after(previous: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array
 }
 
 export function createStreamDigest(): StreamDigest {
   const hasher = new Blake3Hasher()
   return {
-    after(previous, bytes) {
+    after(previous, ...parts) {
       hasher.reset()
       hasher.update(previous)
-      hasher.update(bytes)
+      for (const part of parts) hasher.update(part)
       return new Uint8Array(hasher.digestBuffer())
     },
   }

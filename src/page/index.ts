@@ -5,7 +5,12 @@
 
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
-export { looksPackable, pack, unpack } from './packing.ts'
+export { FetchedPages } from './fetchedpages.ts'
+export {
+  answerPages, fetchedPages, Inventory, lastFirst, orderOf, type ListedPages,
+} from './inventory.ts'
+export { looksPackable, pack, packNow, unpack } from './packing.ts'
+export { PageBudget } from './pagebudget.ts'
 export { PageColumns } from './pagecolumns.ts'
 export type { Prefixes } from './prefixes.ts'
 export { PrefixRun } from './prefixrun.ts'
@@ -15,7 +20,7 @@ export {
   type PrefixSet,
 } from './prefixset.ts'
 export { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
-export { firstOf, PageBatch, takeBackWrong, verified, type PageSource, type SourceKind } from './source.ts'
+export { firstOf, PageBatch, verified, type PageSource, type SourceKind } from './source.ts'
 export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'

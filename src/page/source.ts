@@ -88,7 +88,7 @@ export function verified(source: PageSource, hasher: PageHasher): PageSource {
 }
 
 /** Hashes the pages at `indices` and marks those missing again whose id is not the wanted one. */
-export function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: PageHasher): void {
+function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: PageHasher): void {
   const offsets = Uint32Array.from(indices, (index) => index * PAGE_BYTES)
   const ids = new Uint8Array(indices.length * ID_BYTES)
   hasher.hashScattered(batch.bytes, offsets, indices.length, ids)

@@ -21,6 +21,11 @@ export class BlockTable {
     return this.#lengths[index] ?? 0
   }
 
+  /** All blocks, their names in Latin-1. */
+  list(): { name: string; bytes: number }[] {
+    return this.#names.map((name, index) => ({ name: Buffer.from(name).toString('latin1'), bytes: this.length(index) }))
+  }
+
   clear(): void {
     this.#names.length = 0
     this.#lengths.length = 0

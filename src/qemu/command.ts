@@ -1,6 +1,6 @@
 /**
  *   command  = 08 u16:command u16:n payload[n]
- *   packaged = 08 0007 0004 u32:L stream[L]           the nested stream is passed over whole
+ *   packaged = 08 0007 0004 u32:L stream[L]           of the nested stream only the run state is looked for
  *
  * Recovery of a broken post-copy begins a new connection with RECV_BITMAP commands and POSTCOPY_RESUME.
  */
@@ -8,6 +8,7 @@ import { TARGET_PAGE_BYTES } from './configuration.ts'
 import type { StreamListener } from './index.ts'
 import type { ByteInput, Parse } from './input.ts'
 import type { StreamKnowledge } from './knowledge.ts'
+import type { RunStateSearch } from './runstate.ts'
 import { fail } from './unintelligible.ts'
 
 export const COMMAND = 0x08
@@ -48,7 +49,9 @@ export function isKnownCommand(number: number, payloadBytes: number): boolean {
 }
 
 /** Reads a command, its type byte included, and a package behind it. */
-export function* command(input: ByteInput, knowledge: StreamKnowledge, listener: StreamListener): Parse {
+export function* command(
+  input: ByteInput, knowledge: StreamKnowledge, listener: StreamListener, runState: RunStateSearch,
+): Parse {
   yield* input.need(5)
   const number = input.u16(1)
   const payloadBytes = input.u16(3)
@@ -61,7 +64,7 @@ export function* command(input: ByteInput, knowledge: StreamKnowledge, listener:
       if (payloadBytes === 16) yield* advise(input, knowledge)
       break
     case PACKAGED:
-      yield* packaged(input, knowledge, listener)
+      yield* packaged(input, knowledge, listener, runState)
       return
     case POSTCOPY_RESUME:
       knowledge.isPostcopy = true
@@ -77,9 +80,13 @@ function* advise(input: ByteInput, knowledge: StreamKnowledge): Parse {
   knowledge.mayHavePageSizes = input.u32(5) !== 0 || input.u32(9) !== TARGET_PAGE_BYTES
 }
 
-function* packaged(input: ByteInput, knowledge: StreamKnowledge, listener: StreamListener): Parse {
+function* packaged(
+  input: ByteInput, knowledge: StreamKnowledge, listener: StreamListener, runState: RunStateSearch,
+): Parse {
   yield* input.need(5 + 4)
   knowledge.isPostcopy = true
   listener.mark('package', input.position)
-  input.at += 5 + 4 + input.u32(5)
+  const bytes = input.u32(5)
+  input.at += 5 + 4
+  yield* runState.read(input, bytes)
 }

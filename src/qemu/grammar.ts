@@ -4,7 +4,8 @@
  *   preempt   = records                              knowing the blocks of the main channel
  *   element   = start | part | end | full | command | 00
  *
- * Reading ends behind RAM's END section in pre-copy (devices follow whose state has no length) and at 00.
+ * Reading ends behind RAM's END section in pre-copy (devices follow whose state has no length: only the run state is
+ * looked for in them) and at 00.
  */
 import { blockList } from './blocklist.ts'
 import { COMMAND, command } from './command.ts'
@@ -13,6 +14,7 @@ import type { StreamListener } from './index.ts'
 import type { ByteInput, Parse } from './input.ts'
 import type { SectionKind, StreamKnowledge } from './knowledge.ts'
 import type { RamRecords } from './ramrecords.ts'
+import { RunStateSearch } from './runstate.ts'
 import {
   SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START, sectionFooter, sectionHeader, walkBody,
 } from './section.ts'
@@ -30,6 +32,9 @@ export class Grammar {
   readonly #knowledge: StreamKnowledge
   readonly #records: RamRecords
   readonly #listener: StreamListener
+  readonly #runState: RunStateSearch
+  /** A section has come behind the device package. */
+  #isHandedOver = false
   /** The section that is being read: its footer is what to look for if its body is not understood. */
   openSection: number | undefined
 
@@ -38,6 +43,7 @@ export class Grammar {
     this.#knowledge = knowledge
     this.#records = records
     this.#listener = listener
+    this.#runState = new RunStateSearch((state) => listener.runState(state))
   }
 
   *main(): Parse {
@@ -67,10 +73,10 @@ export class Grammar {
           yield* this.#part()
           break
         case SECTION_END:
-          if (yield* this.#end()) return
+          if (yield* this.#end()) yield* this.#runState.read(input, Infinity)
           break
         case COMMAND:
-          yield* command(input, this.#knowledge, this.#listener)
+          yield* command(input, this.#knowledge, this.#listener, this.#runState)
           break
         case END_OF_FILE:
           this.#listener.mark('eof', input.position)
@@ -130,6 +136,10 @@ export class Grammar {
     const kind = this.#knowledge.section(id)
     if (kind === undefined) fail(`section ${id} never started`)
     this.openSection = id
+    if (this.#knowledge.isPostcopy && !this.#isHandedOver) {
+      this.#isHandedOver = true
+      this.#listener.mark('handedOver', this.#input.position)
+    }
     return kind
   }
 

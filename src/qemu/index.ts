@@ -4,8 +4,8 @@
  * Goals: announce every RAM page of pre-copy and post-copy streams of QEMU 7.2 to 10.2 while the bytes pass by, a
  * million records a second; stay in step through everything else that may stand between; whatever the bytes are,
  * never throw, never hold more than CARRY_BYTES_MAX of them, and find the way again.
- * Non-goals: holding or changing bytes; device state; multifd channels; the return path; reading behind RAM's end
- * in pre-copy, where devices' state has no length and no page follows.
+ * Non-goals: holding or changing bytes; device state but for the run state; multifd channels; the return path; reading
+ * behind RAM's end in pre-copy, where devices' state has no length and no page follows.
  *
  *   QEMU ---- bytes ----> encoder ---- bytes, refs ---->
  *                push |   ^ page(offset), mark, lost ...
@@ -24,15 +24,16 @@ import type { StreamKnowledge } from './knowledge.ts'
 import { MigrationStreamReader } from './reader.ts'
 
 export { CARRY_BYTES_MAX } from './input.ts'
-export type { StreamKnowledge } from './knowledge.ts'
+export { isKnowledgeData, readKnowledge, type StreamKnowledge, type StreamKnowledgeData } from './knowledge.ts'
 
 /**
  * Points of a stream that matter to others; offsets are those of the element's first byte.
  * 'ramStart': RAM's first section. 'package': the PACKAGED command, behind which the destination of a post-copy may
- * run. 'resume': POSTCOPY_RESUME of a recovered post-copy. 'ramEnd': RAM's last section, behind whose records
- * pre-copy sends the devices. 'eof': the end mark; never announced in pre-copy.
+ * run. 'handedOver': the first section behind it: QEMU looked for errors in between, and cannot go back any more.
+ * 'resume': POSTCOPY_RESUME of a recovered post-copy. 'ramEnd': RAM's last section, behind whose records pre-copy sends
+ * the devices. 'eof': the end mark; never announced in pre-copy.
  */
-export type StreamMark = 'ramStart' | 'package' | 'resume' | 'ramEnd' | 'eof'
+export type StreamMark = 'ramStart' | 'package' | 'handedOver' | 'resume' | 'ramEnd' | 'eof'
 
 /**
  * What a reader says, in the order of the stream, during `push`. Offsets are absolute: bytes of this connection in
@@ -48,6 +49,12 @@ export interface StreamListener {
   zeroPage(): void
   /** `offset` may lie up to `undecidedBytes` before the piece that is being pushed. */
   mark(mark: StreamMark, offset: number): void
+  /**
+   * The guest's run state at switchover, by QEMU's word for it: `running`, `paused`, `shutdown` ... Said behind
+   * 'ramEnd' of a pre-copy or behind 'package', never with machine types up to 2.3. If it is said again, the last one
+   * holds: some devices carry bytes of the guest's choice, which could look like it.
+   */
+  runState(state: string): void
   /** The reader no longer understands the stream: all is raw until `resynchronised`. `reason` is for people. */
   lost(reason: string, offset: number): void
   /** An element begins at `offset` that is understood again. */

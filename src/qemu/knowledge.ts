@@ -1,12 +1,28 @@
-import { BlockTable } from './blocktable.ts'
+import { assert } from '../runtime/assert.ts'
+import { BLOCKS_MAX, BlockTable } from './blocktable.ts'
 import { fail } from './unintelligible.ts'
 
 /** What lies in a section's body, as far as this folder can walk it. */
-export type SectionKind =
-  | 'ram' | 'dirtyBitmap' | 'vfio' | 'block' | 'htab' | 'storageAttributes' | 'virtioMemEarly' | 'unknown'
+const SECTION_KINDS = [
+  'ram', 'dirtyBitmap', 'vfio', 'block', 'htab', 'storageAttributes', 'virtioMemEarly', 'unknown',
+] as const
+export type SectionKind = (typeof SECTION_KINDS)[number]
 
 /** The most iterable sections of one stream; QEMU has one per device that can be iterated. */
 const SECTIONS_MAX = 1024
+
+/** Knowledge as JSON: it may be kept in a file, and be read by another agent than the one that wrote it. */
+export interface StreamKnowledgeData {
+  version: 1
+  /** In the order in which they were announced; names in Latin-1, one letter a byte. */
+  blocks: { name: string; bytes: number }[]
+  sections: { id: number; kind: SectionKind }[]
+  ramSection: number
+  hasFooters: boolean
+  hasGuestAddresses: boolean
+  mayHavePageSizes: boolean
+  isPostcopy: boolean
+}
 
 /**
  * What a migration's main channel told about the channels and connections that come later: a recovered connection
@@ -36,4 +52,53 @@ export class StreamKnowledge {
     this.#sections.set(id, kind)
     if (kind === 'ram') this.ramSection = id
   }
+
+  toData(): StreamKnowledgeData {
+    const { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy } = this
+    return {
+      version: 1,
+      blocks: this.blocks.list(),
+      sections: [...this.#sections].map(([id, kind]) => ({ id, kind })),
+      ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy,
+    }
+  }
+}
+
+/** Whether `data` is what `toData` gives. */
+export function isKnowledgeData(data: unknown): data is StreamKnowledgeData {
+  if (!isRecord(data) || data['version'] !== 1) return false
+  const { blocks, sections, ramSection } = data
+  return Array.isArray(blocks) && blocks.length <= BLOCKS_MAX && blocks.every(isBlock) &&
+    Array.isArray(sections) && sections.length <= SECTIONS_MAX && sections.every(isSection) &&
+    (ramSection === -1 || isU32(ramSection)) &&
+    ['hasFooters', 'hasGuestAddresses', 'mayHavePageSizes', 'isPostcopy'].every((key) => typeof data[key] === 'boolean')
+}
+
+/** Knowledge from data, which must be such (`isKnowledgeData`). */
+export function readKnowledge(data: StreamKnowledgeData): StreamKnowledge {
+  assert(isKnowledgeData(data), 'knowledge from elsewhere is looked at before it is used')
+  const knowledge = new StreamKnowledge()
+  for (const { name, bytes } of data.blocks) knowledge.blocks.add(Buffer.from(name, 'latin1'), bytes)
+  for (const { id, kind } of data.sections) knowledge.addSection(id, kind)
+  const { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy } = data
+  return Object.assign(knowledge, { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy })
+}
+
+function isBlock(block: unknown): boolean {
+  if (!isRecord(block)) return false
+  const { name, bytes } = block
+  const isName = typeof name === 'string' && name.length >= 1 && name.length <= 255 && /^[\x00-\xff]*$/.test(name)
+  return isName && Number.isSafeInteger(bytes) && (bytes as number) >= 0
+}
+
+function isSection(section: unknown): boolean {
+  return isRecord(section) && isU32(section['id']) && SECTION_KINDS.includes(section['kind'] as SectionKind)
+}
+
+function isU32(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }

@@ -49,3 +49,12 @@ export function formatRate(bytesPerSecond: number): string {
   if (bits >= 1e6) return `${(bits / 1e6).toFixed(0)} Mbit/s`
   return `${(bits / 1e3).toFixed(0)} kbit/s`
 }
+
+/** A time for people, in one unit: `45 s`, `12 min`, `7 h`, `3 days`. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 120) return `${seconds} s`
+  if (seconds < 120 * 60) return `${Math.round(seconds / 60)} min`
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`
+  return `${Math.round(seconds / 86_400)} days`
+}

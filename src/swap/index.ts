@@ -5,6 +5,7 @@
  */
 import type { Prefixes } from '../page/index.ts'
 
+export { Prefetch, type PeerPages } from './prefetch.ts'
 export { createSwap, type SwapComponents, type SwapInit } from './swap.ts'
 
 /** Why pages are fetched: to be kept, under the cap; or because a guest that arrives needs them now. */

@@ -4,7 +4,8 @@ import { PrefixTable } from '../../src/page/index.ts'
 import { formatCensus, runCensusBench } from './census.ts'
 import { createMaterial } from './material.ts'
 import { spreadOf } from './measure.ts'
-import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
+import { encodeStream, hashPages, prefixesOf, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
+import { runPassage } from './passage.ts'
 import { circumstances, formatReport } from './report.ts'
 import { runBenches, type BenchOutcome } from './run.ts'
 import { formatStore, runStoreBench } from './store.ts'
@@ -28,14 +29,19 @@ describe('the material of the benches', () => {
     const zero = material.pages.filter((page) => page === undefined).length
     // The stream ends with one more page of zeros.
     assert.equal(readStream(material), PAGES + 1)
-    const counts = encodeStream(material, table)
+    const counts = encodeStream(material, prefixesOf(table))
     assert.equal(counts.zero, zero + 1)
     assert.equal(counts.zero + counts.ref + counts.sentBefore + counts.literal, PAGES + 1)
     for (const count of [counts.ref, counts.sentBefore, counts.literal]) assert.ok(count > PAGES / 100)
-    assert.equal(encodeStream(material, new PrefixTable()).ref, 0)
+    assert.equal(encodeStream(material, prefixesOf(new PrefixTable())).ref, 0)
     const resident = new ResidentBench(material, sortedTableOf(hashPages(material.held)))
     assert.equal(await resident.run(), counts.ref)
     await resident.close()
+    const passage = await runPassage(material, table)
+    assert.deepEqual(passage.refsFilledBy, {
+      sentBefore: counts.sentBefore, resident: counts.ref, store: 0, peer: 0, source: 0,
+    })
+    assert.ok(passage.receivedBytes < material.stream.length / 2 && passage.processorSeconds > 0)
   })
 })
 
@@ -56,7 +62,7 @@ describe('all benches, small', () => {
 
   it('measure every side beside the plain copy', () => {
     assert.deepEqual(outcome.sides.map(({ name }) => name), [
-      'plain copy', 'stream reader', 'encoder', 'whole handoff', 'page ids', 'resident pages',
+      'plain copy', 'stream reader', 'encoder', 'passage', 'whole handoff', 'page ids', 'resident pages',
     ])
     assert.deepEqual(outcome.sides[0]!.ratio, { median: 1, min: 1, max: 1 })
     for (const { bytesPerSecond, ratio } of outcome.sides) {
@@ -83,6 +89,7 @@ describe('all benches, small', () => {
     const report = formatReport(outcome, circumstances('npm run bench'))
     assert.match(report, /npm run bench: 600 pages, .* seed 3, 2 rounds/)
     assert.match(report, new RegExp(`Node ${process.version}`))
+    assert.match(report, /passage +\d+\.\d\d s of processor time a GB/)
     assert.match(report, /whole handoff +\d+\.\d\dx +\(/)
   })
 })

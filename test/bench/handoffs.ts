@@ -85,7 +85,7 @@ function createMesh(name: string, bootstrap: string[]): Mesh {
 
 async function startAgent(name: string, mesh: Mesh, directory: string): Promise<Agent> {
   const agent = await createAgent({
-    name, clusterKey: CLUSTER_KEY, runtimeDirectory: join(directory, name), store: { maxBytes: 0 },
+    name, clusterKey: CLUSTER_KEY, runtimeDirectory: join(directory, name), store: { path: directory, maxBytes: 0 },
     // Everything is scanned once, at once, before it counts.
     census: { pagesPerSecond: 10_000_000, intervalSeconds: 86_400 },
   }, { mesh })

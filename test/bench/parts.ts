@@ -1,8 +1,9 @@
 /** The parts of a handoff by themselves: each a function of the material that does the work once. */
 import { residentSource } from '../../src/census/resident.ts'
-import { Encoder } from '../../src/handoff/encoder.ts'
+import { Encoder } from '../../src/passage/encoder.ts'
 import {
   createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PageColumns, PrefixTable, SortedTable, type PageHasher,
+  type Prefixes,
 } from '../../src/page/index.ts'
 import { createStreamReader } from '../../src/qemu/index.ts'
 import type { Material } from './material.ts'
@@ -15,27 +16,37 @@ const BATCH_PAGES = 128
 /** Pages hashed in one go, as the census does. */
 const HASH_PAGES = 256
 
-const hasher: PageHasher = createPageHasher(new Uint8Array(32).fill(9))
+export const hasher: PageHasher = createPageHasher(new Uint8Array(32).fill(9))
 
 /** Reads the stream; returns the pages that it saw, zero pages included. */
 export function readStream({ stream }: Material): number {
   let pages = 0
   const reader = createStreamReader({
     page: () => { pages += 1 }, zeroPage: () => { pages += 1 },
-    mark: () => {}, lost: () => {}, resynchronised: () => {},
+    mark: () => {}, runState: () => {}, lost: () => {}, resynchronised: () => {},
   })
   for (const piece of piecesOf(stream)) reader.push(piece)
   return pages
 }
 
 /** Encodes the stream against what the other guest holds; returns pages by kind. */
-export function encodeStream({ stream }: Material, atDestination: PrefixTable): Encoder['counts'] {
+export function encodeStream({ stream }: Material, known: Prefixes): Encoder['counts'] {
   const encoder: Encoder = new Encoder({ hasher }, {
-    atDestination, onBatch: (batch) => encoder.recycle(batch), onMark: () => {}, onLost: () => {},
+    known, onBatch: (batch) => encoder.recycle(batch), onMark: () => {}, onRunState: () => {}, onLost: () => {},
   })
   for (const piece of piecesOf(stream)) encoder.push(piece)
   encoder.flush(true)
   return encoder.counts
+}
+
+/** The prefixes that a table holds. */
+export function prefixesOf(table: PrefixTable): Prefixes {
+  const prefixes = { count: 0, high: new Uint32Array(table.size), low: new Uint32Array(table.size) }
+  table.forEach((high, low) => {
+    prefixes.high[prefixes.count] = high
+    prefixes.low[prefixes.count++] = low
+  })
+  return prefixes
 }
 
 /** Ids of whole pages that lie one after the other. */

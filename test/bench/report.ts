@@ -41,6 +41,7 @@ export function formatReport(outcome: BenchOutcome, about: Circumstances): strin
     '',
     `  pages hashed     ${thousands(pagesPerSecond.hashed)} a second`,
     `  pages resident   ${thousands(pagesPerSecond.resident)} a second, had from another guest's memory`,
+    `  passage          ${outcome.passageSecondsPerGb.toFixed(2)} s of processor time a GB, both ends, without sockets`,
     `  prefix table     ${stateBytesPerPage.prefixTable.toFixed(1)} bytes a page`,
     `  census           ${stateBytesPerPage.census.toFixed(1)} bytes a page`,
     `  on the wire      ${formatBytes(handoff.wireBytes)} for ${formatBytes(handoff.qemuBytes)} of QEMU's, ` +

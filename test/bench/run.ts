@@ -7,7 +7,8 @@ import { PAGE_BYTES } from '../../src/page/index.ts'
 import { HandoffBench } from './handoffs.ts'
 import { createMaterial } from './material.ts'
 import { measureInTurn, type Measured, type Side } from './measure.ts'
-import { encodeStream, hashPages, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
+import { encodeStream, hashPages, prefixesOf, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
+import { runPassage } from './passage.ts'
 import { openPlainCopy } from './plaincopy.ts'
 
 export interface BenchInit {
@@ -25,6 +26,8 @@ export interface BenchOutcome extends BenchInit {
   pagesPerSecond: { hashed: number; resident: number }
   /** Bytes of memory for each page that is known. */
   stateBytesPerPage: { prefixTable: number; census: number }
+  /** Processor time that both ends of the last passage took, for each GB of the stream. */
+  passageSecondsPerGb: number
   /** Of the last handoff. */
   handoff: Pick<HandoffResult, 'qemuBytes' | 'wireBytes' | 'pages' | 'refsFilledBy' | 'digestMatched'>
 }
@@ -35,15 +38,23 @@ export async function runBenches(init: BenchInit): Promise<BenchOutcome> {
   const directory = await mkdtemp(join(tmpdir(), 'pm-bench-'))
   const ids = hashPages(material.held)
   const table = tableOf(ids)
+  const known = prefixesOf(table)
   const resident = new ResidentBench(material, sortedTableOf(ids))
   const copy = await openPlainCopy(directory)
   const handoffs = await HandoffBench.open(material, directory)
   let last: HandoffResult | undefined
+  let processorSeconds = 0
   const bytes = material.stream.length
   const sides: Side[] = [
     { name: 'plain copy', bytes, prepare: async () => ({ run: () => copy.run(material.stream) }) },
     { name: 'stream reader', bytes, prepare: async () => ({ run: () => readStream(material) }) },
-    { name: 'encoder', bytes, prepare: async () => ({ run: () => encodeStream(material, table) }) },
+    { name: 'encoder', bytes, prepare: async () => ({ run: () => encodeStream(material, known) }) },
+    {
+      name: 'passage', bytes,
+      prepare: async () => ({
+        run: async () => { processorSeconds = (await runPassage(material, table)).processorSeconds },
+      }),
+    },
     {
       name: 'whole handoff', bytes,
       prepare: async () => {
@@ -68,6 +79,7 @@ export async function runBenches(init: BenchInit): Promise<BenchOutcome> {
       sides: measured,
       pagesPerSecond: { hashed: pagesPerSecond('page ids'), resident: pagesPerSecond('resident pages') },
       stateBytesPerPage: { prefixTable: table.bytes / table.size, census: handoffs.censusBytesPerPage },
+      passageSecondsPerGb: processorSeconds / (bytes / 1e9),
       handoff: { qemuBytes, wireBytes, pages, refsFilledBy, digestMatched },
     }
   } finally {

@@ -49,6 +49,7 @@ const fragment = fc.oneof(
     new StreamBuilder().ramStart(BLOCKS).build().bytes,
     new StreamBuilder().packaged(new StreamBuilder().command(4).build().bytes).build().bytes,
     new StreamBuilder().footer(2).sectionHeader(4, 9, 'cpu').build().bytes,
+    new StreamBuilder().globalState(4, 'paused').build().bytes,
     new StreamBuilder().footer(8).command(2, new Uint8Array(4)).build().bytes,
     new StreamBuilder().sectionHeader(1, 5, 'vfio').u64(0xffffffffef100002n).build().bytes,
     new Uint8Array(300).fill(0x7e), new Uint8Array(300).fill(0x02), new Uint8Array(300).fill(0x01),
@@ -90,6 +91,9 @@ function checkSayings(bytes: Uint8Array, lengths: readonly number[], options: St
     },
     zeroPage: () => assert.ok(understands),
     mark: (_mark, offset) => assert.ok(understands && isInReach(offset)),
+    runState(state) {
+      assert.ok(understands && /^[a-z-]{1,99}$/.test(state))
+    },
     lost(_reason, offset) {
       assert.ok(understands && isInReach(offset))
       understands = false

@@ -41,7 +41,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     title: 'the destination QEMU is killed',
-    names: (to) => new RegExp(`${to}: the destination QEMU of ${GUEST.name}`),
+    names: (to) => new RegExp(`${to}: the destination QEMU`, 'i'),
     strike: (_cluster, { destination }) => destination.stop(),
     mend: async () => {},
     survivors: ({ from, to }) => [from, to],

@@ -162,107 +162,6 @@ describe('guests of a real QEMU', function () {
     await discovery.refresh()
     assert.equal(found('twin').pid, kept === first.pid ? second.pid : first.pid)
   })
-
-  async function handOff(mode: 'precopy' | 'postcopy', sourceArgs: string[], targetArgs: string[]) {
-    const source = await boot('g', '-name', 'source', ...sourceArgs)
-    const target = await boot('h', '-name', 'target', '-incoming', 'defer', ...targetArgs)
-    await discovery.start()
-    const signal = AbortSignal.timeout(60_000)
-    const outgoing = await found('source').openOutgoing!(signal)
-    const incoming = await found('target').openIncoming!(signal)
-    assert.deepEqual(incoming.owner, { uid: process.getuid!(), gid: process.getgid!() })
-    const statuses: string[] = []
-    outgoing.onStatus((status) => statuses.push(status))
-    await incoming.prepare({ mode })
-    const { running: ran } = await outgoing.prepare({ mode, maxDowntimeMs: 250 })
-    const path = join(directory, 'stream')
-    await incoming.begin(path)
-    await outgoing.begin(path)
-    if (mode === 'postcopy') {
-      await until(() => statuses.includes('active'))
-      await outgoing.startPostcopy()
-    }
-    await until(async () => (await outgoing.progress()).status === 'completed')
-    await until(async () => (await incoming.state()) !== 'inmigrate')
-    return { source, target, outgoing, incoming, ran, statuses }
-  }
-
-  it('keeps the arrived guest paused until it is released', async () => {
-    const { source, target, outgoing, incoming, ran, statuses } = await handOff('precopy', [], [])
-    assert.equal(ran, true)
-    assert.ok(statuses.includes('completed'))
-    await until(async () => (await incoming.progress()).status === 'completed')
-    assert.equal(await incoming.state(), 'paused')
-    assert.equal(await found('source').state(), 'postmigrate')
-    await incoming.release()
-    assert.equal(await incoming.state(), 'running')
-    const { totalMs, downtimeMs, totalBytes } = await outgoing.progress()
-    assert.ok(totalMs !== undefined && downtimeMs !== undefined && totalBytes >= RAM_BYTES)
-    await assert.rejects(outgoing.prepare({ mode: 'precopy' }), (error) => hasCode(error, 'guest-not-movable'))
-    await assert.rejects(incoming.prepare({ mode: 'precopy' }), (error) => hasCode(error, 'no-waiting-guest'))
-    await outgoing.close()
-    await incoming.close()
-    const parameters = await source.command('query-migrate-parameters') as Record<string, unknown>
-    assert.equal(parameters['max-bandwidth'], 134_217_728)
-    assert.equal(parameters['downtime-limit'], 300)
-    await target.command('query-status')
-  })
-
-  it('leaves the arrived guest paused when QEMU was started with -S', async () => {
-    const { outgoing, incoming } = await handOff('precopy', [], ['-S'])
-    await incoming.release()
-    assert.equal(await incoming.state(), 'paused')
-    await outgoing.close()
-    await incoming.close()
-  })
-
-  it('moves a guest that was never let run, and leaves it so', async () => {
-    const { outgoing, incoming, ran } = await handOff('precopy', ['-S'], [])
-    assert.equal(ran, false)
-    assert.notEqual(await incoming.state(), 'running')
-    await outgoing.close()
-    await incoming.close()
-  })
-
-  it('lets QEMU start the guest itself in postcopy', async function () {
-    if (!mayUserfault()) this.skip()
-    const { outgoing, incoming } = await handOff('postcopy', [], [])
-    await until(async () => (await incoming.state()) === 'running')
-    await incoming.release()
-    assert.equal(await incoming.state(), 'running')
-    await outgoing.close()
-    await incoming.close()
-  })
-
-  it('puts a waiting guest back as it was when nothing began', async () => {
-    const source = await boot('i', '-name', 'source')
-    const target = await boot('j', '-name', 'target', '-incoming', 'defer')
-    await discovery.start()
-    const signal = AbortSignal.timeout(60_000)
-    const incoming = await found('target').openIncoming!(signal)
-    await incoming.prepare({ mode: 'precopy' })
-    await assert.rejects(incoming.release(), (error) => hasCode(error, 'guest-not-loaded'))
-    await incoming.close()
-    const path = join(directory, 'stream')
-    await target.command('migrate-incoming', { uri: `unix:${path}` })
-    await source.command('migrate', { uri: `unix:${path}` })
-    await until(async () => {
-      const { status } = await target.command('query-status') as { status: string }
-      return status === 'running'
-    })
-  })
-
-  it('refuses to move what cannot be seen through, with the remedy', async () => {
-    const qemu = await boot('k')
-    await discovery.start()
-    await qemu.command('migrate-set-capabilities', { capabilities: [{ capability: 'multifd', state: true }] })
-    const outgoing = await found('k').openOutgoing!(AbortSignal.timeout(60_000))
-    await assert.rejects(outgoing.prepare({ mode: 'precopy' }), (error) =>
-      hasCode(error, 'guest-not-movable') && /"capability":"multifd","state":false/.test(error.advice!))
-    await assert.rejects(found('k').openOutgoing!(AbortSignal.timeout(60_000)), (error) => hasCode(error, 'guest-busy'))
-    await outgoing.cancel()
-    await outgoing.close()
-  })
 })
 
 /** All of a block, with zeros where nothing is resident. */
@@ -281,10 +180,6 @@ async function readResident(memory: GuestMemory, block: number): Promise<Buffer>
 /** Memory that a process holds, kB: its own, of files and shared. */
 function residentKilobytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1])
-}
-
-function mayUserfault(): boolean {
-  return process.getuid!() === 0 || readFileSync('/proc/sys/vm/unprivileged_userfaultfd', 'utf8').trim() === '1'
 }
 
 function hasCode(error: unknown, code: string): error is PagemeshError {

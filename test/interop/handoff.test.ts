@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 
 import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
-import { expectArrivedWhole, expectExactCounts, move, skipWithoutLab, type GuestKind } from './labmove.ts'
+import {
+  expectArrivedWhole, expectExactCounts, move, moveToStandstill, skipWithoutLab, type GuestKind,
+} from './labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
@@ -15,11 +17,14 @@ const DIRTY_MIB = 16
  * its memory is sent while it runs.
  */
 const DIRTY_DOWNTIME_MS = 500
+/** Never enough for it: its pre-copy goes on until it is stopped. */
+const ENDLESS_DOWNTIME_MS = 1
 const SENT_AGAIN_MIB_MIN = 1
 
 interface HandoffCase {
   title: string
   guest: GuestKind
+  /** For the pre-copy of a guest that runs on. */
   precopyWords: readonly string[]
   /** Whether the guest writes all the while: then some pages are sent again. */
   dirties: boolean
@@ -64,15 +69,15 @@ describe('handoff between two agents', function () {
       let isLost = false
       const started: LabGuest[] = []
 
-      async function start(host: string, waits: { incoming?: boolean; paused?: boolean } = {}): Promise<LabGuest> {
-        const qemu = await cluster!.startGuest(host, { ...guest, ...waits })
+      async function start(host: string, incoming: boolean): Promise<LabGuest> {
+        const qemu = await cluster!.startGuest(host, { ...guest, incoming })
         started.push(qemu)
         return qemu
       }
 
       before(async function () {
         this.timeout(SETUP_TIMEOUT_MS)
-        home = await start('a')
+        home = await start('a', false)
         await home.ready()
         await cluster!.settled()
       })
@@ -94,9 +99,12 @@ describe('handoff between two agents', function () {
       }
 
       it('in pre-copy, memory equal byte for byte', async () => {
-        const destination = await start('b', { incoming: true, paused: true })
-        const result = await move(cluster!, 'a', 'b', guest.name, ...precopyWords)
-        assert.equal(result.mode, 'precopy')
+        const destination = await start('b', true)
+        const ends = { from: 'a', to: 'b', source: home }
+        const result = dirties
+          ? await moveToStandstill(cluster!, ends, { mode: 'precopy', passesAfterFirst: 1 },
+            '--max-downtime', String(ENDLESS_DOWNTIME_MS))
+          : await moveToStandstill(cluster!, ends, { mode: 'precopy' })
         await expectExactCounts(result, home)
         if (dirties) expectSentAgain(result.pages.total)
         await expectArrivedWhole(home, destination, MEMORY_MIB)
@@ -104,19 +112,28 @@ describe('handoff between two agents', function () {
       })
 
       it('in post-copy, memory equal byte for byte', async () => {
-        const destination = await start('a', { incoming: true, paused: true })
-        const result = await move(cluster!, 'b', 'a', guest.name, '--mode', 'postcopy')
-        assert.equal(result.mode, 'postcopy')
+        const destination = await start('a', true)
+        const result = await moveToStandstill(cluster!, { from: 'b', to: 'a', source: home }, { mode: 'postcopy' })
         await expectExactCounts(result, home)
         await expectArrivedWhole(home, destination, MEMORY_MIB)
         await settleIn(destination)
       })
 
       it('in post-copy, running on at the destination while its memory follows', async () => {
-        const destination = await start('b', { incoming: true })
+        const destination = await start('b', true)
         const moved = move(cluster!, 'a', 'b', guest.name, '--mode', 'postcopy')
         await destination.moreBeats(1)
         await expectExactCounts(await moved, home)
+        await destination.moreBeats(2)
+        await settleIn(destination)
+      })
+
+      it('in pre-copy, running all the while', async () => {
+        const destination = await start('a', true)
+        const result = await move(cluster!, 'b', 'a', guest.name, ...precopyWords)
+        assert.equal(result.mode, 'precopy')
+        await expectExactCounts(result, home)
+        if (dirties) expectSentAgain(result.pages.total)
         await destination.moreBeats(2)
         await settleIn(destination)
       })

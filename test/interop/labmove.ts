@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import {
-  compareMemory, missingForLab, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+  compareMemory, missingForLab, moveStopping, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+  type StandstillOptions,
 } from '../../testnet/index.ts'
 
 /** What source and destination QEMU have in common. */
@@ -37,9 +38,35 @@ export async function skipWithoutLab(this: Mocha.Context): Promise<void> {
   this.skip()
 }
 
-/** Moves a guest and expects the agents to say that all went well. */
+/** Moves a guest that runs, and expects the agents to say that all went well. */
 export async function move(
   cluster: LabCluster, from: string, to: string, guest: string, ...words: string[]
+): Promise<MoveResult> {
+  const result = await moveAnyhow(cluster, from, to, guest, words)
+  assert.equal(result.arrivedState, 'running')
+  assert.ok(result.downtimeMs !== null && result.downtimeMs > 0, `${result.downtimeMs} ms of downtime`)
+  return result
+}
+
+/**
+ * Moves a guest that its operator stops on its way, so that it arrives paused and its memory can be compared; expects
+ * the agents to say that all went well.
+ */
+export async function moveToStandstill(
+  cluster: LabCluster, { from, to, source }: { from: string; to: string; source: LabGuest },
+  options: StandstillOptions, ...words: string[]
+): Promise<MoveResult> {
+  const result = await moveStopping(source, options, () =>
+    moveAnyhow(cluster, from, to, source.name, ['--mode', options.mode, ...words]))
+  assert.equal(result.mode, options.mode)
+  assert.equal(result.arrivedState, 'paused', 'it was stopped before it switched over')
+  assert.equal(result.downtimeMs, null, 'it did not run when it switched over')
+  return result
+}
+
+/** Whatever the guest was doing at switchover. */
+export async function moveAnyhow(
+  cluster: LabCluster, from: string, to: string, guest: string, words: readonly string[],
 ): Promise<MoveResult> {
   const { status, result, errors } = await cluster.agent(from).migrate(guest, to, ...words)
   assert.equal(status, 0, `${errors}\n${logEnd(cluster, from)}\n${logEnd(cluster, to)}`)
@@ -76,7 +103,7 @@ export async function expectExactCounts(result: MoveResult, source: LabGuest): P
 }
 
 /**
- * Compares a guest that has arrived, and stands still because it was started paused, with what it left behind;
+ * Compares a guest that has arrived, and stands still because it was stopped on its way, with what it left behind;
  * then lets it run and expects it to go on with its work.
  */
 export async function expectArrivedWhole(source: LabGuest, destination: LabGuest, memoryMiB: number): Promise<void> {

@@ -110,6 +110,7 @@ describe('the stream of a real QEMU', function () {
     const transcript = transcribe(bytes, recorder.connections[0]!.map((piece) => piece.length))
     assert.deepEqual(transcript.losses, [])
     assert.deepEqual(transcript.marks.map(({ mark }) => mark), ['ramStart', 'ramEnd'])
+    assert.deepEqual(transcript.runStates, args.includes(OLD_MACHINE) ? [] : ['paused'])
     assert.deepEqual(transcript.sayings, transcribe(bytes, 1000).sayings)
     const summary = transcript.reader.summary
     assert.equal(summary.blocks, (await ramBlocks(source)).length)
@@ -131,6 +132,22 @@ describe('the stream of a real QEMU', function () {
       }
     }
   }
+
+  it('tells the run state behind all devices that the guest was started with', async () => {
+    const source = await start('source', [...GUEST, '-vga', 'std', '-device', 'virtio-balloon'])
+    const recorder = await record()
+    await source.command('migrate', { uri: `unix:${recorder.path}` })
+    await until(() => recorder.ended === 1)
+    const bytes = recorder.bytes(0)
+    assert.deepEqual(transcribe(bytes).runStates, ['running'])
+    const section = bytes.lastIndexOf('\x0bglobalstate', undefined, 'latin1')
+    for (const device of ['/vga', '/virtio-balloon', 'fdc']) {
+      const first = bytes.indexOf(device, undefined, 'latin1')
+      assert.ok(first >= 0 && first < section, device)
+    }
+    // The section's footer is followed by the end of the stream's elements, and the description of the devices.
+    assert.deepEqual([...bytes.subarray(section + 129, section + 131)], [0x00, 0x06])
+  })
 
   it('in pre-copy is understood to RAM\'s end, and every page is announced', async () => {
     const { reader } = await readPrecopy([], [])
@@ -176,7 +193,8 @@ describe('the stream of a real QEMU', function () {
     assert.equal(recorder.connections.length, connections)
     const main = transcribe(recorder.bytes(0), recorder.connections[0]!.map((piece) => piece.length))
     assert.deepEqual(main.losses, [])
-    assert.deepEqual(main.marks.map(({ mark }) => mark), ['ramStart', 'package', 'ramEnd', 'eof'])
+    assert.deepEqual(main.marks.map(({ mark }) => mark), ['ramStart', 'package', 'handedOver', 'ramEnd', 'eof'])
+    assert.deepEqual(main.runStates, ['running'])
     assert.deepEqual(main.sayings, transcribe(recorder.bytes(0), 1000).sayings)
     let pages = main.reader.summary.pages + main.reader.summary.zeroPages
     if (connections > 1) {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 
+import type { MigrationMode } from '../../src/index.ts'
 import { clearDirtyLog, migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
-import { expectArrivedWhole, move, stateOf, type GuestKind, type MoveResult } from '../interop/labmove.ts'
+import {
+  expectArrivedWhole, move, moveToStandstill, stateOf, type GuestKind, type MoveResult,
+} from '../interop/labmove.ts'
 
 /** Heartbeats by which a guest that has arrived shows that it lives. */
 const BEATS = 2
@@ -14,7 +17,8 @@ export interface Measured {
   /** What the source host's interface sent. */
   wireBytes: number
   totalMs: number
-  downtimeMs: number
+  /** Undefined for a guest that was stopped on its way. */
+  downtimeMs: number | undefined
   /** What Pagemesh said of it. */
   result?: MoveResult
 }
@@ -23,13 +27,14 @@ export interface ComparisonInit {
   kind: GuestKind
   guest: LabGuest
   to: string
-  /** What arrives by Pagemesh stands still until its memory was found equal, byte for byte. */
+  /** By Pagemesh it moves stopped on its way, and stands still until its memory was found equal, byte for byte. */
   comparesMemory?: boolean
 }
 
 /**
  * Moves one guest from host a to another in several ways. What arrives shows that it lives and is thrown away; the
  * guest goes on where it was: each move starts from the same place, and agents find nothing of it at the destination.
+ * That is allowed because nothing outside the guest's memory changed meanwhile: its only disk is read-only.
  */
 export class Comparison {
   readonly measured: Measured[] = []
@@ -49,7 +54,7 @@ export class Comparison {
     const { guest } = this.#init
     const way = `QEMU ${mode}`
     let loss: string | undefined
-    return await this.#measure(way, false, async (destination) => {
+    return await this.#measure(way, async (destination) => {
       const result = await migratePlain({ source: guest, destination, network: this.#cluster.network, mode })
       loss = result.loss
       return result
@@ -59,12 +64,13 @@ export class Comparison {
     })
   }
 
-  /** Moves it with `pagemesh migrate` and these words. */
-  async pagemesh(way: string, ...words: string[]): Promise<Measured> {
+  /** Moves it with `pagemesh migrate`. */
+  async pagemesh(way: string, mode: MigrationMode = 'precopy'): Promise<Measured> {
     const { guest, to, kind, comparesMemory = false } = this.#init
-    return await this.#measure(way, comparesMemory, async () => {
-      const result = await move(this.#cluster, FROM, to, kind.name, ...words)
-      return { totalMs: result.totalMs, downtimeMs: result.downtimeMs, result }
+    return await this.#measure(way, async () => {
+      const result = comparesMemory ? await moveToStandstill(this.#cluster, { from: FROM, to, source: guest }, { mode })
+        : await move(this.#cluster, FROM, to, kind.name, '--mode', mode)
+      return { totalMs: result.totalMs, downtimeMs: result.downtimeMs ?? undefined, result }
     }, async (destination) => {
       if (comparesMemory) await expectArrivedWhole(guest, destination, kind.memoryMiB!)
       else await destination.moreBeats(BEATS)
@@ -79,15 +85,15 @@ export class Comparison {
       console.log('      ' + [
         way.padEnd(22), (wireBytes / 1e6).toFixed(1).padStart(7), (wireBytes / first.wireBytes).toFixed(3).padStart(6),
         (totalMs / 1000).toFixed(2).padStart(6), (totalMs / first.totalMs).toFixed(2).padStart(6),
-        downtimeMs.toFixed(0).padStart(8), result === undefined ? '' : ` ${filledBy(result)}`,
+        (downtimeMs?.toFixed(0) ?? '').padStart(8), result === undefined ? '' : ` ${filledBy(result)}`,
       ].join(' ').trimEnd())
     }
     for (const loss of this.#losses) console.log(`      QEMU alone lost the guest; its figures hold: ${loss}`)
   }
 
   async #measure(
-    way: string, isPaused: boolean,
-    run: (destination: LabGuest) => Promise<{ totalMs: number; downtimeMs: number; result?: MoveResult }>,
+    way: string,
+    run: (destination: LabGuest) => Promise<Pick<Measured, 'totalMs' | 'downtimeMs' | 'result'>>,
     expectLife: (destination: LabGuest) => Promise<void>,
   ): Promise<Measured> {
     const { kind, to } = this.#init
@@ -95,7 +101,7 @@ export class Comparison {
     if (this.#hasMoved) await this.#goOn()
     else await clearDirtyLog(this.#init.guest)
     this.#hasMoved = true
-    const destination = await this.#cluster.startGuest(to, { ...kind, incoming: true, paused: isPaused })
+    const destination = await this.#cluster.startGuest(to, { ...kind, incoming: true })
     const before = await sent()
     const { totalMs, downtimeMs, result } = await run(destination)
     const wireBytes = await sent() - before

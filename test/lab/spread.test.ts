@@ -83,7 +83,7 @@ describe('a host where no guest of that system runs', function () {
     const comparison = compare()
     const plain = await comparison.plain('precopy')
     const precopy = await comparison.pagemesh('Pagemesh precopy')
-    const postcopy = await comparison.pagemesh('Pagemesh postcopy', '--mode', 'postcopy')
+    const postcopy = await comparison.pagemesh('Pagemesh postcopy', 'postcopy')
     await restart('c', WITHOUT_STORE)
     await untilPopular()
     const noStore = await comparison.pagemesh('without its store')

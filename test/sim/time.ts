@@ -100,6 +100,25 @@ export class VirtualClock extends TimerClock {
     this.#now = untilMs
   }
 
+  /** Runs the next event that is due until `untilMs`, for worlds without promises; false if there is none. */
+  runNext(untilMs: number): boolean {
+    for (let next = this.#heap[0]; next !== undefined && next.at <= untilMs; next = this.#heap[0]) {
+      this.#pop()
+      const { run } = next
+      if (run === undefined) {
+        this.#cancelled -= 1
+        continue
+      }
+      next.run = undefined
+      this.#now = next.at
+      this.eventCount += 1
+      run()
+      return true
+    }
+    this.#now = Math.max(this.#now, untilMs)
+    return false
+  }
+
   /** Runs as much time as it takes until `work` is done, and gives its result; throws after an hour. */
   async complete<T>(work: Promise<T>, stepMs = 10): Promise<T> {
     const untilMs = this.#now + COMPLETE_WITHIN_MS

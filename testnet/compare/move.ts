@@ -121,6 +121,7 @@ async function moveOne(lab: ComparisonLab, way: WayName, cell: Cell, traveller: 
   }, MOVE_TIMEOUT_MS)
   if (handoff.status !== 'completed') throw new Error(handoff.reason ?? `the handoff ${handoff.status}`)
   if (!handoff.digestMatched) throw new Error('the destination did not write what the source read')
+  if (handoff.downtimeMs === null) throw new Error('the guest did not run')
   return { totalMs: handoff.totalMs, downtimeMs: handoff.downtimeMs, handoff }
 }
 

@@ -2,7 +2,7 @@ import type { HandoffResult, MigrationMode } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import {
-  clearDirtyLog, compareMemory, migratePlain, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+  clearDirtyLog, compareMemory, migratePlain, moveStopping, waitFor, type GuestOptions, type LabCluster, type LabGuest,
 } from '../index.ts'
 import type { Progress } from './progress.ts'
 
@@ -17,6 +17,11 @@ export interface MoveRequest {
   to: string
   mode: MigrationMode
   by: Mover
+  /**
+   * Whether both memories are compared, which must stand still for it. QEMU alone then leaves the guest paused when it
+   * has arrived; for Pagemesh it is stopped on its way, because what runs goes on running where it arrives.
+   */
+  isCompared: boolean
 }
 
 /** One migration, measured the same way whoever does it. */
@@ -28,9 +33,10 @@ export interface Move {
   /** What the source host's interface sent meanwhile, everything included. */
   wireBytes: number
   totalMs: number
-  downtimeMs: number
-  /** Bytes of guest memory found equal at both ends. */
-  equalBytes: number
+  /** Null for a guest that was stopped on its way. */
+  downtimeMs: number | null
+  /** Bytes of guest memory found equal at both ends; absent where they were not compared. */
+  equalBytes?: number
   /** What Pagemesh says of it; absent when QEMU was alone. */
   result?: HandoffResult
 }
@@ -39,18 +45,17 @@ const NOTICE_TIMEOUT_MS = 30_000
 const BEATS = 2
 
 /**
- * Moves a guest: starts the QEMU that waits, migrates, compares both memories while both stand still, lets the guest
- * run on, waits for its heartbeat, and ends the old QEMU. Throws PagemeshError `demo-failed` if any of it is not so.
+ * Moves a guest: starts the QEMU that waits, migrates, compares both memories if asked to and lets the guest run on,
+ * waits for its heartbeat, and ends the old QEMU. Throws PagemeshError `demo-failed` if any of it is not so.
  */
 export async function moveGuest(
   components: { cluster: LabCluster; progress: Progress }, request: MoveRequest,
 ): Promise<{ move: Move; arrived: LabGuest }> {
   const { cluster, progress } = components
-  const { guest, options, from, to, mode, by } = request
+  const { guest, options, from, to, mode, by, isCompared } = request
   const title = `${options.name} from ${from} to ${to}, ${mode === 'precopy' ? 'pre-copy' : 'post-copy'}, ${by}`
-  // It stays paused when it has arrived, so that its memory can be compared before it goes on changing.
   const arrived = await progress.step(`${title}: a QEMU on ${to} waits for it`, async () => {
-    const waiting = await cluster.startGuest(to, { ...options, incoming: true, paused: true })
+    const waiting = await cluster.startGuest(to, { ...options, incoming: true, paused: isCompared })
     await seen(cluster, { host: from, guest: options.name, state: 'running' })
     await seen(cluster, { host: to, guest: options.name, state: 'inmigrate' })
     await clearDirtyLog(guest)
@@ -58,22 +63,27 @@ export async function moveGuest(
     return waiting
   })
   const measured = await progress.step(`${title}: moving`, () => measure(cluster, request, arrived))
-  const equalBytes = await progress.step(`${title}: comparing both memories`, () => requireEqual(guest, arrived))
-  await progress.step(`${title}: waiting for its heartbeat on ${to}`, async () => {
-    await arrived.qmp.execute('cont')
-    await arrived.moreBeats(BEATS)
-  })
+  const found = isCompared ? { equalBytes: await compare(progress, title, guest, arrived) } : {}
+  await progress.step(`${title}: waiting for its heartbeat on ${to}`, () => arrived.moreBeats(BEATS))
   await guest.stop()
-  return { move: { mode, by, from, to, equalBytes, ...measured }, arrived }
+  return { move: { mode, by, from, to, ...found, ...measured }, arrived }
+}
+
+/** Compares both memories while both stand still, then lets the guest go on. */
+async function compare(progress: Progress, title: string, guest: LabGuest, arrived: LabGuest): Promise<number> {
+  const equalBytes = await progress.step(`${title}: comparing both memories`, () => requireEqual(guest, arrived))
+  await arrived.qmp.execute('cont')
+  return equalBytes
 }
 
 async function measure(
-  cluster: LabCluster, { guest, from, to, mode, by }: MoveRequest, arrived: LabGuest,
+  cluster: LabCluster, request: MoveRequest, arrived: LabGuest,
 ): Promise<Pick<Move, 'wireBytes' | 'totalMs' | 'downtimeMs' | 'result'>> {
   const { network } = cluster
+  const { guest, from, mode, by } = request
   const before = await network.counters(from)
   const figures = by === 'Pagemesh'
-    ? await migrateByAgent(cluster, { guest: guest.name, from, to, mode })
+    ? await migrateByAgent(cluster, request)
     // As the agents do, post-copy begins at once.
     : await migratePlain({ source: guest, destination: arrived, network, mode, passesBeforePostcopy: 0 })
   const after = await network.counters(from)
@@ -81,11 +91,14 @@ async function measure(
 }
 
 async function migrateByAgent(
-  cluster: LabCluster, { guest, from, to, mode }: { guest: string; from: string; to: string; mode: MigrationMode },
-): Promise<{ totalMs: number; downtimeMs: number; result: HandoffResult }> {
-  const { status, result, errors } = await cluster.agent(from).migrate(guest, to, '--mode', mode)
+  cluster: LabCluster, { guest, from, to, mode, isCompared }: MoveRequest,
+): Promise<Pick<Move, 'totalMs' | 'downtimeMs'> & { result: HandoffResult }> {
+  const migrate = () => cluster.agent(from).migrate(guest.name, to, '--mode', mode)
+  const { status, result, errors } = await (isCompared ? moveStopping(guest, { mode }, migrate) : migrate())
   if (status !== 0 || result === undefined) throw failed(`\`pagemesh migrate\` ended with ${status}: ${errors.trim()}`)
   if (!result.digestMatched) throw failed('the two agents counted different bytes.')
+  const wanted = isCompared ? 'paused' : 'running'
+  if (result.arrivedState !== wanted) throw failed(`the guest arrived ${result.arrivedState}, not ${wanted}.`)
   return { totalMs: result.totalMs, downtimeMs: result.downtimeMs, result }
 }
 

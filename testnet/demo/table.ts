@@ -15,7 +15,7 @@ export function renderMoves(moves: readonly Move[]): string {
   row('  of QEMU alone', (move) => ratio(move, moves, ({ wireBytes }) => wireBytes))
   row('total time', ({ totalMs }) => `${(totalMs / 1000).toFixed(2)} s`)
   row('  of QEMU alone', (move) => ratio(move, moves, ({ totalMs }) => totalMs))
-  row('downtime', ({ downtimeMs }) => `${Math.round(downtimeMs)} ms`)
+  row('downtime', ({ downtimeMs }) => downtimeMs === null ? '' : `${Math.round(downtimeMs)} ms`)
   row('pages: zero', ({ result }) => count(result?.pages.zero))
   row('  references', ({ result }) => count(result?.pages.ref))
   row('  sent whole', ({ result }) => count(result?.pages.literal))
@@ -25,7 +25,7 @@ export function renderMoves(moves: readonly Move[]): string {
   row('  store', ({ result }) => count(result?.refsFilledBy.store))
   row('  peers', ({ result }) => count(result?.refsFilledBy.peer))
   row('  asked back', ({ result }) => count(result?.refsFilledBy.source))
-  row('memory found equal', ({ equalBytes }) => formatBytes(equalBytes))
+  row('memory found equal', ({ equalBytes }) => equalBytes === undefined ? '' : formatBytes(equalBytes))
   return table.toString()
 }
 

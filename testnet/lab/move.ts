@@ -1,5 +1,5 @@
 import type { MigrationMode } from '../../src/index.ts'
-import { compareMemory, type LabCluster, type LabGuest } from '../index.ts'
+import { compareMemory, moveStopping, type LabCluster, type LabGuest } from '../index.ts'
 import { stateOf, type Places } from './places.ts'
 import type { MoveRecord } from './record.ts'
 import type { Recorder } from './recorder.ts'
@@ -9,8 +9,9 @@ const BEATS = 2
 const ERRORS_CHARACTERS_KEPT = 1000
 
 /**
- * Moves a guest as an operator would: a QEMU waits, `pagemesh migrate` runs, and the QEMU that was left ends. Wherever
- * the guest is then, it is found there. Records how it went and judges nothing.
+ * Moves a guest as an operator would: a QEMU waits, `pagemesh migrate` runs, and the QEMU that was left ends. Unless
+ * the step says otherwise the guest is stopped on its way, so that it arrives paused. Wherever it is then, it is found
+ * there. Records how it went and judges nothing.
  */
 export async function moveGuest(
   components: { cluster: LabCluster; places: Places; recorder: Recorder }, step: MigrateStep,
@@ -22,7 +23,8 @@ export async function moveGuest(
   const arriving = await waitingFor(places, step)
   recorder.event(`${guest}: from ${from} to ${to}, ${wordOf(mode)}`)
   const beganAtMs = recorder.now()
-  const outcome = await cluster.agent(from).migrate(guest, to, '--mode', mode, ...step.words ?? [])
+  const migrate = () => cluster.agent(from).migrate(guest, to, '--mode', mode, ...step.words ?? [])
+  const outcome = await (isCompared ? moveStopping(source, { mode }, migrate) : migrate())
   const move: MoveRecord = {
     guest, from, to, mode, beganAtMs, endedAtMs: recorder.now(),
     planned: { ends, isCompared, ...(because === undefined ? {} : { because }) },
@@ -42,11 +44,11 @@ export async function moveGuest(
   }
 }
 
-/** The QEMU that waits for the guest; one that was prepared ahead was started as this step asks. */
-async function waitingFor(places: Places, { guest, to, unattended }: MigrateStep): Promise<LabGuest> {
+/** The QEMU that waits for the guest: one that was prepared ahead, or a new one. */
+async function waitingFor(places: Places, { guest, to }: MigrateStep): Promise<LabGuest> {
   const prepared = places.takeWaiting(guest, to)
   if (prepared !== undefined) return prepared
-  await places.prepare(guest, to, unattended !== true)
+  await places.prepare(guest, to)
   return places.takeWaiting(guest, to)!
 }
 

@@ -35,15 +35,15 @@ export class Places {
   /** Boots a guest at its first host. */
   async boot(name: string): Promise<void> {
     const plan = this.#plan(name)
-    const qemu = await this.#start(plan, plan.host, {})
+    const qemu = await this.#start(plan, plan.host, false)
     this.#places.set(name, { plan, host: plan.host, qemu })
     await qemu.ready()
     await qemu.moreBeats(1)
   }
 
-  /** Starts the QEMU that waits for a guest; `isPaused` keeps the guest still when it has arrived. */
-  async prepare(name: string, host: string, isPaused: boolean): Promise<void> {
-    const qemu = await this.#start(this.#plan(name), host, { incoming: true, paused: isPaused })
+  /** Starts the QEMU that waits for a guest. */
+  async prepare(name: string, host: string): Promise<void> {
+    const qemu = await this.#start(this.#plan(name), host, true)
     this.#waiting.set(`${name} ${host}`, qemu)
   }
 
@@ -127,10 +127,10 @@ export class Places {
     return this.#plans.get(name)!
   }
 
-  async #start(plan: GuestPlan, host: string, how: { incoming?: boolean; paused?: boolean }): Promise<LabGuest> {
+  async #start(plan: GuestPlan, host: string, incoming: boolean): Promise<LabGuest> {
     const { name, work, system, memoryMiB } = plan
     const qemu = await this.#cluster.startGuest(host, {
-      name, work, ...how,
+      name, work, incoming,
       ...(system === undefined ? {} : { system }), ...(memoryMiB === undefined ? {} : { memoryMiB }),
     })
     const qemus = this.#qemus.get(name) ?? new Set()

@@ -71,7 +71,7 @@ export interface MigrateStep {
   readonly ends?: MoveEnd
   /** Words that the reason of a move that does not complete must contain, whatever their case. */
   readonly because?: string
-  /** The guest goes on by itself as it arrives; by default it stands still until its memory was compared. */
+  /** The guest runs all the way; by default it is stopped on its way and stands still until its memory was compared. */
   readonly unattended?: true
 }
 

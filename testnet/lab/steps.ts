@@ -35,7 +35,7 @@ async function runStep(lab: Lab, step: Step): Promise<void> {
     case 'migrate': return await moveGuest(lab, step)
     case 'prepare':
       recorder.event(`a QEMU on ${step.on} waits for ${step.guest}`)
-      return await places.prepare(step.guest, step.on, true)
+      return await places.prepare(step.guest, step.on)
     case 'cut':
       recorder.event(`cut off: ${step.hosts.join(', ')}`)
       return await places.cut(step.hosts)

@@ -1,6 +1,5 @@
-import type { Agent, HandoffEstimate, HandoffProgress, HandoffResult } from '../../index.ts'
-import { asPagemeshError } from '../../runtime/errors.ts'
-import type { CancelResult, ControlRequest, MigrateArguments, PagesResult } from './protocol.ts'
+import type { Agent, HandoffProgress } from '../../index.ts'
+import type { CancelResult, ControlRequest, HistoryResult, MigrateArguments, PagesResult } from './protocol.ts'
 
 export interface RequestContext {
   /** Aborts when the client asks to cancel what it waits for. */
@@ -13,28 +12,15 @@ export type RequestHandler = (request: ControlRequest, context: RequestContext) 
 
 /** The commands that an agent answers. */
 export function createRequestHandler(agent: Agent): RequestHandler {
-  /** The handoffs asked for here, by guest, so that a cancel can wait for the end of what it cancels. */
-  const running = new Map<string, Promise<HandoffResult | HandoffEstimate>>()
-
-  const migrate = async ({ dryRun, ...request }: MigrateArguments, context: RequestContext): Promise<unknown> => {
-    const asked = { ...request, signal: context.signal }
-    const handoff = dryRun === true ? agent.estimate(asked) : agent.migrate(asked).on('progress', context.onProgress)
-    // A second request for a guest that moves already is refused at once, and must not hide the first.
-    const isFirst = !running.has(request.guest)
-    if (isFirst) running.set(request.guest, handoff)
-    try {
-      return await handoff
-    } finally {
-      if (isFirst) running.delete(request.guest)
-    }
+  const migrate = async (asked: MigrateArguments, { signal, onProgress }: RequestContext): Promise<unknown> => {
+    const { dryRun, ...request } = asked
+    if (dryRun === true) return await agent.estimate({ ...request, signal })
+    return await agent.migrate({ ...request, signal }).on('progress', onProgress)
   }
 
   const cancel = async (guest: string): Promise<CancelResult> => {
-    agent.cancel(guest)
-    const outcome = await running.get(guest)?.catch(asPagemeshError)
-    if (outcome === undefined || !('status' in outcome)) return { guest, status: 'cancelled' }
-    const { status, reason } = outcome
-    return { guest, status, ...(reason === undefined ? {} : { reason }) }
+    const { status, result } = await agent.cancel(guest)
+    return { guest, status, ...(result.reason === undefined ? {} : { reason: result.reason }), result }
   }
 
   return async (request, context) => {
@@ -45,10 +31,20 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return agent.status()
       case 'pages':
         return { pages: agent.pages(request.arguments.countMax) } satisfies PagesResult
+      case 'history':
+        return { handoffs: agent.history().slice(0, request.arguments.countMax) } satisfies HistoryResult
+      case 'held':
+        return agent.held(request.arguments.guest)
       case 'migrate':
         return await migrate(request.arguments, context)
+      case 'recover': {
+        const { guest } = request.arguments
+        return await agent.recover({ guest, signal: context.signal }).on('progress', context.onProgress)
+      }
       case 'cancel':
         return await cancel(request.arguments.guest ?? '')
+      case 'settle':
+        return await agent.settle(request.arguments.guest, request.arguments.decision)
     }
   }
 }

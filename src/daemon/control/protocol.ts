@@ -6,7 +6,8 @@
  * access control), several requests at once on one connection, bulk data.
  *
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
- *   request = {command, arguments?}                      ping | status | pages | migrate | cancel
+ *   request = {command, arguments?}                      ping | status | pages | history | held
+ *                                                        | migrate | recover | cancel | settle
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress}
  *   result  = {result}
@@ -17,8 +18,8 @@
  *      |------------------------------>|
  *      |   {progress} several times/s  |
  *      |<------------------------------|
- *      | {command: 'cancel'}           |   without a guest: the request that waits on this connection.
- *      |- - - - - - - - - - - - - - - >|   It has no answer of its own, the request's answer tells.
+ *      | {command: 'cancel'}           |   without a guest: the request that waits on this connection, which is
+ *      |- - - - - - - - - - - - - - - >|   a migrate or a recover. It has no answer of its own, theirs tells.
  *      |   {result}                    |
  *      |<------------------------------|
  *
@@ -27,7 +28,9 @@
  *    ^                       |  |  overlong or malformed line (also in idle)
  *    +--- result or error ---+  +--- the client hangs up: the handoff goes on, nobody is told
  */
-import type { HandoffProgress, MigrateRequest, PopularPage } from '../../index.ts'
+import type {
+  CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PopularPage, SettleDecision,
+} from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 
 export const CONTROL_LIMITS = {
@@ -37,6 +40,8 @@ export const CONTROL_LIMITS = {
   answerBytesMax: 32 * 1024 * 1024,
   /** Popular pages that are listed at once. */
   pagesMax: 100_000,
+  /** Handoffs of the past that are listed at once; an agent remembers no more. */
+  recordsMax: 200,
   /** Commands connected at once; more are turned away by the agent's system. */
   connectionsMax: 64,
   /** Progress is left out, not queued, for a client that reads no faster than this. */
@@ -51,8 +56,10 @@ export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
 
 export type ControlRequest =
   | { command: 'ping' | 'status' }
-  | { command: 'pages'; arguments: { countMax: number } }
+  | { command: 'pages' | 'history'; arguments: { countMax: number } }
+  | { command: 'held' | 'recover'; arguments: { guest: string } }
   | { command: 'migrate'; arguments: MigrateArguments }
+  | { command: 'settle'; arguments: { guest: string; decision: SettleDecision } }
   /** Without a guest: the request that waits on this connection. */
   | { command: 'cancel'; arguments: { guest?: string } }
 
@@ -61,11 +68,18 @@ export interface PagesResult {
   pages: PopularPage[]
 }
 
-/** What `cancel` of a guest came to, once its handoff has ended. */
+/** Handoffs that have ended, newest first. */
+export interface HistoryResult {
+  handoffs: HandoffRecord[]
+}
+
+/** What `cancel` of a guest came to, once that was decided. */
 export interface CancelResult {
   guest: string
-  status: 'cancelled' | 'completed' | 'failed'
+  status: CancelOutcome['status']
   reason?: string
+  /** Of the handoff that was to be cancelled. */
+  result: HandoffResult
 }
 
 export interface ErrorAnswer {
@@ -109,10 +123,24 @@ export function decodeRequest(line: string): ControlRequest {
       refuseOthers(rest)
       return { command, arguments: guest === undefined ? {} : { guest: nameOf('guest', guest) } }
     }
-    case 'pages': {
+    case 'pages':
+    case 'history': {
       const { countMax, ...rest } = fields
       refuseOthers(rest)
-      return { command, arguments: { countMax: pageCountOf('countMax', countMax) } }
+      const most = command === 'pages' ? CONTROL_LIMITS.pagesMax : CONTROL_LIMITS.recordsMax
+      return { command, arguments: { countMax: countOf('countMax', countMax, most) } }
+    }
+    case 'held':
+    case 'recover': {
+      const { guest, ...rest } = fields
+      refuseOthers(rest)
+      return { command, arguments: { guest: nameOf('guest', guest) } }
+    }
+    case 'settle': {
+      const { guest, decision, ...rest } = fields
+      refuseOthers(rest)
+      if (decision !== 'run' && decision !== 'end') throw badRequest('`decision` is run or end.')
+      return { command, arguments: { guest: nameOf('guest', guest), decision } }
     }
     case 'migrate':
       return { command, arguments: decodeMigrate(fields) }
@@ -166,10 +194,9 @@ function positive<Key extends string>(key: Key, value: unknown): { [name in Key]
   return { [key]: value } as { [name in Key]?: number }
 }
 
-function pageCountOf(key: string, value: unknown): number {
-  const isWhole = typeof value === 'number' && Number.isInteger(value)
-  if (isWhole && value >= 1 && value <= CONTROL_LIMITS.pagesMax) return value
-  throw badRequest(`\`${key}\` is a whole number from 1 to ${CONTROL_LIMITS.pagesMax}.`)
+function countOf(key: string, value: unknown, most: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most) return value
+  throw badRequest(`\`${key}\` is a whole number from 1 to ${most}.`)
 }
 
 function nameOf(key: string, value: unknown): string {

@@ -22,10 +22,13 @@ describe('two agents embedded in one process', () => {
   const clusterKey = randomBytes(32)
   const network = new MemoryNetwork()
   let agents: Agent[] = []
+  const states: string[] = []
 
   async function start(...names: string[]): Promise<Agent[]> {
+    const path = mkdtempSync(join(tmpdir(), 'pm-embed-state-'))
+    states.push(path)
     agents = await Promise.all(names.map(async (name) => await createAgent(
-      { name, clusterKey, runtimeDirectory: join(directory, name), store: { maxBytes: 0 } },
+      { name, clusterKey, runtimeDirectory: join(directory, name), store: { path, maxBytes: 0 } },
       { mesh: network.createMesh(name) },
     )))
     for (const agent of agents) await agent.start()
@@ -43,7 +46,9 @@ describe('two agents embedded in one process', () => {
     const left = readdirSync(directory).flatMap((name) => readdirSync(join(directory, name)))
     assert.deepEqual(left, [], 'nothing is left behind')
   })
-  after(() => rmSync(directory, { recursive: true, force: true }))
+  after(() => {
+    for (const path of [directory, ...states]) rmSync(path, { recursive: true, force: true })
+  })
 
   for (const mode of ['precopy', 'postcopy'] as const) {
     it(`hand over a guest in ${mode}, with references to a guest of the embedder's own`, async () => {
@@ -73,8 +78,11 @@ describe('two agents embedded in one process', () => {
       assert.equal(result.pages.literal, 50)
       assert.ok(result.wireBytes < bytes.length / 4)
       assert.equal(result.rawBytes + (result.pages.ref + result.pages.literal) * PAGE_BYTES, bytes.length)
-      assert.equal(destination.control.state, mode === 'precopy' ? 'running' : 'paused')
-      assert.equal(source.control.state, 'postmigrate')
+      assert.equal(destination.control.state, 'running')
+      await waitFor(() => (source.control.state === 'postmigrate' ? true : undefined), {
+        clock: systemClock, what: 'the source QEMU to hear the last word of the other', timeoutMs: 5000,
+      })
+      assert.equal(source.control.status, 'completed')
       await waitFor(() => (b.status().traffic.handoff.receivedBytes > 0 ? true : undefined), {
         clock: systemClock, what: 'the destination to count the handoff', timeoutMs: 5000,
       })
@@ -133,7 +141,7 @@ describe('two agents embedded in one process', () => {
     assert.equal(await outcome('web', 'a'), 'same-host')
     assert.equal(await outcome('web', 'b'), 'no-waiting-guest')
     assert.equal(await outcome('still', 'b'), 'guest-not-movable')
-    assert.throws(() => a.cancel('web'), { code: 'no-handoff' })
+    await assert.rejects(a.cancel('web'), { code: 'no-handoff' })
     assert.throws(() => a.addGuest(source.guest), { code: 'guest-exists' })
     assert.equal(source.control.state, 'running')
   })
@@ -169,9 +177,10 @@ describe('two agents embedded in one process', () => {
     assert.equal((await a.migrate({ guest: 'web', to: 'b' })).code, 'already-moving')
     assert.equal(a.status().handoffs.length, 1)
     assert.equal(b.status().handoffs[0]?.direction, 'incoming')
-    a.cancel('web')
+    const cancelling = a.cancel('web')
     const result = await first
     assert.equal(result.status, 'cancelled')
+    assert.deepEqual(await cancelling, { status: 'cancelled', result })
     assert.ok(source.control.cancelled)
     assert.deepEqual(a.status().handoffs, [])
   })
@@ -184,7 +193,7 @@ describe('two agents embedded in one process', () => {
       // The destination has loaded all, and the lane breaks before the source heard of it, or right after.
       const source = sourceGuest('web', pages, bytes, {
         onShut: (control) => {
-          if (!keeps) control.state = 'postmigrate'
+          if (!keeps) control.complete()
           network.cutLanes()
         },
       })
@@ -192,11 +201,13 @@ describe('two agents embedded in one process', () => {
       a.addGuest(source.guest)
       b.addGuest(destination.guest)
       const result = await a.migrate({ guest: 'web', to: 'b' })
-      assert.equal(result.status, 'failed')
-      await waitFor(() => (b.status().handoffs.length === 0 ? true : undefined), {
+      assert.equal(result.status, keeps ? 'failed' : 'completed')
+      const isSettled = () => (keeps ? destination.control.hasEnded : destination.control.state === 'running')
+      await waitFor(() => (isSettled() ? true : undefined), {
         clock: systemClock, what: 'the destination to settle', timeoutMs: 10_000,
       })
-      assert.equal(destination.control.abandoned, keeps)
+      assert.deepEqual([...b.status().handoffs, ...b.status().held], [])
+      assert.equal(destination.control.hasEnded, keeps)
       assert.equal(destination.control.state, keeps ? 'paused' : 'running')
       assert.equal(source.control.state, keeps ? 'running' : 'postmigrate')
       for (const agent of agents) await agent.stop()

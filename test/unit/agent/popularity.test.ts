@@ -25,7 +25,7 @@ describe('agents of one mesh', function () {
   before(async () => {
     agents = await Promise.all(['a', 'b'].map(async (name) => await createAgent({
       name, clusterKey: new Uint8Array(32).fill(3), runtimeDirectory: join(directory, name),
-      census: { intervalSeconds: 1 }, store: { maxBytes: 0 },
+      census: { intervalSeconds: 1 }, store: { path: directory, maxBytes: 0 },
     }, { mesh: network.createMesh(name) })))
     for (const agent of agents) await agent.start()
   })

@@ -144,7 +144,7 @@ describe('commands that talk to an agent', function () {
       const { status, stdout, stderr } = await command.finished
       assert.equal(status, 130)
       assert.deepEqual(JSON.parse(stdout), resultOf(MOVE, 'cancelled', 'Cancelled.'))
-      assert.match(stderr, /Cancelling; .*\n.*was cancelled: Cancelled\.\n/s)
+      assert.match(stderr, /Asked to cancel; QEMU decides.*\n.*was cancelled: Cancelled\.\n/s)
     })
   }
 
@@ -167,6 +167,39 @@ describe('commands that talk to an agent', function () {
     const cancelled = await pagemesh('cancel', 'web-1', '--control', path)
     assert.deepEqual(cancelled, { status: 0, stdout: 'Cancelled: web-1 goes on here.\n', stderr: '' })
     assert.equal((await command.finished).status, 130)
+  })
+
+  it('cancel that comes too late exits 1 and says what became of the guest', async () => {
+    for (const [became, reason] of [['completed', undefined], ['failed', 'host-b does not answer.']] as const) {
+      const command = migrate()
+      await command.saysOnStderr(/precopy/)
+      const { outcome } = agent.handoffs.at(-1)!
+      const result = resultOf(MOVE, became, reason)
+      agent.cancel = async () => {
+        outcome.resolve(result)
+        return { status: became === 'completed' ? 'too-late' : became, result }
+      }
+      const { status, stdout, stderr } = await pagemesh('cancel', 'web-1', '--control', path)
+      assert.deepEqual([status, stdout], [1, ''])
+      const said = became === 'completed' ? /^pagemesh: Too late: web-1 has moved to host-b\./
+        : /^pagemesh: Not cancelled: the handoff of web-1 to host-b failed\./
+      assert.match(stderr, said)
+      if (reason !== undefined) assert.ok(stderr.endsWith(` ${reason}\n`), stderr)
+      await command.finished
+    }
+  })
+
+  it('cancel --json that comes too late prints what became of the guest, and exits 1', async () => {
+    const command = migrate()
+    await command.saysOnStderr(/precopy/)
+    const result = resultOf(MOVE, 'completed')
+    agent.cancel = async () => {
+      agent.handoffs[0]!.outcome.resolve(result)
+      return { status: 'too-late', result }
+    }
+    const { status, stdout } = await pagemesh('cancel', 'web-1', '--json', '--control', path)
+    assert.deepEqual([status, JSON.parse(stdout)], [1, { guest: 'web-1', status: 'too-late', result }])
+    assert.equal((await command.finished).status, 0)
   })
 
   it('cancel of what does not run exits 1 and says so', async () => {

@@ -6,7 +6,7 @@ import { ProgressLine, savedPercent } from '../../../src/cli/progressline.ts'
 import { renderStatus } from '../../../src/cli/statustext.ts'
 import { alignColumns } from '../../../src/cli/table.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+import { HELD, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b' }
 
@@ -19,6 +19,27 @@ describe('what people read', () => {
     assert.equal(savedPercent({ qemuBytes: 0, wireBytes: 10 }), 0)
     assert.match(renderResult({ ...resultOf(MOVE, 'completed'), qemuBytes: 100, wireBytes: 101 }), /: 1\.0 % more/)
     assert.match(renderResult({ ...resultOf(MOVE, 'completed'), digestMatched: false }), /verified +NOT/)
+  })
+
+  it('never claims a downtime for a guest that did not run, and says how such a guest arrived', () => {
+    const [running] = renderResult(resultOf(MOVE, 'completed')).split('\n')
+    assert.equal(running, 'web-1 moved from host-a to host-b (precopy) in 2.10 s, down for 80 ms.')
+    const paused = { ...resultOf(MOVE, 'completed'), arrivedState: 'paused', downtimeMs: null } as const
+    const [atRest] = renderResult(paused).split('\n')
+    const moved = 'web-1 moved from host-a to host-b (precopy) in 2.10 s.'
+    assert.equal(atRest, `${moved} It arrived paused, as it was at the source.`)
+  })
+
+  it('names guests that are held before all else, why, and what to do', () => {
+    assert.doesNotMatch(renderStatus(STATUS), /Held/)
+    const lines = renderStatus({ ...STATUS, held: [HELD] }).split('\n')
+    assert.deepEqual(lines.slice(3, 8), [
+      'Held: these guests wait here, paused, for your decision',
+      '  db-1  from host-c  for 5 min',
+      `    ${HELD.why}`,
+      `    ${HELD.otherCopy}`,
+      '    Look at the copy on host-c, then decide: `pagemesh settle db-1 --run` or `--end`.',
+    ])
   })
 
   it('says why no page is known to be popular', () => {
@@ -39,11 +60,11 @@ describe('what people read', () => {
       strangers: 2,
       handoffs: [
         { direction: 'outgoing', ...progressOf(MOVE) },
-        { direction: 'incoming', guest: 'db-1', from: 'host-c', phase: 'streaming', streamBytes: 5e6 },
+        { direction: 'incoming', guest: 'db-1', from: 'host-c', phase: 'loading', streamBytes: 5e6 },
       ],
     })
-    assert.match(text, /web-1  to host-b    precopy    41 %    32\.0 MB sent  800 Mbit\/s/)
-    assert.match(text, /db-1   from host-c  streaming  5\.0 MB/)
+    assert.match(text, /web-1  to host-b    precopy  41 %    32\.0 MB sent  800 Mbit\/s/)
+    assert.match(text, /db-1   from host-c  loading  5\.0 MB/)
     assert.match(text, /2 turned away/)
   })
 })
@@ -63,6 +84,12 @@ describe('the progress line', () => {
     line.say('done')
     line.end()
     assert.equal(written, '\rweb-1 -> host-b  41\u001B[K\rweb-1 -> host-b  41\u001B[K\ndone\n')
+  })
+
+  it('lets no name change the terminal', () => {
+    const line = new ProgressLine({ output: { ...output, isTTY: true, columns: 80 }, clock })
+    line.show({ ...progressOf(MOVE), guest: 'web\u001B[2J\n' })
+    assert.ok(written.startsWith('\rweb\\u001b[2J\\u000a -> host-b'), JSON.stringify(written))
   })
 
   it('tells of savings once there are any', () => {

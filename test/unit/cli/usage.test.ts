@@ -5,7 +5,7 @@ import { COMMAND_MS_MAX, pagemesh } from './pagemesh.ts'
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
 
-const COMMANDS = ['keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel']
+const COMMANDS = ['keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel', 'recover', 'settle', 'history']
 
 describe('pagemesh', function () {
   this.timeout(COMMAND_MS_MAX)
@@ -31,7 +31,10 @@ describe('pagemesh', function () {
   for (const args of [
     [], ['bogus'], ['keygen'], ['agent'], ['check'], ['status', 'more'], ['status', '--bogus'],
     ['pages', '--top', '0'], ['pages', '--top', '100001'], ['pages', '--top', 'all'], ['pages', '--top'],
-    ['cancel'], ['cancel', ''],
+    ['cancel'], ['cancel', ''], ['recover'], ['recover', ''], ['recover', 'web-1', '--to', 'host-b'],
+    ['settle'], ['settle', 'web-1'], ['settle', '--run'], ['settle', 'web-1', '--run', '--end'],
+    ['settle', '', '--end'],
+    ['history', '--top', '0'], ['history', '--top', '201'], ['history', 'web-1'],
     ['migrate', 'web-1'], ['migrate', '--to', 'host-b'], ['migrate', 'web-1', '--to', ''],
     ['migrate', 'web-1', '--to', 'host-b', '--mode', 'magic'],
     ['migrate', 'web-1', '--to', 'host-b', '--max-bandwidth', '500'],

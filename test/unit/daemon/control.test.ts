@@ -13,7 +13,7 @@ import {
 import type { HandoffProgress } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, PAGES, progressOf, resultOf, STATUS } from './fakeagent.ts'
+import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from './fakeagent.ts'
 
 const MIGRATE = { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } } as const
 
@@ -54,6 +54,33 @@ describe('the control socket', () => {
     await server.stop()
     await server.stop()
     assert.deepEqual(await readdir(join(folder, 'run')), [])
+  })
+
+  it('is left alone at stop when another agent\'s stands there', async () => {
+    await rm(path)
+    const successor = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    await successor.start()
+    await server.stop()
+    assert.deepEqual(await askAgent({ path, request: { command: 'ping' } }), { host: 'host-a' })
+    await successor.stop()
+    assert.equal(existsSync(path), false)
+  })
+
+  it('is refused where an agent listens that has no time to answer', async () => {
+    const busyPath = join(folder, 'busy.sock')
+    const options = JSON.stringify({ path: busyPath, backlog: 1 })
+    const script = `require('net').createServer().listen(${options}, () => process.kill(process.pid, 'SIGSTOP'))`
+    const busy = spawn(process.execPath, ['-e', script])
+    const waiting: Socket[] = []
+    try {
+      let code: string | undefined = 'ENOENT'
+      while (code !== 'EAGAIN') code = await connectCode(busyPath, waiting)
+      await assert.rejects(requireNoAgent(busyPath), { code: 'agent-running' })
+    } finally {
+      busy.kill('SIGKILL')
+      await once(busy, 'exit')
+      for (const socket of waiting) socket.destroy()
+    }
   })
 
   it('is refused where an agent listens, and that one is left alone', async () => {
@@ -141,8 +168,53 @@ describe('the control socket', () => {
     const migrating = askAgent<{ status: string }>({ path, request: MIGRATE, onProgress: () => waiting.resolve() })
     await waiting.promise
     const cancelled = await askAgent({ path, request: { command: 'cancel', arguments: { guest: 'web-1' } } })
-    assert.deepEqual(cancelled, { guest: 'web-1', status: 'cancelled', reason: 'Cancelled.' })
+    assert.deepEqual(cancelled, {
+      guest: 'web-1', status: 'cancelled', reason: 'Cancelled.',
+      result: resultOf(MIGRATE.arguments, 'cancelled', 'Cancelled.'),
+    })
     assert.equal((await migrating).status, 'cancelled')
+  })
+
+  it('says that a cancel came too late, once that is decided', async () => {
+    agent.isCancellable = false
+    const waiting = Promise.withResolvers<void>()
+    const migrating = askAgent<{ status: string }>({ path, request: MIGRATE, onProgress: () => waiting.resolve() })
+    await waiting.promise
+    const cancelling = askAgent({ path, request: { command: 'cancel', arguments: { guest: 'web-1' } } })
+    const result = resultOf(MIGRATE.arguments, 'completed')
+    agent.handoffs[0]!.outcome.resolve(result)
+    assert.deepEqual(await cancelling, { guest: 'web-1', status: 'too-late', result })
+    assert.equal((await migrating).status, 'completed')
+  })
+
+  it('recovers with progress, and cancels that when the waiting client asks', async () => {
+    const request = { command: 'recover', arguments: { guest: 'web-1' } } as const
+    const cancel = new AbortController()
+    const result = await askAgent<{ status: string; mode: string }>({
+      path, request, cancel: cancel.signal, onProgress: () => cancel.abort(),
+    })
+    assert.deepEqual([result.status, result.mode], ['cancelled', 'postcopy'])
+    assert.deepEqual(agent.calls, ['recover'])
+  })
+
+  it('says what is known of a held guest, and settles it', async () => {
+    const about = { guest: HELD.guest }
+    assert.deepEqual(await askAgent({ path, request: { command: 'held', arguments: about } }), HELD)
+    const settle = (decision: 'run' | 'end'): Promise<unknown> =>
+      askAgent({ path, request: { command: 'settle', arguments: { ...about, decision } } })
+    assert.deepEqual(await settle('run'), { ...about, decision: 'run', state: 'running' })
+    assert.deepEqual(await settle('end'), { ...about, decision: 'end', state: 'ended' })
+    const other = { guest: 'nobody' }
+    await assert.rejects(askAgent({ path, request: { command: 'held', arguments: other } }), { code: 'not-held' })
+  })
+
+  it('lists as much of the history as is asked for, newest first', async () => {
+    const { arguments: moved } = MIGRATE
+    agent.records = [recordOf(resultOf(moved, 'completed')), recordOf(resultOf(moved, 'failed', 'It broke.'))]
+    const ask = (countMax: number): Promise<unknown> =>
+      askAgent({ path, request: { command: 'history', arguments: { countMax } } })
+    assert.deepEqual(await ask(1), { handoffs: agent.records.slice(0, 1) })
+    assert.deepEqual(await ask(200), { handoffs: agent.records })
   })
 
   it('hands the agent\'s own errors on', async () => {
@@ -217,4 +289,14 @@ async function connected(path: string): Promise<Socket> {
   const socket = connect(path)
   await once(socket, 'connect')
   return socket
+}
+
+/** Connects and stays; undefined if that was possible, else the system's code. */
+function connectCode(path: string, sockets: Socket[]): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    sockets.push(socket)
+    socket.once('connect', () => resolve(undefined))
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+  })
 }

@@ -1,7 +1,7 @@
 import type {
-  Agent, AgentStatus, Handoff, HandoffProgress, HandoffResult, MigrateRequest, PopularPage,
+  Agent, AgentStatus, CancelOutcome, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, MigrateRequest,
+  PopularPage, RecoverRequest, SettleDecision, SettleOutcome,
 } from '../../../src/index.ts'
-import { ledgerOf, noBytesSpent } from '../../../src/handoff/ledger.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
 
@@ -20,6 +20,7 @@ export const STATUS: AgentStatus = {
   },
   ledger: { savedBytes: 3e6, spentBytes: { report: 0, gossip: 0, swap: 5e6, peers: 0 }, netBytes: -2e6 },
   handoffs: [],
+  held: [],
   strangers: 0,
 }
 
@@ -27,6 +28,15 @@ export const PAGES: PopularPage[] = [
   { prefix: '00000000ffffffff', guests: 40, hosts: 5, held: true, holders: ['host-a', 'host-b', 'host-c'] },
   { prefix: '0123456789abcdef', guests: 2, hosts: 2, held: false, holders: [] },
 ]
+
+export const HELD: HeldGuest = {
+  guest: 'db-1', from: 'host-c', sinceMs: 300_000, why: 'The agent on host-c does not answer.',
+  otherCopy: 'It was paused when host-c was last heard of.',
+}
+
+export function recordOf(result: HandoffResult, more: Partial<HandoffRecord> = {}): HandoffRecord {
+  return { ...result, direction: 'outgoing', endedAt: '2026-11-26T13:42:37.123Z', ...more }
+}
 
 export function progressOf(request: MigrateRequest): HandoffProgress {
   return {
@@ -39,16 +49,21 @@ export function resultOf(request: MigrateRequest, status: HandoffResult['status'
   return {
     guest: request.guest, from: 'host-a', to: request.to, mode: request.mode ?? 'precopy', status,
     ...(reason === undefined ? {} : { reason }),
-    totalMs: 2100, downtimeMs: 80, qemuBytes: 256e6, wireBytes: 32e6, receivedWireBytes: 1e6, peerBytes: 0,
+    arrivedState: status === 'completed' ? 'running' : null, totalMs: 2100, downtimeMs: 80,
+    qemuBytes: 256e6, wireBytes: 32e6, receivedWireBytes: 1e6, peerBytes: 0, channels: 1,
     pages: { total: 100, zero: 40, ref: 50, literal: 10 },
     refsFilledBy: { sentBefore: 5, resident: 45, store: 0, peer: 0, source: 0 },
     rawBytes: 1000, literalBytes: 40_960, literalWireBytes: 10_000, digestMatched: true,
-    ledger: ledgerOf(
-      { qemuBytes: 256e6, wireBytes: 32e6, receivedWireBytes: 1e6, peerBytes: 0 },
-      { source: noBytesSpent(), destination: { ...noBytesSpent(), swap: 7e6 } },
-    ),
+    ledger: {
+      savedBytes: 256e6 - 32e6 - 1e6,
+      spentBytes: { source: { report: 0, gossip: 0, swap: 0 }, destination: { report: 0, gossip: 0, swap: 7e6 } },
+      netBytes: 256e6 - 32e6 - 1e6 - 7e6,
+    },
   }
 }
+
+/** The host that a guest was on its way to when its post-copy broke. */
+const BROKEN_TO = 'host-b'
 
 /** A handoff that the test ends, and that a cancel ends. */
 export interface FakeHandoff {
@@ -66,7 +81,11 @@ export class FakeAgent implements Agent {
   /** False: as if every guest had switched over already. */
   isCancellable = true
   popularPages: PopularPage[] = PAGES
-  /** Called at each migrate, to end it where a test does not want to by hand. */
+  heldGuests: HeldGuest[] = [HELD]
+  /** What a guest that is let go on does then; undefined: its QEMU refuses. */
+  settledState: SettleOutcome['state'] | undefined = 'running'
+  records: HandoffRecord[] = []
+  /** Called at each migrate and recover, to end it where a test does not want to by hand. */
   onMigrate: ((handoff: FakeHandoff) => void) | undefined
 
   async warmUp(): Promise<void> {}
@@ -109,18 +128,49 @@ export class FakeAgent implements Agent {
     return running
   }
 
+  recover({ guest, signal }: RecoverRequest): Handoff {
+    this.calls.push('recover')
+    return this.migrate({ guest, to: BROKEN_TO, mode: 'postcopy', ...(signal === undefined ? {} : { signal }) })
+  }
+
   async estimate({ guest, to, mode = 'precopy' }: MigrateRequest) {
     return { guest, from: 'host-a', to, mode, dryRun: true as const, distinctPages: 200, pagesAtDestination: 90 }
   }
 
-  cancel(guest: string): void {
+  async cancel(guest: string): Promise<CancelOutcome> {
     const handoff = this.handoffs.find(({ request }) => request.guest === guest)
     if (handoff === undefined) {
       throw new PagemeshError('no-handoff', `No handoff of ${guest} runs.`, {
         fault: 'usage', advice: 'Look at status.',
       })
     }
-    handoff.outcome.resolve(resultOf(handoff.request, 'cancelled', 'Cancelled.'))
+    if (this.isCancellable) handoff.outcome.resolve(resultOf(handoff.request, 'cancelled', 'Cancelled.'))
+    const result = await handoff.outcome.promise
+    return { status: result.status === 'completed' ? 'too-late' : result.status, result }
+  }
+
+  held(guest: string): HeldGuest {
+    const held = this.heldGuests.find((one) => one.guest === guest)
+    if (held !== undefined) return held
+    throw new PagemeshError('not-held', `No guest named ${guest} is held here.`, {
+      fault: 'usage', advice: 'Look at status.',
+    })
+  }
+
+  async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
+    this.calls.push(`settle ${guest} ${decision}`)
+    const { settledState } = this
+    this.held(guest)
+    if (settledState === undefined) {
+      throw new PagemeshError('guest-cannot-run', `The QEMU of ${guest} refuses.`, {
+        fault: 'guest', advice: 'Look at its disks.',
+      })
+    }
+    return { guest, decision, state: decision === 'end' ? 'ended' : settledState }
+  }
+
+  history(): HandoffRecord[] {
+    return this.records
   }
 
   status(): AgentStatus {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 
 import { createStatusServer, type StatusServer } from '../../../src/daemon/http.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, STATUS } from './fakeagent.ts'
+import { renderStatusPage } from '../../../src/daemon/statuspage.ts'
+import { FakeAgent, HELD, STATUS } from './fakeagent.ts'
 
 describe('the status server', () => {
   const agent = new FakeAgent()
@@ -39,6 +40,16 @@ describe('the status server', () => {
     assert.match(page, /<td>web&#60;1&#62;<\/td>/)
     assert.match(page, /host-b/)
     assert.doesNotMatch(page, /https?:\/\/|<script|<link|src=/)
+  })
+
+  it('shows guests that are held, why, and what to do, and lets no name change the page', () => {
+    assert.match(renderStatusPage(STATUS), /<h2>Held<\/h2>\n<p>None/)
+    const page = renderStatusPage({ ...STATUS, held: [{ ...HELD, guest: '<db>\u202E1' }] })
+    const cells = [
+      '&#60;db&#62;\\u202e1', 'host-c', '5 min', HELD.why, HELD.otherCopy,
+      'Look at the copy on host-c, then decide here: pagemesh settle &#60;db&#62;\\u202e1 --run or --end',
+    ]
+    assert.ok(page.includes(`<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`), page)
   })
 
   it('knows nothing else, and changes nothing', async () => {

@@ -122,7 +122,7 @@ describe('discovery of guests', () => {
     await launch('one.qmp', about)
     await discovery.start()
     const guest = discovery.guests()[0]!
-    const outgoing = await guest.openOutgoing!(AbortSignal.timeout(5_000))
+    const outgoing = await guest.openOutgoing!({ signal: AbortSignal.timeout(5_000) })
     about.status = 'finish-migrate'
     assert.equal(await guest.state(), 'finish-migrate')
     await outgoing.close()

@@ -12,7 +12,11 @@ export class FakeQemu {
   #served: Socket | undefined
   /** Commands that came, in order. */
   readonly commands: string[] = []
-  answer: (command: string, args: Record<string, unknown>) => Answer = () => ({ value: {} })
+  /** Those of them that came out of band. */
+  readonly outOfBand: string[] = []
+  /** What the last client enabled when it greeted. */
+  enabled: unknown = undefined
+  answer: (command: string, args: Record<string, unknown>) => Answer | Promise<Answer> = () => ({ value: {} })
   greeting = '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": []}}\r\n'
 
   private constructor() {
@@ -29,6 +33,10 @@ export class FakeQemu {
   /** Sends raw text to the client that is being served. */
   say(text: string): void {
     this.#served?.write(text)
+  }
+
+  event(name: string, data: Record<string, unknown> = {}): void {
+    this.say(`${JSON.stringify({ event: name, data })}\r\n`)
   }
 
   /** Hangs up on everybody, and goes on listening. */
@@ -68,13 +76,18 @@ export class FakeQemu {
     client.on('data', (bytes) => {
       const lines = (rest + bytes.toString()).split('\n')
       rest = lines.pop()!
-      for (const line of lines) this.#reply(client, JSON.parse(line) as Command)
+      // Each is answered, or is not; nothing else can become of it.
+      for (const line of lines) void this.#reply(client, JSON.parse(line) as Command)
     })
   }
 
-  #reply(client: Socket, { execute, arguments: args, id }: Command): void {
-    this.commands.push(execute)
-    const answer: Answer = execute === 'qmp_capabilities' ? { value: {} } : this.answer(execute, args)
+  async #reply(client: Socket, words: Command): Promise<void> {
+    const { arguments: args, id } = words
+    const command = (words.execute ?? words['exec-oob'])!
+    this.commands.push(command)
+    if (words.execute === undefined) this.outOfBand.push(command)
+    if (command === 'qmp_capabilities') this.enabled = args['enable']
+    const answer: Answer = command === 'qmp_capabilities' ? { value: {} } : await this.answer(command, args)
     if (answer === 'silence') return
     const reply = 'value' in answer
       ? { return: answer.value, id }
@@ -84,7 +97,8 @@ export class FakeQemu {
 }
 
 interface Command {
-  execute: string
+  execute?: string
+  'exec-oob'?: string
   arguments: Record<string, unknown>
   id: number
 }

@@ -109,15 +109,49 @@ describe('QMP', () => {
     assert.equal(await qmp.execute('query-status'), 'now')
   })
 
-  it('closes when its signal aborts, also while it waits for the greeting', async () => {
+  it('gives up connecting when its signal aborts, and outlives the signal once it is connected', async () => {
     const other = await connectQmp(path, options)
-    const abort = new AbortController()
-    const waiting = connectQmp(path, { ...options, signal: abort.signal })
-    abort.abort(new Error('enough'))
+    const early = new AbortController()
+    const waiting = connectQmp(path, { ...options, signal: early.signal })
+    early.abort(new Error('enough'))
     await assert.rejects(waiting, /enough/)
     await other.close()
-    qmp = await connectQmp(path, { ...options, signal: AbortSignal.timeout(20) })
-    assert.equal((await qmp.lost).name, 'TimeoutError')
+    const late = new AbortController()
+    qmp = await connectQmp(path, { ...options, signal: late.signal })
+    late.abort(new Error('too late'))
+    assert.deepEqual(await qmp.execute('query-status'), {})
+  })
+
+  it('hands over what QEMU said before it ended, although a command to it failed meanwhile', async () => {
+    qmp = await connectQmp(path, options)
+    const events: string[] = []
+    qmp.onEvent((event) => events.push(event.name))
+    const said = Promise.withResolvers<void>()
+    fake.answer = () => {
+      for (let i = 0; i < 100; i++) fake.say(`{"event": "LAST${i}"}\r\n`)
+      fake.hangUp()
+      said.resolve()
+      return 'silence'
+    }
+    const first = qmp.execute('query-status')
+    await said.promise
+    // Written to a connection that the other side has closed, before its last words were read.
+    const second = qmp.execute('query-migrate')
+    await assert.rejects(first)
+    await assert.rejects(second)
+    assert.equal(events.length, 100)
+  })
+
+  it('says a command out of band where that is offered, and in turn where it is not', async () => {
+    qmp = await connectQmp(path, options)
+    await qmp.executeOutOfBand('migrate-recover', {})
+    assert.deepEqual(fake.outOfBand, [])
+    await qmp.close()
+    fake.greeting = fake.greeting.replace('"capabilities": []', '"capabilities": ["oob"]')
+    qmp = await connectQmp(path, options)
+    assert.deepEqual(fake.enabled, ['oob'])
+    await qmp.executeOutOfBand('migrate-recover', {})
+    assert.deepEqual(fake.outOfBand, ['migrate-recover'])
   })
 
   it('does not take its own closing for a loss', async () => {
@@ -170,7 +204,9 @@ describe('lines of QMP', () => {
       kind: 'error', id: -1, errorClass: '', description: 'JSON parse error',
     })
     assert.deepEqual(parseQmpLine('{"return": [], "id": 4}'), { kind: 'return', id: 4, value: [] })
-    assert.deepEqual(parseQmpLine('{"QMP": {}}'), { kind: 'greeting', version: { major: 0, minor: 0, micro: 0 } })
+    assert.deepEqual(parseQmpLine('{"QMP": {}}'), {
+      kind: 'greeting', version: { major: 0, minor: 0, micro: 0 }, offersOutOfBand: false,
+    })
   })
 })
 

@@ -58,10 +58,10 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 describe('info ramblock', () => {
   it('is read as QEMU 7.2 prints it, without addresses', () => {
     assert.deepEqual(parseRamBlocks(BLOCKS_7_2), [
-      { name: 'pc.ram', usedBytes: 0x400_0000, totalBytes: 0x400_0000 },
-      { name: '/rom@etc/acpi/tables', usedBytes: 0x2_0000, totalBytes: 0x20_0000 },
-      { name: 'pc.bios', usedBytes: 0x4_0000, totalBytes: 0x4_0000 },
-      { name: '0000:00:02.0/vga.vram', usedBytes: 0x100_0000, totalBytes: 0x100_0000 },
+      { name: 'pc.ram', usedBytes: 0x400_0000, totalBytes: 0x400_0000, pageBytes: 4096 },
+      { name: '/rom@etc/acpi/tables', usedBytes: 0x2_0000, totalBytes: 0x20_0000, pageBytes: 4096 },
+      { name: 'pc.bios', usedBytes: 0x4_0000, totalBytes: 0x4_0000, pageBytes: 4096 },
+      { name: '0000:00:02.0/vga.vram', usedBytes: 0x100_0000, totalBytes: 0x100_0000, pageBytes: 0x20_0000 },
     ])
   })
 
@@ -125,6 +125,13 @@ describe('maps of a process', () => {
     const twice = parseMaps(MAPS + another)
     assert.equal(findGuarded(twice, 0x2_0000, new Set()), undefined)
     assert.equal(findGuarded(twice, 0x2_0000, new Set([0x7f9000000000n])), 0x7f8cc8a00000n)
+  })
+
+  it('tell what is mapped', () => {
+    assert.equal(mappings[0]!.path, '[heap]')
+    assert.equal(mappings[1]!.path, '')
+    assert.equal(mappings.find(({ start }) => start === 0x7f8cc8c00000n)!.path, '/memfd:ram (deleted)')
+    assert.equal(parseMaps('1000-2000 rw-s 00000000 fe:00 21801   /srv/a b.ram\n')[0]!.path, '/srv/a b.ram')
   })
 
   it('tell whether a stretch is mapped readable throughout', () => {

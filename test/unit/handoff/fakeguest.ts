@@ -1,8 +1,10 @@
+/** Guests that are no QEMU: they write and take streams over real sockets, and do what a test tells them. */
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
 import type {
-  Guest, GuestMemory, GuestState, IncomingMigration, MigrationProgress, OutgoingMigration,
+  Guest, GuestMemory, GuestState, IncomingMigration, MachineDescription, MigrationNews, MigrationProgress,
+  MigrationSide, OpenInit, OutgoingMigration, SettingsUndo,
 } from '../../../src/guest/index.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
@@ -10,6 +12,13 @@ import { deferred } from '../../../src/runtime/wait.ts'
 const OWNER = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 /** What a destination QEMU says at the end of a load: SHUT, 0. */
 const SHUT = Buffer.from('000100040000' + '0000', 'hex')
+const ENDED: readonly string[] = ['completed', 'failed', 'cancelled']
+
+export const MACHINE: MachineDescription = {
+  qemuVersion: '7.2.22', machine: 'pc-i440fx-7.2', blocks: [], capabilities: {}, blockers: [], startsPaused: false,
+}
+/** What a handoff changes in these guests. */
+export const UNDO: SettingsUndo = { capabilities: { 'return-path': false }, parameters: {}, autostart: false }
 
 /** Memory of one block that the test itself holds; all pages are resident. */
 export function memoryOf(name: string, pages: readonly Uint8Array[]): GuestMemory {
@@ -26,142 +35,257 @@ export function memoryOf(name: string, pages: readonly Uint8Array[]): GuestMemor
   }
 }
 
-/** What a test may do to a source guest while it moves. */
-export interface SourceControl {
+/** What both guests have in common: a state, a migration's status, sessions that hear of it, a process that ends. */
+export abstract class FakeGuest {
   state: GuestState
-  cancelled: boolean
-  /** Bytes that came back over the return path. */
-  returned: Buffer
+  status = 'none'
+  machine = MACHINE
+  /** What it was told, in order: those that change something. */
+  readonly told: string[] = []
+  /** What it answers a command with instead of doing it. */
+  readonly refuses: Record<string, Error> = {}
+  /** Its settings are those of a handoff. */
+  isChanged = false
+  #gone = deferred<Error>()
+  readonly #listeners = new Set<(news: MigrationNews) => void>()
+
+  constructor(state: GuestState) {
+    this.state = state
+  }
+
+  /** Its migration gets to `status`, and whoever follows it hears so. */
+  become(status: string, error?: string): void {
+    if (ENDED.includes(this.status)) return
+    this.status = status
+    for (const listener of this.#listeners) listener({ status, ...(error === undefined ? {} : { error }) })
+  }
+
+  /** Its process ends. */
+  die(): void {
+    this.#gone.resolve(new Error('killed'))
+    this.hangUp()
+  }
+
+  /** Closes its connection at once. */
+  abstract hangUp(): void
+
+  protected async obey(command: string, work: () => Promise<void> | void = () => {}): Promise<void> {
+    this.told.push(command)
+    const refusal = this.refuses[command.split(' ')[0]!]
+    if (refusal !== undefined) throw refusal
+    await work()
+  }
+
+  protected side({ undo }: OpenInit): MigrationSide & Pick<OutgoingMigration, 'prepare'> {
+    this.isChanged ||= undo !== undefined
+    let listener: ((news: MigrationNews) => void) | undefined
+    return {
+      owner: OWNER,
+      gone: this.#gone.promise,
+      describe: async () => this.machine,
+      check: async () => { if (this.refuses['check'] !== undefined) throw this.refuses['check'] },
+      follow: (next) => {
+        listener = next
+        this.#listeners.add(next)
+      },
+      progress: async (): Promise<MigrationProgress> => ({
+        status: this.status, transferredBytes: 0, remainingBytes: 0, totalBytes: 1000, dirtySyncCount: 1, downtimeMs: 5,
+      }),
+      state: async () => this.state,
+      prepare: ({ onChange }) => this.obey('prepare', async () => {
+        await onChange?.(UNDO)
+        this.isChanged = true
+      }),
+      close: async () => {
+        if (listener !== undefined) this.#listeners.delete(listener)
+        // A post-copy that goes on keeps its settings.
+        if (!this.status.startsWith('postcopy')) this.isChanged = false
+        return this.isChanged ? UNDO : undefined
+      },
+    }
+  }
 }
 
-/** A guest that writes `stream` when told to migrate; it completes when the other end says SHUT. */
+export interface SourceOptions {
+  /** Of the stream: the rest is never written. */
+  holdAfter?: number
+  /** Instead of completing when the other end has it all. */
+  onShut?: (control: FakeSource) => void
+  /** Instead of failing when its connection breaks. */
+  onCut?: (control: FakeSource) => void
+}
+
+/** A guest that writes a stream when told to migrate; it completes when the other end says SHUT. */
+export class FakeSource extends FakeGuest {
+  /** Bytes that came back over the return path. */
+  returned = Buffer.alloc(0)
+  /** Does nothing when told to give up. */
+  ignoresCancel = false
+  #socket: Socket | undefined
+  readonly #stream: Buffer
+  readonly #options: SourceOptions
+
+  constructor(stream: Uint8Array, options: SourceOptions) {
+    super('running')
+    this.#stream = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength)
+    this.#options = options
+  }
+
+  get cancelled(): boolean {
+    return this.told.includes('cancel')
+  }
+
+  open(init: OpenInit): OutgoingMigration {
+    return {
+      ...this.side(init),
+      begin: (path) => this.obey('begin', () => this.#write(path, this.#stream.subarray(0, this.#options.holdAfter))),
+      resume: (path) => this.obey('resume', () => this.#write(path, Buffer.from('the rest'))),
+      startPostcopy: () => this.obey('startPostcopy'),
+      cancel: () => this.obey('cancel', () => {
+        if (this.ignoresCancel || this.#socket === undefined) return
+        this.become('cancelling')
+        this.hangUp()
+      }),
+      takeBack: async (runState) => {
+        await this.obey(`takeBack ${runState}`)
+        this.state = runState
+        return runState
+      },
+    }
+  }
+
+  override hangUp(): void {
+    this.#socket?.destroy()
+  }
+
+  /** The guest is the other end's now. */
+  complete(): void {
+    this.state = 'postmigrate'
+    this.become('completed')
+    this.#socket?.end()
+  }
+
+  #write(path: string, bytes: Buffer): void {
+    const socket = connect(path)
+    this.#socket = socket
+    this.become('active')
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      if (this.status === 'cancelling') this.become('cancelled')
+      else if (this.#options.onCut === undefined) this.become('failed', 'the connection was closed')
+      else this.#options.onCut(this)
+    })
+    socket.on('data', (returned) => {
+      this.returned = Buffer.concat([this.returned, returned])
+      if (!this.returned.subarray(-SHUT.length).equals(SHUT)) return
+      if (this.#options.onShut === undefined) this.complete()
+      else this.#options.onShut(this)
+    })
+    socket.write(bytes)
+  }
+}
+
 export function sourceGuest(
-  name: string, pages: readonly Uint8Array[], stream: Uint8Array,
-  options: { holdAfter?: number; onShut?: (control: SourceControl) => void } = {},
-): { guest: Guest; control: SourceControl } {
-  const control: SourceControl = { state: 'running', cancelled: false, returned: Buffer.alloc(0) }
+  name: string, pages: readonly Uint8Array[], stream: Uint8Array, options: SourceOptions = {},
+): { guest: Guest; control: FakeSource } {
+  const control = new FakeSource(stream, options)
   const guest: Guest = {
-    name,
-    memory: memoryOf(name, pages),
-    state: async () => control.state,
-    openOutgoing: async () => {
-      let status = 'none'
-      let socket: Socket | undefined
-      const listeners: ((status: string) => void)[] = []
-      const become = (next: string): void => {
-        if (['completed', 'failed', 'cancelled'].includes(status)) return
-        status = next
-        for (const listener of listeners) listener(next)
-      }
-      const migration: OutgoingMigration = {
-        owner: OWNER,
-        gone: new Promise(() => {}),
-        prepare: async () => ({ running: control.state === 'running' }),
-        async begin(socketPath) {
-          const connection = connect(socketPath)
-          socket = connection
-          become('active')
-          connection.on('error', () => become('failed'))
-          connection.on('close', () => become('failed'))
-          connection.on('data', (bytes) => {
-            control.returned = Buffer.concat([control.returned, bytes])
-            if (!control.returned.subarray(-SHUT.length).equals(SHUT)) return
-            if (options.onShut !== undefined) {
-              options.onShut(control)
-              return
-            }
-            control.state = 'postmigrate'
-            become('completed')
-            connection.end()
-          })
-          const whole = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength)
-          connection.write(options.holdAfter === undefined ? whole : whole.subarray(0, options.holdAfter))
-        },
-        progress: async (): Promise<MigrationProgress> => ({
-          status, transferredBytes: 0, remainingBytes: 0, totalBytes: stream.length, dirtySyncCount: 1, downtimeMs: 5,
-        }),
-        onStatus: (listener) => listeners.push(listener),
-        async startPostcopy() {},
-        async cancel() {
-          control.cancelled = true
-          socket?.destroy()
-          become('cancelled')
-        },
-        async close() {},
-      }
-      return migration
-    },
+    name, memory: memoryOf(name, pages), state: async () => control.state,
+    openOutgoing: async (init) => control.open(init),
   }
   return { guest, control }
 }
 
-/** What a destination guest got. */
-export interface DestinationControl {
-  state: GuestState
-  /** What came, unless it is discarded. */
-  readonly received: Buffer
-  receivedBytes: number
-  abandoned: boolean
+export interface DestinationOptions {
+  dieAfter?: number
+  /** What came is only counted. */
+  discard?: boolean
+  /** Instead of failing when its connection breaks before it has everything. */
+  onCut?: (control: FakeDestination) => void
 }
 
 /** A guest that waits; once it has `expectedBytes` it says SHUT and closes, as QEMU does. */
-export function destinationGuest(
-  name: string, expectedBytes: number, options: { dieAfter?: number; discard?: boolean } = {},
-): { guest: Guest; control: DestinationControl } {
-  const pieces: Buffer[] = []
-  const control: DestinationControl = {
-    state: 'inmigrate', receivedBytes: 0, abandoned: false,
-    get received() { return Buffer.concat(pieces) },
+export class FakeDestination extends FakeGuest {
+  receivedBytes = 0
+  readonly #pieces: Buffer[] = []
+  readonly #expectedBytes: number
+  readonly #options: DestinationOptions
+  #server: Server | undefined
+  #socket: Socket | undefined
+
+  constructor(expectedBytes: number, options: DestinationOptions) {
+    super('inmigrate')
+    this.#expectedBytes = expectedBytes
+    this.#options = options
   }
-  const gone = deferred<Error>()
-  const guest: Guest = {
-    name,
-    memory: memoryOf(name, []),
-    state: async () => control.state,
-    openIncoming: async () => {
-      let status = 'none'
-      let server: Server | undefined
-      const migration: IncomingMigration = {
-        owner: OWNER,
-        gone: gone.promise,
-        async prepare() {},
-        async begin(socketPath) {
-          server = createServer((socket) => {
-            socket.on('error', () => undefined)
-            socket.on('data', (bytes) => {
-              if (options.discard !== true) pieces.push(bytes)
-              control.receivedBytes += bytes.length
-              if (options.dieAfter !== undefined && control.receivedBytes >= options.dieAfter) {
-                gone.resolve(new Error('killed'))
-                socket.destroy()
-              } else if (control.receivedBytes >= expectedBytes) {
-                control.state = 'paused'
-                status = 'completed'
-                socket.end(SHUT)
-              }
-            })
-          })
-          server.listen(socketPath)
-          await once(server, 'listening')
-        },
-        state: async () => control.state,
-        progress: async () => {
-          if (options.dieAfter !== undefined && control.receivedBytes >= options.dieAfter) throw new Error('gone')
-          return { status }
-        },
-        onStatus() {},
-        async release() {
-          control.state = 'running'
-        },
-        async abandon() {
-          control.abandoned = true
-        },
-        async close() {
-          server?.close()
-        },
+
+  /** What came, unless it is discarded. */
+  get received(): Buffer {
+    return Buffer.concat(this.#pieces)
+  }
+
+  /** It was told to end, and did. */
+  get hasEnded(): boolean {
+    return this.told.includes('end')
+  }
+
+  open(init: OpenInit): IncomingMigration {
+    const side = this.side(init)
+    return {
+      ...side,
+      begin: (path) => this.obey('begin', () => this.#listen(path)),
+      recover: (path) => this.obey('recover', () => this.#listen(path)),
+      release: async (runState) => {
+        await this.obey(`release ${runState}`)
+        this.state = runState
+        return runState
+      },
+      end: () => this.obey('end', () => this.die()),
+      close: () => {
+        this.#server?.close()
+        return side.close()
+      },
+    }
+  }
+
+  override hangUp(): void {
+    this.#socket?.destroy()
+  }
+
+  async #listen(path: string): Promise<void> {
+    this.#server = createServer((socket) => this.#take(socket))
+    this.#server.listen(path)
+    await once(this.#server, 'listening')
+  }
+
+  #take(socket: Socket): void {
+    this.#socket = socket
+    this.become('active')
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      if (this.#options.onCut === undefined) this.become('failed', 'the connection was closed')
+      else this.#options.onCut(this)
+    })
+    socket.on('data', (bytes) => {
+      if (this.#options.discard !== true) this.#pieces.push(bytes)
+      this.receivedBytes += bytes.length
+      if (this.receivedBytes >= (this.#options.dieAfter ?? Infinity)) this.die()
+      else if (this.receivedBytes >= this.#expectedBytes) {
+        if (this.state === 'inmigrate') this.state = 'paused'
+        this.become('completed')
+        socket.end(SHUT)
       }
-      return migration
-    },
+    })
+  }
+}
+
+export function destinationGuest(
+  name: string, expectedBytes: number, options: DestinationOptions = {},
+): { guest: Guest; control: FakeDestination } {
+  const control = new FakeDestination(expectedBytes, options)
+  const guest: Guest = {
+    name, memory: memoryOf(name, []), state: async () => control.state,
+    openIncoming: async (init) => control.open(init),
   }
   return { guest, control }
 }

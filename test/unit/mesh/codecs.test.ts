@@ -45,9 +45,26 @@ describe('announcements', () => {
     assert.deepEqual(decodeAnnouncement(encodeAnnouncement(loopback)), loopback)
   })
 
+  it('are taken up to every limit, and tell no more addresses than that', () => {
+    const { addresses: countMax, addressCharacters, peerIdCharacters } = ANNOUNCEMENT_LIMITS
+    const longest = `/dns4/${'a'.repeat(addressCharacters - '/dns4//tcp/1'.length)}/tcp/1`
+    const full = { ...own, peerId: 'p'.repeat(peerIdCharacters), addresses: Array<string>(countMax).fill(longest) }
+    assert.deepEqual(decodeAnnouncement(Buffer.from(JSON.stringify(full))), full)
+    const more = { ...own, addresses: Array.from({ length: 12 }, (_, n) => `/ip4/10.0.0.1/tcp/${n + 1}`) }
+    assert.deepEqual(decodeAnnouncement(encodeAnnouncement(more))!.addresses, more.addresses.slice(0, countMax))
+    const loopback = ['/ip4/127.0.0.1/tcp/1', '/ip6/::1/tcp/1', '/dns4/localhost/tcp/1']
+    const mixed = { ...own, addresses: [...loopback, ...own.addresses] }
+    assert.deepEqual(decodeAnnouncement(encodeAnnouncement(mixed))!.addresses, own.addresses)
+    const text = JSON.stringify(own)
+    const padded = (bytes: number): Buffer => Buffer.from(text + ' '.repeat(bytes - text.length))
+    assert.deepEqual(decodeAnnouncement(padded(ANNOUNCEMENT_LIMITS.bytes)), own)
+    assert.equal(decodeAnnouncement(padded(ANNOUNCEMENT_LIMITS.bytes + 1)), undefined)
+  })
+
   it('are refused above every limit and in any other shape', () => {
     const refused: unknown[] = [
-      null, [], 'x', {}, { ...own, version: 0 }, { ...own, name: 'a b' }, { ...own, peerId: '/' },
+      null, [], 'x', {}, { ...own, version: 0 }, { ...own, version: 2 }, { ...own, version: '1' },
+      { ...own, name: 'a b' }, { ...own, peerId: '/' },
       { ...own, peerId: 1 },
       { ...own, peerId: 'p'.repeat(ANNOUNCEMENT_LIMITS.peerIdCharacters + 1) },
       { ...own, addresses: '/ip4/10.0.0.1/tcp/1' }, { ...own, addresses: [1] }, { ...own, addresses: ['/unix/tmp/x'] },

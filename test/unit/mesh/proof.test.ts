@@ -7,7 +7,8 @@ import {
   proveMembership, RefusedError, StrangerError, type ProofChannel, type ProofInit,
 } from '../../../src/mesh/proof.ts'
 import {
-  decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, PROOF_LIMITS, type ProofMessage, type Verdict,
+  decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, NONCE_BYTES, PROOF_LIMITS,
+  PROOF_VERSION, type ProofMessage, type Verdict,
 } from '../../../src/mesh/proofcodec.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 
@@ -24,6 +25,17 @@ describe('messages of the proof', () => {
 
   it('come back as they went', () => {
     for (const message of messages) assert.deepEqual(decodeProofMessage(encodeProofMessage(message)), message)
+  })
+
+  it('are these very bytes, by which hosts of other versions know them', () => {
+    const bytesOf = (message: ProofMessage): number[] => [...encodeProofMessage(message)]
+    const text = (value: string): number[] => [value.length, ...Buffer.from(value)]
+    assert.deepEqual(bytesOf(messages[0]!), [1, 1, ...Array<number>(32).fill(9), ...text('host-a.example')])
+    assert.deepEqual(bytesOf(messages[1]!), [2, ...Array<number>(32).fill(8)])
+    assert.deepEqual(bytesOf(messages[2]!), [3, 1, 0, 0])
+    assert.deepEqual(bytesOf(messages[3]!), [3, 2, ...text('a'), ...text('12D3Koo')])
+    assert.deepEqual([...encodeFrame(new Uint8Array(256))].slice(0, 2), [1, 0])
+    assert.deepEqual(PROOF_LIMITS, { messageBytes: 256, nameBytes: 63, peerIdBytes: 96 })
   })
 
   it('are refused cut short, or with anything behind them', () => {
@@ -72,6 +84,25 @@ describe('the proof of membership', () => {
   it('tells each side the name of the other', async () => {
     const [near, far] = await run(dialer, listener)
     assert.deepEqual([near, far], [{ status: 'fulfilled', value: 'b' }, { status: 'fulfilled', value: 'a' }])
+  })
+
+  it('is another one each time: what one was shown is worth nothing later', async () => {
+    const nonces: string[] = []
+    for (const init of [dialer, listener, dialer]) {
+      const { nonce, given } = await helloOf(init)
+      assert.deepEqual(nonce, given, 'the nonce is all that chance gave')
+      nonces.push(Buffer.from(nonce).toString('hex'))
+    }
+    assert.equal(new Set(nonces).size, 3)
+  })
+
+  it('fails with a peer that speaks another version of it, before anything is proved', async () => {
+    const [channel, peer] = channelPair()
+    const proof = proveMembership(channel, { random: systemRandom }, listener)
+    await peer.write(encodeFrame(encodeProofMessage({
+      kind: 'hello', version: PROOF_VERSION + 1, nonce: new Uint8Array(NONCE_BYTES), name: 'a',
+    })))
+    await assert.rejects(proof, { name: 'StrangerError', message: 'the peer speaks version 2 of the proof' })
   })
 
   it('fails on both sides with different keys, other identities, or the same role', async () => {
@@ -125,6 +156,21 @@ describe('the proof of membership', () => {
     await assert.rejects(() => proof, StrangerError)
   })
 })
+
+/** The nonce of the greeting that `init` makes, and what chance had given for it. */
+async function helloOf(init: ProofInit): Promise<{ nonce: Uint8Array; given: Uint8Array }> {
+  const [channel, peer] = channelPair()
+  let given: Uint8Array = new Uint8Array(0)
+  const random = { ...systemRandom, bytes: (count: number) => (given = systemRandom.bytes(count)) }
+  const proof = proveMembership(channel, { random }, init)
+  const length = decodeFrameLength(await peer.read(2))!
+  const hello = decodeProofMessage(await peer.read(length))
+  assert.ok(hello?.kind === 'hello')
+  // Whoever listens on says something that ends the proof.
+  await peer.write(Uint8Array.of(0, 0))
+  await assert.rejects(proof, StrangerError)
+  return { nonce: hello.nonce, given }
+}
 
 async function run(near: ProofInit, far: ProofInit): Promise<Array<PromiseSettledResult<string>>> {
   const [one, other] = channelPair()

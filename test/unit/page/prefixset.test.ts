@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import {
-  decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, truncatePrefix, type PrefixSet,
+  decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
+  type PrefixSet,
 } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 
@@ -70,5 +71,35 @@ describe('a set of prefixes', () => {
         assert.ok(isRefusal(error))
       }
     }), { numRuns: 2000 })
+  })
+
+  it('has prefixes of 24 bits more than its size needs, within bounds', () => {
+    const counts = [0, 1, 2 ** 16, 2 ** 16 + 1, 2 ** 17, 2 ** 24, 2 ** 28, 2 ** 28 + 1, 2 ** 30]
+    assert.deepEqual(counts.map(prefixBitsFor), [40, 40, 40, 41, 41, 48, 52, 52, 52])
+    assert.equal(truncatePrefix(-1, -1, 40), 2 ** 40 - 1, 'signed halves are the same ones')
+  })
+
+  it('is refused above each limit for that limit alone', () => {
+    const set = (count: number, bits: number, rice: number, rest: readonly number[] = []): Uint8Array =>
+      Uint8Array.of(1, count / 2 ** 24, count >> 16, count >> 8, count, bits, rice, ...rest)
+    const { countMax, bitsMin, bitsMax } = PREFIX_SET_LIMITS
+    assert.equal(countMax, 2 ** 24)
+    for (const [bytes, why] of [
+      [set(countMax + 1, 40, 0), /it claims too many pages/],
+      [set(countMax, 40, 0), /it is cut short/],
+      [set(0, bitsMin - 1, 0), /its prefix size/],
+      [set(0, bitsMax + 1, 0), /its prefix size/],
+      [set(0, 40, 52), /its Rice parameter/],
+      [set(9, 40, 0, [0]), /it is cut short/],
+      [Uint8Array.of(1, 0, 0, 0, 0, 40), /it is cut short/],
+      [set(1, 40, 8, [0xff, 0]), /it is cut short/],
+      [set(1, 32, 31, [0b1100_0000, 0, 0, 0, 0]), /a prefix is out of bounds/],
+    ] as const) {
+      assert.throws(() => decodePrefixSet(bytes), { code: 'bad-prefix-set', message: why })
+    }
+    for (const bits of [bitsMin, bitsMax]) assert.equal(decodePrefixSet(set(0, bits, 51)).bits, bits)
+    assert.deepEqual([...decodePrefixSet(set(8, 40, 0, [0])).prefixes], [0, 1, 2, 3, 4, 5, 6, 7])
+    const greatest = set(1, 32, 31, [0b1011_1111, 0xff, 0xff, 0xff, 0x80])
+    assert.deepEqual([...decodePrefixSet(greatest).prefixes], [2 ** 32 - 1])
   })
 })

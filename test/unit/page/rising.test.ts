@@ -74,4 +74,22 @@ describe('rising numbers', () => {
     assert.equal(riceFor(2 ** 70, 1), RICE_MAX)
     assert.equal(riceFor(1, 100), 0)
   })
+
+  it('have the parameter that suits their number', () => {
+    const limits = [[64, 1], [64, 2], [64, 4], [1000, 3], [4096, 0], [2 ** 40, 2 ** 20]] as const
+    assert.deepEqual(limits.map(([limit, count]) => riceFor(limit, count)), [5, 4, 3, 8, 0, 19])
+  })
+
+  it('begin above the floor that both sides know', () => {
+    const list = Float64Array.of(100, 101, 250)
+    const out = new BitWriter()
+    writeRising(out, list, 0, 3, 4, 99)
+    const bytes = out.finish()
+    // Gaps of 0, 0 and 148: a quotient in unary and four bits each.
+    assert.deepEqual([...bytes], [0b0000_0000, 0b0011_1111, 0b1110_0100])
+    const into = new Float64Array(3)
+    assert.equal(readRising(new BitReader(bytes), into, 0, 3, 4, 251, 99), undefined)
+    assert.deepEqual(into, list)
+    assert.match(readRising(new BitReader(bytes), into, 0, 3, 4, 250, 99)!, /out of bounds/)
+  })
 })

@@ -32,7 +32,7 @@ describe('a whole stream', () => {
       assert.deepEqual(losses, [])
       assert.deepEqual(pageOffsets, built.pageOffsets)
       assert.deepEqual(marks, built.marks)
-      assert.deepEqual(marks.map(({ mark }) => mark), ['ramStart', 'package', 'ramEnd', 'eof'])
+      assert.deepEqual(marks.map(({ mark }) => mark), ['ramStart', 'package', 'handedOver', 'ramEnd', 'eof'])
       assert.equal(reader.summary.isPostcopy, true)
     })
   }

@@ -32,6 +32,8 @@ export class StreamBuilder {
   #block: string | undefined
   readonly #pageOffsets: number[] = []
   #zeroPages = 0
+  /** The next section is the first one behind a device package. */
+  #handsOver = false
   readonly #marks: { mark: StreamMark, offset: number }[] = []
 
   /** Offset of what is appended next. */
@@ -101,7 +103,10 @@ export class StreamBuilder {
   }
 
   command(number: number, payload: Uint8Array = new Uint8Array(0)): this {
-    if (number === 9) this.mark('resume')
+    if (number === 9) {
+      this.mark('resume')
+      this.#handsOver = true
+    }
     return this.raw(0x08).u16(number).u16(payload.length).raw(payload)
   }
 
@@ -113,12 +118,20 @@ export class StreamBuilder {
   /** The device package of a post-copy, around `stream`. */
   packaged(stream: Uint8Array): this {
     this.mark('package')
+    this.#handsOver = true
     return this.raw(0x08).u16(7).u16(4).u32(stream.length).raw(stream)
   }
 
   /** Header of a START (1) or FULL (4) section. */
   sectionHeader(type: 1 | 4, id: number, name: string, version = 1): this {
     return this.raw(type).u32(id).name(name).u32(0).u32(version)
+  }
+
+  /** The section that tells the guest's run state. */
+  globalState(id: number, state: string): this {
+    const name = Buffer.alloc(100)
+    name.write(state, 'latin1')
+    return this.sectionHeader(4, id, 'globalstate').u32(state.length + 1).raw(name).footer(id)
   }
 
   footer(id: number): this {
@@ -142,10 +155,12 @@ export class StreamBuilder {
   }
 
   ramPart(): this {
+    this.#handOver()
     return this.raw(0x02).u32(RAM_SECTION)
   }
 
   ramEnd(): this {
+    this.#handOver()
     this.mark('ramEnd')
     return this.raw(0x03).u32(RAM_SECTION)
   }
@@ -186,6 +201,12 @@ export class StreamBuilder {
     return this.raw(0x00)
   }
 
+  /** The first section behind a device package, or of a connection that goes on behind it. */
+  #handOver(): void {
+    if (this.#handsOver) this.mark('handedOver')
+    this.#handsOver = false
+  }
+
   /** Says that the reader should tell of `mark` here. */
   mark(mark: StreamMark): this {
     this.#marks.push({ mark, offset: this.#length })
@@ -216,10 +237,14 @@ function appendPages(builder: StreamBuilder, blocks: readonly SyntheticBlock[]):
   }
 }
 
-/** Device state that nobody can walk, with what looks like elements inside. */
+/** The run state that the devices of a whole stream tell. */
+export const RUN_STATE = 'running'
+
+/** Device state that nobody can walk, with what looks like elements inside, and the guest's run state. */
 export function opaqueDevices(): Uint8Array {
   return new StreamBuilder()
     .sectionHeader(4, 0, 'timer', 2).raw(new Uint8Array(16).fill(0x02)).footer(0)
+    .globalState(1, RUN_STATE)
     .sectionHeader(4, 9, 'cpu', 12).raw('device state').ramPart().u64(0x008).footer(9)
     .build().bytes
 }

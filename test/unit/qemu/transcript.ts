@@ -7,6 +7,7 @@ export type Saying =
   | { says: 'page', offset: number }
   | { says: 'zeroPage' }
   | { says: 'mark', mark: StreamMark, offset: number }
+  | { says: 'runState', state: string }
   | { says: 'lost', reason: string, offset: number }
   | { says: 'resynchronised', offset: number }
 
@@ -14,6 +15,7 @@ export interface Transcript {
   sayings: Saying[]
   pageOffsets: number[]
   marks: { mark: StreamMark, offset: number }[]
+  runStates: string[]
   losses: string[]
   reader: StreamReader
 }
@@ -27,6 +29,7 @@ export function transcribe(
     page: (offset) => sayings.push({ says: 'page', offset }),
     zeroPage: () => sayings.push({ says: 'zeroPage' }),
     mark: (mark, offset) => sayings.push({ says: 'mark', mark, offset }),
+    runState: (state) => sayings.push({ says: 'runState', state }),
     lost: (reason, offset) => sayings.push({ says: 'lost', reason, offset }),
     resynchronised: (offset) => sayings.push({ says: 'resynchronised', offset }),
   }, options)
@@ -45,6 +48,7 @@ export function transcribe(
     sayings,
     pageOffsets: sayings.flatMap((saying) => saying.says === 'page' ? [saying.offset] : []),
     marks: sayings.flatMap((saying) => saying.says === 'mark' ? [{ mark: saying.mark, offset: saying.offset }] : []),
+    runStates: sayings.flatMap((saying) => saying.says === 'runState' ? [saying.state] : []),
     losses: sayings.flatMap((saying) => saying.says === 'lost' ? [saying.reason] : []),
     reader,
   }

@@ -81,6 +81,17 @@ describe('bits', () => {
     assert.equal(new BitReader(new Uint8Array(0)).readGamma(), 1)
   })
 
+  it('say how many of them are left', () => {
+    const input = new BitReader(new Uint8Array(4))
+    assert.equal(input.bitsLeft, 32)
+    input.readBits(3)
+    assert.equal(input.bitsLeft, 29)
+    input.readBits(29)
+    assert.equal(input.bitsLeft, 0)
+    input.readBits(12)
+    assert.equal(input.bitsLeft, 4, 'those that were made up')
+  })
+
   it('that end in ones do not make a number without end', () => {
     const input = new BitReader(new Uint8Array(1000).fill(0xff))
     assert.equal(input.readUnary(), 8000)

@@ -17,6 +17,12 @@ describe('addresses', () => {
   it('are found in multiaddrs over TCP, with or without a peer', () => {
     assert.deepEqual(parseTcpMultiaddr('/ip6/fd00::1/tcp/4001/p2p/x'), { host: 'fd00::1', port: 4001 })
     assert.deepEqual(parseTcpMultiaddr('/dns4/node-1.lan/tcp/0'), { host: 'node-1.lan', port: 0 })
+    assert.deepEqual(parseTcpMultiaddr('/ip4/10.0.0.1/tcp/65535'), { host: '10.0.0.1', port: 65_535 })
+    assert.deepEqual(parseHostPort('10.0.0.1:65535'), { host: '10.0.0.1', port: 65_535 })
+    assert.equal(parseHostPort('10.0.0.1:65536'), undefined)
+    for (const text of ['/ip4/node-1/tcp/1', '/ip6/10.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/65536', '/dns/-a/tcp/1']) {
+      assert.equal(parseTcpMultiaddr(text), undefined, text)
+    }
     for (const text of ['/unix/x', '/ip4/fd00::1/tcp/1', '/ip4/10.0.0.1/tcp/70000', '/ip4/10.0.0.1/udp/1']) {
       assert.equal(parseTcpMultiaddr(text), undefined, text)
     }

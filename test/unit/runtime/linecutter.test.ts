@@ -24,4 +24,19 @@ describe('a line cutter', () => {
     assert.deepEqual(cutter.push(Buffer.from('fou')), [])
     assert.equal(cutter.push(Buffer.from('rth')), 'too-long')
   })
+
+  it('counts each line anew', () => {
+    const cutter = new LineCutter(4)
+    for (let time = 0; time < 3; time++) assert.deepEqual(cutter.push(Buffer.from('four\n')), ['four'])
+    assert.deepEqual(cutter.push(Buffer.from('fo')), [])
+    assert.deepEqual(cutter.push(Buffer.from('ur\nfour\n')), ['four', 'four'])
+  })
+
+  it('keeps nothing that whoever hands it over may use again', () => {
+    const cutter = new LineCutter(10)
+    const bytes = Buffer.from('one\ntw')
+    assert.deepEqual(cutter.push(bytes), ['one'])
+    bytes.fill(0xee)
+    assert.deepEqual(cutter.push(Buffer.from('o\n')), ['two'])
+  })
 })

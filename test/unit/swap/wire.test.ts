@@ -31,6 +31,20 @@ describe('messages of the swap protocol', () => {
     assert.deepEqual(decodeHolderMessage(encodeSlice(Uint8Array.of(5))), { kind: 'slice', bytes: Uint8Array.of(5) })
   })
 
+  it('of an asker are refused in another version, for another purpose, and at every wrong length', () => {
+    const hello = encodeHello('placement')
+    assert.deepEqual([...hello], [1, 1, 1])
+    const prefix = [0, 0, 0, 1, 0, 0, 0, 2]
+    for (const [what, bytes] of [
+      ['version 0', [1, 0, 1]], ['version 2', [1, 2, 1]], ['purpose 0', [1, 1, 0]], ['purpose 3', [1, 1, 3]],
+      ['a short greeting', [1, 1]], ['a long greeting', [1, 1, 1, 0]], ['no message', []], ['no kind', [3, 1, 1]],
+      ['no prefix', [2, 0, 0, 0, 1]], ['half a prefix', [2, 0, 0, 0, 1, ...prefix.slice(4)]],
+      ['too many', [2, 0, 0, 0, 1, ...Array.from({ length: 257 }, () => prefix).flat()]],
+    ] as const) {
+      assert.throws(() => decodeAskerMessage(Uint8Array.from(bytes)), isBad, what)
+    }
+  })
+
   it('of a holder are refused when they are cut short or too long', () => {
     const ticket = encodeTicket({ address: 'a:1', id: '00'.repeat(16), key: 'fe'.repeat(32) })
     for (let length = 0; length < ticket.length - 3; length++) {

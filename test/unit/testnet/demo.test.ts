@@ -8,8 +8,8 @@ import { SteppedClock } from '../census/steppedclock.ts'
 
 const NOTHING = { report: 0, gossip: 0, swap: 0 }
 const RESULT: HandoffResult = {
-  guest: 'web', from: 'a', to: 'b', mode: 'precopy', status: 'completed', totalMs: 1500, downtimeMs: 120,
-  qemuBytes: 200e6, wireBytes: 24e6, receivedWireBytes: 1e6, peerBytes: 0,
+  guest: 'web', from: 'a', to: 'b', mode: 'precopy', status: 'completed', arrivedState: 'running',
+  totalMs: 1500, downtimeMs: 120, qemuBytes: 200e6, wireBytes: 24e6, receivedWireBytes: 1e6, peerBytes: 0, channels: 1,
   pages: { total: 60, zero: 10, ref: 30, literal: 20 },
   refsFilledBy: { sentBefore: 3, resident: 1234, store: 5, peer: 7, source: 9 },
   rawBytes: 1, literalBytes: 2, literalWireBytes: 3, digestMatched: true,

@@ -1,0 +1,240 @@
+import type { Census } from '../census/index.ts'
+import type { IncomingEnding, IncomingRecordedAs, Reason, RunState, SpentBytes } from '../conversation/index.ts'
+import { QmpIncomingDriver, type Guest } from '../guest/index.ts'
+import {
+  decodeOffer, encodeAnswer, failedResult, Incoming, type HandoffOffer, type IncomingInit,
+} from '../handoff/index.ts'
+import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
+import { PageBudget, type PageHasher } from '../page/index.ts'
+import { behind } from '../runtime/behind.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import { withTimeout } from '../runtime/wait.ts'
+import type { Store } from '../store/index.ts'
+import type { PeerPages } from '../swap/index.ts'
+import type { GuestList } from './guestlist.ts'
+import type { History } from './history.ts'
+import type { HeldGuest, SettleDecision, SettleOutcome } from './index.ts'
+import type { Journal } from './journal.ts'
+import { requireSame } from './outgoinghandoffs.ts'
+import { mayLive, type Unsettled } from './unsettled.ts'
+
+/** Handoffs that may come in at once; each may hold a window of stream and 32 MiB of pages sent before. */
+const INCOMING_MAX = 16
+/** Pages fetched from peers that all of them may hold at once: 512 MiB. */
+const FETCHED_PAGES_MAX = 2 ** 17
+const OFFER_MS_MAX = 5000
+/** Between two tries to reach the QEMU of a handoff that an agent before this one left. */
+const RETRY_MS = 2000
+
+export interface IncomingHandoffsComponents {
+  clock: Clock
+  log: Log
+  random: Random
+  mesh: Mesh
+  hasher: PageHasher
+  census: Census
+  store: Store
+  peers: PeerPages
+  guests: GuestList
+  history: History
+  journal: Journal
+  spent: () => SpentBytes
+  standBack: () => () => void
+}
+
+type Record = Extract<Unsettled, { role: 'incoming' }>
+
+/** The handoffs that guests come to this host with: those that run, and copies that nobody has decided about. */
+export class IncomingHandoffs {
+  readonly #components: IncomingHandoffsComponents
+  readonly #directory: string
+  readonly #live = new Map<string, Incoming>()
+  readonly #life = new AbortController()
+  readonly #budget = new PageBudget(FETCHED_PAGES_MAX)
+  readonly #onRested: (incoming: Incoming) => void
+
+  constructor(
+    components: IncomingHandoffsComponents, init: { directory: string; onRested: (incoming: Incoming) => void },
+  ) {
+    this.#components = components
+    this.#directory = init.directory
+    this.#onRested = init.onRested
+  }
+
+  /** Those that run. */
+  running(): Incoming[] {
+    return [...this.#live.values()].filter(({ ending, held }) => ending === undefined && held === undefined)
+  }
+
+  isExpected(guest: string): boolean {
+    return this.running().some(({ init }) => init.guest === guest)
+  }
+
+  /** Takes a guest that a member offers, or what is left of it; resolves when that handoff rests. */
+  async receive(stream: MessageStream, from: Member, requireFree: (guest: string) => void): Promise<void> {
+    let incoming: Incoming
+    let offer: HandoffOffer
+    try {
+      offer = decodeOffer(await withTimeout(this.#components.clock, stream.receive(), OFFER_MS_MAX, {
+        phase: 'offer', fault: 'peer', message: 'An offer was begun but never made.',
+      }))
+      incoming = this.#take(offer, from, requireFree)
+    } catch (thrown) {
+      const { code, message, advice, fault } = asPagemeshError(thrown)
+      this.#components.log.warn('an offer was refused', { from: from.name, code, fault, reason: message })
+      await stream.send(encodeAnswer({ accepted: false, code, message, ...(advice === undefined ? {} : { advice }) }))
+      return
+    }
+    await incoming.run(offer, stream, from)
+  }
+
+  allHeld(): HeldGuest[] {
+    return [...this.#live.values()].flatMap((incoming) => heldOf(incoming) ?? [])
+  }
+
+  /** Decides for a copy that is held. Throws PagemeshError `not-held` and what QEMU refuses with. */
+  async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
+    const incoming = [...this.#live.values()].find(({ init, held }) => init.guest === guest && held !== undefined)
+    if (incoming === undefined) throw notHeld(guest)
+    const ending = await incoming.settle(decision)
+    if (ending.as === 'arrived') return { guest, decision, state: ending.state }
+    if (ending.as === 'ended') return { guest, decision, state: 'ended' }
+    throw new PagemeshError('guest-gone', `${guest} is no more: its QEMU has ended.`, { fault: 'guest' })
+  }
+
+  /** Takes up what an agent before this one left. */
+  takeUp(id: string, record: Record): void {
+    behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
+  }
+
+  /** Ends what is not whole yet, and waits for that, but not for ever. */
+  async stop(reason: Reason, patience: Promise<void>): Promise<void> {
+    this.#life.abort()
+    await Promise.allSettled([...this.#live.values()].map((incoming) => incoming.stop(reason, patience)))
+  }
+
+  #take(offer: HandoffOffer, from: Member, requireFree: (guest: string) => void): Incoming {
+    const known = this.#live.get(offer.id)
+    if (offer.plan === 'rejoin') {
+      if (known !== undefined && known.init.from === from.name && known.state.at === 'cut') return known
+      throw new PagemeshError('nothing-to-recover', `no post-copy of ${offer.guest} waits there to be resumed.`, {
+        fault: 'peer', phase: 'offer', advice: 'See `pagemesh status` there.',
+      })
+    }
+    if (known !== undefined) {
+      throw new PagemeshError('already-moving', 'the handoff has begun already.', { fault: 'peer', phase: 'offer' })
+    }
+    requireFree(offer.guest)
+    if (this.running().length >= INCOMING_MAX) {
+      throw new PagemeshError('busy', `${INCOMING_MAX} guests are arriving there already.`, {
+        fault: 'peer', phase: 'offer', advice: 'Try again when some have arrived.',
+      })
+    }
+    const { id, guest, mode, plan } = offer
+    return this.#make(id, {
+      guest, from: from.name, mode, plan: plan === 'dryRun' ? { kind: 'dryRun' } : { kind: 'move', mode },
+    })
+  }
+
+  async #restartUntilDone(id: string, record: Record): Promise<void> {
+    const { clock, log } = this.#components
+    const { guest, other, mode } = record
+    while (!this.#life.signal.aborted) {
+      const incoming = this.#make(id, { guest, from: other, mode, plan: { kind: 'move', mode } }, record)
+      try {
+        await incoming.restart(record, mayLive(record))
+        return
+      } catch (error) {
+        log.debug('the QEMU of an unsettled handoff does not answer yet', { id, error: describeError(error) })
+      }
+      this.#live.delete(id)
+      await incoming.stop(stopped(), Promise.resolve())
+      await clock.sleep(RETRY_MS, this.#life.signal)
+    }
+  }
+
+  #make(id: string, about: Pick<IncomingInit, 'guest' | 'from' | 'mode' | 'plan'>, record?: Record): Incoming {
+    const { clock, random, census, store, guests, journal, standBack } = this.#components
+    const { guest: name, from, mode } = about
+    let process = record?.process
+    let driver: QmpIncomingDriver | undefined
+    // The first time it must wait for a migration; later it is the one that did.
+    let hasWaited = record !== undefined
+    const find = async (): Promise<Guest> => {
+      const guest = hasWaited ? await guests.require(name) : await guests.requireWaiting(name)
+      process = requireSame(guest, process)
+      hasWaited = true
+      return guest
+    }
+    let last: { as: IncomingRecordedAs; runState: RunState } | undefined = record
+    const write = async (as: IncomingRecordedAs, runState: RunState): Promise<void> => {
+      last = { as, runState }
+      const undo = driver?.undo
+      await journal.write(id, {
+        role: 'incoming', as, guest: name, other: from, mode, runState,
+        ...(process === undefined ? {} : { process }), ...(undo === undefined ? {} : { undo }),
+      } satisfies Record)
+    }
+    const sources = [census.resident, store.source]
+    const incoming = new Incoming({ ...this.#components, sources, budget: this.#budget }, {
+      ...about, id, standBack, record: write,
+      has: (high, low, bits) => census.has(high, low, bits) || store.has(high, low, bits),
+      createDriver: (onNews) => {
+        driver = new QmpIncomingDriver({ clock, random }, {
+          directory: this.#directory, mode, undo: record?.undo, find, onNews,
+          onChange: () => write('loading', 'unknown'),
+        })
+        return driver
+      },
+      forget: async () => {
+        last = undefined
+        await journal.remove(id)
+      },
+      onClosed: async () => {
+        if (last !== undefined) await write(last.as, last.runState)
+      },
+      onDelivered: (ending) => this.#delivered(incoming, ending),
+    })
+    this.#live.set(id, incoming)
+    return incoming
+  }
+
+  #delivered(incoming: Incoming, ending: IncomingEnding): void {
+    const { log, history } = this.#components
+    this.#onRested(incoming)
+    const { guest, from, mode, plan } = incoming.init
+    if (plan.kind === 'move') {
+      const about = { guest, from, to: this.#components.mesh.self.name, mode }
+      const words = ending.as === 'arrived' ? { status: 'completed' as const, arrivedState: ending.state }
+        : 'reason' in ending ? { code: ending.reason.code, reason: ending.reason.message } : {}
+      behind(log, 'a handoff is not in the history', history.add({ ...failedResult(about), ...words }, 'incoming'))
+    }
+    if (incoming.state.at !== 'over') return
+    this.#live.delete(incoming.init.id)
+    behind(log, 'a guest was not let go', incoming.stop(stopped(), Promise.resolve()))
+  }
+}
+
+/** What is known of a copy that is held; undefined for one that is not. */
+function heldOf({ init, state, held }: Incoming): HeldGuest | undefined {
+  if (held === undefined) return undefined
+  const { guest, from } = init
+  const otherCopy = state.at === 'cut'
+    ? `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there goes on.`
+    : `${from} has not said what became of its copy; it is asked every two seconds.`
+  const { sinceMs, why } = held
+  return { guest, from, sinceMs, why: why.message, otherCopy }
+}
+
+export function notHeld(guest: string): PagemeshError {
+  return new PagemeshError('not-held', `No copy of a guest named ${guest} is held here.`, {
+    fault: 'usage', advice: '`pagemesh status` lists those that are.',
+  })
+}
+
+function stopped(): Reason {
+  return { code: 'agent-stopped', fault: 'host', message: 'The agent at the destination was stopped.' }
+}

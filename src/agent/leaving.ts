@@ -1,0 +1,76 @@
+import { EventEmitter } from 'node:events'
+
+import type { Reason } from '../conversation/index.ts'
+import {
+  failedResult, type HandoffMeasure, type HandoffProgress, type HandoffResult, type Outgoing,
+} from '../handoff/index.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Handoff } from './index.ts'
+
+/** A guest that is leaving this host, from the request until its handoff rests. */
+export class Leaving {
+  progress: HandoffProgress
+  /** What it came to; undefined for a dry run. */
+  done: Promise<HandoffResult | undefined> = Promise.resolve(undefined)
+  readonly #abort = new AbortController()
+  #reason: Reason | undefined
+  #outgoing: Outgoing | undefined
+
+  constructor(progress: HandoffProgress) {
+    this.progress = progress
+  }
+
+  /** Aborts when it is cancelled before there is an outgoing end to be asked. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Its outgoing end has begun: from now on QEMU decides what a cancel comes to. */
+  follow(outgoing: Outgoing): void {
+    this.#outgoing = outgoing
+    if (this.#reason !== undefined) outgoing.cancel(this.#reason)
+  }
+
+  cancel(reason: Reason): void {
+    this.#reason ??= reason
+    if (this.#outgoing !== undefined) this.#outgoing.cancel(reason)
+    else this.#abort.abort(new PagemeshError(reason.code, reason.message, { fault: reason.fault, phase: 'preparing' }))
+  }
+}
+
+export const NOTHING_YET: HandoffMeasure = {
+  phase: 'preparing', qemuBytes: 0, wireBytes: 0, remainingBytes: 0, totalBytes: 0,
+}
+
+export function cancelled(): Reason {
+  return { code: 'cancelled', fault: 'cancelled', message: 'The handoff was cancelled.' }
+}
+
+export function nothingToRecover(guest: string): PagemeshError {
+  return new PagemeshError('nothing-to-recover', `No post-copy of a guest named ${guest} waits here to be resumed.`, {
+    fault: 'usage', phase: 'recover',
+    advice: 'Ask on the host that the guest came from; `pagemesh history` tells which.',
+  })
+}
+
+/** A handoff that ended before anything of it began. */
+export function failure(
+  about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>, error: PagemeshError,
+): HandoffResult {
+  const status = error.fault === 'cancelled' ? 'cancelled' : 'failed'
+  return { ...failedResult(about), status, code: error.code, reason: describeError(error) }
+}
+
+/** A running handoff as its caller sees it: a promise that can be listened to. */
+export function withProgress(
+  run: (onProgress: (progress: HandoffProgress) => void) => Promise<HandoffResult>,
+): Handoff {
+  const events = new EventEmitter<{ progress: [HandoffProgress] }>()
+  const handoff: Handoff = Object.assign(run((progress) => events.emit('progress', progress)), {
+    on(event: 'progress', listener: (progress: HandoffProgress) => void) {
+      events.on(event, listener)
+      return handoff
+    },
+  })
+  return handoff
+}

@@ -1,0 +1,228 @@
+import type { Census } from '../census/index.ts'
+import type { CopyNews, OutgoingRecordedAs, Reason, RunState, SpentBytes, Verdict } from '../conversation/index.ts'
+import { QmpOutgoingDriver, type Guest, type SettingsUndo } from '../guest/index.ts'
+import { Outgoing, type HandoffMeasure, type HandoffResult, type OutgoingInit } from '../handoff/index.ts'
+import type { Member, Mesh } from '../mesh/index.ts'
+import type { PageHasher } from '../page/index.ts'
+import type { StreamKnowledgeData } from '../qemu/index.ts'
+import { behind } from '../runtime/behind.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import type { GuestList } from './guestlist.ts'
+import type { History } from './history.ts'
+import type { MigrateRequest } from './index.ts'
+import type { Journal } from './journal.ts'
+import { mayLive, type Unsettled } from './unsettled.ts'
+
+export interface OutgoingHandoffsComponents {
+  clock: Clock
+  log: Log
+  random: Random
+  mesh: Mesh
+  hasher: PageHasher
+  census: Census
+  guests: GuestList
+  history: History
+  journal: Journal
+  spent: () => SpentBytes
+  standBack: () => () => void
+}
+
+type Record = Extract<Unsettled, { role: 'outgoing' }>
+
+const ID_BYTES = 16
+/** Between two tries to reach the QEMU of a handoff that an agent before this one left. */
+const RETRY_MS = 2000
+const KEPT_MAX = 100
+/** States that only news from elsewhere leads on from. */
+const AT_REST: ReadonlySet<Outgoing['state']['at']> = new Set(['over', 'unconfirmed', 'cut'])
+
+/** The handoffs that this host's guests left with, or are leaving: those that run, and those that are not settled. */
+export class OutgoingHandoffs {
+  readonly #components: OutgoingHandoffsComponents
+  readonly #init: { directory: string; references: boolean; compresses: boolean }
+  readonly #live = new Map<string, Outgoing>()
+  readonly #records = new Map<string, Record>()
+  readonly #life = new AbortController()
+
+  constructor(
+    components: OutgoingHandoffsComponents, init: { directory: string; references: boolean; compresses: boolean },
+  ) {
+    this.#components = components
+    this.#init = init
+  }
+
+  /** Makes the outgoing end of a handoff that begins now. */
+  create(
+    request: MigrateRequest, plan: 'move' | 'dryRun', onMeasure: (measure: HandoffMeasure) => void,
+  ): Outgoing {
+    const { maxBandwidth, maxDowntimeMs, timeoutMs, mode = 'precopy', guest, to } = request
+    const id = Buffer.from(this.#components.random.bytes(ID_BYTES)).toString('hex')
+    return this.#make(id, { guest, to, mode }, {
+      plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' },
+      onMeasure,
+      ...(maxBandwidth === undefined ? {} : { bytesPerSecondMax: maxBandwidth }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    }, { ...(maxDowntimeMs === undefined ? {} : { downtimeMsMax: maxDowntimeMs }) })
+  }
+
+  /** To be called when an outgoing end has rested. */
+  rested(outgoing: Outgoing): void {
+    if (outgoing.state.at !== 'over') return
+    this.#live.delete(outgoing.init.id)
+    behind(this.#components.log, 'a guest was not let go', outgoing.stop())
+  }
+
+  /** The post-copy of this guest that was cut, if there is one. */
+  cut(guest: string): Outgoing | undefined {
+    return [...this.#live.values()].find(({ init, state }) => init.guest === guest && state.at === 'cut')
+  }
+
+  /** Takes up what an agent before this one left. */
+  takeUp(id: string, record: Record): void {
+    this.#records.set(id, record)
+    // What it kept it only answers for; what it had changed in QEMU is put back all the same.
+    if (record.as === 'kept' && record.undo === undefined) return
+    behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
+  }
+
+  /** What this host says of its copy, to the host that it was handed to. */
+  async asked(id: string, copy: CopyNews, from: Member): Promise<Verdict> {
+    const record = this.#records.get(id)
+    let outgoing = this.#live.get(id)
+    if ((outgoing?.init.to ?? record?.other) !== from.name) return { verdict: 'unknown' }
+    if (outgoing === undefined && record !== undefined) {
+      if (record.as === 'kept') return { verdict: 'kept' }
+      outgoing = await this.#restart(id, record)
+    }
+    if (outgoing === undefined) return { verdict: 'unknown' }
+    const verdict = await outgoing.asked(copy)
+    this.rested(outgoing)
+    return verdict
+  }
+
+  /** Asks all that runs to end, and waits for the answers of their QEMUs, but not for ever. */
+  async stop(reason: Reason, patience: Promise<void>): Promise<void> {
+    this.#life.abort()
+    const running = [...this.#live.values()].filter(({ state }) => !AT_REST.has(state.at))
+    for (const outgoing of running) outgoing.cancel(reason)
+    await Promise.race([Promise.all(running.map((outgoing) => outgoing.rested())), patience])
+    await Promise.allSettled([...this.#live.values()].map((outgoing) => outgoing.stop()))
+  }
+
+  async #restartUntilDone(id: string, record: Record): Promise<void> {
+    const { clock, history } = this.#components
+    while (!this.#life.signal.aborted) {
+      try {
+        const outgoing = await this.#restart(id, record)
+        // It may rest at once, or in days.
+        behind(this.#components.log, 'a handoff is not in the history', outgoing.rested().then(async (result) => {
+          this.rested(outgoing)
+          await history.add(result, 'outgoing')
+        }))
+        return
+      } catch (error) {
+        this.#components.log.debug('the QEMU of an unsettled handoff does not answer yet', { id, error: String(error) })
+      }
+      await clock.sleep(RETRY_MS, this.#life.signal)
+    }
+  }
+
+  async #restart(id: string, record: Record): Promise<Outgoing> {
+    const known = this.#live.get(id)
+    if (known !== undefined) return known
+    const { guest, other, mode, undo, knowledge } = record
+    const outgoing = this.#make(id, { guest, to: other, mode }, {
+      plan: { kind: 'move', mode }, ...(knowledge === undefined ? {} : { continuation: knowledge }),
+    }, { ...(undo === undefined ? {} : { undo }), process: record.process })
+    try {
+      await outgoing.restart(record, mayLive(record))
+      return outgoing
+    } catch (error) {
+      this.#live.delete(id)
+      await outgoing.stop()
+      throw error
+    }
+  }
+
+  /** Guests that were kept are answered for as long as there are not too many of them: who asks, asks soon. */
+  async #forgetOldest(): Promise<void> {
+    const kept = [...this.#records].filter(([, { as }]) => as === 'kept')
+    for (const [id] of kept.slice(0, -KEPT_MAX)) {
+      this.#records.delete(id)
+      await this.#components.journal.remove(id)
+    }
+  }
+
+  #make(
+    id: string, about: Pick<OutgoingInit, 'guest' | 'to' | 'mode'>,
+    init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'compresses' | 'standBack' |
+      'record' | 'forget' | 'onAmended' | 'onClosed'>,
+    qemu: { undo?: SettingsUndo; process?: Record['process']; downtimeMsMax?: number },
+  ): Outgoing {
+    const { clock, random, census, guests, journal, history, standBack } = this.#components
+    const { guest: name, to, mode } = about
+    let process = qemu.process
+    let driver: QmpOutgoingDriver | undefined
+    const find = async (): Promise<Guest> => {
+      const guest = await guests.require(name)
+      process = requireSame(guest, qemu.process)
+      return guest
+    }
+    const write = async (written: Omit<Record, 'process' | 'undo'>): Promise<void> => {
+      const undo = driver?.undo
+      const record: Record = {
+        ...written, ...(process === undefined ? {} : { process }), ...(undo === undefined ? {} : { undo }),
+      }
+      this.#records.set(id, record)
+      await journal.write(id, record)
+    }
+    const record = async (
+      as: OutgoingRecordedAs, runState: RunState, knowledge?: StreamKnowledgeData,
+    ): Promise<void> => {
+      await write({
+        role: 'outgoing', as, guest: name, other: to, mode, runState, ...(knowledge === undefined ? {} : { knowledge }),
+      })
+      if (as === 'kept') await this.#forgetOldest()
+    }
+    const outgoing = new Outgoing(this.#components, {
+      ...about, ...init, id, standBack, record,
+      census: this.#init.references ? census.of(name) : undefined,
+      compresses: this.#init.compresses,
+      createDriver: (onNews) => {
+        driver = new QmpOutgoingDriver({ clock, random }, {
+          directory: this.#init.directory, mode, undo: qemu.undo, find, onNews,
+          onChange: () => record('moving', 'unknown'),
+          ...(qemu.downtimeMsMax === undefined ? {} : { downtimeMsMax: qemu.downtimeMsMax }),
+        })
+        return driver
+      },
+      forget: async () => {
+        this.#records.delete(id)
+        await journal.remove(id)
+      },
+      onClosed: async () => {
+        const { undo: _undo, process: _process, ...known } = this.#records.get(id) ?? {}
+        if ('role' in known) await write(known as Record)
+      },
+      onAmended: (result: HandoffResult) => {
+        behind(this.#components.log, 'a handoff is not in the history', history.add(result, 'outgoing'))
+      },
+    })
+    this.#live.set(id, outgoing)
+    return outgoing
+  }
+}
+
+/** The guest's process, which must be the one that a record names, if it names one. */
+export function requireSame(guest: Guest, recorded: Unsettled['process']): Unsettled['process'] {
+  const { process } = guest
+  if (recorded === undefined || (process?.pid === recorded.pid && process.startTicks === recorded.startTicks)) {
+    return process
+  }
+  throw new PagemeshError('guest-gone', `The QEMU of ${guest.name} is another one than the handoff's.`, {
+    fault: 'guest', data: { guest: guest.name, pid: recorded.pid },
+  })
+}

@@ -1,0 +1,37 @@
+import type { HandoffMeasure, HandoffProgress } from '../handoff/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+const RATE_OVER_MS = 1000
+
+/** Turns counts at moments into progress: percent, and the rate over the last second. */
+export class ProgressMeter {
+  readonly #clock: Clock
+  readonly #about: Pick<HandoffProgress, 'guest' | 'from' | 'to' | 'mode'>
+  readonly #startedAt: number
+  readonly #history: { at: number; wireBytes: number }[] = []
+
+  constructor(components: { clock: Clock }, about: Pick<HandoffProgress, 'guest' | 'from' | 'to' | 'mode'>) {
+    this.#clock = components.clock
+    this.#about = about
+    this.#startedAt = components.clock.now()
+  }
+
+  measure(now: HandoffMeasure): HandoffProgress {
+    const at = this.#clock.now()
+    this.#history.push({ at, wireBytes: now.wireBytes })
+    while (this.#history.length > 2 && at - this.#history[1]!.at >= RATE_OVER_MS) this.#history.shift()
+    const oldest = this.#history[0]!
+    const elapsedMs = at - oldest.at
+    const { phase, qemuBytes, wireBytes, remainingBytes, totalBytes } = now
+    return {
+      ...this.#about,
+      phase,
+      elapsedMs: Math.round(at - this.#startedAt),
+      percent: totalBytes === 0 ? 0 : Math.min(100, Math.max(0, 100 * (1 - remainingBytes / totalBytes))),
+      qemuBytes,
+      wireBytes,
+      wireBytesPerSecond: elapsedMs <= 0 ? 0 : ((wireBytes - oldest.wireBytes) / elapsedMs) * 1000,
+      remainingBytes,
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import { createInterface } from 'node:readline'
+
+/** Whether there is somebody to ask. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY
+}
+
+/** Asks on the terminal; anything but a clear yes, and no answer at all, is a no. */
+export async function confirm(question: string): Promise<boolean> {
+  process.stderr.write(`${question} [y/N] `)
+  const lines = createInterface({ input: process.stdin, terminal: false })
+  try {
+    for await (const line of lines) return /^\s*y(es)?\s*$/i.test(line)
+    process.stderr.write('\n')
+    return false
+  } finally {
+    lines.close()
+  }
+}

@@ -1,0 +1,100 @@
+import { askAgent, type ControlRequest } from '../daemon/control/index.ts'
+import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../index.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
+import { printable } from '../runtime/text.ts'
+import type { AgentFlags } from './arguments.ts'
+import { complain, EXIT, writeJson } from './exit.ts'
+import { renderEstimate, renderResult } from './handofftext.ts'
+import { ProgressLine } from './progressline.ts'
+
+/** What the command line says of a handoff; more is known once the agent tells. */
+export type AboutHandoff = Pick<HandoffResult, 'guest'> & Partial<Pick<HandoffResult, 'to' | 'mode'>>
+
+/** What is known of a handoff whose result never came. */
+type LostHandoff = AboutHandoff & Pick<HandoffResult, 'status'> & Partial<HandoffResult>
+
+/**
+ * Asks the agent for a handoff, shows how far it is, asks to cancel it at Ctrl-C, says what it came to, and sets the
+ * exit status.
+ */
+export async function followHandoff(request: ControlRequest, about: AboutHandoff, flags: AgentFlags): Promise<void> {
+  const progress = new ProgressLine({ output: process.stderr, clock: systemClock })
+  let last: HandoffProgress | undefined
+  const { cancel, restore } = cancelOnSignal(progress)
+  try {
+    const outcome = await askAgent<HandoffResult | HandoffEstimate>({
+      path: flags.control, request, cancel,
+      onProgress: (news) => {
+        last = news
+        progress.show(news)
+      },
+    })
+    progress.end()
+    if ('dryRun' in outcome) show(outcome, renderEstimate(printable(outcome)), flags)
+    else report(outcome, flags)
+  } catch (error) {
+    progress.end()
+    const lost = lostHandoff(about, asPagemeshError(error), last)
+    complain(lost.reason ?? '')
+    if (flags.json === true) writeJson(lost)
+    process.exitCode = exitStatusOf(lost.status)
+  } finally {
+    restore()
+  }
+}
+
+function report(result: HandoffResult, flags: AgentFlags): void {
+  process.exitCode = exitStatusOf(result.status)
+  if (result.status === 'completed') {
+    show(result, renderResult(printable(result)), flags)
+    return
+  }
+  if (flags.json === true) writeJson(result)
+  const { guest, to, status, reason = 'The agent gave no reason; see its log.' } = result
+  complain(`The handoff of ${guest} to ${to} ${status === 'cancelled' ? 'was cancelled' : status}: ${reason}`)
+}
+
+function show(value: unknown, text: string, flags: AgentFlags): void {
+  if (flags.json === true) writeJson(value)
+  else process.stdout.write(`${text}\n`)
+}
+
+/** What can be said when the agent refused, died or was never there. Pure. */
+function lostHandoff(about: AboutHandoff, error: PagemeshError, last: HandoffProgress | undefined): LostHandoff {
+  const to = about.to ?? last?.to
+  const reason = error.code === 'agent-ended'
+    ? `The agent on this host ended during the handoff of ${about.guest}${to === undefined ? '' : ` to ${to}`}. ` +
+      'Start it again: `pagemesh status` and `pagemesh history` then say on both hosts what became of the guest. ' +
+      'Until then end neither of its QEMUs.'
+    : describeError(error)
+  return {
+    ...about, reason,
+    status: error.fault === 'cancelled' ? 'cancelled' : 'failed',
+    code: error.code,
+    ...(last === undefined ? {} : {
+      from: last.from, to: last.to, mode: last.mode,
+      totalMs: last.elapsedMs, qemuBytes: last.qemuBytes, wireBytes: last.wireBytes,
+    }),
+  }
+}
+
+/** Ctrl-C asks the agent to cancel, and the command waits for the result; a second one waits no longer. */
+function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore: () => void } {
+  const abort = new AbortController()
+  const onSignal = (): void => {
+    if (abort.signal.aborted) {
+      progress.say('pagemesh: Not waiting any longer. `pagemesh status` shows whether the handoff still runs.')
+      process.exit(EXIT.cancelled)
+    }
+    progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for what becomes of the guest.')
+    abort.abort()
+  }
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  return { cancel: abort.signal, restore: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal) }
+}
+
+function exitStatusOf(status: HandoffResult['status']): number {
+  if (status === 'completed') return EXIT.done
+  return status === 'cancelled' ? EXIT.cancelled : EXIT.failed
+}

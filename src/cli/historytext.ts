@@ -1,0 +1,30 @@
+import type { HandoffRecord } from '../index.ts'
+import { formatBytes } from '../runtime/units.ts'
+import { seconds } from './handofftext.ts'
+import { alignColumns } from './table.ts'
+
+/** Handoffs that have ended, for people, in the order given. Pure. */
+export function renderHistory(handoffs: readonly HandoffRecord[]): string {
+  if (handoffs.length === 0) return 'No handoff from or to this host has ended yet.'
+  return alignColumns([
+    ['ENDED', 'GUEST', 'WAY', 'MODE', 'OUTCOME', 'TIME', 'DOWN', 'WIRE', 'WHY'],
+    ...handoffs.map(rowOf),
+  ])
+}
+
+function rowOf(handoff: HandoffRecord): string[] {
+  const { endedAt, guest, direction, from, to, mode, status, arrivedState, totalMs, downtimeMs, wireBytes } = handoff
+  const isAtRest = status === 'completed' && typeof arrivedState === 'string' && arrivedState !== 'running'
+  return [
+    // To the second: `2026-11-26T13:42:37.123Z` has more.
+    endedAt.replace(/\.\d+Z$/, 'Z'),
+    guest,
+    direction === 'outgoing' ? `to ${to}` : `from ${from}`,
+    mode,
+    isAtRest ? `${status}, ${arrivedState}` : status,
+    seconds(totalMs),
+    typeof downtimeMs === 'number' ? `${Math.round(downtimeMs)} ms` : '-',
+    formatBytes(wireBytes),
+    handoff.reason ?? '',
+  ]
+}

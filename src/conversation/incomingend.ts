@@ -1,0 +1,296 @@
+/**
+ * How the incoming end of a conversation ends: the copy is let run, held, ended, or was never whole.
+ * With what its states have in common.
+ */
+import type { GuestState } from '../guest/index.ts'
+import type { CopyNews, IncomingMessage, Link, Reason, RunState } from './conversation.ts'
+import type {
+  IncomingAt, IncomingEffect, IncomingEnding, IncomingEvent, IncomingPlan, IncomingRecordedAs, IncomingState,
+  IncomingStep, Memory,
+} from './incomingstate.ts'
+import { fromSource, paused, settled, silent, unknownRunState } from './reasons.ts'
+
+export function stay(state: IncomingState): IncomingStep {
+  return { state, effects: [] }
+}
+
+export function withEffects(before: IncomingEffect[], { state, effects }: IncomingStep): IncomingStep {
+  return { state, effects: [...before, ...effects] }
+}
+
+export function say(message: IncomingMessage): IncomingEffect {
+  return { do: 'say', message }
+}
+
+/** Written behind what follows: a restarted agent finds the same by asking QEMU or the source's host. */
+export function incomingRecord(as: IncomingRecordedAs, runState: RunState): IncomingEffect {
+  return { do: 'record', as, runState, isFirst: false }
+}
+
+const closing: readonly IncomingEffect[] = [
+  { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'closeDriver' }, { do: 'goOn' },
+]
+
+/** Everything that was opened, changed or held back is closed, put back and let go on. */
+export function rest(ending: IncomingEnding, before: IncomingEffect[] = []): IncomingStep {
+  return { state: { at: 'over', ending }, effects: [...before, ...closing, { do: 'deliver', ending }] }
+}
+
+/** Comes to rest, but tells the source's host what became of the copy until it answers: a message may be lost. */
+export function tell(
+  link: Link, copy: Exclude<CopyNews, { kind: 'partial' }>, ending: IncomingEnding, before: IncomingEffect[] = [],
+): IncomingStep {
+  return {
+    state: { at: 'telling', copy, ending },
+    effects: [
+      ...before, ...(link === 'up' ? [say(copy)] : []), ...closing, { do: 'deliver', ending },
+      ...(link === 'up' ? [] : [{ do: 'ask', copy } as const]), { do: 'wait', wait: 'ask' },
+    ],
+  }
+}
+
+export function stepTelling(state: IncomingAt<'telling'>, event: IncomingEvent): IncomingStep {
+  switch (event.kind) {
+    case 'answered':
+      if (event.verdict.verdict === 'pending') return stay(state)
+      return { state: { at: 'over', ending: state.ending }, effects: [{ do: 'forget' }] }
+    case 'late':
+      return { state, effects: [{ do: 'ask', copy: state.copy }, { do: 'wait', wait: 'ask' }] }
+    default:
+      return stay(state)
+  }
+}
+
+export function refused(plan: IncomingPlan, reason: Reason): IncomingStep {
+  return withEffects([{ do: 'refuse', reason }], failed(plan, reason))
+}
+
+/** Nothing has begun: the QEMU waits as before; a post-copy that was cut stays cut. */
+export function failed(plan: IncomingPlan, reason: Reason): IncomingStep {
+  if (plan.kind === 'rejoin') return cut({ runState: plan.runState, state: plan.state, why: reason })
+  return rest({ as: 'failed', reason }, [{ do: 'forget' }])
+}
+
+/**
+ * The copy is not whole and never will be; it never ran. Written down first, as every promise; meanwhile the source's
+ * host knows what is wrong.
+ */
+export function broke(link: Link, reason: Reason): IncomingStep {
+  return tell(link, { kind: 'broken', reason: reason.message }, { as: 'failed', reason }, [
+    ...(link === 'up' ? [say({ kind: 'trouble', reason: reason.message })] : []),
+    { do: 'record', as: 'broken', runState: 'unknown', isFirst: true },
+  ])
+}
+
+export function arrived(link: Link, state: GuestState): IncomingStep {
+  return tell(link, { kind: 'arrived', state, report: undefined }, { as: 'arrived', state }, [
+    { do: 'record', as: 'arrived', runState: state, isFirst: true },
+  ])
+}
+
+export function fell(link: Link, reason: Reason): IncomingStep {
+  return tell(link, { kind: 'fell', reason: reason.message }, { as: 'fell', reason })
+}
+
+/** Lets the copy be what it was at switchover; if nobody knows what that was, it is held. */
+export function release(
+  { link, runState, memory }: { link: Link; runState: RunState; memory: Memory }, known: RunState,
+): IncomingStep {
+  const wanted = runState === 'unknown' ? known : runState
+  if (wanted === 'unknown') {
+    const why = unknownRunState()
+    return memory === 'whole' ? hold({ why, link: 'lost', runState: wanted, copy: { kind: 'whole' } })
+      : cut({ runState: wanted, state: undefined, why })
+  }
+  return {
+    state: { at: 'releasing', link, runState: wanted, memory },
+    effects: [{ do: 'release', runState: wanted }, { do: 'wait', wait: 'confirm' }],
+  }
+}
+
+export function stepReleasing(state: IncomingAt<'releasing'>, event: IncomingEvent): IncomingStep {
+  const { link, runState, memory } = state
+  switch (event.kind) {
+    case 'released':
+      if (memory === 'whole') return arrived(link, event.state)
+      if (memory === 'cut' || link === 'lost') return cut({ runState, state: event.state, why: paused() })
+      return { state: { at: 'serving', state: event.state, memory }, effects: [incomingRecord('cut', runState)] }
+    case 'notReleased':
+      return memory === 'whole' ? unfit(state, event.reason) : cut({ runState, state: undefined, why: event.reason })
+    case 'qemu':
+      if (event.status === 'completed') return stay({ ...state, memory: 'whole' })
+      return event.status === 'postcopy-paused' && memory === 'coming' ? stay({ ...state, memory: 'cut' }) : stay(state)
+    case 'failed':
+      return memory === 'whole' ? stay(state) : stay({ ...state, memory: 'cut' })
+    case 'gone':
+      return fell(link, event.reason)
+    case 'linkLost':
+      return stay({ ...state, link: 'lost' })
+    case 'message':
+      return event.message.kind === 'channel' ? {
+        state: { ...state, memory: 'coming' }, effects: [{ do: 'openChannel', message: event.message, recover: true }],
+      } : stay(state)
+    case 'late':
+      return { state: { ...state, link: 'lost' }, effects: letGo({ as: 'unanswered', reason: silent('run') }) }
+    default:
+      return stay(state)
+  }
+}
+
+/** The QEMU is still waited for, but by nobody else. */
+function letGo(ending: IncomingEnding): IncomingEffect[] {
+  return [{ do: 'closeLink' }, { do: 'goOn' }, { do: 'deliver', ending }]
+}
+
+/** The copy is whole, but its QEMU refuses to let it run: the source may take the guest back. */
+function unfit({ link, runState }: IncomingAt<'releasing'>, reason: Reason): IncomingStep {
+  const copy = { kind: 'unfit', reason: reason.message } as const
+  const record: IncomingEffect = { do: 'record', as: 'unfit', runState, isFirst: true }
+  if (link === 'lost') return withEffects([record], hold({ why: reason, link, runState, copy }))
+  return { state: { at: 'holding', why: reason, link, runState, copy }, effects: [record, say(copy)] }
+}
+
+export function stepServing(state: IncomingAt<'serving'>, event: IncomingEvent): IncomingStep {
+  const { state: runs, memory } = state
+  switch (event.kind) {
+    case 'qemu':
+      if (event.status === 'completed') return arrivedServing(event.state ?? runs)
+      return event.status === 'postcopy-paused' && memory === 'coming' ? cutServing(state, paused()) : stay(state)
+    case 'message':
+      return event.message.kind === 'channel' ? {
+        state: { ...state, memory: 'coming' }, effects: [{ do: 'openChannel', message: event.message, recover: true }],
+      } : stay(state)
+    case 'linkLost': case 'failed': case 'stop':
+      return cutServing(state, event.reason)
+    case 'gone':
+      return fell('up', event.reason)
+    default:
+      return stay(state)
+  }
+}
+
+/** This QEMU's last word to the source's may still be on its way: the passages end by themselves. */
+function arrivedServing(state: GuestState): IncomingStep {
+  const step = arrived('up', state)
+  return { ...step, effects: step.effects.filter((effect) => effect.do !== 'stopPassages') }
+}
+
+function cutServing({ state }: IncomingAt<'serving'>, why: Reason): IncomingStep {
+  return cut({ runState: state, state, why })
+}
+
+/** Post-copy is broken: the QEMU waits to be resumed. Until the guest was released the source's host is asked. */
+export function cut({ runState, state, why }: Omit<IncomingAt<'cut'>, 'at'>): IncomingStep {
+  const asks: IncomingEffect[] = state === undefined
+    ? [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }] : []
+  return {
+    state: { at: 'cut', runState, state, why },
+    effects: [
+      incomingRecord('cut', state ?? runState), { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'goOn' },
+      { do: 'deliver', ending: { as: 'cut', reason: why } }, ...asks,
+    ],
+  }
+}
+
+export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): IncomingStep {
+  const { runState, why } = state
+  switch (event.kind) {
+    case 'rejoin':
+      return {
+        state: { at: 'checking', plan: { kind: 'rejoin', runState, state: state.state } },
+        effects: [{ do: 'standBack' }, { do: 'check' }],
+      }
+    case 'qemu':
+      // All had come before the break.
+      if (event.status !== 'completed') return stay(state)
+      return state.state === undefined ? hold({ why, link: 'lost', runState, copy: { kind: 'whole' } })
+        : arrived('lost', event.state ?? state.state)
+    case 'gone':
+      return state.state === undefined ? broke('lost', event.reason) : fell('lost', event.reason)
+    case 'answered':
+      if (state.state !== undefined) return stay(state)
+      if (event.verdict.verdict === 'kept') return end(runState, why)
+      if (event.verdict.verdict !== 'given-up') return stay(state)
+      // Nobody knows what it was: it is asked for again, in case somebody finds out.
+      if (event.verdict.runState === 'unknown' && runState === 'unknown') {
+        return stay({ ...state, why: unknownRunState() })
+      }
+      return release({ link: 'lost', runState: event.verdict.runState, memory: 'cut' }, runState)
+    case 'late':
+      if (state.state !== undefined) return stay(state)
+      return { state, effects: [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }] }
+    case 'settle':
+      if (state.state !== undefined) return stay(state)
+      return event.decision === 'end' ? end(runState, settled(), true)
+        : release({ link: 'lost', runState, memory: 'cut' }, 'running')
+    default:
+      return stay(state)
+  }
+}
+
+/** Nobody has said what becomes of the copy: it stays paused, is reported, and the source's host is asked. */
+export function hold(state: Omit<IncomingAt<'holding'>, 'at'>): IncomingStep {
+  return {
+    state: { at: 'holding', ...state },
+    effects: [
+      incomingRecord(state.copy.kind === 'unfit' ? 'unfit' : 'loaded', state.runState), ...closing,
+      { do: 'deliver', ending: { as: 'held', reason: state.why } },
+      { do: 'ask', copy: state.copy }, { do: 'wait', wait: 'ask' },
+    ],
+  }
+}
+
+export function stepHolding(state: IncomingAt<'holding'>, event: IncomingEvent): IncomingStep {
+  const { runState, link, copy } = state
+  switch (event.kind) {
+    case 'answered': {
+      const { verdict } = event
+      if (verdict.verdict === 'kept') return end(runState, state.why)
+      if (verdict.verdict !== 'given-up' || copy.kind === 'unfit') return stay(state)
+      if (verdict.runState === 'unknown' && runState === 'unknown') return stay({ ...state, why: unknownRunState() })
+      return release({ link: 'lost', runState: verdict.runState, memory: 'whole' }, runState)
+    }
+    case 'message':
+      return event.message.kind === 'kept' ? end(runState, fromSource(event.message.reason)) : stay(state)
+    case 'linkLost':
+      return link === 'lost' ? stay(state) : hold({ ...state, link: 'lost' })
+    case 'late':
+      return { state, effects: [{ do: 'ask', copy }, { do: 'wait', wait: 'ask' }] }
+    case 'settle':
+      // While the source's host is connected it may be taking the guest back this moment.
+      if (link === 'up') return stay(state)
+      if (event.decision === 'end') return end(runState, settled(), true)
+      // The promise not to run it ends with the operator's word.
+      return withEffects([{ do: 'record', as: 'loaded', runState, isFirst: true }], release(
+        { link: 'lost', runState, memory: 'whole' }, 'running',
+      ))
+    case 'gone':
+      return broke(link, event.reason)
+    default:
+      return stay(state)
+  }
+}
+
+export function end(runState: RunState, reason: Reason, isSettled = false): IncomingStep {
+  return {
+    state: { at: 'ending', reason, runState, isSettled }, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }],
+  }
+}
+
+export function stepEnding(state: IncomingAt<'ending'>, event: IncomingEvent): IncomingStep {
+  const { reason, runState, isSettled } = state
+  switch (event.kind) {
+    case 'ended': case 'gone':
+      // The source's host does not know yet what the operator decided here.
+      return isSettled ? tell('lost', { kind: 'broken', reason: reason.message }, { as: 'ended', reason }, [
+        { do: 'record', as: 'broken', runState, isFirst: true },
+      ]) : rest({ as: 'ended', reason }, [{ do: 'forget' }])
+    case 'notEnded':
+      return { state, effects: [...letGo({ as: 'held', reason: event.reason }), { do: 'wait', wait: 'ask' }] }
+    case 'late':
+      return event.wait === 'ask' ? { state, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }] }
+        : { state, effects: letGo({ as: 'unanswered', reason: silent('end') }) }
+    default:
+      return stay(state)
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * The outgoing end of a conversation.
+ *
+ *   idle -> preparing -> offering -> linking -> listing -> starting -> moving --> leaving -> over (completed)
+ *                 (any of these, nothing begun) --> over                 |  |       ^   `-> takingBack -> over (kept)
+ *                                                                        |  +-> handingOver -> serving (post-copy)
+ *                    cancel, trouble, lost link or passage: stopping <---+  |       `-> cut -- rejoin --> preparing
+ *                    only the source QEMU's answer leads on: kept | givenUp |
+ *                    its process died: orphaned, until the copy's fate <----+
+ */
+import type { CopyNews, Plan, Reason, RunState, Wait } from './conversation.ts'
+import {
+  complete, cut, heldAt, keep, leave, lose, movingOf, outgoingRecord, rest, settleOrphan, stay, stepConfirmed, stepCut,
+  stepLeaving, stepServed, stepServing, stepTakingBack, stop, take, tear, tellGivenUp, verdictOf, withEffects,
+} from './outgoingend.ts'
+import {
+  OUTGOING_EXPECTS, type Greeting, type OutgoingAt, type OutgoingEffect, type OutgoingEvent, type OutgoingState,
+  type OutgoingStep, type Undecided,
+} from './outgoingstate.ts'
+import { fromOther, sourceEnded, unexpectedMessage } from './reasons.ts'
+
+/** One step of the outgoing end. Pure. */
+export function stepOutgoing(state: OutgoingState, event: OutgoingEvent): OutgoingStep {
+  if (event.kind === 'asked') return stepAsked(state, event.copy)
+  if (event.kind === 'message' && !OUTGOING_EXPECTS[state.at].includes(event.message.kind)) {
+    const reason = unexpectedMessage(event.message.kind, state.at)
+    return withEffects([{ do: 'closeLink', reason }], stepOutgoing(state, { kind: 'linkLost', reason }))
+  }
+  switch (state.at) {
+    case 'idle': return stepIdle(state, event)
+    case 'preparing': case 'offering': case 'linking': case 'listing': case 'starting':
+      return stepGreeting(state, event)
+    case 'moving': case 'handingOver': case 'stopping': case 'orphaned': return stepUndecided(state, event)
+    case 'leaving': case 'unconfirmed': return stepLeaving(state, event)
+    case 'takingBack': return stepTakingBack(state, event)
+    case 'serving': return stepServing(state, event)
+    case 'cut': return stepCut(state, event)
+    case 'over': return stay(state)
+  }
+}
+
+function stepIdle(state: OutgoingAt<'idle'>, event: OutgoingEvent): OutgoingStep {
+  if (event.kind !== 'begin') return stay(state)
+  return { state: { at: 'preparing', plan: state.plan }, effects: [{ do: 'standBack' }, { do: 'prepare' }] }
+}
+
+/** Nothing has begun: whatever goes wrong here leaves the guest as it is. */
+function stepGreeting(state: Greeting, event: OutgoingEvent): OutgoingStep {
+  const { at, plan } = state
+  const reason = failureOf(state, event)
+  if (reason !== undefined) return abandon(state, event, reason)
+  if (plan.kind === 'rejoin' && event.kind === 'qemu' && event.status === 'completed') {
+    return leave({ link: at === 'starting' || at === 'listing' ? 'up' : 'lost', runState: plan.runState }, 'postcopy')
+  }
+  switch (at) {
+    case 'preparing':
+      return event.kind !== 'prepared' ? stay(state)
+        : { state: { at: 'offering', plan }, effects: [{ do: 'offer' }, { do: 'wait', wait: 'offer' }] }
+    case 'offering': case 'linking':
+      // The other end dials as soon as it accepts: which of the two is heard first is not certain.
+      if (event.kind === 'linked') {
+        return { state: { at: 'listing', plan }, effects: [{ do: 'greet' }, { do: 'wait', wait: 'greeting' }] }
+      }
+      return event.kind === 'accepted' && at === 'offering'
+        ? { state: { at: 'linking', plan }, effects: [{ do: 'wait', wait: 'link' }] } : stay(state)
+    case 'listing':
+      return event.kind === 'message' && event.message.kind === 'bitmap'
+        ? stepListed(plan, event.message.body) : stay(state)
+    case 'starting':
+      if (event.kind === 'begun') return stepBegun(plan)
+      return event.kind === 'message' && event.message.kind === 'fetched' ? take(state, event.message.body)
+        : stay(state)
+  }
+}
+
+/** What ends a conversation in which nothing has begun; undefined if the event is no such thing. */
+function failureOf(state: Greeting, event: OutgoingEvent): Reason | undefined {
+  switch (event.kind) {
+    case 'failed': case 'linkLost': case 'cancel': case 'gone':
+      return event.reason
+    case 'qemu':
+      return event.status === 'failed' || event.status === 'cancelled'
+        ? sourceEnded(event.status, event.error) : undefined
+    case 'message':
+      return event.message.kind === 'trouble' || event.message.kind === 'broken'
+        ? fromOther(event.message.reason) : undefined
+    case 'late':
+      return {
+        code: 'timeout', fault: 'peer', message: `The other agent did not answer in time (${state.at}).`,
+        advice: 'See the log of the other agent.',
+      }
+    default:
+      return undefined
+  }
+}
+
+function abandon({ at, plan }: Greeting, event: OutgoingEvent, reason: Reason): OutgoingStep {
+  if (plan.kind === 'rejoin') return event.kind === 'gone' ? tear(plan.runState, reason) : cut(plan.runState, reason)
+  if (event.kind === 'gone') return lose(reason)
+  // QEMU was told to migrate: unless it has refused or ended that itself, it must be asked.
+  const isAsked = at === 'starting' && event.kind !== 'qemu' && !(event.kind === 'failed' && event.what === 'start')
+  if (!isAsked) return rest({ as: 'kept', reason }, [{ do: 'forget' }])
+  const link = event.kind === 'linkLost' ? 'lost' : 'up'
+  return stop({ link, copy: 'unknown', runState: 'unknown', isCancelling: false }, reason)
+}
+
+function stepListed(plan: Plan, body: Buffer): OutgoingStep {
+  const taken: OutgoingEffect = { do: 'takeBitmap', body }
+  if (plan.kind === 'dryRun') return withEffects([taken], rest({ as: 'estimated' }, [{ do: 'forget' }]))
+  const isRejoin = plan.kind === 'rejoin'
+  return {
+    state: { at: 'starting', plan },
+    effects: [
+      taken,
+      isRejoin ? { do: 'say', message: { kind: 'givenUp', runState: plan.runState } }
+        : { do: 'record', as: 'moving', runState: 'unknown', isFirst: true },
+      { do: 'start', resume: isRejoin },
+      { do: 'wait', wait: 'begin' },
+    ],
+  }
+}
+
+/** QEMU's stream begins. */
+function stepBegun(plan: Plan): OutgoingStep {
+  const opened: OutgoingEffect[] = [{ do: 'openChannel' }]
+  if (plan.kind === 'rejoin') return { state: { at: 'serving', link: 'up', runState: plan.runState }, effects: opened }
+  if (plan.kind === 'move' && plan.mode === 'postcopy') opened.push({ do: 'startPostcopy' })
+  return {
+    state: { at: 'moving', link: 'up', copy: 'unknown', runState: 'unknown', isCancelling: false }, effects: opened,
+  }
+}
+
+/** The stream runs: only the source QEMU decides what becomes of the guest. */
+function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
+  switch (event.kind) {
+    case 'switchover':
+      return {
+        state: { ...state, runState: event.runState },
+        effects: [
+          ...(state.link === 'up' ? [tellSwitchover(event.runState)] : []),
+          outgoingRecord(state.at === 'orphaned' && !state.mayHaveGoneOn ? 'orphaned' : 'moving', event.runState),
+        ],
+      }
+    case 'handedOver':
+      // After a cancel QEMU's answer decides, whatever the stream says.
+      if (state.at !== 'moving' && state.at !== 'handingOver') return stay(state)
+      return {
+        state: { at: 'serving', link: state.link, runState: state.runState },
+        effects: [...tellGivenUp(state), outgoingRecord('cut', state.runState)],
+      }
+    case 'qemu':
+      return stepDecided(state, event)
+    case 'gone':
+      return state.at === 'orphaned' ? stay(state) : orphan(state, event.reason, event.wasHeard)
+    case 'message':
+      switch (event.message.kind) {
+        case 'fetched': return take(state, event.message.body)
+        case 'trouble': return endangered(state, fromOther(event.message.reason))
+        case 'bitmap': return stay(state)
+        default: return stepCopyNews(state, event.message)
+      }
+    case 'linkLost':
+      return endangered({ ...state, link: 'lost' }, event.reason)
+    case 'failed':
+      // A QEMU that refuses to migrate decides as well.
+      return event.what === 'start' ? keep(state, event.reason) : endangered(state, event.reason)
+    case 'cancel':
+      return endangered(state, event.reason, true)
+    case 'late':
+      return stepLate(state, event.wait)
+    default:
+      return stay(state)
+  }
+}
+
+function tellSwitchover(runState: RunState): OutgoingEffect {
+  return { do: 'say', message: { kind: 'switchover', runState } }
+}
+
+function stepDecided(state: Undecided, { status, error }: Extract<OutgoingEvent, { kind: 'qemu' }>): OutgoingStep {
+  switch (status) {
+    case 'completed':
+      return leave(state, 'completed')
+    case 'failed': case 'cancelled':
+      return keep(state, 'reason' in state ? state.reason : sourceEnded(status, error))
+    case 'cancelling':
+      return stay({ ...state, isCancelling: true })
+    case 'postcopy-active':
+      return state.at === 'moving' ? stay({ ...movingOf(state), at: 'handingOver' }) : stay(state)
+    case 'postcopy-paused':
+      return cut(state.runState, 'reason' in state ? state.reason : sourceEnded(status, error))
+    default:
+      return stay(state)
+  }
+}
+
+function orphan(state: Undecided, reason: Reason, wasHeard: boolean): OutgoingStep {
+  const mayHaveGoneOn = !wasHeard || state.isCancelling
+  return settleOrphan({ ...movingOf(state), at: 'orphaned', reason, mayHaveGoneOn }, [
+    ...(mayHaveGoneOn ? [] : [outgoingRecord('orphaned', state.runState)]), { do: 'wait', wait: 'orphan' },
+  ])
+}
+
+function stepCopyNews(state: Undecided, copy: CopyNews): OutgoingStep {
+  if (copy.kind === 'whole') {
+    const known: Undecided = { ...state, copy: 'whole' }
+    return known.at === 'orphaned' ? settleOrphan(known, []) : stay(known)
+  }
+  // An agent that was restarted may not know any more that it gave the guest up.
+  if (copy.kind === 'arrived') return complete(copy)
+  if (state.at !== 'orphaned') {
+    return copy.kind === 'broken' || copy.kind === 'fell'
+      ? endangered({ ...state, copy: 'broken' }, fromOther(copy.reason)) : stay(state)
+  }
+  return copy.kind === 'unfit' ? heldAt(state.runState, fromOther(copy.reason)) : lose(state.reason)
+}
+
+/** Something is wrong: the source QEMU is asked to give up, unless it was already. */
+function endangered(state: Undecided, reason: Reason, isCancel = false): OutgoingStep {
+  switch (state.at) {
+    case 'moving':
+      return stop(movingOf(state), reason)
+    case 'handingOver':
+      // A cancel would be too late. A broken stream QEMU answers by itself: it fails or waits to be resumed.
+      if (isCancel) return stay(state)
+      return { state, effects: [{ do: 'stopPassages' }, { do: 'wait', wait: 'undecided' }] }
+    case 'stopping':
+      // That a lane closed says little: why it did, its other end tells a moment later.
+      return stay(state.reason.code === 'lane-lost' && !isCancel ? { ...state, reason } : state)
+    default:
+      return stay(state)
+  }
+}
+
+/** Nobody waits any longer; what is heard later is an amendment. */
+function stepLate(state: Undecided, wait: Wait): OutgoingStep {
+  if (state.at === 'stopping' && wait === 'giveUp') {
+    return { state, effects: [{ do: 'cancelQemu' }, { do: 'wait', wait: 'undecided' }] }
+  }
+  const reason = 'reason' in state ? state.reason : sourceEnded('is not decided', undefined)
+  const as = state.at === 'orphaned' && !state.mayHaveGoneOn ? 'orphaned' : 'undecided'
+  return {
+    state: { ...state, link: 'lost' },
+    effects: [
+      { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'goOn' }, { do: 'deliver', ending: { as, reason } },
+    ],
+  }
+}
+
+/** The destination's host asks: it has no connection, and tells what its copy is. */
+function stepAsked(state: OutgoingState, copy: CopyNews): OutgoingStep {
+  const next = stepTold(state, copy)
+  return { state: next.state, effects: [...next.effects, { do: 'answer', verdict: verdictOf(next.state) }] }
+}
+
+function stepTold(state: OutgoingState, copy: CopyNews): OutgoingStep {
+  switch (state.at) {
+    case 'moving': case 'handingOver': case 'stopping': case 'orphaned':
+      return stepCopyNews(state, copy)
+    case 'leaving': case 'unconfirmed':
+      return stepConfirmed(state, copy)
+    case 'preparing': case 'offering': case 'linking': case 'listing': case 'starting':
+      return state.plan.kind === 'rejoin' ? stepServed(state, copy, state.plan.runState) : stay(state)
+    case 'serving': case 'cut':
+      return stepServed(state, copy, state.runState)
+    case 'over':
+      // The operator let the copy run.
+      return state.ending.as === 'held' && copy.kind === 'arrived' ? complete(copy) : stay(state)
+    default:
+      return stay(state)
+  }
+}

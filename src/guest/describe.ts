@@ -1,0 +1,75 @@
+import { PagemeshError } from '../runtime/errors.ts'
+import { readBackings } from './backing.ts'
+import { DESCRIPTION_BYTES_MAX, type BlockDescription, type MachineDescription } from './description.ts'
+import { listDevices, parseDeviceTree } from './devicetree.ts'
+import type { ProcessMemoryBlock } from './memory.ts'
+import type { QmpSession } from './qmpsession.ts'
+import { asList, asRecord, asText } from './qmpvalue.ts'
+import { parseRamBlocks } from './ramblock.ts'
+import { readCapabilities } from './settings.ts'
+import { queryBlockers } from './status.ts'
+
+/** Capabilities that the stream's two ends must have alike. */
+const AGREED_CAPABILITIES = ['switchover-ack', 'validate-uuid', 'dirty-bitmaps', 'x-ignore-shared']
+
+export interface DescribeInit {
+  pid: number
+  blocks: readonly ProcessMemoryBlock[]
+  startsPaused: boolean
+}
+
+/** Asks QEMU for all of it. What it refuses to tell, such as what came with a later version, is left out. */
+export async function describeMachine(
+  qmp: QmpSession, { pid, blocks, startsPaused }: DescribeInit,
+): Promise<MachineDescription> {
+  const { major, minor, micro } = qmp.version
+  const machine = asText(await told(qmp.execute('qom-get', { path: '/machine', property: 'type' })))
+  const kvm = asRecord(await told(qmp.execute('query-kvm')))['enabled']
+  const cpus = await describeCpus(qmp)
+  const devices = parseDeviceTree(asText(await told(qmp.hmp('info qtree'))))
+  const capabilities = await told(readCapabilities(qmp)) ?? new Map<string, boolean>()
+  const description: MachineDescription = {
+    qemuVersion: `${major}.${minor}.${micro}`,
+    ...(machine === '' ? {} : { machine: machine.replace(/-machine$/, '') }),
+    ...(typeof kvm === 'boolean' ? { accelerator: kvm ? 'kvm' : 'tcg' } : {}),
+    ...(cpus === undefined ? {} : { cpus }),
+    blocks: await describeBlocks(qmp, readBackings(pid, blocks)),
+    capabilities: Object.fromEntries(AGREED_CAPABILITIES.flatMap((name) =>
+      capabilities.has(name) ? [[name, capabilities.get(name)!]] : [])),
+    blockers: await told(queryBlockers(qmp)) ?? [],
+    startsPaused,
+  }
+  if (devices.length === 0) return description
+  for (let listedMax = devices.length; ; listedMax = Math.floor(listedMax / 2)) {
+    const whole = { ...description, devices: listDevices(devices, listedMax) }
+    if (listedMax === 0 || Buffer.byteLength(JSON.stringify(whole)) <= DESCRIPTION_BYTES_MAX) return whole
+  }
+}
+
+async function describeCpus(qmp: QmpSession): Promise<{ count: number; type?: string } | undefined> {
+  const count = asList(await told(qmp.execute('query-cpus-fast'))).length
+  if (count === 0) return undefined
+  const slots = asList(await told(qmp.execute('query-hotpluggable-cpus'))).map(asRecord)
+  const type = asText(slots.find((slot) => 'qom-path' in slot)?.['type'])
+  return type === '' ? { count } : { count, type }
+}
+
+async function describeBlocks(qmp: QmpSession, backings: ReadonlyMap<string, string>): Promise<BlockDescription[]> {
+  const lines = parseRamBlocks(await told(qmp.hmp('info ramblock')) ?? '')
+  return lines.map(({ name, usedBytes, totalBytes, pageBytes }) => {
+    const backing = backings.get(name)
+    return {
+      name, bytes: usedBytes, bytesMax: totalBytes, pageBytes, ...(backing === undefined ? {} : { backing }),
+    }
+  })
+}
+
+/** What QEMU answered; undefined where it refused. */
+async function told<Answer>(answer: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof PagemeshError && error.code === 'qmp-error') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,99 @@
+import { chown, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { QmpSession } from './qmpsession.ts'
+import { asList, asRecord, asText } from './qmpvalue.ts'
+
+export interface DiskOwner {
+  /** A directory that QEMU can see: a private one is made in it, and removed. */
+  directory: string
+  owner: { uid: number; gid: number }
+}
+
+const EXPORT_TIMEOUT_MS = 5_000
+const ASK_EVERY_MS = 10
+
+/**
+ * Makes QEMU take over the disks of a guest that does not run, as `cont` would for one that is let run: a guest that
+ * arrived paused leaves them to the source otherwise, and QEMU before 10.0 aborts when such a guest moves on.
+ * QEMU 10.0 has a command for it. Before, a node that is exported is taken over first, so each is exported for a
+ * moment, read-only, to a socket that nobody but QEMU's user can reach. Where the operator's own NBD server runs,
+ * which is one for all of QEMU, a vhost-user export with a socket of its own does the same.
+ * QEMU does not say whether an export took the node over: see `isTaken` of images.ts. Throws what QEMU refused.
+ */
+export async function activateDisks(
+  { qmp, clock }: { qmp: QmpSession; clock: Clock }, { directory, owner }: DiskOwner,
+): Promise<void> {
+  if (qmp.version.major >= 10) {
+    await qmp.execute('blockdev-set-active', { active: true })
+    return
+  }
+  const nodes = await queryNodes(qmp)
+  if (nodes.length === 0) return
+  const room = await mkdtemp(join(directory, 'handoff-'))
+  try {
+    if (process.getuid?.() !== owner.uid) await chown(room, owner.uid, owner.gid)
+    await exportEach({ qmp, clock }, nodes, room)
+  } finally {
+    await rm(room, { recursive: true, force: true })
+  }
+}
+
+interface BlockNode {
+  name: string
+  /** Whether a device of the guest has it. What lies under one that has a device is taken over with it. */
+  hasDevice: boolean
+}
+
+async function queryNodes(qmp: QmpSession): Promise<BlockNode[]> {
+  const attached = asList(await qmp.execute('query-block'))
+    .map((device) => asText(asRecord(asRecord(device)['inserted'])['node-name'])).filter((name) => name !== '')
+  const others = asList(await qmp.execute('query-named-block-nodes'))
+    .map((node) => asText(asRecord(node)['node-name'])).filter((name) => !attached.includes(name))
+  return [...attached.map((name) => ({ name, hasDevice: true })), ...others.map((name) => ({ name, hasDevice: false }))]
+}
+
+async function exportEach(
+  components: { qmp: QmpSession; clock: Clock }, nodes: readonly BlockNode[], room: string,
+): Promise<void> {
+  const { qmp } = components
+  const path = join(room, 'nbd')
+  const hasServer = await succeeds(qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path } } }))
+  try {
+    for (const [index, { name, hasDevice }] of nodes.entries()) {
+      const kind = hasServer
+        ? { type: 'nbd' }
+        : { type: 'vhost-user-blk', addr: { type: 'unix', path: join(room, `disk${index}`) } }
+      const settings = { id: `pagemesh-${index}`, 'node-name': name, writable: false, ...kind }
+      // A node under another refuses, and needs nothing.
+      if (hasDevice) await exportOnce(components, settings)
+      else await succeeds(exportOnce(components, settings))
+    }
+  } finally {
+    if (hasServer) await qmp.execute('nbd-server-stop')
+  }
+}
+
+async function exportOnce(
+  { qmp, clock }: { qmp: QmpSession; clock: Clock }, settings: Record<string, unknown> & { id: string },
+): Promise<void> {
+  await qmp.execute('block-export-add', settings)
+  await qmp.execute('block-export-del', { id: settings.id, mode: 'hard' })
+  const deadline = clock.now() + EXPORT_TIMEOUT_MS
+  const isThere = async (): Promise<boolean> => asList(await qmp.execute('query-block-exports'))
+    .some((entry) => asText(asRecord(entry)['id']) === settings.id)
+  while (clock.now() < deadline && await isThere()) await clock.sleep(ASK_EVERY_MS)
+}
+
+/** Whether QEMU did it; false if it refused. */
+async function succeeds(command: Promise<unknown>): Promise<boolean> {
+  try {
+    await command
+    return true
+  } catch (error) {
+    if (error instanceof PagemeshError && error.code === 'qmp-error') return false
+    throw error
+  }
+}

@@ -1,0 +1,91 @@
+import { closeSync, constants, openSync, statSync, type Stats } from 'node:fs'
+import { join } from 'node:path'
+
+import { systemErrorCode } from '../runtime/errors.ts'
+import { keepsFrom } from './filelocks.ts'
+import { findLockHolders, opensForWriting } from './openfiles.ts'
+import { readArguments, readOwner } from './process.ts'
+import { asList, asRecord, asText } from './qmpvalue.ts'
+import type { QmpAsker } from './status.ts'
+
+/** An image file or block device that a QEMU uses. */
+export interface ImageFile {
+  path: string
+  writes: boolean
+}
+
+/** The images that the guest's devices have: those of its disks, not what lies behind them unchanged. */
+export async function queryImages(qmp: QmpAsker): Promise<ImageFile[]> {
+  return asList(await qmp.execute('query-block')).flatMap((device) => {
+    const inserted = asRecord(asRecord(device)['inserted'])
+    const path = asText(inserted['file'])
+    return path === '' ? [] : [{ path, writes: inserted['ro'] !== true }]
+  })
+}
+
+/**
+ * What would keep the QEMU `pid` from using its images once its guest `guest` is let run, a sentence each. A waiting
+ * QEMU has not locked them yet. A QEMU of the same name is the guest's source on this host: it will let them go.
+ */
+export function findImageFaults(pid: number, guest: string, images: readonly ImageFile[]): string[] {
+  const words = readArguments(pid)
+  const sharesWriting = words.some((word) => /share-rw"?[=:]\s*"?(on|true)/.test(word))
+  return images.flatMap(({ path, writes }) => {
+    const seen = seenBy(pid, path)
+    const file = statOrNothing(seen)
+    // A file that was handed over as a descriptor has no path; whoever handed it over answers for it.
+    if (file === undefined) return []
+    if (writes && !mayWrite(pid, seen, file)) {
+      return [`The disk ${path} may not be written by its QEMU (process ${pid}).`]
+    }
+    if (isUnlocked(words, path)) return []
+    const holder = findLockHolders(pid, file)
+      .find((other) => other.guest !== guest && keepsFrom(other.locks, { writes, sharesWriting }))
+    if (holder === undefined) return []
+    const who = holder.guest === undefined ? holder.command : `guest ${holder.guest}`
+    return [`The disk ${path} is in use by ${who} (process ${holder.pid}).`]
+  })
+}
+
+/** Whether QEMU has taken the image over: it opens it for writing only then. Undefined where that cannot be seen. */
+export function isTaken(pid: number, { path, writes }: ImageFile): boolean | undefined {
+  if (!writes) return true
+  const file = statOrNothing(seenBy(pid, path))
+  return file === undefined ? undefined : opensForWriting(pid, file)
+}
+
+function seenBy(pid: number, path: string): string {
+  return join(`/proc/${pid}`, path.startsWith('/') ? 'root' : 'cwd', path)
+}
+
+/** Whether QEMU was told to leave the image unlocked. */
+function isUnlocked(words: readonly string[], path: string): boolean {
+  return words.some((word) => word.includes(path) && /locking"?[=:]\s*"?off/.test(word))
+}
+
+/** Whether QEMU's user may write the file; true where that cannot be told, as with access lists. */
+function mayWrite(pid: number, path: string, file: Stats): boolean {
+  if (file.isFile() && isOnReadOnly(path)) return false
+  const owner = readOwner(pid)
+  if (owner.uid === 0) return true
+  if (owner.uid === file.uid) return (file.mode & 0o200) !== 0
+  return (file.mode & 0o022) !== 0
+}
+
+/** Whether the file system takes no writes. Only of files: a block device that is closed again wakes udev. */
+function isOnReadOnly(path: string): boolean {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY))
+    return false
+  } catch (error) {
+    return systemErrorCode(error) === 'EROFS'
+  }
+}
+
+function statOrNothing(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,79 @@
+import type { Endpoint } from '../runtime/endpoint.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { MachineDescription } from './description.ts'
+import { differencesOf } from './differences.ts'
+import type { Guest, GuestState } from './guest.ts'
+import type { IncomingMigration } from './migration.ts'
+import { QmpDriver } from './qmpdriver.ts'
+import type { Rendezvous } from './rendezvous.ts'
+import type { SettingsUndo } from './settings.ts'
+
+/** The state of the devices travels before it: some megabytes, behind what was on its way. */
+const SWITCH_MS_MAX = 20_000
+const LOOK_EVERY_MS = 10
+const BEFORE_SWITCH: ReadonlySet<string> = new Set(['none', 'setup', 'active'])
+
+export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
+  /**
+   * Compares the machines and looks at whatever can be known beforehand; changes nothing for good.
+   * Throws PagemeshError `machines-differ` and those of the guest.
+   */
+  async check(source: MachineDescription, hosts: { source: string; destination: string }): Promise<void> {
+    const side = await this.open()
+    // One that waits for pages may not answer a question now: it is told to recover, and says then what is wrong.
+    if (this.rejoins) return
+    await side.check({ mode: this.init.mode })
+    const differences = differencesOf(source, await side.describe(), hosts, this.init.mode)
+    if (differences.length === 0) return
+    throw new PagemeshError('machines-differ', `The two QEMUs differ: ${differences.join('; ')}.`, {
+      fault: 'usage', phase: 'offer', data: { differences },
+      advice: `Start the QEMU on ${hosts.destination} with the same machine as the one on ${hosts.source}.`,
+    })
+  }
+
+  /** Makes QEMU ready; from now on it never starts the guest by itself. */
+  async prepare(): Promise<void> {
+    const { mode } = this.init
+    if (!this.rejoins) await (await this.open()).prepare({ mode, onChange: this.noteChange })
+  }
+
+  async release(runState: GuestState): Promise<GuestState> {
+    const side = await this.open()
+    if (this.init.mode === 'postcopy') await this.#untilSwitchedOver(side)
+    return await side.release(runState)
+  }
+
+  /** The source's word may be faster than its stream: QEMU takes the switch to post-copy a moment later. */
+  async #untilSwitchedOver(side: IncomingMigration): Promise<void> {
+    const { clock } = this.components
+    const deadline = clock.now() + SWITCH_MS_MAX
+    while (BEFORE_SWITCH.has((await side.progress()).status) && clock.now() < deadline) await clock.sleep(LOOK_EVERY_MS)
+  }
+
+  /** Ends the copy; resolves when its process is gone. */
+  async end(): Promise<void> {
+    await (await this.open()).end()
+  }
+
+  protected override openSide(
+    guest: Guest, init: { signal: AbortSignal; undo?: SettingsUndo },
+  ): Promise<IncomingMigration> {
+    if (guest.openIncoming === undefined) {
+      throw new PagemeshError('guest-not-movable', `The guest ${guest.name} cannot take a migration here.`, {
+        fault: 'guest', phase: 'offer',
+      })
+    }
+    return guest.openIncoming(init)
+  }
+
+  protected override tellToMigrate(side: IncomingMigration, socketPath: string): Promise<void> {
+    return this.rejoins ? side.recover(socketPath) : side.begin(socketPath)
+  }
+
+  protected override async meet(
+    rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
+  ): Promise<Endpoint> {
+    await tell()
+    return await rendezvous.connect(signal)
+  }
+}

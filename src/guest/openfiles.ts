@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+
+import { parseFileLocks, type FileLock } from './filelocks.ts'
+import { readArguments } from './process.ts'
+
+export interface FileIdentity {
+  dev: number
+  ino: number
+}
+
+export interface LockHolder {
+  pid: number
+  /** Such as `qemu-system-x86`, as the kernel calls it. */
+  command: string
+  /** What a QEMU calls its guest, if it is one with a name. */
+  guest: string | undefined
+  locks: FileLock[]
+}
+
+/** Who else than `pid` has `file` open, with the locks that they hold on it. Processes come and go meanwhile. */
+export function findLockHolders(pid: number, file: FileIdentity): LockHolder[] {
+  return readdirSync('/proc').filter((entry) => /^\d+$/.test(entry) && entry !== String(pid))
+    .flatMap((other) => {
+      const locks = locksOf(other, file)
+      if (locks.length === 0) return []
+      const command = (readOrNothing(`/proc/${other}/comm`) ?? '').trim()
+      return [{ pid: Number(other), command, guest: guestNameOf(readArguments(Number(other))), locks }]
+    })
+}
+
+/** Whether process `pid` has `file` open for writing. */
+export function opensForWriting(pid: number, file: FileIdentity): boolean {
+  return descriptorsOf(String(pid), file).some((fdinfo) => {
+    const flags = Number.parseInt(/^flags:\s+([0-7]+)/m.exec(fdinfo)?.[1] ?? '0', 8)
+    return (flags & 0o3) !== 0
+  })
+}
+
+/** What -name calls the guest: `-name vm`, `-name guest=vm,debug-threads=on`. */
+export function guestNameOf(words: readonly string[]): string | undefined {
+  const value = words[words.findLastIndex((word) => /^--?name$/.test(word)) + 1]
+  if (value === undefined || !words.some((word) => /^--?name$/.test(word))) return undefined
+  const first = value.split(',').find((part) => !part.includes('=') || part.startsWith('guest='))
+  return first?.replace(/^guest=/, '')
+}
+
+function locksOf(pid: string, file: FileIdentity): FileLock[] {
+  return descriptorsOf(pid, file).flatMap(parseFileLocks)
+}
+
+/** /proc/PID/fdinfo of each descriptor of the file. */
+function descriptorsOf(pid: string, file: FileIdentity): string[] {
+  return listOrNothing(`/proc/${pid}/fd`).flatMap((fd) => {
+    const found = statOrNothing(`/proc/${pid}/fd/${fd}`)
+    if (found?.ino !== file.ino || found.dev !== file.dev) return []
+    return readOrNothing(`/proc/${pid}/fdinfo/${fd}`) ?? []
+  })
+}
+
+function listOrNothing(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}
+
+function readOrNothing(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function statOrNothing(path: string): FileIdentity | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,74 @@
+import type { Endpoint } from '../runtime/endpoint.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { untilBegun } from './begunendpoint.ts'
+import type { MachineDescription } from './description.ts'
+import type { Guest, GuestState } from './guest.ts'
+import type { OutgoingMigration } from './migration.ts'
+import { QmpDriver, type DriverComponents, type DriverInit } from './qmpdriver.ts'
+import type { Rendezvous } from './rendezvous.ts'
+import type { SettingsUndo } from './settings.ts'
+
+const CUT: ReadonlySet<string> = new Set(['postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup'])
+
+export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
+  readonly #downtimeMsMax: number | undefined
+
+  constructor(components: DriverComponents, init: DriverInit & { downtimeMsMax?: number }) {
+    super(components, init)
+    this.#downtimeMsMax = init.downtimeMsMax
+  }
+
+  /** Makes QEMU ready to migrate. Resolves to what the other end compares. Throws PagemeshError. */
+  async prepare(): Promise<MachineDescription> {
+    const side = await this.open()
+    const machine = await side.describe()
+    const { mode } = this.init
+    if (this.rejoins) await this.untilPaused(side)
+    else {
+      const downtime = this.#downtimeMsMax === undefined ? {} : { maxDowntimeMs: this.#downtimeMsMax }
+      await side.prepare({ mode, onChange: this.noteChange, ...downtime })
+    }
+    return machine
+  }
+
+  async startPostcopy(): Promise<void> {
+    await (await this.open()).startPostcopy()
+  }
+
+  /**
+   * Asks QEMU to give up; what it then says is news. One whose post-copy is cut is not asked: it could never go on,
+   * here or there.
+   */
+  async cancel(): Promise<void> {
+    const side = await this.open()
+    if (!CUT.has((await side.progress()).status)) await side.cancel()
+  }
+
+  async takeBack(runState: GuestState | 'unknown'): Promise<void> {
+    // Where nobody knows whether it ran it stays paused: its operator does.
+    await (await this.open()).takeBack(runState === 'unknown' ? 'paused' : runState)
+  }
+
+  protected override openSide(
+    guest: Guest, init: { signal: AbortSignal; undo?: SettingsUndo },
+  ): Promise<OutgoingMigration> {
+    if (guest.openOutgoing === undefined) {
+      throw new PagemeshError('guest-not-movable', `The guest ${guest.name} has no migration of its own.`, {
+        fault: 'guest', phase: 'preparing', advice: 'Only guests with a QMP socket can be handed to another host.',
+      })
+    }
+    return guest.openOutgoing(init)
+  }
+
+  protected override tellToMigrate(side: OutgoingMigration, socketPath: string): Promise<void> {
+    return this.rejoins ? side.resume(socketPath) : side.begin(socketPath)
+  }
+
+  protected override async meet(
+    rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
+  ): Promise<Endpoint> {
+    const { connection } = await rendezvous.listen(signal)
+    await tell()
+    return await untilBegun(await connection)
+  }
+}

@@ -1,0 +1,120 @@
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { describeMachine } from './describe.ts'
+import type { MachineDescription } from './description.ts'
+import { activateDisks } from './disks.ts'
+import { StatusFollower } from './follower.ts'
+import type { GuestState } from './guest.ts'
+import { isTaken, queryImages } from './images.ts'
+import type { ProcessMemoryBlock } from './memory.ts'
+import type { MigrationNews, MigrationProgress } from './migration.ts'
+import type { ProcessIdentity } from './process.ts'
+import type { QmpSession } from './qmpsession.ts'
+import { cannotRun } from './refusals.ts'
+import { MigrationSettings, type SettingsUndo } from './settings.ts'
+import { queryMigration, queryState } from './status.ts'
+
+export interface SideComponents {
+  qmp: QmpSession
+  clock: Clock
+  log: Log
+}
+
+export interface SideInit {
+  guest: string
+  process: ProcessIdentity
+  owner: { uid: number; gid: number }
+  blocks: readonly ProcessMemoryBlock[]
+  /** Whether QEMU was started with -S: it does not let its guest run by itself. */
+  startsPaused: boolean
+  /** Where a private directory may be made that QEMU can see. */
+  directory: string
+  undo: SettingsUndo | undefined
+}
+
+/** What both sides of a QEMU's migration have in common. */
+export class QemuSide {
+  readonly owner: { uid: number; gid: number }
+  readonly gone: Promise<Error>
+  protected readonly qmp: QmpSession
+  protected readonly clock: Clock
+  protected readonly init: SideInit
+  protected readonly settings: MigrationSettings
+  protected readonly follower: StatusFollower
+  #closing: Promise<SettingsUndo | undefined> | undefined
+
+  constructor(components: SideComponents, init: SideInit) {
+    this.owner = init.owner
+    this.qmp = components.qmp
+    this.clock = components.clock
+    this.init = init
+    this.settings = new MigrationSettings(components, { undo: init.undo })
+    this.follower = new StatusFollower(components)
+    this.gone = this.#goneAfterNews()
+  }
+
+  describe(): Promise<MachineDescription> {
+    const { process: { pid }, blocks, startsPaused } = this.init
+    return describeMachine(this.qmp, { pid, blocks, startsPaused })
+  }
+
+  follow(listener: (news: MigrationNews) => void): void {
+    this.follower.follow(listener)
+  }
+
+  progress(): Promise<MigrationProgress> {
+    return queryMigration(this.qmp)
+  }
+
+  state(): Promise<GuestState> {
+    return queryState(this.qmp)
+  }
+
+  close(): Promise<SettingsUndo | undefined> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** `cont`; throws `guest-cannot-run` with QEMU's words when it refuses. */
+  protected async letRun(): Promise<void> {
+    await this.#orCannotRun(() => this.qmp.execute('cont'))
+  }
+
+  /** Makes QEMU take over the disks of a guest that does not run; throws `guest-cannot-run`. */
+  protected async takeDisks(): Promise<void> {
+    const { guest, process: { pid } } = this.init
+    let refusal: unknown
+    try {
+      await this.#orCannotRun(() => activateDisks({ qmp: this.qmp, clock: this.clock }, this.init))
+    } catch (error) {
+      refusal = error
+    }
+    const images = await queryImages(this.qmp)
+    const inactive = images.find((image) => isTaken(pid, image) === false)
+    if (inactive !== undefined) throw cannotRun(guest, `its disk ${inactive.path} is held by somebody else`, refusal)
+    // What QEMU would not do twice, for example for a disk that is being copied, need not be done.
+    if (refusal !== undefined && images.some((image) => isTaken(pid, image) === undefined)) throw refusal
+  }
+
+  async #orCannotRun(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (!(error instanceof PagemeshError) || error.code !== 'qmp-error') throw error
+      throw cannotRun(this.init.guest, String(error.data['desc']), error)
+    }
+  }
+
+  async #goneAfterNews(): Promise<Error> {
+    const error = await this.qmp.gone
+    await this.follower.told()
+    return error
+  }
+
+  async #close(): Promise<SettingsUndo | undefined> {
+    const left = await this.settings.restore()
+    await this.qmp.close()
+    return left
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * What the agents of a handoff say, as bytes. What comes in is read field by field: anything odd is a PagemeshError.
+ *
+ *   outgoing -> incoming   offer: may this guest come to you? What must agree, and a ticket for the conversation's lane
+ *   incoming -> outgoing   accepted, or refused with a code, a sentence and advice
+ *   both, over that lane   the conversation's messages as frames: bytes as they are, or JSON of a few fields
+ *   incoming -> outgoing   question, after a lost connection: my copy of handoff ID is ...; what is yours?
+ *   outgoing -> incoming   verdict
+ */
+import type { CopyNews, IncomingMessage, OutgoingMessage, RunState, Verdict } from '../conversation/index.ts'
+import { isMachineDescription, type GuestState, type MachineDescription, type MigrationMode } from '../guest/index.ts'
+import type { LaneTicket } from '../mesh/index.ts'
+import { badFrame, type FrameTable } from '../passage/index.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { readReport } from './result.ts'
+
+export const HANDOFF_PROTOCOL = '/pagemesh/handoff/2'
+export const OUTCOME_PROTOCOL = '/pagemesh/outcome/2'
+export const HANDOFF_VERSION = 2
+
+export interface HandoffOffer {
+  version: number
+  /** Names the handoff on both hosts: 16 random bytes as hex. A rejoin has that of the handoff that was cut. */
+  id: string
+  guest: string
+  mode: MigrationMode
+  /** `dryRun`: only ask; `rejoin`: go on with a post-copy that was cut. */
+  plan: 'move' | 'dryRun' | 'rejoin'
+  /** The source's machine; the destination compares. */
+  machine: MachineDescription
+  ticket: LaneTicket
+}
+
+export type HandoffAnswer = { accepted: true } | { accepted: false; code: string; message: string; advice?: string }
+
+export function encodeOffer(offer: HandoffOffer): Uint8Array {
+  return encode(offer)
+}
+
+/** Throws PagemeshError `bad-offer` on anything but a whole offer of a version that we speak. */
+export function decodeOffer(bytes: Uint8Array): HandoffOffer {
+  const { version, id, guest, mode, plan, machine, ticket } = parseObject(bytes, 'bad-offer')
+  if (version !== HANDOFF_VERSION) {
+    throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
+  }
+  if (!isText(id, 64) || !/^[0-9a-f]{32}$/.test(id)) throw bad('bad-offer', 'the handoff has no id')
+  if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
+  if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
+  if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')
+  const read = readTicket(ticket)
+  if (read === undefined) throw bad('bad-offer', 'the ticket cannot be read')
+  return { version, id, guest, mode, plan, machine, ticket: read }
+}
+
+/** What a refusal carries, in characters: a sentence names what differs, and machines may differ in much. */
+const REFUSAL_LENGTH_MAX = 4000
+const ADVICE_LENGTH_MAX = 1000
+
+export function encodeAnswer(answer: HandoffAnswer): Uint8Array {
+  if (answer.accepted) return encode({ accepted: true })
+  const { code, message, advice } = answer
+  return encode({
+    accepted: false, code, message: message.slice(0, REFUSAL_LENGTH_MAX),
+    ...(advice === undefined ? {} : { advice: advice.slice(0, ADVICE_LENGTH_MAX) }),
+  })
+}
+
+/** Resolves an answer: returns on acceptance, throws what the other side refused with otherwise. */
+export function requireAccepted(bytes: Uint8Array, host: string): void {
+  const { accepted, code, message, advice } = parseObject(bytes, 'bad-answer')
+  if (accepted === true) return
+  if (!isText(code, 64) || !isText(message, 8192)) throw bad('bad-answer', 'a refusal without a reason')
+  throw new PagemeshError(code, `${host} refused the guest: ${message}`, {
+    fault: 'peer', phase: 'offer', ...(isText(advice, 2048) ? { advice } : {}),
+  })
+}
+
+export interface OutcomeQuestion {
+  id: string
+  copy: CopyNews
+}
+
+export function encodeQuestion({ id, copy }: OutcomeQuestion): Uint8Array {
+  const said = copy.kind === 'partial' ? '{}' : Buffer.from(encodeMessage(copy)).toString('utf8')
+  return encode({ id, kind: copy.kind, copy: said })
+}
+
+/** Throws PagemeshError `bad-question` or `bad-frame`. */
+export function decodeQuestion(bytes: Uint8Array): OutcomeQuestion {
+  const { id, kind, copy } = parseObject(bytes, 'bad-question')
+  if (!isText(id, 64) || !isText(kind, 16) || !isText(copy, INCOMING_FRAMES.arrived.bytesMax)) {
+    throw bad('bad-question', 'it asks for nothing')
+  }
+  if (kind === 'partial') return { id, copy: { kind } }
+  if (kind !== 'whole' && kind !== 'arrived' && kind !== 'unfit' && kind !== 'broken' && kind !== 'fell') {
+    throw bad('bad-question', `a copy cannot be ${kind}`)
+  }
+  return { id, copy: decodeIncoming(kind, Buffer.from(copy)) as CopyNews }
+}
+
+export function encodeVerdict(verdict: Verdict): Uint8Array {
+  return encode(verdict)
+}
+
+/** Throws PagemeshError `bad-answer`. */
+export function decodeVerdict(bytes: Uint8Array): Verdict {
+  const { verdict, runState } = parseObject(bytes, 'bad-answer')
+  if (verdict === 'given-up' && isRunState(runState)) return { verdict, runState: runState satisfies RunState }
+  if (verdict === 'kept' || verdict === 'pending' || verdict === 'unknown') return { verdict }
+  throw bad('bad-answer', 'it is no verdict')
+}
+
+function encode(value: object): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value))
+}
+
+function parseObject(bytes: Uint8Array, code: string): Record<string, unknown> {
+  const value = recordOf(bytes)
+  if (value === undefined) throw bad(code, 'it is no JSON object')
+  return value
+}
+
+function recordOf(bytes: Uint8Array): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? value as Record<string, unknown> : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function bad(code: string, why: string): PagemeshError {
+  return new PagemeshError(code, `The other agent's message cannot be read: ${why}.`, {
+    fault: 'peer',
+    phase: 'offer',
+    advice: 'Check that both hosts run the same version of Pagemesh.',
+  })
+}
+
+const TEXT_BYTES_MAX = 4096
+
+/** What the outgoing end says. */
+export const OUTGOING_FRAMES: FrameTable<OutgoingMessage['kind']> = {
+  hello: { kind: 1, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  census: { kind: 2, bytesMin: 0, bytesMax: 64 * 2 ** 20 },
+  order: { kind: 3, bytesMin: 0, bytesMax: 32 * 2 ** 20 },
+  channel: { kind: 4, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  switchover: { kind: 5, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  givenUp: { kind: 6, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  kept: { kind: 7, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+}
+
+/** What the incoming end says. */
+export const INCOMING_FRAMES: FrameTable<IncomingMessage['kind']> = {
+  bitmap: { kind: 32, bytesMin: 0, bytesMax: 4 * 2 ** 20 },
+  fetched: { kind: 33, bytesMin: 0, bytesMax: 64 * 1024 },
+  trouble: { kind: 34, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  whole: { kind: 35, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  arrived: { kind: 36, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  unfit: { kind: 37, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  broken: { kind: 38, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  fell: { kind: 39, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+}
+
+/** Both ends' frames in one table: a frame lane reads one end's and sends the other's. */
+export const CONVERSATION_FRAMES: FrameTable<OutgoingMessage['kind'] | IncomingMessage['kind']> = {
+  ...OUTGOING_FRAMES, ...INCOMING_FRAMES,
+}
+
+/** Sentences that travel are cut: what a frame carries is bounded, in characters of up to three bytes. */
+const SENTENCE_LENGTH_MAX = 1000
+
+export function encodeMessage(message: OutgoingMessage | IncomingMessage): Uint8Array {
+  if ('body' in message) return message.body
+  const { kind: _kind, ...fields } = message
+  const reason = 'reason' in fields ? { reason: fields.reason.slice(0, SENTENCE_LENGTH_MAX) } : {}
+  return Buffer.from(JSON.stringify({ ...fields, ...reason }))
+}
+
+export function decodeOutgoing(kind: OutgoingMessage['kind'], body: Buffer): OutgoingMessage {
+  switch (kind) {
+    case 'census': case 'order':
+      return { kind, body }
+    case 'hello':
+      return { kind, id: textIn(kind, body, 'id') }
+    case 'channel': {
+      const { number, ticket } = objectIn(kind, body)
+      const isNumber = typeof number === 'number' && Number.isSafeInteger(number) && number >= 0
+      if (!isNumber) throw badFrame('a channel has no number')
+      const read = readTicket(ticket)
+      if (read === undefined) throw badFrame('a channel has no ticket')
+      return { kind, number, ticket: read }
+    }
+    case 'switchover': case 'givenUp':
+      return { kind, runState: runStateIn(kind, body) }
+    case 'kept':
+      return { kind, reason: textIn(kind, body, 'reason') }
+  }
+}
+
+export function decodeIncoming(kind: IncomingMessage['kind'], body: Buffer): IncomingMessage {
+  switch (kind) {
+    case 'bitmap': case 'fetched':
+      return { kind, body }
+    case 'whole':
+      objectIn(kind, body)
+      return { kind }
+    case 'arrived': {
+      const { state, report } = objectIn(kind, body)
+      if (!isRunState(state) || state === 'unknown') throw badFrame('a guest arrived in no known state')
+      return { kind, state, report: report === undefined ? undefined : readReport(report) }
+    }
+    case 'trouble': case 'unfit': case 'broken': case 'fell':
+      return { kind, reason: textIn(kind, body, 'reason') }
+  }
+}
+
+const RUN_STATES: ReadonlySet<string> = new Set<RunState>([
+  'running', 'paused', 'inmigrate', 'postmigrate', 'finish-migrate', 'prelaunch', 'shutdown', 'suspended',
+  'internal-error', 'io-error', 'guest-panicked', 'watchdog', 'debug', 'save-vm', 'restore-vm', 'colo', 'unknown',
+])
+
+/** Whether QEMU has a run state of this name; `unknown` is ours. */
+function isRunState(value: unknown): value is RunState {
+  return typeof value === 'string' && RUN_STATES.has(value)
+}
+
+/** The run state that a stream tells; one that QEMU has since invented is not known here. */
+export function knownRunState(word: string): GuestState | undefined {
+  return isRunState(word) && word !== 'unknown' ? word : undefined
+}
+
+function runStateIn(kind: string, body: Buffer): RunState {
+  const { runState } = objectIn(kind, body)
+  if (!isRunState(runState)) throw badFrame(`its ${kind} names no run state`)
+  return runState
+}
+
+function textIn(kind: string, body: Buffer, name: string): string {
+  const value = objectIn(kind, body)[name]
+  if (!isText(value, TEXT_BYTES_MAX)) throw badFrame(`its ${kind} lacks its ${name}`)
+  return value
+}
+
+function objectIn(kind: string, body: Buffer): Record<string, unknown> {
+  const value = recordOf(body)
+  if (value === undefined) throw badFrame(`its ${kind} is no JSON object`)
+  return value
+}
+
+/** A ticket in what another host sent; undefined if it is none. */
+function readTicket(value: unknown): LaneTicket | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { address, id, key } = value as Record<string, unknown>
+  return isText(address, 255) && isText(id, 64) && isText(key, 128) ? { address, id, key } : undefined
+}
+
+function isText(value: unknown, lengthMax: number): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= lengthMax
+}

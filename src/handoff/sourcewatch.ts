@@ -1,0 +1,80 @@
+import type { GuestState } from '../guest/index.ts'
+import { behind } from '../runtime/behind.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { describeError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { OutgoingDriver } from './driver.ts'
+import type { OutgoingChannels } from './outgoingchannels.ts'
+import type { HandoffMeasure, HandoffPhase } from './result.ts'
+import type { OutgoingTally } from './tally.ts'
+
+const PROGRESS_EVERY_MS = 250
+
+/** Looks at the source QEMU while it sends: how far it is, and what the guest is doing. */
+export class SourceWatch {
+  readonly #components: { clock: Clock; log: Log }
+  readonly #parts: { driver: OutgoingDriver; channels: OutgoingChannels; tally: OutgoingTally }
+  readonly #onMeasure: (measure: Omit<HandoffMeasure, 'phase'>) => void
+  #poll: Timer | undefined
+  /** What the guest was doing when last looked at before switchover. The stream's own word goes before it. */
+  ran: GuestState | undefined
+
+  constructor(
+    components: { clock: Clock; log: Log },
+    parts: { driver: OutgoingDriver; channels: OutgoingChannels; tally: OutgoingTally },
+    onMeasure: (measure: Omit<HandoffMeasure, 'phase'>) => void,
+  ) {
+    this.#components = components
+    this.#parts = parts
+    this.#onMeasure = onMeasure
+  }
+
+  start(isSending: () => boolean): void {
+    this.#poll = this.#components.clock.every(PROGRESS_EVERY_MS, () => {
+      if (isSending()) behind(this.#components.log, 'the source QEMU does not say how far it is', this.#look())
+    })
+  }
+
+  stop(): void {
+    this.#poll?.cancel()
+  }
+
+  async #look(): Promise<void> {
+    const { driver, channels, tally } = this.#parts
+    const said = await driver.progress()
+    if (said === undefined) return
+    tally.qemu = said
+    if (!channels.isSwitchingOver) {
+      const state = await driver.state()
+      if (state !== 'finish-migrate' && state !== 'postmigrate') this.ran = state
+    }
+    const { counts } = channels
+    this.#onMeasure({
+      remainingBytes: said.remainingBytes, totalBytes: said.totalBytes,
+      qemuBytes: counts.reduce((sum, { streamBytes }) => sum + streamBytes, 0),
+      wireBytes: counts.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+    })
+  }
+
+  /** The last words of QEMU before it is let go; `isKept`: the guest goes on here, and what it is doing is told. */
+  async finish(isKept: boolean): Promise<void> {
+    const { driver, tally } = this.#parts
+    try {
+      tally.qemu = await driver.progress() ?? tally.qemu
+      if (isKept) tally.here = await driver.stateAtRest()
+    } catch (error) {
+      this.#components.log.debug('the source QEMU does not say what it is doing', { error: describeError(error) })
+    }
+  }
+}
+
+/** The phase in an operator's words. */
+export function phaseOf(at: string, isSwitchingOver: boolean): HandoffPhase {
+  switch (at) {
+    case 'moving': case 'stopping': case 'orphaned': return isSwitchingOver ? 'switchover' : 'precopy'
+    case 'handingOver': return 'switchover'
+    case 'serving': return 'postcopy'
+    case 'leaving': case 'unconfirmed': case 'takingBack': case 'over': return 'finishing'
+    default: return 'preparing'
+  }
+}

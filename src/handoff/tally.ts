@@ -1,0 +1,70 @@
+import type { IncomingReport, OutgoingEnding, RunState, SpentBytes } from '../conversation/index.ts'
+import type { GuestState, MigrationMode, MigrationProgress } from '../guest/index.ts'
+import type { OutgoingPassageCounts } from '../passage/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { addStreams, failedResult, wordsOf, type HandoffResult } from './result.ts'
+
+/** What is noted of an outgoing handoff on its way, for its result. */
+export class OutgoingTally {
+  readonly #clock: Clock
+  readonly #startedAt: number
+  readonly #about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>
+  /** Bytes of the messages that are not on a lane. */
+  offerBytes = 0
+  answerBytes = 0
+  /** What QEMU said last of its migration. */
+  qemu: MigrationProgress | undefined
+  /** What the guest is doing at the source, once that host keeps it. */
+  here: GuestState | undefined
+  #runState: RunState = 'unknown'
+  #givenUpAt: number | undefined
+  #arrivedAt: number | undefined
+  #report: IncomingReport | undefined
+
+  constructor(
+    components: { clock: Clock }, about: { guest: string; from: string; to: string; mode: MigrationMode },
+  ) {
+    this.#clock = components.clock
+    this.#startedAt = components.clock.now()
+    this.#about = about
+  }
+
+  givenUp(runState: RunState): void {
+    this.#givenUpAt ??= this.#clock.now()
+    this.#runState = runState
+  }
+
+  arrived(report: IncomingReport | undefined): void {
+    this.#arrivedAt ??= this.#clock.now()
+    this.#report = report ?? this.#report
+  }
+
+  result(
+    ending: OutgoingEnding,
+    bytes: { sentBytes: number; receivedBytes: number; channels: readonly OutgoingPassageCounts[]; spent: SpentBytes },
+  ): HandoffResult {
+    const { channels, spent } = bytes
+    const result: HandoffResult = {
+      ...failedResult(this.#about),
+      ...wordsOf(ending, { ...this.#about, here: this.here }),
+      totalMs: Math.round(this.#clock.now() - this.#startedAt),
+      wireBytes: bytes.sentBytes + this.offerBytes,
+      receivedWireBytes: bytes.receivedBytes + this.answerBytes,
+    }
+    for (const { sentBytes, receivedBytes } of channels) {
+      result.wireBytes += sentBytes
+      result.receivedWireBytes += receivedBytes
+    }
+    addStreams(result, { channels, report: this.#report, spent })
+    if (ending.as === 'completed') result.downtimeMs = this.#downtimeMs()
+    return result
+  }
+
+  /** Null for a guest that did not run: it was not missed. */
+  #downtimeMs(): number | null {
+    if (this.#runState !== 'running' || this.#givenUpAt === undefined || this.#arrivedAt === undefined) return null
+    // In post-copy the destination's word comes long after the guest ran there: it tells how long letting it run took.
+    const releaseMs = this.#about.mode === 'precopy' ? this.#arrivedAt - this.#givenUpAt : this.#report?.releaseMs ?? 0
+    return Math.round((this.qemu?.downtimeMs ?? 0) + releaseMs)
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The census exchange before a handoff: the outgoing end lists the prefixes of what its guest holds, the incoming
+ * end answers with one bit each, and both then agree on what may travel as a reference.
+ */
+import { countBits, hasBit, setBit } from '../runtime/bits.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { Prefixes } from './prefixes.ts'
+import {
+  encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix, type PrefixSet,
+} from './prefixset.ts'
+import { SortedTable } from './sortedtable.ts'
+
+/** What a guest holds, as its census has it. */
+export interface ListedPages {
+  table: SortedTable
+  /** The number of the page at `index` of the table, counted through the guest's memory. */
+  numberAt(index: number): number
+}
+
+/** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
+export function listPages(table: SortedTable): PrefixSet {
+  const count = Math.min(table.size, PREFIX_SET_LIMITS.countMax)
+  const bits = prefixBitsFor(count)
+  const prefixes = new Float64Array(count)
+  let distinct = 0
+  for (let index = 0; index < count; index++) {
+    const prefix = truncatePrefix(table.highAt(index), table.lowAt(index), bits)
+    // In rising order: those that their first bits do not tell apart are neighbours.
+    if (distinct === 0 || prefix !== prefixes[distinct - 1]) prefixes[distinct++] = prefix
+  }
+  return { bits, prefixes: prefixes.slice(0, distinct) }
+}
+
+/** One bit for each prefix of the set, lowest bit first: whether `has` knows it. */
+export function answerPages(
+  set: PrefixSet,
+  has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean,
+): Uint8Array {
+  const bitmap = new Uint8Array(Math.ceil(set.prefixes.length / 8))
+  for (let i = 0; i < set.prefixes.length; i++) {
+    const prefix = set.prefixes[i]!
+    if (has(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits), set.bits)) setBit(bitmap, i)
+  }
+  return bitmap
+}
+
+/**
+ * Into so many parts a guest's memory is divided to say where a page is. That fine, pages that lie side by side are
+ * fetched side by side, and compress as well as in the stream.
+ */
+const PARTS = 2 ** 16
+const PART_BYTES = 2
+
+/**
+ * In which part of the guest's memory each page that the bitmap lacks comes first: two bytes for each, in rising order
+ * of their prefixes.
+ */
+export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitmap: Uint8Array): Buffer {
+  const { table } = listed
+  let pageCount = 1
+  for (let index = 0; index < table.size; index++) pageCount = Math.max(pageCount, listed.numberAt(index) + 1)
+  const lacking = lackingOf(prefixes.length, bitmap)
+  const order = Buffer.alloc(lacking.length * PART_BYTES)
+  for (const [place, number] of lacking.entries()) {
+    const prefix = prefixes[number]!
+    const index = table.firstFrom(prefixHigh(prefix, bits), prefixLow(prefix, bits))
+    order.writeUInt16BE(Math.floor(PARTS * listed.numberAt(index) / pageCount), place * PART_BYTES)
+  }
+  return order
+}
+
+/**
+ * The numbers of the prefixes that the bitmap lacks, those of the last part of memory first.
+ * Throws PagemeshError `bad-frame` if the order is not one of so many.
+ */
+export function lastFirst(count: number, bitmap: Uint8Array, order: Buffer): Uint32Array {
+  const lacking = lackingOf(count, bitmap)
+  if (order.length !== lacking.length * PART_BYTES) throw badFrame('an order has the wrong size')
+  // Part and place in one value: sorting plain numbers needs no function, and no object a page.
+  const keys = new Float64Array(lacking.length)
+  for (let place = 0; place < keys.length; place++) keys[place] = order.readUInt16BE(place * PART_BYTES) * count + place
+  keys.sort().reverse()
+  return Uint32Array.from(keys, (key) => lacking[key % count]!)
+}
+
+function lackingOf(count: number, bitmap: Uint8Array): Uint32Array {
+  const numbers = new Uint32Array(count)
+  let lacking = 0
+  for (let number = 0; number < count; number++) {
+    if (!hasBit(bitmap, number)) numbers[lacking++] = number
+  }
+  return numbers.subarray(0, lacking)
+}
+
+/** Prefixes in columns, gathered one by one. */
+class PrefixColumns implements Prefixes {
+  count = 0
+  readonly high: Uint32Array
+  readonly low: Uint32Array
+
+  constructor(room: number) {
+    this.high = new Uint32Array(room)
+    this.low = new Uint32Array(room)
+  }
+
+  push(high: number, low: number): void {
+    this.high[this.count] = high
+    this.low[this.count++] = low
+  }
+}
+
+/** The pages that the destination said it has. Throws PagemeshError `bad-frame` if the bitmap has another size. */
+export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Array): Prefixes {
+  if (bitmap.length !== Math.ceil(set.prefixes.length / 8)) throw badFrame('a bitmap has the wrong size')
+  // Pages that share their first bits share a bit of the map.
+  const known = new PrefixColumns(countBits(bitmap) === 0 ? 0 : table.size)
+  // Both in rising order: they are walked side by side.
+  let index = 0
+  table.forEach((high, low) => {
+    const prefix = truncatePrefix(high, low, set.bits)
+    while (index < set.prefixes.length && set.prefixes[index]! < prefix) index += 1
+    if (set.prefixes[index] === prefix && hasBit(bitmap, index)) known.push(high, low)
+  })
+  return known
+}
+
+/**
+ * The pages that the destination has fetched since: it tells numbers of prefixes of the set, 4 bytes each.
+ * Throws PagemeshError `bad-frame` if the set has no such prefix.
+ */
+export function fetchedPages(table: SortedTable, set: PrefixSet, numbers: Buffer): Prefixes {
+  if (numbers.length % 4 !== 0) throw badFrame('a number of a fetched page is cut short')
+  const found: { high: number; low: number }[] = []
+  for (let at = 0; at < numbers.length; at += 4) {
+    const prefix = set.prefixes[numbers.readUInt32BE(at)]
+    if (prefix === undefined) throw badFrame('a page was fetched that was not in the census')
+    // A page that shares its first bits with the one that came is asked back, should it be sent as a reference.
+    const first = table.firstFrom(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits))
+    for (let index = first; index < table.size; index++) {
+      if (truncatePrefix(table.highAt(index), table.lowAt(index), set.bits) !== prefix) break
+      found.push({ high: table.highAt(index), low: table.lowAt(index) })
+    }
+  }
+  const columns = new PrefixColumns(found.length)
+  for (const { high, low } of found) columns.push(high, low)
+  return columns
+}
+
+/** The outgoing end's side of the exchange: what the guest holds, and what of it the destination is known to have. */
+export class Inventory {
+  readonly #listed: ListedPages
+  readonly #set: PrefixSet
+  #known: Prefixes = { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
+  #bitmap: Uint8Array = new Uint8Array(0)
+
+  /** @param listed the guest's census; without it nothing is listed. */
+  constructor(listed: ListedPages | undefined) {
+    this.#listed = listed ?? { table: SortedTable.empty(), numberAt: () => 0 }
+    this.#set = listPages(this.#listed.table)
+  }
+
+  get pageCount(): number {
+    return this.#listed.table.size
+  }
+
+  /** Of the pages listed, those that the destination has. */
+  get known(): Prefixes {
+    return this.#known
+  }
+
+  /** What is listed, as it travels. */
+  encode(): Buffer {
+    return Buffer.from(encodePrefixSet(this.#set))
+  }
+
+  /** Takes the destination's answer. Throws PagemeshError `bad-frame`. */
+  answer(bitmap: Uint8Array): void {
+    this.#known = knownPages(this.#listed.table, this.#set, bitmap)
+    this.#bitmap = bitmap
+  }
+
+  /** Where in the guest's memory lies what the destination lacks. */
+  order(): Buffer {
+    return orderOf(this.#listed, this.#set, this.#bitmap)
+  }
+
+  /** Pages that the destination has had from elsewhere since. Throws PagemeshError `bad-frame`. */
+  fetched(numbers: Buffer): Prefixes {
+    return fetchedPages(this.#listed.table, this.#set, numbers)
+  }
+}
+
+/** What the other end sent does not go together with what it was sent. */
+function badFrame(why: string): PagemeshError {
+  return new PagemeshError('bad-frame', `The other agent sent a frame that cannot be read: ${why}.`, {
+    fault: 'peer', phase: 'handoff', advice: 'Check that both hosts run the same version of Pagemesh.',
+  })
+}

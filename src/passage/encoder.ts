@@ -1,0 +1,216 @@
+import { DIGEST_BYTES, ID_BYTES, PAGE_BYTES, PrefixTable, type PageHasher, type Prefixes } from '../page/index.ts'
+import {
+  createStreamReader, readKnowledge, type StreamKnowledgeData, type StreamMark, type StreamReader,
+} from '../qemu/index.ts'
+import { BufferPool } from '../runtime/bufferpool.ts'
+import { BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter } from './batch.ts'
+import { BatchDigest } from './batchdigest.ts'
+import { SentIndex } from './sentpages.ts'
+import { WINDOW_BATCHES_MAX } from './window.ts'
+
+/** A batch as ops, before it is packed. */
+export interface EncodedBatch {
+  sequence: number
+  /** The bytes that QEMU wrote; what refs stand for is in here until the batch is acknowledged. */
+  stream: Buffer
+  digest: Uint8Array
+  ops: Buffer
+  raw: Buffer
+  /** Ids of the refs, 16 bytes each, in order. */
+  refIds: Buffer
+  /** Where in `stream` the page of each ref begins. */
+  refOffsets: Uint32Array
+  literals: Buffer
+}
+
+/** What the encoder made of the stream so far. All counts are exact. */
+export interface EncoderCounts {
+  streamBytes: number
+  zero: number
+  ref: number
+  sentBefore: number
+  literal: number
+  rawBytes: number
+}
+
+export interface EncoderInit {
+  /** The pages that may travel as refs; they are copied. */
+  known: Prefixes
+  /** What an earlier connection of the same migration told. */
+  continuation?: StreamKnowledgeData
+  onBatch: (batch: EncodedBatch) => void
+  onMark: (mark: StreamMark) => void
+  onRunState: (state: string) => void
+  onLost: (reason: string) => void
+}
+
+/** Buffers kept for use again: two for each batch of a full window. */
+const SPARES_MAX = 2 * WINDOW_BATCHES_MAX
+const PAGES_MAX = Math.ceil(BATCH_STREAM_BYTES / PAGE_BYTES) + 1
+
+/**
+ * Turns QEMU's stream into batches of ops. A page becomes a ref where the destination is known to have it,
+ * a number where it was sent before in this passage, and a literal otherwise; all else stays raw.
+ * Pure but for its own state: bytes in, batches out.
+ */
+export class Encoder {
+  readonly counts: EncoderCounts = { streamBytes: 0, zero: 0, ref: 0, sentBefore: 0, literal: 0, rawBytes: 0 }
+  readonly #hasher: PageHasher
+  readonly #known: PrefixTable
+  readonly #emit: (batch: EncodedBatch) => void
+  readonly #reader: StreamReader
+  readonly #digest = new BatchDigest()
+  #digestSoFar: Uint8Array = new Uint8Array(DIGEST_BYTES)
+  readonly #sent = new SentIndex()
+  readonly #ops = new OpWriter()
+  readonly #ids = Buffer.alloc(PAGES_MAX * ID_BYTES)
+  /** Where in the batch the page payloads begin that were announced. */
+  readonly #pages = new Uint32Array(PAGES_MAX)
+  #pageCount = 0
+  readonly #pool = new BufferPool(BATCH_STREAM_BYTES, SPARES_MAX)
+  #batch = this.#pool.take()
+  #length = 0
+  /** Offset in the stream of the batch's first byte. */
+  #base = 0
+  #sequence = 0
+
+  constructor(components: { hasher: PageHasher }, init: EncoderInit) {
+    this.#hasher = components.hasher
+    this.#known = new PrefixTable(init.known.count)
+    this.addKnown(init.known)
+    this.#emit = init.onBatch
+    this.#reader = createStreamReader({
+      page: (offset) => {
+        this.#pages[this.#pageCount++] = offset - this.#base
+      },
+      zeroPage: () => {
+        this.counts.zero += 1
+      },
+      mark: (mark) => init.onMark(mark),
+      runState: (state) => init.onRunState(state),
+      lost: (reason) => init.onLost(reason),
+      resynchronised: () => {},
+    }, init.continuation === undefined ? {} : { continuation: readKnowledge(init.continuation) })
+  }
+
+  /** What a later connection of the same migration needs to know. */
+  get knowledge(): StreamKnowledgeData {
+    return this.#reader.knowledge.toData()
+  }
+
+  /** From now on these pages may travel as refs too. */
+  addKnown({ count, high, low }: Prefixes): void {
+    for (let i = 0; i < count; i++) this.#known.add(high[i]!, low[i]!, 0)
+  }
+
+  /** Bytes that were taken but are in no batch yet. */
+  get pendingBytes(): number {
+    return this.#length
+  }
+
+  /** Takes more of the stream; full batches leave at once. */
+  push(bytes: Uint8Array): void {
+    this.counts.streamBytes += bytes.length
+    let at = 0
+    while (at < bytes.length) {
+      const take = Math.min(bytes.length - at, BATCH_STREAM_BYTES - this.#length)
+      const piece = bytes.subarray(at, at + take)
+      this.#batch.set(piece, this.#length)
+      this.#length += take
+      at += take
+      this.#reader.push(piece)
+      if (this.#length === BATCH_STREAM_BYTES) this.flush()
+    }
+  }
+
+  /**
+   * Makes a batch of what there is. A page of which the first part arrived stays behind, unless `all`:
+   * then it goes raw, because the rest may never come (what looked like a page was none).
+   */
+  flush(all = false): void {
+    if (this.#length === 0) return
+    const stream = this.#batch
+    const length = this.#length
+    let pageCount = this.#pageCount
+    let end = length
+    const last = pageCount === 0 ? -1 : this.#pages[pageCount - 1]!
+    const lastIsPartial = pageCount > 0 && last + PAGE_BYTES > length
+    if (lastIsPartial) {
+      pageCount -= 1
+      if (!all) end = last
+    }
+    if (end === 0) return
+    this.#emit(this.#encode(stream.subarray(0, end), pageCount))
+    this.#startNext(stream, end, lastIsPartial && !all)
+  }
+
+  /** Gives the memory of a batch back once nothing needs it any more. */
+  recycle(batch: EncodedBatch): void {
+    this.#pool.give(batch.stream)
+    this.#pool.give(batch.literals)
+  }
+
+  /** Moves what follows `end` into the next batch. */
+  #startNext(stream: Buffer, end: number, keepsPage: boolean): void {
+    this.#batch = this.#pool.take()
+    stream.copy(this.#batch, 0, end, this.#length)
+    this.#length -= end
+    this.#base += end
+    this.#pages[0] = 0
+    this.#pageCount = keepsPage ? 1 : 0
+  }
+
+  #encode(stream: Buffer, pageCount: number): EncodedBatch {
+    this.#hasher.hashScattered(stream, this.#pages, pageCount, this.#ids)
+    this.#ops.clear()
+    const raw = Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
+    const literals = this.#pool.take()
+    const refIds = Buffer.allocUnsafe(pageCount * ID_BYTES)
+    const refOffsets = new Uint32Array(pageCount)
+    let rawLength = 0
+    let refs = 0
+    let literalLength = 0
+    let from = 0
+    for (let i = 0; i < pageCount; i++) {
+      const page = this.#pages[i]!
+      this.#ops.push(OP_RAW, page - from)
+      rawLength += stream.copy(raw, rawLength, from, page)
+      from = page + PAGE_BYTES
+      const id = i * ID_BYTES
+      if (this.#known.get(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4)) !== -1) {
+        this.#ops.push(OP_REF, 1)
+        refOffsets[refs] = page
+        this.#ids.copy(refIds, refs * ID_BYTES, id, id + ID_BYTES)
+        refs += 1
+        continue
+      }
+      const slot = this.#sent.find(this.#ids, id)
+      if (slot !== -1) {
+        this.#ops.push(OP_SENT, slot)
+        this.counts.sentBefore += 1
+        continue
+      }
+      this.#sent.add(this.#ids, id)
+      this.#ops.push(OP_LITERAL, 1)
+      literalLength += stream.copy(literals, literalLength, page, from)
+    }
+    this.#ops.push(OP_RAW, stream.length - from)
+    rawLength += stream.copy(raw, rawLength, from)
+    this.#digestSoFar = this.#digest.after(this.#digestSoFar, {
+      streamBytes: stream.length, pageCount, pageOffsets: this.#pages, pageIds: this.#ids, raw,
+    })
+    this.counts.ref += refs
+    this.counts.literal += literalLength / PAGE_BYTES
+    this.counts.rawBytes += rawLength
+    return {
+      sequence: this.#sequence++,
+      stream,
+      digest: this.#digestSoFar,
+      ops: Buffer.from(this.#ops.finish()),
+      raw,
+      refIds: refIds.subarray(0, refs * ID_BYTES),
+      refOffsets: refOffsets.subarray(0, refs),
+      literals: literals.subarray(0, literalLength),
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import type { Lane } from '../mesh/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { Throttle } from '../runtime/throttle.ts'
+import { ALIVE_KIND, FRAME_HEADER_BYTES, frameHeader, FrameReader, type FrameTable } from './frames.ts'
+
+/** Each end says at least this often that it lives. */
+const ALIVE_EVERY_MS = 1000
+/** A lane on which nothing at all arrived for so long is lost, whatever TCP still hopes. */
+const SILENCE_MS_MAX = 5000
+/** A throttled frame leaves in pieces of this size. */
+const PIECE_BYTES = 64 * 1024
+
+export interface FrameLaneInit<Name extends string> {
+  frames: FrameTable<Name>
+  /** What may be sent on the wire; Infinity: as fast as it goes. */
+  bytesPerSecondMax: number
+  /** What it throws is handed to `onLost`. */
+  onFrame: (name: Name, body: Buffer) => void
+  /** Called once when the lane closes, falls silent or carries nonsense; never after `complete` or `destroy`. */
+  onLost: (error: PagemeshError) => void
+}
+
+/** Frames over a lane: whole frames in order, in both directions, with signs of life. */
+export class FrameLane<Name extends string> {
+  readonly #clock: Clock
+  readonly #lane: Lane
+  readonly #frames: FrameTable<Name>
+  readonly #throttle: Throttle
+  readonly #onLost: (error: PagemeshError) => void
+  readonly #alive: Timer
+  /** The end of the queue of frames: each is written when the one before has found room. */
+  #queue: Promise<void> = Promise.resolve()
+  #queued = 0
+  #heardAt: number
+  /** The other end may close from now on. */
+  #isComplete = false
+  #isOver = false
+
+  constructor(components: { clock: Clock; lane: Lane }, init: FrameLaneInit<Name>) {
+    this.#clock = components.clock
+    this.#lane = components.lane
+    this.#frames = init.frames
+    this.#throttle = new Throttle({ clock: components.clock }, { rate: init.bytesPerSecondMax })
+    this.#onLost = init.onLost
+    this.#heardAt = this.#clock.now()
+    const reader = new FrameReader(init.frames, (name, body) => {
+      // What stands behind the frame that ended it is nobody's any more.
+      if (!this.#isOver) init.onFrame(name, body)
+    })
+    this.#lane.receive((bytes) => this.#hear(reader, bytes))
+    // It never rejects.
+    void this.#lane.closed.then((error) => this.#lose(laneLost('it was closed', error)))
+    this.#alive = this.#clock.every(ALIVE_EVERY_MS, () => this.#beAlive())
+  }
+
+  get sentBytes(): number {
+    return this.#lane.sentBytes
+  }
+
+  get receivedBytes(): number {
+    return this.#lane.receivedBytes
+  }
+
+  /** Sends one frame after all before it; resolves when there is room for more. Never rejects: see `onLost`. */
+  send(name: Name, ...parts: Uint8Array[]): Promise<void> {
+    return this.#enqueue(this.#frames[name].kind, parts)
+  }
+
+  /** All that was expected has come: from now on the other end may close, fall silent or break without being lost. */
+  complete(): void {
+    this.#isComplete = true
+  }
+
+  /** Sends what is queued, then closes; resolves when it is closed. Never rejects: what breaks it is in `onLost`. */
+  async close(): Promise<void> {
+    await this.#queue
+    if (this.#isOver) return
+    this.#over()
+    try {
+      await this.#lane.end()
+    } catch {
+      // It is closed all the same, and its other end will tell for itself what it lacks.
+    }
+  }
+
+  destroy(): void {
+    this.#over()
+    this.#lane.destroy()
+  }
+
+  #enqueue(kind: number, parts: readonly Uint8Array[]): Promise<void> {
+    this.#queued += 1
+    this.#queue = this.#queue.then(() => this.#write(kind, parts)).catch((error: unknown) => {
+      this.#lose(laneLost('it could not be written', error))
+    }).then(() => { this.#queued -= 1 })
+    return this.#queue
+  }
+
+  async #write(kind: number, parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#isOver) return
+    const bodyBytes = parts.reduce((sum, part) => sum + part.length, 0)
+    await this.#throttle.take(FRAME_HEADER_BYTES)
+    this.#lane.cork()
+    let hasRoom = true
+    for (const part of [frameHeader(kind, bodyBytes), ...parts]) {
+      for (let at = 0; at < part.length; at += PIECE_BYTES) {
+        const piece = part.subarray(at, at + PIECE_BYTES)
+        if (!this.#throttle.isFree) {
+          this.#lane.uncork()
+          await this.#throttle.take(piece.length)
+          if (this.#isOver) return
+          this.#lane.cork()
+        }
+        hasRoom = this.#lane.write(piece)
+      }
+    }
+    this.#lane.uncork()
+    if (!hasRoom) await this.#lane.drained()
+  }
+
+  #hear(reader: FrameReader<Name>, bytes: Uint8Array): void {
+    this.#heardAt = this.#clock.now()
+    if (this.#isOver) return
+    try {
+      reader.push(bytes)
+    } catch (error) {
+      this.#lose(error instanceof PagemeshError ? error : laneLost('a frame could not be handled', error))
+    }
+  }
+
+  #beAlive(): void {
+    if (this.#clock.now() - this.#heardAt > SILENCE_MS_MAX) {
+      this.#lose(laneLost(`nothing arrived for ${SILENCE_MS_MAX / 1000} s`))
+    } else if (this.#queued === 0) {
+      // What is queued already is a sign of life too. It never rejects.
+      void this.#enqueue(ALIVE_KIND, [])
+    }
+  }
+
+  #lose(error: PagemeshError): void {
+    if (this.#isOver) return
+    this.destroy()
+    if (!this.#isComplete) this.#onLost(error)
+  }
+
+  #over(): void {
+    this.#isOver = true
+    this.#alive.cancel()
+  }
+}
+
+function laneLost(why: string, cause?: unknown): PagemeshError {
+  return new PagemeshError('lane-lost', `The connection between the two agents was lost: ${why}.`, {
+    fault: 'network',
+    phase: 'handoff',
+    advice: 'Check that the other agent runs and that its lane address can be reached.',
+    ...(cause === undefined ? {} : { cause }),
+  })
+}

@@ -1,0 +1,228 @@
+import type { Lane } from '../mesh/index.ts'
+import { PAGE_BYTES, unpack, type PageHasher, type PageSource, type SourceKind } from '../page/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Endpoint } from '../runtime/endpoint.ts'
+import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
+import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
+import { Decoder, digestMismatch, unpackBatch, type AssembledBatch } from './decoder.ts'
+import { FrameLane } from './framelane.ts'
+import { badFrame } from './frames.ts'
+import { Resolver } from './resolver.ts'
+import { WINDOW_BATCHES_MAX } from './window.ts'
+import { connectionLost, PASSAGE_FRAMES, RETURNED_BYTES_MAX, type PassageFrame } from './wire.ts'
+
+/**
+ * Batches that may be on their way at once, seen from here; an outgoing end that sends more breaks the protocol. It may
+ * be ahead of its window by what one read of QEMU's socket brings.
+ */
+const IN_FLIGHT_MAX = 4 * WINDOW_BATCHES_MAX
+/** Pages that were asked back come behind what is queued on a slow lane already. */
+const ASK_BACK_MS_MAX = 60_000
+/** Bytes of the return path that wait for the lane at which QEMU is not read for a while. */
+const RETURNING_BYTES_MAX = 2 ** 20
+
+export interface IncomingPassageListener {
+  /** Both QEMUs ended their sides, and everything was delivered. */
+  ended(): void
+  /** Anything else; QEMU's connection and the lane are closed already. Nothing is said after either. */
+  failed(error: PagemeshError): void
+}
+
+export interface IncomingPassageCounts {
+  /** Bytes that QEMU took, each under a matching digest. */
+  streamBytes: number
+  refsFilledBy: Record<SourceKind, number>
+  /** Bytes on the lane. */
+  sentBytes: number
+  receivedBytes: number
+}
+
+/** The way from the lane to the destination QEMU, and from it back to the lane. */
+export class IncomingPassage {
+  readonly #clock: Clock
+  readonly #qemu: Endpoint
+  readonly #lane: FrameLane<PassageFrame>
+  readonly #decoder = new Decoder()
+  readonly #resolver: Resolver
+  readonly #listener: IncomingPassageListener
+  readonly #abort = new AbortController()
+  /** Batches whose pages were asked back, until they come. */
+  readonly #askedBack = new Map<number, Deferred<Buffer>>()
+  /** Resolves when QEMU took all batches that came so far. */
+  #writing: Promise<void> = Promise.resolve()
+  #down: 'streaming' | 'ending' | 'ended' = 'streaming'
+  #up: 'returning' | 'ended' = 'returning'
+  #isOver = false
+  #batches = 0
+  #streamBytes = 0
+  #returningBytes = 0
+  #isPaused = false
+
+  /** @param components.sources where refs are filled from, nearest first; what they give is hashed here. */
+  constructor(
+    components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint; sources: readonly PageSource[] },
+    init: { listener: IncomingPassageListener },
+  ) {
+    const { clock, lane, qemu } = components
+    this.#clock = clock
+    this.#qemu = qemu
+    this.#listener = init.listener
+    this.#resolver = new Resolver(components)
+    this.#lane = new FrameLane({ clock, lane }, {
+      frames: PASSAGE_FRAMES,
+      bytesPerSecondMax: Infinity,
+      onFrame: (name, body) => this.#onFrame(name, body),
+      onLost: (error) => this.#fail(error),
+    })
+    qemu.receive((bytes) => this.#giveBack(bytes), () => this.#endReturn())
+    // It never rejects.
+    void qemu.closed.then((error) => this.#onQemuClosed(error))
+  }
+
+  counts(): IncomingPassageCounts {
+    const { sentBytes, receivedBytes } = this.#lane
+    return { streamBytes: this.#streamBytes, refsFilledBy: this.#resolver.filledBy, sentBytes, receivedBytes }
+  }
+
+  /** Closes QEMU's connection and the lane, and says nothing more. Idempotent, and nothing once it has ended. */
+  stop(): void {
+    if (!this.#isOver) this.#shut(new Error('the passage was stopped'))
+  }
+
+  #onFrame(name: PassageFrame, body: Buffer): void {
+    if (name === 'batch' && this.#down === 'streaming') this.#take(body)
+    else if (name === 'pages') this.#takePages(body)
+    else if (name === 'streamEnd' && this.#down === 'streaming') this.#endStream()
+    else throw this.#misplaced(name)
+  }
+
+  /** Takes a batch. Refs of several batches are filled side by side; QEMU gets the batches in order. */
+  #take(body: Buffer): void {
+    this.#batches += 1
+    if (this.#batches > IN_FLIGHT_MAX) throw this.#misplaced('batch beyond the window')
+    const batch = this.#decoder.assemble(unpackBatch(body))
+    const completing = this.#complete(batch)
+    // It is awaited when its turn to be written comes; what fails before fails the passage at once.
+    completing.catch((error: unknown) => this.#fail(error))
+    this.#writing = this.#writing.then(async () => {
+      await completing
+      await this.#write(batch)
+    }).catch((error: unknown) => this.#fail(error))
+  }
+
+  /** Resolves when all pages are in their places, and the digest says that they are the right ones. */
+  async #complete(batch: AssembledBatch): Promise<void> {
+    const lacking = await this.#resolver.fill(batch, this.#abort.signal)
+    if (lacking.length > 0) this.#resolver.accept(batch, lacking, await this.#askBack(batch.sequence, lacking))
+    if (!this.#decoder.isRight(batch)) throw digestMismatch(batch.sequence)
+  }
+
+  async #askBack(sequence: number, refs: readonly number[]): Promise<Buffer> {
+    this.#abort.signal.throwIfAborted()
+    const request = Buffer.allocUnsafe(4 + refs.length * 4)
+    request.writeUInt32BE(sequence, 0)
+    refs.forEach((ref, i) => request.writeUInt32BE(ref, 4 + i * 4))
+    const answer: Deferred<Buffer> = deferred()
+    this.#askedBack.set(sequence, answer)
+    // A send never rejects.
+    void this.#lane.send('missing', request)
+    return unpack(await withTimeout(this.#clock, answer.promise, ASK_BACK_MS_MAX, {
+      phase: 'handoff', fault: 'peer', message: 'The source\'s agent did not send pages again that were missing.',
+      advice: 'See the log of that agent.',
+    }), refs.length * PAGE_BYTES)
+  }
+
+  #takePages(body: Buffer): void {
+    const sequence = body.readUInt32BE(0)
+    const waiting = this.#askedBack.get(sequence)
+    if (waiting === undefined) throw this.#misplaced(`pages for batch ${sequence}, which nobody asked for,`)
+    this.#askedBack.delete(sequence)
+    waiting.resolve(body.subarray(4))
+  }
+
+  async #write(batch: AssembledBatch): Promise<void> {
+    if (this.#isOver) return
+    try {
+      await this.#qemu.write(batch.stream)
+    } catch (error) {
+      throw connectionLost('destination', error)
+    }
+    this.#streamBytes += batch.stream.length
+    this.#decoder.recycle(batch)
+    this.#batches -= 1
+    const ack = Buffer.allocUnsafe(4)
+    ack.writeUInt32BE(batch.sequence, 0)
+    // A send never rejects.
+    void this.#lane.send('ack', ack)
+    this.#finishIfDone()
+  }
+
+  #endStream(): void {
+    this.#down = 'ending'
+    this.#finishIfDone()
+  }
+
+  #giveBack(bytes: Buffer): void {
+    if (this.#isOver) return
+    for (let at = 0; at < bytes.length; at += RETURNED_BYTES_MAX) {
+      const piece = Buffer.from(bytes.subarray(at, at + RETURNED_BYTES_MAX))
+      this.#returningBytes += piece.length
+      // A send never rejects.
+      void this.#lane.send('returned', piece).then(() => {
+        this.#returningBytes -= piece.length
+        if (!this.#isPaused || this.#isOver || this.#returningBytes > 0) return
+        this.#isPaused = false
+        this.#qemu.resume()
+      })
+    }
+    if (this.#isPaused || this.#returningBytes < RETURNING_BYTES_MAX) return
+    this.#isPaused = true
+    this.#qemu.pause()
+  }
+
+  #endReturn(): void {
+    if (this.#isOver) return
+    this.#up = 'ended'
+    // A send never rejects.
+    void this.#lane.send('returnedEnd')
+    this.#finishIfDone()
+  }
+
+  #finishIfDone(): void {
+    if (this.#isOver) return
+    if (this.#down === 'ending' && this.#batches === 0) {
+      this.#down = 'ended'
+      this.#qemu.end()
+    }
+    if (this.#down !== 'ended' || this.#up !== 'ended') return
+    this.#isOver = true
+    // It never rejects, and nobody waits for it: both ends have all that they wanted.
+    void this.#lane.close()
+    this.#listener.ended()
+  }
+
+  #onQemuClosed(error: Error | undefined): void {
+    // Closed after both its ends is how it should be.
+    if (this.#down !== 'ended' || this.#up !== 'ended') this.#fail(connectionLost('destination', error))
+  }
+
+  #misplaced(what: string): PagemeshError {
+    return badFrame(`${what} while the stream is ${this.#down} and the return path is ${this.#up}`)
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#isOver) return
+    const error = asPagemeshError(thrown)
+    this.#shut(error)
+    this.#listener.failed(error)
+  }
+
+  #shut(reason: Error): void {
+    this.#isOver = true
+    this.#lane.destroy()
+    this.#qemu.destroy()
+    this.#abort.abort(reason)
+    for (const { reject } of this.#askedBack.values()) reject(reason)
+    this.#askedBack.clear()
+  }
+}

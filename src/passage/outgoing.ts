@@ -1,0 +1,274 @@
+import type { Lane } from '../mesh/index.ts'
+import { packNow, PAGE_BYTES, type PageHasher, type Prefixes } from '../page/index.ts'
+import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Endpoint } from '../runtime/endpoint.ts'
+import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
+import { Encoder, type EncodedBatch, type EncoderCounts } from './encoder.ts'
+import { FlushTimer } from './flushtimer.ts'
+import { FrameLane } from './framelane.ts'
+import { badFrame, FRAME_HEADER_BYTES } from './frames.ts'
+import { packBatch } from './packedbatch.ts'
+import { Window } from './window.ts'
+import { connectionLost, PASSAGE_FRAMES, type PassageFrame } from './wire.ts'
+
+/** A shorter piece says that QEMU paused: its socket is read so much at a time. */
+const FULL_READ_BYTES = 256 * 1024
+/** Bytes of the return path that QEMU has not taken yet; its messages are short, and it waits for them. */
+const UNTAKEN_BYTES_MAX = 64 * 2 ** 20
+
+export interface OutgoingPassageInit {
+  /** The pages that the destination has: they may travel as refs. Copied. */
+  known: Prefixes
+  /** Whether pages that travel whole are compressed. */
+  compresses: boolean
+  /** Bytes a second on the wire; Infinity: as fast as it goes. */
+  bytesPerSecondMax: number
+  /** What the connection before told, if this one goes on with a post-copy that broke. */
+  continuation?: StreamKnowledgeData
+  listener: OutgoingPassageListener
+}
+
+/** What a passage says, in order; nothing after `ended`, `failed` or `stop`. */
+export interface OutgoingPassageListener {
+  mark(mark: StreamMark): void
+  /** The guest's run state at switchover, by QEMU's word for it; the last one holds. Never with machines up to 2.3. */
+  runState(state: string): void
+  /** From here on QEMU's stream is not understood, and passes raw. */
+  lost(reason: string): void
+  /** Both QEMUs ended their sides, and everything was delivered. */
+  ended(): void
+  /** Anything else; QEMU's connection and the lane are closed already. */
+  failed(error: PagemeshError): void
+}
+
+export interface OutgoingPassageCounts extends EncoderCounts {
+  /** Bytes of literals as they travelled. */
+  literalWireBytes: number
+  /** Bytes on the lane. */
+  sentBytes: number
+  receivedBytes: number
+}
+
+/** A batch that is not acknowledged: its pages may be asked back. */
+interface KeptBatch {
+  batch: EncodedBatch
+  isAskedBack: boolean
+}
+
+/** The way from the source QEMU to the lane, and from the lane back to it. */
+export class OutgoingPassage {
+  readonly #qemu: Endpoint
+  readonly #lane: FrameLane<PassageFrame>
+  readonly #encoder: Encoder
+  readonly #window: Window
+  readonly #flushTimer: FlushTimer
+  readonly #listener: OutgoingPassageListener
+  readonly #compresses: boolean
+  /** In the order of their sequence. */
+  readonly #kept = new Map<number, KeptBatch>()
+  #down: 'streaming' | 'ending' | 'ended' = 'streaming'
+  #up: 'returning' | 'ending' | 'ended' = 'returning'
+  #isOver = false
+  #isPaused = false
+  /** Set once QEMU waits for single answers: in post-copy, and when the device state is on its way. */
+  #isUrgent = false
+  #returnedBytes = 0
+  #literalWireBytes = 0
+  /** The last literals did not shrink: random or encrypted memory. */
+  #suspectsNoise = false
+
+  constructor(
+    components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint }, init: OutgoingPassageInit,
+  ) {
+    const { clock, hasher, lane, qemu } = components
+    this.#qemu = qemu
+    this.#listener = init.listener
+    this.#compresses = init.compresses
+    this.#window = new Window({ clock })
+    this.#encoder = new Encoder({ hasher }, {
+      known: init.known,
+      ...(init.continuation === undefined ? {} : { continuation: init.continuation }),
+      onBatch: (batch) => this.#send(batch),
+      onMark: (mark) => this.#onMark(mark),
+      onRunState: (state) => this.#listener.runState(state),
+      onLost: (reason) => this.#listener.lost(reason),
+    })
+    this.#flushTimer = new FlushTimer({ clock, encoder: this.#encoder }, { isPaused: () => this.#isPaused })
+    if (init.continuation?.isPostcopy === true) this.#hurry()
+    this.#lane = new FrameLane({ clock, lane }, {
+      frames: PASSAGE_FRAMES,
+      bytesPerSecondMax: init.bytesPerSecondMax,
+      onFrame: (name, body) => this.#onFrame(name, body),
+      onLost: (error) => this.#fail(error),
+    })
+    qemu.receive((bytes) => this.#take(bytes), () => this.#onStreamEnd())
+    // It never rejects.
+    void qemu.closed.then((error) => this.#onQemuClosed(error))
+  }
+
+  /** From now on these pages may travel as refs too: they arrived at the destination. */
+  addKnown(prefixes: Prefixes): void {
+    this.#encoder.addKnown(prefixes)
+  }
+
+  counts(): OutgoingPassageCounts {
+    const { sentBytes, receivedBytes } = this.#lane
+    return { ...this.#encoder.counts, literalWireBytes: this.#literalWireBytes, sentBytes, receivedBytes }
+  }
+
+  /** What the passage of a connection that goes on with this migration needs to know; JSON. */
+  knowledge(): StreamKnowledgeData {
+    return this.#encoder.knowledge
+  }
+
+  /** Closes QEMU's connection and the lane, and says nothing more. Idempotent, and nothing once it has ended. */
+  stop(): void {
+    if (!this.#isOver) this.#shut()
+  }
+
+  #take(bytes: Buffer): void {
+    if (this.#isOver) return
+    this.#encoder.push(bytes)
+    if (this.#isUrgent && bytes.length < FULL_READ_BYTES) this.#encoder.flush()
+    this.#flushTimer.start()
+  }
+
+  #onStreamEnd(): void {
+    if (this.#isOver) return
+    this.#down = 'ending'
+    this.#flushTimer.stop()
+    this.#encoder.flush(true)
+    // A send never rejects.
+    void this.#lane.send('streamEnd')
+    this.#finishIfDone()
+  }
+
+  #onMark(mark: StreamMark): void {
+    if (mark === 'ramEnd') this.#isUrgent = true
+    if (mark === 'package' || mark === 'resume') this.#hurry()
+    this.#listener.mark(mark)
+  }
+
+  #hurry(): void {
+    this.#isUrgent = true
+    this.#window.narrowForPostcopy()
+  }
+
+  #send(batch: EncodedBatch): void {
+    const { header, parts, literalWireBytes, wireBytes } =
+      packBatch(batch, { compresses: this.#compresses, suspectsNoise: this.#suspectsNoise })
+    this.#literalWireBytes += literalWireBytes
+    if (batch.literals.length > 0) this.#suspectsNoise = literalWireBytes === batch.literals.length
+    this.#kept.set(batch.sequence, { batch, isAskedBack: false })
+    this.#window.add(batch.sequence, batch.stream.length, FRAME_HEADER_BYTES + wireBytes)
+    this.#holdBackIfFull()
+    // A send never rejects; how much is queued the window bounds.
+    void this.#lane.send('batch', header, ...parts)
+  }
+
+  #onFrame(name: PassageFrame, body: Buffer): void {
+    if (name === 'ack') this.#acknowledge(body.readUInt32BE(0))
+    else if (name === 'missing') this.#giveMissing(body)
+    else if (name === 'returned' && this.#up === 'returning') this.#giveBack(body)
+    else if (name === 'returnedEnd' && this.#up === 'returning') this.#endReturn()
+    else throw this.#misplaced(name)
+  }
+
+  #acknowledge(sequence: number): void {
+    const [due] = this.#kept.keys()
+    const kept = this.#kept.get(sequence)
+    if (kept === undefined) throw this.#misplaced(`ack of batch ${sequence}, which is not on its way,`)
+    if (sequence !== due) throw this.#misplaced(`ack of batch ${sequence} where ${due} was due`)
+    this.#kept.delete(sequence)
+    this.#window.acknowledge(sequence)
+    this.#encoder.recycle(kept.batch)
+    if (this.#isPaused && !this.#window.isFull) {
+      this.#isPaused = false
+      this.#qemu.resume()
+    }
+    this.#finishIfDone()
+  }
+
+  /** Sends the pages of refs that the destination could not fill rightly. */
+  #giveMissing(body: Buffer): void {
+    const sequence = body.readUInt32BE(0)
+    const kept = this.#kept.get(sequence)
+    if (kept === undefined) throw this.#misplaced(`missing pages of batch ${sequence}, which is not on its way,`)
+    if (kept.isAskedBack) throw this.#misplaced(`missing pages of batch ${sequence} a second time`)
+    kept.isAskedBack = true
+    const pages = pagesOf(kept.batch, body)
+    // A send never rejects.
+    void this.#lane.send('pages', body.subarray(0, 4), this.#compresses ? packNow(pages) : pages)
+  }
+
+  #giveBack(bytes: Buffer): void {
+    this.#returnedBytes += bytes.length
+    if (this.#returnedBytes > UNTAKEN_BYTES_MAX) throw this.#misplaced('more returned than its QEMU takes')
+    this.#qemu.write(bytes).then(() => {
+      this.#returnedBytes -= bytes.length
+      this.#finishIfDone()
+    }, (error: unknown) => this.#fail(connectionLost('source', error)))
+  }
+
+  #endReturn(): void {
+    this.#up = 'ending'
+    this.#qemu.end()
+    this.#finishIfDone()
+  }
+
+  #finishIfDone(): void {
+    if (this.#down === 'ending' && this.#kept.size === 0) this.#down = 'ended'
+    if (this.#isOver || this.#down !== 'ended' || this.#up === 'returning') return
+    this.#lane.complete()
+    if (this.#returnedBytes > 0) return
+    this.#up = 'ended'
+    this.#isOver = true
+    // It never rejects, and nobody waits for it: both ends have all that they wanted.
+    void this.#lane.close()
+    this.#listener.ended()
+  }
+
+  #holdBackIfFull(): void {
+    if (this.#isPaused || !this.#window.isFull) return
+    this.#isPaused = true
+    this.#qemu.pause()
+  }
+
+  #onQemuClosed(error: Error | undefined): void {
+    // Closed after both its ends is how it should be; what it did not take before, its write tells.
+    if (this.#down === 'streaming' || this.#up === 'returning') this.#fail(connectionLost('source', error))
+  }
+
+  #misplaced(what: string): PagemeshError {
+    return badFrame(`${what} while the stream is ${this.#down} and the return path is ${this.#up}`)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return
+    this.#shut()
+    this.#listener.failed(asPagemeshError(error))
+  }
+
+  #shut(): void {
+    this.#isOver = true
+    this.#flushTimer.stop()
+    this.#lane.destroy()
+    this.#qemu.destroy()
+    this.#kept.clear()
+  }
+}
+
+/** The pages that a `missing` frame asks for. Throws PagemeshError `bad-frame` if the batch has no such refs. */
+function pagesOf({ sequence, stream, refOffsets }: EncodedBatch, body: Buffer): Buffer {
+  if (body.length % 4 !== 0) throw badFrame('a missing page is cut short')
+  const count = body.length / 4 - 1
+  if (count > refOffsets.length) throw badFrame(`it misses ${count} pages of batch ${sequence}, which has fewer refs`)
+  const pages = Buffer.allocUnsafe(count * PAGE_BYTES)
+  for (let i = 0; i < count; i++) {
+    const offset = refOffsets[body.readUInt32BE(4 + i * 4)]
+    if (offset === undefined) throw badFrame(`it misses a page that batch ${sequence} does not refer to`)
+    stream.copy(pages, i * PAGE_BYTES, offset, offset + PAGE_BYTES)
+  }
+  return pages
+}

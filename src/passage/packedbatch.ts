@@ -1,0 +1,38 @@
+import { looksPackable, packNow, PAGE_BYTES } from '../page/index.ts'
+import { encodeBatchHeader } from './batch.ts'
+import type { EncodedBatch } from './encoder.ts'
+
+/** A batch as it travels: the body of its frame is the header and then the parts. */
+export interface PackedBatch {
+  header: Buffer
+  parts: Buffer[]
+  literalWireBytes: number
+  wireBytes: number
+}
+
+/**
+ * Compresses the parts of a batch, at once: handing them to other threads costs three times the processor time.
+ * @param init.compresses whether literals are; what goes raw is small, and always compressed.
+ * @param init.suspectsNoise the batch before did not shrink: look at a sample of the literals before compressing all.
+ */
+export function packBatch(
+  batch: EncodedBatch, init: { compresses: boolean; suspectsNoise: boolean },
+): PackedBatch {
+  const isWorthIt = init.compresses && (!init.suspectsNoise || looksPackable(batch.literals))
+  const opsAndRaw = packNow(Buffer.concat([batch.ops, batch.raw]))
+  const literals = isWorthIt ? packNow(batch.literals) : batch.literals
+  const header = encodeBatchHeader({
+    sequence: batch.sequence,
+    streamBytes: batch.stream.length,
+    digest: batch.digest,
+    literals: batch.literals.length / PAGE_BYTES,
+    refs: batch.refOffsets.length,
+    opsBytes: batch.ops.length,
+    rawBytes: batch.raw.length,
+    packedBytes: opsAndRaw.length,
+    literalWireBytes: literals.length,
+  })
+  const parts = [opsAndRaw, batch.refIds, literals]
+  const wireBytes = parts.reduce((sum, part) => sum + part.length, header.length)
+  return { header, parts, literalWireBytes: literals.length, wireBytes }
+}

@@ -1,0 +1,29 @@
+/**
+ * Characters that change how a terminal or a page shows what stands around them: controls of both kinds, line
+ * separators, marks of direction, and halves of characters.
+ */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu
+
+/** The text with every character that could change a terminal written as `\u001b`, for names and reasons of others. */
+export function escapeControls(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** The same value with `escapeControls` applied to every text in it, keys included. */
+export function printable<T>(value: T): T {
+  if (typeof value === 'string') return escapeControls(value) as T
+  if (Array.isArray(value)) return value.map(printable) as T
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [escapeControls(key), printable(item)])) as T
+}
+
+/** One line of JSON that changes no terminal, and that says exactly the same to whoever parses it. */
+export function printableJson(value: unknown): string {
+  // Outside of texts JSON has no such character, and inside of them this is how JSON escapes.
+  return escapeControls(JSON.stringify(value))
+}
+
+/** A moment, ms since the Unix epoch, as ISO 8601 in UTC. */
+export function isoTime(wallTimeMs: number): string {
+  return new Date(wallTimeMs).toISOString()
+}

@@ -1,0 +1,152 @@
+import {
+  FetchedPages, lastFirst, prefixHigh, prefixLow, type PageBudget, type PageSource, type Prefixes, type PrefixSet,
+} from '../page/index.ts'
+import { describeError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { ArrivedPages } from './index.ts'
+
+/** Pages of other hosts than the source, as an incoming handoff sees them. */
+export interface PeerPages {
+  /** Of prefixes of which the first `bits` bits are known, those that begin a page that others are known to have. */
+  among(prefixes: Prefixes, bits: number): Prefixes & { indices: Uint32Array }
+  /**
+   * Fetches pages, from anybody but `source`; `deliver` gets them hashed. Resolves when each was delivered or given
+   * up; rejects with the signal's reason only.
+   */
+  fetch(
+    wanted: Prefixes, init: { source: string; deliver: (pages: ArrivedPages) => void; signal: AbortSignal },
+  ): Promise<unknown>
+  /** Bytes that came over the wire so far, in all that was fetched for handoffs. */
+  readonly receivedBytes: number
+}
+
+export interface PrefetchInit {
+  /** What the source listed. */
+  census: PrefixSet
+  /** One bit for each of it: whether this host has it. */
+  bitmap: Uint8Array
+  /** Two bytes for each that it lacks: in which part of the guest's memory it is. */
+  order: Buffer
+  /** The host that the guest comes from. */
+  source: string
+}
+
+/** Pages that one handoff may fetch: 256 MiB of them are held until it is over. */
+const PAGES_MAX = 2 ** 16
+/** Prefixes looked up at once. */
+const LOOK_PAGES = 2 ** 14
+const INDEX_BYTES = 4
+
+/**
+ * Fetches, while the stream runs, what a guest needs and this host lacks from other hosts, and tells the source of each
+ * page that came: it sends a reference from then on. Nobody waits for it: what has not come travels as it would have.
+ */
+export class Prefetch {
+  readonly #peers: PeerPages
+  readonly #budget: PageBudget
+  readonly #log: Log
+  readonly #abort = new AbortController()
+  readonly #tell: (indices: Buffer) => void
+  #pages: FetchedPages | undefined
+  #fetching: Promise<void> = Promise.resolve()
+  #receivedBefore = 0
+
+  /** @param init.tell sends the numbers of prefixes, 4 bytes each, counted through the set that the source sent. */
+  constructor(
+    components: { peers: PeerPages; budget: PageBudget; log: Log }, init: { tell: (indices: Buffer) => void },
+  ) {
+    this.#peers = components.peers
+    this.#budget = components.budget
+    this.#log = components.log
+    this.#tell = init.tell
+  }
+
+  /** What has come so far. */
+  readonly source: PageSource = {
+    kind: 'peer',
+    isVerified: true,
+    fill: async (batch) => this.#pages?.fill(batch),
+  }
+
+  /**
+   * Begins to fetch what the bitmap says is lacking. The order says where in its memory the guest has it: the stream
+   * comes from the front, and so this begins at the end. Throws PagemeshError `bad-frame` if they do not go together.
+   */
+  start({ census, bitmap, order, source }: PrefetchInit): void {
+    const wanted = this.#wantedOf(census, lastFirst(census.prefixes.length, bitmap, order))
+    const count = this.#budget.reserve(wanted.count)
+    if (count === 0) return
+    this.#receivedBefore = this.#peers.receivedBytes
+    const pages = new FetchedPages(count)
+    this.#pages = pages
+    const deliver = (arrived: ArrivedPages): void => {
+      pages.add(arrived)
+      const told = Buffer.allocUnsafe(arrived.count * INDEX_BYTES)
+      for (let i = 0; i < arrived.count; i++) told.writeUInt32BE(wanted.numbers[arrived.indices[i]!]!, i * INDEX_BYTES)
+      this.#tell(told)
+    }
+    const { signal } = this.#abort
+    this.#fetching = this.#peers.fetch({ high: wanted.high, low: wanted.low, count }, { source, deliver, signal })
+      .then(() => 'all were asked for', describeError)
+      .then((end) => this.#log.debug('pages fetched from peers', { wanted: count, fetched: pages.count, end }))
+  }
+
+  /** The first of these that peers have. There may be many: they are looked through in pieces. */
+  #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): NumberedPrefixes {
+    const wanted = new NumberedPrefixes(Math.min(PAGES_MAX, lacking.length))
+    for (let next = 0; next < lacking.length && !wanted.isFull;) {
+      const piece = new NumberedPrefixes(LOOK_PAGES)
+      for (; next < lacking.length && !piece.isFull; next++) {
+        const prefix = prefixes[lacking[next]!]!
+        piece.push(prefixHigh(prefix, bits), prefixLow(prefix, bits), lacking[next]!)
+      }
+      const { count, high, low, indices } = this.#peers.among(piece, bits)
+      for (let found = 0; found < count && !wanted.isFull; found++) {
+        wanted.push(high[found]!, low[found]!, piece.numbers[indices[found]!]!)
+      }
+    }
+    return wanted
+  }
+
+  /** Bytes that came from peers since it began; those for other guests that arrive meanwhile are among them. */
+  get receivedBytes(): number {
+    return this.#pages === undefined ? 0 : this.#peers.receivedBytes - this.#receivedBefore
+  }
+
+  /** The stream has ended: more is of no use, what came is still needed. */
+  finish(): void {
+    this.#abort.abort(new Error('the stream has ended'))
+  }
+
+  /** Ends what is under way and lets go of what came; idempotent. */
+  async stop(): Promise<void> {
+    this.finish()
+    await this.#fetching
+    this.#budget.release(this.#pages?.room ?? 0)
+    this.#pages = undefined
+  }
+}
+
+/** 64-bit prefixes, and the number of each in the set that the source sent. */
+class NumberedPrefixes implements Prefixes {
+  count = 0
+  readonly high: Uint32Array
+  readonly low: Uint32Array
+  readonly numbers: Uint32Array
+
+  constructor(room: number) {
+    this.high = new Uint32Array(room)
+    this.low = new Uint32Array(room)
+    this.numbers = new Uint32Array(room)
+  }
+
+  get isFull(): boolean {
+    return this.count === this.high.length
+  }
+
+  push(high: number, low: number, number: number): void {
+    this.high[this.count] = high
+    this.low[this.count] = low
+    this.numbers[this.count++] = number
+  }
+}

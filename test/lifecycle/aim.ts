@@ -1,0 +1,49 @@
+import { setTimeout } from 'node:timers/promises'
+
+import { seededRandom, shuffled } from '../bench/random.ts'
+import type { Witness } from './witness.ts'
+
+const LOOK_EVERY_MS = 10
+/** The rate of memory is taken over so many looks. */
+const LOOKS = 20
+const MARGIN_BYTES = 2 ** 20
+
+/**
+ * Resolves some `leadMs` before the guest will stop: when what is left of its memory will take no longer than that, at
+ * the rate of the last moments. How long moves took before says little on a busy machine. Resolves at the latest when
+ * the guest stops.
+ */
+export async function beforeStop(source: Witness, leadMs: number, sinceMs: number): Promise<void> {
+  const looks: { atMs: number; remainingBytes: number }[] = []
+  while (source.client.isOpen && source.stoppedSince(sinceMs) === undefined) {
+    const { status, ram } = await source.client.execute('query-migrate').catch(() => ({})) as
+      { status?: string; ram?: { remaining: number } }
+    if (status === 'active' && ram !== undefined) {
+      const atMs = performance.now()
+      looks.push({ atMs, remainingBytes: ram.remaining })
+      const first = looks.splice(0, Math.max(0, looks.length - LOOKS))[0] ?? looks[0]!
+      const sentBytes = first.remainingBytes - ram.remaining
+      const leftMs = (ram.remaining - MARGIN_BYTES) / sentBytes * (atMs - first.atMs)
+      if (sentBytes > 0 && leftMs <= leadMs) return
+    }
+    await setTimeout(LOOK_EVERY_MS)
+  }
+}
+
+/** `count` moments spread evenly from `fromMs` to `toMs`, one at random in each part, in random order. */
+export function spreadMoments(seed: number, count: number, fromMs: number, toMs: number): number[] {
+  const random = seededRandom(seed)
+  const partMs = (toMs - fromMs) / count
+  return shuffled(Array.from({ length: count }, (_, part) => fromMs + (part + random()) * partMs), random)
+}
+
+/** How often something fell into each fifty milliseconds, as text: where the strikes really were. */
+export function histogram(valuesMs: readonly number[]): string {
+  const counts = new Map<number, number>()
+  for (const value of valuesMs) {
+    const part = Math.floor(value / 50) * 50
+    counts.set(part, (counts.get(part) ?? 0) + 1)
+  }
+  return [...counts].sort(([left], [right]) => left < right ? -1 : 1)
+    .map(([part, count]) => `${part === -Infinity ? 'no STOP' : part}: ${count}`).join(', ')
+}

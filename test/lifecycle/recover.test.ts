@@ -1,0 +1,190 @@
+/**
+ * Post-copy is cut at random moments, and `pagemesh recover` brings the guest to the destination: whole, as an unbroken
+ * move would have. PAGEMESH_CUTS says how often, PAGEMESH_SEED repeats the same moments; `npm run test:lifecycle` cuts
+ * ten times.
+ */
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+
+import { systemClock } from '../../src/runtime/clock.ts'
+import { compareMemory, ensureImage, waitFor } from '../../testnet/index.ts'
+import { skipWithoutLab } from '../interop/labmove.ts'
+import { spreadMoments } from './aim.ts'
+import { TravellingGuest } from './travelling.ts'
+import { expectBeats, parsed, TwoHosts, type MoveWords } from './twohosts.ts'
+import type { Witness } from './witness.ts'
+
+const SETUP_TIMEOUT_MS = 600_000
+const TEST_TIMEOUT_MS = 180_000
+const WAIT_MS = 60_000
+const COUNT = Number(process.env['PAGEMESH_CUTS'] ?? 4)
+/** Half of its memory is like no other's, so that all of it has to travel. */
+const GUEST = { work: 'random', memoryMiB: 128 } as const
+/** Post-copy of that guest takes some seconds. */
+const SLOWLY = ['--mode', 'postcopy', '--max-bandwidth', '100Mbit']
+
+interface Cut {
+  title: string
+  strike(hosts: TwoHosts): Promise<void>
+  mend(hosts: TwoHosts): Promise<void>
+}
+
+const CUTS: readonly Cut[] = [
+  {
+    title: 'the link goes down',
+    strike: ({ cluster }) => cluster.network.cut('b'),
+    mend: async (hosts) => {
+      // Restored sooner, the two would not have noticed.
+      await alone(hosts)
+      await hosts.cluster.network.restore('b')
+    },
+  },
+  {
+    title: 'the source agent is killed',
+    strike: ({ cluster }) => cluster.agent('a').kill(),
+    mend: async ({ cluster }) => { await cluster.restartAgent('a') },
+  },
+  {
+    title: 'the destination agent is killed',
+    strike: ({ cluster }) => cluster.agent('b').kill(),
+    mend: async ({ cluster }) => { await cluster.restartAgent('b') },
+  },
+  {
+    title: 'both agents are killed',
+    strike: async ({ cluster }) => {
+      await Promise.all([cluster.agent('a').kill(), cluster.agent('b').kill()])
+    },
+    mend: async ({ cluster }) => {
+      await cluster.restartAgent('a')
+      await cluster.restartAgent('b')
+    },
+  },
+]
+
+describe('a guest in post-copy, whose way is cut', function () {
+  this.timeout(TEST_TIMEOUT_MS)
+  const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31))
+  /** Percent of what was left to send when post-copy began. */
+  const moments = spreadMoments(seed, COUNT, 5, 85)
+  let hosts: TwoHosts
+  let guest: TravellingGuest
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    console.log(`      PAGEMESH_SEED=${seed}`)
+    await ensureImage()
+    hosts = await TwoHosts.create({ census: { intervalSeconds: 60 } })
+    guest = await TravellingGuest.boot(hosts, 'traveller', GUEST)
+    await hosts.cluster.settled()
+  })
+
+  beforeEach(async () => {
+    hosts.trace.clear()
+    await guest.restore()
+  })
+
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return
+    console.log(hosts.evidence())
+    await hosts.cluster.network.restore('b')
+    await hosts.restartAgents()
+  })
+
+  after(async () => {
+    await hosts?.close()
+  })
+
+  /** Moves the guest, cuts its way, and has it recovered. */
+  async function moveAndRecover(cut: Cut, percent: number): Promise<Witness> {
+    const { home } = guest
+    const destination = await guest.waiting()
+    await hosts.seen(home, destination)
+    await home.tellEvents()
+    await destination.tellEvents()
+    const moving = hosts.migrate('a', guest.name, 'b', ...SLOWLY)
+    // Before it has taken over, a cut is none that a QEMU could recover from.
+    await hosts.untilState(destination, 'paused', 'running')
+    await untilSent(home, percent, moving)
+    hosts.trace.add('fault', cut.title)
+    await cut.strike(hosts)
+    await untilMigration(home, 'postcopy-paused')
+    await untilMigration(destination, 'postcopy-paused')
+    await cut.mend(hosts)
+    await hosts.joined()
+    hosts.trace.add('operator', 'recover')
+    const outcome = await hosts.cluster.agent('a').command('recover', guest.name, '--json')
+    assert.equal(outcome.status, 0, `recover: ${outcome.output}${outcome.errors}`)
+    assert.equal((parsed(outcome.output) as MoveWords).status, 'completed')
+    for (const end of [home, destination]) await untilMigration(end, 'completed')
+    // It may have ended when its way was cut, or waited for the recovery; what it says must be true.
+    const broken = await moving
+    assert.equal(broken.status === 0, broken.words?.status === 'completed', broken.errors)
+    assert.equal(await home.client.state(), 'postmigrate')
+    return destination
+  }
+
+  for (const [index, percent] of moments.entries()) {
+    const cut = CUTS[index % CUTS.length]!
+    it(`${cut.title} after ${percent.toFixed(0)} %: it is recovered, memory equal byte for byte`, async () => {
+      // It stands still, so that its memory at both ends can be compared; and so it must arrive.
+      await guest.home.client.execute('stop')
+      const source = guest.home
+      const destination = await moveAndRecover(cut, percent)
+      assert.equal(await destination.client.state(), 'paused')
+      assert.deepEqual((await compareMemory(source.guest, destination.guest)).differences, [])
+      await destination.client.execute('cont')
+      await expectBeats(destination.guest)
+      await hosts.expectFree()
+    })
+  }
+
+  it(`${CUTS[0]!.title} while it runs: it is recovered, goes on with its work, and moves back`, async () => {
+    const destination = await moveAndRecover(CUTS[0]!, 30)
+    assert.equal(await destination.client.state(), 'running')
+    await expectBeats(destination.guest)
+    await hosts.expectFree()
+    await guest.settleIn(destination)
+    const back = await guest.waiting()
+    const { status, errors } = await hosts.migrate('b', guest.name, 'a')
+    assert.equal(status, 0, errors)
+    await expectBeats(back.guest)
+  })
+})
+
+/** Resolves when so many percent of what was left when post-copy began were sent. */
+async function untilSent(source: Witness, percent: number, moving: Promise<unknown>): Promise<void> {
+  let leftBytes: number | undefined
+  let isOver = false
+  void moving.then(() => { isOver = true })
+  await waitFor(async () => {
+    const { status, ram } = await source.client.execute('query-migrate') as
+      { status?: string; ram?: { remaining: number } }
+    assert.ok(!isOver, 'the move ended before its way was cut')
+    if (status !== 'postcopy-active' || ram === undefined) return undefined
+    leftBytes ??= ram.remaining
+    return ram.remaining <= leftBytes * (1 - percent / 100) ? true : undefined
+  }, { clock: systemClock, what: `${percent.toFixed(0)} % to be sent in post-copy`, timeoutMs: WAIT_MS, pauseMs: 10 })
+}
+
+/**
+ * Resolves when QEMU has said so by itself. Asked it may not answer: a guest that needs a page which is not there yet
+ * can make all of its QEMU wait.
+ */
+async function untilMigration(witness: Witness, wanted: string): Promise<void> {
+  await waitFor(() => {
+    assert.ok(witness.client.isOpen, `the QEMU of ${witness.host} ended`)
+    return witness.migration === wanted ? true : undefined
+  }, {
+    clock: systemClock, what: `the migration at ${witness.host} to be ${wanted}`, timeoutMs: WAIT_MS, pauseMs: 50,
+  })
+}
+
+/** Resolves when the agents see each other no more. */
+async function alone(hosts: TwoHosts): Promise<void> {
+  for (const host of ['a', 'b']) {
+    await waitFor(async () => (await hosts.status(host)).peers.length === 0 ? true : undefined, {
+      clock: systemClock, what: `the agent of ${host} to see nobody`, timeoutMs: WAIT_MS, pauseMs: 200,
+    })
+  }
+}

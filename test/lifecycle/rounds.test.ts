@@ -1,0 +1,83 @@
+/**
+ * A guest with a disk is moved between two agents, and somebody strikes around its switchover. Judged from outside,
+ * from what both QEMUs say to another client: nothing lost, nothing doubled, nobody wedged, true words, settings put
+ * back.
+ *
+ *   npm run test:lifecycle                                        200 cancels, 60 ends, 60 kills
+ *   PAGEMESH_CANCELS=500 PAGEMESH_ENDS=0 PAGEMESH_KILLS=0 npx mocha test/lifecycle/rounds.test.ts
+ *   PAGEMESH_SEED=12345 ...                                       the same moments again
+ */
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+
+import { ensureImage } from '../../testnet/index.ts'
+import { skipWithoutLab } from '../interop/labmove.ts'
+import { histogram } from './aim.ts'
+import { Rounds, type RoundKind } from './rounds.ts'
+import { TravellingGuest } from './travelling.ts'
+import { TwoHosts } from './twohosts.ts'
+
+const SETUP_TIMEOUT_MS = 600_000
+/** A round that goes well takes two or three seconds, one that does not up to a minute. */
+const ROUND_TIMEOUT_MS = 75_000
+
+interface RoundsCase {
+  kind: RoundKind
+  title: string
+  /** How often, in `npm test`; PAGEMESH_CANCELS and so on say otherwise. */
+  count: number
+}
+
+const CASES: readonly RoundsCase[] = [
+  {
+    kind: 'cancel', title: 'is cancelled by its operator, from 150 ms before its STOP to 150 ms after',
+    count: Number(process.env['PAGEMESH_CANCELS'] ?? 10),
+  },
+  {
+    kind: 'end', title: 'has its source QEMU ended by a manager as soon as that says completed',
+    count: Number(process.env['PAGEMESH_ENDS'] ?? 4),
+  },
+  {
+    kind: 'kill', title: 'has its source QEMU killed 0 to 60 ms after its STOP',
+    count: Number(process.env['PAGEMESH_KILLS'] ?? 4),
+  },
+]
+
+describe('a guest at its switchover', function () {
+  const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31))
+  let hosts: TwoHosts | undefined
+  let guest: TravellingGuest
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    console.log(`      PAGEMESH_SEED=${seed}`)
+    await ensureImage()
+    hosts = await TwoHosts.create()
+    guest = await TravellingGuest.boot(hosts, 'traveller')
+    await hosts.cluster.settled()
+  })
+
+  after(async function () {
+    this.timeout(SETUP_TIMEOUT_MS)
+    await hosts?.close()
+  })
+
+  for (const [index, { kind, title, count }] of CASES.entries()) {
+    if (count === 0) continue
+    it(`${title}, ${count} times`, async function () {
+      this.timeout(SETUP_TIMEOUT_MS + (count + 1) * ROUND_TIMEOUT_MS)
+      await guest.restore()
+      const rounds = new Rounds(hosts!, guest, kind)
+      const startedAt = performance.now()
+      await rounds.run(seed + index, count)
+      const { report } = rounds
+      const seconds = ((performance.now() - startedAt) / 1000 / (count + 1)).toFixed(1)
+      const told = `PAGEMESH_SEED=${seed}: ${report.rounds} rounds of ${kind} at ${seconds} s, ` +
+        `ms from STOP {${histogram(report.struckMs)}}, ` +
+        `moves ${JSON.stringify(report.ends)}, faults ${JSON.stringify(report.counts)}`
+      console.log(`      ${told}`)
+      assert.equal(report.failures.length, 0, `${told}\n${report.failures.join('\n\n')}`)
+    })
+  }
+})

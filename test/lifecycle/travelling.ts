@@ -1,0 +1,90 @@
+import { join } from 'node:path'
+
+import { systemClock } from '../../src/runtime/clock.ts'
+import { waitFor } from '../../testnet/index.ts'
+import { makeDisk } from './disk.ts'
+import { diskWords, type TwoHosts, type WitnessKind, type WitnessOptions } from './twohosts.ts'
+import type { Witness } from './witness.ts'
+
+const WAIT_MS = 30_000
+
+/**
+ * A guest with a disk that is moved again and again between two hosts. It boots once; where it is lost it comes back
+ * from its saved state, in a second.
+ */
+export class TravellingGuest {
+  readonly name: string
+  readonly #hosts: TwoHosts
+  readonly #options: WitnessOptions
+  readonly #diskPath: string
+  readonly #statePath: string
+  #home: Witness | undefined
+
+  /** @param kind what its QEMUs are like, such as their memory and release */
+  static async boot(hosts: TwoHosts, name: string, kind: WitnessKind = {}): Promise<TravellingGuest> {
+    const guest = new TravellingGuest(hosts, { ...kind, name }, await makeDisk(hosts.cluster.directory, name))
+    await guest.#save()
+    return guest
+  }
+
+  private constructor(hosts: TwoHosts, options: WitnessOptions, diskPath: string) {
+    this.name = options.name
+    this.#hosts = hosts
+    this.#options = options
+    this.#diskPath = diskPath
+    this.#statePath = join(hosts.cluster.directory, `${options.name}.state`)
+  }
+
+  /** Where it lives. */
+  get home(): Witness {
+    return this.#home!
+  }
+
+  get otherHost(): string {
+    return this.home.host === 'a' ? 'b' : 'a'
+  }
+
+  /** It has moved. What it left ends. */
+  async settleIn(destination: Witness): Promise<void> {
+    const left = this.#home
+    this.#home = destination
+    await this.#hosts.stop(left)
+  }
+
+  /**
+   * Starts the QEMU that waits for it on the other host.
+   * @param further words for it beside its own
+   * @param other what it has otherwise than the guest
+   * @param diskPath another disk than the guest's
+   */
+  async waiting(
+    further: readonly string[] = [], other: WitnessKind = {}, diskPath = this.#diskPath,
+  ): Promise<Witness> {
+    return await this.#hosts.start(this.otherHost, {
+      ...this.#options, further: [...diskWords(diskPath), ...further], ...other, incoming: true,
+    })
+  }
+
+  /** Begins anew from its saved state, whatever has become of it; `further` words for its QEMU. */
+  async restore(host = 'a', further: readonly string[] = [], other: WitnessKind = {}): Promise<void> {
+    await this.#hosts.stopAll()
+    const home = await this.#hosts.start(host, {
+      ...this.#options, further: [...diskWords(this.#diskPath), ...further], ...other, incoming: true,
+    })
+    await home.client.execute('migrate-incoming', { uri: `exec:cat ${this.#statePath}` })
+    await this.#hosts.untilState(home, 'running')
+    this.#home = home
+  }
+
+  async #save(): Promise<void> {
+    const born = await this.#hosts.start('a', { ...this.#options, further: diskWords(this.#diskPath) })
+    await born.guest.ready()
+    await born.guest.moreBeats(1)
+    await born.client.execute('migrate', { uri: `exec:cat >${this.#statePath}` })
+    await waitFor(async () => {
+      const { status } = await born.client.execute('query-migrate') as { status?: string }
+      return status === 'completed' ? true : undefined
+    }, { clock: systemClock, what: `${this.name} to be saved`, timeoutMs: WAIT_MS })
+    await this.restore()
+  }
+}

@@ -1,0 +1,145 @@
+/** What must hold after a round, whoever struck: pure, from what was seen outside to what is wrong. */
+import { isDeepStrictEqual } from 'node:util'
+
+import type { Held, MoveWords } from './twohosts.ts'
+import type { Settings } from './witness.ts'
+
+export const FAULT_KINDS = ['lost', 'doubled', 'wedged', 'wrongWords', 'settingsLeft'] as const
+export type FaultKind = typeof FAULT_KINDS[number]
+
+export interface Fault {
+  kind: FaultKind
+  what: string
+}
+
+/** One QEMU when all has come to rest. */
+export interface Seen {
+  host: string
+  /** What its QEMU says: running, paused, postmigrate, inmigrate, ...; `gone` when the process ended. */
+  state: string
+  /** What the agent must have put back, before and after; undefined for a QEMU that is gone. */
+  settings?: { before: Settings; after: Settings }
+  /** Whether all of the guest arrived here. */
+  hasArrived: boolean
+  /** Whether somebody told this QEMU to end. */
+  wasQuit: boolean
+}
+
+export interface Observation {
+  guest: string
+  source: Seen
+  destination: Seen
+  /** How long both copies ran at once. */
+  overlapMs: number
+  /** How `pagemesh migrate` ended; undefined if it never did. */
+  move: { exit: number; words: MoveWords | undefined } | undefined
+  /** How `pagemesh cancel` ended, if one was given; exit undefined if it never did. */
+  cancel?: { exit: number | undefined }
+  /** What both agents say in the end; undefined for one that does not answer. */
+  agents: Record<string, { handoffs: number; held: Held[] } | undefined>
+  /** How the move may end; in another way is wrong, whatever it says. */
+  mayEnd: readonly MoveWords['status'][]
+  /** The source QEMU was killed before it could say that it has given the guest up: then the guest may be lost. */
+  mayBeLost: boolean
+}
+
+const SAYS_AT_SOURCE = /\b(runs|goes|lives|stays|is)( on)? (at the source|here|where it was)\b/i
+const SAYS_LOST = /\blost\b|no whole copy|not whole|nowhere|\bgone\b|has ended|ended before|died/i
+const MIGRATE_EXITS = { completed: 0, failed: 1, cancelled: 130 } as const
+
+/** Everything that is wrong; nothing is as it should be. */
+export function judge(seen: Observation): Fault[] {
+  return [...judgeCopies(seen), ...judgeAgents(seen), ...judgeWords(seen), ...judgeSettings(seen)]
+}
+
+function judgeCopies({ guest, source, destination, overlapMs, mayBeLost }: Observation): Fault[] {
+  const states = `${source.host} (source): ${source.state}, ${destination.host} (destination): ${destination.state}`
+  const faults: Fault[] = []
+  const running = [source, destination].filter(({ state }) => state === 'running')
+  if (running.length === 2 || overlapMs > 0) {
+    const what = `two copies of ${guest} ran at once for ${overlapMs.toFixed(1)} ms; ${states}`
+    faults.push({ kind: 'doubled', what })
+  }
+  if (destination.hasArrived && destination.wasQuit && running.length === 0) {
+    faults.push({ kind: 'lost', what: `the whole copy of ${guest} at ${destination.host} was ended; ${states}` })
+  } else if (running.length === 0 && !(mayBeLost && !destination.hasArrived)) {
+    faults.push({ kind: 'lost', what: `${guest} runs nowhere; ${states}` })
+  }
+  // A QEMU that still waits is as good as one that ended; a loaded copy beside the running one is not.
+  if (source.state === 'running' && !['gone', 'inmigrate', 'running'].includes(destination.state)) {
+    faults.push({ kind: 'wedged', what: `a copy is left at ${destination.host} beside the one that runs; ${states}` })
+  }
+  return faults
+}
+
+function judgeAgents({ agents, move, cancel }: Observation): Fault[] {
+  const faults: Fault[] = []
+  if (move === undefined) faults.push({ kind: 'wedged', what: '`pagemesh migrate` never ended' })
+  if (cancel !== undefined && cancel.exit === undefined) {
+    faults.push({ kind: 'wedged', what: '`pagemesh cancel` never ended' })
+  }
+  for (const [host, agent] of Object.entries(agents)) {
+    if (agent === undefined) faults.push({ kind: 'wedged', what: `the agent of ${host} does not answer` })
+    if ((agent?.handoffs ?? 0) > 0) {
+      faults.push({ kind: 'wedged', what: `the agent of ${host} still shows a handoff in \`handoffs\`` })
+    }
+    for (const { guest, why } of agent?.held ?? []) {
+      faults.push({ kind: 'wedged', what: `the agent of ${host} still holds ${guest}, though both answer: ${why}` })
+    }
+  }
+  return faults
+}
+
+function judgeWords({ guest, source, destination, move, cancel, mayEnd, mayBeLost }: Observation): Fault[] {
+  if (move === undefined) return []
+  const { exit, words } = move
+  const wrong = (what: string): Fault => ({ kind: 'wrongWords', what })
+  if (words === undefined) return [wrong(`\`migrate --json\` said nothing, exit status ${exit}`)]
+  const faults: Fault[] = []
+  const said = `status ${words.status}, arrivedState ${words.arrivedState}, reason ${JSON.stringify(words.reason)}`
+  const runsAtSource = source.state === 'running'
+  const runsAtDestination = destination.state === 'running'
+  if (!mayEnd.includes(words.status)) faults.push(wrong(`it can only be ${mayEnd.join(' or ')}, but: ${said}`))
+  if (exit !== MIGRATE_EXITS[words.status]) faults.push(wrong(`exit status ${exit} with ${said}`))
+  if ((words.status === 'completed') !== runsAtDestination) {
+    faults.push(wrong(`${guest} ${runsAtDestination ? 'runs' : 'does not run'} at the destination, but: ${said}`))
+  }
+  if (words.status === 'cancelled' && !runsAtSource) {
+    faults.push(wrong(`${guest} does not run at the source, but: ${said}`))
+  }
+  if (runsAtDestination && words.status === 'completed') {
+    if (words.arrivedState !== 'running') faults.push(wrong(`${guest} arrived running, but: ${said}`))
+    // Of a source QEMU that is gone nobody may know it.
+    if (typeof words.downtimeMs !== 'number' && source.state !== 'gone') {
+      faults.push(wrong(`downtimeMs is ${words.downtimeMs} for a guest that ran`))
+    }
+  }
+  if (words.status !== 'completed' && (words.arrivedState ?? null) !== null) {
+    faults.push(wrong(`an arrivedState without an arrival: ${said}`))
+  }
+  if (!runsAtSource && SAYS_AT_SOURCE.test(words.reason ?? '')) {
+    faults.push(wrong(`the reason claims that ${guest} is at the source, where it is ${source.state}: ${said}`))
+  }
+  if (mayBeLost && !runsAtDestination && !SAYS_LOST.test(words.reason ?? '')) {
+    faults.push(wrong(`no copy of ${guest} is left, and the reason does not say so: ${said}`))
+  }
+  if (cancel?.exit !== undefined && (cancel.exit === 0) !== (words.status === 'cancelled')) {
+    faults.push(wrong(`\`cancel\` ended with ${cancel.exit}, but: ${said}`))
+  }
+  return faults
+}
+
+function judgeSettings({ source, destination }: Observation): Fault[] {
+  return [source, destination].flatMap(({ host, settings }) => {
+    if (settings === undefined) return []
+    const left = settingsLeft(settings)
+    return left === '' ? [] : [{ kind: 'settingsLeft' as const, what: `at the QEMU of ${host}: ${left}` }]
+  })
+}
+
+/** What is not as it was, as text; empty if all is. */
+export function settingsLeft({ before, after }: { before: Settings; after: Settings }): string {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])]
+  return names.filter((name) => !isDeepStrictEqual(before[name], after[name]))
+    .map((name) => `${name} was ${JSON.stringify(before[name])} and is ${JSON.stringify(after[name])}`).join(', ')
+}

@@ -1,0 +1,34 @@
+import type { Fault } from './fault.ts'
+import type { CodeRun } from './trial.ts'
+
+/** A test as it went on the code without faults. */
+export interface KnownTest {
+  /** The file that it stands in. */
+  file: string
+  title: string
+  durationMs: number
+  /** What its file took beside its tests: to start a process, and to load everything. */
+  startMs: number
+  /** What it ran itself, and what its file ran outside of tests. */
+  ran: readonly CodeRun[]
+  outside: readonly CodeRun[]
+}
+
+/** The tests that could notice a fault: those that run its code, the fastest first. */
+export function testsFor(fault: Fault, tests: readonly KnownTest[]): KnownTest[] {
+  return tests.filter(({ ran, outside }) => isRun(fault, ran) || isRun(fault, outside))
+    .sort((a, b) => a.durationMs - b.durationMs)
+}
+
+/** Whether the narrowest stretch around the fault ran. */
+function isRun({ file, start }: Fault, stretches: readonly CodeRun[]): boolean {
+  let narrowest: CodeRun | undefined
+  for (const stretch of stretches) {
+    if (stretch.file !== file || stretch.start > start || stretch.end <= start) continue
+    const width = stretch.end - stretch.start
+    const best = narrowest === undefined ? Infinity : narrowest.end - narrowest.start
+    // Of equal stretches, which come from different looks, one that ran decides.
+    if (width < best || (width === best && stretch.isRun)) narrowest = stretch
+  }
+  return narrowest?.isRun === true
+}

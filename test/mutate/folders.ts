@@ -1,0 +1,15 @@
+/** Folders whose tests must notice at least this share of the faults. */
+export const JUDGED_FOLDERS = ['passage', 'conversation', 'handoff', 'page', 'mesh', 'guest', 'runtime']
+export const KILLED_SHARE_MIN = 0.85
+
+/** Fast tests that concern a folder beside its own: what else is built closely on it. */
+const OTHER_TESTS: Record<string, readonly string[]> = {
+  runtime: ['test/unit/page/prefixset.test.ts', 'test/unit/page/rising.test.ts'],
+  conversation: ['test/sim/handoff*.test.ts'],
+  guest: ['test/unit/census/*.test.ts'],
+}
+
+/** The tests that are run for a fault in a folder of src, as globs. */
+export function testsOf(folder: string): string[] {
+  return [`test/unit/${folder}/**/*.test.ts`, `test/fuzz/${folder}.test.ts`, ...(OTHER_TESTS[folder] ?? [])]
+}

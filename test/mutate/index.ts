@@ -1,0 +1,99 @@
+/**
+ * Whether the tests can fail: one-line faults are put into copies of the source, and the fast tests of the folder run.
+ *
+ *   npm run mutate -- [--folder NAME]... [--file TEXT] [--by-hand] [--again FILE] [--sample N] [--seed S] [--list]
+ *     [--json]
+ *
+ * Most faults come out of the syntax tree (operators.ts), some are kept by hand (faults.ts). Each runs the tests that
+ * run its code, the fastest first, until one fails. Who survives must be explained in survivors.ts. Progress goes to
+ * standard error. Exit status: 0 enough were killed and every survivor is explained, 1 not, 2 wrong usage, 130
+ * cancelled.
+ */
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+
+import { CommanderError } from 'commander'
+
+import { Chance } from '../sim/chance.ts'
+import { describeFault, folderOf, type Fault } from './fault.ts'
+import { HAND_MADE_FAULTS } from './faults.ts'
+import { parseFlags, type MutateFlags } from './flags.ts'
+import { JUDGED_FOLDERS } from './folders.ts'
+import { formatVerdict, judge, type Verdict } from './judge.ts'
+import { tryFaults } from './run.ts'
+import { generateFaults, listFolders, placeFault } from './sources.ts'
+
+const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(argv: readonly string[]): Promise<number> {
+  let flags: MutateFlags
+  try {
+    flags = parseFlags(argv, availableParallelism())
+  } catch (error) {
+    // The command has said what is wrong already, or printed its help.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    throw error
+  }
+  const begunAt = performance.now()
+  const say = (line: string): void => {
+    process.stderr.write(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
+  }
+  const faults = chooseFaults(flags)
+  if (flags.list === true) {
+    const lines = faults.map(describeFault)
+    process.stdout.write(flags.json === true ? `${JSON.stringify(faults)}\n` : `${lines.join('\n')}\n`)
+    return EXIT.done
+  }
+  const cancelled = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => cancelled.abort(new Error('cancelled')))
+  try {
+    const tried = await tryFaults({ faults, seed: flags.seed, workers: flags.workers, signal: cancelled.signal, say })
+    const { file, sample, byHand, again } = flags
+    const isWhole = [file, sample, byHand, again].every((choice) => choice === undefined)
+    const verdict = judge(tried, isWhole ? JUDGED_FOLDERS : [])
+    process.stdout.write(`${flags.json === true ? JSON.stringify(verdict) : formatVerdict(verdict)}\n`)
+    return verdict.complaints.length === 0 ? EXIT.done : EXIT.failed
+  } catch (error) {
+    if (cancelled.signal.aborted) return EXIT.cancelled
+    throw error
+  }
+}
+
+/** Folders that are asked for, or all that are judged; faults made by hand belong to the folder they are in. */
+function chooseFaults({ folder, file, sample, seed, byHand, again }: MutateFlags): Fault[] {
+  const there = listFolders()
+  const folders = folder.length > 0 ? folder : JUDGED_FOLDERS.filter((name) => there.includes(name))
+  const kept = HAND_MADE_FAULTS.map(placeFault)
+    .filter((fault) => folder.length === 0 || folder.includes(folderOf(fault)))
+  const survivors = again === undefined ? undefined : readSurvivors(again)
+  const all = [...kept, ...(byHand === true ? [] : generateFaults(folders))]
+    .filter((fault) => file === undefined || fault.file.includes(file))
+    .filter((fault) => survivors?.has(nameOf(fault)) !== false)
+  if (sample === undefined || sample >= all.length) return all
+  return draw(all, sample, new Chance(seed))
+}
+
+/** What survived an earlier run, by name. */
+function readSurvivors(path: string): Set<string> {
+  const { survivors } = JSON.parse(readFileSync(path, 'utf8')) as Verdict
+  return new Set(survivors.map(({ fault }) => nameOf(fault)))
+}
+
+/** A fault's name stays the same while other lines of its file change. */
+function nameOf({ file, kind, before, after }: Fault): string {
+  return [file, kind, before, after].join('\n')
+}
+
+/** So many of these, in their order. */
+function draw<T>(items: readonly T[], count: number, chance: Chance): T[] {
+  const indices = items.map((_, index) => index)
+  for (let place = 0; place < count; place++) {
+    const other = place + chance.below(indices.length - place)
+    const drawn = indices[other]!
+    indices[other] = indices[place]!
+    indices[place] = drawn
+  }
+  return indices.slice(0, count).sort((a, b) => a - b).map((index) => items[index]!)
+}

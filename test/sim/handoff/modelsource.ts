@@ -1,0 +1,214 @@
+/** The source QEMU: pre-copy and post-copy as 7.2's migration thread goes through them, with a return path. */
+import type { GuestState } from '../../../src/guest/index.ts'
+import { ModelQemu } from './modelqemu.ts'
+import type { ModelPassage } from './passage.ts'
+import type { World } from './world.ts'
+
+/** QEMU refuses to change capabilities then. */
+const MIGRATING = new Set([
+  'setup', 'active', 'device', 'cancelling', 'postcopy-active', 'postcopy-paused', 'postcopy-recover',
+])
+const CANCELLABLE = new Set(['setup', 'active', 'device', 'postcopy-active'])
+
+export class ModelSource extends ModelQemu {
+  passage: ModelPassage | undefined
+  /** What its users made of the guest, whatever its vCPUs do during a migration. */
+  intended: GuestState
+  /** What the guest was when its vCPUs were stopped to hand it over. */
+  atSwitchover: GuestState | undefined
+  /** Its migration ended without completing, or it was taken back: the guest is here. */
+  keeps = false
+  /** Post-copy: it cannot go back. */
+  isPast = false
+  /** The disk cannot be opened again. */
+  isLocked = false
+  refusesToMigrate: boolean
+  #wantsPostcopy = false
+  #hasSentAll = false
+
+  constructor(world: World, runState: GuestState) {
+    super(world, 'source', runState)
+    this.intended = runState
+    this.refusesToMigrate = world.chance.happens(0.02)
+  }
+
+  /** `migrate`. Said a second time it changes nothing. */
+  migrate(passage: ModelPassage): boolean {
+    if (this.passage === passage) return true
+    if (this.refusesToMigrate || this.status !== 'none') return false
+    this.passage = passage
+    this.say('setup')
+    this.after(5, () => {
+      if (this.status !== 'setup') return
+      this.say('active')
+      this.#write({ kind: 'begin' })
+    })
+    return true
+  }
+
+  /** `migrate resume=true`. */
+  resume(passage: ModelPassage): boolean {
+    if (this.passage === passage) return true
+    if (this.status !== 'postcopy-paused') return false
+    this.passage = passage
+    this.say('postcopy-recover')
+    this.after(5, () => {
+      if (this.status === 'postcopy-recover') this.#write({ kind: 'begin' })
+    })
+    return true
+  }
+
+  startPostcopy(): boolean {
+    if (this.world.chance.happens(0.01)) return false
+    this.#wantsPostcopy = true
+    return true
+  }
+
+  /** Its first bytes were taken: the stream may flow. */
+  channelOpened(passage: ModelPassage): void {
+    if (passage !== this.passage) return
+    if (this.status === 'postcopy-recover') this.#write({ kind: 'resume' })
+    else this.after(this.world.iterationMs, () => this.#switchOver())
+  }
+
+  #switchOver(): void {
+    if (this.status !== 'active') return
+    if (this.#wantsPostcopy) return this.#startPostcopy()
+    this.#stopGuest()
+    this.say('device')
+    this.after(5, () => {
+      if (this.status !== 'device') return
+      this.#write({ kind: 'state', runState: this.atSwitchover! })
+      this.after(30, () => {
+        if (this.status !== 'device') return
+        this.#hasSentAll = true
+        this.#write({ kind: 'end' })
+      })
+    })
+  }
+
+  #startPostcopy(): void {
+    this.say('postcopy-active')
+    this.after(10, () => {
+      if (this.status !== 'postcopy-active') return
+      this.#stopGuest()
+      this.world.reach('source stopped for post-copy')
+      this.after(30, () => {
+        if (this.status !== 'postcopy-active') return
+        this.#write({ kind: 'package', runState: this.atSwitchover! })
+        this.after(3, () => {
+          if (this.status !== 'postcopy-active') return
+          this.isPast = true
+          this.world.truth.sourcePasses()
+          this.world.reach('source past')
+          this.#write({ kind: 'more' })
+          this.#sendRest()
+        })
+      })
+    })
+  }
+
+  #stopGuest(): void {
+    this.atSwitchover = this.intended
+    this.runState = 'finish-migrate'
+  }
+
+  #sendRest(): void {
+    this.after(this.world.iterationMs, () => {
+      if (this.status !== 'postcopy-active') return
+      this.#hasSentAll = true
+      this.#write({ kind: 'end' })
+    })
+  }
+
+  /** What comes up the return path. */
+  hear(kind: 'shut' | 'resumeAck'): void {
+    this.after(5, () => {
+      if (kind === 'resumeAck') {
+        if (this.status !== 'postcopy-recover') return
+        this.say('postcopy-active')
+        return this.#sendRest()
+      }
+      if (!this.#hasSentAll || (this.status !== 'device' && this.status !== 'postcopy-active')) return
+      this.runState = 'postmigrate'
+      this.passage!.finish()
+      this.say('completed')
+    })
+  }
+
+  override legBroken(): void {
+    this.after(5, () => {
+      switch (this.status) {
+        case 'setup': case 'active': case 'device':
+          return this.#fail()
+        case 'postcopy-active':
+          return this.isPast ? this.say('postcopy-paused') : this.#fail()
+        case 'postcopy-recover':
+          return this.say('postcopy-paused')
+        default:
+      }
+    })
+  }
+
+  /** Something of its own does not work, such as to flush its disks. */
+  failItself(): void {
+    const isFlowing = this.status === 'active' || this.status === 'device' || this.status === 'postcopy-active'
+    if (!this.isAlive || !isFlowing || this.isPast) return
+    this.#fail()
+    this.passage?.closedByQemu('source')
+  }
+
+  #fail(): void {
+    this.say('failed')
+    this.after(5, () => this.goOn())
+  }
+
+  /** `migrate_cancel`, as a driver says it: QEMU paused in post-copy is not asked, for it could never go on again. */
+  cancel(): void {
+    if (!CANCELLABLE.has(this.status)) return
+    this.say('cancelling')
+    this.passage?.closedByQemu('source')
+    this.after(10, () => {
+      this.goOn()
+      this.after(10, () => this.say('cancelled'))
+    })
+  }
+
+  /** The migration ended here: the guest goes on as it was, though a paused one stands in postmigrate. */
+  goOn(): void {
+    if (this.runState === 'finish-migrate' || this.runState === 'postmigrate') {
+      this.runState = this.atSwitchover === 'running' ? 'running' : 'postmigrate'
+    }
+    this.keeps = true
+    this.world.note('source', 'the guest goes on', this.runState)
+    this.world.truth.sourceGoesOn()
+  }
+
+  /** `cont` after a migration that completed; false if the disk cannot be opened. */
+  takeBack(): boolean {
+    if (this.keeps) return true
+    if (this.isLocked) return false
+    this.goOn()
+    return true
+  }
+
+  override putBack(): boolean {
+    if (MIGRATING.has(this.status)) return false
+    this.hasSettings = false
+    return true
+  }
+
+  override die(why: string): void {
+    super.die(why)
+    this.passage?.closedByQemu('source')
+  }
+
+  #write(item: StreamItem): void {
+    this.passage!.down(item)
+  }
+}
+
+/** What is worth telling apart in a stream. */
+export type StreamItem =
+  | { kind: 'begin' | 'more' | 'end' | 'resume' | 'eof' }
+  | { kind: 'state' | 'package'; runState: GuestState }

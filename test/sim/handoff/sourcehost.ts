@@ -1,0 +1,192 @@
+/** The source's host: runs the outgoing end, and answers for it. */
+import type { CopyNews, Plan, Reason, RunState, Verdict } from '../../../src/conversation/conversation.ts'
+import type {
+  OutgoingEffect, OutgoingEvent, OutgoingRecordedAs, OutgoingState,
+} from '../../../src/conversation/outgoingstate.ts'
+import type { Facts } from '../../../src/conversation/restart.ts'
+import { Host } from './host.ts'
+import type { ModelSource } from './modelsource.ts'
+import { ModelPassage } from './passage.ts'
+import type { AnyMessage, LinkListener } from './network.ts'
+import { Runner, type Recorded } from './runner.ts'
+import { EMPTY, reasonOf, type World } from './world.ts'
+
+type Outgoing = { state: OutgoingState; event: OutgoingEvent; effect: OutgoingEffect; as: OutgoingRecordedAs }
+
+export class OutgoingRunner extends Runner<Outgoing> {
+  readonly #host: SourceHost
+  readonly link: LinkListener = {
+    message: (message) => this.dispatch({ kind: 'message', message } as OutgoingEvent),
+    lost: () => this.dispatch({ kind: 'linkLost', reason: reasonOf('link lost') }),
+  }
+  #passage: ModelPassage | undefined
+  #plan: Plan
+  answer: ((verdict: Verdict) => void) | undefined
+
+  constructor(host: SourceHost, state: OutgoingState, plan: Plan) {
+    super(host.world, 'source', host.disk, state)
+    this.#host = host
+    this.#plan = plan
+  }
+
+  override step(state: OutgoingState, event: OutgoingEvent) {
+    return this.world.steps.outgoing(state, event, this.world)
+  }
+
+  news(status: string): void {
+    this.dispatch({ kind: 'qemu', status })
+  }
+
+  gone(wasHeard: boolean): void {
+    this.dispatch({ kind: 'gone', reason: reasonOf('source QEMU gone'), wasHeard })
+  }
+
+  override perform(effect: OutgoingEffect): void {
+    const { world, session } = this.#host
+    switch (effect.do) {
+      case 'prepare': return this.#prepare()
+      case 'offer': return this.#offer()
+      case 'greet':
+        this.#say({ kind: 'hello', id: '' })
+        return this.#say({ kind: 'census', body: EMPTY })
+      case 'takeBitmap':
+        if (this.#plan.kind === 'move') this.#say({ kind: 'order', body: EMPTY })
+        return
+      case 'say': return this.#say(effect.message)
+      case 'start': return this.#start(effect.resume)
+      case 'startPostcopy':
+        return session.command(() => world.source.startPostcopy(), (isTaken) => {
+          if (!isTaken) this.dispatch({ kind: 'failed', what: 'postcopy', reason: reasonOf('refused') })
+        })
+      case 'openChannel':
+        return this.#say({ kind: 'channel', number: this.#passage!.number, ticket: undefined as never })
+      case 'cancelQemu':
+        session.open()
+        return session.command(() => world.source.cancel(), () => undefined)
+      case 'takeBack': return this.#takeBack()
+      case 'stopPassages': return this.#passage?.fail('source', false)
+      case 'closeLink': return world.network.link?.close('source')
+      case 'closeDriver': return session.close()
+      case 'answer':
+        this.answer?.(effect.verdict)
+        return
+      case 'deliver':
+        this.delivered()
+        return world.truth.outgoing(effect.ending)
+      default:
+    }
+  }
+
+  #say(message: AnyMessage): void {
+    this.world.network.link?.send('source', message)
+  }
+
+  #prepare(): void {
+    const { world, session, disk } = this.#host
+    session.open()
+    if ('plan' in this.state) this.#plan = this.state.plan
+    if (this.#plan.kind === 'rejoin') {
+      return session.command(() => world.source.status === 'postcopy-paused', (isPaused) => {
+        this.dispatch(isPaused ? { kind: 'prepared' }
+          : { kind: 'failed', what: 'prepare', reason: reasonOf('not paused') })
+      })
+    }
+    session.command(() => undefined, () => {
+      if (world.chance.happens(0.01)) {
+        return this.dispatch({ kind: 'failed', what: 'prepare', reason: reasonOf('blocked') })
+      }
+      if (this.state.at !== 'preparing') return
+      disk.write(() => { disk.hasUndo = true }, () => {
+        if (this.state.at !== 'preparing' || !this.isLive) return
+        session.command(() => { world.source.hasSettings = true }, () => this.dispatch({ kind: 'prepared' }))
+      })
+    })
+  }
+
+  #offer(): void {
+    const { world } = this.#host
+    world.network.reach(
+      () => world.hosts.destination.offered(this.#plan, (reason) => world.network.reach(() => this.dispatch(
+        reason === undefined ? { kind: 'accepted' } : { kind: 'failed', what: 'offer', reason },
+      ))),
+      () => this.dispatch({ kind: 'failed', what: 'offer', reason: reasonOf('not reached') }),
+    )
+  }
+
+  #start(isResume: boolean): void {
+    const { world, session } = this.#host
+    const passage = new ModelPassage(world, this.#passage === undefined ? 0 : this.#passage.number + 1, {
+      failed: () => this.dispatch({ kind: 'failed', what: 'passage', reason: reasonOf('passage') }),
+      read: (item) => {
+        if (item.kind === 'begin') return this.dispatch({ kind: 'begun' })
+        if (world.isOpaque) return
+        switch (item.kind) {
+          case 'state': case 'package': return this.dispatch({ kind: 'switchover', runState: item.runState })
+          case 'more': return this.dispatch({ kind: 'handedOver' })
+          default:
+        }
+      },
+    })
+    this.#passage = passage
+    if (world.network.isPassageCut) passage.cut()
+    session.command(
+      () => (this.isLive ? undefined : passage.fail('source', false),
+      isResume ? world.source.resume(passage) : world.source.migrate(passage)),
+      (isTaken) => {
+        if (!isTaken) this.dispatch({ kind: 'failed', what: 'start', reason: reasonOf('refused') })
+      },
+    )
+  }
+
+  #takeBack(): void {
+    const { world, session } = this.#host
+    session.open()
+    session.command(() => world.source.takeBack(), (isBack) => this.dispatch(
+      isBack ? { kind: 'takenBack' } : { kind: 'notTakenBack', reason: reasonOf('disk locked') },
+    ))
+  }
+}
+
+export class SourceHost extends Host<OutgoingRunner, OutgoingRecordedAs> {
+  constructor(world: World) {
+    super(world, 'source')
+  }
+
+  override get qemu(): ModelSource {
+    return this.world.source
+  }
+
+  begin(plan: Plan): void {
+    this.runner = new OutgoingRunner(this, { at: 'idle', plan }, plan)
+    this.runner.dispatch({ kind: 'begin' })
+  }
+
+  override restart(record: Recorded<OutgoingRecordedAs>, facts: Facts): OutgoingRunner {
+    const step = this.world.steps.restartOutgoing(record, facts)
+    const runner = new OutgoingRunner(this, step.state, this.world.plan)
+    this.runner = runner
+    runner.take(step, 'restart')
+    return runner
+  }
+
+  /** The destination's host asks; nothing is answered while this one is being restarted. */
+  asked(copy: CopyNews, answer: (verdict: Verdict) => void): void {
+    if (!this.isUp) return
+    const { runner } = this
+    if (runner === undefined) {
+      if (this.disk.record === undefined) answer({ verdict: 'unknown' })
+      return
+    }
+    runner.answer = answer
+    runner.dispatch({ kind: 'asked', copy })
+  }
+
+  cancel(reason: Reason): void {
+    this.runner?.dispatch({ kind: 'cancel', reason })
+  }
+}
+
+/** A run state as a driver takes it. */
+export function stateOf(runState: RunState): Exclude<RunState, 'unknown'> {
+  return runState === 'unknown' ? 'running' : runState
+}

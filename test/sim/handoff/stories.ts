@@ -1,0 +1,87 @@
+/**
+ * Faults that must meet to open a window which chance alone hits once in a million runs. Each is made of what may
+ * happen: it says when something strikes, and nothing of what the conversation then does.
+ */
+import { clientCancels, kill, type Strike } from './strikes.ts'
+import { reasonOf } from './world.ts'
+
+interface Part {
+  /** Where it strikes; '' at the very beginning. */
+  point: string
+  /** And how soon after, at most. */
+  withinMs: number
+  strike: Strike
+}
+
+const cancel: Strike = (world) => world.hosts.source.cancel(reasonOf('the operator cancels'))
+const sourceDies: Strike = (world) => world.hosts.source.die(50 + world.delay(3000))
+const destinationDies: Strike = (world) => world.hosts.destination.die(50 + world.delay(1000))
+const killSource: Strike = (world) => kill(world, 'source')
+const killDestination: Strike = (world) => kill(world, 'destination')
+const lock: Strike = (world) => { world.destination.isLocked = true }
+const unlock: Strike = (world) => { world.destination.isLocked = false }
+const loseMonitor: Strike = (world) => world.hosts.source.session.lose(500 + world.delay(2000))
+const cutLink: Strike = (world) => world.network.cut({ link: true }, world.delay(200))
+const cutAll: Strike = (world) => world.network.cut({ link: true, passage: true, mesh: true }, world.delay(2000))
+
+export const STORIES: readonly (readonly Part[])[] = [
+  // The guest goes on at the source for a moment, and nobody hears it before QEMU dies.
+  [
+    { point: 'destination whole', withinMs: 10, strike: cancel },
+    { point: 'source cancelling', withinMs: 30, strike: killSource },
+  ],
+  [
+    { point: 'destination whole', withinMs: 10, strike: cancel },
+    { point: 'source cancelling', withinMs: 5, strike: loseMonitor },
+    { point: 'source cancelled', withinMs: 300, strike: killSource },
+  ],
+  [
+    { point: 'destination whole', withinMs: 1, strike: loseMonitor },
+    { point: 'destination whole', withinMs: 5, strike: clientCancels },
+    { point: 'source cancelled', withinMs: 300, strike: killSource },
+  ],
+  // The stream breaks when all of it has come.
+  [{ point: 'destination whole', withinMs: 5, strike: cutAll }],
+  [
+    { point: 'destination whole', withinMs: 5, strike: cutAll },
+    { point: 'source failed', withinMs: 2000, strike: sourceDies },
+  ],
+  // The copy cannot run, and agents die while it is given back.
+  [{ point: '', withinMs: 0, strike: lock }, { point: 'source takingBack', withinMs: 60, strike: sourceDies }],
+  [
+    { point: '', withinMs: 0, strike: lock }, { point: 'source takingBack', withinMs: 60, strike: sourceDies },
+    { point: 'source takingBack', withinMs: 60, strike: unlock },
+    { point: 'source takingBack', withinMs: 60, strike: destinationDies },
+  ],
+  [
+    { point: '', withinMs: 0, strike: lock }, { point: 'destination holding', withinMs: 60, strike: destinationDies },
+    { point: 'destination holding', withinMs: 60, strike: unlock },
+  ],
+  [
+    { point: '', withinMs: 0, strike: lock }, { point: 'destination holding', withinMs: 60, strike: cutLink },
+    { point: 'destination holding', withinMs: 3000, strike: unlock },
+  ],
+  // The copy ran for a moment, and nobody wrote it down.
+  [
+    { point: 'destination releasing', withinMs: 20, strike: destinationDies },
+    { point: 'destination releasing', withinMs: 100, strike: killDestination },
+  ],
+  [
+    { point: 'destination telling', withinMs: 40, strike: destinationDies },
+    { point: 'source over', withinMs: 3000, strike: sourceDies },
+  ],
+  [
+    { point: 'destination releasing', withinMs: 40, strike: killDestination },
+    { point: 'source over', withinMs: 100, strike: sourceDies },
+  ],
+  // Post-copy, where QEMU cannot go back any more but nobody has said so.
+  [{ point: 'source past', withinMs: 2, strike: killSource }],
+  [{ point: 'source past', withinMs: 2, strike: sourceDies }],
+  [{ point: 'source past', withinMs: 10, strike: cutLink }],
+  [{ point: 'source past', withinMs: 10, strike: cutAll }],
+  [
+    { point: 'source stopped for post-copy', withinMs: 40, strike: cancel },
+    { point: 'source postcopy-active', withinMs: 20, strike: cancel },
+  ],
+  [{ point: 'source active', withinMs: 40, strike: cancel }, { point: 'source moving', withinMs: 60, strike: cancel }],
+]

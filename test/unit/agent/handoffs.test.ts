@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict'
+
+import { HANDOFF_PROTOCOL } from '../../../src/handoff/index.ts'
+import { encodeOffer, HANDOFF_VERSION, requireAccepted, type HandoffOffer } from '../../../src/handoff/messages.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { destinationGuest, MACHINE, memoryOf, sourceGuest } from '../handoff/fakeguest.ts'
+import { until } from '../passage/relay.ts'
+import { Hosts, type Host } from './madehosts.ts'
+import { MOVE, playedWorlds, POSTCOPY, STREAM } from './playedworlds.ts'
+
+const ID = 'cd'.repeat(16)
+const { signal } = new AbortController()
+
+describe('the handoffs of a host', () => {
+  const { directory, start, world, moving } = playedWorlds()
+
+  it('move a guest; both hosts remember that, and nothing is left to be settled', async () => {
+    const { hosts, a, b, source, destination } = await world()
+    const moved = a.handoffs.migrate(MOVE)
+    await until(() => destination.told.includes('release running'))
+    const result = await moved
+    assert.deepEqual([result.status, result.arrivedState, result.reason], ['completed', 'running', undefined])
+    await hosts.wait(2000)
+    assert.deepEqual([a.history, b.history], [
+      [{ direction: 'outgoing', status: 'completed' }], [{ direction: 'incoming', status: 'completed' }],
+    ])
+    assert.deepEqual([a.recorded, b.recorded, a.standing, b.standing], [[], [], 0, 0])
+    assert.deepEqual([source.isChanged, destination.isChanged], [false, false])
+    assert.equal(a.handoffs.traffic.sentBytes, result.wireBytes)
+    assert.equal(a.handoffs.savedBytes, result.qemuBytes - result.wireBytes - result.receivedWireBytes)
+    assert.ok(b.handoffs.traffic.receivedBytes > 0)
+    assert.deepEqual([a.handoffs.list(), b.handoffs.list()], [[], []])
+  })
+
+  it('leave nothing changed in a dry run', async () => {
+    const { hosts, a, b, source, destination } = await world()
+    const estimate = await a.handoffs.estimate(MOVE)
+    assert.deepEqual([estimate.guest, estimate.to, estimate.distinctPages], ['web', 'b', 0])
+    await hosts.wait(3000)
+    assert.deepEqual([destination.told, destination.state, source.state], [[], 'inmigrate', 'running'])
+    assert.ok(!source.told.includes('begin'))
+    assert.deepEqual([source.isChanged, destination.isChanged, a.recorded, b.recorded], [false, false, [], []])
+    assert.deepEqual([a.history, b.history, a.standing, b.standing], [[], [], 0, 0])
+    assert.equal((await a.handoffs.migrate(MOVE)).status, 'completed')
+  })
+
+  it('refuse what cannot be, each for its reason', async () => {
+    const { a, source } = await world()
+    const code = async (request: Parameters<Host['handoffs']['migrate']>[0]) =>
+      (await a.handoffs.migrate(request)).code
+    assert.equal(await code({ guest: 'nobody', to: 'b' }), 'guest-unknown')
+    assert.equal(await code({ guest: 'web', to: 'a' }), 'same-host')
+    assert.equal(await code({ guest: 'web', to: 'c' }), 'host-unknown')
+    await assert.rejects(a.handoffs.estimate({ guest: 'web', to: 'c' }),
+      { code: 'host-unknown', advice: 'This host sees: b.' })
+    await assert.rejects(a.handoffs.cancel('web'), { code: 'no-handoff' })
+    await assert.rejects(a.handoffs.settle('web', 'run'), { code: 'not-held' })
+    assert.throws(() => a.handoffs.held('web'), { code: 'not-held' })
+    const recovered = await a.handoffs.recover({ guest: 'web' })
+    assert.deepEqual([recovered.status, recovered.code], ['failed', 'nothing-to-recover'])
+    assert.deepEqual(source.told, [])
+  })
+
+  it('move a guest once at a time, whichever way', async () => {
+    const { a, b, result, hosts } = await moving()
+    assert.equal((await a.handoffs.migrate(MOVE)).code, 'already-moving')
+    assert.equal((await b.handoffs.migrate({ guest: 'web', to: 'a' })).code, 'already-moving')
+    assert.deepEqual(a.handoffs.list().map(({ direction, guest }) => [direction, guest]), [['outgoing', 'web']])
+    assert.deepEqual(b.handoffs.list().map(({ direction, phase }) => [direction, phase]), [['incoming', 'loading']])
+    assert.deepEqual([a.standing, b.standing], [4, 4])
+    const cancelling = a.handoffs.cancel('web')
+    const said = await result
+    assert.equal(said.status, 'cancelled')
+    assert.deepEqual(await cancelling, { status: 'cancelled', result: said })
+    await hosts.wait()
+    assert.deepEqual([a.handoffs.list(), a.standing], [[], 0])
+    await assert.rejects(a.handoffs.cancel('web'), { code: 'no-handoff' })
+  })
+
+  it('say of a cancel that it came too late when the guest moved all the same', async () => {
+    const { a, source, destination } = await world({ source: { onShut: () => {} } })
+    source.ignoresCancel = true
+    const result = a.handoffs.migrate(MOVE)
+    await until(() => destination.status === 'completed')
+    const cancelling = a.handoffs.cancel('web')
+    await until(() => source.cancelled)
+    source.complete()
+    assert.deepEqual(await cancelling, { status: 'too-late', result: await result })
+  })
+
+  it('are cancelled by their signal, before they began as well', async () => {
+    const { a, source } = await world()
+    const abort = new AbortController()
+    abort.abort()
+    const said = await a.handoffs.migrate({ ...MOVE, signal: abort.signal })
+    assert.deepEqual([said.status, said.code], ['cancelled', 'cancelled'])
+    assert.deepEqual(source.told, [])
+  })
+
+  it('begin nothing that cannot be written down', async () => {
+    const { hosts, a, b, source, destination } = await world()
+    a.kept.unwritable = new PagemeshError('journal-unwritable', 'The disk is full.', { fault: 'host' })
+    const said = await a.handoffs.migrate(MOVE)
+    await hosts.wait()
+    assert.deepEqual([said.status, said.code, source.isChanged], ['failed', 'journal-unwritable', false])
+    assert.ok(!source.told.includes('begin') && destination.told.length === 0)
+    delete a.kept.unwritable
+    b.kept.unwritable = new PagemeshError('journal-unwritable', 'The disk is full there.', { fault: 'host' })
+    assert.equal((await a.handoffs.migrate(MOVE)).code, 'journal-unwritable')
+    assert.ok(!destination.isChanged)
+  })
+
+  it('let sixteen guests come at once, and refuse the next', async () => {
+    const hosts = new Hosts(directory)
+    const names = Array.from({ length: 17 }, (_, index) => `web-${index}`)
+    const sources = names.map((name) => sourceGuest(name, [], STREAM, { holdAfter: 20 }))
+    const destinations = names.map((name) => destinationGuest(name, STREAM.length))
+    const a = await start(hosts, 'a', { records: new Map(), guests: sources.map(({ guest }) => guest) })
+    await start(hosts, 'b', { records: new Map(), guests: destinations.map(({ guest }) => guest) })
+    const results = names.slice(0, 16).map((guest) => a.handoffs.migrate({ guest, to: 'b' }))
+    await until(() => sources.filter(({ control }) => control.status === 'active').length === 16)
+    const refused = await a.handoffs.migrate({ guest: 'web-16', to: 'b' })
+    assert.equal(refused.code, 'busy')
+    assert.match(refused.reason!, /16 guests are arriving there already/)
+    for (const guest of names.slice(0, 16)) void a.handoffs.cancel(guest)
+    for (const result of results) assert.equal((await result).status, 'cancelled')
+  })
+
+  describe('offered by another host', () => {
+    const offer: Omit<HandoffOffer, 'ticket'> = {
+      version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
+    }
+
+    /** What b answers `from`'s offer with; undefined: it accepts. */
+    async function offered(from: Host, more: Partial<HandoffOffer> = {}): Promise<string | undefined> {
+      const { ticket, lane } = from.mesh.offerLane(signal)
+      lane.catch(() => {})
+      const stream = await from.mesh.open('b', HANDOFF_PROTOCOL, signal)
+      await stream.send(encodeOffer({ ...offer, ticket, ...more }))
+      const answer = await stream.receive()
+      try {
+        requireAccepted(answer, 'b')
+        return undefined
+      } catch (error) {
+        return (error as PagemeshError).code
+      }
+    }
+
+    it('are refused in another version, for guests that do not wait, and when they began already', async () => {
+      const { a, b, destination } = await world()
+      assert.equal(await offered(a, { version: 1 }), 'bad-offer')
+      assert.equal(await offered(a, { guest: 'other' }), 'no-waiting-guest')
+      assert.equal(await offered(a), undefined)
+      assert.equal(await offered(a), 'already-moving')
+      assert.equal(await offered(a, { id: 'ef'.repeat(16) }), 'already-moving')
+      destination.state = 'running'
+      assert.ok(b.warnings.includes('an offer was refused'))
+    })
+
+    it('go on with a post-copy that was cut only for the host that it came from', async () => {
+      const { hosts, a, b, destination } = await world({ stream: POSTCOPY })
+      const c = await start(hosts, 'c')
+      const guests = b.kept.guests
+      destination.status = 'postcopy-paused'
+      destination.state = 'running'
+      b.kept.records.set(ID, { role: 'incoming', as: 'cut', guest: 'web', other: 'a', mode: 'postcopy',
+        runState: 'running' })
+      const kept = await b.kill()
+      const again = await start(hosts, 'b', { ...kept, guests })
+      await until(() => again.handoffs.allHeld().length === 1)
+      assert.equal(await offered(c, { plan: 'rejoin', mode: 'postcopy' }), 'nothing-to-recover')
+      assert.equal(await offered(a, { plan: 'rejoin', mode: 'postcopy', id: 'ef'.repeat(16) }), 'nothing-to-recover')
+      assert.equal(await offered(a, { plan: 'rejoin', mode: 'postcopy' }), undefined)
+      assert.match(again.handoffs.allHeld()[0]?.otherCopy ?? 'pagemesh recover web', /pagemesh recover web/)
+    })
+
+    it('are waited for five seconds once they are begun', async () => {
+      const { hosts, a } = await world()
+      const stream = await a.mesh.open('b', HANDOFF_PROTOCOL, signal)
+      let answer: Uint8Array | undefined
+      void stream.receive().then((bytes) => { answer = bytes })
+      await hosts.wait(4999)
+      assert.equal(answer, undefined)
+      await hosts.wait(1)
+      assert.throws(() => requireAccepted(answer!, 'b'), { code: 'timeout' })
+    })
+  })
+
+  it('end with the agent: what goes out is cancelled, and what comes in is broken off', async () => {
+    for (const stops of ['a', 'b'] as const) {
+      const { hosts, result, source, ...both } = await moving()
+      const stopping = both[stops].handoffs.stop()
+      const said = await result
+      await hosts.wait()
+      await stopping
+      assert.equal(said.status, stops === 'a' ? 'cancelled' : 'failed')
+      const where = stops === 'a' ? 'source' : 'destination'
+      assert.ok(said.reason!.includes(`The agent at the ${where} was stopped.`))
+      assert.deepEqual([source.state, source.isChanged], ['running', false])
+    }
+  })
+
+  it('know of memory alone that it cannot move', async () => {
+    const hosts = new Hosts(directory)
+    const guest = { name: 'still', memory: memoryOf('still', []), state: async () => 'running' as const }
+    const a = await start(hosts, 'a', { records: new Map(), guests: [guest] })
+    await start(hosts, 'b')
+    assert.equal((await a.handoffs.migrate({ guest: 'still', to: 'b' })).code, 'guest-not-movable')
+  })
+})

@@ -1,0 +1,115 @@
+/** The handoffs of hosts over a mesh in memory, at a time that a test moves on, without all else that an agent has. */
+import { GuestList } from '../../../src/agent/guestlist.ts'
+import { Handoffs, type HandoffsComponents } from '../../../src/agent/handoffs.ts'
+import type { HandoffRecord } from '../../../src/agent/index.ts'
+import type { Guest } from '../../../src/guest/index.ts'
+import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffResult } from '../../../src/handoff/index.ts'
+import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
+import type { PageSource } from '../../../src/page/index.ts'
+import { silentLog, type Log } from '../../../src/runtime/log.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
+import { VirtualClock } from '../../sim/time.ts'
+import { hasher } from '../passage/made.ts'
+import { settle } from '../passage/relay.ts'
+
+const TRAFFIC = { sentBytes: 0, receivedBytes: 0 }
+const NO_SOURCE: PageSource = { kind: 'resident', fill: async () => {} }
+
+/** What survives an agent: its journal and its guests. */
+export interface Kept {
+  records: Map<string, unknown>
+  guests: Guest[]
+  /** What the journal cannot be written with. */
+  unwritable?: Error
+}
+
+export class Hosts {
+  readonly clock = new VirtualClock()
+  readonly network = new MemoryNetwork({ clock: this.clock })
+  readonly directory: string
+
+  constructor(directory: string) {
+    this.directory = directory
+  }
+
+  async start(name: string, kept: Kept = { records: new Map(), guests: [] }): Promise<Host> {
+    const host = new Host(this, name, kept)
+    await host.start()
+    return host
+  }
+
+  /** Lets so much time pass, and everything that follows from it happen. */
+  async wait(ms = 0): Promise<void> {
+    await settle(20)
+    await this.clock.run(this.clock.now() + ms)
+    await settle(20)
+  }
+}
+
+export class Host {
+  readonly name: string
+  readonly mesh: Mesh
+  readonly handoffs: Handoffs
+  readonly kept: Kept
+  readonly history: Pick<HandoffRecord, 'direction' | 'status' | 'code'>[] = []
+  readonly warnings: string[] = []
+  /** Parts that stand back now. */
+  standing = 0
+
+  constructor({ clock, network, directory }: Hosts, name: string, kept: Kept) {
+    this.name = name
+    this.kept = kept
+    this.mesh = network.createMesh(name)
+    const log: Log = { ...silentLog, warn: (message) => { this.warnings.push(message) } }
+    const standBack = () => {
+      this.standing += 1
+      return () => { this.standing -= 1 }
+    }
+    const census = { standBack, of: () => undefined, has: () => false, resident: NO_SOURCE, add() {}, remove() {} }
+    const discovery = { guests: () => kept.guests, refresh: async () => {}, onChange: () => () => {} }
+    const popularity = { standBack, traffic: { report: TRAFFIC, view: TRAFFIC }, view: {} }
+    const parts = {
+      clock, log, random: systemRandom, mesh: this.mesh, hasher, census, popularity,
+      store: { has: () => false, source: NO_SOURCE }, keeper: { standBack },
+      swap: { standBack, traffic: { placement: TRAFFIC, handoff: TRAFFIC } },
+      guests: new GuestList({ discovery, census } as unknown as ConstructorParameters<typeof GuestList>[0]),
+      history: {
+        add: async ({ status, code }: HandoffResult, direction: HandoffRecord['direction']) => {
+          this.history.push({ direction, status, ...(code === undefined ? {} : { code }) })
+        },
+      },
+      journal: {
+        write: async (id: string, record: object) => {
+          if (kept.unwritable !== undefined) throw kept.unwritable
+          kept.records.set(id, JSON.parse(JSON.stringify(record)))
+        },
+        remove: async (id: string) => { kept.records.delete(id) },
+        all: async () => [...kept.records].map(([id, record]) => ({ id, record })),
+      },
+    } as unknown as HandoffsComponents
+    this.handoffs = new Handoffs(parts, {
+      directory, switches: { references: true, peers: false, compression: false },
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.mesh.start()
+    this.mesh.handle(HANDOFF_PROTOCOL, (stream, from) => this.handoffs.receive(stream, from))
+    this.mesh.handle(OUTCOME_PROTOCOL, (stream, from) => this.handoffs.answer(stream, from))
+    await this.handoffs.start()
+  }
+
+  /** What is written down, as one word each. */
+  get recorded(): string[] {
+    return [...this.kept.records.values()].map((record) => (record as { as: string }).as)
+  }
+
+  /** Its agent is killed: nothing is said or put back any more. */
+  async kill(): Promise<Kept> {
+    // What it would still write is another agent's affair from now on.
+    const kept: Kept = { records: new Map(this.kept.records), guests: this.kept.guests }
+    this.kept.unwritable = new Error('killed')
+    await this.mesh.stop()
+    return kept
+  }
+}

@@ -1,0 +1,165 @@
+import { strict as assert } from 'node:assert'
+
+import type { GuestState, OutgoingMigration, SettingsUndo } from '../../../src/guest/index.ts'
+import { createOutgoing } from '../../../src/guest/outgoing.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { until } from '../runtime/endpointcontract.ts'
+import { FakeMachine } from './fakemachine.ts'
+
+describe('the source\'s side of a migration', () => {
+  let machine: FakeMachine
+  let outgoing: OutgoingMigration
+
+  beforeEach(async () => {
+    machine = await FakeMachine.start()
+    outgoing = await createOutgoing(machine.components, machine.init())
+  })
+
+  afterEach(() => machine.close())
+
+  it('sets what a handoff needs, and puts everything back', async () => {
+    machine.capabilities['compress'] = true
+    machine.parameters['mode'] = 'cpr-reboot'
+    const before = structuredClone([machine.capabilities, machine.parameters])
+    await outgoing.prepare({ mode: 'postcopy', maxDowntimeMs: 120.5 })
+    const { events, compress } = machine.capabilities
+    assert.deepEqual([events, machine.capabilities['return-path'], machine.capabilities['postcopy-ram'], compress],
+      [true, true, true, false])
+    const { mode, 'max-bandwidth': bandwidth, 'downtime-limit': downtime } = machine.parameters
+    assert.deepEqual([bandwidth, downtime, mode], [2 ** 40, 121, 'normal'])
+    assert.equal(await outgoing.close(), undefined)
+    assert.deepEqual([machine.capabilities, machine.parameters], before)
+  })
+
+  it('tells what it will have to put back, and changes nothing before that is written down', async () => {
+    const { 'max-bandwidth': bandwidth } = machine.parameters
+    const written: SettingsUndo[] = []
+    await outgoing.prepare({
+      mode: 'precopy',
+      onChange: async (undo) => {
+        assert.deepEqual(machine.changes, [])
+        written.push(undo)
+      },
+    })
+    assert.deepEqual(written, [{
+      capabilities: { events: false, 'return-path': false }, parameters: { 'max-bandwidth': bandwidth },
+      autostart: false,
+    }])
+    const full = outgoing.prepare({ mode: 'postcopy', onChange: () => Promise.reject(new Error('disk full')) })
+    await assert.rejects(full, /disk full/)
+    assert.equal(machine.capabilities['postcopy-ram'], false)
+  })
+
+  const refusals: [string, () => void, RegExp][] = [
+    ['multifd', () => { machine.capabilities['multifd'] = true }, /multifd.*"capability":"multifd","state":false/],
+    ['x-colo', () => { machine.capabilities['x-colo'] = true }, /x-colo is on: .*COLO/],
+    ['x-ignore-shared', () => { machine.capabilities['x-ignore-shared'] = true }, /shared memory would stay behind/],
+    ['tls-creds', () => { machine.parameters['tls-creds'] = 'tls0' }, /tls-creds is tls0.*"tls-creds":""/],
+    ['a blocker', () => { machine.blockers = ['the device is not migratable', 'other'] }, /not migratable; other/],
+    ['a migration that goes on', () => { machine.status = 'active' }, /a migration of it is active.*migrate_cancel/],
+    ['a guest that has moved', () => { machine.state = 'postmigrate'; machine.status = 'completed' }, /moved already/],
+    ['a guest that waits', () => { machine.state = 'inmigrate' }, /waits for a migration itself/],
+    ['a suspended guest of QEMU 7.2', () => { machine.state = 'suspended' }, /before 9.0 would wake it.*system_wakeup/],
+    ['a state that nothing is known of', () => { machine.state = 'save-vm' }, /its state is save-vm/],
+  ]
+  for (const [what, set, words] of refusals) {
+    it(`refuses ${what} before anything is changed, with a remedy`, async () => {
+      set()
+      for (const refuse of [() => outgoing.check({ mode: 'precopy' }), () => outgoing.prepare({ mode: 'precopy' })]) {
+        await assert.rejects(refuse(), (error) => {
+          assert.ok(error instanceof PagemeshError && error.code === 'guest-not-movable', String(error))
+          assert.match(`${error.message} ${error.advice}`, words)
+          return true
+        })
+      }
+      assert.deepEqual(machine.changes, [])
+    })
+  }
+
+  for (const state of ['running', 'paused', 'prelaunch', 'shutdown', 'guest-panicked', 'io-error'] as const) {
+    it(`lets a guest move that is ${state}`, async () => {
+      machine.state = state
+      await outgoing.prepare({ mode: 'precopy' })
+      assert.equal(machine.state, state)
+    })
+  }
+
+  it('lets a suspended guest move where QEMU keeps it so', async () => {
+    machine.fake.greeting = machine.fake.greeting.replace('"major": 7', '"major": 9')
+    await machine.session.close()
+    await machine.connect()
+    outgoing = await createOutgoing(machine.components, machine.init())
+    machine.state = 'suspended'
+    await outgoing.prepare({ mode: 'precopy' })
+  })
+
+  it('brings a guest that was left behind in postmigrate back to paused, and lets it move', async () => {
+    machine.state = 'postmigrate'
+    machine.status = 'cancelled'
+    await outgoing.prepare({ mode: 'precopy' })
+    assert.equal(machine.state, 'paused')
+    assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
+  })
+
+  it('begins, switches, resumes and asks to give up, each in one command', async () => {
+    const said: unknown[] = []
+    for (const command of ['migrate', 'migrate-start-postcopy', 'migrate_cancel']) {
+      machine.special[command] = (args) => {
+        said.push([command, args])
+        return { value: {} }
+      }
+    }
+    await outgoing.begin('/run/a')
+    await outgoing.startPostcopy()
+    await outgoing.resume('/run/b')
+    await outgoing.cancel()
+    assert.deepEqual(said, [
+      ['migrate', { uri: 'unix:/run/a' }], ['migrate-start-postcopy', {}],
+      ['migrate', { uri: 'unix:/run/b', resume: true }], ['migrate_cancel', {}],
+    ])
+  })
+
+  const takenBack: [GuestState, string[], string][] = [
+    ['running', ['cont'], 'running'],
+    ['paused', ['cont', 'stop'], 'paused'],
+    ['shutdown', [], 'postmigrate'],
+    ['guest-panicked', [], 'postmigrate'],
+  ]
+  for (const [runState, says, state] of takenBack) {
+    it(`takes a guest back that was ${runState}`, async () => {
+      machine.state = 'postmigrate'
+      machine.status = 'completed'
+      assert.equal(await outgoing.takeBack(runState), state)
+      assert.deepEqual(machine.changes, says)
+    })
+  }
+
+  it('takes nothing back that never left', async () => {
+    assert.equal(await outgoing.takeBack('running'), 'running')
+    assert.deepEqual(machine.changes, [])
+  })
+
+  it('says QEMU\'s words when it will not let the guest run', async () => {
+    machine.state = 'postmigrate'
+    machine.special['cont'] = () => ({ errorClass: 'GenericError', description: 'Failed to get "write" lock' })
+    await assert.rejects(outgoing.takeBack('running'), (error) =>
+      error instanceof PagemeshError && error.code === 'guest-cannot-run' &&
+      /Failed to get "write" lock/.test(error.message))
+  })
+
+  it('tells what the migration came to before it tells that the guest is gone', async () => {
+    const order: string[] = []
+    await outgoing.prepare({ mode: 'precopy' })
+    outgoing.follow(({ status }) => order.push(status))
+    void outgoing.gone.then(() => order.push('gone'))
+    machine.reach('active')
+    await until(() => order.length === 1)
+    machine.reach('completed')
+    machine.alive = false
+    await machine.fake.close()
+    await until(() => order.includes('gone'))
+    assert.deepEqual(order, ['active', 'completed', 'gone'])
+    assert.equal(await outgoing.close(), undefined)
+    assert.equal(await outgoing.close(), undefined)
+  })
+})

@@ -1,0 +1,98 @@
+import { strict as assert } from 'node:assert'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { createRendezvous, removeStaleRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import type { Endpoint } from '../../../src/runtime/endpoint.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
+import { itIsAnEndpoint } from '../runtime/endpointcontract.ts'
+
+const owner = { uid: process.getuid!(), gid: process.getgid!() }
+
+describe('a rendezvous', () => {
+  let directory: string
+  let rendezvous: Rendezvous
+  const never = new AbortController().signal
+
+  function create(where = directory): Promise<Rendezvous> {
+    return createRendezvous({ clock: systemClock, random: systemRandom }, { directory: where, owner })
+  }
+
+  beforeEach(async () => {
+    directory = mkdtempSync('/tmp/meet-')
+    rendezvous = await create()
+  })
+
+  afterEach(async () => {
+    await rendezvous.remove()
+    rmSync(directory, { recursive: true })
+  })
+
+  async function meet(): Promise<[Endpoint, Endpoint]> {
+    const { connection } = await rendezvous.listen(never)
+    const near = await rendezvous.connect(never)
+    return [near, await connection]
+  }
+
+  describe('connects two endpoints, of which the one that connected', () => {
+    itIsAnEndpoint(meet)
+  })
+
+  describe('connects two endpoints, of which the one that was accepted', () => {
+    itIsAnEndpoint(async () => {
+      const [near, far] = await meet()
+      return [far, near]
+    })
+  })
+
+  it('is a directory that only QEMU\'s user enters, and is gone once removed', async () => {
+    await rendezvous.listen(never)
+    const room = join(rendezvous.socketPath, '..')
+    assert.equal(statSync(room).mode & 0o777, 0o700)
+    await rendezvous.remove()
+    await rendezvous.remove()
+    assert.equal(existsSync(room), false)
+  })
+
+  it('waits for whoever listens later', async () => {
+    const connecting = rendezvous.connect(never)
+    const { connection } = await rendezvous.listen(never)
+    const ends = await Promise.all([connecting, connection])
+    for (const end of ends) end.destroy()
+  })
+
+  it('gives up when its signal aborts, and only before the connection is there', async () => {
+    const early = new AbortController()
+    const connecting = rendezvous.connect(early.signal)
+    const { connection } = await rendezvous.listen(early.signal)
+    const ends = await Promise.all([connecting, connection])
+    early.abort(new Error('too late'))
+    await ends[0].write(Buffer.from('still here'))
+    for (const end of ends) end.destroy()
+
+    const other = await create()
+    const abort = new AbortController()
+    const waiting = await other.listen(abort.signal)
+    abort.abort(new Error('enough'))
+    await assert.rejects(waiting.connection, /enough/)
+    await assert.rejects(other.connect(abort.signal), /enough/)
+    await other.remove()
+  })
+
+  it('refuses a path that no socket can have', async () => {
+    const deep = join(directory, 'd'.repeat(90))
+    mkdirSync(deep)
+    await assert.rejects(create(deep), (error) =>
+      error instanceof PagemeshError && error.code === 'socket-path-too-long')
+  })
+
+  it('that a killed agent left is removed, and nothing else', async () => {
+    mkdirSync(join(directory, 'other'))
+    await removeStaleRendezvous(directory)
+    assert.equal(existsSync(join(rendezvous.socketPath, '..')), false)
+    assert.equal(existsSync(join(directory, 'other')), true)
+    await removeStaleRendezvous(join(directory, 'missing'))
+  })
+})

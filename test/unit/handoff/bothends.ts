@@ -1,0 +1,293 @@
+/** Both ends of a handoff over a mesh in memory, at a time that a test moves on, with drivers that it plays. */
+import type { DriverNews, GuestState, MachineDescription, MigrationProgress } from '../../../src/guest/index.ts'
+import type { RunState } from '../../../src/conversation/conversation.ts'
+import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
+import { Incoming } from '../../../src/handoff/incoming.ts'
+import type { IncomingInit } from '../../../src/handoff/incominginit.ts'
+import type { IncomingEnding, IncomingPlan } from '../../../src/conversation/incomingstate.ts'
+import {
+  decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL,
+} from '../../../src/handoff/messages.ts'
+import { Outgoing } from '../../../src/handoff/outgoing.ts'
+import type { OutgoingInit } from '../../../src/handoff/outgoinginit.ts'
+import type { HandoffMeasure, HandoffResult } from '../../../src/handoff/result.ts'
+import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
+import { PageBudget } from '../../../src/page/index.ts'
+import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import type { PeerPages } from '../../../src/swap/index.ts'
+import { VirtualClock } from '../../sim/time.ts'
+import { hasher } from '../passage/made.ts'
+import { settle, TestQemu, until } from '../passage/relay.ts'
+import { precopyStream } from '../qemu/streambuilder.ts'
+import { MACHINE } from './fakeguest.ts'
+
+export const ID = 'ab'.repeat(16)
+export const SPENT = { report: 1, gossip: 2, swap: 3 }
+/** A guest of a few pages as QEMU writes it. */
+export const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [undefined, undefined, undefined] }]).bytes)
+
+/** Nobody else has anything. */
+export const NO_PEERS: PeerPages = {
+  receivedBytes: 0,
+  among: () => ({ count: 0, high: new Uint32Array(0), low: new Uint32Array(0), indices: new Uint32Array(0) }),
+  fetch: async () => undefined,
+}
+
+/** A driver that does nothing by itself: it notes what it is told, and tells what the test says. */
+export class PlayedDriver implements Driver {
+  rejoins = false
+  status = 'none'
+  guest: GuestState
+  /** What it was told, in order. */
+  readonly told: string[] = []
+  /** What it throws when it is told something. */
+  readonly refuses: Record<string, Error> = {}
+  /** What it waits for before it does what it is told. */
+  readonly waits: Record<string, Promise<void>> = {}
+  /** The QEMU's end of the connection that came last. */
+  qemu: TestQemu | undefined
+  tell: (news: DriverNews) => void = () => {}
+
+  constructor(guest: GuestState) {
+    this.guest = guest
+  }
+
+  async * channels(): AsyncGenerator<Endpoint> {
+    await this.obey(this.rejoins ? 'again' : 'migrate')
+    const [own, theirs] = createEndpointPair()
+    this.qemu = new TestQemu(theirs)
+    yield own
+  }
+
+  async state(): Promise<GuestState> {
+    return this.guest
+  }
+
+  async stateAtRest(): Promise<GuestState> {
+    return this.guest
+  }
+
+  async look(): Promise<{ status: string; state: GuestState }> {
+    await this.obey('look')
+    return { status: this.status, state: this.guest }
+  }
+
+  /** One that does not answer is told by what it refuses `look` with. */
+  async lookOr(otherwise: { status: string; state: GuestState }): Promise<{ status: string; state: GuestState }> {
+    try {
+      return await this.look()
+    } catch {
+      return otherwise
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.obey('close')
+  }
+
+  stop(): void {
+    this.told.push('stop')
+  }
+
+  /** QEMU says where its migration is. */
+  become(status: string, error?: string): void {
+    this.status = status
+    const state = status === 'completed' ? { state: this.guest } : {}
+    this.tell({ kind: 'qemu', status, ...(error === undefined ? {} : { error }), ...state })
+  }
+
+  die(wasHeard = true): void {
+    this.qemu?.endpoint.destroy()
+    this.tell({ kind: 'gone', wasHeard })
+  }
+
+  protected async obey(command: string): Promise<void> {
+    this.told.push(command)
+    const name = command.split(' ')[0]!
+    await this.waits[name]
+    const refusal = this.refuses[name]
+    if (refusal !== undefined) throw refusal
+  }
+}
+
+export class PlayedSource extends PlayedDriver implements OutgoingDriver {
+  ignoresCancel = false
+  progressed: MigrationProgress | undefined = {
+    status: 'active', transferredBytes: 0, remainingBytes: 250, totalBytes: 1000, dirtySyncCount: 1, downtimeMs: 5,
+  }
+
+  async prepare(): Promise<MachineDescription> {
+    await this.obey('prepare')
+    return MACHINE
+  }
+
+  startPostcopy(): Promise<void> {
+    return this.obey('startPostcopy')
+  }
+
+  async cancel(): Promise<void> {
+    await this.obey('cancel')
+    if (!this.ignoresCancel) this.become('cancelled')
+  }
+
+  async takeBack(runState: RunState): Promise<void> {
+    await this.obey(`takeBack ${runState}`)
+  }
+
+  async progress(): Promise<MigrationProgress | undefined> {
+    await this.obey('progress')
+    return this.progressed
+  }
+}
+
+export class PlayedDestination extends PlayedDriver implements IncomingDriver {
+  checkedWith: unknown
+
+  async check(...args: Parameters<IncomingDriver['check']>): Promise<void> {
+    this.checkedWith = args
+    await this.obey('check')
+  }
+
+  prepare(): Promise<void> {
+    return this.obey('prepare')
+  }
+
+  async release(runState: GuestState): Promise<GuestState> {
+    await this.obey(`release ${runState}`)
+    this.guest = runState
+    return runState
+  }
+
+  async end(): Promise<void> {
+    await this.obey('end')
+  }
+}
+
+export interface EndsOptions {
+  mode?: 'precopy' | 'postcopy'
+  plan?: 'move' | 'dryRun'
+  outgoing?: Partial<OutgoingInit>
+  incoming?: Partial<IncomingInit>
+  peers?: PeerPages
+}
+
+/** A handoff of `web` from a to b. Nothing happens before the test says so. */
+export class Ends {
+  readonly clock = new VirtualClock()
+  readonly network = new MemoryNetwork({ clock: this.clock })
+  readonly meshes: { a: Mesh; b: Mesh } = { a: this.network.createMesh('a'), b: this.network.createMesh('b') }
+  readonly source = new PlayedSource('running')
+  readonly destination = new PlayedDestination('paused')
+  /** What either host wrote down, and what it forgot. */
+  readonly written: { a: string[]; b: string[] } = { a: [], b: [] }
+  /** Who stands back now. */
+  readonly standing: { a: number; b: number } = { a: 0, b: 0 }
+  readonly measures: HandoffMeasure[] = []
+  readonly amended: HandoffResult[] = []
+  readonly delivered: IncomingEnding[] = []
+  readonly outgoing: Outgoing
+  readonly incoming: Incoming
+  readonly #mode: 'precopy' | 'postcopy'
+
+  constructor(options: EndsOptions = {}) {
+    const { mode = 'precopy', plan = 'move', peers = NO_PEERS } = options
+    this.#mode = mode
+    const about = { id: ID, guest: 'web', mode }
+    const common = { clock: this.clock, log: silentLog, hasher, spent: () => SPENT }
+    this.outgoing = new Outgoing({ ...common, mesh: this.meshes.a }, {
+      ...about, to: 'b', plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }, census: undefined,
+      compresses: false, onClosed: async () => {}, onAmended: (result) => this.amended.push(result),
+      onMeasure: (measure) => this.measures.push(measure), createDriver: (onNews) => this.#play(this.source, onNews),
+      ...this.#notes('a'), ...options.outgoing,
+    })
+    const incomingPlan: IncomingPlan = plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }
+    this.incoming = new Incoming({
+      ...common, mesh: this.meshes.b, sources: [], peers, budget: new PageBudget(1000),
+    }, {
+      ...about, from: 'a', plan: incomingPlan, has: () => false, onClosed: async () => {},
+      onDelivered: (ending) => this.delivered.push(ending),
+      createDriver: (onNews) => this.#play(this.destination, onNews), ...this.#notes('b'), ...options.incoming,
+    })
+    this.meshes.b.handle(HANDOFF_PROTOCOL, async (stream, from) => {
+      await this.incoming.run(decodeOffer(await stream.receive()), stream, from)
+    })
+    this.meshes.a.handle(OUTCOME_PROTOCOL, async (stream) => {
+      const { copy } = decodeQuestion(await stream.receive())
+      await stream.send(encodeVerdict(await this.outgoing.asked(copy)))
+    })
+  }
+
+  async start(): Promise<this> {
+    await this.meshes.a.start()
+    await this.meshes.b.start()
+    return this
+  }
+
+  /** Runs until the source's stream could begin; the result comes when it does. */
+  async move(): Promise<{ result: Promise<HandoffResult> }> {
+    await this.start()
+    const result = this.outgoing.run()
+    await until(() => this.incoming.state.at === 'loading' && this.destination.qemu !== undefined)
+    return { result }
+  }
+
+  /** The source QEMU writes everything, and the destination's has it. */
+  async send(stream: Uint8Array = STREAM): Promise<void> {
+    this.source.qemu!.write(stream)
+    await until(() => this.destination.qemu!.received.equals(stream))
+    await this.wait()
+  }
+
+  /** As far as a whole copy that the source has not given up. */
+  async load(): Promise<{ result: Promise<HandoffResult> }> {
+    const moving = await this.move()
+    await this.send()
+    this.destination.become('completed')
+    await until(() => this.incoming.state.at === 'loaded')
+    await this.wait()
+    return moving
+  }
+
+  /** As far as a post-copy whose guest runs at the destination. */
+  async serve(stream: Uint8Array): Promise<{ result: Promise<HandoffResult> }> {
+    const moving = await this.move()
+    this.source.become('postcopy-active')
+    await this.send(stream)
+    await until(() => this.incoming.state.at === 'serving' && this.outgoing.state.at === 'serving')
+    return moving
+  }
+
+  /** The connections are lost, and what was on its way with them. */
+  async cut(): Promise<void> {
+    this.network.cutLanes()
+    await this.wait()
+  }
+
+  /** Lets so much time pass, and everything that follows from it happen. */
+  async wait(ms = 0): Promise<void> {
+    await settle(20)
+    await this.clock.run(this.clock.now() + ms)
+    await settle(20)
+  }
+
+  get mode(): 'precopy' | 'postcopy' {
+    return this.#mode
+  }
+
+  #play<Played extends PlayedDriver>(driver: Played, onNews: (news: DriverNews) => void): Played {
+    driver.tell = onNews
+    return driver
+  }
+
+  #notes(host: 'a' | 'b') {
+    return {
+      record: async (as: string, runState: RunState) => { this.written[host].push(`${as} ${runState}`) },
+      forget: async () => { this.written[host].push('forget') },
+      standBack: () => {
+        this.standing[host] += 1
+        return () => { this.standing[host] -= 1 }
+      },
+    }
+  }
+}

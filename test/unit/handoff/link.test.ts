@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+
+import type { IncomingMessage, OutgoingMessage, Reason } from '../../../src/conversation/conversation.ts'
+import { answerOffer, askVerdict, Link, offerGuest } from '../../../src/handoff/link.ts'
+import {
+  decodeIncoming, decodeOffer, decodeOutgoing, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, HANDOFF_VERSION,
+  INCOMING_FRAMES, OUTCOME_PROTOCOL, OUTGOING_FRAMES,
+} from '../../../src/handoff/messages.ts'
+import { MemoryNetwork, type Lane } from '../../../src/mesh/index.ts'
+import { createLanePair } from '../../../src/mesh/memorylane.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { VirtualClock } from '../../sim/time.ts'
+import { settle } from '../passage/relay.ts'
+import { ID } from './bothends.ts'
+import { MACHINE } from './fakeguest.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+
+interface Linked {
+  clock: VirtualClock
+  lanes: [Lane, Lane]
+  outgoing: Link<IncomingMessage>
+  incoming: Link<OutgoingMessage>
+  heard: (IncomingMessage | OutgoingMessage)[]
+  lost: Reason[]
+}
+
+/** The two ends of a conversation's lane, and all that is heard of either. */
+function linked(bytesPerSecondMax = Infinity): Linked {
+  const clock = new VirtualClock()
+  const lanes = createLanePair({ clock })
+  const heard: Linked['heard'] = []
+  const lost: Reason[] = []
+  const common = {
+    onMessage: (message: IncomingMessage | OutgoingMessage) => heard.push(message),
+    onLost: (reason: Reason) => lost.push(reason),
+  }
+  const outgoing = new Link<IncomingMessage>({ clock, log: silentLog, lane: lanes[0] }, {
+    ...common, bytesPerSecondMax, heard: INCOMING_FRAMES, decode: decodeIncoming,
+  })
+  const incoming = new Link<OutgoingMessage>({ clock, log: silentLog, lane: lanes[1] }, {
+    ...common, bytesPerSecondMax: Infinity, heard: OUTGOING_FRAMES, decode: decodeOutgoing,
+  })
+  return { clock, lanes, outgoing, incoming, heard, lost }
+}
+
+describe('the conversation\'s link', () => {
+  it('carries what either end says, in order, and counts it', async () => {
+    const { outgoing, incoming, heard, lost } = linked()
+    outgoing.say({ kind: 'hello', id: ID })
+    outgoing.say({ kind: 'census', body: Buffer.from('abc') })
+    await settle()
+    incoming.say({ kind: 'bitmap', body: Buffer.from('d') })
+    await settle()
+    assert.deepEqual(heard, [
+      { kind: 'hello', id: ID }, { kind: 'census', body: Buffer.from('abc') }, {
+        kind: 'bitmap', body: Buffer.from('d'),
+      },
+    ])
+    assert.deepEqual([outgoing.sentBytes, outgoing.receivedBytes], [incoming.receivedBytes, incoming.sentBytes])
+    assert.equal(incoming.sentBytes, 6)
+    assert.deepEqual(lost, [])
+  })
+
+  it('takes nothing from an end that is the other one\'s to say', async () => {
+    for (const isOutgoing of [true, false]) {
+      const { outgoing, incoming, heard, lost } = linked()
+      if (isOutgoing) outgoing.say({ kind: 'whole' })
+      else incoming.say({ kind: 'givenUp', runState: 'running' })
+      await settle()
+      assert.deepEqual(heard, [])
+      assert.equal(lost.length, 2)
+      assert.ok(lost.some(({ code, message }) => code === 'bad-frame' && /is for the other end to say/.test(message)))
+    }
+  })
+
+  it('is lost for the end that cannot read what the other said', async () => {
+    const { outgoing, heard, lost } = linked()
+    outgoing.say({ kind: 'switchover', runState: 'asleep' as 'running' })
+    await settle()
+    assert.deepEqual(heard, [])
+    assert.deepEqual(lost.map(({ code }) => code).sort(), ['bad-frame', 'lane-lost'])
+  })
+
+  it('is refused for what was read and cannot be, once', async () => {
+    const { outgoing, incoming, lost } = linked()
+    incoming.refuse(new PagemeshError('bad-frame', 'The bitmap has the wrong size.', { fault: 'peer' }))
+    incoming.refuse(new Error('again'))
+    await settle()
+    assert.equal(lost.length, 2)
+    assert.deepEqual(lost[0], { code: 'bad-frame', message: 'The bitmap has the wrong size.', fault: 'peer' })
+    outgoing.say({ kind: 'hello', id: ID })
+    await settle()
+    assert.equal(lost.length, 2)
+  })
+
+  it('is lost when the lane closes, and when the other end falls silent for five seconds', async () => {
+    const closed = linked()
+    closed.lanes[1].destroy()
+    await settle()
+    assert.deepEqual(closed.lost.map(({ code, fault }) => [code, fault]), Array(2).fill(['lane-lost', 'network']))
+    const clock = new VirtualClock()
+    const [near] = createLanePair({ clock })
+    const lost: Reason[] = []
+    void new Link<IncomingMessage>({ clock, log: silentLog, lane: near }, {
+      bytesPerSecondMax: Infinity, heard: INCOMING_FRAMES, decode: decodeIncoming, onMessage: () => {},
+      onLost: (reason) => lost.push(reason),
+    })
+    await clock.run(5000)
+    assert.deepEqual(lost, [])
+    await clock.run(7000)
+    assert.equal(lost.length, 1)
+  })
+
+  it('lives as long as both ends do', async () => {
+    const { clock, lost } = linked()
+    await clock.run(60_000)
+    assert.deepEqual(lost, [])
+  })
+
+  it('closes after what was said, and says nothing of that to its own end', async () => {
+    const { outgoing, heard, lost } = linked()
+    outgoing.say({ kind: 'kept', reason: 'cancelled' })
+    await outgoing.close()
+    await settle()
+    assert.deepEqual(heard, [{ kind: 'kept', reason: 'cancelled' }])
+    assert.equal(lost.length, 1)
+    outgoing.refuse(new Error('late'))
+    assert.equal(lost.length, 1)
+  })
+
+  it('waits half a second for an end that takes nothing, and no longer', async () => {
+    const clock = new VirtualClock()
+    const [near] = createLanePair({ clock })
+    const link = new Link<IncomingMessage>({ clock, log: silentLog, lane: near }, {
+      bytesPerSecondMax: Infinity, heard: INCOMING_FRAMES, decode: decodeIncoming,
+      onMessage: () => {}, onLost: () => {},
+    })
+    link.say({ kind: 'census', body: Buffer.alloc(10 * 2 ** 20) })
+    let isClosed = false
+    const closing = Promise.resolve(link.close()).then(() => { isClosed = true })
+    await clock.run(499)
+    assert.ok(!isClosed)
+    await clock.run(500)
+    await closing
+    await near.closed
+  })
+
+  it('keeps to the rate that it may take', async () => {
+    const { clock, outgoing, heard } = linked(100_000)
+    outgoing.say({ kind: 'census', body: Buffer.alloc(1_000_000) })
+    await clock.run(5000)
+    assert.deepEqual(heard, [])
+    await clock.run(20_000)
+    assert.equal(heard.length, 1)
+  })
+})
+
+describe('what is said beside the lane', () => {
+  const { signal } = new AbortController()
+  const offer = {
+    version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
+  } as const
+
+  async function meshes() {
+    const network = new MemoryNetwork({ clock: new VirtualClock() })
+    const [a, b] = [network.createMesh('a'), network.createMesh('b')]
+    await a.start()
+    await b.start()
+    return { a, b, network }
+  }
+
+  it('is an offer, which brings the lane of whoever accepts it', async () => {
+    const { a, b } = await meshes()
+    b.handle(HANDOFF_PROTOCOL, async (stream, from) => {
+      const { ticket, guest } = decodeOffer(await stream.receive())
+      assert.equal(guest, 'web')
+      await answerOffer(stream, { accepted: true })
+      await b.dialLane(from, ticket, signal)
+    })
+    const { lane, offerBytes, answerBytes } = await offerGuest(a, 'b', offer, signal)
+    await lane
+    assert.ok(offerBytes > 100)
+    assert.equal(answerBytes, '{"accepted":true}'.length)
+  })
+
+  it('is a refusal, in the words of the other host', async () => {
+    const { a, b } = await meshes()
+    b.handle(HANDOFF_PROTOCOL, async (stream) => {
+      await stream.receive()
+      await answerOffer(stream, { accepted: false, code: 'busy', message: 'Too many.' })
+    })
+    await assert.rejects(offerGuest(a, 'b', offer, signal), { code: 'busy', message: 'b refused the guest: Too many.' })
+  })
+
+  it('ends with its signal', async () => {
+    const { a, b } = await meshes()
+    b.handle(HANDOFF_PROTOCOL, async () => await new Promise(() => {}))
+    const abort = new AbortController()
+    const offering = offerGuest(a, 'b', offer, abort.signal)
+    abort.abort(new Error('enough'))
+    await assert.rejects(offering, /enough/)
+  })
+
+  it('is a question, and a verdict', async () => {
+    const { a, b } = await meshes()
+    a.handle(OUTCOME_PROTOCOL, async (stream) => {
+      assert.deepEqual(decodeQuestion(await stream.receive()), { id: ID, copy: { kind: 'whole' } })
+      await stream.send(encodeVerdict({ verdict: 'kept' }))
+    })
+    assert.deepEqual(await askVerdict(b, 'a', { id: ID, copy: { kind: 'whole' } }, signal), { verdict: 'kept' })
+    await a.stop()
+    await assert.rejects(askVerdict(b, 'a', { id: ID, copy: { kind: 'whole' } }, signal), { code: 'host-unknown' })
+  })
+})

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict'
+
+import type { CopyNews, IncomingMessage, OutgoingMessage, Verdict } from '../../../src/conversation/conversation.ts'
+import {
+  CONVERSATION_FRAMES, decodeIncoming, decodeOffer, decodeOutgoing, decodeQuestion, decodeVerdict, encodeAnswer,
+  encodeMessage, encodeOffer, encodeQuestion, encodeVerdict, HANDOFF_VERSION, INCOMING_FRAMES, knownRunState,
+  OUTGOING_FRAMES, requireAccepted, type HandoffOffer,
+} from '../../../src/handoff/messages.ts'
+import type { IncomingReport } from '../../../src/conversation/index.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { ID } from './bothends.ts'
+import { MACHINE } from './fakeguest.ts'
+
+const TICKET = { address: '127.0.0.1:1', id: 'ab', key: 'cd' }
+const OFFER: HandoffOffer = {
+  version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE, ticket: TICKET,
+}
+const REPORT: IncomingReport = {
+  streamBytes: 5, refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
+  peerBytes: 6, releaseMs: 7,
+  spent: { report: 8, gossip: 9, swap: 10 },
+}
+
+function json(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value))
+}
+
+describe('an offer', () => {
+  it('arrives as it was made, whatever it is for', () => {
+    for (const plan of ['move', 'dryRun', 'rejoin'] as const) {
+      for (const mode of ['precopy', 'postcopy'] as const) {
+        assert.deepEqual(decodeOffer(encodeOffer({ ...OFFER, plan, mode })), { ...OFFER, plan, mode })
+      }
+    }
+    assert.equal(decodeOffer(encodeOffer({ ...OFFER, guest: 'x'.repeat(255) })).guest.length, 255)
+  })
+
+  const odd: Record<string, object> = {
+    'an older version': { version: HANDOFF_VERSION - 1 }, 'a newer version': { version: HANDOFF_VERSION + 1 },
+    'no version': { version: undefined }, 'an id that is none': { id: 'AB'.repeat(16) }, 'a short id': { id: 'ab' },
+    'a long id': { id: 'ab'.repeat(33) }, 'no id': { id: 7 }, 'no name': { guest: '' },
+    'a long name': { guest: 'x'.repeat(256) }, 'an unknown mode': { mode: 'warm' }, 'an unknown plan': { plan: 'copy' },
+    'no machine': { machine: undefined }, 'a machine without blocks': { machine: { ...MACHINE, blocks: undefined } },
+    'no ticket': { ticket: null }, 'a ticket without address': { ticket: { ...TICKET, address: '' } },
+    'a ticket without id': { ticket: { ...TICKET, id: 1 } }, 'a ticket without key': {
+      ticket: { ...TICKET, key: undefined },
+    },
+    'a ticket that is too long': { ticket: { ...TICKET, key: 'k'.repeat(129) } },
+  }
+  for (const [what, more] of Object.entries(odd)) {
+    it(`with ${what} is refused`, () => {
+      assert.throws(
+        () => decodeOffer(json({ ...OFFER, ...more })), { code: 'bad-offer', fault: 'peer', phase: 'offer' },
+      )
+    })
+  }
+
+  it('of another version names both', () => {
+    assert.throws(() => decodeOffer(json({ ...OFFER, version: 1 })), /version 1 of the handoff protocol, this host 2/)
+  })
+
+  it('that is no JSON object is refused', () => {
+    const broken = [Buffer.from([0xff, 0xfe]), Buffer.from('{"a":'), Buffer.from('')]
+    for (const bytes of [...broken, json(null), json([OFFER]), json(5)]) {
+      assert.throws(() => decodeOffer(bytes), { code: 'bad-offer' })
+    }
+  })
+})
+
+describe('an answer to an offer', () => {
+  it('accepts, or refuses with a code, a sentence and advice', () => {
+    requireAccepted(encodeAnswer({ accepted: true }), 'b')
+    const refusal = encodeAnswer(
+      { accepted: false, code: 'no-waiting-guest', message: 'none waits.', advice: 'Start it.' },
+    )
+    assert.throws(() => requireAccepted(refusal, 'b'), (error) => error instanceof PagemeshError &&
+      error.code === 'no-waiting-guest' && error.message === 'b refused the guest: none waits.' &&
+      error.advice === 'Start it.' && error.fault === 'peer')
+    const bare = encodeAnswer({ accepted: false, code: 'busy', message: 'busy.' })
+    assert.throws(() => requireAccepted(bare, 'b'), { code: 'busy', advice: undefined })
+  })
+
+  it('carries nothing of a refusal but these, and no more than can be read', () => {
+    const long = {
+      accepted: false as const, code: 'c', message: 'm'.repeat(9000), advice: 'a'.repeat(9000), fault: 'guest',
+    }
+    const said = JSON.parse(Buffer.from(encodeAnswer(long)).toString()) as Record<string, string>
+    assert.deepEqual(Object.keys(said), ['accepted', 'code', 'message', 'advice'])
+    assert.deepEqual([said['message']!.length, said['advice']!.length], [4000, 1000])
+    assert.throws(() => requireAccepted(encodeAnswer(long), 'b'), { code: 'c' })
+  })
+
+  it('that is neither is refused', () => {
+    const odd = [
+      {}, { accepted: 1 }, { accepted: false }, { code: 'c' }, { code: '', message: 'm' }, { code: 'c', message: '' },
+    ]
+    for (const answer of odd) assert.throws(() => requireAccepted(json(answer), 'b'), { code: 'bad-answer' })
+    assert.throws(() => requireAccepted(Buffer.from('x'), 'b'), { code: 'bad-answer' })
+  })
+})
+
+describe('a message of the conversation', () => {
+  const outgoing: OutgoingMessage[] = [
+    { kind: 'hello', id: ID }, { kind: 'census', body: Buffer.from('census') }, {
+      kind: 'order', body: Buffer.alloc(0),
+    },
+    { kind: 'channel', number: 0, ticket: TICKET }, { kind: 'switchover', runState: 'paused' },
+    { kind: 'givenUp', runState: 'unknown' }, { kind: 'kept', reason: 'cancelled' },
+  ]
+  for (const message of outgoing) {
+    it(`of the outgoing end arrives as it was said: ${message.kind}`, () => {
+      assert.deepEqual(decodeOutgoing(message.kind, Buffer.from(encodeMessage(message))), message)
+    })
+  }
+  const incoming: IncomingMessage[] = [
+    { kind: 'bitmap', body: Buffer.from('map') }, { kind: 'fetched', body: Buffer.from('numbers') },
+    { kind: 'trouble', reason: 'disk full' }, { kind: 'whole' }, { kind: 'arrived', state: 'running', report: REPORT },
+    { kind: 'arrived', state: 'paused', report: undefined }, { kind: 'unfit', reason: 'locked' },
+    { kind: 'broken', reason: 'failed' }, { kind: 'fell', reason: 'killed' },
+  ]
+  for (const message of incoming) {
+    it(`of the incoming end arrives as it was said: ${message.kind}`, () => {
+      assert.deepEqual(decodeIncoming(message.kind, Buffer.from(encodeMessage(message))), message)
+    })
+  }
+
+  it('carries a sentence that fits its frame', () => {
+    const body = encodeMessage({ kind: 'kept', reason: '\u20ac'.repeat(5000) })
+    assert.ok(body.length <= OUTGOING_FRAMES.kept.bytesMax)
+    assert.deepEqual(decodeOutgoing('kept', Buffer.from(body)), { kind: 'kept', reason: '\u20ac'.repeat(1000) })
+  })
+
+  it('has a kind of its own at either end', () => {
+    const kinds = Object.values(CONVERSATION_FRAMES).map(({ kind }) => kind)
+    assert.equal(new Set(kinds).size, Object.keys(OUTGOING_FRAMES).length + Object.keys(INCOMING_FRAMES).length)
+    for (const { bytesMin, bytesMax } of Object.values(CONVERSATION_FRAMES)) assert.ok(bytesMin < bytesMax)
+  })
+
+  const oddOutgoing: [OutgoingMessage['kind'], unknown][] = [
+    ['hello', {}], ['hello', { id: '' }], ['hello', []], ['channel', { number: -1, ticket: TICKET }],
+    ['channel', { number: 0.5, ticket: TICKET }], ['channel', { number: '0', ticket: TICKET }], [
+      'channel', { number: 0 },
+    ],
+    ['channel', { number: 0, ticket: { ...TICKET, id: '' } }], ['switchover', {}], [
+      'switchover', { runState: 'asleep' },
+    ],
+    ['givenUp', { runState: 5 }], ['kept', {}], ['kept', { reason: 'x'.repeat(5000) }],
+  ]
+  const oddIncoming: [IncomingMessage['kind'], unknown][] = [
+    ['trouble', {}], ['whole', 5], ['arrived', {}], ['arrived', { state: 'unknown' }], ['arrived', { state: 'asleep' }],
+    ['arrived', { state: 'running', report: null }], [
+      'arrived', { state: 'running', report: { ...REPORT, streamBytes: -1 } },
+    ],
+    ['arrived', { state: 'running', report: { ...REPORT, peerBytes: 0.5 } }],
+    ['arrived', { state: 'running', report: { ...REPORT, releaseMs: '7' } }],
+    ['arrived', { state: 'running', report: { ...REPORT, refsFilledBy: {} } }],
+    ['arrived', { state: 'running', report: { ...REPORT, refsFilledBy: null } }],
+    ['arrived', { state: 'running', report: { ...REPORT, spent: { ...REPORT.spent, swap: 2 ** 53 } } }],
+    ['unfit', { reason: '' }], ['broken', { reason: 5 }], ['fell', null],
+  ]
+  it('that is not whole is refused', () => {
+    for (const [kind, body] of oddOutgoing) {
+      assert.throws(() => decodeOutgoing(kind, json(body)), { code: 'bad-frame' }, `${kind} ${JSON.stringify(body)}`)
+    }
+    for (const [kind, body] of oddIncoming) {
+      assert.throws(() => decodeIncoming(kind, json(body)), { code: 'bad-frame' }, `${kind} ${JSON.stringify(body)}`)
+    }
+    assert.throws(() => decodeOutgoing('hello', Buffer.from([0xff])), { code: 'bad-frame' })
+  })
+
+  it('takes of a report what is one, and nothing else', () => {
+    const body = json({ state: 'running', report: { ...REPORT, more: 1, spent: { ...REPORT.spent, more: 1 } } })
+    assert.deepEqual(decodeIncoming('arrived', body), { kind: 'arrived', state: 'running', report: REPORT })
+  })
+})
+
+describe('a question, and its verdict', () => {
+  const copies: CopyNews[] = [
+    { kind: 'whole' }, { kind: 'partial' }, { kind: 'arrived', state: 'running', report: REPORT },
+    { kind: 'arrived', state: 'paused', report: undefined }, { kind: 'unfit', reason: 'locked' },
+    { kind: 'broken', reason: 'failed' }, { kind: 'fell', reason: 'killed' },
+  ]
+  for (const copy of copies) {
+    it(`tell what a copy is: ${copy.kind}`, () => {
+      assert.deepEqual(decodeQuestion(encodeQuestion({ id: ID, copy })), { id: ID, copy })
+    })
+  }
+
+  it('are refused if they are none', () => {
+    const odd = [
+      { kind: 'whole', copy: '{}' }, { id: ID, kind: 'whole' }, { id: ID, copy: '{}' }, {
+        id: ID, kind: 'bitmap', copy: '{}',
+      },
+      { id: ID, kind: 'trouble', copy: '{"reason":"x"}' }, { id: ID, kind: 5, copy: '{}' },
+      { id: 'x'.repeat(65), kind: 'whole', copy: '{}' },
+    ]
+    for (const question of odd) {
+      assert.throws(() => decodeQuestion(json(question)), { code: 'bad-question' }, JSON.stringify(question))
+    }
+    assert.throws(() => decodeQuestion(json({ id: ID, kind: 'unfit', copy: '{}' })), { code: 'bad-frame' })
+    for (const verdict of [{}, { verdict: 'given-up' }, { verdict: 'given-up', runState: 'x' }, { verdict: 'yes' }]) {
+      assert.throws(() => decodeVerdict(json(verdict)), { code: 'bad-answer' })
+    }
+  })
+
+  it('say of the other copy what is known', () => {
+    const verdicts: Verdict[] = [
+      { verdict: 'given-up', runState: 'running' }, { verdict: 'given-up', runState: 'unknown' }, { verdict: 'kept' },
+      { verdict: 'pending' }, { verdict: 'unknown' },
+    ]
+    for (const verdict of verdicts) assert.deepEqual(decodeVerdict(encodeVerdict(verdict)), verdict)
+  })
+})
+
+describe('a run state', () => {
+  it('of a stream is known if QEMU has it today', () => {
+    assert.deepEqual(['running', 'suspended', 'unknown', 'hibernated', ''].map(knownRunState),
+      ['running', 'suspended', undefined, undefined, undefined])
+  })
+})

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+
+import type { Reason } from '../../../src/conversation/conversation.ts'
+import type { OutgoingEnding } from '../../../src/conversation/outgoingstate.ts'
+import type { IncomingReport } from '../../../src/conversation/index.ts'
+import { failedResult, wordsOf } from '../../../src/handoff/result.ts'
+import { phaseOf } from '../../../src/handoff/sourcewatch.ts'
+import { OutgoingTally } from '../../../src/handoff/tally.ts'
+import type { OutgoingPassageCounts } from '../../../src/passage/index.ts'
+import { VirtualClock } from '../../sim/time.ts'
+import { SPENT } from './bothends.ts'
+
+const ABOUT = { guest: 'web', from: 'a', to: 'b', mode: 'precopy' } as const
+const WHERE = { ...ABOUT, here: 'running' } as const
+const REASON: Reason = { code: 'odd', message: 'It is odd.', fault: 'guest', advice: 'Look.' }
+const COUNTS: OutgoingPassageCounts = {
+  streamBytes: 1000, zero: 1, ref: 2, sentBefore: 3, literal: 4, rawBytes: 50, literalWireBytes: 60, sentBytes: 70,
+  receivedBytes: 8,
+}
+const REPORT: IncomingReport = {
+  streamBytes: 2000, refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 0 }, peerBytes: 30,
+  releaseMs: 12, spent: SPENT,
+}
+const NOTHING = { sentBytes: 0, receivedBytes: 0, channels: [], spent: SPENT }
+const QEMU = {
+  status: 'completed', transferredBytes: 0, remainingBytes: 0, totalBytes: 0, dirtySyncCount: 1, downtimeMs: 5,
+}
+
+function tallied(mode: 'precopy' | 'postcopy' = 'precopy'): { clock: VirtualClock; tally: OutgoingTally } {
+  const clock = new VirtualClock()
+  return { clock, tally: new OutgoingTally({ clock }, { ...ABOUT, mode }) }
+}
+
+describe('the words for how a handoff ended', () => {
+  it('say that it completed, and as what it arrived', () => {
+    const ending: OutgoingEnding = { as: 'completed', state: 'paused', report: undefined }
+    assert.deepEqual(wordsOf(ending, WHERE), { status: 'completed', arrivedState: 'paused' })
+    assert.deepEqual(wordsOf({ as: 'estimated' }, WHERE), { status: 'completed', arrivedState: null })
+  })
+
+  const places: [OutgoingEnding, RegExp][] = [
+    [{ as: 'kept', reason: REASON }, /^It is odd\. Look\. The guest runs on at the source, a\.$/],
+    [{ as: 'held', reason: REASON }, /web runs nowhere\. If b holds its copy, `pagemesh settle web` there .* at a run/],
+    [{ as: 'cut', reason: REASON }, /web had switched over: end neither QEMU\. `pagemesh recover web` on a goes on\.$/],
+    [{ as: 'lost', reason: REASON }, /No whole copy of the guest is left\.$/],
+    [{ as: 'undecided', reason: REASON },
+      /What became of web is not known.* b holds its copy, if it is whole, and asks a/],
+    [{ as: 'orphaned', reason: REASON },
+      /If the copy at b is whole it is the guest, and b lets it run .* it reaches a;/],
+  ]
+  for (const [ending, words] of places) {
+    it(`say where the guest is: ${ending.as}`, () => {
+      const { reason, ...rest } = wordsOf(ending, WHERE)
+      assert.match(reason!, words)
+      assert.ok(reason!.startsWith('It is odd. Look. '))
+      assert.deepEqual(rest, { status: 'failed', code: 'odd', arrivedState: null })
+    })
+  }
+
+  it('say that nobody has confirmed, and to leave the source QEMU alone', () => {
+    const { reason, ...rest } = wordsOf({ as: 'unconfirmed' }, WHERE)
+    assert.match(reason!, /a gave|The source gave web up, but b has not confirmed.*leave the source QEMU as it is/)
+    assert.deepEqual(rest, { status: 'failed', code: 'unconfirmed', arrivedState: null })
+  })
+
+  it('do not say that a guest runs that does not, or of which nobody knows', () => {
+    const ending: OutgoingEnding = { as: 'kept', reason: REASON }
+    assert.match(
+      wordsOf(ending, { ...ABOUT, here: 'paused' }).reason!, /stays at the source, a; its state is paused\.$/,
+    )
+    assert.match(
+      wordsOf(ending, { ...ABOUT, here: undefined }).reason!, /a keeps the guest, but its QEMU does not answer/,
+    )
+  })
+
+  it('call cancelled only what was cancelled and kept', () => {
+    const reason: Reason = { ...REASON, fault: 'cancelled' }
+    assert.equal(wordsOf({ as: 'kept', reason }, WHERE).status, 'cancelled')
+    for (const as of ['held', 'cut', 'lost', 'undecided', 'orphaned'] as const) {
+      assert.equal(wordsOf({ as, reason }, WHERE).status, 'failed', as)
+    }
+  })
+})
+
+describe('the tally of a handoff', () => {
+  it('begins with nothing', () => {
+    const { reason: _reason, ...said } = { reason: '', ...failedResult(ABOUT) }
+    assert.deepEqual(
+      [said.status, said.arrivedState, said.downtimeMs, said.digestMatched], ['failed', null, null, false],
+    )
+    for (const count of [said.totalMs, said.qemuBytes, said.wireBytes, said.receivedWireBytes, said.peerBytes,
+      said.channels,
+      said.rawBytes, said.literalBytes, said.literalWireBytes, said.ledger.savedBytes, said.ledger.netBytes,
+      ...Object.values(said.pages), ...Object.values(said.refsFilledBy)]) assert.equal(count, 0)
+  })
+
+  it('sums up what the channels did, and what the destination reports', async () => {
+    const { clock, tally } = tallied()
+    tally.offerBytes = 100
+    tally.answerBytes = 10
+    await clock.run(1234.4)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    tally.arrived(REPORT)
+    const said = tally.result(ending, { sentBytes: 1, receivedBytes: 2, channels: [COUNTS, COUNTS], spent: SPENT })
+    assert.deepEqual(said, {
+      ...ABOUT, status: 'completed', arrivedState: 'running', totalMs: 1234, downtimeMs: null, qemuBytes: 2000,
+      wireBytes: 241, receivedWireBytes: 28, peerBytes: 30, channels: 2, pages: {
+        total: 20, zero: 2, ref: 10, literal: 8,
+      },
+      refsFilledBy: REPORT.refsFilledBy, rawBytes: 100, literalBytes: 8 * 4096, literalWireBytes: 120,
+      digestMatched: true,
+      ledger: {
+        savedBytes: 2000 - 241 - 28 - 30, spentBytes: { source: SPENT, destination: SPENT },
+        netBytes: 2000 - 241 - 28 - 30 - 12,
+      },
+    })
+  })
+
+  it('does not say that digests matched when the destination has not told, or has told of other bytes', () => {
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: undefined }
+    const bytes = { ...NOTHING, channels: [COUNTS] }
+    assert.equal(tallied().tally.result(ending, bytes).digestMatched, false)
+    const { tally } = tallied()
+    tally.arrived(REPORT)
+    assert.equal(tally.result(ending, bytes).digestMatched, false)
+    tally.arrived({ ...REPORT, streamBytes: 1000 })
+    assert.equal(tally.result(ending, bytes).digestMatched, true)
+    // What comes again, without a report, takes nothing away.
+    tally.arrived(undefined)
+    assert.equal(tally.result(ending, bytes).digestMatched, true)
+  })
+
+  it('counts as downtime what QEMU says, and what passed until the destination\'s word', async () => {
+    const { clock, tally } = tallied()
+    tally.qemu = QEMU
+    await clock.run(1000)
+    tally.givenUp('running')
+    await clock.run(1040)
+    tally.givenUp('running')
+    await clock.run(1100)
+    tally.arrived(REPORT)
+    await clock.run(2000)
+    tally.arrived(REPORT)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    assert.equal(tally.result(ending, NOTHING).downtimeMs, 105)
+    assert.equal(tally.result({ as: 'kept', reason: REASON }, NOTHING).downtimeMs, null)
+  })
+
+  it('counts in post-copy how long letting it run took: the destination\'s word comes long after', async () => {
+    const { clock, tally } = tallied('postcopy')
+    tally.qemu = QEMU
+    tally.givenUp('running')
+    await clock.run(30_000)
+    tally.arrived(REPORT)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    assert.equal(tally.result(ending, NOTHING).downtimeMs, 17)
+  })
+
+  it('claims no downtime for a guest that did not run, or of which it does not know that it was given up', () => {
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    for (const runState of ['paused', 'unknown', 'shutdown'] as const) {
+      const { tally } = tallied()
+      tally.givenUp(runState)
+      tally.arrived(REPORT)
+      assert.equal(tally.result(ending, NOTHING).downtimeMs, null, runState)
+    }
+    const { tally } = tallied()
+    tally.arrived(REPORT)
+    assert.equal(tally.result(ending, NOTHING).downtimeMs, null)
+  })
+})
+
+describe('the phase of a handoff', () => {
+  it('is named in an operator\'s words', () => {
+    const phases = (isSwitchingOver: boolean) =>
+      ['preparing', 'starting', 'moving', 'stopping', 'orphaned', 'handingOver', 'serving', 'leaving',
+        'takingBack', 'over']
+        .map((at) => phaseOf(at, isSwitchingOver))
+    const rest = ['switchover', 'postcopy', 'finishing', 'finishing', 'finishing']
+    assert.deepEqual(phases(false), ['preparing', 'preparing', 'precopy', 'precopy', 'precopy', ...rest])
+    assert.deepEqual(phases(true), ['preparing', 'preparing', 'switchover', 'switchover', 'switchover', ...rest])
+  })
+})

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { zstdCompressSync } from 'node:zlib'
+
+import { looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
+import { seededRandom } from '../../bench/random.ts'
+
+const isBadFrame = { code: 'bad-frame', fault: 'peer' }
+const SAMPLE_BYTES = 4096
+
+/** Bytes that nothing compresses, the same in every run. */
+function noise(byteCount: number, seed = 1): Buffer {
+  const random = seededRandom(seed)
+  return Buffer.from(Uint8Array.from({ length: byteCount }, () => Math.floor(random() * 256)))
+}
+
+describe('packing', () => {
+  it('makes bytes smaller and back, few at once and many on another thread', async () => {
+    for (const byteCount of [200, PAGE_BYTES, 16 * 1024, 16 * 1024 + 1, 40 * PAGE_BYTES]) {
+      const bytes = Buffer.alloc(byteCount, 'a page of a guest ')
+      const packed = await pack(bytes)
+      assert.ok(packed.length < byteCount / 3, `${byteCount} bytes became ${packed.length}`)
+      assert.deepEqual(unpack(packed, byteCount), bytes)
+    }
+  })
+
+  it('leaves alone what does not become smaller', async () => {
+    const large = noise(20 * PAGE_BYTES)
+    for (const bytes of [Buffer.alloc(0), noise(PAGE_BYTES), large]) {
+      assert.equal(await pack(bytes), bytes)
+      assert.equal(unpack(bytes, bytes.length), bytes)
+    }
+  })
+
+  it('is not undone where other than the promised bytes would come out', () => {
+    const packed = zstdCompressSync(Buffer.alloc(PAGE_BYTES, 1))
+    assert.throws(() => unpack(packed, PAGE_BYTES + 1), {
+      ...isBadFrame, message: /they yield 4096 bytes instead of 4097/,
+    })
+    assert.throws(() => unpack(noise(100), PAGE_BYTES), { ...isBadFrame, message: /they are not what zstd makes/ })
+    assert.throws(() => unpack(packed.subarray(0, -2), PAGE_BYTES), isBadFrame)
+  })
+
+  it('stops unpacking at the promised length, however much would follow', () => {
+    // Not a word of how much it would have been: that much never came to be.
+    const bomb = zstdCompressSync(Buffer.alloc(64 * 1024 * 1024))
+    assert.throws(() => unpack(bomb, PAGE_BYTES), { ...isBadFrame, message: /they yield more than 4096 bytes/ })
+    const small = zstdCompressSync(Buffer.alloc(65))
+    assert.throws(() => unpack(small, 10), { ...isBadFrame, message: /they yield more than 10 bytes/ })
+  })
+})
+
+describe('whether bytes look worth packing', () => {
+  const byteCount = 30 * SAMPLE_BYTES
+  const middle = (byteCount - SAMPLE_BYTES) / 2
+
+  /** Noise with zeros from `start` on. */
+  const withZeros = (start: number, zeros: number, length = byteCount): Buffer =>
+    noise(length).fill(0, start, start + zeros)
+
+  it('is taken for granted of few', () => {
+    assert.equal(looksPackable(noise(3 * SAMPLE_BYTES)), true)
+    assert.equal(looksPackable(noise(3 * SAMPLE_BYTES + 1)), false)
+  })
+
+  it('is found out at the beginning, in the middle and at the end, and nowhere else', () => {
+    for (const start of [0, middle, byteCount - SAMPLE_BYTES]) {
+      assert.equal(looksPackable(withZeros(start, SAMPLE_BYTES)), true, `at ${start}`)
+    }
+    assert.equal(looksPackable(withZeros(SAMPLE_BYTES, middle - SAMPLE_BYTES)), false)
+    assert.equal(looksPackable(withZeros(middle + SAMPLE_BYTES, middle - SAMPLE_BYTES)), false)
+  })
+
+  it('asks for a twentieth that is saved', () => {
+    const sampled = 3 * SAMPLE_BYTES
+    assert.equal(looksPackable(withZeros(0, Math.round(sampled * 0.07))), true)
+    assert.equal(looksPackable(withZeros(0, Math.round(sampled * 0.03))), false)
+  })
+})

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+
+import { escapeControls, isoTime, printable, printableJson } from '../../../src/runtime/text.ts'
+
+/** A name that clears a terminal, goes up a line, turns the writing around, and ends in half a character. */
+const HOSTILE = 'a\u001B[2J\u009B1A\r\n\u007F\u202Eb\u2028\uD83D'
+const HARMLESS = 'a\\u001b[2J\\u009b1A\\u000d\\u000a\\u007f\\u202eb\\u2028\\ud83d'
+
+describe('text of others', () => {
+  it('has what would change a terminal escaped, and nothing else', () => {
+    assert.equal(escapeControls(HOSTILE), HARMLESS)
+    const kept = 'web-1 "ä" 日本 \\ <b> 😀 e\u0301'
+    assert.equal(escapeControls(kept), kept)
+  })
+
+  it('is found wherever it is in a value', () => {
+    const value = { [HOSTILE]: [HOSTILE, { deep: HOSTILE }], count: 5, none: null, is: true, absent: undefined }
+    assert.deepEqual(printable(value), {
+      [HARMLESS]: [HARMLESS, { deep: HARMLESS }], count: 5, none: null, is: true, absent: undefined,
+    })
+  })
+
+  it('is the same in JSON, to whoever parses it', () => {
+    const line = printableJson({ name: HOSTILE })
+    assert.doesNotMatch(line, /[\p{Cc}\u2028\u202E]/u)
+    assert.deepEqual(JSON.parse(line), { name: HOSTILE })
+  })
+})
+
+describe('a moment', () => {
+  it('is written as ISO 8601', () => assert.equal(isoTime(1_795_700_557_123), '2026-11-26T13:42:37.123Z'))
+})

@@ -1,0 +1,73 @@
+/**
+ * How a guest that works comes to stand still on its way, so that its memory can be compared where it arrives: an agent
+ * lets a guest be what it was at switchover. Whoever wants it to arrive paused stops it at the source.
+ *
+ *   pre-copy     migrate ---- half of its memory ---- stop ---- the rest, and what it changed ---- arrives paused
+ *   post-copy    stop, migrate ------------------------------------------------------------------- arrives paused
+ *
+ * In pre-copy most of the way is that of a guest that runs. In post-copy an agent switches over as soon as the stream
+ * has begun: there is no later moment that a stop would not miss.
+ */
+import type { MigrationMode } from '../src/index.ts'
+import { systemClock } from '../src/runtime/clock.ts'
+import type { LabGuest } from './qemu.ts'
+import { waitFor } from './wait.ts'
+
+export interface StandstillOptions {
+  mode: MigrationMode
+  /**
+   * In pre-copy it stops only when what it changed meanwhile was sent so often; default 0: while all is sent for the
+   * first time. It must change its memory faster than its pre-copy could end.
+   */
+  passesAfterFirst?: number
+}
+
+const SENT_SHARE = 0.5
+const WAIT_MS = 300_000
+const PAUSE_MS = 5
+
+/**
+ * Stops `guest` by its own QMP client while `move` moves it. Resolves to what that resolves to; throws what it throws.
+ * A guest that stays at the source goes on there. One that switches over before it could be stopped arrives running.
+ */
+export async function moveStopping<Result>(
+  guest: LabGuest, { mode, passesAfterFirst = 0 }: StandstillOptions, move: () => Promise<Result>,
+): Promise<Result> {
+  if (mode === 'postcopy') {
+    await guest.qmp.execute('stop')
+    return await goOnIfLeft(guest, move())
+  }
+  let isOver = false
+  const moving = move().finally(() => { isOver = true })
+  // Whoever waits for it hears of it, but only after the stop.
+  moving.catch(() => undefined)
+  await waitFor(async () => {
+    if (isOver) return true
+    if (!await isUnderway(guest, passesAfterFirst)) return undefined
+    await guest.qmp.execute('stop')
+    return true
+  }, { clock: systemClock, what: `${guest.name} to be on its way`, timeoutMs: WAIT_MS, pauseMs: PAUSE_MS })
+  return await goOnIfLeft(guest, moving)
+}
+
+async function isUnderway(guest: LabGuest, passesAfterFirst: number): Promise<boolean> {
+  const { status, ram } = await guest.qmp.execute('query-migrate') as {
+    status?: string
+    ram?: { 'remaining': number; 'total': number; 'dirty-sync-count': number }
+  }
+  if (status !== 'active' || ram === undefined) return false
+  // It is one while all is sent for the first time.
+  const pass = ram['dirty-sync-count']
+  if (passesAfterFirst > 0) return pass > passesAfterFirst + 1
+  return pass > 1 || (pass === 1 && ram.remaining <= (1 - SENT_SHARE) * ram.total)
+}
+
+async function goOnIfLeft<Result>(guest: LabGuest, moving: Promise<Result>): Promise<Result> {
+  try {
+    return await moving
+  } finally {
+    // A QEMU that is no more has no guest that could go on.
+    const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status: string } | undefined
+    if (said?.status === 'paused') await guest.qmp.execute('cont')
+  }
+}
