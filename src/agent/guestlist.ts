@@ -1,5 +1,7 @@
 import type { Census } from '../census/index.ts'
-import type { DiscoveredGuest, Guest, GuestDiscovery, GuestMemory, GuestState } from '../guest/index.ts'
+import {
+  isAlive, type DiscoveredGuest, type Guest, type GuestDiscovery, type GuestMemory, type GuestState,
+} from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
 /** All guests of this host: those found through QMP sockets and those added by who embeds the agent. */
@@ -46,7 +48,8 @@ export class GuestList {
   /** The guest of this name, looked for once more if it is not known yet. Throws PagemeshError `guest-unknown`. */
   async require(name: string): Promise<Guest> {
     const known = this.find(name)
-    if (known !== undefined) return known
+    // Its QEMU may have been ended, and another one of its name started, since it was last looked for.
+    if (known !== undefined && (known.process === undefined || isAlive(known.process))) return known
     await this.#discovery.refresh()
     const found = this.find(name)
     if (found !== undefined) return found

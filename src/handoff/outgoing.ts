@@ -3,7 +3,7 @@ import {
   type IncomingMessage, type OutgoingEffect, type OutgoingEnding, type OutgoingEvent, type OutgoingMessage,
   type OutgoingRecordedAs, type OutgoingState, type Reason, type RunState, type Verdict,
 } from '../conversation/index.ts'
-import type { DriverNews, GuestState, MachineDescription } from '../guest/index.ts'
+import type { DriverNews, MachineDescription } from '../guest/index.ts'
 import { Inventory } from '../page/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Timer } from '../runtime/clock.ts'
@@ -57,7 +57,7 @@ export class Outgoing {
       listener: {
         begun: () => this.#machine.send({ kind: 'begun' }),
         switchover: (runState) => this.#machine.send({ kind: 'switchover', runState }),
-        handedOver: () => this.#machine.send({ kind: 'handedOver' }),
+        handedOver: () => this.#tell({ kind: 'handedOver' }),
         failed: (reason) => this.#machine.send({ kind: 'failed', what: 'passage', reason }),
       },
     })
@@ -202,6 +202,7 @@ export class Outgoing {
 
   async #prepare(): Promise<void> {
     this.#machineHere = await this.#driver.prepare()
+    if (!this.#hasBeenCut) this.#watch.ran = await this.#driver.state()
     this.#machine.send({ kind: 'prepared' })
   }
 
@@ -247,18 +248,18 @@ export class Outgoing {
   }
 
   #onNews(news: DriverNews): void {
-    if (news.kind === 'qemu') {
-      // Where the stream did not tell it, what was seen last is the best that is known.
-      if (news.status === 'completed' && this.#watch.ran !== undefined) this.#tellRan(this.#watch.ran)
-      this.#machine.send(news)
-      return
-    }
-    this.#machine.send({ kind: 'gone', wasHeard: news.wasHeard, reason: sourceGone(this.#init.guest) })
+    if (news.kind === 'qemu') this.#tell(news)
+    else this.#machine.send({ kind: 'gone', wasHeard: news.wasHeard, reason: sourceGone(this.#init.guest) })
   }
 
-  #tellRan(runState: GuestState): void {
+  /** What decides; where the stream did not tell what the guest was doing, what was seen last is told before. */
+  #tell(event: Extract<OutgoingEvent, { kind: 'qemu' | 'handedOver' }>): void {
     const { state } = this.#machine
-    if ('runState' in state && state.runState === 'unknown') this.#machine.send({ kind: 'switchover', runState })
+    const runState = this.#watch.ran
+    const isUnknown = 'runState' in state && state.runState === 'unknown'
+    const decides = event.kind === 'handedOver' || event.status === 'completed'
+    if (isUnknown && decides && runState !== undefined) this.#machine.send({ kind: 'switchover', runState })
+    this.#machine.send(event)
   }
 
   async #takeBack(runState: RunState): Promise<void> {

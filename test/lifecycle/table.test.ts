@@ -98,7 +98,8 @@ describe('a guest that moves while its operator acts', function () {
     assert.equal(await home.client.state(), 'running')
     assert.equal(home.stoppedSince(0), undefined, 'it never stopped')
     assert.equal(settingsLeft({ before, after: await home.settings() }), '')
-    assert.equal(await migrationOf(home), 'cancelled', 'the source QEMU was asked to cancel')
+    // QEMU 7.2 shuts the connection before it says `cancelling`: its stream may fail before that.
+    assert.match(String(await migrationOf(home)), /^(cancelled|failed)$/, 'the source QEMU was asked to cancel')
     await expectBeats(home.guest)
     await hosts.stop(destination)
     await expectMoves(await guest.waiting())
