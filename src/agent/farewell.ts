@@ -2,6 +2,7 @@ import type { Census, GuestCensus } from '../census/index.ts'
 import type { Guest } from '../guest/index.ts'
 import type { Keeper, StablePages } from '../placement/index.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { waitAtMost } from '../runtime/wait.ts'
 
 /** How long a finished handoff waits for the guest's pages to be kept: when it is over, its process may be ended. */
 const KEEPING_MS_MAX = 30_000
@@ -15,11 +16,7 @@ export async function keepLeft(
 ): Promise<void> {
   const known = census.of(guest.name)
   if (known === undefined) return
-  const isOver = new AbortController()
-  const kept = keeper.keepLeft(guest.memory, stablePagesOf(known))
-  // The sleep rejects only when it is ended below, once the race is over.
-  await Promise.race([kept, clock.sleep(KEEPING_MS_MAX, isOver.signal).catch(() => undefined)])
-  isOver.abort()
+  await waitAtMost(clock, keeper.keepLeft(guest.memory, stablePagesOf(known)), KEEPING_MS_MAX)
 }
 
 /** What the last scan found: a page that is still there has stayed since, and may be found so again. */

@@ -5,7 +5,7 @@ import type { HandoffResult } from '../handoff/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { isoTime } from '../runtime/text.ts'
+import { isoTime, parseJson } from '../runtime/text.ts'
 import type { HandoffRecord } from './index.ts'
 import { writeWholeFile } from './wholefile.ts'
 
@@ -90,12 +90,7 @@ class HistoryFile implements History {
 /** Undefined for what cannot be shown as a handoff. Pure. */
 function parseRecord(line: string): HandoffRecord | undefined {
   if (line.length > LINE_CHARACTERS_MAX) return undefined
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(line)
-  } catch {
-    return undefined
-  }
+  const parsed = parseJson(line)
   if (typeof parsed !== 'object' || parsed === null) return undefined
   const record = parsed as Record<string, unknown>
   const texts = [record.guest, record.from, record.to, record.mode, record.status, record.direction, record.endedAt]

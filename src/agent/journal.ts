@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { parseJson } from '../runtime/text.ts'
 import { syncDirectory, UNFINISHED, writeWholeFile } from './wholefile.ts'
 
 export const JOURNAL_LIMITS = {
@@ -146,12 +147,8 @@ class JournalDirectory implements Journal {
 
 /** Undefined for what no writer of a journal wrote whole. Pure. */
 function parseRecord(text: string): object | undefined {
-  try {
-    const record: unknown = JSON.parse(text)
-    return typeof record === 'object' && record !== null ? record : undefined
-  } catch {
-    return undefined
-  }
+  const record = parseJson(text)
+  return typeof record === 'object' && record !== null ? record : undefined
 }
 
 function unusable(code: string, directory: string, cause: unknown): PagemeshError {

@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 
-import { askAgent, CONTROL_LIMITS, type HistoryResult } from '../daemon/control/index.ts'
-import { printable } from '../runtime/text.ts'
+import { CONTROL_LIMITS, type HistoryResult } from '../daemon/control/index.ts'
 import { topOption, withAgentFlags, type AgentFlags } from './arguments.ts'
-import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
+import { EXIT_HELP } from './exit.ts'
 import { renderHistory } from './historytext.ts'
+import { showAnswer } from './showanswer.ts'
 
 const TOP_DEFAULT = 20
 /** An agent that hashes pages may be slow to answer, but not this slow. */
@@ -23,13 +23,8 @@ Examples:
 
 ${EXIT_HELP}`)
     .action(async ({ control, json, top }: AgentFlags & { top: number }) => {
-      try {
-        const request = { command: 'history', arguments: { countMax: top } } as const
-        const result = await askAgent<HistoryResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX })
-        if (json === true) writeJson(result)
-        else process.stdout.write(`${renderHistory(printable(result.handoffs))}\n`)
-      } catch (error) {
-        failAnswer(error, json === true)
-      }
+      const request = { command: 'history', arguments: { countMax: top } } as const
+      await showAnswer<HistoryResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX }, json,
+        ({ handoffs }) => renderHistory(handoffs))
     })
 }

@@ -2,10 +2,10 @@ import type { Command } from 'commander'
 
 import { askAgent, CONTROL_LIMITS, type PagesResult } from '../daemon/control/index.ts'
 import type { AgentStatus } from '../index.ts'
-import { printable } from '../runtime/text.ts'
 import { topOption, withAgentFlags, type AgentFlags } from './arguments.ts'
-import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
+import { EXIT_HELP } from './exit.ts'
 import { explainNoPages, renderPages } from './pagestext.ts'
+import { showAnswer } from './showanswer.ts'
 
 const TOP_DEFAULT = 20
 /** An agent that hashes pages may be slow to answer, and there may be a hundred thousand pages. */
@@ -23,20 +23,11 @@ Examples:
   pagemesh pages --top 1000 --json | jq '.pages[] | select(.held | not) | .prefix'
 
 ${EXIT_HELP}`)
-    .action(showPages)
-}
-
-async function showPages({ control, json, top }: AgentFlags & { top: number }): Promise<void> {
-  try {
-    const result = await askAgent<PagesResult>({
-      path: control, request: { command: 'pages', arguments: { countMax: top } }, answerMsMax: ANSWER_MS_MAX,
+    .action(async ({ control, json, top }: AgentFlags & { top: number }) => {
+      const request = { command: 'pages', arguments: { countMax: top } } as const
+      await showAnswer<PagesResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX }, json,
+        ({ pages }) => pages.length > 0 ? renderPages(pages) : explain(control))
     })
-    const { pages } = result
-    if (json === true) writeJson(result)
-    else process.stdout.write(`${pages.length > 0 ? renderPages(printable(pages)) : await explain(control)}\n`)
-  } catch (error) {
-    failAnswer(error, json === true)
-  }
 }
 
 async function explain(path: string): Promise<string> {

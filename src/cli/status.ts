@@ -1,10 +1,9 @@
 import type { Command } from 'commander'
 
-import { askAgent } from '../daemon/control/index.ts'
 import type { AgentStatus } from '../index.ts'
-import { printable } from '../runtime/text.ts'
 import { withAgentFlags, type AgentFlags } from './arguments.ts'
-import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
+import { EXIT_HELP } from './exit.ts'
+import { showAnswer } from './showanswer.ts'
 import { renderStatus } from './statustext.ts'
 
 /** An agent that hashes pages may be slow to answer, but not this slow. */
@@ -21,14 +20,7 @@ Examples:
 
 ${EXIT_HELP}`)
     .action(async ({ control, json }: AgentFlags) => {
-      try {
-        const status = await askAgent<AgentStatus>({
-          path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX,
-        })
-        if (json === true) writeJson(status)
-        else process.stdout.write(`${renderStatus(printable(status))}\n`)
-      } catch (error) {
-        failAnswer(error, json === true)
-      }
+      const ask = { path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX } as const
+      await showAnswer<AgentStatus>(ask, json, renderStatus)
     })
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, statSync, type Stats } from 'node:fs'
+import { closeSync, constants, openSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 
 import { systemErrorCode } from '../runtime/errors.ts'
@@ -7,6 +7,7 @@ import { findLockHolders, opensForWriting } from './openfiles.ts'
 import { readArguments, readOwner } from './process.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
+import { statOrNothing } from './vanishing.ts'
 
 /** An image file or block device that a QEMU uses. */
 export interface ImageFile {
@@ -79,13 +80,5 @@ function isOnReadOnly(path: string): boolean {
     return false
   } catch (error) {
     return systemErrorCode(error) === 'EROFS'
-  }
-}
-
-function statOrNothing(path: string): Stats | undefined {
-  try {
-    return statSync(path)
-  } catch {
-    return undefined
   }
 }

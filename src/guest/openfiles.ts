@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 
 import { parseFileLocks, type FileLock } from './filelocks.ts'
 import { readArguments } from './process.ts'
+import { listOrNothing, readOrNothing, statOrNothing } from './vanishing.ts'
 
 export interface FileIdentity {
   dev: number
@@ -55,28 +56,4 @@ function descriptorsOf(pid: string, file: FileIdentity): string[] {
     if (found?.ino !== file.ino || found.dev !== file.dev) return []
     return readOrNothing(`/proc/${pid}/fdinfo/${fd}`) ?? []
   })
-}
-
-function listOrNothing(path: string): string[] {
-  try {
-    return readdirSync(path)
-  } catch {
-    return []
-  }
-}
-
-function readOrNothing(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
-}
-
-function statOrNothing(path: string): FileIdentity | undefined {
-  try {
-    return statSync(path)
-  } catch {
-    return undefined
-  }
 }

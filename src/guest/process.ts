@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { PagemeshError } from '../runtime/errors.ts'
+import { listOrNothing, readLinkOrNothing, readOrNothing, statOrNothing } from './vanishing.ts'
 
 /** A process that cannot be mistaken for a later one with the same number. */
 export interface ProcessIdentity {
@@ -12,7 +13,7 @@ export interface ProcessIdentity {
 
 /** When process `pid` began, in clock ticks since boot; undefined when it has ended, reaped or not. */
 export function readStartTicks(pid: number): number | undefined {
-  const text = readProcFile(pid, 'stat')
+  const text = readOrNothing(`/proc/${pid}/stat`)
   // The name, in parentheses, may itself hold spaces and parentheses.
   const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ')
   if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined
@@ -26,7 +27,7 @@ export function isAlive(process: ProcessIdentity): boolean {
 
 /** User and group that the process acts as. Throws PagemeshError `guest-gone`. */
 export function readOwner(pid: number): { uid: number; gid: number } {
-  const status = readProcFile(pid, 'status') ?? ''
+  const status = readOrNothing(`/proc/${pid}/status`) ?? ''
   const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1]
   const gid = /^Gid:\s+\d+\s+(\d+)/m.exec(status)?.[1]
   if (uid === undefined || gid === undefined) throw processGone(pid)
@@ -35,7 +36,7 @@ export function readOwner(pid: number): { uid: number; gid: number } {
 
 /** Arguments that the process was started with; none when it is gone. */
 export function readArguments(pid: number): string[] {
-  return (readProcFile(pid, 'cmdline') ?? '').split('\0').slice(0, -1)
+  return (readOrNothing(`/proc/${pid}/cmdline`) ?? '').split('\0').slice(0, -1)
 }
 
 export function processGone(pid: number): PagemeshError {
@@ -80,11 +81,11 @@ export function parseListeningSockets(text: string): ListeningSocket[] {
 
 /** The listening sockets of the process' network namespace; read once a namespace. */
 function listeningSockets(pid: number, known: Map<string, ListeningSocket[]>): ListeningSocket[] {
-  const namespace = readLink(`/proc/${pid}/ns/net`)
+  const namespace = readLinkOrNothing(`/proc/${pid}/ns/net`)
   if (namespace === undefined) return []
   const before = known.get(namespace)
   if (before !== undefined) return before
-  const sockets = parseListeningSockets(readProcFile(pid, 'net/unix') ?? '')
+  const sockets = parseListeningSockets(readOrNothing(`/proc/${pid}/net/unix`) ?? '')
   known.set(namespace, sockets)
   return sockets
 }
@@ -97,7 +98,7 @@ function asSeenBy(pid: number, path: string): string {
 function processesLikelyFirst(path: string): number[] {
   const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number)
   const isLikely = (pid: number): boolean => {
-    const text = readProcFile(pid, 'cmdline') ?? ''
+    const text = readOrNothing(`/proc/${pid}/cmdline`) ?? ''
     return /qemu|kvm/i.test(text) || text.includes(path)
   }
   const likely = new Set(pids.filter(isLikely))
@@ -105,33 +106,6 @@ function processesLikelyFirst(path: string): number[] {
 }
 
 function holdsSocket(pid: number, inode: string): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => readLink(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`)
-  } catch {
-    return false
-  }
-}
-
-function readProcFile(pid: number, name: string): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
-  } catch {
-    return undefined
-  }
-}
-
-function readLink(path: string): string | undefined {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return undefined
-  }
-}
-
-function statOrNothing(path: string): { dev: number; ino: number } | undefined {
-  try {
-    return statSync(path)
-  } catch {
-    return undefined
-  }
+  const descriptors = `/proc/${pid}/fd`
+  return listOrNothing(descriptors).some((fd) => readLinkOrNothing(`${descriptors}/${fd}`) === `socket:[${inode}]`)
 }

@@ -2,7 +2,7 @@ import {
   FAILED_THERE, type IncomingMessage, type OutgoingEnding, type OutgoingState, type Reason,
 } from '../conversation/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { deferred } from '../runtime/wait.ts'
+import { deferred, waitAtMost } from '../runtime/wait.ts'
 import type { Link } from './link.ts'
 
 /** From the end of a stream until the other end has said over the conversation's own lane why it ended it, ms. */
@@ -31,17 +31,10 @@ export class LastWords {
   /** Closes the link; before, if an end is to be explained, the destination has a moment to say why. */
   async close(link: Link<IncomingMessage> | undefined, state: OutgoingState, fault: Reason | undefined): Promise<void> {
     if (link === undefined) return
-    if (!link.isOver && state.at === 'over' && isUnexplained(state.ending)) await this.#wait()
+    if (!link.isOver && state.at === 'over' && isUnexplained(state.ending)) {
+      await waitAtMost(this.#clock, this.#said.promise, LAST_WORDS_MS)
+    }
     await link.close(fault)
-  }
-
-  /** Resolves when the destination has said why, or a moment has passed. */
-  async #wait(): Promise<void> {
-    const isOver = new AbortController()
-    // Its time is up, or it is not: both are fine.
-    const patience = this.#clock.sleep(LAST_WORDS_MS, isOver.signal).catch(() => undefined)
-    await Promise.race([this.#said.promise, patience])
-    isOver.abort()
   }
 
   /** The ending, with the destination's reason where ours says nothing. */

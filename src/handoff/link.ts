@@ -6,6 +6,7 @@ import { badFrame, FrameLane, type FrameTable } from '../passage/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { waitAtMost } from '../runtime/wait.ts'
 import {
   CONVERSATION_FRAMES, decodeVerdict, encodeAnswer, encodeMessage, encodeOffer, encodeQuestion, HANDOFF_PROTOCOL,
   OUTCOME_PROTOCOL, requireAccepted, type HandoffAnswer, type HandoffOffer, type OutcomeQuestion,
@@ -80,11 +81,7 @@ export class Link<Heard extends Message> {
     if (reason !== undefined) this.#log.warn('the other agent is not understood', { reason: sentenceOf(reason) })
     this.#isOver = true
     this.#lane.complete()
-    const isOver = new AbortController()
-    // Its time is up, or it is not: both are fine.
-    const patience = this.#clock.sleep(FAREWELL_MS, isOver.signal).catch(() => undefined)
-    await Promise.race([this.#lane.close(), patience])
-    isOver.abort()
+    await waitAtMost(this.#clock, this.#lane.close(), FAREWELL_MS)
     this.#lane.destroy()
   }
 

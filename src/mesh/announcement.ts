@@ -2,6 +2,7 @@ import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
 import { parseTcpMultiaddr } from '../runtime/hostport.ts'
+import { parseJson } from '../runtime/text.ts'
 import { isHostName } from './hostname.ts'
 
 /** What a host tells of itself by gossip, so that members who know only one bootstrap peer find each other. JSON. */
@@ -22,12 +23,7 @@ export function encodeAnnouncement(announcement: Announcement): Uint8Array {
 /** The announcement in `bytes`, or undefined if they are none. */
 export function decodeAnnouncement(bytes: Uint8Array): Announcement | undefined {
   if (bytes.length > ANNOUNCEMENT_LIMITS.bytes) return undefined
-  let value: unknown
-  try {
-    value = JSON.parse(toString(bytes, 'utf8'))
-  } catch {
-    return undefined
-  }
+  const value = parseJson(toString(bytes, 'utf8'))
   if (typeof value !== 'object' || value === null) return undefined
   const { version, name, peerId, addresses } = value as Record<string, unknown>
   if (version !== 1 || typeof name !== 'string' || !isHostName(name)) return undefined

@@ -4,7 +4,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { formatHostPort, isUnspecifiedHost, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
-import { withDeadline } from '../runtime/wait.ts'
+import { waitAtMost, withDeadline } from '../runtime/wait.ts'
 import { Announcer, MEMBERS_TOPIC } from './announcer.ts'
 import { FramedStream, type ByteChannel } from './framedstream.ts'
 import { checkHostName } from './hostname.ts'
@@ -216,10 +216,7 @@ export class HostMesh implements Mesh {
 
   async #firstRound(redialer: Redialer): Promise<void> {
     const attempts = Promise.all(this.#init.bootstrap.map((address) => redialer.keepBootstrap(address)))
-    const isOver = new AbortController()
-    // The sleep rejects only when it is ended below, once the race is over.
-    await Promise.race([attempts, this.#clock.sleep(FIRST_ROUND_MS, isOver.signal).catch(() => {})])
-    isOver.abort()
+    await waitAtMost(this.#clock, attempts, FIRST_ROUND_MS)
     // The compiler cannot see that the network's listener may have set it meanwhile.
     const refusal = this.#refusal as RefusedError | undefined
     if (refusal !== undefined) throw nameTaken(refusal.holderName, refusal.holderPeerId)

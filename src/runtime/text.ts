@@ -23,6 +23,16 @@ export function printableJson(value: unknown): string {
   return escapeControls(JSON.stringify(value))
 }
 
+/** What the text is in JSON; undefined if it is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // No JSON text means undefined, so whoever expects a value sees that there is none.
+    return undefined
+  }
+}
+
 /** A moment, ms since the Unix epoch, as ISO 8601 in UTC. */
 export function isoTime(wallTimeMs: number): string {
   return new Date(wallTimeMs).toISOString()

@@ -22,6 +22,18 @@ export async function withTimeout<T>(
   }
 }
 
+/** Waits for `work`, but no longer than `limitMs`: both are fine. Throws what `work` throws until then. */
+export async function waitAtMost(clock: Clock, work: Promise<unknown>, limitMs: number): Promise<void> {
+  const isOver = new AbortController()
+  // The sleep rejects only when it is ended below, once the race is over.
+  const patience = clock.sleep(limitMs, isOver.signal).catch(() => undefined)
+  try {
+    await Promise.race([work, patience])
+  } finally {
+    isOver.abort()
+  }
+}
+
 /**
  * Runs `work` under a signal of its own, which aborts when `signal` does, and after `limitMs` with what `late` makes.
  * Other than with AbortSignal.any, nothing of it stays behind at a signal that lives as long as the agent.

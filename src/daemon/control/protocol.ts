@@ -32,6 +32,7 @@ import type {
   CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PopularPage, SettleDecision,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
+import { parseJson } from '../../runtime/text.ts'
 
 export const CONTROL_LIMITS = {
   /** A request is a few names and numbers. */
@@ -207,14 +208,6 @@ function nameOf(key: string, value: unknown): string {
 function refuseOthers(others: Record<string, unknown>): void {
   const [key] = Object.keys(others)
   if (key !== undefined) throw badRequest(`The field ${JSON.stringify(key)} is unknown here.`)
-}
-
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return undefined
-  }
 }
 
 function recordOf(value: unknown): Record<string, unknown> | undefined {

@@ -5,70 +5,51 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { createControlServer, type ControlServer } from '../../../src/daemon/control/index.ts'
 import { OPTIONS } from '../../../src/index.ts'
-import { systemClock } from '../../../src/runtime/clock.ts'
-import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, PAGES, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+import { PAGES, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand } from './pagemesh.ts'
+import { serveAgent } from './servedagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const
 
 describe('commands that talk to an agent', function () {
   this.timeout(COMMAND_MS_MAX)
-  let folder: string
-  let path: string
-  let agent: FakeAgent
-  let server: ControlServer
-
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'commands-'))
-    path = join(folder, 'control.sock')
-    agent = new FakeAgent()
-    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
-    await server.start()
-  })
-
-  afterEach(async () => {
-    await agent.stop()
-    await server.stop()
-    await rm(folder, { recursive: true })
-  })
+  const served = serveAgent()
 
   const migrate = (...flags: string[]): RunningCommand =>
-    new RunningCommand(['migrate', 'web-1', '--to', 'host-b', '--control', path, ...flags])
+    new RunningCommand(['migrate', 'web-1', '--to', 'host-b', '--control', served.path, ...flags])
 
   it('status --json prints the snapshot exactly', async () => {
-    const { status, stdout, stderr } = await pagemesh('status', '--json', '--control', path)
+    const { status, stdout, stderr } = await pagemesh('status', '--json', '--control', served.path)
     assert.equal(stderr, '')
     assert.equal(status, 0)
     assert.equal(stdout, `${JSON.stringify(STATUS)}\n`)
   })
 
   it('status prints a view for people', async () => {
-    const { status, stdout } = await pagemesh('status', '--control', path)
+    const { status, stdout } = await pagemesh('status', '--control', served.path)
     assert.equal(status, 0)
     assert.match(stdout, /^host-a  Pagemesh 9\.9\.9  settled\n/)
     assert.match(stdout, /web<1>  running  pid 4711  512\.0 MB  1000 pages resident  900 distinct/)
   })
 
   it('pages --json prints one object with as many pages as are asked for', async () => {
-    const { status, stdout, stderr } = await pagemesh('pages', '--json', '--control', path)
+    const { status, stdout, stderr } = await pagemesh('pages', '--json', '--control', served.path)
     assert.deepEqual([status, stderr], [0, ''])
     assert.equal(stdout, `${JSON.stringify({ pages: PAGES })}\n`)
-    const one = await pagemesh('pages', '--top', '1', '--json', '--control', path)
+    const one = await pagemesh('pages', '--top', '1', '--json', '--control', served.path)
     assert.deepEqual(JSON.parse(one.stdout), { pages: PAGES.slice(0, 1) })
   })
 
   it('pages --json prints the longest list whole, also into a pipe', async () => {
-    agent.popularPages = Array.from({ length: 100_000 }, () => PAGES[0]!)
-    const { status, stdout } = await pagemesh('pages', '--top', '100000', '--json', '--control', path)
+    served.agent.popularPages = Array.from({ length: 100_000 }, () => PAGES[0]!)
+    const { status, stdout } = await pagemesh('pages', '--top', '100000', '--json', '--control', served.path)
     assert.equal(status, 0)
-    assert.equal(stdout, `${JSON.stringify({ pages: agent.popularPages })}\n`)
+    assert.equal(stdout, `${JSON.stringify({ pages: served.agent.popularPages })}\n`)
   })
 
   it('pages prints a table for people', async () => {
-    const { status, stdout } = await pagemesh('pages', '--control', path)
+    const { status, stdout } = await pagemesh('pages', '--control', served.path)
     assert.equal(status, 0)
     assert.equal(stdout, [
       'PAGE              HOSTS  GUESTS  HERE  HOLDERS',
@@ -78,19 +59,19 @@ describe('commands that talk to an agent', function () {
   })
 
   it('pages says why there are none', async () => {
-    agent.popularPages = []
-    const { status, stdout } = await pagemesh('pages', '--control', path)
+    served.agent.popularPages = []
+    const { status, stdout } = await pagemesh('pages', '--control', served.path)
     assert.equal(status, 0)
     assert.match(stdout, /^No page is known to be popular yet: .* too few hosts hold the same ones/)
-    const { stdout: json } = await pagemesh('pages', '--json', '--control', path)
+    const { stdout: json } = await pagemesh('pages', '--json', '--control', served.path)
     assert.equal(json, '{"pages":[]}\n')
   })
 
   it('migrate hands all its flags on, in plain units', async () => {
-    agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
+    served.agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
     const flags = ['--mode', 'postcopy', '--max-bandwidth', '500Mbit', '--max-downtime', '200', '--timeout', '1.5']
     assert.equal((await migrate(...flags).finished).status, 0)
-    const { signal, ...request } = agent.handoffs[0]!.request
+    const { signal, ...request } = served.agent.handoffs[0]!.request
     assert.ok(signal instanceof AbortSignal)
     assert.deepEqual(request, {
       guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 62_500_000, maxDowntimeMs: 200, timeoutMs: 1500,
@@ -100,7 +81,7 @@ describe('commands that talk to an agent', function () {
   it('migrate shows plain progress where there is no terminal, then a summary', async () => {
     const command = migrate()
     await command.saysOnStderr(/^web-1 -> host-b  41 %  precopy  800 Mbit\/s  sent 32\.0 MB, .* remaining\n/)
-    agent.handoffs[0]!.outcome.resolve(resultOf(MOVE, 'completed'))
+    served.agent.handoffs[0]!.outcome.resolve(resultOf(MOVE, 'completed'))
     const { status, stdout, stderr } = await command.finished
     assert.equal(status, 0)
     assert.doesNotMatch(stderr, /[\r\u001B]/)
@@ -112,7 +93,7 @@ describe('commands that talk to an agent', function () {
   })
 
   it('migrate --json prints the result and nothing else', async () => {
-    agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
+    served.agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
     const { status, stdout } = await migrate('--json').finished
     assert.equal(status, 0)
     assert.equal(stdout, `${JSON.stringify(resultOf(MOVE, 'completed'))}\n`)
@@ -123,13 +104,13 @@ describe('commands that talk to an agent', function () {
     assert.equal(human.status, 0)
     assert.match(human.stdout, /nothing was moved\.\n  host-b has 90 of its 200 distinct pages \(45\.0 %\)/)
     const { stdout } = await migrate('--dry-run', '--json').finished
-    assert.deepEqual(JSON.parse(stdout), await agent.estimate(MOVE))
-    assert.equal(agent.handoffs.length, 0)
+    assert.deepEqual(JSON.parse(stdout), await served.agent.estimate(MOVE))
+    assert.equal(served.agent.handoffs.length, 0)
   })
 
   it('migrate that failed exits 1 and says why', async () => {
     const failed = resultOf(MOVE, 'failed', 'The host host-b does not answer. Check its agent.')
-    agent.onMigrate = ({ outcome }) => outcome.resolve(failed)
+    served.agent.onMigrate = ({ outcome }) => outcome.resolve(failed)
     const { status, stdout, stderr } = await migrate('--json').finished
     assert.equal(status, 1)
     assert.deepEqual(JSON.parse(stdout), failed)
@@ -149,10 +130,10 @@ describe('commands that talk to an agent', function () {
   }
 
   it('migrate reports what completed though a cancel came too late', async () => {
-    agent.isCancellable = false
+    served.agent.isCancellable = false
     const command = migrate()
     await command.saysOnStderr(/precopy/)
-    const { request, outcome } = agent.handoffs[0]!
+    const { request, outcome } = served.agent.handoffs[0]!
     command.process.kill('SIGINT')
     await once(request.signal!, 'abort')
     outcome.resolve(resultOf(MOVE, 'completed'))
@@ -164,7 +145,7 @@ describe('commands that talk to an agent', function () {
   it('migrate cancelled by another command exits 130 too', async () => {
     const command = migrate()
     await command.saysOnStderr(/precopy/)
-    const cancelled = await pagemesh('cancel', 'web-1', '--control', path)
+    const cancelled = await pagemesh('cancel', 'web-1', '--control', served.path)
     assert.deepEqual(cancelled, { status: 0, stdout: 'Cancelled: web-1 goes on here.\n', stderr: '' })
     assert.equal((await command.finished).status, 130)
   })
@@ -173,13 +154,13 @@ describe('commands that talk to an agent', function () {
     for (const [became, reason] of [['completed', undefined], ['failed', 'host-b does not answer.']] as const) {
       const command = migrate()
       await command.saysOnStderr(/precopy/)
-      const { outcome } = agent.handoffs.at(-1)!
+      const { outcome } = served.agent.handoffs.at(-1)!
       const result = resultOf(MOVE, became, reason)
-      agent.cancel = async () => {
+      served.agent.cancel = async () => {
         outcome.resolve(result)
         return { status: became === 'completed' ? 'too-late' : became, result }
       }
-      const { status, stdout, stderr } = await pagemesh('cancel', 'web-1', '--control', path)
+      const { status, stdout, stderr } = await pagemesh('cancel', 'web-1', '--control', served.path)
       assert.deepEqual([status, stdout], [1, ''])
       const said = became === 'completed' ? /^pagemesh: Too late: web-1 has moved to host-b\./
         : /^pagemesh: Not cancelled: the handoff of web-1 to host-b failed\./
@@ -193,17 +174,17 @@ describe('commands that talk to an agent', function () {
     const command = migrate()
     await command.saysOnStderr(/precopy/)
     const result = resultOf(MOVE, 'completed')
-    agent.cancel = async () => {
-      agent.handoffs[0]!.outcome.resolve(result)
+    served.agent.cancel = async () => {
+      served.agent.handoffs[0]!.outcome.resolve(result)
       return { status: 'too-late', result }
     }
-    const { status, stdout } = await pagemesh('cancel', 'web-1', '--json', '--control', path)
+    const { status, stdout } = await pagemesh('cancel', 'web-1', '--json', '--control', served.path)
     assert.deepEqual([status, JSON.parse(stdout)], [1, { guest: 'web-1', status: 'too-late', result }])
     assert.equal((await command.finished).status, 0)
   })
 
   it('cancel of what does not run exits 1 and says so', async () => {
-    const { status, stdout, stderr } = await pagemesh('cancel', 'nobody', '--json', '--control', path)
+    const { status, stdout, stderr } = await pagemesh('cancel', 'nobody', '--json', '--control', served.path)
     assert.equal(status, 1)
     assert.deepEqual(JSON.parse(stdout), {
       error: { code: 'no-handoff', message: 'No handoff of nobody runs.', advice: 'Look at status.' },

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
-import { deferred, withDeadline, withTimeout } from '../../../src/runtime/wait.ts'
+import { deferred, waitAtMost, withDeadline, withTimeout } from '../../../src/runtime/wait.ts'
 import { VirtualClock } from '../../sim/time.ts'
 
 const about = { phase: 'asking', message: 'It took too long.', fault: 'peer', advice: 'Ask again.' } as const
@@ -28,6 +28,21 @@ describe('work with a time limit', () => {
     const { code, phase, message, fault, advice, data } = error
     const told = { phase, message, fault, advice }
     assert.deepEqual([code, told, data], ['timeout', about, { limitMs: 100 }])
+  })
+})
+
+describe('work that is waited for no longer than a while', () => {
+  it('is waited for until it is done, or until the while is over; no timer stays', async () => {
+    const clock = new VirtualClock()
+    await waitAtMost(clock, Promise.resolve(), 100)
+    await assert.rejects(waitAtMost(clock, Promise.reject(new Error('no')), 100), /no/)
+    assert.equal(clock.pendingCount, 0)
+    let isOver = false
+    void waitAtMost(clock, new Promise(() => {}), 100).then(() => { isOver = true })
+    await clock.run(99)
+    assert.equal(isOver, false)
+    await clock.run(100)
+    assert.equal(isOver, true)
   })
 })
 

@@ -1,0 +1,19 @@
+import { askAgent, type AskInit } from '../daemon/control/index.ts'
+import { printable } from '../runtime/text.ts'
+import { failAnswer, writeJson } from './exit.ts'
+
+/**
+ * Asks the agent and shows what it answers: as the one object of `--json`, or else as the text that `render` makes of
+ * it. Says what went wrong, and sets the exit status.
+ */
+export async function showAnswer<Answer>(
+  ask: AskInit, json: true | undefined, render: (answer: Answer) => string | Promise<string>,
+): Promise<void> {
+  try {
+    const answer = await askAgent<Answer>(ask)
+    if (json === true) writeJson(answer)
+    else process.stdout.write(`${await render(printable(answer))}\n`)
+  } catch (error) {
+    failAnswer(error, json === true)
+  }
+}
