@@ -22,7 +22,7 @@ describe('the handoffs of a host', () => {
     assert.deepEqual([result.status, result.arrivedState, result.reason], ['completed', 'running', undefined])
     await hosts.wait(2000)
     // The destination's hashes are made by other threads, in time of their own.
-    await until(() => b.history.length > 0 && b.recorded.length === 0 && b.standing === 0)
+    await until(() => b.history.length > 0 && b.recorded.length === 0 && b.standing === 0, () => hosts.wait(100))
     assert.deepEqual([a.history, b.history], [
       [{ direction: 'outgoing', status: 'completed' }], [{ direction: 'incoming', status: 'completed' }],
     ])

@@ -135,9 +135,16 @@ export function playedOutgoing(options: EndOptions = {}): { end: IncomingEnd; pl
   return { end: incomingEnd(far, options), played: new PlayedEnd(near) }
 }
 
-/** Resolves once it holds; the test's own limit ends it otherwise. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => { setImmediate(resolve) })
+/** Longer than a test may take: past it nobody waits any more, and what still looked would keep the process alive. */
+const UNTIL_MS_MAX = 60_000
+
+/** Resolves once it holds, and lets `next` happen between two looks; the test's own limit ends it otherwise. */
+export async function until(condition: () => boolean, next: () => Promise<void> = () => settle(1)): Promise<void> {
+  const endsAt = performance.now() + UNTIL_MS_MAX
+  while (!condition()) {
+    if (performance.now() > endsAt) throw new Error('what was waited for has not come')
+    await next()
+  }
 }
 
 /** Lets everything that is on its way arrive. */
