@@ -8,6 +8,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/../mirror.sh"
 base_image=$(sed -n 's/^FROM \([^ ]*\)$/\1/p' "$here/Dockerfile")
 suite=${base_image#*:}
 repository=$(cd "$here/../.." && pwd)
@@ -72,8 +73,10 @@ ensure_base_image() {
   ! docker image inspect "$base_image" >/dev/null 2>&1 || return 0
   ! timeout 300 docker pull --quiet "$base_image" >/dev/null 2>&1 || return 0
   say "making $base_image with debootstrap (a minute or so)"
-  local root=$folder/root
-  debootstrap --variant=minbase "$suite" "$root" "${PAGEMESH_DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
+  local root=$folder/root from
+  from=$(mirror) || true
+  [[ -n $from ]] || skip 'apt is configured with no Debian mirror: name one in PAGEMESH_DEBIAN_MIRROR'
+  debootstrap --variant=minbase "$suite" "$root" "$from" \
     >"$folder/debootstrap.log" 2>&1 || { tail -5 "$folder/debootstrap.log" >&2; skip 'debootstrap failed'; }
   # As in Docker's own: unpacked for a layer, there is nothing to lose at a power failure.
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"

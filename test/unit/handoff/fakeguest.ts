@@ -253,6 +253,7 @@ export class FakeDestination extends FakeGuest {
   }
 
   async #listen(path: string): Promise<void> {
+    this.#server?.close()
     this.#server = createServer((socket) => this.#take(socket))
     this.#server.listen(path)
     await once(this.#server, 'listening')
