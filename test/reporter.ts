@@ -15,7 +15,8 @@ export default class ClosingLine extends reporters.Spec {
       const { passes = 0, failures = 0, pending = 0 } = runner.stats ?? {}
       console.log(`${passes} passed, ${failures} failed, ${pending} skipped`)
       setTimeout(() => {
-        console.error(`The tests ended, but these keep the process alive: ${process.getActiveResourcesInfo().join(', ')}`)
+        const resources = process.getActiveResourcesInfo().join(', ')
+        console.error(`The tests ended, but these keep the process alive: ${resources}`)
         process.exit(1)
       }, LINGERING_MS_MAX).unref()
     })

@@ -109,8 +109,8 @@ function reachQmp(path: string, process: LabProcess, clock: Clock): Promise<QmpC
     try {
       return await connectQmp(path, { clock, log: silentLog })
     } catch (error) {
-      // Nobody listens yet.
-      if (error instanceof PagemeshError && error.code === 'guest-gone') return undefined
+      // Nobody listens yet, or QEMU is still too busy with its start to greet.
+      if (error instanceof PagemeshError && ['guest-gone', 'qmp-busy'].includes(error.code)) return undefined
       throw error
     }
   }, { clock, what: `QEMU to listen on ${path}`, timeoutMs: START_TIMEOUT_MS, pauseMs: 20 })

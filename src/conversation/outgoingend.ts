@@ -55,9 +55,10 @@ export function movingOf({ link, copy, runState, isCancelling }: Moving): Moving
 }
 
 /** Asks the source QEMU to give up: its answer decides. */
-export function stop(moving: Moving, reason: Reason): OutgoingStep {
+export function stop(moving: Moving, reason: Reason, isWish = false): OutgoingStep {
   return {
-    state: { at: 'stopping', reason, ...moving }, effects: [{ do: 'cancelQemu' }, { do: 'wait', wait: 'giveUp' }],
+    state: { at: 'stopping', reason, isWish, ...moving },
+    effects: [{ do: 'cancelQemu' }, { do: 'wait', wait: 'giveUp' }],
   }
 }
 

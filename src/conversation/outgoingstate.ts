@@ -25,7 +25,8 @@ export type OutgoingState =
   /** Post-copy: QEMU is switching over. It is not cancelled any more; it may still fail, and then it goes on itself. */
   | ({ at: 'handingOver' } & Moving)
   /** QEMU was asked to give up. */
-  | ({ at: 'stopping'; reason: Reason } & Moving)
+  /** `isWish`: nothing is wrong, somebody only wants it. */
+  | ({ at: 'stopping'; reason: Reason; isWish: boolean } & Moving)
   /**
    * QEMU's process ended before it was known to have completed: the destination's copy decides, unless the guest may
    * have gone on here before, for then that copy may be older than the guest's disks.

@@ -4,7 +4,8 @@
  *   idle -> preparing -> offering -> linking -> listing -> starting -> moving --> leaving -> over (completed)
  *                 (any of these, nothing begun) --> over                 |  |       ^   `-> takingBack -> over (kept)
  *                                                                        |  +-> handingOver -> serving (post-copy)
- *                    cancel, trouble, lost link or passage: stopping <---+  |       `-> cut -- rejoin --> preparing
+ *                    cancel, trouble, lost link or passage: stopping <---+  |  ^    `-> cut -- rejoin --> preparing
+ *                                                               `- too late -|--'
  *                    only the source QEMU's answer leads on: kept | givenUp |
  *                    its process died: orphaned, until the copy's fate <----+
  */
@@ -142,8 +143,8 @@ function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
         ],
       }
     case 'handedOver':
-      // After a cancel QEMU's answer decides, whatever the stream says.
-      if (state.at !== 'moving' && state.at !== 'handingOver') return stay(state)
+      // One that was asked to give up before switchover never gets here; one that says `cancelling` decides by itself.
+      if (state.at === 'orphaned' || state.isCancelling) return stay(state)
       return {
         state: { at: 'serving', link: state.link, runState: state.runState },
         effects: [...tellGivenUp(state), outgoingRecord('cut', state.runState)],
@@ -186,12 +187,19 @@ function stepDecided(state: Undecided, { status, error }: Extract<OutgoingEvent,
     case 'cancelling':
       return stay({ ...state, isCancelling: true })
     case 'postcopy-active':
-      return state.at === 'moving' ? stay({ ...movingOf(state), at: 'handingOver' }) : stay(state)
+      return handOver(state)
     case 'postcopy-paused':
       return cut(state.runState, 'reason' in state ? state.reason : sourceEnded(status, error))
     default:
       return stay(state)
   }
+}
+
+/** QEMU cannot be asked to give up any more: a cancel comes too late, and trouble breaks its stream. */
+function handOver(state: Undecided): OutgoingStep {
+  if (state.at !== 'moving' && state.at !== 'stopping') return stay(state)
+  const handing: Undecided = { ...movingOf(state), at: 'handingOver' }
+  return state.at === 'moving' || state.isWish ? stay(handing) : endangered(handing, state.reason)
 }
 
 function orphan(state: Undecided, reason: Reason, wasHeard: boolean): OutgoingStep {
@@ -219,14 +227,15 @@ function stepCopyNews(state: Undecided, copy: CopyNews): OutgoingStep {
 function endangered(state: Undecided, reason: Reason, isCancel = false): OutgoingStep {
   switch (state.at) {
     case 'moving':
-      return stop(movingOf(state), reason)
+      return stop(movingOf(state), reason, isCancel)
     case 'handingOver':
       // A cancel would be too late. A broken stream QEMU answers by itself: it fails or waits to be resumed.
       if (isCancel) return stay(state)
       return { state, effects: [{ do: 'stopPassages' }, { do: 'wait', wait: 'undecided' }] }
     case 'stopping':
       // That a lane closed says little: why it did, its other end tells a moment later.
-      return stay(state.reason.code === 'lane-lost' && !isCancel ? { ...state, reason } : state)
+      if (isCancel) return stay(state)
+      return stay({ ...state, isWish: false, ...(state.reason.code === 'lane-lost' ? { reason } : {}) })
     default:
       return stay(state)
   }
@@ -234,8 +243,9 @@ function endangered(state: Undecided, reason: Reason, isCancel = false): Outgoin
 
 /** Nobody waits any longer; what is heard later is an amendment. */
 function stepLate(state: Undecided, wait: Wait): OutgoingStep {
-  if (state.at === 'stopping' && wait === 'giveUp') {
-    return { state, effects: [{ do: 'cancelQemu' }, { do: 'wait', wait: 'undecided' }] }
+  if (wait === 'giveUp') {
+    return state.at === 'stopping'
+      ? { state, effects: [{ do: 'cancelQemu' }, { do: 'wait', wait: 'undecided' }] } : stay(state)
   }
   const reason = 'reason' in state ? state.reason : sourceEnded('is not decided', undefined)
   const as = state.at === 'orphaned' && !state.mayHaveGoneOn ? 'orphaned' : 'undecided'

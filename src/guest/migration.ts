@@ -78,8 +78,11 @@ export interface OutgoingMigration extends MigrationSide {
   startPostcopy(): Promise<void>
   /** After a break in post-copy (`postcopy-paused`): goes on over a new socket. Needs no `prepare` before it. */
   resume(socketPath: string): Promise<void>
-  /** Asks QEMU to give up; what `follow` then tells decides. No error if nothing runs. */
-  cancel(): Promise<void>
+  /**
+   * Asks QEMU to give up; what `follow` then tells decides. No error if nothing runs. Resolves to false once it hands
+   * its disks over: it cannot be asked safely any more, and only a broken stream makes it give up.
+   */
+  cancel(): Promise<boolean>
   /**
    * Lets the guest go on here after a migration that completed, as it was (`runState`) at switchover. Only where the
    * destination promised never to run its copy. Resolves to the state then; throws `guest-cannot-run`.

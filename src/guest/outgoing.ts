@@ -1,14 +1,20 @@
 /**
  * The source guest's side of a migration, over QMP.
  *
- *   prepare --> begin --> active --> completed              (precopy)
- *                            |-----> postcopy-active --> completed
- *                            |              `--> postcopy-paused -- resume --> postcopy-recover --> postcopy-active
- *                            `-----> failed | cancelled     the guest goes on here
+ *   prepare --> begin --> active --> pre-switchover --> device --> completed              (precopy)
+ *                            |             |--> postcopy-active --> completed
+ *                            |             |           `--> postcopy-paused -- resume --> postcopy-recover
+ *                            `-------------`--> failed | cancelled     the guest goes on here
+ *
+ * QEMU waits in `pre-switchover`, its guest stopped, until it is told to go on: from then on it is not asked to give
+ * up. A QEMU before 10.0 that is cancelled while it hands its disks over goes on without them, and aborts sooner or
+ * later; one whose stream breaks meanwhile takes them back.
  *
  * Goals: the guest's stream reaches us whole and unpacked, and QEMU never throttles it: the agent does.
  * Non-goals: deciding when to switch to postcopy, retrying, deciding what became of the guest.
  */
+import { behind } from '../runtime/behind.ts'
+import { PagemeshError } from '../runtime/errors.ts'
 import type { GuestState } from './guest.ts'
 import type { OutgoingMigration, PrepareOptions } from './migration.ts'
 import {
@@ -21,6 +27,9 @@ import { isAtRest, queryBlockers, queryMigration, queryState } from './status.ts
 /** Bytes a second, beyond any memory's speed. QEMU's own default of 128 MiB/s would hold the stream back. */
 const BANDWIDTH_UNLIMITED = 2 ** 40
 
+/** It hands its disks over. Whether postcopy has passed that, it does not say. */
+const SWITCHING: ReadonlySet<string> = new Set(['device', 'postcopy-active'])
+
 /** Resolves when the session knows how things stand. */
 export async function createOutgoing(components: SideComponents, init: SideInit): Promise<OutgoingMigration> {
   const outgoing = new QemuOutgoing(components, init)
@@ -29,7 +38,15 @@ export async function createOutgoing(components: SideComponents, init: SideInit)
 }
 
 class QemuOutgoing extends QemuSide implements OutgoingMigration {
+  /** Whether it waits before switchover for us, and for nobody else who migrates it. */
+  #isOurs = false
+  #wasAskedToGiveUp = false
+  #wasToldToGoOn = false
+
   async learn(): Promise<void> {
+    this.follower.follow(({ status }) => {
+      if (status === 'pre-switchover') behind(this.log, 'a guest waits for its switchover', this.#goOn())
+    })
     await this.follower.learn()
   }
 
@@ -49,7 +66,10 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   async prepare({ mode, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number }): Promise<void> {
     await this.check()
     await this.settings.change({
-      capabilities: { ...TURNED_OFF, events: true, 'return-path': true, 'postcopy-ram': mode === 'postcopy' },
+      capabilities: {
+        ...TURNED_OFF,
+        'events': true, 'return-path': true, 'pause-before-switchover': true, 'postcopy-ram': mode === 'postcopy',
+      },
       parameters: {
         'max-bandwidth': BANDWIDTH_UNLIMITED,
         'max-postcopy-bandwidth': 0,
@@ -66,6 +86,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   }
 
   async begin(socketPath: string): Promise<void> {
+    this.#isOurs = true
     await this.follower.expect(() => this.qmp.execute('migrate', { uri: `unix:${socketPath}` }))
   }
 
@@ -77,8 +98,30 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     await this.qmp.execute('migrate-start-postcopy')
   }
 
-  async cancel(): Promise<void> {
+  async cancel(): Promise<boolean> {
+    this.#wasAskedToGiveUp = true
+    // An agent that died may have told it to go on.
+    if (this.#wasToldToGoOn || SWITCHING.has((await this.progress()).status)) return false
     await this.qmp.execute('migrate_cancel')
+    // One that was about to wait, and did not see that it was cancelled, would wait for ever (before 9.1).
+    await this.#continueFrom('cancelling')
+    return true
+  }
+
+  async #goOn(): Promise<void> {
+    if (!this.#isOurs || this.#wasAskedToGiveUp) return
+    this.#wasToldToGoOn = true
+    await this.#continueFrom('pre-switchover')
+  }
+
+  /** Ends QEMU's waiting, if it is there. */
+  async #continueFrom(status: string): Promise<void> {
+    try {
+      await this.qmp.execute('migrate-continue', { state: status })
+    } catch (error) {
+      // It has gone on by itself: its migration failed, or ended.
+      if (!(error instanceof PagemeshError) || error.code !== 'qmp-error') throw error
+    }
   }
 
   async takeBack(runState: GuestState): Promise<GuestState> {

@@ -12,6 +12,7 @@ const CUT: ReadonlySet<string> = new Set(['postcopy-paused', 'postcopy-recover',
 
 export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   readonly #downtimeMsMax: number | undefined
+  #endpoint: Endpoint | undefined
 
   constructor(components: DriverComponents, init: DriverInit & { downtimeMsMax?: number }) {
     super(components, init)
@@ -36,12 +37,14 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   }
 
   /**
-   * Asks QEMU to give up; what it then says is news. One whose post-copy is cut is not asked: it could never go on,
-   * here or there.
+   * Asks QEMU to give up; what it then says is news. One that cannot be asked any more gives up when its stream
+   * breaks, if the destination has not everything yet: not in post-copy, for which it is too late then. One whose
+   * post-copy is cut is not asked: it could never go on, here or there.
    */
   async cancel(): Promise<void> {
     const side = await this.open()
-    if (!CUT.has((await side.progress()).status)) await side.cancel()
+    if (CUT.has((await side.progress()).status)) return
+    if (!await side.cancel() && this.init.mode === 'precopy') this.#endpoint?.destroy()
   }
 
   async takeBack(runState: GuestState | 'unknown'): Promise<void> {
@@ -69,6 +72,7 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   ): Promise<Endpoint> {
     const { connection } = await rendezvous.listen(signal)
     await tell()
-    return await untilBegun(await connection)
+    this.#endpoint = await untilBegun(await connection)
+    return this.#endpoint
   }
 }

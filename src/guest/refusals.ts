@@ -13,7 +13,7 @@ const REFUSED_CAPABILITIES: Readonly<Record<string, string>> = {
 /** Capabilities that are turned off for a handoff: they only say how QEMU would have sent the same guest. */
 export const TURNED_OFF: Readonly<Record<string, false>> = {
   compress: false, 'postcopy-preempt': false, 'background-snapshot': false, 'mapped-ram': false,
-  'zero-copy-send': false, 'pause-before-switchover': false,
+  'zero-copy-send': false,
 }
 
 /** What a source may be doing when it is moved. `prelaunch` was started with -S and never let run. */

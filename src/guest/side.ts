@@ -39,6 +39,7 @@ export class QemuSide {
   readonly gone: Promise<Error>
   protected readonly qmp: QmpSession
   protected readonly clock: Clock
+  protected readonly log: Log
   protected readonly init: SideInit
   protected readonly settings: MigrationSettings
   protected readonly follower: StatusFollower
@@ -48,6 +49,7 @@ export class QemuSide {
     this.owner = init.owner
     this.qmp = components.qmp
     this.clock = components.clock
+    this.log = components.log
     this.init = init
     this.settings = new MigrationSettings(components, { undo: init.undo })
     this.follower = new StatusFollower(components)

@@ -8,7 +8,8 @@ import { skipWithoutLab, type GuestKind } from './labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 900_000
-const MOMENTS = 10
+/** Ten in `npm run test:lifecycle`. */
+const MOMENTS = Number(process.env['PAGEMESH_FAULTS'] ?? 2)
 /** After these faults the guest is moved for good. */
 const SUCCESS_AFTER: readonly number[] = [3, 7, MOMENTS]
 /** Slow enough that pre-copy takes some seconds. */

@@ -1,4 +1,7 @@
-/** The source QEMU: pre-copy and post-copy as 7.2's migration thread goes through them, with a return path. */
+/**
+ * The source QEMU: pre-copy and post-copy as 7.2's migration thread goes through them, with a return path and a pause
+ * before switchover.
+ */
 import type { GuestState } from '../../../src/guest/index.ts'
 import { ModelQemu } from './modelqemu.ts'
 import type { ModelPassage } from './passage.ts'
@@ -6,9 +9,10 @@ import type { World } from './world.ts'
 
 /** QEMU refuses to change capabilities then. */
 const MIGRATING = new Set([
-  'setup', 'active', 'device', 'cancelling', 'postcopy-active', 'postcopy-paused', 'postcopy-recover',
+  'setup', 'active', 'pre-switchover', 'device', 'cancelling', 'postcopy-active', 'postcopy-paused',
+  'postcopy-recover',
 ])
-const CANCELLABLE = new Set(['setup', 'active', 'device', 'postcopy-active'])
+const CANCELLABLE = new Set(['setup', 'active', 'pre-switchover', 'device', 'postcopy-active'])
 
 export class ModelSource extends ModelQemu {
   passage: ModelPassage | undefined
@@ -23,6 +27,8 @@ export class ModelSource extends ModelQemu {
   /** The disk cannot be opened again. */
   isLocked = false
   refusesToMigrate: boolean
+  /** Before 10.0: cancelled while it hands its disks over, it goes on without them, and aborts. */
+  readonly isOld: boolean
   #wantsPostcopy = false
   #hasSentAll = false
 
@@ -30,6 +36,12 @@ export class ModelSource extends ModelQemu {
     super(world, 'source', runState)
     this.intended = runState
     this.refusesToMigrate = world.chance.happens(0.02)
+    this.isOld = world.chance.happens(0.5)
+  }
+
+  /** It hands its disks over, or has. */
+  get isSwitching(): boolean {
+    return this.status === 'device' || this.status === 'postcopy-active'
   }
 
   /** `migrate`. Said a second time it changes nothing. */
@@ -73,8 +85,14 @@ export class ModelSource extends ModelQemu {
 
   #switchOver(): void {
     if (this.status !== 'active') return
-    if (this.#wantsPostcopy) return this.#startPostcopy()
     this.#stopGuest()
+    this.say('pre-switchover')
+  }
+
+  /** `migrate-continue`, from where it waits; what broke meanwhile it sees now. */
+  continueFrom(status: string): void {
+    if (this.status !== status || status !== 'pre-switchover') return
+    if (this.#wantsPostcopy) return this.#startPostcopy()
     this.say('device')
     this.after(5, () => {
       if (this.status !== 'device') return
@@ -89,21 +107,17 @@ export class ModelSource extends ModelQemu {
 
   #startPostcopy(): void {
     this.say('postcopy-active')
-    this.after(10, () => {
+    this.world.reach('source stopped for post-copy')
+    this.after(30, () => {
       if (this.status !== 'postcopy-active') return
-      this.#stopGuest()
-      this.world.reach('source stopped for post-copy')
-      this.after(30, () => {
+      this.#write({ kind: 'package', runState: this.atSwitchover! })
+      this.after(3, () => {
         if (this.status !== 'postcopy-active') return
-        this.#write({ kind: 'package', runState: this.atSwitchover! })
-        this.after(3, () => {
-          if (this.status !== 'postcopy-active') return
-          this.isPast = true
-          this.world.truth.sourcePasses()
-          this.world.reach('source past')
-          this.#write({ kind: 'more' })
-          this.#sendRest()
-        })
+        this.isPast = true
+        this.world.truth.sourcePasses()
+        this.world.reach('source past')
+        this.#write({ kind: 'more' })
+        this.#sendRest()
       })
     })
   }
@@ -152,7 +166,7 @@ export class ModelSource extends ModelQemu {
 
   /** Something of its own does not work, such as to flush its disks. */
   failItself(): void {
-    const isFlowing = this.status === 'active' || this.status === 'device' || this.status === 'postcopy-active'
+    const isFlowing = this.status === 'active' || this.isSwitching
     if (!this.isAlive || !isFlowing || this.isPast) return
     this.#fail()
     this.passage?.closedByQemu('source')
@@ -166,6 +180,10 @@ export class ModelSource extends ModelQemu {
   /** `migrate_cancel`, as a driver says it: QEMU paused in post-copy is not asked, for it could never go on again. */
   cancel(): void {
     if (!CANCELLABLE.has(this.status)) return
+    if (this.isOld && this.isSwitching) {
+      this.world.truth.fail('lost', `it was cancelled while it was ${this.status}`)
+      return this.die('it aborted on its disks')
+    }
     this.say('cancelling')
     this.passage?.closedByQemu('source')
     this.after(10, () => {

@@ -84,14 +84,6 @@ export const MUTANTS: Readonly<Record<string, Steps>> = {
       return { state: step.state, effects: [{ do: 'say', message: { kind: 'givenUp', runState: 'running' } }] }
     },
   },
-  'believes the stream after a cancel': {
-    ...REAL_STEPS,
-    outgoing(state, event, world) {
-      if (state.at !== 'stopping' || event.kind !== 'handedOver') return REAL_STEPS.outgoing(state, event, world)
-      const { link, copy, runState, isCancelling } = state
-      return REAL_STEPS.outgoing({ at: 'moving', link, copy, runState, isCancelling }, event, world)
-    },
-  },
   'tells once what became of a copy': {
     ...REAL_STEPS,
     incoming(state, event, world) {

@@ -20,6 +20,10 @@ export class OutgoingRunner extends Runner<Outgoing> {
     lost: () => this.dispatch({ kind: 'linkLost', reason: reasonOf('link lost') }),
   }
   #passage: ModelPassage | undefined
+  /** As the driver's session knows it: whether QEMU waits for this agent, and what it was told. */
+  #isOurs = false
+  #wasAskedToGiveUp = false
+  #wasToldToGoOn = false
   #plan: Plan
   answer: ((verdict: Verdict) => void) | undefined
 
@@ -34,6 +38,10 @@ export class OutgoingRunner extends Runner<Outgoing> {
   }
 
   news(status: string): void {
+    if (status === 'pre-switchover' && this.#isOurs && !this.#wasAskedToGiveUp) {
+      this.#wasToldToGoOn = true
+      this.#host.session.command(() => this.world.source.continueFrom(status), () => undefined)
+    }
     this.dispatch({ kind: 'qemu', status })
   }
 
@@ -60,9 +68,7 @@ export class OutgoingRunner extends Runner<Outgoing> {
         })
       case 'openChannel':
         return this.#say({ kind: 'channel', number: this.#passage!.number, ticket: undefined as never })
-      case 'cancelQemu':
-        session.open()
-        return session.command(() => world.source.cancel(), () => undefined)
+      case 'cancelQemu': return this.#cancel()
       case 'takeBack': return this.#takeBack()
       case 'stopPassages': return this.#passage?.fail('source', false)
       case 'closeLink': return world.network.link?.close('source')
@@ -129,6 +135,7 @@ export class OutgoingRunner extends Runner<Outgoing> {
     })
     this.#passage = passage
     if (world.network.isPassageCut) passage.cut()
+    this.#isOurs = true
     session.command(
       () => (this.isLive ? undefined : passage.fail('source', false),
       isResume ? world.source.resume(passage) : world.source.migrate(passage)),
@@ -136,6 +143,21 @@ export class OutgoingRunner extends Runner<Outgoing> {
         if (!isTaken) this.dispatch({ kind: 'failed', what: 'start', reason: reasonOf('refused') })
       },
     )
+  }
+
+  /** One that hands its disks over cannot be asked: its stream breaks. */
+  #cancel(): void {
+    const { world, session } = this.#host
+    const breakStream = (): void => {
+      if (this.#plan.kind === 'move' && this.#plan.mode === 'precopy') this.#passage?.fail('source', false)
+    }
+    session.open()
+    this.#wasAskedToGiveUp = true
+    if (this.#wasToldToGoOn) return breakStream()
+    session.command(() => world.source.isSwitching, (isSwitching) => {
+      if (isSwitching) breakStream()
+      else session.command(() => world.source.cancel(), () => undefined)
+    })
   }
 
   #takeBack(): void {

@@ -25,13 +25,17 @@ const cutLink: Strike = (world) => world.network.cut({ link: true }, world.delay
 const cutAll: Strike = (world) => world.network.cut({ link: true, passage: true, mesh: true }, world.delay(2000))
 
 export const STORIES: readonly (readonly Part[])[] = [
+  // Its operator gives the move up while QEMU waits, or has just been told to go on.
+  [{ point: 'source pre-switchover', withinMs: 5, strike: cancel }],
+  [{ point: 'source device', withinMs: 30, strike: cancel }],
+  [{ point: 'source pre-switchover', withinMs: 5, strike: sourceDies }],
   // The guest goes on at the source for a moment, and nobody hears it before QEMU dies.
   [
-    { point: 'destination whole', withinMs: 10, strike: cancel },
+    { point: 'destination whole', withinMs: 10, strike: clientCancels },
     { point: 'source cancelling', withinMs: 30, strike: killSource },
   ],
   [
-    { point: 'destination whole', withinMs: 10, strike: cancel },
+    { point: 'destination whole', withinMs: 10, strike: clientCancels },
     { point: 'source cancelling', withinMs: 5, strike: loseMonitor },
     { point: 'source cancelled', withinMs: 300, strike: killSource },
   ],

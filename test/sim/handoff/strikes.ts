@@ -67,9 +67,11 @@ function panic({ source }: World): void {
   source.runState = source.intended = 'guest-panicked'
 }
 
-/** In post-copy only while QEMU can go back: afterwards the client itself would double the guest. */
+/** Only while QEMU can go back, and lives through it: afterwards the client itself would double or lose the guest. */
 export function clientCancels({ source }: World): void {
-  if (source.isAlive && !source.isPast) source.command(() => { if (!source.isPast) source.cancel() })
+  source.command(() => {
+    if (!source.isPast && !(source.isOld && source.isSwitching)) source.cancel()
+  })
 }
 
 function failItself({ source }: World): void {

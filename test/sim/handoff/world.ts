@@ -140,7 +140,7 @@ export class World {
   isAtRest(): boolean {
     const { hosts, source, destination } = this
     if (!hosts.source.isUp || !hosts.destination.isUp || this.operator.isNeeded) return false
-    const isMoving = source.isAlive && ['setup', 'active', 'device', 'cancelling'].includes(source.status)
+    const isMoving = source.isAlive && ['setup', 'active', 'pre-switchover', 'device', 'cancelling'].includes(source.status)
     if (isMoving || (destination.isAlive && destination.status === 'active')) return false
     return [hosts.source, hosts.destination].every(({ runner, disk }) =>
       (runner === undefined ? disk.record === undefined : runner.state.at === 'over'))

@@ -99,7 +99,7 @@ describe('the outgoing end', () => {
   it('tells the run state at switchover, and writes it down', () => {
     const { state, does } = walkOutgoing(MOVING, { kind: 'switchover', runState: 'paused' })
     assert.deepEqual([state, does], [{ ...MOVING, runState: 'paused' }, ['say switchover', 'record moving']])
-    const alone = walkOutgoing({ ...MOVING, at: 'stopping', reason: REASON, link: 'lost' }, switchover)
+    const alone = walkOutgoing({ ...MOVING, at: 'stopping', isWish: true, reason: REASON, link: 'lost' }, switchover)
     assert.deepEqual(alone.does, ['record moving'])
   })
 
@@ -199,11 +199,24 @@ describe('the outgoing end in post-copy', () => {
     assert.equal(walkOutgoing(handing, lost, qemu('postcopy-paused')).does.at(-1), 'deliver cut')
   })
 
-  it('leaves the decision to QEMU after a cancel, whatever its stream says', () => {
-    const { state } = walkOutgoing(MOVING, cancel, { kind: 'handedOver' })
-    assert.equal(state.at, 'stopping')
-    assert.equal(walkOutgoing(state, qemu('postcopy-active'), qemu('cancelled')).does[0], 'say kept')
+  it('goes on where a cancel comes too late', () => {
+    const { state } = walkOutgoing(MOVING, cancel)
     assert.equal(walkOutgoing(state, qemu('postcopy-paused')).state.at, 'cut')
+    const late = walkOutgoing(state, qemu('postcopy-active'))
+    assert.deepEqual([late.state.at, ...late.does], ['handingOver'])
+    assert.deepEqual(walkOutgoing(late.state, { kind: 'late', wait: 'giveUp' }), { state: late.state, does: [] })
+    for (const at of [state, late.state]) assert.deepEqual(walkOutgoing(at, { kind: 'handedOver' }).state, SERVING)
+  })
+
+  it('breaks the stream where trouble comes too late to ask QEMU', () => {
+    const { state, does } = walkOutgoing(MOVING, lost, qemu('postcopy-active'))
+    assert.deepEqual([state.at, ...does], ['handingOver', 'stopPassages', 'wait undecided'])
+  })
+
+  it('leaves the decision to a QEMU that says that it gives up, whatever its stream says', () => {
+    const { state } = walkOutgoing(MOVING, qemu('cancelling'), { kind: 'handedOver' })
+    assert.equal(state.at, 'moving')
+    assert.equal(walkOutgoing(state, qemu('cancelled')).does[0], 'say kept')
   })
 
   it('is cut by a lost connection, and keeps QEMU\'s session for what may come', () => {

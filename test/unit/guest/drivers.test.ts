@@ -94,6 +94,23 @@ describe('the drivers over a guest\'s migration', () => {
     assert.deepEqual([out.driver.undo, into.driver.undo], [undefined, undefined])
   })
 
+  for (const mode of ['precopy', 'postcopy'] as const) {
+    it(`break the stream of a QEMU that cannot be asked to give up any more, but for post-copy: ${mode}`, async () => {
+      const { guest, control } = sourceGuest('web', [], STREAM)
+      control.isSwitching = true
+      const { driver, news } = play(QmpOutgoingDriver, guest, { mode })
+      await driver.prepare()
+      const sent = await firstOf(driver.channels(signal))
+      await driver.cancel()
+      if (mode === 'precopy') await until(() => control.status === 'failed')
+      else assert.equal(control.status, 'active')
+      sent.destroy()
+      await until(() => news.some((item) => item.kind === 'qemu' && item.status === 'failed'))
+      await driver.close()
+      driver.stop()
+    })
+  }
+
   it('go on with a post-copy that was cut: nothing is prepared, and QEMU is told to resume', async () => {
     const source = sourceGuest('web', [], STREAM)
     const destination = destinationGuest('web', 100)

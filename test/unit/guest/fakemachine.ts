@@ -25,7 +25,7 @@ export class FakeMachine {
   blockers: string[] = []
   readonly capabilities: Record<string, boolean> = {
     events: false, 'return-path': false, 'postcopy-ram': false, multifd: false, compress: false, 'mapped-ram': false,
-    'late-block-activate': false, 'switchover-ack': false,
+    'late-block-activate': false, 'switchover-ack': false, 'pause-before-switchover': false,
   }
   readonly parameters: Record<string, unknown> = {
     'max-bandwidth': 134_217_728, 'max-postcopy-bandwidth': 0, 'downtime-limit': 300, 'tls-creds': '', mode: 'normal',

@@ -25,6 +25,7 @@ describe('the source\'s side of a migration', () => {
     const { events, compress } = machine.capabilities
     assert.deepEqual([events, machine.capabilities['return-path'], machine.capabilities['postcopy-ram'], compress],
       [true, true, true, false])
+    assert.equal(machine.capabilities['pause-before-switchover'], true)
     const { mode, 'max-bandwidth': bandwidth, 'downtime-limit': downtime } = machine.parameters
     assert.deepEqual([bandwidth, downtime, mode], [2 ** 40, 121, 'normal'])
     assert.equal(await outgoing.close(), undefined)
@@ -42,7 +43,7 @@ describe('the source\'s side of a migration', () => {
       },
     })
     assert.deepEqual(written, [{
-      capabilities: { events: false, 'return-path': false }, parameters: { 'max-bandwidth': bandwidth },
+      capabilities: { 'events': false, 'return-path': false, 'pause-before-switchover': false }, parameters: { 'max-bandwidth': bandwidth },
       autostart: false,
     }])
     const full = outgoing.prepare({ mode: 'postcopy', onChange: () => Promise.reject(new Error('disk full')) })
@@ -101,22 +102,84 @@ describe('the source\'s side of a migration', () => {
     assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
   })
 
-  it('begins, switches, resumes and asks to give up, each in one command', async () => {
+  /** What was said from now on, of these commands. */
+  function hear(...commands: string[]): unknown[] {
     const said: unknown[] = []
-    for (const command of ['migrate', 'migrate-start-postcopy', 'migrate_cancel']) {
+    for (const command of commands) {
       machine.special[command] = (args) => {
         said.push([command, args])
         return { value: {} }
       }
     }
+    return said
+  }
+
+  it('begins, switches and resumes, each in one command', async () => {
+    const said = hear('migrate', 'migrate-start-postcopy')
     await outgoing.begin('/run/a')
     await outgoing.startPostcopy()
     await outgoing.resume('/run/b')
-    await outgoing.cancel()
     assert.deepEqual(said, [
       ['migrate', { uri: 'unix:/run/a' }], ['migrate-start-postcopy', {}],
-      ['migrate', { uri: 'unix:/run/b', resume: true }], ['migrate_cancel', {}],
+      ['migrate', { uri: 'unix:/run/b', resume: true }],
     ])
+  })
+
+  describe('when QEMU waits before switchover', () => {
+    const GOES_ON = ['migrate-continue', { state: 'pre-switchover' }]
+    const GIVES_UP = [['migrate_cancel', {}], ['migrate-continue', { state: 'cancelling' }]]
+    let said: unknown[]
+
+    beforeEach(async () => {
+      await outgoing.prepare({ mode: 'precopy' })
+      said = hear('migrate-continue', 'migrate_cancel')
+    })
+
+    it('tells it to go on, and asks it to give up no more', async () => {
+      await outgoing.begin('/run/a')
+      machine.reach('active')
+      machine.reach('pre-switchover')
+      await until(() => said.length === 1)
+      assert.equal(await outgoing.cancel(), false)
+      assert.deepEqual(said, [GOES_ON])
+    })
+
+    it('leaves one alone that somebody else migrates', async () => {
+      const heard: string[] = []
+      outgoing.follow(({ status }) => heard.push(status))
+      machine.reach('pre-switchover')
+      await until(() => heard.length === 1)
+      await outgoing.state()
+      assert.deepEqual(said, [])
+    })
+
+    it('lets one that was asked to give up do so, though it were about to wait', async () => {
+      await outgoing.begin('/run/a')
+      machine.reach('active')
+      assert.equal(await outgoing.cancel(), true)
+      machine.reach('pre-switchover')
+      await outgoing.state()
+      assert.deepEqual(said, GIVES_UP)
+    })
+
+    for (const status of ['device', 'postcopy-active']) {
+      it(`does not ask one that an agent before it told to go on: ${status}`, async () => {
+        machine.status = status
+        assert.equal(await outgoing.cancel(), false)
+        assert.deepEqual(said, [])
+      })
+    }
+
+    it('takes no harm from one that has gone on by itself', async () => {
+      machine.special['migrate-continue'] = (args) => {
+        said.push(['migrate-continue', args])
+        return { errorClass: 'GenericError', description: 'Migration not in expected state: cancelling' }
+      }
+      await outgoing.begin('/run/a')
+      machine.reach('active')
+      assert.equal(await outgoing.cancel(), true)
+      assert.deepEqual(said, GIVES_UP)
+    })
   })
 
   const takenBack: [GuestState, string[], string][] = [

@@ -121,6 +121,8 @@ export class FakeSource extends FakeGuest {
   returned = Buffer.alloc(0)
   /** Does nothing when told to give up. */
   ignoresCancel = false
+  /** Hands its disks over: only a broken stream makes it give up. */
+  isSwitching = false
   #socket: Socket | undefined
   readonly #stream: Buffer
   readonly #options: SourceOptions
@@ -141,11 +143,14 @@ export class FakeSource extends FakeGuest {
       begin: (path) => this.obey('begin', () => this.#write(path, this.#stream.subarray(0, this.#options.holdAfter))),
       resume: (path) => this.obey('resume', () => this.#write(path, Buffer.from('the rest'))),
       startPostcopy: () => this.obey('startPostcopy'),
-      cancel: () => this.obey('cancel', () => {
-        if (this.ignoresCancel || this.#socket === undefined) return
-        this.become('cancelling')
-        this.hangUp()
-      }),
+      cancel: async () => {
+        await this.obey('cancel', () => {
+          if (this.ignoresCancel || this.isSwitching || this.#socket === undefined) return
+          this.become('cancelling')
+          this.hangUp()
+        })
+        return !this.isSwitching
+      },
       takeBack: async (runState) => {
         await this.obey(`takeBack ${runState}`)
         this.state = runState
