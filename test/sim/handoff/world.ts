@@ -41,6 +41,8 @@ const TICK_MS = 2000
 /** What is under way when all are at rest, such as the last words on a disk. */
 const SETTLE_MS = 15_000
 
+const MOVING: ReadonlySet<string> = new Set(['setup', 'active', 'pre-switchover', 'device', 'cancelling'])
+
 export class World {
   readonly clock = new VirtualClock()
   readonly chance: Chance
@@ -140,7 +142,7 @@ export class World {
   isAtRest(): boolean {
     const { hosts, source, destination } = this
     if (!hosts.source.isUp || !hosts.destination.isUp || this.operator.isNeeded) return false
-    const isMoving = source.isAlive && ['setup', 'active', 'pre-switchover', 'device', 'cancelling'].includes(source.status)
+    const isMoving = source.isAlive && MOVING.has(source.status)
     if (isMoving || (destination.isAlive && destination.status === 'active')) return false
     return [hosts.source, hosts.destination].every(({ runner, disk }) =>
       (runner === undefined ? disk.record === undefined : runner.state.at === 'over'))

@@ -43,8 +43,8 @@ describe('the source\'s side of a migration', () => {
       },
     })
     assert.deepEqual(written, [{
-      capabilities: { 'events': false, 'return-path': false, 'pause-before-switchover': false }, parameters: { 'max-bandwidth': bandwidth },
-      autostart: false,
+      capabilities: { 'events': false, 'return-path': false, 'pause-before-switchover': false },
+      parameters: { 'max-bandwidth': bandwidth }, autostart: false,
     }])
     const full = outgoing.prepare({ mode: 'postcopy', onChange: () => Promise.reject(new Error('disk full')) })
     await assert.rejects(full, /disk full/)
