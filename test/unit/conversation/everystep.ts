@@ -43,7 +43,8 @@ export const OUTGOING_STATES: readonly OutgoingState[] = [
     .map((at): OutgoingState => ({ at, plan }))),
   ...moving.flatMap((each): OutgoingState[] => [
     { at: 'moving', ...each }, { at: 'handingOver', ...each },
-    { at: 'stopping', isWish: true, reason: REASON, ...each }, { at: 'stopping', isWish: false, reason: REASON, ...each },
+    { at: 'stopping', isWish: true, reason: REASON, ...each },
+    { at: 'stopping', isWish: false, reason: REASON, ...each },
     { at: 'orphaned', reason: REASON, mayHaveGoneOn: false, ...each },
     { at: 'orphaned', reason: REASON, mayHaveGoneOn: true, ...each },
   ]),
