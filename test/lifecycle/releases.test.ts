@@ -5,7 +5,7 @@ import {
 } from '../../testnet/index.ts'
 import {
   expectArrivedWhole, expectExactCounts, majorOf, moveAnyhow, skipWithoutLab, type GuestKind,
-} from './labmove.ts'
+} from '../interop/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 120_000

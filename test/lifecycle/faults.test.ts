@@ -4,12 +4,11 @@ import { randomInt } from 'node:crypto'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster } from '../../testnet/index.ts'
 import { InterruptedMove, type Fault } from './interruptedmove.ts'
-import { skipWithoutLab, type GuestKind } from './labmove.ts'
+import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 900_000
-/** Ten in `npm run test:lifecycle`. */
-const MOMENTS = Number(process.env['PAGEMESH_FAULTS'] ?? 2)
+const MOMENTS = Number(process.env['PAGEMESH_FAULTS'] ?? 10)
 /** After these faults the guest is moved for good. */
 const SUCCESS_AFTER: readonly number[] = [3, 7, MOMENTS]
 /** Slow enough that pre-copy takes some seconds. */
