@@ -50,6 +50,7 @@ function mayOpenKvm(): boolean {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
     return true
   } catch {
+    // No KVM here, or not for us.
     return false
   }
 }

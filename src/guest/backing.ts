@@ -45,6 +45,7 @@ function fileSystemOf(path: string): string | undefined {
     const { type } = statfsSync(path)
     return FILE_SYSTEMS[type] ?? `a file system of kind 0x${type.toString(16)}`
   } catch {
+    // It is in another mount namespace, or has gone.
     return undefined
   }
 }

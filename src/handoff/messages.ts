@@ -126,6 +126,7 @@ function recordOf(bytes: Uint8Array): Record<string, unknown> | undefined {
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? value as Record<string, unknown> : undefined
   } catch {
+    // Not JSON: refused by whoever asked, with the peer's name.
     return undefined
   }
 }

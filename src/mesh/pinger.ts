@@ -57,6 +57,7 @@ export class Pinger {
     try {
       await withDeadline(this.#clock, { signal, limitMs: timeoutMs, late }, (within) => this.#init.ping(peerId, within))
     } catch {
+      // A peer that does not answer is dropped, whatever kept it from that.
       if (!signal.aborted) this.#init.drop(peerId)
     }
   }

@@ -126,6 +126,7 @@ async function fillFrom(source: PageSource, refs: PageBatch, signal: AbortSignal
     await source.fill(refs, signal)
     return true
   } catch {
+    // Its pages are looked for elsewhere.
     return false
   }
 }

@@ -123,6 +123,7 @@ export class Reader {
       placeRun(filling, first, filling.next, bytes, room)
       return true
     } catch {
+      // Read once more with patience, where what is damaged is told from what is slow.
       filling.putBack(first)
       return false
     }

@@ -164,6 +164,7 @@ export class AskingSession {
     try {
       lane = await mesh.dialLane(this.#init.holder, ticket, this.#abort.signal)
     } catch {
+      // The stream, on which it was offered, goes on without a lane.
       return
     }
     account.watch(lane)
@@ -181,6 +182,7 @@ export class AskingSession {
       try {
         this.#onLane!.push(bytes)
       } catch {
+        // No frame: the holder breaks the rules.
         this.#break('nonsense')
       }
     })

@@ -180,6 +180,7 @@ export class Fetch {
       if (wrong > 0) blame(this.#components, batch.holder, WEIGHT.dishonest * wrong, 'wrong pages')
       return checked
     } catch {
+      // Bytes that are no answer are the holder's fault, and held against it.
       ratings.failed(batch.holder.name)
       blame(this.#components, batch.holder, WEIGHT.dishonest, 'pages that cannot be unpacked')
       return undefined

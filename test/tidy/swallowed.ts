@@ -3,6 +3,7 @@ const DROPPED = [
   /\.catch\(\(\w*\) => (undefined|null|\[\]|\{\s*\})/,
   /, \(\) => (undefined|null|\{\s*\})\)/,
   /\bcatch (\(\w+\) )?\{\s*\}/,
+  /\bcatch \{\s*$/,
   /\bvoid [\w#(]/,
 ]
 
@@ -14,6 +15,7 @@ export function findSwallowed(text: string): number[] {
     const isDocumentation = /^\s*\*/.test(line)
     if (isDocumentation || !DROPPED.some((pattern) => pattern.test(code))) return []
     const isExplained = code !== line || /^\s*\/\/|\*\/\s*$/.test(lines[index - 1] ?? '')
+      || (code.endsWith('{') && /^\s*\/\//.test(lines[index + 1] ?? ''))
     return isExplained ? [] : [index + 1]
   })
 }

@@ -12,6 +12,7 @@ function secondsOf(pid: number): number {
   try {
     return secondsIn(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {
+    // The process has ended.
     return 0
   }
 }
