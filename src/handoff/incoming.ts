@@ -148,8 +148,8 @@ export class Incoming {
       case 'accept': return this.#answer({ accepted: true })
       case 'refuse': return this.#answer({ accepted: false, ...effect.reason })
       case 'link': return this.#begin('link', this.#openLink())
-      case 'answerCensus': return this.#fromOther(() => this.#answerCensus(effect.body))
-      case 'fetch': return this.#fromOther(() => this.#fetch(effect.order))
+      case 'answerCensus': return this.#link?.heed(() => this.#answerCensus(effect.body))
+      case 'fetch': return this.#link?.heed(() => this.#fetch(effect.order))
       case 'say': return this.#link?.say(this.#withReport(effect.message))
       case 'openChannel': return this.#begin('channel', this.#openChannel(effect.message))
       case 'release': return behind(log, 'a guest was not let run', this.#release(effect.runState))
@@ -175,15 +175,6 @@ export class Incoming {
     behind(this.#components.log, what, work.catch((error: unknown) => {
       this.#machine.send({ kind: 'failed', what, reason: reasonOf(asPagemeshError(error)) })
     }))
-  }
-
-  /** What the other end said and cannot be is the end of the link. */
-  #fromOther(take: () => void): void {
-    try {
-      take()
-    } catch (error) {
-      this.#link?.refuse(error)
-    }
   }
 
   async #check(): Promise<void> {

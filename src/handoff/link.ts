@@ -70,10 +70,14 @@ export class Link<Heard extends Message> {
     void this.#lane.send(message.kind, encodeMessage(message))
   }
 
-  /** What the other end said cannot be: the link is at its end. */
-  refuse(error: unknown): void {
-    this.#lane.destroy()
-    this.#lose(reasonOf(asPagemeshError(error)))
+  /** Takes what the other end said; what cannot be is the end of the link. */
+  heed(take: () => void): void {
+    try {
+      take()
+    } catch (error) {
+      this.#lane.destroy()
+      this.#lose(reasonOf(asPagemeshError(error)))
+    }
   }
 
   /** Closes, after what was said; waits a moment for the other end to take it. `reason`: what it said is at fault. */

@@ -160,8 +160,8 @@ export class Outgoing {
       case 'prepare': return this.#begin('prepare', this.#prepare())
       case 'offer': return this.#begin('offer', this.#offer())
       case 'greet': return this.#greet()
-      case 'takeBitmap': return this.#fromOther(() => this.#takeBitmap(effect.body))
-      case 'addFetched': return this.#fromOther(() => this.#channels.addKnown(this.#inventory.fetched(effect.body)))
+      case 'takeBitmap': return this.#link?.heed(() => this.#takeBitmap(effect.body))
+      case 'addFetched': return this.#link?.heed(() => this.#channels.addKnown(this.#inventory.fetched(effect.body)))
       case 'say': return this.#say(effect.message)
       case 'start': return this.#begin('start', this.#channels.start(this.#driver, this.#abort.signal))
       case 'startPostcopy': return this.#begin('postcopy', this.#driver.startPostcopy())
@@ -189,15 +189,6 @@ export class Outgoing {
     behind(this.#components.log, what, work.catch((error: unknown) => {
       this.#machine.send({ kind: 'failed', what, reason: reasonOf(asPagemeshError(error)) })
     }))
-  }
-
-  /** What the other end said and cannot be is the end of the link. */
-  #fromOther(take: () => void): void {
-    try {
-      take()
-    } catch (error) {
-      this.#link?.refuse(error)
-    }
   }
 
   async #prepare(): Promise<void> {

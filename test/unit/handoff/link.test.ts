@@ -81,10 +81,15 @@ describe('the conversation\'s link', () => {
     assert.deepEqual(lost.map(({ code }) => code).sort(), ['bad-frame', 'lane-lost'])
   })
 
-  it('is refused for what was read and cannot be, once', async () => {
+  it('ends at what was read and cannot be, once', async () => {
     const { outgoing, incoming, lost } = linked()
-    incoming.refuse(new PagemeshError('bad-frame', 'The bitmap has the wrong size.', { fault: 'peer' }))
-    incoming.refuse(new Error('again'))
+    let taken = 0
+    incoming.heed(() => { taken += 1 })
+    assert.deepEqual([taken, lost.length], [1, 0])
+    incoming.heed(() => {
+      throw new PagemeshError('bad-frame', 'The bitmap has the wrong size.', { fault: 'peer' })
+    })
+    incoming.heed(() => { throw new Error('again') })
     await settle()
     assert.equal(lost.length, 2)
     assert.deepEqual(lost[0], { code: 'bad-frame', message: 'The bitmap has the wrong size.', fault: 'peer' })
@@ -124,7 +129,7 @@ describe('the conversation\'s link', () => {
     await settle()
     assert.deepEqual(heard, [{ kind: 'kept', reason: 'cancelled' }])
     assert.equal(lost.length, 1)
-    outgoing.refuse(new Error('late'))
+    outgoing.heed(() => { throw new Error('late') })
     assert.equal(lost.length, 1)
   })
 
