@@ -5,11 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
+import { blocksOf } from './readme/documents.ts'
+
 const REPOSITORY = join(import.meta.dirname, '..')
 const MODULES = join(REPOSITORY, 'node_modules')
 /** Packing builds the package, and the compiler reads all of libp2p's types. */
 const TIMEOUT_MS = 180_000
 const run = promisify(execFile)
+
+const DOCUMENTS = ['README.md', 'src/README.md', 'src/daemon/README.md']
 
 /** A consumer's flags, with the library's own types checked as well. */
 const TSCONFIG = {
@@ -48,11 +52,11 @@ describe('the package as others install it', function () {
     assert.deepEqual(files.sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'dist', 'package.json', 'src'])
   })
 
-  it('has types for every example of the README', async () => {
-    const readme = await readFile(join(REPOSITORY, 'README.md'), 'utf8')
-    const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = '']) => code)
-    assert.equal(examples.length, 2)
-    for (const [index, code] of examples.entries()) await writeFile(join(folder, `example${index}.ts`), code)
+  it('has types for every example of the documents that it brings', async () => {
+    const documents = await Promise.all(DOCUMENTS.map((path) => readFile(join(installed, path), 'utf8')))
+    const examples = documents.map((text) => blocksOf(text, 'ts'))
+    assert.deepEqual(examples.map(({ length }) => length), [1, 2, 0])
+    for (const [index, code] of examples.flat().entries()) await writeFile(join(folder, `example${index}.ts`), code)
     const compiler = join(MODULES, '.bin', 'tsc')
     const { stdout } = await run(compiler, ['-p', folder]).catch((error: { stdout: string }) => error)
     assert.equal(stdout, '')

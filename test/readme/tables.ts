@@ -1,4 +1,4 @@
-/** The README's tables as they follow from the code. Pure. */
+/** The documents' tables as they follow from the code. Pure. */
 import { formatBytes, formatRate, type OptionInfo } from '../../src/index.ts'
 
 /** Configuration keys with default, bounds and what they do. */
