@@ -39,7 +39,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     await this.follower.learn()
   }
 
-  async check({ mode }: { mode: MigrationMode }): Promise<void> {
+  async check({ mode, host }: { mode: MigrationMode; host?: string }): Promise<void> {
     const { guest, process: { pid }, blocks } = this.init
     const state = await queryState(this.qmp)
     if (state !== 'inmigrate') throw notWaiting(guest, `its state is ${state}`, { state })
@@ -50,9 +50,10 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     const [fault] = findImageFaults(pid, guest, await queryImages(this.qmp))
     if (fault !== undefined) throw diskUnusable(guest, fault)
     if (mode === 'precopy') return
+    const where = host === undefined ? 'at the destination' : `on ${host}`
     const unserved = findUnserved(readBackings(pid, blocks))
-    if (unserved !== undefined) throw postcopyUnserved(guest, unserved)
-    await this.#tryPostcopy()
+    if (unserved !== undefined) throw postcopyUnserved(guest, where, unserved)
+    await this.#tryPostcopy(where)
   }
 
   async prepare({ mode, onChange }: PrepareOptions): Promise<void> {
@@ -112,7 +113,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   /** QEMU asks its kernel about post-copy when the capability is set, and only then. */
-  async #tryPostcopy(): Promise<void> {
+  async #tryPostcopy(where: string): Promise<void> {
     const before = await readCapabilities(this.qmp)
     if (before.get('postcopy-ram') === true) return
     const set = (state: boolean): Promise<unknown> =>
@@ -120,7 +121,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     try {
       await set(true)
     } catch (error) {
-      if (error instanceof PagemeshError && error.code === 'qmp-error') throw postcopyRefused(this.init.guest, error)
+      if (error instanceof PagemeshError && error.code === 'qmp-error') throw postcopyRefused(this.init.guest, where, error)
       throw error
     }
     await set(false)

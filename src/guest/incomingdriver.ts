@@ -22,7 +22,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     const side = await this.open()
     // One that waits for pages may not answer a question now: it is told to recover, and says then what is wrong.
     if (this.rejoins) return
-    await side.check({ mode: this.init.mode })
+    await side.check({ mode: this.init.mode, host: hosts.destination })
     const differences = differencesOf(source, await side.describe(), hosts, this.init.mode)
     if (differences.length === 0) return
     throw new PagemeshError('machines-differ', `The two QEMUs differ: ${differences.join('; ')}.`, {

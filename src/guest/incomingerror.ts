@@ -19,9 +19,9 @@ export function expectsTls(guest: string, credentials: string): PagemeshError {
   })
 }
 
-export function postcopyRefused(guest: string, cause: PagemeshError): PagemeshError {
+export function postcopyRefused(guest: string, where: string, cause: PagemeshError): PagemeshError {
   const words = String(cause.data['desc']).replace(/\.$/, '')
-  const message = `The QEMU of ${guest} at the destination refuses post-copy: ${words}.`
+  const message = `The QEMU of ${guest} ${where} refuses post-copy: ${words}.`
   return new PagemeshError('postcopy-impossible', message, {
     fault: 'host', phase: PHASE, data: { guest, words }, cause,
     advice: 'It needs userfaultfd: set vm.unprivileged_userfaultfd=1 there, or give QEMU CAP_SYS_PTRACE. ' +
@@ -30,10 +30,9 @@ export function postcopyRefused(guest: string, cause: PagemeshError): PagemeshEr
 }
 
 export function postcopyUnserved(
-  guest: string, { block, backing }: { block: string; backing: string },
+  guest: string, where: string, { block, backing }: { block: string; backing: string },
 ): PagemeshError {
-  const message = `Memory ${block} of ${guest} at the destination lies in a file on ${backing}, ` +
-    'which post-copy cannot fill.'
+  const message = `Memory ${block} of ${guest} ${where} lies in a file on ${backing}, which post-copy cannot fill.`
   return new PagemeshError('postcopy-impossible', message, {
     fault: 'host', phase: PHASE, data: { guest, block, backing },
     advice: 'Put the memory\'s file on tmpfs or hugetlbfs, use memory-backend-memfd, or use pre-copy.',

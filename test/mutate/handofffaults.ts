@@ -88,7 +88,8 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
     why: 'a guest that may have gone on at the source before it died is given up',
   },
   {
-    file: 'src/conversation/outgoingstep.ts', find: 'if (isCancel) return stay(state)\n      return { state, effects', replace: 'return { state, effects',
+    file: 'src/conversation/outgoingstep.ts', replace: 'return { state, effects',
+    find: 'if (isCancel) return stay(state)\n      return { state, effects',
     why: 'a cancel is accepted while post-copy switches over', noticedBy: OUTGOING_STEP,
   },
   {
