@@ -121,7 +121,9 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     try {
       await set(true)
     } catch (error) {
-      if (error instanceof PagemeshError && error.code === 'qmp-error') throw postcopyRefused(this.init.guest, where, error)
+      if (error instanceof PagemeshError && error.code === 'qmp-error') {
+        throw postcopyRefused(this.init.guest, where, error)
+      }
       throw error
     }
     await set(false)

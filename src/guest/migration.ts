@@ -50,7 +50,7 @@ export interface MigrationSide {
   /** What the two QEMUs must agree on. An older QEMU that lacks a command only says less. */
   describe(): Promise<MachineDescription>
   /**
-   * Looks whether `prepare` would refuse, with the same errors. Leaves nothing changed. `host`: what the errors call it.
+   * Looks whether `prepare` would refuse, with the same errors, which call this end `host`. Leaves nothing changed.
    */
   check(options: { mode: MigrationMode; host?: string }): Promise<void>
   /** Every new status of the migration in order, none twice in a row; all of them before `gone` resolves. */
