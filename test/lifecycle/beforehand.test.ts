@@ -4,14 +4,13 @@ import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { ensureImage, ensureQemu } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
-import { TravellingGuest } from './travelling.ts'
-import { expectBeats, TwoHosts, type Moved, type WitnessKind } from './twohosts.ts'
+import { ensureQemu } from '../../testnet/index.ts'
+import type { TravellingGuest } from './travelling.ts'
+import { travels } from './travels.ts'
+import { expectBeats, type Moved, type TwoHosts, type WitnessKind } from './twohosts.ts'
 import { settingsLeft } from './verdict.ts'
 import type { Witness } from './witness.ts'
 
-const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 120_000
 const TMPFS = 0x01021994
 const RAM_KIB = 96 * 1024 - 8
@@ -92,32 +91,17 @@ describe('what is known of a guest beforehand', function () {
   /** What the blocker would serve. */
   let fat: string
 
-  before(async function () {
-    await skipWithoutLab.call(this)
-    this.timeout(SETUP_TIMEOUT_MS)
-    await ensureImage()
-    await ensureQemu('next')
-    directory = onDisk()
-    hosts = await TwoHosts.create()
-    fat = join(hosts.cluster.directory, 'fat')
-    mkdirSync(fat)
-    guest = await TravellingGuest.boot(hosts, 'traveller')
-    await hosts.cluster.settled()
+  const made = travels({
+    prepare: async ({ cluster }) => {
+      await ensureQemu('next')
+      directory = onDisk()
+      fat = join(cluster.directory, 'fat')
+      mkdirSync(fat)
+    },
   })
+  beforeEach(() => { ({ hosts, guest } = made) })
 
-  beforeEach(async () => {
-    hosts.trace.clear()
-    await guest.restore()
-  })
-
-  afterEach(async function () {
-    if (this.currentTest?.state !== 'failed') return
-    console.log(hosts.evidence())
-    await hosts.restartAgents()
-  })
-
-  after(async () => {
-    await hosts?.close()
+  after(() => {
     if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
   })
 

@@ -7,14 +7,13 @@ import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import { compareMemory, ensureImage, waitFor } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { compareMemory, waitFor } from '../../testnet/index.ts'
 import { spreadMoments } from './aim.ts'
-import { TravellingGuest } from './travelling.ts'
-import { expectBeats, parsed, TwoHosts, type MoveWords } from './twohosts.ts'
+import type { TravellingGuest } from './travelling.ts'
+import { travels } from './travels.ts'
+import { expectBeats, parsed, type MoveWords, type TwoHosts } from './twohosts.ts'
 import type { Witness } from './witness.ts'
 
-const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 180_000
 const WAIT_MS = 60_000
 const COUNT = Number(process.env['PAGEMESH_CUTS'] ?? 4)
@@ -69,31 +68,11 @@ describe('a guest in post-copy, whose way is cut', function () {
   let hosts: TwoHosts
   let guest: TravellingGuest
 
-  before(async function () {
-    await skipWithoutLab.call(this)
-    this.timeout(SETUP_TIMEOUT_MS)
-    console.log(`      PAGEMESH_SEED=${seed}`)
-    await ensureImage()
-    hosts = await TwoHosts.create({ census: { intervalSeconds: 60 } })
-    guest = await TravellingGuest.boot(hosts, 'traveller', GUEST)
-    await hosts.cluster.settled()
+  const made = travels({
+    settings: { census: { intervalSeconds: 60 } }, kind: GUEST, mend: ({ cluster }) => cluster.network.restore('b'),
   })
-
-  beforeEach(async () => {
-    hosts.trace.clear()
-    await guest.restore()
-  })
-
-  afterEach(async function () {
-    if (this.currentTest?.state !== 'failed') return
-    console.log(hosts.evidence())
-    await hosts.cluster.network.restore('b')
-    await hosts.restartAgents()
-  })
-
-  after(async () => {
-    await hosts?.close()
-  })
+  before(() => console.log(`      PAGEMESH_SEED=${seed}`))
+  beforeEach(() => { ({ hosts, guest } = made) })
 
   /** Moves the guest, cuts its way, and has it recovered. */
   async function moveAndRecover(cut: Cut, percent: number): Promise<Witness> {

@@ -10,14 +10,12 @@
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 
-import { ensureImage } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
 import { histogram } from './aim.ts'
 import { Rounds, type RoundKind } from './rounds.ts'
-import { TravellingGuest } from './travelling.ts'
-import { TwoHosts } from './twohosts.ts'
+import { travels } from './travels.ts'
 
-const SETUP_TIMEOUT_MS = 600_000
+/** To put things right after a failure. */
+const REST_TIMEOUT_MS = 120_000
 /** A round that goes well takes two or three seconds, one that does not up to a minute. */
 const ROUND_TIMEOUT_MS = 75_000
 
@@ -45,30 +43,14 @@ const CASES: readonly RoundsCase[] = [
 
 describe('a guest at its switchover', function () {
   const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31))
-  let hosts: TwoHosts | undefined
-  let guest: TravellingGuest
-
-  before(async function () {
-    await skipWithoutLab.call(this)
-    this.timeout(SETUP_TIMEOUT_MS)
-    console.log(`      PAGEMESH_SEED=${seed}`)
-    await ensureImage()
-    hosts = await TwoHosts.create()
-    guest = await TravellingGuest.boot(hosts, 'traveller')
-    await hosts.cluster.settled()
-  })
-
-  after(async function () {
-    this.timeout(SETUP_TIMEOUT_MS)
-    await hosts?.close()
-  })
+  const made = travels()
+  before(() => console.log(`      PAGEMESH_SEED=${seed}`))
 
   for (const [index, { kind, title, count }] of CASES.entries()) {
     if (count === 0) continue
     it(`${title}, ${count} times`, async function () {
-      this.timeout(SETUP_TIMEOUT_MS + (count + 1) * ROUND_TIMEOUT_MS)
-      await guest.restore()
-      const rounds = new Rounds(hosts!, guest, kind)
+      this.timeout(REST_TIMEOUT_MS + (count + 1) * ROUND_TIMEOUT_MS)
+      const rounds = new Rounds(made.hosts, made.guest, kind)
       const startedAt = performance.now()
       await rounds.run(seed + index, count)
       const { report } = rounds

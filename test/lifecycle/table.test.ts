@@ -2,15 +2,14 @@
 import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import { ensureImage, waitFor } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { waitFor } from '../../testnet/index.ts'
 import { DiskLocker, makeDisk } from './disk.ts'
-import { TravellingGuest } from './travelling.ts'
-import { expectBeats, TwoHosts, type Moved } from './twohosts.ts'
+import type { TravellingGuest } from './travelling.ts'
+import { travels } from './travels.ts'
+import { expectBeats, type Moved, type TwoHosts } from './twohosts.ts'
 import { settingsLeft } from './verdict.ts'
 import type { Witness } from './witness.ts'
 
-const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 120_000
 const WAIT_MS = 30_000
 /** Slow enough that something can be done during pre-copy. */
@@ -21,30 +20,8 @@ describe('a guest that moves while its operator acts', function () {
   let hosts: TwoHosts
   let guest: TravellingGuest
 
-  before(async function () {
-    await skipWithoutLab.call(this)
-    this.timeout(SETUP_TIMEOUT_MS)
-    await ensureImage()
-    hosts = await TwoHosts.create()
-    guest = await TravellingGuest.boot(hosts, 'traveller')
-    await hosts.cluster.settled()
-  })
-
-  beforeEach(async () => {
-    hosts.trace.clear()
-    await guest.restore()
-  })
-
-  afterEach(async function () {
-    if (this.currentTest?.state !== 'failed') return
-    console.log(hosts.evidence())
-    // So that the next test tells of itself.
-    await hosts.restartAgents()
-  })
-
-  after(async () => {
-    await hosts?.close()
-  })
+  const made = travels()
+  beforeEach(() => { ({ hosts, guest } = made) })
 
   /** Moves the guest from where it lives, with nobody in between. */
   async function moveTo(destination: Witness, ...words: string[]): Promise<Moved> {

@@ -1,0 +1,56 @@
+import { ensureImage } from '../../testnet/index.ts'
+import { skipWithoutLab } from '../interop/labmove.ts'
+import { TravellingGuest } from './travelling.ts'
+import { TwoHosts, type WitnessKind } from './twohosts.ts'
+
+const SETUP_TIMEOUT_MS = 600_000
+
+/** Filled in before the first test of a suite. */
+export interface Travels {
+  hosts: TwoHosts
+  guest: TravellingGuest
+}
+
+export interface TravelsInit {
+  /** Further configuration of both agents. */
+  settings?: Record<string, unknown>
+  kind?: WitnessKind
+  /** What else a suite needs, before the guest boots and after all has ended. */
+  prepare?: (hosts: TwoHosts) => Promise<void> | void
+  mend?: (hosts: TwoHosts) => Promise<void>
+}
+
+/** Two hosts and a guest on one of them, for all tests of a suite; each finds it as it was booted. */
+export function travels({ settings, kind, prepare, mend }: TravelsInit = {}): Travels {
+  const made = {} as Travels
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    await ensureImage()
+    made.hosts = await TwoHosts.create(settings)
+    await prepare?.(made.hosts)
+    made.guest = await TravellingGuest.boot(made.hosts, 'traveller', kind)
+    await made.hosts.cluster.settled()
+  })
+
+  beforeEach(async () => {
+    made.hosts.trace.clear()
+    await made.guest.restore()
+  })
+
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return
+    console.log(made.hosts.evidence())
+    await mend?.(made.hosts)
+    // So that the next test tells of itself.
+    await made.hosts.restartAgents()
+  })
+
+  after(async function () {
+    this.timeout(SETUP_TIMEOUT_MS)
+    await (made as Partial<Travels>).hosts?.close()
+  })
+
+  return made
+}
