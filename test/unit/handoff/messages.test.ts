@@ -136,6 +136,13 @@ describe('a message of the conversation', () => {
     for (const { bytesMin, bytesMax } of Object.values(CONVERSATION_FRAMES)) assert.ok(bytesMin < bytesMax)
   })
 
+  it('takes a census of 4 Mi pages, an order of 2 Mi, and a page of text, and nothing larger', () => {
+    const large = { census: 2 ** 26, order: 2 ** 25, bitmap: 2 ** 22, fetched: 2 ** 16 } as Record<string, number>
+    for (const [kind, { bytesMax }] of Object.entries(CONVERSATION_FRAMES)) {
+      assert.equal(bytesMax, large[kind] ?? 4096, kind)
+    }
+  })
+
   const oddOutgoing: [OutgoingMessage['kind'], unknown][] = [
     ['hello', {}], ['hello', { id: '' }], ['hello', []], ['channel', { number: -1, ticket: TICKET }],
     ['channel', { number: 0.5, ticket: TICKET }], ['channel', { number: '0', ticket: TICKET }], [
