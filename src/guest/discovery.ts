@@ -159,7 +159,8 @@ class SocketDiscovery implements GuestDiscovery {
       this.#failed.delete(path)
     } catch (error) {
       if (found === undefined || !this.#found.has(path)) this.#fail(path, socket, error)
-      else if (error instanceof PagemeshError && error.code === 'guest-gone') await this.#remove(path, 'it hung up')
+      // One that lives and hung up, such as when its migration's session was closed meanwhile, is asked next time.
+      else if (!found.guest.alive) await this.#remove(path, 'its process ended')
       else if (!isBusy(error)) this.#log.debug('a guest did not answer', { path, error: describeError(error) })
     }
   }

@@ -84,6 +84,18 @@ describe('discovery of guests', () => {
     assert.equal(discovery.guests()[0]!.memory.blocks[0]!.bytes, 8192)
   })
 
+  it('keeps a guest that lives and hangs up in the middle of a question', async () => {
+    const about = { name: 'web' }
+    const fake = await launch('one.qmp', about)
+    await discovery.start()
+    fake.answer = (command) => {
+      if (command === 'query-status') fake.hangUp()
+      return answerAs(command, about)
+    }
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web'])
+  })
+
   it('keeps what it knows while the socket is busy, and does not hold it itself', async () => {
     const fake = await launch('one.qmp', { name: 'web' })
     await discovery.start()
