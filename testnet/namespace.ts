@@ -20,12 +20,14 @@ export async function addNamespace(name: string): Promise<void> {
 /** Ends every process inside a namespace of ours, then takes the namespace away. No error if it is gone. */
 export async function deleteNamespace(name: string): Promise<void> {
   if (!existsSync(`/run/netns/${name}`)) return
-  const pids = (await runCommand(['ip', 'netns', 'pids', name])).split('\n').filter((line) => line !== '')
-  for (const pid of pids) killIfThere(Number(pid))
-  await runCommand(['ip', 'netns', 'delete', name]).catch((error: unknown) => {
-    // Another run that starts just now takes the same leftovers away.
+  try {
+    const pids = (await runCommand(['ip', 'netns', 'pids', name])).split('\n').filter((line) => line !== '')
+    for (const pid of pids) killIfThere(Number(pid))
+    await runCommand(['ip', 'netns', 'delete', name])
+  } catch (error) {
+    // Another network that is made just now takes the same leftovers away.
     if (existsSync(`/run/netns/${name}`)) throw error
-  })
+  }
 }
 
 /** Takes away what runs that died left behind: namespaces named after a process that is no more. */
