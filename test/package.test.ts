@@ -24,6 +24,15 @@ const TSCONFIG = {
   include: ['example*.ts'],
 }
 
+interface Lock {
+  packages: Record<string, { integrity?: string; resolved?: string; dev?: boolean; os?: string[]; cpu?: string[] }>
+}
+
+/** Binaries for other systems are not installed where an agent runs: Linux on x86-64. */
+function isForHosts({ os = ['linux'], cpu = ['x64'] }: Lock['packages'][string]): boolean {
+  return os.includes('linux') && cpu.includes('x64')
+}
+
 describe('the package as others install it', function () {
   this.timeout(TIMEOUT_MS)
   let folder = ''
@@ -49,7 +58,31 @@ describe('the package as others install it', function () {
 
   it('brings what a user needs and nothing of the lab', async () => {
     const files = await readdir(installed)
-    assert.deepEqual(files.sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'dist', 'package.json', 'src'])
+    assert.deepEqual(files.sort(), [
+      'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'dist', 'npm-shrinkwrap.json', 'package.json', 'src',
+    ])
+  })
+
+  it('locks every package that a host installs, each with its hash', async () => {
+    const { packages } = JSON.parse(await readFile(join(installed, 'npm-shrinkwrap.json'), 'utf8')) as Lock
+    const installs = Object.entries(packages).filter(([path, entry]) => path !== '' && isForHosts(entry))
+    assert.ok(installs.length > 100)
+    const loose = installs.filter(([, { integrity }]) => !/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? ''))
+    assert.deepEqual(loose.map(([path]) => path), [])
+    const foreign = installs.filter(([, { resolved = '' }]) => !/^(https:\/\/registry\.npmjs\.org\/|$)/.test(resolved))
+    assert.deepEqual(foreign.map(([path]) => path), [])
+  })
+
+  it('locks what package.json asks for, and marks what only its authors need', async () => {
+    const { dependencies, devDependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as
+      Record<string, Record<string, string>>
+    const { packages } = JSON.parse(await readFile(join(installed, 'npm-shrinkwrap.json'), 'utf8')) as Lock
+    const isDev = (name: string): boolean | undefined => {
+      const entry = packages[`node_modules/${name}`]
+      return entry === undefined ? undefined : entry.dev === true
+    }
+    assert.deepEqual(Object.keys(dependencies!).filter((name) => isDev(name) !== false), [])
+    assert.deepEqual(Object.keys(devDependencies!).filter((name) => isDev(name) !== true), [])
   })
 
   it('has types for every example of the documents that it brings', async () => {

@@ -28,8 +28,8 @@ const EMBEDDERS = ['cli', 'daemon']
 const LIBP2P = /^(libp2p|@libp2p\/|@chainsafe\/libp2p|@multiformats\/)/
 
 const TOP_LEVEL = new Set([
-  '.ci', '.dockerignore', '.gitignore', '.mocharc.json', '.oxlintrc.json', 'CHANGELOG.md', 'Dockerfile',
-  'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'docker-compose.yml', 'docs', 'package-lock.json', 'package.json',
+  '.ci', '.dockerignore', '.github', '.gitignore', '.mocharc.json', '.oxlintrc.json', 'CHANGELOG.md', 'Dockerfile',
+  'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'docker-compose.yml', 'docs', 'npm-shrinkwrap.json', 'package.json',
   'peers', 'src', 'test', 'testnet', 'tsconfig.json',
 ])
 
@@ -214,7 +214,7 @@ describe('files', () => {
   it('leave nothing for later', () => {
     // The words are put together here, so that this file does not find itself.
     const later = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX'].join('|')})\\b`)
-    const found = files.filter((path) => path !== 'package-lock.json' && later.test(read(path)!))
+    const found = files.filter((path) => path !== 'npm-shrinkwrap.json' && later.test(read(path)!))
     assert.deepEqual(found, [])
   })
 
