@@ -8,7 +8,7 @@
  *   await agent.stop()
  */
 export {
-  createAgent, OPTIONS, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type CancelOutcome,
+  createAgent, OPTIONS, type AcceptRule, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type CancelOutcome,
   type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind,
   type PopularPage, type RecoverRequest, type SettleDecision, type SettleOutcome, type Traffic,
 } from './agent/index.ts'

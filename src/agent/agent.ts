@@ -19,6 +19,7 @@ import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
+import type { AcceptRule } from './acceptance.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
 import { createHistory, type History } from './history.ts'
@@ -95,6 +96,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   const parts = { ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher, history, journal }
   return new HostAgent(parts, {
     ...options,
+    accept: options.accept,
     handoff: {
       references: references ?? switchDefault('handoff.references'),
       peers: peers ?? switchDefault('handoff.peers'),
@@ -119,7 +121,7 @@ interface Parts {
   journal: Journal
 }
 
-type HostOptions = AgentOptions & { handoff: HandoffSwitches }
+type HostOptions = Omit<AgentOptions, 'accept'> & { handoff: HandoffSwitches; accept: AcceptRule[] | undefined }
 
 class HostAgent implements Agent {
   readonly #parts: Parts
@@ -157,7 +159,7 @@ class HostAgent implements Agent {
     const directory = await this.#openRuntimeDirectory()
     await history.start()
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, {
-      directory, switches: this.#options.handoff,
+      directory, switches: this.#options.handoff, accept: this.#options.accept,
     })
     const handoffs = this.#handoffs
     const hasStore = await this.#openStore()

@@ -16,6 +16,7 @@ import type { Random } from '../runtime/random.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import { Absences } from './absence.ts'
+import type { AcceptRule } from './acceptance.ts'
 import { keepLeft } from './farewell.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
@@ -72,8 +73,11 @@ export class Handoffs {
   /** What the streams of guests that moved, either way, took less than QEMU's own would have. */
   savedBytes = 0
 
-  constructor(components: HandoffsComponents, init: { directory: string; switches: HandoffSwitches }) {
-    const { directory, switches } = init
+  constructor(
+    components: HandoffsComponents,
+    init: { directory: string; switches: HandoffSwitches; accept?: readonly AcceptRule[] | undefined },
+  ) {
+    const { directory, switches, accept } = init
     this.#components = components
     this.#absences = new Absences(components)
     const shared = {
@@ -84,7 +88,7 @@ export class Handoffs {
       directory, references: switches.references, compresses: switches.compression,
     })
     this.#incoming = new IncomingHandoffs(shared, {
-      directory,
+      directory, accept,
       onRested: (incoming) => {
         this.#count(incoming.traffic)
         this.savedBytes += incoming.savedBytes

@@ -14,6 +14,7 @@ import type { Random } from '../runtime/random.ts'
 import { withTimeout } from '../runtime/wait.ts'
 import type { Store } from '../store/index.ts'
 import type { PeerPages } from '../swap/index.ts'
+import { requireAllowed, type AcceptRule } from './acceptance.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import type { HeldGuest, SettleDecision, SettleOutcome } from './index.ts'
@@ -55,12 +56,19 @@ export class IncomingHandoffs {
   readonly #life = new AbortController()
   readonly #budget = new PageBudget(FETCHED_PAGES_MAX)
   readonly #onRested: (incoming: Incoming) => void
+  readonly #accept: readonly AcceptRule[] | undefined
 
   constructor(
-    components: IncomingHandoffsComponents, init: { directory: string; onRested: (incoming: Incoming) => void },
+    components: IncomingHandoffsComponents,
+    init: {
+      directory: string
+      accept: readonly AcceptRule[] | undefined
+      onRested: (incoming: Incoming) => void
+    },
   ) {
     this.#components = components
     this.#directory = init.directory
+    this.#accept = init.accept
     this.#onRested = init.onRested
   }
 
@@ -127,6 +135,7 @@ export class IncomingHandoffs {
     if (known !== undefined) {
       throw new PagemeshError('already-moving', 'the handoff has begun already.', { fault: 'peer', phase: 'offer' })
     }
+    requireAllowed(this.#accept, { guest: offer.guest, from: from.name, here: this.#components.mesh.self.name })
     requireFree(offer.guest)
     if (this.running().length >= INCOMING_MAX) {
       throw new PagemeshError('busy', `${INCOMING_MAX} guests are arriving there already.`, {

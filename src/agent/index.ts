@@ -7,6 +7,7 @@ import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff
 import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
 
+export type { AcceptRule } from './acceptance.ts'
 export { createAgent, type AgentComponents } from './agent.ts'
 export { OPTIONS, type AgentOptions, type OptionInfo, type OptionKind } from './options.ts'
 export type { PopularPage } from './popularpages.ts'

@@ -1,4 +1,5 @@
 import { parseBytes, parseRate } from '../runtime/units.ts'
+import type { AcceptRule } from './acceptance.ts'
 
 /** Everything that an agent can be told. The daemon's configuration file has the same names. */
 export interface AgentOptions {
@@ -21,9 +22,12 @@ export interface AgentOptions {
   store?: { path?: string; maxBytes?: number }
   swap?: { maxBandwidth?: number }
   handoff?: { references?: boolean; peers?: boolean; compression?: boolean }
+  /** Which hosts may hand which guests to this one; left out: every member, any guest. */
+  accept?: AcceptRule[]
 }
 
-export type OptionKind = 'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'count' | 'bytes' | 'rate' | 'switch'
+export type OptionKind =
+  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'bytes' | 'rate' | 'switch'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -119,6 +123,12 @@ export const OPTIONS: readonly OptionInfo[] = [
     key: 'handoff.compression', kind: 'switch', default: true,
     about: 'Whether pages that leave here whole are compressed.',
     tuning: 'Off: less CPU and more bytes, for links that are faster than zstd.',
+  },
+  {
+    key: 'accept', kind: 'acceptRules',
+    about: 'Which hosts may hand which guests to this one, such as `[{guest: web-*, from: [host-b]}]`, both as globs; ' +
+      'absent: every member, any guest.',
+    tuning: 'An empty list: nobody.',
   },
 ]
 

@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 
 import type { Config } from '../daemon/index.ts'
+import type { AcceptRule } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
@@ -43,7 +44,7 @@ async function check(flags: { config: string }): Promise<void> {
 
 /** Pure: what an agent with this configuration would do. */
 function describeConfig(file: string, { agentOptions, control, http }: Config, sockets: readonly string[]): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, census, store } = agentOptions
+  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept } = agentOptions
   const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
   const more = sockets.length - shown.length
   const rows = [
@@ -54,6 +55,7 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
     ['dials first', listOf(bootstrap)],
     ['guests at', listOf(guests)],
     ['sockets there now', listOf([...shown, ...(more > 0 ? [`and ${more} more`] : [])])],
+    ['takes guests from', describeAccept(accept)],
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
     ['state kept in', store?.path ?? '-'],
@@ -61,6 +63,13 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
   ]
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
+}
+
+/** Pure: who may hand over what. */
+function describeAccept(rules: readonly AcceptRule[] | undefined): string {
+  if (rules === undefined) return 'every member, any guest (`accept` is not set)'
+  if (rules.length === 0) return 'nobody'
+  return rules.map(({ guest, from }) => `${guest} from ${listOf(from)}`).join('; ')
 }
 
 async function findSockets(globs: readonly string[]): Promise<string[]> {

@@ -1,9 +1,9 @@
-import type { OptionInfo } from '../index.ts'
+import type { AcceptRule, OptionInfo } from '../index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 
 /** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
-export type OptionValue = string | string[] | number | boolean
+export type OptionValue = string | string[] | AcceptRule[] | number | boolean
 
 /** Either the value, or what the file should have said, to stand after "expected". */
 export type ReadValue = { value: OptionValue } | { expected: string }
@@ -34,6 +34,8 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return readTextList(ANY_TEXT, written)
     case 'multiaddrList':
       return readTextList(MULTIADDR, written)
+    case 'acceptRules':
+      return readAcceptRules(written)
     case 'count':
       return withinBounds(option, typeof written === 'number' ? written : undefined, 'a whole number', '')
     case 'bytes':
@@ -55,6 +57,21 @@ function readTextList(format: TextFormat, written: unknown): ReadValue {
   if (texts.length === written.length) return { value: texts }
   const wrong = written.find((item) => typeof item !== 'string' || !format.fits(item))
   return { expected: `each of the list to be ${format.expected}, unlike ${JSON.stringify(wrong)}` }
+}
+
+function readAcceptRules(written: unknown): ReadValue {
+  if (!Array.isArray(written) || !written.every(isAcceptRule)) {
+    return { expected: 'a list of rules such as {guest: "web-*", from: [host-b]}, each with a guest and a list of hosts' }
+  }
+  return { value: written }
+}
+
+function isAcceptRule(written: unknown): written is AcceptRule {
+  if (typeof written !== 'object' || written === null) return false
+  const { guest, from, ...others } = written as Record<string, unknown>
+  const isText = (value: unknown): boolean => typeof value === 'string' && ANY_TEXT.fits(value)
+  // A key too many may be a condition that somebody counts on.
+  return isText(guest) && Array.isArray(from) && from.every(isText) && Object.keys(others).length === 0
 }
 
 function withinBounds(option: OptionInfo, value: number | undefined, what: string, unit: string): ReadValue {

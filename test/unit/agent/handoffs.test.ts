@@ -159,6 +159,21 @@ describe('the handoffs of a host', () => {
       assert.ok(b.warnings.includes('an offer was refused'))
     })
 
+    it('are refused, a dry run as well, unless a rule lets that host hand over that guest', async () => {
+      const hosts = new Hosts(directory)
+      const destination = destinationGuest('web', STREAM.length)
+      const b = await start(hosts, 'b', {
+        records: new Map(), guests: [destination.guest], accept: [{ guest: 'web*', from: ['a'] }],
+      })
+      const [a, c] = [await start(hosts, 'a'), await start(hosts, 'c')]
+      assert.equal(await offered(c), 'not-accepted')
+      assert.equal(await offered(c, { plan: 'dryRun' }), 'not-accepted')
+      assert.equal(await offered(a, { guest: 'db' }), 'not-accepted')
+      await hosts.wait(100)
+      assert.deepEqual([destination.control.told, b.recorded, b.history], [[], [], []])
+      assert.equal(await offered(a), undefined)
+    })
+
     it('go on with a post-copy that was cut only for the host that it came from', async () => {
       const { hosts, a, b, destination } = await world({ stream: POSTCOPY })
       const c = await start(hosts, 'c')

@@ -1,4 +1,5 @@
 /** The handoffs of hosts over a mesh in memory, at a time that a test moves on, without all else that an agent has. */
+import type { AcceptRule } from '../../../src/agent/acceptance.ts'
 import { GuestList } from '../../../src/agent/guestlist.ts'
 import { Handoffs, type HandoffsComponents } from '../../../src/agent/handoffs.ts'
 import type { HandoffRecord } from '../../../src/agent/index.ts'
@@ -15,10 +16,11 @@ import { settle } from '../passage/relay.ts'
 const TRAFFIC = { sentBytes: 0, receivedBytes: 0 }
 const NO_SOURCE: PageSource = { kind: 'resident', fill: async () => {} }
 
-/** What survives an agent: its journal and its guests. */
+/** What survives an agent: its journal, its guests and its configuration. */
 export interface Kept {
   records: Map<string, unknown>
   guests: Guest[]
+  accept?: AcceptRule[]
   /** What the journal cannot be written with. */
   unwritable?: Error
 }
@@ -88,7 +90,7 @@ export class Host {
       },
     } as unknown as HandoffsComponents
     this.handoffs = new Handoffs(parts, {
-      directory, switches: { references: true, peers: false, compression: false },
+      directory, switches: { references: true, peers: false, compression: false }, accept: kept.accept,
     })
   }
 

@@ -21,6 +21,7 @@ popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true}
+accept: [{guest: 'web-*', from: [host-b, host-c]}]
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
 
@@ -39,6 +40,16 @@ function flawOf(text: string): PagemeshError {
 }
 
 describe('a configuration file', () => {
+  it('has rules of who may hand over what, each with a guest and hosts and nothing else', () => {
+    const rules = (text: string) => parseConfig(`${LEAST}accept: ${text}`, 'agent.yaml').agentOptions.accept
+    assert.equal(parseConfig(LEAST, 'agent.yaml').agentOptions.accept, undefined)
+    assert.deepEqual(rules('[]'), [])
+    assert.deepEqual(rules('[{guest: web, from: []}]'), [{ guest: 'web', from: [] }])
+    const wrong = ['web', '{}', '[web]', '[null]', '[{guest: web}]', '[{guest: web, from: a}]', '[{from: [a]}]',
+      '[{guest: web, from: [1]}]', '[{guest: "", from: [a]}]', '[{guest: web, from: [a], until: noon}]', '']
+    for (const text of wrong) assert.match(flawOf(`${LEAST}accept: ${text}`).message, /`accept` is .* expected a list/)
+  })
+
   it('gives the agent everything that the full example says, in plain units', () => {
     const config = parseConfig(FULL, 'agent.yaml')
     assert.deepEqual(config.agentOptions, {
@@ -53,6 +64,7 @@ describe('a configuration file', () => {
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: true },
+      accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
