@@ -1,7 +1,7 @@
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
-import { parseTcpMultiaddr } from '../runtime/hostport.ts'
+import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { parseJson } from '../runtime/text.ts'
 import { isHostName } from './hostname.ts'
 
@@ -12,6 +12,8 @@ export interface Announcement {
   peerId: string
   /** Multiaddrs listened on, without the peer id. */
   addresses: string[]
+  /** `host:port` of its lanes, where they are at an address of their own. */
+  lane?: string
 }
 
 export const ANNOUNCEMENT_LIMITS = { bytes: 4096, addresses: 8, addressCharacters: 128, peerIdCharacters: 96 } as const
@@ -25,15 +27,21 @@ export function decodeAnnouncement(bytes: Uint8Array): Announcement | undefined 
   if (bytes.length > ANNOUNCEMENT_LIMITS.bytes) return undefined
   const value = parseJson(toString(bytes, 'utf8'))
   if (typeof value !== 'object' || value === null) return undefined
-  const { version, name, peerId, addresses } = value as Record<string, unknown>
+  const { version, name, peerId, addresses, lane } = value as Record<string, unknown>
   if (version !== 1 || typeof name !== 'string' || !isHostName(name)) return undefined
   if (!isPeerId(peerId) || !isAddressList(addresses)) return undefined
-  return { version, name, peerId, addresses }
+  if (lane !== undefined && !isLane(lane)) return undefined
+  return { version, name, peerId, addresses, ...(lane === undefined ? {} : { lane }) }
 }
 
 function isPeerId(value: unknown): value is string {
   return typeof value === 'string' && value.length <= ANNOUNCEMENT_LIMITS.peerIdCharacters &&
     /^[A-Za-z0-9]+$/.test(value)
+}
+
+function isLane(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= ANNOUNCEMENT_LIMITS.addressCharacters &&
+    parseHostPort(value) !== undefined
 }
 
 function isAddressList(value: unknown): value is string[] {

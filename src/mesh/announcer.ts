@@ -18,8 +18,8 @@ interface AnnouncerInit {
   /** How many others are here now. */
   memberCount: () => number
   publish: (message: Uint8Array) => Promise<void>
-  /** Hears of every other host that announces itself. */
-  learn: (peerId: string, addresses: string[]) => void
+  /** Hears of every other host that announces itself, and which member passed that on. */
+  learn: (announcement: Announcement, viaPeerId: string) => void
 }
 
 /** Tells the mesh where this host listens: soon after anyone joins, and from time to time, since gossip may be lost. */
@@ -60,13 +60,13 @@ export class Announcer {
   }
 
   /** A host speaks for itself only: the signature of the message must be that of the peer it announces. */
-  heard(message: Uint8Array, fromPeerId: string): void {
+  heard(message: Uint8Array, fromPeerId: string, viaPeerId: string): void {
     const announcement = decodeAnnouncement(message)
     if (announcement === undefined || announcement.peerId !== fromPeerId) {
       this.#log.debug('an announcement was passed over', { fromPeerId })
       return
     }
-    this.#init.learn(fromPeerId, announcement.addresses)
+    this.#init.learn(announcement, viaPeerId)
   }
 
   #announce(): void {

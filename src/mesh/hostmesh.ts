@@ -1,23 +1,27 @@
 import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { formatHostPort, isUnspecifiedHost, parseTcpMultiaddr } from '../runtime/hostport.ts'
+import { formatHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { waitAtMost, withDeadline } from '../runtime/wait.ts'
-import { Announcer, MEMBERS_TOPIC } from './announcer.ts'
+import { MEMBERS_TOPIC } from './announcer.ts'
 import { FramedStream, type ByteChannel } from './framedstream.ts'
 import { checkHostName } from './hostname.ts'
 import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './index.ts'
+import { Introductions } from './introductions.ts'
 import type { Lane, LaneTicket } from './lane.ts'
 import { defaultLane, parseLaneAddress } from './laneaddress.ts'
 import { dialLaneSocket } from './lanedial.ts'
+import { laneHost } from './lanehosts.ts'
 import { LaneServer } from './laneserver.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 import { MemberTable } from './membertable.ts'
 import type { Network } from './network.ts'
 import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from './mesherrors.ts'
+import type { NamePins } from './namepins.ts'
 import type { RefusedError } from './proof.ts'
+import type { Verdict } from './proofcodec.ts'
 import { Redialer } from './redialer.ts'
 
 /** How long `start` waits for the first attempt at every bootstrap peer; later ones go on beside it. */
@@ -32,6 +36,8 @@ interface HostMeshInit {
   listen: string[]
   lane?: string
   bootstrap: string[]
+  /** Which identity each name belongs to; left out: whoever has it now. */
+  pins?: NamePins
 }
 
 /** A host's place in the mesh: who is there, and how to reach them, over a peer-to-peer network and a lane port. */
@@ -52,7 +58,7 @@ export class HostMesh implements Mesh {
   #lanes: LaneServer | undefined
   readonly #dialedLanes = new Set<Lane>()
   #redialer: Redialer | undefined
-  #announcer: Announcer | undefined
+  #introductions: Introductions | undefined
   #refusal: RefusedError | undefined
   #strangerCount = 0
 
@@ -143,9 +149,10 @@ export class HostMesh implements Mesh {
 
   async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
     const { host, port } = parseLaneAddress(ticket.address)
-    // A host that listens everywhere is dialed where the mesh reaches it.
-    const reached = isUnspecifiedHost(host) ? parseTcpMultiaddr(member.address)?.host : undefined
-    const lane = await dialLaneSocket(this.#components, formatHostPort({ host: reached ?? host, port }), ticket, signal)
+    const own = await laneHost(host, {
+      connected: parseTcpMultiaddr(member.address)?.host, announced: this.#introductions?.hostsOf(member.peerId) ?? [],
+    })
+    const lane = await dialLaneSocket(this.#components, formatHostPort({ host: own, port }), ticket, signal)
     if (!this.#isStarted) {
       lane.destroy()
       throw meshStopped()
@@ -191,27 +198,27 @@ export class HostMesh implements Mesh {
     })
     await this.#network.start(this.#networkListener())
     this.#address = this.#network.addresses()[0] ?? ''
+    this.#init.pins?.own(this.#init.name, this.#network.peerId)
     this.#isStarted = true
     for (const protocol of this.#handlers.keys()) await this.#serve(protocol)
     for (const topic of this.#topics.keys()) this.#network.subscribe(topic)
-    this.#announce()
+    this.#announce(this.#redialer, this.#lanes)
     await this.#firstRound(this.#redialer)
   }
 
-  #announce(): void {
-    const announcer = new Announcer(this.#components, {
-      own: () => ({
-        version: 1, name: this.#init.name, peerId: this.#network.peerId, addresses: this.#network.addresses(),
-      }),
+  #announce(redialer: Redialer, lanes: LaneServer): void {
+    const { name, pins } = this.#init
+    this.#introductions = new Introductions(this.#components, {
+      self: { name, peerId: this.#network.peerId },
+      addresses: () => this.#network.addresses(),
+      laneAddress: lanes.address,
+      pins, redialer,
       memberCount: () => this.#members.all().length,
+      isMember: (peerId) => this.#members.ofPeer(peerId) !== undefined,
       publish: (message) => this.#network.publish(MEMBERS_TOPIC, message),
-      learn: (peerId, addresses) => {
-        if (peerId !== this.#network.peerId) this.#redialer?.keepLearnt(peerId, addresses)
-      },
     })
     this.#network.subscribe(MEMBERS_TOPIC)
-    announcer.start()
-    this.#announcer = announcer
+    this.#introductions.start()
   }
 
   async #firstRound(redialer: Redialer): Promise<void> {
@@ -224,13 +231,13 @@ export class HostMesh implements Mesh {
 
   async #stop(): Promise<void> {
     this.#isStarted = false
-    this.#announcer?.stop()
+    this.#introductions?.stop()
     await this.#redialer?.stop()
     for (const lane of this.#dialedLanes) lane.destroy()
     await this.#network.stop()
     this.#address = ''
     await this.#lanes?.close()
-    this.#announcer = undefined
+    this.#introductions = undefined
     this.#redialer = undefined
     this.#lanes = undefined
     for (const { peerId } of this.#members.all()) this.#members.remove(peerId)
@@ -238,10 +245,11 @@ export class HostMesh implements Mesh {
 
   #networkListener(): Parameters<Network['start']>[0] {
     return {
-      admit: (name, peerId) => this.#members.admit(this.self, name, peerId),
+      admit: (name, peerId) => this.#admit(name, peerId),
       connected: (peer) => {
+        this.#init.pins?.trust(peer.name, peer.peerId)
         this.#members.add(peer)
-        this.#announcer?.announceSoon()
+        this.#introductions?.announceSoon()
       },
       disconnected: (peerId) => {
         this.#members.remove(peerId)
@@ -252,22 +260,34 @@ export class HostMesh implements Mesh {
         this.#log.warn('a stranger was dropped', { peerId, reason })
       },
       refused: (refusal) => this.#refused(refusal),
-      message: (topic, message, fromPeerId) => this.#heard(topic, message, fromPeerId),
+      message: (topic, message, fromPeerId, viaPeerId) => this.#heard(topic, message, fromPeerId, viaPeerId),
     }
+  }
+
+  /** Whether a host may join under this name: nobody has it, here or in what is pinned, but the same identity. */
+  #admit(name: string, peerId: string): Verdict {
+    const { pins } = this.#init
+    const pinned = pins?.holderOf(name)
+    const verdict: Verdict = pinned === undefined || pinned === peerId
+      ? this.#members.admit(this.self, name, peerId)
+      : { code: 'name-taken', holderName: name, holderPeerId: pinned }
+    if (verdict.code !== 'accepted') pins?.refuse(name, peerId)
+    return verdict
   }
 
   #refused(refusal: RefusedError): void {
     const fields = { name: refusal.holderName, holderPeerId: refusal.holderPeerId }
     if (refusal.by === 'self') {
-      this.#log.warn('a host was refused: its name is taken', fields)
+      // Pins say more of it, and no more often than is good for a log.
+      if (this.#init.pins === undefined) this.#log.warn('a host was refused: its name is taken', fields)
       return
     }
     this.#refusal = refusal
     this.#log.error('this host was refused: its name is taken', fields)
   }
 
-  #heard(topic: string, message: Uint8Array, fromPeerId: string): void {
-    if (topic === MEMBERS_TOPIC) this.#announcer?.heard(message, fromPeerId)
+  #heard(topic: string, message: Uint8Array, fromPeerId: string, viaPeerId: string): void {
+    if (topic === MEMBERS_TOPIC) this.#introductions?.heard(message, fromPeerId, viaPeerId)
     for (const listener of [...this.#topics.get(topic) ?? []]) listener(message, fromPeerId)
   }
 

@@ -13,6 +13,7 @@ export { MESSAGE_LENGTH_BYTES } from './framing.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
 export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 export { MemoryNetwork } from './memory.ts'
+export { NamePins, PIN_LIMITS, type NameClaim, type NamePin } from './namepins.ts'
 export { Standing } from './standing.ts'
 
 /** A host of the mesh that proved the cluster key and is connected now. */
@@ -53,7 +54,10 @@ export interface Mesh {
    * The ticket travels over a stream (encrypted); the receiver of bulk bytes is the one who dials.
    */
   offerLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> }
-  /** Dials the lane that a member's ticket stands for. Throws PagemeshError `lane-unreachable`. */
+  /**
+   * Dials the lane that a member's ticket stands for, at an address of that member. Throws PagemeshError
+   * `lane-foreign` or `lane-unreachable`.
+   */
   dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane>
 
   /**

@@ -29,6 +29,7 @@ import { keepIdentity, unusable } from './identity.ts'
 import type { Mesh, Unsubscribe } from './index.ts'
 import { GOSSIP_BYTES_MAX } from './limits.ts'
 import { meshStopped } from './mesherrors.ts'
+import type { NamePins } from './namepins.ts'
 import { SelfDialedError, type Network, type NetworkListener } from './network.ts'
 import { Pinger } from './pinger.ts'
 import { proveMembership, RefusedError, StrangerError } from './proof.ts'
@@ -47,6 +48,8 @@ export interface Libp2pMeshInit {
   bootstrap: string[]
   /** Told to members when they ask who this is. */
   version?: string
+  /** Which identity each name belongs to; left out: whoever has it now. */
+  pins?: NamePins
 }
 
 /** A mesh between hosts. Its `self.peerId` and `self.address` are empty until it has started. */
@@ -105,8 +108,9 @@ class Libp2pNetwork implements Network {
     this.#node = node
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail, listener))
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail, listener))
-    node.services.gossip.addEventListener('message', ({ detail }) => {
-      if (detail.type === 'signed') listener.message(detail.topic, detail.data, detail.from.toString())
+    node.services.gossip.addEventListener('gossipsub:message', ({ detail: { msg, propagationSource } }) => {
+      if (msg.type !== 'signed') return
+      listener.message(msg.topic, msg.data, msg.from.toString(), propagationSource.toString())
     })
     try {
       await node.start()

@@ -19,7 +19,8 @@ export function hostUnreachable(name: string, protocol: string, cause: unknown):
 export function nameTaken(name: string, holderPeerId: string): PagemeshError {
   return new PagemeshError('name-taken', `Another host of the mesh is named ${name}: the peer ${holderPeerId}.`, {
     fault: 'usage', phase: 'start', data: { name, holderPeerId },
-    advice: 'Choose another name for this host. If this host had that name under a former identity, wait 15 s.',
+    advice: 'Choose another name for this host. If it had that name under a former identity, ' +
+      `say \`pagemesh peers accept ${name}\` on the others, and start it again.`,
   })
 }
 

@@ -41,7 +41,8 @@ export interface NetworkListener {
   stranger(address: string, reason: string): void
   /** This host or the other refused to be joined. */
   refused(refusal: RefusedError): void
-  message(topic: string, message: Uint8Array, fromPeerId: string): void
+  /** `fromPeerId` signed it; `viaPeerId` is the connected peer that passed it on. */
+  message(topic: string, message: Uint8Array, fromPeerId: string, viaPeerId: string): void
 }
 
 export class SelfDialedError extends Error {

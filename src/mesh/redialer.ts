@@ -16,6 +16,10 @@ const OTHERS_TURN_MS = 10_000
 const FORGET_MS = 600_000
 /** Peers learnt from others; when full, further ones are left to dial us. */
 const LEARNT_MAX = 1_024
+/** Of these, those that one member told of and that have not been reached yet: it may have made them up. */
+const UNPROVEN_PER_MEMBER_MAX = 64
+/** One that was never reached is forgotten after this long; it is announced again if it is there. */
+const FORGET_UNPROVEN_MS = 60_000
 
 /** How long to wait after `failureCount` failures in a row (at least 1), in ms. `fraction` in [0, 1) spreads it. */
 export function backoffMs(failureCount: number, fraction: number): number {
@@ -29,6 +33,8 @@ interface Target {
   /** Who answered there last, or must answer. */
   peerId: string | undefined
   isLearnt: boolean
+  /** Who told of it, until it has been reached. */
+  toldBy?: string | undefined
   /** Wakes the loop that waits for its peer to leave. */
   wake: () => void
 }
@@ -69,8 +75,11 @@ export class Redialer {
     return this.#begin({ addresses: [address], peerId: peerIdOf(address), isLearnt: false, wake: () => {} })
   }
 
-  /** Keeps connected to a peer that was announced; newer addresses replace older ones. */
-  keepLearnt(peerId: string, addresses: string[]): void {
+  /**
+   * Keeps connected to a peer that was announced; newer addresses replace older ones. `viaPeerId` is the member that
+   * told of it: of those that it may have made up only so many are tried at a time.
+   */
+  keepLearnt(peerId: string, addresses: string[], viaPeerId: string): void {
     const whole = addresses.map((address) => `${address}/p2p/${peerId}`)
     const known = this.#learnt.get(peerId)
     if (known !== undefined) {
@@ -78,10 +87,18 @@ export class Redialer {
       return
     }
     if (this.#learnt.size >= LEARNT_MAX || whole.length === 0) return
-    const target: Target = { addresses: whole, peerId, isLearnt: true, wake: () => {} }
+    // Who is here has proved itself already.
+    const toldBy = this.#isConnected(peerId) || viaPeerId === peerId ? undefined : viaPeerId
+    if (toldBy !== undefined && this.#unprovenBy(toldBy) >= UNPROVEN_PER_MEMBER_MAX) return
+    const target: Target = { addresses: whole, peerId, isLearnt: true, toldBy, wake: () => {} }
     this.#learnt.set(peerId, target)
     // Never rejects: an address that does not answer is dialed again.
     void this.#begin(target)
+  }
+
+  #unprovenBy(viaPeerId: string): number {
+    return [...this.#learnt.values()]
+      .filter(({ toldBy, peerId }) => toldBy === viaPeerId && !this.#isConnected(peerId!)).length
   }
 
   peerLeft(peerId: string): void {
@@ -120,6 +137,7 @@ export class Redialer {
     while (!signal.aborted) {
       if (target.peerId !== undefined && this.#isConnected(target.peerId)) {
         onAttempt()
+        target.toldBy = undefined
         await this.#peerLeaving(target)
         failureCount = 0
         reachedAt = this.#clock.now()
@@ -130,7 +148,8 @@ export class Redialer {
       if (outcome === 'self') return
       if (outcome === 'connected') continue
       failureCount += 1
-      if (target.isLearnt && this.#clock.now() - reachedAt > FORGET_MS) return
+      const forgetMs = target.toldBy === undefined ? FORGET_MS : FORGET_UNPROVEN_MS
+      if (target.isLearnt && this.#clock.now() - reachedAt > forgetMs) return
       // Rejects only when this stops, and the loop sees that.
       await this.#clock.sleep(backoffMs(failureCount, this.#random.fraction()), signal).catch(() => {})
     }

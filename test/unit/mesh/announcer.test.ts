@@ -11,7 +11,7 @@ function started(memberCount = 0) {
   const clock = new VirtualClock()
   /** When this host announced itself, ms. */
   const announced: number[] = []
-  const learnt: [string, string[]][] = []
+  const learnt: [string, string[], string][] = []
   const mesh = { memberCount, fails: false }
   const announcer = new Announcer({ clock, log: silentLog }, {
     own: () => own,
@@ -21,7 +21,7 @@ function started(memberCount = 0) {
       announced.push(clock.now())
       if (mesh.fails) throw new Error('nobody listens')
     },
-    learn: (peerId, addresses) => learnt.push([peerId, addresses]),
+    learn: ({ peerId, addresses }, via) => learnt.push([peerId, addresses, via]),
   })
   return { clock, announcer, announced, learnt, mesh }
 }
@@ -74,10 +74,10 @@ describe('an announcer', () => {
   it('believes of a peer only what that says of itself', () => {
     const { announcer, learnt } = started()
     const message = encodeAnnouncement({ ...own, peerId: 'peerB' })
-    announcer.heard(message, 'peerC')
-    announcer.heard(Buffer.from('{}'), 'peerB')
+    announcer.heard(message, 'peerC', 'peerC')
+    announcer.heard(Buffer.from('{}'), 'peerB', 'peerB')
     assert.deepEqual(learnt, [])
-    announcer.heard(message, 'peerB')
-    assert.deepEqual(learnt, [['peerB', own.addresses]])
+    announcer.heard(message, 'peerB', 'peerC')
+    assert.deepEqual(learnt, [['peerB', own.addresses, 'peerC']])
   })
 })

@@ -14,7 +14,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 
 import { createLog } from '../../../src/runtime/log.ts'
-import { createLibp2pMesh, type Mesh } from '../../../src/mesh/index.ts'
+import { createLibp2pMesh, NamePins, type Mesh } from '../../../src/mesh/index.ts'
 import { components, KEYS, libp2pMesh, OTHER_KEYS, until } from './meshes.ts'
 
 describe('a mesh over libp2p', () => {
@@ -100,6 +100,56 @@ describe('a mesh over libp2p', () => {
     await assert.rejects(() => sameAsBootstrap.start(), {
       code: 'name-taken', data: { name: 'a', holderPeerId: a.self.peerId },
     })
+  })
+
+  it('gives the name of a host that is down to no other identity, until an operator accepts it', async () => {
+    const pins = new NamePins(components)
+    const a = await started(libp2pMesh('a', { pins }))
+    const bootstrap = [a.self.address]
+    const b = await started(libp2pMesh('b', { bootstrap }))
+    const { peerId } = b.self
+    await b.stop()
+    await until(() => a.members().length === 0, 'a sees it leave')
+    const thief = libp2pMesh('b', { bootstrap })
+    await assert.rejects(() => thief.start(), { code: 'name-taken', data: { name: 'b', holderPeerId: peerId } })
+    assert.deepEqual([a.members(), pins.holderOf('b')], [[], peerId])
+    const [claim] = pins.claims()
+    assert.equal(pins.claimCount, claim?.count)
+    const folder = await mkdtemp(join(tmpdir(), 'mesh-'))
+    try {
+      const renewed = libp2pMesh('b', { bootstrap, identityPath: join(folder, 'identity') })
+      await assert.rejects(() => renewed.start(), { code: 'name-taken' })
+      const [, other] = pins.claims()
+      pins.accept('b', other!.peerId)
+      await started(renewed)
+      assert.deepEqual(a.members().map((member) => member.peerId), [other!.peerId])
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('never dials a lane that leads elsewhere than to the member whose ticket it is', async () => {
+    let connections = 0
+    const elsewhere = createServer((socket) => {
+      connections += 1
+      socket.destroy()
+    })
+    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.7', resolve))
+    try {
+      const a = await started(libp2pMesh('a'))
+      const b = await started(libp2pMesh('b', { bootstrap: [a.self.address] }))
+      const signal = AbortSignal.timeout(5_000)
+      const { ticket, lane } = a.offerLane(signal)
+      const { port } = elsewhere.address() as { port: number }
+      await assert.rejects(() => b.dialLane(b.member('a')!, { ...ticket, address: `127.0.0.7:${port}` }, signal),
+        { code: 'lane-foreign', fault: 'peer' })
+      assert.equal(connections, 0)
+      const receiver = await b.dialLane(b.member('a')!, ticket, signal)
+      ;(await lane).destroy()
+      receiver.destroy()
+    } finally {
+      elsewhere.close()
+    }
   })
 
   it('passes over its own address among the bootstrap peers', async () => {

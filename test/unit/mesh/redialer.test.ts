@@ -130,13 +130,13 @@ describe('the redialer', () => {
 
   it('dials whom it learnt of at one address after the other, as it was last told', async () => {
     const peers = new Peers('a')
-    peers.redialer.keepLearnt('b', ['/one', '/two'])
+    peers.redialer.keepLearnt('b', ['/one', '/two'], 'b')
     await peers.clock.run(375)
     assert.deepEqual(peers.dials, ['0 /one/p2p/b', '125 /two/p2p/b', '375 /one/p2p/b'])
-    peers.redialer.keepLearnt('b', ['/three'])
+    peers.redialer.keepLearnt('b', ['/three'], 'b')
     await peers.clock.run(875)
     assert.deepEqual(peers.dials.slice(3), ['875 /three/p2p/b'])
-    peers.redialer.keepLearnt('c', [])
+    peers.redialer.keepLearnt('c', [], 'c')
     await peers.clock.run(2_000)
     assert.ok(peers.dials.every((dial) => dial.endsWith('/p2p/b')))
     await peers.redialer.stop()
@@ -147,8 +147,8 @@ describe('the redialer', () => {
       const peers = new Peers('m')
       peers.fraction = fraction
       peers.answer = (address) => address.split('/').at(-1)!
-      peers.redialer.keepLearnt('z', ['/z'])
-      peers.redialer.keepLearnt('a', ['/a'])
+      peers.redialer.keepLearnt('z', ['/z'], 'z')
+      peers.redialer.keepLearnt('a', ['/a'], 'a')
       await peers.clock.run(60_000)
       assert.deepEqual(peers.dials, ['0 /z/p2p/z', `${waitMs} /a/p2p/a`])
       await peers.redialer.stop()
@@ -157,7 +157,7 @@ describe('the redialer', () => {
 
   it('forgets whom it learnt of after ten minutes in vain, and takes them up when told again', async () => {
     const peers = new Peers('a')
-    peers.redialer.keepLearnt('b', ['/one'])
+    peers.redialer.keepLearnt('b', ['/one'], 'b')
     await peers.clock.run(599_999)
     const before = peers.dials.length
     await peers.clock.run(602_500)
@@ -166,7 +166,7 @@ describe('the redialer', () => {
     await peers.clock.run(900_000)
     assert.equal(peers.dials.length, all)
     assert.equal(peers.clock.pendingCount, 0)
-    peers.redialer.keepLearnt('b', ['/one'])
+    peers.redialer.keepLearnt('b', ['/one'], 'b')
     await peers.clock.run(900_000)
     assert.equal(peers.dials.length, all + 1)
     await peers.redialer.stop()
@@ -185,9 +185,39 @@ describe('the redialer', () => {
   it('learns of 1024 peers and no more', async () => {
     const peers = new Peers('a')
     peers.answer = (address) => address.split('/').at(-1)!
-    for (let n = 0; n < 1030; n++) peers.redialer.keepLearnt(`p${n}`, ['/x'])
+    for (let n = 0; n < 1030; n++) peers.redialer.keepLearnt(`p${n}`, ['/x'], `p${n}`)
     await peers.clock.run(1)
     assert.equal(peers.connected.size, 1024)
+    await peers.redialer.stop()
+  })
+
+  it('tries 64 at a time of those that one member told of and that may not be there', async () => {
+    const peers = new Peers('a')
+    for (let n = 0; n < 1030; n++) peers.redialer.keepLearnt(`liar${n}`, ['/nowhere'], 'liar')
+    peers.redialer.keepLearnt('b', ['/there'], 'honest')
+    peers.answer = (address) => (address.startsWith('/nowhere') ? new Error('refused') : address.split('/').at(-1))
+    await peers.clock.run(15_000)
+    assert.ok(peers.connected.has('b'))
+    const tried = new Set(peers.dials.map((dial) => dial.split('/').at(-1)).filter((id) => id !== 'b'))
+    assert.equal(tried.size, 64)
+    await peers.clock.run(120_000)
+    const before = peers.dials.length
+    await peers.clock.run(200_000)
+    assert.equal(peers.dials.length, before, 'who was never there is forgotten after a minute')
+    peers.redialer.keepLearnt('c', ['/there'], 'liar')
+    await peers.clock.run(220_000)
+    assert.ok(peers.connected.has('c'))
+    await peers.redialer.stop()
+  })
+
+  it('counts none that is there by now', async () => {
+    const peers = new Peers('a')
+    peers.answer = (address) => address.split('/').at(-1)!
+    for (let n = 0; n < 64; n++) peers.redialer.keepLearnt(`p${n}`, ['/x'], 'm')
+    await peers.clock.run(1)
+    for (let n = 64; n < 128; n++) peers.redialer.keepLearnt(`p${n}`, ['/x'], 'm')
+    await peers.clock.run(2)
+    assert.equal(peers.connected.size, 128)
     await peers.redialer.stop()
   })
 
@@ -200,7 +230,7 @@ describe('the redialer', () => {
     await peers.redialer.stop()
     assert.equal(peers.clock.pendingCount, 0)
     await peers.redialer.keepBootstrap('/late')
-    peers.redialer.keepLearnt('z', ['/late'])
+    peers.redialer.keepLearnt('z', ['/late'], 'z')
     await peers.clock.run(60_000)
     assert.equal(peers.dials.length, dials)
   })
