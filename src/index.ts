@@ -8,9 +8,10 @@
  *   await agent.stop()
  */
 export {
-  createAgent, OPTIONS, type AcceptRule, type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type CancelOutcome,
-  type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind,
-  type PopularPage, type RecoverRequest, type SettleDecision, type SettleOutcome, type Traffic,
+  createAgent, OPTIONS, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents, type AgentOptions,
+  type AgentStatus, type AuditRecord, type CancelOutcome, type Handoff, type HandoffRecord, type HeldGuest,
+  type MigrateRequest, type OptionInfo, type OptionKind, type PeerName, type PopularPage, type RecoverRequest,
+  type SettleDecision, type SettleOutcome, type Traffic,
 } from './agent/index.ts'
 export type {
   Guest, GuestMemory, GuestState, IncomingMigration, MigrationMode, MigrationProgress, OutgoingMigration, RamBlock,

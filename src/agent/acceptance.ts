@@ -20,7 +20,7 @@ export function requireAllowed(
   if (rules === undefined || rules.some(allows)) return
   throw new PagemeshError('not-accepted', `no rule there lets ${from} hand over ${guest}.`, {
     fault: 'peer', phase: 'offer', data: { guest, from },
-    advice: `To allow it, add \`{guest: ${JSON.stringify(guest)}, from: [${from}]}\` to \`accept\` in the configuration ` +
-      `of ${here}, and restart its agent.`,
+    advice: `To allow it, add \`{guest: ${JSON.stringify(guest)}, from: [${from}]}\` to \`accept\` in the ` +
+      `configuration of ${here}, and restart its agent.`,
   })
 }

@@ -7,7 +7,7 @@ import {
   discoverGuests, removeStaleRendezvous, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
-import { createLibp2pMesh, deriveKeys, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
+import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../page/index.ts'
 import { warmUp } from '../passage/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
@@ -22,6 +22,8 @@ import { createSwap, type Swap } from '../swap/index.ts'
 import type { AcceptRule } from './acceptance.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
+import { createAudit, type Audit, type AuditRecord } from './audit.ts'
+import { auditedHistory } from './auditedhistory.ts'
 import { createHistory, type History } from './history.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
@@ -29,6 +31,8 @@ import type {
 } from './index.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { createMetrics } from './metrics.ts'
+import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
+import { PinFile } from './pinfile.ts'
 import { numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { snapshot, type AgentStatus } from './status.ts'
@@ -56,6 +60,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     random: components.random ?? systemRandom,
   }
   const statePath = options.store?.path ?? textDefault('store.path')
+  const pins = new NamePins(world)
   const mesh = components.mesh ?? createLibp2pMesh(world, {
     name: options.name,
     keys,
@@ -64,7 +69,9 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     ...(options.lane === undefined ? {} : { lane: options.lane }),
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
+    pins,
   })
+  const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
   const intervalMs = (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000
   const census = createCensus(world, {
     pageKey: keys.pageKey,
@@ -88,12 +95,16 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     ...world, mesh, hasher, standing,
     sources: [census.resident, store.source],
     isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
+    onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
   }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
   const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
-  const history = createHistory(world, { path: join(statePath, `${options.name}.history`) })
+  const history = auditedHistory(createHistory(world, { path: join(statePath, `${options.name}.history`) }), audit)
+  const pinFile = new PinFile({ ...world, pins }, { path: join(statePath, `${options.name}.pins`) })
   const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
   const { references, peers, compression } = options.handoff ?? {}
-  const parts = { ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher, history, journal }
+  const parts = {
+    ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher, history, journal, audit, pins, pinFile,
+  }
   return new HostAgent(parts, {
     ...options,
     accept: options.accept,
@@ -103,6 +114,23 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
       compression: compression ?? switchDefault('handoff.compression'),
     },
   })
+}
+
+/** The audit log of a host, which hears what mesh and pins refuse. */
+function auditOf(
+  components: { clock: Clock; log: Log }, { path, mesh, pins }: { path: string; mesh: Mesh; pins: NamePins },
+): Audit {
+  let strangersBefore = 0
+  const audit = createAudit(components, {
+    path,
+    everyMinute: () => {
+      const count = mesh.strangerCount - strangersBefore
+      strangersBefore = mesh.strangerCount
+      return count > 0 ? [{ event: 'strangers', count }] : []
+    },
+  })
+  pins.onClaim = ({ name, peerId }) => audit.note({ event: 'name-refused', name, peerId })
+  return audit
 }
 
 interface Parts {
@@ -119,6 +147,9 @@ interface Parts {
   hasher: PageHasher
   history: History
   journal: Journal
+  audit: Audit
+  pins: NamePins
+  pinFile: PinFile
 }
 
 type HostOptions = Omit<AgentOptions, 'accept'> & { handoff: HandoffSwitches; accept: AcceptRule[] | undefined }
@@ -155,8 +186,12 @@ class HostAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { mesh, census, popularity, swap, keeper, discovery, history, log } = this.#parts
+    const { mesh, census, popularity, swap, keeper, discovery, history, log, audit, pinFile } = this.#parts
     const directory = await this.#openRuntimeDirectory()
+    await audit.start()
+    this.#undo.push(() => audit.stop())
+    await pinFile.start()
+    this.#undo.push(() => pinFile.stop())
     await history.start()
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, {
       directory, switches: this.#options.handoff, accept: this.#options.accept,
@@ -277,6 +312,21 @@ class HostAgent implements Agent {
 
   history(): HandoffRecord[] {
     return this.#parts.history.list()
+  }
+
+  async audit(countMax: number): Promise<AuditRecord[]> {
+    return await this.#parts.audit.last(countMax)
+  }
+
+  peers(): PeerName[] {
+    return listPeers(this.#parts.mesh, this.#parts.pins)
+  }
+
+  acceptPeer(name: string, peerId?: string): AcceptedPeer {
+    const accepted = acceptPeer(this.#parts.mesh, this.#parts.pins, name, peerId)
+    const { host, ...identities } = accepted
+    this.#parts.audit.note({ event: 'name-accepted', name: host, ...identities })
+    return accepted
   }
 
   status(): AgentStatus {

@@ -17,6 +17,7 @@ import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import { Absences } from './absence.ts'
 import type { AcceptRule } from './acceptance.ts'
+import type { Audit } from './audit.ts'
 import { keepLeft } from './farewell.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
@@ -60,6 +61,7 @@ export interface HandoffsComponents {
   hasher: PageHasher
   history: History
   journal: Journal
+  audit: Pick<Audit, 'note'>
 }
 
 /** The handoffs of this host, in both directions: one per guest. */
@@ -176,6 +178,11 @@ export class Handoffs {
     const outcome = await this.#incoming.settle(guest, decision)
     await this.#components.guests.refresh()
     return outcome
+  }
+
+  /** Offers of members that were refused. */
+  get refusedOffers(): number {
+    return this.#incoming.refusedOffers
   }
 
   list(): AgentStatus['handoffs'] {

@@ -15,6 +15,7 @@ import { withTimeout } from '../runtime/wait.ts'
 import type { Store } from '../store/index.ts'
 import type { PeerPages } from '../swap/index.ts'
 import { requireAllowed, type AcceptRule } from './acceptance.ts'
+import type { Audit } from './audit.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import type { HeldGuest, SettleDecision, SettleOutcome } from './index.ts'
@@ -42,6 +43,7 @@ export interface IncomingHandoffsComponents {
   guests: GuestList
   history: History
   journal: Journal
+  audit: Pick<Audit, 'note'>
   spent: () => SpentBytes
   standBack: () => () => void
 }
@@ -53,6 +55,7 @@ export class IncomingHandoffs {
   readonly #components: IncomingHandoffsComponents
   readonly #directory: string
   readonly #live = new Map<string, Incoming>()
+  refusedOffers = 0
   readonly #life = new AbortController()
   readonly #budget = new PageBudget(FETCHED_PAGES_MAX)
   readonly #onRested: (incoming: Incoming) => void
@@ -84,7 +87,7 @@ export class IncomingHandoffs {
   /** Takes a guest that a member offers, or what is left of it; resolves when that handoff rests. */
   async receive(stream: MessageStream, from: Member, requireFree: (guest: string) => void): Promise<void> {
     let incoming: Incoming
-    let offer: HandoffOffer
+    let offer: HandoffOffer | undefined
     try {
       offer = decodeOffer(await withTimeout(this.#components.clock, stream.receive(), OFFER_MS_MAX, {
         phase: 'offer', fault: 'peer', message: 'An offer was begun but never made.',
@@ -92,7 +95,9 @@ export class IncomingHandoffs {
       incoming = this.#take(offer, from, requireFree)
     } catch (thrown) {
       const { code, message, advice, fault } = asPagemeshError(thrown)
+      this.refusedOffers += 1
       this.#components.log.warn('an offer was refused', { from: from.name, code, fault, reason: message })
+      this.#components.audit.note({ event: 'offer-refused', member: from.name, guest: offer?.guest ?? '', code })
       await stream.send(encodeAnswer({ accepted: false, code, message, ...(advice === undefined ? {} : { advice }) }))
       return
     }

@@ -4,12 +4,16 @@
  */
 import type { Guest, GuestMemory, GuestState, MigrationMode } from '../guest/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff/index.ts'
+import type { AuditRecord } from './audit.ts'
+import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
 
 export type { AcceptRule } from './acceptance.ts'
 export { createAgent, type AgentComponents } from './agent.ts'
 export { OPTIONS, type AgentOptions, type OptionInfo, type OptionKind } from './options.ts'
+export type { AuditRecord } from './audit.ts'
+export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
 export type { AgentStatus, Traffic } from './status.ts'
 
@@ -46,6 +50,18 @@ export interface Agent {
   settle(guest: string, decision: SettleDecision): Promise<SettleOutcome>
   /** The last handoffs of this host, newest first, failed ones too; they survive a restart. */
   history(): HandoffRecord[]
+  /**
+   * The audit log, newest first: who moved what where, which member fetched how many pages, what was refused. Rejects
+   * with the file system's error if it cannot be read.
+   */
+  audit(countMax: number): Promise<AuditRecord[]>
+  /** The names of the mesh, and which identity each belongs to. */
+  peers(): PeerName[]
+  /**
+   * Gives a name to the identity that claims it, or to the one that is named. Throws PagemeshError `no-claim`,
+   * `several-claims`, `name-in-use` or `own-name`.
+   */
+  acceptPeer(name: string, peerId?: string): AcceptedPeer
   status(): AgentStatus
   /**
    * The pages that most hosts of the mesh hold, best first, as far as this host knows: at most `countMax`. Only stable

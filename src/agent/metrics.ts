@@ -25,6 +25,10 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   counter('pagemesh_popularity_refused_total', 'Reports and news of popular pages that were refused.',
     ({ popularity }) => popularity.refused)
   counter('pagemesh_strangers_total', 'Peers dropped that did not prove the cluster key.', ({ strangers }) => strangers)
+  counter('pagemesh_refused_offers_total', 'Guests that members offered and that were not taken.',
+    ({ refused }) => refused.offers)
+  counter('pagemesh_refused_names_total', 'Times that a host was refused because its name is another identity\'s.',
+    ({ refused }) => refused.names)
   gauge('pagemesh_saved_bytes', 'What handoffs took less than QEMU would have.', ({ ledger }) => ledger.savedBytes)
   gauge('pagemesh_net_saved_bytes', 'Saved, less all that was spent beside.', ({ ledger }) => ledger.netBytes)
   new Counter({

@@ -126,8 +126,8 @@ export const OPTIONS: readonly OptionInfo[] = [
   },
   {
     key: 'accept', kind: 'acceptRules',
-    about: 'Which hosts may hand which guests to this one, such as `[{guest: web-*, from: [host-b]}]`, both as globs; ' +
-      'absent: every member, any guest.',
+    about: 'Which hosts may hand which guests to this one, such as `[{guest: web-*, from: [host-b]}]`, both as ' +
+      'globs; absent: every member, any guest.',
     tuning: 'An empty list: nobody.',
   },
 ]

@@ -2,7 +2,7 @@ import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
 import type { GuestState } from '../guest/index.ts'
 import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
-import type { Mesh } from '../mesh/index.ts'
+import type { Mesh, NamePins } from '../mesh/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Store } from '../store/index.ts'
@@ -55,6 +55,8 @@ export interface AgentStatus {
   held: HeldGuest[]
   /** Peers that could not prove the cluster key, since start. */
   strangers: number
+  /** Refused since start: guests that members offered, and hosts whose name belongs to another identity. */
+  refused: { offers: number; names: number }
 }
 
 export interface Traffic {
@@ -73,6 +75,7 @@ export function snapshot(
     guests: GuestList
     swap: Swap
     handoffs: Handoffs | undefined
+    pins: NamePins
   },
 ): AgentStatus {
   const { mesh, census, popularity, store, keeper, guests, handoffs } = parts
@@ -105,6 +108,7 @@ export function snapshot(
     handoffs: handoffs?.list() ?? [],
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
+    refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 
-import { CONTROL_LIMITS, type HistoryResult } from '../daemon/control/index.ts'
+import { CONTROL_LIMITS, type AuditResult, type HistoryResult } from '../daemon/control/index.ts'
 import { topOption, withAgentFlags, type AgentFlags } from './arguments.ts'
+import { renderAudit } from './audittext.ts'
 import { EXIT_HELP } from './exit.ts'
 import { renderHistory } from './historytext.ts'
 import { showAnswer } from './showanswer.ts'
@@ -14,16 +15,27 @@ export function addHistory(program: Command): void {
   withAgentFlags(program.command('history'))
     .summary('show the last handoffs of this host')
     .description('Shows the last handoffs from and to this host, newest first, failed ones too. They survive a ' +
-      'restart of the agent.')
-    .addOption(topOption('handoffs', CONTROL_LIMITS.recordsMax, TOP_DEFAULT))
+      'restart of the agent. With --audit it shows the audit log instead: who moved what where, which member ' +
+      'fetched how many pages of this host, and what was refused; what repeats itself is one line a minute.')
+    .option('--audit', 'show the audit log instead')
+    .addOption(topOption(`records (of handoffs there are ${CONTROL_LIMITS.recordsMax})`, CONTROL_LIMITS.auditMax,
+      TOP_DEFAULT))
     .addHelpText('after', `
 Examples:
   pagemesh history
+  pagemesh history --audit --top 1000
   pagemesh history --top 200 --json | jq '.handoffs[] | select(.status == "failed") | .reason'
 
 ${EXIT_HELP}`)
-    .action(async ({ control, json, top }: AgentFlags & { top: number }) => {
-      const request = { command: 'history', arguments: { countMax: top } } as const
+    .action(async ({ control, json, top, audit }: AgentFlags & { top: number; audit?: true }) => {
+      if (audit === true) {
+        const request = { command: 'audit', arguments: { countMax: top } } as const
+        await showAnswer<AuditResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX }, json,
+          ({ records }) => renderAudit(records))
+        return
+      }
+      const countMax = Math.min(top, CONTROL_LIMITS.recordsMax)
+      const request = { command: 'history', arguments: { countMax } } as const
       await showAnswer<HistoryResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX }, json,
         ({ handoffs }) => renderHistory(handoffs))
     })

@@ -16,6 +16,7 @@ import { addHistory } from './history.ts'
 import { addKeygen } from './keygen.ts'
 import { addMigrate } from './migrate.ts'
 import { addPages } from './pages.ts'
+import { addPeers } from './peers.ts'
 import { addRecover } from './recover.ts'
 import { addSettle } from './settle.ts'
 import { addStatus } from './status.ts'
@@ -31,6 +32,7 @@ const program = new Command('pagemesh')
 
 for (const add of [
   addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addCancel, addRecover, addSettle, addHistory,
+  addPeers,
 ]) add(program)
 
 // A reader that has seen enough, such as `head`, is no failure.

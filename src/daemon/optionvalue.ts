@@ -61,7 +61,8 @@ function readTextList(format: TextFormat, written: unknown): ReadValue {
 
 function readAcceptRules(written: unknown): ReadValue {
   if (!Array.isArray(written) || !written.every(isAcceptRule)) {
-    return { expected: 'a list of rules such as {guest: "web-*", from: [host-b]}, each with a guest and a list of hosts' }
+    const example = '{guest: "web-*", from: [host-b]}'
+    return { expected: `a list of rules such as ${example}, each with a guest and a list of hosts` }
   }
   return { value: written }
 }

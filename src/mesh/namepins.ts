@@ -146,7 +146,8 @@ export class NamePins {
 function severalClaims(name: string, claims: string[]): PagemeshError {
   return new PagemeshError('several-claims', `${claims.length} identities claim the name ${name}.`, {
     fault: 'usage', data: { name, claims },
-    advice: `Look on that host which one is its own (\`pagemesh status\`), and give it by --peer-id: ${claims.join(', ')}.`,
+    advice: 'Look on that host which one is its own (`pagemesh status --json`), and give it by --peer-id: ' +
+      `${claims.join(', ')}.`,
   })
 }
 

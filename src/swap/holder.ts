@@ -23,7 +23,7 @@ interface Components {
   reading: PageReading
   cap: ProactiveCap
   accounts: Readonly<Record<SwapPurpose, Account>>
-  counts: { served: number }
+  onServed: (member: Member, pages: number) => void
 }
 
 /** Answers the wants of other members: what guests that arrive need goes first, and everyone has a turn. */
@@ -153,12 +153,12 @@ export class Holder {
 
   /** Reads and sends one answer; never rejects. */
   async #answer(session: HoldingSession, want: Want): Promise<void> {
-    const { reading, counts, log } = this.#components
+    const { reading, onServed, log } = this.#components
     this.#inHand[session.purpose] += 1
     session.answering += 1
     try {
       const pages = await reading.read(want.prefixes, session.signal)
-      if (await session.answer(want, pages)) counts.served += pages.count
+      if (await session.answer(want, pages)) onServed(session.from, pages.count)
     } catch (error) {
       if (!session.signal.aborted) {
         log.warn('pages for another host could not be read or sent', { error: describeError(error) })

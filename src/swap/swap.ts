@@ -1,4 +1,4 @@
-import type { Mesh, Standing, Unsubscribe } from '../mesh/index.ts'
+import type { Member, Mesh, Standing, Unsubscribe } from '../mesh/index.ts'
 import { PrefixTable, type PageHasher, type PageSource } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -28,6 +28,8 @@ export interface SwapComponents {
   sources: readonly PageSource[]
   /** Whether a page is held by so many hosts that it may leave this one. */
   isPopular: (high: number, low: number) => boolean
+  /** Hears of each answer that a member was given. */
+  onServed?: (member: Member, pages: number) => void
 }
 
 export interface SwapInit {
@@ -65,7 +67,11 @@ class PageSwap implements Swap {
       counts: this.pages,
     }
     const reading = new PageReading(components)
-    this.#holder = new Holder({ mesh, clock, log, standing, reading, cap, accounts, counts: this.pages })
+    const onServed = (member: Member, pages: number): void => {
+      this.pages.served += pages
+      components.onServed?.(member, pages)
+    }
+    this.#holder = new Holder({ mesh, clock, log, standing, reading, cap, accounts, onServed })
   }
 
   get traffic(): Record<SwapPurpose, SwapTraffic> {

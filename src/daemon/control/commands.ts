@@ -1,5 +1,7 @@
 import type { Agent, HandoffProgress } from '../../index.ts'
-import type { CancelResult, ControlRequest, HistoryResult, MigrateArguments, PagesResult } from './protocol.ts'
+import type {
+  AuditResult, CancelResult, ControlRequest, HistoryResult, MigrateArguments, PagesResult, PeersResult,
+} from './protocol.ts'
 
 export interface RequestContext {
   /** Aborts when the client asks to cancel what it waits for. */
@@ -33,6 +35,12 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return { pages: agent.pages(request.arguments.countMax) } satisfies PagesResult
       case 'history':
         return { handoffs: agent.history().slice(0, request.arguments.countMax) } satisfies HistoryResult
+      case 'audit':
+        return { records: await agent.audit(request.arguments.countMax) } satisfies AuditResult
+      case 'peers':
+        return { peers: agent.peers() } satisfies PeersResult
+      case 'acceptPeer':
+        return agent.acceptPeer(request.arguments.name, request.arguments.peerId)
       case 'held':
         return agent.held(request.arguments.guest)
       case 'migrate':

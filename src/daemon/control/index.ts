@@ -4,8 +4,8 @@
  */
 export { askAgent, type AskInit } from './client.ts'
 export {
-  CONTROL_LIMITS, type CancelResult, type ControlRequest, type ErrorAnswer, type HistoryResult, type MigrateArguments,
-  type PagesResult,
+  CONTROL_LIMITS, type AuditResult, type CancelResult, type ControlRequest, type ErrorAnswer, type HistoryResult,
+  type MigrateArguments, type PagesResult, type PeersResult,
 } from './protocol.ts'
 export { createControlServer, type ControlServer } from './server.ts'
 export { requireNoAgent } from './socketfile.ts'

@@ -6,8 +6,8 @@
  * access control), several requests at once on one connection, bulk data.
  *
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
- *   request = {command, arguments?}                      ping | status | pages | history | held
- *                                                        | migrate | recover | cancel | settle
+ *   request = {command, arguments?}                      ping | status | peers | pages | history | audit | held
+ *                                                        | migrate | recover | cancel | settle | acceptPeer
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress}
  *   result  = {result}
@@ -29,7 +29,8 @@
  *    +--- result or error ---+  +--- the client hangs up: the handoff goes on, nobody is told
  */
 import type {
-  CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PopularPage, SettleDecision,
+  AuditRecord, CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PeerName, PopularPage,
+  SettleDecision,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../runtime/text.ts'
@@ -43,6 +44,8 @@ export const CONTROL_LIMITS = {
   pagesMax: 100_000,
   /** Handoffs of the past that are listed at once; an agent remembers no more. */
   recordsMax: 200,
+  /** Records of the audit log that are listed at once; a record takes some 200 bytes. */
+  auditMax: 20_000,
   /** Commands connected at once; more are turned away by the agent's system. */
   connectionsMax: 64,
   /** Progress is left out, not queued, for a client that reads no faster than this. */
@@ -56,8 +59,9 @@ export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
 }
 
 export type ControlRequest =
-  | { command: 'ping' | 'status' }
-  | { command: 'pages' | 'history'; arguments: { countMax: number } }
+  | { command: 'ping' | 'status' | 'peers' }
+  | { command: 'pages' | 'history' | 'audit'; arguments: { countMax: number } }
+  | { command: 'acceptPeer'; arguments: { name: string; peerId?: string } }
   | { command: 'held' | 'recover'; arguments: { guest: string } }
   | { command: 'migrate'; arguments: MigrateArguments }
   | { command: 'settle'; arguments: { guest: string; decision: SettleDecision } }
@@ -72,6 +76,16 @@ export interface PagesResult {
 /** Handoffs that have ended, newest first. */
 export interface HistoryResult {
   handoffs: HandoffRecord[]
+}
+
+/** The audit log, newest first. */
+export interface AuditResult {
+  records: AuditRecord[]
+}
+
+/** The names of the mesh, and which identity each belongs to. */
+export interface PeersResult {
+  peers: PeerName[]
 }
 
 /** What `cancel` of a guest came to, once that was decided. */
@@ -91,6 +105,11 @@ export interface ErrorAnswer {
 }
 
 export type ControlAnswer = { progress: HandoffProgress } | { result: unknown } | { error: ErrorAnswer }
+
+/** How many are listed at once. */
+const MOST = {
+  pages: CONTROL_LIMITS.pagesMax, history: CONTROL_LIMITS.recordsMax, audit: CONTROL_LIMITS.auditMax,
+}
 
 const FAULTS: readonly string[] = ['usage', 'guest', 'peer', 'network', 'host', 'cancelled'] satisfies Fault[]
 
@@ -117,6 +136,7 @@ export function decodeRequest(line: string): ControlRequest {
   switch (command) {
     case 'ping':
     case 'status':
+    case 'peers':
       refuseOthers(fields)
       return { command }
     case 'cancel': {
@@ -125,11 +145,19 @@ export function decodeRequest(line: string): ControlRequest {
       return { command, arguments: guest === undefined ? {} : { guest: nameOf('guest', guest) } }
     }
     case 'pages':
-    case 'history': {
+    case 'history':
+    case 'audit': {
       const { countMax, ...rest } = fields
       refuseOthers(rest)
-      const most = command === 'pages' ? CONTROL_LIMITS.pagesMax : CONTROL_LIMITS.recordsMax
-      return { command, arguments: { countMax: countOf('countMax', countMax, most) } }
+      return { command, arguments: { countMax: countOf('countMax', countMax, MOST[command]) } }
+    }
+    case 'acceptPeer': {
+      const { name, peerId, ...rest } = fields
+      refuseOthers(rest)
+      return {
+        command,
+        arguments: { name: nameOf('name', name), ...(peerId === undefined ? {} : { peerId: peerIdOf(peerId) }) },
+      }
     }
     case 'held':
     case 'recover': {
@@ -203,6 +231,11 @@ function countOf(key: string, value: unknown, most: number): number {
 function nameOf(key: string, value: unknown): string {
   if (typeof value === 'string' && value !== '' && value.length <= CONTROL_LIMITS.nameCharactersMax) return value
   throw badRequest(`\`${key}\` is a name of 1 to ${CONTROL_LIMITS.nameCharactersMax} characters.`)
+}
+
+function peerIdOf(value: unknown): string {
+  if (typeof value === 'string' && /^[A-Za-z0-9]{1,96}$/.test(value)) return value
+  throw badRequest('`peerId` is the identity of a host, letters and digits.')
 }
 
 function refuseOthers(others: Record<string, unknown>): void {

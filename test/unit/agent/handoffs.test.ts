@@ -171,6 +171,9 @@ describe('the handoffs of a host', () => {
       assert.equal(await offered(a, { guest: 'db' }), 'not-accepted')
       await hosts.wait(100)
       assert.deepEqual([destination.control.told, b.recorded, b.history], [[], [], []])
+      assert.deepEqual(b.audited, [['c', 'web'], ['c', 'web'], ['a', 'db']].map(([member, guest]) =>
+        ({ event: 'offer-refused', member, guest, code: 'not-accepted' })))
+      assert.equal(b.handoffs.refusedOffers, 3)
       assert.equal(await offered(a), undefined)
     })
 

@@ -1,5 +1,6 @@
 /** The handoffs of hosts over a mesh in memory, at a time that a test moves on, without all else that an agent has. */
 import type { AcceptRule } from '../../../src/agent/acceptance.ts'
+import type { AuditEvent } from '../../../src/agent/audit.ts'
 import { GuestList } from '../../../src/agent/guestlist.ts'
 import { Handoffs, type HandoffsComponents } from '../../../src/agent/handoffs.ts'
 import type { HandoffRecord } from '../../../src/agent/index.ts'
@@ -55,6 +56,7 @@ export class Host {
   readonly kept: Kept
   readonly history: Pick<HandoffRecord, 'direction' | 'status' | 'code'>[] = []
   readonly warnings: string[] = []
+  readonly audited: AuditEvent[] = []
   /** Parts that stand back now. */
   standing = 0
 
@@ -80,6 +82,7 @@ export class Host {
           this.history.push({ direction, status, ...(code === undefined ? {} : { code }) })
         },
       },
+      audit: { note: (event: AuditEvent) => { this.audited.push(event) } },
       journal: {
         write: async (id: string, record: object) => {
           if (kept.unwritable !== undefined) throw kept.unwritable

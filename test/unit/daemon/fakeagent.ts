@@ -1,6 +1,6 @@
 import type {
-  Agent, AgentStatus, CancelOutcome, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, MigrateRequest,
-  PopularPage, RecoverRequest, SettleDecision, SettleOutcome,
+  AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, Handoff, HandoffProgress, HandoffRecord, HandoffResult,
+  HeldGuest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome,
 } from '../../../src/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
@@ -22,6 +22,7 @@ export const STATUS: AgentStatus = {
   handoffs: [],
   held: [],
   strangers: 0,
+  refused: { offers: 0, names: 0 },
 }
 
 export const PAGES: PopularPage[] = [
@@ -85,6 +86,8 @@ export class FakeAgent implements Agent {
   /** What a guest that is let go on does then; undefined: its QEMU refuses. */
   settledState: SettleOutcome['state'] | undefined = 'running'
   records: HandoffRecord[] = []
+  audited: AuditRecord[] = []
+  peerNames: PeerName[] = []
   /** Called at each migrate and recover, to end it where a test does not want to by hand. */
   onMigrate: ((handoff: FakeHandoff) => void) | undefined
 
@@ -171,6 +174,21 @@ export class FakeAgent implements Agent {
 
   history(): HandoffRecord[] {
     return this.records
+  }
+
+  async audit(countMax: number): Promise<AuditRecord[]> {
+    return this.audited.slice(0, countMax)
+  }
+
+  peers(): PeerName[] {
+    return this.peerNames
+  }
+
+  acceptPeer(name: string, peerId?: string): AcceptedPeer {
+    const claims = this.peerNames.find(({ host }) => host === name)?.claims ?? []
+    const accepted = peerId ?? claims[0]?.peerId
+    if (accepted !== undefined) return { host: name, peerId: accepted, before: '12D3KooWother' }
+    throw new PagemeshError('no-claim', `Nobody claims ${name}.`, { fault: 'usage', advice: 'Start it.' })
   }
 
   status(): AgentStatus {

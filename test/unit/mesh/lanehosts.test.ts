@@ -33,7 +33,8 @@ describe('the address that a lane is dialed at', () => {
 
   it('is one that the member announced as its own, unless that means this machine', async () => {
     assert.equal(await chosen('192.168.7.2', '10.0.0.2', ['192.168.7.2']), '192.168.7.2')
-    for (const host of ['127.0.0.1', '127.8.8.8', '::1', '::', 'fe80::1', '169.254.169.254', '::ffff:127.0.0.1', '0.1.2.3']) {
+    const nearby = ['127.0.0.1', '127.8.8.8', '::1', '::', 'fe80::1', '169.254.169.254', '::ffff:127.0.0.1', '0.1.2.3']
+    for (const host of nearby) {
       assert.equal(mayDial(host, ['10.0.0.2'], true), false, host)
     }
   })

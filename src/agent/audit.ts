@@ -1,0 +1,173 @@
+import { lstat, mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { describeError, systemErrorCode } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { isoTime, parseJson, printableJson } from '../runtime/text.ts'
+import { AuditTally, type AuditEvent } from './audittally.ts'
+
+export type { AuditEvent } from './audittally.ts'
+
+/** At this size a file gives way to a new one, and the one before it goes. */
+const FILE_BYTES_MAX = 8 * 2 ** 20
+/** What repeats itself is added up for so long. */
+const MINUTE_MS = 60_000
+/** Lines that wait for a disk that does not take them; more are counted, and the number is written. */
+const WAITING_MAX = 1000
+
+/** A line of the audit log: what happened, and when it was written. */
+export type AuditRecord = AuditEvent & {
+  /** ISO 8601, UTC. */
+  at: string
+}
+
+/**
+ * Who moved what where, which member fetched how many pages, and what was refused: a file of JSON lines that is only
+ * ever appended to, and one older one. What repeats itself is one line a minute.
+ */
+export interface Audit {
+  start(): Promise<void>
+  /** Writes what waits. */
+  stop(): Promise<void>
+  /** Notes what happened. Never throws: a disk that is full is said in the log, once a minute, and stops nothing. */
+  note(event: AuditEvent): void
+  /** The last records, newest first. Rejects with the file system's error if there is a file that cannot be read. */
+  last(countMax: number): Promise<AuditRecord[]>
+}
+
+export function createAudit(
+  components: { clock: Clock; log: Log }, init: Partial<AuditInit> & { path: string },
+): Audit {
+  return new AuditFile(components, { bytesMax: FILE_BYTES_MAX, everyMinute: () => [], ...init })
+}
+
+interface AuditInit {
+  path: string
+  bytesMax: number
+  /** What is to be noted of the minute that ends. */
+  everyMinute: () => AuditEvent[]
+}
+
+class AuditFile implements Audit {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #path: string
+  readonly #init: AuditInit
+  readonly #tally = new AuditTally()
+  readonly #waiting: string[] = []
+  #lost = 0
+  /** A line may have been written in part, when the disk was full or an agent before this one was killed. */
+  #isTorn = true
+  #warnedAt = -Infinity
+  #timer: Timer | undefined
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(components: { clock: Clock; log: Log }, init: AuditInit) {
+    this.#clock = components.clock
+    this.#log = components.log
+    this.#path = init.path
+    this.#init = init
+  }
+
+  async start(): Promise<void> {
+    this.#timer ??= this.#clock.every(MINUTE_MS, () => this.#endMinute())
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#endMinute()
+    await this.#writing
+  }
+
+  note(event: AuditEvent): void {
+    if (this.#tally.add(event)) return
+    this.#append(event)
+    this.#flush()
+  }
+
+  async last(countMax: number): Promise<AuditRecord[]> {
+    // What is still added up is asked about as well.
+    this.#endMinute()
+    await this.#writing
+    const texts = [await readIfThere(`${this.#path}.old`), await readIfThere(this.#path)]
+    const lines = texts.join('').split('\n').filter((line) => line !== '').slice(-countMax)
+    return lines.map(parseRecord).filter((record) => record !== undefined).toReversed()
+  }
+
+  #endMinute(): void {
+    for (const event of this.#init.everyMinute()) this.#tally.add(event)
+    for (const event of this.#tally.take()) this.#append(event)
+    this.#flush()
+  }
+
+  #append(event: AuditEvent): void {
+    if (this.#waiting.length >= WAITING_MAX) {
+      this.#waiting.shift()
+      this.#lost += 1
+    }
+    this.#waiting.push(this.#lineOf(event))
+  }
+
+  /** Text of others stands in it: whoever prints the file must not have their terminal changed. */
+  #lineOf(event: AuditEvent): string {
+    return `${printableJson({ at: isoTime(this.#clock.wallTime()), ...event })}\n`
+  }
+
+  #flush(): void {
+    if (this.#waiting.length > 0) this.#writing = this.#writing.then(() => this.#write())
+  }
+
+  async #write(): Promise<void> {
+    if (this.#waiting.length === 0) return
+    if (this.#lost > 0) {
+      this.#waiting.unshift(this.#lineOf({ event: 'lost', count: this.#lost }))
+      this.#lost = 0
+    }
+    try {
+      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
+      await using file = await this.#open()
+      if (this.#isTorn && (await file.stat()).size > 0) await file.appendFile('\n')
+      this.#isTorn = false
+      // One by one: what is on the disk is not written again when there is no room for the next.
+      for (let line = this.#waiting[0]; line !== undefined; line = this.#waiting[0]) {
+        await file.appendFile(line)
+        // Lines that waited too long may have been dropped meanwhile, this one among them.
+        if (this.#waiting[0] === line) this.#waiting.shift()
+      }
+    } catch (error) {
+      this.#isTorn = true
+      if (this.#clock.now() - this.#warnedAt < MINUTE_MS) return
+      this.#warnedAt = this.#clock.now()
+      this.#log.error('the audit log cannot be written', { path: this.#path, error: describeError(error) })
+    }
+  }
+
+  /** The file, only to be appended to; a new one if it has its size. */
+  async #open(): Promise<FileHandle> {
+    const file = await open(this.#path, 'a', 0o600)
+    const { size } = await file.stat()
+    if (size < this.#init.bytesMax) return file
+    await file.close()
+    await rename(this.#path, `${this.#path}.old`)
+    return await open(this.#path, 'a', 0o600)
+  }
+}
+
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return (await lstat(path)).isFile() ? await readFile(path, 'utf8') : ''
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return ''
+    throw error
+  }
+}
+
+/** Undefined for a line that a crash left half written. Pure. */
+function parseRecord(line: string): AuditRecord | undefined {
+  const record = parseJson(line)
+  if (typeof record !== 'object' || record === null) return undefined
+  const { at, event } = record as Record<string, unknown>
+  return typeof at === 'string' && typeof event === 'string' ? record as AuditRecord : undefined
+}

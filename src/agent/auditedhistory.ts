@@ -1,0 +1,21 @@
+import type { Audit } from './audit.ts'
+import type { History } from './history.ts'
+
+/** Codes of errors are a word or two; one that another host made up may be longer. */
+const CODE_CHARACTERS_MAX = 64
+
+/** The history, every handoff of which stands in the audit log as well. */
+export function auditedHistory(history: History, audit: Pick<Audit, 'note'>): History {
+  return {
+    start: () => history.start(),
+    list: () => history.list(),
+    add: (result, direction) => {
+      const { guest, from, to, mode, status, code } = result
+      audit.note({
+        event: 'handoff', direction, guest, from, to, mode, status,
+        ...(code === undefined ? {} : { code: code.slice(0, CODE_CHARACTERS_MAX) }),
+      })
+      return history.add(result, direction)
+    },
+  }
+}

@@ -1,0 +1,81 @@
+/** What the audit log tells of. */
+export type AuditEvent =
+  /** A guest that moved, or was to. */
+  | {
+      event: 'handoff'
+      direction: 'outgoing' | 'incoming'
+      guest: string
+      from: string
+      to: string
+      mode: string
+      status: string
+      code?: string
+      count?: number
+    }
+  /** Pages of this host's guests and store that a member was given. */
+  | { event: 'pages'; member: string; peerId: string; pages: number }
+  /** A guest that a member offered and that was not taken. */
+  | { event: 'offer-refused'; member: string; guest: string; code: string; count?: number }
+  /** A member that was not let in, because its name belongs to another identity. */
+  | { event: 'name-refused'; name: string; peerId: string; count?: number }
+  /** An operator gave a name to another identity. */
+  | { event: 'name-accepted'; name: string; peerId: string; before: string | null }
+  /** Peers that could not prove the cluster key. */
+  | { event: 'strangers'; count: number }
+  /** Lines that found no room here. */
+  | { event: 'lost'; count: number }
+
+/** Lines a minute of what members can bring about as often as they like; the rest is one number. */
+const KINDS_MAX = 256
+
+/** Adds up what repeats itself, so that no member can push what matters out of the audit log. */
+export class AuditTally {
+  readonly #sums = new Map<string, AuditEvent>()
+  #others = 0
+
+  /** Whether the event was added up; what was not deserves a line of its own. */
+  add(event: AuditEvent): boolean {
+    const key = keyOf(event)
+    if (key === undefined) return false
+    const known = this.#sums.get(key)
+    if (known !== undefined) increase(known, event)
+    else if (this.#sums.size < KINDS_MAX) this.#sums.set(key, withCount(event))
+    else this.#others += 1
+    return true
+  }
+
+  /** What was added up since the last time. */
+  take(): AuditEvent[] {
+    const events = [...this.#sums.values()]
+    if (this.#others > 0) events.push({ event: 'lost', count: this.#others })
+    this.#sums.clear()
+    this.#others = 0
+    return events
+  }
+}
+
+function keyOf(event: AuditEvent): string | undefined {
+  switch (event.event) {
+    case 'pages': return JSON.stringify([event.event, event.member, event.peerId])
+    case 'offer-refused': return JSON.stringify([event.event, event.member, event.guest, event.code])
+    case 'name-refused': return JSON.stringify([event.event, event.name, event.peerId])
+    case 'strangers': return event.event
+    case 'handoff': {
+      const { direction, status, guest, from, code } = event
+      // A member can offer as often as it likes what comes to nothing.
+      const isRepeatable = direction === 'incoming' && status !== 'completed'
+      return isRepeatable ? JSON.stringify([event.event, guest, from, code]) : undefined
+    }
+    default: return undefined
+  }
+}
+
+function withCount(event: AuditEvent): AuditEvent {
+  return event.event === 'pages' || event.event === 'strangers' ? { ...event } : { ...event, count: 1 } as AuditEvent
+}
+
+function increase(known: AuditEvent, event: AuditEvent): void {
+  if (known.event === 'pages' && event.event === 'pages') known.pages += event.pages
+  else if (known.event === 'strangers' && event.event === 'strangers') known.count += event.count
+  else if ('count' in known) known.count = (known.count ?? 0) + 1
+}
