@@ -6,6 +6,7 @@ import { toString } from 'uint8arrays/to-string'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
+import { requireTrustedPath } from '../runtime/trustedpath.ts'
 
 /**
  * The cluster key: 32 secret bytes that every host of a cluster holds, in a text file of one line:
@@ -65,13 +66,15 @@ export async function writeClusterKey(path: string, random: Random = systemRando
 
 /**
  * The 32 bytes of the key in `path`.
- * Throws PagemeshError `key-missing`, `key-exposed` (others may read it) or `key-malformed`.
+ * Throws PagemeshError `key-missing`, `key-exposed` (others may read it), `path-exposed` (others may replace it) or
+ * `key-malformed`.
  */
 export async function readClusterKey(path: string): Promise<Uint8Array> {
   try {
     const { mode, size } = await stat(path)
     if ((mode & OTHERS_MASK) !== 0) throw exposed(path, mode)
     if (size > KEY_FILE_BYTES_MAX) throw malformed(path)
+    await requireTrustedPath(path, 'the cluster key')
     return parseClusterKey(await readFile(path, 'utf8'), path)
   } catch (error) {
     if (error instanceof PagemeshError) throw error
