@@ -72,7 +72,9 @@ describe('a path that others could replace', () => {
         { code: 'path-exposed', message: /the identity of this host/ })
     }
     const server = createServer()
-    await assert.rejects(listenAt(server, join(own, 'control.sock')), { code: 'path-exposed', message: /control socket/ })
+    await assert.rejects(listenAt(server, join(own, 'control.sock')), {
+      code: 'path-exposed', message: /control socket/,
+    })
     assert.ok(!server.listening)
     await chmod(own, 0o755)
     await writeFile(join(own, 'identity'), new Uint8Array(8))
