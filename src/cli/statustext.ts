@@ -4,7 +4,7 @@ import { alignColumns } from './table.ts'
 
 /** The agent's status for people. Pure. */
 export function renderStatus(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, ledger } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, refused, ledger } = status
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
@@ -17,6 +17,8 @@ export function renderStatus(status: AgentStatus): string {
     ])),
     section('Peers', peers.map((peer) => [peer.host, peer.address, peer.peerId])),
     ...(strangers > 0 ? [`  ${strangers} turned away: they could not prove the cluster key`] : []),
+    ...(refused.names > 0
+      ? [`  ${refused.names} times refused: a host whose name belongs to another identity (pagemesh peers)`] : []),
     section('Pages', pageRows(status)),
     section('Traffic', Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [
       account, `${formatBytes(sentBytes)} sent`, `${formatBytes(receivedBytes)} received`,

@@ -54,10 +54,11 @@ describe('what people read', () => {
     assert.match(renderStatus({ ...STATUS, popularity: { pages: 2, bytes: 3e6, refused: 7 } }), /7 messages refused/)
   })
 
-  it('shows handoffs both ways and strangers', () => {
+  it('shows handoffs both ways, strangers, and hosts whose name is another\'s', () => {
     const text = renderStatus({
       ...STATUS,
       strangers: 2,
+      refused: { offers: 0, names: 3 },
       handoffs: [
         { direction: 'outgoing', ...progressOf(MOVE) },
         { direction: 'incoming', guest: 'db-1', from: 'host-c', phase: 'loading', streamBytes: 5e6 },
@@ -66,6 +67,7 @@ describe('what people read', () => {
     assert.match(text, /web-1  to host-b    precopy  41 %    32\.0 MB sent  800 Mbit\/s/)
     assert.match(text, /db-1   from host-c  loading  5\.0 MB/)
     assert.match(text, /2 turned away/)
+    assert.match(text, /3 times refused: a host whose name belongs to another identity/)
   })
 })
 
