@@ -27,15 +27,15 @@ Examples:
   pagemesh history --top 200 --json | jq '.handoffs[] | select(.status == "failed") | .reason'
 
 ${EXIT_HELP}`)
-    .action(async ({ control, json, top, audit }: AgentFlags & { top: number; audit?: true }) => {
+    .action(async ({ control, json, top, audit }: AgentFlags & { top: number; audit?: true }, command: Command) => {
       if (audit === true) {
         const request = { command: 'audit', arguments: { countMax: top } } as const
         await showAnswer<AuditResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX }, json,
           ({ records }) => renderAudit(records))
         return
       }
-      const countMax = Math.min(top, CONTROL_LIMITS.recordsMax)
-      const request = { command: 'history', arguments: { countMax } } as const
+      if (top > CONTROL_LIMITS.recordsMax) command.error(`error: ${CONTROL_LIMITS.recordsMax} handoffs are remembered.`)
+      const request = { command: 'history', arguments: { countMax: top } } as const
       await showAnswer<HistoryResult>({ path: control, request, answerMsMax: ANSWER_MS_MAX }, json,
         ({ handoffs }) => renderHistory(handoffs))
     })

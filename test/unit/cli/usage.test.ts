@@ -5,7 +5,9 @@ import { COMMAND_MS_MAX, pagemesh } from './pagemesh.ts'
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
 
-const COMMANDS = ['keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel', 'recover', 'settle', 'history']
+const COMMANDS = [
+  'keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel', 'recover', 'settle', 'history', 'peers',
+]
 
 describe('pagemesh', function () {
   this.timeout(COMMAND_MS_MAX)
@@ -34,7 +36,8 @@ describe('pagemesh', function () {
     ['cancel'], ['cancel', ''], ['recover'], ['recover', ''], ['recover', 'web-1', '--to', 'host-b'],
     ['settle'], ['settle', 'web-1'], ['settle', '--run'], ['settle', 'web-1', '--run', '--end'],
     ['settle', '', '--end'],
-    ['history', '--top', '0'], ['history', '--top', '201'], ['history', 'web-1'],
+    ['history', '--top', '0'], ['history', '--top', '201'], ['history', '--audit', '--top', '20001'],
+    ['peers', 'accept'], ['peers', 'forget', 'host-b'], ['history', 'web-1'],
     ['migrate', 'web-1'], ['migrate', '--to', 'host-b'], ['migrate', 'web-1', '--to', ''],
     ['migrate', 'web-1', '--to', 'host-b', '--mode', 'magic'],
     ['migrate', 'web-1', '--to', 'host-b', '--max-bandwidth', '500'],
