@@ -12,6 +12,7 @@ import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './in
 import type { Lane, LaneTicket } from './lane.ts'
 import { defaultLane, parseLaneAddress } from './laneaddress.ts'
 import { dialLaneSocket } from './lanedial.ts'
+import { KnownHosts } from './knownhosts.ts'
 import { LaneServer } from './laneserver.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 import { MemberTable } from './membertable.ts'
@@ -19,6 +20,7 @@ import type { Network } from './network.ts'
 import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from './mesherrors.ts'
 import type { RefusedError } from './proof.ts'
 import { Redialer } from './redialer.ts'
+import { Strangers } from './strangers.ts'
 
 /** How long `start` waits for the first attempt at every bootstrap peer; later ones go on beside it. */
 const FIRST_ROUND_MS = 5_000
@@ -54,7 +56,8 @@ export class HostMesh implements Mesh {
   #redialer: Redialer | undefined
   #announcer: Announcer | undefined
   #refusal: RefusedError | undefined
-  #strangerCount = 0
+  readonly #strangers: Strangers
+  readonly #knownHosts = new KnownHosts()
 
   constructor(components: { clock: Clock; log: Log; random: Random }, network: Network, init: HostMeshInit) {
     checkHostName(init.name)
@@ -64,6 +67,8 @@ export class HostMesh implements Mesh {
     this.#network = network
     this.#init = init
     this.#members = new MemberTable(components)
+    this.#strangers = new Strangers(components)
+    for (const address of init.bootstrap) this.#knownHosts.add(address)
   }
 
   get self(): Member {
@@ -80,7 +85,7 @@ export class HostMesh implements Mesh {
   }
 
   get strangerCount(): number {
-    return this.#strangerCount
+    return this.#strangers.count
   }
 
   get traffic(): MeshTraffic {
@@ -182,7 +187,10 @@ export class HostMesh implements Mesh {
 
   async #start(): Promise<void> {
     // Before the mesh: the first peer to arrive may be offered a lane at once.
-    this.#lanes = new LaneServer(this.#components)
+    this.#lanes = new LaneServer(this.#components, {
+      isKnown: (host) => this.#knownHosts.has(host),
+      stranger: (host, reason) => this.#strangers.note(host, reason),
+    })
     await this.#lanes.listen(this.#init.lane ?? defaultLane(this.#init.listen))
     this.#redialer = new Redialer(this.#components, {
       selfPeerId: () => this.#network.peerId,
@@ -230,6 +238,7 @@ export class HostMesh implements Mesh {
     await this.#network.stop()
     this.#address = ''
     await this.#lanes?.close()
+    this.#strangers.stop()
     this.#announcer = undefined
     this.#redialer = undefined
     this.#lanes = undefined
@@ -239,7 +248,9 @@ export class HostMesh implements Mesh {
   #networkListener(): Parameters<Network['start']>[0] {
     return {
       admit: (name, peerId) => this.#members.admit(this.self, name, peerId),
+      isKnown: (host) => this.#knownHosts.has(host),
       connected: (peer) => {
+        this.#knownHosts.add(peer.address)
         this.#members.add(peer)
         this.#announcer?.announceSoon()
       },
@@ -247,10 +258,7 @@ export class HostMesh implements Mesh {
         this.#members.remove(peerId)
         this.#redialer?.peerLeft(peerId)
       },
-      stranger: (peerId, reason) => {
-        this.#strangerCount += 1
-        this.#log.warn('a stranger was dropped', { peerId, reason })
-      },
+      stranger: (from, reason) => this.#strangers.note(from, reason),
       refused: (refusal) => this.#refused(refusal),
       message: (topic, message, fromPeerId) => this.#heard(topic, message, fromPeerId),
     }
