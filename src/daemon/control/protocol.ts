@@ -43,7 +43,7 @@ export const CONTROL_LIMITS = {
   pagesMax: 100_000,
   /** Handoffs of the past that are listed at once; an agent remembers no more. */
   recordsMax: 200,
-  /** Commands connected at once; more are turned away by the agent's system. */
+  /** Commands connected at once; for one more, whoever has been silent for longest is turned away. */
   connectionsMax: 64,
   /** Progress is left out, not queued, for a client that reads no faster than this. */
   unreadBytesMax: 64 * 1024,
