@@ -71,9 +71,10 @@ describe('a thousand idle strangers at each port', () => {
       const laneMs = Math.max(...visits.map((visited) => visited.laneMs))
       const grownBytes = rssBytes - before.rssBytes
       const lines = logged.split('\n').filter((line) => line !== '')
-      console.log(`      ${visits.length} members, join ${joinMs.toFixed(0)} ms, lane ${laneMs.toFixed(0)} ms at worst, ${calmMs.toFixed(0)} without strangers; ` +
-        `${(grownBytes / 2 ** 20).toFixed(1)} MiB; ${strangerCount} strangers of ${await ask<number>(crowd)} ` +
-        `connections; ${lines.length} lines`)
+      const mebibytes = (grownBytes / 2 ** 20).toFixed(1)
+      const times = `join ${joinMs.toFixed(0)} ms (${calmMs.toFixed(0)} before), lane ${laneMs.toFixed(0)} ms`
+      console.log(`      ${visits.length} members, at worst: ${times}; ${mebibytes} MiB more; ` +
+        `${strangerCount} dropped of ${await ask<number>(crowd)} connections; ${lines.length} lines`)
       assert.ok(joinMs <= JOIN_MS_MAX, `a member joined after ${joinMs} ms`)
       assert.ok(laneMs <= LANE_MS_MAX, `a lane opened after ${laneMs} ms`)
       assert.ok(grownBytes <= MEMORY_BYTES_MAX, `the host grew by ${grownBytes} bytes`)

@@ -35,7 +35,7 @@ describe('connections that arrive', () => {
     assert.deepEqual(events, ['0 stranger 10.0.0.1: there was no room for it', '0 dropped a'])
   })
 
-  it('are dropped and counted when they have not proved themselves in time, and left alone once they have', async () => {
+  it('are dropped and counted when they do not prove themselves in time, and left alone once they do', async () => {
     const { clock, events, arrive } = opened()
     arrive('a')
     arrive('proved', '10.0.0.2').leave()
