@@ -78,11 +78,11 @@ export class Admission<Connection> {
     return true
   }
 
-  /** Those that have taken too long by `now`. */
-  overdue(now: number): Connection[] {
+  /** Those that have taken too long by `now`, the oldest first, at most `countMax`. */
+  overdue(now: number, countMax: number): Connection[] {
     const found: Connection[] = []
     for (const [connection, { arrivedAt }] of this.#waiting) {
-      if (arrivedAt + this.#limits.limitMs > now) break
+      if (arrivedAt + this.#limits.limitMs > now || found.length >= countMax) break
       found.push(connection)
     }
     return found

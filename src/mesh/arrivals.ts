@@ -4,6 +4,13 @@ import { Admission, type AdmissionLimits } from './admission.ts'
 /** What a connection may send before it has proved itself; an honest one sends less than half of it. */
 export const UNPROVEN_BYTES_MAX = 2 * 1024
 
+/**
+ * Overdue connections that are dropped at once, and the time between, ms. A crowd that came together, and comes again as
+ * soon as it is dropped, shall not stand in line before a member.
+ */
+const DROPS_MAX = 25
+const DROPS_EVERY_MS = 50
+
 /** A connection that has come in. */
 export interface Arrival {
   /** The address that it comes from. */
@@ -49,7 +56,7 @@ export class Arrivals {
     const { host } = arrival
     const victim = this.#admission.arrive(arrival, { host, isKnown: this.#init.isKnown(host) }, this.#clock.now())
     if (victim !== undefined) this.#drop(victim, 'there was no room for it')
-    this.#watch()
+    this.#watch(0)
     let byteCount = 0
     const fail = (reason: string): void => {
       if (this.#admission.leave(arrival)) this.#drop(arrival, reason)
@@ -75,16 +82,16 @@ export class Arrivals {
     arrival.drop(reason)
   }
 
-  #watch(): void {
+  #watch(delayMsMin: number): void {
     const { overdueAt } = this.#admission
     if (this.#timer !== undefined || overdueAt === undefined) return
-    this.#timer = this.#clock.after(Math.max(0, overdueAt - this.#clock.now()), () => {
+    this.#timer = this.#clock.after(Math.max(delayMsMin, overdueAt - this.#clock.now()), () => {
       this.#timer = undefined
-      for (const arrival of this.#admission.overdue(this.#clock.now())) {
+      for (const arrival of this.#admission.overdue(this.#clock.now(), DROPS_MAX)) {
         this.#admission.leave(arrival)
         this.#drop(arrival, 'it did not prove the cluster key in time')
       }
-      this.#watch()
+      this.#watch(DROPS_EVERY_MS)
     })
   }
 }

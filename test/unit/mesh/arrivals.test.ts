@@ -6,12 +6,12 @@ import { Strangers } from '../../../src/mesh/strangers.ts'
 import { silentLog, type LogFields } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
 
-/** A port with two places an address and three in all, each for a second. */
-function opened(): { clock: VirtualClock; events: string[]; arrive: (name: string, host?: string) => Unproven } {
+/** A port with a few places, by default two an address and three in all, each for a second. */
+function opened(limits = { roomMax: 3, addressMax: 2, limitMs: 1_000 }): { clock: VirtualClock; events: string[]; arrive: (name: string, host?: string) => Unproven } {
   const clock = new VirtualClock()
   const events: string[] = []
   const arrivals = new Arrivals({ clock }, {
-    limits: { roomMax: 3, addressMax: 2, limitMs: 1_000 },
+    limits,
     isKnown: () => false,
     stranger: (host, reason) => events.push(`${clock.now()} stranger ${host}: ${reason}`),
   })
@@ -46,6 +46,16 @@ describe('connections that arrive', () => {
     await advance(clock, 1)
     assert.equal(events.at(-1), '1500 dropped b')
     assert.equal(events.length, 4)
+  })
+
+  it('that came together are dropped a few at a time when they are overdue', async () => {
+    const { clock, events, arrive } = opened({ roomMax: 100, addressMax: 100, limitMs: 1_000 })
+    for (let count = 0; count < 60; count += 1) arrive(String(count))
+    const droppedBy = async (ms: number): Promise<number> => {
+      await clock.run(ms)
+      return events.filter((event) => event.includes('dropped')).length
+    }
+    assert.deepEqual([await droppedBy(1_000), await droppedBy(1_050), await droppedBy(1_100)], [25, 50, 60])
   })
 
   it('are dropped when they send more than a proof takes, once', () => {
