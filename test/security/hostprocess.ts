@@ -34,6 +34,8 @@ mesh.handle('/test/lane/1', async (stream) => {
 })
 await mesh.start()
 process.on('message', () => {
+  // What nobody holds any more weighs nothing: when it is collected depends on what else the machine does.
+  globalThis.gc!()
   const figures: HostFigures = { rssBytes: process.memoryUsage.rss(), strangerCount: mesh.strangerCount }
   process.send!(figures)
 })
