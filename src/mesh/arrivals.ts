@@ -5,8 +5,8 @@ import { Admission, type AdmissionLimits } from './admission.ts'
 export const UNPROVEN_BYTES_MAX = 2 * 1024
 
 /**
- * Overdue connections that are dropped at once, and the time between, ms. A crowd that came together, and comes again as
- * soon as it is dropped, shall not stand in line before a member.
+ * Overdue connections that are dropped at once, and the time between, ms. A crowd that came together, and comes again
+ * as soon as it is dropped, shall not stand in line before a member.
  */
 const DROPS_MAX = 25
 const DROPS_EVERY_MS = 50

@@ -55,7 +55,9 @@ describe('a thousand idle strangers at each port', () => {
       const { address, lane } = await firstWord<HostPlaces>(host)
       // What members make the host load, compile and leave for the garbage collector is not the strangers' doing.
       let calmMs = 0
-      for (let count = 0; count < VISITS_BEFORE; count += 1) calmMs = Math.max(calmMs, (await visit(key, address)).joinMs)
+      for (let count = 0; count < VISITS_BEFORE; count += 1) {
+        calmMs = Math.max(calmMs, (await visit(key, address)).joinMs)
+      }
       const before = await ask<HostFigures>(host)
 
       const ports = [address.split('/')[4]!, lane.split(':')[1]!]

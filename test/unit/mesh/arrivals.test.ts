@@ -6,8 +6,14 @@ import { Strangers } from '../../../src/mesh/strangers.ts'
 import { silentLog, type LogFields } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
 
+interface Port {
+  clock: VirtualClock
+  events: string[]
+  arrive: (name: string, host?: string) => Unproven
+}
+
 /** A port with a few places, by default two an address and three in all, each for a second. */
-function opened(limits = { roomMax: 3, addressMax: 2, limitMs: 1_000 }): { clock: VirtualClock; events: string[]; arrive: (name: string, host?: string) => Unproven } {
+function opened(limits = { roomMax: 3, addressMax: 2, limitMs: 1_000 }): Port {
   const clock = new VirtualClock()
   const events: string[] = []
   const arrivals = new Arrivals({ clock }, {
