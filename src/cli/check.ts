@@ -6,6 +6,7 @@ import type { Command } from 'commander'
 import type { Config } from '../daemon/index.ts'
 import type { AcceptRule } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { printable } from '../runtime/text.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
 import { alignColumns } from './table.ts'
@@ -36,7 +37,7 @@ async function check(flags: { config: string }): Promise<void> {
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
     const sockets = await findSockets(config.agentOptions.guests ?? [])
-    process.stdout.write(`${describeConfig(flags.config, config, sockets)}\n`)
+    process.stdout.write(`${describeConfig(flags.config, config, printable(sockets))}\n`)
   } catch (error) {
     failConfigured(error)
   }

@@ -1,10 +1,14 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { hostname } from 'node:os'
 
 import type { Agent } from '../index.ts'
 import { assert } from '../runtime/assert.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { parseHostPort } from '../runtime/hostport.ts'
+import { isOwnHost } from './ownhost.ts'
+import { Seats } from './seats.ts'
 import { renderStatusPage } from './statuspage.ts'
 
 export interface StatusServer {
@@ -21,6 +25,8 @@ const LIMITS = {
   connectionsMax: 64,
   headerBytesMax: 8 * 1024,
   requestMs: 5000,
+  /** How often Node looks for those that have taken longer. */
+  lookMs: 1000,
   idleMs: 5000,
   socketMs: 15_000,
 }
@@ -35,19 +41,22 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
   const { agent, log } = components
   const listenAddress = parseHostPort(init.address)
   assert(listenAddress !== undefined, 'the configuration has checked the address')
+  const seats = new Seats<Socket>({ placesMax: LIMITS.connectionsMax })
   const server = createServer({
     maxHeaderSize: LIMITS.headerBytesMax,
     headersTimeout: LIMITS.requestMs,
     requestTimeout: LIMITS.requestMs,
+    connectionsCheckingInterval: LIMITS.lookMs,
     keepAliveTimeout: LIMITS.idleMs,
   }, (request, response) => {
-    answer(agent, request, response).catch((error: unknown) => {
+    response.once('close', seats.begin(request.socket))
+    answer(agent, listenAddress.host, request, response).catch((error: unknown) => {
       log.error('a status request failed', { path: request.url, error: describeError(error) })
       if (!response.headersSent) send(response, 500, { type: 'text/plain', body: 'See the log of the agent.\n' })
       else response.destroy()
     })
   })
-  server.maxConnections = LIMITS.connectionsMax
+  server.on('connection', (socket: Socket) => { seats.take(socket) })
   server.setTimeout(LIMITS.socketMs, (socket) => socket.destroy())
 
   return {
@@ -74,7 +83,14 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
   }
 }
 
-async function answer(agent: Agent, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  agent: Agent, listenHost: string, request: IncomingMessage, response: ServerResponse,
+): Promise<void> {
+  const { host } = request.headers
+  if (host !== undefined && !isOwnHost(host, { listenHost, names: [hostname(), agent.status().host] })) {
+    send(response, 421, { type: 'text/plain', body: 'Ask for this host by its address, or by its own name.\n' })
+    return
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD')
     send(response, 405, { type: 'text/plain', body: 'Only GET.\n' })

@@ -69,9 +69,10 @@ export function encodeAnswer(answer: HandoffAnswer): Uint8Array {
 export function requireAccepted(bytes: Uint8Array, host: string): void {
   const { accepted, code, message, advice } = parseObject(bytes, 'bad-answer')
   if (accepted === true) return
-  if (!isText(code, 64) || !isText(message, 8192)) throw bad('bad-answer', 'a refusal without a reason')
+  const isCode = isText(code, 64) && /^[a-z0-9-]+$/.test(code)
+  if (!isCode || !isText(message, REFUSAL_LENGTH_MAX)) throw bad('bad-answer', 'a refusal without a reason')
   throw new PagemeshError(code, `${host} refused the guest: ${message}`, {
-    fault: 'peer', phase: 'offer', ...(isText(advice, 2048) ? { advice } : {}),
+    fault: 'peer', phase: 'offer', ...(isText(advice, ADVICE_LENGTH_MAX) ? { advice } : {}),
   })
 }
 

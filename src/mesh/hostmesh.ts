@@ -13,6 +13,7 @@ import { Introductions } from './introductions.ts'
 import type { Lane, LaneTicket } from './lane.ts'
 import { defaultLane, parseLaneAddress } from './laneaddress.ts'
 import { dialLaneSocket } from './lanedial.ts'
+import { KnownHosts } from './knownhosts.ts'
 import { laneHost } from './lanehosts.ts'
 import { LaneServer } from './laneserver.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
@@ -23,6 +24,7 @@ import type { NamePins } from './namepins.ts'
 import type { RefusedError } from './proof.ts'
 import type { Verdict } from './proofcodec.ts'
 import { Redialer } from './redialer.ts'
+import { Strangers } from './strangers.ts'
 
 /** How long `start` waits for the first attempt at every bootstrap peer; later ones go on beside it. */
 const FIRST_ROUND_MS = 5_000
@@ -60,7 +62,8 @@ export class HostMesh implements Mesh {
   #redialer: Redialer | undefined
   #introductions: Introductions | undefined
   #refusal: RefusedError | undefined
-  #strangerCount = 0
+  readonly #strangers: Strangers
+  readonly #knownHosts = new KnownHosts()
 
   constructor(components: { clock: Clock; log: Log; random: Random }, network: Network, init: HostMeshInit) {
     checkHostName(init.name)
@@ -70,6 +73,8 @@ export class HostMesh implements Mesh {
     this.#network = network
     this.#init = init
     this.#members = new MemberTable(components)
+    this.#strangers = new Strangers(components)
+    for (const address of init.bootstrap) this.#knownHosts.add(address)
   }
 
   get self(): Member {
@@ -86,7 +91,7 @@ export class HostMesh implements Mesh {
   }
 
   get strangerCount(): number {
-    return this.#strangerCount
+    return this.#strangers.count
   }
 
   get traffic(): MeshTraffic {
@@ -189,7 +194,10 @@ export class HostMesh implements Mesh {
 
   async #start(): Promise<void> {
     // Before the mesh: the first peer to arrive may be offered a lane at once.
-    this.#lanes = new LaneServer(this.#components)
+    this.#lanes = new LaneServer(this.#components, {
+      isKnown: (host) => this.#knownHosts.has(host),
+      stranger: (host, reason) => this.#strangers.note(host, reason),
+    })
     await this.#lanes.listen(this.#init.lane ?? defaultLane(this.#init.listen))
     this.#redialer = new Redialer(this.#components, {
       selfPeerId: () => this.#network.peerId,
@@ -237,6 +245,7 @@ export class HostMesh implements Mesh {
     await this.#network.stop()
     this.#address = ''
     await this.#lanes?.close()
+    this.#strangers.stop()
     this.#introductions = undefined
     this.#redialer = undefined
     this.#lanes = undefined
@@ -246,8 +255,10 @@ export class HostMesh implements Mesh {
   #networkListener(): Parameters<Network['start']>[0] {
     return {
       admit: (name, peerId) => this.#admit(name, peerId),
+      isKnown: (host) => this.#knownHosts.has(host),
       connected: (peer) => {
         this.#init.pins?.trust(peer.name, peer.peerId)
+        this.#knownHosts.add(peer.address)
         this.#members.add(peer)
         this.#introductions?.announceSoon()
       },
@@ -255,10 +266,7 @@ export class HostMesh implements Mesh {
         this.#members.remove(peerId)
         this.#redialer?.peerLeft(peerId)
       },
-      stranger: (peerId, reason) => {
-        this.#strangerCount += 1
-        this.#log.warn('a stranger was dropped', { peerId, reason })
-      },
+      stranger: (from, reason) => this.#strangers.note(from, reason),
       refused: (refusal) => this.#refused(refusal),
       message: (topic, message, fromPeerId, viaPeerId) => this.#heard(topic, message, fromPeerId, viaPeerId),
     }

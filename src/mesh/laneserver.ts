@@ -1,23 +1,42 @@
-import type { AddressInfo, Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 
 import { toString } from 'uint8arrays/to-string'
 
 import type { Clock } from '../runtime/clock.ts'
-import { PagemeshError } from '../runtime/errors.ts'
+import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { formatHostPort } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { Arrivals, type Unproven } from './arrivals.ts'
 import { DuplexLane } from './duplexlane.ts'
 import type { Lane, LaneTicket } from './lane.ts'
 import { parseLaneAddress } from './laneaddress.ts'
-import { LaneTickets } from './lanetickets.ts'
+import { lanesExhausted, LaneTickets } from './lanetickets.ts'
 import { LANE_KEEP_ALIVE_MS, LANE_TLS_OPTIONS } from './lanetls.ts'
 
-/** Sockets that may be connected to the lane port at once, redeemed or not; the next one is closed at once. */
-const SOCKETS_MAX = 512
+/** Lanes at once; when there are as many, tickets are refused. */
+const LANES_MAX = 512
 /** A socket that has not redeemed a ticket by then is closed. */
 const HANDSHAKE_TIMEOUT_MS = 5_000
+/** Sockets that have not redeemed a ticket. Each costs a few kilobytes; to drop one so that it comes again, more. */
+const UNPROVEN_SOCKETS_MAX = { roomMax: 2_048, addressMax: 1_280 }
+/** Connections that wait to be accepted by this process, if the kernel allows as many (net.core.somaxconn). */
+const BACKLOG_MAX = 4_096
+
+interface LaneServerInit {
+  /** Whether members are met at this address. */
+  isKnown: (host: string) => boolean
+  /** Called for each connection that is dropped because it redeemed no ticket. */
+  stranger: (host: string, reason: string) => void
+  /** For tests; 5 s if left out. */
+  handshakeTimeoutMs?: number
+}
+
+interface Connected {
+  socket: Socket
+  unproven: Unproven
+}
 
 /** The lane port of a host: gives out tickets and turns whoever redeems one into a lane. Starts and stops once. */
 export class LaneServer {
@@ -25,24 +44,31 @@ export class LaneServer {
   readonly #log: Log
   readonly #tickets: LaneTickets
   readonly #server: Server
+  /** Does not listen: a socket that says nothing shall not cost a TLS session. */
+  readonly #tls: TlsServer
+  readonly #arrivals: Arrivals
   /** Every connected socket below its TLS, by its remote end. */
-  readonly #sockets = new Map<string, Socket>()
+  readonly #sockets = new Map<string, Connected>()
   readonly #redeemed = new WeakMap<TLSSocket, (lane: Lane | Error) => void>()
+  #laneCount = 0
   #address = ''
 
-  /** @param init.handshakeTimeoutMs for tests; 5 s if left out. */
-  constructor(components: { clock: Clock; log: Log; random: Random }, init: { handshakeTimeoutMs?: number } = {}) {
+  constructor(components: { clock: Clock; log: Log; random: Random }, init: LaneServerInit) {
     this.#clock = components.clock
     this.#log = components.log
     this.#tickets = new LaneTickets(components)
-    this.#server = createServer({
-      ...LANE_TLS_OPTIONS, handshakeTimeout: init.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
-      pskCallback: (socket, id) => this.#redeem(socket, id),
+    const limitMs = init.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS
+    this.#arrivals = new Arrivals(components, {
+      limits: { ...UNPROVEN_SOCKETS_MAX, limitMs }, isKnown: init.isKnown, stranger: init.stranger,
     })
-    this.#server.on('connection', (socket: Socket) => this.#hold(socket))
-    this.#server.on('secureConnection', (socket) => this.#accept(socket))
-    this.#server.on('tlsClientError', (error, socket) => {
-      this.#log.debug('a lane was refused', { reason: error.message })
+    this.#server = createServer((socket) => this.#hold(socket))
+    this.#tls = createTlsServer({
+      ...LANE_TLS_OPTIONS, handshakeTimeout: limitMs, pskCallback: (socket, id) => this.#redeem(socket, id),
+    })
+    this.#tls.on('secureConnection', (socket) => this.#accept(socket))
+    this.#tls.on('tlsClientError', (error, socket) => {
+      // A peer that hung up is no stranger.
+      if (systemErrorCode(error) !== 'ECONNRESET') this.#connected(socket)?.unproven.fail(error.message)
       this.#redeemed.get(socket)?.(error)
       socket.destroy()
     })
@@ -54,7 +80,7 @@ export class LaneServer {
     await new Promise<void>((resolve, reject) => {
       const fail = (error: Error): void => reject(unusable(address, error))
       this.#server.once('error', fail)
-      this.#server.listen({ host, port }, () => {
+      this.#server.listen({ host, port, backlog: BACKLOG_MAX }, () => {
         this.#server.off('error', fail)
         this.#server.on('error', (error) => this.#log.error('the lane port failed', { reason: error.message }))
         resolve()
@@ -73,6 +99,7 @@ export class LaneServer {
    * The lane rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
    */
   offer(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
+    if (this.#laneCount >= LANES_MAX) throw lanesExhausted(`${LANES_MAX} bulk lanes are open already.`)
     const { id, key, lane } = this.#tickets.offer(signal)
     return { ticket: { address: this.#address, id, key: toString(key, 'hex') }, lane }
   }
@@ -80,38 +107,57 @@ export class LaneServer {
   /** Stops listening and closes every lane that was accepted. */
   async close(): Promise<void> {
     this.#tickets.close()
-    for (const socket of this.#sockets.values()) socket.destroy()
+    this.#arrivals.stop()
+    for (const { socket } of this.#sockets.values()) socket.destroy()
     if (!this.#server.listening) return
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 
   #hold(socket: Socket): void {
     const remote = remoteOf(socket)
-    if (this.#sockets.size >= SOCKETS_MAX || remote === undefined) {
-      this.#log.warn('a lane was refused: too many are connected', { socketsMax: SOCKETS_MAX })
+    if (remote === undefined) {
       socket.destroy()
       return
     }
-    this.#sockets.set(remote, socket)
+    const unproven = this.#arrivals.arrived({ host: socket.remoteAddress!, drop: () => socket.destroy() })
+    this.#sockets.set(remote, { socket, unproven })
     // A socket that breaks is closed next, and that is heard.
     socket.on('error', () => {})
-    socket.once('close', () => this.#sockets.delete(remote))
+    socket.once('close', () => {
+      this.#sockets.delete(remote)
+      unproven.leave()
+    })
+    socket.once('readable', () => {
+      // Counted here alone: what comes later goes to OpenSSL, which bounds a handshake itself.
+      unproven.read(socket.readableLength)
+      if (socket.readableLength === 0) socket.destroy()
+      if (!socket.destroyed) this.#tls.emit('connection', socket)
+    })
+  }
+
+  #connected(socket: TLSSocket): Connected | undefined {
+    return this.#sockets.get(remoteOf(socket) ?? '')
   }
 
   #redeem(socket: TLSSocket, id: string): Buffer | null {
     const ticket = this.#tickets.take(id)
     if (ticket === undefined) return null
+    this.#connected(socket)?.unproven.spoke()
     this.#redeemed.set(socket, ticket.settle)
     return Buffer.from(ticket.key)
   }
 
   #accept(socket: TLSSocket): void {
     const settle = this.#redeemed.get(socket)
-    const socketBelow = this.#sockets.get(remoteOf(socket) ?? '')
-    if (settle === undefined || socketBelow === undefined) {
+    const connected = this.#connected(socket)
+    if (settle === undefined || connected === undefined) {
       socket.destroy()
       return
     }
+    connected.unproven.leave()
+    this.#laneCount += 1
+    socket.once('close', () => { this.#laneCount -= 1 })
+    const { socket: socketBelow } = connected
     socket.setNoDelay(true)
     socket.setKeepAlive(true, LANE_KEEP_ALIVE_MS)
     settle(new DuplexLane({ clock: this.#clock }, {

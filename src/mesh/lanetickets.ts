@@ -40,9 +40,7 @@ export class LaneTickets {
   /** Throws PagemeshError `lanes-exhausted`; the lane's promise rejects with `lane-expired` or the signal's reason. */
   offer(signal: AbortSignal): Offer {
     if (this.#open.size >= TICKETS_MAX) {
-      throw new PagemeshError('lanes-exhausted', `${TICKETS_MAX} bulk lanes already wait for their peers.`, {
-        fault: 'host', advice: 'Hand over fewer guests at a time.',
-      })
+      throw lanesExhausted(`${TICKETS_MAX} bulk lanes already wait for their peers.`)
     }
     const id = toString(this.#random.bytes(ID_BYTES), 'hex')
     const key = this.#random.bytes(KEY_BYTES)
@@ -78,6 +76,10 @@ export class LaneTickets {
   close(): void {
     for (const ticket of [...this.#open.values()]) ticket.settle(meshStopped())
   }
+}
+
+export function lanesExhausted(message: string): PagemeshError {
+  return new PagemeshError('lanes-exhausted', message, { fault: 'host', advice: 'Hand over fewer guests at a time.' })
 }
 
 function asError(reason: unknown): Error {

@@ -7,7 +7,7 @@ import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@
 import { identify } from '@libp2p/identify'
 import {
   serviceCapabilities, type Connection, type ConnectionEncrypter, type MessageStream, type PrivateKey,
-  type SecureConnectionOptions, type SecuredConnection, type Stream,
+  type SecureConnectionOptions, type SecuredConnection, type Stream, type Transport,
 } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { ping, type Ping } from '@libp2p/ping'
@@ -22,8 +22,11 @@ import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import type { Unproven } from './arrivals.ts'
 import type { ClusterKeys } from './clusterkey.ts'
 import type { ByteChannel, ByteChannelListener } from './framedstream.ts'
+import { Gate } from './gate.ts'
+import { byteCounters } from './gossipcounts.ts'
 import { HostMesh } from './hostmesh.ts'
 import { keepIdentity, unusable } from './identity.ts'
 import type { Mesh, Unsubscribe } from './index.ts'
@@ -59,9 +62,8 @@ export function createLibp2pMesh(components: { clock: Clock; log: Log; random: R
 
 /** Connections of this host in all: a mesh of some hundred hosts, twice over while both dial. More are refused. */
 const CONNECTIONS_MAX = 1_024
-/** A whole cluster may restart at once, and in tests it shares one IP address. */
-const INBOUND_CONNECTIONS_PER_SECOND_MAX = 1_000
-const INBOUND_UPGRADES_MAX = 256
+/** Connections that wait to be accepted by this process, if the kernel allows as many (net.core.somaxconn). */
+const BACKLOG_MAX = 4_096
 const STREAMS_MAX = 64
 const PROOF_TIMEOUT_MS = 10_000
 const PROOF_BUFFER_BYTES_MAX = 1024 * 1024
@@ -81,6 +83,7 @@ class Libp2pNetwork implements Network {
   readonly #names = new Map<string, string>()
   readonly #gossip = { sentBytes: 0, receivedBytes: 0 }
   #node: Node | undefined
+  #gate: Gate | undefined
   #pinger: Pinger | undefined
   peerId = ''
 
@@ -104,6 +107,7 @@ class Libp2pNetwork implements Network {
   async start(listener: NetworkListener): Promise<void> {
     const privateKey = await this.#privateKey()
     this.peerId = peerIdFromPrivateKey(privateKey).toString()
+    this.#gate = new Gate(this.#components, listener)
     const node = await this.#createNode(privateKey, listener)
     this.#node = node
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail, listener))
@@ -131,6 +135,7 @@ class Libp2pNetwork implements Network {
     const node = this.#node
     this.#node = undefined
     this.#pinger?.stop()
+    this.#gate?.stop()
     if (node === undefined) return
     // A peer that vanished would hold back a close in good order.
     for (const connection of [...this.#connections.values()].flatMap((connections) => [...connections])) {
@@ -207,20 +212,29 @@ class Libp2pNetwork implements Network {
       privateKey,
       nodeInfo: { name: 'pagemesh', version: this.#init.version ?? '0' },
       addresses: { listen: this.#init.listen },
-      transports: [tcp()],
+      transports: [(inner) => this.#gated(tcp({ backlog: BACKLOG_MAX })(inner))],
       connectionEncrypters: [(own) => this.#provenNoise(noise()(own), listener)],
       streamMuxers: [yamux({ streamOptions: {
         maxStreamWindowSize: STREAM_WINDOW_BYTES, maxReadBufferLength: STREAM_BUFFER_BYTES_MAX,
         maxWriteBufferLength: STREAM_BUFFER_BYTES_MAX,
       } })],
       connectionManager: {
-        maxConnections: CONNECTIONS_MAX, inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND_MAX,
-        maxIncomingPendingConnections: INBOUND_UPGRADES_MAX, reconnectRetries: 0,
+        maxConnections: CONNECTIONS_MAX, reconnectRetries: 0,
+        // libp2p refuses newcomers, however old and idle those are that take up the room: gate.ts decides instead.
+        inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: Infinity,
       },
       // It asks every peer as often however many there are: pinger.ts does not.
       connectionMonitor: { enabled: false },
       services: { identify: identify(), ping: ping(), gossip: gossipsub(gossipOptions(this.#gossip)) },
     })
+  }
+
+  #gated(transport: Transport): Transport {
+    const { createListener } = transport
+    transport.createListener = (options) => createListener.call(transport, {
+      ...options, upgrader: this.#gate!.before(options.upgrader),
+    })
+    return transport
   }
 
   /** Noise, and then the proof of membership on the encrypted connection, before anything else is spoken on it. */
@@ -229,14 +243,17 @@ class Libp2pNetwork implements Network {
     return Object.assign(capabilities, {
       protocol: inner.protocol,
       secureOutbound: async (connection: MessageStream, options?: SecureConnectionOptions) =>
-        this.#prove(await inner.secureOutbound(connection, options), 'dialer', listener, options?.signal),
+        this.#prove(await inner.secureOutbound(connection, options), undefined, listener, options?.signal),
       secureInbound: async (connection: MessageStream, options?: SecureConnectionOptions) =>
-        this.#prove(await inner.secureInbound(connection, options), 'listener', listener, options?.signal),
+        this.#prove(await inner.secureInbound(connection, options), this.#gate!.unprovenOf(connection), listener,
+          options?.signal),
     })
   }
 
+  /** @param unproven of a connection that came in; undefined for one that this host dialed. */
   async #prove(
-    secured: SecuredConnection, role: 'dialer' | 'listener', listener: NetworkListener, outer: AbortSignal | undefined,
+    secured: SecuredConnection, unproven: Unproven | undefined, listener: NetworkListener,
+    outer: AbortSignal | undefined,
   ): Promise<SecuredConnection> {
     const remotePeerId = secured.remotePeer.toString()
     if (remotePeerId === this.peerId) throw new SelfDialedError()
@@ -250,17 +267,23 @@ class Libp2pNetwork implements Network {
         read: async (byteCount) => (await bytes.read({ bytes: byteCount, signal })).subarray(),
         write: (data) => bytes.write(data, { signal }),
       }, this.#components, {
-        memberKey: this.#init.keys.memberKey, role, selfPeerId: this.peerId, remotePeerId, name: this.#init.name,
-        admit: (peerName, peerId) => listener.admit(peerName, peerId),
+        memberKey: this.#init.keys.memberKey, role: unproven === undefined ? 'dialer' : 'listener',
+        selfPeerId: this.peerId, remotePeerId, name: this.#init.name,
+        admit: (peerName, peerId) => {
+          unproven?.leave()
+          return listener.admit(peerName, peerId)
+        },
       })
       bytes.unwrap()
       this.#remember(remotePeerId, name)
       return secured
     } catch (error) {
-      if (timeout.signal.aborted || error instanceof StrangerError) listener.stranger(remotePeerId, String(error))
+      const isStranger = timeout.signal.aborted || error instanceof StrangerError
+      if (isStranger && unproven === undefined) listener.stranger(remotePeerId, String(error))
       if (error instanceof RefusedError) listener.refused(error)
       // In good order, not by a reset: what this side last said must reach the other. Why it failed is known by now.
       await secured.connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
+      if (isStranger) unproven?.fail(String(error))
       throw error
     } finally {
       timer.cancel()
@@ -319,22 +342,6 @@ function gossipOptions(counts: { sentBytes: number; receivedBytes: number }): Pa
     maxOutboundBufferSize: GOSSIP_QUEUE_BYTES_MAX,
     metricsRegister: byteCounters(counts),
     metricsTopicStrToLabel: new Map(),
-  }
-}
-
-type MetricsRegister = NonNullable<GossipsubOpts['metricsRegister']>
-
-/** A metrics register that keeps two of gossipsub's figures: every byte sent and received, control included. */
-function byteCounters(counts: { sentBytes: number; receivedBytes: number }): MetricsRegister {
-  const ignore = (): void => {}
-  const increments: Record<string, (bytes: number) => void> = {
-    gossipsub_rpc_sent_bytes_total: (bytes) => { counts.sentBytes += bytes },
-    gossipsub_rpc_recv_bytes_total: (bytes) => { counts.receivedBytes += bytes },
-  }
-  return {
-    gauge: ({ name }) => ({ inc: (increments[name] ?? ignore) as never, set: ignore, addCollect: ignore }),
-    histogram: () => ({ startTimer: () => ignore, observe: ignore, reset: ignore }),
-    avgMinMax: () => ({ set: ignore }),
   }
 }
 

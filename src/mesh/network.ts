@@ -34,11 +34,13 @@ export interface Network {
 export interface NetworkListener {
   /** Whether a host of this name, which proved the key, may join. */
   admit(name: string, peerId: string): Verdict
+  /** Whether members are met, or expected, at this address. */
+  isKnown(host: string): boolean
   connected(peer: { peerId: string; name: string; address: string }): void
   /** The last connection to the peer is gone. */
   disconnected(peerId: string): void
-  /** A peer was dropped because it could not prove the key. */
-  stranger(address: string, reason: string): void
+  /** A peer, known by address or peer id, was dropped because it did not prove the key. */
+  stranger(from: string, reason: string): void
   /** This host or the other refused to be joined. */
   refused(refusal: RefusedError): void
   /** `fromPeerId` signed it; `viaPeerId` is the connected peer that passed it on. */

@@ -1,5 +1,7 @@
 import { pino } from 'pino'
 
+import { escapeControls } from './text.ts'
+
 /** Structured log: constant messages, everything that varies in `fields`, never the bytes of a page. */
 export interface Log {
   debug(message: string, fields?: LogFields): void
@@ -13,9 +15,12 @@ export interface Log {
 export type LogFields = Record<string, unknown>
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-/** A log that writes one JSON object a line to standard error. */
+/** A log that writes one JSON object a line to standard error, in which nothing can change a terminal. */
 export function createLog(level: LogLevel): Log {
-  return wrap(pino({ level, base: null }, pino.destination({ fd: 2, sync: true })))
+  const stderr = pino.destination({ fd: 2, sync: true })
+  // JSON escapes some controls, and leaves those of eight bits and the marks of direction as they are.
+  const write = (line: string): void => { stderr.write(`${escapeControls(line.trimEnd())}\n`) }
+  return wrap(pino({ level, base: null }, { write }))
 }
 
 export const silentLog: Log = {

@@ -1,12 +1,14 @@
 /**
- * Characters that change how a terminal or a page shows what stands around them: controls of both kinds, line
- * separators, marks of direction, and halves of characters.
+ * Characters that change how a terminal or a page shows what stands around them, or are not seen: controls of both
+ * kinds, line separators, marks of direction and other formats, and halves of characters.
  */
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu
 
 /** The text with every character that could change a terminal written as `\u001b`, for names and reasons of others. */
 export function escapeControls(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  // Unit by unit, as JSON escapes a character that is two of them.
+  return text.replace(UNPRINTABLE, (character) => character.split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''))
 }
 
 /** The same value with `escapeControls` applied to every text in it, keys included. */

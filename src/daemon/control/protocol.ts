@@ -46,7 +46,7 @@ export const CONTROL_LIMITS = {
   recordsMax: 200,
   /** Records of the audit log that are listed at once; a record takes some 200 bytes. */
   auditMax: 20_000,
-  /** Commands connected at once; more are turned away by the agent's system. */
+  /** Commands connected at once; for one more, whoever has been silent for longest is turned away. */
   connectionsMax: 64,
   /** Progress is left out, not queued, for a client that reads no faster than this. */
   unreadBytesMax: 64 * 1024,

@@ -1,8 +1,9 @@
-import { createServer, type Server } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 
 import type { Agent } from '../../index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
+import { Seats } from '../seats.ts'
 import { createRequestHandler } from './commands.ts'
 import { CONTROL_LIMITS } from './protocol.ts'
 import { ControlSession } from './session.ts'
@@ -25,12 +26,19 @@ export function createControlServer(
   const { agent, clock, log } = components
   const handle = createRequestHandler(agent)
   const sessions = new Set<ControlSession>()
+  const seats = new Seats<Socket>({ placesMax: CONTROL_LIMITS.connectionsMax })
   const server: Server = createServer((socket) => {
-    const session = new ControlSession({ socket, handle, log })
+    if (!seats.take(socket)) return
+    const session = new ControlSession({
+      socket, log,
+      handle: async (request, about) => {
+        const end = seats.begin(socket)
+        return handle(request, about).finally(end)
+      },
+    })
     sessions.add(session)
     socket.once('close', () => sessions.delete(session))
   })
-  server.maxConnections = CONTROL_LIMITS.connectionsMax
   let file: SocketFile | undefined
 
   return {

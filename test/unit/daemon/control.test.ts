@@ -270,8 +270,24 @@ describe('the control socket', () => {
     socket.destroy()
   })
 
-  it('turns away more clients than the limit', async () => {
+  it('turns away whoever has been silent for longest when there are more clients than the limit', async () => {
     const clients = await Promise.all(Array.from({ length: CONTROL_LIMITS.connectionsMax }, () => connected(path)))
+    const ended = once(clients[0]!, 'close')
+    clients[0]!.resume()
+    assert.deepEqual(await askAgent({ path, request: { command: 'ping' } }), { host: 'host-a' })
+    await ended
+    assert.deepEqual(clients.map((client) => client.destroyed).indexOf(false), 1)
+    clients.forEach((client) => client.destroy())
+  })
+
+  it('turns away one more client only when all others wait for answers', async () => {
+    const clients: Socket[] = []
+    for (let count = 1; count <= CONTROL_LIMITS.connectionsMax; count += 1) {
+      const client = await connected(path)
+      client.write(`${JSON.stringify(MIGRATE)}\n`)
+      clients.push(client)
+    }
+    while (agent.handoffs.length < clients.length) await systemClock.sleep(5)
     await assert.rejects(askAgent({ path, request: { command: 'ping' } }), { code: 'agent-ended' })
     clients.forEach((client) => client.destroy())
   })

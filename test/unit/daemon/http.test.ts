@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect, type Socket } from 'node:net'
 
 import { createStatusServer, type StatusServer } from '../../../src/daemon/http.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
@@ -60,6 +63,43 @@ describe('the status server', () => {
     assert.equal(head.status, 200)
     assert.equal(await head.text(), '')
   })
+
+  /** The status of an answer to a request for this host. */
+  const statusFor = async (host: string): Promise<number | undefined> => {
+    const asking = request({ host: '127.0.0.1', port: server.port, path: '/status', headers: { host } }).end()
+    const [response] = await once(asking, 'response') as [{ statusCode: number; resume(): void }]
+    response.resume()
+    return response.statusCode
+  }
+
+  it('refuses a web page whose own name leads here, on every path', async () => {
+    for (const host of ['evil.example', `evil.example:${server.port}`, '10.0.0.1', 'localhost.evil.example', 'a b']) {
+      assert.equal(await statusFor(host), 421, host)
+    }
+    for (const host of ['localhost', `LOCALHOST:${server.port}`, '127.0.0.1', '[::1]:80', 'web.localhost']) {
+      assert.equal(await statusFor(host), 200, host)
+    }
+  })
+
+  it('answers however many say nothing, or never finish asking', async () => {
+    const silent: Socket[] = []
+    try {
+      for (let count = 0; count < 200; count += 1) {
+        const socket = connect(server.port, '127.0.0.1')
+        socket.on('error', () => {})
+        silent.push(socket.resume())
+        await once(socket, 'connect')
+        if (count % 2 === 0) socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n')
+      }
+      const askedAt = performance.now()
+      assert.equal((await get('/metrics')).status, 200)
+      assert.ok(performance.now() - askedAt < 5_000)
+      // Whoever still has a place loses it soon.
+      await Promise.all(silent.filter((socket) => !socket.closed).map((socket) => once(socket, 'close')))
+    } finally {
+      for (const socket of silent) socket.destroy()
+    }
+  }).timeout(40_000)
 
   it('says so when the agent fails it', async () => {
     const failing = new FakeAgent()

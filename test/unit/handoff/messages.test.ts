@@ -93,6 +93,8 @@ describe('an answer to an offer', () => {
   it('that is neither is refused', () => {
     const odd = [
       {}, { accepted: 1 }, { accepted: false }, { code: 'c' }, { code: '', message: 'm' }, { code: 'c', message: '' },
+      { code: 'busy\n', message: 'm' }, { code: 'c\u001B[2J', message: 'm' }, { code: 'c'.repeat(65), message: 'm' },
+      { code: 'c', message: 'm'.repeat(4001) },
     ]
     for (const answer of odd) assert.throws(() => requireAccepted(json(answer), 'b'), { code: 'bad-answer' })
     assert.throws(() => requireAccepted(Buffer.from('x'), 'b'), { code: 'bad-answer' })

@@ -8,8 +8,10 @@ import { systemRandom } from '../../../src/runtime/random.ts'
 import { components, until } from './meshes.ts'
 
 describe('the lane port', () => {
+  const init = { isKnown: () => false, stranger: () => {} }
+
   it('closes whoever sends garbage, or nothing in time', async () => {
-    const server = new LaneServer(components, { handshakeTimeoutMs: 200 })
+    const server = new LaneServer(components, { ...init, handshakeTimeoutMs: 200 })
     await server.listen('127.0.0.1:0')
     const port = Number(server.address.split(':')[1])
     try {
@@ -23,7 +25,7 @@ describe('the lane port', () => {
   })
 
   it('closes with idle connections open, and then refuses new ones', async () => {
-    const server = new LaneServer(components)
+    const server = new LaneServer(components, init)
     await server.listen('127.0.0.1:0')
     const port = Number(server.address.split(':')[1])
     const idle = dial(port)

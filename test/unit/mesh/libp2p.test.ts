@@ -84,7 +84,11 @@ describe('a mesh over libp2p', () => {
     sockets[0]!.write(Buffer.alloc(10_000, 0xa5))
     const b = await started(libp2pMesh('b', { bootstrap: [a.self.address] }))
     assert.equal(b.members().length, 1)
-    for (const socket of sockets) socket.destroy()
+    // 10 kB are more than any proof takes. Who says nothing has its time, and who hangs up is no stranger.
+    await until(() => sockets[0]!.closed, 'garbage is dropped')
+    sockets[1]!.destroy()
+    await until(() => sockets[1]!.closed, 'the other hung up')
+    assert.equal(a.strangerCount, 1)
   })
 
   it('names the holder to the second host of a name, whose start fails and leaves nothing open', async () => {

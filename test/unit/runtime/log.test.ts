@@ -33,6 +33,16 @@ describe('a log', () => {
     assert.deepEqual(linesOf('warn', program).map(({ msg }) => msg), ['c', 'd'])
   })
 
+  it('lets nothing that it is told change a terminal, and tells it exactly', () => {
+    const hostile = 'a\u001B[2J\u007F\u009B1A\r\n\u202Eb\u2028'
+    const script = `const { createLog } = await import(${LOG})
+      createLog('info').with({ guest: ${JSON.stringify(hostile)} }).info('m', { reason: ${JSON.stringify(hostile)} })`
+    const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+    assert.match(stderr, /^[^\p{Cc}\p{Cf}\u2028]+\n$/u)
+    const { guest, reason } = JSON.parse(stderr) as Record<string, string>
+    assert.deepEqual([guest, reason], [hostile, hostile])
+  })
+
   it('may say nothing at all', () => {
     const log = silentLog.with({ guest: 'web' })
     for (const say of [log.debug, log.info, log.warn, log.error]) say('nothing')

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 
 import { escapeControls, isoTime, printable, printableJson } from '../../../src/runtime/text.ts'
 
-/** A name that clears a terminal, goes up a line, turns the writing around, and ends in half a character. */
-const HOSTILE = 'a\u001B[2J\u009B1A\r\n\u007F\u202Eb\u2028\uD83D'
-const HARMLESS = 'a\\u001b[2J\\u009b1A\\u000d\\u000a\\u007f\\u202eb\\u2028\\ud83d'
+/** A name that clears a terminal, goes up a line, turns the writing around, hides, and ends in half a character. */
+const HOSTILE = 'a\u001B[2J\u009B1A\r\n\u007F\u202Eb\u2028\u200B\u{E0041}\uD83D'
+const HARMLESS = 'a\\u001b[2J\\u009b1A\\u000d\\u000a\\u007f\\u202eb\\u2028\\u200b\\udb40\\udc41\\ud83d'
 
 describe('text of others', () => {
   it('has what would change a terminal escaped, and nothing else', () => {

@@ -1,0 +1,37 @@
+import { isIP, isIPv4 } from 'node:net'
+
+import { isUnspecifiedHost, parseHostPort } from '../runtime/hostport.ts'
+
+/**
+ * Whether the `Host` of a request is one under which this host is meant to be asked. A web page whose own name leads
+ * to this host (DNS rebinding) is refused by it: its browser sends the page's name. Pure.
+ *
+ * @param header as the client sent it: a host, with or without a port.
+ * @param init.listenHost the host of the configured address.
+ * @param init.names other names of this host, for listeners that others can reach.
+ */
+export function isOwnHost(header: string, { listenHost, names }: { listenHost: string; names: string[] }): boolean {
+  const host = hostIn(header)
+  if (host === undefined) return false
+  const isSame = (name: string): boolean => plain(name) === host
+  if (isSame(listenHost) || isLoopback(host)) return true
+  if (isLoopback(plain(listenHost))) return false
+  // An address is no name that somebody could lead elsewhere.
+  return names.some(isSame) || (isUnspecifiedHost(listenHost) && isIP(host) !== 0)
+}
+
+function hostIn(header: string): string | undefined {
+  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(header)?.[1]
+  // A name may end in the root's dot, which changes nothing.
+  const dotless = header.replace(/\.(?=(:\d+)?$)/, '')
+  const parsed = bracketed ?? parseHostPort(dotless.includes(':') ? dotless : `${dotless}:80`)?.host
+  return parsed === undefined ? undefined : plain(parsed)
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host.endsWith('.localhost') || host === '::1' || (isIPv4(host) && /^127\./.test(host))
+}
+
+function plain(host: string): string {
+  return host.toLowerCase().replace(/\.$/, '')
+}
