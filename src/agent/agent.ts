@@ -76,6 +76,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     minHosts: options.popularity?.minHosts ?? numericDefault('popularity.minHosts'),
     maxPages: options.popularity?.maxPages ?? numericDefault('popularity.maxPages'),
     intervalMs,
+    sliceKey: keys.sliceKey,
   })
   const discovery = discoverGuests(world, { globs: options.guests ?? [] })
   const hasher = createPageHasher(keys.pageKey)
