@@ -8,7 +8,7 @@ import type { Prefixes } from '../page/index.ts'
 
 export { createPossession, type PossessionComponents, type PossessionInit } from './possession.ts'
 
-/** Up to 256 pages of this host that another wants, as columns; their bytes were hashed and are what their prefixes say. */
+/** Up to 256 pages of this host that another wants, as columns; their bytes were hashed and are those of their ids. */
 export interface HeldBatch extends Prefixes {
   /** 4096 bytes each, one after the other. */
   bytes: Uint8Array
@@ -25,7 +25,7 @@ export interface AskedBy {
 }
 
 export interface PossessionCounts {
-  /** Pages that hosts were asked about and proved; those that they were said to hold and did not prove; wrong proofs. */
+  /** Pages that hosts proved when asked; those that they were said to hold and did not prove; wrong proofs. */
   proven: number
   missing: number
   wrong: number

@@ -89,7 +89,7 @@ export function decodeChallenge(message: Uint8Array): Challenge {
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
   const count = (bytes.length - HEAD_BYTES) / PREFIX_BYTES
   if (bytes[0] !== VERSION) throw badPossession('its version is unknown')
-  if (!Number.isInteger(count) || count < 1 || count > LIMITS.pagesPerChallenge) throw badPossession('its length is bad')
+  if (!Number.isInteger(count) || count < 1 || count > LIMITS.pagesPerChallenge) throw badPossession('a bad length')
   const prefixes = { count, high: new Uint32Array(count), low: new Uint32Array(count) }
   for (let place = 0; place < count; place++) {
     prefixes.high[place] = bytes.readUInt32BE(HEAD_BYTES + place * PREFIX_BYTES)
@@ -105,7 +105,7 @@ export function encodeAnswer({ bitmap, proof }: Answer): Uint8Array {
 /** Throws PagemeshError `bad-possession` on anything that no witness of ours would write about `count` pages. */
 export function decodeAnswer(message: Uint8Array, count: number): Answer {
   const proofAt = 1 + Math.ceil(count / 8)
-  if (message[0] !== VERSION || message.length !== proofAt + PROOF_BYTES) throw badPossession('an answer has a bad length')
+  if (message[0] !== VERSION || message.length !== proofAt + PROOF_BYTES) throw badPossession('a bad length')
   const bitmap = message.subarray(1, proofAt)
   const bitsOver = bitmap.length * 8 - count
   if (bitsOver > 0 && bitmap.at(-1)! >>> (8 - bitsOver) !== 0) throw badPossession('it has pages beyond its count')

@@ -47,7 +47,8 @@ export class PossessionScene {
 
   /** Which of these pages, by number, `host` lets go to `asker`; time passes only while it must. */
   async confirmed(
-    host: PossessionHost, numbers: readonly number[], asker: string, init: { resident?: 0 | 1; isUrgent?: boolean } = {},
+    host: PossessionHost, numbers: readonly number[], asker: string,
+    init: { resident?: 0 | 1; isUrgent?: boolean } = {},
   ): Promise<number[]> {
     const member = { name: asker, peerId: `memory-${asker}`, address: '' }
     const mayLeave = await this.clock.complete(host.possession.confirm(heldBatch(this.pages, numbers, init.resident), {

@@ -22,7 +22,7 @@ describe('a page may leave', () => {
     assert.equal(holder.standing.isTrusted('memory-witness'), true, 'guests change and leave')
   })
 
-  it('when so many hosts prove it as the operator wants, this one among them if a guest of its own holds it', async () => {
+  it('when as many hosts prove it as the operator wants, this one among them if a guest of its holds it', async () => {
     const named = (): string[] => ['b', 'c', 'd']
     const holder = await scene.add('holder', { named, minHosts: 3 })
     await scene.add('b', { holds: () => true })

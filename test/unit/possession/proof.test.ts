@@ -26,7 +26,7 @@ describe('a proof of possession', () => {
     assert.equal(proof.length, PROOF_BYTES)
   })
 
-  it('is another for another nonce, for other hosts, for who asks instead of who is asked, and under another key', () => {
+  it('is another for another nonce, for other hosts, the other way round, and under another key', () => {
     const others = [
       { ...CONTEXT, nonce: new Uint8Array(NONCE_BYTES) },
       { ...CONTEXT, challengerPeerId: 'three' },
@@ -40,7 +40,7 @@ describe('a proof of possession', () => {
     assert.notDeepEqual(new Prover(new Uint8Array(32)).proofOf(CONTEXT, BITMAP, PAGES.bytes, OFFSETS), proof)
   })
 
-  it('is another where one byte of a claimed page, or one claim, differs, and says nothing of pages not claimed', () => {
+  it('is another where one byte of a claimed page, or one claim, differs: pages not claimed do not count', () => {
     const changed = (number: number): Buffer => {
       const bytes = Buffer.from(PAGES.bytes)
       bytes[number * PAGE_BYTES + 77]! ^= 1

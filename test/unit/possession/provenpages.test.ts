@@ -5,9 +5,9 @@ import { VirtualClock } from '../../sim/time.ts'
 
 const INTERVAL_MS = 1000
 
-function started(pagesMax?: number) {
+function started(pagesMax = 1000) {
   const clock = new VirtualClock()
-  const proven = new ProvenPages({ clock }, { intervalMs: INTERVAL_MS, ...(pagesMax === undefined ? {} : { pagesMax }) })
+  const proven = new ProvenPages({ clock }, { intervalMs: INTERVAL_MS, pagesMax })
   const pass = async (ms: number): Promise<void> => {
     await clock.run(clock.now() + ms)
     proven.age()

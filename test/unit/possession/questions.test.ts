@@ -6,7 +6,8 @@ const NAMED = [['a', 'b'], ['b', 'c'], ['b'], []]
 
 function open(init: Partial<OpenPages> = {}): OpenPages {
   return {
-    places: [0, 1, 2, 3], namedOf: (place) => NAMED[place]!, lackOf: () => 1, wasAsked: () => false, others: [], ...init,
+    places: [0, 1, 2, 3], namedOf: (place) => NAMED[place]!, lackOf: () => 1, wasAsked: () => false, others: [],
+    ...init,
   }
 }
 
