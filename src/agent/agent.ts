@@ -101,7 +101,9 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   const history = createHistory(world, { path: join(statePath, `${options.name}.history`) })
   const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
   const { references, peers, compression } = options.handoff ?? {}
-  const parts = { ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, history, journal }
+  const parts = {
+    ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, history, journal,
+  }
   return new HostAgent(parts, {
     ...options,
     handoff: {
