@@ -16,7 +16,7 @@ const LEVELS = [
   ['agent'],
   ['handoff', 'placement'],
   ['conversation', 'passage'],
-  ['census', 'popularity', 'swap'],
+  ['census', 'popularity', 'possession', 'swap'],
   ['store', 'guest', 'qemu', 'mesh'],
   ['page'],
   ['runtime'],

@@ -12,6 +12,7 @@ import { createPageHasher, type PageHasher } from '../page/index.ts'
 import { warmUp } from '../passage/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
+import { createPossession, type Possession } from '../possession/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
@@ -80,10 +81,12 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     bytesMax: options.census?.maxBytes ?? numericDefault('census.maxBytes'),
   })
   const standing = new Standing(world)
+  const minHosts = options.popularity?.minHosts ?? numericDefault('popularity.minHosts')
   const popularity = createPopularity({ ...world, mesh, held: census, standing }, {
-    minHosts: options.popularity?.minHosts ?? numericDefault('popularity.minHosts'),
+    minHosts,
     maxPages: options.popularity?.maxPages ?? numericDefault('popularity.maxPages'),
     intervalMs,
+    sliceKey: keys.sliceKey,
   })
   const discovery = discoverGuests(world, { globs: options.guests ?? [] })
   const hasher = createPageHasher(keys.pageKey)
@@ -91,10 +94,16 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     path: join(statePath, `${options.name}.pages`),
     bytesMax: options.store?.maxBytes ?? numericDefault('store.maxBytes'),
   })
+  const possession = createPossession({
+    ...world, mesh, hasher, standing,
+    resident: census.resident,
+    namedHolders: (high, low) => popularity.view.holdersOf(high, low),
+  }, { key: keys.possessionKey, minHosts, intervalMs })
   const swap = createSwap({
     ...world, mesh, hasher, standing,
     sources: [census.resident, store.source],
     isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
+    confirm: (pages, by) => possession.confirm(pages, by),
     onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
   }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
   const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
@@ -103,7 +112,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
   const { references, peers, compression } = options.handoff ?? {}
   const parts = {
-    ...world, mesh, census, popularity, swap, store, keeper, discovery, hasher, history, journal, audit, pins, pinFile,
+    ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, history, journal, audit,
+    pins, pinFile,
   }
   return new HostAgent(parts, {
     ...options,
@@ -140,6 +150,7 @@ interface Parts {
   mesh: Mesh
   census: Census
   popularity: Popularity
+  possession: Possession
   swap: Swap
   store: Store
   keeper: Keeper
@@ -186,7 +197,7 @@ class HostAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { mesh, census, popularity, swap, keeper, discovery, history, log, audit, pinFile } = this.#parts
+    const { mesh, census, popularity, possession, swap, keeper, discovery, history, log, audit, pinFile } = this.#parts
     const directory = await this.#openRuntimeDirectory()
     await audit.start()
     this.#undo.push(() => audit.stop())
@@ -205,6 +216,8 @@ class HostAgent implements Agent {
     this.#undo.push(() => census.stop())
     await popularity.start()
     this.#undo.push(() => popularity.stop())
+    await possession.start()
+    this.#undo.push(() => possession.stop())
     await swap.start()
     this.#undo.push(() => swap.stop())
     if (hasStore) {

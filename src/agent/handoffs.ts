@@ -9,6 +9,7 @@ import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
+import type { Possession } from '../possession/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -54,6 +55,7 @@ export interface HandoffsComponents {
   mesh: Mesh
   census: Census
   popularity: Popularity
+  possession: Possession
   store: Store
   keeper: Keeper
   swap: Swap

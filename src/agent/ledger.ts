@@ -1,21 +1,27 @@
 import type { SpentBytes } from '../conversation/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Popularity } from '../popularity/index.ts'
+import type { Possession } from '../possession/index.ts'
 import type { Swap } from '../swap/index.ts'
 import type { AgentStatus, Traffic } from './status.ts'
 
 interface Parts {
   mesh: Mesh
   popularity: Popularity
+  possession: Pick<Possession, 'traffic'>
   swap: Swap
 }
 
 /** All bytes of this host by account, but those of handoffs themselves. */
-export function trafficOf({ mesh, popularity, swap }: Parts): Omit<AgentStatus['traffic'], 'handoff'> {
+export function trafficOf({ mesh, popularity, possession, swap }: Parts): Omit<AgentStatus['traffic'], 'handoff'> {
   const { report, view } = popularity.traffic
   const { gossip } = mesh.traffic
   return {
-    report: copyOf(report),
+    // What hosts say that they hold, and what they prove of it when asked.
+    report: {
+      sentBytes: report.sentBytes + possession.traffic.sentBytes,
+      receivedBytes: report.receivedBytes + possession.traffic.receivedBytes,
+    },
     // What gossip tells, and what is asked for because gossip did not.
     gossip: {
       sentBytes: gossip.sentBytes + view.sentBytes, receivedBytes: gossip.receivedBytes + view.receivedBytes,

@@ -24,6 +24,8 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   counter('pagemesh_census_scans_total', 'Whole scans of guests.', ({ census }) => census.scans)
   counter('pagemesh_popularity_refused_total', 'Reports and news of popular pages that were refused.',
     ({ popularity }) => popularity.refused)
+  counter('pagemesh_popularity_unproven_total', 'Pages that hosts were said to hold and did not prove when asked.',
+    ({ popularity }) => popularity.unproven)
   counter('pagemesh_strangers_total', 'Peers dropped that did not prove the cluster key.', ({ strangers }) => strangers)
   counter('pagemesh_refused_offers_total', 'Guests that members offered and that were not taken.',
     ({ refused }) => refused.offers)

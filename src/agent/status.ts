@@ -5,6 +5,7 @@ import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
 import type { Mesh, NamePins } from '../mesh/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
+import type { Possession } from '../possession/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import { lastStateOf, type GuestList } from './guestlist.ts'
@@ -30,8 +31,11 @@ export interface AgentStatus {
     distinctPages: number
   }[]
   census: { distinctPages: number; omittedPages: number; scans: number; bytes: number }
-  /** Pages that are known to be popular, memory of all that popularity keeps, and news of others that was refused. */
-  popularity: { pages: number; bytes: number; refused: number }
+  /**
+   * Pages that are known to be popular, memory of all that popularity keeps, news of others that was refused, and
+   * pages that hosts were said to hold and did not prove when they were asked.
+   */
+  popularity: { pages: number; bytes: number; refused: number; unproven: number }
   placement: { wanted: number; held: number; pending: number }
   store: { pages: number; bytes: number; maxBytes: number; damagedPages: number }
   traffic: {
@@ -70,6 +74,7 @@ export function snapshot(
     mesh: Mesh
     census: Census
     popularity: Popularity
+    possession: Possession
     store: Store
     keeper: Keeper
     guests: GuestList
@@ -78,7 +83,7 @@ export function snapshot(
     pins: NamePins
   },
 ): AgentStatus {
-  const { mesh, census, popularity, store, keeper, guests, handoffs } = parts
+  const { mesh, census, store, keeper, guests, handoffs } = parts
   const { distinctPages, omittedPages, scans, bytes } = census.totals
   const traffic = trafficOf(parts)
   const nothing = { sentBytes: 0, receivedBytes: 0 }
@@ -100,7 +105,7 @@ export function snapshot(
       }
     }),
     census: { distinctPages, omittedPages, scans, bytes },
-    popularity: popularityOf(popularity),
+    popularity: popularityOf(parts),
     placement: { ...keeper.totals },
     store: { pages: store.pages, bytes: store.bytes, maxBytes: store.bytesMax, damagedPages: store.damagedPages },
     traffic: { ...traffic, handoff: { ...(handoffs?.traffic ?? nothing) } },
@@ -112,10 +117,13 @@ export function snapshot(
   }
 }
 
-function popularityOf({ view, sizes, refusals }: Popularity): AgentStatus['popularity'] {
+function popularityOf(
+  { popularity: { view, sizes, refusals }, possession: { counts } }: { popularity: Popularity; possession: Possession },
+): AgentStatus['popularity'] {
   return {
     pages: view.pages,
     bytes: sizes.viewBytes + sizes.reportBytes,
     refused: Object.values(refusals).reduce((sum, count) => sum + count, 0),
+    unproven: counts.missing + counts.wrong,
   }
 }

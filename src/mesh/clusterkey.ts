@@ -23,19 +23,28 @@ const OTHERS_MASK = 0o077
 
 const MEMBER_CONTEXT = 'pagemesh key 1 member proof'
 const PAGE_CONTEXT = 'pagemesh key 1 page id'
+const SLICE_CONTEXT = 'pagemesh key 1 slice owners'
+const POSSESSION_CONTEXT = 'pagemesh key 1 proof of possession'
 
 export interface ClusterKeys {
   /** 32 bytes: proves membership to a peer. */
   memberKey: Uint8Array
   /** 32 bytes: keys the hash that makes page ids. */
   pageKey: Uint8Array
+  /** 32 bytes: keys the hash that draws the owners of slices. */
+  sliceKey: Uint8Array
+  /** 32 bytes: keys the hash by which a host proves that it holds a page. */
+  possessionKey: Uint8Array
 }
 
 /** Derives the keys of each use from the 32 bytes of the cluster key. */
 export function deriveKeys(clusterKey: Uint8Array): ClusterKeys {
+  const keyFor = (context: string): Uint8Array => new Uint8Array(Blake3Hasher.deriveKey(context, clusterKey))
   return {
-    memberKey: new Uint8Array(Blake3Hasher.deriveKey(MEMBER_CONTEXT, clusterKey)),
-    pageKey: new Uint8Array(Blake3Hasher.deriveKey(PAGE_CONTEXT, clusterKey)),
+    memberKey: keyFor(MEMBER_CONTEXT),
+    pageKey: keyFor(PAGE_CONTEXT),
+    sliceKey: keyFor(SLICE_CONTEXT),
+    possessionKey: keyFor(POSSESSION_CONTEXT),
   }
 }
 

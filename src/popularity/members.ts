@@ -45,6 +45,10 @@ export class Members {
     return [...this.#stays.keys()]
   }
 
+  get all(): Member[] {
+    return [...this.#stays.values()].map(({ member }) => member)
+  }
+
   get count(): number {
     return this.#stays.size
   }
@@ -81,10 +85,10 @@ export class Members {
   }
 
   /** A member that has been here for `stayedMs`, and was not named by this in the last `gapMs`. */
-  takeStayer(stayedMs: number, gapMs: number, isWanted: (name: string) => boolean): Member | undefined {
+  takeStayer(stayedMs: number, gapMs: number, isWanted: (member: Member) => boolean): Member | undefined {
     const now = this.#clock.now()
-    for (const [name, stay] of this.#stays) {
-      if (now - stay.joinedAt < stayedMs || now - stay.askedAt < gapMs || !isWanted(name)) continue
+    for (const stay of this.#stays.values()) {
+      if (now - stay.joinedAt < stayedMs || now - stay.askedAt < gapMs || !isWanted(stay.member)) continue
       stay.askedAt = now
       return stay.member
     }

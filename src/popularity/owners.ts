@@ -2,7 +2,13 @@
  * Who owns which slice: rendezvous hashing. Each member has a weight for each slice, and a slice's owners are those of
  * the greatest weights. No election and no coordinator: whoever knows the same members finds the same owners, and a
  * member that comes or goes moves its own slices only.
+ *
+ * A member's weights come from a hash of its peer id, keyed with the cluster key: who picks a host's name picks no
+ * slices with it, and strangers cannot tell who owns what. A member can still make identities until one suits it.
  */
+import { Blake3Hasher } from '@napi-rs/blake-hash'
+
+import type { Member } from '../mesh/index.ts'
 import { SLICE_COUNT } from './slice.ts'
 
 /** Owners of a slice; with this many hosts and one more, every host owns all. */
@@ -13,7 +19,7 @@ export const RANKED_MAX = 4
 
 const NOBODY = 0xffff
 
-/** A host's name as 32 bits: seeds its weights, and stands for it where a page's holders are listed. Never 0. */
+/** A host's name as 32 bits: stands for it where a page's holders are listed. Never 0. */
 export function hostTag(name: string): number {
   let hash = 0x811c_9dc5
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193)
@@ -35,17 +41,29 @@ export function weightOf(seed: number, tag: number): number {
 
 const SLICE_SEEDS = Uint32Array.from({ length: SLICE_COUNT }, (_, slice) => mix(slice + 1))
 
+/** A host as far as its slices are concerned. */
+export type SliceMember = Pick<Member, 'name' | 'peerId'>
+
 /** The ranking of the members known for every slice, kept up as they come and go. */
 export class SliceOwners {
+  readonly #hasher: Blake3Hasher
   /** By member number; an empty name marks a number that is free. */
   readonly #names: string[] = []
+  readonly #peerIds: string[] = []
   #tags = new Uint32Array(64)
+  /** What each member's weights grow from. */
+  #seeds = new Uint32Array(64)
   readonly #numbers = new Map<string, number>()
   readonly #namesByTag = new Map<number, string>()
   /** RANKED_MAX member numbers a slice, best first. */
   readonly #ranking = new Uint16Array(SLICE_COUNT * RANKED_MAX).fill(NOBODY)
   /** The weight of each of them in its slice; 0 where there is nobody. */
   readonly #weights = new Uint32Array(SLICE_COUNT * RANKED_MAX)
+
+  /** @param init.key 32 bytes, derived from the cluster key. */
+  constructor({ key }: { key: Uint8Array }) {
+    this.#hasher = Blake3Hasher.newKeyed(Buffer.from(key))
+  }
 
   /** How many members there are, this host among them. */
   get hostCount(): number {
@@ -62,16 +80,17 @@ export class SliceOwners {
     return this.hostCount <= ALL_OWN_HOSTS_MAX
   }
 
-  /** Takes the members as they are now, this host among them. Returns those that left. */
-  update(names: readonly string[]): string[] {
-    const wanted = new Set(names)
-    const left = [...this.#numbers.keys()].filter((name) => !wanted.has(name))
-    const joined = names.filter((name) => !this.#numbers.has(name)).map((name) => this.#admit(name))
+  /** Takes the members as they are now, this host among them. Returns those that left, or have another identity. */
+  update(members: readonly SliceMember[]): string[] {
+    const wanted = new Map(members.map(({ name, peerId }) => [name, peerId]))
+    const left = [...this.#numbers].filter(([name, number]) => wanted.get(name) !== this.#peerIds[number])
+      .map(([name]) => name)
     const isGone = new Uint8Array(this.#names.length)
     for (const name of left) {
       isGone[this.#numbers.get(name)!] = 1
       this.#dismiss(name)
     }
+    const joined = members.filter(({ name }) => !this.#numbers.has(name)).map((member) => this.#admit(member))
     const numbers = Uint16Array.from(this.#numbers.values())
     const newNumbers = Uint16Array.from(joined)
     for (let slice = 0; slice < SLICE_COUNT; slice++) {
@@ -110,21 +129,28 @@ export class SliceOwners {
     return this.#namesByTag.get(tag)
   }
 
-  #admit(name: string): number {
+  #admit({ name, peerId }: SliceMember): number {
     const free = this.#names.indexOf('')
     const number = free === -1 ? this.#names.length : free
     this.#names[number] = name
+    this.#peerIds[number] = peerId
     if (number === this.#tags.length) {
-      const tags = this.#tags
-      this.#tags = new Uint32Array(number * 2)
-      this.#tags.set(tags)
+      this.#tags = doubled(this.#tags)
+      this.#seeds = doubled(this.#seeds)
     }
     const tag = hostTag(name)
     this.#tags[number] = tag
+    this.#seeds[number] = this.#seedOf(peerId)
     this.#numbers.set(name, number)
     // Names can be chosen to meet in one tag: it stays with who came first.
     if (!this.#namesByTag.has(tag)) this.#namesByTag.set(tag, name)
     return number
+  }
+
+  #seedOf(peerId: string): number {
+    this.#hasher.reset()
+    this.#hasher.update(Buffer.from(peerId))
+    return this.#hasher.digestBuffer().readUInt32LE()
   }
 
   #dismiss(name: string): void {
@@ -154,11 +180,11 @@ export class SliceOwners {
   #insertAll(slice: number, numbers: Uint16Array): void {
     const base = slice * RANKED_MAX
     const seed = SLICE_SEEDS[slice]!
-    const tags = this.#tags
+    const seeds = this.#seeds
     const weights = this.#weights
     for (let index = 0; index < numbers.length; index++) {
       const number = numbers[index]!
-      const weight = weightOf(seed, tags[number]!)
+      const weight = weightOf(seed, seeds[number]!)
       if (weight < weights[base + RANKED_MAX - 1]!) continue
       let place = base + RANKED_MAX
       while (place > base && this.#outweighs(weight, number, place - 1)) place -= 1
@@ -177,4 +203,10 @@ export class SliceOwners {
     // Equal weights are one in four thousand million: then the names decide, the same everywhere.
     return other === NOBODY || this.#names[number]! < this.#names[other]!
   }
+}
+
+function doubled(values: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(values.length * 2)
+  larger.set(values)
+  return larger
 }

@@ -26,6 +26,8 @@ export interface PopularityInit {
   maxPages: number
   /** Time between two reports, ms: the census' interval. */
   intervalMs: number
+  /** 32 bytes, derived from the cluster key: draws the owners of slices. */
+  sliceKey: Uint8Array
 }
 
 interface Parts {
@@ -38,7 +40,7 @@ interface Parts {
 }
 
 /** Where digests are gossiped. */
-const DIGEST_TOPIC = '/pagemesh/popular/1'
+const DIGEST_TOPIC = '/pagemesh/popular/2'
 /** Looks at what is to be done, a share of the interval apart, within these bounds, ms. */
 const TICKS_PER_INTERVAL = 6
 const TICK_MS_MIN = 250
@@ -63,7 +65,7 @@ class HostPopularity implements Popularity {
   readonly #parts: Parts
   readonly #init: PopularityInit
   readonly #refusals: Refusals
-  readonly #owners = new SliceOwners()
+  readonly #owners: SliceOwners
   readonly #members: Members
   readonly #snapshot = new Snapshot()
   readonly #table: ReportTable
@@ -92,7 +94,8 @@ class HostPopularity implements Popularity {
     const startedAt = Math.floor(clock.wallTime() / 1000)
     const incarnation = startedAt % 2 ** 32
     const seed = Buffer.from(random.bytes(4)).readUInt32LE()
-    const owners = this.#owners
+    const owners = new SliceOwners({ key: init.sliceKey })
+    this.#owners = owners
     const snapshot = this.#snapshot
     this.#parts = parts
     this.#init = init
@@ -199,19 +202,23 @@ class HostPopularity implements Popularity {
 
   /** Takes the members as they are now; who stays away is forgotten with all that it reported. */
   #follow(quietMs: number): void {
-    const self = this.#parts.mesh.self.name
+    const { self } = this.#parts.mesh
     if (this.#members.takeChanged(quietMs)) {
-      const left = this.#owners.update([self, ...this.#members.names])
+      const left = this.#owners.update([self, ...this.#members.all])
       for (const name of left) this.#reporter.forget(name)
       this.#reporter.ownersChanged()
       this.#holdsForeign = true
     }
     if (this.#holdsForeign && this.#isSettled()) {
       // By now origins know that these slices are others', and tell them anew should they come back.
-      this.#table.retain((slice) => this.#owners.owns(self, slice))
+      this.#table.retain((slice) => this.#owners.owns(self.name, slice))
       this.#holdsForeign = false
     }
     for (const name of this.#members.takeGone()) this.#owner.touch(this.#table.drop(name))
+    for (const member of this.#members.all) {
+      // What it reported before it lost its standing is believed no more than what it says now.
+      if (!this.#refusals.isTrusted(member)) this.#owner.touch(this.#table.drop(member.name))
+    }
     this.#owner.follow()
     this.#follower.expire()
   }
@@ -227,7 +234,9 @@ class HostPopularity implements Popularity {
     }
     await this.#reporter.round(signal)
     const { intervalMs } = this.#init
-    const silent = this.#members.takeStayer(intervalMs, intervalMs, (name) => !this.#table.has(name))
+    const silent = this.#members.takeStayer(intervalMs, intervalMs, (member) => {
+      return !this.#table.has(member.name) && this.#refusals.isTrusted(member)
+    })
     if (silent !== undefined) await this.#reporter.ask(silent.name, signal)
   }
 

@@ -31,7 +31,7 @@ import { LIMITS } from './limits.ts'
 import { ReportGroups } from './reportgroups.ts'
 import { REST_LIMIT, SLICE_COUNT } from './slice.ts'
 
-export const REPORT_PROTOCOL = '/pagemesh/report/1'
+export const REPORT_PROTOCOL = '/pagemesh/report/2'
 
 /** Half a year of seconds. */
 export const INCARNATION_BITS = 24

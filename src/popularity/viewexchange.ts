@@ -22,7 +22,7 @@ import { LIMITS } from './limits.ts'
 import { popularityRank, PopularRun } from './popularrun.ts'
 import { SLICE_COUNT } from './slice.ts'
 
-export const VIEW_PROTOCOL = '/pagemesh/view/1'
+export const VIEW_PROTOCOL = '/pagemesh/view/2'
 
 const VERSION = 1
 const KIND = { all: 1, some: 2 } as const

@@ -157,7 +157,9 @@ export class Holder {
     this.#inHand[session.purpose] += 1
     session.answering += 1
     try {
-      const pages = await reading.read(want.prefixes, session.signal)
+      const pages = await reading.read(want.prefixes, {
+        asker: session.from, isUrgent: session.purpose === 'handoff', signal: session.signal,
+      })
       if (await session.answer(want, pages)) onServed(session.from, pages.count)
     } catch (error) {
       if (!session.signal.aborted) {

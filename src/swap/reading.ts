@@ -1,3 +1,4 @@
+import type { Member } from '../mesh/index.ts'
 import {
   firstOf, ID_BYTES, pack, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified,
   type PageHasher, type PageSource, type Prefixes,
@@ -13,6 +14,23 @@ export interface ReadPages {
   packed: Buffer
 }
 
+/** Pages that were read for another host, as columns, their bytes one after the other. */
+export interface ReadColumns extends Prefixes {
+  bytes: Uint8Array
+  /** 1 for each that a guest of this host holds now, 0 for those that only the store has. */
+  resident: Uint8Array
+}
+
+/** For whom pages are read, and whether a guest that arrives waits for them. */
+export interface ReadFor {
+  asker: Member
+  isUrgent: boolean
+  signal: AbortSignal
+}
+
+/** Says which of the pages so many hosts are proven to hold that they may leave this one: 1 for each. */
+export type Confirm = (pages: ReadColumns, by: ReadFor) => Promise<Uint8Array>
+
 /**
  * Reads what others want out of what this host has at that moment. A guest's memory may have changed since it was
  * scanned: every page is hashed before it leaves.
@@ -20,33 +38,44 @@ export interface ReadPages {
 export class PageReading {
   readonly #source: Pick<PageSource, 'fill'>
   readonly #isPopular: (high: number, low: number) => boolean
+  readonly #confirm: Confirm
   readonly #rooms = new BufferPool(LIMITS.pagesPerWant * PAGE_BYTES, LIMITS.answersInHand)
 
   constructor(components: {
     hasher: PageHasher
     sources: readonly PageSource[]
     isPopular: (high: number, low: number) => boolean
+    confirm: Confirm
   }) {
     this.#source = firstOf(components.sources.map((source) => verified(source, components.hasher)))
     this.#isPopular = components.isPopular
+    this.#confirm = components.confirm
   }
 
-  /** Pages that too few hosts hold are not even looked for: nobody is told whether this host has them. */
-  async read(wanted: Prefixes, signal: AbortSignal): Promise<ReadPages> {
+  /**
+   * Pages that too few hosts are said to hold are not even looked for: nobody is told whether this host has them. Of
+   * the others those are left out that too few hosts have proven to hold: what hosts say may be a lie.
+   */
+  async read(wanted: Prefixes, by: ReadFor): Promise<ReadPages> {
     const places = this.#popularAmong(wanted)
     const bitmap = new Uint8Array(Math.ceil(wanted.count / 8))
     if (places.length === 0) return { count: 0, bitmap, packed: Buffer.alloc(0) }
     const room = this.#rooms.take()
     const batch = new PageBatch(idsOf(wanted, places), room, PREFIX_BYTES)
-    await this.#source.fill(batch, signal)
-    let count = 0
-    for (let page = 0; page < batch.count; page++) {
-      if (!batch.isFilled(page)) continue
-      if (count < page) room.copyWithin(count * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
-      const place = places[page]!
-      setBit(bitmap, place)
-      count += 1
-    }
+    await this.#source.fill(batch, by.signal)
+    const filled = Uint16Array.from(places.keys()).filter((page) => batch.isFilled(page))
+    moveTogether(room, filled)
+    const mayLeave = await this.#confirm({
+      count: filled.length,
+      high: Uint32Array.from(filled, (page) => wanted.high[places[page]!]!),
+      low: Uint32Array.from(filled, (page) => wanted.low[places[page]!]!),
+      bytes: room,
+      resident: Uint8Array.from(filled, (page) => (batch.filledBy(page) === 'resident' ? 1 : 0)),
+    }, by)
+    const leaving = Uint16Array.from(filled.keys()).filter((index) => mayLeave[index] === 1)
+    moveTogether(room, leaving)
+    for (const index of leaving) setBit(bitmap, places[filled[index]!]!)
+    const count = leaving.length
     const packed = await pack(room.subarray(0, count * PAGE_BYTES))
     // What does not shrink travels out of the room itself, which is not used again then.
     if (packed.buffer !== room.buffer) this.#rooms.give(room)
@@ -60,6 +89,14 @@ export class PageReading {
       if (this.#isPopular(high[place]!, low[place]!)) places[popular++] = place
     }
     return places.subarray(0, popular)
+  }
+}
+
+/** Moves the pages at these places, in rising order, to the beginning. */
+function moveTogether(room: Buffer, places: Uint16Array): void {
+  for (let to = 0; to < places.length; to++) {
+    const from = places[to]!
+    if (to < from) room.copyWithin(to * PAGE_BYTES, from * PAGE_BYTES, (from + 1) * PAGE_BYTES)
   }
 }
 

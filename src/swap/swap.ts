@@ -10,7 +10,7 @@ import { Holder } from './holder.ts'
 import { InFlight } from './inflight.ts'
 import type { ArrivedPages, FetchCounts, FetchInit, Swap, SwapPurpose, SwapTraffic, WantedPages } from './index.ts'
 import { HolderRatings } from './ratings.ts'
-import { PageReading } from './reading.ts'
+import { PageReading, type Confirm } from './reading.ts'
 import { Sessions } from './sessions.ts'
 import { SWAP_PROTOCOL } from './wire.ts'
 
@@ -28,6 +28,8 @@ export interface SwapComponents {
   sources: readonly PageSource[]
   /** Whether a page is held by so many hosts that it may leave this one. */
   isPopular: (high: number, low: number) => boolean
+  /** Which of the pages that are popular by what hosts say may leave this one, by what they prove. */
+  confirm: Confirm
   /** Hears of each answer that a member was given. */
   onServed?: (member: Member, pages: number) => void
 }

@@ -8,7 +8,8 @@
  *
  *   asker                                       holder
  *     hello (version, purpose) ------------------> |
- *     want (sequence, prefixes) -----------------> |  popular ones alone are looked up, read and hashed
+ *     want (sequence, prefixes) -----------------> |  popular ones alone are read, and those sent
+ *       |                                               |  that hosts enough prove to hold
  *     want (sequence, prefixes) -----------------> |
  *       | <------------- pages (sequence, bitmap, packed)   as slices of one run of bytes
  *       | <------------------------ busy (sequence)         ask elsewhere, or again later

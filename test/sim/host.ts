@@ -9,6 +9,9 @@ import type { SimMesh } from './mesh.ts'
 import type { SimNetwork } from './network.ts'
 import type { VirtualClock } from './time.ts'
 
+/** Draws the owners of slices. */
+export const SLICE_KEY = new Uint8Array(32).fill(9)
+
 /** Bytes by account since the host's first start, over all its lives. */
 export interface HostBytes {
   reportSent: number
@@ -87,7 +90,7 @@ export class SimHost {
     const mesh = network.createMesh(this.name)
     const popularity = createPopularity(
       { mesh, clock, random: chance, log: silentLog, held: this.held, standing: new Standing({ clock }) },
-      { minHosts, maxPages, intervalMs },
+      { minHosts, maxPages, intervalMs, sliceKey: SLICE_KEY },
     )
     const life: Life = { mesh, popularity, census: clock.after(this.#secondLookMs, () => this.#lookOften(life)) }
     this.#life = life

@@ -75,6 +75,7 @@ export class Host {
     const parts = {
       clock, log, random: systemRandom, mesh: this.mesh, hasher, census, popularity,
       store: { has: () => false, source: NO_SOURCE }, keeper: { standBack },
+      possession: { traffic: TRAFFIC },
       swap: { standBack, traffic: { placement: TRAFFIC, handoff: TRAFFIC } },
       guests: new GuestList({ discovery, census } as unknown as ConstructorParameters<typeof GuestList>[0]),
       history: {

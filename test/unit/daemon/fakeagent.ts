@@ -10,7 +10,7 @@ export const STATUS: AgentStatus = {
   peers: [{ host: 'host-b', peerId: '12D3KooWother', address: '/ip4/10.0.0.2/tcp/4001' }],
   guests: [{ name: 'web<1>', pid: 4711, state: 'running', ramBytes: 512e6, residentPages: 1000, distinctPages: 900 }],
   census: { distinctPages: 900, omittedPages: 0, scans: 3, bytes: 20_000 },
-  popularity: { pages: 2, bytes: 3_000_000, refused: 0 },
+  popularity: { pages: 2, bytes: 3_000_000, refused: 0, unproven: 0 },
   placement: { wanted: 0, held: 0, pending: 0 },
   store: { pages: 0, bytes: 0, maxBytes: 0, damagedPages: 0 },
   traffic: {

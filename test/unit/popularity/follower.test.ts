@@ -5,12 +5,14 @@ import { Refusals } from '../../../src/popularity/accounts.ts'
 import { encodeDigest } from '../../../src/popularity/digestcodec.ts'
 import { checksumOf, GROUP_KIND, type DigestGroup, type GroupKind } from '../../../src/popularity/digestgroups.ts'
 import { Follower } from '../../../src/popularity/follower.ts'
-import { hostTag, SliceOwners } from '../../../src/popularity/owners.ts'
+import { hostTag } from '../../../src/popularity/owners.ts'
 import { PopularRun } from '../../../src/popularity/popularrun.ts'
 import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
 import { View } from '../../../src/popularity/view.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { digestGroup, memberNamed, popularPagesOf, popularRunOf, type PopularPage } from './made.ts'
+import {
+  digestGroup, memberNamed, membersNamed, ownersOf, popularPagesOf, popularRunOf, type PopularPage,
+} from './made.ts'
 
 const INTERVAL_MS = 60_000
 const SLICES = Array.from({ length: SLICE_COUNT }, (_, slice) => slice)
@@ -19,8 +21,7 @@ const NAMES = ['self', ...Array.from({ length: 9 }, (_, index) => `host-${index}
 /** A follower among ten hosts, and a slice that four others than it are ranked for. */
 function started(isSettled = true) {
   const clock = new VirtualClock()
-  const owners = new SliceOwners()
-  owners.update(NAMES)
+  const owners = ownersOf(NAMES)
   const standing = new Standing({ clock })
   const refusals = new Refusals({ standing })
   const view = new View({ maxPages: 10_000, nameOfTag: (tag) => owners.nameOfTag(tag) })
@@ -125,7 +126,7 @@ describe('a follower of publishers', () => {
     assert.deepEqual(rests(all), [2])
     say(all, first, changes, 2, [page(1)])
     assert.equal(all.follower.states.isBehind(all.slice), true, 'the best speaks again: it must be asked')
-    all.owners.update(NAMES.filter((name) => name !== first))
+    all.owners.update(membersNamed(NAMES.filter((name) => name !== first)))
     say(all, second, whole, 2, [page(3)])
     assert.deepEqual(rests(all), [3])
   })

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { MemoryNetwork, Standing, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
 import { Refusals, Traffic } from '../../../src/popularity/accounts.ts'
 import { LIMITS } from '../../../src/popularity/limits.ts'
-import { SliceOwners } from '../../../src/popularity/owners.ts'
+import type { SliceOwners } from '../../../src/popularity/owners.ts'
 import {
   decodeAnswer, encodeAsk, encodeReport, REPORT_PROTOCOL, type ReportHead,
 } from '../../../src/popularity/reportcodec.ts'
@@ -13,7 +13,7 @@ import { ReportServer } from '../../../src/popularity/reportserver.ts'
 import { ReportTable } from '../../../src/popularity/reporttable.ts'
 import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { groupsOf, type ReportedGroup } from './made.ts'
+import { groupsOf, ownersOf, type ReportedGroup } from './made.ts'
 
 const signal = new AbortController().signal
 const HEAD: ReportHead = { incarnation: 1, number: 1, base: 0 }
@@ -38,8 +38,7 @@ async function started(isSettled = true): Promise<Scene> {
   const network = new MemoryNetwork({ clock })
   const meshes = new Map<string, Mesh>(NAMES.map((name) => [name, network.createMesh(name)]))
   for (const mesh of meshes.values()) await mesh.start()
-  const owners = new SliceOwners()
-  owners.update(NAMES)
+  const owners = ownersOf(NAMES)
   const standing = new Standing({ clock })
   const refusals = new Refusals({ standing })
   const table = new ReportTable({ pagesMax: 1_000_000, hostCount: () => NAMES.length })

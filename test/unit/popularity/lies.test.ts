@@ -5,12 +5,11 @@ import type { PrefixRun } from '../../../src/page/index.ts'
 import { encodeDigest } from '../../../src/popularity/digestcodec.ts'
 import { GROUP_KIND } from '../../../src/popularity/digestgroups.ts'
 import type { HeldPages } from '../../../src/popularity/index.ts'
-import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { highOf, lowOf, REST_LIMIT, SLICE_COUNT, sliceOf } from '../../../src/popularity/slice.ts'
 import { digestGroup } from './made.ts'
-import { countKnown, INTERVAL_MS, TestMesh, type PlacedPage, type TestHost } from './mesh.ts'
+import { countKnown, INTERVAL_MS, ownersAmong, TestMesh, type PlacedPage, type TestHost } from './mesh.ts'
 
-const TOPIC = '/pagemesh/popular/1'
+const TOPIC = '/pagemesh/popular/2'
 const LIE_PAGES_PER_SLICE = 25
 const SLICES = Array.from({ length: SLICE_COUNT }, (_, slice) => slice)
 const lieRest = (index: number): number => Math.floor((index * REST_LIMIT) / LIE_PAGES_PER_SLICE) + 1
@@ -67,8 +66,7 @@ describe('one lying member', function () {
     }
     const liar = await mesh.addPeer('liar')
     await mesh.pass(5 * INTERVAL_MS)
-    const owners = new SliceOwners()
-    owners.update([...mesh.hosts.map(({ name }) => name), 'liar'])
+    const owners = ownersAmong([...mesh.hosts.map((host) => host.mesh), liar])
     const claims = { rest: 666, hosts: 7, guests: 7, holders: [] }
     for (let from = 0, version = 1; from < SLICE_COUNT; from += 1024, version++) {
       const groups = SLICES.slice(from, from + 1024).map((slice) =>
@@ -95,8 +93,7 @@ describe('one lying member', function () {
     hold(known, [...TRUE_PAGES, ...OTHER_PAGES])
     for (const { standing } of mesh.hosts) standing.fault(known.mesh.self.peerId, 1000)
     await mesh.pass(3 * INTERVAL_MS)
-    const owners = new SliceOwners()
-    owners.update(mesh.hosts.map(({ name }) => name))
+    const owners = ownersAmong(mesh.hosts.map((host) => host.mesh))
     const others = TRUE_PAGES.filter(({ slice }) => !owners.owns('known', slice))
     for (const host of mesh.hosts.slice(0, 4)) {
       assert.equal(countKnown(host, others, 4), others.length, 'the four that are trusted are counted')

@@ -3,10 +3,12 @@ import type { Member } from '../../../src/mesh/index.ts'
 import type { PrefixRun } from '../../../src/page/index.ts'
 import { createGroup, type DigestGroup } from '../../../src/popularity/digestgroups.ts'
 import type { HeldPages } from '../../../src/popularity/index.ts'
+import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { HOLDERS_MAX, PopularRun } from '../../../src/popularity/popularrun.ts'
 import { ReportGroups } from '../../../src/popularity/reportgroups.ts'
 import { highOf, lowOf, REST_BITS } from '../../../src/popularity/slice.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { SLICE_KEY } from '../../sim/host.ts'
 
 /** A group of a report: pages as rest and guests. */
 export interface ReportedGroup {
@@ -67,6 +69,17 @@ export function restsOf(random: () => number, count: number): number[] {
   const half = (): number => Math.floor(random() * 2 ** (REST_BITS / 2))
   while (rests.size < count) rests.add(half() * 2 ** (REST_BITS / 2) + half())
   return [...rests].sort((a, b) => a - b)
+}
+
+/** The owners of slices among hosts of these names. */
+export function ownersOf(names: readonly string[]): SliceOwners {
+  const owners = new SliceOwners({ key: SLICE_KEY })
+  owners.update(membersNamed(names))
+  return owners
+}
+
+export function membersNamed(names: readonly string[]): Member[] {
+  return names.map(memberNamed)
 }
 
 export function memberNamed(name: string): Member {

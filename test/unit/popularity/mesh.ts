@@ -1,9 +1,11 @@
 /** A few hosts with the whole of popularity on virtual time, and what is on each known exactly. */
 import { Standing, type Mesh } from '../../../src/mesh/index.ts'
 import { createPopularity, type HeldPages, type Popularity } from '../../../src/popularity/index.ts'
+import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { highOf, lowOf } from '../../../src/popularity/slice.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { Chance } from '../../sim/chance.ts'
+import { SLICE_KEY } from '../../sim/host.ts'
 import { LINK_MODEL } from '../../sim/link.ts'
 import type { SimMesh } from '../../sim/mesh.ts'
 import { SimNetwork } from '../../sim/network.ts'
@@ -73,7 +75,7 @@ export class TestMesh {
     const random = this.#chance.fork(this.hosts.length + 2)
     const popularity = createPopularity(
       { mesh: watched, clock, random, log: silentLog, held: other ?? held, standing },
-      { minHosts: 2, maxPages: 60_000, intervalMs: INTERVAL_MS },
+      { minHosts: 2, maxPages: 60_000, intervalMs: INTERVAL_MS, sliceKey: SLICE_KEY },
     )
     const host: TestHost = {
       name, held, mesh, standing, popularity, published, hear: (message, peerId) => hear(message, peerId),
@@ -95,6 +97,13 @@ export class TestMesh {
   async end(): Promise<void> {
     for (const host of [...this.hosts]) await this.remove(host, 'stop')
   }
+}
+
+/** The owners of slices as these hosts find them. */
+export function ownersAmong(meshes: readonly Mesh[]): SliceOwners {
+  const owners = new SliceOwners({ key: SLICE_KEY })
+  owners.update(meshes.map(({ self }) => self))
+  return owners
 }
 
 /** How many of `pages` a host's view knows with exactly these hosts and guests. */

@@ -4,15 +4,10 @@ import fc from 'fast-check'
 
 import { hostTag, OWNERS_MAX, RANKED_MAX, SliceOwners } from '../../../src/popularity/owners.ts'
 import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
+import { memberNamed, membersNamed, ownersOf } from './made.ts'
 
 const SLICES = Array.from({ length: SLICE_COUNT }, (_, slice) => slice)
 const hosts = (count: number): string[] => Array.from({ length: count }, (_, index) => `host-${index}`)
-
-function ownersOf(names: readonly string[]): SliceOwners {
-  const owners = new SliceOwners()
-  owners.update(names)
-  return owners
-}
 
 /** The whole ranking, slice by slice. */
 function rankingOf(owners: SliceOwners): (string | undefined)[] {
@@ -23,10 +18,10 @@ describe('the owners of slices', () => {
   it('are the same for all who know the same members, however these came and went', () => {
     const names = hosts(14)
     fc.assert(fc.property(fc.array(fc.subarray(names), { minLength: 1, maxLength: 8 }), (steps) => {
-      const owners = new SliceOwners()
+      const owners = ownersOf([])
       let before: string[] = []
       for (const step of steps) {
-        const left = owners.update(['self', ...step])
+        const left = owners.update(membersNamed(['self', ...step]))
         assert.deepEqual(left.sort(), before.filter((name) => !step.includes(name)).sort())
         before = step
       }
@@ -65,6 +60,30 @@ describe('the owners of slices', () => {
     assert.ok(SLICES.every((slice) => hosts(4).filter((name) => owners.owns(name, slice)).length === OWNERS_MAX))
   })
 
+  it('come from a peer id and the cluster key, and not from a name that a member may choose', () => {
+    const others = membersNamed(hosts(8))
+    const sliceShares = (name: string, peerId: string, key: number): number[] => {
+      const owners = new SliceOwners({ key: new Uint8Array(32).fill(key) })
+      owners.update([...others, { name, peerId }])
+      return SLICES.filter((slice) => owners.owns(name, slice))
+    }
+    const own = sliceShares('liar', 'one', 1)
+    for (let grind = 0; grind < 20; grind++) assert.deepEqual(sliceShares(`liar-${grind}`, 'one', 1), own)
+    assert.notDeepEqual(sliceShares('liar', 'another', 1), own)
+    assert.notDeepEqual(sliceShares('liar', 'one', 2), own)
+  })
+
+  it('move when a host comes back under another identity', () => {
+    const owners = ownersOf(hosts(6))
+    const before = rankingOf(owners)
+    const changed = [...membersNamed(hosts(5)), { ...memberNamed('host-5'), peerId: 'new' }]
+    assert.deepEqual(owners.update(changed), ['host-5'])
+    assert.equal(owners.hostCount, 6)
+    assert.notDeepEqual(rankingOf(owners), before)
+    assert.deepEqual(owners.update(membersNamed(hosts(6))), ['host-5'])
+    assert.deepEqual(rankingOf(owners), before)
+  })
+
   it('have an even share each', () => {
     for (const count of [4, 10, 100]) {
       const owners = ownersOf(hosts(count))
@@ -83,32 +102,32 @@ describe('the owners of slices', () => {
     const names = hosts(20)
     const owners = ownersOf(names)
     const before = rankingOf(owners)
-    assert.deepEqual(owners.update(names.filter((name) => name !== 'host-7')), ['host-7'])
+    assert.deepEqual(owners.update(membersNamed(names.filter((name) => name !== 'host-7'))), ['host-7'])
     for (const slice of SLICES) {
       const was = before.slice(slice * RANKED_MAX, (slice + 1) * RANKED_MAX).filter((name) => name !== 'host-7')
       for (const [rank, name] of was.entries()) assert.equal(owners.at(slice, rank), name)
     }
-    owners.update(names)
+    owners.update(membersNamed(names))
     assert.deepEqual(rankingOf(owners), before)
   })
 
   it('are found by their tags while they are here, also beside one that has taken the same tag', () => {
     const owners = ownersOf(hosts(5))
     assert.equal(owners.nameOfTag(hostTag('host-3')), 'host-3')
-    owners.update(hosts(3))
+    owners.update(membersNamed(hosts(3)))
     assert.equal(owners.nameOfTag(hostTag('host-3')), undefined)
     // A member can choose its name, and try names until one has the tag of another.
     const [first, second] = ['h10v16vbe3wzje', 'h1ioryxo1cq9yld'] as const
     assert.equal(hostTag(first), hostTag(second))
-    owners.update(['self', first])
-    owners.update(['self', first, second])
+    owners.update(membersNamed(['self', first]))
+    owners.update(membersNamed(['self', first, second]))
     assert.equal(owners.nameOfTag(hostTag(first)), first)
-    owners.update(['self', first])
+    owners.update(membersNamed(['self', first]))
     assert.equal(owners.nameOfTag(hostTag(first)), first)
-    owners.update(['self', first, second])
-    owners.update(['self', second])
+    owners.update(membersNamed(['self', first, second]))
+    owners.update(membersNamed(['self', second]))
     assert.equal(owners.nameOfTag(hostTag(first)), second)
-    owners.update(['self'])
+    owners.update(membersNamed(['self']))
     assert.equal(owners.nameOfTag(hostTag(first)), undefined)
   })
 })

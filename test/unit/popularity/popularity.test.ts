@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 
 import { GOSSIP_BYTES_MAX } from '../../../src/mesh/index.ts'
-import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
 import { seededRandom } from '../../bench/random.ts'
 import { restsOf } from './made.ts'
-import { countKnown, INTERVAL_MS, TestMesh, type PlacedPage, type TestHost } from './mesh.ts'
+import { countKnown, INTERVAL_MS, ownersAmong, TestMesh, type PlacedPage, type TestHost } from './mesh.ts'
 
 const SEED = 20260
 const GOSSIP_GAP_MS = 10_000
@@ -106,8 +105,7 @@ describe('five hosts', function () {
       const { mesh, hosts, common, assertExact } = await started(5)
       await mesh.pass(5 * INTERVAL_MS)
       const [, , , , leaver] = hosts as [TestHost, TestHost, TestHost, TestHost, TestHost]
-      const owners = new SliceOwners()
-      owners.update(hosts.map(({ name }) => name))
+      const owners = ownersAmong(hosts.map((host) => host.mesh))
       const itsOwn = common.filter(({ slice }) => owners.at(slice, 0) === leaver.name)
       assert.ok(itsOwn.length > 100)
       await mesh.remove(leaver, how)

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 
 import { MemoryNetwork, type MessageStream } from '../../../src/mesh/index.ts'
 import { Traffic } from '../../../src/popularity/accounts.ts'
-import { SliceOwners } from '../../../src/popularity/owners.ts'
 import {
   decodeReportFrame, encodeAnswer, REPORT_PROTOCOL, type Answer, type ReportFrame,
 } from '../../../src/popularity/reportcodec.ts'
@@ -11,7 +10,7 @@ import { ReportGroups } from '../../../src/popularity/reportgroups.ts'
 import { Snapshot } from '../../../src/popularity/snapshot.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { HeldList, listOf, type ReportedGroup } from './made.ts'
+import { HeldList, listOf, membersNamed, ownersOf, type ReportedGroup } from './made.ts'
 
 const signal = new AbortController().signal
 const RETRY_MS = 30_000
@@ -23,8 +22,7 @@ async function started() {
   const [mesh, other] = [network.createMesh('origin'), network.createMesh('owner')]
   await mesh.start()
   await other.start()
-  const owners = new SliceOwners()
-  owners.update(['origin', 'owner'])
+  const owners = ownersOf(['origin', 'owner'])
   const snapshot = new Snapshot()
   const reporter = new Reporter({ mesh, clock, log: silentLog, owners, snapshot, traffic: new Traffic() },
     { incarnation: 9, retryMs: RETRY_MS })
@@ -137,9 +135,9 @@ describe('an origin', () => {
     const { change, round, reporter, owners } = await started()
     await change([3, 7, 1])
     await round()
-    for (const left of owners.update(['origin'])) reporter.forget(left)
+    for (const left of owners.update(membersNamed(['origin']))) reporter.forget(left)
     assert.deepEqual(await round(), [])
-    owners.update(['origin', 'owner'])
+    owners.update(membersNamed(['origin', 'owner']))
     reporter.ownersChanged()
     assert.deepEqual((await round()).map(({ base }) => base), [0])
   })

@@ -7,7 +7,7 @@ import { setBit } from '../../../src/runtime/bits.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import {
-  createSwap, type ArrivedPages, type FetchCounts, type FetchInit, type Swap, type WantedPages,
+  createSwap, type ArrivedPages, type FetchCounts, type FetchInit, type Swap, type SwapComponents, type WantedPages,
 } from '../../../src/swap/index.ts'
 import { encodePagesHead } from '../../../src/swap/frames.ts'
 import { decodeAskerMessage, encodeSlice, SWAP_PROTOCOL, type AskerMessage } from '../../../src/swap/wire.ts'
@@ -102,6 +102,7 @@ export interface HostInit {
   has?: (number: number) => boolean
   sources?: readonly PageSource[]
   isPopular?: (high: number, low: number) => boolean
+  confirm?: SwapComponents['confirm']
   bytesPerSecondMax?: number
   /** Of equals, the one that was named first is asked first. */
   inOrder?: boolean
@@ -133,6 +134,7 @@ export class SwapNetwork {
       random: { bytes: (count) => new Uint8Array(count), fraction },
       sources: init.sources ?? [this.pages.source(init.has ?? (() => false))],
       isPopular: init.isPopular ?? (() => true),
+      confirm: init.confirm ?? (async ({ count }) => new Uint8Array(count).fill(1)),
     }, { bytesPerSecondMax: init.bytesPerSecondMax ?? Infinity })
     await mesh.start()
     await swap.start()

@@ -1,0 +1,123 @@
+/**
+ * What a challenger and a witness say to each other.
+ *
+ * Goals: one message each way proves any number of pages; a proof is of use to nobody but who asked for it, and only
+ * once. Non-goals: to hide which pages the witness holds: members may ask each other that.
+ *
+ *   challenger                                 witness
+ *     challenge (nonce, prefixes) ------------> |  looks them up in its guests' memory, and hashes what it finds
+ *       | <------------------ answer (bitmap, proof)
+ *     further challenges over the same stream, one at a time; the challenger closes it
+ *
+ *   challenge = 1:u8 nonce:16 prefix:8 {1..256}
+ *   answer    = 1:u8 bitmap proof:16       bitmap: a bit for each prefix, lowest first: which pages the witness holds
+ *   proof     = keyed BLAKE3 (nonce, peer id of the challenger, peer id of the witness, bitmap, bytes of the pages)
+ *
+ * The nonce is fresh, so an old proof is of no use. Both peer ids are in it, so a challenge that is passed on to a host
+ * that does hold the pages comes back with a proof for another pair of hosts.
+ */
+import { Blake3Hasher } from '@napi-rs/blake-hash'
+
+import { PAGE_BYTES, PREFIX_BYTES, type Prefixes } from '../page/index.ts'
+import { hasBit } from '../runtime/bits.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { LIMITS } from './limits.ts'
+
+export const POSSESSION_PROTOCOL = '/pagemesh/possession/1'
+export const NONCE_BYTES = 16
+export const PROOF_BYTES = 16
+const VERSION = 1
+const HEAD_BYTES = 1 + NONCE_BYTES
+
+export interface Challenge {
+  nonce: Uint8Array
+  prefixes: Prefixes
+}
+
+export interface Answer {
+  bitmap: Uint8Array
+  proof: Uint8Array
+}
+
+/** What a proof is bound to. */
+export interface ProofContext {
+  nonce: Uint8Array
+  challengerPeerId: string
+  witnessPeerId: string
+}
+
+/** Makes proofs. */
+export class Prover {
+  readonly #hasher: Blake3Hasher
+
+  /** @param key 32 bytes, derived from the cluster key. */
+  constructor(key: Uint8Array) {
+    this.#hasher = Blake3Hasher.newKeyed(Buffer.from(key))
+  }
+
+  /** The proof for the pages whose bits are set; page i of the challenge lies at `offsets[i]` of `bytes`. */
+  proofOf(context: ProofContext, bitmap: Uint8Array, bytes: Uint8Array, offsets: ArrayLike<number>): Buffer {
+    const hasher = this.#hasher
+    hasher.reset()
+    for (const part of [context.nonce, text(context.challengerPeerId), text(context.witnessPeerId), bitmap]) {
+      const length = Buffer.alloc(4)
+      length.writeUInt32BE(part.length)
+      hasher.update(length)
+      hasher.update(part)
+    }
+    for (let place = 0; place < offsets.length; place++) {
+      if (hasBit(bitmap, place)) hasher.update(bytes.subarray(offsets[place]!, offsets[place]! + PAGE_BYTES))
+    }
+    return Buffer.from(hasher.digestBuffer().subarray(0, PROOF_BYTES))
+  }
+}
+
+export function encodeChallenge({ nonce, prefixes: { count, high, low } }: Challenge): Uint8Array {
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + count * PREFIX_BYTES)
+  bytes[0] = VERSION
+  bytes.set(nonce, 1)
+  let at = HEAD_BYTES
+  for (let place = 0; place < count; place++) {
+    at = bytes.writeUInt32BE(high[place]!, at)
+    at = bytes.writeUInt32BE(low[place]!, at)
+  }
+  return bytes
+}
+
+/** Throws PagemeshError `bad-possession` on anything that no challenger of ours would write. */
+export function decodeChallenge(message: Uint8Array): Challenge {
+  const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
+  const count = (bytes.length - HEAD_BYTES) / PREFIX_BYTES
+  if (bytes[0] !== VERSION) throw badPossession('its version is unknown')
+  if (!Number.isInteger(count) || count < 1 || count > LIMITS.pagesPerChallenge) throw badPossession('a bad length')
+  const prefixes = { count, high: new Uint32Array(count), low: new Uint32Array(count) }
+  for (let place = 0; place < count; place++) {
+    prefixes.high[place] = bytes.readUInt32BE(HEAD_BYTES + place * PREFIX_BYTES)
+    prefixes.low[place] = bytes.readUInt32BE(HEAD_BYTES + place * PREFIX_BYTES + 4)
+  }
+  return { nonce: bytes.subarray(1, HEAD_BYTES), prefixes }
+}
+
+export function encodeAnswer({ bitmap, proof }: Answer): Uint8Array {
+  return Buffer.concat([Uint8Array.of(VERSION), bitmap, proof])
+}
+
+/** Throws PagemeshError `bad-possession` on anything that no witness of ours would write about `count` pages. */
+export function decodeAnswer(message: Uint8Array, count: number): Answer {
+  const proofAt = 1 + Math.ceil(count / 8)
+  if (message[0] !== VERSION || message.length !== proofAt + PROOF_BYTES) throw badPossession('a bad length')
+  const bitmap = message.subarray(1, proofAt)
+  const bitsOver = bitmap.length * 8 - count
+  if (bitsOver > 0 && bitmap.at(-1)! >>> (8 - bitsOver) !== 0) throw badPossession('it has pages beyond its count')
+  return { bitmap, proof: message.subarray(proofAt) }
+}
+
+export function badPossession(why: string): PagemeshError {
+  return new PagemeshError('bad-possession', `A message about possession cannot be read: ${why}.`, {
+    fault: 'peer', phase: 'possession',
+  })
+}
+
+function text(peerId: string): Buffer {
+  return Buffer.from(peerId)
+}

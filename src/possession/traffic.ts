@@ -1,0 +1,18 @@
+import { MESSAGE_LENGTH_BYTES, type MessageStream } from '../mesh/index.ts'
+
+/** What challenges and their answers cost on the wire, at both ends. */
+export class Traffic {
+  sentBytes = 0
+  receivedBytes = 0
+
+  async send(stream: MessageStream, message: Uint8Array, signal: AbortSignal): Promise<void> {
+    await stream.send(message, signal)
+    this.sentBytes += message.length + MESSAGE_LENGTH_BYTES
+  }
+
+  async receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
+    const message = await stream.receive(signal)
+    this.receivedBytes += message.length + MESSAGE_LENGTH_BYTES
+    return message
+  }
+}

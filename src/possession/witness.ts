@@ -1,0 +1,92 @@
+import type { Member, Mesh, MessageStream, Standing, Unsubscribe } from '../mesh/index.ts'
+import {
+  ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageHasher, type PageSource, type Prefixes,
+} from '../page/index.ts'
+import { setBit } from '../runtime/bits.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import { LIMITS } from './limits.ts'
+import { decodeChallenge, encodeAnswer, POSSESSION_PROTOCOL, type Challenge, type Prover } from './proof.ts'
+import type { Traffic } from './traffic.ts'
+
+interface Components {
+  mesh: Mesh
+  standing: Standing
+  hasher: PageHasher
+  /** What the guests of this host hold: what it keeps for others, or of guests that left, it does not count for. */
+  resident: PageSource
+  prover: Prover
+  traffic: Traffic
+}
+
+/** Answers the challenges of other members, for this host alone: it never asks another. */
+export class Witness {
+  readonly #components: Components
+  readonly #source: PageSource
+  readonly #room = Buffer.alloc(LIMITS.pagesPerChallenge * PAGE_BYTES)
+  readonly #streams = new Map<string, number>()
+  /** One challenge is answered at a time, whoever asks: there is one room for its pages. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(components: Components) {
+    this.#components = components
+    this.#source = verified(components.resident, components.hasher)
+  }
+
+  listen(signal: AbortSignal): Unsubscribe {
+    return this.#components.mesh.handle(POSSESSION_PROTOCOL, (stream, from) => this.#serve(stream, from, signal))
+  }
+
+  async #serve(stream: MessageStream, from: Member, signal: AbortSignal): Promise<void> {
+    const { standing, traffic } = this.#components
+    const streams = this.#streams.get(from.peerId) ?? 0
+    if (streams >= LIMITS.streamsPerMember) throw refused('it asks over too many streams')
+    this.#streams.set(from.peerId, streams + 1)
+    try {
+      for (;;) {
+        const challenge = decodeChallenge(await traffic.receive(stream, signal))
+        if (!standing.isTrusted(from.peerId)) throw refused('it has lost its standing')
+        await traffic.send(stream, await this.#answerInTurn(challenge, from, signal), signal)
+      }
+    } catch (error) {
+      if (error instanceof PagemeshError && error.code === 'bad-possession') standing.fault(from.peerId, 1)
+      throw error
+    } finally {
+      const left = this.#streams.get(from.peerId)! - 1
+      if (left === 0) this.#streams.delete(from.peerId)
+      else this.#streams.set(from.peerId, left)
+    }
+  }
+
+  #answerInTurn(challenge: Challenge, from: Member, signal: AbortSignal): Promise<Uint8Array> {
+    const answer = this.#turn.then(() => this.#answer(challenge, from, signal))
+    // Whoever asked hears how it failed; the next one only waits for its end.
+    this.#turn = answer.catch(() => undefined)
+    return answer
+  }
+
+  async #answer({ nonce, prefixes }: Challenge, from: Member, signal: AbortSignal): Promise<Uint8Array> {
+    const { mesh, prover } = this.#components
+    const batch = new PageBatch(idsOf(prefixes), this.#room, PREFIX_BYTES)
+    await this.#source.fill(batch, signal)
+    const bitmap = new Uint8Array(Math.ceil(prefixes.count / 8))
+    for (let place = 0; place < prefixes.count; place++) if (batch.isFilled(place)) setBit(bitmap, place)
+    const offsets = Uint32Array.from({ length: prefixes.count }, (_, place) => place * PAGE_BYTES)
+    const context = { nonce, challengerPeerId: from.peerId, witnessPeerId: mesh.self.peerId }
+    return encodeAnswer({ bitmap, proof: prover.proofOf(context, bitmap, this.#room, offsets) })
+  }
+}
+
+function idsOf({ count, high, low }: Prefixes): Buffer {
+  const ids = Buffer.alloc(count * ID_BYTES)
+  for (let place = 0; place < count; place++) {
+    ids.writeUInt32BE(high[place]!, place * ID_BYTES)
+    ids.writeUInt32BE(low[place]!, place * ID_BYTES + 4)
+  }
+  return ids
+}
+
+function refused(why: string): PagemeshError {
+  return new PagemeshError('possession-refused', `A challenge is not answered: ${why}.`, {
+    fault: 'peer', phase: 'possession',
+  })
+}
