@@ -1,10 +1,12 @@
 import { chmod, open, readFile, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { requireUnexposed } from '../runtime/exposure.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 
 /**
@@ -65,9 +67,10 @@ export async function writeClusterKey(path: string, random: Random = systemRando
 
 /**
  * The 32 bytes of the key in `path`.
- * Throws PagemeshError `key-missing`, `key-exposed` (others may read it) or `key-malformed`.
+ * Throws PagemeshError `key-missing`, `key-exposed` (others may read it), `directory-exposed` or `key-malformed`.
  */
 export async function readClusterKey(path: string): Promise<Uint8Array> {
+  await requireUnexposed(dirname(path), 'the cluster key')
   try {
     const { mode, size } = await stat(path)
     if ((mode & OTHERS_MASK) !== 0) throw exposed(path, mode)

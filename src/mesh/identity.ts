@@ -2,12 +2,14 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { requireUnexposed } from '../runtime/exposure.ts'
 
 /**
  * The bytes of this host's private key, kept at `path` (mode 0600) and made by `generate` at the first start,
- * so that a host keeps its peer id when it restarts. Throws PagemeshError `identity-unusable`.
+ * so that a host keeps its peer id when it restarts. Throws PagemeshError `identity-unusable`, `directory-exposed`.
  */
 export async function keepIdentity(path: string, generate: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  await requireUnexposed(dirname(path), 'the identity of this host')
   try {
     return new Uint8Array(await readFile(path))
   } catch (error) {
