@@ -9,7 +9,7 @@ import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Guest, GuestState } from './guest.ts'
-import type { MigrationMode, MigrationProgress, MigrationSide } from './migration.ts'
+import type { MigrationMode, MigrationProgress, MigrationSide, OpenInit } from './migration.ts'
 import { isAlive } from './process.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import type { SettingsUndo } from './settings.ts'
@@ -64,7 +64,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     this.#undo = init.undo
   }
 
-  protected abstract openSide(guest: Guest, init: { signal: AbortSignal; undo?: SettingsUndo }): Promise<Side>
+  protected abstract openSide(guest: Guest, init: OpenInit): Promise<Side>
   protected abstract tellToMigrate(side: Side, socketPath: string): Promise<void>
   /** Meets QEMU: it comes, or is gone to. */
   protected abstract meet(rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>): Promise<Endpoint>
@@ -178,7 +178,8 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     this.#watchProcess(guest)
     this.#opening = new AbortController()
     const undo = this.#undo === undefined ? {} : { undo: this.#undo }
-    const side = await this.openSide(guest, { signal: this.#opening.signal, ...undo })
+    const { directory } = this.init
+    const side = await this.openSide(guest, { signal: this.#opening.signal, directory, ...undo })
     // Statuses come in order, and the one that says that the guest is whole tells what it is then.
     let telling: Promise<void> = Promise.resolve()
     side.follow((news) => {
