@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { glob } from 'node:fs/promises'
 import { basename, extname } from 'node:path'
 
@@ -7,6 +6,7 @@ import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Guest, GuestState } from './guest.ts'
 import { isBusy, QemuGuest } from './qemuguest.ts'
+import { linkStatOrNothing, statOrNothing } from './vanishing.ts'
 
 /** A guest that discovery found, with what is known of it without asking. */
 export interface DiscoveredGuest extends Guest {
@@ -132,8 +132,10 @@ class SocketDiscovery implements GuestDiscovery {
     const sockets = new Map<string, string>()
     const seen = new Set<string>()
     for await (const path of glob([...this.#globs])) {
-      const file = statSync(path, { throwIfNoEntry: false })
-      if (file?.isSocket() !== true) continue
+      if (statOrNothing(path)?.isSocket() !== true) continue
+      // A link is another thing than the socket that it leads to, and is refused when it is looked at.
+      const file = linkStatOrNothing(path)
+      if (file === undefined) continue
       const identity = `${file.dev}:${file.ino}:${file.ctimeMs}`
       if (seen.has(identity)) continue
       if (sockets.size >= SOCKETS_MAX) {

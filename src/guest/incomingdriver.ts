@@ -3,10 +3,9 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { MachineDescription } from './description.ts'
 import { differencesOf } from './differences.ts'
 import type { Guest, GuestState } from './guest.ts'
-import type { IncomingMigration } from './migration.ts'
+import type { IncomingMigration, OpenInit } from './migration.ts'
 import { QmpDriver } from './qmpdriver.ts'
 import type { Rendezvous } from './rendezvous.ts'
-import type { SettingsUndo } from './settings.ts'
 
 /** The state of the devices travels before it: some megabytes, behind what was on its way. */
 const SWITCH_MS_MAX = 20_000
@@ -55,9 +54,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     await (await this.open()).end()
   }
 
-  protected override openSide(
-    guest: Guest, init: { signal: AbortSignal; undo?: SettingsUndo },
-  ): Promise<IncomingMigration> {
+  protected override openSide(guest: Guest, init: OpenInit): Promise<IncomingMigration> {
     if (guest.openIncoming === undefined) {
       throw new PagemeshError('guest-not-movable', `The guest ${guest.name} cannot take a migration here.`, {
         fault: 'guest', phase: 'offer',

@@ -34,6 +34,8 @@ export interface MigrationNews {
 export interface OpenInit {
   /** Ends the opening only, never the session. */
   signal: AbortSignal
+  /** Where a room for QEMU's sockets may be made: a directory that only the agent may write. */
+  directory: string
   /** What an agent that died had changed: put back at `close`, together with what this session changes. */
   undo?: SettingsUndo
 }

@@ -3,10 +3,9 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { untilBegun } from './begunendpoint.ts'
 import type { MachineDescription } from './description.ts'
 import type { Guest, GuestState } from './guest.ts'
-import type { OutgoingMigration } from './migration.ts'
+import type { OutgoingMigration, OpenInit } from './migration.ts'
 import { QmpDriver, type DriverComponents, type DriverInit } from './qmpdriver.ts'
 import type { Rendezvous } from './rendezvous.ts'
-import type { SettingsUndo } from './settings.ts'
 
 const CUT: ReadonlySet<string> = new Set(['postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup'])
 
@@ -52,9 +51,7 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     await (await this.open()).takeBack(runState === 'unknown' ? 'paused' : runState)
   }
 
-  protected override openSide(
-    guest: Guest, init: { signal: AbortSignal; undo?: SettingsUndo },
-  ): Promise<OutgoingMigration> {
+  protected override openSide(guest: Guest, init: OpenInit): Promise<OutgoingMigration> {
     if (guest.openOutgoing === undefined) {
       throw new PagemeshError('guest-not-movable', `The guest ${guest.name} has no migration of its own.`, {
         fault: 'guest', phase: 'preparing', advice: 'Only guests with a QMP socket can be handed to another host.',

@@ -1,5 +1,3 @@
-import { dirname } from 'node:path'
-
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -10,14 +8,16 @@ import { findLayout } from './layout.ts'
 import type { GuestMemory } from './memory.ts'
 import type { IncomingMigration, OpenInit, OutgoingMigration } from './migration.ts'
 import { createOutgoing } from './outgoing.ts'
-import { findListener, isAlive, readArguments, readOwner, type ProcessIdentity } from './process.ts'
+import { isAlive, readArguments, readOwner, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
+import { findQemu, unproven } from './qemuprocess.ts'
 import { asRecord, asText } from './qmpvalue.ts'
 import type { SideComponents, SideInit } from './side.ts'
 import { queryState, type QmpAsker } from './status.ts'
 
 /** What a guest said of itself on a visit. */
 interface Answers {
+  process: ProcessIdentity
   name: string
   state: GuestState
   memory: GuestMemory
@@ -39,13 +39,13 @@ export class QemuGuest implements Guest {
   #state: GuestState
 
   private constructor(
-    control: GuestControl, process: ProcessIdentity, answers: Answers, { clock, log }: { clock: Clock; log: Log },
+    control: GuestControl, answers: Answers, { clock, log }: { clock: Clock; log: Log },
   ) {
     this.name = answers.name
-    this.pid = process.pid
+    this.pid = answers.process.pid
     this.path = control.path
     this.memory = answers.memory
-    this.process = process
+    this.process = answers.process
     this.#control = control
     this.#blockTable = answers.blockTable
     this.#clock = clock
@@ -55,14 +55,12 @@ export class QemuGuest implements Guest {
 
   /**
    * Visits the QEMU behind `path` and asks who it is; `fallbackName` is for one without -name.
-   * Throws `guest-gone`, `qmp-busy`, `guest-unseen` and whatever else a visit may throw.
+   * Throws `guest-gone`, `qmp-busy`, `guest-unseen`, `guest-unproven` and whatever else a visit may throw.
    */
   static async find(components: { clock: Clock; log: Log }, path: string, fallbackName: string): Promise<QemuGuest> {
     const control = new GuestControl(path, components)
-    const process = findListener(path)
-    if (process === undefined) throw unseen(path)
-    const answers = await control.visit((qmp) => ask(qmp, process, fallbackName, components.log))
-    return new QemuGuest(control, process, answers, components)
+    const answers = await control.visit((qmp) => ask(qmp, path, fallbackName, components.log))
+    return new QemuGuest(control, answers, components)
   }
 
   /** What the guest was doing when last asked. */
@@ -105,20 +103,28 @@ export class QemuGuest implements Guest {
   }
 
   async #open<Side>(
-    { signal, undo }: OpenInit, create: (components: SideComponents, init: SideInit) => Promise<Side>,
+    { signal, undo, directory }: OpenInit, create: (components: SideComponents, init: SideInit) => Promise<Side>,
   ): Promise<Side> {
     const owner = readOwner(this.pid)
     const startsPaused = readArguments(this.pid).includes('-S')
     const qmp = await this.#control.hold({ signal, isAlive: () => this.alive })
     try {
+      await this.#requireSame(qmp)
       return await create({ qmp, clock: this.#clock, log: this.#log }, {
         guest: this.name, process: this.process, owner, blocks: this.memory.layout?.blocks ?? [], startsPaused,
-        directory: dirname(this.path), undo,
+        directory, undo,
       })
     } catch (error) {
       await qmp.close()
       throw error
     }
+  }
+
+  /** Somebody may have taken the place of the socket since the guest was found. */
+  async #requireSame(qmp: QmpAsker): Promise<void> {
+    const { pid, startTicks } = await findQemu(qmp, this.path)
+    if (pid === this.pid && startTicks === this.process.startTicks) return
+    throw unproven(this.path, `it was process ${this.pid}, and process ${pid} answers`, 'Ask for the guest again.')
   }
 
   close(): Promise<void> {
@@ -131,19 +137,15 @@ export function isBusy(error: unknown): boolean {
   return error instanceof PagemeshError && error.code === 'qmp-busy'
 }
 
-async function ask(qmp: QmpAsker, process: ProcessIdentity, fallbackName: string, log: Log): Promise<Answers> {
+async function ask(qmp: QmpAsker, path: string, fallbackName: string, log: Log): Promise<Answers> {
+  const process = await findQemu(qmp, path)
   const name = asText(asRecord(await qmp.execute('query-name'))['name']) || fallbackName
   const state = await queryState(qmp)
   const blockTable = await qmp.hmp('info ramblock')
   const { layout, unmapped } = await findLayout(name, qmp, process)
+  if (layout.blocks.length === 0) {
+    throw unproven(path, `process ${process.pid} maps no memory of a guest`, 'See whether a QEMU listens there.')
+  }
   if (unmapped.length > 0) log.debug('blocks of a guest are left out of the census', { guest: name, blocks: unmapped })
-  return { name, state, memory: openProcessMemory(layout), blockTable }
-}
-
-function unseen(path: string): PagemeshError {
-  return new PagemeshError('guest-unseen', `The process that listens at ${path} cannot be seen from here.`, {
-    fault: 'usage',
-    advice: 'Run the agent as root, in the PID namespace of the host.',
-    data: { path },
-  })
+  return { process, name, state, memory: openProcessMemory(layout), blockTable }
 }

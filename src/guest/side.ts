@@ -28,7 +28,7 @@ export interface SideInit {
   blocks: readonly ProcessMemoryBlock[]
   /** Whether QEMU was started with -S: it does not let its guest run by itself. */
   startsPaused: boolean
-  /** Where a private directory may be made that QEMU can see. */
+  /** Where a room for QEMU's sockets may be made. */
   directory: string
   undo: SettingsUndo | undefined
 }

@@ -1,8 +1,13 @@
 /** Files that may be gone when they are looked at, or may not be seen: those of other processes. */
-import { readdirSync, readFileSync, readlinkSync, statSync, type Stats } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync, type Stats } from 'node:fs'
 
 export function statOrNothing(path: string): Stats | undefined {
   return orNothing(() => statSync(path))
+}
+
+/** What is at the path itself, be it a link. */
+export function linkStatOrNothing(path: string): Stats | undefined {
+  return orNothing(() => lstatSync(path))
 }
 
 export function readOrNothing(path: string): string | undefined {

@@ -5,8 +5,8 @@ import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { requireUnexposed } from '../runtime/exposure.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
-import { requireTrustedPath } from '../runtime/trustedpath.ts'
 
 /**
  * The cluster key: 32 secret bytes that every host of a cluster holds, in a text file of one line:
@@ -75,15 +75,15 @@ export async function writeClusterKey(path: string, random: Random = systemRando
 
 /**
  * The 32 bytes of the key in `path`.
- * Throws PagemeshError `key-missing`, `key-exposed` (others may read it), `path-exposed` (others may replace it) or
- * `key-malformed`.
+ * Throws PagemeshError `key-missing`, `key-exposed` (others may read it), `directory-exposed` (others may replace it)
+ * or `key-malformed`.
  */
 export async function readClusterKey(path: string): Promise<Uint8Array> {
   try {
     const { mode, size } = await stat(path)
     if ((mode & OTHERS_MASK) !== 0) throw exposed(path, mode)
     if (size > KEY_FILE_BYTES_MAX) throw malformed(path)
-    await requireTrustedPath(path, 'the cluster key')
+    await requireUnexposed(path, 'the cluster key')
     return parseClusterKey(await readFile(path, 'utf8'), path)
   } catch (error) {
     if (error instanceof PagemeshError) throw error

@@ -2,17 +2,17 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import { requireTrustedPath } from '../runtime/trustedpath.ts'
+import { requireUnexposed } from '../runtime/exposure.ts'
 
 /**
  * The bytes of this host's private key, kept at `path` (mode 0600) and made by `generate` at the first start,
- * so that a host keeps its peer id when it restarts. Throws PagemeshError `identity-unusable`, or `path-exposed` where
- * others could replace it.
+ * so that a host keeps its peer id when it restarts. Throws PagemeshError `identity-unusable`, or `directory-exposed`
+ * where others could replace it.
  */
 export async function keepIdentity(path: string, generate: () => Promise<Uint8Array>): Promise<Uint8Array> {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await requireTrustedPath(dirname(path), 'the identity of this host')
+    await requireUnexposed(dirname(path), 'the identity of this host')
     const identity = await readIfThere(path)
     if (identity !== undefined) return identity
   } catch (error) {
@@ -29,7 +29,7 @@ export async function keepIdentity(path: string, generate: () => Promise<Uint8Ar
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
-    await requireTrustedPath(path, 'the identity of this host')
+    await requireUnexposed(path, 'the identity of this host')
     return new Uint8Array(await readFile(path))
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined

@@ -71,11 +71,11 @@ export class GuestLab {
   }
 
   outgoing(place: string, undo?: SettingsUndo): Promise<OutgoingMigration> {
-    return this.guest(place).openOutgoing!(openInit(undo))
+    return this.guest(place).openOutgoing!(openInit(this.directory, undo))
   }
 
   incoming(place: string, undo?: SettingsUndo): Promise<IncomingMigration> {
-    return this.guest(place).openIncoming!(openInit(undo))
+    return this.guest(place).openIncoming!(openInit(this.directory, undo))
   }
 
   async prepare(source: string, destination: string, mode: MigrationMode = 'precopy'): Promise<Move> {
@@ -132,8 +132,8 @@ export function asNobody(): string[] {
   return Number(version?.[1]) >= 10 ? ['-run-with', 'user=nobody'] : ['-runas', 'nobody']
 }
 
-function openInit(undo: SettingsUndo | undefined): OpenInit {
-  return { signal: AbortSignal.timeout(SIGNAL_MS), ...(undo === undefined ? {} : { undo }) }
+function openInit(directory: string, undo: SettingsUndo | undefined): OpenInit {
+  return { signal: AbortSignal.timeout(SIGNAL_MS), directory, ...(undo === undefined ? {} : { undo }) }
 }
 
 /** Ends both sessions; everything must have been put back. */

@@ -3,7 +3,7 @@ import { connect, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 
 import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
-import { requireTrustedPath } from '../../runtime/trustedpath.ts'
+import { requireUnexposed } from '../../runtime/exposure.ts'
 
 /** Linux's limit of a socket's path (sun_path less its final zero). */
 const PATH_BYTES_MAX = 107
@@ -35,14 +35,14 @@ export async function requireNoAgent(path: string): Promise<void> {
 /**
  * Lets `server` listen at `path` with mode 0600, in place of a socket that a dead agent left. The socket is made in a
  * directory that only we may enter and moved into place when its mode is right: at no time can others connect,
- * whatever the umask. Throws as `requireNoAgent` does, and PagemeshError `path-exposed` where others could replace it.
+ * whatever the umask. Throws as `requireNoAgent` does, and `directory-exposed` where others could replace it.
  */
 export async function listenAt(server: Server, path: string): Promise<SocketFile> {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) throw unusable(path, `it is longer than ${PATH_BYTES_MAX} bytes`)
   await requireNoAgent(path)
   try {
     await mkdir(dirname(path), { recursive: true })
-    await requireTrustedPath(dirname(path), 'the control socket')
+    await requireUnexposed(dirname(path), 'the control socket')
     // No longer than `control.sock`, so that the limit of a path is no surprise here.
     const directory = await mkdtemp(join(dirname(path), '.'))
     try {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -111,6 +111,14 @@ describe('the control socket', () => {
       const other = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: unusable })
       await assert.rejects(other.start(), { code: 'control-unusable' })
     }
+  })
+
+  it('is not made where others could put one of theirs', async () => {
+    const open = join(folder, 'open')
+    await mkdir(open)
+    await chmod(open, 0o777)
+    const other = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: join(open, 's') })
+    await assert.rejects(other.start(), { code: 'directory-exposed' })
   })
 
   it('answers status exactly', async () => {

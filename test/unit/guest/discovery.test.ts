@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { connectQmp, discoverGuests, type GuestDiscovery } from '../../../src/guest/index.ts'
@@ -120,6 +120,40 @@ describe('discovery of guests', () => {
     assert.deepEqual(events, ['added web'])
   }).timeout(10_000)
 
+  it('refuses a link to a socket, and says so once', async () => {
+    const elsewhere = mkdtempSync('/tmp/discovery-test-')
+    const fake = await FakeQemu.listen(join(elsewhere, 'one.qmp'))
+    fakes.push(fake)
+    fake.answer = (command) => answerAs(command, { name: 'web' })
+    symlinkSync(join(elsewhere, 'one.qmp'), join(directory, 'one.qmp'))
+    await discovery.start()
+    await discovery.refresh()
+    assert.deepEqual([discovery.guests(), warnings], [[], ['guest-unproven']])
+    rmSync(elsewhere, { recursive: true })
+  })
+
+  it('refuses what maps no memory of a guest', async () => {
+    const fake = await launch('one.qmp', { name: 'web' })
+    const { answer } = fake
+    fake.answer = async (command, args) => {
+      if (command !== 'human-monitor-command') return answer(command, args)
+      const { value } = await answer(command, args) as { value: unknown }
+      return { value: String(value).replace(/0x\w+ rw/, '0x0000000000001000 rw') }
+    }
+    await discovery.start()
+    assert.deepEqual([discovery.guests(), warnings], [[], ['guest-unproven']])
+  })
+
+  it('does not migrate a guest whose socket another process answers at', async () => {
+    const fake = await launch('one.qmp', { name: 'web' })
+    await discovery.start()
+    const { answer } = fake
+    fake.answer = (command, args) =>
+      command === 'query-cpus-fast' ? { value: [{ 'thread-id': process.ppid }] } : answer(command, args)
+    const opening = discovery.guests()[0]!.openOutgoing!({ signal: AbortSignal.timeout(5_000), directory })
+    await assert.rejects(opening, { code: 'guest-unseen' })
+  })
+
   it('refuses a second guest of the same name', async () => {
     await launch('one.qmp', { name: 'web' })
     await launch('two.qmp', { name: 'web' })
@@ -134,7 +168,7 @@ describe('discovery of guests', () => {
     await launch('one.qmp', about)
     await discovery.start()
     const guest = discovery.guests()[0]!
-    const outgoing = await guest.openOutgoing!({ signal: AbortSignal.timeout(5_000) })
+    const outgoing = await guest.openOutgoing!({ signal: AbortSignal.timeout(5_000), directory })
     about.status = 'finish-migrate'
     assert.equal(await guest.state(), 'finish-migrate')
     await outgoing.close()
@@ -146,6 +180,7 @@ describe('discovery of guests', () => {
 function answerAs(command: string, about: { name?: string; status?: string; blockBytes?: number }): Answer {
   if (command === 'query-name') return { value: about.name === undefined ? {} : { name: about.name } }
   if (command === 'query-status') return { value: { status: about.status ?? 'running' } }
+  if (command === 'query-cpus-fast') return { value: [{ 'thread-id': process.pid }] }
   return { value: blockTable(about.blockBytes ?? 4096) }
 }
 

@@ -1,12 +1,10 @@
 import { strict as assert } from 'node:assert'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 
 import {
-  findListener, isAlive, readArguments, readOwner, readStartTicks, type ProcessIdentity,
+  isAlive, readArguments, readOwner, readStartTicks, type ProcessIdentity,
 } from '../../../src/guest/process.ts'
 
 const own: ProcessIdentity = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
@@ -63,65 +61,6 @@ describe('a process', () => {
     assert.throws(() => readOwner(NO_PID), { code: 'guest-gone', fault: 'guest', data: { pid: NO_PID } })
     assert.equal(`${readArguments(own.pid).join('\0')}\0`, readFileSync('/proc/self/cmdline', 'utf8'))
     assert.deepEqual(readArguments(NO_PID), [])
-  })
-})
-
-describe('who listens at a socket', () => {
-  let directory: string
-  let servers: Server[]
-
-  beforeEach(() => {
-    directory = mkdtempSync('/tmp/listener-test-')
-    servers = []
-  })
-
-  afterEach(async () => {
-    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-    rmSync(directory, { recursive: true })
-  })
-
-  async function listenAt(path: string): Promise<void> {
-    const server = createServer()
-    servers.push(server)
-    server.listen(path)
-    await once(server, 'listening')
-  }
-
-  it('is found by the file, whatever path leads there', async () => {
-    await listenAt(join(directory, 'one.qmp'))
-    assert.deepEqual(findListener(join(directory, 'one.qmp')), own)
-    assert.deepEqual(findListener(join(directory, '.', '..', directory.split('/').at(-1)!, 'one.qmp')), own)
-  })
-
-  it('is found by a path that is relative to where the process runs', async () => {
-    const before = process.cwd()
-    process.chdir(directory)
-    try {
-      await listenAt('two.qmp')
-      assert.deepEqual(findListener(join(directory, 'two.qmp')), own)
-    } finally {
-      process.chdir(before)
-    }
-  })
-
-  it('is nobody where nothing is, or where the listener has closed', async () => {
-    assert.equal(findListener(join(directory, 'none.qmp')), undefined)
-    assert.equal(findListener(directory), undefined)
-  })
-
-  it('is another process where another one listens', async () => {
-    const path = join(directory, 'other.qmp')
-    const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('ready'))`
-    const other = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] })
-    try {
-      await once(other.stdout!, 'data')
-      await listenAt(join(directory, 'mine.qmp'))
-      assert.deepEqual(findListener(path), { pid: other.pid, startTicks: readStartTicks(other.pid!) })
-      assert.deepEqual(findListener(join(directory, 'mine.qmp')), own)
-    } finally {
-      await endOf(other)
-    }
-    assert.equal(findListener(path), undefined, 'its socket is still there, and nobody listens')
   })
 })
 

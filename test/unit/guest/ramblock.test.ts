@@ -1,7 +1,6 @@
 import { strict as assert } from 'node:assert'
 
 import { findGuarded, isMapped, parseMaps } from '../../../src/guest/maps.ts'
-import { parseListeningSockets } from '../../../src/guest/process.ts'
 import { parseHostAddress, parseMemoryTree, parseRamBlocks, rangeOfBlock } from '../../../src/guest/ramblock.ts'
 
 /** As QEMU 7.2.22 prints it. */
@@ -140,20 +139,5 @@ describe('maps of a process', () => {
     assert.equal(isMapped(mappings, 0x7f8c7bdff000n, 0x2000), false)
     assert.equal(isMapped(mappings, 0x1000n, 0x1000), false)
     assert.equal(isMapped(mappings, 0xffffffffff600000n, 0x1000), false)
-  })
-})
-
-describe('/proc/net/unix', () => {
-  it('shows the listening sockets that have a path', () => {
-    const text = `Num       RefCount Protocol Flags    Type St Inode Path
-00000000a1518713: 00000002 00000000 00010000 0001 01  8547 /run/vms/a b.qmp
-00000000a1518714: 00000003 00000000 00000000 0001 03  8548 /run/vms/a b.qmp
-00000000a1518715: 00000002 00000000 00010000 0001 01 18549 @abstract
-00000000a1518716: 00000002 00000000 00010000 0001 01 18550
-00000000a1518717: 00000002 00000000 00010000 0001 01 18551 vms/relative.qmp
-`
-    assert.deepEqual(parseListeningSockets(text), [
-      { inode: '8547', path: '/run/vms/a b.qmp' }, { inode: '18551', path: 'vms/relative.qmp' },
-    ])
   })
 })

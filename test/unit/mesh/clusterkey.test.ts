@@ -30,6 +30,17 @@ describe('the cluster key', () => {
     assert.equal(await readFile(path, 'utf8'), before)
   })
 
+  it('is not read from where others could put another one', async () => {
+    await writeClusterKey(path)
+    await chmod(folder, 0o777)
+    await assert.rejects(() => readClusterKey(path), {
+      code: 'directory-exposed', advice: `Run \`chmod o-w ${folder}\`.`,
+    })
+    await assert.rejects(() => keepIdentity(join(folder, 'identity'), async () => new Uint8Array(1)), {
+      code: 'directory-exposed',
+    })
+  })
+
   it('says why it cannot be read or written', async () => {
     await assert.rejects(() => readClusterKey(path), { code: 'key-missing' })
     await assert.rejects(() => writeClusterKey(join(folder, 'no', 'key')), { code: 'key-not-written' })

@@ -1,0 +1,120 @@
+/**
+ * Which process is behind a QMP socket.
+ *
+ * QEMU says it itself, over the very connection: the numbers of the threads that run its processors. No path says it:
+ * any user can bind a socket, and put a link to another one in its place. That process must hold the socket, too, so
+ * that a program which claims to be another's QEMU gains nothing.
+ */
+import { readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+import { PagemeshError } from '../runtime/errors.ts'
+import { findExposure } from '../runtime/exposure.ts'
+import { readStartTicks, type ProcessIdentity } from './process.ts'
+import { asCount, asList, asRecord } from './qmpvalue.ts'
+import type { QmpAsker } from './status.ts'
+import { unixSocketsOf } from './unixsockets.ts'
+import { linkStatOrNothing, listOrNothing, readOrNothing } from './vanishing.ts'
+
+/** A process that has a thread of that number and holds the socket. */
+export interface Claimant extends ProcessIdentity {
+  uid: number
+  /** Whether the number is one of our own PID namespace, where no two threads have the same. */
+  isExact: boolean
+}
+
+/** Asks the QEMU at `path` which process it is. Throws PagemeshError `guest-unproven`, `guest-unseen`. */
+export async function findQemu(qmp: QmpAsker, path: string): Promise<ProcessIdentity> {
+  const file = linkStatOrNothing(path)
+  if (file === undefined) throw unseen(path)
+  if (!file.isSocket()) throw unproven(path, 'it is a link, and links are not followed', 'Name the socket itself.')
+  const trust = { users: [0, process.geteuid?.() ?? 0, file.uid], trustsGroups: true }
+  const exposure = await findExposure(dirname(path), trust)
+  if (exposure !== undefined) throw unproven(path, exposure.why, exposure.advice)
+  const thread = await queryThread(qmp)
+  if (thread === undefined) {
+    throw unproven(path, 'QEMU names no thread of its own', 'It takes a QEMU of 2.12 or later with a processor.')
+  }
+  const claimants = claimantsOf(thread).filter(({ pid }) => listensAt(pid, file))
+  return chooseClaimant(path, { socketUid: file.uid, agentUid: process.geteuid?.() ?? 0 }, claimants)
+}
+
+/**
+ * The one whose socket it is; never a guess. A socket of root's, or of ours, may belong to a QEMU that gave up its
+ * rights later: then only the number of its thread tells, which must be beyond doubt. Throws as `findQemu`. Pure.
+ */
+export function chooseClaimant(
+  path: string, { socketUid, agentUid }: { socketUid: number; agentUid: number }, claimants: readonly Claimant[],
+): ProcessIdentity {
+  if (claimants.length === 0) throw unseen(path)
+  const mayDiffer = socketUid === 0 || socketUid === agentUid
+  const fitting = claimants.filter(({ uid, isExact }) => uid === socketUid || (isExact && mayDiffer))
+  const [first] = fitting
+  const pids = (fitting.length === 0 ? claimants : fitting).map(({ pid }) => pid).join(', ')
+  if (first === undefined) {
+    throw unproven(path, `it belongs to user ${socketUid}, and the process behind it (${pids}) does not`,
+      'Give the socket to the user that QEMU runs as.')
+  }
+  if (fitting.length > 1) {
+    throw unproven(path, `several processes claim it: ${pids}`, 'Find out which of them is no QEMU, and end it.')
+  }
+  return { pid: first.pid, startTicks: first.startTicks }
+}
+
+export function unproven(path: string, why: string, advice: string): PagemeshError {
+  const message = `The process behind the QMP socket ${path} is not known for sure: ${why}.`
+  return new PagemeshError('guest-unproven', message, { fault: 'usage', advice, data: { path } })
+}
+
+/** The number of one thread, as QEMU sees it. */
+async function queryThread(qmp: QmpAsker): Promise<number | undefined> {
+  const [processor] = asList(await qmp.execute('query-cpus-fast'))
+  return asCount(asRecord(processor)['thread-id']) || undefined
+}
+
+/** All processes with a thread of that number, in whatever PID namespace it counts. */
+function claimantsOf(thread: number): Claimant[] {
+  const status = readOrNothing(`/proc/${thread}/status`) ?? ''
+  const here = claimant(Number(/^Tgid:\s+(\d+)/m.exec(status)?.[1]), threadNumbers(status).length === 1)
+  const elsewhere = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number)
+    .filter((pid) => pid !== here[0]?.pid && isNested(pid) && hasThread(pid, thread))
+  return [...here, ...elsewhere.flatMap((pid) => claimant(pid, false))]
+}
+
+/** None if it has ended. */
+function claimant(pid: number, isExact: boolean): Claimant[] {
+  const startTicks = Number.isNaN(pid) ? undefined : readStartTicks(pid)
+  const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(readOrNothing(`/proc/${pid}/status`) ?? '')?.[1]
+  return startTicks === undefined || uid === undefined ? [] : [{ pid, startTicks, isExact, uid: Number(uid) }]
+}
+
+function isNested(pid: number): boolean {
+  return threadNumbers(readOrNothing(`/proc/${pid}/status`) ?? '').length > 1
+}
+
+function hasThread(pid: number, thread: number): boolean {
+  return listOrNothing(`/proc/${pid}/task`)
+    .some((entry) => threadNumbers(readOrNothing(`/proc/${pid}/task/${entry}/status`) ?? '').at(-1) === thread)
+}
+
+/** What a thread is called in our PID namespace and in each below it, its own last. */
+function threadNumbers(status: string): number[] {
+  return /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/).map(Number) ?? []
+}
+
+/** Whether the process listens at that very file. Links on the last step are not followed: none was ever bound. */
+function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
+  return unixSocketsOf(pid).some(({ state, path }) => {
+    if (state !== 'listening' || path === undefined || path.startsWith('@')) return false
+    const found = linkStatOrNothing(join(`/proc/${pid}`, path.startsWith('/') ? 'root' : 'cwd', path))
+    return found?.dev === file.dev && found.ino === file.ino
+  })
+}
+
+function unseen(path: string): PagemeshError {
+  return new PagemeshError('guest-unseen', `The process that listens at ${path} cannot be seen from here.`, {
+    fault: 'usage',
+    advice: 'Run the agent as root, in the PID namespace of the host.',
+    data: { path },
+  })
+}
