@@ -10,7 +10,7 @@ import type { SimNetwork } from './network.ts'
 import type { VirtualClock } from './time.ts'
 
 /** Draws the owners of slices. */
-export const SLICE_KEY = new Uint8Array(32).fill(9)
+export const SLICE_KEY = new Uint8Array(32).fill(1)
 
 /** Bytes by account since the host's first start, over all its lives. */
 export interface HostBytes {
