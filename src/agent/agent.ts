@@ -1,10 +1,10 @@
-import { mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { createCensus, type Census } from '../census/index.ts'
 import {
-  discoverGuests, removeStaleRendezvous, type Guest, type GuestDiscovery, type GuestMemory,
+  discoverGuests, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
@@ -14,6 +14,7 @@ import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
+import { requireUnexposed } from '../runtime/exposure.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
@@ -204,12 +205,15 @@ class HostAgent implements Agent {
     const { runtimeDirectory } = this.#options
     if (runtimeDirectory === undefined) {
       const own = await mkdtemp(join(tmpdir(), 'pagemesh-'))
+      // QEMUs of other users pass through it.
+      await chmod(own, 0o711)
       this.#undo.push(() => rm(own, { recursive: true, force: true }))
       return own
     }
+    await requireUnexposed(runtimeDirectory, 'where the agent meets its guests')
     try {
       await mkdir(runtimeDirectory, { recursive: true, mode: 0o711 })
-      await removeStaleRendezvous(runtimeDirectory)
+      await removeStaleRooms(runtimeDirectory)
       // It stays if something of others is in it.
       this.#undo.push(() => rmdir(runtimeDirectory).catch(() => undefined))
     } catch (cause) {

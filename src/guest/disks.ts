@@ -1,13 +1,14 @@
-import { chown, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { systemRandom } from '../runtime/random.ts'
 import type { QmpSession } from './qmpsession.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
+import { makeRoom } from './room.ts'
 
 export interface DiskOwner {
-  /** A directory that QEMU can see: a private one is made in it, and removed. */
+  /** A directory of the agent's that QEMU can see: a room is made in it, and removed. */
   directory: string
   owner: { uid: number; gid: number }
 }
@@ -32,12 +33,11 @@ export async function activateDisks(
   }
   const nodes = await queryNodes(qmp)
   if (nodes.length === 0) return
-  const room = await mkdtemp(join(directory, 'handoff-'))
+  const room = await makeRoom({ random: systemRandom }, { directory, owner })
   try {
-    if (process.getuid?.() !== owner.uid) await chown(room, owner.uid, owner.gid)
-    await exportEach({ qmp, clock }, nodes, room)
+    await exportEach({ qmp, clock }, nodes, room.inside)
   } finally {
-    await rm(room, { recursive: true, force: true })
+    await room.remove()
   }
 }
 
@@ -56,16 +56,16 @@ async function queryNodes(qmp: QmpSession): Promise<BlockNode[]> {
 }
 
 async function exportEach(
-  components: { qmp: QmpSession; clock: Clock }, nodes: readonly BlockNode[], room: string,
+  components: { qmp: QmpSession; clock: Clock }, nodes: readonly BlockNode[], directory: string,
 ): Promise<void> {
   const { qmp } = components
-  const path = join(room, 'nbd')
+  const path = join(directory, 'n')
   const hasServer = await succeeds(qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path } } }))
   try {
     for (const [index, { name, hasDevice }] of nodes.entries()) {
       const kind = hasServer
         ? { type: 'nbd' }
-        : { type: 'vhost-user-blk', addr: { type: 'unix', path: join(room, `disk${index}`) } }
+        : { type: 'vhost-user-blk', addr: { type: 'unix', path: join(directory, String(index)) } }
       const settings = { id: `pagemesh-${index}`, 'node-name': name, writable: false, ...kind }
       // A node under another refuses, and needs nothing.
       if (hasDevice) await exportOnce(components, settings)

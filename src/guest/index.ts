@@ -18,5 +18,5 @@ export { connectQmp, type QmpClient, type QmpEvent, type QmpOptions } from './qm
 export { QmpIncomingDriver } from './incomingdriver.ts'
 export { QmpOutgoingDriver } from './outgoingdriver.ts'
 export type { DriverComponents, DriverInit, DriverNews } from './qmpdriver.ts'
-export { removeStaleRendezvous } from './rendezvous.ts'
+export { removeStaleRooms } from './room.ts'
 export type { SettingsUndo } from './settings.ts'

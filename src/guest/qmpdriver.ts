@@ -10,7 +10,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Guest, GuestState } from './guest.ts'
 import type { MigrationMode, MigrationProgress, MigrationSide, OpenInit } from './migration.ts'
-import { isAlive } from './process.ts'
+import { isAlive, type ProcessIdentity } from './process.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import type { SettingsUndo } from './settings.ts'
 
@@ -54,6 +54,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
   #opening: AbortController | undefined
   #session: Promise<Side> | undefined
   #rendezvous: Rendezvous | undefined
+  #process: ProcessIdentity | undefined
   #watch: Timer | undefined
   #isGone = false
   #undo: SettingsUndo | undefined
@@ -72,7 +73,9 @@ export abstract class QmpDriver<Side extends MigrationSide> {
   /** Where the channels of this end's QEMU are met, in the order in which QEMU opens them. */
   async * channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
     const side = await this.open()
-    const rendezvous = await createRendezvous(this.components, { directory: this.init.directory, owner: side.owner })
+    const rendezvous = await createRendezvous(this.components, {
+      directory: this.init.directory, owner: side.owner, process: this.#process,
+    })
     this.#rendezvous = rendezvous
     try {
       yield await this.meet(rendezvous, signal, () => this.tellToMigrate(side, rendezvous.socketPath))
@@ -175,6 +178,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
 
   async #open(): Promise<Side> {
     const guest = await this.init.find()
+    this.#process = guest.process
     this.#watchProcess(guest)
     this.#opening = new AbortController()
     const undo = this.#undo === undefined ? {} : { undo: this.#undo }

@@ -1,4 +1,4 @@
-import { chown, mkdir, readdir, rm } from 'node:fs/promises'
+import { chmod, rename } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
@@ -6,15 +6,20 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
+import { connectionsOf, isFrom } from './peer.ts'
+import type { ProcessIdentity } from './process.ts'
+import { lstatOrNothing, makeRoom } from './room.ts'
 import { createSocketEndpoint } from './socketendpoint.ts'
+import { unixSocketsOf } from './unixsockets.ts'
 
-const PREFIX = 'handoff-'
-/** What the kernel allows in a socket's path, less the terminating zero. */
-const SOCKET_PATH_BYTES_MAX = 107
+const LOOK_EVERY_MS = 20
+/** How long a QEMU may take to accept a connection; whoever it is that does not is left. */
+const ACCEPT_MS_MAX = 60_000
+const ANYBODY_CONNECTS = 0o666
 
 /**
- * A place where a QEMU and its agent meet: a directory that only QEMU's user and root can enter, with one socket.
- * It is removed as soon as both are connected.
+ * A place where a QEMU and its agent meet: a socket whose name only they know, in a room that only QEMU's user and the
+ * agent enter. Whoever comes, or is met there, is that QEMU, or is left. It is removed as soon as both are connected.
  */
 export interface Rendezvous {
   readonly socketPath: string
@@ -26,98 +31,141 @@ export interface Rendezvous {
   remove(): Promise<void>
 }
 
+export interface RendezvousInit {
+  /** Only the agent may write it. */
+  directory: string
+  owner: { uid: number; gid: number }
+  /** QEMU's; undefined for a guest that has none, which cannot be told from others. */
+  process: ProcessIdentity | undefined
+}
+
 export async function createRendezvous(
-  components: { clock: Clock; random: Random },
-  init: { directory: string; owner: { uid: number; gid: number } },
+  components: { clock: Clock; random: Random }, { directory, owner, process }: RendezvousInit,
 ): Promise<Rendezvous> {
-  const name = Buffer.from(components.random.bytes(6)).toString('hex')
-  const directory = join(init.directory, PREFIX + name)
-  const socketPath = join(directory, 'qemu')
-  if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
-    const message = `The socket path ${socketPath} exceeds ${SOCKET_PATH_BYTES_MAX} bytes.`
-    throw new PagemeshError('socket-path-too-long', message, {
-      fault: 'usage',
-      phase: 'preparing',
-      advice: 'Put the control socket into a directory with a shorter path.',
-    })
-  }
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  await giveTo(directory, init.owner)
+  const room = await makeRoom(components, { directory, owner })
+  const socketPath = join(room.inside, 'q')
   let server: Server | undefined
-  const remove = async (): Promise<void> => {
-    server?.close()
-    server = undefined
-    await rm(directory, { recursive: true, force: true })
-  }
   return {
     socketPath,
-    remove,
+    async remove() {
+      server?.close()
+      server = undefined
+      await room.remove()
+    },
     async listen(signal) {
+      const bound = join(room.path, 's')
+      const before = process === undefined ? new Set<string>() : connectionsOf(process)
+      const isOurs = async (socket: Socket): Promise<boolean> =>
+        process === undefined || await isFrom(socket, bound, { process, before })
       const listening = createServer({ allowHalfOpen: true, pauseOnConnect: true })
       server = listening
-      const connection = new Promise<Endpoint>((resolve, reject) => {
-        const abort = (): void => reject(signal.reason)
-        signal.addEventListener('abort', abort, { once: true })
-        listening.once('close', () => signal.removeEventListener('abort', abort))
-        listening.once('connection', (socket) => {
-          signal.removeEventListener('abort', abort)
-          if (signal.aborted) socket.destroy()
-          else resolve(createSocketEndpoint(socket))
-        })
-        listening.once('error', reject)
-      })
+      const connection = firstOf(listening, isOurs, signal)
       // Whoever gives up before QEMU has come need not wait for it.
       connection.catch(() => undefined)
+      await room.shut()
       await new Promise<void>((resolve, reject) => {
         listening.once('error', reject)
-        listening.listen(socketPath, resolve)
+        listening.listen(bound, resolve)
       })
-      await giveTo(socketPath, init.owner)
+      await chmod(bound, ANYBODY_CONNECTS)
+      // The kernel tells everybody where a socket was bound, and not where it went.
+      await rename(bound, socketPath)
+      await room.open()
       return { connection }
     },
     async connect(signal) {
       for (;;) {
         signal.throwIfAborted()
-        try {
-          return createSocketEndpoint(await connectOnce(socketPath))
-        } catch (error) {
-          const code = systemErrorCode(error)
-          if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error
-        }
-        await components.clock.sleep(20, signal)
+        const isThere = await isSocketOf({ owner, process }, socketPath)
+        // Who else could enter would only do harm from now on.
+        if (isThere) await room.shut()
+        const socket = isThere ? await connectOnce(socketPath) : undefined
+        if (socket !== undefined && await isAccepted(socket, signal)) return createSocketEndpoint(socket)
+        socket?.destroy()
+        await components.clock.sleep(LOOK_EVERY_MS, signal)
       }
     },
   }
-}
 
-/** Removes what a killed agent left behind in its directory. */
-export async function removeStaleRendezvous(directory: string): Promise<void> {
-  // What cannot be listed has nothing that could be removed.
-  for (const entry of await readdir(directory).catch(() => [])) {
-    if (entry.startsWith(PREFIX)) await rm(join(directory, entry), { recursive: true, force: true })
+  /** Whether QEMU has taken our connection: what was planted at the path would have led us elsewhere. */
+  async function isAccepted(socket: Socket, signal: AbortSignal): Promise<boolean> {
+    if (process === undefined) return true
+    const deadline = components.clock.now() + ACCEPT_MS_MAX
+    try {
+      while (!holds(process, 'connected', socketPath)) {
+        if (components.clock.now() >= deadline) return false
+        await components.clock.sleep(LOOK_EVERY_MS, signal)
+      }
+      return true
+    } catch (error) {
+      socket.destroy()
+      throw error
+    }
   }
 }
 
-async function giveTo(path: string, owner: { uid: number; gid: number }): Promise<void> {
-  if (process.getuid?.() === owner.uid) return
-  await chown(path, owner.uid, owner.gid).catch((cause: unknown) => {
-    throw new PagemeshError('not-permitted', `The agent may not hand a socket to QEMU's user ${owner.uid}.`, {
-      fault: 'host',
-      phase: 'preparing',
-      advice: 'Run the agent as root, or as the user that QEMU runs as.',
-      cause,
+/** The first connection that is QEMU's; the others are closed. */
+function firstOf(
+  server: Server, isOurs: (socket: Socket) => Promise<boolean>, signal: AbortSignal,
+): Promise<Endpoint> {
+  return new Promise((resolve, reject) => {
+    let isSettled = false
+    const abort = (): void => {
+      isSettled = true
+      reject(signal.reason)
+    }
+    const judge = async (socket: Socket): Promise<void> => {
+      const isFit = await isOurs(socket)
+      if (!isFit || isSettled || signal.aborted) {
+        socket.destroy()
+        return
+      }
+      isSettled = true
+      signal.removeEventListener('abort', abort)
+      resolve(createSocketEndpoint(socket))
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    server.once('close', () => signal.removeEventListener('abort', abort))
+    server.on('connection', (socket) => {
+      judge(socket).catch(reject)
     })
+    server.once('error', reject)
   })
 }
 
-function connectOnce(path: string): Promise<Socket> {
+/**
+ * Whether QEMU listens at the path. Throws PagemeshError `rendezvous-disturbed` if it does, and its socket is not there
+ * any more.
+ */
+async function isSocketOf({ owner, process }: Omit<RendezvousInit, 'directory'>, path: string): Promise<boolean> {
+  const listens = process !== undefined && holds(process, 'listening', path)
+  if (process !== undefined && !listens) return false
+  const file = await lstatOrNothing(path)
+  if (file?.isSocket() === true && file.uid === owner.uid) return true
+  if (!listens) return false
+  throw new PagemeshError('rendezvous-disturbed', 'The socket at which the guest\'s QEMU waits was taken away.', {
+    fault: 'host', phase: 'preparing', data: { path },
+    advice: `Only a process of QEMU's own user (${owner.uid}) or of root can do that: find it, and try again.`,
+  })
+}
+
+function holds({ pid }: ProcessIdentity, state: 'listening' | 'connected', path: string): boolean {
+  return unixSocketsOf(pid).some((socket) => socket.state === state && socket.path === path)
+}
+
+/** Undefined if nobody listens there any more. */
+function connectOnce(path: string): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, allowHalfOpen: true })
     // Before it is connected, so that nothing is read until somebody asks for it.
     socket.pause()
-    socket.once('error', reject)
+    socket.once('error', (error) => {
+      const code = systemErrorCode(error)
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') resolve(undefined)
+      else reject(error)
+    })
     socket.once('connect', () => {
-      socket.off('error', reject)
+      socket.removeAllListeners('error')
       resolve(socket)
     })
   })

@@ -1,0 +1,62 @@
+/** Who is at the other end of a UNIX connection. The kernel tells nobody but who asks in C: its tables do. */
+import { execFile } from 'node:child_process'
+import type { Socket } from 'node:net'
+
+import { isAlive, type ProcessIdentity } from './process.ts'
+import { socketInode, unixSocketsOf } from './unixsockets.ts'
+
+/** The part of a socket that Node does not document: the operating system's end of it. */
+interface Described {
+  _handle?: { fd?: number } | null
+}
+
+const ANSWER_MS_MAX = 5_000
+const ANSWER_BYTES_MAX = 1024 * 1024
+
+/** Connected sockets of a process that were bound to nothing: those with which it connected to others. */
+export function connectionsOf({ pid }: ProcessIdentity): Set<string> {
+  const own = unixSocketsOf(pid).filter(({ state, path }) => state === 'connected' && path === undefined)
+  return new Set(own.map(({ inode }) => inode))
+}
+
+/**
+ * Whether `process` made the connection that was accepted from the listener bound to `path`. The kernel's table says
+ * it (`ss` reads it). Where there is none, the process must at least have connected to something since `before`.
+ */
+export async function isFrom(
+  socket: Socket, path: string, { process, before }: { process: ProcessIdentity; before: ReadonlySet<string> },
+): Promise<boolean> {
+  const { fd } = (socket as unknown as Described)._handle ?? {}
+  const own = fd === undefined ? undefined : socketInode(`/proc/self/fd/${fd}`)
+  // It has been closed already.
+  if (own === undefined) return false
+  const peers = parsePeers(await listPeers(path), path).get(own)
+  const theirs = connectionsOf(process)
+  if (!isAlive(process)) return false
+  if (peers === undefined) return [...theirs].some((inode) => !before.has(inode))
+  return peers.length === 1 && theirs.has(peers[0]!)
+}
+
+/**
+ * Reads what `ss -xnH` says of the connections accepted at `path`, which holds no blank: to each socket the one at its
+ * other end. More than one for a socket means that somebody forged a line. Pure.
+ *
+ *   u_str ESTAB 0      0      /run/pagemesh/control.sock.d/handoff-0123456789ab/s 1121376 * 1121375
+ */
+export function parsePeers(text: string, path: string): Map<string, string[]> {
+  const peers = new Map<string, string[]>()
+  for (const line of text.split('\n')) {
+    const [, local, own = '', peer = ''] = /^u_str\s+ESTAB\s+\d+\s+\d+\s+(\S+)\s+(\d+)\s.*\s(\d+)\s*$/.exec(line) ?? []
+    if (local === path && peer !== '0') peers.set(own, [...peers.get(own) ?? [], peer])
+  }
+  return peers
+}
+
+function listPeers(path: string): Promise<string> {
+  const pattern = path.replace(/[*?[\\]/g, '\\$&')
+  return new Promise((resolve) => {
+    const limits = { timeout: ANSWER_MS_MAX, maxBuffer: ANSWER_BYTES_MAX }
+    // Without the program there is nothing to read, and whoever reads it knows what that means.
+    execFile('ss', ['-xnH', 'src', pattern], limits, (_error, output) => resolve(output))
+  })
+}

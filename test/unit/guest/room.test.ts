@@ -1,0 +1,76 @@
+import { strict as assert } from 'node:assert'
+import {
+  chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+
+import { makeRoom, removeStaleRooms } from '../../../src/guest/room.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
+
+const own = { uid: process.geteuid!(), gid: process.getegid!() }
+const NOBODY = { uid: 65534, gid: 65534 }
+
+describe('a room for the sockets of a QEMU', () => {
+  let directory: string
+  beforeEach(() => { directory = mkdtempSync('/tmp/room-') })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  const make = (owner = own): ReturnType<typeof makeRoom> => makeRoom({ random: systemRandom }, { directory, owner })
+  const modeOf = (path: string): number => statSync(path).mode & 0o7777
+
+  it('is the agent\'s, and others enter it only while it is open', async () => {
+    const room = await make()
+    assert.equal(join(room.inside, '..'), room.path)
+    assert.match(room.inside, /\/handoff-[0-9a-f]{12}\/[\w-]{22}$/)
+    assert.deepEqual([modeOf(room.path), modeOf(room.inside)], [0o711, 0o700])
+    await room.shut()
+    assert.equal(modeOf(room.path), 0o700)
+    await room.open()
+    assert.equal(modeOf(room.path), 0o711)
+    await room.remove()
+    await room.remove()
+    assert.deepEqual(readdirSync(directory), [])
+  })
+
+  it('lets QEMU\'s user make sockets in the inner directory, and is root\'s all the same', async function () {
+    if (own.uid !== 0) this.skip()
+    const room = await make(NOBODY)
+    assert.deepEqual([statSync(room.path).uid, statSync(room.inside).uid], [0, NOBODY.uid])
+    assert.equal(modeOf(room.inside), 0o700)
+    await room.remove()
+    assert.deepEqual(readdirSync(directory), [])
+  })
+
+  it('is refused where others could put something in its place', async () => {
+    chmodSync(directory, 0o777)
+    await assert.rejects(make(), { code: 'directory-exposed' })
+    chmodSync(directory, 0o700)
+  })
+
+  it('is removed without following what was planted in it', async () => {
+    const precious = join(directory, 'precious')
+    mkdirSync(precious)
+    writeFileSync(join(precious, 'file'), '')
+    const room = await make()
+    symlinkSync(precious, join(room.inside, 'link'))
+    symlinkSync(precious, join(room.path, 'link'))
+    mkdirSync(join(room.inside, 'full/deep'), { recursive: true })
+    await room.remove()
+    assert.deepEqual(readdirSync(precious), ['file'])
+    // What others filled stays, and nobody enters it.
+    assert.deepEqual(readdirSync(room.inside), ['full'])
+    assert.deepEqual([modeOf(room.path), modeOf(room.inside)], [0o700, 0o700])
+  })
+
+  it('that a killed agent left is removed, and nothing else', async () => {
+    const room = await make()
+    mkdirSync(join(directory, 'other'))
+    symlinkSync(join(directory, 'other'), join(directory, 'handoff-link'))
+    writeFileSync(join(room.inside, 'q'), '')
+    await removeStaleRooms(directory)
+    assert.equal(existsSync(room.path), false)
+    assert.equal(existsSync(join(directory, 'other')), true)
+    assert.equal(lstatSync(join(directory, 'handoff-link')).isSymbolicLink(), true)
+    await removeStaleRooms(join(directory, 'missing'))
+  })
+})
