@@ -28,11 +28,17 @@ export function missingQemu(): string | undefined {
   return undefined
 }
 
-/** Starts a QEMU without devices in `directory`; resolves when its QMP socket answers. */
-export async function startQemu(directory: string, name: string, args: readonly string[]): Promise<Qemu> {
+/**
+ * Starts a QEMU without devices in `directory`, by the words of `prefix` as another user; resolves when its QMP socket
+ * answers.
+ */
+export async function startQemu(
+  directory: string, name: string, args: readonly string[], prefix: readonly string[] = [],
+): Promise<Qemu> {
   const socket = join(directory, `${name}.qmp`)
-  const child = spawn(BINARY, [
-    '-accel', 'tcg', '-display', 'none', '-nodefaults', '-qmp', `unix:${socket},server=on,wait=off`, ...args,
+  const [program, ...words] = [...prefix, BINARY]
+  const child = spawn(program!, [
+    ...words, '-accel', 'tcg', '-display', 'none', '-nodefaults', '-qmp', `unix:${socket},server=on,wait=off`, ...args,
   ], { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''
   child.stderr.on('data', (bytes: Buffer) => { complaint = (complaint + bytes.toString()).slice(-2_000) })
