@@ -20,12 +20,17 @@ import type { OutgoingMigration, PrepareOptions } from './migration.ts'
 import {
   blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, sourceSettingsRefusal, stateRefusal, TURNED_OFF,
 } from './refusals.ts'
+import { asCount } from './qmpvalue.ts'
 import { readCapabilities, readParameters } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
 
 /** Bytes a second, beyond any memory's speed. QEMU's own default of 128 MiB/s would hold the stream back. */
 const BANDWIDTH_UNLIMITED = 2 ** 40
+
+/** What part of its downtime QEMU may reckon with at first, and the pass over the memory with which that ends. */
+const DOWNTIME_AT_FIRST = 0.25
+const RELAXED_AT_PASS = 4
 
 /** It hands its disks over. Whether postcopy has passed that, it does not say. */
 const SWITCHING: ReadonlySet<string> = new Set(['device', 'postcopy-active'])
@@ -40,10 +45,16 @@ export async function createOutgoing(components: SideComponents, init: SideInit)
 class QemuOutgoing extends QemuSide implements OutgoingMigration {
   /** Whether it waits before switchover for us, and for nobody else who migrates it. */
   #isOurs = false
+  /** What the guest may be down for at the most, ms. */
+  #downtimeMsMax: number | undefined
   #wasAskedToGiveUp = false
   #wasToldToGoOn = false
 
   async learn(): Promise<void> {
+    this.qmp.onEvent(({ name, data }) => {
+      if (name !== 'MIGRATION_PASS' || asCount(data['pass']) !== RELAXED_AT_PASS || !this.#isOurs) return
+      behind(this.log, 'a guest keeps its first limit of downtime', this.#relax())
+    })
     this.follower.follow(({ status }) => {
       if (status === 'pre-switchover') behind(this.log, 'a guest waits for its switchover', this.#goOn())
     })
@@ -65,6 +76,8 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
 
   async prepare({ mode, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number }): Promise<void> {
     await this.check()
+    const downtimeMs = Math.ceil(maxDowntimeMs ?? asCount((await readParameters(this.qmp))['downtime-limit']))
+    this.#downtimeMsMax = downtimeMs === 0 ? undefined : downtimeMs
     await this.settings.change({
       capabilities: {
         ...TURNED_OFF,
@@ -73,8 +86,9 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
       parameters: {
         'max-bandwidth': BANDWIDTH_UNLIMITED,
         'max-postcopy-bandwidth': 0,
-        mode: 'normal',
-        ...(maxDowntimeMs === undefined ? {} : { 'downtime-limit': Math.ceil(maxDowntimeMs) }),
+        'mode': 'normal',
+        // Refs go faster than literals: by what went last, QEMU would leave more for the end than it takes to send.
+        ...(downtimeMs === 0 ? {} : { 'downtime-limit': Math.ceil(downtimeMs * DOWNTIME_AT_FIRST) }),
       },
     }, onChange)
     const state = await queryState(this.qmp)
@@ -106,6 +120,12 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     // One that was about to wait, and did not see that it was cancelled, would wait for ever (before 9.1).
     await this.#continueFrom('cancelling')
     return true
+  }
+
+  /** A guest that dirties its memory so fast may need all the downtime that it was allowed. */
+  async #relax(): Promise<void> {
+    if (this.#downtimeMsMax === undefined) return
+    await this.qmp.execute('migrate-set-parameters', { 'downtime-limit': this.#downtimeMsMax })
   }
 
   async #goOn(): Promise<void> {

@@ -38,7 +38,8 @@ export async function pack(bytes: Buffer): Promise<Buffer> {
 /** The same at once, in this thread: a third of the processor time, but nothing else is done meanwhile. */
 export function packNow(bytes: Buffer): Buffer {
   if (bytes.length === 0) return bytes
-  const packed = zstdCompressSync(bytes, { params: PAGES, chunkSize: Math.max(1024, bytes.length >>> 1) })
+  // Room for all that may come out: what does not fit is put together from pieces, at the price of compressing it.
+  const packed = zstdCompressSync(bytes, { params: PAGES, chunkSize: bytes.length + (bytes.length >>> 7) + 1024 })
   return packed.length < bytes.length ? packed : bytes
 }
 
@@ -49,7 +50,8 @@ export function unpack(packed: Buffer, length: number): Buffer {
   let bytes: Buffer
   try {
     // At once, not on another thread: a batch takes less than a millisecond, and the next step waits for it anyway.
-    bytes = zstdDecompressSync(packed, { maxOutputLength: room, chunkSize: room })
+    // A byte more than it needs: where the room is used up Node makes as much again, and copies.
+    bytes = zstdDecompressSync(packed, { maxOutputLength: room, chunkSize: room + 1 })
   } catch (error) {
     const isTooMuch = systemErrorCode(error) === 'ERR_BUFFER_TOO_LARGE'
     throw damaged(isTooMuch ? `they yield more than ${length} bytes` : 'they are not what zstd makes')

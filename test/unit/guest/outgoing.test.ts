@@ -27,7 +27,7 @@ describe('the source\'s side of a migration', () => {
       [true, true, true, false])
     assert.equal(machine.capabilities['pause-before-switchover'], true)
     const { mode, 'max-bandwidth': bandwidth, 'downtime-limit': downtime } = machine.parameters
-    assert.deepEqual([bandwidth, downtime, mode], [2 ** 40, 121, 'normal'])
+    assert.deepEqual([bandwidth, downtime, mode], [2 ** 40, 31, 'normal'])
     assert.equal(await outgoing.close(), undefined)
     assert.deepEqual([machine.capabilities, machine.parameters], before)
   })
@@ -44,7 +44,7 @@ describe('the source\'s side of a migration', () => {
     })
     assert.deepEqual(written, [{
       capabilities: { 'events': false, 'return-path': false, 'pause-before-switchover': false },
-      parameters: { 'max-bandwidth': bandwidth }, autostart: false,
+      parameters: { 'max-bandwidth': bandwidth, 'downtime-limit': 300 }, autostart: false,
     }])
     const full = outgoing.prepare({ mode: 'postcopy', onChange: () => Promise.reject(new Error('disk full')) })
     await assert.rejects(full, /disk full/)
@@ -101,6 +101,24 @@ describe('the source\'s side of a migration', () => {
     assert.equal(machine.state, 'paused')
     assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
   })
+
+  for (const { asked, told } of [{ asked: undefined, told: [75, 75, 300] }, { asked: 120, told: [30, 30, 120] }]) {
+    it(`leaves QEMU a quarter of its downtime, and all of it from the fourth pass on: ${asked ?? 'its own'}`, async () => {
+      const limits: unknown[] = []
+      await outgoing.prepare({ mode: 'precopy', ...(asked === undefined ? {} : { maxDowntimeMs: asked }) })
+      await outgoing.begin('/run/a')
+      limits.push(machine.parameters['downtime-limit'])
+      for (const pass of [1, 2, 3]) machine.fake.event('MIGRATION_PASS', { pass })
+      await outgoing.state()
+      limits.push(machine.parameters['downtime-limit'])
+      machine.fake.event('MIGRATION_PASS', { pass: 4 })
+      await until(() => machine.parameters['downtime-limit'] !== limits[1])
+      limits.push(machine.parameters['downtime-limit'])
+      assert.deepEqual(limits, told)
+      await outgoing.close()
+      assert.equal(machine.parameters['downtime-limit'], 300)
+    })
+  }
 
   /** What was said from now on, of these commands. */
   function hear(...commands: string[]): unknown[] {
