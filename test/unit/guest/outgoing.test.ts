@@ -103,7 +103,7 @@ describe('the source\'s side of a migration', () => {
   })
 
   for (const { asked, told } of [{ asked: undefined, told: [75, 75, 300] }, { asked: 120, told: [30, 30, 120] }]) {
-    it(`leaves QEMU a quarter of its downtime, and all of it from the fourth pass on: ${asked ?? 'its own'}`, async () => {
+    it(`lets QEMU reckon with a quarter of its downtime, until the fourth pass: ${asked ?? 'its own'}`, async () => {
       const limits: unknown[] = []
       await outgoing.prepare({ mode: 'precopy', ...(asked === undefined ? {} : { maxDowntimeMs: asked }) })
       await outgoing.begin('/run/a')
