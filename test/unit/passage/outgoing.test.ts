@@ -112,18 +112,18 @@ describe('the outgoing end of a passage', () => {
     end.passage.stop()
   })
 
-  it('takes 4 MiB of a source whose batches nobody acknowledges, and more once they are', async () => {
+  it('takes 8 MiB of a source whose batches nobody acknowledges, and more once they are', async () => {
     const { end, played } = playedIncoming()
     end.qemu.write(streamOf(3000))
-    await until(() => end.passage.counts().streamBytes >= 4 * MIB)
+    await until(() => end.passage.counts().streamBytes >= 7.5 * MIB)
     await settle(200)
-    assert.ok(end.passage.counts().streamBytes < 4.5 * MIB, `${end.passage.counts().streamBytes}`)
+    assert.ok(end.passage.counts().streamBytes < 8.5 * MIB, `${end.passage.counts().streamBytes}`)
     const sent = played.of('batch').length
     played.send('ack', u32(0))
     await until(() => played.of('batch').length > sent)
     await settle(100)
-    assert.ok(end.passage.counts().streamBytes < 5 * MIB)
-    for (let sequence = 1; end.passage.counts().streamBytes < 10 * MIB; sequence++) {
+    assert.ok(end.passage.counts().streamBytes < 9 * MIB)
+    for (let sequence = 1; end.passage.counts().streamBytes < 11 * MIB; sequence++) {
       await until(() => played.of('batch').length > sequence)
       played.send('ack', u32(sequence))
     }
