@@ -8,7 +8,7 @@ export const WINDOW_STREAM_BYTES = 8 * 2 ** 20
 /** In post-copy a requested page queues behind what is on its way: keep that short. */
 const WINDOW_STREAM_BYTES_POSTCOPY = 2 * 2 ** 20
 /** Batches on their way, however small: each takes whole buffers at both ends. */
-export const WINDOW_BATCHES_MAX = 32
+export const WINDOW_BATCHES_MAX = 40
 const WINDOW_WIRE_BYTES_MIN = 2 * 2 ** 20
 const WINDOW_WIRE_BYTES_MAX = 8 * 2 ** 20
 /** What is on the wire shall be delivered within this time: QEMU takes its downtime from what we accept. */

@@ -123,7 +123,7 @@ describe('the outgoing end of a passage', () => {
     await until(() => played.of('batch').length > sent)
     await settle(100)
     assert.ok(end.passage.counts().streamBytes < 9 * MIB)
-    for (let sequence = 1; end.passage.counts().streamBytes < 11 * MIB; sequence++) {
+    for (let sequence = 1; end.passage.counts().streamBytes < 10 * MIB; sequence++) {
       await until(() => played.of('batch').length > sequence)
       played.send('ack', u32(sequence))
     }
