@@ -82,7 +82,7 @@ export interface OutgoingMigration extends MigrationSide {
   resume(socketPath: string): Promise<void>
   /**
    * Asks QEMU to give up; what `follow` then tells decides. No error if nothing runs. Resolves to false once it hands
-   * its disks over: it cannot be asked safely any more, and only a broken stream makes it give up.
+   * its disks over: it is not asked any more, and in pre-copy only a broken stream makes it give up.
    */
   cancel(): Promise<boolean>
   /**

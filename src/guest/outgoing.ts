@@ -32,8 +32,10 @@ const BANDWIDTH_UNLIMITED = 2 ** 40
 const DOWNTIME_AT_FIRST = 0.25
 const RELAXED_AT_PASS = 4
 
-/** It hands its disks over. Whether postcopy has passed that, it does not say. */
-const SWITCHING: ReadonlySet<string> = new Set(['device', 'postcopy-active'])
+/** It hands its disks over, or has: one whose post-copy is cut could never go on, here or there. */
+const PAST_ASKING: ReadonlySet<string> = new Set([
+  'device', 'postcopy-active', 'postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup',
+])
 
 /** Resolves when the session knows how things stand. */
 export async function createOutgoing(components: SideComponents, init: SideInit): Promise<OutgoingMigration> {
@@ -115,7 +117,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   async cancel(): Promise<boolean> {
     this.#wasAskedToGiveUp = true
     // An agent that died may have told it to go on.
-    if (this.#wasToldToGoOn || SWITCHING.has((await this.progress()).status)) return false
+    if (this.#wasToldToGoOn || PAST_ASKING.has((await this.progress()).status)) return false
     await this.qmp.execute('migrate_cancel')
     // One that was about to wait, and did not see that it was cancelled, would wait for ever (before 9.1).
     await this.#continueFrom('cancelling')

@@ -7,8 +7,6 @@ import type { OutgoingMigration, OpenInit } from './migration.ts'
 import { QmpDriver, type DriverComponents, type DriverInit } from './qmpdriver.ts'
 import type { Rendezvous } from './rendezvous.ts'
 
-const CUT: ReadonlySet<string> = new Set(['postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup'])
-
 export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   readonly #downtimeMsMax: number | undefined
   #endpoint: Endpoint | undefined
@@ -37,13 +35,11 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
 
   /**
    * Asks QEMU to give up; what it then says is news. One that cannot be asked any more gives up when its stream
-   * breaks, if the destination has not everything yet: not in post-copy, for which it is too late then. One whose
-   * post-copy is cut is not asked: it could never go on, here or there.
+   * breaks, if the destination has not everything yet: not in post-copy, for which it is too late then.
    */
   async cancel(): Promise<void> {
-    const side = await this.open()
-    if (CUT.has((await side.progress()).status)) return
-    if (!await side.cancel() && this.init.mode === 'precopy') this.#endpoint?.destroy()
+    const isAsked = await (await this.open()).cancel()
+    if (!isAsked && this.init.mode === 'precopy') this.#endpoint?.destroy()
   }
 
   async takeBack(runState: GuestState | 'unknown'): Promise<void> {

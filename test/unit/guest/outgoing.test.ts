@@ -180,7 +180,8 @@ describe('the source\'s side of a migration', () => {
       assert.deepEqual(said, GIVES_UP)
     })
 
-    for (const status of ['device', 'postcopy-active']) {
+    const past = ['device', 'postcopy-active', 'postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup']
+    for (const status of past) {
       it(`does not ask one that an agent before it told to go on: ${status}`, async () => {
         machine.status = status
         assert.equal(await outgoing.cancel(), false)

@@ -12,6 +12,8 @@ import { deferred } from '../../../src/runtime/wait.ts'
 const OWNER = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 /** What a destination QEMU says at the end of a load: SHUT, 0. */
 const SHUT = Buffer.from('000100040000' + '0000', 'hex')
+/** As one that is not asked to give up any more. */
+const CUT: readonly string[] = ['postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup']
 const ENDED: readonly string[] = ['completed', 'failed', 'cancelled']
 
 export const MACHINE: MachineDescription = {
@@ -144,6 +146,7 @@ export class FakeSource extends FakeGuest {
       resume: (path) => this.obey('resume', () => this.#write(path, Buffer.from('the rest'))),
       startPostcopy: () => this.obey('startPostcopy'),
       cancel: async () => {
+        if (CUT.includes(this.status)) return false
         await this.obey('cancel', () => {
           if (this.ignoresCancel || this.isSwitching || this.#socket === undefined) return
           this.become('cancelling')
