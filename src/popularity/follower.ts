@@ -1,7 +1,7 @@
 import type { Member } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import type { Refusals } from './accounts.ts'
+import type { Refusals } from './refusals.ts'
 import { decodeDigest } from './digestcodec.ts'
 import { checksumOf, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
 import { hostTag, type SliceOwners } from './owners.ts'

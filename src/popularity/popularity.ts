@@ -1,10 +1,10 @@
-import { GOSSIP_BYTES_MAX, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
+import { GOSSIP_BYTES_MAX, StreamTraffic, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
-import { Refusals, Traffic } from './accounts.ts'
+import { Refusals } from './refusals.ts'
 import { Follower } from './follower.ts'
 import type { HeldPages, Popularity } from './index.ts'
 import { Members } from './members.ts'
@@ -61,7 +61,7 @@ export function createPopularity(parts: Parts, init: PopularityInit): Popularity
 /** Runs the parts in turns: who is there, what is here, tell the owners, sum what was told, gossip, repair. */
 class HostPopularity implements Popularity {
   readonly view: View
-  readonly traffic = { report: new Traffic(), view: new Traffic() }
+  readonly traffic = { report: new StreamTraffic(), view: new StreamTraffic() }
   readonly #parts: Parts
   readonly #init: PopularityInit
   readonly #refusals: Refusals

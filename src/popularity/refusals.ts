@@ -1,21 +1,4 @@
-import { MESSAGE_LENGTH_BYTES, type Member, type MessageStream, type Standing } from '../mesh/index.ts'
-
-/** What this host's streams of one kind cost on the wire. */
-export class Traffic {
-  sentBytes = 0
-  receivedBytes = 0
-
-  async send(stream: MessageStream, message: Uint8Array, signal: AbortSignal): Promise<void> {
-    await stream.send(message, signal)
-    this.sentBytes += message.length + MESSAGE_LENGTH_BYTES
-  }
-
-  async receive(stream: MessageStream, signal: AbortSignal): Promise<Uint8Array> {
-    const message = await stream.receive(signal)
-    this.receivedBytes += message.length + MESSAGE_LENGTH_BYTES
-    return message
-  }
-}
+import type { Member, Standing } from '../mesh/index.ts'
 
 /** Counts what is refused from other members, by reason, and what it costs them. */
 export class Refusals {

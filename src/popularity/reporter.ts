@@ -1,10 +1,9 @@
-import type { Mesh } from '../mesh/index.ts'
+import type { Mesh, StreamTraffic } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import { withDeadline } from '../runtime/wait.ts'
-import type { Traffic } from './accounts.ts'
 import { hostTag, type SliceOwners } from './owners.ts'
 import { decodeAnswer, encodeAsk, encodeReport, REPORT_PROTOCOL, type Answer } from './reportcodec.ts'
 import { ReportGroups } from './reportgroups.ts'
@@ -47,7 +46,7 @@ export class Reporter {
   readonly #log: Log
   readonly #owners: SliceOwners
   readonly #snapshot: Snapshot
-  readonly #traffic: Traffic
+  readonly #traffic: StreamTraffic
   readonly #incarnation: number
   readonly #retryMs: number
   readonly #told = new Told()
@@ -64,7 +63,7 @@ export class Reporter {
   readonly #askedAt = new Map<string, number>()
 
   constructor(
-    parts: { mesh: Mesh; clock: Clock; log: Log; owners: SliceOwners; snapshot: Snapshot; traffic: Traffic },
+    parts: { mesh: Mesh; clock: Clock; log: Log; owners: SliceOwners; snapshot: Snapshot; traffic: StreamTraffic },
     init: { incarnation: number; retryMs: number },
   ) {
     this.#mesh = parts.mesh

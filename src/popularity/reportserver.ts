@@ -1,8 +1,8 @@
-import type { Member, Mesh, MessageStream, Unsubscribe } from '../mesh/index.ts'
+import type { Member, Mesh, MessageStream, StreamTraffic, Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { withDeadline } from '../runtime/wait.ts'
-import type { Refusals, Traffic } from './accounts.ts'
+import type { Refusals } from './refusals.ts'
 import { LIMITS } from './limits.ts'
 import type { SliceOwners } from './owners.ts'
 import { decodeReportFrame, encodeAnswer, REPORT_PROTOCOL, type Answer, type ReportHead } from './reportcodec.ts'
@@ -17,7 +17,7 @@ interface Parts {
   clock: Clock
   owners: SliceOwners
   table: ReportTable
-  traffic: Traffic
+  traffic: StreamTraffic
   refusals: Refusals
 }
 

@@ -9,13 +9,13 @@
  *   request = version kind [count gap*]   version = 8 bits, 1   kind = 8 bits: 1 all, 2 some
  *   count = 13 bits                       gap = gamma: slice - slice before, from -1
  */
-import type { Member, Mesh, MessageStream, Unsubscribe } from '../mesh/index.ts'
+import type { Member, Mesh, MessageStream, StreamTraffic, Unsubscribe } from '../mesh/index.ts'
 import { BitReader, BitWriter } from '../runtime/bits.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import { withDeadline } from '../runtime/wait.ts'
-import type { Refusals, Traffic } from './accounts.ts'
+import type { Refusals } from './refusals.ts'
 import { decodeViewPart, encodeViewPart, pageBitsMax } from './digestcodec.ts'
 import type { DigestGroup } from './digestgroups.ts'
 import { LIMITS } from './limits.ts'
@@ -41,7 +41,7 @@ type Slices = readonly number[] | 'all'
 interface Parts {
   mesh: Mesh
   clock: Clock
-  traffic: Traffic
+  traffic: StreamTraffic
   refusals: Refusals
 }
 

@@ -1,4 +1,4 @@
-import type { Member, Mesh, MessageStream, Standing } from '../mesh/index.ts'
+import type { Member, Mesh, MessageStream, Standing, StreamTraffic } from '../mesh/index.ts'
 import { PAGE_BYTES } from '../page/index.ts'
 import { hasBit } from '../runtime/bits.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -11,7 +11,6 @@ import {
   badPossession, decodeAnswer, encodeChallenge, NONCE_BYTES, POSSESSION_PROTOCOL, type Prover,
 } from './proof.ts'
 import type { ProvenPages } from './provenpages.ts'
-import type { Traffic } from './traffic.ts'
 
 /** A host that did not answer is not asked again for this long, ms. */
 const REST_MS = 10_000
@@ -29,7 +28,7 @@ export interface ChallengerComponents {
   standing: Standing
   prover: Prover
   proven: ProvenPages
-  traffic: Traffic
+  traffic: StreamTraffic
   counts: PossessionCounts
 }
 

@@ -1,4 +1,4 @@
-import type { Mesh, Standing, Unsubscribe } from '../mesh/index.ts'
+import { StreamTraffic, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
 import type { PageHasher, PageSource } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -9,7 +9,6 @@ import type { AskedBy, HeldBatch, Possession, PossessionCounts } from './index.t
 import { Prover } from './proof.ts'
 import { ProvenPages } from './provenpages.ts'
 import { firstQuestion, furtherQuestions, type Questions } from './questions.ts'
-import { Traffic } from './traffic.ts'
 import { Witness } from './witness.ts'
 
 /** How long a host may take to answer, and for how long further ones are asked, ms: an asker of pages waits. */
@@ -49,7 +48,7 @@ export function createPossession(components: PossessionComponents, init: Possess
 
 class HostPossession implements Possession {
   readonly counts: PossessionCounts = { proven: 0, missing: 0, wrong: 0 }
-  readonly traffic = new Traffic()
+  readonly traffic = new StreamTraffic()
   readonly #components: PossessionComponents
   readonly #minHosts: number
   readonly #intervalMs: number

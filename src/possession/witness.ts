@@ -1,4 +1,4 @@
-import type { Member, Mesh, MessageStream, Standing, Unsubscribe } from '../mesh/index.ts'
+import type { Member, Mesh, MessageStream, Standing, StreamTraffic, Unsubscribe } from '../mesh/index.ts'
 import {
   ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageHasher, type PageSource, type Prefixes,
 } from '../page/index.ts'
@@ -6,7 +6,6 @@ import { setBit } from '../runtime/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
 import { decodeChallenge, encodeAnswer, POSSESSION_PROTOCOL, type Challenge, type Prover } from './proof.ts'
-import type { Traffic } from './traffic.ts'
 
 interface Components {
   mesh: Mesh
@@ -15,7 +14,7 @@ interface Components {
   /** What the guests of this host hold: what it keeps for others, or of guests that left, it does not count for. */
   resident: PageSource
   prover: Prover
-  traffic: Traffic
+  traffic: StreamTraffic
 }
 
 /** Answers the challenges of other members, for this host alone: it never asks another. */

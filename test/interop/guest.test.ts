@@ -9,7 +9,7 @@ import { createPageHasher, PAGE_BYTES, PageBatch, verified } from '../../src/pag
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
-import { missingQemu, startQemu, until, type Qemu } from './qemuprocess.ts'
+import { skipWithoutQemu, startQemu, until, type Qemu } from './qemuprocess.ts'
 
 const clock = systemClock
 const log = silentLog
@@ -22,13 +22,7 @@ describe('guests of a real QEMU', function () {
   const running: Qemu[] = []
   let discovery: GuestDiscovery
 
-  before(function () {
-    const missing = missingQemu()
-    if (missing !== undefined) {
-      this.test!.title += ` (${missing})`
-      this.skip()
-    }
-  })
+  before(skipWithoutQemu)
 
   beforeEach(() => {
     directory = mkdtempSync('/tmp/guest-test-')

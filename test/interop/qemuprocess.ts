@@ -21,8 +21,15 @@ export interface Qemu {
 
 const BINARY = 'qemu-system-x86_64'
 
-/** Why real QEMU cannot be tested here; undefined if it can. */
-export function missingQemu(): string | undefined {
+/** For `before`: where real QEMU cannot be tested the suite is skipped, and says why. */
+export function skipWithoutQemu(this: Mocha.Context): void {
+  const missing = missingQemu()
+  if (missing === undefined) return
+  this.test!.parent!.title += ` (${missing})`
+  this.skip()
+}
+
+function missingQemu(): string | undefined {
   if (spawnSync(BINARY, ['--version']).status !== 0) return `skipped: no ${BINARY}`
   if (process.getuid?.() !== 0) return 'skipped: reading another process needs root'
   return undefined

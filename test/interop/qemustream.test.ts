@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { transcribe, type Transcript } from '../unit/qemu/transcript.ts'
-import { missingQemu, type Qemu, startQemu, until } from './qemuprocess.ts'
+import { skipWithoutQemu, type Qemu, startQemu, until } from './qemuprocess.ts'
 
 /** Not in every QEMU: old machine types are removed in time. */
 const OLD_MACHINE = 'pc-i440fx-2.3'
@@ -67,12 +67,7 @@ describe('the stream of a real QEMU', function () {
   let directory = ''
   const open: (() => unknown)[] = []
 
-  before(function () {
-    const reason = missingQemu()
-    if (reason === undefined) return
-    this.test!.parent!.title += ` (${reason})`
-    this.skip()
-  })
+  before(skipWithoutQemu)
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'qemu-stream-'))

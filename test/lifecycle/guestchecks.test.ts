@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { differencesOf } from '../../src/guest/differences.ts'
 import type { MachineDescription } from '../../src/guest/index.ts'
 import { asNobody, GuestLab, hasCode } from './guestmoves.ts'
-import { missingQemu } from '../interop/qemuprocess.ts'
+import { skipWithoutQemu } from '../interop/qemuprocess.ts'
 
 const MEBIBYTE = 1024 * 1024
 const TMPFS = 0x0102_1994
@@ -18,13 +18,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
   let lab: GuestLab
   let holder: ChildProcess | undefined
 
-  before(function () {
-    const missing = missingQemu()
-    if (missing !== undefined) {
-      this.test!.title += ` (${missing})`
-      this.skip()
-    }
-  })
+  before(skipWithoutQemu)
 
   beforeEach(() => { lab = new GuestLab() })
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import type { MigrationNews, SettingsUndo } from '../../src/guest/index.ts'
 import { close, GuestLab, hasCode, Relay, settingsOf } from './guestmoves.ts'
-import { missingQemu, until, type Qemu } from '../interop/qemuprocess.ts'
+import { skipWithoutQemu, until, type Qemu } from '../interop/qemuprocess.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -13,13 +13,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
   this.timeout(120_000)
   let lab: GuestLab
 
-  before(function () {
-    const missing = missingQemu()
-    if (missing !== undefined) {
-      this.test!.title += ` (${missing})`
-      this.skip()
-    }
-  })
+  before(skipWithoutQemu)
 
   beforeEach(() => { lab = new GuestLab() })
   afterEach(() => lab.close())

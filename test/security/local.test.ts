@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, stat
 import { join } from 'node:path'
 
 import { asNobody } from '../lifecycle/guestmoves.ts'
-import { missingQemu } from '../interop/qemuprocess.ts'
+import { skipWithoutQemu } from '../interop/qemuprocess.ts'
 import { plantLinks, swapSockets, type Attacker } from './attackers.ts'
 import { NOBODY } from './nobody.ts'
 import { TravellingGuest, type TravelInit } from './travelling.ts'
@@ -21,12 +21,7 @@ describe('a local user', function () {
   let guest: TravellingGuest | undefined
   let attackers: Attacker[]
 
-  before(function () {
-    const missing = missingQemu()
-    if (missing === undefined) return
-    this.test!.title += ` (${missing})`
-    this.skip()
-  })
+  before(skipWithoutQemu)
 
   beforeEach(() => {
     top = mkdtempSync('/tmp/local-')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { MemoryNetwork, Standing, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
-import { Refusals, Traffic } from '../../../src/popularity/accounts.ts'
+import { MemoryNetwork, Standing, StreamTraffic, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
+import { Refusals } from '../../../src/popularity/refusals.ts'
 import { encodeViewPart } from '../../../src/popularity/digestcodec.ts'
 import { GROUP_KIND, type DigestGroup } from '../../../src/popularity/digestgroups.ts'
 import { LIMITS } from '../../../src/popularity/limits.ts'
@@ -28,7 +28,7 @@ async function started(names: readonly string[], known: (slice: number) => Diges
   const standing = new Standing({ clock })
   const refusals = new Refusals({ standing })
   const exchangeOf = (name: string): ViewExchange =>
-    new ViewExchange({ mesh: meshes.get(name)!, clock, traffic: new Traffic(), refusals })
+    new ViewExchange({ mesh: meshes.get(name)!, clock, traffic: new StreamTraffic(), refusals })
   const exchange = exchangeOf('other')
   const stop = exchange.listen(known, signal)
   const ask = async (name: string, slices: readonly number[] | 'all', stepMs = 1000): Promise<DigestGroup[]> => {

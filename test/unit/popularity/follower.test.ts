@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { Standing } from '../../../src/mesh/index.ts'
-import { Refusals } from '../../../src/popularity/accounts.ts'
+import { Refusals } from '../../../src/popularity/refusals.ts'
 import { encodeDigest } from '../../../src/popularity/digestcodec.ts'
 import { checksumOf, GROUP_KIND, type DigestGroup, type GroupKind } from '../../../src/popularity/digestgroups.ts'
 import { Follower } from '../../../src/popularity/follower.ts'

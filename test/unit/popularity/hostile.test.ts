@@ -1,8 +1,8 @@
 /** What comes in over streams from members that lie, stall or flood. */
 import assert from 'node:assert/strict'
 
-import { MemoryNetwork, Standing, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
-import { Refusals, Traffic } from '../../../src/popularity/accounts.ts'
+import { MemoryNetwork, Standing, StreamTraffic, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
+import { Refusals } from '../../../src/popularity/refusals.ts'
 import { LIMITS } from '../../../src/popularity/limits.ts'
 import type { SliceOwners } from '../../../src/popularity/owners.ts'
 import {
@@ -45,7 +45,7 @@ async function started(isSettled = true): Promise<Scene> {
   const asked: string[] = []
   const changed: number[] = []
   const mesh = meshes.get('owner')!
-  const server = new ReportServer({ mesh, clock, owners, table, traffic: new Traffic(), refusals }, {
+  const server = new ReportServer({ mesh, clock, owners, table, traffic: new StreamTraffic(), refusals }, {
     catchUp: () => undefined, isSettled: () => isSettled,
     changed: (slices) => changed.push(...slices), asked: ({ name }) => { asked.push(name) },
   })

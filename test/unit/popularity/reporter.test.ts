@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { MemoryNetwork, type MessageStream } from '../../../src/mesh/index.ts'
-import { Traffic } from '../../../src/popularity/accounts.ts'
+import { MemoryNetwork, StreamTraffic, type MessageStream } from '../../../src/mesh/index.ts'
 import {
   decodeReportFrame, encodeAnswer, REPORT_PROTOCOL, type Answer, type ReportFrame,
 } from '../../../src/popularity/reportcodec.ts'
@@ -24,7 +23,7 @@ async function started() {
   await other.start()
   const owners = ownersOf(['origin', 'owner'])
   const snapshot = new Snapshot()
-  const reporter = new Reporter({ mesh, clock, log: silentLog, owners, snapshot, traffic: new Traffic() },
+  const reporter = new Reporter({ mesh, clock, log: silentLog, owners, snapshot, traffic: new StreamTraffic() },
     { incarnation: 9, retryMs: RETRY_MS })
   const heard: (ReportFrame & { groups: ReportedGroup[] })[] = []
   const answers: (Answer | 'silence')[] = []
