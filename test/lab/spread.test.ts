@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -117,8 +118,10 @@ describe('a host where no guest of that system runs', function () {
 
   it('waits with what it fetches to keep while a guest moves there', async () => {
     await guest.qmp.execute('cont')
-    const path = join(cluster.directory, 'another-store')
-    await restart('c', { store: { path }, swap: { maxBandwidth: SLOW_SWAP_CAP } })
+    await cluster.agent('c').stop()
+    // Its identity stays where it is: another one would be refused under this name.
+    rmSync(join(cluster.directory, 'c', 'state', 'c.pages'))
+    await cluster.restartAgent('c', { swap: { maxBandwidth: SLOW_SWAP_CAP } })
     await until('c to begin to fill its store', async () => (await proactive() > 0 ? true : undefined))
     const comparison = compare()
     const moving = comparison.pagemesh('while it fills its store')
