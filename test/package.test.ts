@@ -73,6 +73,21 @@ describe('the package as others install it', function () {
     assert.deepEqual(foreign.map(([path]) => path), [])
   })
 
+  it('brings a list of what it is made of, for whoever looks for known flaws', async () => {
+    const { bomFormat, components } = JSON.parse(await readFile(join(installed, 'dist/sbom.cdx.json'), 'utf8')) as
+      { bomFormat: string; components: { name: string; version: string }[] }
+    assert.equal(bomFormat, 'CycloneDX')
+    const { packages } = JSON.parse(await readFile(join(installed, 'npm-shrinkwrap.json'), 'utf8')) as Lock
+    const listed = new Set(components.map(({ name }) => name))
+    const installs = Object.entries(packages).filter(([path, entry]) => path !== '' && entry.dev !== true)
+      .filter(([, entry]) => isForHosts(entry)).map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 13))
+    assert.deepEqual(installs.filter((name) => !listed.has(name)), [])
+  })
+
+  it('brings the unit of the service', async () => {
+    assert.match(await readFile(join(installed, 'src/daemon/pagemesh.service'), 'utf8'), /^User=pagemesh$/m)
+  })
+
   it('locks what package.json asks for, and marks what only its authors need', async () => {
     const { dependencies, devDependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as
       Record<string, Record<string, string>>

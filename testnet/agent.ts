@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
@@ -7,13 +7,14 @@ import { stringify } from 'yaml'
 import { writeClusterKey, type AgentStatus, type Clock, type HandoffResult } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
+import { findAgentUser } from './agentuser.ts'
 import type { LabHost } from './network.ts'
 import { startProcess, type LabProcess } from './process.ts'
 import { waitFor } from './wait.ts'
 
 const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 /** The words that run the program as its own first line would: this Node, with the flags written there. */
-const PAGEMESH = [process.execPath, ...nodeFlags(readFileSync(CLI, 'utf8')), CLI]
+export const PAGEMESH: readonly string[] = [process.execPath, ...nodeFlags(readFileSync(CLI, 'utf8')), CLI]
 const MESH_PORT = 4001
 const START_TIMEOUT_MS = 60_000
 const SETTLE_TIMEOUT_MS = 120_000
@@ -44,7 +45,10 @@ export interface MigrateOutcome extends CommandOutcome {
   result: HandoffResult | undefined
 }
 
-/** A host's agent: its own process on its host, driven through the command line as an operator would. */
+/**
+ * A host's agent: its own process on its host, with the user and the rights of its service, driven through the command
+ * line as an operator would.
+ */
 export interface LabAgent {
   readonly host: LabHost
   readonly pid: number
@@ -88,7 +92,10 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     ...settings,
     store: { path: join(directory, 'state'), ...settings?.store as object | undefined },
   }))
-  const agent = new RunningAgent(options, startProcess(host.exec, [...PAGEMESH, 'agent', '--config', config]), control)
+  const user = await findAgentUser()
+  if (user !== undefined) chownSync(directory, user.uid, user.gid)
+  const prefix = [...host.exec, ...user?.words ?? []]
+  const agent = new RunningAgent(options, startProcess(prefix, [...PAGEMESH, 'agent', '--config', config]), control)
   await waitFor(async () => {
     if (!agent.running) {
       throw new PagemeshError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`, { fault: 'host' })

@@ -14,7 +14,7 @@ import { succeeds } from './command.ts'
 import { QEMU } from './machine.ts'
 
 export {
-  createLabKey, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
+  createLabKey, PAGEMESH, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
 } from './agent.ts'
 export { chooseAccelerator } from './accelerator.ts'
 export { createCluster, type ClusterOptions, type LabCluster } from './cluster.ts'

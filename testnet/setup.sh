@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes this machine ready for the lab: QEMU, what builds the guest image, Node modules, the image itself, and a newer QEMU
-# beside this system's, which is not installed but kept in .cache.
+# Makes this machine ready for the lab: QEMU, the user of the agents, what builds the guest image, Node modules, the
+# image itself, and a newer QEMU beside this system's, which is not installed but kept in .cache.
 # Installs only what is missing, so that running it again costs a moment. Exits 1, with the one line to run,
 # where it may not or cannot install.
 set -euo pipefail
@@ -21,6 +21,7 @@ needed=(
   unshare:util-linux
   flock:util-linux
   setpriv:util-linux
+  useradd:passwd
   mount:mount
 )
 
@@ -63,7 +64,18 @@ install_modules() {
   (cd "$repository" && npm ci --no-audit --no-fund --loglevel=error >&2)
 }
 
+# Agents of the lab run as the user of their service.
+make_user() {
+  local user
+  user=$(sed -n 's/^User=//p' "$repository/src/daemon/pagemesh.service")
+  ! id "$user" >/dev/null 2>&1 || return 0
+  local line="useradd --system --home-dir /var/lib/pagemesh --no-create-home --shell /usr/sbin/nologin $user"
+  [[ $(id -u) == 0 ]] || fail "as root, run: $line"
+  PATH=$PATH:/usr/sbin:/sbin $line
+}
+
 install_packages
+make_user
 install_modules
 bash "$repository/testnet/image/build.sh" >/dev/null
 bash "$repository/testnet/nextqemu/build.sh" >/dev/null ||

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander'
 
 import { createLog, type Log, type LogLevel } from '../runtime/log.ts'
 import { EXIT, EXIT_HELP, failConfigured } from './exit.ts'
+import { giveUpRights } from './rights.ts'
 
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
@@ -21,6 +22,7 @@ ${EXIT_HELP}`)
 }
 
 async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<void> {
+  giveUpRights()
   const ending = endingSignal()
   try {
     const { readConfig, runDaemon } = await import('../daemon/index.ts')

@@ -10,7 +10,8 @@ import { makeRoom } from './room.ts'
 export interface DiskOwner {
   /** A directory of the agent's that QEMU can see: a room is made in it, and removed. */
   directory: string
-  owner: { uid: number; gid: number }
+  /** QEMU's user. */
+  uid: number
 }
 
 const EXPORT_TIMEOUT_MS = 5_000
@@ -20,12 +21,12 @@ const ASK_EVERY_MS = 10
  * Makes QEMU take over the disks of a guest that does not run, as `cont` would for one that is let run: a guest that
  * arrived paused leaves them to the source otherwise, and QEMU before 10.0 aborts when such a guest moves on.
  * QEMU 10.0 has a command for it. Before, a node that is exported is taken over first, so each is exported for a
- * moment, read-only, to a socket that nobody but QEMU's user can reach. Where the operator's own NBD server runs,
+ * moment, read-only, to a socket that QEMU makes. Where the operator's own NBD server runs,
  * which is one for all of QEMU, a vhost-user export with a socket of its own does the same.
  * QEMU does not say whether an export took the node over: see `isTaken` of images.ts. Throws what QEMU refused.
  */
 export async function activateDisks(
-  { qmp, clock }: { qmp: QmpSession; clock: Clock }, { directory, owner }: DiskOwner,
+  { qmp, clock }: { qmp: QmpSession; clock: Clock }, { directory, uid }: DiskOwner,
 ): Promise<void> {
   if (qmp.version.major >= 10) {
     await qmp.execute('blockdev-set-active', { active: true })
@@ -33,7 +34,7 @@ export async function activateDisks(
   }
   const nodes = await queryNodes(qmp)
   if (nodes.length === 0) return
-  const room = await makeRoom({ random: systemRandom }, { directory, owner })
+  const room = await makeRoom({ random: systemRandom }, { directory, uid })
   try {
     await exportEach({ qmp, clock }, nodes, room.inside)
   } finally {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { systemErrorCode } from '../runtime/errors.ts'
 import { keepsFrom } from './filelocks.ts'
 import { findLockHolders, opensForWriting } from './openfiles.ts'
-import { readArguments, readOwner } from './process.ts'
+import { readArguments, readUid } from './process.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
 import { statOrNothing } from './vanishing.ts'
@@ -67,9 +67,9 @@ function isUnlocked(words: readonly string[], path: string): boolean {
 /** Whether QEMU's user may write the file; true where that cannot be told, as with access lists. */
 function mayWrite(pid: number, path: string, file: Stats): boolean {
   if (file.isFile() && isOnReadOnly(path)) return false
-  const owner = readOwner(pid)
-  if (owner.uid === 0) return true
-  if (owner.uid === file.uid) return (file.mode & 0o200) !== 0
+  const uid = readUid(pid)
+  if (uid === 0) return true
+  if (uid === file.uid) return (file.mode & 0o200) !== 0
   return (file.mode & 0o022) !== 0
 }
 

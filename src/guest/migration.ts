@@ -47,8 +47,8 @@ export interface PrepareOptions {
 }
 
 export interface MigrationSide {
-  /** The user and group that the guest's process runs as: who must be able to reach the sockets. */
-  readonly owner: { uid: number; gid: number }
+  /** The user that the guest's process runs as: who must be able to make sockets. */
+  readonly uid: number
   /** What the two QEMUs must agree on. An older QEMU that lacks a command only says less. */
   describe(): Promise<MachineDescription>
   /**

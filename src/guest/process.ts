@@ -22,13 +22,11 @@ export function isAlive(process: ProcessIdentity): boolean {
   return readStartTicks(process.pid) === process.startTicks
 }
 
-/** User and group that the process acts as. Throws PagemeshError `guest-gone`. */
-export function readOwner(pid: number): { uid: number; gid: number } {
-  const status = readOrNothing(`/proc/${pid}/status`) ?? ''
-  const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1]
-  const gid = /^Gid:\s+\d+\s+(\d+)/m.exec(status)?.[1]
-  if (uid === undefined || gid === undefined) throw processGone(pid)
-  return { uid: Number(uid), gid: Number(gid) }
+/** The user that the process acts as. Throws PagemeshError `guest-gone`. */
+export function readUid(pid: number): number {
+  const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(readOrNothing(`/proc/${pid}/status`) ?? '')?.[1]
+  if (uid === undefined) throw processGone(pid)
+  return Number(uid)
 }
 
 /** Arguments that the process was started with; none when it is gone. */

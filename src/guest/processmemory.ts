@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { PAGE_BYTES } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import type { GuestMemory, ProcessMemoryLayout, RamBlock } from './memory.ts'
 import { markResident, PAGEMAP_ENTRY_BYTES } from './pagemap.ts'
 import { processGone, readStartTicks } from './process.ts'
@@ -110,7 +111,7 @@ function openProcFile(pid: number, name: string): number {
     if (code === 'ENOENT' || code === 'ESRCH') throw processGone(pid)
     throw new PagemeshError('guest-forbidden', `The memory of process ${pid} may not be read by this user.`, {
       fault: 'usage',
-      advice: 'Run the agent as root, or as the guests\' user with CAP_SYS_PTRACE.',
+      advice: RIGHTS_ADVICE,
       data: { pid },
       cause,
     })

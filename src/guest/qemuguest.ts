@@ -8,7 +8,7 @@ import { findLayout } from './layout.ts'
 import type { GuestMemory } from './memory.ts'
 import type { IncomingMigration, OpenInit, OutgoingMigration } from './migration.ts'
 import { createOutgoing } from './outgoing.ts'
-import { isAlive, readArguments, readOwner, type ProcessIdentity } from './process.ts'
+import { isAlive, readArguments, readUid, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
 import { findQemu, unproven } from './qemuprocess.ts'
 import { asRecord, asText } from './qmpvalue.ts'
@@ -105,13 +105,13 @@ export class QemuGuest implements Guest {
   async #open<Side>(
     { signal, undo, directory }: OpenInit, create: (components: SideComponents, init: SideInit) => Promise<Side>,
   ): Promise<Side> {
-    const owner = readOwner(this.pid)
+    const uid = readUid(this.pid)
     const startsPaused = readArguments(this.pid).includes('-S')
     const qmp = await this.#control.hold({ signal, isAlive: () => this.alive })
     try {
       await this.#requireSame(qmp)
       return await create({ qmp, clock: this.#clock, log: this.#log }, {
-        guest: this.name, process: this.process, owner, blocks: this.memory.layout?.blocks ?? [], startsPaused,
+        guest: this.name, process: this.process, uid, blocks: this.memory.layout?.blocks ?? [], startsPaused,
         directory, undo,
       })
     } catch (error) {

@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 
 import { PagemeshError } from '../runtime/errors.ts'
 import { findExposure } from '../runtime/exposure.ts'
+import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import { readStartTicks, type ProcessIdentity } from './process.ts'
 import { asCount, asList, asRecord } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
@@ -114,7 +115,7 @@ function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
 function unseen(path: string): PagemeshError {
   return new PagemeshError('guest-unseen', `The process that listens at ${path} cannot be seen from here.`, {
     fault: 'usage',
-    advice: 'Run the agent as root, in the PID namespace of the host.',
+    advice: `${RIGHTS_ADVICE} It must see the host's processes: be in its PID namespace.`,
     data: { path },
   })
 }

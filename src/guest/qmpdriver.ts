@@ -74,7 +74,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
   async * channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
     const side = await this.open()
     const rendezvous = await createRendezvous(this.components, {
-      directory: this.init.directory, owner: side.owner, process: this.#process,
+      directory: this.init.directory, uid: side.uid, process: this.#process,
     })
     this.#rendezvous = rendezvous
     try {

@@ -1,4 +1,5 @@
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 
 /** No greeting came: somebody else holds the socket, or QEMU's main loop is stuck. */
 export function qmpBusy(path: string, waitedMs?: number): PagemeshError {
@@ -44,7 +45,7 @@ export function connectionFault(path: string, error: Error): PagemeshError {
   if (code === 'EAGAIN') return qmpBusy(path)
   if (code === 'EACCES' || code === 'EPERM') {
     return new PagemeshError('qmp-forbidden', `The QMP socket ${path} may not be opened by this user.`, {
-      fault: 'usage', advice: 'Run the agent as root or as the user of the guests.', data: { path }, cause: error,
+      fault: 'usage', advice: RIGHTS_ADVICE, data: { path }, cause: error,
     })
   }
   return new PagemeshError('qmp-unreachable', `The QMP socket ${path} cannot be opened: ${error.message}.`, {

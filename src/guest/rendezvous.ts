@@ -34,15 +34,16 @@ export interface Rendezvous {
 export interface RendezvousInit {
   /** Only the agent may write it. */
   directory: string
-  owner: { uid: number; gid: number }
+  /** QEMU's user. */
+  uid: number
   /** QEMU's; undefined for a guest that has none, which cannot be told from others. */
   process: ProcessIdentity | undefined
 }
 
 export async function createRendezvous(
-  components: { clock: Clock; random: Random }, { directory, owner, process }: RendezvousInit,
+  components: { clock: Clock; random: Random }, { directory, uid, process }: RendezvousInit,
 ): Promise<Rendezvous> {
-  const room = await makeRoom(components, { directory, owner })
+  const room = await makeRoom(components, { directory, uid })
   const socketPath = join(room.inside, 'q')
   let server: Server | undefined
   return {
@@ -76,7 +77,7 @@ export async function createRendezvous(
     async connect(signal) {
       for (;;) {
         signal.throwIfAborted()
-        const isThere = await isSocketOf({ owner, process }, socketPath)
+        const isThere = await isSocketOf({ uid, process }, socketPath)
         // Who else could enter would only do harm from now on.
         if (isThere) await room.shut()
         const socket = isThere ? await connectOnce(socketPath) : undefined
@@ -137,15 +138,15 @@ function firstOf(
  * Whether QEMU listens at the path. Throws PagemeshError `rendezvous-disturbed` if it does, and its socket is not there
  * any more.
  */
-async function isSocketOf({ owner, process }: Omit<RendezvousInit, 'directory'>, path: string): Promise<boolean> {
+async function isSocketOf({ uid, process }: Omit<RendezvousInit, 'directory'>, path: string): Promise<boolean> {
   const listens = process !== undefined && holds(process, 'listening', path)
   if (process !== undefined && !listens) return false
   const file = await lstatOrNothing(path)
-  if (file?.isSocket() === true && file.uid === owner.uid) return true
+  if (file?.isSocket() === true && file.uid === uid) return true
   if (!listens) return false
   throw new PagemeshError('rendezvous-disturbed', 'The socket at which the guest\'s QEMU waits was taken away.', {
     fault: 'host', phase: 'preparing', data: { path },
-    advice: `Only a process of QEMU's own user (${owner.uid}) or of root can do that: find it, and try again.`,
+    advice: `Only a process of QEMU's own user (${uid}) or of root can do that: find it, and try again.`,
   })
 }
 

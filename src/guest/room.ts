@@ -1,14 +1,14 @@
 /**
  * A room where a QEMU and its agent make sockets for each other.
  *
- *   handoff-xxxxxxxxxxxx/    the agent's: nobody else writes it; the others may enter it while it is open
- *     xxxxxxxxxxxxxxxxxxxxxx/    where QEMU may make sockets; whoever does not know the name does not find it
+ *   handoff-xxxxxxxxxxxx/    nobody else writes it; the others may enter it while it is open
+ *     xxxxxxxxxxxxxxxxxxxxxx/    where QEMU makes sockets; whoever does not know the name does not find it
  *
- * Nothing is given away or made accessible by a path that another user can change: the inner directory is, while the
- * room is shut; afterwards it is only taken back, by its descriptor.
+ * Both are the agent's and stay so: nothing is given away, which would take the right to give files away. A QEMU of
+ * another user adds its sockets to the inner directory, where nobody but the agent removes what is another's.
  */
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
@@ -40,9 +40,12 @@ const OPEN = 0o711
 const ADDED_TO = 0o1733
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
-/** Makes a room that is open. Throws PagemeshError `directory-exposed`, `socket-path-too-long`. */
+/**
+ * Makes a room that is open, for a QEMU of user `uid`.
+ * Throws PagemeshError `directory-exposed`, `socket-path-too-long`.
+ */
 export async function makeRoom(
-  { random }: { random: Random }, { directory, owner }: { directory: string; owner: { uid: number; gid: number } },
+  { random }: { random: Random }, { directory, uid }: { directory: string; uid: number },
 ): Promise<Room> {
   await requireUnexposed(directory, 'where the agent meets its guests')
   const path = join(directory, PREFIX + Buffer.from(random.bytes(NAME_BYTES)).toString('hex'))
@@ -51,16 +54,12 @@ export async function makeRoom(
   if (bytes > SOCKET_PATH_BYTES_MAX) throw pathTooLong(directory, bytes - SOCKET_PATH_BYTES_MAX)
   await mkdir(path, { mode: SHUT })
   await mkdir(inside, { mode: SHUT })
-  await using inner = await open(inside, DIRECTORY)
-  await admit(inner, owner)
-  const change = async (mode: number): Promise<void> => {
-    await using outer = await open(path, DIRECTORY)
-    await outer.chmod(mode)
-  }
-  await change(OPEN)
+  if (uid !== process.geteuid?.()) await setMode(inside, ADDED_TO)
+  await setMode(path, OPEN)
   let removing: Promise<void> | undefined
   return {
-    path, inside, shut: () => change(SHUT), open: () => change(OPEN), remove: () => removing ??= removeRoom(path),
+    path, inside,
+    shut: () => setMode(path, SHUT), open: () => setMode(path, OPEN), remove: () => removing ??= removeRoom(path),
   }
 }
 
@@ -72,27 +71,14 @@ export async function removeStaleRooms(directory: string): Promise<void> {
   }
 }
 
-/** Lets QEMU's user make sockets in a directory. */
-async function admit(inner: FileHandle, { uid, gid }: { uid: number; gid: number }): Promise<void> {
-  if (process.geteuid?.() === uid) return
-  try {
-    await inner.chown(uid, gid)
-  } catch (error) {
-    const code = systemErrorCode(error)
-    if (code !== 'EPERM' && code !== 'EINVAL') throw error
-    // An agent with few rights cannot give it away: the secret name keeps the others out.
-    await inner.chmod(ADDED_TO)
-  }
-}
-
 /**
- * Takes the inner directory back first: from then on nobody else can change what is where, and a path means what it
- * meant a moment ago. Directories that others left in there with something in them stay; nothing is followed.
+ * Shuts both directories first: from then on nobody else can change what is where, and a path means what it meant a
+ * moment ago. Directories that others left in there with something in them stay; nothing is followed.
  */
 async function removeRoom(path: string): Promise<void> {
   const room = await lstatOrNothing(path)
   if (room?.isDirectory() !== true || room.uid !== process.geteuid?.()) return
-  await takeBack(path)
+  await setMode(path, SHUT)
   for (const name of await readdir(path)) {
     const inside = join(path, name)
     if ((await lstatOrNothing(inside))?.isDirectory() === true) await empty(inside)
@@ -102,7 +88,7 @@ async function removeRoom(path: string): Promise<void> {
 }
 
 async function empty(inside: string): Promise<void> {
-  await takeBack(inside)
+  await setMode(inside, SHUT)
   for (const name of await readdir(inside)) {
     const left = join(inside, name)
     if ((await lstatOrNothing(left))?.isDirectory() === true) await removeEmpty(left)
@@ -111,11 +97,9 @@ async function empty(inside: string): Promise<void> {
   await removeEmpty(inside)
 }
 
-async function takeBack(path: string): Promise<void> {
+async function setMode(path: string, mode: number): Promise<void> {
   await using directory = await open(path, DIRECTORY)
-  const { uid } = await directory.stat()
-  if (uid !== process.geteuid?.()) await directory.chown(process.geteuid!(), process.getegid!())
-  await directory.chmod(SHUT)
+  await directory.chmod(mode)
 }
 
 async function removeFile(path: string): Promise<void> {

@@ -24,7 +24,7 @@ export interface SideComponents {
 export interface SideInit {
   guest: string
   process: ProcessIdentity
-  owner: { uid: number; gid: number }
+  uid: number
   blocks: readonly ProcessMemoryBlock[]
   /** Whether QEMU was started with -S: it does not let its guest run by itself. */
   startsPaused: boolean
@@ -35,7 +35,7 @@ export interface SideInit {
 
 /** What both sides of a QEMU's migration have in common. */
 export class QemuSide {
-  readonly owner: { uid: number; gid: number }
+  readonly uid: number
   readonly gone: Promise<Error>
   protected readonly qmp: QmpSession
   protected readonly clock: Clock
@@ -46,7 +46,7 @@ export class QemuSide {
   #closing: Promise<SettingsUndo | undefined> | undefined
 
   constructor(components: SideComponents, init: SideInit) {
-    this.owner = init.owner
+    this.uid = init.uid
     this.qmp = components.qmp
     this.clock = components.clock
     this.log = components.log

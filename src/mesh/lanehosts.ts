@@ -35,8 +35,14 @@ export async function laneHost(
 /** Whether a lane may be dialed at this address. Pure. */
 export function mayDial(address: string, ownAddresses: readonly string[], isAnnounced: boolean): boolean {
   if (ownAddresses.some((own) => plain(own) === plain(address))) return true
+  // Who is connected over the loopback interface runs on this machine, whatever address it listens at there.
+  if (isLoopback(plain(address)) && ownAddresses.some((own) => isLoopback(plain(own)))) return true
   // What a member says of itself cannot make an address of this machine, or of this link's services, its own.
   return isAnnounced && !isNearby(plain(address))
+}
+
+function isLoopback(address: string): boolean {
+  return /^(127\.|::1$)/.test(address)
 }
 
 /** Loopback, link-local and unspecified addresses mean something else on each machine. */

@@ -44,7 +44,7 @@ export async function listenAt(server: Server, path: string): Promise<SocketFile
     await mkdir(dirname(path), { recursive: true })
     await requireUnexposed(dirname(path), 'the control socket')
     // No longer than `control.sock`, so that the limit of a path is no surprise here.
-    const directory = await mkdtemp(join(dirname(path), '.'))
+    const directory = await mkdtemp(`${dirname(path)}/.`)
     try {
       const made = join(directory, 's')
       await listen(server, made)

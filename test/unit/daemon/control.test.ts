@@ -50,6 +50,14 @@ describe('the control socket', () => {
     assert.deepEqual(await readdir(join(folder, 'run')), ['control.sock'])
   })
 
+  it('is made in its own folder, which alone need be writable', async () => {
+    await server.stop()
+    const before = await stat(folder)
+    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    await server.start()
+    assert.equal((await stat(folder)).mtimeMs, before.mtimeMs)
+  })
+
   it('goes when the agent stops', async () => {
     await server.stop()
     await server.stop()

@@ -58,7 +58,7 @@ export class FakeMachine {
   init(more: Partial<SideInit> = {}): SideInit {
     const own = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
     return {
-      guest: 'vm', process: own, owner: { uid: process.getuid!(), gid: process.getgid!() }, blocks: [],
+      guest: 'vm', process: own, uid: process.geteuid!(), blocks: [],
       startsPaused: false, directory: this.directory, undo: undefined, ...more,
     }
   }

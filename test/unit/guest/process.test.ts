@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 
 import {
-  isAlive, readArguments, readOwner, readStartTicks, type ProcessIdentity,
+  isAlive, readArguments, readStartTicks, readUid, type ProcessIdentity,
 } from '../../../src/guest/process.ts'
 
 const own: ProcessIdentity = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
@@ -56,9 +56,9 @@ describe('a process', () => {
     }
   })
 
-  it('has an owner and arguments', () => {
-    assert.deepEqual(readOwner(own.pid), { uid: process.geteuid!(), gid: process.getegid!() })
-    assert.throws(() => readOwner(NO_PID), { code: 'guest-gone', fault: 'guest', data: { pid: NO_PID } })
+  it('has a user and arguments', () => {
+    assert.equal(readUid(own.pid), process.geteuid!())
+    assert.throws(() => readUid(NO_PID), { code: 'guest-gone', fault: 'guest', data: { pid: NO_PID } })
     assert.equal(`${readArguments(own.pid).join('\0')}\0`, readFileSync('/proc/self/cmdline', 'utf8'))
     assert.deepEqual(readArguments(NO_PID), [])
   })

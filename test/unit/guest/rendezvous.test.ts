@@ -9,7 +9,7 @@ import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 
-const owner = { uid: process.geteuid!(), gid: process.getegid!() }
+const uid = process.geteuid!()
 const never = new AbortController().signal
 
 /** Stands for a QEMU: it connects to the paths that it is told, and listens at those with a plus before them. */
@@ -56,7 +56,7 @@ describe('a rendezvous with a process', () => {
     directory = mkdtempSync('/tmp/meet-')
     qemu = await start()
     stranger = await start()
-    const init = { directory, owner, process: identityOf(qemu) }
+    const init = { directory, uid, process: identityOf(qemu) }
     rendezvous = await createRendezvous({ clock: systemClock, random: systemRandom }, init)
   })
 

@@ -9,7 +9,7 @@ import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { itIsAnEndpoint } from '../runtime/endpointcontract.ts'
 
-const owner = { uid: process.getuid!(), gid: process.getgid!() }
+const uid = process.geteuid!()
 
 describe('a rendezvous', () => {
   let directory: string
@@ -18,7 +18,7 @@ describe('a rendezvous', () => {
 
   function create(where = directory): Promise<Rendezvous> {
     return createRendezvous({ clock: systemClock, random: systemRandom }, {
-      directory: where, owner, process: undefined,
+      directory: where, uid, process: undefined,
     })
   }
 

@@ -9,7 +9,7 @@ import type {
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 
-const OWNER = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+const UID = process.geteuid?.() ?? 0
 /** What a destination QEMU says at the end of a load: SHUT, 0. */
 const SHUT = Buffer.from('000100040000' + '0000', 'hex')
 /** As one that is not asked to give up any more. */
@@ -82,7 +82,7 @@ export abstract class FakeGuest {
     this.isChanged ||= undo !== undefined
     let listener: ((news: MigrationNews) => void) | undefined
     return {
-      owner: OWNER,
+      uid: UID,
       gone: this.#gone.promise,
       describe: async () => this.machine,
       check: async () => { if (this.refuses['check'] !== undefined) throw this.refuses['check'] },

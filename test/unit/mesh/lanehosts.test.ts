@@ -39,6 +39,14 @@ describe('the address that a lane is dialed at', () => {
     }
   })
 
+  it('is any of this machine\'s own of a member that runs on this machine, and no other', async () => {
+    for (const host of ['127.0.0.2', '::1', '::ffff:127.8.0.1']) assert.equal(await chosen(host, '127.0.0.1'), host)
+    for (const host of ['10.0.0.9', '169.254.169.254', 'fe80::1']) {
+      assert.equal(await chosen(host, '127.0.0.1', [host]), host === '10.0.0.9' ? host : 'lane-foreign', host)
+      assert.equal(await chosen(host, '::1'), 'lane-foreign', host)
+    }
+  })
+
   it('is what a name means, looked up once', async () => {
     asked.length = 0
     assert.equal(await chosen('host-b', '10.0.0.2'), '10.0.0.2')

@@ -1,0 +1,32 @@
+/**
+ * What an agent may do beyond any user, all of it, and why. pagemesh.service gives it these rights and no others; an
+ * agent that root starts by hand gives up the others itself.
+ */
+/** A capability of Linux, and its number. */
+export interface Right {
+  name: string
+  bit: number
+  why: string
+}
+
+export const AGENT_RIGHTS: readonly Right[] = [
+  { name: 'CAP_SYS_PTRACE', bit: 19, why: 'reading the memory of guests, and whose a socket is' },
+  {
+    name: 'CAP_DAC_OVERRIDE', bit: 1,
+    why: 'connecting to the sockets of QEMUs of other users: the kernel asks for the right to write a socket. ' +
+      'CAP_DAC_READ_SEARCH gives none',
+  },
+]
+/** What an error about a lack of rights advises. */
+export const RIGHTS_ADVICE = `Run the agent with ${AGENT_RIGHTS.map(({ name }) => name).join(' and ')}, ` +
+  'as pagemesh.service does, or as root.'
+
+/** The same as a list that `setpriv` understands. */
+export const AGENT_RIGHTS_KEPT =
+  ['-all', ...AGENT_RIGHTS.map(({ name }) => `+${name.slice('CAP_'.length).toLowerCase()}`)].join(',')
+
+/** The numbers of the capabilities in a line of /proc/PID/status, such as `CapPrm`. Pure. */
+export function parseCapabilities(status: string, line: string): number[] {
+  const mask = BigInt(`0x${new RegExp(`^${line}:\\s+([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`)
+  return Array.from({ length: 64 }, (_, bit) => bit).filter((bit) => (mask >> BigInt(bit) & 1n) === 1n)
+}
