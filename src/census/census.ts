@@ -28,6 +28,8 @@ export interface CensusInit {
 
 /** A guest whose state forbids a scan is looked at again after this, ms; so is one whose scan failed. */
 const RETRY_MS = 2_000
+/** So long a guest that has just arrived is left to run: it needs the processors more than its first scan does. */
+const ARRIVED_REST_MS = 10_000
 
 /**
  * What fingerprints may take of a full census: of guests with more memory than that, one TiB at a GiB of census, a page
@@ -45,6 +47,8 @@ interface Entry {
   dueAt: number
   /** Whether its first scan is owed: not while the guest waits for a migration. */
   owed: boolean
+  /** Whether it waited for a migration when it was looked at last. */
+  hasWaited: boolean
   found: Found | undefined
   /** Set while scans of it fail, so that the log says it once. */
   failing: boolean
@@ -79,7 +83,7 @@ class ScanningCensus implements Census {
   add(guest: Guest): void {
     this.remove(guest.name)
     this.#entries.set(guest.name, {
-      guest, dueAt: this.#clock.now(), owed: true, found: undefined, failing: false, abort: new AbortController(),
+      guest, dueAt: this.#clock.now(), owed: true, hasWaited: false, found: undefined, failing: false, abort: new AbortController(),
     })
     this.#work()
   }
@@ -192,6 +196,7 @@ class ScanningCensus implements Census {
     const { guest, abort } = entry
     // A guest that waits for a migration is empty, and must be left alone until it runs.
     if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
+    if (entry.hasWaited) return this.#letRun(entry)
     const before = entry.found
     if (before === undefined) entry.owed = true
     // The mesh learns of a guest's pages when they were seen twice; after that a scan may take its time.
@@ -208,8 +213,14 @@ class ScanningCensus implements Census {
     this.#scans += 1
   }
 
+  #letRun(entry: Entry): void {
+    entry.hasWaited = false
+    entry.dueAt = this.#clock.now() + Math.min(ARRIVED_REST_MS, this.#init.intervalMs)
+  }
+
   #leaveAlone(entry: Entry): void {
     entry.owed = false
+    entry.hasWaited = true
     entry.dueAt = this.#clock.now() + Math.min(RETRY_MS, this.#init.intervalMs)
   }
 

@@ -16,6 +16,7 @@ import { waitFor } from '../../testnet/index.ts'
 const REPOSITORY = join(import.meta.dirname, '..', '..')
 const PROJECT = 'pagemesh-test'
 const HOSTS = ['host-a', 'host-b', 'host-c']
+const PAGEMESH_UID = '900'
 const BUILD_MS_MAX = 30 * 60_000
 const BOOT_MS_MAX = 20 * 60_000
 const COMMAND_MS_MAX = 10 * 60_000
@@ -127,7 +128,7 @@ describe('docker-compose.yml', function () {
     }
   }).timeout(BOOT_MS_MAX)
 
-  it('gives its containers no capability and no device but KVM', async () => {
+  it('gives its containers no root, no capability and no device but KVM', async () => {
     for (const host of HOSTS) {
       const { HostConfig } = await inspect(host)
       assert.deepEqual([HostConfig.Privileged, HostConfig.ReadonlyRootfs], [false, true])
@@ -136,6 +137,8 @@ describe('docker-compose.yml', function () {
       const sets = [...said.matchAll(/^Cap(?:Prm|Eff|Bnd|Amb):\s+(\w+)$/gm)].map(([, set = '']) => set)
       assert.ok(sets.length >= 4 * 3, 'the init, the agent and a QEMU at least')
       assert.deepEqual(sets.filter((set) => /[^0]/.test(set)), [])
+      const uids = [...said.matchAll(/^Uid:\s+(\d+)\s/gm)].map(([, uid]) => uid)
+      assert.ok(uids.length >= 3 && uids.every((uid) => uid === PAGEMESH_UID), uids.join(', '))
     }
   })
 

@@ -94,7 +94,7 @@ describe('census', () => {
     assert.ok(clock.now() < 100, `${clock.now()} ms`)
   })
 
-  it('leaves a guest alone that waits for a migration, until it runs', async () => {
+  it('leaves a guest alone that waits for a migration, and lets it run a while once it has arrived', async () => {
     await begin()
     const guest = new MadeGuest('a', [[1]])
     guest.current = 'inmigrate'
@@ -103,8 +103,12 @@ describe('census', () => {
     assert.equal(census.of('a'), undefined)
     assert.deepEqual(guest.reads, [])
     guest.current = 'running'
+    const arrivedAt = clock.now()
     await clock.until(() => census.of('a') !== undefined)
-    assert.ok(clock.now() <= 5_000)
+    const restMs = clock.now() - arrivedAt
+    assert.ok(restMs >= 10_000 && restMs <= 13_000, `${restMs} ms`)
+    await clock.until(() => census.of('a')!.scans === 2)
+    assert.ok(clock.now() - arrivedAt - restMs <= 61_000, 'it rests once')
   })
 
   it('abandons the scan of a guest that leaves, and goes on with the next', async () => {
