@@ -2,13 +2,13 @@ import type { Lane } from '../mesh/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { Throttle } from '../runtime/throttle.ts'
-import { ALIVE_KIND, FRAME_HEADER_BYTES, frameHeader, FrameReader, type FrameTable } from './frames.ts'
+import { ALIVE_KIND, frameHeader, FrameReader, type FrameTable } from './frames.ts'
 
 /** Each end says at least this often that it lives. */
 const ALIVE_EVERY_MS = 1000
 /** A lane on which nothing at all arrived for so long is lost, whatever TCP still hopes. */
 const SILENCE_MS_MAX = 5000
-/** A throttled frame leaves in pieces of this size. */
+/** A throttled frame leaves in pieces of this size, each a single write. */
 const PIECE_BYTES = 64 * 1024
 
 export interface FrameLaneInit<Name extends string> {
@@ -98,24 +98,16 @@ export class FrameLane<Name extends string> {
   }
 
   async #write(kind: number, parts: readonly Uint8Array[]): Promise<void> {
-    if (this.#isOver) return
     const bodyBytes = parts.reduce((sum, part) => sum + part.length, 0)
-    await this.#throttle.take(FRAME_HEADER_BYTES)
-    this.#lane.cork()
     let hasRoom = true
-    for (const part of [frameHeader(kind, bodyBytes), ...parts]) {
-      for (let at = 0; at < part.length; at += PIECE_BYTES) {
-        const piece = part.subarray(at, at + PIECE_BYTES)
-        if (!this.#throttle.isFree) {
-          this.#lane.uncork()
-          await this.#throttle.take(piece.length)
-          if (this.#isOver) return
-          this.#lane.cork()
-        }
-        hasRoom = this.#lane.write(piece)
-      }
+    const pieceBytes = this.#throttle.isFree ? Infinity : PIECE_BYTES
+    for (const piece of piecesOf([frameHeader(kind, bodyBytes), ...parts], pieceBytes)) {
+      await this.#throttle.take(piece.reduce((sum, { length }) => sum + length, 0))
+      if (this.#isOver) return
+      this.#lane.cork()
+      for (const bytes of piece) hasRoom = this.#lane.write(bytes)
+      this.#lane.uncork()
     }
-    this.#lane.uncork()
     if (!hasRoom) await this.#lane.drained()
   }
 
@@ -148,6 +140,25 @@ export class FrameLane<Name extends string> {
     this.#isOver = true
     this.#alive.cancel()
   }
+}
+
+/** Cuts a frame into pieces of so many bytes, each a row of parts that leave together. */
+function* piecesOf(parts: readonly Uint8Array[], pieceBytes: number): Generator<Uint8Array[]> {
+  let piece: Uint8Array[] = []
+  let room = pieceBytes
+  for (const part of parts) {
+    for (let at = 0; at < part.length;) {
+      const bytes = part.subarray(at, at + Math.min(room, part.length - at))
+      piece.push(bytes)
+      at += bytes.length
+      room -= bytes.length
+      if (room > 0) continue
+      yield piece
+      piece = []
+      room = pieceBytes
+    }
+  }
+  if (piece.length > 0) yield piece
 }
 
 function laneLost(why: string, cause?: unknown): PagemeshError {
