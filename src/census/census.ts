@@ -83,7 +83,8 @@ class ScanningCensus implements Census {
   add(guest: Guest): void {
     this.remove(guest.name)
     this.#entries.set(guest.name, {
-      guest, dueAt: this.#clock.now(), owed: true, hasWaited: false, found: undefined, failing: false, abort: new AbortController(),
+      guest, dueAt: this.#clock.now(), owed: true, hasWaited: false, found: undefined, failing: false,
+      abort: new AbortController(),
     })
     this.#work()
   }
