@@ -65,6 +65,8 @@ describe('the service of the agent', function () {
       const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8')
       for (const line of ['CapPrm', 'CapEff', 'CapBnd']) assert.deepEqual(parseCapabilities(status, line), BITS, line)
       assert.match(status, /^NoNewPrivs:\s+1$/m)
+      const limits = readFileSync(`/proc/${agent.pid}/limits`, 'utf8')
+      assert.match(limits, /^Max core file size\s+0\s+0\s/m)
     } finally {
       await agent.kill()
       rmSync(directory, { recursive: true })
