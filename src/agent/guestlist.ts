@@ -1,6 +1,7 @@
 import type { Census } from '../census/index.ts'
 import {
   isAlive, type DiscoveredGuest, type Guest, type GuestDiscovery, type GuestMemory, type GuestState,
+  type UnusableSocket,
 } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
@@ -39,6 +40,11 @@ export class GuestList {
 
   all(): (Guest | DiscoveredGuest)[] {
     return [...this.#discovery.guests(), ...this.#added.values()]
+  }
+
+  /** The sockets of guests that were refused, with the reasons. */
+  unusable(): UnusableSocket[] {
+    return this.#discovery.unusable()
   }
 
   find(name: string): Guest | undefined {

@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
-import type { GuestState } from '../guest/index.ts'
+import type { GuestState, UnusableSocket } from '../guest/index.ts'
 import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
 import type { Mesh, NamePins } from '../mesh/index.ts'
 import type { Keeper } from '../placement/index.ts'
@@ -13,6 +13,8 @@ import type { Handoffs } from './handoffs.ts'
 import type { HeldGuest } from './index.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
 import { VERSION } from './version.ts'
+
+const UNUSABLE_MAX = 64
 
 /** One snapshot of an agent: what `pagemesh status --json` prints, and all that pages and metrics show. */
 export interface AgentStatus {
@@ -61,6 +63,8 @@ export interface AgentStatus {
   strangers: number
   /** Refused since start: guests that members offered, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
+  /** Sockets that match `guests` behind which a guest was refused, with the reasons: by path, the first 64. */
+  unusable: UnusableSocket[]
 }
 
 export interface Traffic {
@@ -114,6 +118,7 @@ export function snapshot(
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
+    unusable: guests.unusable().slice(0, UNUSABLE_MAX),
   }
 }
 

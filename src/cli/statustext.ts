@@ -4,7 +4,7 @@ import { alignColumns } from './table.ts'
 
 /** The agent's status for people. Pure. */
 export function renderStatus(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, refused, ledger } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, refused, unusable, ledger } = status
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
@@ -15,6 +15,7 @@ export function renderStatus(status: AgentStatus): string {
       guest.name, guest.state, guest.pid === null ? '-' : `pid ${guest.pid}`, formatBytes(guest.ramBytes),
       `${guest.residentPages} pages resident`, `${guest.distinctPages} distinct`,
     ])),
+    ...(unusable.length > 0 ? ['Refused: the guests behind these sockets', ...unusable.map(describeUnusable), ''] : []),
     section('Peers', peers.map((peer) => [peer.host, peer.address, peer.peerId])),
     ...(strangers > 0 ? [`  ${strangers} turned away: they could not prove the cluster key`] : []),
     ...(refused.names > 0
@@ -39,6 +40,10 @@ function describeHeld({ guest, from, sinceMs, why, otherCopy }: AgentStatus['hel
     `    ${otherCopy}`,
     `    Look at the copy on ${from}, then decide: \`pagemesh settle ${guest} --run\` or \`--end\`.`,
   ].join('\n')
+}
+
+function describeUnusable({ path, reason }: AgentStatus['unusable'][number]): string {
+  return `  ${path}\n    ${reason}`
 }
 
 function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {

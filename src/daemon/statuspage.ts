@@ -17,7 +17,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 
 /** The agent's status as a page for people, with no resource from elsewhere. Pure. */
 export function renderStatusPage(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs, held } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, held, unusable } = status
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -33,6 +33,7 @@ export function renderStatusPage(status: AgentStatus): string {
 ${section('Held', ['Guest', 'From', 'For', 'Why', 'Other copy', 'What to do'], held.map(heldRow))}
 ${section('Handoffs', ['Guest', 'Direction', 'Other host', 'Phase', '#Progress', '#Wire'], handoffs.map(handoffRow))}
 ${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '#Distinct'], guests.map(guestRow))}
+${section('Refused', ['Socket', 'Why'], unusable.map(({ path, reason }) => [path, reason]))}
 ${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
 ${section('Pages', ['', '#Pages', '#Bytes'], pageRows(status))}
 ${section('Traffic', ['', '#Sent', '#Received'], Object.entries(status.traffic).map(trafficRow))}

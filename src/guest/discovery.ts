@@ -17,9 +17,19 @@ export interface DiscoveredGuest extends Guest {
   readonly lastState: GuestState
 }
 
+/** A socket that matches, and cannot be used. */
+export interface UnusableSocket {
+  path: string
+  code: string
+  /** Why, and what to do about it. */
+  reason: string
+}
+
 export interface GuestDiscovery {
   /** The guests that are there, by name. */
   guests(): DiscoveredGuest[]
+  /** The sockets behind which a guest was refused, by path; not those that a QEMU left when it ended. */
+  unusable(): UnusableSocket[]
   /** Looks now, also where a look failed lately; resolves when everything has been asked. */
   refresh(): Promise<void>
   /** Calls `listener` for each guest that comes or goes. One whose memory changed goes and comes. */
@@ -41,6 +51,8 @@ const RETRY_MAX_MS = 60_000
 /** Sockets that are looked at, and asked at the same time. Those beyond the first are passed over with a warning. */
 const SOCKETS_MAX = 4_096
 const VISITS_MAX = 16
+/** What befalls a socket that a QEMU left when it ended, which is ordinary. */
+const LEFT_BEHIND = 'guest-gone'
 
 /** Watches the patterns for QMP sockets and keeps the list of guests behind them. */
 export function discoverGuests(components: { clock: Clock; log: Log }, init: GuestDiscoveryInit): GuestDiscovery {
@@ -55,6 +67,7 @@ interface Found {
 interface Failure {
   socket: string
   code: string
+  reason: string
   retryAt: number
   delayMs: number
 }
@@ -77,6 +90,11 @@ class SocketDiscovery implements GuestDiscovery {
 
   guests(): DiscoveredGuest[] {
     return [...this.#found.values()].map((found) => found.guest).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  unusable(): UnusableSocket[] {
+    return [...this.#failed].map(([path, { code, reason }]) => ({ path, code, reason }))
+      .filter(({ code }) => code !== LEFT_BEHIND).sort((a, b) => (a.path < b.path ? -1 : 1))
   }
 
   async refresh(): Promise<void> {
@@ -194,11 +212,11 @@ class SocketDiscovery implements GuestDiscovery {
     const code = error instanceof PagemeshError ? error.code : 'unknown'
     const before = this.#failed.get(path)
     const delayMs = Math.min(RETRY_MAX_MS, before === undefined ? RETRY_MIN_MS : before.delayMs * 2)
-    this.#failed.set(path, { socket, code, delayMs, retryAt: this.#clock.now() + delayMs })
+    const reason = describeError(error)
+    this.#failed.set(path, { socket, code, reason, delayMs, retryAt: this.#clock.now() + delayMs })
     if (before?.code === code) return
-    // A socket left behind by a QEMU that ended is ordinary.
-    const level = code === 'guest-gone' ? 'debug' : 'warn'
-    this.#log[level]('a QMP socket cannot be used', { path, code, error: describeError(error) })
+    const level = code === LEFT_BEHIND ? 'debug' : 'warn'
+    this.#log[level]('a QMP socket cannot be used', { path, code, error: reason })
   }
 }
 

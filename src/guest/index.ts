@@ -5,7 +5,9 @@
 export {
   isMachineDescription, type DeviceDescription, type DeviceList, type MachineDescription,
 } from './description.ts'
-export { discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit } from './discovery.ts'
+export {
+  discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit, type UnusableSocket,
+} from './discovery.ts'
 export type { Guest, GuestState } from './guest.ts'
 export { findLayout, type FoundLayout } from './layout.ts'
 export type { GuestMemory, ProcessMemoryBlock, ProcessMemoryLayout, RamBlock } from './memory.ts'

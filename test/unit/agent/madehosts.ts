@@ -70,7 +70,9 @@ export class Host {
       return () => { this.standing -= 1 }
     }
     const census = { standBack, of: () => undefined, has: () => false, resident: NO_SOURCE, add() {}, remove() {} }
-    const discovery = { guests: () => kept.guests, refresh: async () => {}, onChange: () => () => {} }
+    const discovery = {
+      guests: () => kept.guests, unusable: () => [], refresh: async () => {}, onChange: () => () => {},
+    }
     const popularity = { standBack, traffic: { report: TRAFFIC, view: TRAFFIC }, view: {} }
     const parts = {
       clock, log, random: systemRandom, mesh: this.mesh, hasher, census, popularity,

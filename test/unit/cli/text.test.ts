@@ -55,6 +55,13 @@ describe('what people read', () => {
     assert.match(refused, /7 messages refused/)
   })
 
+  it('says of which sockets the guests were refused, and why', () => {
+    const why = { code: 'guest-unproven', reason: 'It is a link. Name the socket itself.' }
+    const text = renderStatus({ ...STATUS, unusable: [{ path: '/run/vms/web.qmp', ...why }] })
+    assert.match(text, /^Refused: .*\n  \/run\/vms\/web\.qmp\n    It is a link\. Name the socket itself\.\n\nPeers/m)
+    assert.doesNotMatch(renderStatus(STATUS), /Refused:/)
+  })
+
   it('shows handoffs both ways, strangers, and hosts whose name is another\'s', () => {
     const text = renderStatus({
       ...STATUS,

@@ -23,6 +23,7 @@ export const STATUS: AgentStatus = {
   held: [],
   strangers: 0,
   refused: { offers: 0, names: 0 },
+  unusable: [],
 }
 
 export const PAGES: PopularPage[] = [

@@ -115,9 +115,12 @@ describe('discovery of guests', () => {
     await discovery.start()
     await discovery.refresh()
     assert.deepEqual(warnings, ['qmp-busy'])
+    const [refused, ...others] = discovery.unusable()
+    assert.deepEqual([refused?.path, refused?.code, others], [path, 'qmp-busy', []])
+    assert.match(refused!.reason, /held by another client\. .*close the other one/)
     await operator.close()
     await discovery.refresh()
-    assert.deepEqual(events, ['added web'])
+    assert.deepEqual([events, discovery.unusable()], [['added web'], []])
   }).timeout(10_000)
 
   it('refuses a link to a socket, and says so once', async () => {
