@@ -149,4 +149,20 @@ describe('a lane between two sockets', () => {
     const after = [dialed.sentBytes, offered.receivedBytes, offered.sentBytes, dialed.receivedBytes]
     after.forEach((count, index) => assert.ok(count >= counts[index]! && count < counts[index]! + 100, String(after)))
   })
+
+  it('counts what went over the wire until it was destroyed, whoever asks for it only then', async () => {
+    const { offered, dialed } = await port.open()
+    const bytes = Buffer.alloc(200_000, 7)
+    let receivedBytes = 0
+    offered.write(bytes)
+    await new Promise<void>((resolve) => {
+      dialed.receive(({ length }) => {
+        receivedBytes += length
+        if (receivedBytes === bytes.length) resolve()
+      })
+    })
+    dialed.destroy()
+    await dialed.closed
+    assert.equal(dialed.receivedBytes, offered.sentBytes)
+  })
 })

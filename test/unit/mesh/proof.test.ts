@@ -58,9 +58,28 @@ describe('messages of the proof', () => {
     assert.equal(decodeProofMessage(Uint8Array.of(3, 0, 0, 0)), undefined)
     const longPeerId = { ...taken, holderPeerId: 'p'.repeat(PROOF_LIMITS.peerIdBytes + 1) }
     assert.equal(decodeProofMessage(encodeProofMessage({ kind: 'verdict', verdict: longPeerId })), undefined)
+    const fullPeerId = { ...taken, holderPeerId: 'p'.repeat(PROOF_LIMITS.peerIdBytes) }
+    const full: ProofMessage = { kind: 'verdict', verdict: fullPeerId }
+    assert.deepEqual(decodeProofMessage(encodeProofMessage(full)), full)
     assert.equal(decodeFrameLength(Uint8Array.of(0, 0)), undefined)
+    assert.equal(decodeFrameLength(Uint8Array.of(0, 1)), 1)
     assert.equal(decodeFrameLength(Uint8Array.of(1, 1)), undefined)
     assert.equal(decodeFrameLength(Uint8Array.of(1, 0)), PROOF_LIMITS.messageBytes)
+  })
+
+  it('are refused where a verdict names nobody, somebody that there cannot be, or too much', () => {
+    const a = 'a'.charCodeAt(0)
+    const refused = [
+      [3, 1, 1, a, 0], [3, 1, 0, 1, a], [3, 1, 1, a, 1, a], [3, 2, 0, 0], [3, 2, 0, 1, a], [3, 2, 1, a, 0],
+      [3, 2, 1, 45, 1, a], [3, 2, 1, a, 1, 45], [3, 3, 1, a, 1, a], [3, 3, 0, 0],
+    ]
+    for (const bytes of refused) assert.equal(decodeProofMessage(Uint8Array.from(bytes)), undefined, String(bytes))
+  })
+
+  it('are refused with a name that is no text', () => {
+    const bytes = encodeProofMessage({ kind: 'hello', version: 1, nonce: new Uint8Array(32), name: 'abc' })
+    bytes[bytes.length - 1] = 0xff
+    assert.equal(decodeProofMessage(bytes), undefined)
   })
 
   it('never throw at hostile bytes, and what decodes encodes to the same', () => {
