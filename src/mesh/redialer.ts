@@ -108,7 +108,7 @@ export class Redialer {
   async stop(): Promise<void> {
     this.#stop.abort()
     for (const target of this.#targets) target.wake()
-    for (const goOn of this.#waiting.splice(0)) goOn()
+    // Those who wait for an attempt to end go on, one after the other, as the attempts end.
     await Promise.all(this.#loops)
   }
 
@@ -138,7 +138,7 @@ export class Redialer {
       if (target.peerId !== undefined && this.#isConnected(target.peerId)) {
         onAttempt()
         target.toldBy = undefined
-        await this.#peerLeaving(target)
+        await new Promise<void>((resolve) => { target.wake = resolve })
         failureCount = 0
         reachedAt = this.#clock.now()
         continue
@@ -182,13 +182,6 @@ export class Redialer {
       this.#log.debug('a peer was not reached', { address, reason: error instanceof Error ? error.message : error })
       return 'failed'
     }
-  }
-
-  #peerLeaving(target: Target): Promise<void> {
-    return new Promise((resolve) => {
-      target.wake = resolve
-      if (this.#stop.signal.aborted || !this.#isConnected(target.peerId!)) resolve()
-    })
   }
 }
 

@@ -21,6 +21,7 @@ export class FakeNetwork implements Network {
   onDial: (address: string, signal: AbortSignal) => Promise<string> = async () => { throw new Error('nobody there') }
   onOpenChannel: (signal: AbortSignal) => Promise<FakeChannel> = async () => new FakeChannel()
   onHandle: () => Promise<void> = async () => {}
+  onStop: () => Promise<void> = async () => {}
   readonly #ownPeerId: string
   #isStarted = false
 
@@ -43,6 +44,7 @@ export class FakeNetwork implements Network {
   async stop(): Promise<void> {
     this.calls.push('stop')
     this.#isStarted = false
+    await this.onStop()
   }
 
   dial(address: string, signal: AbortSignal): Promise<string> {

@@ -46,6 +46,30 @@ describe('a host\'s start in the mesh', () => {
     assert.throws(() => mesh.offerLane(signal), { code: 'mesh-stopped' })
   })
 
+  it('is over once the network serves what is to be served, and a stop once the network has stopped', async () => {
+    const { clock, mesh, network } = hosts.make()
+    const [served, stopped] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const ended: string[] = []
+    mesh.handle('/p/1', async () => {})
+    const called = Promise.withResolvers<void>()
+    network.onHandle = () => {
+      called.resolve()
+      return served.promise
+    }
+    network.onStop = () => stopped.promise
+    const starting = mesh.start().then(() => { ended.push('started') })
+    await called.promise
+    await clock.run(1)
+    assert.equal(ended.length, 0)
+    served.resolve()
+    await starting
+    const stopping = mesh.stop().then(() => { ended.push('stopped') })
+    await clock.run(2)
+    assert.deepEqual(ended, ['started'])
+    stopped.resolve()
+    await stopping
+  })
+
   it('leaves nothing open when it fails, and may be tried again', async () => {
     const { clock, mesh, network } = hosts.make()
     network.startError = new Error('the port is taken')

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+
+import { createLibp2pMesh, type Libp2pMeshInit, type Mesh } from '../../../src/mesh/index.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
+import { VirtualClock } from '../../sim/time.ts'
+import { KEYS, OTHER_KEYS, until } from './meshes.ts'
+
+describe('a mesh over libp2p on virtual time', () => {
+  const stops: (() => Promise<void>)[] = []
+
+  async function started(name: string, init: Partial<Libp2pMeshInit> = {}) {
+    const clock = new VirtualClock()
+    const warnings: unknown[] = []
+    const log = { ...silentLog, warn: (_message: string, fields?: unknown) => { warnings.push(fields) } }
+    const mesh = createLibp2pMesh({ clock, log, random: systemRandom }, {
+      name, keys: KEYS, listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [], ...init,
+    })
+    stops.push(() => mesh.stop())
+    await mesh.start()
+    return { clock, mesh, warnings }
+  }
+
+  async function pair(): Promise<{ a: Mesh; b: Mesh; clocks: VirtualClock[] }> {
+    const a = await started('a')
+    const b = await started('b', { bootstrap: [a.mesh.self.address] })
+    await until(() => a.mesh.members().length + b.mesh.members().length === 2, 'they know each other')
+    return { a: a.mesh, b: b.mesh, clocks: [a.clock, b.clock] }
+  }
+
+  afterEach(async () => { await Promise.all(stops.splice(0).map((stop) => stop())) })
+
+  it('counts a stranger once for each attempt, at both ends, and says where it was', async () => {
+    const a = await started('a')
+    const b = await started('b', { keys: OTHER_KEYS, bootstrap: [a.mesh.self.address] })
+    await until(() => a.mesh.strangerCount > 0 && b.mesh.strangerCount > 0, 'both count it')
+    assert.deepEqual([a.mesh.strangerCount, b.mesh.strangerCount], [1, 1])
+    const why = 'StrangerError: the peer holds another cluster key'
+    assert.deepEqual([a.warnings, b.warnings], [
+      [{ count: 1, last: { from: '127.0.0.1', reason: why } }],
+      [{ count: 1, last: { from: a.mesh.self.peerId, reason: why } }],
+    ])
+  })
+
+  it('leaves no timer behind when it stops', async () => {
+    const { a, b, clocks } = await pair()
+    const { mesh, clock } = await started('c', { keys: OTHER_KEYS, bootstrap: [a.self.address] })
+    await until(() => a.strangerCount > 0 && mesh.strangerCount > 0, 'both count it')
+    await Promise.all([a, b, mesh].map((other) => other.stop()))
+    assert.deepEqual([...clocks, clock].map(({ pendingCount }) => pendingCount), [0, 0, 0])
+  })
+
+  it('says on whose behalf it could not listen', async () => {
+    const { mesh } = await started('a')
+    const taken = mesh.self.address.replace(/\/p2p\/.*/, '')
+    await assert.rejects(started('b', { listen: [taken], lane: '127.0.0.1:0' }), {
+      code: 'listen-failed', fault: 'usage', phase: 'start', data: { listen: [taken] },
+    })
+  })
+
+  it('counts no byte of gossip before there is any', async () => {
+    const { mesh } = await started('a')
+    assert.deepEqual(mesh.traffic.gossip, { sentBytes: 0, receivedBytes: 0 })
+  })
+
+  it('tells members once that another has left, and that it is back', async () => {
+    const { a, b } = await pair()
+    const changes: string[] = []
+    a.onMember((change, { name }) => changes.push(`${change} ${name}`))
+    await b.stop()
+    await until(() => a.members().length === 0, 'it has left')
+    await b.start()
+    await until(() => a.members().length === 1, 'it is back')
+    assert.equal(b.self.peerId === a.member('b')?.peerId, true)
+    assert.deepEqual(changes, ['left b', 'joined b'])
+  })
+
+  it('asks its members whether they are there every four seconds, and keeps those who answer', async () => {
+    const { a, b, clocks } = await pair()
+    for (let second = 1; second <= 20; second++) {
+      for (const clock of clocks) await clock.run(second * 1_000)
+      await new Promise(setImmediate)
+    }
+    assert.deepEqual([a.members().length, b.members().length], [1, 1])
+  })
+})
