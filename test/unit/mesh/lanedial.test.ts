@@ -134,6 +134,8 @@ describe('a lane between two sockets', () => {
 
   it('counts at either end what goes over the wire, during its life and after', async () => {
     const { offered, dialed } = await port.open()
+    const handshake = { sent: dialed.sentBytes, received: dialed.receivedBytes }
+    assert.ok(handshake.sent > 100 && handshake.received > 100, JSON.stringify(handshake))
     const bytes = Buffer.alloc(200_000, 7)
     let receivedBytes = 0
     offered.receive(({ length }) => { receivedBytes += length })
