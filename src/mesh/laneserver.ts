@@ -119,10 +119,8 @@ export class LaneServer {
 
   #hold(socket: Socket): void {
     const remote = remoteOf(socket)
-    if (remote === undefined) {
-      socket.destroy()
-      return
-    }
+    // The peer has hung up before it was looked at.
+    if (remote === undefined) return void socket.destroy()
     const unproven = this.#arrivals.arrived({ host: socket.remoteAddress!, drop: () => socket.destroy() })
     this.#sockets.set(remote, { socket, unproven })
     // A socket that breaks is closed next, and that is heard.

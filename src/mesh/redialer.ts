@@ -117,7 +117,6 @@ export class Redialer {
     const firstAttempt = Promise.withResolvers<void>()
     this.#targets.add(target)
     const loop = this.#keep(target, firstAttempt.resolve).finally(() => {
-      firstAttempt.resolve()
       this.#loops.delete(loop)
       this.#targets.delete(target)
       if (target.isLearnt && target.peerId !== undefined) this.#learnt.delete(target.peerId)

@@ -22,8 +22,8 @@ class FakeConnection implements RawConnection {
     this.received.push(bytes.byteLength)
   }
 
-  addEventListener(_type: 'close', listener: () => void): void {
-    this.#closeListeners.push(listener)
+  addEventListener(type: 'close', listener: () => void): void {
+    if (type === 'close') this.#closeListeners.push(listener)
   }
 
   abort(error: Error): void {

@@ -28,6 +28,10 @@ describe('a host\'s start in the mesh', () => {
     assert.equal(mesh.self.address, '')
   })
 
+  it('is that of a host with a name', () => {
+    assert.throws(() => hosts.make({ name: 'no name' }), { code: 'host-name-invalid', data: { name: 'no name' } })
+  })
+
   it('happens once, however often it is asked for, and again after a stop', async () => {
     const { mesh, network } = hosts.make()
     await Promise.all([mesh.start(), mesh.start()])

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { encodeAnnouncement } from '../../../src/mesh/announcement.ts'
 import { MEMBERS_TOPIC } from '../../../src/mesh/announcer.ts'
 import { GOSSIP_BYTES_MAX, type MessageStream } from '../../../src/mesh/index.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { FakeChannel } from './fakechannel.ts'
 import { FakeNetwork, HostMeshes, untilAborted } from './fakenetwork.ts'
 
@@ -79,7 +80,7 @@ describe('the streams of a host\'s mesh', () => {
   })
 
   it('break when their handler fails, whatever it throws', async () => {
-    for (const thrown of [new Error('no'), 'no']) {
+    for (const thrown of [new Error('no'), 'no', new PagemeshError('own', 'no', { fault: 'host' })]) {
       const { channel, logged } = await answered(async () => { throw thrown })
       assert.deepEqual([channel.calls, logged], [['abort: no'], ['warn: a stream was given up']])
     }
@@ -185,6 +186,17 @@ describe('the lanes of a host\'s mesh', () => {
     await b.stop()
     assert.equal(await dialed.closed, undefined)
     await offered.closed
+  })
+
+  it('are offered no more once the host has stopped', async () => {
+    const { a, b, member } = await pair()
+    const { ticket, lane } = a.offerLane(signal)
+    const withdrawn = assert.rejects(lane, { code: 'mesh-stopped' })
+    await a.stop()
+    await withdrawn
+    assert.throws(() => a.offerLane(signal), { code: 'mesh-stopped' })
+    await assert.rejects(b.dialLane(member, ticket, signal), ({ cause }: { cause: { code: string } }) =>
+      cause.code === 'ECONNREFUSED')
   })
 
   it('are none when the host stops while it dials', async () => {

@@ -167,4 +167,15 @@ describe('a lane between two sockets', () => {
     await dialed.closed
     assert.equal(dialed.receivedBytes, offered.sentBytes)
   })
+
+  it('counts nothing that still waits in its queue', async () => {
+    const { offered, dialed } = await port.open()
+    offered.receive(() => {})
+    offered.pause()
+    const bytes = Buffer.alloc(16 * 1024 * 1024)
+    dialed.write(bytes)
+    dialed.write(bytes)
+    for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate)
+    assert.ok(dialed.sentBytes < bytes.length * 1.02, `${dialed.sentBytes} bytes with nobody reading`)
+  })
 })

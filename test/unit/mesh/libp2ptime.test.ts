@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 import { createLibp2pMesh, type Libp2pMeshInit, type Mesh } from '../../../src/mesh/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { KEYS, OTHER_KEYS, until } from './meshes.ts'
+import { freePort, KEYS, OTHER_KEYS, until } from './meshes.ts'
 
 describe('a mesh over libp2p on virtual time', () => {
   const stops: (() => Promise<void>)[] = []
@@ -56,6 +59,48 @@ describe('a mesh over libp2p on virtual time', () => {
     await assert.rejects(started('b', { listen: [taken], lane: '127.0.0.1:0' }), {
       code: 'listen-failed', fault: 'usage', phase: 'start', data: { listen: [taken] },
     })
+  })
+
+  it('takes the address of this host among its bootstrap peers for none, however it is written', async () => {
+    const port = await freePort()
+    const own = `/ip4/127.0.0.1/tcp/${port}`
+    const folder = await mkdtemp(join(tmpdir(), 'mesh-'))
+    try {
+      const init = { listen: [own], lane: '127.0.0.1:0', identityPath: join(folder, 'identity') }
+      const alone = await started('a', init)
+      const { peerId } = alone.mesh.self
+      const timers = alone.clock.pendingCount
+      for (const bootstrap of [own, `${own}/p2p/${peerId}`]) {
+        await alone.mesh.stop()
+        const { clock, mesh } = await started('a', { ...init, bootstrap: [bootstrap] })
+        await clock.run(14_000)
+        assert.deepEqual([mesh.self.peerId, clock.pendingCount, mesh.strangerCount], [peerId, timers, 0], bootstrap)
+        await mesh.stop()
+      }
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('says that its identity is damaged, and does not take another', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mesh-'))
+    try {
+      const identityPath = join(folder, 'identity')
+      await writeFile(identityPath, 'no key', { mode: 0o600 })
+      await assert.rejects(started('a', { identityPath }), { code: 'identity-unusable', data: { path: identityPath } })
+      assert.equal(await readFile(identityPath, 'utf8'), 'no key')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('takes who is refused for no stranger, at either end', async () => {
+    const { a, b } = await pair()
+    const second = createLibp2pMesh({ clock: new VirtualClock(), log: silentLog, random: systemRandom }, {
+      name: 'b', keys: KEYS, listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [a.self.address],
+    })
+    await assert.rejects(second.start(), { code: 'name-taken' })
+    assert.deepEqual([a.strangerCount, b.strangerCount, second.strangerCount], [0, 0, 0])
   })
 
   it('counts no byte of gossip before there is any', async () => {

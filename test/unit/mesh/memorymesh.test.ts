@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { GOSSIP_BYTES_MAX, MemoryNetwork, MESSAGE_BYTES_MAX, type Mesh } from '../../../src/mesh/index.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { VirtualClock } from '../../sim/time.ts'
 
 const { signal } = new AbortController()
@@ -95,6 +96,51 @@ describe('a mesh in one process', () => {
     await (await a.open('b', '/p/1', signal)).close()
     stop()
     await assert.rejects(a.open('b', '/p/1', signal), { code: 'host-unreachable' })
+  })
+
+  it('breaks a stream whose handler fails, with whatever, and closes one whose handler saw the end', async () => {
+    const { a, b } = await startedPair()
+    for (const thrown of [new Error('no'), 'no', new PagemeshError('own', 'Ours.', { fault: 'host' })]) {
+      const stop = b.handle('/fail/1', async () => { throw thrown })
+      await assert.rejects((await a.open('b', '/fail/1', signal)).receive(), { code: 'stream-broken' })
+      stop()
+    }
+    const ended = Promise.withResolvers<unknown>()
+    b.handle('/end/1', async (stream) => {
+      await stream.receive().catch((error: unknown) => {
+        ended.resolve(error)
+        throw error
+      })
+    })
+    const stream = await a.open('b', '/end/1', signal)
+    await stream.close()
+    assert.equal((await ended.promise as PagemeshError).code, 'stream-ended')
+  })
+
+  it('opens a lane once for its ticket, and only for its key, and says what to do otherwise', async () => {
+    const { a, b } = await startedPair()
+    const { ticket } = a.offerLane(signal)
+    const member = b.member('a')!
+    const refused = { code: 'lane-unreachable', fault: 'network', phase: 'opening a lane', advice: /^Ask for another/ }
+    await assert.rejects(b.dialLane(member, { ...ticket, key: '00' }, signal), refused)
+    await assert.rejects(b.dialLane(member, ticket, signal), refused, 'it is used up')
+    await assert.rejects(b.dialLane({ ...member, name: 'x' }, a.offerLane(signal).ticket, signal), refused)
+  })
+
+  it('counts the bytes of a lane that were received, at either end', async () => {
+    const { a, b } = await startedPair()
+    const { ticket, lane } = a.offerLane(signal)
+    const near = await b.dialLane(b.member('a')!, ticket, signal)
+    const far = await lane
+    const counts = (): number[] => [near.sentBytes, far.receivedBytes, far.sentBytes, near.receivedBytes]
+    assert.deepEqual(counts(), [0, 0, 0, 0])
+    let receivedBytes = 0
+    near.receive((bytes) => { receivedBytes += bytes.length })
+    far.receive((bytes) => { receivedBytes += bytes.length })
+    near.write(Buffer.alloc(1_000))
+    far.write(Buffer.alloc(20_000))
+    await Promise.all([near.end(), far.end()])
+    assert.deepEqual([counts(), receivedBytes], [[1_000, 1_000, 20_000, 20_000], 21_000])
   })
 
   it('is cut and joined again: streams break, lanes stay until they are cut as well', async () => {

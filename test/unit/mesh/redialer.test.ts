@@ -78,6 +78,17 @@ describe('the redialer', () => {
     await peers.redialer.stop()
   })
 
+  it('dials at once also who leaves as soon as it has come', async () => {
+    const peers = new Peers()
+    peers.answer = () => 'b'
+    await peers.redialer.keepBootstrap('/one')
+    await peers.clock.run(10)
+    peers.leave('b')
+    await peers.clock.run(10)
+    assert.deepEqual(peers.dials, ['0 /one', '10 /one'])
+    await peers.redialer.stop()
+  })
+
   it('does not dial a peer that its address names and that came by itself', async () => {
     const peers = new Peers()
     peers.connected.add('b')

@@ -1,0 +1,95 @@
+import type { ExplainedSurvivor } from './fault.ts'
+
+const ABORTS_ONCE = 'a signal aborts once'
+const TO_THE_MILLISECOND = 'a bound of time that nobody can tell from one a millisecond longer'
+const ONE_MORE_OR_LESS = 'how much room there is: one place more or less is as good, and filling it takes seconds'
+const LETS_GO = 'it lets go of memory: who has stopped does nothing any more, and the next start makes it anew'
+const DISK = 'only a machine that loses its power tells whether the bytes had reached the disk'
+const OF_LIBP2P = 'a setting of libp2p that shows in meshes of many hosts alone, which test/sim and the lab run'
+
+/** Faults that may survive in the mesh. */
+export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
+  // admission.ts, arrivals.ts, gate.ts
+  {
+    file: 'src/mesh/arrivals.ts', line: 'this.#watch(0)', after: ['this.#watch(1)'],
+    why: 'who has just arrived is not overdue within a millisecond',
+  },
+  // lanes
+  { file: 'src/mesh/laneserver.ts', line: 'const LANES_MAX = 512', why: ONE_MORE_OR_LESS },
+  { file: 'src/mesh/laneserver.ts', line: 'const UNPROVEN_SOCKETS_MAX = {', why: ONE_MORE_OR_LESS },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'const BACKLOG_MAX = 4_096',
+    why: 'the kernel has a bound of its own, which is mostly lower',
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'this.#server.off(\'error\', fail)',
+    why: 'once it listens, to fail is to reject what is resolved',
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'this.#server.on(\'error\', (error) => this.#log.error(',
+    why: 'no error of a port that listens can be brought about; it would only be logged',
+  },
+  { file: 'src/mesh/laneserver.ts', line: 'this.#log = components.log', why: 'nothing but that error is logged' },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'this.#sockets.delete(remote)',
+    why: 'it lets go of memory: what is closed is used no more, and the next from that remote end takes its place',
+  },
+  {
+    file: 'src/mesh/lanedial.ts', line: 'this.duplex.pause()',
+    why: 'reading stops with the next piece as well, and a few may come after a pause',
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'if (remote === undefined) return', after: ['if (false)'],
+    why: 'no test can bring about that a peer has hung up between the accepting of its socket and the look at it',
+  },
+  { file: 'src/mesh/lanedial.ts', line: 'const READ_BUFFER_BYTES = 256 * 1024', why: 'pieces of any size do' },
+  { file: 'src/mesh/lanedial.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/lanetickets.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/duplexlane.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  {
+    file: 'src/mesh/duplexlane.ts', line: 'this.#roomWaiters.push(waiter)', after: ['unshift'],
+    why: 'all who wait for room are woken at one time',
+  },
+  // streams
+  { file: 'src/mesh/framedstream.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/inbox.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/memorystream.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  // files
+  { file: 'src/mesh/clusterkey.ts', line: 'await file.sync()', why: DISK },
+  { file: 'src/mesh/identity.ts', line: 'await file.sync()', why: DISK },
+  // redialer.ts
+  {
+    file: 'src/mesh/redialer.ts', line: 'BACKOFF_MS_MIN * 2 ** Math.min(failureCount - 1, 16))',
+    after: ['Math.min(failureCount - 1, 17)'], why: 'after five failures the greatest wait is the least of the two',
+  },
+  { file: 'src/mesh/redialer.ts', line: 'const FORGET_MS = 600_000', why: TO_THE_MILLISECOND },
+  { file: 'src/mesh/redialer.ts', line: 'const FORGET_UNPROVEN_MS = 60_000', why: TO_THE_MILLISECOND },
+  {
+    file: 'src/mesh/redialer.ts', line: 'if (target.isLearnt && this.#clock.now() - reachedAt > forgetMs) return',
+    after: ['>= forgetMs'], why: TO_THE_MILLISECOND,
+  },
+  {
+    file: 'src/mesh/redialer.ts', line: 'for (const target of this.#targets) if (target.peerId === peerId)',
+    after: ['if (true)'], why: 'who is woken looks whether its peer is there, and waits on',
+  },
+  {
+    file: 'src/mesh/redialer.ts', line: 'if (target.isLearnt && target.peerId! < this.#selfPeerId()) {',
+    after: ['<='], why: 'a host is not told of itself',
+  },
+  // hostmesh.ts
+  { file: 'src/mesh/hostmesh.ts', line: 'this.#introductions = undefined', why: LETS_GO },
+  { file: 'src/mesh/hostmesh.ts', line: 'this.#redialer = undefined', why: LETS_GO },
+  {
+    file: 'src/mesh/hostmesh.ts', line: 'await this.#lanes?.close()', after: ['void'],
+    why: 'the port is closed at once; what it is awaited for are sockets that are destroyed already',
+  },
+  // libp2p.ts
+  { file: 'src/mesh/libp2p.ts', line: 'const CONNECTIONS_MAX = 1_024', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const BACKLOG_MAX = 4_096', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const STREAMS_MAX = 64', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const STREAM_BUFFER_BYTES_MAX = 4', after: ['= 5'], why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const GOSSIP_QUEUE_BYTES_MAX = 8 * 1024 * 1024', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'D: 4, Dlo: 3, Dhi: 8, Dout: 1, Dscore: 2,', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'floodPublish: false,', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'scoreParams: { IPColocationFactorWeight: 0 },', why: OF_LIBP2P },
+]
