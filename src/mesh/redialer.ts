@@ -82,11 +82,12 @@ export class Redialer {
   keepLearnt(peerId: string, addresses: string[], viaPeerId: string): void {
     const whole = addresses.map((address) => `${address}/p2p/${peerId}`)
     const known = this.#learnt.get(peerId)
+    if (whole.length === 0) return
     if (known !== undefined) {
       known.addresses = whole
       return
     }
-    if (this.#learnt.size >= LEARNT_MAX || whole.length === 0) return
+    if (this.#learnt.size >= LEARNT_MAX) return
     // Who is here has proved itself already.
     const toldBy = this.#isConnected(peerId) || viaPeerId === peerId ? undefined : viaPeerId
     if (toldBy !== undefined && this.#unprovenBy(toldBy) >= UNPROVEN_PER_MEMBER_MAX) return

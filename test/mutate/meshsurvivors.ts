@@ -4,6 +4,7 @@ const ABORTS_ONCE = 'a signal aborts once'
 const TO_THE_MILLISECOND = 'a bound of time that nobody can tell from one a millisecond longer'
 const ONE_MORE_OR_LESS = 'how much room there is: one place more or less is as good, and filling it takes seconds'
 const LETS_GO = 'it lets go of memory: who has stopped does nothing any more, and the next start makes it anew'
+const LETS_GO_OF_CLOSED = 'it lets go of memory: to close what is closed already does nothing'
 const DISK = 'only a machine that loses its power tells whether the bytes had reached the disk'
 const OF_LIBP2P = 'a setting of libp2p that shows in meshes of many hosts alone, which test/sim and the lab run'
 
@@ -54,6 +55,18 @@ export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
   { file: 'src/mesh/framedstream.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
   { file: 'src/mesh/inbox.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
   { file: 'src/mesh/memorystream.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  // meshes in one process
+  { file: 'src/mesh/memory.ts', line: 'void lane.closed.then(() => this.lanes.delete(lane))', why: LETS_GO_OF_CLOSED },
+  {
+    file: 'src/mesh/memorymesh.ts', line: 'void lane.closed.then(() => this.#lanes.delete(lane))',
+    why: LETS_GO_OF_CLOSED,
+  },
+  { file: 'src/mesh/memorymesh.ts', line: 'this.#streams.delete(end)', why: LETS_GO_OF_CLOSED },
+  { file: 'src/mesh/memorymesh.ts', line: 'other.#streams.delete(end)', why: LETS_GO_OF_CLOSED },
+  {
+    file: 'src/mesh/memorymesh.ts', line: 'await stream.close()', after: ['void stream.close()'],
+    why: 'it is closed at once, whoever waits for that',
+  },
   // files
   { file: 'src/mesh/clusterkey.ts', line: 'await file.sync()', why: DISK },
   { file: 'src/mesh/identity.ts', line: 'await file.sync()', why: DISK },
@@ -82,6 +95,10 @@ export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
   {
     file: 'src/mesh/hostmesh.ts', line: 'await this.#lanes?.close()', after: ['void'],
     why: 'the port is closed at once; what it is awaited for are sockets that are destroyed already',
+  },
+  {
+    file: 'src/mesh/hostmesh.ts', line: 'void lane.closed.then(() => this.#dialedLanes.delete(lane))',
+    why: LETS_GO_OF_CLOSED,
   },
   // libp2p.ts
   {

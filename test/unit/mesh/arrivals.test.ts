@@ -66,6 +66,7 @@ describe('connections that arrive', () => {
 
   it('are dropped when they send more than a proof takes, once', () => {
     const { events, arrive } = opened()
+    assert.equal(UNPROVEN_BYTES_MAX, 2_048)
     const connection = arrive('a')
     connection.read(UNPROVEN_BYTES_MAX)
     assert.deepEqual(events, [])

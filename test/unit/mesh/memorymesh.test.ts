@@ -26,6 +26,8 @@ describe('a mesh in one process', () => {
     await other.start()
     assert.deepEqual([names(a), names(other)], [['b'], []])
     assert.deepEqual([a.strangerCount, other.strangerCount], [1, 2])
+    await other.stop()
+    assert.deepEqual(names(a), ['b'])
   })
 
   it('starts and stops as often as it is told to, and again', async () => {
@@ -35,6 +37,7 @@ describe('a mesh in one process', () => {
     await a.start()
     await a.stop()
     await a.stop()
+    assert.deepEqual(names(a), [])
     assert.throws(() => a.offerLane(signal), { code: 'mesh-stopped' })
     await assert.rejects(a.publish('/t/1', new Uint8Array(1)), { code: 'mesh-stopped' })
     await a.start()
@@ -84,6 +87,22 @@ describe('a mesh in one process', () => {
     assert.equal(a.traffic.gossip.sentBytes, 3)
     await a.publish('/t/1', new Uint8Array(GOSSIP_BYTES_MAX))
     await assert.rejects(a.publish('/t/1', new Uint8Array(GOSSIP_BYTES_MAX + 1)), { code: 'message-too-long' })
+  })
+
+  it('takes nobody else along when somebody leaves twice', async () => {
+    const { a, b } = await startedPair()
+    const heard: number[] = []
+    const [first, second] = [b.subscribe('/t/1', () => {}), b.handle('/p/1', async () => {})]
+    first()
+    second()
+    b.subscribe('/t/1', (message) => heard.push(message[0]!))
+    b.handle('/p/1', async () => {})
+    first()
+    second()
+    await a.publish('/t/1', Uint8Array.of(7))
+    await settled()
+    assert.deepEqual(heard, [7])
+    await (await a.open('b', '/p/1', signal)).close()
   })
 
   it('opens nothing for who has given up, and serves a protocol until it is withdrawn', async () => {
@@ -160,6 +179,33 @@ describe('a mesh in one process', () => {
     assert.deepEqual([names(a), names(b)], [['b'], ['a']])
     network.disconnect('a', 'b')
     assert.deepEqual(names(a), [])
+  })
+
+  it('is cut between two of three: the third goes on with either', async () => {
+    const { network, a, b } = await startedPair()
+    const c = network.createMesh('c')
+    await c.start()
+    const ends: string[] = []
+    for (const mesh of [b, c]) {
+      mesh.handle('/p/1', async (stream) => {
+        await stream.receive().catch((error: PagemeshError) => ends.push(`${mesh.self.name} ${error.code}`))
+      })
+    }
+    const [toB, toC] = [await a.open('b', '/p/1', signal), await a.open('c', '/p/1', signal)]
+    const [member, { ticket }] = [a.member('b')!, b.offerLane(signal)]
+    network.disconnect('a', 'b')
+    await assert.rejects(toB.receive(), { code: 'stream-broken' })
+    await settled()
+    assert.deepEqual(ends, ['b stream-broken'])
+    assert.deepEqual([a, b, c].map(names), [['c'], ['c'], ['a', 'b']])
+    await toC.send(Uint8Array.of(1))
+    await assert.rejects(a.dialLane(member, ticket, signal), { code: 'lane-unreachable' })
+    await a.stop()
+    await a.start()
+    assert.deepEqual(names(a), ['c'], 'a start joins nothing that is cut')
+    network.reconnect('nobody')
+    network.reconnect('b')
+    assert.deepEqual([a, b, c].map((mesh) => names(mesh).sort()), [['b', 'c'], ['a', 'c'], ['a', 'b']])
   })
 })
 
