@@ -3,6 +3,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { noise } from '@chainsafe/libp2p-noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+
 import { createLibp2pMesh, type Libp2pMeshInit, type Mesh } from '../../../src/mesh/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
@@ -101,6 +107,30 @@ describe('a mesh over libp2p on virtual time', () => {
     })
     await assert.rejects(second.start(), { code: 'name-taken' })
     assert.deepEqual([a.strangerCount, b.strangerCount, second.strangerCount], [0, 0, 0])
+  })
+
+  it('takes who hangs up between handshake and proof for no stranger', async () => {
+    const { mesh, warnings } = await started('a')
+    const node = await createLibp2p({
+      addresses: { listen: [] }, transports: [tcp()], streamMuxers: [yamux()],
+      connectionEncrypters: [(components) => {
+        const inner = noise()(components)
+        return Object.assign(inner, {
+          secureOutbound: async (...given: Parameters<typeof inner.secureOutbound>) => {
+            const { connection } = await Object.getPrototypeOf(inner).secureOutbound.apply(inner, given)
+            await connection.close()
+            throw new Error('enough')
+          },
+        })
+      }],
+    })
+    stops.push(async () => { await node.stop() })
+    await assert.rejects(node.dial(multiaddr(mesh.self.address)), /enough/)
+    // By the time that the next one is counted, the first has been seen to leave.
+    const other = await started('b', { keys: OTHER_KEYS, bootstrap: [mesh.self.address] })
+    await until(() => mesh.strangerCount > 0 && other.mesh.strangerCount > 0, 'the next one is counted')
+    const last = { from: '127.0.0.1', reason: 'StrangerError: the peer holds another cluster key' }
+    assert.deepEqual(warnings, [{ count: 1, last }])
   })
 
   it('counts no byte of gossip before there is any', async () => {
