@@ -105,7 +105,7 @@ describe('a stream of messages', () => {
     assert.deepEqual(channel.calls, ['pause', 'resume'])
   })
 
-  it('lets nobody go on that is gone', async () => {
+  it('does not resume a channel that is closed', async () => {
     const { channel, stream } = started()
     for (let n = 0; n < 4; n++) channel.says(n, 64 * KIB)
     channel.peer.ended()

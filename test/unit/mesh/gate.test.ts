@@ -108,7 +108,7 @@ describe('the gate before libp2p', () => {
     assert.equal(upgrades.length, 1)
   })
 
-  it('drops who says nothing for ten seconds, and counts it by its address, in whatever form that is', async () => {
+  it('drops a peer that says nothing for ten seconds, and counts it by its address, of any form', async () => {
     const { clock, strangers, upgrades, arrive } = opened()
     const connections = ['/ip4/10.0.0.2/tcp/5', '/ip6/fd00::2/tcp/5', '/unix/x'].map((at) => new FakeConnection(at))
     const arrived = connections.map((connection) => arrive(connection))
@@ -118,7 +118,7 @@ describe('the gate before libp2p', () => {
     assert.deepEqual(upgrades, [])
   })
 
-  it('drops who says too much before it has proved itself, and hands none of that on', async () => {
+  it('drops a peer that says too much before it has proved itself, and hands none of that on', async () => {
     const { strangers, arrive } = opened()
     const connection = new FakeConnection()
     void arrive(connection)
@@ -129,7 +129,7 @@ describe('the gate before libp2p', () => {
     assert.notEqual(connection.abortedWith, undefined)
   })
 
-  it('takes who hangs up for no stranger, before it has spoken and after', async () => {
+  it('takes a peer that hangs up for no stranger, whether it has spoken or not', async () => {
     const { clock, strangers, upgrades, arrive } = opened()
     const [silent, spoken] = [new FakeConnection(), new FakeConnection()]
     const arrived = [arrive(silent), arrive(spoken)]
@@ -143,7 +143,7 @@ describe('the gate before libp2p', () => {
     assert.deepEqual(strangers, [])
   })
 
-  it('takes who fails the upgrade for a stranger, unless it is this host itself', async () => {
+  it('takes a peer that fails the upgrade for a stranger, unless it is this host itself', async () => {
     const { clock, strangers, upgrades, arrive } = opened()
     const [failing, own] = [new FakeConnection(), new FakeConnection()]
     const arrived = [failing, own].map((connection) => arrive(connection))
@@ -178,7 +178,7 @@ describe('the gate before libp2p', () => {
     assert.equal(strangers.length, 2)
   })
 
-  it('lets who has spoken outlive the silent ones of its address', async () => {
+  it('lets a peer that has spoken outlive the silent ones of its address', async () => {
     const { clock, arrive } = opened()
     const connections = Array.from({ length: 1_281 }, () => new FakeConnection())
     for (const connection of connections.slice(0, 1_280)) void arrive(connection)

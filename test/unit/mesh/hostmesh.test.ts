@@ -28,7 +28,7 @@ describe('a host\'s start in the mesh', () => {
     assert.equal(mesh.self.address, '')
   })
 
-  it('is that of a host with a name', () => {
+  it('is refused to a host whose name is none', () => {
     assert.throws(() => hosts.make({ name: 'no name' }), { code: 'host-name-invalid', data: { name: 'no name' } })
   })
 

@@ -26,7 +26,7 @@ describe('the lane port', () => {
     await other.close()
   })
 
-  it('drops who says nothing for five seconds', async () => {
+  it('drops a peer that says nothing for five seconds', async () => {
     const socket = await port.connect()
     await until(() => port.clock.pendingCount > 0, 'it is watched')
     await port.clock.run(4_999)
@@ -49,7 +49,7 @@ describe('the lane port', () => {
     }
   })
 
-  it('drops who sends garbage, or more than a proof takes, at once', async () => {
+  it('drops a peer that sends garbage, or more than a proof takes, at once', async () => {
     await dialGarbage(port.server.address)
     assert.equal(port.strangers.length, 1)
     assert.match(port.strangers[0]!, /^0 127\.0\.0\.1: .*wrong version number/)
@@ -59,7 +59,7 @@ describe('the lane port', () => {
     assert.deepEqual(port.strangers.slice(1), ['0 127.0.0.1: it sent too much before it proved the cluster key'])
   })
 
-  it('takes who hangs up for no stranger, whenever that is', async () => {
+  it('takes a peer that hangs up for no stranger, whenever that is', async () => {
     const ended = await port.connect()
     ended.end()
     await closed(ended)

@@ -59,7 +59,7 @@ describe('a mesh over libp2p on virtual time', () => {
     assert.deepEqual([...clocks, clock].map(({ pendingCount }) => pendingCount), [0, 0, 0])
   })
 
-  it('says on whose behalf it could not listen', async () => {
+  it('says which addresses it cannot listen on', async () => {
     const { mesh } = await started('a')
     const taken = mesh.self.address.replace(/\/p2p\/.*/, '')
     await assert.rejects(started('b', { listen: [taken], lane: '127.0.0.1:0' }), {
@@ -67,7 +67,7 @@ describe('a mesh over libp2p on virtual time', () => {
     })
   })
 
-  it('takes the address of this host among its bootstrap peers for none, however it is written', async () => {
+  it('passes over its own address among the bootstrap peers, however it is written', async () => {
     const port = await freePort()
     const own = `/ip4/127.0.0.1/tcp/${port}`
     const folder = await mkdtemp(join(tmpdir(), 'mesh-'))
@@ -100,7 +100,7 @@ describe('a mesh over libp2p on virtual time', () => {
     }
   })
 
-  it('takes who is refused for no stranger, at either end', async () => {
+  it('takes a host that is refused for no stranger, at either end', async () => {
     const { a, b } = await pair()
     const second = createLibp2pMesh({ clock: new VirtualClock(), log: silentLog, random: systemRandom }, {
       name: 'b', keys: KEYS, listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [a.self.address],
@@ -109,7 +109,7 @@ describe('a mesh over libp2p on virtual time', () => {
     assert.deepEqual([a.strangerCount, b.strangerCount, second.strangerCount], [0, 0, 0])
   })
 
-  it('takes who hangs up between handshake and proof for no stranger', async () => {
+  it('takes a peer that hangs up between handshake and proof for no stranger', async () => {
     const { mesh, warnings } = await started('a')
     const node = await createLibp2p({
       addresses: { listen: [] }, transports: [tcp()], streamMuxers: [yamux()],
