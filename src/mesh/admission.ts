@@ -97,9 +97,9 @@ export class Admission<Connection> {
   #victim(room: Map<string, Address>, own: Address): Connection | undefined {
     if (sizeOf(own) >= this.#limits.addressMax) return oldestOf(own) as Connection
     if (this.#roomSize(room) < this.#limits.roomMax) return undefined
-    let worst: Address | undefined
-    for (const address of room.values()) if (worst === undefined || isWorse(address, worst)) worst = address
-    return worst === undefined ? undefined : oldestOf(worst) as Connection
+    let worst = own
+    for (const address of room.values()) if (isWorse(address, worst)) worst = address
+    return oldestOf(worst) as Connection | undefined
   }
 
   #roomSize(room: Map<string, Address>): number {

@@ -139,7 +139,7 @@ export class DuplexLane implements Lane {
   }
 
   #isOver(): boolean {
-    return this.#isClosed || this.#duplex.writableEnded || this.#duplex.destroyed
+    return this.#duplex.writableEnded || this.#duplex.destroyed
   }
 
   #hasRoom(): boolean {

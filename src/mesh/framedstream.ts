@@ -102,7 +102,7 @@ export class FramedStream implements MessageStream {
     const timeout = new AbortController()
     const timer = this.#clock.after(CLOSE_TIMEOUT_MS, () => {
       timeout.abort(new Error('the peer did not close its end of the stream'))
-      if (!this.#isClosed) this.#channel.abort(timeout.signal.reason as Error)
+      this.#channel.abort(timeout.signal.reason as Error)
     })
     // `#closed` is only ever resolved.
     void this.#closed.promise.then(() => timer.cancel())

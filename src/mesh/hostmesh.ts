@@ -109,6 +109,7 @@ export class HostMesh implements Mesh {
     // Never rejects: what cannot be served is logged there.
     if (this.#isStarted) void this.#serve(protocol)
     return () => {
+      if (this.#handlers.get(protocol) !== entry) return
       entry.stop?.()
       this.#handlers.delete(protocol)
     }

@@ -31,6 +31,8 @@ interface LaneServerInit {
   stranger: (host: string, reason: string) => void
   /** For tests; 5 s if left out. */
   handshakeTimeoutMs?: number
+  /** For tests; 512 if left out. */
+  lanesMax?: number
 }
 
 interface Connected {
@@ -42,6 +44,7 @@ interface Connected {
 export class LaneServer {
   readonly #clock: Clock
   readonly #log: Log
+  readonly #lanesMax: number
   readonly #tickets: LaneTickets
   readonly #server: Server
   /** Does not listen: a socket that says nothing shall not cost a TLS session. */
@@ -56,6 +59,7 @@ export class LaneServer {
   constructor(components: { clock: Clock; log: Log; random: Random }, init: LaneServerInit) {
     this.#clock = components.clock
     this.#log = components.log
+    this.#lanesMax = init.lanesMax ?? LANES_MAX
     this.#tickets = new LaneTickets(components)
     const limitMs = init.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS
     this.#arrivals = new Arrivals(components, {
@@ -99,7 +103,7 @@ export class LaneServer {
    * The lane rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
    */
   offer(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
-    if (this.#laneCount >= LANES_MAX) throw lanesExhausted(`${LANES_MAX} bulk lanes are open already.`)
+    if (this.#laneCount >= this.#lanesMax) throw lanesExhausted(`${this.#lanesMax} bulk lanes are open already.`)
     const { id, key, lane } = this.#tickets.offer(signal)
     return { ticket: { address: this.#address, id, key: toString(key, 'hex') }, lane }
   }
@@ -115,10 +119,8 @@ export class LaneServer {
 
   #hold(socket: Socket): void {
     const remote = remoteOf(socket)
-    if (remote === undefined) {
-      socket.destroy()
-      return
-    }
+    // The peer has hung up before it was looked at.
+    if (remote === undefined) return void socket.destroy()
     const unproven = this.#arrivals.arrived({ host: socket.remoteAddress!, drop: () => socket.destroy() })
     this.#sockets.set(remote, { socket, unproven })
     // A socket that breaks is closed next, and that is heard.

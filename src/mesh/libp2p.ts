@@ -7,7 +7,7 @@ import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@
 import { identify } from '@libp2p/identify'
 import {
   serviceCapabilities, type Connection, type ConnectionEncrypter, type MessageStream, type PrivateKey,
-  type SecureConnectionOptions, type SecuredConnection, type Stream, type Transport,
+  type SecureConnectionOptions, type SecuredConnection, type Transport,
 } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { ping, type Ping } from '@libp2p/ping'
@@ -15,7 +15,6 @@ import { tcp } from '@libp2p/tcp'
 import { byteStream } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
-import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { createLibp2p, type Libp2p } from 'libp2p'
 
 import type { Clock } from '../runtime/clock.ts'
@@ -24,7 +23,7 @@ import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Unproven } from './arrivals.ts'
 import type { ClusterKeys } from './clusterkey.ts'
-import type { ByteChannel, ByteChannelListener } from './framedstream.ts'
+import type { ByteChannel } from './framedstream.ts'
 import { Gate } from './gate.ts'
 import { byteCounters } from './gossipcounts.ts'
 import { HostMesh } from './hostmesh.ts'
@@ -32,10 +31,13 @@ import { keepIdentity, unusable } from './identity.ts'
 import type { Mesh, Unsubscribe } from './index.ts'
 import { GOSSIP_BYTES_MAX } from './limits.ts'
 import { meshStopped } from './mesherrors.ts'
+import { messageIds } from './messageid.ts'
 import type { NamePins } from './namepins.ts'
 import { SelfDialedError, type Network, type NetworkListener } from './network.ts'
+import { PeerConnections } from './peerconnections.ts'
 import { Pinger } from './pinger.ts'
 import { proveMembership, RefusedError, StrangerError } from './proof.ts'
+import { channelOf } from './streamchannel.ts'
 
 export interface Libp2pMeshInit {
   /** This host's name, unique in the mesh. */
@@ -78,10 +80,8 @@ type Node = Libp2p<{ gossip: GossipSub; identify: unknown; ping: Ping }>
 class Libp2pNetwork implements Network {
   readonly #components: { clock: Clock; log: Log; random: Random }
   readonly #init: Libp2pMeshInit
-  readonly #connections = new Map<string, Set<Connection>>()
-  /** Names proved by peers whose connection is still being upgraded or is open; as many as there are connections. */
-  readonly #names = new Map<string, string>()
   readonly #gossip = { sentBytes: 0, receivedBytes: 0 }
+  #peers: PeerConnections<Connection> | undefined
   #node: Node | undefined
   #gate: Gate | undefined
   #pinger: Pinger | undefined
@@ -108,10 +108,12 @@ class Libp2pNetwork implements Network {
     const privateKey = await this.#privateKey()
     this.peerId = peerIdFromPrivateKey(privateKey).toString()
     this.#gate = new Gate(this.#components, listener)
+    const peers = new PeerConnections<Connection>(listener, { namesMax: CONNECTIONS_MAX * 2 })
+    this.#peers = peers
     const node = await this.#createNode(privateKey, listener)
     this.#node = node
-    node.addEventListener('connection:open', ({ detail }) => this.#opened(detail, listener))
-    node.addEventListener('connection:close', ({ detail }) => this.#closed(detail, listener))
+    node.addEventListener('connection:open', ({ detail }) => peers.opened(detail))
+    node.addEventListener('connection:close', ({ detail }) => peers.closed(detail))
     node.services.gossip.addEventListener('gossipsub:message', ({ detail: { msg, propagationSource } }) => {
       if (msg.type !== 'signed') return
       listener.message(msg.topic, msg.data, msg.from.toString(), propagationSource.toString())
@@ -119,7 +121,7 @@ class Libp2pNetwork implements Network {
     try {
       await node.start()
       this.#pinger = new Pinger(this.#components, {
-        peers: () => [...this.#connections.keys()],
+        peers: () => peers.peers(),
         ping: async (peerId, signal) => { await node.services.ping.ping(peerIdFromString(peerId), { signal }) },
         drop: (peerId) => this.disconnect(peerId),
       })
@@ -138,7 +140,7 @@ class Libp2pNetwork implements Network {
     this.#gate?.stop()
     if (node === undefined) return
     // A peer that vanished would hold back a close in good order.
-    for (const connection of [...this.#connections.values()].flatMap((connections) => [...connections])) {
+    for (const connection of this.#peers?.all() ?? []) {
       // What cannot be closed in good order is cut off when the node stops.
       void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
     }
@@ -156,11 +158,11 @@ class Libp2pNetwork implements Network {
   }
 
   disconnect(peerId: string): void {
-    for (const connection of this.#connections.get(peerId) ?? []) connection.abort(new Error('the member is let go'))
+    for (const connection of this.#peers?.of(peerId) ?? []) connection.abort(new Error('the member is let go'))
   }
 
   async openChannel(peerId: string, protocol: string, signal: AbortSignal): Promise<ByteChannel> {
-    const connection = [...this.#connections.get(peerId) ?? []].find((other) => other.status === 'open')
+    const connection = this.#peers?.of(peerId).find((other) => other.status === 'open')
     if (connection === undefined) throw new Error('not connected')
     return channelOf(await connection.newStream(protocol, { signal, maxOutboundStreams: STREAMS_MAX }))
   }
@@ -275,7 +277,7 @@ class Libp2pNetwork implements Network {
         },
       })
       bytes.unwrap()
-      this.#remember(remotePeerId, name)
+      this.#peers?.proved(remotePeerId, name)
       return secured
     } catch (error) {
       const isStranger = timeout.signal.aborted || error instanceof StrangerError
@@ -289,53 +291,16 @@ class Libp2pNetwork implements Network {
       timer.cancel()
     }
   }
-
-  #remember(peerId: string, name: string): void {
-    this.#names.delete(peerId)
-    this.#names.set(peerId, name)
-    if (this.#names.size <= CONNECTIONS_MAX * 2) return
-    for (const other of this.#names.keys()) {
-      if (!this.#connections.has(other)) this.#names.delete(other)
-    }
-  }
-
-  #opened(connection: Connection, listener: NetworkListener): void {
-    const peerId = connection.remotePeer.toString()
-    const name = this.#names.get(peerId)
-    if (name === undefined || listener.admit(name, peerId).code !== 'accepted') {
-      // Two hosts of one name proved themselves at the same moment: the first to get here stays.
-      connection.abort(new Error('the name was taken meanwhile'))
-      return
-    }
-    const connections = this.#connections.get(peerId) ?? new Set()
-    this.#connections.set(peerId, connections.add(connection))
-    listener.connected({ peerId, name, address: connection.remoteAddr.toString() })
-  }
-
-  #closed(connection: Connection, listener: NetworkListener): void {
-    const peerId = connection.remotePeer.toString()
-    const connections = this.#connections.get(peerId)
-    if (connections?.delete(connection) !== true || connections.size > 0) return
-    this.#connections.delete(peerId)
-    this.#names.delete(peerId)
-    listener.disconnected(peerId)
-  }
 }
 
 function gossipOptions(counts: { sentBytes: number; receivedBytes: number }): Partial<GossipsubOpts> {
-  const hasher = new Blake3Hasher()
   return {
     D: 4, Dlo: 3, Dhi: 8, Dout: 1, Dscore: 2,
     floodPublish: false,
     allowPublishToZeroTopicPeers: true,
     globalSignaturePolicy: 'StrictSign',
     // Without it the signature of every copy is verified, not only of the first.
-    fastMsgIdFn: (message) => {
-      hasher.reset()
-      hasher.update(message.signature ?? new Uint8Array(1))
-      if (message.data !== undefined && message.data.length > 0) hasher.update(message.data)
-      return hasher.digest('hex')
-    },
+    fastMsgIdFn: messageIds(),
     // Many hosts behind one address are a test or a NAT, not an attack: every one of them proved the key.
     scoreParams: { IPColocationFactorWeight: 0 },
     maxInboundDataLength: GOSSIP_BYTES_MAX,
@@ -343,30 +308,4 @@ function gossipOptions(counts: { sentBytes: number; receivedBytes: number }): Pa
     metricsRegister: byteCounters(counts),
     metricsTopicStrToLabel: new Map(),
   }
-}
-
-function channelOf(stream: Stream): ByteChannel {
-  return {
-    send: (bytes) => { stream.send(bytes) },
-    get needsDrain() { return stream.writableNeedsDrain },
-    pause: () => { if (stream.readStatus === 'readable') stream.pause() },
-    resume: () => { if (stream.readStatus === 'paused') stream.resume() },
-    closeWrite: (signal) => stream.close({ signal }),
-    abort: (reason) => stream.abort(reason),
-    listen: (listener) => listenTo(stream, listener),
-  }
-}
-
-function listenTo(stream: Stream, listener: ByteChannelListener): void {
-  stream.addEventListener('message', ({ data }) => listener.bytes(data.subarray()))
-  stream.addEventListener('drain', () => listener.drain())
-  // Not `remoteCloseWrite`, which comes ahead of what a paused stream still holds. A reset says `end` as well.
-  const end = (): void => { if (stream.status !== 'reset' && stream.status !== 'aborted') listener.ended() }
-  stream.addEventListener('end', end)
-  stream.addEventListener('close', ({ error }) => listener.closed(error))
-  // Both may have passed already, and what the negotiation of the protocol read ahead comes only after this.
-  queueMicrotask(() => {
-    if (stream.readableEnded) end()
-    if (stream.status !== 'open') listener.closed(undefined)
-  })
 }

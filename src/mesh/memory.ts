@@ -64,7 +64,6 @@ class NetworkHub implements MemoryHub {
   }
 
   leave(mesh: MemoryMesh): void {
-    if (this.meshes.get(mesh.self.name) !== mesh) return
     this.meshes.delete(mesh.self.name)
     for (const other of this.meshes.values()) other.lose(mesh.self.name)
   }

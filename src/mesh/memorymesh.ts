@@ -71,7 +71,7 @@ export class MemoryMesh implements Mesh {
   handle(protocol: string, handler: Handler): Unsubscribe {
     assert(!this.#handlers.has(protocol), 'a protocol has one handler')
     this.#handlers.set(protocol, handler)
-    return () => { this.#handlers.delete(protocol) }
+    return () => { if (this.#handlers.get(protocol) === handler) this.#handlers.delete(protocol) }
   }
 
   async open(memberName: string, protocol: string, signal: AbortSignal): Promise<MessageStream> {
@@ -111,8 +111,7 @@ export class MemoryMesh implements Mesh {
     const listeners = this.#topics.get(topic) ?? new Set()
     this.#topics.set(topic, listeners.add(listener))
     return () => {
-      listeners.delete(listener)
-      if (listeners.size === 0) this.#topics.delete(topic)
+      if (listeners.delete(listener) && listeners.size === 0) this.#topics.delete(topic)
     }
   }
 

@@ -56,7 +56,6 @@ export function encodeProofMessage(message: ProofMessage): Uint8Array {
 
 /** The message in `bytes`, whole; undefined if it is none: nothing about a stranger's bytes is worth an exception. */
 export function decodeProofMessage(bytes: Uint8Array): ProofMessage | undefined {
-  if (bytes.length < 2 || bytes.length > PROOF_LIMITS.messageBytes) return undefined
   switch (bytes[0]) {
     case HELLO: return decodeHello(bytes)
     case MAC: return bytes.length === 1 + MAC_BYTES ? { kind: 'mac', mac: bytes.slice(1) } : undefined
@@ -108,7 +107,7 @@ const textDecoder = new TextDecoder('utf-8', { fatal: false })
 function decodeText(bytes: Uint8Array, offset: number, bytesMax: number): { text: string; end: number } | undefined {
   const length = bytes[offset]
   if (length === undefined || length > bytesMax) return undefined
+  // Past the end of the message where it is cut short: whoever calls compares it with that, or finds no length there.
   const end = offset + 1 + length
-  if (end > bytes.length) return undefined
   return { text: textDecoder.decode(bytes.subarray(offset + 1, end)), end }
 }

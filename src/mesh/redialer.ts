@@ -82,11 +82,12 @@ export class Redialer {
   keepLearnt(peerId: string, addresses: string[], viaPeerId: string): void {
     const whole = addresses.map((address) => `${address}/p2p/${peerId}`)
     const known = this.#learnt.get(peerId)
+    if (whole.length === 0) return
     if (known !== undefined) {
       known.addresses = whole
       return
     }
-    if (this.#learnt.size >= LEARNT_MAX || whole.length === 0) return
+    if (this.#learnt.size >= LEARNT_MAX) return
     // Who is here has proved itself already.
     const toldBy = this.#isConnected(peerId) || viaPeerId === peerId ? undefined : viaPeerId
     if (toldBy !== undefined && this.#unprovenBy(toldBy) >= UNPROVEN_PER_MEMBER_MAX) return
@@ -108,7 +109,7 @@ export class Redialer {
   async stop(): Promise<void> {
     this.#stop.abort()
     for (const target of this.#targets) target.wake()
-    for (const goOn of this.#waiting.splice(0)) goOn()
+    // Those who wait for an attempt to end go on, one after the other, as the attempts end.
     await Promise.all(this.#loops)
   }
 
@@ -117,7 +118,6 @@ export class Redialer {
     const firstAttempt = Promise.withResolvers<void>()
     this.#targets.add(target)
     const loop = this.#keep(target, firstAttempt.resolve).finally(() => {
-      firstAttempt.resolve()
       this.#loops.delete(loop)
       this.#targets.delete(target)
       if (target.isLearnt && target.peerId !== undefined) this.#learnt.delete(target.peerId)
@@ -138,7 +138,7 @@ export class Redialer {
       if (target.peerId !== undefined && this.#isConnected(target.peerId)) {
         onAttempt()
         target.toldBy = undefined
-        await this.#peerLeaving(target)
+        await new Promise<void>((resolve) => { target.wake = resolve })
         failureCount = 0
         reachedAt = this.#clock.now()
         continue
@@ -182,13 +182,6 @@ export class Redialer {
       this.#log.debug('a peer was not reached', { address, reason: error instanceof Error ? error.message : error })
       return 'failed'
     }
-  }
-
-  #peerLeaving(target: Target): Promise<void> {
-    return new Promise((resolve) => {
-      target.wake = resolve
-      if (this.#stop.signal.aborted || !this.#isConnected(target.peerId!)) resolve()
-    })
   }
 }
 

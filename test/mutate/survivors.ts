@@ -1,5 +1,6 @@
 import type { ExplainedSurvivor } from './fault.ts'
 import { HANDOFF_SURVIVORS } from './handoffsurvivors.ts'
+import { MESH_SURVIVORS } from './meshsurvivors.ts'
 
 /** Reading or writing an index past the end of a typed array does nothing. */
 const PAST_THE_END = 'one index more is past the end of a typed array: reading gives nothing, writing does nothing'
@@ -8,6 +9,7 @@ const ONLY_SPEED = 'it decides how fast the result is found, not which'
 
 export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   ...HANDOFF_SURVIVORS,
+  ...MESH_SURVIVORS,
   // page/packing.ts
   {
     file: 'src/page/packing.ts', line: 'const PAGES = { [constants.ZSTD_c_compressionLevel]: 1 }',

@@ -69,6 +69,37 @@ describe('the admission of connections that have proved nothing', () => {
     assert.equal(admission.overdueAt, 1_300)
   })
 
+  it('counts those who left no more, whether they had spoken or not', () => {
+    const admission = new Admission<string>(LIMITS)
+    for (const name of ['a', 'b', 'c', 'd']) admission.arrive(name, STRANGE, 0)
+    for (const name of ['a', 'c']) admission.speak(name)
+    for (const name of ['a', 'b', 'c']) assert.equal(admission.leave(name), true)
+    for (const name of ['e', 'f', 'g']) assert.equal(admission.arrive(name, STRANGE, 0), undefined)
+    for (const name of ['x', 'y']) assert.equal(admission.arrive(name, OTHER, 0), undefined)
+    assert.equal(admission.arrive('h', STRANGE, 0), 'd', 'the address is full')
+    assert.equal(admission.arrive('z', OTHER, 0), 'e', 'the room is full')
+    for (const name of ['f', 'g', 'h', 'x', 'y', 'z']) admission.leave(name)
+    assert.equal(admission.size, 0)
+    for (const name of ['1', '2', '3', '4']) assert.equal(admission.arrive(name, OTHER, 0), undefined)
+    for (const name of ['5', '6']) assert.equal(admission.arrive(name, STRANGE, 0), undefined)
+    assert.equal(admission.arrive('7', STRANGE, 0), '1')
+  })
+
+  it('lets the first of two equal addresses go, also when each has both kinds', () => {
+    for (const [silent, spoken, victim] of [
+      [['a1'], ['b1'], 'a1'], [['b1'], ['a1'], 'b1'], [['a1', 'b1'], [], 'a1'], [[], ['a1', 'b1'], 'a2'],
+    ] as const) {
+      const admission = new Admission<string>({ ...LIMITS, roomMax: 4 })
+      for (const name of ['a1', 'a2', 'b1', 'b2']) {
+        admission.arrive(name, name.startsWith('a') ? STRANGE : OTHER, 0)
+        if (name.endsWith('2')) admission.speak(name)
+      }
+      for (const name of spoken) admission.speak(name)
+      const from = { host: '10.0.0.3', isKnown: false }
+      assert.equal(admission.arrive('new', from, 0), victim, `silent: ${silent.join(' ')}`)
+    }
+  })
+
   it('forgets whoever left, once', () => {
     const admission = new Admission<string>(LIMITS)
     admission.arrive('a', STRANGE, 0)
@@ -92,5 +123,10 @@ describe('what counts as one address', () => {
     assert.equal(addressKey('fe80::1%eth0'), 'fe80:0:0:0::/64')
     assert.equal(addressKey('::1'), '0:0:0:0::/64')
     assert.equal(addressKey('2001:db8:1:2:3:4:5:6'), '2001:db8:1:2::/64')
+    assert.equal(addressKey('1::2:3:4:5:6:7'), '1:0:2:3::/64')
+    assert.equal(addressKey('1:2::5:6:7:8'), '1:2:0:0::/64')
+    assert.equal(addressKey('1:2:3::8'), '1:2:3:0::/64')
+    assert.equal(addressKey('::4:5:6:7:8'), '0:0:0:4::/64')
+    assert.equal(addressKey('fe80::1%eth0%1'), 'fe80:0:0:0::/64')
   })
 })

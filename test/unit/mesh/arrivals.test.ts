@@ -66,6 +66,7 @@ describe('connections that arrive', () => {
 
   it('are dropped when they send more than a proof takes, once', () => {
     const { events, arrive } = opened()
+    assert.equal(UNPROVEN_BYTES_MAX, 2_048)
     const connection = arrive('a')
     connection.read(UNPROVEN_BYTES_MAX)
     assert.deepEqual(events, [])
@@ -98,9 +99,28 @@ describe('strangers', () => {
     strangers.note('10.0.0.2', 'no key')
     strangers.stop()
     assert.deepEqual(lines, [1, 999, 1, 1, 1])
+    assert.equal(clock.pendingCount, 0)
     await advance(clock, 600_000)
     assert.equal(lines.length, 5)
-    assert.equal(strangers.count, 1_003)
+    strangers.stop()
+    assert.equal(lines.length, 5, 'there was nothing to say')
+    strangers.note('10.0.0.2', 'no key')
+    assert.deepEqual(lines, [1, 999, 1, 1, 1, 1])
+    assert.equal(strangers.count, 1_004)
+    strangers.stop()
+  })
+
+  it('are named, the last of them', async () => {
+    const clock = new VirtualClock()
+    const lines: unknown[] = []
+    const log = { ...silentLog, warn: (_message: string, fields?: LogFields) => { lines.push(fields) } }
+    const strangers = new Strangers({ clock, log })
+    for (const from of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) strangers.note(from, `no key of ${from}`)
+    await advance(clock, 60_000)
+    assert.deepEqual(lines, [
+      { count: 1, last: { from: '10.0.0.1', reason: 'no key of 10.0.0.1' } },
+      { count: 2, last: { from: '10.0.0.3', reason: 'no key of 10.0.0.3' } },
+    ])
   })
 })
 
@@ -111,8 +131,13 @@ describe('known hosts', () => {
     known.add('/dns4/host-a/tcp/4001')
     known.add('/ip6/2001:db8::1/tcp/4001')
     assert.ok(known.has('::ffff:10.0.0.1') && known.has('2001:db8::2') && !known.has('host-a'))
-    for (let index = 0; index < 2_048; index += 1) known.add(`/ip4/10.1.${index >> 8}.${index & 255}/tcp/1`)
-    assert.equal(known.has('10.0.0.1'), false)
-    assert.equal(known.has('10.1.7.255'), true)
+    for (let index = 2; index < 2_048; index += 1) known.add(`/ip4/10.1.${index >> 8}.${index & 255}/tcp/1`)
+    const kept = (): boolean[] => ['10.0.0.1', '2001:db8::1', '10.1.7.255', '10.1.0.2'].map((host) => known.has(host))
+    assert.deepEqual(kept(), [true, true, true, true])
+    known.add('/ip4/10.0.0.1/tcp/4001')
+    known.add('/ip4/10.2.0.1/tcp/4001')
+    assert.deepEqual(kept(), [true, false, true, true])
+    known.add('/ip4/10.2.0.2/tcp/4001')
+    assert.deepEqual(kept(), [true, false, true, false])
   })
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 import { deriveKeys, readClusterKey, writeClusterKey } from '../../../src/mesh/index.ts'
 import { keepIdentity } from '../../../src/mesh/identity.ts'
@@ -46,14 +46,39 @@ describe('the cluster key', () => {
     await assert.rejects(() => writeClusterKey(join(folder, 'no', 'key')), { code: 'key-not-written' })
     await writeClusterKey(path)
     await chmod(path, 0o640)
-    await assert.rejects(() => readClusterKey(path), { code: 'key-exposed' })
+    await assert.rejects(() => readClusterKey(path), {
+      code: 'key-exposed', fault: 'usage', data: { path, mode: '640' },
+    })
+    for (const mode of [0o601, 0o602, 0o604, 0o610, 0o620]) {
+      await chmod(path, mode)
+      await assert.rejects(() => readClusterKey(path), { code: 'key-exposed' }, mode.toString(8))
+    }
     const long = 'A'.repeat(44)
     const other = `pagemesh-key-2:${long.slice(1)}`
     for (const text of ['', 'pagemesh-key-1:', other, `pagemesh-key-1:${long}`, long.repeat(99)]) {
       await writeFile(path, text)
       await chmod(path, 0o600)
-      await assert.rejects(() => readClusterKey(path), { code: 'key-malformed' })
+      await assert.rejects(() => readClusterKey(path), { code: 'key-malformed', fault: 'usage', data: { path } })
     }
+  })
+
+  it('may stand among white space, in a file that is no longer than a kilobyte', async () => {
+    await writeClusterKey(path)
+    const text = await readFile(path, 'utf8')
+    await writeFile(path, text.padEnd(1024))
+    assert.equal((await readClusterKey(path)).length, 32)
+    await writeFile(path, text.padEnd(1025))
+    await assert.rejects(() => readClusterKey(path), { code: 'key-malformed' })
+  })
+
+  it('may be read by its owner under any umask', async () => {
+    const before = process.umask(0o777)
+    try {
+      await writeClusterKey(path)
+    } finally {
+      process.umask(before)
+    }
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
   })
 
   it('gives every use a key of its own', () => {
@@ -67,16 +92,47 @@ describe('the cluster key', () => {
 })
 
 describe('the identity of a host', () => {
-  it('is made once and kept', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'mesh-'))
-    try {
-      const path = join(folder, 'a', 'identity')
-      const made = await keepIdentity(path, async () => Uint8Array.of(1, 2, 3))
-      const kept = await keepIdentity(path, async () => Uint8Array.of(4))
-      assert.deepEqual([made, kept], [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 3)])
-      await assert.rejects(() => keepIdentity(folder, async () => Uint8Array.of(4)), { code: 'identity-unusable' })
-    } finally {
-      await rm(folder, { recursive: true })
-    }
+  let folder: string
+  let path: string
+  const generate = async (): Promise<Uint8Array> => Uint8Array.of(1, 2, 3)
+  const other = async (): Promise<Uint8Array> => Uint8Array.of(4)
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mesh-'))
+    path = join(folder, 'deep', 'a', 'identity')
+  })
+  afterEach(() => rm(folder, { recursive: true }))
+
+  it('is made once and kept, where nobody else can read it', async () => {
+    const made = await keepIdentity(path, generate)
+    const kept = await keepIdentity(path, other)
+    assert.deepEqual([made, kept], [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 3)])
+    const modes = await Promise.all([path, dirname(path)].map(async (made) => (await stat(made)).mode & 0o777))
+    assert.deepEqual(modes, [0o600, 0o700])
+    assert.deepEqual(await readdir(dirname(path)), ['identity'])
+  })
+
+  it('is made anew beside what a crash has left', async () => {
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(`${path}.new`, 'half')
+    assert.deepEqual(await keepIdentity(path, generate), Uint8Array.of(1, 2, 3))
+    assert.deepEqual(new Uint8Array(await readFile(path)), Uint8Array.of(1, 2, 3))
+  })
+
+  it('is not taken from a file that others can change', async () => {
+    await keepIdentity(path, generate)
+    await chmod(path, 0o602)
+    await assert.rejects(keepIdentity(path, other), { code: 'directory-exposed', advice: `Run \`chmod o-w ${path}\`.` })
+  })
+
+  it('says what keeps it from being read, made or written', async () => {
+    const unusable = { code: 'identity-unusable', fault: 'host' }
+    await assert.rejects(keepIdentity(folder, generate), { ...unusable, data: { path: folder } })
+    const cause = new Error('no chance')
+    await assert.rejects(keepIdentity(path, async () => { throw cause }), { ...unusable, cause })
+    await writeFile(join(folder, 'file'), '')
+    await assert.rejects(keepIdentity(join(folder, 'file', 'identity'), generate), unusable)
+    await mkdir(`${path}.new`)
+    await assert.rejects(keepIdentity(path, generate), unusable)
   })
 })

@@ -30,7 +30,9 @@ describe('message frames', () => {
   it('are refused by their announced length, before their bytes arrive', () => {
     const decoder = new FrameDecoder(100)
     assert.throws(() => decoder.take(Uint8Array.of(0, 0, 0, 101)), FrameTooLongError)
-    assert.throws(() => new FrameDecoder(100).take(Uint8Array.of(0xff, 0xff, 0xff, 0xff)), FrameTooLongError)
+    assert.throws(() => new FrameDecoder(100).take(Uint8Array.of(0xff, 0xff, 0xff, 0xff)), {
+      name: 'FrameTooLongError', message: 'a frame announces 4294967295 bytes', lengthBytes: 0xffff_ffff,
+    })
   })
 })
 
@@ -55,6 +57,11 @@ describe('announcements', () => {
     const loopback = ['/ip4/127.0.0.1/tcp/1', '/ip6/::1/tcp/1', '/dns4/localhost/tcp/1']
     const mixed = { ...own, addresses: [...loopback, ...own.addresses] }
     assert.deepEqual(decodeAnnouncement(encodeAnnouncement(mixed))!.addresses, own.addresses)
+    const lane = `${'a'.repeat(addressCharacters - 2)}:1`
+    for (const own of [{ ...full, lane }, { ...full, lane: '[fd00::1]:4002' }]) {
+      assert.deepEqual(decodeAnnouncement(encodeAnnouncement(own)), own)
+    }
+    assert.deepEqual(ANNOUNCEMENT_LIMITS, { bytes: 4096, addresses: 8, addressCharacters: 128, peerIdCharacters: 96 })
     const text = JSON.stringify(own)
     const padded = (bytes: number): Buffer => Buffer.from(text + ' '.repeat(bytes - text.length))
     assert.deepEqual(decodeAnnouncement(padded(ANNOUNCEMENT_LIMITS.bytes)), own)
@@ -70,6 +77,8 @@ describe('announcements', () => {
       { ...own, addresses: '/ip4/10.0.0.1/tcp/1' }, { ...own, addresses: [1] }, { ...own, addresses: ['/unix/tmp/x'] },
       { ...own, addresses: Array(ANNOUNCEMENT_LIMITS.addresses + 1).fill('/ip4/10.0.0.1/tcp/1') },
       { ...own, addresses: [`/dns4/${'a'.repeat(ANNOUNCEMENT_LIMITS.addressCharacters)}/tcp/1`] },
+      { ...own, lane: 1 }, { ...own, lane: '' }, { ...own, lane: '10.0.0.1' }, { ...own, lane: '10.0.0.1:x' },
+      { ...own, lane: `${'a'.repeat(ANNOUNCEMENT_LIMITS.addressCharacters - 1)}:1` },
     ]
     for (const value of refused) assert.equal(decodeAnnouncement(Buffer.from(JSON.stringify(value))), undefined)
     const padded = Buffer.from(JSON.stringify(own) + ' '.repeat(ANNOUNCEMENT_LIMITS.bytes))
@@ -81,7 +90,9 @@ describe('announcements', () => {
 describe('lane addresses', () => {
   it('are host and port, or an error that says how to write them', () => {
     assert.deepEqual(parseLaneAddress('[fd00::1]:4002'), { host: 'fd00::1', port: 4002 })
-    assert.throws(() => parseLaneAddress('10.0.0.1'), { code: 'address-malformed' })
+    assert.throws(() => parseLaneAddress('10.0.0.1'), {
+      code: 'address-malformed', fault: 'usage', data: { address: '10.0.0.1' },
+    })
   })
 
   it('follow the first listen address by default', () => {

@@ -86,6 +86,13 @@ for (const { kind, create } of clusterKinds) {
       await received
     })
 
+    it('serves a protocol until it is withdrawn', async () => {
+      const withdraw = b.handle('/test/echo/1', echo)
+      await (await a.open('b', '/test/echo/1', signal())).close()
+      withdraw()
+      await assert.rejects(a.open('b', '/test/echo/1', signal()), { code: 'host-unreachable' })
+    })
+
     it('cannot open a stream to nobody, or for what nobody serves', async () => {
       await assert.rejects(() => a.open('nobody', '/test/echo/1', signal()), { code: 'host-unknown' })
       await assert.rejects(() => a.open('b', '/test/none/1', signal()), { code: 'host-unreachable' })
@@ -180,7 +187,9 @@ for (const { kind, create } of clusterKinds) {
       const { ticket, lane } = a.offerLane(signal())
       const member = b.member('a')!
       const first = await b.dialLane(member, ticket, signal())
-      await assert.rejects(() => b.dialLane(member, ticket, signal()), { code: 'lane-unreachable' })
+      await assert.rejects(() => b.dialLane(member, ticket, signal()), {
+        code: 'lane-unreachable', fault: 'network', phase: 'opening a lane',
+      })
       ;(await lane).destroy()
       first.destroy()
       const other = a.offerLane(signal())

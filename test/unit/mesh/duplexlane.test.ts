@@ -114,6 +114,25 @@ describe('a lane over a connection', () => {
     assert.equal(getEventListeners(other.signal, 'abort').length, 0)
   })
 
+  it('serves those who still wait when one of them has given up', async () => {
+    const { duplex, lane } = started()
+    lane.write(Buffer.alloc(4 * MIB))
+    const abort = new AbortController()
+    const waiting = [lane.drained(), lane.drained(abort.signal), lane.drained()]
+    abort.abort(new Error('enough'))
+    await assert.rejects(waiting[1]!, /enough/)
+    duplex.takeNext()
+    await Promise.all([waiting[0], waiting[2]])
+  })
+
+  it('says what broke it first', async () => {
+    const { duplex, lane } = started()
+    const first = new Error('first')
+    duplex.emit('error', first)
+    duplex.destroy(new Error('second'))
+    assert.equal(await lane.closed, first)
+  })
+
   it('fails those who wait when it closes, with what closed it, and takes nothing more', async () => {
     const { duplex, lane } = started()
     lane.write(Buffer.alloc(4 * MIB))
@@ -184,6 +203,15 @@ describe('a lane over a connection', () => {
     await clock.run(120_000)
     await ending
     assert.equal(clock.pendingCount, 0)
+  })
+
+  it('gives up after 30 seconds also when much had moved before', async () => {
+    const { clock, counts, lane } = started()
+    counts.received = 7
+    lane.write(Buffer.from('last'))
+    const ending = assert.rejects(lane.end(), { code: 'lane-stalled' })
+    await clock.run(30_000)
+    await ending
   })
 
   it('says what broke it while it ended', async () => {

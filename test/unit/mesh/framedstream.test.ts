@@ -1,50 +1,9 @@
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 
-import { FramedStream, type ByteChannel, type ByteChannelListener } from '../../../src/mesh/framedstream.ts'
-import { encodeMessageFrame } from '../../../src/mesh/framing.ts'
+import { FramedStream } from '../../../src/mesh/framedstream.ts'
 import { VirtualClock } from '../../sim/time.ts'
-
-/** A channel that does as the test says. */
-class FakeChannel implements ByteChannel {
-  readonly sent: Uint8Array[] = []
-  /** Calls in order, by name. */
-  readonly calls: string[] = []
-  readonly closedWrite = Promise.withResolvers<void>()
-  needsDrain = false
-  sendError: Error | undefined
-  peer!: ByteChannelListener
-
-  send(bytes: Uint8Array): void {
-    if (this.sendError !== undefined) throw this.sendError
-    this.sent.push(bytes)
-  }
-
-  pause(): void {
-    this.calls.push('pause')
-  }
-
-  resume(): void {
-    this.calls.push('resume')
-  }
-
-  closeWrite(signal: AbortSignal): Promise<void> {
-    this.calls.push('closeWrite')
-    signal.addEventListener('abort', () => this.closedWrite.reject(signal.reason as Error))
-    return this.closedWrite.promise
-  }
-
-  abort(reason: Error): void {
-    this.calls.push(`abort: ${reason.message}`)
-  }
-
-  listen(listener: ByteChannelListener): void {
-    this.peer = listener
-  }
-
-  says(byte: number, length = 1): void {
-    this.peer.bytes(encodeMessageFrame(new Uint8Array(length).fill(byte)))
-  }
-}
+import { FakeChannel } from './fakechannel.ts'
 
 function started(messageBytesMax = 300_000) {
   const clock = new VirtualClock()
@@ -95,6 +54,23 @@ describe('a stream of messages', () => {
     assert.deepEqual(channel.calls, [])
   })
 
+  it('leaves nothing at the signal of a wait for room that is over, however it ended', async () => {
+    const { channel, clock, stream } = started()
+    channel.needsDrain = true
+    const { signal } = new AbortController()
+    const sending = stream.send(new Uint8Array(1), signal)
+    await clock.run(1)
+    assert.equal(getEventListeners(signal, 'abort').length, 1)
+    channel.needsDrain = false
+    channel.peer.drain()
+    await sending
+    channel.needsDrain = true
+    const failing = assert.rejects(stream.send(new Uint8Array(1), signal))
+    channel.peer.closed(new Error('reset'))
+    await failing
+    assert.deepEqual([getEventListeners(signal, 'abort').length, clock.pendingCount], [0, 0])
+  })
+
   it('breaks when nothing is taken for a minute', async () => {
     const { channel, clock, stream } = started()
     channel.needsDrain = true
@@ -127,6 +103,15 @@ describe('a stream of messages', () => {
     assert.deepEqual(channel.calls, ['pause', 'resume'])
     assert.deepEqual([(await stream.receive())[0], (await stream.receive())[0], (await stream.receive())[0]], [3, 4, 5])
     assert.deepEqual(channel.calls, ['pause', 'resume'])
+  })
+
+  it('does not resume a channel that is closed', async () => {
+    const { channel, stream } = started()
+    for (let n = 0; n < 4; n++) channel.says(n, 64 * KIB)
+    channel.peer.ended()
+    channel.peer.closed(undefined)
+    for (let n = 0; n < 4; n++) assert.equal((await stream.receive())[0], n)
+    assert.deepEqual(channel.calls, ['pause'])
   })
 
   it('breaks at a frame above the limit, and hears nothing more', async () => {

@@ -27,6 +27,9 @@ describe('the address that a lane is dialed at', () => {
   it('is never another\'s, nor this machine\'s', async () => {
     const hosts = ['10.0.0.9', '127.0.0.1', '::1', '169.254.169.254', 'evil', 'nobody', 'localhost']
     for (const host of hosts) assert.equal(await chosen(host, '10.0.0.2'), 'lane-foreign', host)
+    await assert.rejects(laneHost('10.0.0.9', { connected: '10.0.0.2', announced: [] }), {
+      code: 'lane-foreign', fault: 'peer', phase: 'opening a lane', data: { host: '10.0.0.9' },
+    })
     assert.equal(await chosen('0.0.0.0', undefined), 'lane-foreign')
     assert.equal(await chosen('10.0.0.2', undefined), 'lane-foreign')
   })
@@ -55,6 +58,14 @@ describe('the address that a lane is dialed at', () => {
     assert.equal(await chosen('lanes-b', '10.0.0.2'), 'lane-foreign')
     assert.equal(await chosen('lanes-b', '10.0.0.2', ['lanes-b']), '192.168.7.2')
     assert.equal(await chosen('mixed', '10.0.0.2', ['mixed']), '10.0.0.2')
+    assert.equal(await chosen('10.0.0.2', 'mixed'), '10.0.0.2', 'one of several')
+    assert.equal(await laneHost('localhost', { connected: '127.0.0.1', announced: [] }), '127.0.0.1')
+  })
+
+  it('is an announced one among several', async () => {
+    const announced = ['10.0.0.2', '192.168.7.2']
+    assert.equal(await chosen('192.168.7.2', '10.0.0.2', announced), '192.168.7.2')
+    assert.equal(await chosen('192.168.7.3', '10.0.0.2', announced), 'lane-foreign')
   })
 })
 
@@ -66,7 +77,17 @@ describe('what peers announce of where they are', () => {
     assert.deepEqual(hosts.of('peerB'), ['10.0.0.2', 'host-b', '192.168.7.2'])
     hosts.note({ ...announcement, addresses: ['/ip4/0.0.0.0/tcp/1', '/ip4/10.0.0.3/tcp/1'] })
     assert.deepEqual(hosts.of('peerB'), ['10.0.0.3'])
-    for (let n = 0; n < 1024; n++) hosts.note({ ...announcement, peerId: `p${n}`, addresses: [] })
-    assert.deepEqual(hosts.of('peerB'), [])
+  })
+
+  it('is kept for 1024 of them, without those who announced themselves longest ago', () => {
+    const hosts = new AnnouncedHosts()
+    const note = (peerId: string): void =>
+      hosts.note({ version: 1, name: 'b', peerId, addresses: ['/ip4/10.0.0.2/tcp/1'] })
+    note('peerB')
+    for (let n = 1; n < 1024; n++) note(`p${n}`)
+    assert.equal(hosts.of('peerB').length, 1)
+    note('peerB')
+    note('peerC')
+    assert.deepEqual(['peerB', 'p1', 'p2', 'peerC'].map((peerId) => hosts.of(peerId).length), [1, 0, 1, 1])
   })
 })

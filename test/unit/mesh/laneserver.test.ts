@@ -1,92 +1,122 @@
 import assert from 'node:assert/strict'
-import { createConnection, type Socket } from 'node:net'
+import { createConnection } from 'node:net'
 
+import { UNPROVEN_BYTES_MAX } from '../../../src/mesh/arrivals.ts'
 import { LaneServer } from '../../../src/mesh/laneserver.ts'
-import { LaneTickets, TICKET_VALID_MS, TICKETS_MAX } from '../../../src/mesh/lanetickets.ts'
-import type { Clock } from '../../../src/runtime/clock.ts'
-import { systemRandom } from '../../../src/runtime/random.ts'
+import { closed, dialGarbage, LanePort } from './lanesockets.ts'
 import { components, until } from './meshes.ts'
 
-describe('the lane port', () => {
-  const init = { isKnown: () => false, stranger: () => {} }
+const { signal } = new AbortController()
 
-  it('closes whoever sends garbage, or nothing in time', async () => {
-    const server = new LaneServer(components, { ...init, handshakeTimeoutMs: 200 })
+describe('the lane port', () => {
+  let port: LanePort
+
+  beforeEach(async () => { port = await new LanePort().listen() })
+  afterEach(() => port.server.close())
+
+  it('says where it listens, and what is wrong with where it shall', async () => {
+    const { address } = port.server
+    assert.match(address, /^127\.0\.0\.1:[1-9]\d*$/)
+    const other = new LanePort().server
+    await assert.rejects(other.listen(address), {
+      code: 'lane-address-unusable', fault: 'usage', phase: 'start', data: { address },
+    })
+    await assert.rejects(other.listen('nowhere'), { code: 'address-malformed' })
+    assert.equal(other.address, '')
+    await other.close()
+  })
+
+  it('drops a peer that says nothing for five seconds', async () => {
+    const socket = await port.connect()
+    await until(() => port.clock.pendingCount > 0, 'it is watched')
+    await port.clock.run(4_999)
+    assert.deepEqual(port.strangers, [])
+    await port.clock.run(5_000)
+    assert.deepEqual(port.strangers, ['5000 127.0.0.1: it did not prove the cluster key in time'])
+    await closed(socket)
+  })
+
+  it('closes whoever says nothing, or nothing more, within the time that it is given', async () => {
+    const server = new LaneServer(components, { isKnown: () => false, stranger: () => {}, handshakeTimeoutMs: 50 })
     await server.listen('127.0.0.1:0')
-    const port = Number(server.address.split(':')[1])
     try {
-      const garbage = dial(port)
-      garbage.write(Buffer.alloc(1_000, 0x5a))
-      const idle = dial(port)
-      await until(() => garbage.destroyed && idle.destroyed, 'both are closed', 5_000)
+      const sockets = [0, 1].map(() => createConnection(Number(server.address.split(':')[1]), '127.0.0.1'))
+      // The head of a TLS record that announces more than follows.
+      sockets[1]!.write(Buffer.from([22, 3, 1, 1, 0]))
+      await Promise.all(sockets.map(closed))
     } finally {
       await server.close()
     }
   })
 
-  it('closes with idle connections open, and then refuses new ones', async () => {
-    const server = new LaneServer(components, init)
-    await server.listen('127.0.0.1:0')
-    const port = Number(server.address.split(':')[1])
-    const idle = dial(port)
-    await until(() => !idle.connecting, 'it is connected')
-    await server.close()
-    await until(() => idle.destroyed, 'it is closed')
-    const late = dial(port)
-    await until(() => late.destroyed, 'it is refused')
+  it('drops a peer that sends garbage, or more than a proof takes, at once', async () => {
+    await dialGarbage(port.server.address)
+    assert.equal(port.strangers.length, 1)
+    assert.match(port.strangers[0]!, /^0 127\.0\.0\.1: .*wrong version number/)
+    const socket = await port.connect()
+    socket.write(Buffer.alloc(UNPROVEN_BYTES_MAX + 1, 0x5a))
+    await closed(socket)
+    assert.deepEqual(port.strangers.slice(1), ['0 127.0.0.1: it sent too much before it proved the cluster key'])
+  })
+
+  it('takes a peer that hangs up for no stranger, whenever that is', async () => {
+    const ended = await port.connect()
+    ended.end()
+    await closed(ended)
+    const silent = await port.connect()
+    await until(() => port.clock.pendingCount > 0, 'it is watched')
+    silent.resetAndDestroy()
+    const speaking = await port.connect()
+    speaking.write(Buffer.from([22, 3, 1, 1, 0]))
+    await new Promise(setImmediate)
+    speaking.resetAndDestroy()
+    await Promise.all([silent, speaking].map(closed))
+    // Whoever comes last is closed last: by then the port has seen what became of the others.
+    await dialGarbage(port.server.address)
+    await port.clock.run(60_000)
+    assert.equal(port.strangers.length, 1)
+  })
+
+  it('fails the lane whose ticket was shown with another key, at both ends', async () => {
+    const { ticket, lane } = port.server.offer(signal)
+    const offered = assert.rejects(lane)
+    await assert.rejects(port.dial({ ...ticket, key: '00'.repeat(32) }), { code: 'lane-unreachable' })
+    await offered
+    assert.equal(port.strangers.length, 1)
+  })
+
+  it('knows no ticket that it did not give out', async () => {
+    const { ticket } = port.server.offer(signal)
+    await assert.rejects(port.dial({ ...ticket, id: 'ff'.repeat(16) }), { code: 'lane-unreachable' })
+    await until(() => port.strangers.length === 1, 'it is counted')
+  })
+
+  it('gives no ticket out while as many lanes are open as there may be', async () => {
+    const limited = await new LanePort({ lanesMax: 3 }).listen()
+    try {
+      const lanes = [await limited.open(), await limited.open(), await limited.open()]
+      assert.throws(() => limited.server.offer(signal), {
+        code: 'lanes-exhausted', fault: 'host', message: '3 bulk lanes are open already.',
+      })
+      lanes[0]!.offered.destroy()
+      await lanes[0]!.offered.closed
+      await limited.open()
+      assert.throws(() => limited.server.offer(signal), { code: 'lanes-exhausted' })
+    } finally {
+      await limited.server.close()
+    }
+  })
+
+  it('closes with all that is connected to it and all tickets, and takes nobody after', async () => {
+    const idle = await port.connect()
+    const { dialed } = await port.open()
+    dialed.receive(() => {})
+    const withdrawn = assert.rejects(port.server.offer(signal).lane, { code: 'mesh-stopped' })
+    await port.server.close()
+    await Promise.all([withdrawn, closed(idle), dialed.closed])
+    assert.equal(port.clock.pendingCount, 0)
+    await assert.rejects(port.connect(), { code: 'ECONNREFUSED' })
+    await port.server.close()
+    await new LanePort().server.close()
   })
 })
-
-describe('lane tickets', () => {
-  it('expire, and can then not be redeemed', async () => {
-    const clock = manualClock()
-    const tickets = new LaneTickets({ clock, random: systemRandom })
-    const { id, lane } = tickets.offer(new AbortController().signal)
-    clock.advance(TICKET_VALID_MS)
-    await assert.rejects(() => lane, { code: 'lane-expired' })
-    assert.equal(tickets.take(id), undefined)
-  })
-
-  it('are withdrawn by their signal, and limited in number', async () => {
-    const tickets = new LaneTickets({ clock: manualClock(), random: systemRandom })
-    const withdrawn = new AbortController()
-    const { id, lane } = tickets.offer(withdrawn.signal)
-    withdrawn.abort(new Error('no more'))
-    await assert.rejects(() => lane, { message: 'no more' })
-    assert.equal(tickets.take(id), undefined)
-    const { signal } = new AbortController()
-    const offers = Array.from({ length: TICKETS_MAX }, () => tickets.offer(signal))
-    assert.throws(() => tickets.offer(signal), { code: 'lanes-exhausted' })
-    tickets.close()
-    await assert.rejects(() => offers[0]!.lane, { code: 'mesh-stopped' })
-  })
-})
-
-function dial(port: number): Socket {
-  const socket = createConnection(port, '127.0.0.1')
-  socket.on('error', () => {})
-  socket.resume()
-  return socket
-}
-
-/** A clock whose timers fire when it is told to advance. */
-function manualClock(): Clock & { advance: (ms: number) => void } {
-  const timers = new Map<() => void, number>()
-  let now = 0
-  return {
-    ...components.clock,
-    now: () => now,
-    after: (delayMs, run) => {
-      timers.set(run, now + delayMs)
-      return { cancel: () => { timers.delete(run) } }
-    },
-    advance: (ms) => {
-      now += ms
-      for (const [run, at] of [...timers]) {
-        if (at > now) continue
-        timers.delete(run)
-        run()
-      }
-    },
-  }
-}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 
 import type { Lane } from '../../../src/mesh/index.ts'
-import { LaneTickets, TICKET_VALID_MS } from '../../../src/mesh/lanetickets.ts'
+import { LaneTickets, TICKET_VALID_MS, TICKETS_MAX } from '../../../src/mesh/lanetickets.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
 
@@ -44,6 +44,39 @@ describe('tickets of lanes', () => {
     for (const { lane } of [late, other]) {
       await assert.rejects(lane, { code: 'lane-expired', fault: 'network', message: /within 30 s/ })
     }
+  })
+
+  it('are withdrawn by their signal', async () => {
+    const { clock, tickets } = started()
+    const abort = new AbortController()
+    const { id, lane } = tickets.offer(abort.signal)
+    abort.abort(new Error('no more'))
+    await assert.rejects(lane, /no more/)
+    assert.equal(tickets.take(id), undefined)
+    assert.equal(clock.pendingCount, 0)
+  })
+
+  it('are 256 at a time, and one that is redeemed, over or withdrawn makes room for another', async () => {
+    assert.equal(TICKETS_MAX, 256)
+    const { clock, tickets } = started()
+    const abort = new AbortController()
+    const { signal } = new AbortController()
+    const isFull = (): void => assert.throws(() => tickets.offer(signal), { code: 'lanes-exhausted', fault: 'host' })
+    tickets.offer(abort.signal)
+    const { id } = tickets.offer(signal)
+    for (let count = 2; count < TICKETS_MAX; count++) tickets.offer(signal)
+    isFull()
+    abort.abort()
+    tickets.offer(signal)
+    isFull()
+    tickets.take(id)
+    tickets.offer(signal)
+    isFull()
+    await clock.run(TICKET_VALID_MS)
+    for (let count = 0; count < TICKETS_MAX; count++) tickets.offer(signal)
+    isFull()
+    tickets.close()
+    tickets.offer(signal)
   })
 
   it('are none under a signal that has aborted, whatever its reason', async () => {

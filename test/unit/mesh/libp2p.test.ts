@@ -15,7 +15,7 @@ import { createLibp2p } from 'libp2p'
 
 import { createLog } from '../../../src/runtime/log.ts'
 import { createLibp2pMesh, NamePins, type Mesh } from '../../../src/mesh/index.ts'
-import { components, KEYS, libp2pMesh, OTHER_KEYS, until } from './meshes.ts'
+import { components, freePort, KEYS, libp2pMesh, OTHER_KEYS, until } from './meshes.ts'
 
 describe('a mesh over libp2p', () => {
   const running: Mesh[] = []
@@ -253,14 +253,6 @@ describe('a mesh over libp2p', () => {
     assert.deepEqual(a.members(), [])
   })
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** A TCP link to `port` that can be cut as a cable is: bytes vanish, nobody is told. */
 async function cuttableLink(port: number): Promise<{ port: number; cut: () => void; close: () => Promise<void> }> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { GOSSIP_BYTES_MAX, MemoryNetwork, MESSAGE_BYTES_MAX, type Mesh } from '../../../src/mesh/index.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { VirtualClock } from '../../sim/time.ts'
 
 const { signal } = new AbortController()
@@ -25,6 +26,8 @@ describe('a mesh in one process', () => {
     await other.start()
     assert.deepEqual([names(a), names(other)], [['b'], []])
     assert.deepEqual([a.strangerCount, other.strangerCount], [1, 2])
+    await other.stop()
+    assert.deepEqual(names(a), ['b'])
   })
 
   it('starts and stops as often as it is told to, and again', async () => {
@@ -34,6 +37,7 @@ describe('a mesh in one process', () => {
     await a.start()
     await a.stop()
     await a.stop()
+    assert.deepEqual(names(a), [])
     assert.throws(() => a.offerLane(signal), { code: 'mesh-stopped' })
     await assert.rejects(a.publish('/t/1', new Uint8Array(1)), { code: 'mesh-stopped' })
     await a.start()
@@ -85,6 +89,22 @@ describe('a mesh in one process', () => {
     await assert.rejects(a.publish('/t/1', new Uint8Array(GOSSIP_BYTES_MAX + 1)), { code: 'message-too-long' })
   })
 
+  it('takes nobody else along when somebody leaves twice', async () => {
+    const { a, b } = await startedPair()
+    const heard: number[] = []
+    const [first, second] = [b.subscribe('/t/1', () => {}), b.handle('/p/1', async () => {})]
+    first()
+    second()
+    b.subscribe('/t/1', (message) => heard.push(message[0]!))
+    b.handle('/p/1', async () => {})
+    first()
+    second()
+    await a.publish('/t/1', Uint8Array.of(7))
+    await settled()
+    assert.deepEqual(heard, [7])
+    await (await a.open('b', '/p/1', signal)).close()
+  })
+
   it('opens nothing for who has given up, and serves a protocol until it is withdrawn', async () => {
     const { a, b } = await startedPair()
     const stop = b.handle('/p/1', async () => {})
@@ -95,6 +115,51 @@ describe('a mesh in one process', () => {
     await (await a.open('b', '/p/1', signal)).close()
     stop()
     await assert.rejects(a.open('b', '/p/1', signal), { code: 'host-unreachable' })
+  })
+
+  it('breaks a stream whose handler fails, with whatever, and closes one whose handler saw the end', async () => {
+    const { a, b } = await startedPair()
+    for (const thrown of [new Error('no'), 'no', new PagemeshError('own', 'Ours.', { fault: 'host' })]) {
+      const stop = b.handle('/fail/1', async () => { throw thrown })
+      await assert.rejects((await a.open('b', '/fail/1', signal)).receive(), { code: 'stream-broken' })
+      stop()
+    }
+    const ended = Promise.withResolvers<unknown>()
+    b.handle('/end/1', async (stream) => {
+      await stream.receive().catch((error: unknown) => {
+        ended.resolve(error)
+        throw error
+      })
+    })
+    const stream = await a.open('b', '/end/1', signal)
+    await stream.close()
+    assert.equal((await ended.promise as PagemeshError).code, 'stream-ended')
+  })
+
+  it('opens a lane once for its ticket, and only for its key, and says what to do otherwise', async () => {
+    const { a, b } = await startedPair()
+    const { ticket } = a.offerLane(signal)
+    const member = b.member('a')!
+    const refused = { code: 'lane-unreachable', fault: 'network', phase: 'opening a lane', advice: /^Ask for another/ }
+    await assert.rejects(b.dialLane(member, { ...ticket, key: '00' }, signal), refused)
+    await assert.rejects(b.dialLane(member, ticket, signal), refused, 'it is used up')
+    await assert.rejects(b.dialLane({ ...member, name: 'x' }, a.offerLane(signal).ticket, signal), refused)
+  })
+
+  it('counts the bytes of a lane that were received, at either end', async () => {
+    const { a, b } = await startedPair()
+    const { ticket, lane } = a.offerLane(signal)
+    const near = await b.dialLane(b.member('a')!, ticket, signal)
+    const far = await lane
+    const counts = (): number[] => [near.sentBytes, far.receivedBytes, far.sentBytes, near.receivedBytes]
+    assert.deepEqual(counts(), [0, 0, 0, 0])
+    let receivedBytes = 0
+    near.receive((bytes) => { receivedBytes += bytes.length })
+    far.receive((bytes) => { receivedBytes += bytes.length })
+    near.write(Buffer.alloc(1_000))
+    far.write(Buffer.alloc(20_000))
+    await Promise.all([near.end(), far.end()])
+    assert.deepEqual([counts(), receivedBytes], [[1_000, 1_000, 20_000, 20_000], 21_000])
   })
 
   it('is cut and joined again: streams break, lanes stay until they are cut as well', async () => {
@@ -114,6 +179,33 @@ describe('a mesh in one process', () => {
     assert.deepEqual([names(a), names(b)], [['b'], ['a']])
     network.disconnect('a', 'b')
     assert.deepEqual(names(a), [])
+  })
+
+  it('is cut between two of three: the third goes on with either', async () => {
+    const { network, a, b } = await startedPair()
+    const c = network.createMesh('c')
+    await c.start()
+    const ends: string[] = []
+    for (const mesh of [b, c]) {
+      mesh.handle('/p/1', async (stream) => {
+        await stream.receive().catch((error: PagemeshError) => ends.push(`${mesh.self.name} ${error.code}`))
+      })
+    }
+    const [toB, toC] = [await a.open('b', '/p/1', signal), await a.open('c', '/p/1', signal)]
+    const [member, { ticket }] = [a.member('b')!, b.offerLane(signal)]
+    network.disconnect('a', 'b')
+    await assert.rejects(toB.receive(), { code: 'stream-broken' })
+    await settled()
+    assert.deepEqual(ends, ['b stream-broken'])
+    assert.deepEqual([a, b, c].map(names), [['c'], ['c'], ['a', 'b']])
+    await toC.send(Uint8Array.of(1))
+    await assert.rejects(a.dialLane(member, ticket, signal), { code: 'lane-unreachable' })
+    await a.stop()
+    await a.start()
+    assert.deepEqual(names(a), ['c'], 'a start joins nothing that is cut')
+    network.reconnect('nobody')
+    network.reconnect('b')
+    assert.deepEqual([a, b, c].map((mesh) => names(mesh).sort()), [['b', 'c'], ['a', 'c'], ['a', 'b']])
   })
 })
 

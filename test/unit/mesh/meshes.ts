@@ -1,3 +1,5 @@
+import { createServer } from 'node:net'
+
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
@@ -21,6 +23,15 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`)
     await systemClock.sleep(5)
   }
+}
+
+/** A port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }
 
 /** Started meshes that all know each other, and how to stop them. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import { Blake3Hasher } from '@napi-rs/blake-hash'
 import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
@@ -58,9 +59,28 @@ describe('messages of the proof', () => {
     assert.equal(decodeProofMessage(Uint8Array.of(3, 0, 0, 0)), undefined)
     const longPeerId = { ...taken, holderPeerId: 'p'.repeat(PROOF_LIMITS.peerIdBytes + 1) }
     assert.equal(decodeProofMessage(encodeProofMessage({ kind: 'verdict', verdict: longPeerId })), undefined)
+    const fullPeerId = { ...taken, holderPeerId: 'p'.repeat(PROOF_LIMITS.peerIdBytes) }
+    const full: ProofMessage = { kind: 'verdict', verdict: fullPeerId }
+    assert.deepEqual(decodeProofMessage(encodeProofMessage(full)), full)
     assert.equal(decodeFrameLength(Uint8Array.of(0, 0)), undefined)
+    assert.equal(decodeFrameLength(Uint8Array.of(0, 1)), 1)
     assert.equal(decodeFrameLength(Uint8Array.of(1, 1)), undefined)
     assert.equal(decodeFrameLength(Uint8Array.of(1, 0)), PROOF_LIMITS.messageBytes)
+  })
+
+  it('are refused where a verdict names nobody, somebody that there cannot be, or too much', () => {
+    const a = 'a'.charCodeAt(0)
+    const refused = [
+      [3, 1, 1, a, 0], [3, 1, 0, 1, a], [3, 1, 1, a, 1, a], [3, 2, 0, 0], [3, 2, 0, 1, a], [3, 2, 1, a, 0],
+      [3, 2, 1, 45, 1, a], [3, 2, 1, a, 1, 45], [3, 3, 1, a, 1, a], [3, 3, 0, 0],
+    ]
+    for (const bytes of refused) assert.equal(decodeProofMessage(Uint8Array.from(bytes)), undefined, String(bytes))
+  })
+
+  it('are refused with a name that is no text', () => {
+    const bytes = encodeProofMessage({ kind: 'hello', version: 1, nonce: new Uint8Array(32), name: 'abc' })
+    bytes[bytes.length - 1] = 0xff
+    assert.equal(decodeProofMessage(bytes), undefined)
   })
 
   it('never throw at hostile bytes, and what decodes encodes to the same', () => {
@@ -103,6 +123,59 @@ describe('the proof of membership', () => {
       kind: 'hello', version: PROOF_VERSION + 1, nonce: new Uint8Array(NONCE_BYTES), name: 'a',
     })))
     await assert.rejects(proof, { name: 'StrangerError', message: 'the peer speaks version 2 of the proof' })
+  })
+
+  it('shows what its description says, by which hosts of other versions check it', async () => {
+    const selfPeerId = 'p'.repeat(300)
+    for (const role of ['dialer', 'listener'] as const) {
+      const init: ProofInit = { ...dialer, role, selfPeerId }
+      const [channel, peer] = channelPair()
+      const proof = proveMembership(channel, { random: systemRandom }, init)
+      const own = await readFrame(peer)
+      const other = encodeProofMessage({ kind: 'hello', version: 1, nonce: new Uint8Array(32), name: 'b' })
+      await peer.write(encodeFrame(other))
+      const parts = role === 'dialer'
+        ? [Buffer.from(role), Buffer.from(selfPeerId), Buffer.from('peerB'), own, other]
+        : [Buffer.from(role), Buffer.from('peerB'), Buffer.from(selfPeerId), other, own]
+      const hasher = Blake3Hasher.newKeyed(Buffer.from(key))
+      for (const part of parts) hasher.update(concat([Uint8Array.of(part.length >> 8, part.length & 255), part]))
+      const mac = new Uint8Array(hasher.digestBuffer())
+      assert.deepEqual(decodeProofMessage(await readFrame(peer)), { kind: 'mac', mac })
+      await peer.write(Uint8Array.of(0, 0))
+      await assert.rejects(proof, { name: 'StrangerError', message: 'awaiting mac: no message is that long' })
+    }
+  })
+
+  it('says what came instead of what it waited for', async () => {
+    const hello = encodeProofMessage({ kind: 'hello', version: 1, nonce: new Uint8Array(32), name: 'b' })
+    for (const [bytes, message] of [
+      [hello, 'awaiting mac: the peer sent hello'],
+      [Uint8Array.of(7), 'awaiting mac: the peer sent no message of the proof'],
+    ] as const) {
+      const [channel, peer] = channelPair()
+      const proof = proveMembership(channel, { random: systemRandom }, dialer)
+      await peer.write(encodeFrame(hello))
+      await peer.write(encodeFrame(bytes))
+      await assert.rejects(proof, { name: 'StrangerError', message })
+    }
+  })
+
+  it('fails as soon as nothing can be said to the peer any more', async () => {
+    for (const writesMax of [0, 1, 2]) {
+      const [channel, peer] = channelPair()
+      let writes = 0
+      const cut: ProofChannel = {
+        read: (count) => channel.read(count),
+        write: async (bytes) => {
+          if (writes++ === writesMax) throw new Error('the connection is cut')
+          await channel.write(bytes)
+        },
+      }
+      const other = proveMembership(peer, { random: systemRandom }, listener)
+      await assert.rejects(proveMembership(cut, { random: systemRandom }, dialer), /the connection is cut/)
+      await channel.write(Uint8Array.of(0, 0))
+      await assert.rejects(other, StrangerError)
+    }
   })
 
   it('fails on both sides with different keys, other identities, or the same role', async () => {
@@ -163,13 +236,16 @@ async function helloOf(init: ProofInit): Promise<{ nonce: Uint8Array; given: Uin
   let given: Uint8Array = new Uint8Array(0)
   const random = { ...systemRandom, bytes: (count: number) => (given = systemRandom.bytes(count)) }
   const proof = proveMembership(channel, { random }, init)
-  const length = decodeFrameLength(await peer.read(2))!
-  const hello = decodeProofMessage(await peer.read(length))
+  const hello = decodeProofMessage(await readFrame(peer))
   assert.ok(hello?.kind === 'hello')
   // Whoever listens on says something that ends the proof.
   await peer.write(Uint8Array.of(0, 0))
   await assert.rejects(proof, StrangerError)
   return { nonce: hello.nonce, given }
+}
+
+async function readFrame(channel: ProofChannel): Promise<Uint8Array> {
+  return channel.read(decodeFrameLength(await channel.read(2))!)
 }
 
 async function run(near: ProofInit, far: ProofInit): Promise<Array<PromiseSettledResult<string>>> {

@@ -14,6 +14,8 @@ class Peers {
   readonly connected = new Set<string>()
   /** What comes of an attempt: a peer's id, or an error; without an answer it lasts. */
   answer: (address: string) => string | Error | undefined = () => new Error('nobody there')
+  /** What comes of an attempt without an answer when it is ended. */
+  onAbort: (reason: Error) => Promise<string> = async (reason) => { throw reason }
   fraction = 0
 
   constructor(selfPeerId = 'm') {
@@ -23,7 +25,9 @@ class Peers {
       isConnected: (peerId) => this.connected.has(peerId),
       dial: (address, signal) => new Promise((resolve, reject) => {
         this.dials.push(`${this.clock.now()} ${address}`)
-        signal.addEventListener('abort', () => reject(signal.reason as Error))
+        signal.addEventListener('abort', () => {
+          void this.onAbort(signal.reason as Error).then(resolve, reject)
+        })
         const answer = this.answer(address)
         if (answer instanceof Error) reject(answer)
         else if (answer !== undefined) {
@@ -71,6 +75,17 @@ describe('the redialer', () => {
     assert.deepEqual(peers.dials.slice(1), ['150000 /one'])
     await peers.clock.run(150_125)
     assert.equal(peers.dials.at(-1), '150125 /one', 'failures are counted anew')
+    await peers.redialer.stop()
+  })
+
+  it('dials at once also who leaves as soon as it has come', async () => {
+    const peers = new Peers()
+    peers.answer = () => 'b'
+    await peers.redialer.keepBootstrap('/one')
+    await peers.clock.run(10)
+    peers.leave('b')
+    await peers.clock.run(10)
+    assert.deepEqual(peers.dials, ['0 /one', '10 /one'])
     await peers.redialer.stop()
   })
 
@@ -136,6 +151,9 @@ describe('the redialer', () => {
     peers.redialer.keepLearnt('b', ['/three'], 'b')
     await peers.clock.run(875)
     assert.deepEqual(peers.dials.slice(3), ['875 /three/p2p/b'])
+    peers.redialer.keepLearnt('b', [], 'b')
+    await peers.clock.run(1_875)
+    assert.deepEqual(peers.dials.slice(4), ['1875 /three/p2p/b'], 'who tells of none has the last ones')
     peers.redialer.keepLearnt('c', [], 'c')
     await peers.clock.run(2_000)
     assert.ok(peers.dials.every((dial) => dial.endsWith('/p2p/b')))
@@ -219,6 +237,51 @@ describe('the redialer', () => {
     await peers.clock.run(2)
     assert.equal(peers.connected.size, 128)
     await peers.redialer.stop()
+  })
+
+  it('keeps whom it reached for ten minutes after they left, whoever told of them', async () => {
+    const peers = new Peers('a')
+    peers.redialer.keepLearnt('b', ['/one'], 'honest')
+    peers.answer = () => 'b'
+    await peers.clock.run(1_000_000)
+    peers.answer = () => new Error('down')
+    peers.leave('b')
+    await peers.clock.run(1_590_000)
+    const before = peers.dials.length
+    await peers.clock.run(1_599_000)
+    assert.ok(peers.dials.length > before)
+    await peers.clock.run(1_605_000)
+    const all = peers.dials.length
+    await peers.clock.run(2_000_000)
+    assert.equal(peers.dials.length, all)
+    await peers.redialer.stop()
+  })
+
+  it('does not dial who came by itself while others were dialed', async () => {
+    const peers = new Peers()
+    peers.answer = () => undefined
+    for (let n = 0; n < 4; n++) void peers.redialer.keepBootstrap(`/${n}`)
+    void peers.redialer.keepBootstrap('/five/p2p/b')
+    await peers.clock.run(1_000)
+    peers.connected.add('b')
+    await peers.clock.run(30_000)
+    assert.ok(peers.dials.length >= 4 && peers.dials.every((dial) => !dial.endsWith('/b')))
+    await peers.redialer.stop()
+  })
+
+  it('has stopped once every attempt is over, also one that takes its time', async () => {
+    const peers = new Peers()
+    const ended = Promise.withResolvers<string>()
+    peers.answer = () => undefined
+    peers.onAbort = () => ended.promise
+    const first = peers.redialer.keepBootstrap('/slow')
+    await peers.clock.run(1)
+    let isStopped = false
+    const stopping = peers.redialer.stop().then(() => { isStopped = true })
+    await peers.clock.run(2)
+    assert.equal(isStopped, false)
+    ended.resolve('b')
+    await Promise.all([stopping, first])
   })
 
   it('ends every attempt and every wait when it stops, and begins none after', async () => {

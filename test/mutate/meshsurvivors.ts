@@ -1,0 +1,157 @@
+import type { ExplainedSurvivor } from './fault.ts'
+
+const ABORTS_ONCE = 'a signal aborts once'
+const TO_THE_MILLISECOND = 'a bound of time that nobody can tell from one a millisecond longer'
+const ONE_MORE_OR_LESS = 'how much room there is: one place more or less is as good, and filling it takes seconds'
+const LETS_GO = 'it lets go of memory: who has stopped does nothing any more, and the next start makes it anew'
+const LETS_GO_OF_CLOSED = 'it lets go of memory: to close what is closed already does nothing'
+const HUNG_UP = 'no test can bring about that a peer has hung up before its accepted socket is looked at'
+const DISK = 'only a machine that loses its power tells whether the bytes had reached the disk'
+const OF_LIBP2P = 'a setting of libp2p that shows in meshes of many hosts alone, which test/sim and the lab run'
+
+/** Faults that may survive in the mesh. */
+export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
+  // admission.ts, arrivals.ts, gate.ts
+  {
+    file: 'src/mesh/arrivals.ts', line: 'this.#watch(0)', after: ['this.#watch(1)'],
+    why: 'who has just arrived is not overdue within a millisecond',
+  },
+  // lanes
+  { file: 'src/mesh/laneserver.ts', line: 'const LANES_MAX = 512', why: ONE_MORE_OR_LESS },
+  { file: 'src/mesh/laneserver.ts', line: 'const UNPROVEN_SOCKETS_MAX = {', why: ONE_MORE_OR_LESS },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'const BACKLOG_MAX = 4_096',
+    why: 'the kernel has a bound of its own, which is mostly lower',
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'this.#server.off(\'error\', fail)',
+    why: 'once it listens, to fail is to reject what is resolved',
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'this.#server.on(\'error\', (error) => this.#log.error(',
+    why: 'no error of a port that listens can be brought about; it would only be logged',
+  },
+  { file: 'src/mesh/laneserver.ts', line: 'this.#log = components.log', why: 'nothing but that error is logged' },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'this.#sockets.delete(remote)',
+    why: 'it lets go of memory: what is closed is used no more, and the next from that remote end takes its place',
+  },
+  {
+    file: 'src/mesh/lanedial.ts', line: 'this.duplex.pause()',
+    why: 'reading stops with the next piece as well, and a few may come after a pause',
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'if (remote === undefined) return', after: ['if (false)'], why: HUNG_UP,
+  },
+  {
+    file: 'src/mesh/laneserver.ts', line: 'return socket.remoteAddress === undefined ?', after: ['return false ?'],
+    why: HUNG_UP,
+  },
+  { file: 'src/mesh/lanedial.ts', line: 'const READ_BUFFER_BYTES = 256 * 1024', why: 'pieces of any size do' },
+  { file: 'src/mesh/lanedial.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/lanetickets.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/duplexlane.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  {
+    file: 'src/mesh/duplexlane.ts', line: 'this.#roomWaiters.push(waiter)', after: ['unshift'],
+    why: 'all who wait for room are woken at one time',
+  },
+  // streams
+  { file: 'src/mesh/framedstream.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  {
+    file: 'src/mesh/framedstream.ts', line: 'if (!(error instanceof FrameTooLongError)) throw error',
+    after: ['if (false)'], why: 'nothing else is thrown there; it tells the compiler so',
+  },
+  { file: 'src/mesh/inbox.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/memorystream.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  // meshes in one process
+  { file: 'src/mesh/memory.ts', line: 'void lane.closed.then(() => this.lanes.delete(lane))', why: LETS_GO_OF_CLOSED },
+  {
+    file: 'src/mesh/memorymesh.ts', line: 'void lane.closed.then(() => this.#lanes.delete(lane))',
+    why: LETS_GO_OF_CLOSED,
+  },
+  { file: 'src/mesh/memorymesh.ts', line: 'this.#streams.delete(end)', why: LETS_GO_OF_CLOSED },
+  { file: 'src/mesh/memorymesh.ts', line: 'other.#streams.delete(end)', why: LETS_GO_OF_CLOSED },
+  {
+    file: 'src/mesh/memorymesh.ts', line: 'await stream.close()', after: ['void stream.close()'],
+    why: 'it is closed at once, whoever waits for that',
+  },
+  // files
+  { file: 'src/mesh/clusterkey.ts', line: 'await file.sync()', why: DISK },
+  { file: 'src/mesh/identity.ts', line: 'await file.sync()', why: DISK },
+  // redialer.ts
+  {
+    file: 'src/mesh/redialer.ts', line: 'BACKOFF_MS_MIN * 2 ** Math.min(failureCount - 1, 16))',
+    after: ['Math.min(failureCount - 1, 17)'], why: 'after five failures the greatest wait is the least of the two',
+  },
+  { file: 'src/mesh/redialer.ts', line: 'const FORGET_MS = 600_000', why: TO_THE_MILLISECOND },
+  { file: 'src/mesh/redialer.ts', line: 'const FORGET_UNPROVEN_MS = 60_000', why: TO_THE_MILLISECOND },
+  {
+    file: 'src/mesh/redialer.ts', line: 'if (target.isLearnt && this.#clock.now() - reachedAt > forgetMs) return',
+    after: ['>= forgetMs'], why: TO_THE_MILLISECOND,
+  },
+  {
+    file: 'src/mesh/redialer.ts', line: 'for (const target of this.#targets) if (target.peerId === peerId)',
+    after: ['if (true)'], why: 'who is woken looks whether its peer is there, and waits on',
+  },
+  {
+    file: 'src/mesh/redialer.ts', line: 'if (target.isLearnt && target.peerId! < this.#selfPeerId()) {',
+    after: ['<='], why: 'a host is not told of itself',
+  },
+  { file: 'src/mesh/redialer.ts', line: 'this.#targets.delete(target)', why: 'who is over is woken for nothing' },
+  { file: 'src/mesh/redialer.ts', line: 'this.#loops.delete(loop)', why: 'who is over is not waited for' },
+  {
+    file: 'src/mesh/redialer.ts', line: 'if (target.isLearnt && target.peerId !== undefined) this.#learnt.delete(',
+    after: ['if (true)', 'target.isLearnt ||'], why: 'before the stop none is over but who was learnt, and this host',
+  },
+  // hostmesh.ts
+  { file: 'src/mesh/hostmesh.ts', line: 'this.#introductions = undefined', why: LETS_GO },
+  { file: 'src/mesh/hostmesh.ts', line: 'this.#redialer = undefined', why: LETS_GO },
+  {
+    file: 'src/mesh/hostmesh.ts', line: 'await this.#lanes?.close()', after: ['void'],
+    why: 'the port is closed at once; what it is awaited for are sockets that are destroyed already',
+  },
+  {
+    file: 'src/mesh/hostmesh.ts', line: 'void lane.closed.then(() => this.#dialedLanes.delete(lane))',
+    why: LETS_GO_OF_CLOSED,
+  },
+  // libp2p.ts
+  {
+    file: 'src/mesh/libp2p.ts', line: 'if (address.endsWith(`/p2p/${this.peerId}`)) throw', after: ['if (false)'],
+    why: 'that this host dialed itself is found out by the proof as well, only later',
+  },
+  {
+    file: 'src/mesh/libp2p.ts', line: 'if (msg.type !== \'signed\') return', after: ['if (false)'],
+    why: 'gossipsub lets no message through that is not signed',
+  },
+  {
+    file: 'src/mesh/libp2p.ts', line: 'this.#started().services.gossip.unsubscribe(topic)',
+    why: 'nobody listens to it here any more; that others send less does not show between two hosts',
+  },
+  {
+    file: 'src/mesh/libp2p.ts', line: 'nodeInfo: { name: \'pagemesh\', version: this.#init.version ??',
+    why: 'told to peers for their operators; nothing here asks for it',
+  },
+  { file: 'src/mesh/libp2p.ts', line: 'maxConnections: CONNECTIONS_MAX, reconnectRetries: 0,', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'connectionMonitor: { enabled: false },', why: OF_LIBP2P },
+  {
+    file: 'src/mesh/libp2p.ts', line: 'void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) })',
+    why: 'the node cuts its connections off by itself, only a second later',
+  },
+  { file: 'src/mesh/libp2p.ts', line: 'this.#node = undefined', why: LETS_GO },
+  {
+    file: 'src/mesh/libp2p.ts', line: 'unproven?.leave()',
+    why: 'the gate lets who has proved the key go as well, at the end of the upgrade that follows at once',
+  },
+  { file: 'src/mesh/libp2p.ts', line: 'const PROOF_TIMEOUT_MS = 10_000', why: TO_THE_MILLISECOND },
+  { file: 'src/mesh/libp2p.ts', line: 'const FAREWELL_MS = 1_000', why: TO_THE_MILLISECOND },
+  { file: 'src/mesh/libp2p.ts', line: 'const PROOF_BUFFER_BYTES_MAX = 1024 * 1024', after: ['1025'], why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const STREAM_WINDOW_BYTES = 1024 * 1024', after: ['1025'], why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const CONNECTIONS_MAX = 1_024', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const BACKLOG_MAX = 4_096', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const STREAMS_MAX = 64', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const STREAM_BUFFER_BYTES_MAX = 4', after: ['= 5'], why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'const GOSSIP_QUEUE_BYTES_MAX = 8 * 1024 * 1024', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'D: 4, Dlo: 3, Dhi: 8, Dout: 1, Dscore: 2,', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'floodPublish: false,', why: OF_LIBP2P },
+  { file: 'src/mesh/libp2p.ts', line: 'scoreParams: { IPColocationFactorWeight: 0 },', why: OF_LIBP2P },
+]
