@@ -30,6 +30,11 @@ export class FakeQemu {
     return fake
   }
 
+  /** How many are connected, served or not. */
+  get clientCount(): number {
+    return this.#clients.size
+  }
+
   /** Sends raw text to the client that is being served. */
   say(text: string): void {
     this.#served?.write(text)

@@ -68,7 +68,13 @@ describe('the process behind a QMP socket', () => {
     try {
       await listenAt('two.qmp')
       assert.deepEqual(await findQemu(saying(process.pid), join(directory, 'two.qmp')), own)
+      mkdirSync('inside')
+      process.chdir('inside')
+      await listenAt('../three.qmp')
+      assert.deepEqual(await findQemu(saying(process.pid), join(directory, 'three.qmp')), own)
     } finally {
+      // Where it was bound it is removed, too.
+      await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))))
       process.chdir(before)
     }
   })

@@ -60,6 +60,20 @@ export function itIsAnEndpoint(connect: () => Promise<[Endpoint, Endpoint]>): vo
     await assert.rejects(near.write(Buffer.from('late')))
   })
 
+  it('tells the end also to whoever listens later, and once, however often it is paused and goes on', async () => {
+    near.end()
+    for (let i = 0; i < 20; i++) await setImmediate()
+    const there = new Arrived(far)
+    await until(() => there.ends === 1)
+    for (let i = 0; i < 3; i++) {
+      far.pause()
+      far.resume()
+      await setImmediate()
+    }
+    assert.deepEqual([there.text, there.ends], ['', 1])
+    await far.write(Buffer.from('still open'))
+  })
+
   it('holds a writer up whom nobody reads, and loses nothing', async () => {
     const whole = Buffer.alloc(4 * MEBIBYTE, 'abcdefg')
     let isTaken = false
