@@ -53,6 +53,8 @@ describe('what keeps a guest from moving into another QEMU', () => {
       ['pc.ram is 128 MiB on host-a and 160 MiB on host-b.']],
     ['memory that differs by little', { blocks: [block('pc.ram', 128 * MEBIBYTE - 8192)] }, {},
       ['pc.ram is 131064 KiB on host-a and 128 MiB on host-b.']],
+    ['memory of just a mebibyte, and of some bytes', { blocks: [block('rom', MEBIBYTE)] },
+      { blocks: [block('rom', MEBIBYTE + 1)] }, ['rom is 1 MiB on host-a and 1048577 bytes on host-b.']],
     ['memory that is not there', {}, { blocks: [block('pc.bios', 256 * 1024)] },
       ['Memory pc.ram (128 MiB) is on host-a only.']],
     ['a device at the source only',

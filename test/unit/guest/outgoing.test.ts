@@ -94,13 +94,15 @@ describe('the source\'s side of a migration', () => {
     await outgoing.prepare({ mode: 'precopy' })
   })
 
-  it('brings a guest that was left behind in postmigrate back to paused, and lets it move', async () => {
-    machine.state = 'postmigrate'
-    machine.status = 'cancelled'
-    await outgoing.prepare({ mode: 'precopy' })
-    assert.equal(machine.state, 'paused')
-    assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
-  })
+  for (const status of ['cancelled', 'failed']) {
+    it(`brings a guest that was left behind in postmigrate back to paused, and lets it move: ${status}`, async () => {
+      machine.state = 'postmigrate'
+      machine.status = status
+      await outgoing.prepare({ mode: 'precopy' })
+      assert.equal(machine.state, 'paused')
+      assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
+    })
+  }
 
   for (const { asked, told } of [{ asked: undefined, told: [75, 75, 300] }, { asked: 120, told: [30, 30, 120] }]) {
     it(`lets QEMU reckon with a quarter of its downtime, until the fourth pass: ${asked ?? 'its own'}`, async () => {

@@ -1,11 +1,13 @@
 import { strict as assert } from 'node:assert'
 
-import type { DriverNews, Guest, GuestState, SettingsUndo } from '../../../src/guest/index.ts'
+import type { DriverNews, Guest, GuestState, MigrationMode, SettingsUndo } from '../../../src/guest/index.ts'
 import { QmpIncomingDriver } from '../../../src/guest/incomingdriver.ts'
 import { QmpOutgoingDriver } from '../../../src/guest/outgoingdriver.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
+import { VirtualClock } from '../../sim/time.ts'
 import { destinationGuest, sourceGuest, UNDO, type FakeGuest } from '../handoff/fakeguest.ts'
 
 type AnyDriver = typeof QmpOutgoingDriver | typeof QmpIncomingDriver
@@ -63,6 +65,61 @@ describe('a driver over QMP', () => {
     const states: (GuestState | 'unknown')[] = ['unknown', 'running']
     for (const state of states) await driver.takeBack(state)
     assert.deepEqual(control.told, ['takeBack paused', 'takeBack running'])
+    driver.stop()
+  })
+
+  describe('of the destination, told that its guest may run', () => {
+    /** When QEMU was told, on a clock that begins at 0. */
+    async function toldAt(mode: MigrationMode, status: string, switchesAt?: number): Promise<number> {
+      const clock = new VirtualClock()
+      const { guest, control } = destinationGuest('vm', BYTES.length)
+      control.status = status
+      if (switchesAt !== undefined) clock.after(switchesAt, () => { control.status = 'postcopy-active' })
+      const driver = new QmpIncomingDriver({ clock, random: systemRandom }, { ...initOf(guest, async () => {}), mode })
+      let told = -1
+      void driver.release('running').then(() => { told = clock.now() })
+      await clock.run(60_000)
+      assert.deepEqual(control.told, ['release running'])
+      return told
+    }
+
+    it('waits until QEMU has switched over to post-copy, which its stream tells it', async () => {
+      for (const status of ['none', 'setup', 'active']) assert.equal(await toldAt('postcopy', status, 95), 100, status)
+      for (const status of ['postcopy-active', 'postcopy-paused', 'completed', 'failed']) {
+        assert.equal(await toldAt('postcopy', status), 0, status)
+      }
+    })
+
+    it('waits no longer than twenty seconds, and not at all in pre-copy', async () => {
+      assert.equal(await toldAt('postcopy', 'active'), 20_000)
+      assert.equal(await toldAt('precopy', 'active'), 0)
+    })
+  })
+
+  it('tells how things stand, or what it was told to where QEMU is there and does not answer', async () => {
+    const { guest, control } = sourceGuest('vm', [], BYTES)
+    control.status = 'active'
+    let fault: Error | undefined
+    const driver = new QmpOutgoingDriver({ clock: systemClock, random: systemRandom }, {
+      ...initOf(guest, async () => {}),
+      find: async () => {
+        if (fault !== undefined) throw fault
+        return guest
+      },
+    })
+    const otherwise = { status: 'unknown', state: 'paused' as const }
+    assert.equal(await driver.progress(), undefined, 'no session is opened for that')
+    for (const [code, isSilent] of [['qmp-timeout', true], ['qmp-busy', true], ['guest-gone', false]] as const) {
+      fault = new PagemeshError(code, 'No answer.', { fault: 'guest' })
+      if (isSilent) assert.deepEqual(await driver.lookOr(otherwise), otherwise)
+      else await assert.rejects(driver.lookOr(otherwise), { code })
+    }
+    fault = new Error('of another kind')
+    await assert.rejects(driver.lookOr(otherwise), /another kind/)
+    fault = undefined
+    assert.deepEqual(await driver.lookOr(otherwise), { status: 'active', state: 'running' })
+    assert.equal((await driver.progress())?.status, 'active')
+    await driver.close()
     driver.stop()
   })
 })

@@ -139,5 +139,10 @@ describe('maps of a process', () => {
     assert.equal(isMapped(mappings, 0x7f8c7bdff000n, 0x2000), false)
     assert.equal(isMapped(mappings, 0x1000n, 0x1000), false)
     assert.equal(isMapped(mappings, 0xffffffffff600000n, 0x1000), false)
+    const one = parseMaps('1000-2000 r--s 00000000 00:01 5   /file\n')
+    assert.equal(isMapped(one, 0x1000n, 0x1000), true)
+    for (const [start, bytes] of [[0x1000n, 0x1001], [0xfffn, 1], [0x2000n, 1]] as const) {
+      assert.equal(isMapped(one, start, bytes), false, `${start}`)
+    }
   })
 })

@@ -1,0 +1,46 @@
+import { qmpError } from '../../../src/guest/qmperror.ts'
+import type { QmpSession } from '../../../src/guest/qmpsession.ts'
+import type { PagemeshError } from '../../../src/runtime/errors.ts'
+
+export type Said = [command: string, args: Record<string, unknown>]
+
+/** A QMP session without a socket, for tests on virtual time. */
+export class ScriptedQmp implements QmpSession {
+  version = { major: 7, minor: 2, micro: 22 }
+  readonly gone = new Promise<Error>(() => {})
+  /** All that was said, in order. */
+  readonly said: Said[] = []
+  /** What is answered to a command; what it throws is thrown. Without an answer it is an empty object. */
+  readonly answers: Record<string, (args: Record<string, unknown>) => unknown>
+
+  constructor(answers: Record<string, (args: Record<string, unknown>) => unknown> = {}) {
+    this.answers = { ...answers }
+  }
+
+  /** What was said that changes anything. */
+  get changes(): Said[] {
+    return this.said.filter(([command]) => !command.startsWith('query-'))
+  }
+
+  async execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    this.said.push([command, args])
+    return await this.answers[command]?.(args) ?? {}
+  }
+
+  executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown> {
+    return this.execute(command, args)
+  }
+
+  async hmp(commandLine: string): Promise<string> {
+    return String(await this.execute('human-monitor-command', { 'command-line': commandLine }))
+  }
+
+  onEvent(): void {}
+  onReopened(): void {}
+  async close(): Promise<void> {}
+}
+
+/** What QEMU's refusal becomes. */
+export function refusal(command: string, words = 'no'): PagemeshError {
+  return qmpError('/nowhere', command, 'GenericError', words)
+}
