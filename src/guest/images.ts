@@ -38,8 +38,7 @@ export function findImageFaults(pid: number, guest: string, images: readonly Ima
     if (writes && !mayWrite(pid, seen, file)) {
       return [`The disk ${path} may not be written by its QEMU (process ${pid}).`]
     }
-    const use = useOf(image, words)
-    return use === undefined ? [] : lockFault(path, use, { guest, holders: findLockHolders(pid, file) }) ?? []
+    return lockFault(path, useOf(image, words), { guest, holders: findLockHolders(pid, file) }) ?? []
   })
 }
 
@@ -50,12 +49,13 @@ export function useOf({ path, writes }: ImageFile, words: readonly string[]): Im
 }
 
 /**
- * Who keeps the QEMU of `guest` from using an image so, as a sentence; undefined if nobody does. A QEMU of the same
- * name is the guest's source on this host: it will let the image go. Pure.
+ * Who keeps the QEMU of `guest` from using an image so, as a sentence; undefined if nobody does, or if it needs no
+ * lock. A QEMU of the same name is the guest's source on this host: it will let the image go. Pure.
  */
 export function lockFault(
-  path: string, use: ImageUse, { guest, holders }: { guest: string; holders: readonly LockHolder[] },
+  path: string, use: ImageUse | undefined, { guest, holders }: { guest: string; holders: readonly LockHolder[] },
 ): string | undefined {
+  if (use === undefined) return undefined
   const holder = holders.find((other) => other.guest !== guest && keepsFrom(other.locks, use))
   if (holder === undefined) return undefined
   const who = holder.guest === undefined ? holder.command : `guest ${holder.guest}`

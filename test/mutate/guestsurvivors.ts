@@ -12,9 +12,44 @@ export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
     line: '.filter((pid) => pid !== here[0]?.pid && isNested(pid) && hasThread(pid, thread))',
     why: 'no other process of a PID namespace listens at the socket, which is looked at next',
   },
+  {
+    file: 'src/guest/devicetree.ts', line: 'return devices.sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1)',
+    after: ['<= keyOf(b)', '? -2 : 1', '? -1 : 2'],
+    why: 'of two devices of one type at one place either may come first, and the sign is all that counts',
+  },
+  {
+    file: 'src/guest/discovery.ts', line: '.sort((a, b) => (a.name < b.name ? -1 : 1))',
+    after: ['<= b.name', '? -2 : 1', '? -1 : 2'],
+    why: 'no two guests have one name, and the sign is all that counts',
+  },
+  {
+    file: 'src/guest/outgoingdriver.ts', after: ['= false ? {}'],
+    line: 'const downtime = this.#downtimeMsMax === undefined ? {} : { maxDowntimeMs: this.#downtimeMsMax }',
+    why: 'a limit that is undefined is as good as none',
+  },
+  {
+    file: 'src/guest/qmpdriver.ts', line: 'const undo = this.#undo === undefined ? {} : { undo: this.#undo }',
+    after: ['= false ? {}'], why: 'what is undefined is nothing to be undone',
+  },
+  {
+    file: 'src/guest/processmemory.ts', line: 'throw error', after: [';'],
+    why: 'who may open the one file may open the other: only a process that ends between the two comes here',
+  },
   // runtime
   {
     file: 'src/runtime/endpoint.ts', line: 'this.#pieces.length = 0',
     why: 'nobody takes the pieces once the reader has closed; it only lets go of memory',
+  },
+  {
+    file: 'src/runtime/endpoint.ts', line: 'this.#isNewsDue = true',
+    why: 'whoever is told of the same news once more finds nothing to take',
+  },
+  {
+    file: 'src/runtime/exposure.ts', line: '.split(\'/\').filter((name) => name !== \'\')',
+    after: ['name !== \'changed\''], why: 'an empty name leads to where one is already',
+  },
+  {
+    file: 'src/runtime/throttle.ts', line: 'if (this.#rate === Infinity) return', after: ['if (false) return'],
+    why: 'with no end of tokens nobody waits in any case: it only spares the arithmetic',
   },
 ]

@@ -14,6 +14,8 @@ export class FakeQemu {
   readonly commands: string[] = []
   /** Those of them that came out of band. */
   readonly outOfBand: string[] = []
+  /** How many have connected so far. */
+  connectionCount = 0
   /** What the last client enabled when it greeted. */
   enabled: unknown = undefined
   answer: (command: string, args: Record<string, unknown>) => Answer | Promise<Answer> = () => ({ value: {} })
@@ -58,6 +60,7 @@ export class FakeQemu {
 
   #accept(client: Socket): void {
     this.#clients.add(client)
+    this.connectionCount += 1
     client.on('error', () => {})
     client.on('close', () => {
       this.#clients.delete(client)

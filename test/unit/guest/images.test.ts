@@ -203,6 +203,7 @@ describe('the use of an image', () => {
     assert.equal(fault(idle, { ...running, guest: 'web' }), undefined)
     assert.equal(fault(idle, { ...running, guest: undefined }),
       'The disk /srv/a.raw is in use by qemu-system-x86 (process 7).')
+    assert.equal(lockFault(disk.path, undefined, { guest: 'web', holders: [{ ...running, guest: 'mail' }] }), undefined)
     const reads = { writes: false, sharesWriting: true }
     assert.equal(lockFault(disk.path, reads, { guest: 'web', holders: [{ ...running, guest: 'mail' }] }), undefined)
   })

@@ -218,6 +218,22 @@ describe('the source\'s side of a migration', () => {
     })
   }
 
+  for (const runState of ['shutdown', 'guest-panicked', 'internal-error'] as const) {
+    it(`takes the disks back of a guest that had ended, and does not let it run: ${runState}`, async () => {
+      machine.fake.greeting = machine.fake.greeting.replace('"major": 7', '"major": 10')
+      await machine.session.close()
+      await machine.connect()
+      outgoing = await createOutgoing(machine.components, machine.init())
+      machine.state = 'postmigrate'
+      machine.status = 'completed'
+      assert.equal(await outgoing.takeBack(runState), 'postmigrate')
+      assert.deepEqual(machine.changes, ['blockdev-set-active'])
+      machine.special['blockdev-set-active'] = () => ({ errorClass: 'GenericError', description: 'locked' })
+      machine.image = '/nowhere/disk'
+      await assert.rejects(outgoing.takeBack(runState), { code: 'guest-cannot-run', message: /locked/ })
+    })
+  }
+
   it('takes nothing back that never left', async () => {
     assert.equal(await outgoing.takeBack('running'), 'running')
     assert.deepEqual(machine.changes, [])

@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert'
 import type { DriverNews, Guest, GuestState, MigrationMode, SettingsUndo } from '../../../src/guest/index.ts'
 import { QmpIncomingDriver } from '../../../src/guest/incomingdriver.ts'
 import { QmpOutgoingDriver } from '../../../src/guest/outgoingdriver.ts'
+import { readStartTicks } from '../../../src/guest/process.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
@@ -94,6 +95,24 @@ describe('a driver over QMP', () => {
       assert.equal(await toldAt('postcopy', 'active'), 20_000)
       assert.equal(await toldAt('precopy', 'active'), 0)
     })
+  })
+
+  it('looks at the guest\'s process by one timer, however often it is opened, or by none', async () => {
+    const clock = new VirtualClock()
+    const { guest } = sourceGuest('vm', [], BYTES)
+    const own = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
+    for (const [process, count] of [[own, 1], [undefined, 0]] as const) {
+      const driver = new QmpOutgoingDriver({ clock, random: systemRandom },
+        initOf({ ...guest, ...(process === undefined ? {} : { process }) }, async () => {}))
+      for (let time = 0; time < 3; time++) {
+        await driver.look()
+        await driver.close()
+      }
+      await clock.run(clock.now() + 1_000)
+      assert.equal(clock.pendingCount, count)
+      driver.stop()
+      assert.equal(clock.pendingCount, 0)
+    }
   })
 
   it('tells how things stand, or what it was told to where QEMU is there and does not answer', async () => {
