@@ -4,7 +4,6 @@ import { getEventListeners, once } from 'node:events'
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 
 import { readStartTicks, type ProcessIdentity } from '../../../src/guest/process.ts'
 import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
@@ -76,6 +75,15 @@ describe('a rendezvous in time', () => {
     return { socket, isClosed: () => isClosed }
   }
 
+  /** It becomes `untilMs`, 20 at a time, each once what is looked at in real time was, and whoever waits only waits. */
+  async function runAsleep(untilMs: number): Promise<void> {
+    await until(() => clock.pendingCount > 0)
+    while (clock.now() < untilMs) {
+      await clock.run(clock.now() + 20)
+      await until(() => clock.pendingCount > 0)
+    }
+  }
+
   const modeOf = (path: string): number => statSync(path).mode & 0o777
 
   it('connects within 20 ms of when somebody listens, whatever else was at the path before', async () => {
@@ -83,23 +91,20 @@ describe('a rendezvous in time', () => {
     const { socketPath } = rendezvous
     let endpoint: Endpoint | undefined
     const connecting = rendezvous.connect(never).then((one) => { endpoint = one })
-    await clock.run(100)
+    await runAsleep(100)
     writeFileSync(socketPath, 'no socket')
-    await clock.run(200)
+    await runAsleep(200)
     rmSync(socketPath)
     // A socket at which nobody listens any more.
     const left = await listenAt(socketPath)
     renameSync(socketPath, `${socketPath}2`)
     await new Promise((resolve) => left.close(resolve))
     renameSync(`${socketPath}2`, socketPath)
-    for (let at = 200; at < 300; at += 20) {
-      await clock.run(at)
-      for (let turn = 0; turn < 5; turn++) await setImmediate()
-    }
+    await runAsleep(300)
     assert.equal(endpoint, undefined)
     rmSync(socketPath)
     await listenAt(socketPath)
-    await clock.run(300)
+    await clock.run(320)
     await until(() => endpoint !== undefined)
     await connecting
     assert.equal(modeOf(dirname(dirname(socketPath))), 0o700, 'nobody else enters any more')
@@ -156,12 +161,13 @@ describe('a rendezvous in time', () => {
     let rendezvous: Rendezvous
     let accepted: number
     let atMs: number
+    let isThere: boolean
 
-    /** So many looks, each with turns for what sockets do in real time. */
+    /** So many looks, each once what was done after the one before, in real time, is done. */
     async function look(times: number): Promise<void> {
       for (let time = 0; time < times; time++) {
+        await until(() => isThere || clock.pendingCount > 0)
         await clock.run(atMs += 20)
-        for (let turn = 0; turn < 5; turn++) await setImmediate()
       }
     }
 
@@ -174,12 +180,12 @@ describe('a rendezvous in time', () => {
       await once(qemu.stdout!, 'data')
       accepted = 0
       atMs = 0
+      isThere = false
       qemu.stdout!.on('data', (bytes: Buffer) => { accepted += bytes.toString().split('\n').length - 1 })
       qemu.kill('SIGSTOP')
     })
 
     it('hangs up after a minute, and tries again', async () => {
-      let isThere = false
       const connecting = rendezvous.connect(never)
       void connecting.then(() => { isThere = true })
       await look(100)
