@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { GuestControl } from '../../../src/guest/control.ts'
+import { isBusy } from '../../../src/guest/qemuguest.ts'
 import { queryState } from '../../../src/guest/status.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { VirtualClock } from '../../sim/time.ts'
 import { until } from '../runtime/endpointcontract.ts'
 import { FakeQemu } from './fakeqemu.ts'
 
@@ -49,6 +51,27 @@ describe('a guest\'s QMP socket, shared with its operator', () => {
     const visiting = other.visit(queryState, abort.signal)
     abort.abort(new Error('enough'))
     await assert.rejects(visiting, /enough/)
+    await operator.close()
+  })
+
+  it('is waited for a second by a visitor, and five by a session', async () => {
+    const operator = await hold()
+    for (const [limitMs, ask] of [
+      [1_000, (other: GuestControl) => other.visit(queryState)],
+      [5_000, (other: GuestControl) => other.hold({ signal: never, isAlive: () => true })],
+    ] as const) {
+      const clock = new VirtualClock()
+      let refusedAt = -1
+      const asking = ask(new GuestControl(control.path, { clock, log: silentLog })).catch((error: unknown) => {
+        assert.equal(isBusy(error), true)
+        refusedAt = clock.now()
+      })
+      await clock.run(limitMs - 1)
+      assert.equal(clock.pendingCount, 1)
+      await clock.run(limitMs)
+      await asking
+      assert.equal(refusedAt, limitMs)
+    }
     await operator.close()
   })
 

@@ -1,12 +1,15 @@
 import { strict as assert } from 'node:assert'
 
-import type { DriverNews, Guest, GuestState, MigrationMode, SettingsUndo } from '../../../src/guest/index.ts'
+import type {
+  DriverNews, Guest, GuestState, MigrationMode, OutgoingMigration, SettingsUndo,
+} from '../../../src/guest/index.ts'
 import { QmpIncomingDriver } from '../../../src/guest/incomingdriver.ts'
 import { QmpOutgoingDriver } from '../../../src/guest/outgoingdriver.ts'
 import { readStartTicks } from '../../../src/guest/process.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
+import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { destinationGuest, sourceGuest, UNDO, type FakeGuest } from '../handoff/fakeguest.ts'
@@ -140,5 +143,149 @@ describe('a driver over QMP', () => {
     assert.equal((await driver.progress())?.status, 'active')
     await driver.close()
     driver.stop()
+  })
+
+  describe('of a source that is at odds with time', () => {
+    let clock: VirtualClock
+    let control: FakeGuest
+    let driver: QmpOutgoingDriver
+
+    beforeEach(() => {
+      clock = new VirtualClock()
+      const made = sourceGuest('vm', [], BYTES)
+      control = made.control
+      driver = new QmpOutgoingDriver({ clock, random: systemRandom }, initOf(made.guest, async () => {}))
+    })
+    afterEach(async () => {
+      await driver.close()
+      driver.stop()
+    })
+
+    it('looks five times a second whether a cut post-copy is paused, for fifteen seconds', async () => {
+      driver.rejoins = true
+      control.status = 'postcopy-active'
+      let preparedAt = -1
+      let prepared = driver.prepare().then(() => { preparedAt = clock.now() })
+      await clock.run(390)
+      control.status = 'postcopy-paused'
+      await clock.run(1_000)
+      await prepared
+      assert.equal(preparedAt, 400)
+      control.status = 'active'
+      let refusedAt = -1
+      prepared = driver.prepare().then(() => {}, (error: unknown) => {
+        refusedAt = clock.now()
+        const { code, fault, phase, message } = error as PagemeshError
+        assert.deepEqual([code, fault, phase, /it is active/.test(message)], ['not-paused', 'guest', 'recover', true])
+      })
+      await clock.run(60_000)
+      await prepared
+      assert.equal(refusedAt, 16_000)
+    })
+
+    it('looks five times a second whether the guest goes on, for three seconds', async () => {
+      control.state = 'finish-migrate'
+      const seen: unknown[] = []
+      void driver.stateAtRest().then((state) => seen.push(state, clock.now()))
+      await clock.run(590)
+      control.state = 'running'
+      await clock.run(1_000)
+      control.state = 'finish-migrate'
+      void driver.stateAtRest().then((state) => seen.push(state, clock.now()))
+      await clock.run(60_000)
+      assert.deepEqual(seen, ['running', 600, 'finish-migrate', 4_000])
+    })
+  })
+
+  describe('tells in order', () => {
+    const news: DriverNews[] = []
+    beforeEach(() => { news.length = 0 })
+
+    function follow({ guest }: { guest: Guest }, more: { undo?: SettingsUndo } = {}): QmpOutgoingDriver {
+      return new QmpOutgoingDriver({ clock: systemClock, random: systemRandom }, {
+        ...initOf(guest, async () => {}), onNews: (one) => { news.push(one) }, ...more,
+      })
+    }
+
+    /** The source with one thing about its side changed. */
+    function withSide(change: Partial<OutgoingMigration>): { guest: Guest; control: FakeGuest } {
+      const { guest, control } = sourceGuest('vm', [], BYTES)
+      const open = guest.openOutgoing!
+      return { control, guest: { ...guest, openOutgoing: async (init) => ({ ...await open(init), ...change }) } }
+    }
+
+    it('what came, and what the guest was then, before anything that came later', async () => {
+      const asked = deferred<GuestState>()
+      const gone = deferred<Error>()
+      const made = withSide({ state: () => asked.promise, gone: gone.promise })
+      const driver = follow(made)
+      await driver.progress()
+      void driver.look()
+      await nextTurn()
+      made.control.become('active')
+      made.control.become('completed')
+      gone.resolve(new Error('ended'))
+      await nextTurn()
+      assert.deepEqual(news, [{ kind: 'qemu', status: 'active' }], 'it is asked what the guest is first')
+      asked.resolve('postmigrate')
+      await nextTurn()
+      assert.deepEqual(news.slice(1), [
+        { kind: 'qemu', status: 'completed', state: 'postmigrate' }, { kind: 'gone', wasHeard: true },
+      ])
+      await driver.close()
+      driver.stop()
+    })
+
+    it('what failed with why, and that it completed though it cannot be asked any more', async () => {
+      const ended = withSide({ state: () => Promise.reject(new Error('ended')) })
+      const failed = withSide({})
+      for (const { made, become } of [
+        { made: ended, become: () => ended.control.become('completed') },
+        { made: failed, become: () => failed.control.become('failed', 'no route') },
+      ]) {
+        const driver = follow(made)
+        await driver.look().catch(() => {})
+        become()
+        await nextTurn()
+        await driver.close()
+        driver.stop()
+      }
+      assert.deepEqual(news, [
+        { kind: 'qemu', status: 'completed' }, { kind: 'qemu', status: 'failed', error: 'no route' },
+      ])
+    })
+
+    for (const wasHeard of [true, false, undefined]) {
+      it(`that it has gone, once, and whether it was heard to its end: ${wasHeard}`, async () => {
+        const gone = deferred<Error>()
+        const made = withSide({ gone: gone.promise })
+        const driver = follow(made, { undo: UNDO })
+        await driver.look()
+        const data = wasHeard === undefined ? {} : { wasHeard }
+        gone.resolve(new PagemeshError('guest-gone', 'Gone.', { fault: 'guest', data }))
+        await nextTurn()
+        assert.deepEqual(news, [{ kind: 'gone', wasHeard: wasHeard !== false }])
+        await driver.close()
+        driver.stop()
+      })
+    }
+
+    it('nothing more of one that has gone, and opens none to put anything back', async () => {
+      let opened = 0
+      const gone = deferred<Error>()
+      const { guest } = withSide({ gone: gone.promise, close: async () => UNDO })
+      const driver = follow({ guest: { ...guest, openOutgoing: (init) => {
+        opened += 1
+        return guest.openOutgoing!(init)
+      } } }, { undo: UNDO })
+      await driver.look()
+      gone.resolve(new Error('ended'))
+      await nextTurn()
+      await driver.close()
+      assert.deepEqual(driver.undo, UNDO)
+      await driver.close()
+      assert.deepEqual([opened, driver.undo, news.length], [1, undefined, 1], 'it took along what was to be put back')
+      driver.stop()
+    })
   })
 })
