@@ -47,11 +47,12 @@ export function placeBlocks(
 async function askedAddresses(lines: readonly RamBlockLine[], qmp: QmpAsker): Promise<Map<string, bigint>> {
   const addresses = new Map<string, bigint>()
   for (const { name, hostAddress } of lines) if (hostAddress !== undefined) addresses.set(name, hostAddress)
-  if (addresses.size === lines.length) return addresses
+  const untold = lines.filter(({ hostAddress }) => hostAddress === undefined)
+  if (untold.length === 0) return addresses
   const names = lines.map((line) => line.name)
   const ranges = parseMemoryTree(await qmp.hmp('info mtree -f'))
-  for (const name of names) {
-    const range = addresses.has(name) ? undefined : rangeOfBlock(name, names, ranges)
+  for (const { name } of untold) {
+    const range = rangeOfBlock(name, names, ranges)
     if (range === undefined) continue
     const answer = parseHostAddress(await qmp.hmp(`gpa2hva 0x${range.guestAddress}`))
     if (answer?.region === range.region) addresses.set(name, answer.hostAddress - range.offset)

@@ -83,6 +83,24 @@ describe('where the memory of a guest lies', () => {
     assert.deepEqual(asked, ['info ramblock', 'info mtree -f', 'gpa2hva 0x0000000000100000'])
   })
 
+  it('is not asked of a block whose range shows two, or none', async () => {
+    const { qmp, asked } = monitor({
+      'info ramblock': ramBlocks(['1/vga.vram', '2/vga.vram', 'rom'].map((name) => ({ name, used: 0x2000 }))),
+      'info mtree -f': 'FlatView #0\n AS "memory", root: system\n' +
+        '  00000000fd000000-00000000fd001fff (prio 1, ram): vga.vram\n',
+    })
+    assert.deepEqual((await findLayout('web', qmp, OWN)).layout.blocks, [])
+    assert.deepEqual(asked, ['info ramblock', 'info mtree -f'])
+  })
+
+  it('is asked only where it was not told', async () => {
+    const { qmp, asked } = monitor({ 'info ramblock':
+      ramBlocks([{ name: 'pc.ram', used: 0x2000, host: code.start }, { name: 'rom', used: 0x1000 }]) })
+    const { layout, unmapped } = await findLayout('web', qmp, OWN)
+    assert.deepEqual([layout.blocks.map(({ name }) => name), unmapped], [['pc.ram'], ['rom']])
+    assert.deepEqual(asked, ['info ramblock', 'info mtree -f'])
+  })
+
   it('is not believed where meanwhile something else answers at that address, or nothing', async () => {
     for (const answer of [
       `Host virtual address for 0x100000 (vga.vram) is ${hex(code.start + 0x1000n)}\r\n`,
