@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert'
-import { readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 import { createIncoming } from '../../../src/guest/incoming.ts'
 import type { IncomingMigration, OutgoingMigration } from '../../../src/guest/index.ts'
@@ -223,6 +224,46 @@ describe('a side of a migration', () => {
         qmp.said.length = 0
         assert.equal(await incoming.release(runState), now)
         assert.deepEqual(words(), expected, `${runState} ${now}`)
+      }
+    })
+
+    describe('for the disks of a paused guest', () => {
+      let directory: string
+      let taken: string
+      let free: string
+      let descriptor: number
+
+      beforeEach(() => {
+        directory = mkdtempSync('/tmp/sidewords-')
+        taken = join(directory, 'taken')
+        free = join(directory, 'free')
+        for (const path of [taken, free]) writeFileSync(path, '')
+        descriptor = openSync(taken, 'r+')
+        state = 'paused'
+        status = 'completed'
+      })
+      afterEach(() => {
+        closeSync(descriptor)
+        rmSync(directory, { recursive: true })
+      })
+
+      const unseen = '/nowhere/disk'
+      const cases: [string, () => string[], boolean, RegExp | undefined][] = [
+        ['are all taken', () => [taken], false, undefined],
+        ['are all taken, though QEMU refused to do so twice', () => [taken], true, undefined],
+        ['cannot be seen, and QEMU said that it took them', () => [taken, unseen], false, undefined],
+        ['cannot be seen all, and QEMU refused', () => [taken, unseen], true, /cannot run: in use/],
+        ['are not taken, whatever QEMU said', () => [taken, free], false, /its disk .*free is held by somebody else/],
+        ['are not taken, and QEMU refused', () => [free, unseen], true, /its disk .*free is held by somebody else/],
+      ]
+      for (const [what, paths, isRefused, expected] of cases) {
+        it(`looks whether they ${what}`, async () => {
+          qmp.answers['query-block'] = () => paths().map((file) => ({ inserted: { file, ro: false } }))
+          if (isRefused) qmp.answers['blockdev-set-active'] = () => { throw refusal('blockdev-set-active', 'in use') }
+          if (expected === undefined) assert.equal(await incoming.release('paused'), 'paused')
+          else await assert.rejects(incoming.release('paused'), { code: 'guest-cannot-run', message: expected })
+          assert.deepEqual(words(), ['blockdev-set-active'])
+        })
       }
     })
 
