@@ -30,7 +30,10 @@ export function findUnserved(backings: ReadonlyMap<string, string>): { block: st
   return undefined
 }
 
-function backingOf(pid: number, { path, start, end }: Mapping): string | undefined {
+/** What backs a mapping of process `pid`; undefined where that cannot be seen. */
+export function backingOf(
+  pid: number, { path, start, end }: Pick<Mapping, 'path' | 'start' | 'end'>,
+): string | undefined {
   if (path === '' || path.startsWith('[')) return 'anonymous'
   // The kernel's own shared memory: files that have no name anywhere.
   if (/^\/(memfd:|dev\/zero \(deleted\)|SYSV)/.test(path)) return 'tmpfs'

@@ -45,7 +45,7 @@ export function parseDeviceTree(text: string): DeviceDescription[] {
     else if (open.length > 0) noteProperty(open.at(-1)!, words)
   }
   closeFrom(0)
-  return devices.sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1)
+  return devices.sort((a, b) => orderOf(a) < orderOf(b) ? -1 : 1)
 }
 
 /** A virtio device is two in QEMU, one inside the other; the outer one tells all. */
@@ -64,10 +64,11 @@ function noteProperty(device: OpenDevice, line: string): void {
 
 /** The devices as a list of at most `listedMax`, with a digest over all of them. */
 export function listDevices(devices: readonly DeviceDescription[], listedMax: number): DeviceList {
-  const digest = createHash('sha256').update(devices.map(keyOf).join('\n')).digest('hex')
+  const digest = createHash('sha256').update(devices.map(orderOf).join('\n')).digest('hex')
   return { listed: devices.slice(0, listedMax), count: devices.length, digest }
 }
 
-function keyOf({ place, type }: DeviceDescription): string {
+/** Devices are listed in the order of this text. */
+export function orderOf({ place, type }: DeviceDescription): string {
   return `${place}\n${type}`
 }

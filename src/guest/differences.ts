@@ -1,4 +1,5 @@
-import type { BlockDescription, DeviceDescription, MachineDescription } from './description.ts'
+import type { BlockDescription, DeviceDescription, DeviceList, MachineDescription } from './description.ts'
+import { orderOf } from './devicetree.ts'
 import type { MigrationMode } from './migration.ts'
 
 interface Hosts {
@@ -81,14 +82,23 @@ function deviceDifferences(source: MachineDescription, destination: MachineDescr
   const here = counted(source.devices)
   const there = counted(destination.devices)
   const found = [
-    ...without(here, there).map((device) => `${named(device)} is on ${hosts.source} only.`),
-    ...without(there, here).map((device) => `${named(device)} is on ${hosts.destination} only.`),
+    ...without(within(here, destination.devices), there)
+      .map((device) => `${named(device)} is on ${hosts.source} only.`),
+    ...without(within(there, source.devices), here)
+      .map((device) => `${named(device)} is on ${hosts.destination} only.`),
   ]
   const isCut = source.devices.count > source.devices.listed.length ||
     destination.devices.count > destination.devices.listed.length
   if (found.length > 0 || !isCut || !isSameVersion) return found
   return [`The devices differ: ${hosts.source} has ${source.devices.count} and ` +
     `${hosts.destination} has ${destination.devices.count}.`]
+}
+
+/** What of `devices` would stand in the list of the other side: what is behind its cut may be there all the same. */
+function within(devices: readonly DeviceDescription[], { listed, count }: DeviceList): readonly DeviceDescription[] {
+  if (count <= listed.length) return devices
+  const last = listed.at(-1)
+  return last === undefined ? [] : devices.filter((device) => orderOf(device) <= orderOf(last))
 }
 
 /** What of `devices` has no counterpart of its own among `others`. */

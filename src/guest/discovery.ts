@@ -109,7 +109,8 @@ class SocketDiscovery implements GuestDiscovery {
   }
 
   async start(): Promise<void> {
-    if (this.#timer !== undefined) return
+    // Whoever starts it once more waits for the look that goes on.
+    if (this.#timer !== undefined) return this.#looking
     // It never rejects.
     this.#timer = this.#clock.every(POLL_MS, () => void this.#look())
     await this.#look()

@@ -1,10 +1,9 @@
 import { closeSync, constants, openSync, type Stats } from 'node:fs'
-import { join } from 'node:path'
 
 import { systemErrorCode } from '../runtime/errors.ts'
-import { keepsFrom } from './filelocks.ts'
-import { findLockHolders, opensForWriting } from './openfiles.ts'
-import { readArguments, readUid } from './process.ts'
+import { keepsFrom, type ImageUse } from './filelocks.ts'
+import { findLockHolders, opensForWriting, type LockHolder } from './openfiles.ts'
+import { pathSeenBy, readArguments, readUid } from './process.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
 import { statOrNothing } from './vanishing.ts'
@@ -26,42 +25,48 @@ export async function queryImages(qmp: QmpAsker): Promise<ImageFile[]> {
 
 /**
  * What would keep the QEMU `pid` from using its images once its guest `guest` is let run, a sentence each. A waiting
- * QEMU has not locked them yet. A QEMU of the same name is the guest's source on this host: it will let them go.
+ * QEMU has not locked them yet.
  */
 export function findImageFaults(pid: number, guest: string, images: readonly ImageFile[]): string[] {
   const words = readArguments(pid)
-  const sharesWriting = words.some((word) => /share-rw"?[=:]\s*"?(on|true)/.test(word))
-  return images.flatMap(({ path, writes }) => {
-    const seen = seenBy(pid, path)
+  return images.flatMap((image) => {
+    const { path, writes } = image
+    const seen = pathSeenBy(pid, path)
     const file = statOrNothing(seen)
     // A file that was handed over as a descriptor has no path; whoever handed it over answers for it.
     if (file === undefined) return []
     if (writes && !mayWrite(pid, seen, file)) {
       return [`The disk ${path} may not be written by its QEMU (process ${pid}).`]
     }
-    if (isUnlocked(words, path)) return []
-    const holder = findLockHolders(pid, file)
-      .find((other) => other.guest !== guest && keepsFrom(other.locks, { writes, sharesWriting }))
-    if (holder === undefined) return []
-    const who = holder.guest === undefined ? holder.command : `guest ${holder.guest}`
-    return [`The disk ${path} is in use by ${who} (process ${holder.pid}).`]
+    return lockFault(path, useOf(image, words), { guest, holders: findLockHolders(pid, file) }) ?? []
   })
+}
+
+/** How a QEMU with these arguments uses an image; undefined where it was told to leave it unlocked. Pure. */
+export function useOf({ path, writes }: ImageFile, words: readonly string[]): ImageUse | undefined {
+  if (words.some((word) => word.includes(path) && /locking"?[=:]\s*"?off/.test(word))) return undefined
+  return { writes, sharesWriting: words.some((word) => /share-rw"?[=:]\s*"?(on|true)/.test(word)) }
+}
+
+/**
+ * Who keeps the QEMU of `guest` from using an image so, as a sentence; undefined if nobody does, or if it needs no
+ * lock. A QEMU of the same name is the guest's source on this host: it will let the image go. Pure.
+ */
+export function lockFault(
+  path: string, use: ImageUse | undefined, { guest, holders }: { guest: string; holders: readonly LockHolder[] },
+): string | undefined {
+  if (use === undefined) return undefined
+  const holder = holders.find((other) => other.guest !== guest && keepsFrom(other.locks, use))
+  if (holder === undefined) return undefined
+  const who = holder.guest === undefined ? holder.command : `guest ${holder.guest}`
+  return `The disk ${path} is in use by ${who} (process ${holder.pid}).`
 }
 
 /** Whether QEMU has taken the image over: it opens it for writing only then. Undefined where that cannot be seen. */
 export function isTaken(pid: number, { path, writes }: ImageFile): boolean | undefined {
   if (!writes) return true
-  const file = statOrNothing(seenBy(pid, path))
+  const file = statOrNothing(pathSeenBy(pid, path))
   return file === undefined ? undefined : opensForWriting(pid, file)
-}
-
-function seenBy(pid: number, path: string): string {
-  return join(`/proc/${pid}`, path.startsWith('/') ? 'root' : 'cwd', path)
-}
-
-/** Whether QEMU was told to leave the image unlocked. */
-function isUnlocked(words: readonly string[], path: string): boolean {
-  return words.some((word) => word.includes(path) && /locking"?[=:]\s*"?off/.test(word))
 }
 
 /** Whether QEMU's user may write the file; true where that cannot be told, as with access lists. */

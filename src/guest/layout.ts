@@ -20,29 +20,39 @@ export interface FoundLayout {
  */
 export async function findLayout(name: string, qmp: QmpAsker, process: ProcessIdentity): Promise<FoundLayout> {
   const lines = parseRamBlocks(await qmp.hmp('info ramblock')).filter((block) => block.usedBytes >= PAGE_BYTES)
-  const addresses = await askedAddresses(lines, qmp)
+  const asked = await askedAddresses(lines, qmp)
   const mappings = parseMaps(readFileSync(`/proc/${process.pid}/maps`, 'utf8'))
+  const { blocks, unmapped } = placeBlocks(lines, mappings, asked)
+  return { layout: { guest: name, pid: process.pid, startTicks: process.startTicks, blocks }, unmapped }
+}
+
+/** Where the blocks lie, and which cannot be found; `asked` is what QEMU said. Pure. */
+export function placeBlocks(
+  lines: readonly RamBlockLine[], mappings: readonly Mapping[], asked: ReadonlyMap<string, bigint>,
+): { blocks: ProcessMemoryBlock[]; unmapped: string[] } {
+  const addresses = new Map(asked)
   addGuarded(lines, mappings, addresses)
   const blocks: ProcessMemoryBlock[] = []
   const unmapped: string[] = []
-  for (const { name: blockName, usedBytes } of lines) {
+  for (const { name, usedBytes } of lines) {
     const bytes = usedBytes - usedBytes % PAGE_BYTES
-    const address = addresses.get(blockName)
+    const address = addresses.get(name)
     // QEMU's word is not taken blindly: the guest's map may have changed between two questions.
-    if (address === undefined || !isMapped(mappings, address, bytes)) unmapped.push(blockName)
-    else blocks.push({ name: blockName, bytes, address })
+    if (address === undefined || !isMapped(mappings, address, bytes)) unmapped.push(name)
+    else blocks.push({ name, bytes, address })
   }
-  return { layout: { guest: name, pid: process.pid, startTicks: process.startTicks, blocks }, unmapped }
+  return { blocks, unmapped }
 }
 
 async function askedAddresses(lines: readonly RamBlockLine[], qmp: QmpAsker): Promise<Map<string, bigint>> {
   const addresses = new Map<string, bigint>()
   for (const { name, hostAddress } of lines) if (hostAddress !== undefined) addresses.set(name, hostAddress)
-  if (addresses.size === lines.length) return addresses
+  const untold = lines.filter(({ hostAddress }) => hostAddress === undefined)
+  if (untold.length === 0) return addresses
   const names = lines.map((line) => line.name)
   const ranges = parseMemoryTree(await qmp.hmp('info mtree -f'))
-  for (const name of names) {
-    const range = addresses.has(name) ? undefined : rangeOfBlock(name, names, ranges)
+  for (const { name } of untold) {
+    const range = rangeOfBlock(name, names, ranges)
     if (range === undefined) continue
     const answer = parseHostAddress(await qmp.hmp(`gpa2hva 0x${range.guestAddress}`))
     if (answer?.region === range.region) addresses.set(name, answer.hostAddress - range.offset)

@@ -34,6 +34,11 @@ export function readArguments(pid: number): string[] {
   return (readOrNothing(`/proc/${pid}/cmdline`) ?? '').split('\0').slice(0, -1)
 }
 
+/** Where we find what a process calls `path`. It is left to the kernel to follow `..`, also out of the first step. */
+export function pathSeenBy(pid: number, path: string): string {
+  return path.startsWith('/') ? `/proc/${pid}/root${path}` : `/proc/${pid}/cwd/${path}`
+}
+
 export function processGone(pid: number): PagemeshError {
   return new PagemeshError('guest-gone', `The guest's process ${pid} has ended.`, { fault: 'guest', data: { pid } })
 }

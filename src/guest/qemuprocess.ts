@@ -6,12 +6,12 @@
  * that a program which claims to be another's QEMU gains nothing.
  */
 import { readdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 
 import { PagemeshError } from '../runtime/errors.ts'
 import { findExposure } from '../runtime/exposure.ts'
 import { RIGHTS_ADVICE } from '../runtime/rights.ts'
-import { readStartTicks, type ProcessIdentity } from './process.ts'
+import { pathSeenBy, readStartTicks, type ProcessIdentity } from './process.ts'
 import { asCount, asList, asRecord } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
 import { unixSocketsOf } from './unixsockets.ts'
@@ -107,7 +107,7 @@ function threadNumbers(status: string): number[] {
 function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
   return unixSocketsOf(pid).some(({ state, path }) => {
     if (state !== 'listening' || path === undefined || path.startsWith('@')) return false
-    const found = linkStatOrNothing(join(`/proc/${pid}`, path.startsWith('/') ? 'root' : 'cwd', path))
+    const found = linkStatOrNothing(pathSeenBy(pid, path))
     return found?.dev === file.dev && found.ino === file.ino
   })
 }

@@ -95,7 +95,6 @@ class Way {
   block(): void {
     this.#readerGone = true
     this.#pieces.length = 0
-    this.#heldBytes = 0
     const hadWrites = this.#writes.length > 0
     const error = new Error('the other side is closed')
     this.#refuseWrites(error)

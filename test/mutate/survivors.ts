@@ -1,4 +1,5 @@
 import type { ExplainedSurvivor } from './fault.ts'
+import { GUEST_SURVIVORS } from './guestsurvivors.ts'
 import { HANDOFF_SURVIVORS } from './handoffsurvivors.ts'
 import { MESH_SURVIVORS } from './meshsurvivors.ts'
 
@@ -8,6 +9,7 @@ const ROOM = 'room that a writer begins with or grows to; what is written is the
 const ONLY_SPEED = 'it decides how fast the result is found, not which'
 
 export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
+  ...GUEST_SURVIVORS,
   ...HANDOFF_SURVIVORS,
   ...MESH_SURVIVORS,
   // page/packing.ts
@@ -260,7 +262,6 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     file: 'src/runtime/framecutter.ts', line: '#bodyFilled = 0', after: ['#bodyFilled = 1'],
     why: 'the body to come sets it, before anything is added to it',
   },
-  { file: 'src/runtime/holdflag.ts', line: 'const LOOK_EVERY_MS = 20', why: 'how soon it is seen, of no weight' },
   {
     file: 'src/runtime/linecutter.ts', line: 'if (piece.length > 0) this.#pieces.push(piece)',
     after: ['if (true)', 'piece.length >= 0'], why: 'a piece of nothing adds nothing to its line',

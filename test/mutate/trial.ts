@@ -43,6 +43,9 @@ export interface CodeRun {
   isRun: boolean
 }
 
+/** What a test says it may take is meant for a machine at rest: here whoever started the trial ends it in time. */
+const TIMEOUT_MS = 120_000
+
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 process.once('message', (request: TrialRequest) => {
@@ -54,11 +57,12 @@ process.once('message', (request: TrialRequest) => {
 async function runTrial({ files, titles, seed, coverage }: TrialRequest): Promise<TrialResult> {
   // A failure is enough: to look for a smaller one only takes time.
   fc.configureGlobal({ seed, endOnFailure: true })
-  const mocha = new Mocha({ bail: true, reporter: Mocha.reporters.Base, timeout: coverage ? 120_000 : 20_000 })
+  const mocha = new Mocha({ bail: true, reporter: Mocha.reporters.Base, timeout: TIMEOUT_MS })
   const meter = coverage ? new CoverageMeter() : undefined
   const result: TrialResult = { tests: [], outside: [] }
   for (const file of files) mocha.addFile(file)
   await mocha.loadFilesAsync()
+  mocha.suite.eachTest((test) => { test.timeout(TIMEOUT_MS) })
   if (titles !== undefined) mocha.grep(new RegExp(`^(?:${titles.map(escape).join('|')})$`))
   mocha.suite.beforeEach(() => { result.outside.push(...meter?.take() ?? []) })
   mocha.suite.afterEach(function () {

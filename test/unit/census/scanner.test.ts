@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 
 import { isVolatile } from '../../../src/census/place.ts'
 import { Scanner } from '../../../src/census/scanner.ts'
@@ -51,14 +52,16 @@ describe('scanner with a worker thread', () => {
 
   it('lets guests go before it where cores are short, unless the scan is urgent', async () => {
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
+    // Whoever runs the tests politely has all threads so; beyond 15 no thread is more so than the others.
+    const ownNice = getPriority()
     const politeThreads = (): number => readdirSync('/proc/self/task').filter((task) => {
       const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]) > 0
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]) > ownNice
     }).length
     await scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal, true)
     assert.equal(politeThreads(), 0)
     await scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal)
-    assert.equal(politeThreads(), 1)
+    assert.equal(politeThreads(), ownNice < 15 ? 1 : 0)
     await scanner.stop()
     assert.equal(politeThreads(), 0)
   })

@@ -1,7 +1,9 @@
 import { strict as assert } from 'node:assert'
+import { readFileSync } from 'node:fs'
 
 import { describeMachine } from '../../../src/guest/describe.ts'
 import { differencesOf } from '../../../src/guest/differences.ts'
+import { parseMaps } from '../../../src/guest/maps.ts'
 import { FakeMachine } from './fakemachine.ts'
 
 const RAM_BLOCKS = `Block Name    PSize              Offset               Used              Total
@@ -42,6 +44,35 @@ describe('the description of a machine', () => {
       capabilities: { 'switchover-ack': false }, blockers: ['no'], startsPaused: true,
     })
     assert.deepEqual(devices!.listed, [{ type: 'a-device-with-quite-a-long-name', place: 'slot 0.0' }])
+  })
+
+  it('says what QEMU emulates, what backs its memory, and what must agree', async () => {
+    answer(1)
+    machine.special['query-kvm'] = () => ({ value: { enabled: false, present: true } })
+    machine.special['query-hotpluggable-cpus'] = () => ({ value: [{ type: 'free' }] })
+    machine.special['query-cpus-fast'] = () => ({ value: [{}] })
+    for (const name of ['validate-uuid', 'dirty-bitmaps', 'x-ignore-shared']) machine.capabilities[name] = true
+    const heap = parseMaps(readFileSync('/proc/self/maps', 'utf8')).find(({ path }) => path === '[heap]')!
+    const blocks = [{ name: 'pc.ram', bytes: 4096, address: heap.start }]
+    const told = await describeMachine(machine.session, { ...init, blocks })
+    const { accelerator, cpus, blocks: [ram], capabilities } = told
+    assert.deepEqual({ accelerator, cpus, backing: ram!.backing, capabilities }, {
+      accelerator: 'tcg', cpus: { count: 1 }, backing: 'anonymous',
+      capabilities: {
+        'switchover-ack': false, 'validate-uuid': true, 'dirty-bitmaps': true, 'x-ignore-shared': true,
+      },
+    })
+  })
+
+  it('lists no device where there is no room for one, and still tells them apart', async () => {
+    answer(3)
+    const blocks = Array.from({ length: 600 }, (_none, index) =>
+      `a-block-of-memory-with-a-long-name-${index}    4 KiB  0x0 0x0000000000001000 0x0000000000001000\n`)
+    const { special } = machine
+    special['human-monitor-command'] = ({ 'command-line': line }) =>
+      ({ value: line === 'info qtree' ? deviceTree(3) : RAM_BLOCKS + blocks.join('') })
+    const { devices, blocks: told } = await describeMachine(machine.session, init)
+    assert.deepEqual([devices!.listed, devices!.count, told.length], [[], 3, 601])
   })
 
   it('leaves out what an older QEMU does not know', async () => {

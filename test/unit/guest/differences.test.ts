@@ -53,6 +53,8 @@ describe('what keeps a guest from moving into another QEMU', () => {
       ['pc.ram is 128 MiB on host-a and 160 MiB on host-b.']],
     ['memory that differs by little', { blocks: [block('pc.ram', 128 * MEBIBYTE - 8192)] }, {},
       ['pc.ram is 131064 KiB on host-a and 128 MiB on host-b.']],
+    ['memory of just a mebibyte, and of some bytes', { blocks: [block('rom', MEBIBYTE)] },
+      { blocks: [block('rom', MEBIBYTE + 1)] }, ['rom is 1 MiB on host-a and 1048577 bytes on host-b.']],
     ['memory that is not there', {}, { blocks: [block('pc.bios', 256 * 1024)] },
       ['Memory pc.ram (128 MiB) is on host-a only.']],
     ['a device at the source only',
@@ -63,6 +65,10 @@ describe('what keeps a guest from moving into another QEMU', () => {
       ['A virtio-net-pci at slot 03.0 is on host-b only.']],
     ['a capability', { capabilities: { 'switchover-ack': true } }, {},
       ['The migration capability switchover-ack is on at host-a and off at host-b.']],
+    ['a capability that only the destination has on', {}, { capabilities: { 'x-ignore-shared': true } },
+      ['The migration capability x-ignore-shared is off at host-a and on at host-b.']],
+    ['a device without a place', { devices: listDevices([...DEVICES, { type: 'uefi-vars', place: '' }], 9) }, {},
+      ['An uefi-vars is on host-a only.']],
   ]
   for (const [what, source, destination, expected] of sentences) {
     it(`is ${what}`, () => assert.deepEqual(between(source, destination), expected))
@@ -92,12 +98,36 @@ describe('what keeps a guest from moving into another QEMU', () => {
     const more = [...DEVICES, { type: 'e1000', place: 'slot 03.0' }]
     assert.deepEqual(between({ devices: listDevices(DEVICES, 2) }, { devices: listDevices(more, 2) }),
       ['The devices differ: host-a has 3 and host-b has 4.'])
+    const first = DEVICES.slice(0, 2)
+    const whole = { devices: listDevices(first, 2) }
+    assert.deepEqual(between({ devices: listDevices(DEVICES, 2) }, whole),
+      ['The devices differ: host-a has 3 and host-b has 2.'], 'cut at one side only')
+    assert.deepEqual(between(whole, { devices: listDevices(DEVICES, 2) }),
+      ['The devices differ: host-a has 2 and host-b has 3.'])
+    // What another version models otherwise may be all that differs behind the cut; whatever is listed is told.
+    assert.deepEqual(between({ devices: listDevices(DEVICES, 2) }, { ...whole, qemuVersion: '10.0.2' }), [])
+    const other = [{ type: 'e1000', place: 'slot 01.0' }, ...more]
+    for (const [listedMax, isToldOf] of [[0, false], [1, true], [2, true], [3, true]] as const) {
+      assert.deepEqual(
+        between({ devices: listDevices(DEVICES, listedMax) }, { devices: listDevices(other, listedMax) }), isToldOf
+          // What the other side's list has no room for any more is not said to be missing there.
+          ? ['An e1000 at slot 01.0 is on host-b only.']
+          : ['The devices differ: host-a has 3 and host-b has 5.'])
+    }
+  })
+
+  it('is not the order in which devices are listed', () => {
+    assert.deepEqual(between({ devices: listDevices(DEVICES.toReversed(), 9) }, {}), [])
   })
 
   it('is no memory that QEMU fits to what arrives, as far as it can', () => {
     const tables = (bytes: number) => ({ blocks: [block('/rom@etc/acpi/tables', bytes, 2 * MEBIBYTE)] })
     assert.deepEqual(between(tables(256 * 1024), tables(128 * 1024)), [])
-    assert.equal(between(tables(4 * MEBIBYTE), tables(128 * 1024)).length, 1)
+    assert.deepEqual(between(tables(2 * MEBIBYTE), tables(128 * 1024)), [], 'just as far')
+    assert.deepEqual(between(tables(2 * MEBIBYTE + 1), tables(128 * 1024)),
+      ['/rom@etc/acpi/tables is 2097153 bytes on host-a and 128 KiB on host-b.'])
+    const rom = (bytes: number) => ({ blocks: [block('pc.rom', bytes)] })
+    assert.equal(between(rom(64 * 1024), rom(128 * 1024)).length, 1, 'one that is as large as it may be stays so')
     assert.deepEqual(between({ blocks: [] }, {}), [], 'memory that only the destination has stays as it is')
   })
 

@@ -1,12 +1,12 @@
 import { strict as assert } from 'node:assert'
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { connectQmp, discoverGuests, type GuestDiscovery } from '../../../src/guest/index.ts'
-import { parseMaps } from '../../../src/guest/maps.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { FakeQemu, type Answer } from './fakeqemu.ts'
+import { FakeQemu } from './fakeqemu.ts'
+import { answerAs, type OwnGuest } from './ownguest.ts'
 
 /** Guests that live in this very process: their memory is a piece of its own. */
 describe('discovery of guests', () => {
@@ -32,7 +32,7 @@ describe('discovery of guests', () => {
     rmSync(directory, { recursive: true })
   })
 
-  async function launch(file: string, about: { name?: string; status?: string; blockBytes?: number }) {
+  async function launch(file: string, about: OwnGuest) {
     const fake = await FakeQemu.listen(join(directory, file))
     fake.answer = (command) => answerAs(command, about)
     fakes.push(fake)
@@ -179,17 +179,3 @@ describe('discovery of guests', () => {
     assert.equal(await guest.state(), 'postmigrate')
   })
 })
-
-function answerAs(command: string, about: { name?: string; status?: string; blockBytes?: number }): Answer {
-  if (command === 'query-name') return { value: about.name === undefined ? {} : { name: about.name } }
-  if (command === 'query-status') return { value: { status: about.status ?? 'running' } }
-  if (command === 'query-cpus-fast') return { value: [{ 'thread-id': process.pid }] }
-  return { value: blockTable(about.blockBytes ?? 4096) }
-}
-
-function blockTable(bytes: number): string {
-  const mapping = parseMaps(readFileSync('/proc/self/maps', 'utf8'))[0]!
-  const size = `0x${bytes.toString(16).padStart(16, '0')}`
-  return `Block Name PSize Offset Used Total HVA RO\n`
-    + `pc.ram    4 KiB  0x0000000000000000 ${size} ${size} 0x${mapping.start.toString(16).padStart(16, '0')} rw\n`
-}

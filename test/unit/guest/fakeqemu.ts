@@ -14,6 +14,8 @@ export class FakeQemu {
   readonly commands: string[] = []
   /** Those of them that came out of band. */
   readonly outOfBand: string[] = []
+  /** How many have connected so far. */
+  connectionCount = 0
   /** What the last client enabled when it greeted. */
   enabled: unknown = undefined
   answer: (command: string, args: Record<string, unknown>) => Answer | Promise<Answer> = () => ({ value: {} })
@@ -28,6 +30,11 @@ export class FakeQemu {
     fake.#server.listen(path)
     await once(fake.#server, 'listening')
     return fake
+  }
+
+  /** How many are connected, served or not. */
+  get clientCount(): number {
+    return this.#clients.size
   }
 
   /** Sends raw text to the client that is being served. */
@@ -53,6 +60,7 @@ export class FakeQemu {
 
   #accept(client: Socket): void {
     this.#clients.add(client)
+    this.connectionCount += 1
     client.on('error', () => {})
     client.on('close', () => {
       this.#clients.delete(client)

@@ -1,10 +1,18 @@
 import { strict as assert } from 'node:assert'
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync, chownSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
+import { join, relative } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 
 import { keepsFrom, parseFileLocks } from '../../../src/guest/filelocks.ts'
-import { findImageFaults, isTaken } from '../../../src/guest/images.ts'
-import { guestNameOf } from '../../../src/guest/openfiles.ts'
+import { findImageFaults, isTaken, lockFault, queryImages, useOf } from '../../../src/guest/images.ts'
+import { findLockHolders, guestNameOf, type LockHolder } from '../../../src/guest/openfiles.ts'
+import { readArguments } from '../../../src/guest/process.ts'
+import type { QmpAsker } from '../../../src/guest/status.ts'
+import { statOrNothing } from '../../../src/guest/vanishing.ts'
 
 /** A disk of a running QEMU 7.2, raw, as /proc/PID/fdinfo shows it. */
 const RAW = `pos:	0
@@ -62,6 +70,8 @@ describe('the name of a guest', () => {
     assert.equal(guestNameOf(['qemu', '-name', 'vm', '-m', '64']), 'vm')
     assert.equal(guestNameOf(['qemu', '-name', 'debug-threads=on,guest=vm 2']), 'vm 2')
     assert.equal(guestNameOf(['qemu', '-name', 'a', '-name', 'b']), 'b')
+    assert.equal(guestNameOf(['qemu', '--name', 'guest=vm,process=x']), 'vm')
+    assert.equal(guestNameOf(['qemu', '-name']), undefined)
     assert.equal(guestNameOf(['qemu', '-name', 'debug-threads=on']), undefined)
     assert.equal(guestNameOf(['vim', 'name']), undefined)
     assert.equal(guestNameOf([]), undefined)
@@ -88,6 +98,10 @@ describe('an image', () => {
     assert.equal(isTaken(process.pid, { path, writes: true }), true)
     closeSync(reader)
     closeSync(writer)
+    const appender = openSync(relative(process.cwd(), path), 'a')
+    assert.equal(isTaken(process.pid, { path: relative(process.cwd(), path), writes: true }), true)
+    closeSync(appender)
+    assert.equal(isTaken(process.pid, { path, writes: true }), false)
     assert.equal(isTaken(process.pid, { path, writes: false }), true)
     assert.equal(isTaken(process.pid, { path: 'nbd://host/disk', writes: true }), undefined)
   })
@@ -95,5 +109,102 @@ describe('an image', () => {
   it('that nobody else has is no hindrance, nor one that has no path here', () => {
     assert.deepEqual(findImageFaults(process.pid, 'vm', [{ path, writes: true }]), [])
     assert.deepEqual(findImageFaults(process.pid, 'vm', [{ path: '/dev/fdset/1', writes: true }]), [])
+  })
+
+  it('that QEMU\'s user may not write is told', async function () {
+    const isRoot = process.geteuid!() === 0
+    // Root may write everything, and so another user must play QEMU's.
+    const child = isRoot ? spawn('sleep', ['60'], { uid: 65534, gid: 65534 }) : undefined
+    const pid = child?.pid ?? process.pid
+    try {
+      if (statOrNothing(`/proc/${pid}/root`) === undefined) this.skip()
+      const own: [number, number, boolean][] = [[0o600, 65534, true], [0o200, 65534, true], [0o466, 65534, false]]
+      const others: [number, number, boolean][] =
+        [[0o600, 0, false], [0o755, 0, false], [0o620, 0, true], [0o602, 0, true]]
+      for (const [mode, uid, may] of [...own, ...isRoot ? others : []]) {
+        if (isRoot) chownSync(path, uid, 0)
+        chmodSync(path, mode)
+        const faults = may ? [] : [`The disk ${path} may not be written by its QEMU (process ${pid}).`]
+        assert.deepEqual(findImageFaults(pid, 'vm', [{ path, writes: true }]), faults, mode.toString(8))
+        assert.deepEqual(findImageFaults(pid, 'vm', [{ path, writes: false }]), [])
+      }
+      if (isRoot) assert.deepEqual(findImageFaults(process.pid, 'vm', [{ path, writes: true }]), [])
+    } finally {
+      child?.kill('SIGKILL')
+      if (child !== undefined) await once(child, 'exit')
+    }
+  })
+
+  it('is held by whoever has a lock on it, and by nobody who only has it open', () => {
+    const stranger = 1
+    const reader = openSync(path, 'r')
+    assert.deepEqual(findLockHolders(stranger, statSync(path)), [])
+    closeSync(reader)
+    const locked = join(directory, 'locked')
+    const database = new DatabaseSync(locked)
+    database.exec('BEGIN EXCLUSIVE')
+    const [holder, ...more] = findLockHolders(stranger, statSync(locked))
+    assert.deepEqual([holder!.pid, holder!.command, holder!.guest, more], [
+      process.pid, readFileSync('/proc/self/comm', 'utf8').trim(), guestNameOf(readArguments(process.pid)), [],
+    ])
+    assert.deepEqual(holder!.locks.map(({ kind }) => kind), ['POSIX'])
+    assert.deepEqual(findLockHolders(process.pid, statSync(locked)), [], 'one\'s own locks are no hindrance')
+    assert.deepEqual(findLockHolders(stranger, statSync(path)), [], 'that is another file')
+    // SQLite's lock is of other bytes than QEMU's.
+    assert.deepEqual(findImageFaults(stranger, 'vm', [{ path: locked, writes: false }]), [])
+    database.close()
+    assert.deepEqual(findLockHolders(stranger, statSync(locked)), [])
+  })
+})
+
+describe('the use of an image', () => {
+  const disk = { path: '/srv/a.raw', writes: true }
+
+  it('is what the guest\'s devices say, where they have one', async () => {
+    const devices = [
+      { device: 'd0', inserted: { file: '/srv/a.raw', ro: false } },
+      { device: 'd1', inserted: { file: '/srv/b.iso', ro: true } }, { device: 'd2' },
+      { device: 'd3', inserted: { file: '', ro: false } }, { device: 'd4', inserted: { file: 'json:{}' } },
+    ]
+    const qmp: QmpAsker = {
+      execute: async (command) => command === 'query-block' ? devices : {}, hmp: async () => '',
+    }
+    assert.deepEqual(await queryImages(qmp), [
+      disk, { path: '/srv/b.iso', writes: false }, { path: 'json:{}', writes: true },
+    ])
+  })
+
+  it('is shared where a device says so, however that is written', () => {
+    for (const word of ['scsi-hd,drive=d0,share-rw=on', '{"driver":"scsi-hd","share-rw": true}', 'a,share-rw=true']) {
+      assert.deepEqual(useOf(disk, ['-device', word]), { writes: true, sharesWriting: true }, word)
+    }
+    assert.deepEqual(useOf({ ...disk, writes: false }, ['-device', 'scsi-hd,share-rw=off']),
+      { writes: false, sharesWriting: false })
+    assert.deepEqual(useOf(disk, []), { writes: true, sharesWriting: false })
+  })
+
+  it('needs no lock where QEMU was told to leave that image unlocked', () => {
+    for (const word of [`file=${disk.path},file.locking=off`, `{"filename":"${disk.path}","locking": "off"}`]) {
+      assert.equal(useOf(disk, ['qemu', '-drive', word]), undefined, word)
+    }
+    for (const word of [`file=${disk.path},file.locking=on`, 'file=/srv/other.raw,file.locking=off']) {
+      assert.notEqual(useOf(disk, ['qemu', '-drive', word]), undefined, word)
+    }
+  })
+
+  it('is kept from whoever comes second, unless that is the same guest on its way', () => {
+    const use = { writes: true, sharesWriting: false }
+    const running = { pid: 7, command: 'qemu-system-x86', locks: parseFileLocks(RAW) }
+    const fault = (...holders: LockHolder[]) => lockFault(disk.path, use, { guest: 'web', holders })
+    assert.equal(fault(), undefined)
+    assert.equal(fault({ ...running, guest: 'web' }), undefined)
+    assert.equal(fault({ ...running, guest: 'mail' }), 'The disk /srv/a.raw is in use by guest mail (process 7).')
+    const idle = { pid: 5, command: 'cat', guest: undefined, locks: [] }
+    assert.equal(fault(idle, { ...running, guest: 'web' }), undefined)
+    assert.equal(fault(idle, { ...running, guest: undefined }),
+      'The disk /srv/a.raw is in use by qemu-system-x86 (process 7).')
+    assert.equal(lockFault(disk.path, undefined, { guest: 'web', holders: [{ ...running, guest: 'mail' }] }), undefined)
+    const reads = { writes: false, sharesWriting: true }
+    assert.equal(lockFault(disk.path, reads, { guest: 'web', holders: [{ ...running, guest: 'mail' }] }), undefined)
   })
 })

@@ -94,13 +94,15 @@ describe('the source\'s side of a migration', () => {
     await outgoing.prepare({ mode: 'precopy' })
   })
 
-  it('brings a guest that was left behind in postmigrate back to paused, and lets it move', async () => {
-    machine.state = 'postmigrate'
-    machine.status = 'cancelled'
-    await outgoing.prepare({ mode: 'precopy' })
-    assert.equal(machine.state, 'paused')
-    assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
-  })
+  for (const status of ['cancelled', 'failed']) {
+    it(`brings a guest that was left behind in postmigrate back to paused, and lets it move: ${status}`, async () => {
+      machine.state = 'postmigrate'
+      machine.status = status
+      await outgoing.prepare({ mode: 'precopy' })
+      assert.equal(machine.state, 'paused')
+      assert.deepEqual(machine.changes.slice(-2), ['cont', 'stop'])
+    })
+  }
 
   for (const { asked, told } of [{ asked: undefined, told: [75, 75, 300] }, { asked: 120, told: [30, 30, 120] }]) {
     it(`lets QEMU reckon with a quarter of its downtime, until the fourth pass: ${asked ?? 'its own'}`, async () => {
@@ -213,6 +215,22 @@ describe('the source\'s side of a migration', () => {
       machine.status = 'completed'
       assert.equal(await outgoing.takeBack(runState), state)
       assert.deepEqual(machine.changes, says)
+    })
+  }
+
+  for (const runState of ['shutdown', 'guest-panicked', 'internal-error'] as const) {
+    it(`takes the disks back of a guest that had ended, and does not let it run: ${runState}`, async () => {
+      machine.fake.greeting = machine.fake.greeting.replace('"major": 7', '"major": 10')
+      await machine.session.close()
+      await machine.connect()
+      outgoing = await createOutgoing(machine.components, machine.init())
+      machine.state = 'postmigrate'
+      machine.status = 'completed'
+      assert.equal(await outgoing.takeBack(runState), 'postmigrate')
+      assert.deepEqual(machine.changes, ['blockdev-set-active'])
+      machine.special['blockdev-set-active'] = () => ({ errorClass: 'GenericError', description: 'locked' })
+      machine.image = '/nowhere/disk'
+      await assert.rejects(outgoing.takeBack(runState), { code: 'guest-cannot-run', message: /locked/ })
     })
   }
 

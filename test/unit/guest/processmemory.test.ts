@@ -1,10 +1,13 @@
 import { strict as assert } from 'node:assert'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 
 import { openProcessMemory, readStartTicks, type ProcessMemoryLayout } from '../../../src/guest/index.ts'
 import { parseMaps } from '../../../src/guest/maps.ts'
 import { markResident } from '../../../src/guest/pagemap.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
+import { nextTurn } from '../../../src/runtime/turn.ts'
 
 const startTicks = readStartTicks(process.pid)!
 
@@ -115,5 +118,38 @@ describe('the memory of a process', () => {
     assert.equal(openFiles(), before)
     await assert.rejects(memory.read(0, 0, 1, Buffer.alloc(PAGE_BYTES)), { code: 'guest-gone' })
     await assert.rejects(memory.resident(0, 0, 1, new Uint8Array(1)), { code: 'guest-gone' })
+  })
+
+  it('is gone once its process has ended, also where it was opened before', async () => {
+    const child = spawn('sleep', ['60'])
+    try {
+      await once(child, 'spawn')
+      // It is `sleep` once its program has replaced ours: until then its memory changes.
+      while (readFileSync(`/proc/${child.pid}/comm`, 'utf8') !== 'sleep\n') await nextTurn()
+      const [mapping] = parseMaps(readFileSync(`/proc/${child.pid}/maps`, 'utf8'))
+      const blocks = [{ name: 'one', bytes: PAGE_BYTES, address: mapping!.start }]
+      const layout = { guest: 'child', pid: child.pid!, startTicks: readStartTicks(child.pid!)!, blocks }
+      const memory = openProcessMemory(layout)
+      await memory.read(0, 0, 1, Buffer.alloc(PAGE_BYTES))
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+      await assert.rejects(memory.read(0, 0, 1, Buffer.alloc(PAGE_BYTES)), { code: 'guest-gone' })
+      await assert.rejects(memory.resident(0, 0, 1, new Uint8Array(1)), { code: 'guest-gone' })
+      await memory.close()
+      assert.throws(() => openProcessMemory(layout), { code: 'guest-gone' })
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  it('is refused to whoever may not read it', function () {
+    const isRoot = process.geteuid!() === 0
+    const init = { ...layoutOf(), pid: 1, startTicks: readStartTicks(1)! }
+    if (isRoot) process.seteuid!(65534)
+    try {
+      assert.throws(() => openProcessMemory(init), { code: 'guest-forbidden', fault: 'usage', data: { pid: 1 } })
+    } finally {
+      if (isRoot) process.seteuid!(0)
+    }
   })
 })

@@ -1,7 +1,9 @@
 import { strict as assert } from 'node:assert'
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync,
+} from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 
@@ -43,11 +45,12 @@ describe('the process behind a QMP socket', () => {
     await once(server, 'listening')
   }
 
-  /** Another process that listens at a path. */
-  async function startListener(path: string, more = ''): Promise<ChildProcess> {
+  /** Another process that listens at a path; `before` is the program that starts it, with its words. */
+  async function startListener(path: string, more = '', before: string[] = []): Promise<ChildProcess> {
     const words = `${more}; console.log('ready')`
     const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => {${words}})`
-    const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const [program, ...args] = [...before, process.execPath, '-e', script]
+    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'ignore'] })
     children.push(child)
     await once(child.stdout, 'data')
     return child
@@ -68,9 +71,32 @@ describe('the process behind a QMP socket', () => {
     try {
       await listenAt('two.qmp')
       assert.deepEqual(await findQemu(saying(process.pid), join(directory, 'two.qmp')), own)
+      mkdirSync('inside')
+      process.chdir('inside')
+      await listenAt('../three.qmp')
+      assert.deepEqual(await findQemu(saying(process.pid), join(directory, 'three.qmp')), own)
     } finally {
+      // Where it was bound it is removed, too.
+      await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))))
       process.chdir(before)
     }
+  })
+
+  it('may count its threads in a PID namespace of its own, as in a container', async function () {
+    const unshare = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
+    // Many containers may make no namespaces.
+    if (spawnSync(unshare[0]!, [...unshare.slice(1), 'true']).status !== 0) this.skip()
+    const path = join(directory, 'nested.qmp')
+    await startListener(path, '', unshare)
+    const first = await findQemu(saying(1), path)
+    assert.match(readFileSync(`/proc/${first.pid}/status`, 'utf8'), /^NSpid:\s+\d+\s+1$/m)
+    const threads = readdirSync(`/proc/${first.pid}/task`).map((thread) =>
+      /^NSpid:.*\s(\d+)$/m.exec(readFileSync(`/proc/${first.pid}/task/${thread}/status`, 'utf8'))![1])
+    assert.deepEqual(await findQemu(saying(Number(threads.at(-1))), path), first)
+    await assert.rejects(findQemu(saying(threads.length + 1000), path), { code: 'guest-unseen' })
+    // Nor is one of ours meant that has the same number, nor another that listens elsewhere.
+    await listenAt(join(directory, 'ours.qmp'))
+    await assert.rejects(findQemu(saying(1), join(directory, 'ours.qmp')), { code: 'guest-unseen' })
   })
 
   it('is not one that a listener only claims to be', async () => {

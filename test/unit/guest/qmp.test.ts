@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { getEventListeners } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -9,6 +10,8 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { LineCutter } from '../../../src/runtime/linecutter.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { VirtualClock } from '../../sim/time.ts'
+import { until } from '../runtime/endpointcontract.ts'
 import { FakeQemu } from './fakeqemu.ts'
 
 const options = { clock: systemClock, log: silentLog }
@@ -152,6 +155,63 @@ describe('QMP', () => {
     assert.deepEqual(fake.enabled, ['oob'])
     await qmp.executeOutOfBand('migrate-recover', {})
     assert.deepEqual(fake.outOfBand, ['migrate-recover'])
+  })
+
+  it('waits five seconds for a greeting, and ten for an answer', async () => {
+    const clock = new VirtualClock()
+    const codes: string[] = []
+    const note = (error: unknown): void => { codes.push(codeOf(error)) }
+    const { greeting } = fake
+    fake.greeting = ''
+    const busy = connectQmp(path, { ...options, clock }).catch(note)
+    await clock.run(4_999)
+    assert.deepEqual(codes, [])
+    await clock.run(5_000)
+    await busy
+    fake.greeting = greeting
+    qmp = await connectQmp(path, { ...options, clock })
+    fake.answer = () => 'silence'
+    const silent = qmp.execute('migrate').catch(note)
+    await clock.run(14_999)
+    assert.deepEqual(codes, ['qmp-busy'])
+    await clock.run(15_000)
+    await silent
+    assert.deepEqual(codes, ['qmp-busy', 'qmp-timeout'])
+    assert.equal(clock.pendingCount, 0)
+  })
+
+  it('leaves no timer when it is closed, and answers no more', async () => {
+    const clock = new VirtualClock()
+    qmp = await connectQmp(path, { ...options, clock })
+    fake.answer = () => 'silence'
+    const pending = Array.from({ length: 64 }, () => qmp!.execute('migrate'))
+    assert.throws(() => qmp!.execute('migrate'), /pile up/)
+    const closing = qmp.close()
+    for (const one of pending) await assert.rejects(one, (error) => codeOf(error) === 'guest-gone')
+    await closing
+    assert.equal(clock.pendingCount, 0)
+  })
+
+  it('tells the first reason for which it broke off, whatever comes after', async () => {
+    qmp = await connectQmp(path, options)
+    fake.say('no JSON\n')
+    assert.equal(codeOf(await qmp.lost), 'qmp-garbled')
+    await until(() => fake.clientCount === 0)
+    await qmp.close()
+    await assert.rejects(qmp.execute('query-status'), (error) => codeOf(error) === 'qmp-garbled')
+  })
+
+  it('tells why it was not to connect', async () => {
+    const why = new Error('enough')
+    await assert.rejects(connectQmp(path, { ...options, signal: AbortSignal.abort(why) }), why)
+    assert.equal(fake.clientCount, 0)
+    fake.greeting = ''
+    const abort = new AbortController()
+    const connecting = connectQmp(path, { ...options, signal: abort.signal })
+    abort.abort('no error')
+    await assert.rejects(connecting, (error) =>
+      codeOf(error) === 'cancelled' && (error as PagemeshError).fault === 'cancelled')
+    assert.equal(getEventListeners(abort.signal, 'abort').length, 0)
   })
 
   it('does not take its own closing for a loss', async () => {

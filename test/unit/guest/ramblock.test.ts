@@ -70,6 +70,15 @@ describe('info ramblock', () => {
     ])
   })
 
+  it('tells the size of pages in any unit, and no address where a line has none', () => {
+    const line = (unit: string): string => `  ram  512 ${unit}  0x0 0x0000000000001000 0x0000000000002000\n`
+    const text = ['B', 'KiB', 'MiB', 'GiB'].map(line).join('')
+    assert.deepEqual(parseRamBlocks(`  Block Name PSize Offset Used Total HVA RO\n${text}`).map((block) =>
+      [block.pageBytes, 'hostAddress' in block]), [512, 2 ** 19, 2 ** 29, 2 ** 39].map((bytes) => [bytes, false]))
+    // What stands behind the sizes means something only below its heading.
+    assert.equal('hostAddress' in parseRamBlocks(BLOCKS_8_0.split('\n')[1]!)[0]!, false)
+  })
+
   it('of something else has no blocks', () => {
     assert.deepEqual(parseRamBlocks('unknown command: \'info ramblock\'\n'), [])
     assert.deepEqual(parseRamBlocks(''), [])
@@ -139,5 +148,12 @@ describe('maps of a process', () => {
     assert.equal(isMapped(mappings, 0x7f8c7bdff000n, 0x2000), false)
     assert.equal(isMapped(mappings, 0x1000n, 0x1000), false)
     assert.equal(isMapped(mappings, 0xffffffffff600000n, 0x1000), false)
+    const behindGuard = parseMaps('0-1000 ---p 0 00:00 0\n1000-2000 rw-p 0 00:00 0\n')
+    assert.equal(isMapped(behindGuard, 0x1000n, 0x1000), true)
+    const one = parseMaps('1000-2000 r--s 00000000 00:01 5   /file\n')
+    assert.equal(isMapped(one, 0x1000n, 0x1000), true)
+    for (const [start, bytes] of [[0x1000n, 0x1001], [0xfffn, 1], [0x2000n, 1]] as const) {
+      assert.equal(isMapped(one, start, bytes), false, `${start}`)
+    }
   })
 })

@@ -1,10 +1,11 @@
 import { strict as assert } from 'node:assert'
 import {
-  chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+  chmodSync, chownSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 
-import { makeRoom, removeStaleRooms } from '../../../src/guest/room.ts'
+import { lstatOrNothing, makeRoom, removeStaleRooms } from '../../../src/guest/room.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 
 const OWN = process.geteuid!()
@@ -37,8 +38,29 @@ describe('a room for the sockets of a QEMU', () => {
     assert.deepEqual([statSync(room.path).uid, statSync(room.inside).uid], [OWN, OWN])
     // Whoever finds it may add something, and nobody else removes it.
     assert.deepEqual([modeOf(room.path), modeOf(room.inside)], [0o711, 0o1733])
+    mkdirSync(join(room.inside, 'full/deep'), { recursive: true })
     await room.remove()
+    assert.equal(modeOf(room.inside), 0o700, 'what stays is shut')
+    rmSync(join(room.inside, 'full'), { recursive: true })
+    await removeStaleRooms(directory)
     assert.deepEqual(readdirSync(directory), [])
+  })
+
+  it('has paths that just fit a socket\'s, or is refused before it is made', async () => {
+    // A room takes 44 bytes more, and the longest name in it, such as /999, 4 of 107.
+    const directoryOf = (bytes: number): string => {
+      const path = join(directory, 'd'.repeat(bytes - directory.length - 1))
+      mkdirSync(path)
+      return path
+    }
+    const [fits, tooLong] = [directoryOf(59), directoryOf(60)]
+    const room = await makeRoom({ random: systemRandom }, { directory: fits, uid: OWN })
+    assert.equal(Buffer.byteLength(room.inside), 103)
+    await room.remove()
+    await assert.rejects(makeRoom({ random: systemRandom }, { directory: tooLong, uid: OWN }), {
+      code: 'socket-path-too-long', fault: 'usage', message: /are 1 bytes too long/,
+    })
+    assert.deepEqual([readdirSync(fits), readdirSync(tooLong)], [[], []])
   })
 
   it('is refused where others could put something in its place', async () => {
@@ -66,11 +88,25 @@ describe('a room for the sockets of a QEMU', () => {
     const room = await make()
     mkdirSync(join(directory, 'other'))
     symlinkSync(join(directory, 'other'), join(directory, 'handoff-link'))
+    writeFileSync(join(directory, 'handoff-file'), '')
+    mkdirSync(join(directory, 'handoff-theirs'))
+    if (OWN === 0) chownSync(join(directory, 'handoff-theirs'), NOBODY, NOBODY)
+    else rmSync(join(directory, 'handoff-theirs'), { recursive: true })
     writeFileSync(join(room.inside, 'q'), '')
+    writeFileSync(join(room.path, 's'), '')
     await removeStaleRooms(directory)
     assert.equal(existsSync(room.path), false)
+    assert.equal(existsSync(join(directory, 'handoff-file')), true)
+    assert.equal(existsSync(join(directory, 'handoff-theirs')), OWN === 0)
     assert.equal(existsSync(join(directory, 'other')), true)
     assert.equal(lstatSync(join(directory, 'handoff-link')).isSymbolicLink(), true)
     await removeStaleRooms(join(directory, 'missing'))
+  })
+
+  it('is looked for where something may be, and an error told where nothing can be', async () => {
+    writeFileSync(join(directory, 'file'), '')
+    assert.equal((await lstatOrNothing(join(directory, 'file')))?.isFile(), true)
+    assert.equal(await lstatOrNothing(join(directory, 'missing')), undefined)
+    await assert.rejects(lstatOrNothing(join(directory, 'file', 'below')), { code: 'ENOTDIR' })
   })
 })

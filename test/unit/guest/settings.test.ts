@@ -2,7 +2,10 @@ import { strict as assert } from 'node:assert'
 import { setTimeout } from 'node:timers/promises'
 
 import { MigrationSettings, type SettingsUndo } from '../../../src/guest/settings.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import { VirtualClock } from '../../sim/time.ts'
 import { FakeMachine } from './fakemachine.ts'
+import { refusal, ScriptedQmp } from './scriptedqmp.ts'
 
 describe('migration settings', () => {
   let machine: FakeMachine
@@ -112,4 +115,114 @@ describe('migration settings', () => {
       assert.equal(machine.changes.includes('cont'), says)
     })
   }
+})
+
+describe('migration settings, as they are said to QEMU', () => {
+  let clock: VirtualClock
+  let qmp: ScriptedQmp
+  let status: string
+
+  beforeEach(() => {
+    clock = new VirtualClock()
+    status = 'none'
+    const capabilities: Record<string, boolean> = { events: false, multifd: false }
+    const parameters: Record<string, unknown> = { 'max-bandwidth': 9, mode: 'normal' }
+    qmp = new ScriptedQmp({
+      'query-migrate': () => ({ status }), 'query-status': () => ({ status: 'inmigrate' }),
+      'query-migrate-capabilities': () =>
+        Object.entries(capabilities).map(([capability, state]) => ({ capability, state })),
+      'query-migrate-parameters': () => parameters,
+      'migrate-set-capabilities': ({ capabilities: changes }) => {
+        for (const { capability, state } of changes as { capability: string; state: boolean }[]) {
+          capabilities[capability] = state
+        }
+      },
+      'migrate-set-parameters': (changes) => { Object.assign(parameters, changes) },
+    })
+  })
+
+  function open(undo?: SettingsUndo): MigrationSettings {
+    return new MigrationSettings({ qmp, clock, log: silentLog }, { undo })
+  }
+
+  const setEvents = (state: boolean) =>
+    ['migrate-set-capabilities', { capabilities: [{ capability: 'events', state }] }]
+
+  it('need no word where nothing differs', async () => {
+    const settings = open()
+    await settings.change({ capabilities: { events: false }, parameters: { mode: 'normal' } }, () =>
+      Promise.reject(new Error('there is nothing to write down')))
+    const asked = qmp.said.length
+    assert.equal(await settings.restore(), undefined)
+    assert.deepEqual([qmp.changes, qmp.said.length], [[], asked])
+  })
+
+  it('are changed and put back with those words alone that they need', async () => {
+    const settings = open()
+    await settings.change({ capabilities: { events: true, multifd: false } }, undefined)
+    assert.equal(await settings.restore(), undefined)
+    assert.deepEqual(qmp.changes, [setEvents(true), setEvents(false)])
+    qmp.said.length = 0
+    await settings.change({ capabilities: {}, parameters: { 'max-bandwidth': 5, mode: 'normal' } }, undefined)
+    assert.equal(await settings.restore(), undefined)
+    assert.deepEqual(qmp.changes, [
+      ['migrate-set-parameters', { 'max-bandwidth': 5 }], ['migrate-set-parameters', { 'max-bandwidth': 9 }],
+    ])
+    qmp.said.length = 0
+    await settings.change({ capabilities: {}, staysPaused: true }, undefined)
+    assert.equal(await settings.restore(), undefined)
+    assert.equal(await settings.restore(), undefined)
+    assert.deepEqual(qmp.changes, [['cont', {}]])
+  })
+
+  it('are not changed where QEMU refuses, which is told', async () => {
+    for (const command of ['migrate-set-capabilities', 'migrate-set-parameters']) {
+      qmp.answers[command] = () => { throw refusal(command) }
+      const wanted = { capabilities: { events: true }, parameters: { 'max-bandwidth': 5 } }
+      await assert.rejects(open().change(wanted, undefined), { code: 'qmp-error' })
+      qmp.answers[command] = () => undefined
+    }
+  })
+
+  it('of a guest that arrived leave it alone', async () => {
+    const settings = open()
+    await settings.change({ capabilities: {}, staysPaused: true }, undefined)
+    settings.forgetAutostart()
+    assert.equal(await settings.restore(), undefined)
+    assert.deepEqual(qmp.changes, [])
+  })
+
+  it('are tried for ten seconds while a migration comes to rest, and then are told', async () => {
+    const settings = open()
+    await settings.change({ capabilities: { events: true } }, undefined)
+    status = 'cancelling'
+    let refusals = 0
+    qmp.answers['migrate-set-capabilities'] = () => {
+      refusals += 1
+      throw refusal('migrate-set-capabilities')
+    }
+    const left = { capabilities: { events: false }, parameters: {}, autostart: false }
+    let doneAt = 0
+    const restoring = settings.restore().then((undo) => {
+      doneAt = clock.now()
+      return undo
+    })
+    await clock.run(20_000)
+    assert.deepEqual([await restoring, doneAt, refusals], [left, 10_050, 202])
+    // One at rest is not waited for.
+    status = 'failed'
+    refusals = 0
+    assert.deepEqual(await settings.restore(), left)
+    assert.equal(refusals, 1)
+  })
+
+  it('stay one\'s own, whatever is done with what is told of them', async () => {
+    const undo = { capabilities: { events: true }, parameters: {}, autostart: false }
+    const settings = open(undo)
+    undo.capabilities.events = false
+    settings.undo.capabilities['multifd'] = true
+    assert.deepEqual(settings.undo, { capabilities: { events: true }, parameters: {}, autostart: false })
+    await settings.restore()
+    assert.deepEqual(qmp.changes, [setEvents(true)])
+  })
 })

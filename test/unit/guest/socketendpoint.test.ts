@@ -7,7 +7,8 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import type { Endpoint } from '../../../src/runtime/endpoint.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { itIsAnEndpoint } from '../runtime/endpointcontract.ts'
+import { nextTurn } from '../../../src/runtime/turn.ts'
+import { Arrived, itIsAnEndpoint } from '../runtime/endpointcontract.ts'
 
 const uid = process.geteuid!()
 
@@ -47,6 +48,29 @@ describe('a rendezvous', () => {
       const [near, far] = await meet()
       return [far, near]
     })
+  })
+
+  it('tells the first failure of a write, whatever fails after it', async () => {
+    const [near, far] = await meet()
+    far.destroy()
+    const failures: unknown[] = []
+    for (let time = 0; time < 3; time++) {
+      await near.write(Buffer.from('x')).catch((error: unknown) => failures.push(error))
+    }
+    const [first] = failures
+    assert.ok(first instanceof Error)
+    assert.deepEqual(failures, [first, first, first])
+    assert.ok(failures.every((failure) => failure === first))
+    new Arrived(near)
+    assert.equal(await near.closed, first)
+  })
+
+  it('may be given up by whoever does not wait for it yet', async () => {
+    const abort = new AbortController()
+    await rendezvous.listen(abort.signal)
+    abort.abort(new Error('enough'))
+    // By the next turn Node has told of every rejection that nobody takes, which fails a test.
+    await nextTurn()
   })
 
   it('is gone once removed', async () => {

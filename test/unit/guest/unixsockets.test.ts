@@ -11,13 +11,15 @@ describe('the kernel\'s table of UNIX sockets', () => {
 00000000a1518715: 00000003 00000000 00000000 0001 03  8548 /run/vms/a b.qmp
 00000000a1518716: 00000003 00000000 00000000 0001 03 18550
 00000000a1518717: 00000002 00000000 00010000 0001 01 18551 vms/relative.qmp
-00000000a1518718: 00000002 00000000 00000000 0002 01 18552 @abstract\n`
+00000000a1518718: 00000002 00000000 00000000 0002 01 18552 @abstract
+00000000a1518719: 00000002 00000000 00100000 0001 02 18553\n`
     assert.deepEqual(parseUnixSockets(text), [
       { inode: '8547', state: 'listening', path: '/run/vms/a b.qmp' },
       { inode: '8548', state: 'connected', path: '/run/vms/a b.qmp' },
       { inode: '18550', state: 'connected', path: undefined },
       { inode: '18551', state: 'listening', path: 'vms/relative.qmp' },
       { inode: '18552', state: 'other', path: '@abstract' },
+      { inode: '18553', state: 'other', path: undefined },
     ])
   })
 

@@ -50,6 +50,15 @@ export function itIsAnEndpoint(connect: () => Promise<[Endpoint, Endpoint]>): vo
     assert.deepEqual([here.text, here.ends, there.ends], ['back again', 1, 1])
   })
 
+  it('takes many writes at once, and carries them in order', async () => {
+    const there = new Arrived(far)
+    const pieces = Array.from({ length: 20 }, (_, index) => `${index} `)
+    await Promise.all(pieces.map((piece) => near.write(Buffer.from(piece))))
+    near.end()
+    await until(() => there.ends === 1)
+    assert.equal(there.text, pieces.join(''))
+  })
+
   it('carries an end that was said twice, and with nothing before it, once', async () => {
     const there = new Arrived(far)
     near.end()
@@ -58,6 +67,20 @@ export function itIsAnEndpoint(connect: () => Promise<[Endpoint, Endpoint]>): vo
     await setImmediate()
     assert.deepEqual([there.text, there.ends], ['', 1])
     await assert.rejects(near.write(Buffer.from('late')))
+  })
+
+  it('tells the end also to whoever listens later, and once, however often it is paused and goes on', async () => {
+    near.end()
+    for (let i = 0; i < 20; i++) await setImmediate()
+    const there = new Arrived(far)
+    await until(() => there.ends === 1)
+    for (let i = 0; i < 3; i++) {
+      far.pause()
+      far.resume()
+      await setImmediate()
+    }
+    assert.deepEqual([there.text, there.ends], ['', 1])
+    await far.write(Buffer.from('still open'))
   })
 
   it('holds a writer up whom nobody reads, and loses nothing', async () => {
@@ -120,6 +143,19 @@ export function itIsAnEndpoint(connect: () => Promise<[Endpoint, Endpoint]>): vo
     far.destroy()
     await assert.rejects(pending)
     await assert.rejects(near.write(Buffer.from('more')))
+  })
+
+  it('tells of a write that failed after the other side had said all', async () => {
+    const here = new Arrived(near)
+    far.end()
+    await until(() => here.ends === 1)
+    const pending = near.write(Buffer.alloc(4 * MEBIBYTE))
+    pending.catch(() => { /* looked at below */ })
+    await setImmediate()
+    far.destroy()
+    await assert.rejects(pending)
+    near.end()
+    assert.ok(await near.closed instanceof Error)
   })
 
   it('closes at once when it is told to, and says nothing more', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { escapeControls, isoTime, printable, printableJson } from '../../../src/runtime/text.ts'
+import { escapeControls, isoTime, parseJson, printable, printableJson } from '../../../src/runtime/text.ts'
 
 /** A name that clears a terminal, goes up a line, turns the writing around, hides, and ends in half a character. */
 const HOSTILE = 'a\u001B[2J\u009B1A\r\n\u007F\u202Eb\u2028\u200B\u{E0041}\uD83D'
@@ -24,6 +24,13 @@ describe('text of others', () => {
     const line = printableJson({ name: HOSTILE })
     assert.doesNotMatch(line, /[\p{Cc}\u2028\u202E]/u)
     assert.deepEqual(JSON.parse(line), { name: HOSTILE })
+  })
+})
+
+describe('text that may be JSON', () => {
+  it('is what it says, or nothing', () => {
+    assert.deepEqual(['{"a": [1, null]}', '5', 'null', '"x"'].map(parseJson), [{ a: [1, null] }, 5, null, 'x'])
+    assert.deepEqual(['', '{', 'undefined', '{"a": 1} x'].map(parseJson), Array(4).fill(undefined))
   })
 })
 
