@@ -97,7 +97,7 @@ export type IncomingEffect =
   | { do: 'say'; message: IncomingMessage }
   /** Dials the passage's lane, tells QEMU to listen (or to recover), connects to it, lets the passage run. */
   | { do: 'openChannel'; message: Extract<OutgoingMessage, { kind: 'channel' }>; recover: boolean }
-  | { do: 'release'; runState: RunState }
+  | { do: 'release'; runState: GuestState }
   | { do: 'endCopy' }
   | { do: 'stopPassages' }
   /** After all that was said. `reason`: the other end said something out of place. */

@@ -4,7 +4,7 @@ import {
   type IncomingRecordedAs, type IncomingReport, type IncomingState, type OutgoingMessage, type Reason,
   type RunState,
 } from '../conversation/index.ts'
-import type { DriverNews } from '../guest/index.ts'
+import type { DriverNews, GuestState } from '../guest/index.ts'
 import type { Member, MessageStream } from '../mesh/index.ts'
 import { answerPages, decodePrefixSet, type PrefixSet } from '../page/index.ts'
 import { behind } from '../runtime/behind.ts'
@@ -218,12 +218,11 @@ export class Incoming {
     this.#machine.send({ kind: 'channelOpen' })
   }
 
-  async #release(runState: RunState): Promise<void> {
+  async #release(runState: GuestState): Promise<void> {
     const { clock } = this.#components
     const begunAt = clock.now()
     try {
-      // Where nobody knows whether it ran it stays paused: its operator does.
-      const state = await this.#driver.release(runState === 'unknown' ? 'paused' : runState)
+      const state = await this.#driver.release(runState)
       this.#releaseMs = Math.round(clock.now() - begunAt)
       this.#machine.send({ kind: 'released', state })
     } catch (error) {

@@ -43,7 +43,7 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   if (version !== HANDOFF_VERSION) {
     throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
-  if (!isText(id, 64) || !/^[0-9a-f]{32}$/.test(id)) throw bad('bad-offer', 'the handoff has no id')
+  if (typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) throw bad('bad-offer', 'the handoff has no id')
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
   if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
   if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')

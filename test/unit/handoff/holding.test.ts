@@ -229,6 +229,35 @@ describe('an agent that was restarted', () => {
     })
   }
 
+  it('takes a guest that runs and whose QEMU does not answer for one that waits for its memory', async () => {
+    const ends = await restarted()
+    ends.destination.refuses['look'] = new PagemeshError('qmp-timeout', 'No answer.', { fault: 'guest' })
+    await ends.incoming.restart({ as: 'cut', runState: 'running' }, true)
+    await ends.wait(4000)
+    assert.deepEqual([ends.incoming.state.at, ends.delivered.map(({ as }) => as)], ['cut', ['cut']])
+    // It runs: nobody is asked what becomes of it, and there is nothing to decide.
+    await assert.rejects(ends.incoming.settle('run'), { code: 'undecided' })
+  })
+
+  it('takes up a copy of a post-copy that was cut before it ran: its operator may decide', async () => {
+    const ends = await restarted()
+    ends.destination.status = 'postcopy-paused'
+    await ends.incoming.restart({ as: 'cut', runState: 'unknown' }, true)
+    assert.deepEqual(ends.delivered.map(({ as }) => as), ['cut'])
+    ends.network.disconnect('b')
+    const settling = ends.incoming.settle('end')
+    assert.equal((await settling).as, 'ended')
+    assert.ok(ends.destination.told.includes('end'))
+  })
+
+  it('lets nobody decide for a copy that is not whole and not cut', async () => {
+    const ends = new Ends()
+    await assert.rejects(ends.incoming.settle('run'), { code: 'undecided', message: /^a is connected/ })
+    await ends.move()
+    await assert.rejects(ends.incoming.settle('end'), { code: 'undecided' })
+    assert.deepEqual(ends.destination.told.filter((told) => told === 'end'), [])
+  })
+
   it('says that a copy fell whose QEMU has ended: it may have run', async () => {
     const ends = await restarted()
     await ends.incoming.restart({ as: 'loaded', runState: 'running' }, false)
