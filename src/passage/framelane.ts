@@ -121,7 +121,6 @@ export class FrameLane<Name extends string> {
 
   #hear(reader: FrameReader<Name>, bytes: Uint8Array): void {
     this.#heardAt = this.#clock.now()
-    if (this.#isOver) return
     try {
       reader.push(bytes)
     } catch (error) {

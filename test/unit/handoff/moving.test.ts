@@ -94,6 +94,15 @@ describe('a guest that moves in pre-copy', () => {
     await result
   })
 
+  it('was missed for as long as QEMU said last, though it says no more at the end', async () => {
+    const ends = new Ends()
+    const { result } = await ends.load()
+    await ends.wait(250)
+    ends.source.progressed = undefined
+    ends.source.become('completed')
+    assert.equal((await result).downtimeMs, 5)
+  })
+
   it('goes on at the source when the destination QEMU cannot let it run; that copy is ended', async () => {
     const ends = new Ends()
     const { result } = await ends.load()
@@ -131,8 +140,17 @@ describe('a guest that moves in pre-copy', () => {
 describe('a guest that moves in post-copy', () => {
   it('runs at the destination before all its memory is there; both QEMUs end their connection', async () => {
     const ends = new Ends({ mode: 'postcopy' })
-    const { result } = await ends.serve(POSTCOPY)
     const { source, destination } = ends
+    const released = deferred<void>()
+    destination.waits['release'] = released.promise
+    const { result } = await ends.move()
+    source.become('postcopy-active')
+    await ends.wait(1000)
+    await ends.send(POSTCOPY)
+    await until(() => destination.told.includes('release running'))
+    await ends.wait(70)
+    released.resolve()
+    await until(() => ends.incoming.state.at === 'serving')
     assert.ok(source.told.includes('startPostcopy'))
     assert.ok(destination.told.includes('release running'))
     assert.equal(ends.outgoing.state.at, 'serving')
@@ -140,7 +158,7 @@ describe('a guest that moves in post-copy', () => {
     assert.equal(ends.measures.at(-1)!.phase, 'postcopy')
     destination.become('completed')
     const said = await result
-    assert.deepEqual([said.status, said.arrivedState, said.downtimeMs], ['completed', 'running', 5])
+    assert.deepEqual([said.status, said.arrivedState, said.downtimeMs], ['completed', 'running', 5 + 70])
     // The last word of one QEMU to the other comes behind what the agents say.
     destination.qemu!.write(Buffer.from('shut'))
     destination.qemu!.endpoint.end()
