@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Plan } from '../../../src/conversation/conversation.ts'
 import type { OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
-import { REASON } from './everystep.ts'
+import { COPY_NEWS, REASON } from './everystep.ts'
 import { CLOSING, walkOutgoing } from './walk.ts'
 
 const body = Buffer.from([1])
@@ -74,6 +74,12 @@ describe('the outgoing end', () => {
       assert.deepEqual(does, ['forget', ...CLOSING, 'deliver kept'])
     }
     assert.deepEqual(walkOutgoing({ at: 'offering', plan: MOVE }, gone).does.at(-1), 'deliver lost')
+  })
+
+  it('is told nothing by a host that asks before QEMU was told to migrate', () => {
+    const state: OutgoingState = { at: 'offering', plan: MOVE }
+    const walks = COPY_NEWS.map((copy) => walkOutgoing(state, { kind: 'asked', copy }))
+    assert.deepEqual(walks, COPY_NEWS.map(() => ({ state, does: ['answer pending'] })))
   })
 
   it('names what did not answer in time', () => {
@@ -217,6 +223,11 @@ describe('the outgoing end in post-copy', () => {
     const { state } = walkOutgoing(MOVING, qemu('cancelling'), { kind: 'handedOver' })
     assert.equal(state.at, 'moving')
     assert.equal(walkOutgoing(state, qemu('cancelled')).does[0], 'say kept')
+  })
+
+  it('hears from the stream what the guest was doing though it was given up already', () => {
+    const walk = walkOutgoing({ ...SERVING, runState: 'unknown' }, { kind: 'switchover', runState: 'paused' })
+    assert.deepEqual(walk, { state: { ...SERVING, runState: 'paused' }, does: [] })
   })
 
   it('is cut by a lost connection, and keeps QEMU\'s session for what may come', () => {
