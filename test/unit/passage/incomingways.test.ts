@@ -79,6 +79,17 @@ describe('the incoming end of a passage and its QEMU', () => {
     })
   }
 
+  it('have not ended where they were stopped before, whatever comes then', async () => {
+    const { qemu, said, passage, hear } = incomingWays()
+    await hear('batch', bodyOf(encode(Buffer.from('abc'), NOTHING)[0]!))
+    await hear('streamEnd')
+    passage.stop()
+    qemu.take()
+    qemu.endStream()
+    await settle(5)
+    assert.deepEqual([qemu.told, said.words], [['write 3', 'destroy'], []])
+  })
+
   it('wait no more for pages that were asked back once they were stopped', async () => {
     const { clock, said, passage, hear, frames } = incomingWays()
     for (const batch of encode(STREAM, prefixesOf([page(1)]))) await hear('batch', bodyOf(batch))

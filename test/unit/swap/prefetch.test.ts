@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import {
-  createPageHasher, FetchedPages, ID_BYTES, PAGE_BYTES, PageBatch, PageBudget, type PrefixSet,
+  createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, PageBudget, type PrefixSet,
 } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { ArrivedPages } from '../../../src/swap/index.ts'
@@ -125,21 +125,5 @@ describe('pages that are fetched while a guest arrives', () => {
     assert.deepEqual(told.map(({ length }) => length), [40 * 4])
     const all = Array.from({ length: 40 }, (_, place) => told[0]!.readUInt32BE(place * 4))
     assert.deepEqual(all.sort((one, other) => one - other), numbers.toSorted((one, other) => one - other))
-  })
-
-  it('are kept up to their room, each once, over any number of chunks', () => {
-    const numbers = Array.from({ length: 700 }, (_, index) => index)
-    const all = pagesOf(numbers)
-    const fetched = new FetchedPages(600)
-    fetched.add(all)
-    fetched.add(all)
-    assert.equal(fetched.count, 600)
-    const batch = new PageBatch(all.ids)
-    fetched.fill(batch)
-    assert.deepEqual(batch.missing(), numbers.slice(600))
-    for (const index of [0, 255, 256, 599]) {
-      const at = index * PAGE_BYTES
-      assert.ok(batch.bytes.subarray(at, at + PAGE_BYTES).equals(all.bytes.subarray(at, at + PAGE_BYTES)))
-    }
   })
 })
