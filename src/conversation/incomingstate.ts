@@ -65,8 +65,6 @@ export type IncomingEvent =
   | { kind: 'failed'; what: 'check' | 'link' | 'channel' | 'passage'; reason: Reason }
   | { kind: 'message'; message: OutgoingMessage }
   | { kind: 'linkLost'; reason: Reason }
-  /** The lane of the passage and this QEMU are connected. */
-  | { kind: 'channelOpen' }
   /** What QEMU says of its migration; with `completed`, what the guest is then. */
   | { kind: 'qemu'; status: string; error?: string; state?: GuestState }
   | { kind: 'gone'; reason: Reason }

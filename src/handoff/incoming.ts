@@ -151,7 +151,9 @@ export class Incoming {
       case 'answerCensus': return this.#link?.heed(() => this.#answerCensus(effect.body))
       case 'fetch': return this.#link?.heed(() => this.#fetch(effect.order))
       case 'say': return this.#link?.say(this.#withReport(effect.message))
-      case 'openChannel': return this.#begin('channel', this.#openChannel(effect.message))
+      case 'openChannel': return this.#begin('channel', this.#channels.open({
+        driver: this.#driver, from: this.#offer!.from, ticket: effect.message.ticket,
+      }, this.#abort.signal))
       case 'release': return behind(log, 'a guest was not let run', this.#release(effect.runState))
       case 'endCopy': return behind(log, 'a copy was not ended', this.#endCopy())
       case 'stopPassages':
@@ -211,11 +213,6 @@ export class Incoming {
   #fetch(order: Buffer): void {
     this.#channels.fetch(this.#answered!, order, this.#init.from, (body) => this.#link?.say({ kind: 'fetched', body }))
     this.#answered = undefined
-  }
-
-  async #openChannel({ ticket }: Extract<OutgoingMessage, { kind: 'channel' }>): Promise<void> {
-    await this.#channels.open({ driver: this.#driver, from: this.#offer!.from, ticket }, this.#abort.signal)
-    this.#machine.send({ kind: 'channelOpen' })
   }
 
   async #release(runState: GuestState): Promise<void> {

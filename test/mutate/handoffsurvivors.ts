@@ -5,6 +5,40 @@ const LETS_GO = 'it only lets go of memory, or hands it on to be used again'
 
 /** Faults that may survive in what moves a guest. */
 export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
+  // handoff
+  {
+    file: 'src/handoff/incoming.ts', line: "if (this.#heldSince === undefined || !('why' in state)) return undefined",
+    after: ["undefined && !('why'"], why: 'a state that a copy is held in has a reason',
+  },
+  {
+    file: 'src/handoff/incoming.ts', line: 'this.#goOn ??= this.#init.standBack()', after: ['this.#goOn = '],
+    why: 'what stands back goes on before it is asked again to stand back',
+  },
+  {
+    file: 'src/handoff/outgoing.ts', line: 'this.#goOn ??= this.#init.standBack()', after: ['this.#goOn = '],
+    why: 'what stands back goes on before it is asked again to stand back',
+  },
+  { file: 'src/handoff/incoming.ts', line: 'this.#answered = undefined', why: LETS_GO },
+  {
+    file: 'src/handoff/incoming.ts', line: 'return await this.#settled.promise',
+    why: 'a promise that is returned is waited for as well',
+  },
+  {
+    file: 'src/handoff/incoming.ts', line: "else if (ending.as !== 'held') this.#settled?.resolve(ending)",
+    after: ['else if (true)'], why: 'where a copy is held again, its state has refused before',
+  },
+  {
+    file: 'src/handoff/incomingchannels.ts', line: 'this.#passages.push(new IncomingPassage(', after: ['unshift'],
+    why: 'their order is of no matter: they are added up, and stopped together',
+  },
+  {
+    file: 'src/handoff/outgoingchannels.ts', line: 'this.#passages.push(passage)', after: ['unshift'],
+    why: 'every connection of a migration knows the same: each begins with what the one before it knew',
+  },
+  {
+    file: 'src/handoff/outgoingchannels.ts', line: 'this.#fetched.push(pages)', after: ['unshift'],
+    why: 'in which order pages become known is of no matter',
+  },
   // passage
   {
     file: 'src/passage/batch.ts', line: '#count = 0', after: ['#count = 1'],

@@ -1,11 +1,11 @@
 /** Both ends of a handoff over a mesh in memory, at a time that a test moves on, with drivers that it plays. */
 import type { DriverNews } from '../../../src/guest/index.ts'
-import type { RunState } from '../../../src/conversation/conversation.ts'
+import type { CopyNews, RunState } from '../../../src/conversation/conversation.ts'
 import { Incoming } from '../../../src/handoff/incoming.ts'
 import type { IncomingInit } from '../../../src/handoff/incominginit.ts'
 import type { IncomingEnding, IncomingPlan } from '../../../src/conversation/incomingstate.ts'
 import {
-  decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL,
+  decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
 import { Outgoing } from '../../../src/handoff/outgoing.ts'
 import type { OutgoingInit } from '../../../src/handoff/outgoinginit.ts'
@@ -59,6 +59,9 @@ export class Ends {
   readonly logged: { message: string; fields: LogFields | undefined }[] = []
   /** Memory for what comes from other hosts. */
   readonly budget = new PageBudget(1000)
+  /** What the source's host offered, and what it was asked. */
+  readonly offers: HandoffOffer[] = []
+  readonly questions: CopyNews[] = []
   readonly measures: HandoffMeasure[] = []
   readonly amended: HandoffResult[] = []
   readonly delivered: IncomingEnding[] = []
@@ -88,10 +91,13 @@ export class Ends {
       createDriver: (onNews) => this.#play(this.destination, onNews), ...this.#notes('b'), ...options.incoming,
     })
     this.meshes.b.handle(HANDOFF_PROTOCOL, async (stream, from) => {
-      await this.incoming.run(decodeOffer(await stream.receive()), stream, from)
+      const offer = decodeOffer(await stream.receive())
+      this.offers.push(offer)
+      await this.incoming.run(offer, stream, from)
     })
     this.meshes.a.handle(OUTCOME_PROTOCOL, async (stream) => {
       const { copy } = decodeQuestion(await stream.receive())
+      this.questions.push(copy)
       await stream.send(encodeVerdict(await this.outgoing.asked(copy)))
     })
   }

@@ -239,6 +239,7 @@ describe('a handoff that fails while the stream runs', () => {
     ends.source.become('cancelled')
     await ends.wait()
     assert.deepEqual(ends.amended.map(({ status }) => status), ['cancelled'])
+    assert.deepEqual(ends.standing.a, 0)
   })
 
   it('ends when it takes longer than it may, and not before', async () => {
@@ -308,6 +309,7 @@ describe('a handoff that fails while the stream runs', () => {
     await ends.wait(2000)
     assert.deepEqual(ends.delivered.map(({ as }) => as), ['unanswered', 'failed'])
     assert.equal(ends.incoming.state.at, 'over')
+    assert.deepEqual(ends.standing, { a: 0, b: 0 })
   })
 
   it('leaves open what became of a guest whose QEMU died unheard: it may have gone on', async () => {

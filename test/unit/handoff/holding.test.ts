@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import type { RunState, Verdict } from '../../../src/conversation/conversation.ts'
 import type { IncomingRecordedAs } from '../../../src/conversation/incomingstate.ts'
 import { decodeVerdict, encodeQuestion, OUTCOME_PROTOCOL } from '../../../src/handoff/messages.ts'
+import type { HandoffResult } from '../../../src/handoff/result.ts'
 import type { OutgoingRecordedAs } from '../../../src/conversation/outgoingstate.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import { until } from '../passage/relay.ts'
-import { Ends, ID } from './bothends.ts'
+import { Ends, ID, SPENT } from './bothends.ts'
 
 /** Both hosts, and a whole copy at the destination that nobody has decided about: the hosts cannot reach each other. */
 async function holding(): Promise<Ends> {
@@ -75,9 +76,18 @@ describe('a whole copy without a connection', () => {
     const said = await result
     assert.deepEqual([said.status, said.code, said.downtimeMs], ['failed', 'unconfirmed', null])
     assert.match(said.reason!, /^The source gave web up, but b has not confirmed .*`pagemesh status` on b\.$/)
+    assert.ok(ends.source.told.includes('close'))
+    const released = deferred<void>()
+    ends.destination.waits['release'] = released.promise
     ends.network.reconnect('b')
-    await ends.wait(4000)
+    await until(() => ends.destination.told.includes('release running'), () => ends.wait(100))
+    await ends.wait(500)
+    released.resolve()
+    await ends.wait(100)
     assert.deepEqual(ends.amended.map(({ status, arrivedState }) => [status, arrivedState]), [['completed', 'running']])
+    // It was missed until it ran, and not until its host asked what becomes of it.
+    const [{ totalMs, downtimeMs }] = ends.amended as [HandoffResult]
+    assert.equal(downtimeMs, totalMs + 5)
   })
 
   it('is let run when its operator says so; its source hears of it when it can be reached', async () => {
@@ -256,6 +266,17 @@ describe('an agent that was restarted', () => {
     await ends.move()
     await assert.rejects(ends.incoming.settle('end'), { code: 'undecided' })
     assert.deepEqual(ends.destination.told.filter((told) => told === 'end'), [])
+  })
+
+  it('tells of a guest that had arrived what it knows: not what the agent before it had counted', async () => {
+    const ends = await restarted()
+    await ends.incoming.restart({ as: 'arrived', runState: 'paused' }, true)
+    await until(() => ends.questions.length > 0)
+    const refsFilledBy = { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 }
+    assert.deepEqual(ends.questions, [{
+      kind: 'arrived', state: 'paused',
+      report: { streamBytes: 0, refsFilledBy, peerBytes: 0, releaseMs: 0, spent: SPENT },
+    }])
   })
 
   it('says that a copy fell whose QEMU has ended: it may have run', async () => {

@@ -17,6 +17,8 @@ export class PlayedDriver implements Driver {
   readonly refuses: Record<string, Error> = {}
   /** What it waits for before it does what it is told. */
   readonly waits: Record<string, Promise<void>> = {}
+  /** How often it waited for the guest to do anything: it may take a while. */
+  restLooks = 0
   /** What ends the waiting for the QEMU's connection. */
   signal: AbortSignal | undefined
   /** The QEMU's end of the connection that came last. */
@@ -40,6 +42,7 @@ export class PlayedDriver implements Driver {
   }
 
   async stateAtRest(): Promise<GuestState> {
+    this.restLooks += 1
     return this.guest
   }
 

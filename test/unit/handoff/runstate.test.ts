@@ -34,13 +34,15 @@ async function restartCut(ends: Ends): Promise<void> {
 
 describe('what a guest was doing at switchover', () => {
   it('is what its stream tells: it arrives as that, and was not missed while it did not run', async () => {
-    const ends = new Ends()
-    ends.source.guest = 'paused'
-    const { result } = await ends.move()
-    await ends.send(streamOf('paused'))
-    const said = await complete(ends, result)
-    assert.deepEqual([said.status, said.arrivedState, said.downtimeMs], ['completed', 'paused', null])
-    assert.ok(ends.destination.told.includes('release paused'))
+    for (const seen of ['paused', 'running'] as const) {
+      const ends = new Ends()
+      ends.source.guest = seen
+      const { result } = await ends.move()
+      await ends.send(streamOf('paused'))
+      const said = await complete(ends, result)
+      assert.deepEqual([said.status, said.arrivedState, said.downtimeMs], ['completed', 'paused', null])
+      assert.ok(ends.destination.told.includes('release paused'))
+    }
   })
 
   it('is what was seen last, not what was seen first, where the stream does not tell', async () => {

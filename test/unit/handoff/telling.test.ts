@@ -4,6 +4,7 @@ import type { Reason } from '../../../src/conversation/conversation.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import type { LogFields } from '../../../src/runtime/log.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
+import { page } from '../passage/made.ts'
 import { until } from '../passage/relay.ts'
 import { postcopyStream } from '../qemu/streambuilder.ts'
 import { Ends, STREAM } from './bothends.ts'
@@ -202,5 +203,51 @@ describe('a handoff', () => {
     await ends.cut()
     await ends.wait(1000)
     assert.equal(ends.measures.length, length)
+  })
+
+  it('says to the destination what it is for', async () => {
+    const dry = await new Ends({ plan: 'dryRun' }).start()
+    await dry.outgoing.estimate()
+    const ends = new Ends({ mode: 'postcopy' })
+    await ends.serve(postcopyStream(BLOCKS, BLOCKS).bytes)
+    await ends.cut()
+    void ends.outgoing.run()
+    await until(() => ends.offers.length === 2)
+    const offered = [...dry.offers, ...ends.offers].map(({ plan, mode, guest }) => [plan, mode, guest])
+    assert.deepEqual(offered, [
+      ['dryRun', 'precopy', 'web'], ['move', 'postcopy', 'web'], ['rejoin', 'postcopy', 'web'],
+    ])
+  })
+
+  it('looks what its guest does at the end only where the source keeps it', async () => {
+    const completed = new Ends()
+    await complete(completed)
+    assert.equal(completed.source.restLooks, 0)
+    const kept = new Ends()
+    const { result } = await kept.move()
+    kept.outgoing.cancel(CANCEL)
+    await result
+    assert.equal(kept.source.restLooks, 1)
+  })
+
+  it('keeps to the rate that it may take, in what the agents say and in what QEMU writes', async () => {
+    const ends = await new Ends({ outgoing: { bytesPerSecondMax: 1000 } }).start()
+    const result = ends.outgoing.run()
+    await ends.wait()
+    assert.equal(ends.outgoing.state.at, 'listing')
+    await ends.wait(1000)
+    assert.equal(ends.outgoing.state.at, 'moving')
+    // The first is sent on credit, the next waits until that is paid.
+    for (const number of [1, 2]) {
+      ends.source.qemu!.write(page(number).subarray(0, 3000))
+      await ends.wait(100)
+    }
+    await ends.wait(1000)
+    assert.equal(ends.destination.qemu!.received.length, 3000)
+    await ends.wait(4000)
+    assert.equal(ends.destination.qemu!.received.length, 6000)
+    ends.outgoing.cancel(CANCEL)
+    await ends.wait(10_000)
+    assert.equal((await result).status, 'cancelled')
   })
 })

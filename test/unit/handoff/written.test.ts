@@ -34,4 +34,24 @@ describe('what an end promises', () => {
     await moving
     await until(() => ends.destination.told.includes('migrate'))
   })
+
+  it('is waited for, and nothing else that is written: a restarted agent finds that out again', async () => {
+    const never = deferred<void>().promise
+    const ends = new Ends({
+      outgoing: { record: async (_as, runState) => { if (runState !== 'unknown') await never } },
+      incoming: { record: async (as, runState) => { if (runState !== 'unknown' && as !== 'arrived') await never } },
+    })
+    const { result } = await ends.load()
+    ends.source.become('completed')
+    assert.equal((await result).status, 'completed')
+  })
+
+  it('is forgotten without waiting for the disk', async () => {
+    const never = deferred<void>().promise
+    const ends = new Ends({ outgoing: { forget: () => never }, incoming: { forget: () => never } })
+    const { result } = await ends.load()
+    ends.outgoing.cancel({ code: 'cancelled', fault: 'cancelled', message: 'Cancelled.' })
+    assert.equal((await result).status, 'cancelled')
+    await until(() => ends.delivered.length > 0)
+  })
 })
