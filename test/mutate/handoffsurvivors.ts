@@ -80,6 +80,14 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'a batch without refs takes no room to fill them in; nobody is asked either way',
   },
   {
+    file: 'src/passage/resolver.ts', line: 'for (let ref = 0; ref < count; ref++) {', after: ['ref <= count'],
+    why: 'behind the last ref nothing is filled',
+  },
+  {
+    file: 'src/passage/resolver.ts', line: 'for (let ref = 0; ref < refs.count; ref++) {', after: ['ref <= refs.count'],
+    why: 'behind the last ref nothing is filled',
+  },
+  {
     file: 'src/passage/sentpages.ts', line: 'if (slot === -1) return -1',
     after: ['if (false) return -1', 'if (slot === -2) return -1'],
     why: 'in front of the first id nothing stands that is equal to one',

@@ -151,14 +151,20 @@ describe('the outgoing end of a passage and its QEMU', () => {
     passage.stop()
   })
 
-  it('compress nothing where they shall not', async () => {
-    const { clock, qemu, passage, hear, frames } = outgoingWays({ compresses: false, known: prefixesOf([page(2)]) })
-    qemu.deliver(STREAM)
-    await clock.run(5)
-    const { literal, literalWireBytes } = passage.counts()
-    assert.deepEqual([literal, literalWireBytes], [2, 2 * PAGE_BYTES])
-    await hear('missing', u32(0, 0))
-    assert.deepEqual(frames().at(-1), { name: 'pages', bytes: 4 + PAGE_BYTES })
-    passage.stop()
-  })
+  for (const compresses of [true, false]) {
+    it(`compress pages that travel whole, and those that are asked back, if they shall: ${compresses}`, async () => {
+      const pages = ['a', 'b', 'c'].map((letter) => Buffer.alloc(PAGE_BYTES, letter))
+      const { clock, qemu, passage, hear, frames } = outgoingWays({ compresses, known: prefixesOf([pages[1]!]) })
+      qemu.deliver(Buffer.from(precopyStream([{ name: 'pc.ram', pages }]).bytes))
+      await clock.run(5)
+      const { literal, literalWireBytes } = passage.counts()
+      assert.equal(literal, 2)
+      await hear('missing', u32(0, 0))
+      const asked = frames().at(-1)!
+      assert.equal(asked.name, 'pages')
+      if (compresses) assert.ok(literalWireBytes < 200 && asked.bytes < 200, `${literalWireBytes} ${asked.bytes}`)
+      else assert.deepEqual([literalWireBytes, asked.bytes], [2 * PAGE_BYTES, 4 + PAGE_BYTES])
+      passage.stop()
+    })
+  }
 })
