@@ -68,8 +68,10 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'a frame has a header: what its last piece found decides',
   },
   {
-    file: 'src/passage/incoming.ts', line: 'this.#askedBack.clear()', why: LETS_GO,
+    file: 'src/passage/framelane.ts', line: 'if (!this.#isOver) reader.push(bytes)', after: ['if (true)'],
+    why: 'what comes when all is over is not even put together; if it were, nobody would get it',
   },
+  { file: 'src/passage/incoming.ts', line: 'this.#askedBack.clear()', why: LETS_GO },
   {
     file: 'src/passage/outgoing.ts', line: 'if (batch.literals.length > 0) this.#suspectsNoise',
     after: ['batch.literals.length > 1)'], why: 'literals are whole pages',
