@@ -286,7 +286,7 @@ describe('the incoming end in post-copy', () => {
     })
     const ran = walkIncoming({ ...CUT, state: 'running' }, { kind: 'rejoin' }, ...greeted.slice(1, 5), givenUp)
     assert.deepEqual(ran.state, { at: 'serving', state: 'running', memory: 'awaited' })
-    assert.deepEqual(walkIncoming(ran.state, channel).does, ['openChannel'])
+    assert.deepEqual(walkIncoming(ran.state, channel).does, ['openChannel again'])
   })
 
   it('stays cut when going on fails, and takes what its QEMU says meanwhile', () => {

@@ -86,6 +86,7 @@ describe('the outgoing end', () => {
     const { state } = walkOutgoing({ at: 'linking', plan: MOVE }, { kind: 'late', wait: 'link' })
     assert.ok(state.at === 'over' && state.ending.as === 'kept')
     assert.match(state.ending.reason.message, /did not answer in time \(linking\)/)
+    assert.deepEqual([state.ending.reason.code, state.ending.reason.fault], ['timeout', 'peer'])
   })
 
   it('asks QEMU to give up once it was told to migrate, but not if it refused', () => {
@@ -249,7 +250,7 @@ describe('the outgoing end in post-copy', () => {
     assert.deepEqual([state, does], [{ at: 'preparing', plan: REJOIN }, ['standBack', 'prepare']])
     const listed = walkOutgoing(state, ...greeted.slice(1))
     assert.deepEqual([listed.state.at, ...listed.does], [
-      'starting', 'takeBitmap', 'say givenUp', 'start', 'wait begin',
+      'starting', 'takeBitmap', 'say givenUp', 'start again', 'wait begin',
     ])
     assert.deepEqual(walkOutgoing(listed.state, { kind: 'begun' }), { state: SERVING, does: ['openChannel'] })
     assert.equal(walkOutgoing(listed.state, lost).state.at, 'cut')
@@ -275,7 +276,9 @@ describe('the outgoing end whose QEMU died', () => {
       assert.ok(state.at === 'leaving' && state.cause === 'dead')
       assert.deepEqual(does.slice(-3), ['say givenUp', 'record given-up', 'wait confirm'])
     }
-    assert.equal(walkOutgoing(MOVING, gone, broken).does.at(-1), 'deliver lost')
+    for (const events of [[gone, broken], [broken, gone]]) {
+      assert.equal(walkOutgoing(MOVING, ...events).does.at(-1), 'deliver lost')
+    }
     const partial = walkOutgoing(MOVING, gone, lost, { kind: 'asked', copy: { kind: 'partial' } })
     assert.equal(partial.does.at(-2), 'deliver lost')
   })
