@@ -65,8 +65,6 @@ export type IncomingEvent =
   | { kind: 'failed'; what: 'check' | 'link' | 'channel' | 'passage'; reason: Reason }
   | { kind: 'message'; message: OutgoingMessage }
   | { kind: 'linkLost'; reason: Reason }
-  /** The lane of the passage and this QEMU are connected. */
-  | { kind: 'channelOpen' }
   /** What QEMU says of its migration; with `completed`, what the guest is then. */
   | { kind: 'qemu'; status: string; error?: string; state?: GuestState }
   | { kind: 'gone'; reason: Reason }
@@ -97,7 +95,7 @@ export type IncomingEffect =
   | { do: 'say'; message: IncomingMessage }
   /** Dials the passage's lane, tells QEMU to listen (or to recover), connects to it, lets the passage run. */
   | { do: 'openChannel'; message: Extract<OutgoingMessage, { kind: 'channel' }>; recover: boolean }
-  | { do: 'release'; runState: RunState }
+  | { do: 'release'; runState: GuestState }
   | { do: 'endCopy' }
   | { do: 'stopPassages' }
   /** After all that was said. `reason`: the other end said something out of place. */

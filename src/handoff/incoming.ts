@@ -4,7 +4,7 @@ import {
   type IncomingRecordedAs, type IncomingReport, type IncomingState, type OutgoingMessage, type Reason,
   type RunState,
 } from '../conversation/index.ts'
-import type { DriverNews } from '../guest/index.ts'
+import type { DriverNews, GuestState } from '../guest/index.ts'
 import type { Member, MessageStream } from '../mesh/index.ts'
 import { answerPages, decodePrefixSet, type PrefixSet } from '../page/index.ts'
 import { behind } from '../runtime/behind.ts'
@@ -151,7 +151,9 @@ export class Incoming {
       case 'answerCensus': return this.#link?.heed(() => this.#answerCensus(effect.body))
       case 'fetch': return this.#link?.heed(() => this.#fetch(effect.order))
       case 'say': return this.#link?.say(this.#withReport(effect.message))
-      case 'openChannel': return this.#begin('channel', this.#openChannel(effect.message))
+      case 'openChannel': return this.#begin('channel', this.#channels.open({
+        driver: this.#driver, from: this.#offer!.from, ticket: effect.message.ticket,
+      }, this.#abort.signal))
       case 'release': return behind(log, 'a guest was not let run', this.#release(effect.runState))
       case 'endCopy': return behind(log, 'a copy was not ended', this.#endCopy())
       case 'stopPassages':
@@ -213,17 +215,11 @@ export class Incoming {
     this.#answered = undefined
   }
 
-  async #openChannel({ ticket }: Extract<OutgoingMessage, { kind: 'channel' }>): Promise<void> {
-    await this.#channels.open({ driver: this.#driver, from: this.#offer!.from, ticket }, this.#abort.signal)
-    this.#machine.send({ kind: 'channelOpen' })
-  }
-
-  async #release(runState: RunState): Promise<void> {
+  async #release(runState: GuestState): Promise<void> {
     const { clock } = this.#components
     const begunAt = clock.now()
     try {
-      // Where nobody knows whether it ran it stays paused: its operator does.
-      const state = await this.#driver.release(runState === 'unknown' ? 'paused' : runState)
+      const state = await this.#driver.release(runState)
       this.#releaseMs = Math.round(clock.now() - begunAt)
       this.#machine.send({ kind: 'released', state })
     } catch (error) {

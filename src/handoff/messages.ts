@@ -43,7 +43,7 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   if (version !== HANDOFF_VERSION) {
     throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
-  if (!isText(id, 64) || !/^[0-9a-f]{32}$/.test(id)) throw bad('bad-offer', 'the handoff has no id')
+  if (typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) throw bad('bad-offer', 'the handoff has no id')
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
   if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
   if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')
@@ -82,8 +82,7 @@ export interface OutcomeQuestion {
 }
 
 export function encodeQuestion({ id, copy }: OutcomeQuestion): Uint8Array {
-  const said = copy.kind === 'partial' ? '{}' : Buffer.from(encodeMessage(copy)).toString('utf8')
-  return encode({ id, kind: copy.kind, copy: said })
+  return encode({ id, kind: copy.kind, copy: Buffer.from(encodeMessage(copy)).toString('utf8') })
 }
 
 /** Throws PagemeshError `bad-question` or `bad-frame`. */
@@ -173,7 +172,7 @@ export const CONVERSATION_FRAMES: FrameTable<OutgoingMessage['kind'] | IncomingM
 /** Sentences that travel are cut: what a frame carries is bounded, in characters of up to three bytes. */
 const SENTENCE_LENGTH_MAX = 1000
 
-export function encodeMessage(message: OutgoingMessage | IncomingMessage): Uint8Array {
+export function encodeMessage(message: OutgoingMessage | IncomingMessage | CopyNews): Uint8Array {
   if ('body' in message) return message.body
   const { kind: _kind, ...fields } = message
   const reason = 'reason' in fields ? { reason: fields.reason.slice(0, SENTENCE_LENGTH_MAX) } : {}

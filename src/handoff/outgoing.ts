@@ -66,7 +66,7 @@ export class Outgoing {
     this.#watch = new SourceWatch(components, parts, (measure) => {
       init.onMeasure?.({
         ...measure, phase: phaseOf(this.state.at, this.#channels.isSwitchingOver),
-        wireBytes: measure.wireBytes + (this.#link?.sentBytes ?? 0),
+        wireBytes: measure.wireBytes + this.#link!.sentBytes,
       })
     })
     this.#machine = new Machine<OutgoingState, OutgoingEvent, OutgoingEffect>(components, {

@@ -128,16 +128,14 @@ export class Encoder {
    * then it goes raw, because the rest may never come (what looked like a page was none).
    */
   flush(all = false): void {
-    if (this.#length === 0) return
     const stream = this.#batch
     const length = this.#length
     let pageCount = this.#pageCount
     let end = length
-    const last = pageCount === 0 ? -1 : this.#pages[pageCount - 1]!
-    const lastIsPartial = pageCount > 0 && last + PAGE_BYTES > length
+    const lastIsPartial = pageCount > 0 && this.#pages[pageCount - 1]! + PAGE_BYTES > length
     if (lastIsPartial) {
       pageCount -= 1
-      if (!all) end = last
+      if (!all) end = this.#pages[pageCount]!
     }
     if (end === 0) return
     this.#emit(this.#encode(stream.subarray(0, end), pageCount))

@@ -113,9 +113,8 @@ export class FrameLane<Name extends string> {
 
   #hear(reader: FrameReader<Name>, bytes: Uint8Array): void {
     this.#heardAt = this.#clock.now()
-    if (this.#isOver) return
     try {
-      reader.push(bytes)
+      if (!this.#isOver) reader.push(bytes)
     } catch (error) {
       this.#lose(error instanceof PagemeshError ? error : laneLost('a frame could not be handled', error))
     }

@@ -163,7 +163,6 @@ export class IncomingPassage {
   }
 
   #giveBack(bytes: Buffer): void {
-    if (this.#isOver) return
     for (let at = 0; at < bytes.length; at += RETURNED_BYTES_MAX) {
       const piece = Buffer.from(bytes.subarray(at, at + RETURNED_BYTES_MAX))
       this.#returningBytes += piece.length
@@ -181,7 +180,6 @@ export class IncomingPassage {
   }
 
   #endReturn(): void {
-    if (this.#isOver) return
     this.#up = 'ended'
     // A send never rejects.
     void this.#lane.send('returnedEnd')

@@ -135,7 +135,6 @@ export class OutgoingPassage {
   }
 
   #onStreamEnd(): void {
-    if (this.#isOver) return
     this.#down = 'ending'
     this.#flushTimer.stop()
     this.#encoder.flush(true)

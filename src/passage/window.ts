@@ -4,7 +4,7 @@ import type { Clock } from '../runtime/clock.ts'
  * Bytes of QEMU's stream that may be on their way: what the outgoing end keeps for refs that are asked back. With half
  * of it two agents that share two cores wait for each other: 1.20 of plain QEMU's time for noise, 1.15 with this.
  */
-export const WINDOW_STREAM_BYTES = 8 * 2 ** 20
+const WINDOW_STREAM_BYTES = 8 * 2 ** 20
 /** In post-copy a requested page queues behind what is on its way: keep that short. */
 const WINDOW_STREAM_BYTES_POSTCOPY = 2 * 2 ** 20
 /** Batches on their way, however small: each takes whole buffers at both ends. */

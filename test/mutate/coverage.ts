@@ -20,11 +20,15 @@ export function testsFor(fault: Fault, tests: readonly KnownTest[]): KnownTest[]
     .sort((a, b) => a.durationMs - b.durationMs)
 }
 
-/** Whether the narrowest stretch around the fault ran. */
-function isRun({ file, start }: Fault, stretches: readonly CodeRun[]): boolean {
+/**
+ * Whether the narrowest stretch around the fault ran. What stands right of `&&` or `||` is a stretch that begins with
+ * the operator, and runs only where the left does not decide; the operator itself matters wherever the left runs.
+ */
+function isRun({ file, start, kind }: Fault, stretches: readonly CodeRun[]): boolean {
+  const place = kind === 'operator' ? start - 1 : start
   let narrowest: CodeRun | undefined
   for (const stretch of stretches) {
-    if (stretch.file !== file || stretch.start > start || stretch.end <= start) continue
+    if (stretch.file !== file || stretch.start > place || stretch.end <= place) continue
     const width = stretch.end - stretch.start
     const best = narrowest === undefined ? Infinity : narrowest.end - narrowest.start
     // Of equal stretches, which come from different looks, one that ran decides.

@@ -6,6 +6,7 @@ const OUTGOING_STEP = 'test/unit/conversation/outgoingstep.test.ts'
 const INCOMING_STEP = 'test/unit/conversation/incomingstep.test.ts'
 const STEPS = 'test/unit/conversation/conversation.test.ts'
 const WRITTEN = 'test/unit/handoff/written.test.ts'
+const RUN_STATE = 'test/unit/handoff/runstate.test.ts'
 const MOVING = 'test/unit/handoff/moving.test.ts'
 const BATCH = 'test/unit/passage/batch.test.ts'
 const OUTGOING = 'test/unit/passage/outgoing.test.ts'
@@ -255,6 +256,6 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/handoff/sourcewatch.ts', find: "'postmigrate') this.ran = state",
-    replace: "'postmigrate') this.ran ??= state", why: 'what the guest is doing is asked once', noticedBy: WRITTEN,
+    replace: "'postmigrate') this.ran ??= state", why: 'what the guest is doing is asked once', noticedBy: RUN_STATE,
   },
 ]

@@ -1,27 +1,130 @@
 import type { ExplainedSurvivor } from './fault.ts'
 
+const ROOM = 'room for what is counted elsewhere; what lies in it is the same'
+const LETS_GO = 'it only lets go of memory, or hands it on to be used again'
+
 /** Faults that may survive in what moves a guest. */
 export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
+  // handoff
+  {
+    file: 'src/handoff/incoming.ts', line: "if (this.#heldSince === undefined || !('why' in state)) return undefined",
+    after: ["undefined && !('why'"], why: 'a state that a copy is held in has a reason',
+  },
+  {
+    file: 'src/handoff/incoming.ts', line: 'this.#goOn ??= this.#init.standBack()', after: ['this.#goOn = '],
+    why: 'what stands back goes on before it is asked again to stand back',
+  },
+  {
+    file: 'src/handoff/outgoing.ts', line: 'this.#goOn ??= this.#init.standBack()', after: ['this.#goOn = '],
+    why: 'what stands back goes on before it is asked again to stand back',
+  },
+  { file: 'src/handoff/incoming.ts', line: 'this.#answered = undefined', why: LETS_GO },
+  {
+    file: 'src/handoff/incoming.ts', line: 'return await this.#settled.promise',
+    why: 'a promise that is returned is waited for as well',
+  },
+  {
+    file: 'src/handoff/incoming.ts', line: "else if (ending.as !== 'held') this.#settled?.resolve(ending)",
+    after: ['else if (true)'], why: 'where a copy is held again, its state has refused before',
+  },
+  {
+    file: 'src/handoff/incomingchannels.ts', line: 'this.#passages.push(new IncomingPassage(', after: ['unshift'],
+    why: 'their order is of no matter: they are added up, and stopped together',
+  },
+  {
+    file: 'src/handoff/outgoingchannels.ts', line: 'this.#passages.push(passage)', after: ['unshift'],
+    why: 'every connection of a migration knows the same: each begins with what the one before it knew',
+  },
+  {
+    file: 'src/handoff/outgoingchannels.ts', line: 'this.#fetched.push(pages)', after: ['unshift'],
+    why: 'in which order pages become known is of no matter',
+  },
   // passage
   {
-    file: 'src/passage/framelane.ts', line: 'if (!hasRoom) await this.#lane.drained()', after: ['if (true)'],
-    why: 'a lane that has room says so at once',
+    file: 'src/passage/batch.ts', line: '#count = 0', after: ['#count = 1'],
+    why: 'it counts for a kind of op, and there is none yet',
   },
   {
-    file: 'src/passage/incoming.ts', line: 'if (this.#isPaused || this.#returningBytes < RETURNING_BYTES_MAX) return',
-    after: ['if (false) return'],
-    why: 'QEMU is read again once the lane has taken what it wrote: what travels is the same, only sooner or later',
+    file: 'src/passage/batch.ts', line: 'factor > 2 ** 28) throw badFrame', after: ['factor > 2 ** 29'],
+    why: 'factors are powers of 128: none lies between',
+  },
+  { file: 'src/passage/batchdigest.ts', line: 'const COUNTS_BYTES = 8', why: ROOM },
+  { file: 'src/passage/batchdigest.ts', line: 'const OFFSET_BYTES = 4', why: ROOM },
+  {
+    file: 'src/passage/encoder.ts', line: 'const SPARES_MAX = 2 * WINDOW_BATCHES_MAX',
+    why: 'how many buffers are kept for use again; more are made where none is left',
   },
   {
-    file: 'src/passage/outgoing.ts', line: 'const UNTAKEN_BYTES_MAX = 64 * 2 ** 20',
-    why: 'a bound far above what QEMU ever says; what its socket has taken does not count, and is not known to a byte',
+    file: 'src/passage/encoder.ts', line: 'const PAGES_MAX = Math.ceil(BATCH_STREAM_BYTES / PAGE_BYTES) + 1',
+    after: ['Math.floor(', '+ 2'], why: ROOM,
   },
+  {
+    file: 'src/passage/encoder.ts', line: 'for (let i = 0; i < count; i++) this.#known.add(high[i]!, low[i]!, 0)',
+    after: ['low[i]!, 1)', 'i <= count'],
+    why: 'only whether a page is there is asked, and no page has an id of zeros, which is what stands past the end',
+  },
+  {
+    file: 'src/passage/framelane.ts', line: 'let hasRoom = true', after: ['let hasRoom = false'],
+    why: 'a frame has a header: what its last piece found decides',
+  },
+  {
+    file: 'src/passage/framelane.ts', line: 'if (!this.#isOver) reader.push(bytes)', after: ['if (true)'],
+    why: 'what comes when all is over is not even put together; if it were, nobody would get it',
+  },
+  { file: 'src/passage/incoming.ts', line: 'this.#askedBack.clear()', why: LETS_GO },
   {
     file: 'src/passage/outgoing.ts', line: 'if (batch.literals.length > 0) this.#suspectsNoise',
     after: ['batch.literals.length > 1)'], why: 'literals are whole pages',
   },
+  { file: 'src/passage/outgoing.ts', line: 'this.#kept.clear()', why: LETS_GO },
+  {
+    file: 'src/passage/resolver.ts', line: 'if (count === 0) return []', after: ['if (false) return []'],
+    why: 'a batch without refs takes no room to fill them in; nobody is asked either way',
+  },
+  {
+    file: 'src/passage/resolver.ts', line: 'for (let ref = 0; ref < count; ref++) {', after: ['ref <= count'],
+    why: 'behind the last ref nothing is filled',
+  },
+  {
+    file: 'src/passage/resolver.ts', line: 'for (let ref = 0; ref < refs.count; ref++) {', after: ['ref <= refs.count'],
+    why: 'behind the last ref nothing is filled',
+  },
+  {
+    file: 'src/passage/sentpages.ts', line: 'if (slot === -1) return -1',
+    after: ['if (false) return -1', 'if (slot === -2) return -1'],
+    why: 'in front of the first id nothing stands that is equal to one',
+  },
+  {
+    file: 'src/passage/sentpages.ts', line: 'for (let i = 0; i < ID_BYTES; i++) if (this.#ids[own + i]',
+    after: ['let i = 1'], why: 'the table has compared the first eight bytes',
+  },
+  {
+    file: 'src/passage/warmup.ts', line: 'const PIECE_BYTES = 100_000',
+    why: 'pieces of any length make the same batches',
+  },
+  {
+    file: 'src/passage/warmup.ts', line: 'packBatch(batch, { compresses: true, suspectsNoise: false })',
+    why: 'which code is compiled beforehand: only speed',
+  },
+  { file: 'src/passage/warmup.ts', line: 'decoder.recycle(assembled)', why: LETS_GO },
+  {
+    file: 'src/passage/warmup.ts', line: "kind: 'resident',",
+    why: 'what a source marks as filled tells where it came from; its own kind is asked elsewhere',
+  },
+  {
+    file: 'src/passage/warmup.ts', line: 'for (let page = 0; page < PAGES; page++) {', after: ['let page = 1'],
+    why: 'the first page of the stream is one of zeros',
+  },
+  {
+    file: 'src/passage/warmup.ts', line: 'for (let i = 0; i < count; i++) {', after: ['let i = 1', 'i <= count'],
+    why: 'the first page of the stream is one of zeros, and writing past the end of a typed array does nothing',
+  },
   {
     file: 'src/passage/warmup.ts', line: 'await nextTurn()',
     why: 'whether others get their turn meanwhile, of no weight',
+  },
+  {
+    file: 'src/passage/window.ts', line: 'this.#periodFrom = components.clock.now()',
+    why: 'the first batch begins the first period',
   },
 ]

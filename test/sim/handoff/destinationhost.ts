@@ -133,8 +133,7 @@ export class IncomingRunner extends Runner<Incoming> {
         const isOpen = isTaken && isWanted && passage.open({
           failed: () => this.dispatch({ kind: 'failed', what: 'passage', reason: reasonOf('passage') }),
         })
-        if (isOpen) return this.dispatch({ kind: 'channelOpen' })
-        failed()
+        if (!isOpen) failed()
       },
     )
   }

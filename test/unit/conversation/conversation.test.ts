@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import { LIMITS_MS } from '../../../src/conversation/conversation.ts'
 import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import { INCOMING_EXPECTS, type IncomingEffect } from '../../../src/conversation/incomingstate.ts'
 import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
@@ -91,6 +92,15 @@ describe('a message of a conversation', () => {
   })
 })
 
+describe('a conversation', () => {
+  it('waits for each thing as long as it may take, and no longer', () => {
+    assert.deepEqual(LIMITS_MS, {
+      offer: 20_000, link: 8000, greeting: 60_000, begin: 15_000, channel: 60_000, giveUp: 5000, undecided: 30_000,
+      confirm: 30_000, orphan: 60_000, break: 30_000, ask: 2000,
+    })
+  })
+})
+
 describe('a step of a conversation', () => {
   const outgoing = OUTGOING_STATES.flatMap((state) => OUTGOING_EVENTS.map((event) => ({
     name: `${JSON.stringify(state)}, ${nameOf(event)}`, step: stepOutgoing(state, event) as AnyStep,
@@ -119,7 +129,8 @@ describe('a step of a conversation', () => {
 
   it('that comes to rest closes what was open and puts the settings back', () => {
     for (const { name, step: { state, effects } } of all) {
-      if (state.at !== 'over' || !effects.some((effect) => effect.do === 'deliver')) continue
+      const isResting = state.at === 'over' || state.at === 'telling'
+      if (!isResting || !effects.some((effect) => effect.do === 'deliver')) continue
       const done = effects.map((effect) => effect.do)
       for (const each of ['closeLink', 'closeDriver', 'goOn'] as const) assert.ok(done.includes(each), name)
       // A post-copy that has ended well is left to the two QEMUs: they end their connection themselves.

@@ -128,7 +128,7 @@ export const INCOMING_EVENTS: readonly IncomingEvent[] = [
   ...(['check', 'link', 'channel', 'passage'] as const)
     .map((what): IncomingEvent => ({ kind: 'failed', what, reason: REASON })),
   ...OUTGOING_MESSAGES.map((message): IncomingEvent => ({ kind: 'message', message })),
-  { kind: 'linkLost', reason: REASON }, { kind: 'channelOpen' },
+  { kind: 'linkLost', reason: REASON },
   ...statuses.map((status): IncomingEvent => ({ kind: 'qemu', status })),
   { kind: 'gone', reason: REASON }, { kind: 'released', state: 'running' }, { kind: 'notReleased', reason: REASON },
   { kind: 'ended' }, { kind: 'notEnded', reason: REASON },

@@ -148,6 +148,17 @@ describe('the incoming end', () => {
     assert.deepEqual(walkIncoming(breaking.state, kept, qemu('completed')).does, ['endCopy', 'wait break'])
   })
 
+  it('breaks the stream of a guest that is kept, and ends what came whole all the same', () => {
+    const { state, does } = walkIncoming(LOADING, kept)
+    assert.deepEqual(does, ['stopPassages', 'wait break'])
+    assert.ok(state.at === 'breaking' && state.isKept && state.link === 'up')
+    assert.deepEqual([state.reason.code, state.reason.message], ['failed-at-source', 'cancelled'])
+    for (const status of ['completed', 'postcopy-paused']) {
+      assert.deepEqual(walkIncoming(state, qemu(status)).does, ['endCopy', 'wait break'])
+    }
+    assert.ok(walkIncoming(state, qemu('failed')).does.includes('say broken'))
+  })
+
   it('has nothing to end where no channel was opened', () => {
     const failed: IncomingEvent = { kind: 'failed', what: 'channel', reason: REASON }
     assert.equal(walkIncoming(LOADING, failed).does.at(-2), 'deliver failed')
@@ -225,6 +236,22 @@ describe('the incoming end in post-copy', () => {
     assert.ok(walkIncoming(cut, gone).does.includes('ask fell'))
     assert.deepEqual(walkIncoming(cut, { kind: 'settle', decision: 'end' }), { state: cut, does: [] })
     assert.deepEqual(walkIncoming(cut, late('ask')), { state: cut, does: [] })
+    // It runs: what is answered to a question of before ends nothing, and lets nothing run again.
+    for (const verdict of [{ verdict: 'kept' }, { verdict: 'given-up', runState: 'running' }] as const) {
+      assert.deepEqual(walkIncoming(cut, answered(verdict)), { state: cut, does: [] })
+    }
+  })
+
+  it('arrives, after a cut, as what its QEMU says that it is, or else as what it was made', () => {
+    const serving: IncomingState = { at: 'serving', state: 'paused', memory: 'coming' }
+    const { state } = walkIncoming(serving, lost)
+    assert.deepEqual(state, { at: 'cut', runState: 'paused', state: 'paused', why: REASON })
+    for (const now of [undefined, 'running'] as const) {
+      const completed: IncomingEvent = now === undefined ? qemu('completed')
+        : { kind: 'qemu', status: 'completed', state: now }
+      const { state: told } = walkIncoming(state, completed)
+      assert.deepEqual('ending' in told && told.ending, { as: 'arrived', state: now ?? 'paused' })
+    }
   })
 
   it('is cut as well when the stream breaks while the guest is let run', () => {
@@ -259,7 +286,7 @@ describe('the incoming end in post-copy', () => {
     })
     const ran = walkIncoming({ ...CUT, state: 'running' }, { kind: 'rejoin' }, ...greeted.slice(1, 5), givenUp)
     assert.deepEqual(ran.state, { at: 'serving', state: 'running', memory: 'awaited' })
-    assert.deepEqual(walkIncoming(ran.state, channel).does, ['openChannel'])
+    assert.deepEqual(walkIncoming(ran.state, channel).does, ['openChannel again'])
   })
 
   it('stays cut when going on fails, and takes what its QEMU says meanwhile', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Plan } from '../../../src/conversation/conversation.ts'
 import type { OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
-import { REASON } from './everystep.ts'
+import { COPY_NEWS, REASON } from './everystep.ts'
 import { CLOSING, walkOutgoing } from './walk.ts'
 
 const body = Buffer.from([1])
@@ -76,10 +76,17 @@ describe('the outgoing end', () => {
     assert.deepEqual(walkOutgoing({ at: 'offering', plan: MOVE }, gone).does.at(-1), 'deliver lost')
   })
 
+  it('is told nothing by a host that asks before QEMU was told to migrate', () => {
+    const state: OutgoingState = { at: 'offering', plan: MOVE }
+    const walks = COPY_NEWS.map((copy) => walkOutgoing(state, { kind: 'asked', copy }))
+    assert.deepEqual(walks, COPY_NEWS.map(() => ({ state, does: ['answer pending'] })))
+  })
+
   it('names what did not answer in time', () => {
     const { state } = walkOutgoing({ at: 'linking', plan: MOVE }, { kind: 'late', wait: 'link' })
     assert.ok(state.at === 'over' && state.ending.as === 'kept')
     assert.match(state.ending.reason.message, /did not answer in time \(linking\)/)
+    assert.deepEqual([state.ending.reason.code, state.ending.reason.fault], ['timeout', 'peer'])
   })
 
   it('asks QEMU to give up once it was told to migrate, but not if it refused', () => {
@@ -219,6 +226,11 @@ describe('the outgoing end in post-copy', () => {
     assert.equal(walkOutgoing(state, qemu('cancelled')).does[0], 'say kept')
   })
 
+  it('hears from the stream what the guest was doing though it was given up already', () => {
+    const walk = walkOutgoing({ ...SERVING, runState: 'unknown' }, { kind: 'switchover', runState: 'paused' })
+    assert.deepEqual(walk, { state: { ...SERVING, runState: 'paused' }, does: [] })
+  })
+
   it('is cut by a lost connection, and keeps QEMU\'s session for what may come', () => {
     for (const event of [lost, { kind: 'failed', what: 'passage', reason: REASON } as const, qemu('postcopy-paused')]) {
       const { state, does } = walkOutgoing(SERVING, event)
@@ -238,7 +250,7 @@ describe('the outgoing end in post-copy', () => {
     assert.deepEqual([state, does], [{ at: 'preparing', plan: REJOIN }, ['standBack', 'prepare']])
     const listed = walkOutgoing(state, ...greeted.slice(1))
     assert.deepEqual([listed.state.at, ...listed.does], [
-      'starting', 'takeBitmap', 'say givenUp', 'start', 'wait begin',
+      'starting', 'takeBitmap', 'say givenUp', 'start again', 'wait begin',
     ])
     assert.deepEqual(walkOutgoing(listed.state, { kind: 'begun' }), { state: SERVING, does: ['openChannel'] })
     assert.equal(walkOutgoing(listed.state, lost).state.at, 'cut')
@@ -264,7 +276,9 @@ describe('the outgoing end whose QEMU died', () => {
       assert.ok(state.at === 'leaving' && state.cause === 'dead')
       assert.deepEqual(does.slice(-3), ['say givenUp', 'record given-up', 'wait confirm'])
     }
-    assert.equal(walkOutgoing(MOVING, gone, broken).does.at(-1), 'deliver lost')
+    for (const events of [[gone, broken], [broken, gone]]) {
+      assert.equal(walkOutgoing(MOVING, ...events).does.at(-1), 'deliver lost')
+    }
     const partial = walkOutgoing(MOVING, gone, lost, { kind: 'asked', copy: { kind: 'partial' } })
     assert.equal(partial.does.at(-2), 'deliver lost')
   })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 
 import {
-  destinationFailed, errorOf, fromOther, fromSource, notSaid, paused, reasonOf, restarted, sentenceOf, settled, silent,
-  sourceEnded, torn, unexpectedMessage, unknownRunState,
+  destinationFailed, destinationGone, errorOf, fromOther, fromSource, notSaid, outOfTime, paused, reasonOf, restarted,
+  sentenceOf, settled, silent, sourceEnded, sourceGone, torn, undecided, unexpectedMessage, unknownRunState,
 } from '../../../src/conversation/reasons.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 
@@ -10,7 +10,7 @@ const ALL = [
   destinationFailed(undefined), destinationFailed('no room'), fromOther('no disk'), fromSource('cancelled'), notSaid(),
   paused(), restarted('The source kept the guest.'), settled(), silent('run'), silent('end'),
   sourceEnded('failed', undefined), sourceEnded('failed', 'Broken pipe'), torn(), unexpectedMessage('whole', 'listing'),
-  unknownRunState(),
+  unknownRunState(), undecided('Host a'), outOfTime(90_000), sourceGone('web'), destinationGone('web'),
 ]
 
 describe('a reason', () => {
@@ -22,6 +22,24 @@ describe('a reason', () => {
     }
     const own = ALL.filter(({ code }) => !code.startsWith('failed-at'))
     assert.deepEqual(own.filter(({ message }) => !/^[A-Z].*\.$/.test(message)), [])
+  })
+
+  it('has a name that stays the same, for whoever acts on it', () => {
+    const codes = ALL.map(({ code, fault }) => `${code} ${fault}`)
+    assert.deepEqual([...new Set(codes)], [
+      'qemu-failed guest', 'failed-at-destination peer', 'failed-at-source peer', 'timeout guest',
+      'postcopy-broken network', 'agent-restarted host', 'settled usage', 'guest-gone guest', 'bad-frame peer',
+      'run-state-unknown host', 'undecided usage', 'timeout usage',
+    ])
+    assert.deepEqual([paused(), notSaid(), silent('run'), silent('end'), torn(), sourceGone('web')].map(({ code }) =>
+      code), ['postcopy-broken', 'timeout', 'timeout', 'timeout', 'guest-gone', 'guest-gone'])
+  })
+
+  it('says which guest ended where, who may decide, and how long it took', () => {
+    assert.match(sourceGone('web').message, /^The source QEMU of web ended\./)
+    assert.match(destinationGone('web').message, /^The destination QEMU of web ended\./)
+    assert.match(undecided('a').message, /^a is connected/)
+    assert.match(outOfTime(90_000).message, /longer than 90 s\.$/)
   })
 
   it('becomes an error and comes back unchanged', () => {

@@ -58,6 +58,28 @@ describe('a restarted agent of the source', () => {
     assert.deepEqual(outgoing('given-up', DEAD), ['unconfirmed', 'closeDriver', 'deliver unconfirmed'])
   })
 
+  it('knows why it may say that it gave the guest up: a QEMU that is there may take it back', () => {
+    const cases: [OutgoingRecordedAs, Facts, string][] = [
+      ['given-up', alive('completed', 'postmigrate'), 'completed'], ['given-up', DEAD, 'dead'],
+      ['moving', alive('completed', 'postmigrate'), 'completed'], ['cut', DEAD, 'torn'],
+      // QEMU has another migration by now.
+      ['given-up', alive('none'), 'dead'],
+    ]
+    for (const [as, facts, cause] of cases) {
+      const { state } = restartOutgoing({ as, runState: 'paused' }, facts)
+      assert.ok(state.at === 'unconfirmed' && state.cause === cause && state.link === 'lost', `${as} ${cause}`)
+      assert.equal(state.runState, 'paused')
+    }
+  })
+
+  it('knows whether a guest may have gone on here before its QEMU died', () => {
+    for (const [as, mayHaveGoneOn] of [['moving', true], ['orphaned', false]] as const) {
+      const { state } = restartOutgoing({ as, runState: 'paused' }, DEAD)
+      assert.ok(state.at === 'orphaned' && state.mayHaveGoneOn === mayHaveGoneOn && !state.isCancelling, as)
+      assert.deepEqual([state.copy, state.link, state.runState], ['unknown', 'lost', 'paused'])
+    }
+  })
+
   it('goes on taking the guest back', () => {
     assert.deepEqual(outgoing('taking-back', alive('completed', 'postmigrate')), [
       'takingBack', 'record taking-back first', 'takeBack running', 'wait undecided',
@@ -120,5 +142,22 @@ describe('a restarted agent of the destination', () => {
     assert.ok(incoming('cut', alive('postcopy-paused')).includes('ask partial'))
     assert.ok(!incoming('cut', alive('postcopy-paused', 'running')).includes('ask partial'))
     assert.equal(incoming('cut', alive('postcopy-paused', 'running')).at(-1), 'deliver cut')
+    for (const status of ['postcopy-active', 'postcopy-paused', 'postcopy-recover']) {
+      for (const guest of ['running', 'paused'] as const) {
+        const { state } = restartIncoming({ as: 'cut', runState: 'paused' }, alive(status, guest))
+        assert.ok(state.at === 'cut' && state.runState === 'paused', status)
+        assert.equal(state.state, guest === 'running' ? 'running' : undefined)
+      }
+    }
+  })
+
+  it('knows of a copy that still loads what the record tells, and not that it was kept', () => {
+    const { state } = restartIncoming({ as: 'loading', runState: 'shutdown' }, alive('active'))
+    assert.ok(state.at === 'breaking' && !state.isKept && state.link === 'lost' && state.runState === 'shutdown')
+  })
+
+  it('takes a guest that arrived for one that runs, where nobody wrote down what it was', () => {
+    const { state } = restartIncoming({ as: 'arrived', runState: 'unknown' }, alive('completed'))
+    assert.ok(state.at === 'telling' && state.copy.kind === 'arrived' && state.copy.state === 'running')
   })
 })

@@ -29,6 +29,8 @@ export function wordsOf(effect: OutgoingEffect | IncomingEffect): string {
   switch (effect.do) {
     case 'say': return `say ${effect.message.kind}`
     case 'record': return `record ${effect.as}${effect.isFirst ? ' first' : ''}`
+    case 'start': return effect.resume ? 'start again' : 'start'
+    case 'openChannel': return 'recover' in effect && effect.recover ? 'openChannel again' : 'openChannel'
     case 'wait': return `wait ${effect.wait}`
     case 'deliver': return `deliver ${effect.ending.as}`
     case 'answer': return `answer ${effect.verdict.verdict}`

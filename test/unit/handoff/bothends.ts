@@ -1,26 +1,24 @@
 /** Both ends of a handoff over a mesh in memory, at a time that a test moves on, with drivers that it plays. */
-import type { DriverNews, GuestState, MachineDescription, MigrationProgress } from '../../../src/guest/index.ts'
-import type { RunState } from '../../../src/conversation/conversation.ts'
-import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
+import type { DriverNews } from '../../../src/guest/index.ts'
+import type { CopyNews, RunState } from '../../../src/conversation/conversation.ts'
 import { Incoming } from '../../../src/handoff/incoming.ts'
 import type { IncomingInit } from '../../../src/handoff/incominginit.ts'
 import type { IncomingEnding, IncomingPlan } from '../../../src/conversation/incomingstate.ts'
 import {
-  decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL,
+  decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
 import { Outgoing } from '../../../src/handoff/outgoing.ts'
 import type { OutgoingInit } from '../../../src/handoff/outgoinginit.ts'
 import type { HandoffMeasure, HandoffResult } from '../../../src/handoff/result.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
-import { PageBudget } from '../../../src/page/index.ts'
-import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
-import { silentLog } from '../../../src/runtime/log.ts'
+import { PageBudget, type PageSource } from '../../../src/page/index.ts'
+import { silentLog, type Log, type LogFields } from '../../../src/runtime/log.ts'
 import type { PeerPages } from '../../../src/swap/index.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { hasher } from '../passage/made.ts'
-import { settle, TestQemu, until } from '../passage/relay.ts'
+import { settle, until } from '../passage/relay.ts'
 import { precopyStream } from '../qemu/streambuilder.ts'
-import { MACHINE } from './fakeguest.ts'
+import { PlayedDestination, PlayedSource, type PlayedDriver } from './playeddrivers.ts'
 
 export const ID = 'ab'.repeat(16)
 export const SPENT = { report: 1, gossip: 2, swap: 3 }
@@ -34,142 +32,14 @@ export const NO_PEERS: PeerPages = {
   fetch: async () => undefined,
 }
 
-/** A driver that does nothing by itself: it notes what it is told, and tells what the test says. */
-export class PlayedDriver implements Driver {
-  rejoins = false
-  status = 'none'
-  guest: GuestState
-  /** What it was told, in order. */
-  readonly told: string[] = []
-  /** What it throws when it is told something. */
-  readonly refuses: Record<string, Error> = {}
-  /** What it waits for before it does what it is told. */
-  readonly waits: Record<string, Promise<void>> = {}
-  /** The QEMU's end of the connection that came last. */
-  qemu: TestQemu | undefined
-  tell: (news: DriverNews) => void = () => {}
-
-  constructor(guest: GuestState) {
-    this.guest = guest
-  }
-
-  async * channels(): AsyncGenerator<Endpoint> {
-    await this.obey(this.rejoins ? 'again' : 'migrate')
-    const [own, theirs] = createEndpointPair()
-    this.qemu = new TestQemu(theirs)
-    yield own
-  }
-
-  async state(): Promise<GuestState> {
-    return this.guest
-  }
-
-  async stateAtRest(): Promise<GuestState> {
-    return this.guest
-  }
-
-  async look(): Promise<{ status: string; state: GuestState }> {
-    await this.obey('look')
-    return { status: this.status, state: this.guest }
-  }
-
-  /** One that does not answer is told by what it refuses `look` with. */
-  async lookOr(otherwise: { status: string; state: GuestState }): Promise<{ status: string; state: GuestState }> {
-    try {
-      return await this.look()
-    } catch {
-      return otherwise
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.obey('close')
-  }
-
-  stop(): void {
-    this.told.push('stop')
-  }
-
-  /** QEMU says where its migration is. */
-  become(status: string, error?: string): void {
-    this.status = status
-    const state = status === 'completed' ? { state: this.guest } : {}
-    this.tell({ kind: 'qemu', status, ...(error === undefined ? {} : { error }), ...state })
-  }
-
-  die(wasHeard = true): void {
-    this.qemu?.endpoint.destroy()
-    this.tell({ kind: 'gone', wasHeard })
-  }
-
-  protected async obey(command: string): Promise<void> {
-    this.told.push(command)
-    const name = command.split(' ')[0]!
-    await this.waits[name]
-    const refusal = this.refuses[name]
-    if (refusal !== undefined) throw refusal
-  }
-}
-
-export class PlayedSource extends PlayedDriver implements OutgoingDriver {
-  ignoresCancel = false
-  progressed: MigrationProgress | undefined = {
-    status: 'active', transferredBytes: 0, remainingBytes: 250, totalBytes: 1000, dirtySyncCount: 1, downtimeMs: 5,
-  }
-
-  async prepare(): Promise<MachineDescription> {
-    await this.obey('prepare')
-    return MACHINE
-  }
-
-  startPostcopy(): Promise<void> {
-    return this.obey('startPostcopy')
-  }
-
-  async cancel(): Promise<void> {
-    await this.obey('cancel')
-    if (!this.ignoresCancel) this.become('cancelled')
-  }
-
-  async takeBack(runState: RunState): Promise<void> {
-    await this.obey(`takeBack ${runState}`)
-  }
-
-  async progress(): Promise<MigrationProgress | undefined> {
-    await this.obey('progress')
-    return this.progressed
-  }
-}
-
-export class PlayedDestination extends PlayedDriver implements IncomingDriver {
-  checkedWith: unknown
-
-  async check(...args: Parameters<IncomingDriver['check']>): Promise<void> {
-    this.checkedWith = args
-    await this.obey('check')
-  }
-
-  prepare(): Promise<void> {
-    return this.obey('prepare')
-  }
-
-  async release(runState: GuestState): Promise<GuestState> {
-    await this.obey(`release ${runState}`)
-    this.guest = runState
-    return runState
-  }
-
-  async end(): Promise<void> {
-    await this.obey('end')
-  }
-}
-
 export interface EndsOptions {
   mode?: 'precopy' | 'postcopy'
   plan?: 'move' | 'dryRun'
   outgoing?: Partial<OutgoingInit>
   incoming?: Partial<IncomingInit>
   peers?: PeerPages
+  /** Where the destination's host has pages. */
+  sources?: readonly PageSource[]
 }
 
 /** A handoff of `web` from a to b. Nothing happens before the test says so. */
@@ -183,6 +53,15 @@ export class Ends {
   readonly written: { a: string[]; b: string[] } = { a: [], b: [] }
   /** Who stands back now. */
   readonly standing: { a: number; b: number } = { a: 0, b: 0 }
+  /** How often either host heard that QEMU's settings were put back. */
+  readonly closed: { a: number; b: number } = { a: 0, b: 0 }
+  /** What an operator reads in the logs of both. */
+  readonly logged: { message: string; fields: LogFields | undefined }[] = []
+  /** Memory for what comes from other hosts. */
+  readonly budget = new PageBudget(1000)
+  /** What the source's host offered, and what it was asked. */
+  readonly offers: HandoffOffer[] = []
+  readonly questions: CopyNews[] = []
   readonly measures: HandoffMeasure[] = []
   readonly amended: HandoffResult[] = []
   readonly delivered: IncomingEnding[] = []
@@ -191,29 +70,34 @@ export class Ends {
   readonly #mode: 'precopy' | 'postcopy'
 
   constructor(options: EndsOptions = {}) {
-    const { mode = 'precopy', plan = 'move', peers = NO_PEERS } = options
+    const { mode = 'precopy', plan = 'move', peers = NO_PEERS, sources = [] } = options
     this.#mode = mode
     const about = { id: ID, guest: 'web', mode }
-    const common = { clock: this.clock, log: silentLog, hasher, spent: () => SPENT }
+    const note = (message: string, fields?: LogFields): void => { this.logged.push({ message, fields }) }
+    const log: Log = { ...silentLog, info: note, warn: note }
+    const common = { clock: this.clock, log, hasher, spent: () => SPENT }
     this.outgoing = new Outgoing({ ...common, mesh: this.meshes.a }, {
       ...about, to: 'b', plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }, census: undefined,
-      compresses: false, onClosed: async () => {}, onAmended: (result) => this.amended.push(result),
+      compresses: false, onAmended: (result) => this.amended.push(result),
       onMeasure: (measure) => this.measures.push(measure), createDriver: (onNews) => this.#play(this.source, onNews),
       ...this.#notes('a'), ...options.outgoing,
     })
     const incomingPlan: IncomingPlan = plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }
     this.incoming = new Incoming({
-      ...common, mesh: this.meshes.b, sources: [], peers, budget: new PageBudget(1000),
+      ...common, mesh: this.meshes.b, sources, peers, budget: this.budget,
     }, {
-      ...about, from: 'a', plan: incomingPlan, has: () => false, onClosed: async () => {},
+      ...about, from: 'a', plan: incomingPlan, has: () => false,
       onDelivered: (ending) => this.delivered.push(ending),
       createDriver: (onNews) => this.#play(this.destination, onNews), ...this.#notes('b'), ...options.incoming,
     })
     this.meshes.b.handle(HANDOFF_PROTOCOL, async (stream, from) => {
-      await this.incoming.run(decodeOffer(await stream.receive()), stream, from)
+      const offer = decodeOffer(await stream.receive())
+      this.offers.push(offer)
+      await this.incoming.run(offer, stream, from)
     })
     this.meshes.a.handle(OUTCOME_PROTOCOL, async (stream) => {
       const { copy } = decodeQuestion(await stream.receive())
+      this.questions.push(copy)
       await stream.send(encodeVerdict(await this.outgoing.asked(copy)))
     })
   }
@@ -284,6 +168,7 @@ export class Ends {
     return {
       record: async (as: string, runState: RunState) => { this.written[host].push(`${as} ${runState}`) },
       forget: async () => { this.written[host].push('forget') },
+      onClosed: async () => { this.closed[host] += 1 },
       standBack: () => {
         this.standing[host] += 1
         return () => { this.standing[host] -= 1 }

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import type { RunState, Verdict } from '../../../src/conversation/conversation.ts'
 import type { IncomingRecordedAs } from '../../../src/conversation/incomingstate.ts'
 import { decodeVerdict, encodeQuestion, OUTCOME_PROTOCOL } from '../../../src/handoff/messages.ts'
+import type { HandoffResult } from '../../../src/handoff/result.ts'
 import type { OutgoingRecordedAs } from '../../../src/conversation/outgoingstate.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import { until } from '../passage/relay.ts'
-import { Ends, ID } from './bothends.ts'
+import { Ends, ID, SPENT } from './bothends.ts'
 
 /** Both hosts, and a whole copy at the destination that nobody has decided about: the hosts cannot reach each other. */
 async function holding(): Promise<Ends> {
@@ -75,9 +76,18 @@ describe('a whole copy without a connection', () => {
     const said = await result
     assert.deepEqual([said.status, said.code, said.downtimeMs], ['failed', 'unconfirmed', null])
     assert.match(said.reason!, /^The source gave web up, but b has not confirmed .*`pagemesh status` on b\.$/)
+    assert.ok(ends.source.told.includes('close'))
+    const released = deferred<void>()
+    ends.destination.waits['release'] = released.promise
     ends.network.reconnect('b')
-    await ends.wait(4000)
+    await until(() => ends.destination.told.includes('release running'), () => ends.wait(100))
+    await ends.wait(500)
+    released.resolve()
+    await ends.wait(100)
     assert.deepEqual(ends.amended.map(({ status, arrivedState }) => [status, arrivedState]), [['completed', 'running']])
+    // It was missed until it ran, and not until its host asked what becomes of it.
+    const [{ totalMs, downtimeMs }] = ends.amended as [HandoffResult]
+    assert.equal(downtimeMs, totalMs + 5)
   })
 
   it('is let run when its operator says so; its source hears of it when it can be reached', async () => {
@@ -228,6 +238,46 @@ describe('an agent that was restarted', () => {
       assert.equal(isReleased, as === 'loaded')
     })
   }
+
+  it('takes a guest that runs and whose QEMU does not answer for one that waits for its memory', async () => {
+    const ends = await restarted()
+    ends.destination.refuses['look'] = new PagemeshError('qmp-timeout', 'No answer.', { fault: 'guest' })
+    await ends.incoming.restart({ as: 'cut', runState: 'running' }, true)
+    await ends.wait(4000)
+    assert.deepEqual([ends.incoming.state.at, ends.delivered.map(({ as }) => as)], ['cut', ['cut']])
+    // It runs: nobody is asked what becomes of it, and there is nothing to decide.
+    await assert.rejects(ends.incoming.settle('run'), { code: 'undecided' })
+  })
+
+  it('takes up a copy of a post-copy that was cut before it ran: its operator may decide', async () => {
+    const ends = await restarted()
+    ends.destination.status = 'postcopy-paused'
+    await ends.incoming.restart({ as: 'cut', runState: 'unknown' }, true)
+    assert.deepEqual(ends.delivered.map(({ as }) => as), ['cut'])
+    ends.network.disconnect('b')
+    const settling = ends.incoming.settle('end')
+    assert.equal((await settling).as, 'ended')
+    assert.ok(ends.destination.told.includes('end'))
+  })
+
+  it('lets nobody decide for a copy that is not whole and not cut', async () => {
+    const ends = new Ends()
+    await assert.rejects(ends.incoming.settle('run'), { code: 'undecided', message: /^a is connected/ })
+    await ends.move()
+    await assert.rejects(ends.incoming.settle('end'), { code: 'undecided' })
+    assert.deepEqual(ends.destination.told.filter((told) => told === 'end'), [])
+  })
+
+  it('tells of a guest that had arrived what it knows: not what the agent before it had counted', async () => {
+    const ends = await restarted()
+    await ends.incoming.restart({ as: 'arrived', runState: 'paused' }, true)
+    await until(() => ends.questions.length > 0)
+    const refsFilledBy = { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 }
+    assert.deepEqual(ends.questions, [{
+      kind: 'arrived', state: 'paused',
+      report: { streamBytes: 0, refsFilledBy, peerBytes: 0, releaseMs: 0, spent: SPENT },
+    }])
+  })
 
   it('says that a copy fell whose QEMU has ended: it may have run', async () => {
     const ends = await restarted()

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 
-import type { IncomingMessage, OutgoingEnding, OutgoingState } from '../../../src/conversation/index.ts'
+import type { IncomingMessage, OutgoingEnding, OutgoingState, Reason } from '../../../src/conversation/index.ts'
 import { LastWords } from '../../../src/handoff/lastwords.ts'
 import type { Link } from '../../../src/handoff/link.ts'
+import { deferred } from '../../../src/runtime/wait.ts'
 import { SteppedClock } from '../census/steppedclock.ts'
+import { settle } from '../passage/relay.ts'
 
 const CLOSED: OutgoingEnding = { as: 'kept', reason: { code: 'lane-lost', message: 'It closed.', fault: 'network' } }
 const CANCELLED: OutgoingEnding = { as: 'kept', reason: { code: 'cancelled', message: 'No.', fault: 'cancelled' } }
@@ -12,11 +14,14 @@ function over(ending: OutgoingEnding): OutgoingState {
   return { at: 'over', ending }
 }
 
-/** A link that only says whether it was closed. */
-function linkThat(isOver: boolean): { link: Link<IncomingMessage>; closed: string[] } {
+/** A link that only says whether it was closed, and for which fault; that takes as long as `closing` does. */
+function linkThat(isOver: boolean, closing?: Promise<void>): { link: Link<IncomingMessage>; closed: string[] } {
   const closed: string[] = []
-  const link = { isOver, close: async () => { closed.push('closed') } } as unknown as Link<IncomingMessage>
-  return { link, closed }
+  const close = async (fault?: Reason): Promise<void> => {
+    closed.push(fault === undefined ? 'closed' : `closed for ${fault.code}`)
+    await closing
+  }
+  return { link: { isOver, close } as unknown as Link<IncomingMessage>, closed }
 }
 
 describe('last words of a destination', () => {
@@ -55,9 +60,43 @@ describe('last words of a destination', () => {
     }
   })
 
+  it('are not waited for before a handoff is over, or where there is no link', async () => {
+    const words = new LastWords({ clock: new SteppedClock() })
+    const { link, closed } = linkThat(false)
+    await words.close(link, { at: 'cut', runState: 'running' }, undefined)
+    assert.deepEqual(closed, ['closed'])
+    await words.close(undefined, over(CLOSED), undefined)
+  })
+
+  it('are over when the link is closed, and it is told what the other end said out of place', async () => {
+    const closing = deferred<void>()
+    const { link, closed } = linkThat(false, closing.promise)
+    let isOver = false
+    const fault: Reason = { code: 'bad-frame', message: 'It said hello twice.', fault: 'peer' }
+    const done = new LastWords({ clock: new SteppedClock() }).close(link, over(CANCELLED), fault)
+      .then(() => { isOver = true })
+    await settle(5)
+    assert.deepEqual([closed, isOver], [['closed for bad-frame'], false])
+    closing.resolve()
+    await done
+  })
+
   it('do not replace what is known', () => {
     const words = new LastWords({ clock: new SteppedClock() })
     words.note({ kind: 'trouble', reason: 'It was cut.' })
-    assert.deepEqual(words.explain(CANCELLED), CANCELLED)
+    const held: OutgoingEnding = { as: 'held', reason: { code: 'lane-lost', message: 'It closed.', fault: 'network' } }
+    for (const ending of [CANCELLED, held]) assert.deepEqual(words.explain(ending), ending)
+  })
+
+  it('are those that say that something is wrong', () => {
+    const words = new LastWords({ clock: new SteppedClock() })
+    const others: IncomingMessage[] = [{ kind: 'whole' }, { kind: 'unfit', reason: 'locked' }]
+    for (const message of others) words.note(message)
+    assert.deepEqual(words.explain(CLOSED), CLOSED)
+    for (const kind of ['trouble', 'broken'] as const) {
+      words.note({ kind, reason: kind })
+      const said = words.explain(CLOSED)
+      assert.equal('reason' in said && said.reason.message, kind)
+    }
   })
 })

@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict'
 
 import type { IncomingMessage, OutgoingMessage, Reason } from '../../../src/conversation/conversation.ts'
-import { answerOffer, askVerdict, Link, offerGuest } from '../../../src/handoff/link.ts'
+import { Link } from '../../../src/handoff/link.ts'
 import {
-  decodeIncoming, decodeOffer, decodeOutgoing, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, HANDOFF_VERSION,
-  INCOMING_FRAMES, OUTCOME_PROTOCOL, OUTGOING_FRAMES,
+  decodeIncoming, decodeOutgoing, INCOMING_FRAMES, OUTGOING_FRAMES,
 } from '../../../src/handoff/messages.ts'
-import { MemoryNetwork, type Lane } from '../../../src/mesh/index.ts'
+import type { Lane } from '../../../src/mesh/index.ts'
 import { createLanePair } from '../../../src/mesh/memorylane.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { settle } from '../passage/relay.ts'
 import { ID } from './bothends.ts'
-import { MACHINE } from './fakeguest.ts'
-import { silentLog } from '../../../src/runtime/log.ts'
 
 interface Linked {
   clock: VirtualClock
@@ -25,7 +23,7 @@ interface Linked {
 }
 
 /** The two ends of a conversation's lane, and all that is heard of either. */
-function linked(bytesPerSecondMax = Infinity): Linked {
+function linked(bytesPerSecondMax = Infinity, log = silentLog): Linked {
   const clock = new VirtualClock()
   const lanes = createLanePair({ clock })
   const heard: Linked['heard'] = []
@@ -34,7 +32,7 @@ function linked(bytesPerSecondMax = Infinity): Linked {
     onMessage: (message: IncomingMessage | OutgoingMessage) => heard.push(message),
     onLost: (reason: Reason) => lost.push(reason),
   }
-  const outgoing = new Link<IncomingMessage>({ clock, log: silentLog, lane: lanes[0] }, {
+  const outgoing = new Link<IncomingMessage>({ clock, log, lane: lanes[0] }, {
     ...common, bytesPerSecondMax, heard: INCOMING_FRAMES, decode: decodeIncoming,
   })
   const incoming = new Link<OutgoingMessage>({ clock, log: silentLog, lane: lanes[1] }, {
@@ -123,14 +121,27 @@ describe('the conversation\'s link', () => {
   })
 
   it('closes after what was said, and says nothing of that to its own end', async () => {
-    const { outgoing, heard, lost } = linked()
+    const { outgoing, incoming, heard, lost } = linked()
     outgoing.say({ kind: 'kept', reason: 'cancelled' })
-    await outgoing.close()
+    assert.deepEqual([outgoing.isOver, incoming.isOver], [false, false])
+    const closing = outgoing.close()
+    assert.ok(outgoing.isOver)
+    await closing
     await settle()
     assert.deepEqual(heard, [{ kind: 'kept', reason: 'cancelled' }])
     assert.equal(lost.length, 1)
+    assert.ok(incoming.isOver)
     outgoing.heed(() => { throw new Error('late') })
     assert.equal(lost.length, 1)
+  })
+
+  it('tells its own host\'s log what the other end said out of place, if it did', async () => {
+    for (const fault of [undefined, { code: 'bad-frame', message: 'It said so twice.', fault: 'peer' } as const]) {
+      const warnings: unknown[] = []
+      const log: Log = { ...silentLog, warn: (message, fields) => { warnings.push([message, fields?.['reason']]) } }
+      await linked(Infinity, log).outgoing.close(fault)
+      assert.deepEqual(warnings, fault === undefined ? [] : [['the other agent is not understood', fault.message]])
+    }
   })
 
   it('waits half a second for an end that takes nothing, and no longer', async () => {
@@ -157,63 +168,5 @@ describe('the conversation\'s link', () => {
     assert.deepEqual(heard, [])
     await clock.run(20_000)
     assert.equal(heard.length, 1)
-  })
-})
-
-describe('what is said beside the lane', () => {
-  const { signal } = new AbortController()
-  const offer = {
-    version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
-  } as const
-
-  async function meshes() {
-    const network = new MemoryNetwork({ clock: new VirtualClock() })
-    const [a, b] = [network.createMesh('a'), network.createMesh('b')]
-    await a.start()
-    await b.start()
-    return { a, b, network }
-  }
-
-  it('is an offer, which brings the lane of whoever accepts it', async () => {
-    const { a, b } = await meshes()
-    b.handle(HANDOFF_PROTOCOL, async (stream, from) => {
-      const { ticket, guest } = decodeOffer(await stream.receive())
-      assert.equal(guest, 'web')
-      await answerOffer(stream, { accepted: true })
-      await b.dialLane(from, ticket, signal)
-    })
-    const { lane, offerBytes, answerBytes } = await offerGuest(a, 'b', offer, signal)
-    await lane
-    assert.ok(offerBytes > 100)
-    assert.equal(answerBytes, '{"accepted":true}'.length)
-  })
-
-  it('is a refusal, in the words of the other host', async () => {
-    const { a, b } = await meshes()
-    b.handle(HANDOFF_PROTOCOL, async (stream) => {
-      await stream.receive()
-      await answerOffer(stream, { accepted: false, code: 'busy', message: 'Too many.' })
-    })
-    await assert.rejects(offerGuest(a, 'b', offer, signal), { code: 'busy', message: 'b refused the guest: Too many.' })
-  })
-
-  it('ends with its signal', async () => {
-    const { a, b } = await meshes()
-    b.handle(HANDOFF_PROTOCOL, async () => await new Promise(() => {}))
-    const abort = new AbortController()
-    const offering = offerGuest(a, 'b', offer, abort.signal)
-    abort.abort(new Error('enough'))
-    await assert.rejects(offering, /enough/)
-  })
-
-  it('is a question, and a verdict', async () => {
-    const { a, b } = await meshes()
-    a.handle(OUTCOME_PROTOCOL, async (stream) => {
-      assert.deepEqual(decodeQuestion(await stream.receive()), { id: ID, copy: { kind: 'whole' } })
-      await stream.send(encodeVerdict({ verdict: 'kept' }))
-    })
-    assert.deepEqual(await askVerdict(b, 'a', { id: ID, copy: { kind: 'whole' } }, signal), { verdict: 'kept' })
-    await a.stop()
-    await assert.rejects(askVerdict(b, 'a', { id: ID, copy: { kind: 'whole' } }, signal), { code: 'host-unknown' })
   })
 })

@@ -32,7 +32,9 @@ describe('an offer', () => {
         assert.deepEqual(decodeOffer(encodeOffer({ ...OFFER, plan, mode })), { ...OFFER, plan, mode })
       }
     }
-    assert.equal(decodeOffer(encodeOffer({ ...OFFER, guest: 'x'.repeat(255) })).guest.length, 255)
+    const ticket = { address: 'a'.repeat(255), id: 'i'.repeat(64), key: 'k'.repeat(128) }
+    const long = { ...OFFER, guest: 'x'.repeat(255), ticket }
+    assert.deepEqual(decodeOffer(encodeOffer(long)), long)
   })
 
   const odd: Record<string, object> = {
@@ -45,7 +47,10 @@ describe('an offer', () => {
     'a ticket without id': { ticket: { ...TICKET, id: 1 } }, 'a ticket without key': {
       ticket: { ...TICKET, key: undefined },
     },
-    'a ticket that is too long': { ticket: { ...TICKET, key: 'k'.repeat(129) } },
+    'a key that is too long': { ticket: { ...TICKET, key: 'k'.repeat(129) } },
+    'an address that is too long': { ticket: { ...TICKET, address: 'a'.repeat(256) } },
+    'a ticket\'s id that is too long': { ticket: { ...TICKET, id: 'i'.repeat(65) } },
+    'a ticket that is none': { ticket: 'ab' },
   }
   for (const [what, more] of Object.entries(odd)) {
     it(`with ${what} is refused`, () => {
@@ -60,7 +65,9 @@ describe('an offer', () => {
   })
 
   it('that is no JSON object is refused', () => {
-    const broken = [Buffer.from([0xff, 0xfe]), Buffer.from('{"a":'), Buffer.from('')]
+    const noText = Buffer.from(encodeOffer(OFFER))
+    noText[noText.indexOf('web')] = 0xff
+    const broken = [Buffer.from([0xff, 0xfe]), Buffer.from('{"a":'), Buffer.from(''), noText]
     for (const bytes of [...broken, json(null), json([OFFER]), json(5)]) {
       assert.throws(() => decodeOffer(bytes), { code: 'bad-offer' })
     }
@@ -87,7 +94,9 @@ describe('an answer to an offer', () => {
     const said = JSON.parse(Buffer.from(encodeAnswer(long)).toString()) as Record<string, string>
     assert.deepEqual(Object.keys(said), ['accepted', 'code', 'message', 'advice'])
     assert.deepEqual([said['message']!.length, said['advice']!.length], [4000, 1000])
-    assert.throws(() => requireAccepted(encodeAnswer(long), 'b'), { code: 'c' })
+    assert.throws(() => requireAccepted(encodeAnswer(long), 'b'), { code: 'c', advice: 'a'.repeat(1000) })
+    const codes = { accepted: false, code: 'c'.repeat(64), message: 'm', advice: 'a'.repeat(1001) }
+    assert.throws(() => requireAccepted(json(codes), 'b'), { code: codes.code, advice: undefined })
   })
 
   it('that is neither is refused', () => {
@@ -130,6 +139,16 @@ describe('a message of the conversation', () => {
     const body = encodeMessage({ kind: 'kept', reason: '\u20ac'.repeat(5000) })
     assert.ok(body.length <= OUTGOING_FRAMES.kept.bytesMax)
     assert.deepEqual(decodeOutgoing('kept', Buffer.from(body)), { kind: 'kept', reason: '\u20ac'.repeat(1000) })
+  })
+
+  it('has a number that never changes, as an agent of another version reads it, and what it says at least', () => {
+    const rules = Object.entries(CONVERSATION_FRAMES).map(([name, { kind, bytesMin }]) => [name, kind, bytesMin])
+    assert.deepEqual(rules, [
+      ['hello', 1, 2], ['census', 2, 0], ['order', 3, 0], ['channel', 4, 2], ['switchover', 5, 2], ['givenUp', 6, 2],
+      ['kept', 7, 2],
+      ['bitmap', 32, 0], ['fetched', 33, 0], ['trouble', 34, 2], ['whole', 35, 2], ['arrived', 36, 2],
+      ['unfit', 37, 2], ['broken', 38, 2], ['fell', 39, 2],
+    ])
   })
 
   it('has a kind of its own at either end', () => {
@@ -201,12 +220,18 @@ describe('a question, and its verdict', () => {
         id: ID, kind: 'bitmap', copy: '{}',
       },
       { id: ID, kind: 'trouble', copy: '{"reason":"x"}' }, { id: ID, kind: 5, copy: '{}' },
-      { id: 'x'.repeat(65), kind: 'whole', copy: '{}' },
+      { id: 'x'.repeat(65), kind: 'whole', copy: '{}' }, { id: ID, kind: 'whole', copy: `{${' '.repeat(4095)}}` },
     ]
     for (const question of odd) {
       assert.throws(() => decodeQuestion(json(question)), { code: 'bad-question' }, JSON.stringify(question))
     }
     assert.throws(() => decodeQuestion(json({ id: ID, kind: 'unfit', copy: '{}' })), { code: 'bad-frame' })
+    const asked = { id: 'x'.repeat(64), kind: 'whole', copy: `{${' '.repeat(4094)}}` }
+    assert.deepEqual(decodeQuestion(json(asked)), { id: asked.id, copy: { kind: 'whole' } })
+    // A word that is too long is not repeated in a log.
+    for (const [length, why] of [[16, /a copy cannot be x/], [17, /it asks for nothing/]] as const) {
+      assert.throws(() => decodeQuestion(json({ ...asked, kind: 'x'.repeat(length) })), { message: why })
+    }
     for (const verdict of [{}, { verdict: 'given-up' }, { verdict: 'given-up', runState: 'x' }, { verdict: 'yes' }]) {
       assert.throws(() => decodeVerdict(json(verdict)), { code: 'bad-answer' })
     }

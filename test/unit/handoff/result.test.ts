@@ -92,6 +92,8 @@ describe('the tally of a handoff', () => {
       said.channels,
       said.rawBytes, said.literalBytes, said.literalWireBytes, said.ledger.savedBytes, said.ledger.netBytes,
       ...Object.values(said.pages), ...Object.values(said.refsFilledBy)]) assert.equal(count, 0)
+    const none = { report: 0, gossip: 0, swap: 0 }
+    assert.deepEqual(said.ledger.spentBytes, { source: none, destination: none })
   })
 
   it('sums up what the channels did, and what the destination reports', async () => {
@@ -119,7 +121,10 @@ describe('the tally of a handoff', () => {
   it('does not say that digests matched when the destination has not told, or has told of other bytes', () => {
     const ending: OutgoingEnding = { as: 'completed', state: 'running', report: undefined }
     const bytes = { ...NOTHING, channels: [COUNTS] }
-    assert.equal(tallied().tally.result(ending, bytes).digestMatched, false)
+    const untold = tallied().tally.result(ending, bytes)
+    assert.deepEqual([untold.digestMatched, untold.peerBytes], [false, 0])
+    assert.deepEqual(untold.refsFilledBy, failedResult(ABOUT).refsFilledBy)
+    assert.deepEqual(untold.ledger.spentBytes, { source: SPENT, destination: { report: 0, gossip: 0, swap: 0 } })
     const { tally } = tallied()
     tally.arrived(REPORT)
     assert.equal(tally.result(ending, bytes).digestMatched, false)
@@ -154,6 +159,17 @@ describe('the tally of a handoff', () => {
     tally.arrived(REPORT)
     const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
     assert.equal(tally.result(ending, NOTHING).downtimeMs, 17)
+    tally.qemu = undefined
+    assert.equal(tally.result(ending, NOTHING).downtimeMs, 12)
+  })
+
+  it('counts in post-copy no release of which the destination has not told', () => {
+    const { tally } = tallied('postcopy')
+    tally.qemu = QEMU
+    tally.givenUp('running')
+    tally.arrived(undefined)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: undefined }
+    assert.equal(tally.result(ending, NOTHING).downtimeMs, 5)
   })
 
   it('claims no downtime for a guest that did not run, or of which it does not know that it was given up', () => {

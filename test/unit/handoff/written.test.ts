@@ -34,20 +34,24 @@ describe('what an end promises', () => {
     await moving
     await until(() => ends.destination.told.includes('migrate'))
   })
-})
 
-describe('a guest whose stream does not tell what it did', () => {
-  it('arrives as it was seen last, not as it was seen first', async () => {
-    const ends = new Ends()
-    const { result } = await ends.move()
-    await ends.wait(250)
-    ends.source.guest = 'paused'
-    await ends.wait(250)
-    ends.source.guest = 'finish-migrate'
-    await ends.wait(250)
-    ends.destination.become('completed')
-    await ends.wait()
+  it('is waited for, and nothing else that is written: a restarted agent finds that out again', async () => {
+    const never = deferred<void>().promise
+    const ends = new Ends({
+      outgoing: { record: async (_as, runState) => { if (runState !== 'unknown') await never } },
+      incoming: { record: async (as, runState) => { if (runState !== 'unknown' && as !== 'arrived') await never } },
+    })
+    const { result } = await ends.load()
     ends.source.become('completed')
-    assert.equal((await result).arrivedState, 'paused')
+    assert.equal((await result).status, 'completed')
+  })
+
+  it('is forgotten without waiting for the disk', async () => {
+    const never = deferred<void>().promise
+    const ends = new Ends({ outgoing: { forget: () => never }, incoming: { forget: () => never } })
+    const { result } = await ends.load()
+    ends.outgoing.cancel({ code: 'cancelled', fault: 'cancelled', message: 'Cancelled.' })
+    assert.equal((await result).status, 'cancelled')
+    await until(() => ends.delivered.length > 0)
   })
 })

@@ -63,6 +63,10 @@ describe('faults that are put into the source', () => {
       test('by loading', 5, [], [around]), test('before it', 1, [{ ...around, end: 50 }]),
     ]
     assert.deepEqual(testsFor(fault, tests).map(({ title }) => title), ['fast', 'by loading', 'slow'])
+    // Right of an operator nothing ran: the left decided, as it would not with another one.
+    const left = [around, { ...around, start: fault.start, end: 60, isRun: false }]
+    assert.deepEqual(testsFor(fault, [test('left', 1, left)]), [])
+    assert.equal(testsFor({ ...fault, kind: 'operator' }, [test('left', 1, left)]).length, 1)
   })
 
   it('are judged by folder, by the share that was killed and by what is explained', () => {

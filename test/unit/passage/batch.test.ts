@@ -4,8 +4,8 @@ import { zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 
 import {
-  BATCH_LIMITS, BATCH_STREAM_BYTES, decodeBatchHeader, encodeBatchHeader, OP_LITERAL, OP_RAW, OP_REF, OP_SENT,
-  OpReader, OpWriter,
+  BATCH_HEADER_BYTES, BATCH_LIMITS, BATCH_PAGES_MAX, BATCH_STREAM_BYTES, decodeBatchHeader, encodeBatchHeader,
+  OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, OpWriter,
 } from '../../../src/passage/batch.ts'
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
 import { ID_BYTES, looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
@@ -37,6 +37,36 @@ describe('the header of a batch', () => {
       const rest = Buffer.alloc(c + raw + b * ID_BYTES + a * PAGE_BYTES)
       assert.deepEqual(decodeBatchHeader(Buffer.concat([encodeBatchHeader(header), rest])), header)
     }))
+  })
+})
+
+/** Agents of different versions read each other's batches: what is on the wire, and how much of it, never changes. */
+describe('a batch on the wire', () => {
+  it('looks like this', () => {
+    const header = {
+      sequence: 1, streamBytes: 2, digest: Buffer.alloc(32, 0xdd), literals: 3, refs: 4, opsBytes: 5, rawBytes: 6,
+      packedBytes: 7, literalWireBytes: 8,
+    }
+    const numbers = (...values: number[]): string => values.map((value) => value.toString(16).padStart(8, '0')).join('')
+    const bytes = `${numbers(1, 2)}${'dd'.repeat(32)}${numbers(3, 4, 5, 6, 7, 8)}`
+    assert.equal(encodeBatchHeader(header).toString('hex'), bytes)
+    assert.equal(BATCH_HEADER_BYTES, bytes.length / 2)
+    const writer = new OpWriter()
+    for (const [kind, count] of [[OP_RAW, 31], [OP_LITERAL, 1], [OP_REF, 32], [OP_SENT, 8191], [OP_SENT, 0]] as const) {
+      writer.push(kind, count)
+    }
+    assert.equal(writer.finish().toString('hex'), '7c' + '05' + '8201' + 'ffff01' + '03')
+  })
+
+  it('keeps to these limits', () => {
+    assert.equal(BATCH_STREAM_BYTES, 64 * 4104)
+    assert.deepEqual(BATCH_LIMITS, { streamBytes: 64 * 4104 + 65_536, opsBytes: 65_536 })
+    assert.equal(BATCH_PAGES_MAX, 80)
+  })
+
+  it('may have nothing in it', () => {
+    assert.equal(assembled(makeBody({ ops: NONE })).streamBytes, 0)
+    assertRefused(makeBody({ ops: NONE }).subarray(0, -1), /cut short/)
   })
 })
 
@@ -164,6 +194,20 @@ describe('the ops of a batch', () => {
   it('are refused if one does not end, or is too large', () => {
     assert.throws(() => new OpReader(Buffer.alloc(9, 0xff)).next(), { code: 'bad-frame' })
     assert.throws(() => new OpReader(Buffer.from([0x80])).next(), { code: 'bad-frame' })
+    const large = new OpReader(Buffer.from([0xfc, 0xff, 0xff, 0xff, 0x7f]))
+    assert.deepEqual([large.next(), large.kind, large.count, large.next()], [true, OP_RAW, 2 ** 33 - 1, false])
+    const tooLarge = Buffer.from([0x80, 0x80, 0x80, 0x80, 0x80, 0x01])
+    assert.throws(() => new OpReader(tooLarge).next(), { code: 'bad-frame', phase: 'handoff' })
+  })
+
+  it('are forgotten when others are begun, even those that nobody read', () => {
+    const writer = new OpWriter()
+    writer.push(OP_RAW, 5)
+    writer.push(OP_REF, 6)
+    writer.clear()
+    writer.push(OP_REF, 7)
+    const reader = new OpReader(writer.finish())
+    assert.deepEqual([reader.next(), reader.kind, reader.count, reader.next()], [true, OP_REF, 7, false])
   })
 })
 

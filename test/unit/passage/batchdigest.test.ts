@@ -54,6 +54,12 @@ describe('the digest of a batch', () => {
     }), { numRuns: 300 })
   })
 
+  it('is this one, as an agent of another version makes it', () => {
+    const previous = Uint8Array.from(ZERO.keys())
+    const digest = digestOf(batchOf('a', 1, 'bc', 2), previous)
+    assert.equal(digest, '3827a791efd8cf45bdd1e9059330a8e0c64585aee031af7c2b4fb3ba3f13f448')
+  })
+
   it('tells apart what was moved, changed, or made of the other kind', () => {
     const digests = [
       batchOf(), batchOf('ab'), batchOf('ba'), batchOf('a'), batchOf(1), batchOf(2), batchOf(1, 2), batchOf(2, 1),

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 
 import { BATCH_STREAM_BYTES, decodeBatchHeader } from '../../../src/passage/batch.ts'
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
-import { Encoder } from '../../../src/passage/encoder.ts'
+import { Encoder, type EncodedBatch } from '../../../src/passage/encoder.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { postcopyStream, precopyStream, RUN_STATE } from '../qemu/streambuilder.ts'
@@ -139,5 +139,23 @@ describe('the encoding of a passage', () => {
       decoder.recycle(batch)
     }
     assert.equal(buffers.size, 1)
+  })
+
+  it('uses the memory of what was sent again, once it is acknowledged', () => {
+    const { bytes } = precopyStream([{ name: 'pc.ram', pages: Array.from({ length: 500 }, (_, i) => page(i)) }])
+    const memory = new Set<ArrayBufferLike>()
+    let before: EncodedBatch | undefined
+    const encoder = new Encoder({ hasher }, {
+      known: NOTHING, onMark: () => {}, onRunState: () => {}, onLost: () => {},
+      onBatch: (batch) => {
+        memory.add(batch.stream.buffer).add(batch.literals.buffer)
+        if (before !== undefined) encoder.recycle(before)
+        before = batch
+      },
+    })
+    encoder.push(bytes)
+    assert.ok(encoder.counts.streamBytes > 7 * BATCH_STREAM_BYTES)
+    // Streams and literals of the batch that is made, and of the one that is acknowledged meanwhile.
+    assert.equal(memory.size, 4)
   })
 })

@@ -92,11 +92,12 @@ describe('the frames of a lane', () => {
     }
   })
 
-  it('of a passage have numbers that never change, as an agent of another version reads them', () => {
-    const kinds = Object.entries(PASSAGE_FRAMES).map(([name, { kind }]) => [name, kind])
-    assert.deepEqual(Object.fromEntries(kinds), {
-      batch: 1, missing: 2, pages: 3, ack: 4, returned: 5, returnedEnd: 6, streamEnd: 7,
-    })
+  it('of a passage have numbers and limits that never change, as an agent of another version reads them', () => {
+    const rules = Object.entries(PASSAGE_FRAMES).map(([name, rule]) => [name, ...Object.values(rule)])
+    assert.deepEqual(rules, [
+      ['batch', 1, 0, 524_288], ['missing', 2, 8, 4096], ['pages', 3, 5, 524_288], ['ack', 4, 4, 4],
+      ['returned', 5, 1, 1_048_576], ['returnedEnd', 6, 0, 0], ['streamEnd', 7, 0, 0],
+    ])
   })
 })
 

@@ -104,16 +104,17 @@ describe('the outgoing end of a passage', () => {
     const { end, played } = await withBatch()
     const [body] = played.of('batch')
     assert.equal(unpackBatch(body!).header.refs, 3)
-    played.send('missing', u32(0, 2, 0))
+    played.send('missing', u32(0, 2, 0, 1))
     await until(() => played.of('pages').length === 1)
     const [pages] = played.of('pages')
     assert.equal(pages!.readUInt32BE(0), 0)
-    assert.ok(unpack(pages!.subarray(4), 2 * PAGE_BYTES).equals(Buffer.concat([REFS[2]!, REFS[0]!])))
+    assert.ok(unpack(pages!.subarray(4), 3 * PAGE_BYTES).equals(Buffer.concat([REFS[2]!, REFS[0]!, REFS[1]!])))
     end.passage.stop()
   })
 
   it('takes 8 MiB of a source whose batches nobody acknowledges, and more once they are', async () => {
-    const { end, played } = playedIncoming()
+    // Time stands still, so that no batch leaves before it is full: the window would be full of small ones.
+    const { end, played } = playedIncoming({ clock: new SteppedClock() })
     end.qemu.write(streamOf(3000))
     await until(() => end.passage.counts().streamBytes >= 7.5 * MIB)
     await settle(200)
@@ -134,12 +135,13 @@ describe('the outgoing end of a passage', () => {
     const memory = [{ name: 'pc.ram', pages: Array.from({ length: 3000 }, (_, i) => page(i)) }]
     const empty = [{ name: 'pc.ram', pages: Array.from({ length: 3000 }, () => undefined) }]
     const stream = postcopyStream(empty, memory).bytes
-    const { end, played } = playedIncoming()
+    const clock = new SteppedClock()
+    const { end, played } = playedIncoming({ clock })
     end.qemu.write(stream)
     await until(() => end.passage.counts().streamBytes >= 2 * MIB)
     await settle(200)
     assert.ok(end.passage.counts().streamBytes < 2.5 * MIB, `${end.passage.counts().streamBytes}`)
-    const recovered = playedIncoming({ init: { continuation: end.passage.knowledge() } })
+    const recovered = playedIncoming({ clock, init: { continuation: end.passage.knowledge() } })
     // Nothing that says by itself that this is a post-copy.
     recovered.end.qemu.write(Buffer.alloc(8 * MIB, 1))
     await until(() => recovered.end.passage.counts().streamBytes >= 2 * MIB)
@@ -263,14 +265,5 @@ describe('the outgoing end fails', () => {
     await until(() => played.of('streamEnd').length === 1)
     played.send('returned', Buffer.from('for nobody'))
     await assertFailed(end, played, /The source QEMU closed/, 'qemu-connection-lost')
-  })
-
-  it('when more comes back than its QEMU takes', async () => {
-    const { end, played } = playedIncoming()
-    end.qemu.endpoint.pause()
-    for (let i = 0; i < 66; i++) played.send('returned', Buffer.alloc(MIB))
-    await until(() => end.said.errors.length > 0)
-    end.qemu.endpoint.resume()
-    await assertFailed(end, played, /more returned than its QEMU takes/)
   })
 })

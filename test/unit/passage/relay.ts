@@ -45,7 +45,7 @@ export class TestQemu {
   }
 }
 
-function listenerOf(said: Said): OutgoingPassageInit['listener'] {
+export function listenerOf(said: Said): OutgoingPassageInit['listener'] {
   return {
     mark: (mark) => said.words.push(mark),
     runState: (state) => said.words.push(`runState ${state}`),

@@ -7,6 +7,7 @@ import { ID_BYTES, PAGE_BYTES, type PageHasher, type PageSource } from '../../..
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { SteppedClock } from '../census/steppedclock.ts'
 import { assembled, hasher, idOf, makeBody, op, page, sourceWith } from './made.ts'
+import { settle } from './relay.ts'
 
 const { signal } = new AbortController()
 const PAGES = [1, 2, 3, 4].map(page)
@@ -143,6 +144,42 @@ describe('the refs of a batch', () => {
     await new Promise((resolve) => { setImmediate(resolve) })
     assert.equal(answers.length, 2)
     assert.equal(resolver.filledBy.store, 0)
+  })
+
+  it('are written over by no source that answers too late, while others are filled', async () => {
+    const clock = new SteppedClock()
+    let answerLate: () => void = () => {}
+    const late: PageSource = {
+      kind: 'store',
+      fill: (refs) => new Promise((resolve) => {
+        answerLate = () => {
+          refs.bytes.fill(0xee)
+          resolve()
+        }
+      }),
+    }
+    let give: () => void = () => {}
+    const slow: PageSource = {
+      kind: 'peer',
+      async fill(refs, ...rest) {
+        await sourceWith(PAGES, 'peer').fill(refs, ...rest)
+        await new Promise<void>((resolve) => { give = resolve })
+      },
+    }
+    const resolver = new Resolver({ clock, hasher, sources: [late, slow] })
+    let isFilled = false
+    void resolver.fill(batch(), signal).then(() => { isFilled = true })
+    await clock.until(() => clock.now() === 2000)
+    await settle(3)
+    give()
+    await clock.until(() => isFilled)
+    const second = batch()
+    const filling = resolver.fill(second, signal)
+    await settle(3)
+    answerLate()
+    give()
+    assert.deepEqual(await filling, [])
+    assertFilled(second, [0, 1, 2, 3])
   })
 
   it('are none of many batches: then nobody is asked', async () => {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 
 import {
-  createPageHasher, FetchedPages, ID_BYTES, PAGE_BYTES, PageBatch, PageBudget, type PrefixSet,
+  createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, PageBudget, type PrefixSet,
 } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { ArrivedPages } from '../../../src/swap/index.ts'
-import { Prefetch, type PeerPages, type PrefetchInit } from '../../../src/swap/prefetch.ts'
+import { Prefetch, type PrefetchInit } from '../../../src/swap/prefetch.ts'
+import { PlayedPeers } from './playedpeers.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(9))
 const BITS = 40
@@ -35,68 +36,11 @@ function nothingOf(pages: ArrivedPages): PrefetchInit {
   }
 }
 
-/** Other hosts that have `pages`, and give them when the test says so. */
-class Peers implements PeerPages {
-  receivedBytes = 100
-  source = ''
-  wanted = 0
-  /** High halves of the prefixes that were wanted, the most urgent first. */
-  order: number[] = []
-  readonly #pages: ArrivedPages
-  #deliver: ((pages: ArrivedPages) => void) | undefined
-  #signal: AbortSignal | undefined
-  #resolve: (() => void) | undefined
-
-  constructor(pages: ArrivedPages) {
-    this.#pages = pages
-  }
-
-  get isAborted(): boolean {
-    return this.#signal?.aborted === true
-  }
-
-  among(prefixes: Parameters<PeerPages['among']>[0]): ReturnType<PeerPages['among']> {
-    const { ids, count } = this.#pages
-    const found = {
-      count: 0, high: new Uint32Array(count), low: new Uint32Array(count), indices: new Uint32Array(count),
-    }
-    for (let page = 0; page < count; page++) {
-      for (let index = 0; index < prefixes.count; index++) {
-        const high = ids.readUInt32BE(page * ID_BYTES)
-        const low = ids.readUInt32BE(page * ID_BYTES + 4)
-        if (prefixes.high[index] !== high || prefixes.low[index]! >>> 24 !== low >>> 24) continue
-        found.high[found.count] = high
-        found.low[found.count] = low
-        found.indices[found.count++] = index
-      }
-    }
-    return found
-  }
-
-  async fetch(...[wanted, { source, deliver, signal }]: Parameters<PeerPages['fetch']>): Promise<void> {
-    this.source = source
-    this.wanted = wanted.count
-    this.order = [...wanted.high.subarray(0, wanted.count)]
-    this.#deliver = deliver
-    this.#signal = signal
-    await new Promise<void>((resolve, reject) => {
-      this.#resolve = resolve
-      signal.addEventListener('abort', () => reject(signal.reason))
-    })
-  }
-
-  give(): void {
-    this.receivedBytes += 5000
-    this.#deliver!({ ...this.#pages, count: this.wanted })
-    this.#resolve!()
-  }
-}
-
 describe('pages that are fetched while a guest arrives', () => {
   it('are what the bitmap lacks and peers have; each one that came is told by its number and fills refs', async () => {
     const pages = pagesOf([1, 2, 3, 4, 5, 6])
     const { set, numbers } = censusOf(pages)
-    const peers = new Peers(pagesOf([2, 3, 4, 5, 6]))
+    const peers = new PlayedPeers(pagesOf([2, 3, 4, 5, 6]))
     const told: number[] = []
     const prefetch = new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, {
       tell: (indices) => { for (let at = 0; at < indices.length; at += 4) told.push(indices.readUInt32BE(at)) },
@@ -122,7 +66,7 @@ describe('pages that are fetched while a guest arrives', () => {
   it('begin at the end of the guest\'s memory: the stream comes from the other one', () => {
     const pages = pagesOf([1, 2, 3, 4, 5, 6])
     const { numbers } = censusOf(pages)
-    const peers = new Peers(pages)
+    const peers = new PlayedPeers(pages)
     // Page 0 is in the last part of memory, page 5 in the first.
     const order = Buffer.alloc(12)
     numbers.forEach((number, page) => order.writeUInt16BE(65_000 - page, 2 * number))
@@ -133,7 +77,7 @@ describe('pages that are fetched while a guest arrives', () => {
 
   it('are no longer fetched once the stream has ended, and let go of when the handoff is over', async () => {
     const pages = pagesOf([1, 2, 3])
-    const peers = new Peers(pages)
+    const peers = new PlayedPeers(pages)
     const budget = new PageBudget(8)
     const prefetch = new Prefetch({ peers, budget, log: silentLog }, { tell: () => undefined })
     prefetch.start(nothingOf(pages))
@@ -151,11 +95,11 @@ describe('pages that are fetched while a guest arrives', () => {
 
   it('are as many as there is memory for, and none when there is none', () => {
     const pages = pagesOf([1, 2, 3])
-    const few = new Peers(pages)
+    const few = new PlayedPeers(pages)
     new Prefetch({ peers: few, budget: new PageBudget(4), log: silentLog }, { tell: () => undefined })
       .start(nothingOf(pages))
     assert.equal(few.wanted, 2)
-    const none = new Peers(pages)
+    const none = new PlayedPeers(pages)
     const nothing = new Prefetch({ peers: none, budget: new PageBudget(1), log: silentLog }, { tell: () => undefined })
     nothing.start(nothingOf(pages))
     assert.equal(none.wanted, 0)
@@ -164,7 +108,7 @@ describe('pages that are fetched while a guest arrives', () => {
 
   it('are not begun with an order that does not go with the bitmap', () => {
     const pages = pagesOf([1, 2, 3])
-    const peers = new Peers(pages)
+    const peers = new PlayedPeers(pages)
     const prefetch = new Prefetch({ peers, budget: new PageBudget(8), log: silentLog }, { tell: () => undefined })
     assert.throws(() => prefetch.start({ ...nothingOf(pages), order: Buffer.alloc(5) }), { code: 'bad-frame' })
     assert.equal(peers.wanted, 0)
@@ -173,7 +117,7 @@ describe('pages that are fetched while a guest arrives', () => {
   it('that come in pieces are each told once, under the numbers of the census', () => {
     const pages = pagesOf(Array.from({ length: 40 }, (_, index) => index))
     const { set, numbers } = censusOf(pages)
-    const peers = new Peers(pages)
+    const peers = new PlayedPeers(pages)
     const told: Buffer[] = []
     new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, { tell: (indices) => told.push(indices) })
       .start({ ...nothingOf(pages), census: set })
@@ -181,21 +125,5 @@ describe('pages that are fetched while a guest arrives', () => {
     assert.deepEqual(told.map(({ length }) => length), [40 * 4])
     const all = Array.from({ length: 40 }, (_, place) => told[0]!.readUInt32BE(place * 4))
     assert.deepEqual(all.sort((one, other) => one - other), numbers.toSorted((one, other) => one - other))
-  })
-
-  it('are kept up to their room, each once, over any number of chunks', () => {
-    const numbers = Array.from({ length: 700 }, (_, index) => index)
-    const all = pagesOf(numbers)
-    const fetched = new FetchedPages(600)
-    fetched.add(all)
-    fetched.add(all)
-    assert.equal(fetched.count, 600)
-    const batch = new PageBatch(all.ids)
-    fetched.fill(batch)
-    assert.deepEqual(batch.missing(), numbers.slice(600))
-    for (const index of [0, 255, 256, 599]) {
-      const at = index * PAGE_BYTES
-      assert.ok(batch.bytes.subarray(at, at + PAGE_BYTES).equals(all.bytes.subarray(at, at + PAGE_BYTES)))
-    }
   })
 })
