@@ -231,7 +231,7 @@ describe('a handoff', () => {
   })
 
   it('keeps to the rate that it may take, in what the agents say and in what QEMU writes', async () => {
-    const ends = await new Ends({ outgoing: { bytesPerSecondMax: 1000 } }).start()
+    const ends = await new Ends({ outgoing: { bytesPerSecondMax: 800 } }).start()
     const result = ends.outgoing.run()
     await ends.wait()
     assert.equal(ends.outgoing.state.at, 'listing')

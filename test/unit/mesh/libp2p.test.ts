@@ -132,28 +132,17 @@ describe('a mesh over libp2p', () => {
     }
   })
 
-  it('never dials a lane that leads elsewhere than to the member whose ticket it is', async () => {
-    let connections = 0
-    const elsewhere = createServer((socket) => {
-      connections += 1
-      socket.destroy()
-    })
-    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.7', resolve))
-    try {
-      const a = await started(libp2pMesh('a'))
-      const b = await started(libp2pMesh('b', { bootstrap: [a.self.address] }))
-      const signal = AbortSignal.timeout(5_000)
-      const { ticket, lane } = a.offerLane(signal)
-      const { port } = elsewhere.address() as { port: number }
-      await assert.rejects(() => b.dialLane(b.member('a')!, { ...ticket, address: `127.0.0.7:${port}` }, signal),
-        { code: 'lane-foreign', fault: 'peer' })
-      assert.equal(connections, 0)
-      const receiver = await b.dialLane(b.member('a')!, ticket, signal)
-      ;(await lane).destroy()
-      receiver.destroy()
-    } finally {
-      elsewhere.close()
-    }
+  it('dials no lane that leads elsewhere than to the member whose ticket it is', async () => {
+    const a = await started(libp2pMesh('a'))
+    const b = await started(libp2pMesh('b', { bootstrap: [a.self.address] }))
+    const signal = AbortSignal.timeout(5_000)
+    const { ticket, lane } = a.offerLane(signal)
+    // An address for documents, where nobody is: dialing it would end with another error, or never.
+    await assert.rejects(() => b.dialLane(b.member('a')!, { ...ticket, address: '192.0.2.7:9' }, signal),
+      { code: 'lane-foreign', fault: 'peer' })
+    const receiver = await b.dialLane(b.member('a')!, ticket, signal)
+    ;(await lane).destroy()
+    receiver.destroy()
   })
 
   it('passes over its own address among the bootstrap peers', async () => {

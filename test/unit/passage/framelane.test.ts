@@ -210,36 +210,6 @@ describe('a lane of frames', () => {
     assert.deepEqual(alone.lost, [])
   })
 
-  it('writes a frame at once, and piece by piece where it must not be fast', async () => {
-    for (const [bytesPerSecondMax, pieces] of [[Infinity, [150_005]], [2 ** 30, [65_536, 65_536, 18_933]]] as const) {
-      const clock = new SteppedClock()
-      const [near, far] = createLanePair({ clock })
-      const written: number[] = []
-      let corked: number | undefined
-      const write = near.write.bind(near)
-      Object.assign(near, {
-        cork: () => { corked = 0 },
-        write: (bytes: Uint8Array) => {
-          corked! += bytes.length
-          return write(bytes)
-        },
-        uncork: () => {
-          written.push(corked!)
-          corked = undefined
-        },
-      })
-      const here = openLane(near, clock, { bytesPerSecondMax })
-      const there = openLane(far, clock)
-      const parts = [100_000, 49_999, 0, 1].map((length, index) => Buffer.alloc(length, 65 + index))
-      await here.lane.send('answer', ...parts)
-      await clock.until(() => there.frames.length === 1)
-      assert.equal(there.frames[0]![1], Buffer.concat(parts).toString())
-      assert.deepEqual(written, pieces)
-      here.lane.destroy()
-      there.lane.destroy()
-    }
-  })
-
   it('sends no faster than it may', async () => {
     const clock = new SteppedClock()
     const [near, far] = createLanePair({ clock })

@@ -73,8 +73,8 @@ describe('a frame on a lane', () => {
     void frames.send('answer', Buffer.alloc(130 * KIB)).then(() => { isSent = true })
     await live(opened, 20_000)
     assert.ok(isSent)
-    const pieces = ['write 5', `write ${64 * KIB}`, `write ${64 * KIB}`, `write ${2 * KIB}`]
-    const expected = ['cork', ...pieces.flatMap((piece) => ['uncork', 'cork', piece]), 'uncork']
+    const pieces = [['write 5', `write ${64 * KIB - 5}`], [`write ${64 * KIB}`], [`write ${2 * KIB + 5}`]]
+    const expected = pieces.flatMap((piece) => ['cork', ...piece, 'uncork'])
     assert.deepEqual(lane.told.slice(0, expected.length), expected)
   })
 
