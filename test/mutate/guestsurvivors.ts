@@ -59,10 +59,6 @@ export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'a process in that state is on its way out of the table, and is met there hardly ever',
   },
   {
-    file: 'src/guest/process.ts', line: 'if (uid === undefined || gid === undefined) throw processGone(pid)',
-    after: ['uid === undefined && gid === undefined'], why: 'the kernel tells both or neither',
-  },
-  {
     file: 'src/guest/processmemory.ts', line: 'const PAGEMAP_PAGES = 32 * 1024', after: ['33', '1025'],
     why: 'how many are looked at in one read; what is found is the same',
   },
@@ -71,7 +67,7 @@ export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['if (true)', '<= count'], why: 'room is made anew that would have been used again',
   },
   {
-    file: 'src/guest/room.ts', line: 'await takeBack(', after: ['void takeBack('],
+    file: 'src/guest/room.ts', line: 'await setMode(', after: ['void setMode('],
     why: 'what comes first matters only to somebody who changes the room in that very moment',
   },
   // runtime
