@@ -163,9 +163,10 @@ describe('a lane between two sockets', () => {
         if (receivedBytes === bytes.length) resolve()
       })
     })
+    const { sentBytes } = offered
     dialed.destroy()
     await dialed.closed
-    assert.equal(dialed.receivedBytes, offered.sentBytes)
+    assert.equal(dialed.receivedBytes, sentBytes)
   })
 
   it('counts nothing that still waits in its queue', async () => {
