@@ -193,6 +193,14 @@ describe('the lanes of a host\'s mesh', () => {
     await offered.closed
   })
 
+  it('are offered where the host was told to listen for them, or else beside the mesh', async () => {
+    const listen = ['/ip4/127.0.0.3/tcp/0']
+    const told = await hosts.start({ listen, lane: '127.0.0.2:0' })
+    assert.match(told.mesh.offerLane(signal).ticket.address, /^127\.0\.0\.2:[1-9]/)
+    const untold = await hosts.start({ listen })
+    assert.match(untold.mesh.offerLane(signal).ticket.address, /^127\.0\.0\.3:[1-9]/)
+  })
+
   it('are offered no more once the host has stopped', async () => {
     const { a, b, member } = await pair()
     const { ticket, lane } = a.offerLane(signal)

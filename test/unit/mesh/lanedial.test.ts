@@ -163,9 +163,27 @@ describe('a lane between two sockets', () => {
         if (receivedBytes === bytes.length) resolve()
       })
     })
+    const { sentBytes } = offered
     dialed.destroy()
     await dialed.closed
-    assert.equal(dialed.receivedBytes, offered.sentBytes)
+    assert.equal(dialed.receivedBytes, sentBytes)
+  })
+
+  it('counts what it had sent when the other end closed, whoever asks for it only then', async () => {
+    const { offered, dialed } = await port.open()
+    const bytes = Buffer.alloc(200_000, 7)
+    let receivedBytes = 0
+    dialed.receive(() => {})
+    dialed.write(bytes)
+    await new Promise<void>((resolve) => {
+      offered.receive(({ length }) => {
+        receivedBytes += length
+        if (receivedBytes === bytes.length) resolve()
+      })
+    })
+    await offered.end()
+    await dialed.closed
+    assert.ok(dialed.sentBytes > bytes.length, 'with what TLS adds')
   })
 
   it('counts nothing that still waits in its queue', async () => {

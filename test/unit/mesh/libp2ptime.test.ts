@@ -152,9 +152,11 @@ describe('a mesh over libp2p on virtual time', () => {
 
   it('asks its members whether they are there every four seconds, and keeps those who answer', async () => {
     const { a, b, clocks } = await pair()
+    const timers = clocks.map(({ pendingCount }) => pendingCount)
     for (let second = 1; second <= 20; second++) {
       for (const clock of clocks) await clock.run(second * 1_000)
-      await new Promise(setImmediate)
+      // A ping has a timer of its own, as long as it is not answered.
+      await until(() => clocks.every(({ pendingCount }, index) => pendingCount <= timers[index]!), 'all answer')
     }
     assert.deepEqual([a.members().length, b.members().length], [1, 1])
   })

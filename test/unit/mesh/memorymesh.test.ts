@@ -50,10 +50,11 @@ describe('a mesh in one process', () => {
   })
 
   it('takes a name once, and gives it to the next when its holder has stopped', async () => {
-    const { network, a } = await startedPair()
+    const { network, a, b } = await startedPair()
     const second = network.createMesh('a')
     await assert.rejects(second.start(), { code: 'name-taken' })
     await second.stop()
+    assert.deepEqual(names(b), ['a'], 'who never started takes nobody along')
     assert.equal(network.createMesh('x').members().length, 0)
     await a.stop()
     await second.start()
@@ -124,6 +125,8 @@ describe('a mesh in one process', () => {
       await assert.rejects((await a.open('b', '/fail/1', signal)).receive(), { code: 'stream-broken' })
       stop()
     }
+    b.handle('/over/1', async () => { throw new PagemeshError('stream-ended', 'Over.', { fault: 'peer' }) })
+    await assert.rejects((await a.open('b', '/over/1', signal)).receive(), { code: 'stream-ended' })
     const ended = Promise.withResolvers<unknown>()
     b.handle('/end/1', async (stream) => {
       await stream.receive().catch((error: unknown) => {
