@@ -154,6 +154,10 @@ describe('the choice among processes that claim a socket', () => {
     const users = { socketUid: 0, agentUid: 0 }
     assert.equal(chooseClaimant(path, users, [claimant(5, 65534)]).pid, 5)
     assert.equal(chooseClaimant(path, { socketUid: 99, agentUid: 99 }, [claimant(5, 65534)]).pid, 5)
+    assert.equal(chooseClaimant(path, { socketUid: 0, agentUid: 99 }, [claimant(5, 65534)]).pid, 5)
+    assert.throws(() => chooseClaimant(path, { socketUid: 1, agentUid: 0 }, [claimant(5, 65534)]), {
+      code: 'guest-unproven',
+    })
     assert.throws(() => chooseClaimant(path, users, [claimant(5, 65534, false)]), { code: 'guest-unproven' })
     assert.throws(() => chooseClaimant(path, { socketUid: 107, agentUid: 0 }, [claimant(5, 0)]), {
       code: 'guest-unproven', message: /belongs to user 107, and the process behind it \(5\) does not/,

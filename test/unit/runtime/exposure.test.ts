@@ -72,6 +72,7 @@ describe('a directory that others can change', () => {
       })
       chmodSync(join(top, 'open'), 0o755)
       await requireUnexposed(join(top, 'link'), 'the key')
+      assert.equal(await findExposure(join(top, 'open/missing/further'), own), undefined, 'nobody has made it yet')
     })
 
     it('is found behind a link that is told from where it lies, and by a path that is not in order', async () => {
