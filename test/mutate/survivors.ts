@@ -12,6 +12,17 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   ...GUEST_SURVIVORS,
   ...HANDOFF_SURVIVORS,
   ...MESH_SURVIVORS,
+  // page/fetchedpages.ts
+  {
+    file: 'src/page/fetchedpages.ts', line: 'bytes.copy(chunk, offset, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)',
+    after: ['(page + 2)'], why: 'the next page is written over what is copied too much, or nobody reads it',
+  },
+  // page/inventory.ts
+  {
+    file: 'src/page/inventory.ts', why: PAST_THE_END,
+    line: 'while (index < set.prefixes.length && set.prefixes[index]! < prefix) index += 1',
+    after: ['while (index <= set.prefixes.length'],
+  },
   // page/packing.ts
   {
     file: 'src/page/packing.ts', line: 'const PAGES = { [constants.ZSTD_c_compressionLevel]: 1 }',

@@ -98,6 +98,13 @@ describe('the order of what the destination lacks', () => {
     assert.equal(parts[0], Math.floor(2 ** 16 * Math.max(...lacking.map((at) => table.valueAt(at))) / COUNT))
   })
 
+  it('tells one part of 65536 from the next, rounded down, in a guest of more pages than that', () => {
+    const places = [0, 35_000, 70_000]
+    const few = sortedTable(places.map((_, index) => [index + 1, 0, index] as const))
+    const order = orderOf({ table: few, numberAt: (index) => places[index]! }, listPages(few), new Uint8Array(1))
+    assert.deepEqual(places.map((_, place) => order.readUInt16BE(place * 2)), [0, 32_767, 65_535])
+  })
+
   it('is refused if it is not one of so many', () => {
     const set = listPages(table)
     const bitmap = answerPages(set, isHere)
