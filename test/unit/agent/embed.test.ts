@@ -172,7 +172,7 @@ describe('two agents embedded in one process', () => {
     await settled(a)
     const first = a.migrate({ guest: 'web', to: 'b' })
     await waitFor(() => (destination.control.received.length > 0 ? true : undefined), {
-      clock: systemClock, what: 'the stream to arrive', timeoutMs: 5000,
+      clock: systemClock, what: 'the stream to arrive', timeoutMs: 15_000,
     })
     assert.equal((await a.migrate({ guest: 'web', to: 'b' })).code, 'already-moving')
     assert.equal(a.status().handoffs.length, 1)
@@ -223,9 +223,9 @@ describe('two agents embedded in one process', () => {
       const destination = destinationGuest('web', bytes.length, failure === 'qemu' ? { dieAfter: 100_000 } : {})
       a.addGuest(source.guest)
       b.addGuest(destination.guest)
-      const migrating = a.migrate({ guest: 'web', to: 'b', ...(failure === 'timeout' ? { timeoutMs: 200 } : {}) })
+      const migrating = a.migrate({ guest: 'web', to: 'b', ...(failure === 'timeout' ? { timeoutMs: 3000 } : {}) })
       await waitFor(() => (destination.control.received.length > 0 ? true : undefined), {
-        clock: systemClock, what: 'the stream to arrive', timeoutMs: 5000,
+        clock: systemClock, what: 'the stream to arrive', timeoutMs: 15_000,
       })
       if (failure === 'lane') network.cutLanes()
       if (failure === 'agent') await b.stop()
