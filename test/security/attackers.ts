@@ -22,6 +22,7 @@ export interface Attacker {
 export function plantLinks(guestDirectory: string, ownDirectory: string): Promise<Attacker> {
   return startAttacker(`
     const seen = new Set()
+    const servers = []
     setInterval(() => {
       for (const name of fs.readdirSync('${guestDirectory}').filter((name) => name.endsWith('.qmp'))) {
         if (seen.has(name)) continue
@@ -29,6 +30,9 @@ export function plantLinks(guestDirectory: string, ownDirectory: string): Promis
         for (let index = 0; index < 20; index++) {
           const path = '${ownDirectory}/' + name + index
           const server = net.createServer((socket) => socket.once('data', () => succeed('asked at ' + path)))
+          servers.push(server)
+          // A process may not hold any number of sockets open; those of guests that have left are of no use.
+          if (servers.length > 100) servers.shift().close()
           server.listen(path, () => {
             fs.unlinkSync(path)
             fs.symlinkSync('${guestDirectory}/' + name, path)
