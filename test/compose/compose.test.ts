@@ -30,7 +30,7 @@ interface Outcome {
 }
 
 interface Inspected {
-  State: { Health: { Status: string; Log: { Output: string }[] } }
+  State: { Status: string; Health: { Status: string; Log: { Output: string }[] } }
   HostConfig: {
     Privileged: boolean; ReadonlyRootfs: boolean; CapAdd: string[] | null; CapDrop: string[]; SecurityOpt: string[]
     Devices: unknown[] | null
@@ -88,7 +88,8 @@ describe('docker-compose.yml', function () {
   const expectHealthy = async (host: string): Promise<void> => {
     let said = ''
     await waitFor(async () => {
-      const { Health } = (await inspect(host)).State
+      const { Health, Status } = (await inspect(host)).State
+      if (Status === 'exited') throw new Error(`the container of ${host} has ended`)
       said = Health.Log.at(-1)?.Output ?? said
       return Health.Status === 'healthy' ? true : undefined
     }, { clock: systemClock, what: `${host} to be healthy`, timeoutMs: BOOT_MS_MAX, pauseMs: HEALTHY_EVERY_MS })
