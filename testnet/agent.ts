@@ -16,7 +16,7 @@ const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 /** The words that run the program as its own first line would: this Node, with the flags written there. */
 export const PAGEMESH: readonly string[] = [process.execPath, ...nodeFlags(readFileSync(CLI, 'utf8')), CLI]
 const MESH_PORT = 4001
-const START_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 120_000
 const SETTLE_TIMEOUT_MS = 120_000
 
 export interface AgentOptions {
