@@ -141,7 +141,7 @@ describe('the view of popular pages', () => {
       assertSame(view, model, [...few.slice(0, 9), SLICE_COUNT - 1], [some.rests[0]!, some.rests[5]!, 256])
     }
     assert.equal(largest, 32_000)
-  })
+  }).timeout(60_000)
 
   it('is small while it is nearly empty, and takes under 24 bytes a page when it is not', () => {
     const view = new View({ maxPages: 1_000_000, nameOfTag })
