@@ -120,7 +120,7 @@ describe('a host where no guest of that system runs', function () {
     await guest.qmp.execute('cont')
     await cluster.agent('c').stop()
     // Its identity stays where it is: another one would be refused under this name.
-    rmSync(join(cluster.directory, 'c', 'state', 'c.pages'))
+    rmSync(join(cluster.directory, 'c', 'state', 'c.pages'), { recursive: true })
     await cluster.restartAgent('c', { swap: { maxBandwidth: SLOW_SWAP_CAP } })
     await until('c to begin to fill its store', async () => (await proactive() > 0 ? true : undefined))
     const comparison = compare()
