@@ -29,15 +29,15 @@ interface RoundsCase {
 const CASES: readonly RoundsCase[] = [
   {
     kind: 'cancel', title: 'is cancelled by its operator, from 150 ms before its STOP to 150 ms after',
-    count: Number(process.env['PAGEMESH_CANCELS'] ?? 10),
+    count: Number(process.env['PAGEMESH_CANCELS'] ?? 6),
   },
   {
     kind: 'end', title: 'has its source QEMU ended by a manager as soon as that says completed',
-    count: Number(process.env['PAGEMESH_ENDS'] ?? 4),
+    count: Number(process.env['PAGEMESH_ENDS'] ?? 3),
   },
   {
     kind: 'kill', title: 'has its source QEMU killed 0 to 60 ms after its STOP',
-    count: Number(process.env['PAGEMESH_KILLS'] ?? 4),
+    count: Number(process.env['PAGEMESH_KILLS'] ?? 3),
   },
 ]
 
