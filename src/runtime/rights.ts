@@ -2,6 +2,7 @@
  * What an agent may do beyond any user, all of it, and why. pagemesh.service gives it these rights and no others; an
  * agent that root starts by hand gives up the others itself.
  */
+
 /** A capability of Linux, and its number. */
 export interface Right {
   name: string

@@ -4,6 +4,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { readArguments } from '../../src/guest/process.ts'
+import { readOrNothing } from '../../src/guest/vanishing.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PAGEMESH, waitFor, type LabHost } from '../../testnet/index.ts'
 
@@ -51,7 +53,7 @@ export class Services {
   pidOf(name: string): number | undefined {
     const config = this.configOf(name)
     return descendantsOf(this.#process?.pid ?? 0).find((pid) => {
-      const words = readOr(`/proc/${pid}/cmdline`, '').split('\0')
+      const words = readArguments(pid)
       return words.includes('agent') && words.includes(config) && words[0] === process.execPath
     })
   }
@@ -61,7 +63,7 @@ export class Services {
   }
 
   logOf(name: string): string {
-    return readOr(join(this.#directory, `${name}.log`), '')
+    return readOrNothing(join(this.#directory, `${name}.log`)) ?? ''
   }
 
   /** The control socket of a host's agent, and its other paths, as they are called inside. */
@@ -108,18 +110,9 @@ function serviceOf(name: string): string {
 }
 
 function childrenOf(pid: number): number[] {
-  return readOr(`/proc/${pid}/task/${pid}/children`, '').split(' ').filter((word) => word !== '').map(Number)
+  return (readOrNothing(`/proc/${pid}/task/${pid}/children`) ?? '').split(' ').filter((word) => word !== '').map(Number)
 }
 
 function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)])
-}
-
-function readOr(path: string, otherwise: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    // It has ended, or has not begun.
-    return otherwise
-  }
 }
