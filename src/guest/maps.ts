@@ -32,9 +32,15 @@ export function isMapped(mappings: readonly Mapping[], start: bigint, bytes: num
   return false
 }
 
+/** What QEMU maps a RAM block by: 2 MiB on x86-64 and arm64, 1 MiB on s390x. */
+const BLOCK_ALIGNMENT = 2n ** 20n
+/** Bytes and alignment of an arena of the C library's allocator: what it does not use yet has no permission either. */
+const ARENA_BYTES = 2n ** 26n
+
 /**
- * Where QEMU mapped a RAM block of exactly `bytes`: it puts a page without any permission behind each.
- * Undefined unless exactly one mapping outside `taken` fits.
+ * Where QEMU mapped a RAM block of exactly `bytes`: it aligns each, and puts a page without any permission behind it.
+ * Other memory in front of a thread's guard page is not aligned so. Undefined unless exactly one mapping outside
+ * `taken` fits.
  */
 export function findGuarded(
   mappings: readonly Mapping[], bytes: number, taken: ReadonlySet<bigint>,
@@ -42,7 +48,12 @@ export function findGuarded(
   const fitting = mappings.filter((mapping, index) => {
     const behind = mappings[index + 1]
     return mapping.end - mapping.start === BigInt(bytes) && mapping.permissions.startsWith('rw-')
-      && behind?.start === mapping.end && behind.permissions.startsWith('---') && !taken.has(mapping.start)
+      && mapping.start % BLOCK_ALIGNMENT === 0n && !taken.has(mapping.start)
+      && behind?.start === mapping.end && behind.permissions.startsWith('---') && !isArena(mapping, behind)
   })
   return fitting.length === 1 ? fitting[0]!.start : undefined
+}
+
+function isArena(used: Mapping, unused: Mapping): boolean {
+  return used.start % ARENA_BYTES === 0n && unused.end - used.start === ARENA_BYTES
 }

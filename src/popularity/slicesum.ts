@@ -75,7 +75,7 @@ export class SliceSum {
       place -= 1
     }
     if (place === HOLDERS_MAX) return
-    this.#holders.copyWithin(base + place + 1, base + place, base + HOLDERS_MAX - 1)
+    for (let last = HOLDERS_MAX - 1; last > place; last--) this.#holders[base + last] = this.#holders[base + last - 1]!
     this.#holders[base + place] = tag
   }
 

@@ -135,6 +135,20 @@ describe('maps of a process', () => {
     assert.equal(findGuarded(twice, 0x2_0000, new Set([0x7f9000000000n])), 0x7f8cc8a00000n)
   })
 
+  it('tell it apart from memory that lies as a block does but for its place', () => {
+    // Below the guard page of a thread's stack, and an arena of the C library's allocator.
+    for (const another of [
+      '7f9000001000-7f9000021000 rw-p 0 00:00 0\n7f9000021000-7f9000022000 ---p 0 00:00 0\n',
+      '7f9000000000-7f9000020000 rw-p 0 00:00 0\n7f9000020000-7f9004000000 ---p 0 00:00 0\n',
+    ]) {
+      assert.equal(findGuarded(parseMaps(MAPS + another), 0x2_0000, new Set()), 0x7f8cc8a00000n)
+      assert.equal(findGuarded(parseMaps(another), 0x2_0000, new Set()), undefined)
+    }
+    // A block may lie where an arena could, and reach as far as one does not.
+    const block = '7f9004000000-7f9004020000 rw-p 0 00:00 0\n7f9004020000-7f9004021000 ---p 0 00:00 0\n'
+    assert.equal(findGuarded(parseMaps(block), 0x2_0000, new Set()), 0x7f9004000000n)
+  })
+
   it('tell what is mapped', () => {
     assert.equal(mappings[0]!.path, '[heap]')
     assert.equal(mappings[1]!.path, '')
