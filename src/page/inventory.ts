@@ -59,14 +59,17 @@ export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitm
   const { table } = listed
   let pageCount = 1
   for (let index = 0; index < table.size; index++) pageCount = Math.max(pageCount, listed.numberAt(index) + 1)
-  const lacking = lackingOf(prefixes.length, bitmap)
-  const order = Buffer.alloc(lacking.length * PART_BYTES)
-  for (const [place, number] of lacking.entries()) {
-    const prefix = prefixes[number]!
-    const index = table.firstFrom(prefixHigh(prefix, bits), prefixLow(prefix, bits))
-    order.writeUInt16BE(Math.floor(PARTS * listed.numberAt(index) / pageCount), place * PART_BYTES)
+  const order = Buffer.alloc(prefixes.length * PART_BYTES)
+  let length = 0
+  // Both in rising order: they are walked side by side. Of pages that share their first bits the first counts.
+  let number = 0
+  for (let index = 0; index < table.size && number < prefixes.length; index++) {
+    if (truncatePrefix(table.highAt(index), table.lowAt(index), bits) !== prefixes[number]) continue
+    if (!hasBit(bitmap, number++)) {
+      length = order.writeUInt16BE(Math.floor(PARTS * listed.numberAt(index) / pageCount), length)
+    }
   }
-  return order
+  return order.subarray(0, length)
 }
 
 /**
@@ -76,11 +79,16 @@ export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitm
 export function lastFirst(count: number, bitmap: Uint8Array, order: Buffer): Uint32Array {
   const lacking = lackingOf(count, bitmap)
   if (order.length !== lacking.length * PART_BYTES) throw badFrame('an order has the wrong size')
-  // Part and place in one value: sorting plain numbers needs no function, and no object a page.
-  const keys = new Float64Array(lacking.length)
-  for (let place = 0; place < keys.length; place++) keys[place] = order.readUInt16BE(place * PART_BYTES) * count + place
-  keys.sort().reverse()
-  return Uint32Array.from(keys, (key) => lacking[key % count]!)
+  // Sorted by counting: where those of each part begin.
+  const starts = new Uint32Array(PARTS + 1)
+  for (let at = 0; at < order.length; at += PART_BYTES) starts[order.readUInt16BE(at) + 1]! += 1
+  for (let part = 1; part < PARTS; part++) starts[part]! += starts[part - 1]!
+  const numbers = new Uint32Array(lacking.length)
+  for (let place = 0; place < lacking.length; place++) {
+    const risingPlace = starts[order.readUInt16BE(place * PART_BYTES)]!++
+    numbers[lacking.length - 1 - risingPlace] = lacking[place]!
+  }
+  return numbers
 }
 
 function lackingOf(count: number, bitmap: Uint8Array): Uint32Array {

@@ -13,17 +13,24 @@ const AT_ONCE_BYTES = 16 * 1024
 
 /** Taken from the beginning, the middle and the end, to see whether all is worth compressing. */
 const SAMPLE_BYTES = 4096
-/** Less than this saved in the samples is not worth the time that compressing all would take. */
-const WORTH_SAVING = 0.05
+/** Bits a byte of noise of which a twentieth is zeros: shrinking by less is not worth the time that it takes. */
+const ENTROPY_MAX = 7.886
+const counts = new Uint32Array(256)
 
-/** Whether bytes like these shrink enough: looks at a few of them only. */
+/**
+ * Whether bytes like these shrink enough: looks at a few of them only, and at how evenly their values are spread.
+ * Compressing the samples would take twenty times as long.
+ */
 export function looksPackable(bytes: Buffer): boolean {
   if (bytes.length <= 3 * SAMPLE_BYTES) return true
-  const middle = (bytes.length - SAMPLE_BYTES) >>> 1
-  const samples = Buffer.concat([
-    bytes.subarray(0, SAMPLE_BYTES), bytes.subarray(middle, middle + SAMPLE_BYTES), bytes.subarray(-SAMPLE_BYTES),
-  ])
-  return zstdCompressSync(samples, { params: PAGES }).length < samples.length * (1 - WORTH_SAVING)
+  counts.fill(0)
+  for (const from of [0, (bytes.length - SAMPLE_BYTES) >>> 1, bytes.length - SAMPLE_BYTES]) {
+    for (let at = from; at < from + SAMPLE_BYTES; at++) counts[bytes[at]!]! += 1
+  }
+  const sampled = 3 * SAMPLE_BYTES
+  let entropy = 0
+  for (const count of counts) if (count > 0) entropy += (count / sampled) * Math.log2(sampled / count)
+  return entropy < ENTROPY_MAX
 }
 
 /** Bytes under zstd, or the very same bytes where that would not be smaller. The bytes must not change meanwhile. */

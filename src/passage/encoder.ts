@@ -142,10 +142,9 @@ export class Encoder {
     this.#startNext(stream, end, lastIsPartial && !all)
   }
 
-  /** Gives the memory of a batch back once nothing needs it any more. */
-  recycle(batch: EncodedBatch): void {
-    this.#pool.give(batch.stream)
-    this.#pool.give(batch.literals)
+  /** Gives memory of a batch, its stream or its literals, back once nothing needs it any more. */
+  recycle(bytes: Buffer): void {
+    this.#pool.give(bytes)
   }
 
   /** Moves what follows `end` into the next batch. */

@@ -64,7 +64,12 @@ export class FrameLane<Name extends string> {
 
   /** Sends one frame after all before it; resolves when there is room for more. Never rejects: see `onLost`. */
   send(name: Name, ...parts: Uint8Array[]): Promise<void> {
-    return this.#enqueue(this.#frames[name].kind, parts)
+    return this.#enqueue(frameOf(this.#frames[name].kind, parts))
+  }
+
+  /** Sends a frame of each body, in order and all at once: small ones cost a packet and a record each otherwise. */
+  sendAll(name: Name, bodies: readonly Uint8Array[]): Promise<void> {
+    return this.#enqueue(bodies.flatMap((body) => frameOf(this.#frames[name].kind, [body])))
   }
 
   /** All that was expected has come: from now on the other end may close, fall silent or break without being lost. */
@@ -89,19 +94,18 @@ export class FrameLane<Name extends string> {
     this.#lane.destroy()
   }
 
-  #enqueue(kind: number, parts: readonly Uint8Array[]): Promise<void> {
+  #enqueue(bytes: readonly Uint8Array[]): Promise<void> {
     this.#queued += 1
-    this.#queue = this.#queue.then(() => this.#write(kind, parts)).catch((error: unknown) => {
+    this.#queue = this.#queue.then(() => this.#write(bytes)).catch((error: unknown) => {
       this.#lose(laneLost('it could not be written', error))
     }).then(() => { this.#queued -= 1 })
     return this.#queue
   }
 
-  async #write(kind: number, parts: readonly Uint8Array[]): Promise<void> {
-    const bodyBytes = parts.reduce((sum, part) => sum + part.length, 0)
+  async #write(frames: readonly Uint8Array[]): Promise<void> {
     let hasRoom = true
     const pieceBytes = this.#throttle.isFree ? Infinity : PIECE_BYTES
-    for (const piece of piecesOf([frameHeader(kind, bodyBytes), ...parts], pieceBytes)) {
+    for (const piece of piecesOf(frames, pieceBytes)) {
       await this.#throttle.take(piece.reduce((sum, { length }) => sum + length, 0))
       if (this.#isOver) return
       this.#lane.cork()
@@ -125,7 +129,7 @@ export class FrameLane<Name extends string> {
       this.#lose(laneLost(`nothing arrived for ${SILENCE_MS_MAX / 1000} s`))
     } else if (this.#queued === 0) {
       // What is queued already is a sign of life too. It never rejects.
-      void this.#enqueue(ALIVE_KIND, [])
+      void this.#enqueue(frameOf(ALIVE_KIND, []))
     }
   }
 
@@ -141,7 +145,11 @@ export class FrameLane<Name extends string> {
   }
 }
 
-/** Cuts a frame into pieces of so many bytes, each a row of parts that leave together. */
+function frameOf(kind: number, parts: readonly Uint8Array[]): Uint8Array[] {
+  return [frameHeader(kind, parts.reduce((sum, part) => sum + part.length, 0)), ...parts]
+}
+
+/** Cuts frames into pieces of so many bytes, each a row of parts that leave together. */
 function* piecesOf(parts: readonly Uint8Array[], pieceBytes: number): Generator<Uint8Array[]> {
   let piece: Uint8Array[] = []
   let room = pieceBytes

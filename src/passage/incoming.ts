@@ -16,6 +16,8 @@ import { connectionLost, PASSAGE_FRAMES, RETURNED_BYTES_MAX, type PassageFrame }
  * be ahead of its window by what one read of QEMU's socket brings.
  */
 const IN_FLIGHT_MAX = 4 * WINDOW_BATCHES_MAX
+/** Acks wait for each other while batches are here that QEMU has not taken: no more of them than the window spares. */
+const ACKS_HELD_BACK_MAX = WINDOW_BATCHES_MAX / 5
 /** Pages that were asked back come behind what is queued on a slow lane already. */
 const ASK_BACK_MS_MAX = 60_000
 /** Bytes of the return path that wait for the lane at which QEMU is not read for a while. */
@@ -54,6 +56,8 @@ export class IncomingPassage {
   #up: 'returning' | 'ended' = 'returning'
   #isOver = false
   #batches = 0
+  /** For batches that QEMU took. */
+  #acks: Buffer[] = []
   #streamBytes = 0
   #returningBytes = 0
   #isPaused = false
@@ -152,8 +156,13 @@ export class IncomingPassage {
     this.#batches -= 1
     const ack = Buffer.allocUnsafe(4)
     ack.writeUInt32BE(batch.sequence, 0)
-    // A send never rejects.
-    void this.#lane.send('ack', ack)
+    this.#acks.push(ack)
+    // The last of those that are here takes along what was held back.
+    if (this.#batches === 0 || this.#acks.length === ACKS_HELD_BACK_MAX) {
+      // A send never rejects.
+      void this.#lane.sendAll('ack', this.#acks)
+      this.#acks = []
+    }
     this.#finishIfDone()
   }
 

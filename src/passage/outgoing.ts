@@ -53,6 +53,8 @@ export interface OutgoingPassageCounts extends EncoderCounts {
 /** A batch that is not acknowledged: its pages may be asked back. */
 interface KeptBatch {
   batch: EncodedBatch
+  /** Memory that is on its way, or may be asked for. */
+  memory: readonly Buffer[]
   isAskedBack: boolean
 }
 
@@ -158,8 +160,11 @@ export class OutgoingPassage {
     const { header, parts, literalWireBytes, wireBytes } =
       packBatch(batch, { compresses: this.#compresses, suspectsNoise: this.#suspectsNoise })
     this.#literalWireBytes += literalWireBytes
-    if (batch.literals.length > 0) this.#suspectsNoise = literalWireBytes === batch.literals.length
-    this.#kept.set(batch.sequence, { batch, isAskedBack: false })
+    const travelAsTheyAre = literalWireBytes === batch.literals.length && literalWireBytes > 0
+    if (batch.literals.length > 0) this.#suspectsNoise = travelAsTheyAre
+    if (!travelAsTheyAre) this.#encoder.recycle(batch.literals)
+    const memory = travelAsTheyAre ? [batch.stream, batch.literals] : [batch.stream]
+    this.#kept.set(batch.sequence, { batch, memory, isAskedBack: false })
     this.#window.add(batch.sequence, batch.stream.length, FRAME_HEADER_BYTES + wireBytes)
     this.#holdBackIfFull()
     // A send never rejects; how much is queued the window bounds.
@@ -181,7 +186,7 @@ export class OutgoingPassage {
     if (sequence !== due) throw this.#misplaced(`ack of batch ${sequence} where ${due} was due`)
     this.#kept.delete(sequence)
     this.#window.acknowledge(sequence)
-    this.#encoder.recycle(kept.batch)
+    for (const bytes of kept.memory) this.#encoder.recycle(bytes)
     if (this.#isPaused && !this.#window.isFull) {
       this.#isPaused = false
       this.#qemu.resume()

@@ -5,7 +5,7 @@
  */
 import { ID_BYTES, PAGE_BYTES, PrefixTable } from '../page/index.ts'
 
-/** 32 MiB at the incoming end, 0.5 MiB at the outgoing end. */
+/** 32 to 64 MiB at the incoming end, 0.5 MiB at the outgoing end. */
 export const SENT_PAGES = 8192
 
 const GENERATION = SENT_PAGES / 2
@@ -45,21 +45,28 @@ export class SentIndex {
 
 /** The incoming end: the bytes of the last literals. */
 export class SentPages {
-  #ring: Buffer | undefined
+  /** In what, and where in it, each page lies. */
+  readonly #memory: Uint8Array[] = []
+  readonly #offsets = new Uint32Array(SENT_PAGES)
   #received = 0
 
-  /** Keeps a page that arrived as a literal. */
+  /**
+   * Keeps a page that arrived as a literal: in the memory that it came in, which must not change from now on, unless
+   * that would keep twice as much as is needed.
+   */
   add(bytes: Buffer, offset: number): void {
-    // Made at the first literal: a handoff that fails in its first second should not have cost 32 MiB.
-    this.#ring ??= Buffer.allocUnsafe(SENT_PAGES * PAGE_BYTES)
-    bytes.copy(this.#ring, (this.#received % SENT_PAGES) * PAGE_BYTES, offset, offset + PAGE_BYTES)
+    const slot = this.#received % SENT_PAGES
+    const isMostlyPages = bytes.buffer.byteLength <= 2 * bytes.length
+    this.#memory[slot] = isMostlyPages ? bytes : Uint8Array.from(bytes.subarray(offset, offset + PAGE_BYTES))
+    this.#offsets[slot] = isMostlyPages ? offset : 0
     this.#received += 1
   }
 
   /** Copies page `slot` into `into`; false if no such page was ever received. */
   copy(slot: number, into: Buffer, offset: number): boolean {
-    if (this.#ring === undefined || slot >= Math.min(this.#received, SENT_PAGES)) return false
-    this.#ring.copy(into, offset, slot * PAGE_BYTES, (slot + 1) * PAGE_BYTES)
+    if (slot >= Math.min(this.#received, SENT_PAGES)) return false
+    const from = this.#offsets[slot]!
+    into.set(this.#memory[slot]!.subarray(from, from + PAGE_BYTES), offset)
     return true
   }
 }

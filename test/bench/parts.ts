@@ -32,7 +32,9 @@ export function readStream({ stream }: Material): number {
 /** Encodes the stream against what the other guest holds; returns pages by kind. */
 export function encodeStream({ stream }: Material, known: Prefixes): Encoder['counts'] {
   const encoder: Encoder = new Encoder({ hasher }, {
-    known, onBatch: (batch) => encoder.recycle(batch), onMark: () => {}, onRunState: () => {}, onLost: () => {},
+    known,
+    onBatch: (batch) => [batch.stream, batch.literals].forEach((bytes) => encoder.recycle(bytes)),
+    onMark: () => {}, onRunState: () => {}, onLost: () => {},
   })
   for (const piece of piecesOf(stream)) encoder.push(piece)
   encoder.flush(true)

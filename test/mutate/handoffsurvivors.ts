@@ -76,6 +76,10 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     file: 'src/passage/outgoing.ts', line: 'if (batch.literals.length > 0) this.#suspectsNoise',
     after: ['batch.literals.length > 1)'], why: 'literals are whole pages',
   },
+  {
+    file: 'src/passage/outgoing.ts', line: 'if (!travelAsTheyAre) this.#encoder.recycle',
+    why: 'memory that is not given back is left to the collector',
+  },
   { file: 'src/passage/outgoing.ts', line: 'this.#kept.clear()', why: LETS_GO },
   {
     file: 'src/passage/resolver.ts', line: 'if (count === 0) return []', after: ['if (false) return []'],

@@ -149,7 +149,7 @@ describe('the encoding of a passage', () => {
       known: NOTHING, onMark: () => {}, onRunState: () => {}, onLost: () => {},
       onBatch: (batch) => {
         memory.add(batch.stream.buffer).add(batch.literals.buffer)
-        if (before !== undefined) encoder.recycle(before)
+        if (before !== undefined) for (const bytes of [before.stream, before.literals]) encoder.recycle(bytes)
         before = batch
       },
     })

@@ -17,7 +17,7 @@ describe('pages sent before', () => {
     for (let number = 0; number < count; number++) {
       write(number)
       index.add(small, 0)
-      pages.add(bytes, 0)
+      pages.add(Buffer.from(bytes), 0)
     }
     let found = 0
     const out = Buffer.alloc(PAGE_BYTES)
@@ -46,6 +46,23 @@ describe('pages sent before', () => {
       other[at]! ^= 1
       assert.equal(index.find(other, 0), -1, `byte ${at}`)
     }
+  })
+
+  it('keep no more memory than twice what they fill', () => {
+    const pages = new SentPages()
+    const into = Buffer.alloc(PAGE_BYTES)
+    const large = Buffer.from(new ArrayBuffer(10 * PAGE_BYTES)).subarray(0, 4 * PAGE_BYTES)
+    const dense = Buffer.from(new ArrayBuffer(8 * PAGE_BYTES)).subarray(0, 4 * PAGE_BYTES)
+    for (const bytes of [large, dense]) {
+      bytes.fill(1, PAGE_BYTES, 2 * PAGE_BYTES)
+      pages.add(bytes, PAGE_BYTES)
+      // Written over, against what was agreed: it tells where the page is kept.
+      bytes.fill(2)
+    }
+    assert.ok(pages.copy(0, into, 0))
+    assert.ok(into.equals(Buffer.alloc(PAGE_BYTES, 1)))
+    assert.ok(pages.copy(1, into, 0))
+    assert.ok(into.equals(Buffer.alloc(PAGE_BYTES, 2)))
   })
 
   it('are there only as far as some came', () => {

@@ -75,7 +75,7 @@ describe('the sum of a slice', () => {
     const chosen: number[] = []
     for (let low = 0; chosen.length < 6000; low++) if ((mix(low ^ mix(seed)) & 0x3fff) === 77) chosen.push(low)
     const spread = restsOf(seededRandom(8), chosen.length)
-    // As many rounds as it takes until the code is compiled, and the least counts: ours, and not the machine's other work.
+    // So many rounds that the code is compiled, and the least counts: that of our work alone.
     const time = (rests: readonly number[], ownSeed: number): number => {
       let least = Infinity
       for (let round = 0; round < 60; round++) {
