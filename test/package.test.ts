@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
+import { kernelInUse } from '../src/page/index.ts'
 import { blocksOf } from './readme/documents.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..')
@@ -108,6 +109,21 @@ describe('the package as others install it', function () {
     const compiler = join(MODULES, '.bin', 'tsc')
     const { stdout } = await run(compiler, ['-p', folder]).catch((error: { stdout: string }) => error)
     assert.equal(stdout, '')
+  })
+
+  it('hashes with the kernel that was compiled where it was packed, and compiles one that is missing', async () => {
+    const file = join(installed, 'consumer.js')
+    const face = join(installed, 'dist/page/index.js')
+    await writeFile(file, `import { kernelInUse } from ${JSON.stringify(face)}\nconsole.log(kernelInUse())`)
+    const inUse = (env = process.env): Promise<string> =>
+      run(process.execPath, [file], { env }).then(({ stdout }) => stdout.trim())
+    assert.equal(await inUse(), kernelInUse())
+    const sources = join(installed, 'src/page/kernel')
+    for (const name of await readdir(sources)) if (name.endsWith('.node')) await rm(join(sources, name))
+    assert.equal(await inUse(), 'package')
+    // As npm runs it for a package inside of node_modules.
+    const { stdout } = await run(process.execPath, [join(sources, 'build.js')])
+    assert.equal(await inUse({ ...process.env, PAGEMESH_KERNEL: '' }) !== 'package', stdout.startsWith('Compiled'))
   })
 
   it('has a command and a library that agree on the cluster key', async () => {

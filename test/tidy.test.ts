@@ -42,6 +42,8 @@ const COLUMNS_MAX = 120
 const files = listFiles()
 const scripts = files.filter((path) => path.endsWith('.ts'))
 const sources = scripts.filter((path) => path.startsWith('src/'))
+/** The kernel is written in C, and what compiles it in JavaScript. */
+const written = [...scripts, ...files.filter((path) => /^src\/.*\.(js|c|h)$/.test(path))]
 const imports = sources.flatMap(importsOf)
 const ownImports = imports.filter(({ isOwn }) => isOwn)
 
@@ -100,7 +102,8 @@ describe('imports', () => {
 
   it('are of packages that package.json lists, and of all of them', () => {
     const { dependencies } = JSON.parse(read('package.json')!) as { dependencies: Record<string, string> }
-    const packages = imports.filter(({ isOwn, target }) => !isOwn && !target.startsWith('node:'))
+    const compiler = importsOf('src/page/kernel/build.js')
+    const packages = [...imports, ...compiler].filter(({ isOwn, target }) => !isOwn && !target.startsWith('node:'))
       .map(({ target }) => target.split('/').slice(0, target.startsWith('@') ? 2 : 1).join('/'))
     assert.deepEqual([...new Set(packages)].sort(), Object.keys(dependencies).sort())
   })
@@ -115,7 +118,8 @@ describe('the world', () => {
   })
 
   it('of the process is read by the commands alone', () => {
-    const sealed = sources.filter((path) => !isInside(path, 'src/cli'))
+    // The kernel is switched off for a whole process, its threads included, before there is any configuration.
+    const sealed = sources.filter((path) => !isInside(path, 'src/cli') && path !== 'src/page/kernel/kernel.ts')
     assert.deepEqual(matches(sealed, /\bprocess\.(env|argv|exit|exitCode|std(in|out|err))\b/), [])
   })
 })
@@ -201,12 +205,12 @@ describe('nothing is there for nothing', () => {
 
 describe('files', () => {
   it(`have at most ${LINES_MAX} lines`, () => {
-    const long = scripts.filter((path) => read(path)!.split('\n').length - 1 > LINES_MAX)
+    const long = written.filter((path) => read(path)!.split('\n').length - 1 > LINES_MAX)
     assert.deepEqual(long, [])
   })
 
   it(`have at most ${COLUMNS_MAX} characters a line`, () => {
-    const long = scripts.flatMap((path) => read(path)!.split('\n')
+    const long = written.flatMap((path) => read(path)!.split('\n')
       .flatMap((line, index) => (line.length > COLUMNS_MAX ? [`${path}:${index + 1}: ${line.length}`] : [])))
     assert.deepEqual(long, [])
   })

@@ -3,6 +3,7 @@ import type { SpentBytes } from '../conversation/index.ts'
 import type { GuestState, UnusableSocket } from '../guest/index.ts'
 import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
 import type { Mesh, NamePins } from '../mesh/index.ts'
+import { kernelInUse, type KernelInUse } from '../page/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
@@ -21,6 +22,8 @@ export interface AgentStatus {
   host: string
   peerId: string
   version: string
+  /** What hashes pages here: the instruction set of the compiled kernel, or the slower package in its place. */
+  kernel: KernelInUse
   /** Every guest was scanned since it appeared, and nothing that placement wants is pending. */
   settled: boolean
   peers: { host: string; peerId: string; address: string }[]
@@ -95,6 +98,7 @@ export function snapshot(
     host: mesh.self.name,
     peerId: mesh.self.peerId,
     version: VERSION,
+    kernel: kernelInUse(),
     settled: census.settled && keeper.totals.pending === 0,
     peers: mesh.members().map(({ name, peerId, address }) => ({ host: name, peerId, address })),
     guests: guests.all().map((guest) => {

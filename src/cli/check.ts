@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 
 import type { Config } from '../daemon/index.ts'
-import type { AcceptRule } from '../index.ts'
+import type { AcceptRule, AgentStatus } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { printable } from '../runtime/text.ts'
 import { formatBytes } from '../runtime/units.ts'
@@ -33,18 +33,22 @@ async function check(flags: { config: string }): Promise<void> {
     const { createAgent } = await import('../index.ts')
     const config = await readConfig(flags.config)
     // An agent that is made and not started has read the key and checked the name, and touched nothing.
-    await createAgent(config.agentOptions)
+    const { kernel } = (await createAgent(config.agentOptions)).status()
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
     const sockets = await findSockets(config.agentOptions.guests ?? [])
-    process.stdout.write(`${describeConfig(flags.config, config, printable(sockets))}\n`)
+    process.stdout.write(`${describeConfig(flags.config, config, { kernel, sockets: printable(sockets) })}\n`)
   } catch (error) {
     failConfigured(error)
   }
 }
 
 /** Pure: what an agent with this configuration would do. */
-function describeConfig(file: string, { agentOptions, control, http }: Config, sockets: readonly string[]): string {
+function describeConfig(
+  file: string,
+  { agentOptions, control, http }: Config,
+  { kernel, sockets }: { kernel: AgentStatus['kernel']; sockets: readonly string[] },
+): string {
   const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept } = agentOptions
   const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
   const more = sockets.length - shown.length
@@ -62,8 +66,14 @@ function describeConfig(file: string, { agentOptions, control, http }: Config, s
     ['state kept in', store?.path ?? '-'],
     ['census', `${census?.pagesPerSecond} pages/s, every ${census?.intervalSeconds} s, ` +
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
+    ['pages are hashed by', describeKernel(kernel)],
   ]
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
+}
+
+function describeKernel(kernel: AgentStatus['kernel']): string {
+  if (kernel === 'package') return 'the package, more slowly: the kernel is off or was not compiled'
+  return `the kernel, ${kernel}`
 }
 
 /** Pure: who may hand over what. */

@@ -62,7 +62,8 @@ describe('all benches, small', () => {
 
   it('measure every side beside the plain copy', () => {
     assert.deepEqual(outcome.sides.map(({ name }) => name), [
-      'plain copy', 'stream reader', 'encoder', 'passage', 'whole handoff', 'page ids', 'resident pages',
+      'plain copy', 'stream reader', 'encoder', 'passage', 'whole handoff', 'page ids', 'ids by package',
+      'resident pages',
     ])
     assert.deepEqual(outcome.sides[0]!.ratio, { median: 1, min: 1, max: 1 })
     for (const { bytesPerSecond, ratio } of outcome.sides) {

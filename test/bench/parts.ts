@@ -5,6 +5,7 @@ import {
   createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PageColumns, PrefixTable, SortedTable, type PageHasher,
   type Prefixes,
 } from '../../src/page/index.ts'
+import { createPackageHasher } from '../../src/page/packagehasher.ts'
 import { createStreamReader } from '../../src/qemu/index.ts'
 import type { Material } from './material.ts'
 import { placeInOwnMemory } from './ownmemory.ts'
@@ -16,7 +17,11 @@ const BATCH_PAGES = 128
 /** Pages hashed in one go, as the census does. */
 const HASH_PAGES = 256
 
-export const hasher: PageHasher = createPageHasher(new Uint8Array(32).fill(9))
+const PAGE_KEY = new Uint8Array(32).fill(9)
+
+export const hasher: PageHasher = createPageHasher(PAGE_KEY)
+/** What hashes pages where there is no kernel. */
+export const packageHasher: PageHasher = createPackageHasher(PAGE_KEY)
 
 /** Reads the stream; returns the pages that it saw, zero pages included. */
 export function readStream({ stream }: Material): number {
@@ -52,11 +57,11 @@ export function prefixesOf(table: PrefixTable): Prefixes {
 }
 
 /** Ids of whole pages that lie one after the other. */
-export function hashPages(pages: Buffer): Buffer {
+export function hashPages(pages: Buffer, by = hasher): Buffer {
   const count = pages.length / PAGE_BYTES
   const ids = Buffer.alloc(count * ID_BYTES)
   for (let at = 0; at < count; at += HASH_PAGES) {
-    hasher.hashPages(pages, at * PAGE_BYTES, Math.min(HASH_PAGES, count - at), ids, at * ID_BYTES)
+    by.hashPages(pages, at * PAGE_BYTES, Math.min(HASH_PAGES, count - at), ids, at * ID_BYTES)
   }
   return ids
 }

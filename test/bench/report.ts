@@ -39,7 +39,8 @@ export function formatReport(outcome: BenchOutcome, about: Circumstances): strin
     'A whole handoff is both agents, their TLS lane and both QEMUs\' sockets in this one process.',
     'The encoder is parsing, hashing and looking up, without zstd.',
     '',
-    `  pages hashed     ${thousands(pagesPerSecond.hashed)} a second`,
+    `  pages hashed     ${thousands(pagesPerSecond.hashed)} a second (${outcome.kernel}), ` +
+      `${thousands(pagesPerSecond.hashedByPackage)} by the package`,
     `  pages resident   ${thousands(pagesPerSecond.resident)} a second, had from another guest's memory`,
     `  passage          ${outcome.passageSecondsPerGb.toFixed(2)} s of processor time a GB, both ends, without sockets`,
     `  prefix table     ${stateBytesPerPage.prefixTable.toFixed(1)} bytes a page`,

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import type { HandoffResult } from '../../src/index.ts'
-import { PAGE_BYTES } from '../../src/page/index.ts'
+import { kernelInUse, PAGE_BYTES, type KernelInUse } from '../../src/page/index.ts'
 import { HandoffBench } from './handoffs.ts'
 import { createMaterial } from './material.ts'
 import { measureInTurn, type Measured, type Side } from './measure.ts'
-import { encodeStream, hashPages, prefixesOf, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
+import {
+  encodeStream, hashPages, packageHasher, prefixesOf, readStream, ResidentBench, sortedTableOf, tableOf,
+} from './parts.ts'
 import { runPassage } from './passage.ts'
 import { openPlainCopy } from './plaincopy.ts'
 
@@ -23,7 +25,9 @@ export interface BenchOutcome extends BenchInit {
   streamBytes: number
   /** All sides, the plain copy first. */
   sides: Measured[]
-  pagesPerSecond: { hashed: number; resident: number }
+  pagesPerSecond: { hashed: number; hashedByPackage: number; resident: number }
+  /** What hashed the pages. */
+  kernel: KernelInUse
   /** Bytes of memory for each page that is known. */
   stateBytesPerPage: { prefixTable: number; census: number }
   /** Processor time that both ends of the last passage took, for each GB of the stream. */
@@ -64,6 +68,10 @@ export async function runBenches(init: BenchInit): Promise<BenchOutcome> {
     },
     { name: 'page ids', bytes: material.held.length, prepare: async () => ({ run: () => hashPages(material.held) }) },
     {
+      name: 'ids by package', bytes: material.held.length,
+      prepare: async () => ({ run: () => hashPages(material.held, packageHasher) }),
+    },
+    {
       name: 'resident pages', bytes: resident.pages * PAGE_BYTES,
       prepare: async () => ({ run: () => resident.run() }),
     },
@@ -77,7 +85,12 @@ export async function runBenches(init: BenchInit): Promise<BenchOutcome> {
       ...init,
       streamBytes: bytes,
       sides: measured,
-      pagesPerSecond: { hashed: pagesPerSecond('page ids'), resident: pagesPerSecond('resident pages') },
+      pagesPerSecond: {
+        hashed: pagesPerSecond('page ids'),
+        hashedByPackage: pagesPerSecond('ids by package'),
+        resident: pagesPerSecond('resident pages'),
+      },
+      kernel: kernelInUse(),
       stateBytesPerPage: { prefixTable: table.bytes / table.size, census: handoffs.censusBytesPerPage },
       passageSecondsPerGb: processorSeconds / (bytes / 1e9),
       handoff: { qemuBytes, wireBytes, pages, refsFilledBy, digestMatched },

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = normalize(fileURLToPath(new URL('../../', import.meta.url)))
 
 /** What .gitignore names: made by tools, and not ours to tidy. */
-const MADE = /^(\.git|\.cache|dist|node_modules|.*\.log)$/
+const MADE = /^(\.git|\.cache|\.build-.*|dist|node_modules|.*\.(log|node))$/
 
 /** Files of the project, relative to the root, sorted. */
 export function listFiles(folder = ''): string[] {

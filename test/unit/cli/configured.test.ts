@@ -48,6 +48,7 @@ describe('commands that read or write files', function () {
       assert.equal(status, 0)
       assert.match(stdout, /is valid/)
       assert.match(stdout, /sockets there now +\S+web\.qmp/)
+      assert.match(stdout, /pages are hashed by +the (kernel, \w+|package, more slowly)/)
       assert.match(stdout, /takes guests from +every member, any guest/)
       assert.match(stdout, /mesh listens on +\/ip4\/127\.0\.0\.1\/tcp\/0/)
     } finally {

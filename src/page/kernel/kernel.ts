@@ -1,0 +1,87 @@
+/**
+ * Loads what build.js compiled from kernel.c. Nothing depends on it: where it is missing or is not right, pages are
+ * hashed by the package, to the same ids.
+ */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+import { createPackageHasher } from '../packagehasher.ts'
+import { ID_BYTES, PAGE_BYTES } from '../size.ts'
+
+/** What the kernel was compiled for, and the processor has. */
+export type InstructionSet = 'avx512' | 'avx2' | 'sse2' | 'neon' | 'baseline'
+
+/** What hashes pages in this process. */
+export type KernelInUse = InstructionSet | 'package'
+
+/** What kernel.c exports. */
+export interface Addon {
+  /** The fastest first; never empty. */
+  readonly instructionSets: readonly InstructionSet[]
+  /**
+   * Writes the ids of `count` pages into `ids` from byte `idOffset`. Pages begin at the bytes of `pages` that
+   * `offsets` lists, or one after the other from the byte that it is. `set` is an index of `instructionSets`.
+   * Throws TypeError or RangeError if anything lies outside of what was given, and then has written nothing.
+   */
+  hash(
+    set: number, key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number,
+    ids: Uint8Array, idOffset: number,
+  ): void
+}
+
+export interface Kernel {
+  readonly instructionSet: InstructionSet
+  /** As the addon's, with the fastest instruction set. */
+  hash(
+    key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number, ids: Uint8Array, idOffset: number,
+  ): void
+}
+
+/** Beside its sources, whether this file runs from src or from dist. */
+export const ADDON_PATH = fileURLToPath(
+  new URL(`../../../src/page/kernel/kernel-${process.platform}-${process.arch}.node`, import.meta.url))
+
+/** Full steps of every instruction set, and a rest that fills none. */
+const PROBE_PAGES = 16 + 7
+/** Odd, so that the pages overlap and begin at every alignment. */
+const PROBE_STEP_BYTES = 97
+
+let loaded: { kernel: Kernel | undefined } | undefined
+
+/** The kernel, or undefined where there is none, or `PAGEMESH_KERNEL` is `off`. A thread looks once. */
+export function loadKernel(): Kernel | undefined {
+  loaded ??= { kernel: process.env.PAGEMESH_KERNEL === 'off' ? undefined : kernelOf(loadAddon(ADDON_PATH)) }
+  return loaded.kernel
+}
+
+export function kernelInUse(): KernelInUse {
+  return loadKernel()?.instructionSet ?? 'package'
+}
+
+/** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
+export function loadAddon(path: string): Addon | undefined {
+  try {
+    const addon = createRequire(import.meta.url)(path) as Addon
+    return agreesWithPackage(addon) ? addon : undefined
+  } catch {
+    // Not compiled, made for another system, or of another version: the package does as well.
+    return undefined
+  }
+}
+
+function kernelOf(addon: Addon | undefined): Kernel | undefined {
+  const instructionSet = addon?.instructionSets[0]
+  if (addon === undefined || instructionSet === undefined) return undefined
+  return { instructionSet, hash: (...batch) => addon.hash(0, ...batch) }
+}
+
+function agreesWithPackage(addon: Addon): boolean {
+  const key = Uint8Array.from({ length: 32 }, (_, i) => i * 7)
+  const pages = Uint8Array.from({ length: PAGE_BYTES + PROBE_PAGES * PROBE_STEP_BYTES }, (_, i) => (i * i) >> 3)
+  const offsets = Uint32Array.from({ length: PROBE_PAGES }, (_, i) => i * PROBE_STEP_BYTES)
+  const ids = Buffer.alloc(PROBE_PAGES * ID_BYTES)
+  const wanted = Buffer.alloc(ids.length)
+  addon.hash(0, key, pages, offsets, PROBE_PAGES, ids, 0)
+  createPackageHasher(key).hashScattered(pages, offsets, PROBE_PAGES, wanted)
+  return ids.equals(wanted)
+}
