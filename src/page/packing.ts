@@ -13,24 +13,46 @@ const AT_ONCE_BYTES = 16 * 1024
 
 /** Taken from the beginning, the middle and the end, to see whether all is worth compressing. */
 const SAMPLE_BYTES = 4096
-/** Bits a byte of noise of which a twentieth is zeros: shrinking by less is not worth the time that it takes. */
+/** Of the samples, what must come again or be zeros, as a share: shrinking by less is not worth the time. */
+const REPEATED_MIN = 1 / 20
+/** Bits a byte of noise of which so much is zeros. */
 const ENTROPY_MAX = 7.886
+const WORD_BYTES = 4
 const counts = new Uint32Array(256)
+/** The last word of each hash. */
+const seen = new Int32Array(2 ** 12)
 
 /**
- * Whether bytes like these shrink enough: looks at a few of them only, and at how evenly their values are spread.
- * Compressing the samples would take twenty times as long.
+ * Whether bytes like these shrink enough: looks at a few of them only, at how evenly their values are spread and how
+ * many words come again. Compressing the samples would take ten times as long.
  */
 export function looksPackable(bytes: Buffer): boolean {
   if (bytes.length <= 3 * SAMPLE_BYTES) return true
   counts.fill(0)
+  seen.fill(0)
+  let repeated = 0
   for (const from of [0, (bytes.length - SAMPLE_BYTES) >>> 1, bytes.length - SAMPLE_BYTES]) {
-    for (let at = from; at < from + SAMPLE_BYTES; at++) counts[bytes[at]!]! += 1
+    for (let at = from; at < from + SAMPLE_BYTES; at += WORD_BYTES) {
+      const [a, b, c, d] = [bytes[at]!, bytes[at + 1]!, bytes[at + 2]!, bytes[at + 3]!]
+      counts[a]! += 1
+      counts[b]! += 1
+      counts[c]! += 1
+      counts[d]! += 1
+      const word = a | b << 8 | c << 16 | d << 24
+      const slot = Math.imul(word, 0x9e3779b1) >>> 20
+      if (seen[slot] === word) repeated += 1
+      seen[slot] = word
+    }
   }
   const sampled = 3 * SAMPLE_BYTES
+  return repeated * WORD_BYTES > sampled * REPEATED_MIN || entropyOf(counts, sampled) < ENTROPY_MAX
+}
+
+/** Bits a byte, of `total` bytes with so many of each value. */
+function entropyOf(byteCounts: Uint32Array, total: number): number {
   let entropy = 0
-  for (const count of counts) if (count > 0) entropy += (count / sampled) * Math.log2(sampled / count)
-  return entropy < ENTROPY_MAX
+  for (const count of byteCounts) if (count > 0) entropy += (count / total) * Math.log2(total / count)
+  return entropy
 }
 
 /** Bytes under zstd, or the very same bytes where that would not be smaller. The bytes must not change meanwhile. */

@@ -77,8 +77,6 @@ export class OutgoingPassage {
   #isUrgent = false
   #returnedBytes = 0
   #literalWireBytes = 0
-  /** The last literals did not shrink: random or encrypted memory. */
-  #suspectsNoise = false
 
   constructor(
     components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint }, init: OutgoingPassageInit,
@@ -157,11 +155,9 @@ export class OutgoingPassage {
   }
 
   #send(batch: EncodedBatch): void {
-    const { header, parts, literalWireBytes, wireBytes } =
-      packBatch(batch, { compresses: this.#compresses, suspectsNoise: this.#suspectsNoise })
+    const { header, parts, literalWireBytes, wireBytes } = packBatch(batch, { compresses: this.#compresses })
     this.#literalWireBytes += literalWireBytes
     const travelAsTheyAre = literalWireBytes === batch.literals.length && literalWireBytes > 0
-    if (batch.literals.length > 0) this.#suspectsNoise = travelAsTheyAre
     if (!travelAsTheyAre) this.#encoder.recycle(batch.literals)
     const memory = travelAsTheyAre ? [batch.stream, batch.literals] : [batch.stream]
     this.#kept.set(batch.sequence, { batch, memory, isAskedBack: false })

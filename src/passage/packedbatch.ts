@@ -13,12 +13,9 @@ export interface PackedBatch {
 /**
  * Compresses the parts of a batch, at once: handing them to other threads costs three times the processor time.
  * @param init.compresses whether literals are; what goes raw is small, and compressed wherever that matters.
- * @param init.suspectsNoise the batch before did not shrink: look at a sample of the literals before compressing all.
  */
-export function packBatch(
-  batch: EncodedBatch, init: { compresses: boolean; suspectsNoise: boolean },
-): PackedBatch {
-  const isWorthIt = init.compresses && (!init.suspectsNoise || looksPackable(batch.literals))
+export function packBatch(batch: EncodedBatch, init: { compresses: boolean }): PackedBatch {
+  const isWorthIt = init.compresses && looksPackable(batch.literals)
   const literals = isWorthIt ? packNow(batch.literals) : batch.literals
   const plain = Buffer.concat([batch.ops, batch.raw])
   // Beside so many pages that travel as they are it does not matter.

@@ -45,7 +45,7 @@ async function sendMadeUpStream(components: { clock: Clock; hasher: PageHasher; 
 }
 
 async function passOn(batch: EncodedBatch, decoder: Decoder, resolver: Resolver): Promise<void> {
-  const { header, parts } = packBatch(batch, { compresses: true, suspectsNoise: false })
+  const { header, parts } = packBatch(batch, { compresses: true })
   const assembled = decoder.assemble(unpackBatch(Buffer.concat([header, ...parts])))
   await resolver.fill(assembled, new AbortController().signal)
   if (!decoder.isRight(assembled)) throw digestMismatch(assembled.sequence)

@@ -1,4 +1,5 @@
 import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { spreadOf } from '../../testnet/compare/results.ts'
 import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
 import { Comparison, expectAtMost, type Measured } from './comparison.ts'
 
@@ -14,6 +15,8 @@ const CENSUS_SECONDS = 60
 const DEBIAN_LIMITS = { wireToPlain: 0.16, wireToMultifdZstd: 0.50, timeToPlain: 0.6, downtimeAboveMs: 100 }
 /** What a guest with nothing in common may cost. */
 const RANDOM_LIMITS = { wireToPlain: 1.01, timeToPlain: 1.2 }
+/** Moves each way: a machine with other work slows now the one and now the other. */
+const TURNS = 3
 
 describe('compared with QEMU alone at 1 Gbit/s', function () {
   this.timeout(TEST_TIMEOUT_MS)
@@ -93,13 +96,19 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
     }
   })
 
-  it('a guest full of random data: no worse', async () => {
+  it('a guest full of random data: no worse, by the medians of moves made in turn', async () => {
     const kind: GuestKind = { name: 'random', work: 'random', memoryMiB: MEMORY_MIB }
     const comparison = await startComparison(kind)
-    const plain = await comparison.plain('precopy')
-    const { wireBytes, totalMs } = await comparison.pagemesh('Pagemesh precopy')
+    const wire: number[] = []
+    const time: number[] = []
+    for (let turn = 0; turn < TURNS; turn++) {
+      const plain = await comparison.plain('precopy')
+      const ours = await comparison.pagemesh('Pagemesh precopy')
+      wire.push(ours.wireBytes / plain.wireBytes)
+      time.push(ours.totalMs / plain.totalMs)
+    }
     comparison.report()
-    expectAtMost('wire bytes to plain', wireBytes / plain.wireBytes, RANDOM_LIMITS.wireToPlain)
-    expectAtMost('total time to plain', totalMs / plain.totalMs, RANDOM_LIMITS.timeToPlain)
+    expectAtMost('wire bytes to plain', spreadOf(wire).median, RANDOM_LIMITS.wireToPlain)
+    expectAtMost('total time to plain', spreadOf(time).median, RANDOM_LIMITS.timeToPlain)
   })
 })

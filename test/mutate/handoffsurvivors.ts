@@ -73,10 +73,6 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   { file: 'src/passage/incoming.ts', line: 'this.#askedBack.clear()', why: LETS_GO },
   {
-    file: 'src/passage/outgoing.ts', line: 'if (batch.literals.length > 0) this.#suspectsNoise',
-    after: ['batch.literals.length > 1)'], why: 'literals are whole pages',
-  },
-  {
     file: 'src/passage/outgoing.ts', line: 'if (!travelAsTheyAre) this.#encoder.recycle',
     why: 'memory that is not given back is left to the collector',
   },
@@ -107,7 +103,7 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'pieces of any length make the same batches',
   },
   {
-    file: 'src/passage/warmup.ts', line: 'packBatch(batch, { compresses: true, suspectsNoise: false })',
+    file: 'src/passage/warmup.ts', line: 'packBatch(batch, { compresses: true })',
     why: 'which code is compiled beforehand: only speed',
   },
   { file: 'src/passage/warmup.ts', line: 'decoder.recycle(assembled)', why: LETS_GO },

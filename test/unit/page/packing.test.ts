@@ -70,6 +70,14 @@ describe('whether bytes look worth packing', () => {
     assert.equal(looksPackable(withZeros(middle + SAMPLE_BYTES, middle - SAMPLE_BYTES)), false)
   })
 
+  it('is told by values that are spread unevenly, and by words that come again', () => {
+    const letters = Buffer.from(noise(byteCount).toString('base64').slice(0, byteCount), 'latin1')
+    assert.equal(looksPackable(letters), true)
+    // Each value as often as any other, and 64 bytes over and over.
+    const even = Buffer.from(Array.from({ length: 256 }, (_, value) => value))
+    assert.equal(looksPackable(Buffer.alloc(byteCount, even)), true)
+  })
+
   it('asks for a twentieth that is saved', () => {
     const sampled = 3 * SAMPLE_BYTES
     assert.equal(looksPackable(withZeros(0, Math.round(sampled * 0.07))), true)

@@ -73,7 +73,7 @@ export function encode(
 
 /** The body of the frame that this batch travels in. */
 export function bodyOf(batch: EncodedBatch): Buffer {
-  const { header, parts } = packBatch(batch, { compresses: true, suspectsNoise: false })
+  const { header, parts } = packBatch(batch, { compresses: true })
   return Buffer.concat([header, ...parts])
 }
 

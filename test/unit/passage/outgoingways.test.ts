@@ -127,7 +127,7 @@ describe('the outgoing end of a passage and its QEMU', () => {
     assert.equal(frames().length, length)
   })
 
-  it('look at samples first where the last literals did not shrink, until some do again', async () => {
+  it('compress the literals of a batch only if samples of them would shrink', async () => {
     const { clock, qemu, passage } = outgoingWays()
     const noise = (): Buffer => randomBytes(PAGE_BYTES)
     let number = 0
@@ -147,7 +147,7 @@ describe('the outgoing end of a passage and its QEMU', () => {
       assert.equal(literal - before.literal, batches[index]!.filter((each) => each !== undefined).length)
       shrunk.push(literalWireBytes - before.literalWireBytes < (literal - before.literal) * PAGE_BYTES)
     }
-    assert.deepEqual(shrunk, [true, false, false, false, true, true])
+    assert.deepEqual(shrunk, [false, false, false, false, true, false])
     passage.stop()
   })
 
