@@ -13,15 +13,31 @@ const CENSUS_SECONDS = 60
 
 /** What Debian guests must save, against QEMU alone in the same run. */
 const DEBIAN_LIMITS = { wireToPlain: 0.16, wireToMultifdZstd: 0.50, timeToPlain: 0.6, downtimeAboveMs: 100 }
+/**
+ * QEMU stops a guest once it expects to need no longer than this. How long it then needs depends on how it left the log
+ * of dirty pages at the move before: an emulated guest was down for 60 to 160 ms, or for 310 to 410, whoever moved it.
+ */
+const QEMU_DOWNTIME_LIMIT_MS = 300
 /** What a guest with nothing in common may cost. */
 const RANDOM_LIMITS = { wireToPlain: 1.01, timeToPlain: 1.2 }
-/** Moves each way: a machine with other work slows now the one and now the other. */
+/** Moves each way, made in turn: a machine with other work slows now the one and now the other. */
 const TURNS = 3
+const MODES = ['precopy', 'postcopy'] as const
+
+/** Ours, and QEMU's own pre-copy of the same turn. */
+interface Pair {
+  plain: Measured
+  ours: Measured
+}
+
+function medianOf(pairs: readonly Pair[], figure: (pair: Pair) => number): number {
+  return spreadOf(pairs.map(figure)).median
+}
 
 describe('compared with QEMU alone at 1 Gbit/s', function () {
   this.timeout(TEST_TIMEOUT_MS)
   let cluster: LabCluster | undefined
-  let debian: readonly Measured[] = []
+  const debian: Record<typeof MODES[number], Pair[]> = { precopy: [], postcopy: [] }
 
   before(async function () {
     await skipWithoutLab.call(this)
@@ -32,10 +48,6 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
     await cluster?.close()
     cluster = undefined
   })
-
-  function timeOf(way: string): number {
-    return debian.find((measured) => measured.way === way)!.totalMs
-  }
 
   /**
    * Starts a cluster, the guest at a, and others at b that stand still once they are up. The agents come to guests that
@@ -58,7 +70,7 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
     return new Comparison(cluster, { kind, guest, to: 'b' })
   }
 
-  it('a Debian guest, with two others of its system at the destination', async () => {
+  it('a Debian guest, with two others of its system at the destination, by the medians of turns', async () => {
     // It has nothing to do, after it has read all that a server needs: its page cache is warm. What works takes the
     // processors under emulation, and the times of a small machine would tell of that. The others have other work; they
     // have done some of it and stand still, because their memory is what counts.
@@ -67,28 +79,32 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
       { name: 'web', work: 'web', memoryMiB: MEMORY_MIB },
       { name: 'compile', work: 'compile', memoryMiB: MEMORY_MIB },
     ])
-    const plain = await comparison.plain('precopy')
-    const precopy = await comparison.pagemesh('Pagemesh precopy')
-    const postcopy = await comparison.pagemesh('Pagemesh postcopy', 'postcopy')
+    for (let turn = 0; turn < TURNS; turn++) {
+      const plain = await comparison.plain('precopy')
+      for (const mode of MODES) debian[mode].push({ plain, ours: await comparison.pagemesh(`Pagemesh ${mode}`, mode) })
+    }
     const multifd = await comparison.plain('multifd-zstd')
     comparison.report()
-    debian = comparison.measured
 
-    for (const ours of [precopy, postcopy]) {
-      const { way, wireBytes } = ours
-      expectAtMost(`${way}: wire bytes to plain`, wireBytes / plain.wireBytes, DEBIAN_LIMITS.wireToPlain)
-      expectAtMost(`${way}: wire bytes to zstd`, wireBytes / multifd.wireBytes, DEBIAN_LIMITS.wireToMultifdZstd)
-      expectAtMost(`${way}: downtime, ms`, ours.downtimeMs!, plain.downtimeMs! + DEBIAN_LIMITS.downtimeAboveMs)
+    for (const mode of MODES) {
+      const pairs = debian[mode]
+      const wire = medianOf(pairs, ({ ours, plain }) => ours.wireBytes / plain.wireBytes)
+      expectAtMost(`${mode}: wire bytes to plain`, wire, DEBIAN_LIMITS.wireToPlain)
+      const toZstd = medianOf(pairs, ({ ours }) => ours.wireBytes / multifd.wireBytes)
+      expectAtMost(`${mode}: wire bytes to zstd`, toZstd, DEBIAN_LIMITS.wireToMultifdZstd)
+      const downtime = medianOf(pairs, ({ ours }) => ours.downtimeMs!)
+      const plainDowntime = medianOf(pairs, ({ plain }) => plain.downtimeMs!)
+      const limit = Math.max(plainDowntime, QEMU_DOWNTIME_LIMIT_MS) + DEBIAN_LIMITS.downtimeAboveMs
+      expectAtMost(`${mode}: downtime, ms`, downtime, limit)
     }
   })
 
   it('a Debian guest, in at most 0.6 of the time', function () {
-    if (debian.length === 0) {
+    if (MODES.some((mode) => debian[mode].length < TURNS)) {
       console.log('      skipped: the moves before did not all come to their end, so there is no time to compare')
       this.skip()
     }
-    const plain = timeOf('QEMU precopy')
-    const ratios = ['Pagemesh precopy', 'Pagemesh postcopy'].map((way) => timeOf(way) / plain)
+    const ratios = MODES.map((mode) => medianOf(debian[mode], ({ ours, plain }) => ours.totalMs / plain.totalMs))
     if (ratios.some((ratio) => ratio > DEBIAN_LIMITS.timeToPlain)) {
       // On two cores the processor is the limit: both agents and both QEMUs share it. Said, not hidden.
       console.log(`      missed: ${ratios.map((ratio) => ratio.toFixed(2)).join(' and ')} of the time of QEMU alone`)
@@ -96,19 +112,17 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
     }
   })
 
-  it('a guest full of random data: no worse, by the medians of moves made in turn', async () => {
+  it('a guest full of random data: no worse, by the medians of turns', async () => {
     const kind: GuestKind = { name: 'random', work: 'random', memoryMiB: MEMORY_MIB }
     const comparison = await startComparison(kind)
-    const wire: number[] = []
-    const time: number[] = []
+    const pairs: Pair[] = []
     for (let turn = 0; turn < TURNS; turn++) {
-      const plain = await comparison.plain('precopy')
-      const ours = await comparison.pagemesh('Pagemesh precopy')
-      wire.push(ours.wireBytes / plain.wireBytes)
-      time.push(ours.totalMs / plain.totalMs)
+      pairs.push({ plain: await comparison.plain('precopy'), ours: await comparison.pagemesh('Pagemesh precopy') })
     }
     comparison.report()
-    expectAtMost('wire bytes to plain', spreadOf(wire).median, RANDOM_LIMITS.wireToPlain)
-    expectAtMost('total time to plain', spreadOf(time).median, RANDOM_LIMITS.timeToPlain)
+    const wire = medianOf(pairs, ({ ours, plain }) => ours.wireBytes / plain.wireBytes)
+    expectAtMost('wire bytes to plain', wire, RANDOM_LIMITS.wireToPlain)
+    const time = medianOf(pairs, ({ ours, plain }) => ours.totalMs / plain.totalMs)
+    expectAtMost('total time to plain', time, RANDOM_LIMITS.timeToPlain)
   })
 })
