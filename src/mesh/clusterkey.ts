@@ -4,6 +4,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
+import { bufferOver } from '../runtime/bytes.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { requireUnexposed } from '../runtime/exposure.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
@@ -39,7 +40,8 @@ export interface ClusterKeys {
 
 /** Derives the keys of each use from the 32 bytes of the cluster key. */
 export function deriveKeys(clusterKey: Uint8Array): ClusterKeys {
-  const keyFor = (context: string): Uint8Array => new Uint8Array(Blake3Hasher.deriveKey(context, clusterKey))
+  const from = bufferOver(clusterKey)
+  const keyFor = (context: string): Uint8Array => new Uint8Array(Blake3Hasher.deriveKey(context, from))
   return {
     memberKey: keyFor(MEMBER_CONTEXT),
     pageKey: keyFor(PAGE_CONTEXT),

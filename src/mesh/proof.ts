@@ -3,6 +3,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { concat } from 'uint8arrays/concat'
 
+import { bufferOver } from '../runtime/bytes.ts'
 import type { Random } from '../runtime/random.ts'
 import {
   decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, NONCE_BYTES, PROOF_VERSION,
@@ -107,7 +108,8 @@ function proofMac(init: ProofInit, prover: ProofInit['role'], ownHello: Uint8Arr
     isDialer ? peerHello : ownHello,
   ]
   const hasher = Blake3Hasher.newKeyed(Buffer.from(init.memberKey))
-  hasher.update(concat(parts.flatMap((part) => [Uint8Array.of(part.length >>> 8, part.length & 0xff), part])))
+  const counted = parts.flatMap((part) => [Uint8Array.of(part.length >>> 8, part.length & 0xff), part])
+  hasher.update(bufferOver(concat(counted)))
   return new Uint8Array(hasher.digestBuffer())
 }
 

@@ -1,5 +1,7 @@
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
+import { bufferOver } from '../runtime/bytes.ts'
+
 /** Bytes of a stream digest. */
 export const DIGEST_BYTES = 32
 
@@ -17,8 +19,8 @@ export function createStreamDigest(): StreamDigest {
   return {
     after(previous, ...parts) {
       hasher.reset()
-      hasher.update(previous)
-      for (const part of parts) hasher.update(part)
+      hasher.update(bufferOver(previous))
+      for (const part of parts) hasher.update(bufferOver(part))
       return new Uint8Array(hasher.digestBuffer())
     },
   }

@@ -1,6 +1,7 @@
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import { assert } from '../runtime/assert.ts'
+import { bufferOver } from '../runtime/bytes.ts'
 import type { PageHasher } from './hasher.ts'
 import { ID_BYTES, PAGE_BYTES } from './size.ts'
 
@@ -31,10 +32,6 @@ export function createPackageHasher(pageKey: Uint8Array): PageHasher {
       for (let i = 0; i < count; i++) hashOne(from, offsets[i]!, view, i * ID_BYTES)
     },
   }
-}
-
-function bufferOver(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 declare global {

@@ -20,6 +20,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import { PAGE_BYTES, PREFIX_BYTES, type Prefixes } from '../page/index.ts'
 import { hasBit } from '../runtime/bits.ts'
+import { bufferOver } from '../runtime/bytes.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
 
@@ -63,10 +64,11 @@ export class Prover {
       const length = Buffer.alloc(4)
       length.writeUInt32BE(part.length)
       hasher.update(length)
-      hasher.update(part)
+      hasher.update(bufferOver(part))
     }
+    const page = (offset: number): Buffer => bufferOver(bytes).subarray(offset, offset + PAGE_BYTES)
     for (let place = 0; place < offsets.length; place++) {
-      if (hasBit(bitmap, place)) hasher.update(bytes.subarray(offsets[place]!, offsets[place]! + PAGE_BYTES))
+      if (hasBit(bitmap, place)) hasher.update(page(offsets[place]!))
     }
     return Buffer.from(hasher.digestBuffer().subarray(0, PROOF_BYTES))
   }
@@ -86,7 +88,7 @@ export function encodeChallenge({ nonce, prefixes: { count, high, low } }: Chall
 
 /** Throws PagemeshError `bad-possession` on anything that no challenger of ours would write. */
 export function decodeChallenge(message: Uint8Array): Challenge {
-  const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
+  const bytes = bufferOver(message)
   const count = (bytes.length - HEAD_BYTES) / PREFIX_BYTES
   if (bytes[0] !== VERSION) throw badPossession('its version is unknown')
   if (!Number.isInteger(count) || count < 1 || count > LIMITS.pagesPerChallenge) throw badPossession('a bad length')

@@ -9,6 +9,7 @@
  * some of which a guest could place such bytes itself. (One that was plugged in later stands behind it: there a guest
  * could still lie, about its own state only.) Machine types up to 2.3 do not have it.
  */
+import { bufferOver } from '../runtime/bytes.ts'
 import { type ByteInput, type Parse, readU32 } from './input.ts'
 import { SECTION_FOOTER, SECTION_FULL } from './section.ts'
 
@@ -46,7 +47,7 @@ export class RunStateSearch {
   }
 
   #look(bytes: Uint8Array): void {
-    const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const piece = bufferOver(bytes)
     // First where it straddles the pieces: the carry, and as much of the piece as a section that began there can take.
     const ahead = Math.min(piece.length, KEPT_BYTES)
     piece.copy(this.#carry, this.#carried, 0, ahead)

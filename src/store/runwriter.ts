@@ -1,4 +1,5 @@
 import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
+import { bufferOver } from '../runtime/bytes.ts'
 import { HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord } from './format.ts'
 import type { OpenStore } from './opening.ts'
 import { isStraight, runEnd, type Places } from './places.ts'
@@ -34,7 +35,7 @@ export class RunWriter {
   /** Writes the record of each place's slot as it is now, with the id at the place's index of `ids`. */
   async writeRecords(ids: Uint8Array, places: Places): Promise<void> {
     const { states, times } = this.#store.slots
-    const view = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
+    const view = bufferOver(ids)
     for (let first = 0, behind = 0; first < places.count; first = behind) {
       behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
       for (let place = first; place < behind; place++) {
@@ -64,7 +65,7 @@ export class RunWriter {
   }
 
   #copyPages(bytes: Uint8Array, places: Places, first: number, behind: number): void {
-    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const view = bufferOver(bytes)
     for (let place = first; place < behind; place++) {
       const from = places.indices[place]! * PAGE_BYTES
       view.copy(this.#pages, (place - first) * PAGE_BYTES, from, from + PAGE_BYTES)

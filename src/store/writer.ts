@@ -1,4 +1,5 @@
 import { ID_BYTES, type Prefixes } from '../page/index.ts'
+import { bufferOver } from '../runtime/bytes.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -203,8 +204,4 @@ interface PlacedBatch {
   /** How many were there, and how many were not. */
   known: number
   stored: number
-}
-
-function bufferOver(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

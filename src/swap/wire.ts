@@ -34,6 +34,7 @@
  */
 import type { LaneTicket } from '../mesh/index.ts'
 import { PREFIX_BYTES, type Prefixes } from '../page/index.ts'
+import { bufferOver } from '../runtime/bytes.ts'
 import { badSwap } from './badswap.ts'
 import type { SwapPurpose } from './index.ts'
 import { LIMITS } from './limits.ts'
@@ -129,8 +130,4 @@ function decodeTicket(bytes: Buffer): LaneTicket {
     key: bytes.toString('hex', keyAt + 1, addressAt),
     address: bytes.toString('utf8', addressAt),
   }
-}
-
-function bufferOver(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

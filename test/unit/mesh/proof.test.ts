@@ -138,7 +138,7 @@ describe('the proof of membership', () => {
         ? [Buffer.from(role), Buffer.from(selfPeerId), Buffer.from('peerB'), own, other]
         : [Buffer.from(role), Buffer.from('peerB'), Buffer.from(selfPeerId), other, own]
       const hasher = Blake3Hasher.newKeyed(Buffer.from(key))
-      for (const part of parts) hasher.update(concat([Uint8Array.of(part.length >> 8, part.length & 255), part]))
+      for (const part of parts) hasher.update(Buffer.concat([Uint8Array.of(part.length >> 8, part.length & 255), part]))
       const mac = new Uint8Array(hasher.digestBuffer())
       assert.deepEqual(decodeProofMessage(await readFrame(peer)), { kind: 'mac', mac })
       await peer.write(Uint8Array.of(0, 0))
