@@ -35,7 +35,7 @@ import { createJournal, type Journal } from './journal.ts'
 import { createMetrics } from './metrics.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
 import { PinFile } from './pinfile.ts'
-import { numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
+import { compressionMode, numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
@@ -122,7 +122,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     handoff: {
       references: references ?? switchDefault('handoff.references'),
       peers: peers ?? switchDefault('handoff.peers'),
-      compression: compression ?? switchDefault('handoff.compression'),
+      compression: compressionMode(compression),
     },
   })
 }

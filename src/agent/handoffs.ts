@@ -7,6 +7,7 @@ import {
 } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
+import type { CompressionMode } from '../passage/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
@@ -45,7 +46,7 @@ export interface HandoffSwitches {
   /** Incoming: pages that others have are fetched meanwhile. */
   peers: boolean
   /** Outgoing: pages that travel whole are compressed. */
-  compression: boolean
+  compression: CompressionMode
 }
 
 export interface HandoffsComponents {
@@ -89,7 +90,7 @@ export class Handoffs {
       peers: switches.peers ? createPeerPages(components) : noPeerPages,
     }
     this.#outgoing = new OutgoingHandoffs(shared, {
-      directory, references: switches.references, compresses: switches.compression,
+      directory, references: switches.references, compression: switches.compression,
     })
     this.#incoming = new IncomingHandoffs(shared, {
       directory, accept,

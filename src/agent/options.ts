@@ -1,3 +1,4 @@
+import type { CompressionMode } from '../passage/index.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 import type { AcceptRule } from './acceptance.ts'
 
@@ -21,13 +22,13 @@ export interface AgentOptions {
   popularity?: { minHosts?: number; maxPages?: number }
   store?: { path?: string; maxBytes?: number }
   swap?: { maxBandwidth?: number }
-  handoff?: { references?: boolean; peers?: boolean; compression?: boolean }
+  handoff?: { references?: boolean; peers?: boolean; compression?: CompressionMode | boolean }
   /** Which hosts may hand which guests to this one; left out: every member, any guest. */
   accept?: AcceptRule[]
 }
 
 export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'bytes' | 'rate' | 'switch'
+  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'bytes' | 'rate' | 'switch' | 'choice'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -40,6 +41,8 @@ export interface OptionInfo {
   /** Bounds of numbers, in the unit that `kind` stands for (bytes, bytes a second, or a plain count). */
   min?: number
   max?: number
+  /** What a choice may be. */
+  choices?: readonly (string | boolean)[]
   about: string
   /** What changes when it goes up, and down. */
   tuning?: string
@@ -120,9 +123,10 @@ export const OPTIONS: readonly OptionInfo[] = [
     tuning: 'Off: only the source\'s link is used.',
   },
   {
-    key: 'handoff.compression', kind: 'switch', default: true,
-    about: 'Whether pages that leave here whole are compressed.',
-    tuning: 'Off: less CPU and more bytes, for links that are faster than zstd.',
+    key: 'handoff.compression', kind: 'choice', default: 'auto', choices: ['auto', 'always', 'never', true, false],
+    about: 'Whether pages that leave here whole are compressed: `auto` (unless the link is seen to be faster than ' +
+      'zstd), `always` or `never`; `true` and `false` mean the latter two.',
+    tuning: '`always`: fewest bytes on any link. `never`: less CPU and more bytes.',
   },
   {
     key: 'accept', kind: 'acceptRules',
@@ -150,4 +154,10 @@ export function textDefault(key: string): string {
 /** The default of an option that is on or off. */
 export function switchDefault(key: string): boolean {
   return OPTIONS.find((candidate) => candidate.key === key)?.default === true
+}
+
+/** How pages that leave here whole are compressed; it was once a switch, on or off. */
+export function compressionMode(chosen: CompressionMode | boolean | undefined): CompressionMode {
+  if (typeof chosen === 'boolean') return chosen ? 'always' : 'never'
+  return chosen ?? 'auto'
 }

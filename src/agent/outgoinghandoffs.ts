@@ -4,6 +4,7 @@ import { QmpOutgoingDriver, type Guest, type SettingsUndo } from '../guest/index
 import { Outgoing, type HandoffMeasure, type HandoffResult, type OutgoingInit } from '../handoff/index.ts'
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
+import type { CompressionMode } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -42,13 +43,14 @@ const AT_REST: ReadonlySet<Outgoing['state']['at']> = new Set(['over', 'unconfir
 /** The handoffs that this host's guests left with, or are leaving: those that run, and those that are not settled. */
 export class OutgoingHandoffs {
   readonly #components: OutgoingHandoffsComponents
-  readonly #init: { directory: string; references: boolean; compresses: boolean }
+  readonly #init: { directory: string; references: boolean; compression: CompressionMode }
   readonly #live = new Map<string, Outgoing>()
   readonly #records = new Map<string, Record>()
   readonly #life = new AbortController()
 
   constructor(
-    components: OutgoingHandoffsComponents, init: { directory: string; references: boolean; compresses: boolean },
+    components: OutgoingHandoffsComponents,
+    init: { directory: string; references: boolean; compression: CompressionMode },
   ) {
     this.#components = components
     this.#init = init
@@ -158,7 +160,7 @@ export class OutgoingHandoffs {
 
   #make(
     id: string, about: Pick<OutgoingInit, 'guest' | 'to' | 'mode'>,
-    init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'compresses' | 'standBack' |
+    init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'compression' | 'standBack' |
       'record' | 'forget' | 'onAmended' | 'onClosed'>,
     qemu: { undo?: SettingsUndo; process?: Record['process']; downtimeMsMax?: number },
   ): Outgoing {
@@ -190,7 +192,7 @@ export class OutgoingHandoffs {
     const outgoing = new Outgoing(this.#components, {
       ...about, ...init, id, standBack, record,
       census: this.#init.references ? census.of(name) : undefined,
-      compresses: this.#init.compresses,
+      compression: this.#init.compression,
       createDriver: (onNews) => {
         driver = new QmpOutgoingDriver({ clock, random }, {
           directory: this.#init.directory, mode, undo: qemu.undo, find, onNews,

@@ -44,6 +44,8 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return withinBounds(option, rateOf(written), 'a rate such as 100Mbit or 50MB/s', ' bytes a second')
     case 'switch':
       return typeof written === 'boolean' ? { value: written } : { expected: 'true or false' }
+    case 'choice':
+      return readChoice(option, written)
   }
 }
 
@@ -73,6 +75,11 @@ function isAcceptRule(written: unknown): written is AcceptRule {
   const isText = (value: unknown): boolean => typeof value === 'string' && ANY_TEXT.fits(value)
   // A key too many may be a condition that somebody counts on.
   return isText(guest) && Array.isArray(from) && from.every(isText) && Object.keys(others).length === 0
+}
+
+function readChoice({ choices = [] }: OptionInfo, written: unknown): ReadValue {
+  const value = choices.find((choice) => choice === written)
+  return value === undefined ? { expected: `one of ${choices.join(', ')}` } : { value }
 }
 
 function withinBounds(option: OptionInfo, value: number | undefined, what: string, unit: string): ReadValue {

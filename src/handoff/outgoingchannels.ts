@@ -2,7 +2,7 @@ import { reasonOf, type OutgoingMessage, type Reason } from '../conversation/ind
 import type { GuestState } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
-import { OutgoingPassage, type OutgoingPassageCounts } from '../passage/index.ts'
+import { OutgoingPassage, type CompressionMode, type OutgoingPassageCounts } from '../passage/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
@@ -22,7 +22,7 @@ export interface OutgoingChannelsListener {
 export interface OutgoingChannelsInit {
   guest: string
   mode: 'precopy' | 'postcopy'
-  compresses: boolean
+  compression: CompressionMode
   bytesPerSecondMax: number
   /** What an earlier connection of a post-copy that was cut told. */
   continuation: StreamKnowledgeData | undefined
@@ -70,12 +70,12 @@ export class OutgoingChannels {
     signal: AbortSignal,
   ): Promise<void> {
     const { mesh, clock, hasher } = this.#components
-    const { compresses, bytesPerSecondMax } = this.#init
+    const { compression, bytesPerSecondMax } = this.#init
     const { ticket, lane } = mesh.offerLane(signal)
     say({ kind: 'channel', number: this.#passages.length, ticket })
     const { knowledge } = this
     const passage = new OutgoingPassage({ clock, hasher, lane: await lane, qemu: this.#endpoint! }, {
-      known, compresses, bytesPerSecondMax,
+      known, compression, bytesPerSecondMax,
       ...(resumes && knowledge !== undefined ? { continuation: knowledge } : {}),
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),

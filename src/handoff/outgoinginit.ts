@@ -2,6 +2,7 @@ import type { OutgoingRecordedAs, Plan, RunState, SpentBytes } from '../conversa
 import type { DriverNews, MigrationMode } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { ListedPages, PageHasher } from '../page/index.ts'
+import type { CompressionMode } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -30,7 +31,7 @@ export interface OutgoingInit {
   /** The guest's census, if it was scanned already; without it nothing but pages sent before become refs. */
   census: ListedPages | undefined
   /** Whether pages that travel whole are compressed. */
-  compresses: boolean
+  compression: CompressionMode
   /** Bytes a second on the wire; absent: as fast as it goes. */
   bytesPerSecondMax?: number
   /** The handoff is cancelled if the guest has not switched over by then. */

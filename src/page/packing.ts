@@ -5,8 +5,8 @@ import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
 const compress = promisify(zstdCompress)
 
-/** Level 1: on memory pages level 3 saves 6 % more bytes for a third more CPU time. */
-const PAGES = { [constants.ZSTD_c_compressionLevel]: 1 }
+/** On memory pages level 3 saves 6 % more bytes for a third more CPU time. */
+const PAGES_LEVEL = 1
 
 /** Below this many bytes the work is done at once: a trip to another thread costs more than it. */
 const AT_ONCE_BYTES = 16 * 1024
@@ -55,20 +55,25 @@ function entropyOf(byteCounts: Uint32Array, total: number): number {
   return entropy
 }
 
+function paramsOf(level: number): Record<number, number> {
+  return { [constants.ZSTD_c_compressionLevel]: level }
+}
+
 /** Bytes under zstd, or the very same bytes where that would not be smaller. The bytes must not change meanwhile. */
 export async function pack(bytes: Buffer): Promise<Buffer> {
   if (bytes.length === 0) return bytes
   // Room for what usually comes out: Node makes a trip to another thread each time that the room is used up.
-  const options = { params: PAGES, chunkSize: Math.max(1024, bytes.length >>> 1) }
+  const options = { params: paramsOf(PAGES_LEVEL), chunkSize: Math.max(1024, bytes.length >>> 1) }
   const packed = bytes.length <= AT_ONCE_BYTES ? zstdCompressSync(bytes, options) : await compress(bytes, options)
   return packed.length < bytes.length ? packed : bytes
 }
 
 /** The same at once, in this thread: a third of the processor time, but nothing else is done meanwhile. */
-export function packNow(bytes: Buffer): Buffer {
+export function packNow(bytes: Buffer, level = PAGES_LEVEL): Buffer {
   if (bytes.length === 0) return bytes
   // Room for all that may come out: what does not fit is put together from pieces, at the price of compressing it.
-  const packed = zstdCompressSync(bytes, { params: PAGES, chunkSize: bytes.length + (bytes.length >>> 7) + 1024 })
+  const chunkSize = bytes.length + (bytes.length >>> 7) + 1024
+  const packed = zstdCompressSync(bytes, { params: paramsOf(level), chunkSize })
   return packed.length < bytes.length ? packed : bytes
 }
 

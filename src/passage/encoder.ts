@@ -3,25 +3,12 @@ import {
   createStreamReader, readKnowledge, type StreamKnowledgeData, type StreamMark, type StreamReader,
 } from '../qemu/index.ts'
 import { BufferPool } from '../runtime/bufferpool.ts'
-import { BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter } from './batch.ts'
+import {
+  BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter, type EncodedBatch,
+} from './batch.ts'
 import { BatchDigest } from './batchdigest.ts'
 import { SentIndex } from './sentpages.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
-
-/** A batch as ops, before it is packed. */
-export interface EncodedBatch {
-  sequence: number
-  /** The bytes that QEMU wrote; what refs stand for is in here until the batch is acknowledged. */
-  stream: Buffer
-  digest: Uint8Array
-  ops: Buffer
-  raw: Buffer
-  /** Ids of the refs, 16 bytes each, in order. */
-  refIds: Buffer
-  /** Where in `stream` the page of each ref begins. */
-  refOffsets: Uint32Array
-  literals: Buffer
-}
 
 /** What the encoder made of the stream so far. All counts are exact. */
 export interface EncoderCounts {

@@ -8,8 +8,9 @@ import { ALIVE_KIND, frameHeader, FrameReader, type FrameTable } from './frames.
 const ALIVE_EVERY_MS = 1000
 /** A lane on which nothing at all arrived for so long is lost, whatever TCP still hopes. */
 const SILENCE_MS_MAX = 5000
-/** A throttled frame leaves in pieces of this size, each a single write. */
-const PIECE_BYTES = 64 * 1024
+/** A throttled frame leaves in pieces of what the rate brings in so long: above 30 MB/s that is every frame whole. */
+const PIECE_SECONDS = 0.01
+const PIECE_BYTES_MIN = 1024
 
 export interface FrameLaneInit<Name extends string> {
   frames: FrameTable<Name>
@@ -27,11 +28,13 @@ export class FrameLane<Name extends string> {
   readonly #lane: Lane
   readonly #frames: FrameTable<Name>
   readonly #throttle: Throttle
+  readonly #pieceBytes: number
   readonly #onLost: (error: PagemeshError) => void
   readonly #alive: Timer
   /** The end of the queue of frames: each is written when the one before has found room. */
   #queue: Promise<void> = Promise.resolve()
   #queued = 0
+  #queuedBytes = 0
   #heardAt: number
   /** The other end may close from now on. */
   #isComplete = false
@@ -42,6 +45,7 @@ export class FrameLane<Name extends string> {
     this.#lane = components.lane
     this.#frames = init.frames
     this.#throttle = new Throttle({ clock: components.clock }, { rate: init.bytesPerSecondMax })
+    this.#pieceBytes = Math.max(PIECE_BYTES_MIN, Math.floor(init.bytesPerSecondMax * PIECE_SECONDS))
     this.#onLost = init.onLost
     this.#heardAt = this.#clock.now()
     const reader = new FrameReader(init.frames, (name, body) => {
@@ -52,6 +56,11 @@ export class FrameLane<Name extends string> {
     // It never rejects.
     void this.#lane.closed.then((error) => this.#lose(laneLost('it was closed', error)))
     this.#alive = this.#clock.every(ALIVE_EVERY_MS, () => this.#beAlive())
+  }
+
+  /** Bytes of frames that wait: for the throttle, for frames before them, or for the lane to take them. */
+  get queuedBytes(): number {
+    return this.#queuedBytes
   }
 
   get sentBytes(): number {
@@ -94,22 +103,29 @@ export class FrameLane<Name extends string> {
     this.#lane.destroy()
   }
 
-  #enqueue(bytes: readonly Uint8Array[]): Promise<void> {
+  #enqueue(parts: readonly Uint8Array[]): Promise<void> {
+    const bytes = bytesOf(parts)
+    // What waits for nothing leaves at once.
+    const writing = this.#queued === 0 ? this.#write(parts, bytes) : this.#queue.then(() => this.#write(parts, bytes))
     this.#queued += 1
-    this.#queue = this.#queue.then(() => this.#write(bytes)).catch((error: unknown) => {
+    this.#queuedBytes += bytes
+    this.#queue = writing.catch((error: unknown) => {
       this.#lose(laneLost('it could not be written', error))
-    }).then(() => { this.#queued -= 1 })
+    }).then(() => {
+      this.#queued -= 1
+      this.#queuedBytes -= bytes
+    })
     return this.#queue
   }
 
-  async #write(frames: readonly Uint8Array[]): Promise<void> {
+  async #write(parts: readonly Uint8Array[], bytes: number): Promise<void> {
     let hasRoom = true
-    const pieceBytes = this.#throttle.isFree ? Infinity : PIECE_BYTES
-    for (const piece of piecesOf(frames, pieceBytes)) {
-      await this.#throttle.take(piece.reduce((sum, { length }) => sum + length, 0))
+    for (const piece of bytes <= this.#pieceBytes ? [parts] : piecesOf(parts, this.#pieceBytes)) {
+      const pieceBytes = bytesOf(piece)
+      if (!this.#throttle.tryTake(pieceBytes)) await this.#throttle.take(pieceBytes)
       if (this.#isOver) return
       this.#lane.cork()
-      for (const bytes of piece) hasRoom = this.#lane.write(bytes)
+      for (const part of piece) if (part.length > 0) hasRoom = this.#lane.write(part)
       this.#lane.uncork()
     }
     if (!hasRoom) await this.#lane.drained()
@@ -146,7 +162,13 @@ export class FrameLane<Name extends string> {
 }
 
 function frameOf(kind: number, parts: readonly Uint8Array[]): Uint8Array[] {
-  return [frameHeader(kind, parts.reduce((sum, part) => sum + part.length, 0)), ...parts]
+  return [frameHeader(kind, bytesOf(parts)), ...parts]
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const part of parts) bytes += part.length
+  return bytes
 }
 
 /** Cuts frames into pieces of so many bytes, each a row of parts that leave together. */

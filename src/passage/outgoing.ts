@@ -4,11 +4,12 @@ import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
-import { Encoder, type EncodedBatch, type EncoderCounts } from './encoder.ts'
+import { packBatch, type EncodedBatch } from './batch.ts'
+import { Compression, type CompressionMode } from './compression.ts'
+import { Encoder, type EncoderCounts } from './encoder.ts'
 import { FlushTimer } from './flushtimer.ts'
 import { FrameLane } from './framelane.ts'
 import { badFrame, FRAME_HEADER_BYTES } from './frames.ts'
-import { packBatch } from './packedbatch.ts'
 import { Window } from './window.ts'
 import { connectionLost, PASSAGE_FRAMES, type PassageFrame } from './wire.ts'
 
@@ -21,7 +22,7 @@ export interface OutgoingPassageInit {
   /** The pages that the destination has: they may travel as refs. Copied. */
   known: Prefixes
   /** Whether pages that travel whole are compressed. */
-  compresses: boolean
+  compression: CompressionMode
   /** Bytes a second on the wire; Infinity: as fast as it goes. */
   bytesPerSecondMax: number
   /** What the connection before told, if this one goes on with a post-copy that broke. */
@@ -60,13 +61,16 @@ interface KeptBatch {
 
 /** The way from the source QEMU to the lane, and from the lane back to it. */
 export class OutgoingPassage {
+  readonly #clock: Clock
   readonly #qemu: Endpoint
   readonly #lane: FrameLane<PassageFrame>
   readonly #encoder: Encoder
   readonly #window: Window
   readonly #flushTimer: FlushTimer
   readonly #listener: OutgoingPassageListener
+  /** Whether pages that are asked back are compressed. */
   readonly #compresses: boolean
+  readonly #compression: Compression
   /** In the order of their sequence. */
   readonly #kept = new Map<number, KeptBatch>()
   #down: 'streaming' | 'ending' | 'ended' = 'streaming'
@@ -82,9 +86,11 @@ export class OutgoingPassage {
     components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint }, init: OutgoingPassageInit,
   ) {
     const { clock, hasher, lane, qemu } = components
+    this.#clock = clock
     this.#qemu = qemu
     this.#listener = init.listener
-    this.#compresses = init.compresses
+    this.#compresses = init.compression !== 'never'
+    this.#compression = new Compression(init.compression)
     this.#window = new Window({ clock })
     this.#encoder = new Encoder({ hasher }, {
       known: init.known,
@@ -155,7 +161,11 @@ export class OutgoingPassage {
   }
 
   #send(batch: EncodedBatch): void {
-    const { header, parts, literalWireBytes, wireBytes } = packBatch(batch, { compresses: this.#compresses })
+    const level = this.#compression.levelFor(batch.literals.length, {
+      ...this.#window.state(), nowMs: this.#clock.now(), queuedBytes: this.#lane.queuedBytes,
+    })
+    const { header, parts, literalWireBytes, wireBytes } = packBatch(batch, { level })
+    this.#compression.packed(batch.literals.length, literalWireBytes, level)
     this.#literalWireBytes += literalWireBytes
     const travelAsTheyAre = literalWireBytes === batch.literals.length && literalWireBytes > 0
     if (!travelAsTheyAre) this.#encoder.recycle(batch.literals)

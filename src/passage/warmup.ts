@@ -2,9 +2,9 @@ import { ID_BYTES, PAGE_BYTES, type PageHasher, type PageSource, type Prefixes }
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import { nextTurn } from '../runtime/turn.ts'
+import { packBatch, type EncodedBatch } from './batch.ts'
 import { Decoder, digestMismatch, unpackBatch } from './decoder.ts'
-import { Encoder, type EncodedBatch } from './encoder.ts'
-import { packBatch } from './packedbatch.ts'
+import { Encoder } from './encoder.ts'
 import { Resolver } from './resolver.ts'
 
 /** Enough for the engine to compile the data path well: some hundred milliseconds of work a round. */
@@ -45,7 +45,7 @@ async function sendMadeUpStream(components: { clock: Clock; hasher: PageHasher; 
 }
 
 async function passOn(batch: EncodedBatch, decoder: Decoder, resolver: Resolver): Promise<void> {
-  const { header, parts } = packBatch(batch, { compresses: true })
+  const { header, parts } = packBatch(batch, { level: 1 })
   const assembled = decoder.assemble(unpackBatch(Buffer.concat([header, ...parts])))
   await resolver.fill(assembled, new AbortController().signal)
   if (!decoder.isRight(assembled)) throw digestMismatch(assembled.sequence)

@@ -1,4 +1,5 @@
 import type { Clock } from '../runtime/clock.ts'
+import type { LinkState } from './compression.ts'
 
 /**
  * Bytes of QEMU's stream that may be on their way: what the outgoing end keeps for refs that are asked back. With half
@@ -31,6 +32,9 @@ export class Window {
   #wireBytesMax = WINDOW_WIRE_BYTES_MIN
   #periodFrom: number
   #periodBytes = 0
+  #sentBytes = 0
+  #deliveredBytes = 0
+  #deliveredBytesPerSecond: number | undefined
 
   constructor(components: { clock: Clock }) {
     this.#clock = components.clock
@@ -46,6 +50,16 @@ export class Window {
     return this.#inFlight.size === 0
   }
 
+  /** What is known of the way to the other end from what was acknowledged, and when. */
+  state(): Omit<LinkState, 'nowMs' | 'queuedBytes'> {
+    return {
+      wireFill: this.#wireBytes / this.#wireBytesMax,
+      sentBytes: this.#sentBytes,
+      deliveredBytes: this.#deliveredBytes,
+      deliveredBytesPerSecond: this.#deliveredBytesPerSecond,
+    }
+  }
+
   narrowForPostcopy(): void {
     this.#streamBytesMax = WINDOW_STREAM_BYTES_POSTCOPY
   }
@@ -56,6 +70,7 @@ export class Window {
     this.#inFlight.set(sequence, { streamBytes, wireBytes })
     this.#streamBytes += streamBytes
     this.#wireBytes += wireBytes
+    this.#sentBytes += wireBytes
   }
 
   /** Returns whether this batch was on its way. */
@@ -70,9 +85,11 @@ export class Window {
   }
 
   #measure(wireBytes: number): void {
+    this.#deliveredBytes += wireBytes
     this.#periodBytes += wireBytes
     const elapsedMs = this.#clock.now() - this.#periodFrom
     if (elapsedMs < RATE_PERIOD_MS) return
+    this.#deliveredBytesPerSecond = (this.#periodBytes / elapsedMs) * 1000
     const deliveredInWindow = (this.#periodBytes / elapsedMs) * WINDOW_MS
     this.#wireBytesMax = Math.min(WINDOW_WIRE_BYTES_MAX, Math.max(WINDOW_WIRE_BYTES_MIN, deliveredInWindow))
     this.#startPeriod()

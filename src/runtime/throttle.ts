@@ -1,8 +1,11 @@
 import type { Clock } from './clock.ts'
 
+/** What may be spent at once after a pause: as long as a busy thread may be late, so that no rate is lost by it. */
+const BURST_SECONDS = 0.02
+
 /**
- * A token bucket: at most `rate` units a second, and never more than `burst` at once. Within any second it lets
- * through at most rate + burst + what is taken in one piece.
+ * A token bucket: at most `rate` units a second, and never more than `burst` at once. Within any time it lets through
+ * at most what the rate brings meanwhile, the burst, and what is taken in one piece.
  */
 export class Throttle {
   readonly #clock: Clock
@@ -11,29 +14,30 @@ export class Throttle {
   #tokens: number
   #filledAt: number
 
-  /** @param rate units a second; Infinity never waits. @param burst units; by default what 50 ms bring. */
+  /** @param rate units a second; Infinity never waits. @param burst units; by default what 20 ms bring. */
   constructor(components: { clock: Clock }, init: { rate: number; burst?: number }) {
     this.#clock = components.clock
     this.#rate = init.rate
-    this.#burst = init.burst ?? Math.max(1, init.rate / 20)
+    this.#burst = init.burst ?? Math.max(1, init.rate * BURST_SECONDS)
     this.#tokens = this.#burst
     this.#filledAt = components.clock.now()
   }
 
-  /** Whether it never waits. */
-  get isFree(): boolean {
-    return this.#rate === Infinity
+  /** Spends `units` if anything may be spent now; what was not there is a debt. False: nothing is spent. */
+  tryTake(units: number): boolean {
+    if (this.#rate === Infinity) return true
+    this.#fill()
+    if (this.#tokens <= 0) return false
+    this.#tokens -= units
+    return true
   }
 
-  /** Waits until `units` may be spent, and spends them. More than `burst` at once are spent as a debt. */
+  /** Waits until something may be spent, and spends `units`. More than there is are spent as a debt. */
   async take(units: number, signal?: AbortSignal): Promise<void> {
-    if (this.#rate === Infinity) return
-    this.#fill()
-    while (this.#tokens <= 0) {
-      await this.#clock.sleep(Math.max(1, ((1 - this.#tokens) / this.#rate) * 1000), signal)
-      this.#fill()
+    while (!this.tryTake(units)) {
+      // Whole milliseconds: a timer is due early by a part of one, and would have to be set again.
+      await this.#clock.sleep(Math.ceil(((1 - this.#tokens) / this.#rate) * 1000), signal)
     }
-    this.#tokens -= units
   }
 
   /** Spends at once what cannot wait any more; whoever takes next waits the longer. */

@@ -23,7 +23,7 @@ export async function runPassage({ stream, held }: Material, table: PrefixTable)
   const outgoingEnded = Promise.withResolvers<void>()
   const incomingEnded = Promise.withResolvers<void>()
   new OutgoingPassage({ clock: systemClock, hasher, lane: near, qemu: sourceAgent }, {
-    known: prefixesOf(table), compresses: true, bytesPerSecondMax: Infinity,
+    known: prefixesOf(table), compression: 'auto', bytesPerSecondMax: Infinity,
     listener: {
       mark: () => {}, runState: () => {}, lost: () => {},
       ended: outgoingEnded.resolve, failed: outgoingEnded.reject,

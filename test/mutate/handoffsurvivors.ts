@@ -103,7 +103,7 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'pieces of any length make the same batches',
   },
   {
-    file: 'src/passage/warmup.ts', line: 'packBatch(batch, { compresses: true })',
+    file: 'src/passage/warmup.ts', line: 'packBatch(batch, { level: 1 })',
     why: 'which code is compiled beforehand: only speed',
   },
   { file: 'src/passage/warmup.ts', line: 'decoder.recycle(assembled)', why: LETS_GO },

@@ -96,7 +96,7 @@ export class Host {
       },
     } as unknown as HandoffsComponents
     this.handoffs = new Handoffs(parts, {
-      directory, switches: { references: true, peers: false, compression: false }, accept: kept.accept,
+      directory, switches: { references: true, peers: false, compression: 'never' }, accept: kept.accept,
     })
   }
 

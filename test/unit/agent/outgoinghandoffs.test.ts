@@ -10,7 +10,7 @@ const ID = '0123456789abcdef0123456789abcdef'
 function afterRestart(): OutgoingHandoffs {
   // What was kept is answered for without anything else of this host.
   const components = { log: silentLog } as OutgoingHandoffsComponents
-  const outgoing = new OutgoingHandoffs(components, { directory: '/nowhere', references: true, compresses: true })
+  const outgoing = new OutgoingHandoffs(components, { directory: '/nowhere', references: true, compression: 'always' })
   outgoing.takeUp(ID, {
     role: 'outgoing', as: 'kept', guest: 'web', other: 'host-b', mode: 'precopy', runState: 'running',
   })

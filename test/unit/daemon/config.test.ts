@@ -81,7 +81,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
-      handoff: { references: true, peers: true, compression: true },
+      handoff: { references: true, peers: true, compression: 'auto' },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal('http' in config, false)
@@ -129,6 +129,8 @@ describe('a configuration file', () => {
     ['guests: [7]', /expected each of the list to be some text, unlike 7/],
     ['guests:', /`guests` is nothing; expected a list/],
     ['control: ""', /`control` is ""; expected some text/],
+    ['handoff: {compression: fast}',
+      /`handoff.compression` is "fast"; expected one of auto, always, never, true, false/],
     ['handoff: {peers: 1}', /`handoff.peers` is 1; expected true or false/],
     ['control: *nowhere', /alias/],
     ['census: 5', /`census` is a section: expected some of pagesPerSecond, intervalSeconds, maxBytes below it/],

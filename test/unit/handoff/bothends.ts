@@ -78,7 +78,7 @@ export class Ends {
     const common = { clock: this.clock, log, hasher, spent: () => SPENT }
     this.outgoing = new Outgoing({ ...common, mesh: this.meshes.a }, {
       ...about, to: 'b', plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }, census: undefined,
-      compresses: false, onAmended: (result) => this.amended.push(result),
+      compression: 'never', onAmended: (result) => this.amended.push(result),
       onMeasure: (measure) => this.measures.push(measure), createDriver: (onNews) => this.#play(this.source, onNews),
       ...this.#notes('a'), ...options.outgoing,
     })

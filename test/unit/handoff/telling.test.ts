@@ -237,12 +237,13 @@ describe('a handoff', () => {
     assert.equal(ends.outgoing.state.at, 'listing')
     await ends.wait(1000)
     assert.equal(ends.outgoing.state.at, 'moving')
-    // The first is sent on credit, the next waits until that is paid.
+    // In pieces, each of which waits until the one before is paid.
     for (const number of [1, 2]) {
       ends.source.qemu!.write(page(number).subarray(0, 3000))
       await ends.wait(100)
     }
-    await ends.wait(1000)
+    assert.equal(ends.destination.qemu!.received.length, 0)
+    await ends.wait(4000)
     assert.equal(ends.destination.qemu!.received.length, 3000)
     await ends.wait(4000)
     assert.equal(ends.destination.qemu!.received.length, 6000)

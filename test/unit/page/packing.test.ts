@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { zstdCompressSync } from 'node:zlib'
 
-import { looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
+import { looksPackable, pack, packNow, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
 import { seededRandom } from '../../bench/random.ts'
 
 const isBadFrame = { code: 'bad-frame', fault: 'peer' }
@@ -29,6 +29,18 @@ describe('packing', () => {
       assert.equal(await pack(bytes), bytes)
       assert.equal(unpack(bytes, bytes.length), bytes)
     }
+  })
+
+  it('is done at once too, harder where told, and undone alike', () => {
+    const text = Buffer.from(Array.from({ length: 20_000 }, (_, i) => `line ${i * i} of ${i % 77}`).join('\n'))
+    const lengths = [packNow(text), packNow(text, 3), packNow(text, 6)].map((packed) => {
+      assert.deepEqual(unpack(packed, text.length), text)
+      return packed.length
+    })
+    assert.equal(new Set(lengths).size, 3, lengths.join(' '))
+    assert.equal(packNow(text, 1).length, lengths[0])
+    const large = noise(20 * PAGE_BYTES)
+    assert.equal(packNow(large), large)
   })
 
   it('is not undone where other than the promised bytes would come out', () => {

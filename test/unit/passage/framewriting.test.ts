@@ -66,12 +66,14 @@ describe('a frame on a lane', () => {
     assert.equal(sent, 2)
   })
 
-  it('leaves in pieces of 64 KiB where it may not go as fast as it likes; nothing is held back meanwhile', async () => {
-    const opened = open(64 * KIB)
+  it('leaves in pieces of 10 ms where it may not go as fast as it likes; nothing is held back meanwhile', async () => {
+    const opened = open(6400 * KIB)
     const { frames, lane } = opened
+    await frames.send('answer', Buffer.alloc(64 * KIB - 5))
+    assert.deepEqual(lane.told.splice(0), ['cork', 'write 5', `write ${64 * KIB - 5}`, 'uncork'])
     let isSent = false
     void frames.send('answer', Buffer.alloc(130 * KIB)).then(() => { isSent = true })
-    await live(opened, 20_000)
+    await live(opened, 1000)
     assert.ok(isSent)
     const pieces = [['write 5', `write ${64 * KIB - 5}`], [`write ${64 * KIB}`], [`write ${2 * KIB + 5}`]]
     const expected = pieces.flatMap((piece) => ['cork', ...piece, 'uncork'])
@@ -90,6 +92,40 @@ describe('a frame on a lane', () => {
     await clock.run(60_000)
     assert.equal(lane.written.length, length)
     assert.equal(clock.pendingCount, 0)
+  })
+
+  it('goes in pieces of a kilobyte, not smaller, at the slowest rates', async () => {
+    const opened = open(1000)
+    void opened.frames.send('answer', Buffer.alloc(2 * KIB - 5))
+    await live(opened, 5000)
+    assert.deepEqual(opened.lane.told.slice(0, 6), ['cork', 'write 5', 'write 1019', 'uncork', 'cork', 'write 1024'])
+  })
+
+  it('leaves before its sender goes on, where nothing is queued and the rate allows it', async () => {
+    for (const rate of [Infinity, 2 ** 30]) {
+      const { frames, lane } = open(rate)
+      void frames.send('ask', Buffer.from('ab'))
+      assert.deepEqual([lane.written.length, frames.queuedBytes], [7, 7])
+      await settle(1)
+      assert.equal(frames.queuedBytes, 0)
+    }
+  })
+
+  it('is counted as queued until the throttle and the lane let it go', async () => {
+    const opened = open(100_000)
+    const { frames, lane, clock } = opened
+    lane.hasRoom = false
+    void frames.send('answer', Buffer.alloc(4000))
+    void frames.send('ask', Buffer.from('ab'))
+    assert.equal(frames.queuedBytes, 4005 + 7)
+    await clock.run(500)
+    assert.equal(frames.queuedBytes, 4005 + 7)
+    lane.drain()
+    await clock.run(600)
+    assert.equal(frames.queuedBytes, 7)
+    lane.drain()
+    await settle(3)
+    assert.equal(frames.queuedBytes, 0)
   })
 
   it('counts against the rate with its header, so that small ones are no way around it', async () => {

@@ -1,6 +1,6 @@
-import { packBatch } from '../../../src/passage/packedbatch.ts'
+import { packBatch, type EncodedBatch } from '../../../src/passage/batch.ts'
 import { Decoder, unpackBatch, type AssembledBatch } from '../../../src/passage/decoder.ts'
-import { Encoder, type EncodedBatch } from '../../../src/passage/encoder.ts'
+import { Encoder } from '../../../src/passage/encoder.ts'
 import { encodeBatchHeader, type BatchHeader } from '../../../src/passage/batch.ts'
 import { Resolver } from '../../../src/passage/resolver.ts'
 import { createPageHasher, ID_BYTES, PAGE_BYTES, type PageSource, type Prefixes } from '../../../src/page/index.ts'
@@ -73,7 +73,7 @@ export function encode(
 
 /** The body of the frame that this batch travels in. */
 export function bodyOf(batch: EncodedBatch): Buffer {
-  const { header, parts } = packBatch(batch, { compresses: true })
+  const { header, parts } = packBatch(batch, { level: 1 })
   return Buffer.concat([header, ...parts])
 }
 

@@ -231,7 +231,7 @@ describe('the outgoing end of a passage', () => {
 
   it('lets a slow link carry no more than it may', async () => {
     const clock = new SteppedClock()
-    const { end, played } = playedIncoming({ clock, init: { bytesPerSecondMax: MIB, compresses: false } })
+    const { end, played } = playedIncoming({ clock, init: { bytesPerSecondMax: MIB, compression: 'never' } })
     const alive = clock.every(1000, () => played.send('returned', Buffer.alloc(1)))
     end.qemu.write(streamOf(500))
     await clock.until(() => end.passage.counts().sentBytes > 1.5 * MIB)

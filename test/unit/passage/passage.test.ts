@@ -71,8 +71,9 @@ describe('a passage', () => {
 
   it('carries whatever bytes there are, in pieces and with pauses, both ways', async () => {
     const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 3000 }), { maxLength: 12 })
-    await fc.assert(fc.asyncProperty(pieces, pieces, fc.boolean(), async (down, up, compresses) => {
-      const { outgoing, incoming } = relay({ init: { compresses } })
+    const modes = fc.constantFrom('auto', 'always', 'never')
+    await fc.assert(fc.asyncProperty(pieces, pieces, modes, async (down, up, compression) => {
+      const { outgoing, incoming } = relay({ init: { compression } })
       const [longer, shorter] = down.length > up.length ? [down, up] : [up, down]
       for (let i = 0; i < longer.length; i++) {
         for (const [qemu, words] of [[outgoing.qemu, down], [incoming.qemu, up]] as const) {

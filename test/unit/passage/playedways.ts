@@ -157,7 +157,7 @@ function played(): Played {
 export function outgoingWays(init: Partial<OutgoingPassageInit> = {}): Played & { passage: OutgoingPassage } {
   const ways = played()
   const passage = new OutgoingPassage({ ...ways, hasher }, {
-    known: NOTHING, compresses: true, bytesPerSecondMax: Infinity, listener: listenerOf(ways.said), ...init,
+    known: NOTHING, compression: 'always', bytesPerSecondMax: Infinity, listener: listenerOf(ways.said), ...init,
   })
   return { ...ways, passage }
 }

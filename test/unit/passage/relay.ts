@@ -82,7 +82,7 @@ export function outgoingEnd(lane: Lane, { clock = systemClock, init = {} }: EndO
   const said: Said = { words: [], errors: [] }
   const [own, theirs] = createEndpointPair()
   const passage = new OutgoingPassage({ clock, hasher, lane, qemu: own }, {
-    known: NOTHING, compresses: true, bytesPerSecondMax: Infinity, listener: listenerOf(said), ...init,
+    known: NOTHING, compression: 'always', bytesPerSecondMax: Infinity, listener: listenerOf(said), ...init,
   })
   return { passage, qemu: new TestQemu(theirs), said }
 }

@@ -136,4 +136,21 @@ describe('the window', () => {
     await deliver(1000)
     assert.equal(room(), 2)
   })
+
+  it('tells what is known of the way: how full it is, what was sent and delivered, and how fast', async () => {
+    const clock = new VirtualClock()
+    const window = new Window({ clock })
+    const none = { wireFill: 0, sentBytes: 0, deliveredBytes: 0, deliveredBytesPerSecond: undefined }
+    assert.deepEqual(window.state(), none)
+    window.add(0, MIB, MIB / 2)
+    window.add(1, MIB, MIB)
+    assert.deepEqual(window.state(), { ...none, wireFill: 3 / 4, sentBytes: 1.5 * MIB })
+    await clock.run(50)
+    window.acknowledge(0)
+    await clock.run(200)
+    window.acknowledge(1)
+    assert.deepEqual(window.state(), {
+      wireFill: 0, sentBytes: 1.5 * MIB, deliveredBytes: 1.5 * MIB, deliveredBytesPerSecond: 7.5 * MIB,
+    })
+  })
 })
