@@ -21,13 +21,14 @@ export interface AgentOptions {
   popularity?: { minHosts?: number; maxPages?: number }
   store?: { path?: string; maxBytes?: number }
   swap?: { maxBandwidth?: number }
-  handoff?: { references?: boolean; peers?: boolean; compression?: boolean }
+  handoff?: { references?: boolean; peers?: boolean; compression?: boolean; threads?: 'auto' | number }
   /** Which hosts may hand which guests to this one; left out: every member, any guest. */
   accept?: AcceptRule[]
 }
 
 export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'bytes' | 'rate' | 'switch'
+  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'autoCount' | 'bytes' | 'rate' |
+  'switch'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -123,6 +124,13 @@ export const OPTIONS: readonly OptionInfo[] = [
     key: 'handoff.compression', kind: 'switch', default: true,
     about: 'Whether pages that leave here whole are compressed.',
     tuning: 'Off: less CPU and more bytes, for links that are faster than zstd.',
+  },
+  {
+    key: 'handoff.threads', kind: 'autoCount', default: 'auto', min: 0, max: 256,
+    about: 'Worker threads for the streams of moving guests, one each; 0: the agent\'s own thread, which also takes ' +
+      'what finds none free. `auto`: one less than there are cores, or 0 below four cores. Without the kernel always ' +
+      '0.',
+    tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
   },
   {
     key: 'accept', kind: 'acceptRules',

@@ -26,6 +26,8 @@ export interface OutgoingPassageInit {
   bytesPerSecondMax: number
   /** What the connection before told, if this one goes on with a post-copy that broke. */
   continuation?: StreamKnowledgeData
+  /** Called once a batch, when what `counts` gives has changed. */
+  onCounts?: () => void
   listener: OutgoingPassageListener
 }
 
@@ -66,6 +68,7 @@ export class OutgoingPassage {
   readonly #window: Window
   readonly #flushTimer: FlushTimer
   readonly #listener: OutgoingPassageListener
+  readonly #onCounts: (() => void) | undefined
   readonly #compresses: boolean
   /** In the order of their sequence. */
   readonly #kept = new Map<number, KeptBatch>()
@@ -84,6 +87,7 @@ export class OutgoingPassage {
     const { clock, hasher, lane, qemu } = components
     this.#qemu = qemu
     this.#listener = init.listener
+    this.#onCounts = init.onCounts
     this.#compresses = init.compresses
     this.#window = new Window({ clock })
     this.#encoder = new Encoder({ hasher }, {
@@ -165,6 +169,7 @@ export class OutgoingPassage {
     this.#holdBackIfFull()
     // A send never rejects; how much is queued the window bounds.
     void this.#lane.send('batch', header, ...parts)
+    this.#onCounts?.()
   }
 
   #onFrame(name: PassageFrame, body: Buffer): void {
