@@ -1,5 +1,5 @@
 import { chmod, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { createCensus, type Census } from '../census/index.ts'
@@ -8,8 +8,8 @@ import {
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
-import { createPageHasher, type PageHasher } from '../page/index.ts'
-import { warmUp } from '../passage/index.ts'
+import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
+import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
@@ -111,10 +111,14 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   const history = auditedHistory(createHistory(world, { path: join(statePath, `${options.name}.history`) }), audit)
   const pinFile = new PinFile({ ...world, pins }, { path: join(statePath, `${options.name}.pins`) })
   const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
-  const { references, peers, compression } = options.handoff ?? {}
+  const { references, peers, compression, threads: wantedThreads = 'auto' } = options.handoff ?? {}
+  const threads = new PassageThreads(world, {
+    pageKey: keys.pageKey,
+    count: threadCount(wantedThreads, { cores: availableParallelism(), hasKernel: kernelInUse() !== 'package' }),
+  })
   const parts = {
-    ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, history, journal, audit,
-    pins, pinFile,
+    ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
+    audit, pins, pinFile,
   }
   return new HostAgent(parts, {
     ...options,
@@ -157,6 +161,7 @@ interface Parts {
   keeper: Keeper
   discovery: GuestDiscovery
   hasher: PageHasher
+  threads: PassageThreads
   history: History
   journal: Journal
   audit: Audit
@@ -205,6 +210,7 @@ class HostAgent implements Agent {
     await pinFile.start()
     this.#undo.push(() => pinFile.stop())
     await history.start()
+    this.#undo.push(() => this.#parts.threads.stop())
     this.#handoffs = new Handoffs({ ...this.#parts, guests: this.#guests }, {
       directory, switches: this.#options.handoff, accept: this.#options.accept,
     })

@@ -7,7 +7,7 @@ import {
 } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
-import type { CompressionMode } from '../passage/index.ts'
+import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
@@ -62,6 +62,7 @@ export interface HandoffsComponents {
   swap: Swap
   guests: GuestList
   hasher: PageHasher
+  threads: PassageThreads
   history: History
   journal: Journal
   audit: Pick<Audit, 'note'>

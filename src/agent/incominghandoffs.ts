@@ -6,6 +6,7 @@ import {
 } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import { PageBudget, type PageHasher } from '../page/index.ts'
+import type { PassageThreads } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
@@ -37,6 +38,7 @@ export interface IncomingHandoffsComponents {
   random: Random
   mesh: Mesh
   hasher: PageHasher
+  threads: PassageThreads
   census: Census
   store: Store
   peers: PeerPages

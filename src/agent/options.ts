@@ -22,13 +22,19 @@ export interface AgentOptions {
   popularity?: { minHosts?: number; maxPages?: number }
   store?: { path?: string; maxBytes?: number }
   swap?: { maxBandwidth?: number }
-  handoff?: { references?: boolean; peers?: boolean; compression?: CompressionMode | boolean }
+  handoff?: {
+    references?: boolean
+    peers?: boolean
+    compression?: CompressionMode | boolean
+    threads?: 'auto' | number
+  }
   /** Which hosts may hand which guests to this one; left out: every member, any guest. */
   accept?: AcceptRule[]
 }
 
 export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'bytes' | 'rate' | 'switch' | 'choice'
+  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'autoCount' | 'bytes' | 'rate' |
+  'switch' | 'choice'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -127,6 +133,13 @@ export const OPTIONS: readonly OptionInfo[] = [
     about: 'Whether pages that leave here whole are compressed: `auto` (unless the link is seen to be faster than ' +
       'zstd), `always` or `never`; `true` and `false` mean the latter two.',
     tuning: '`always`: fewest bytes on any link. `never`: less CPU and more bytes.',
+  },
+  {
+    key: 'handoff.threads', kind: 'autoCount', default: 'auto', min: 0, max: 256,
+    about: 'Worker threads for the streams of moving guests, one each; 0: the agent\'s own thread, which also takes ' +
+      'what finds none free. `auto`: one less than there are cores, or 0 below four cores. Without the kernel always ' +
+      '0.',
+    tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
   },
   {
     key: 'accept', kind: 'acceptRules',

@@ -4,7 +4,7 @@ import { QmpOutgoingDriver, type Guest, type SettingsUndo } from '../guest/index
 import { Outgoing, type HandoffMeasure, type HandoffResult, type OutgoingInit } from '../handoff/index.ts'
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
-import type { CompressionMode } from '../passage/index.ts'
+import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -23,6 +23,7 @@ export interface OutgoingHandoffsComponents {
   random: Random
   mesh: Mesh
   hasher: PageHasher
+  threads: PassageThreads
   census: Census
   guests: GuestList
   history: History

@@ -38,6 +38,9 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return readAcceptRules(written)
     case 'count':
       return withinBounds(option, typeof written === 'number' ? written : undefined, 'a whole number', '')
+    case 'autoCount':
+      if (written === 'auto') return { value: written }
+      return withinBounds(option, typeof written === 'number' ? written : undefined, 'auto or a whole number', '')
     case 'bytes':
       return withinBounds(option, bytesOf(written), 'a size such as 512MiB or 2GiB', ' bytes')
     case 'rate':

@@ -36,6 +36,11 @@ export function untilBegun(endpoint: Endpoint): Promise<Endpoint> {
       end: () => endpoint.end(),
       destroy: () => endpoint.destroy(),
       closed: endpoint.closed,
+      handOver(taker) {
+        const handed = endpoint.handOver?.(taker)
+        // What was read goes along; an end that was heard is heard there again.
+        return handed === undefined || first === undefined ? handed : { ...handed, early: first }
+      },
     }
   })
 }

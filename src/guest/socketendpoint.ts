@@ -1,7 +1,9 @@
 import type { Socket, SocketConstructorOpts } from 'node:net'
 
+import { giveAway } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
+import type { HandedConnection, Taker } from '../runtime/handover.ts'
 import { deferred } from '../runtime/wait.ts'
 import { PatientSocket } from './patientsocket.ts'
 
@@ -18,7 +20,17 @@ interface Adoptable {
  * connected (`pauseOnConnect`), so that nothing was read from it; it is not to be used by anybody else afterwards.
  */
 export function createSocketEndpoint(socket: Socket): Endpoint {
-  return new SocketEndpoint(socket)
+  const adoptable = socket as unknown as Adoptable
+  const handle = adoptable._handle
+  assert(handle !== null && handle !== undefined, 'a connected socket has a handle')
+  const endpoint = new SocketEndpoint({ handle })
+  adoptable._handle = null
+  return endpoint
+}
+
+/** A connection that another thread gave away. */
+export function openHandedEndpoint({ fd, early }: HandedConnection): Endpoint {
+  return new SocketEndpoint({ fd }, early)
 }
 
 class SocketEndpoint implements Endpoint {
@@ -28,23 +40,31 @@ class SocketEndpoint implements Endpoint {
   #onBytes: ((bytes: Buffer) => void) | undefined
   #onEnd: (() => void) | undefined
   #isPaused = false
+  #early: Uint8Array | undefined
+  #taker: Taker | undefined
 
-  constructor(connected: Socket) {
+  /** @param early what was read already. */
+  constructor(connection: { handle: object } | { fd: number }, early: Uint8Array = new Uint8Array(0)) {
     let why: Error | undefined
-    this.#socket = readInPlace(connected, (bytes) => this.#onBytes!(bytes))
+    this.#early = early.length > 0 ? early : undefined
+    this.#socket = readInPlace(connection, (bytes) => this.#onBytes!(bytes))
     this.#socket.on('end', () => {
       this.#onEnd?.()
       // Nothing can be said any more either: there is nothing to wait for.
       if (this.#socket.writeError !== undefined) this.#socket.destroy()
     })
     this.#socket.on('error', (error) => { why = error })
-    this.#socket.on('close', () => this.#closing.resolve(why ?? this.#socket.writeError))
+    this.#socket.on('close', () => {
+      if (this.#taker === undefined) this.#closing.resolve(why ?? this.#socket.writeError)
+    })
   }
 
   receive(onBytes: (bytes: Buffer) => void, onEnd: () => void): void {
     this.#onBytes = onBytes
     this.#onEnd = onEnd
-    if (!this.#isPaused) this.#socket.resume()
+    if (this.#early === undefined) this.#flow()
+    // Nothing comes before whoever receives has been made.
+    else queueMicrotask(() => this.#flow())
   }
 
   pause(): void {
@@ -54,7 +74,7 @@ class SocketEndpoint implements Endpoint {
 
   resume(): void {
     this.#isPaused = false
-    if (this.#onBytes !== undefined) this.#socket.resume()
+    if (this.#onBytes !== undefined) this.#flow()
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -72,7 +92,26 @@ class SocketEndpoint implements Endpoint {
   }
 
   destroy(): void {
-    this.#socket.destroy()
+    const owner = this.#taker ?? this.#socket
+    owner.destroy()
+  }
+
+  handOver(taker: Taker): HandedConnection | undefined {
+    // It is paused before it is given away, and has been since before it was connected if nobody receives.
+    const handed = giveAway(this.#socket)
+    if (handed === undefined) return undefined
+    this.#taker = taker
+    // It never rejects.
+    void taker.closed.then((error) => this.#closing.resolve(error))
+    return handed
+  }
+
+  #flow(): void {
+    const early = this.#early
+    if (this.#isPaused || this.#socket.destroyed) return
+    this.#early = undefined
+    if (early !== undefined) this.#onBytes!(Buffer.from(early.buffer, early.byteOffset, early.length))
+    if (!this.#isPaused) this.#socket.resume()
   }
 }
 
@@ -81,13 +120,12 @@ class SocketEndpoint implements Endpoint {
  * that is a fifth of the CPU time. Node offers this (`onread`) only to sockets that it makes from options, so the
  * handle of the paused socket moves to a new one, paused as well. `receiver` must copy what it keeps.
  */
-function readInPlace(paused: Socket, receiver: (bytes: Buffer) => void): PatientSocket {
-  const adoptable = paused as unknown as Adoptable
-  const handle = adoptable._handle
-  assert(handle !== null && handle !== undefined, 'a connected socket has a handle')
+function readInPlace(
+  connection: { handle: object } | { fd: number }, receiver: (bytes: Buffer) => void,
+): PatientSocket {
   const buffer = Buffer.from(new ArrayBuffer(READ_BYTES))
   const options = {
-    handle,
+    ...connection,
     allowHalfOpen: true,
     readable: true,
     writable: true,
@@ -100,7 +138,5 @@ function readInPlace(paused: Socket, receiver: (bytes: Buffer) => void): Patient
       },
     },
   }
-  const socket = new PatientSocket(options as SocketConstructorOpts)
-  adoptable._handle = null
-  return socket
+  return new PatientSocket(options as SocketConstructorOpts)
 }

@@ -2,7 +2,7 @@ import { reasonOf, type IncomingReport, type Reason } from '../conversation/inde
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import type { PageBudget, PageHasher, PageSource, PrefixSet } from '../page/index.ts'
-import { IncomingPassage, noRefsFilled } from '../passage/index.ts'
+import { noRefsFilled, openPassageLane, type IncomingRun, type PassageThreads } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -14,6 +14,7 @@ export interface IncomingChannelsComponents {
   log: Log
   mesh: Mesh
   hasher: PageHasher
+  threads: PassageThreads
   /** Where refs are filled from, nearest first; what they fill is verified. */
   sources: readonly PageSource[]
   /** Other hosts, asked for what is missing here while the stream runs. */
@@ -26,7 +27,7 @@ export interface IncomingChannelsComponents {
 export class IncomingChannels {
   readonly #components: IncomingChannelsComponents
   readonly #onFailed: (reason: Reason) => void
-  readonly #passages: IncomingPassage[] = []
+  readonly #passages: IncomingRun[] = []
   #prefetch: Prefetch | undefined
   /** What had come from other hosts when it was let go. */
   #peerBytes = 0
@@ -72,12 +73,12 @@ export class IncomingChannels {
   async open(
     { driver, from, ticket }: { driver: Driver; from: Member; ticket: LaneTicket }, signal: AbortSignal,
   ): Promise<void> {
-    const { mesh, clock, hasher, sources } = this.#components
-    const lane = await mesh.dialLane(from, ticket, signal)
+    const { mesh, hasher, sources } = this.#components
+    const lane = await openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal)
     try {
       for await (const qemu of driver.channels(signal)) {
         const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
-        this.#passages.push(new IncomingPassage({ clock, hasher, lane, qemu, sources: [...sources, ...fetched] }, {
+        this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
           listener: { ended: () => this.#letGo(), failed: (error) => this.#onFailed(reasonOf(error)) },
         }))
       }

@@ -2,7 +2,9 @@ import { reasonOf, type OutgoingMessage, type Reason } from '../conversation/ind
 import type { GuestState } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
-import { OutgoingPassage, type CompressionMode, type OutgoingPassageCounts } from '../passage/index.ts'
+import {
+  openPassageLane, type CompressionMode, type OutgoingPassageCounts, type OutgoingRun, type PassageThreads,
+} from '../passage/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
@@ -29,20 +31,26 @@ export interface OutgoingChannelsInit {
   listener: OutgoingChannelsListener
 }
 
+export interface OutgoingChannelsComponents {
+  clock: Clock
+  log: Log
+  mesh: Mesh
+  hasher: PageHasher
+  threads: PassageThreads
+}
+
 /** The channels of an outgoing handoff: QEMU's connections as they come, each with a passage over a lane of its own. */
 export class OutgoingChannels {
-  readonly #components: { clock: Clock; log: Log; mesh: Mesh; hasher: PageHasher }
+  readonly #components: OutgoingChannelsComponents
   readonly #init: OutgoingChannelsInit
-  readonly #passages: OutgoingPassage[] = []
+  readonly #passages: OutgoingRun[] = []
   /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
   readonly #fetched: Prefixes[] = []
   #endpoint: Endpoint | undefined
   /** The device state is on its way, or was. */
   isSwitchingOver = false
 
-  constructor(
-    components: { clock: Clock; log: Log; mesh: Mesh; hasher: PageHasher }, init: OutgoingChannelsInit,
-  ) {
+  constructor(components: OutgoingChannelsComponents, init: OutgoingChannelsInit) {
     this.#components = components
     this.#init = init
   }
@@ -69,12 +77,13 @@ export class OutgoingChannels {
     { known, resumes }: { known: Prefixes; resumes: boolean }, say: (message: OutgoingMessage) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const { mesh, clock, hasher } = this.#components
+    const { mesh, hasher } = this.#components
     const { compression, bytesPerSecondMax } = this.#init
-    const { ticket, lane } = mesh.offerLane(signal)
+    const { ticket, lane } = mesh.offerUnsecuredLane(signal)
     say({ kind: 'channel', number: this.#passages.length, ticket })
+    const passageLane = await openPassageLane(this.#components, await lane, signal)
     const { knowledge } = this
-    const passage = new OutgoingPassage({ clock, hasher, lane: await lane, qemu: this.#endpoint! }, {
+    const passage = passageLane.startOutgoing({ hasher, qemu: this.#endpoint! }, {
       known, compression, bytesPerSecondMax,
       ...(resumes && knowledge !== undefined ? { continuation: knowledge } : {}),
       listener: {

@@ -2,7 +2,7 @@ import type { OutgoingRecordedAs, Plan, RunState, SpentBytes } from '../conversa
 import type { DriverNews, MigrationMode } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { ListedPages, PageHasher } from '../page/index.ts'
-import type { CompressionMode } from '../passage/index.ts'
+import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -14,6 +14,7 @@ export interface OutgoingComponents {
   log: Log
   mesh: Mesh
   hasher: PageHasher
+  threads: PassageThreads
   /** What this host spent beside handoffs so far. */
   spent: () => SpentBytes
 }

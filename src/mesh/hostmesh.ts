@@ -10,7 +10,7 @@ import { FramedStream, type ByteChannel } from './framedstream.ts'
 import { checkHostName } from './hostname.ts'
 import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './index.ts'
 import { Introductions } from './introductions.ts'
-import type { Lane, LaneTicket } from './lane.ts'
+import { securedOffer, type Lane, type LaneTicket, type UnsecuredLane } from './lane.ts'
 import { defaultLane, parseLaneAddress } from './laneaddress.ts'
 import { dialLaneSocket } from './lanedial.ts'
 import { KnownHosts } from './knownhosts.ts'
@@ -58,7 +58,7 @@ export class HostMesh implements Mesh {
   /** Kept: `self` is asked for often, and the network makes its addresses anew each time. */
   #address = ''
   #lanes: LaneServer | undefined
-  readonly #dialedLanes = new Set<Lane>()
+  readonly #dialedLanes = new Set<UnsecuredLane>()
   #redialer: Redialer | undefined
   #introductions: Introductions | undefined
   #refusal: RefusedError | undefined
@@ -149,11 +149,19 @@ export class HostMesh implements Mesh {
   }
 
   offerLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
+    return securedOffer(this.offerUnsecuredLane(signal), signal)
+  }
+
+  async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
+    return await (await this.dialUnsecuredLane(member, ticket, signal)).secure(signal)
+  }
+
+  offerUnsecuredLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> } {
     if (this.#lanes === undefined) throw meshStopped()
     return this.#lanes.offer(signal)
   }
 
-  async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
+  async dialUnsecuredLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<UnsecuredLane> {
     const { host, port } = parseLaneAddress(ticket.address)
     const own = await laneHost(host, {
       connected: parseTcpMultiaddr(member.address)?.host, announced: this.#introductions?.hostsOf(member.peerId) ?? [],

@@ -5,9 +5,9 @@
  *
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
-import type { Lane, LaneTicket } from './lane.ts'
+import type { Lane, LaneTicket, UnsecuredLane } from './lane.ts'
 
-export type { Lane, LaneTicket } from './lane.ts'
+export type { HandedLane, Lane, LaneTaker, LaneTicket, UnsecuredLane } from './lane.ts'
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
 export { MESSAGE_LENGTH_BYTES } from './framing.ts'
 export { StreamTraffic } from './streamtraffic.ts'
@@ -60,6 +60,9 @@ export interface Mesh {
    * `lane-foreign` or `lane-unreachable`.
    */
   dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane>
+  /** The same, with TLS left to be made: here, or in another thread. */
+  offerUnsecuredLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> }
+  dialUnsecuredLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<UnsecuredLane>
 
   /**
    * Resolves once every bootstrap peer has been tried once, or after 5 s; goes on trying those it did not reach.

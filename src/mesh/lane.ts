@@ -1,3 +1,5 @@
+import type { HandedConnection, Taker } from '../runtime/handover.ts'
+
 /**
  * The bulk lane: one TLS 1.3 socket for many bytes to one member.
  *
@@ -6,7 +8,10 @@
  *
  *   host A (sends)                         host B (receives)
  *     offerLane() -> ticket  --stream-->     dialLane(ticket)
- *     TLS server on `lane`   <--TCP----      TLS client, pre-shared key = ticket.key, identity = ticket.id
+ *     listens on `lane`      <--TCP----      preamble: ticket.id, in clear
+ *     TLS server             <--TLS--->      TLS client, pre-shared key = ticket.key, identity = ticket.id
+ *
+ * The preamble says whose connection it is before TLS begins, so that TLS may be made in another thread.
  */
 export interface LaneTicket {
   /** Where to dial: `host:port`. */
@@ -15,6 +20,38 @@ export interface LaneTicket {
   id: string
   /** The one-time pre-shared key; 32 bytes as hex. Only ever sent over an encrypted stream to a member. */
   key: string
+}
+
+/** What TLS over a connection needs to know. */
+export interface LanePass {
+  role: 'offered' | 'dialed'
+  /** The other end, for messages. */
+  address: string
+  /** The ticket's id as hex, and its key. */
+  id: string
+  key: Uint8Array
+}
+
+/** A lane on its way to another thread. */
+export interface HandedLane extends HandedConnection, LanePass {
+  /** What went over the wire before. */
+  sentBytes: number
+  receivedBytes: number
+}
+
+export interface LaneTaker extends Taker {
+  /** Resolves once the other end has proved that it has the ticket; rejects if it has not. */
+  readonly secured: Promise<void>
+}
+
+/** A connection whose ticket was shown, before TLS. Whoever has it goes on with it at once: the other end waits. */
+export interface UnsecuredLane {
+  /** Makes TLS in this thread. Throws PagemeshError `lane-unreachable`, or the signal's reason, and is closed then. */
+  secure(signal: AbortSignal): Promise<Lane>
+  /** Gives it to another thread. Undefined, and nothing has happened, where that cannot be. */
+  handOver(taker: LaneTaker): HandedLane | undefined
+  /** Closes it at once, in whichever thread it is. */
+  destroy(): void
 }
 
 /** One bulk connection, both ways. */
@@ -49,4 +86,14 @@ export interface Lane {
   destroy(): void
   /** Resolves when the lane is closed, with the error that closed it, if one did. Never rejects. */
   readonly closed: Promise<Error | undefined>
+}
+
+/** An offer whose lane gets its TLS in this thread. */
+export function securedOffer(
+  { ticket, lane }: { ticket: LaneTicket; lane: Promise<UnsecuredLane> }, signal: AbortSignal,
+): { ticket: LaneTicket; lane: Promise<Lane> } {
+  const secured = lane.then((unsecured) => unsecured.secure(signal))
+  // Whoever offered may have given up and look at it no more.
+  secured.catch(() => {})
+  return { ticket, lane: secured }
 }

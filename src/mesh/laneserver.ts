@@ -1,5 +1,4 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 
 import { toString } from 'uint8arrays/to-string'
 
@@ -9,11 +8,11 @@ import { formatHostPort } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Arrivals, type Unproven } from './arrivals.ts'
-import { DuplexLane } from './duplexlane.ts'
-import type { Lane, LaneTicket } from './lane.ts'
+import type { LaneTicket, UnsecuredLane } from './lane.ts'
 import { parseLaneAddress } from './laneaddress.ts'
+import { decodePreamble, PREAMBLE_BYTES } from './lanepreamble.ts'
 import { lanesExhausted, LaneTickets } from './lanetickets.ts'
-import { LANE_KEEP_ALIVE_MS, LANE_TLS_OPTIONS } from './lanetls.ts'
+import { SocketLane } from './socketlane.ts'
 
 /** Lanes at once; when there are as many, tickets are refused. */
 const LANES_MAX = 512
@@ -35,11 +34,6 @@ interface LaneServerInit {
   lanesMax?: number
 }
 
-interface Connected {
-  socket: Socket
-  unproven: Unproven
-}
-
 /** The lane port of a host: gives out tickets and turns whoever redeems one into a lane. Starts and stops once. */
 export class LaneServer {
   readonly #clock: Clock
@@ -47,12 +41,9 @@ export class LaneServer {
   readonly #lanesMax: number
   readonly #tickets: LaneTickets
   readonly #server: Server
-  /** Does not listen: a socket that says nothing shall not cost a TLS session. */
-  readonly #tls: TlsServer
   readonly #arrivals: Arrivals
-  /** Every connected socket below its TLS, by its remote end. */
-  readonly #sockets = new Map<string, Connected>()
-  readonly #redeemed = new WeakMap<TLSSocket, (lane: Lane | Error) => void>()
+  /** What closes each connection, wherever it is by now. */
+  readonly #connected = new Set<{ close: () => void }>()
   #laneCount = 0
   #address = ''
 
@@ -66,16 +57,6 @@ export class LaneServer {
       limits: { ...UNPROVEN_SOCKETS_MAX, limitMs }, isKnown: init.isKnown, stranger: init.stranger,
     })
     this.#server = createServer((socket) => this.#hold(socket))
-    this.#tls = createTlsServer({
-      ...LANE_TLS_OPTIONS, handshakeTimeout: limitMs, pskCallback: (socket, id) => this.#redeem(socket, id),
-    })
-    this.#tls.on('secureConnection', (socket) => this.#accept(socket))
-    this.#tls.on('tlsClientError', (error, socket) => {
-      // A peer that hung up is no stranger.
-      if (systemErrorCode(error) !== 'ECONNRESET') this.#connected(socket)?.unproven.fail(error.message)
-      this.#redeemed.get(socket)?.(error)
-      socket.destroy()
-    })
   }
 
   /** Listens on `host:port`; port 0 takes a free one. Throws PagemeshError `lane-address-unusable`. */
@@ -100,9 +81,10 @@ export class LaneServer {
 
   /**
    * Throws PagemeshError `lanes-exhausted`.
-   * The lane rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
+   * The lane is a connection that has shown the ticket, before TLS; it counts as unproven until TLS is made. It
+   * rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
    */
-  offer(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
+  offer(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> } {
     if (this.#laneCount >= this.#lanesMax) throw lanesExhausted(`${this.#lanesMax} bulk lanes are open already.`)
     const { id, key, lane } = this.#tickets.offer(signal)
     return { ticket: { address: this.#address, id, key: toString(key, 'hex') }, lane }
@@ -112,70 +94,71 @@ export class LaneServer {
   async close(): Promise<void> {
     this.#tickets.close()
     this.#arrivals.stop()
-    for (const { socket } of this.#sockets.values()) socket.destroy()
+    for (const connected of this.#connected) connected.close()
     if (!this.#server.listening) return
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 
   #hold(socket: Socket): void {
-    const remote = remoteOf(socket)
+    const host = socket.remoteAddress
     // The peer has hung up before it was looked at.
-    if (remote === undefined) return void socket.destroy()
-    const unproven = this.#arrivals.arrived({ host: socket.remoteAddress!, drop: () => socket.destroy() })
-    this.#sockets.set(remote, { socket, unproven })
+    if (host === undefined) return void socket.destroy()
+    const connected = { close: (): void => { socket.destroy() } }
+    const unproven = this.#arrivals.arrived({ host, drop: () => connected.close() })
+    this.#connected.add(connected)
+    const leave = (): void => {
+      this.#connected.delete(connected)
+      unproven.leave()
+    }
     // A socket that breaks is closed next, and that is heard.
     socket.on('error', () => {})
-    socket.once('close', () => {
-      this.#sockets.delete(remote)
-      unproven.leave()
+    socket.once('close', leave)
+    readPreamble(socket, unproven, (preamble) => {
+      const id = decodePreamble(preamble)
+      const ticket = id === undefined ? undefined : this.#tickets.take(id)
+      if (id === undefined || ticket === undefined) return unproven.fail('it showed no ticket of this host')
+      unproven.spoke()
+      const pass = { role: 'offered', address: host, id, key: ticket.key } as const
+      const lane = new SocketLane({ clock: this.#clock }, socket, pass)
+      connected.close = () => lane.destroy()
+      // From now on it may be closed here and go on elsewhere.
+      socket.off('close', leave)
+      this.#follow(lane, unproven, leave)
+      ticket.settle(lane)
     })
-    socket.once('readable', () => {
-      // Counted here alone: what comes later goes to OpenSSL, which bounds a handshake itself.
-      unproven.read(socket.readableLength)
-      if (socket.readableLength === 0) socket.destroy()
-      if (!socket.destroyed) this.#tls.emit('connection', socket)
-    })
   }
 
-  #connected(socket: TLSSocket): Connected | undefined {
-    return this.#sockets.get(remoteOf(socket) ?? '')
-  }
-
-  #redeem(socket: TLSSocket, id: string): Buffer | null {
-    const ticket = this.#tickets.take(id)
-    if (ticket === undefined) return null
-    this.#connected(socket)?.unproven.spoke()
-    this.#redeemed.set(socket, ticket.settle)
-    return Buffer.from(ticket.key)
-  }
-
-  #accept(socket: TLSSocket): void {
-    const settle = this.#redeemed.get(socket)
-    const connected = this.#connected(socket)
-    if (settle === undefined || connected === undefined) {
-      socket.destroy()
-      return
-    }
-    connected.unproven.leave()
+  /** A lane counts from its ticket on; whoever holds it is a stranger until TLS proves the ticket's key. */
+  #follow(lane: SocketLane, unproven: Unproven, leave: () => void): void {
     this.#laneCount += 1
-    socket.once('close', () => { this.#laneCount -= 1 })
-    const { socket: socketBelow } = connected
-    socket.setNoDelay(true)
-    socket.setKeepAlive(true, LANE_KEEP_ALIVE_MS)
-    settle(new DuplexLane({ clock: this.#clock }, {
-      duplex: socket,
-      deliver: (receiver) => { socket.on('data', receiver) },
-      pause: () => { socket.pause() },
-      resume: () => { socket.resume() },
-      // The TLS socket counts what it carries; the one below, what goes over the wire.
-      sentBytes: () => socketBelow.bytesWritten,
-      receivedBytes: () => socketBelow.bytesRead,
-    }))
+    lane.secured.then(() => unproven.leave(), ({ cause }: Error) => {
+      // A peer that hung up is no stranger.
+      if (systemErrorCode(cause) !== 'ECONNRESET') unproven.fail(cause instanceof Error ? cause.message : String(cause))
+    })
+    // It never rejects.
+    void lane.closed.then(() => {
+      this.#laneCount -= 1
+      leave()
+    })
   }
 }
 
-function remoteOf(socket: Socket): string | undefined {
-  return socket.remoteAddress === undefined ? undefined : `${socket.remoteAddress} ${socket.remotePort}`
+/** Hands over the first bytes of a connection once all of them are there. What stands behind them stays unread. */
+function readPreamble(socket: Socket, unproven: Unproven, use: (preamble: Buffer) => void): void {
+  let countedBytes = 0
+  const look = (): void => {
+    // Counted here alone: what comes later goes to OpenSSL, which bounds a handshake itself.
+    unproven.read(socket.readableLength - countedBytes)
+    countedBytes = socket.readableLength
+    if (socket.readableLength === 0) socket.destroy()
+    const preamble = socket.destroyed ? null : socket.read(PREAMBLE_BYTES) as Buffer | null
+    if (preamble === null) return
+    socket.off('readable', look)
+    // A peer that hung up leaves less.
+    if (preamble.length < PREAMBLE_BYTES) socket.destroy()
+    else use(preamble)
+  }
+  socket.on('readable', look)
 }
 
 function unusable(address: string, cause: Error): PagemeshError {

@@ -3,7 +3,7 @@ import { toString } from 'uint8arrays/to-string'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
-import type { Lane } from './lane.ts'
+import type { UnsecuredLane } from './lane.ts'
 import { meshStopped } from './mesherrors.ts'
 
 /** A ticket that nobody redeems is worth nothing after this long. */
@@ -18,12 +18,12 @@ export interface Offer {
   id: string
   /** 32 bytes. */
   key: Uint8Array
-  lane: Promise<Lane>
+  lane: Promise<UnsecuredLane>
 }
 
 interface OpenTicket {
   key: Uint8Array
-  settle: (outcome: Lane | Error) => void
+  settle: (outcome: UnsecuredLane | Error) => void
 }
 
 /** The tickets that this host gave out and nobody has redeemed yet. Each is good once. */
@@ -44,12 +44,12 @@ export class LaneTickets {
     }
     const id = toString(this.#random.bytes(ID_BYTES), 'hex')
     const key = this.#random.bytes(KEY_BYTES)
-    const { promise, resolve, reject } = Promise.withResolvers<Lane>()
+    const { promise, resolve, reject } = Promise.withResolvers<UnsecuredLane>()
     // Whoever offered may have given up and look at it no more.
     promise.catch(() => {})
     let expiry: Timer | undefined
     const abort = (): void => settle(asError(signal.reason))
-    const settle = (outcome: Lane | Error): void => {
+    const settle = (outcome: UnsecuredLane | Error): void => {
       this.#open.delete(id)
       expiry?.cancel()
       signal.removeEventListener('abort', abort)

@@ -5,7 +5,7 @@ import { silentLog } from '../runtime/log.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { checkHostName } from './hostname.ts'
 import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './index.ts'
-import type { Lane, LaneTicket } from './lane.ts'
+import { securedOffer, type Lane, type LaneTicket, type UnsecuredLane } from './lane.ts'
 import { LaneTickets } from './lanetickets.ts'
 import { GOSSIP_BYTES_MAX } from './limits.ts'
 import { MemberTable } from './membertable.ts'
@@ -116,12 +116,20 @@ export class MemoryMesh implements Mesh {
   }
 
   offerLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> } {
+    return securedOffer(this.offerUnsecuredLane(signal), signal)
+  }
+
+  async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
+    return await (await this.dialUnsecuredLane(member, ticket, signal)).secure(signal)
+  }
+
+  offerUnsecuredLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> } {
     if (!this.#isStarted) throw meshStopped()
     const { id, key, lane } = this.#tickets.offer(signal)
     return { ticket: { address: `${this.self.name}:1`, id, key: Buffer.from(key).toString('hex') }, lane }
   }
 
-  async dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane> {
+  async dialUnsecuredLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<UnsecuredLane> {
     signal.throwIfAborted()
     const other = this.#hub.reach(this.self.name, member.name)
     const offer = other === undefined ? undefined : other.#tickets.take(ticket.id)
@@ -131,8 +139,8 @@ export class MemoryMesh implements Mesh {
       })
     }
     const [near, far] = createLanePair({ clock: this.#hub.clock })
-    offer.settle(other.#hold(far))
-    return this.#hold(near)
+    offer.settle(unsecured(other.#hold(far)))
+    return unsecured(this.#hold(near))
   }
 
   async start(): Promise<void> {
@@ -198,4 +206,9 @@ export class MemoryMesh implements Mesh {
   #newTickets(): LaneTickets {
     return new LaneTickets({ clock: this.#hub.clock, random: systemRandom })
   }
+}
+
+/** A lane inside this process has no descriptor that could go to another thread. */
+function unsecured(lane: Lane): UnsecuredLane {
+  return { secure: async () => lane, handOver: () => undefined, destroy: () => lane.destroy() }
 }

@@ -47,6 +47,17 @@ export class PageBatch {
     this.#filledBy[index] = 0
   }
 
+  /** Who filled each page so far, a number each, for another thread. */
+  marks(): Uint8Array {
+    return Uint8Array.from(this.#filledBy)
+  }
+
+  /** Takes over what `marks` of the same batch in another thread told. */
+  takeMarks(marks: Uint8Array): void {
+    assert(marks.length === this.count, 'there is a mark for each page')
+    this.#filledBy.set(marks)
+  }
+
   /** Whether the id at `ids[offset]` is the wanted one of page `index`, as far as that is known. */
   isOf(index: number, ids: Uint8Array, offset: number): boolean {
     const own = index * ID_BYTES

@@ -190,7 +190,7 @@ function* piecesOf(parts: readonly Uint8Array[], pieceBytes: number): Generator<
   if (piece.length > 0) yield piece
 }
 
-function laneLost(why: string, cause?: unknown): PagemeshError {
+export function laneLost(why: string, cause?: unknown): PagemeshError {
   return new PagemeshError('lane-lost', `The connection between the two agents was lost: ${why}.`, {
     fault: 'network',
     phase: 'handoff',

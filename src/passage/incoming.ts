@@ -47,6 +47,7 @@ export class IncomingPassage {
   readonly #decoder = new Decoder()
   readonly #resolver: Resolver
   readonly #listener: IncomingPassageListener
+  readonly #onCounts: (() => void) | undefined
   readonly #abort = new AbortController()
   /** Batches whose pages were asked back, until they come. */
   readonly #askedBack = new Map<number, Deferred<Buffer>>()
@@ -62,15 +63,19 @@ export class IncomingPassage {
   #returningBytes = 0
   #isPaused = false
 
-  /** @param components.sources where refs are filled from, nearest first; what they give is hashed here. */
+  /**
+   * @param components.sources where refs are filled from, nearest first; what they give is hashed here.
+   * @param init.onCounts called once a batch, when what `counts` gives has changed.
+   */
   constructor(
     components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint; sources: readonly PageSource[] },
-    init: { listener: IncomingPassageListener },
+    init: { listener: IncomingPassageListener; onCounts?: () => void },
   ) {
     const { clock, lane, qemu } = components
     this.#clock = clock
     this.#qemu = qemu
     this.#listener = init.listener
+    this.#onCounts = init.onCounts
     this.#resolver = new Resolver(components)
     this.#lane = new FrameLane({ clock, lane }, {
       frames: PASSAGE_FRAMES,
@@ -152,6 +157,7 @@ export class IncomingPassage {
       throw connectionLost('destination', error)
     }
     this.#streamBytes += batch.stream.length
+    this.#onCounts?.()
     this.#decoder.recycle(batch)
     this.#batches -= 1
     const ack = Buffer.allocUnsafe(4)

@@ -7,6 +7,9 @@
  * once for anything else; then both its legs are closed already, so that QEMU sees a broken network at once.
  * What it is given beside its endpoints is data, and what it gives is copies.
  *
+ * It runs in a worker thread where the machine has cores for it, else in the agent's own, with the same code:
+ * `worker/`.
+ *
  * The frames of a lane and their signs of life are of use to whoever else talks over a lane.
  */
 export type { CompressionMode } from './compression.ts'
@@ -20,3 +23,5 @@ export {
 } from './outgoing.ts'
 export { noRefsFilled } from './resolver.ts'
 export { warmUp } from './warmup.ts'
+export { openPassageLane, type IncomingRun, type OutgoingRun } from './worker/passagelane.ts'
+export { PassageThreads, threadCount } from './worker/threads.ts'

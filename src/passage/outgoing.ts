@@ -27,6 +27,8 @@ export interface OutgoingPassageInit {
   bytesPerSecondMax: number
   /** What the connection before told, if this one goes on with a post-copy that broke. */
   continuation?: StreamKnowledgeData
+  /** Called once a batch, when what `counts` gives has changed. */
+  onCounts?: () => void
   listener: OutgoingPassageListener
 }
 
@@ -68,6 +70,7 @@ export class OutgoingPassage {
   readonly #window: Window
   readonly #flushTimer: FlushTimer
   readonly #listener: OutgoingPassageListener
+  readonly #onCounts: (() => void) | undefined
   /** Whether pages that are asked back are compressed. */
   readonly #compresses: boolean
   readonly #compression: Compression
@@ -89,6 +92,7 @@ export class OutgoingPassage {
     this.#clock = clock
     this.#qemu = qemu
     this.#listener = init.listener
+    this.#onCounts = init.onCounts
     this.#compresses = init.compression !== 'never'
     this.#compression = new Compression(init.compression)
     this.#window = new Window({ clock })
@@ -175,6 +179,7 @@ export class OutgoingPassage {
     this.#holdBackIfFull()
     // A send never rejects; how much is queued the window bounds.
     void this.#lane.send('batch', header, ...parts)
+    this.#onCounts?.()
   }
 
   #onFrame(name: PassageFrame, body: Buffer): void {

@@ -22,7 +22,8 @@ export class Resolver {
   readonly #clock: Clock
   readonly #hasher: PageHasher
   readonly #sources: readonly PageSource[]
-  readonly #rooms = new BufferPool(BATCH_LIMITS.streamBytes, WINDOW_BATCHES_MAX)
+  /** Shared memory: the sources may be in another thread. */
+  readonly #rooms = new BufferPool(BATCH_LIMITS.streamBytes, WINDOW_BATCHES_MAX, (size) => new SharedArrayBuffer(size))
   /** Sources that still owe an answer that came too late to wait for: they are not asked meanwhile. */
   readonly #late = new Set<PageSource>()
   readonly #filledBy = noRefsFilled()

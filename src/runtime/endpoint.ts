@@ -1,3 +1,4 @@
+import type { HandedConnection, Taker } from './handover.ts'
 import { deferred } from './wait.ts'
 
 /** One connection as bytes both ways, with real back-pressure: a QEMU's channel as a passage sees it. */
@@ -21,6 +22,11 @@ export interface Endpoint {
   destroy(): void
   /** Resolves when it is closed, with the error that closed it, if one did. Never rejects. */
   readonly closed: Promise<Error | undefined>
+  /**
+   * Gives the connection to another thread, where it can be given: before `receive`. From then on only `destroy` and
+   * `closed` may be used here, and follow it. Undefined, and nothing has happened, where it cannot.
+   */
+  handOver?(taker: Taker): HandedConnection | undefined
 }
 
 /** What one direction of a pair holds at most before its writer has to wait. */

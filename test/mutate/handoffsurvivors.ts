@@ -28,7 +28,7 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['else if (true)'], why: 'where a copy is held again, its state has refused before',
   },
   {
-    file: 'src/handoff/incomingchannels.ts', line: 'this.#passages.push(new IncomingPassage(', after: ['unshift'],
+    file: 'src/handoff/incomingchannels.ts', line: 'this.#passages.push(lane.startIncoming(', after: ['unshift'],
     why: 'their order is of no matter: they are added up, and stopped together',
   },
   {

@@ -33,22 +33,19 @@ export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   { file: 'src/mesh/laneserver.ts', line: 'this.#log = components.log', why: 'nothing but that error is logged' },
   {
-    file: 'src/mesh/laneserver.ts', line: 'this.#sockets.delete(remote)',
-    why: 'it lets go of memory: what is closed is used no more, and the next from that remote end takes its place',
+    file: 'src/mesh/laneserver.ts', line: 'this.#connected.delete(connected)',
+    why: 'it lets go of memory: to close what is closed already does nothing',
   },
   {
-    file: 'src/mesh/lanedial.ts', line: 'this.duplex.pause()',
+    file: 'src/mesh/laneinlet.ts', line: 'this.#socket.pause()',
     why: 'reading stops with the next piece as well, and a few may come after a pause',
   },
   {
-    file: 'src/mesh/laneserver.ts', line: 'if (remote === undefined) return', after: ['if (false)'], why: HUNG_UP,
+    file: 'src/mesh/laneserver.ts', line: 'if (host === undefined) return', after: ['if (false)'], why: HUNG_UP,
   },
-  {
-    file: 'src/mesh/laneserver.ts', line: 'return socket.remoteAddress === undefined ?', after: ['return false ?'],
-    why: HUNG_UP,
-  },
-  { file: 'src/mesh/lanedial.ts', line: 'const READ_BUFFER_BYTES = 256 * 1024', why: 'pieces of any size do' },
+  { file: 'src/mesh/laneinlet.ts', line: 'const READ_BUFFER_BYTES = 256 * 1024', why: 'pieces of any size do' },
   { file: 'src/mesh/lanedial.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
+  { file: 'src/mesh/securelane.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
   { file: 'src/mesh/lanetickets.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
   { file: 'src/mesh/duplexlane.ts', line: 'abort, { once: true })', after: ['once: false'], why: ABORTS_ONCE },
   {

@@ -87,6 +87,14 @@ export class SimMesh implements Mesh {
     throw new Error('lanes are not simulated')
   }
 
+  offerUnsecuredLane(): never {
+    return this.offerLane()
+  }
+
+  async dialUnsecuredLane(): Promise<never> {
+    return await this.dialLane()
+  }
+
   async dialLane(): Promise<never> {
     throw new Error('lanes are not simulated')
   }

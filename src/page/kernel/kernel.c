@@ -1,5 +1,6 @@
 /*
  * Makes the ids of pages, a batch in one call: keyed BLAKE3 of 4096 bytes, of which an id is the first 16 bytes.
+ * And duplicates descriptors, so that a connection can go to another thread.
  *
  * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 blocks of 64 bytes that
  * depend on each other, so chunks are what is hashed side by side: see lanes.h. Here is what surrounds it: the choice
@@ -8,6 +9,8 @@
  *
  * The addon has no state of its own, so that any number of threads may load it.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -273,9 +276,39 @@ static napi_value hash(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+/*
+ * duplicate(fd): another descriptor of what is open as `fd`, closed by exec. Throws a TypeError, or an Error whose
+ * code is EBADF or EMFILE.
+ */
+static napi_value duplicate(napi_env env, napi_callback_info info)
+{
+	napi_value value, result;
+	size_t count = 1;
+	int32_t fd;
+	if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok || count < 1 ||
+			napi_get_value_int32(env, value, &fd) != napi_ok) {
+		wrong_type(env, "a descriptor is to be a number");
+		return NULL;
+	}
+	/* None of the three that programs write to by their number. */
+	int other = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (other < 0) {
+		napi_throw_error(env, errno == EBADF ? "EBADF" : "EMFILE", strerror(errno));
+		return NULL;
+	}
+	return napi_create_int32(env, other, &result) == napi_ok ? result : NULL;
+}
+
+static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback)
+{
+	napi_value function;
+	return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
+		napi_set_named_property(env, exports, name, function) == napi_ok;
+}
+
 NAPI_MODULE_INIT()
 {
-	napi_value sets, function;
+	napi_value sets;
 	uint32_t count = 0;
 	if (napi_create_array(env, &sets) != napi_ok)
 		return NULL;
@@ -285,8 +318,7 @@ NAPI_MODULE_INIT()
 				napi_set_element(env, sets, count++, name) != napi_ok))
 			return NULL;
 	}
-	if (napi_create_function(env, "hash", NAPI_AUTO_LENGTH, hash, NULL, &function) != napi_ok ||
-			napi_set_named_property(env, exports, "hash", function) != napi_ok ||
+	if (!export(env, exports, "hash", hash) || !export(env, exports, "duplicate", duplicate) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)
 		return NULL;
 	return exports;

@@ -1,6 +1,6 @@
 /**
  * Loads what build.js compiled from kernel.c. Nothing depends on it: where it is missing or is not right, pages are
- * hashed by the package, to the same ids.
+ * hashed by the package, to the same ids, and no connection goes to another thread.
  */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +27,8 @@ export interface Addon {
     set: number, key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number,
     ids: Uint8Array, idOffset: number,
   ): void
+  /** Another descriptor of what is open as `fd`. Throws an Error with the system's code. */
+  duplicate(fd: number): number
 }
 
 export interface Kernel {
@@ -35,6 +37,8 @@ export interface Kernel {
   hash(
     key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number, ids: Uint8Array, idOffset: number,
   ): void
+  /** As the addon's. */
+  duplicate(fd: number): number
 }
 
 /** Beside its sources, whether this file runs from src or from dist. */
@@ -58,11 +62,21 @@ export function kernelInUse(): KernelInUse {
   return loadKernel()?.instructionSet ?? 'package'
 }
 
+/** Another descriptor of what is open as `fd`, or undefined without a kernel, or where there is no room for it. */
+export function duplicateDescriptor(fd: number): number | undefined {
+  try {
+    return loadKernel()?.duplicate(fd)
+  } catch {
+    // Closed meanwhile, or too many are open: what was to be given away stays where it is.
+    return undefined
+  }
+}
+
 /** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
-    return agreesWithPackage(addon) ? addon : undefined
+    return 'duplicate' in addon && agreesWithPackage(addon) ? addon : undefined
   } catch {
     // Not compiled, made for another system, or of another version: the package does as well.
     return undefined
@@ -72,7 +86,7 @@ export function loadAddon(path: string): Addon | undefined {
 function kernelOf(addon: Addon | undefined): Kernel | undefined {
   const instructionSet = addon?.instructionSets[0]
   if (addon === undefined || instructionSet === undefined) return undefined
-  return { instructionSet, hash: (...batch) => addon.hash(0, ...batch) }
+  return { instructionSet, hash: (...batch) => addon.hash(0, ...batch), duplicate: (fd) => addon.duplicate(fd) }
 }
 
 function agreesWithPackage(addon: Addon): boolean {

@@ -20,7 +20,7 @@ census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
 popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
-handoff: {references: true, peers: true, compression: true}
+handoff: {references: true, peers: true, compression: true, threads: auto}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
@@ -63,7 +63,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
-      handoff: { references: true, peers: true, compression: true },
+      handoff: { references: true, peers: true, compression: true, threads: 'auto' },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
@@ -81,7 +81,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
-      handoff: { references: true, peers: true, compression: 'auto' },
+      handoff: { references: true, peers: true, compression: 'auto', threads: 'auto' },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal('http' in config, false)
@@ -135,6 +135,8 @@ describe('a configuration file', () => {
     ['control: *nowhere', /alias/],
     ['census: 5', /`census` is a section: expected some of pagesPerSecond, intervalSeconds, maxBytes below it/],
     ['census: {pagesPerSecond: 1}', /expected a whole number, from 100 to 10000000\./],
+    ['handoff: {threads: many}', /`handoff\.threads` is "many"; expected auto or a whole number, from 0 to 256\./],
+    ['handoff: {threads: 257}', /expected auto or a whole number/],
     ['census: {pagesPerSecond: 1000.5}', /expected a whole number/],
     ['census: {pagesPerSecond: many}', /`census\.pagesPerSecond` is "many"; expected a whole number/],
     ['census: {maxBytes: 1 potato}', /expected a size such as 512MiB or 2GiB, from 1048576 to \d+ bytes/],

@@ -11,6 +11,7 @@ import { Outgoing } from '../../../src/handoff/outgoing.ts'
 import type { OutgoingInit } from '../../../src/handoff/outgoinginit.ts'
 import type { HandoffMeasure, HandoffResult } from '../../../src/handoff/result.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
+import { PassageThreads } from '../../../src/passage/index.ts'
 import { PageBudget, type PageSource } from '../../../src/page/index.ts'
 import { silentLog, type Log, type LogFields } from '../../../src/runtime/log.ts'
 import type { PeerPages } from '../../../src/swap/index.ts'
@@ -75,7 +76,8 @@ export class Ends {
     const about = { id: ID, guest: 'web', mode }
     const note = (message: string, fields?: LogFields): void => { this.logged.push({ message, fields }) }
     const log: Log = { ...silentLog, info: note, warn: note }
-    const common = { clock: this.clock, log, hasher, spent: () => SPENT }
+    const threads = new PassageThreads({ log }, { pageKey: new Uint8Array(32), count: 0 })
+    const common = { clock: this.clock, log, hasher, threads, spent: () => SPENT }
     this.outgoing = new Outgoing({ ...common, mesh: this.meshes.a }, {
       ...about, to: 'b', plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }, census: undefined,
       compression: 'never', onAmended: (result) => this.amended.push(result),

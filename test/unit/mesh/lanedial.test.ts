@@ -3,9 +3,8 @@ import { getEventListeners } from 'node:events'
 import { createServer, Socket } from 'node:net'
 import { mock } from 'node:test'
 
-import { dialLaneSocket } from '../../../src/mesh/lanedial.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { LanePort } from './lanesockets.ts'
+import { dialLane, LanePort } from './lanesockets.ts'
 import { until } from './meshes.ts'
 
 const TICKET = { address: '', id: '00'.repeat(16), key: '00'.repeat(32) }
@@ -36,7 +35,7 @@ describe('a lane that is dialed', () => {
       const clock = new VirtualClock()
       const { signal } = new AbortController()
       let isOver = false
-      const dialing = dialLaneSocket({ clock }, port.address, TICKET, signal).finally(() => { isOver = true })
+      const dialing = dialLane({ clock }, port.address, TICKET, signal).finally(() => { isOver = true })
       const failed = assert.rejects(dialing, {
         code: 'lane-unreachable', fault: 'network', phase: 'opening a lane', data: { address: port.address },
         cause: new Error('timed out'),
@@ -55,7 +54,7 @@ describe('a lane that is dialed', () => {
     const port = await silentPort()
     try {
       const clock = new VirtualClock()
-      const dial = (signal: AbortSignal) => dialLaneSocket({ clock }, port.address, TICKET, signal)
+      const dial = (signal: AbortSignal) => dialLane({ clock }, port.address, TICKET, signal)
       for (const reason of [new Error('enough'), 'enough']) {
         const abort = new AbortController()
         const dialing = dial(abort.signal).then(() => 'open', (error: unknown) => error)
@@ -77,7 +76,7 @@ describe('a lane that is dialed', () => {
     const port = await silentPort()
     await port.close()
     await assert.rejects(
-      dialLaneSocket({ clock: new VirtualClock() }, port.address, TICKET, new AbortController().signal),
+      dialLane({ clock: new VirtualClock() }, port.address, TICKET, new AbortController().signal),
       ({ code, cause }: { code: string; cause: { code: string } }) =>
         code === 'lane-unreachable' && cause.code === 'ECONNREFUSED',
     )

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net'
 
 import { dialLaneSocket } from '../../../src/mesh/lanedial.ts'
-import type { Lane, LaneTicket } from '../../../src/mesh/index.ts'
+import { securedOffer, type Lane, type LaneTicket } from '../../../src/mesh/lane.ts'
 import { LaneServer } from '../../../src/mesh/laneserver.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
@@ -35,15 +35,24 @@ export class LanePort {
   }
 
   dial(ticket: LaneTicket, signal = new AbortController().signal): Promise<Lane> {
-    return dialLaneSocket({ clock: this.clock }, ticket.address, ticket, signal)
+    return dialLane({ clock: this.clock }, ticket.address, ticket, signal)
+  }
+
+  offer(signal = new AbortController().signal): { ticket: LaneTicket; lane: Promise<Lane> } {
+    return securedOffer(this.server.offer(signal), signal)
   }
 
   /** Both ends of a lane. */
   async open(signal = new AbortController().signal): Promise<{ offered: Lane; dialed: Lane }> {
-    const { ticket, lane } = this.server.offer(signal)
+    const { ticket, lane } = this.offer(signal)
     const dialed = await this.dial(ticket, signal)
     return { offered: await lane, dialed }
   }
+}
+
+/** Dials, and makes TLS at once. */
+export async function dialLane(...dialing: Parameters<typeof dialLaneSocket>): Promise<Lane> {
+  return await (await dialLaneSocket(...dialing)).secure(dialing[3])
 }
 
 /** Resolves once a lane port, `host:port`, has closed a socket that sent garbage. */

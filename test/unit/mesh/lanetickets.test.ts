@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 
-import type { Lane } from '../../../src/mesh/index.ts'
+import type { UnsecuredLane } from '../../../src/mesh/index.ts'
 import { LaneTickets, TICKET_VALID_MS, TICKETS_MAX } from '../../../src/mesh/lanetickets.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
@@ -23,7 +23,7 @@ describe('tickets of lanes', () => {
     const taken = tickets.take(offers[0]!.id)!
     assert.equal(taken.key, offers[0]!.key)
     assert.equal(tickets.take(offers[0]!.id), undefined)
-    const lane = {} as Lane
+    const lane = {} as UnsecuredLane
     taken.settle(lane)
     assert.equal(await offers[0]!.lane, lane)
     assert.deepEqual([getEventListeners(signal, 'abort').length, clock.pendingCount], [1, 1], 'the other one\'s')

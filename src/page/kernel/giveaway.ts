@@ -1,0 +1,25 @@
+import type { Socket } from 'node:net'
+
+import type { HandedConnection } from '../../runtime/handover.ts'
+import { duplicateDescriptor } from './kernel.ts'
+
+/** The part of a socket that Node does not document: the operating system's end of it. */
+interface Handled {
+  _handle: { fd?: number; readStop?: () => void } | null
+}
+
+/**
+ * Takes the connection out of a socket, so that another thread can open it; the socket itself is destroyed, which the
+ * connection does not feel. Whoever reads the socket must have paused it. Undefined, and nothing has happened, where
+ * there is no kernel or the socket is closed.
+ */
+export function giveAway(socket: Socket): HandedConnection | undefined {
+  const handle = (socket as unknown as Handled)._handle
+  if (handle?.fd === undefined || handle.fd < 0) return undefined
+  const fd = duplicateDescriptor(handle.fd)
+  if (fd === undefined) return undefined
+  handle.readStop?.()
+  const early = socket.read() as Buffer | null
+  socket.destroy()
+  return { fd, early: early === null ? new Uint8Array(0) : Uint8Array.from(early) }
+}

@@ -1,0 +1,64 @@
+/**
+ * What the agent's thread and a worker thread say to each other, one passage at a time.
+ *
+ *   agent's thread                 worker
+ *     lane             ------>       opens it, makes TLS
+ *                      <------     secured | unsecured
+ *     outgoing | incoming  -->       opens QEMU's connection: the passage runs
+ *                      <------     said n: what the passage says, in order
+ *                      <------     fill n: refs of a batch, and shared memory for their pages
+ *     filled n         ------>
+ *     addKnown         ------>
+ *     destroy | stop   ------>       at any time: one connection is closed, or both and nothing more is said
+ *                      <------     over: both connections are closed, the worker is free
+ *
+ * What was said to a passage that is over by then is for nobody.
+ */
+import type { HandedLane } from '../../mesh/index.ts'
+import type { Prefixes, SourceKind } from '../../page/index.ts'
+import type { StreamKnowledgeData, StreamMark } from '../../qemu/index.ts'
+import type { HandedConnection } from '../../runtime/handover.ts'
+import type { OutgoingPassageInit } from '../outgoing.ts'
+import type { ErrorData } from './errordata.ts'
+
+/** Each thread's. */
+export interface ThreadInit {
+  pageKey: Uint8Array
+}
+
+/** The two connections of a passage, by their place in `opened`. */
+export const CONNECTIONS = { lane: 0, qemu: 1 } as const
+export type ConnectionName = keyof typeof CONNECTIONS
+
+export type OutgoingOrder = Omit<OutgoingPassageInit, 'listener' | 'onCounts'>
+
+export type ToThread =
+  | {
+    kind: 'lane'
+    lane: HandedLane
+    /** Written by the worker: the passage's counts, and a 1 for each connection that it has opened. */
+    counts: SharedArrayBuffer
+    opened: SharedArrayBuffer
+  }
+  | { kind: 'outgoing'; qemu: HandedConnection; init: OutgoingOrder }
+  | { kind: 'incoming'; qemu: HandedConnection; sources: SourceKind[] }
+  | { kind: 'addKnown'; pages: Prefixes }
+  /** Without marks the source failed. */
+  | { kind: 'filled'; request: number; marks: Uint8Array | undefined }
+  | { kind: 'destroy'; connection: ConnectionName }
+  | { kind: 'stop' }
+
+export type Said =
+  | { what: 'mark'; mark: StreamMark }
+  | { what: 'runState'; state: string }
+  | { what: 'lost'; reason: string }
+  | { what: 'ended' }
+  | { what: 'failed'; error: ErrorData }
+
+export type FromThread =
+  | { kind: 'secured' }
+  | { kind: 'unsecured'; error: ErrorData }
+  /** With what an outgoing passage knows of its stream by then. */
+  | { kind: 'said'; said: Said; knowledge: StreamKnowledgeData | undefined }
+  | { kind: 'fill'; request: number; source: number; ids: Uint8Array; room: ArrayBufferLike; marks: Uint8Array }
+  | { kind: 'over' }

@@ -1,0 +1,89 @@
+import type { Lane, UnsecuredLane } from '../../mesh/index.ts'
+import type { PageHasher, PageSource } from '../../page/index.ts'
+import type { StreamKnowledgeData } from '../../qemu/index.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Endpoint } from '../../runtime/endpoint.ts'
+import { IncomingPassage, type IncomingPassageListener } from '../incoming.ts'
+import { OutgoingPassage, type OutgoingPassageInit } from '../outgoing.ts'
+import { ThreadedPassage } from './threadedpassage.ts'
+import type { PassageThreads } from './threads.ts'
+
+/** What runs from the source QEMU to the lane, in whichever thread. */
+export interface OutgoingRun extends Pick<OutgoingPassage, 'addKnown' | 'counts' | 'stop'> {
+  /** As of the last word of its listener, if it runs elsewhere; undefined before. */
+  knowledge(): StreamKnowledgeData | undefined
+}
+/** What runs from the lane to the destination QEMU, in whichever thread. */
+export type IncomingRun = Pick<IncomingPassage, 'counts' | 'stop'>
+
+/** A lane that one passage will run over. */
+export interface PassageLane {
+  startOutgoing(components: { hasher: PageHasher; qemu: Endpoint }, init: OutgoingPassageInit): OutgoingRun
+  startIncoming(
+    components: { hasher: PageHasher; qemu: Endpoint; sources: readonly PageSource[] },
+    init: { listener: IncomingPassageListener },
+  ): IncomingRun
+  /** Closes it, if no passage was started. */
+  destroy(): void
+}
+
+/**
+ * Makes TLS over a lane where its passage will run: in a worker thread if one is free and the lane can be handed over,
+ * else here. Throws as the lane's `secure`, and PagemeshError `passage-thread-ended`; then the lane is closed.
+ */
+export async function openPassageLane(
+  components: { clock: Clock; threads: PassageThreads }, lane: UnsecuredLane, signal: AbortSignal,
+): Promise<PassageLane> {
+  const { clock } = components
+  const passage = signal.aborted ? undefined : ThreadedPassage.take(components)
+  const handed = passage === undefined ? undefined : lane.handOver(passage.taker('lane'))
+  if (passage !== undefined && handed !== undefined) {
+    passage.begin(handed)
+    await untilSecured(passage, signal)
+    return laneElsewhere(passage)
+  }
+  passage?.free()
+  return laneHere(clock, await lane.secure(signal))
+}
+
+async function untilSecured(passage: ThreadedPassage, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = (): void => {
+    passage.stop()
+    reject(signal.reason)
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    await Promise.race([passage.secured, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function laneHere(clock: Clock, lane: Lane): PassageLane {
+  return {
+    startOutgoing: (components, init) => new OutgoingPassage({ ...components, clock, lane }, init),
+    startIncoming: (components, init) => new IncomingPassage({ ...components, clock, lane }, init),
+    destroy: () => lane.destroy(),
+  }
+}
+
+function laneElsewhere(passage: ThreadedPassage): PassageLane {
+  const stop = (): void => passage.stop()
+  return {
+    startOutgoing({ qemu }, { listener, ...order }) {
+      passage.startOutgoing(qemu, order, listener)
+      return {
+        addKnown: (pages) => passage.addKnown(pages),
+        counts: () => passage.counts.outgoing(),
+        knowledge: () => passage.knowledge,
+        stop,
+      }
+    },
+    startIncoming({ qemu, sources }, { listener }) {
+      passage.startIncoming(qemu, sources, listener)
+      return { counts: () => passage.counts.incoming(), stop }
+    },
+    destroy: stop,
+  }
+}

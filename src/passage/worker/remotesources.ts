@@ -1,0 +1,36 @@
+import type { PageBatch, PageSource, SourceKind } from '../../page/index.ts'
+import { deferred, type Deferred } from '../../runtime/wait.ts'
+import type { FromThread } from './message.ts'
+
+/** The agent's page sources as a passage in a worker sees them: asked by message, they fill memory that is shared. */
+export class RemoteSources {
+  readonly sources: readonly PageSource[]
+  readonly #post: (message: FromThread) => void
+  /** At most one for each batch that is on its way. */
+  readonly #asked = new Map<number, Deferred<Uint8Array | undefined>>()
+  #nextRequest = 0
+
+  constructor(kinds: readonly SourceKind[], post: (message: FromThread) => void) {
+    this.#post = post
+    this.sources = kinds.map((kind, source) => ({ kind, fill: (batch) => this.#fill(source, batch) }))
+  }
+
+  answer(request: number, marks: Uint8Array | undefined): void {
+    this.#asked.get(request)?.resolve(marks)
+    this.#asked.delete(request)
+  }
+
+  async #fill(source: number, batch: PageBatch): Promise<void> {
+    const request = this.#nextRequest++
+    const answer = deferred<Uint8Array | undefined>()
+    this.#asked.set(request, answer)
+    this.#post({
+      kind: 'fill', request, source,
+      // A view of a larger buffer would travel with all of it.
+      ids: Uint8Array.from(batch.ids), room: batch.bytes.buffer, marks: batch.marks(),
+    })
+    const marks = await answer.promise
+    if (marks === undefined) throw new Error('the source has failed in the agent\'s thread')
+    batch.takeMarks(marks)
+  }
+}

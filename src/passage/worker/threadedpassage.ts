@@ -1,0 +1,213 @@
+import { closeSync } from 'node:fs'
+
+import type { HandedLane, LaneTaker } from '../../mesh/index.ts'
+import { PageBatch, type PageSource, type Prefixes } from '../../page/index.ts'
+import type { StreamKnowledgeData } from '../../qemu/index.ts'
+import type { Clock, Timer } from '../../runtime/clock.ts'
+import type { Endpoint } from '../../runtime/endpoint.ts'
+import { PagemeshError } from '../../runtime/errors.ts'
+import type { HandedConnection } from '../../runtime/handover.ts'
+import { deferred } from '../../runtime/wait.ts'
+import { laneLost } from '../framelane.ts'
+import type { IncomingPassageListener } from '../incoming.ts'
+import type { OutgoingPassageListener } from '../outgoing.ts'
+import { connectionLost } from '../wire.ts'
+import { SharedCounts } from './counts.ts'
+import { errorOfData } from './errordata.ts'
+import { CONNECTIONS, type ConnectionName, type FromThread, type OutgoingOrder, type Said } from './message.ts'
+import type { PassageThread, PassageThreads, ThreadListener } from './threads.ts'
+
+/** A thread that has not closed its connections by then hangs: it is ended, and they with it. */
+const CLOSE_MS_MAX = 5000
+
+type Listener = IncomingPassageListener & Partial<OutgoingPassageListener>
+type FillOrder = FromThread & { kind: 'fill' }
+
+/** The agent's end of a passage in a worker thread. A thread that dies is a passage that failed. */
+export class ThreadedPassage {
+  readonly #clock: Clock
+  readonly #thread: PassageThread
+  readonly #securing = deferred<void>()
+  readonly #closing = deferred<Error | undefined>()
+  readonly #opened = new SharedArrayBuffer(Object.keys(CONNECTIONS).length * Int32Array.BYTES_PER_ELEMENT)
+  readonly #fds = new Map<ConnectionName, number>()
+  readonly #abort = new AbortController()
+  #listener: Listener | undefined
+  #sources: readonly PageSource[] = []
+  #patience: Timer | undefined
+  /** Nothing is said any more. */
+  #isOver = false
+  #isClosed = false
+  readonly counts = new SharedCounts()
+  /** What the passage was seen to know of its stream. */
+  knowledge: StreamKnowledgeData | undefined
+
+  /** Undefined where no thread is free. */
+  static take({ clock, threads }: { clock: Clock; threads: PassageThreads }): ThreadedPassage | undefined {
+    const words: ThreadListener = { hear: () => {}, died: () => {} }
+    const thread = threads.take(words)
+    if (thread === undefined) return undefined
+    const passage = new ThreadedPassage(clock, thread)
+    words.hear = (message) => passage.#hear(message)
+    words.died = () => passage.#close(threadEnded())
+    return passage
+  }
+
+  private constructor(clock: Clock, thread: PassageThread) {
+    this.#clock = clock
+    this.#thread = thread
+    // Not everybody wants to know.
+    this.secured.catch(() => {})
+  }
+
+  /** Resolves once the lane has its TLS. */
+  get secured(): Promise<void> {
+    return this.#securing.promise
+  }
+
+  /** This passage as who takes one of its connections over. */
+  taker(connection: ConnectionName): LaneTaker {
+    return {
+      destroy: () => this.#end({ kind: 'destroy', connection }),
+      closed: this.#closing.promise,
+      secured: this.secured,
+    }
+  }
+
+  /** The thread is not needed. */
+  free(): void {
+    this.#thread.free()
+  }
+
+  /** The lane is the thread's from now on. */
+  begin(lane: HandedLane): void {
+    this.#fds.set('lane', lane.fd)
+    this.#thread.post({ kind: 'lane', lane, counts: this.counts.shared, opened: this.#opened })
+  }
+
+  startOutgoing(qemu: Endpoint, init: OutgoingOrder, listener: OutgoingPassageListener): void {
+    const handed = this.#begin(qemu, 'source', listener)
+    if (handed === undefined) return
+    const known = copyOf(init.known)
+    this.#thread.post({ kind: 'outgoing', qemu: handed, init: { ...init, known } }, buffersOf(known))
+  }
+
+  startIncoming(qemu: Endpoint, sources: readonly PageSource[], listener: IncomingPassageListener): void {
+    this.#sources = sources
+    const handed = this.#begin(qemu, 'destination', listener)
+    if (handed === undefined) return
+    this.#thread.post({ kind: 'incoming', qemu: handed, sources: sources.map(({ kind }) => kind) })
+  }
+
+  addKnown(pages: Prefixes): void {
+    if (this.#isOver) return
+    const copy = copyOf(pages)
+    this.#thread.post({ kind: 'addKnown', pages: copy }, buffersOf(copy))
+  }
+
+  stop(): void {
+    if (!this.#isOver) this.#end({ kind: 'stop' })
+    this.#over()
+  }
+
+  #begin(qemu: Endpoint, end: 'source' | 'destination', listener: Listener): HandedConnection | undefined {
+    this.#listener = listener
+    const handed = this.#isClosed ? undefined : qemu.handOver?.(this.taker('qemu'))
+    if (handed !== undefined) {
+      this.#fds.set('qemu', handed.fd)
+      return handed
+    }
+    qemu.destroy()
+    this.#end({ kind: 'stop' })
+    // Who starts a passage hears of it only afterwards.
+    queueMicrotask(() => this.#fail(connectionLost(end, undefined)))
+    return undefined
+  }
+
+  #hear(message: FromThread): void {
+    switch (message.kind) {
+      case 'secured': return this.#securing.resolve()
+      case 'unsecured': return this.#securing.reject(errorOfData(message.error))
+      case 'said': return this.#say(message.said, message.knowledge)
+      // It never rejects: a source that fails is an answer, too.
+      case 'fill': return void this.#fill(message)
+      case 'over': return this.#close(laneLost('it was closed'))
+    }
+  }
+
+  #say(said: Said, knowledge: StreamKnowledgeData | undefined): void {
+    this.knowledge = knowledge ?? this.knowledge
+    const listener = this.#listener
+    if (this.#isOver || listener === undefined) return
+    switch (said.what) {
+      case 'mark': return listener.mark?.(said.mark)
+      case 'runState': return listener.runState?.(said.state)
+      case 'lost': return listener.lost?.(said.reason)
+      case 'ended':
+        this.#over()
+        return listener.ended()
+      case 'failed': return this.#fail(errorOfData(said.error))
+    }
+  }
+
+  async #fill({ request, source, ids, room, marks }: FillOrder): Promise<void> {
+    const batch = new PageBatch(ids, Buffer.from(room))
+    batch.takeMarks(marks)
+    let filled: Uint8Array | undefined
+    try {
+      await this.#sources[source]!.fill(batch, this.#abort.signal)
+      filled = batch.marks()
+    } catch {
+      // Its pages are looked for elsewhere.
+    }
+    if (!this.#isOver) this.#thread.post({ kind: 'filled', request, marks: filled })
+  }
+
+  #fail(error: PagemeshError): void {
+    if (this.#isOver) return
+    this.#over()
+    this.#listener?.failed(error)
+  }
+
+  #over(): void {
+    this.#isOver = true
+    this.#abort.abort()
+  }
+
+  /** Asks the thread to close what it has, which it does soon. */
+  #end(order: { kind: 'stop' } | { kind: 'destroy'; connection: ConnectionName }): void {
+    if (this.#isClosed) return
+    this.#thread.post(order)
+    this.#patience ??= this.#clock.after(CLOSE_MS_MAX, () => this.#thread.kill())
+  }
+
+  /** @param why what is said of a passage that has not said itself how it ended. */
+  #close(why: PagemeshError): void {
+    this.#isClosed = true
+    this.#patience?.cancel()
+    const opened = new Int32Array(this.#opened)
+    for (const [connection, fd] of this.#fds) {
+      // What the thread has not opened nobody else closes.
+      if (Atomics.load(opened, CONNECTIONS[connection]) === 0) closeSync(fd)
+    }
+    this.#thread.free()
+    this.#closing.resolve(undefined)
+    this.#securing.reject(why)
+    this.#fail(why)
+  }
+}
+
+function threadEnded(): PagemeshError {
+  return new PagemeshError('passage-thread-ended', 'The thread that carried the guest\'s stream has ended.', {
+    fault: 'host', phase: 'handoff', advice: 'See the log of the agent.',
+  })
+}
+
+/** In memory of its own, which can be given away. */
+function copyOf({ count, high, low }: Prefixes): Prefixes {
+  return { count, high: high.slice(0, count), low: low.slice(0, count) }
+}
+
+function buffersOf({ high, low }: Prefixes): ArrayBuffer[] {
+  return [high.buffer as ArrayBuffer, low.buffer as ArrayBuffer]
+}
