@@ -72,8 +72,8 @@ describe('a passage', () => {
   })
 
   it('compresses harder where the rate that it may take holds it up', async () => {
-    const file = readFileSync(process.execPath).subarray(0, 3000 * PAGE_BYTES)
-    const pages = Array.from({ length: 3000 }, (_, i) => file.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES))
+    const file = readFileSync(process.execPath).subarray(0, 5000 * PAGE_BYTES)
+    const pages = Array.from({ length: 5000 }, (_, i) => file.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES))
     const stream = precopyStream([{ name: 'pc.ram', pages }]).bytes
     const wireBytes: number[] = []
     for (const bytesPerSecondMax of [Infinity, 4e6]) {
@@ -86,7 +86,7 @@ describe('a passage', () => {
       assert.ok(incoming.qemu.received.equals(stream))
       wireBytes.push(outgoing.passage.counts().literalWireBytes)
     }
-    assert.ok(wireBytes[1]! < 0.97 * wireBytes[0]!, wireBytes.join(' '))
+    assert.ok(wireBytes[1]! < 0.98 * wireBytes[0]!, wireBytes.join(' '))
   })
 
   it('carries whatever bytes there are, in pieces and with pauses, both ways', async () => {
