@@ -33,7 +33,10 @@ export function looksPackable(bytes: Buffer): boolean {
   let repeated = 0
   for (const from of [0, (bytes.length - SAMPLE_BYTES) >>> 1, bytes.length - SAMPLE_BYTES]) {
     for (let at = from; at < from + SAMPLE_BYTES; at += WORD_BYTES) {
-      const [a, b, c, d] = [bytes[at]!, bytes[at + 1]!, bytes[at + 2]!, bytes[at + 3]!]
+      const a = bytes[at]!
+      const b = bytes[at + 1]!
+      const c = bytes[at + 2]!
+      const d = bytes[at + 3]!
       counts[a]! += 1
       counts[b]! += 1
       counts[c]! += 1

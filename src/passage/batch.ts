@@ -29,6 +29,9 @@ export const OP_SENT = 3
 export const BATCH_STREAM_BYTES = 64 * (PAGE_BYTES + 8)
 export const BATCH_HEADER_BYTES = 24 + DIGEST_BYTES + 8
 
+/** Ops and raw bytes that are so many times smaller than the literals are not worth compressing: it takes 0.1 ms. */
+const SMALL_BESIDE = 64
+
 /** Limits that apply while decoding. */
 export const BATCH_LIMITS = {
   /** Some more than what one batch has today: the other end may run another version. */
@@ -86,8 +89,7 @@ export function packBatch(batch: EncodedBatch, init: { level: CompressionLevel }
   const isWorthIt = init.level > 0 && looksPackable(batch.literals)
   const literals = isWorthIt ? packNow(batch.literals, init.level) : batch.literals
   const plain = Buffer.concat([batch.ops, batch.raw])
-  // Beside so many pages that travel as they are it does not matter.
-  const opsAndRaw = literals.length * 2 > batch.stream.length ? plain : packNow(plain)
+  const opsAndRaw = plain.length * SMALL_BESIDE <= literals.length ? plain : packNow(plain)
   const header = encodeBatchHeader({
     sequence: batch.sequence,
     streamBytes: batch.stream.length,

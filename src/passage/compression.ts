@@ -27,7 +27,8 @@ const FILL_EMPTY = 1 / 2
 /** Batches in a row that found the lane so, before something is changed. */
 const EMPTY_BATCHES = 8
 const BACKED_UP_BATCHES = 3
-const STEADY_BATCHES = 8
+/** As many as fill the window: this end may make so many in one go, on however fast a link. */
+const STEADY_BATCHES = 40
 /** With the literals as they are this end makes about so many bytes: a link that brings them is not what limits it. */
 const FAST_BYTES_PER_SECOND = 200e6
 /** Sent as they are to find that out: more than what passes a traffic shaper at once. */

@@ -3,7 +3,7 @@ import {
 } from '../page/index.ts'
 import { BufferPool } from '../runtime/bufferpool.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { BATCH_LIMITS } from './batch.ts'
+import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
 import type { AssembledBatch } from './decoder.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 
@@ -27,6 +27,10 @@ export class Resolver {
   /** Sources that still owe an answer that came too late to wait for: they are not asked meanwhile. */
   readonly #late = new Set<PageSource>()
   readonly #filledBy = noRefsFilled()
+  /** Which pages of a batch are hashed in one go, where they lie in it, and what they hash to. */
+  readonly #pages = new Uint32Array(BATCH_PAGES_MAX)
+  readonly #offsets = new Uint32Array(BATCH_PAGES_MAX)
+  readonly #ids = Buffer.alloc(BATCH_PAGES_MAX * ID_BYTES)
 
   /** @param components.sources nearest first; they need not hash what they give. */
   constructor(components: { clock: Clock; hasher: PageHasher; sources: readonly PageSource[] }) {
@@ -68,40 +72,48 @@ export class Resolver {
   /** Puts the pages of these refs, which the other end sent, in their places. The digest says if they are right. */
   accept(batch: AssembledBatch, refs: readonly number[], pages: Buffer): void {
     refs.forEach((ref, i) => {
-      pages.copy(batch.stream, batch.pageOffsets[batch.refPages[ref]!], i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+      const page = batch.refPages[ref]!
+      pages.copy(batch.stream, batch.pageOffsets[page], i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+      this.#pages[i] = page
     })
-    this.#hash(batch, refs.map((ref) => batch.refPages[ref]!))
+    this.#hash(batch, refs.length)
     this.#filledBy.source += refs.length
   }
 
   /** Hashes the pages that came with the stream itself. */
   #hashOwn(batch: AssembledBatch): void {
-    const own: number[] = []
+    let count = 0
     for (let page = 0, ref = 0; page < batch.pageCount; page++) {
       if (batch.refPages[ref] === page) ref += 1
-      else own.push(page)
+      else this.#pages[count++] = page
     }
-    this.#hash(batch, own)
+    this.#hash(batch, count)
   }
 
   /** Puts what a source filled of these in its places, and takes back what is wrong. */
   #place(batch: AssembledBatch, refs: PageBatch, wanted: readonly number[]): void {
-    const filled = wanted.filter((ref) => refs.isFilled(ref))
-    for (const ref of filled) {
-      refs.bytes.copy(batch.stream, batch.pageOffsets[batch.refPages[ref]!], ref * PAGE_BYTES, (ref + 1) * PAGE_BYTES)
+    let count = 0
+    for (const ref of wanted) {
+      if (!refs.isFilled(ref)) continue
+      const page = batch.refPages[ref]!
+      refs.bytes.copy(batch.stream, batch.pageOffsets[page], ref * PAGE_BYTES, (ref + 1) * PAGE_BYTES)
+      this.#pages[count++] = page
     }
-    this.#hash(batch, filled.map((ref) => batch.refPages[ref]!))
-    for (const ref of filled) {
+    this.#hash(batch, count)
+    for (const ref of wanted) {
       if (!refs.isOf(ref, batch.pageIds, batch.refPages[ref]! * ID_BYTES)) refs.markMissing(ref)
     }
   }
 
-  /** Writes down what these pages of the batch hash to, as they are now. */
-  #hash({ stream, pageOffsets, pageIds }: AssembledBatch, pages: readonly number[]): void {
-    const offsets = Uint32Array.from(pages, (page) => pageOffsets[page]!)
-    const ids = Buffer.allocUnsafe(pages.length * ID_BYTES)
-    this.#hasher.hashScattered(stream, offsets, pages.length, ids)
-    pages.forEach((page, i) => ids.copy(pageIds, page * ID_BYTES, i * ID_BYTES, (i + 1) * ID_BYTES))
+  /** Writes down what the first `count` of `#pages` of the batch hash to, as they are now. */
+  #hash({ stream, pageOffsets, pageIds }: AssembledBatch, count: number): void {
+    for (let i = 0; i < count; i++) this.#offsets[i] = pageOffsets[this.#pages[i]!]!
+    this.#hasher.hashScattered(stream, this.#offsets, count, this.#ids)
+    for (let i = 0; i < count; i++) {
+      const to = this.#pages[i]! * ID_BYTES
+      const from = i * ID_BYTES
+      for (let at = 0; at < ID_BYTES; at++) pageIds[to + at] = this.#ids[from + at]!
+    }
   }
 
   /** Lets a source fill what it can; false if it failed, or has not answered in time. */

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 
 import {
   BATCH_HEADER_BYTES, BATCH_LIMITS, BATCH_PAGES_MAX, BATCH_STREAM_BYTES, decodeBatchHeader, encodeBatchHeader,
-  OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, OpWriter,
+  OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, OpWriter, packBatch, type EncodedBatch,
 } from '../../../src/passage/batch.ts'
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
 import { ID_BYTES, looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
@@ -224,5 +224,37 @@ describe('packing', () => {
     const packed = await pack(zeros)
     assert.throws(() => unpack(packed, 99_999), /more than 99999 bytes/)
     assert.throws(() => unpack(packed, 100_001), /100000 bytes instead of 100001/)
+  })
+})
+
+describe('a batch that is packed', () => {
+  /** Ops and raw bytes of 640 bytes, and literals of so many pages. */
+  const batchOf = (pages: number, fill: (literals: Buffer) => void): EncodedBatch => {
+    const literals = Buffer.alloc(pages * PAGE_BYTES)
+    fill(literals)
+    return {
+      sequence: 0, stream: Buffer.alloc(pages * PAGE_BYTES + 600), digest: new Uint8Array(32), ops: Buffer.alloc(40, 1),
+      raw: Buffer.alloc(600, 2), refIds: NONE, refOffsets: new Uint32Array(0), literals,
+    }
+  }
+  const packedOf = (batch: EncodedBatch, level: 0 | 1): number[] => {
+    const { parts, literalWireBytes, wireBytes } = packBatch(batch, { level })
+    assert.equal(wireBytes, BATCH_HEADER_BYTES + parts.reduce((sum, part) => sum + part.length, 0))
+    assert.equal(literalWireBytes, parts[2]!.length)
+    return [parts[0]!.length, literalWireBytes]
+  }
+
+  it('has what goes raw compressed, unless the literals take 64 times as much', () => {
+    const same = (literals: Buffer): void => { literals.fill(7) }
+    assert.ok(packedOf(batchOf(9, same), 0)[0]! < 100)
+    assert.deepEqual(packedOf(batchOf(10, same), 0), [640, 10 * PAGE_BYTES])
+    assert.ok(packedOf(batchOf(10, same), 1)[0]! < 100, 'of the literals hardly anything is left')
+  })
+
+  it('has its literals as they are where no level is given, and where none would make them smaller', () => {
+    const noise = (literals: Buffer): void => { randomBytes(literals.length).copy(literals) }
+    assert.equal(packedOf(batchOf(20, noise), 1)[1], 20 * PAGE_BYTES)
+    assert.equal(packedOf(batchOf(20, (literals) => { literals.fill(7) }), 0)[1], 20 * PAGE_BYTES)
+    assert.ok(packedOf(batchOf(20, (literals) => { literals.fill(7) }), 1)[1]! < 200)
   })
 })

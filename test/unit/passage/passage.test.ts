@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 
 import { PAGE_BYTES } from '../../../src/page/index.ts'
+import { SteppedClock } from '../census/steppedclock.ts'
 import { postcopyStream, precopyStream, RUN_STATE } from '../qemu/streambuilder.ts'
 import { page, prefixesOf, sourceWith } from './made.ts'
 import { relay, settle, until } from './relay.ts'
@@ -67,6 +69,24 @@ describe('a passage', () => {
     await until(() => outgoing.said.words.includes('ended') && incoming.said.words.includes('ended'))
     assert.ok(incoming.qemu.received.equals(Buffer.concat([stream, Buffer.from('what remains')])))
     assert.ok(incoming.qemu.hasHeardEnd)
+  })
+
+  it('compresses harder where the rate that it may take holds it up', async () => {
+    const file = readFileSync(process.execPath).subarray(0, 5000 * PAGE_BYTES)
+    const pages = Array.from({ length: 5000 }, (_, i) => file.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES))
+    const stream = precopyStream([{ name: 'pc.ram', pages }]).bytes
+    const wireBytes: number[] = []
+    for (const bytesPerSecondMax of [Infinity, 4e6]) {
+      const clock = new SteppedClock()
+      const { outgoing, incoming } = relay({ clock, init: { compression: 'auto', bytesPerSecondMax } })
+      outgoing.qemu.write(Buffer.from(stream))
+      outgoing.qemu.endpoint.end()
+      incoming.qemu.endpoint.end()
+      await clock.until(() => outgoing.said.words.includes('ended') && incoming.said.words.includes('ended'))
+      assert.ok(incoming.qemu.received.equals(stream))
+      wireBytes.push(outgoing.passage.counts().literalWireBytes)
+    }
+    assert.ok(wireBytes[1]! < 0.98 * wireBytes[0]!, wireBytes.join(' '))
   })
 
   it('carries whatever bytes there are, in pieces and with pauses, both ways', async () => {
