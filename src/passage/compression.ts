@@ -29,15 +29,15 @@ const EMPTY_BATCHES = 8
 const BACKED_UP_BATCHES = 3
 /** As many as fill the window: this end may make so many in one go, on however fast a link. */
 const STEADY_BATCHES = 40
-/** With the literals as they are this end makes about so many bytes: a link that brings them is not what limits it. */
-const FAST_BYTES_PER_SECOND = 200e6
+/** More than a link of 1 Gbit/s brings: beyond it, zstd takes longer than it saves. */
+const FAST_BYTES_PER_SECOND = 150e6
 /** Sent as they are to find that out: more than what passes a traffic shaper at once. */
 const TRIAL_BYTES = 2 * 2 ** 20
 /** Trials that turn out badly cost at most this share of what is sent, and half of it after each. */
 const TRIAL_SHARE = 1 / 50
 /** Literals of so many bytes are worth a trial, and a higher level. */
 const LARGE_BYTES = 128 * 1024
-/** Below these rates the processor has time for the levels: they make 40 and 20 MB of literals a second. */
+/** Below these rates the processor has time for the levels: they pack pages into 50 and 20 MB a second. */
 const LEVEL_3_BYTES_PER_SECOND = 40e6
 const LEVEL_6_BYTES_PER_SECOND = 20e6
 /** What is assumed of literals before some were compressed. */
