@@ -27,6 +27,8 @@ function realUntil(kind: string, then: string): URL {
     await import('${real}')`)
 }
 
+const DIES_AT_ONCE = moduleOf('process.exit(3)')
+
 async function closesAll(work: () => Promise<void>): Promise<void> {
   const count = (): number => readdirSync('/proc/self/fd').length
   const before = count()
@@ -68,6 +70,23 @@ describe('the threads of passages', () => {
     assert.equal(threads.take(listener), undefined, 'stopped')
   })
 
+  it('are warmed up before they are needed, one of them, and free then', async () => {
+    for (const [count, workerUrl] of [[0, undefined], [1, undefined], [1, DIES_AT_ONCE]] as const) {
+      const threads = new PassageThreads({ log: silentLog }, {
+        pageKey: new Uint8Array(32), count, ...(workerUrl === undefined ? {} : { workerUrl }),
+      })
+      const listener = { hear: () => {}, died: () => {} }
+      try {
+        const warming = threads.warmUp()
+        assert.equal(threads.take(listener), undefined)
+        await warming
+        assert.equal(threads.take(listener) === undefined, count === 0)
+      } finally {
+        await threads.stop()
+      }
+    }
+  })
+
   it('leave a passage to the agent\'s thread where all are taken', async () => {
     const place = await new ThreadPlace({ outgoing: 1, incoming: 1 }).start()
     try {
@@ -87,14 +106,8 @@ describe('the threads of passages', () => {
 })
 
 describe('a thread that dies', () => {
-  const deaths = [
-    ['before it opens anything', moduleOf('process.exit(3)')],
-    ['by an error, with its lane', realUntil('outgoing', 'throw new Error("broken")')],
-    ['with both connections', realUntil('destroy', 'process.exit(1)')],
-  ] as const
-
   it('before it opens anything closes what it was given, and the passage begins not', async () => {
-    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, deaths[0][1]).start()
+    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, DIES_AT_ONCE).start()
     try {
       await closesAll(async () => {
         const { offered, dialed } = await place.lanes()
@@ -113,7 +126,8 @@ describe('a thread that dies', () => {
   })
 
   it('by an error fails its passage, and closes QEMU\'s connection and the lane', async () => {
-    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, deaths[1][1]).start()
+    const workerUrl = realUntil('outgoing', 'throw new Error("broken")')
+    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, workerUrl).start()
     try {
       await closesAll(async () => {
         const { outgoing, incoming } = await place.relay()
@@ -133,7 +147,7 @@ describe('a thread that dies', () => {
   })
 
   it('in the midst of a stream fails its passage, and closes both', async () => {
-    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, deaths[2][1]).start()
+    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, realUntil('destroy', 'process.exit(1)')).start()
     try {
       await closesAll(async () => {
         const { outgoing, incoming } = await place.relay()
