@@ -75,6 +75,20 @@ describe('the lane port', () => {
     await Promise.all([whole, slow].map(closed))
   })
 
+  it('takes a peer that it gives up itself for no stranger, and closes its connection', async () => {
+    for (const reason of [new Error('enough'), 'enough']) {
+      const abort = new AbortController()
+      const { ticket, lane } = port.server.offer(signal)
+      const socket = await port.connect()
+      socket.write(encodePreamble(ticket.id))
+      const securing = (await lane).secure(abort.signal)
+      abort.abort(reason)
+      await assert.rejects(securing, (error) => error === reason)
+      await closed(socket)
+    }
+    assert.deepEqual(port.strangers, [])
+  })
+
   it('takes whoever shows a ticket a second time for a stranger, before any TLS', async () => {
     const { ticket } = port.server.offer(signal)
     const first = await port.connect()

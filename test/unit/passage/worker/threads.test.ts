@@ -6,8 +6,8 @@ import { openPassageLane, PassageThreads, threadCount } from '../../../../src/pa
 import { systemClock } from '../../../../src/runtime/clock.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { precopyStream } from '../../qemu/streambuilder.ts'
-import { page } from '../made.ts'
-import { until } from '../relay.ts'
+import { hasher, NOTHING, page } from '../made.ts'
+import { listenerOf, until } from '../relay.ts'
 import { ThreadPlace } from './threadrelay.ts'
 
 const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [1, 2, 3].map(page) }]).bytes)
@@ -193,6 +193,46 @@ describe('a thread that dies', () => {
     await place.isQuiet()
     await until(() => outgoing.qemu.hasHeardEnd && incoming.qemu.hasHeardEnd)
   })
+})
+
+describe('a lane in a thread that is lost before its passage begins', () => {
+  for (const [when, isSeen] of [['and nobody has seen it yet', false], ['and that was seen', true]] as const) {
+    it(`fails the passage, and closes QEMU's connection, ${when}`, async () => {
+      const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }).start()
+      try {
+        await closesAll(async () => {
+          const lanes = await place.lanes()
+          const { qemu, endpoint } = await place.qemu()
+          const components = { clock: systemClock, threads: place.threads.outgoing }
+          const [offered, dialed] = await Promise.all([
+            openPassageLane(components, lanes.offered, place.signal), lanes.dialed.secure(place.signal),
+          ])
+          dialed.destroy()
+          await dialed.closed
+          const words: string[] = []
+          const isFree = (): boolean => {
+            const thread = place.threads.outgoing.take({ hear: () => {}, died: () => {} })
+            thread?.free()
+            return thread !== undefined
+          }
+          if (isSeen) await until(isFree)
+          offered.startOutgoing({ hasher, qemu: endpoint }, {
+            known: NOTHING, compresses: true, bytesPerSecondMax: Infinity,
+            listener: listenerOf({ words, errors: [] }),
+          })
+          assert.deepEqual(words, [], 'not before it has begun')
+          await until(() => qemu.hasHeardEnd && words.length > 0)
+          assert.deepEqual(words, ['failed lane-lost'])
+          await endpoint.closed
+          await until(isFree)
+          qemu.endpoint.destroy()
+          await place.threads.outgoing.stop()
+        })
+      } finally {
+        await place.stop()
+      }
+    })
+  }
 })
 
 describe('TLS in a thread', () => {
