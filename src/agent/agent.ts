@@ -297,8 +297,8 @@ class HostAgent implements Agent {
     this.#ended.resolve()
   }
 
-  warmUp(): Promise<void> {
-    return warmUp(this.#parts)
+  async warmUp(): Promise<void> {
+    await Promise.all([warmUp(this.#parts), this.#parts.threads.warmUp()])
   }
 
   addGuest(guest: GuestMemory | Guest): void {

@@ -131,9 +131,10 @@ export class LaneServer {
   /** A lane counts from its ticket on; whoever holds it is a stranger until TLS proves the ticket's key. */
   #follow(lane: SocketLane, unproven: Unproven, leave: () => void): void {
     this.#laneCount += 1
-    lane.secured.then(() => unproven.leave(), ({ cause }: Error) => {
-      // A peer that hung up is no stranger.
-      if (systemErrorCode(cause) !== 'ECONNRESET') unproven.fail(cause instanceof Error ? cause.message : String(cause))
+    lane.secured.then(() => unproven.leave(), (error: unknown) => {
+      // What this host gave up is no stranger, nor is a peer that hung up.
+      if (!(error instanceof PagemeshError) || error.code !== 'lane-unreachable') return
+      if (systemErrorCode(error.cause) !== 'ECONNRESET') unproven.fail(String(error.cause))
     })
     // It never rejects.
     void lane.closed.then(() => {

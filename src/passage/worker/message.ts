@@ -47,6 +47,8 @@ export type ToThread =
   | { kind: 'filled'; request: number; marks: Uint8Array | undefined }
   | { kind: 'destroy'; connection: ConnectionName }
   | { kind: 'stop' }
+  /** Instead of a passage, and answered by `over`. */
+  | { kind: 'warmUp' }
 
 export type Said =
   | { what: 'mark'; mark: StreamMark }

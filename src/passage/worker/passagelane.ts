@@ -5,7 +5,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Endpoint } from '../../runtime/endpoint.ts'
 import { IncomingPassage, type IncomingPassageListener } from '../incoming.ts'
 import { OutgoingPassage, type OutgoingPassageInit } from '../outgoing.ts'
-import { ThreadedPassage } from './threadedpassage.ts'
+import { PassagePort } from './passageport.ts'
 import type { PassageThreads } from './threads.ts'
 
 /** What runs from the source QEMU to the lane, in whichever thread. */
@@ -35,7 +35,7 @@ export async function openPassageLane(
   components: { clock: Clock; threads: PassageThreads }, lane: UnsecuredLane, signal: AbortSignal,
 ): Promise<PassageLane> {
   const { clock } = components
-  const passage = signal.aborted ? undefined : ThreadedPassage.take(components)
+  const passage = signal.aborted ? undefined : PassagePort.take(components)
   const handed = passage === undefined ? undefined : lane.handOver(passage.taker('lane'))
   if (passage !== undefined && handed !== undefined) {
     passage.begin(handed)
@@ -46,7 +46,7 @@ export async function openPassageLane(
   return laneHere(clock, await lane.secure(signal))
 }
 
-async function untilSecured(passage: ThreadedPassage, signal: AbortSignal): Promise<void> {
+async function untilSecured(passage: PassagePort, signal: AbortSignal): Promise<void> {
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const abort = (): void => {
     passage.stop()
@@ -68,7 +68,7 @@ function laneHere(clock: Clock, lane: Lane): PassageLane {
   }
 }
 
-function laneElsewhere(passage: ThreadedPassage): PassageLane {
+function laneElsewhere(passage: PassagePort): PassageLane {
   const stop = (): void => passage.stop()
   return {
     startOutgoing({ qemu }, { listener, ...order }) {

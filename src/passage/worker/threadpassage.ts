@@ -41,7 +41,8 @@ export class ThreadPassage {
 
   hear(message: ToThread): void {
     switch (message.kind) {
-      case 'lane': return
+      case 'lane':
+      case 'warmUp': return
       case 'outgoing': return this.#startOutgoing(message)
       case 'incoming': return this.#startIncoming(message)
       case 'addKnown': return this.#addKnown(message.pages)

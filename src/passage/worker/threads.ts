@@ -60,6 +60,16 @@ export class PassageThreads {
     }
   }
 
+  /** Lets one thread do what a passage does, so that the first handoff finds it started and its code compiled. */
+  async warmUp(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const thread = this.take({ hear: () => resolve(), died: resolve })
+    if (thread === undefined) return
+    thread.post({ kind: 'warmUp' })
+    await promise
+    thread.free()
+  }
+
   async stop(): Promise<void> {
     this.#isStopped = true
     await Promise.all([...this.#seats].map(({ worker }) => worker.terminate()))

@@ -4,6 +4,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { createPageHasher } from '../../page/index.ts'
 import { assert } from '../../runtime/assert.ts'
 import { systemClock } from '../../runtime/clock.ts'
+import { systemRandom } from '../../runtime/random.ts'
+import { warmUp } from '../warmup.ts'
 import type { FromThread, ThreadInit, ToThread } from './message.ts'
 import { ThreadPassage } from './threadpassage.ts'
 
@@ -14,12 +16,15 @@ const post = (message: FromThread): void => port.postMessage(message)
 let passage: ThreadPassage | undefined
 
 port.on('message', (message: ToThread) => {
-  if (message.kind !== 'lane') {
+  if (message.kind === 'lane') {
+    passage = new ThreadPassage({ clock: systemClock, hasher, post }, message, () => {
+      passage = undefined
+      post({ kind: 'over' })
+    })
+  } else if (message.kind === 'warmUp') {
+    // Cold it would do the same, more slowly; what fails here fails a passage, too, and is told then.
+    warmUp({ clock: systemClock, hasher, random: systemRandom }).catch(() => {}).finally(() => post({ kind: 'over' }))
+  } else {
     passage?.hear(message)
-    return
   }
-  passage = new ThreadPassage({ clock: systemClock, hasher, post }, message, () => {
-    passage = undefined
-    post({ kind: 'over' })
-  })
 })

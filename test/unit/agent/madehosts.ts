@@ -8,6 +8,7 @@ import type { Guest } from '../../../src/guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffResult } from '../../../src/handoff/index.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
 import type { PageSource } from '../../../src/page/index.ts'
+import { PassageThreads } from '../../../src/passage/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
@@ -74,8 +75,9 @@ export class Host {
       guests: () => kept.guests, unusable: () => [], refresh: async () => {}, onChange: () => () => {},
     }
     const popularity = { standBack, traffic: { report: TRAFFIC, view: TRAFFIC }, view: {} }
+    const threads = new PassageThreads({ log }, { pageKey: new Uint8Array(32), count: 0 })
     const parts = {
-      clock, log, random: systemRandom, mesh: this.mesh, hasher, census, popularity,
+      clock, log, random: systemRandom, mesh: this.mesh, hasher, threads, census, popularity,
       store: { has: () => false, source: NO_SOURCE }, keeper: { standBack },
       possession: { traffic: TRAFFIC },
       swap: { standBack, traffic: { placement: TRAFFIC, handoff: TRAFFIC } },

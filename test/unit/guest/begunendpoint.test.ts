@@ -74,4 +74,27 @@ describe('a connection that has begun', () => {
     hand.onEnd()
     await assert.rejects(beginning, { code: 'qemu-failed', fault: 'guest', phase: 'starting' })
   })
+
+  it('is handed over with what came before', async () => {
+    const early = new Uint8Array(0)
+    const hand = Object.assign(new HandEndpoint(), { handOver: () => ({ fd: 7, early }) })
+    const beginning = untilBegun(hand)
+    hand.onBytes(Buffer.from('ab'))
+    hand.onBytes(Buffer.from('cd'))
+    const begun = await beginning
+    const handed = begun.handOver!({ destroy: () => {}, closed: hand.closed })
+    assert.equal(handed?.fd, 7)
+    assert.equal(Buffer.from(handed.early).toString(), 'abcd')
+  })
+
+  it('stays where it is if it cannot be handed over', async () => {
+    const hand = new HandEndpoint()
+    const beginning = untilBegun(hand)
+    hand.onBytes(Buffer.from('ab'))
+    const begun = await beginning
+    assert.equal(begun.handOver!({ destroy: () => {}, closed: hand.closed }), undefined)
+    const heard: string[] = []
+    begun.receive((bytes) => heard.push(bytes.toString()), () => {})
+    assert.deepEqual(heard, ['ab'])
+  })
 })

@@ -3,12 +3,15 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { join } from 'node:path'
 
 import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
+import { openHandedEndpoint } from '../../../src/guest/socketendpoint.ts'
+import { kernelInUse } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import type { Endpoint } from '../../../src/runtime/endpoint.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
-import { Arrived, itIsAnEndpoint } from '../runtime/endpointcontract.ts'
+import { deferred } from '../../../src/runtime/wait.ts'
+import { Arrived, itIsAnEndpoint, until } from '../runtime/endpointcontract.ts'
 
 const uid = process.geteuid!()
 
@@ -47,6 +50,61 @@ describe('a rendezvous', () => {
     itIsAnEndpoint(async () => {
       const [near, far] = await meet()
       return [far, near]
+    })
+  })
+
+  /** The endpoint, given away and opened again. */
+  function handed(endpoint: Endpoint, early?: string): Endpoint {
+    const closing = deferred<Error | undefined>()
+    const given = endpoint.handOver!({ destroy: () => {}, closed: closing.promise })
+    assert.ok(given !== undefined)
+    const opened = openHandedEndpoint(early === undefined ? given : { ...given, early: Buffer.from(early) })
+    void opened.closed.then((error) => closing.resolve(error))
+    return opened
+  }
+
+  describe('connects two endpoints, of which one that was handed over', function () {
+    before(function () {
+      if (kernelInUse() === 'package') this.skip()
+    })
+
+    itIsAnEndpoint(async () => {
+      const [near, far] = await meet()
+      return [handed(near), far]
+    })
+  })
+
+  describe('connects an endpoint that, handed over,', () => {
+    before(function () {
+      if (kernelInUse() === 'package') this.skip()
+    })
+
+    it('gives what was read before it first, unless it is held back', async () => {
+      const [near, far] = await meet()
+      const opened = handed(near, 'early ')
+      await far.write(Buffer.from('late'))
+      opened.pause()
+      const arrived = new Arrived(opened)
+      await nextTurn()
+      assert.equal(arrived.text, '')
+      opened.resume()
+      await until(() => arrived.text === 'early late')
+      for (const end of [opened, far]) end.destroy()
+    })
+
+    it('follows the connection, and closes it through whoever has it', async () => {
+      const [near, far] = await meet()
+      const closing = deferred<Error | undefined>()
+      let destroyed = 0
+      const given = near.handOver!({ destroy: () => { destroyed += 1 }, closed: closing.promise })!
+      assert.equal(near.handOver!({ destroy: () => {}, closed: closing.promise }), undefined, 'once')
+      near.destroy()
+      assert.equal(destroyed, 1)
+      const why = new Error('cut')
+      closing.resolve(why)
+      assert.equal(await near.closed, why)
+      openHandedEndpoint(given).destroy()
+      far.destroy()
     })
   })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createConnection } from 'node:net'
 
 import { UNPROVEN_BYTES_MAX } from '../../../src/mesh/arrivals.ts'
+import { encodePreamble } from '../../../src/mesh/lanepreamble.ts'
 import { LaneServer } from '../../../src/mesh/laneserver.ts'
 import { closed, dialGarbage, LanePort } from './lanesockets.ts'
 import { components, until } from './meshes.ts'
@@ -57,6 +58,47 @@ describe('the lane port', () => {
     socket.write(Buffer.alloc(UNPROVEN_BYTES_MAX + 1, 0x5a))
     await closed(socket)
     assert.deepEqual(port.strangers.slice(1), ['0 127.0.0.1: it sent too much before it proved the cluster key'])
+  })
+
+  it('takes a ticket that comes byte by byte, but not for longer than five seconds', async () => {
+    const { ticket, lane } = port.server.offer(signal)
+    const preamble = encodePreamble(ticket.id)
+    const [whole, slow] = [await port.connect(), await port.connect()]
+    for (const byte of preamble) {
+      whole.write(Buffer.of(byte))
+      await new Promise(setImmediate)
+    }
+    slow.write(preamble.subarray(0, -1))
+    await lane
+    await port.clock.run(5_000)
+    assert.deepEqual(port.strangers, Array(2).fill('5000 127.0.0.1: it did not prove the cluster key in time'))
+    await Promise.all([whole, slow].map(closed))
+  })
+
+  it('takes a peer that it gives up itself for no stranger, and closes its connection', async () => {
+    for (const reason of [new Error('enough'), 'enough']) {
+      const abort = new AbortController()
+      const { ticket, lane } = port.server.offer(signal)
+      const socket = await port.connect()
+      socket.write(encodePreamble(ticket.id))
+      const securing = (await lane).secure(abort.signal)
+      abort.abort(reason)
+      await assert.rejects(securing, (error) => error === reason)
+      await closed(socket)
+    }
+    assert.deepEqual(port.strangers, [])
+  })
+
+  it('takes whoever shows a ticket a second time for a stranger, before any TLS', async () => {
+    const { ticket } = port.server.offer(signal)
+    const first = await port.connect()
+    first.write(encodePreamble(ticket.id))
+    await until(() => port.server.offer(signal) !== undefined, 'it is there')
+    const second = await port.connect()
+    second.write(encodePreamble(ticket.id))
+    await closed(second)
+    assert.deepEqual(port.strangers, ['0 127.0.0.1: it showed no ticket of this host'])
+    first.destroy()
   })
 
   it('takes a peer that hangs up for no stranger, whenever that is', async () => {

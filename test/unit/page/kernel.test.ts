@@ -6,7 +6,9 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createCipheriv } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync, closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -135,6 +137,22 @@ describe('the kernel', function () {
     assert.deepEqual(ids, Buffer.alloc(2 * ID_BYTES, 0xee))
     Reflect.apply(hash, undefined, good)
     assert.notDeepEqual(ids, Buffer.alloc(2 * ID_BYTES, 0xee))
+  })
+
+  it('duplicates descriptors, and says of others what the system does', () => {
+    const { duplicate } = requireAddon()
+    const file = openSync(path, 'r')
+    const other = duplicate(file)
+    assert.ok(other > 2 && other !== file)
+    assert.equal(fstatSync(other).ino, fstatSync(file).ino)
+    closeSync(file)
+    assert.equal(fstatSync(other).ino, statSync(path).ino)
+    closeSync(other)
+    for (const wrong of [other, -1]) assert.throws(() => duplicate(wrong), { code: 'EBADF' })
+    for (const foreign of [undefined, null, 'a', {}, 1n]) {
+      assert.throws(() => { Reflect.apply(duplicate, undefined, [foreign]) }, TypeError)
+    }
+    assert.throws(() => { Reflect.apply(duplicate, undefined, []) }, TypeError)
   })
 
   it('survives any arguments', () => {

@@ -24,4 +24,12 @@ describe('a pool of buffers', () => {
     assert.equal(pool.take().buffer, taken[0]!.buffer)
     assert.ok(!taken.map(({ buffer }) => buffer).includes(pool.take().buffer))
   })
+
+  it('takes memory of the kind that it is told, such as shared memory', () => {
+    const pool = new BufferPool(8, 1, (bytes) => new SharedArrayBuffer(bytes))
+    const taken = pool.take()
+    assert.ok(taken.buffer instanceof SharedArrayBuffer)
+    pool.give(taken)
+    assert.equal(pool.take().buffer, taken.buffer)
+  })
 })

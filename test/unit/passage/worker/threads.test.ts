@@ -6,8 +6,8 @@ import { openPassageLane, PassageThreads, threadCount } from '../../../../src/pa
 import { systemClock } from '../../../../src/runtime/clock.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { precopyStream } from '../../qemu/streambuilder.ts'
-import { page } from '../made.ts'
-import { until } from '../relay.ts'
+import { hasher, NOTHING, page } from '../made.ts'
+import { listenerOf, until } from '../relay.ts'
 import { ThreadPlace } from './threadrelay.ts'
 
 const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [1, 2, 3].map(page) }]).bytes)
@@ -26,6 +26,8 @@ function realUntil(kind: string, then: string): URL {
     parentPort.on('message', (message) => { if (message.kind === '${kind}') { ${then} } })
     await import('${real}')`)
 }
+
+const DIES_AT_ONCE = moduleOf('process.exit(3)')
 
 async function closesAll(work: () => Promise<void>): Promise<void> {
   const count = (): number => readdirSync('/proc/self/fd').length
@@ -68,6 +70,23 @@ describe('the threads of passages', () => {
     assert.equal(threads.take(listener), undefined, 'stopped')
   })
 
+  it('are warmed up before they are needed, one of them, and free then', async () => {
+    for (const [count, workerUrl] of [[0, undefined], [1, undefined], [1, DIES_AT_ONCE]] as const) {
+      const threads = new PassageThreads({ log: silentLog }, {
+        pageKey: new Uint8Array(32), count, ...(workerUrl === undefined ? {} : { workerUrl }),
+      })
+      const listener = { hear: () => {}, died: () => {} }
+      try {
+        const warming = threads.warmUp()
+        assert.equal(threads.take(listener), undefined)
+        await warming
+        assert.equal(threads.take(listener) === undefined, count === 0)
+      } finally {
+        await threads.stop()
+      }
+    }
+  })
+
   it('leave a passage to the agent\'s thread where all are taken', async () => {
     const place = await new ThreadPlace({ outgoing: 1, incoming: 1 }).start()
     try {
@@ -87,14 +106,8 @@ describe('the threads of passages', () => {
 })
 
 describe('a thread that dies', () => {
-  const deaths = [
-    ['before it opens anything', moduleOf('process.exit(3)')],
-    ['by an error, with its lane', realUntil('outgoing', 'throw new Error("broken")')],
-    ['with both connections', realUntil('destroy', 'process.exit(1)')],
-  ] as const
-
   it('before it opens anything closes what it was given, and the passage begins not', async () => {
-    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, deaths[0][1]).start()
+    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, DIES_AT_ONCE).start()
     try {
       await closesAll(async () => {
         const { offered, dialed } = await place.lanes()
@@ -113,7 +126,8 @@ describe('a thread that dies', () => {
   })
 
   it('by an error fails its passage, and closes QEMU\'s connection and the lane', async () => {
-    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, deaths[1][1]).start()
+    const workerUrl = realUntil('outgoing', 'throw new Error("broken")')
+    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, workerUrl).start()
     try {
       await closesAll(async () => {
         const { outgoing, incoming } = await place.relay()
@@ -133,7 +147,7 @@ describe('a thread that dies', () => {
   })
 
   it('in the midst of a stream fails its passage, and closes both', async () => {
-    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, deaths[2][1]).start()
+    const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, realUntil('destroy', 'process.exit(1)')).start()
     try {
       await closesAll(async () => {
         const { outgoing, incoming } = await place.relay()
@@ -179,6 +193,46 @@ describe('a thread that dies', () => {
     await place.isQuiet()
     await until(() => outgoing.qemu.hasHeardEnd && incoming.qemu.hasHeardEnd)
   })
+})
+
+describe('a lane in a thread that is lost before its passage begins', () => {
+  for (const [when, isSeen] of [['and nobody has seen it yet', false], ['and that was seen', true]] as const) {
+    it(`fails the passage, and closes QEMU's connection, ${when}`, async () => {
+      const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }).start()
+      try {
+        await closesAll(async () => {
+          const lanes = await place.lanes()
+          const { qemu, endpoint } = await place.qemu()
+          const components = { clock: systemClock, threads: place.threads.outgoing }
+          const [offered, dialed] = await Promise.all([
+            openPassageLane(components, lanes.offered, place.signal), lanes.dialed.secure(place.signal),
+          ])
+          dialed.destroy()
+          await dialed.closed
+          const words: string[] = []
+          const isFree = (): boolean => {
+            const thread = place.threads.outgoing.take({ hear: () => {}, died: () => {} })
+            thread?.free()
+            return thread !== undefined
+          }
+          if (isSeen) await until(isFree)
+          offered.startOutgoing({ hasher, qemu: endpoint }, {
+            known: NOTHING, compresses: true, bytesPerSecondMax: Infinity,
+            listener: listenerOf({ words, errors: [] }),
+          })
+          assert.deepEqual(words, [], 'not before it has begun')
+          await until(() => qemu.hasHeardEnd && words.length > 0)
+          assert.deepEqual(words, ['failed lane-lost'])
+          await endpoint.closed
+          await until(isFree)
+          qemu.endpoint.destroy()
+          await place.threads.outgoing.stop()
+        })
+      } finally {
+        await place.stop()
+      }
+    })
+  }
 })
 
 describe('TLS in a thread', () => {

@@ -24,7 +24,7 @@ type Listener = IncomingPassageListener & Partial<OutgoingPassageListener>
 type FillOrder = FromThread & { kind: 'fill' }
 
 /** The agent's end of a passage in a worker thread. A thread that dies is a passage that failed. */
-export class ThreadedPassage {
+export class PassagePort {
   readonly #clock: Clock
   readonly #thread: PassageThread
   readonly #securing = deferred<void>()
@@ -37,17 +37,19 @@ export class ThreadedPassage {
   #patience: Timer | undefined
   /** Nothing is said any more. */
   #isOver = false
+  /** Where it failed before there was anybody to tell. */
+  #failure: PagemeshError | undefined
   #isClosed = false
   readonly counts = new SharedCounts()
   /** What the passage was seen to know of its stream. */
   knowledge: StreamKnowledgeData | undefined
 
   /** Undefined where no thread is free. */
-  static take({ clock, threads }: { clock: Clock; threads: PassageThreads }): ThreadedPassage | undefined {
+  static take({ clock, threads }: { clock: Clock; threads: PassageThreads }): PassagePort | undefined {
     const words: ThreadListener = { hear: () => {}, died: () => {} }
     const thread = threads.take(words)
     if (thread === undefined) return undefined
-    const passage = new ThreadedPassage(clock, thread)
+    const passage = new PassagePort(clock, thread)
     words.hear = (message) => passage.#hear(message)
     words.died = () => passage.#close(threadEnded())
     return passage
@@ -119,8 +121,10 @@ export class ThreadedPassage {
     }
     qemu.destroy()
     this.#end({ kind: 'stop' })
+    const failure = this.#failure ?? connectionLost(end, undefined)
+    this.#over()
     // Who starts a passage hears of it only afterwards.
-    queueMicrotask(() => this.#fail(connectionLost(end, undefined)))
+    queueMicrotask(() => listener.failed(failure))
     return undefined
   }
 
@@ -166,6 +170,7 @@ export class ThreadedPassage {
   #fail(error: PagemeshError): void {
     if (this.#isOver) return
     this.#over()
+    this.#failure = error
     this.#listener?.failed(error)
   }
 
@@ -178,7 +183,8 @@ export class ThreadedPassage {
   #end(order: { kind: 'stop' } | { kind: 'destroy'; connection: ConnectionName }): void {
     if (this.#isClosed) return
     this.#thread.post(order)
-    this.#patience ??= this.#clock.after(CLOSE_MS_MAX, () => this.#thread.kill())
+    // One that has said how it ended lives, and closes in order.
+    if (!this.#isOver) this.#patience ??= this.#clock.after(CLOSE_MS_MAX, () => this.#thread.kill())
   }
 
   /** @param why what is said of a passage that has not said itself how it ended. */
