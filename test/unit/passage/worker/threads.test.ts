@@ -217,7 +217,7 @@ describe('a lane in a thread that is lost before its passage begins', () => {
           }
           if (isSeen) await until(isFree)
           offered.startOutgoing({ hasher, qemu: endpoint }, {
-            known: NOTHING, compresses: true, bytesPerSecondMax: Infinity,
+            known: NOTHING, compression: 'always', bytesPerSecondMax: Infinity,
             listener: listenerOf({ words, errors: [] }),
           })
           assert.deepEqual(words, [], 'not before it has begun')
