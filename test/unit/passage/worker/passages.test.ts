@@ -1,11 +1,11 @@
 /** Passages over real sockets, at each end in a worker thread or in the agent's own: they do the same. */
 import assert from 'node:assert/strict'
 
-import { PAGE_BYTES } from '../../../../src/page/index.ts'
+import { kernelInUse, PAGE_BYTES } from '../../../../src/page/index.ts'
 import { postcopyStream, precopyStream, RUN_STATE } from '../../qemu/streambuilder.ts'
 import { page, prefixesOf, sourceWith } from '../made.ts'
 import { until } from '../relay.ts'
-import { ThreadPlace } from './threadrelay.ts'
+import { skipWithoutKernel, ThreadPlace } from './threadrelay.ts'
 
 const SHUT = Buffer.from('0001000400000000', 'hex')
 
@@ -21,8 +21,14 @@ for (const counts of [{ outgoing: 1, incoming: 1 }, { outgoing: 1, incoming: 0 }
   describe(`passages in ${counts.outgoing} and ${counts.incoming} worker threads`, () => {
     let place: ThreadPlace
 
-    before(async () => { place = await new ThreadPlace(counts).start() })
-    after(() => place.stop())
+    before(async function () {
+      skipWithoutKernel.call(this)
+      place = await new ThreadPlace(counts).start()
+    })
+
+    after(async () => {
+      if (kernelInUse() !== 'package') await place.stop()
+    })
 
     afterEach(async () => {
       await place.isQuiet()

@@ -10,13 +10,18 @@ import { LaneServer } from '../../../../src/mesh/laneserver.ts'
 import {
   openPassageLane, PassageThreads, type IncomingRun, type OutgoingPassageInit, type OutgoingRun,
 } from '../../../../src/passage/index.ts'
-import type { PageSource } from '../../../../src/page/index.ts'
+import { kernelInUse, type PageSource } from '../../../../src/page/index.ts'
 import { systemClock } from '../../../../src/runtime/clock.ts'
 import type { Endpoint } from '../../../../src/runtime/endpoint.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
 import { hasher, NOTHING } from '../made.ts'
 import { listenerOf, TestQemu, type Said } from '../relay.ts'
+
+/** For `before`: skips what hands connections over where that cannot be. */
+export function skipWithoutKernel(this: Mocha.Context): void {
+  if (kernelInUse() === 'package') this.skip()
+}
 
 export interface ThreadEnd<Run> {
   passage: Run

@@ -8,7 +8,7 @@ import { silentLog } from '../../../../src/runtime/log.ts'
 import { precopyStream } from '../../qemu/streambuilder.ts'
 import { hasher, NOTHING, page } from '../made.ts'
 import { listenerOf, until } from '../relay.ts'
-import { ThreadPlace } from './threadrelay.ts'
+import { skipWithoutKernel, ThreadPlace } from './threadrelay.ts'
 
 const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [1, 2, 3].map(page) }]).bytes)
 /** Descriptors are closed a moment later than their sockets say. */
@@ -87,7 +87,8 @@ describe('the threads of passages', () => {
     }
   })
 
-  it('leave a passage to the agent\'s thread where all are taken', async () => {
+  it('leave a passage to the agent\'s thread where all are taken', async function () {
+    skipWithoutKernel.call(this)
     const place = await new ThreadPlace({ outgoing: 1, incoming: 1 }).start()
     try {
       const both = [await place.relay(), await place.relay()]
@@ -106,6 +107,8 @@ describe('the threads of passages', () => {
 })
 
 describe('a thread that dies', () => {
+  before(skipWithoutKernel)
+
   it('before it opens anything closes what it was given, and the passage begins not', async () => {
     const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }, DIES_AT_ONCE).start()
     try {
@@ -196,6 +199,8 @@ describe('a thread that dies', () => {
 })
 
 describe('a lane in a thread that is lost before its passage begins', () => {
+  before(skipWithoutKernel)
+
   for (const [when, isSeen] of [['and nobody has seen it yet', false], ['and that was seen', true]] as const) {
     it(`fails the passage, and closes QEMU's connection, ${when}`, async () => {
       const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }).start()
@@ -236,6 +241,8 @@ describe('a lane in a thread that is lost before its passage begins', () => {
 })
 
 describe('TLS in a thread', () => {
+  before(skipWithoutKernel)
+
   it('fails with another key, says so at both ends, and the thread is free', async () => {
     const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }).start()
     try {
