@@ -193,7 +193,7 @@ describe('the stream of a real QEMU', function () {
     assert.deepEqual(main.sayings, transcribe(recorder.bytes(0), 1000).sayings)
     let pages = main.reader.summary.pages + main.reader.summary.zeroPages
     if (connections > 1) {
-      const preempt = transcribe(recorder.bytes(1), 100, { channel: 'preempt', continuation: main.reader.knowledge })
+      const preempt = transcribe(recorder.bytes(1), 100, { channel: 'beside', continuation: main.reader.knowledge })
       assert.deepEqual(preempt.losses, [])
       pages += preempt.reader.summary.pages + preempt.reader.summary.zeroPages
     }
