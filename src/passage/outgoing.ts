@@ -24,7 +24,9 @@ export interface OutgoingPassageInit {
   compresses: boolean
   /** Bytes a second on the wire; Infinity: as fast as it goes. */
   bytesPerSecondMax: number
-  /** What the connection before told, if this one goes on with a post-copy that broke. */
+  /** The migration's main connection, or one beside it: what that carries its first bytes tell. Default 'main'. */
+  channel?: 'main' | 'beside'
+  /** What the main channel told, or the connection before, if this one goes on with a post-copy that broke. */
   continuation?: StreamKnowledgeData
   listener: OutgoingPassageListener
 }
@@ -88,6 +90,7 @@ export class OutgoingPassage {
     this.#window = new Window({ clock })
     this.#encoder = new Encoder({ hasher }, {
       known: init.known,
+      channel: init.channel ?? 'main',
       ...(init.continuation === undefined ? {} : { continuation: init.continuation }),
       onBatch: (batch) => this.#send(batch),
       onMark: (mark) => this.#onMark(mark),
@@ -110,6 +113,12 @@ export class OutgoingPassage {
   /** From now on these pages may travel as refs too: they arrived at the destination. */
   addKnown(prefixes: Prefixes): void {
     this.#encoder.addKnown(prefixes)
+  }
+
+  /** What the main channel told by now, for a channel beside it. */
+  addKnowledge(knowledge: StreamKnowledgeData): void {
+    this.#encoder.addKnowledge(knowledge)
+    if (knowledge.isPostcopy) this.#hurry()
   }
 
   counts(): OutgoingPassageCounts {

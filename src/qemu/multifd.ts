@@ -76,6 +76,6 @@ function pageCounts(input: ByteInput, flags: number): { pages: number; zeros: nu
   if (input.u32(12) > PAGES_MAX || pages + zeros > PAGES_MAX) failForGood('a multifd packet with too many pages')
   if (pages > 0 && (flags & COMPRESSION) !== 0) failForGood('QEMU compresses on this channel')
   const payloadBytes = input.u32(20)
-  if (pages > 0 && payloadBytes !== pages * TARGET_PAGE_BYTES) failForGood('a multifd packet with pages of another size')
+  if (pages > 0 && payloadBytes !== pages * TARGET_PAGE_BYTES) failForGood('multifd pages of another size')
   return { pages, zeros }
 }

@@ -1,6 +1,8 @@
 /** Drivers that a test plays: they note what they are told, and tell what the test says. */
 import type { RunState } from '../../../src/conversation/conversation.ts'
-import type { DriverNews, GuestState, MachineDescription, MigrationProgress } from '../../../src/guest/index.ts'
+import {
+  MAIN_ONLY, type BesideChannels, type DriverNews, type GuestState, type MachineDescription, type MigrationProgress,
+} from '../../../src/guest/index.ts'
 import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
 import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
 import { TestQemu } from '../passage/relay.ts'
@@ -9,6 +11,7 @@ import { MACHINE } from './fakeguest.ts'
 /** A driver that does nothing by itself: it notes what it is told, and tells what the test says. */
 export class PlayedDriver implements Driver {
   rejoins = false
+  beside: BesideChannels = MAIN_ONLY
   status = 'none'
   guest: GuestState
   /** What it was told, in order. */

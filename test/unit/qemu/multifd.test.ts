@@ -71,7 +71,7 @@ describe('a multifd channel', () => {
     ['a multifd packet with too many pages', { alloc: 129 }],
     ['a multifd packet with too many pages', { pages: PAGES, zeros: 126 }],
     ['a multifd packet with too many pages', { zeros: 0xffff_ffff }],
-    ['a multifd packet with pages of another size', { pages: PAGES, payloadBytes: 3 * 16384 }],
+    ['multifd pages of another size', { pages: PAGES, payloadBytes: 3 * 16384 }],
     ['a multifd packet with flags 0x80', { flags: 0x80 }],
     ['a multifd packet with flags 0x80000000', { flags: 0x8000_0000 }],
   ]
