@@ -44,6 +44,7 @@ describe('an offer', () => {
     'a long id': { id: 'ab'.repeat(33) }, 'no id': { id: 7 }, 'no name': { guest: '' },
     'a long name': { guest: 'x'.repeat(256) }, 'an unknown mode': { mode: 'warm' }, 'an unknown plan': { plan: 'copy' },
     'no machine': { machine: undefined }, 'a machine without blocks': { machine: { ...MACHINE, blocks: undefined } },
+    'no channels': { beside: undefined }, 'too many channels': { beside: { multifd: 17, preempt: false } },
     'no ticket': { ticket: null }, 'a ticket without address': { ticket: { ...TICKET, address: '' } },
     'a ticket without id': { ticket: { ...TICKET, id: 1 } }, 'a ticket without key': {
       ticket: { ...TICKET, key: undefined },

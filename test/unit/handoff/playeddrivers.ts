@@ -1,7 +1,8 @@
 /** Drivers that a test plays: they note what they are told, and tell what the test says. */
 import type { RunState } from '../../../src/conversation/conversation.ts'
 import {
-  MAIN_ONLY, type BesideChannels, type DriverNews, type GuestState, type MachineDescription, type MigrationProgress,
+  countOfChannels, MAIN_ONLY, type BesideChannels, type DriverNews, type GuestState, type MachineDescription,
+  type MigrationProgress,
 } from '../../../src/guest/index.ts'
 import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
 import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
@@ -26,6 +27,8 @@ export class PlayedDriver implements Driver {
   signal: AbortSignal | undefined
   /** The QEMU's end of the connection that came last. */
   qemu: TestQemu | undefined
+  /** Its ends of the connections beside the main one, in their order. */
+  readonly besideQemu: TestQemu[] = []
   tell: (news: DriverNews) => void = () => {}
 
   constructor(guest: GuestState) {
@@ -38,6 +41,11 @@ export class PlayedDriver implements Driver {
     const [own, theirs] = createEndpointPair()
     this.qemu = new TestQemu(theirs)
     yield own
+    for (let count = 1; count < countOfChannels(this.beside); count++) {
+      const [ownBeside, theirsBeside] = createEndpointPair()
+      this.besideQemu.push(new TestQemu(theirsBeside))
+      yield ownBeside
+    }
   }
 
   async state(): Promise<GuestState> {
