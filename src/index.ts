@@ -13,8 +13,9 @@ export {
   type MigrateRequest, type OptionInfo, type OptionKind, type PeerName, type PopularPage, type RecoverRequest,
   type SettleDecision, type SettleOutcome, type Traffic,
 } from './agent/index.ts'
-export type {
-  Guest, GuestMemory, GuestState, IncomingMigration, MigrationMode, MigrationProgress, OutgoingMigration, RamBlock,
+export {
+  CHANNELS_MAX, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MigrationMode,
+  type MigrationProgress, type OutgoingMigration, type RamBlock,
 } from './guest/index.ts'
 export type {
   HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,

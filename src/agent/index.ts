@@ -82,6 +82,8 @@ export interface MigrateRequest {
   /** Bytes a second on the wire. */
   maxBandwidth?: number
   maxDowntimeMs?: number
+  /** Over how many multifd channels its pages go, 2 to 16, or 1: over QEMU's main one. Absent: as QEMU is set. */
+  channels?: number
   timeoutMs?: number
   signal?: AbortSignal
 }

@@ -61,14 +61,17 @@ export class OutgoingHandoffs {
   create(
     request: MigrateRequest, plan: 'move' | 'dryRun', onMeasure: (measure: HandoffMeasure) => void,
   ): Outgoing {
-    const { maxBandwidth, maxDowntimeMs, timeoutMs, mode = 'precopy', guest, to } = request
+    const { maxBandwidth, maxDowntimeMs, channels, timeoutMs, mode = 'precopy', guest, to } = request
     const id = Buffer.from(this.#components.random.bytes(ID_BYTES)).toString('hex')
     return this.#make(id, { guest, to, mode }, {
       plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' },
       onMeasure,
       ...(maxBandwidth === undefined ? {} : { bytesPerSecondMax: maxBandwidth }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    }, { ...(maxDowntimeMs === undefined ? {} : { downtimeMsMax: maxDowntimeMs }) })
+    }, {
+      ...(maxDowntimeMs === undefined ? {} : { downtimeMsMax: maxDowntimeMs }),
+      ...(channels === undefined ? {} : { channels }),
+    })
   }
 
   /** To be called when an outgoing end has rested. */
@@ -163,7 +166,7 @@ export class OutgoingHandoffs {
     id: string, about: Pick<OutgoingInit, 'guest' | 'to' | 'mode'>,
     init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'compression' | 'standBack' |
       'record' | 'forget' | 'onAmended' | 'onClosed'>,
-    qemu: { undo?: SettingsUndo; process?: Record['process']; downtimeMsMax?: number },
+    qemu: { undo?: SettingsUndo; process?: Record['process']; downtimeMsMax?: number; channels?: number },
   ): Outgoing {
     const { clock, random, census, guests, journal, history, standBack } = this.#components
     const { guest: name, to, mode } = about
@@ -199,6 +202,7 @@ export class OutgoingHandoffs {
           directory: this.#init.directory, mode, undo: qemu.undo, find, onNews,
           onChange: () => record('moving', 'unknown'),
           ...(qemu.downtimeMsMax === undefined ? {} : { downtimeMsMax: qemu.downtimeMsMax }),
+          ...(qemu.channels === undefined ? {} : { channels: qemu.channels }),
         })
         return driver
       },

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 
+import { CHANNELS_MAX } from '../index.ts'
 import { parseRate } from '../runtime/units.ts'
 
 /** Where the agent of a host listens unless its configuration says otherwise. */
@@ -36,6 +37,13 @@ export function rateArgument(text: string): number {
 export function millisecondsArgument(text: string): number {
   if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text)
   throw new InvalidArgumentError('Expected a whole number of milliseconds above 0, such as 300.')
+}
+
+/** Connections that a guest's pages travel over; `auto`: as its QEMU is set. */
+export function channelsArgument(text: string): number | 'auto' {
+  if (text === 'auto') return text
+  if (/^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= CHANNELS_MAX) return Number(text)
+  throw new InvalidArgumentError(`Expected a whole number from 1 to ${CHANNELS_MAX}, or auto.`)
 }
 
 /** Seconds on the command line, milliseconds here. */

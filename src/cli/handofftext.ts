@@ -16,6 +16,7 @@ export function renderResult(result: HandoffResult): string {
     alignColumns([
       ['wire', `${formatBytes(wireBytes)} for QEMU's ${formatBytes(qemuBytes)}: ${savedText}`],
       ['pages', `${pages.total}: ${pages.zero} zero, ${pages.ref} as references, ${pages.literal} sent whole`],
+      ...(result.channels > 1 ? [['channels', `${result.channels} connections of QEMU`]] : []),
       ['references', `filled by pages sent before ${sentBefore}, resident ${resident}, store ${store}, ` +
         `peers ${peer}, source ${source}`],
       ['literals', `${formatBytes(result.literalBytes)} as ${formatBytes(result.literalWireBytes)} on the wire`],

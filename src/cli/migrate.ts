@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import type { MigrateArguments } from '../daemon/control/index.ts'
 import type { MigrationMode } from '../index.ts'
 import {
-  millisecondsArgument, nameArgument, rateArgument, secondsArgument, withAgentFlags, type AgentFlags,
+  channelsArgument, millisecondsArgument, nameArgument, rateArgument, secondsArgument, withAgentFlags, type AgentFlags,
 } from './arguments.ts'
 import { EXIT_HELP } from './exit.ts'
 import { followHandoff } from './following.ts'
@@ -14,6 +14,7 @@ interface MigrateFlags extends AgentFlags {
   /** Bytes a second. */
   maxBandwidth?: number
   maxDowntime?: number
+  channels: number | 'auto'
   /** Milliseconds. */
   timeout?: number
   dryRun?: true
@@ -30,6 +31,7 @@ export function addMigrate(program: Command): void {
       .choices(['precopy', 'postcopy']).default('precopy'))
     .option('--max-bandwidth <rate>', 'most bytes on the wire, such as 500Mbit', rateArgument)
     .option('--max-downtime <ms>', 'longest pause at switchover, milliseconds', millisecondsArgument)
+    .option('--channels <n>', 'QEMU connections that pages travel over, 1 to 16, or auto', channelsArgument, 'auto')
     .option('--timeout <s>', 'give up if not switched over by then, seconds', secondsArgument)
     .option('--dry-run', 'only say how many pages the destination has')
     .addHelpText('after', `
@@ -46,11 +48,12 @@ ${EXIT_HELP}`)
 }
 
 function requestOf(guest: string, flags: MigrateFlags): MigrateArguments {
-  const { to, mode, maxBandwidth, maxDowntime, timeout, dryRun } = flags
+  const { to, mode, maxBandwidth, maxDowntime, channels, timeout, dryRun } = flags
   return {
     guest, to, mode,
     ...(maxBandwidth === undefined ? {} : { maxBandwidth }),
     ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
+    ...(channels === 'auto' ? {} : { channels }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
     ...(dryRun === undefined ? {} : { dryRun }),
   }

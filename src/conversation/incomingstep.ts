@@ -47,12 +47,20 @@ function isExpected(state: IncomingState, message: OutgoingMessage): boolean {
     case 'order':
       return state.at === 'waiting' && state.order === 'awaited' && state.plan.kind === 'move'
     case 'channel':
-      return state.at === 'waiting' ? state.plan.kind === 'move' && state.order === 'taken'
-        : (state.at === 'serving' || state.at === 'releasing') && state.memory === 'awaited'
+      return isChannelExpected(state, message.number === 0)
     case 'givenUp':
       return state.at !== 'waiting' || state.plan.kind === 'rejoin'
     default:
       return true
+  }
+}
+
+/** Main comes first, and once; those beside it come while the stream runs. */
+function isChannelExpected(state: IncomingState, isMain: boolean): boolean {
+  switch (state.at) {
+    case 'waiting': return isMain && state.plan.kind === 'move' && state.order === 'taken'
+    case 'serving': case 'releasing': return isMain ? state.memory === 'awaited' : state.memory === 'coming'
+    default: return !isMain
   }
 }
 
@@ -172,6 +180,8 @@ function trouble({ runState }: IncomingAt<'loading'>, reason: Reason): IncomingS
 
 function stepTold(state: IncomingAt<'loading'>, message: OutgoingMessage): IncomingStep {
   switch (message.kind) {
+    case 'channel':
+      return { state, effects: [{ do: 'openChannel', message, recover: false }] }
     case 'switchover':
       return {
         state: { ...state, runState: message.runState }, effects: [incomingRecord('loading', message.runState)],

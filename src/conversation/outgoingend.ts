@@ -180,6 +180,8 @@ export function stepServing(state: OutgoingAt<'serving'>, event: OutgoingEvent):
         case 'trouble': case 'bitmap': return stay(state)
         default: return stepServed(state, event.message, runState)
       }
+    case 'begun':
+      return state.link === 'up' ? { state, effects: [{ do: 'openChannel' }] } : stay(state)
     case 'switchover':
       return stay({ ...state, runState: event.runState })
     case 'qemu':

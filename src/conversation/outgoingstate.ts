@@ -63,7 +63,9 @@ export type OutgoingEnding =
 
 export type OutgoingEvent =
   | { kind: 'begin' }
-  | { kind: 'prepared' | 'accepted' | 'linked' | 'begun' }
+  | { kind: 'prepared' | 'accepted' | 'linked' }
+  /** QEMU's stream has begun; after that, a channel beside it is there. */
+  | { kind: 'begun' }
   /** Something that was asked of this end's own world did not work. */
   | { kind: 'failed'; what: 'prepare' | 'offer' | 'link' | 'start' | 'passage' | 'postcopy'; reason: Reason }
   | { kind: 'message'; message: IncomingMessage }
@@ -98,7 +100,7 @@ export type OutgoingEffect =
   /** Tells QEMU to migrate, or to go on with its post-copy; its first bytes make `begun`. */
   | { do: 'start'; resume: boolean }
   | { do: 'startPostcopy' }
-  /** Offers a lane for the channel that has begun and lets its passage run. */
+  /** Offers a lane for the next channel that is there and lets its passage run. */
   | { do: 'openChannel' }
   /** Asks QEMU to give up; a QEMU whose post-copy is paused is not asked, for it could never go on again. */
   | { do: 'cancelQemu' }

@@ -142,6 +142,9 @@ function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
           outgoingRecord(state.at === 'orphaned' && !state.mayHaveGoneOn ? 'orphaned' : 'moving', event.runState),
         ],
       }
+    case 'begun':
+      // One that was asked to give up may go on all the same, and then it needs all of its channels.
+      return state.link === 'up' && state.at !== 'orphaned' ? { state, effects: [{ do: 'openChannel' }] } : stay(state)
     case 'handedOver':
       // One that was asked to give up before switchover never gets here; one that says `cancelling` decides by itself.
       if (state.at === 'orphaned' || state.isCancelling) return stay(state)

@@ -11,6 +11,7 @@
 import { PagemeshError } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/wait.ts'
 import { findUnserved, readBackings } from './backing.ts'
+import { channelSettings, MAIN_ONLY } from './channels.ts'
 import type { GuestState } from './guest.ts'
 import { findImageFaults, queryImages } from './images.ts'
 import { diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, stillRuns } from './incomingerror.ts'
@@ -56,20 +57,22 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     await this.#tryPostcopy(where)
   }
 
-  async prepare({ mode, onChange }: PrepareOptions): Promise<void> {
+  async prepare({ mode, beside = MAIN_ONLY, onChange }: PrepareOptions): Promise<void> {
     await this.check({ mode })
+    const { capabilities, parameters } = channelSettings(beside)
     await this.settings.change({
       capabilities: {
         ...TURNED_OFF,
-        // Both would make QEMU wait for channels that never come.
-        multifd: false, 'x-colo': false,
+        ...capabilities,
+        // It would make QEMU wait for what never comes.
+        'x-colo': false,
         events: true,
         'return-path': true,
         'postcopy-ram': mode === 'postcopy',
         // Images are opened for writing when the guest is let run, not while the source may still go on.
         'late-block-activate': true,
       },
-      parameters: { mode: 'normal' },
+      parameters: { mode: 'normal', ...parameters },
       staysPaused: !this.init.startsPaused,
     }, onChange)
     await this.qmp.execute('stop')

@@ -1,5 +1,6 @@
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { countOfChannels } from './channels.ts'
 import type { MachineDescription } from './description.ts'
 import { differencesOf } from './differences.ts'
 import type { Guest, GuestState } from './guest.ts'
@@ -32,8 +33,8 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
 
   /** Makes QEMU ready; from now on it never starts the guest by itself. */
   async prepare(): Promise<void> {
-    const { mode } = this.init
-    if (!this.rejoins) await (await this.open()).prepare({ mode, onChange: this.noteChange })
+    const { beside, init: { mode } } = this
+    if (!this.rejoins) await (await this.open()).prepare({ mode, beside, onChange: this.noteChange })
   }
 
   async release(runState: GuestState): Promise<GuestState> {
@@ -67,10 +68,10 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     return this.rejoins ? side.recover(socketPath) : side.begin(socketPath)
   }
 
-  protected override async meet(
+  protected override async * meet(
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
-  ): Promise<Endpoint> {
+  ): AsyncGenerator<Endpoint> {
     await tell()
-    return await rendezvous.connect(signal)
+    for (let count = 0; count < countOfChannels(this.beside); count++) yield await rendezvous.connect(signal)
   }
 }

@@ -5,6 +5,7 @@
  * process lives is opened again. QEMU decides what became of a migration: the sides only ask, and tell what it said.
  */
 import type { MachineDescription } from './description.ts'
+import type { BesideChannels } from './channels.ts'
 import type { GuestState } from './guest.ts'
 import type { SettingsUndo } from './settings.ts'
 
@@ -42,6 +43,8 @@ export interface OpenInit {
 
 export interface PrepareOptions {
   mode: MigrationMode
+  /** Default: none. */
+  beside?: BesideChannels
   /** Awaited before anything is changed, with all that has to be put back from then on. */
   onChange?: (undo: SettingsUndo) => Promise<void>
 }
@@ -70,6 +73,8 @@ export interface MigrationSide {
 
 /** The source guest's side of a migration. One session at a time. */
 export interface OutgoingMigration extends MigrationSide {
+  /** The channels that its migration will have, or has; `count` is what its operator asks for, if anything. */
+  channels(options: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels>
   /**
    * Sets what a handoff needs (return-path, bandwidth raised ...) after all checks passed.
    * Throws PagemeshError `guest-not-movable` with the reason and the remedy.

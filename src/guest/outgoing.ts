@@ -13,10 +13,13 @@
  * Goals: the guest's stream reaches us whole and unpacked, and QEMU never throttles it: the agent does.
  * Non-goals: deciding when to switch to postcopy, retrying, deciding what became of the guest.
  */
+import { availableParallelism } from 'node:os'
+
 import { behind } from '../runtime/behind.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { besideChannels, channelSettings, MAIN_ONLY, type BesideChannels } from './channels.ts'
 import type { GuestState } from './guest.ts'
-import type { OutgoingMigration, PrepareOptions } from './migration.ts'
+import type { MigrationMode, OutgoingMigration, PrepareOptions } from './migration.ts'
 import {
   blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, sourceSettingsRefusal, stateRefusal, TURNED_OFF,
 } from './refusals.ts'
@@ -76,16 +79,26 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     if (blockers.length > 0) throw blockerRefusal(guest, blockers)
   }
 
-  async prepare({ mode, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number }): Promise<void> {
+  async channels({ mode, count }: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels> {
+    const [capabilities, parameters] = [await readCapabilities(this.qmp), await readParameters(this.qmp)]
+    return besideChannels({ mode, count, cores: availableParallelism() }, capabilities, parameters)
+  }
+
+  async prepare(
+    { mode, beside = MAIN_ONLY, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number },
+  ): Promise<void> {
     await this.check()
     const downtimeMs = Math.ceil(maxDowntimeMs ?? asCount((await readParameters(this.qmp))['downtime-limit']))
     this.#downtimeMsMax = downtimeMs === 0 ? undefined : downtimeMs
+    const channels = channelSettings(beside)
     await this.settings.change({
       capabilities: {
         ...TURNED_OFF,
+        ...channels.capabilities,
         'events': true, 'return-path': true, 'pause-before-switchover': true, 'postcopy-ram': mode === 'postcopy',
       },
       parameters: {
+        ...channels.parameters,
         'max-bandwidth': BANDWIDTH_UNLIMITED,
         'max-postcopy-bandwidth': 0,
         'mode': 'normal',

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { untilBegun } from './begunendpoint.ts'
+import { countOfChannels } from './channels.ts'
 import type { MachineDescription } from './description.ts'
 import type { Guest, GuestState } from './guest.ts'
 import type { OutgoingMigration, OpenInit } from './migration.ts'
@@ -9,11 +10,13 @@ import type { Rendezvous } from './rendezvous.ts'
 
 export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   readonly #downtimeMsMax: number | undefined
+  readonly #channels: number | undefined
   #endpoint: Endpoint | undefined
 
-  constructor(components: DriverComponents, init: DriverInit & { downtimeMsMax?: number }) {
+  constructor(components: DriverComponents, init: DriverInit & { downtimeMsMax?: number; channels?: number }) {
     super(components, init)
     this.#downtimeMsMax = init.downtimeMsMax
+    this.#channels = init.channels
   }
 
   /** Makes QEMU ready to migrate. Resolves to what the other end compares. Throws PagemeshError. */
@@ -21,10 +24,11 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     const side = await this.open()
     const machine = await side.describe()
     const { mode } = this.init
+    this.beside = await side.channels({ mode, count: this.#channels })
     if (this.rejoins) await this.untilPaused(side)
     else {
       const downtime = this.#downtimeMsMax === undefined ? {} : { maxDowntimeMs: this.#downtimeMsMax }
-      await side.prepare({ mode, onChange: this.noteChange, ...downtime })
+      await side.prepare({ mode, beside: this.beside, onChange: this.noteChange, ...downtime })
     }
     return machine
   }
@@ -60,12 +64,18 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     return this.rejoins ? side.resume(socketPath) : side.begin(socketPath)
   }
 
-  protected override async meet(
+  protected override async * meet(
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
-  ): Promise<Endpoint> {
-    const { connection } = await rendezvous.listen(signal)
+  ): AsyncGenerator<Endpoint> {
+    const arrivals = await rendezvous.listen(signal)
     await tell()
-    this.#endpoint = await untilBegun(await connection)
-    return this.#endpoint
+    let count = 0
+    for await (const arrival of arrivals) {
+      // Main comes first. What comes beside it may have nothing to say for long.
+      if (count === 0) this.#endpoint = await untilBegun(arrival)
+      yield count === 0 ? this.#endpoint! : arrival
+      count += 1
+      if (count === countOfChannels(this.beside)) return
+    }
   }
 }

@@ -9,6 +9,7 @@ import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Guest, GuestState } from './guest.ts'
+import { MAIN_ONLY, type BesideChannels } from './channels.ts'
 import type { MigrationMode, MigrationProgress, MigrationSide, OpenInit } from './migration.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
@@ -51,6 +52,8 @@ export abstract class QmpDriver<Side extends MigrationSide> {
   protected readonly init: DriverInit
   /** A post-copy that was cut goes on: nothing is prepared, and QEMU is told to resume. */
   rejoins = false
+  /** The channels beside the main one: known at the source once it is prepared, told to the destination before. */
+  beside: BesideChannels = MAIN_ONLY
   #opening: AbortController | undefined
   #session: Promise<Side> | undefined
   #rendezvous: Rendezvous | undefined
@@ -67,8 +70,10 @@ export abstract class QmpDriver<Side extends MigrationSide> {
 
   protected abstract openSide(guest: Guest, init: OpenInit): Promise<Side>
   protected abstract tellToMigrate(side: Side, socketPath: string): Promise<void>
-  /** Meets QEMU: it comes, or is gone to. */
-  protected abstract meet(rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>): Promise<Endpoint>
+  /** Meets QEMU: it comes, or is gone to, once for each channel. */
+  protected abstract meet(
+    rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
+  ): AsyncGenerator<Endpoint>
 
   /** Where the channels of this end's QEMU are met, in the order in which QEMU opens them. */
   async * channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
@@ -78,7 +83,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     })
     this.#rendezvous = rendezvous
     try {
-      yield await this.meet(rendezvous, signal, () => this.tellToMigrate(side, rendezvous.socketPath))
+      yield* this.meet(rendezvous, signal, () => this.tellToMigrate(side, rendezvous.socketPath))
     } finally {
       await rendezvous.remove()
     }

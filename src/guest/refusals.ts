@@ -4,7 +4,6 @@ import { asText } from './qmpvalue.ts'
 
 /** Capabilities that a handoff cannot do with and that are their operator's to turn off, and what would go wrong. */
 const REFUSED_CAPABILITIES: Readonly<Record<string, string>> = {
-  multifd: 'pages would travel on channels of their own',
   'x-colo': 'the guest is replicated by COLO',
   'rdma-pin-all': 'RDMA does not pass through a socket',
   'x-ignore-shared': 'shared memory would stay behind',
@@ -12,8 +11,7 @@ const REFUSED_CAPABILITIES: Readonly<Record<string, string>> = {
 
 /** Capabilities that are turned off for a handoff: they only say how QEMU would have sent the same guest. */
 export const TURNED_OFF: Readonly<Record<string, false>> = {
-  compress: false, 'postcopy-preempt': false, 'background-snapshot': false, 'mapped-ram': false,
-  'zero-copy-send': false,
+  compress: false, 'background-snapshot': false, 'mapped-ram': false, 'zero-copy-send': false,
 }
 
 /** What a source may be doing when it is moved. `prelaunch` was started with -S and never let run. */

@@ -6,6 +6,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
+import { deferred, type Deferred } from '../runtime/wait.ts'
 import { connectionsOf, isFrom } from './peer.ts'
 import type { ProcessIdentity } from './process.ts'
 import { lstatOrNothing, makeRoom } from './room.ts'
@@ -16,16 +17,22 @@ const LOOK_EVERY_MS = 20
 /** How long a QEMU may take to accept a connection; whoever it is that does not is left. */
 const ACCEPT_MS_MAX = 60_000
 const ANYBODY_CONNECTS = 0o666
+/** At a rendezvous, strangers with them: a QEMU has a main channel, up to 16 beside it, and one for urgent pages. */
+const CONNECTIONS_MAX = 64
 
 /**
  * A place where a QEMU and its agent meet: a socket whose name only they know, in a room that only QEMU's user and the
- * agent enter. Whoever comes, or is met there, is that QEMU, or is left. It is removed as soon as both are connected.
+ * agent enter. Whoever comes, or is met there, is that QEMU, or is left. It is removed as soon as all connections that
+ * were to come are there.
  */
 export interface Rendezvous {
   readonly socketPath: string
-  /** Begins to listen; `connection` is QEMU's, once it connects. The signal ends the waiting only. */
-  listen(signal: AbortSignal): Promise<{ connection: Promise<Endpoint> }>
-  /** Connects to where QEMU listens; QEMU may need a moment to get there. The signal ends the connecting only. */
+  /** Begins to listen; gives QEMU's connections in the order in which they come. The signal ends the waiting only. */
+  listen(signal: AbortSignal): Promise<AsyncGenerator<Endpoint, void>>
+  /**
+   * Connects to where QEMU listens; QEMU may need a moment to get there. Resolves once QEMU has taken the connection,
+   * for it tells several apart by their order. The signal ends the connecting only.
+   */
   connect(signal: AbortSignal): Promise<Endpoint>
   /** Idempotent. */
   remove(): Promise<void>
@@ -46,11 +53,15 @@ export async function createRendezvous(
   const room = await makeRoom(components, { directory, uid })
   const socketPath = join(room.inside, 'q')
   let server: Server | undefined
+  let endArrivals: ((why: unknown) => void) | undefined
+  /** Connections that were made from here. */
+  let madeCount = 0
   return {
     socketPath,
     async remove() {
       server?.close()
       server = undefined
+      endArrivals?.(new Error('the rendezvous is over'))
       await room.remove()
     },
     async listen(signal) {
@@ -59,10 +70,10 @@ export async function createRendezvous(
       const isOurs = async (socket: Socket): Promise<boolean> =>
         process === undefined || await isFrom(socket, bound, { process, before })
       const listening = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+      listening.maxConnections = CONNECTIONS_MAX
       server = listening
-      const connection = firstOf(listening, isOurs, signal)
-      // Whoever gives up before QEMU has come need not wait for it.
-      connection.catch(() => undefined)
+      const { arrivals, end } = arrivalsAt(listening, isOurs, signal)
+      endArrivals = end
       await room.shut()
       await new Promise<void>((resolve, reject) => {
         listening.once('error', reject)
@@ -72,7 +83,7 @@ export async function createRendezvous(
       // The kernel tells everybody where a socket was bound, and not where it went.
       await rename(bound, socketPath)
       await room.open()
-      return { connection }
+      return arrivals
     },
     async connect(signal) {
       for (;;) {
@@ -81,7 +92,10 @@ export async function createRendezvous(
         // Who else could enter would only do harm from now on.
         if (isThere) await room.shut()
         const socket = isThere ? await connectOnce(socketPath) : undefined
-        if (socket !== undefined && await isAccepted(socket, signal)) return createSocketEndpoint(socket)
+        if (socket !== undefined && await isAccepted(socket, signal)) {
+          madeCount += 1
+          return createSocketEndpoint(socket)
+        }
         socket?.destroy()
         await components.clock.sleep(LOOK_EVERY_MS, signal)
       }
@@ -93,7 +107,7 @@ export async function createRendezvous(
     if (process === undefined) return true
     const deadline = components.clock.now() + ACCEPT_MS_MAX
     try {
-      while (!holds(process, 'connected', socketPath)) {
+      while (countOf(process, 'connected', socketPath) <= madeCount) {
         if (components.clock.now() >= deadline) return false
         await components.clock.sleep(LOOK_EVERY_MS, signal)
       }
@@ -105,33 +119,51 @@ export async function createRendezvous(
   }
 }
 
-/** The first connection that is QEMU's; the others are closed. */
-function firstOf(
+/** QEMU's connections, in the order in which they came; others are closed, and whoever comes after `end`. */
+function arrivalsAt(
   server: Server, isOurs: (socket: Socket) => Promise<boolean>, signal: AbortSignal,
-): Promise<Endpoint> {
-  return new Promise((resolve, reject) => {
-    let isSettled = false
-    const abort = (): void => {
-      isSettled = true
-      reject(signal.reason)
-    }
-    const judge = async (socket: Socket): Promise<void> => {
-      const isFit = await isOurs(socket)
-      if (!isFit || isSettled || signal.aborted) {
-        socket.destroy()
-        return
-      }
-      isSettled = true
-      signal.removeEventListener('abort', abort)
-      resolve(createSocketEndpoint(socket))
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    server.once('close', () => signal.removeEventListener('abort', abort))
-    server.on('connection', (socket) => {
-      judge(socket).catch(reject)
+): { arrivals: AsyncGenerator<Endpoint, void>; end: (why: unknown) => void } {
+  /** Each with whether it is QEMU's. */
+  const waiting: { socket: Socket; isFit: Promise<boolean> }[] = []
+  let news = ignored(deferred<void>())
+  let isOver = false
+  const end = (why: unknown): void => {
+    isOver = true
+    news.reject(why)
+    signal.removeEventListener('abort', abort)
+    for (const { socket } of waiting.splice(0)) socket.destroy()
+  }
+  const abort = (): void => end(signal.reason)
+  signal.addEventListener('abort', abort)
+  if (signal.aborted) abort()
+  server.on('error', end)
+  server.on('connection', (socket) => {
+    const isFit = isOurs(socket).then((isFit) => {
+      if (!isFit || isOver) socket.destroy()
+      return isFit
     })
-    server.once('error', reject)
+    // It is awaited in its turn.
+    isFit.catch(() => undefined)
+    waiting.push({ socket, isFit })
+    news.resolve()
   })
+  return { arrivals: arrive(), end }
+
+  async function* arrive(): AsyncGenerator<Endpoint, void> {
+    for (;;) {
+      const arrival = waiting.shift()
+      if (arrival === undefined) {
+        await news.promise
+        if (!isOver) news = ignored(deferred())
+      } else if (await arrival.isFit && !isOver) yield createSocketEndpoint(arrival.socket)
+    }
+  }
+}
+
+function ignored(waited: Deferred<void>): Deferred<void> {
+  // Whoever gives up before QEMU has come need not wait for it.
+  waited.promise.catch(() => undefined)
+  return waited
 }
 
 /**
@@ -139,7 +171,7 @@ function firstOf(
  * any more.
  */
 async function isSocketOf({ uid, process }: Omit<RendezvousInit, 'directory'>, path: string): Promise<boolean> {
-  const listens = process !== undefined && holds(process, 'listening', path)
+  const listens = process !== undefined && countOf(process, 'listening', path) > 0
   if (process !== undefined && !listens) return false
   const file = await lstatOrNothing(path)
   if (file?.isSocket() === true && file.uid === uid) return true
@@ -150,8 +182,8 @@ async function isSocketOf({ uid, process }: Omit<RendezvousInit, 'directory'>, p
   })
 }
 
-function holds({ pid }: ProcessIdentity, state: 'listening' | 'connected', path: string): boolean {
-  return unixSocketsOf(pid).some((socket) => socket.state === state && socket.path === path)
+function countOf({ pid }: ProcessIdentity, state: 'listening' | 'connected', path: string): number {
+  return unixSocketsOf(pid).filter((socket) => socket.state === state && socket.path === path).length
 }
 
 /** Undefined if nobody listens there any more. */

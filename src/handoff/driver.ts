@@ -5,12 +5,14 @@
  * A driver only asks and tells: the conversation decides. What it tells comes in the order in which it happened.
  */
 import type { RunState } from '../conversation/index.ts'
-import type { GuestState, MachineDescription, MigrationProgress } from '../guest/index.ts'
+import type { BesideChannels, GuestState, MachineDescription, MigrationProgress } from '../guest/index.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 
 export interface Driver {
   /** A post-copy that was cut goes on: nothing is prepared, and QEMU is told to resume. */
   rejoins: boolean
+  /** The channels beside the main one: known at the source once it is prepared, told to the destination before. */
+  beside: BesideChannels
   /** Where the channels of this end's QEMU are met, in the order in which QEMU opens them. */
   channels(signal: AbortSignal): AsyncIterable<Endpoint>
   /** What the guest is doing now. */

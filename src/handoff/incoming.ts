@@ -151,9 +151,12 @@ export class Incoming {
       case 'answerCensus': return this.#link?.heed(() => this.#answerCensus(effect.body))
       case 'fetch': return this.#link?.heed(() => this.#fetch(effect.order))
       case 'say': return this.#link?.say(this.#withReport(effect.message))
-      case 'openChannel': return this.#begin('channel', this.#channels.open({
-        driver: this.#driver, from: this.#offer!.from, ticket: effect.message.ticket,
-      }, this.#abort.signal))
+      case 'openChannel': {
+        const { number, ticket } = effect.message
+        return this.#begin(number === 0 ? 'channel' : 'passage', this.#channels.open({
+          driver: this.#driver, from: this.#offer!.from, number, ticket,
+        }, this.#abort.signal))
+      }
       case 'release': return behind(log, 'a guest was not let run', this.#release(effect.runState))
       case 'endCopy': return behind(log, 'a copy was not ended', this.#endCopy())
       case 'stopPassages':
@@ -181,6 +184,7 @@ export class Incoming {
 
   async #check(): Promise<void> {
     const { offer } = this.#offer!
+    this.#driver.beside = offer.beside
     await this.#driver.check(offer.machine, { source: this.#init.from, destination: this.#components.mesh.self.name })
     if (offer.plan === 'move') await this.#driver.prepare()
     this.#machine.send({ kind: 'checked' })

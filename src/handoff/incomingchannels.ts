@@ -1,10 +1,13 @@
 import { reasonOf, type IncomingReport, type Reason } from '../conversation/index.ts'
-import type { Member, Mesh } from '../mesh/index.ts'
-import type { LaneTicket } from '../mesh/index.ts'
+import { countOfChannels } from '../guest/index.ts'
+import type { LaneTicket, Member, Mesh } from '../mesh/index.ts'
 import type { PageBudget, PageHasher, PageSource, PrefixSet } from '../page/index.ts'
-import { noRefsFilled, openPassageLane, type IncomingRun, type PassageThreads } from '../passage/index.ts'
+import {
+  badFrame, noRefsFilled, openPassageLane, type IncomingRun, type PassageLane, type PassageThreads,
+} from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Endpoint } from '../runtime/endpoint.ts'
 import type { Log } from '../runtime/log.ts'
 import { Prefetch, type PeerPages } from '../swap/index.ts'
 import type { Driver } from './driver.ts'
@@ -28,6 +31,11 @@ export class IncomingChannels {
   readonly #components: IncomingChannelsComponents
   readonly #onFailed: (reason: Reason) => void
   readonly #passages: IncomingRun[] = []
+  /** Where QEMU is met, once for each channel of this connection. */
+  #meetings: AsyncIterator<Endpoint, void> | undefined
+  #openedCount = 0
+  /** Settles once the channel that was opened last has met QEMU. */
+  #opening: Promise<void> = Promise.resolve()
   #prefetch: Prefetch | undefined
   /** What had come from other hosts when it was let go. */
   #peerBytes = 0
@@ -69,19 +77,51 @@ export class IncomingChannels {
     this.#prefetch.start({ census, bitmap, order, source })
   }
 
-  /** Dials the lane of a stream that has begun, and lets it run into QEMU. Until it does not one byte reaches QEMU. */
+  /**
+   * Dials the lane of a channel that has begun, and lets it run into QEMU. Until the first does not one byte reaches
+   * QEMU, which is met once for each channel in the order of their numbers: that tells QEMU which is which.
+   */
   async open(
-    { driver, from, ticket }: { driver: Driver; from: Member; ticket: LaneTicket }, signal: AbortSignal,
+    { driver, from, number, ticket }: { driver: Driver; from: Member; number: number; ticket: LaneTicket },
+    signal: AbortSignal,
   ): Promise<void> {
-    const { mesh, hasher, sources } = this.#components
-    const lane = await openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal)
+    if (number === 0) this.#begin(driver, signal)
+    if (number !== this.#openedCount || number >= countOfChannels(driver.beside)) {
+      throw badFrame(`channel ${number} is not the next of ${countOfChannels(driver.beside)}`)
+    }
+    this.#openedCount += 1
+    const dialling = this.#dial(from, ticket, signal)
+    this.#opening = this.#meet(number, dialling, this.#opening)
+    await this.#opening
+  }
+
+  #begin(driver: Driver, signal: AbortSignal): void {
+    this.#meetings = driver.channels(signal)[Symbol.asyncIterator]()
+    this.#openedCount = 0
+    this.#opening = Promise.resolve()
+  }
+
+  async #dial(from: Member, ticket: LaneTicket, signal: AbortSignal): Promise<PassageLane> {
+    const lane = await this.#components.mesh.dialUnsecuredLane(from, ticket, signal)
+    return openPassageLane(this.#components, lane, signal)
+  }
+
+  async #meet(number: number, dialling: Promise<PassageLane>, before: Promise<void>): Promise<void> {
+    const { hasher, sources } = this.#components
+    const lane = await dialling
     try {
-      for await (const qemu of driver.channels(signal)) {
-        const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
-        this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
-          listener: { ended: () => this.#letGo(), failed: (error) => this.#onFailed(reasonOf(error)) },
-        }))
-      }
+      await before
+      const meeting = await this.#meetings!.next()
+      if (meeting.done === true) throw badFrame(`QEMU waits for no channel ${number}`)
+      const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
+      const qemu = meeting.value
+      this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
+        listener: {
+          // The others end before it, or have nothing more to say.
+          ended: () => { if (number === 0) this.#letGo() },
+          failed: (error) => this.#onFailed(reasonOf(error)),
+        },
+      }))
     } catch (error) {
       lane.destroy()
       throw error
@@ -92,6 +132,7 @@ export class IncomingChannels {
   stop(): void {
     for (const passage of this.#passages) passage.stop()
     this.#letGo()
+    behind(this.#components.log, 'a QEMU is still being met', Promise.resolve(this.#meetings?.return?.()))
   }
 
   /** What was fetched is of no use any more. */

@@ -8,7 +8,10 @@
  *   outgoing -> incoming   verdict
  */
 import type { CopyNews, IncomingMessage, OutgoingMessage, RunState, Verdict } from '../conversation/index.ts'
-import { isMachineDescription, type GuestState, type MachineDescription, type MigrationMode } from '../guest/index.ts'
+import {
+  areBesideChannels, isMachineDescription, type BesideChannels, type GuestState, type MachineDescription,
+  type MigrationMode,
+} from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -16,7 +19,7 @@ import { readReport } from './result.ts'
 
 export const HANDOFF_PROTOCOL = '/pagemesh/handoff/2'
 export const OUTCOME_PROTOCOL = '/pagemesh/outcome/2'
-export const HANDOFF_VERSION = 2
+export const HANDOFF_VERSION = 3
 
 export interface HandoffOffer {
   version: number
@@ -28,6 +31,8 @@ export interface HandoffOffer {
   plan: 'move' | 'dryRun' | 'rejoin'
   /** The source's machine; the destination compares. */
   machine: MachineDescription
+  /** What connections its migration has beside the main one. */
+  beside: BesideChannels
   ticket: LaneTicket
 }
 
@@ -39,7 +44,7 @@ export function encodeOffer(offer: HandoffOffer): Uint8Array {
 
 /** Throws PagemeshError `bad-offer` on anything but a whole offer of a version that we speak. */
 export function decodeOffer(bytes: Uint8Array): HandoffOffer {
-  const { version, id, guest, mode, plan, machine, ticket } = parseObject(bytes, 'bad-offer')
+  const { version, id, guest, mode, plan, machine, beside, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== HANDOFF_VERSION) {
     throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
@@ -47,9 +52,10 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
   if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
   if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')
+  if (!areBesideChannels(beside)) throw bad('bad-offer', 'its channels cannot be carried')
   const read = readTicket(ticket)
   if (read === undefined) throw bad('bad-offer', 'the ticket cannot be read')
-  return { version, id, guest, mode, plan, machine, ticket: read }
+  return { version, id, guest, mode, plan, machine, beside, ticket: read }
 }
 
 /** What a refusal carries, in characters: a sentence names what differs, and machines may differ in much. */

@@ -201,7 +201,7 @@ export class Outgoing {
     const { mesh, clock, log } = this.#components
     const { id, guest, to, mode, plan } = this.#init
     const { lane, offerBytes, answerBytes } = await offerGuest(mesh, to, {
-      version: HANDOFF_VERSION, id, guest, mode, machine: this.#machineHere!,
+      version: HANDOFF_VERSION, id, guest, mode, machine: this.#machineHere!, beside: this.#driver.beside,
       plan: this.#hasBeenCut ? 'rejoin' : plan.kind,
     }, this.#abort.signal)
     this.#tally.offerBytes += offerBytes

@@ -8,13 +8,14 @@ import {
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
+import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Driver } from './driver.ts'
 import { knownRunState } from './messages.ts'
 
 /** What the streams tell, in their order. */
 export interface OutgoingChannelsListener {
-  /** QEMU's stream has begun. */
+  /** QEMU's stream has begun, or a channel beside it is there. */
   begun(): void
   switchover(runState: GuestState): void
   handedOver(): void
@@ -44,15 +45,21 @@ export class OutgoingChannels {
   readonly #components: OutgoingChannelsComponents
   readonly #init: OutgoingChannelsInit
   readonly #passages: OutgoingRun[] = []
+  #main: OutgoingRun | undefined
+  /** QEMU's connections, in the order in which they came. */
+  #endpoints: Endpoint[] = []
+  #openedCount = 0
+  /** What each of the channels that pages travel over may take of the rate. */
+  #bytesPerSecondMax: number
   /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
   readonly #fetched: Prefixes[] = []
-  #endpoint: Endpoint | undefined
   /** The device state is on its way, or was. */
   isSwitchingOver = false
 
   constructor(components: OutgoingChannelsComponents, init: OutgoingChannelsInit) {
     this.#components = components
     this.#init = init
+    this.#bytesPerSecondMax = init.bytesPerSecondMax
   }
 
   get counts(): OutgoingPassageCounts[] {
@@ -61,39 +68,61 @@ export class OutgoingChannels {
 
   /** What a later connection of the same migration needs to know. */
   get knowledge(): StreamKnowledgeData | undefined {
-    return this.#passages.at(-1)?.knowledge() ?? this.#init.continuation
+    return this.#main?.knowledge() ?? this.#init.continuation
   }
 
-  /** Tells QEMU to migrate, and meets its connections as they come. */
+  /**
+   * Tells QEMU to migrate, and meets its connections as they come: `begun` is said of each. Rejects only if none came;
+   * what is wrong with those that should follow is said as of a passage.
+   */
   async start(driver: Driver, signal: AbortSignal): Promise<void> {
-    for await (const endpoint of driver.channels(signal)) {
-      this.#endpoint = endpoint
-      this.#init.listener.begun()
+    this.#endpoints = []
+    this.#openedCount = 0
+    let hasBegun = false
+    try {
+      for await (const endpoint of driver.channels(signal)) {
+        // Urgent pages come on top: they are few.
+        this.#bytesPerSecondMax = this.#init.bytesPerSecondMax / (1 + driver.beside.multifd)
+        hasBegun = true
+        this.#endpoints.push(endpoint)
+        this.#init.listener.begun()
+      }
+    } catch (error) {
+      if (!hasBegun) throw error
+      // At its end a handoff waits for no more of them.
+      if (!signal.aborted) this.#init.listener.failed(reasonOf(asPagemeshError(error)))
     }
   }
 
-  /** Lets the stream that has begun run, over a lane that the other end is told of. */
+  /** Lets the stream that has begun, or one beside it, run over a lane that the other end is told of. */
   async open(
     { known, resumes }: { known: Prefixes; resumes: boolean }, say: (message: OutgoingMessage) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const { mesh, hasher } = this.#components
-    const { compression, bytesPerSecondMax } = this.#init
-    const { ticket, lane } = mesh.offerUnsecuredLane(signal)
-    say({ kind: 'channel', number: this.#passages.length, ticket })
-    const passageLane = await openPassageLane(this.#components, await lane, signal)
+    const { compression } = this.#init
+    const number = this.#openedCount
+    const isMain = number === 0
+    const qemu = this.#endpoints[number]!
+    this.#openedCount += 1
+    const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
+    say({ kind: 'channel', number, ticket })
+    const lane = await openPassageLane(this.#components, await offered, signal)
+    // It was stopped meanwhile.
+    if (this.#endpoints[number] !== qemu) return lane.destroy()
     const { knowledge } = this
-    const passage = passageLane.startOutgoing({ hasher, qemu: this.#endpoint! }, {
-      known, compression, bytesPerSecondMax,
-      ...(resumes && knowledge !== undefined ? { continuation: knowledge } : {}),
+    const passage = lane.startOutgoing({ hasher, qemu }, {
+      known, compression, bytesPerSecondMax: this.#bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
+      ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
         runState: (word) => this.#onRunState(knownRunState(word)),
-        lost: (reason) => this.#onStreamLost(reason, resumes),
+        lost: (reason) => this.#onStreamLost(reason, resumes || !isMain),
         ended: () => {},
         failed: (error) => this.#init.listener.failed(reasonOf(error)),
       },
     })
+    if (isMain) this.#main = passage
     this.#passages.push(passage)
     for (const pages of this.#fetched) passage.addKnown(pages)
   }
@@ -106,12 +135,19 @@ export class OutgoingChannels {
   /** Closes every connection at once. */
   stop(): void {
     for (const passage of this.#passages) passage.stop()
-    this.#endpoint?.destroy()
+    for (const endpoint of this.#endpoints.splice(0)) endpoint.destroy()
   }
 
   #onMark(mark: StreamMark, resumes: boolean): void {
     if (mark === 'ramEnd' || mark === 'package') this.isSwitchingOver = true
+    if (mark === 'package' || mark === 'resume') this.#tellKnowledge(this.#main!.knowledge())
     if (mark === 'handedOver' && !resumes) this.#init.listener.handedOver()
+  }
+
+  /** Urgent pages may come from now on, on a channel that tells nothing of the blocks that they are of. */
+  #tellKnowledge(knowledge: StreamKnowledgeData | undefined): void {
+    if (knowledge === undefined) return
+    for (const passage of this.#passages) if (passage !== this.#main) passage.addKnowledge(knowledge)
   }
 
   #onRunState(runState: GuestState | undefined): void {

@@ -23,7 +23,9 @@ export interface EncoderCounts {
 export interface EncoderInit {
   /** The pages that may travel as refs; they are copied. */
   known: Prefixes
-  /** What an earlier connection of the same migration told. */
+  /** The migration's main connection, or one beside it. Default 'main'. */
+  channel?: 'main' | 'beside'
+  /** What other connections of the same migration told. */
   continuation?: StreamKnowledgeData
   onBatch: (batch: EncodedBatch) => void
   onMark: (mark: StreamMark) => void
@@ -77,12 +79,20 @@ export class Encoder {
       runState: (state) => init.onRunState(state),
       lost: (reason) => init.onLost(reason),
       resynchronised: () => {},
-    }, init.continuation === undefined ? {} : { continuation: readKnowledge(init.continuation) })
+    }, {
+      channel: init.channel ?? 'main',
+      ...(init.continuation === undefined ? {} : { continuation: readKnowledge(init.continuation) }),
+    })
   }
 
   /** What a later connection of the same migration needs to know. */
   get knowledge(): StreamKnowledgeData {
     return this.#reader.knowledge.toData()
+  }
+
+  /** What the main channel told by now. */
+  addKnowledge(knowledge: StreamKnowledgeData): void {
+    this.#reader.knowledge.take(knowledge)
   }
 
   /** From now on these pages may travel as refs too. */

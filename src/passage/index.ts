@@ -23,5 +23,5 @@ export {
 } from './outgoing.ts'
 export { noRefsFilled } from './resolver.ts'
 export { warmUp } from './warmup.ts'
-export { openPassageLane, type IncomingRun, type OutgoingRun } from './worker/passagelane.ts'
+export { openPassageLane, type IncomingRun, type OutgoingRun, type PassageLane } from './worker/passagelane.ts'
 export { PassageThreads, threadCount } from './worker/threads.ts'

@@ -25,7 +25,9 @@ export interface OutgoingPassageInit {
   compression: CompressionMode
   /** Bytes a second on the wire; Infinity: as fast as it goes. */
   bytesPerSecondMax: number
-  /** What the connection before told, if this one goes on with a post-copy that broke. */
+  /** The migration's main connection, or one beside it: what that carries its first bytes tell. Default 'main'. */
+  channel?: 'main' | 'beside'
+  /** What the main channel told, or the connection before, if this one goes on with a post-copy that broke. */
   continuation?: StreamKnowledgeData
   /** Called once a batch, when what `counts` gives has changed. */
   onCounts?: () => void
@@ -98,6 +100,7 @@ export class OutgoingPassage {
     this.#window = new Window({ clock })
     this.#encoder = new Encoder({ hasher }, {
       known: init.known,
+      channel: init.channel ?? 'main',
       ...(init.continuation === undefined ? {} : { continuation: init.continuation }),
       onBatch: (batch) => this.#send(batch),
       onMark: (mark) => this.#onMark(mark),
@@ -120,6 +123,12 @@ export class OutgoingPassage {
   /** From now on these pages may travel as refs too: they arrived at the destination. */
   addKnown(prefixes: Prefixes): void {
     this.#encoder.addKnown(prefixes)
+  }
+
+  /** What the main channel told by now, for a channel beside it. */
+  addKnowledge(knowledge: StreamKnowledgeData): void {
+    this.#encoder.addKnowledge(knowledge)
+    if (knowledge.isPostcopy) this.#hurry()
   }
 
   counts(): OutgoingPassageCounts {

@@ -1,6 +1,7 @@
 /**
  *   main      = 'QEVM' u32:3 [configuration] element*
  *   recovered = element*                             knowing the sections and blocks of the first connection
+ *   beside    = multifd | preempt                    told apart by their first four bytes
  *   preempt   = records                              knowing the blocks of the main channel
  *   element   = start | part | end | full | command | 00
  *
@@ -13,6 +14,7 @@ import { CONFIGURATION, configuration } from './configuration.ts'
 import type { StreamListener } from './index.ts'
 import type { ByteInput, Parse } from './input.ts'
 import type { SectionKind, StreamKnowledge } from './knowledge.ts'
+import { multifd, MULTIFD_MAGIC } from './multifd.ts'
 import type { RamRecords } from './ramrecords.ts'
 import { RunStateSearch } from './runstate.ts'
 import {
@@ -21,7 +23,6 @@ import {
 import { fail, failForGood } from './unintelligible.ts'
 
 const MAGIC = 0x5145564d
-const MULTIFD_MAGIC = 0x11223344
 const FILE_VERSION = 3
 const TLS_HANDSHAKE = 0x16
 const END_OF_FILE = 0x00
@@ -55,8 +56,10 @@ export class Grammar {
     yield* this.elements()
   }
 
-  *preempt(): Parse {
-    yield* this.#records.read()
+  *beside(): Parse {
+    yield* this.#input.need(4)
+    if (this.#input.u32(0) !== MULTIFD_MAGIC) yield* this.#records.read()
+    else yield* multifd(this.#input, { listener: this.#listener, counts: this.#records.counts })
   }
 
   *elements(): Parse {

@@ -4,8 +4,8 @@
  * Goals: announce every RAM page of pre-copy and post-copy streams of QEMU 7.2 to 10.2 while the bytes pass by, a
  * million records a second; stay in step through everything else that may stand between; whatever the bytes are,
  * never throw, never hold more than CARRY_BYTES_MAX of them, and find the way again.
- * Non-goals: holding or changing bytes; device state but for the run state; multifd channels; the return path; reading
- * behind RAM's end in pre-copy, where devices' state has no length and no page follows.
+ * Non-goals: holding or changing bytes; device state but for the run state; what QEMU compressed; the return path;
+ * reading behind RAM's end in pre-copy, where devices' state has no length and no page follows.
  *
  *   QEMU ---- bytes ----> encoder ---- bytes, refs ---->
  *                push |   ^ page(offset), mark, lost ...
@@ -62,8 +62,11 @@ export interface StreamListener {
 }
 
 export interface StreamReaderOptions {
-  /** Which of a migration's connections this is; multifd channels have no reader. Default 'main'. */
-  channel?: 'main' | 'preempt'
+  /**
+   * Which of a migration's connections this is: its main one, which is the first, or one beside it, multifd or preempt
+   * as its first bytes tell. Default 'main'.
+   */
+  channel?: 'main' | 'beside'
   /**
    * What the migration's main channel told: needed for a preempt channel, and for the new main channel of a recovered
    * post-copy. It is shared, not copied: a preempt channel may be opened before the main channel told all.

@@ -53,6 +53,17 @@ export class StreamKnowledge {
     if (kind === 'ram') this.ramSection = id
   }
 
+  /** Becomes what `data` says, which must be such (`isKnowledgeData`). */
+  take(data: StreamKnowledgeData): this {
+    assert(isKnowledgeData(data), 'knowledge from elsewhere is looked at before it is used')
+    this.blocks.clear()
+    this.#sections.clear()
+    for (const { name, bytes } of data.blocks) this.blocks.add(Buffer.from(name, 'latin1'), bytes)
+    for (const { id, kind } of data.sections) this.addSection(id, kind)
+    const { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy } = data
+    return Object.assign(this, { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy })
+  }
+
   toData(): StreamKnowledgeData {
     const { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy } = this
     return {
@@ -76,12 +87,7 @@ export function isKnowledgeData(data: unknown): data is StreamKnowledgeData {
 
 /** Knowledge from data, which must be such (`isKnowledgeData`). */
 export function readKnowledge(data: StreamKnowledgeData): StreamKnowledge {
-  assert(isKnowledgeData(data), 'knowledge from elsewhere is looked at before it is used')
-  const knowledge = new StreamKnowledge()
-  for (const { name, bytes } of data.blocks) knowledge.blocks.add(Buffer.from(name, 'latin1'), bytes)
-  for (const { id, kind } of data.sections) knowledge.addSection(id, kind)
-  const { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy } = data
-  return Object.assign(knowledge, { ramSection, hasFooters, hasGuestAddresses, mayHavePageSizes, isPostcopy })
+  return new StreamKnowledge().take(data)
 }
 
 function isBlock(block: unknown): boolean {

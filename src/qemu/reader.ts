@@ -23,8 +23,8 @@ export class MigrationStreamReader implements StreamReader {
     this.knowledge = options.continuation ?? new StreamKnowledge()
     this.#records = new RamRecords(this.#input, this.knowledge, listener)
     this.#grammar = new Grammar(this.#input, this.knowledge, this.#records, listener)
-    this.#reading = options.channel === 'preempt'
-      ? this.#readOnce(this.#grammar.preempt())
+    this.#reading = options.channel === 'beside'
+      ? this.#readOnce(this.#grammar.beside())
       : this.#readOn(options.continuation === undefined ? this.#grammar.main() : this.#grammar.elements())
   }
 
@@ -71,7 +71,7 @@ export class MigrationStreamReader implements StreamReader {
     yield* this.#passRest()
   }
 
-  /** Reads the preempt channel: bare records, nothing to recognise again. */
+  /** Reads a channel beside the main one: nothing in it can be recognised again. */
   *#readOnce(symbol: Parse): Parse {
     yield* this.#understood(symbol)
     yield* this.#passRest()

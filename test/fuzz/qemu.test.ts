@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { CARRY_BYTES_MAX, createStreamReader, type StreamReaderOptions } from '../../src/qemu/index.ts'
+import { MultifdBuilder } from '../unit/qemu/multifdstream.ts'
 import {
   type BuiltStream, postcopyStream, precopyStream, StreamBuilder, syntheticPages,
 } from '../unit/qemu/streambuilder.ts'
@@ -34,6 +35,12 @@ const STREAMS: readonly BuiltStream[] = [
     .ramPart().page('pc.bios', 0, PAGE).u64(0x200).ramEos().ramEnd().ramEos().build(),
 ]
 
+/** What QEMU writes to a multifd channel. */
+const MULTIFD = new MultifdBuilder()
+  .packet({ pages: syntheticPages(3), zeros: 2 }).packet({ flags: 1, payloadBytes: 3 * PAGE_BYTES })
+  .deviceState(new Uint8Array(700).fill(0x11)).packet({ flags: 1, alloc: 0 }).packet({ pages: syntheticPages(2, 9) })
+  .build()
+
 const stream = fc.constantFrom(...STREAMS)
 const pieces = fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 9000 })), {
   minLength: 1, maxLength: 20,
@@ -57,7 +64,7 @@ const fragment = fc.oneof(
 )
 
 /** A stream with fragments over or between its bytes, or bytes missing. */
-const damaged = fc.tuple(stream, fc.array(fc.record({
+const damagedOf = (whole: fc.Arbitrary<BuiltStream>): fc.Arbitrary<Uint8Array> => fc.tuple(whole, fc.array(fc.record({
   at: fc.double({ min: 0, max: 1, noNaN: true }), removed: fc.integer({ min: 0, max: 60 }), added: fragment,
 }), { minLength: 1, maxLength: 4 })).map(([{ bytes }, wounds]) => wounds.reduce<Uint8Array>((before, wound) => {
   // Most of a stream is page bytes: strike where records are, near the beginning, more often than elsewhere.
@@ -66,7 +73,7 @@ const damaged = fc.tuple(stream, fc.array(fc.record({
 }, bytes))
 
 const hostile = fc.oneof(
-  damaged,
+  damagedOf(stream),
   fc.array(fragment, { maxLength: 30 })
     .map((fragments) => Buffer.concat([STREAMS[0]!.bytes.subarray(0, 150), ...fragments])),
   fc.uint8Array({ maxLength: 2000 }),
@@ -141,8 +148,17 @@ describe('the reader of QEMU\'s stream', function () {
     assert.ok(announced > 0)
   })
 
+  it('does so on a multifd channel, and says the same whatever the pieces', () => {
+    fc.assert(fc.property(damagedOf(fc.constant(MULTIFD)), pieces, (bytes, lengths) => {
+      const { sayings } = transcribe(bytes, bytes.length, { channel: 'beside' })
+      assert.deepEqual(transcribe(bytes, lengths, { channel: 'beside' }).sayings, sayings)
+      checkSayings(bytes, lengths, { channel: 'beside' })
+    }), { numRuns: RUNS })
+    assert.deepEqual(transcribe(MULTIFD.bytes, 99, { channel: 'beside' }).pageOffsets, MULTIFD.pageOffsets)
+  })
+
   it('does so on a recovered connection and on a preempt channel', () => {
-    const channel = fc.constantFrom('main' as const, 'preempt' as const)
+    const channel = fc.constantFrom('main' as const, 'beside' as const)
     fc.assert(fc.property(fc.array(fragment, { maxLength: 30 }), pieces, channel, (fragments, lengths, kind) => {
       const { knowledge } = transcribe(STREAMS[1]!.bytes).reader
       checkSayings(Buffer.concat(fragments), lengths, { channel: kind, continuation: knowledge })

@@ -170,6 +170,32 @@ describe('the stream of a real QEMU', function () {
     assert.ok(reader.summary.encodedPages > 50)
   })
 
+  it('with multifd is understood on every channel', async () => {
+    const source = await start('source', [...GUEST])
+    const destination = await start('destination', [...GUEST, '-incoming', 'defer'])
+    await source.untilBooted()
+    const incoming = join(directory, 'incoming')
+    for (const side of [source, destination]) {
+      await setCapabilities(side, ['multifd'])
+      await side.command('migrate-set-parameters', { 'multifd-channels': 3 })
+    }
+    await destination.command('migrate-incoming', { uri: `unix:${incoming}` })
+    const recorder = await record(incoming)
+    await source.command('migrate', { uri: `unix:${recorder.path}` })
+    await until(async () => await migrationStatus(source) === 'completed')
+    assert.equal(recorder.connections.length, 4)
+    const counts = recorder.connections.map((pieces, number) => {
+      const lengths = pieces.map((piece) => piece.length)
+      const { losses, reader } = transcribe(recorder.bytes(number), lengths, number === 0 ? {} : { channel: 'beside' })
+      assert.deepEqual(losses, [])
+      return reader.summary
+    })
+    const { ram } = await source.command('query-migrate') as { ram: { duplicate: number } }
+    const sum = (of: 'pages' | 'zeroPages'): number => counts.reduce((total, each) => total + each[of], 0)
+    assert.ok(sum('pages') > 50)
+    assert.equal(sum('zeroPages'), ram.duplicate)
+  })
+
   /** What the reader says of the main channel of a post-copy that began before all pages were sent. */
   async function readPostcopy(capabilities: readonly string[], connections: number): Promise<Transcript> {
     const source = await start('source', GUEST)
@@ -193,7 +219,7 @@ describe('the stream of a real QEMU', function () {
     assert.deepEqual(main.sayings, transcribe(recorder.bytes(0), 1000).sayings)
     let pages = main.reader.summary.pages + main.reader.summary.zeroPages
     if (connections > 1) {
-      const preempt = transcribe(recorder.bytes(1), 100, { channel: 'preempt', continuation: main.reader.knowledge })
+      const preempt = transcribe(recorder.bytes(1), 100, { channel: 'beside', continuation: main.reader.knowledge })
       assert.deepEqual(preempt.losses, [])
       pages += preempt.reader.summary.pages + preempt.reader.summary.zeroPages
     }

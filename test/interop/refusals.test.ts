@@ -82,15 +82,16 @@ describe('handoff is refused', function () {
     }
   })
 
-  it('of a guest whose operator switched multifd on, and leaves it on', async () => {
-    await setMultifd(guest, true)
+  it('of a guest whose operator switched x-ignore-shared on, and leaves it on', async () => {
+    await setIgnoreShared(guest, true)
     const waiting = await cluster!.startGuest('b', { ...GUEST, incoming: true })
     try {
-      await expectRefused([GUEST.name, '--to', 'b'], 'guest-not-movable', /multifd is on: .*migrate-set-capabilities/)
-      assert.equal(await hasMultifd(guest), true)
+      const reason = /x-ignore-shared is on: .*migrate-set-capabilities/
+      await expectRefused([GUEST.name, '--to', 'b'], 'guest-not-movable', reason)
+      assert.equal(await hasIgnoreShared(guest), true)
     } finally {
       await waiting.stop()
-      await setMultifd(guest, false)
+      await setIgnoreShared(guest, false)
     }
   })
 
@@ -204,11 +205,11 @@ async function startStranger({ directory, network }: LabCluster): Promise<LabAge
   })
 }
 
-async function setMultifd(guest: LabGuest, state: boolean): Promise<void> {
-  await guest.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'multifd', state }] })
+async function setIgnoreShared(guest: LabGuest, state: boolean): Promise<void> {
+  await guest.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'x-ignore-shared', state }] })
 }
 
-async function hasMultifd(guest: LabGuest): Promise<boolean> {
+async function hasIgnoreShared(guest: LabGuest): Promise<boolean> {
   const all = await guest.qmp.execute('query-migrate-capabilities') as { capability: string; state: boolean }[]
-  return all.some(({ capability, state }) => capability === 'multifd' && state)
+  return all.some(({ capability, state }) => capability === 'x-ignore-shared' && state)
 }

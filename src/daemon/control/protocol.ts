@@ -28,9 +28,9 @@
  *    ^                       |  |  overlong or malformed line (also in idle)
  *    +--- result or error ---+  +--- the client hangs up: the handoff goes on, nobody is told
  */
-import type {
-  AuditRecord, CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PeerName, PopularPage,
-  SettleDecision,
+import {
+  CHANNELS_MAX, type AuditRecord, type CancelOutcome, type HandoffProgress, type HandoffRecord, type HandoffResult,
+  type MigrateRequest, type PeerName, type PopularPage, type SettleDecision,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../runtime/text.ts'
@@ -198,7 +198,7 @@ export function badAnswer(): PagemeshError {
 }
 
 function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
-  const { guest, to, mode, maxBandwidth, maxDowntimeMs, timeoutMs, dryRun, ...others } = fields
+  const { guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, dryRun, ...others } = fields
   refuseOthers(others)
   if (mode !== undefined && mode !== 'precopy' && mode !== 'postcopy') {
     throw badRequest('`mode` is precopy or postcopy.')
@@ -210,9 +210,18 @@ function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
     ...(mode === undefined ? {} : { mode }),
     ...positive('maxBandwidth', maxBandwidth),
     ...positive('maxDowntimeMs', maxDowntimeMs),
+    ...channelsOf(channels),
     ...positive('timeoutMs', timeoutMs),
     ...(dryRun === undefined ? {} : { dryRun }),
   }
+}
+
+function channelsOf(value: unknown): { channels?: number } {
+  if (value === undefined) return {}
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > CHANNELS_MAX) {
+    throw badRequest(`\`channels\` is 1 to ${CHANNELS_MAX}.`)
+  }
+  return { channels: value }
 }
 
 function positive<Key extends string>(key: Key, value: unknown): { [name in Key]?: number } {

@@ -8,7 +8,7 @@
  *                      <------     said n: what the passage says, in order
  *                      <------     fill n: refs of a batch, and shared memory for their pages
  *     filled n         ------>
- *     addKnown         ------>
+ *     addKnown, addKnowledge ->
  *     destroy | stop   ------>       at any time: one connection is closed, or both and nothing more is said
  *                      <------     over: both connections are closed, the worker is free
  *
@@ -43,6 +43,7 @@ export type ToThread =
   | { kind: 'outgoing'; qemu: HandedConnection; init: OutgoingOrder }
   | { kind: 'incoming'; qemu: HandedConnection; sources: SourceKind[] }
   | { kind: 'addKnown'; pages: Prefixes }
+  | { kind: 'addKnowledge'; knowledge: StreamKnowledgeData }
   /** Without marks the source failed. */
   | { kind: 'filled'; request: number; marks: Uint8Array | undefined }
   | { kind: 'destroy'; connection: ConnectionName }

@@ -9,7 +9,7 @@ import { PassagePort } from './passageport.ts'
 import type { PassageThreads } from './threads.ts'
 
 /** What runs from the source QEMU to the lane, in whichever thread. */
-export interface OutgoingRun extends Pick<OutgoingPassage, 'addKnown' | 'counts' | 'stop'> {
+export interface OutgoingRun extends Pick<OutgoingPassage, 'addKnown' | 'addKnowledge' | 'counts' | 'stop'> {
   /** As of the last word of its listener, if it runs elsewhere; undefined before. */
   knowledge(): StreamKnowledgeData | undefined
 }
@@ -75,6 +75,7 @@ function laneElsewhere(passage: PassagePort): PassageLane {
       passage.startOutgoing(qemu, order, listener)
       return {
         addKnown: (pages) => passage.addKnown(pages),
+        addKnowledge: (knowledge) => passage.addKnowledge(knowledge),
         counts: () => passage.counts.outgoing(),
         knowledge: () => passage.knowledge,
         stop,

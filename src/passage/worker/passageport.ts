@@ -107,6 +107,10 @@ export class PassagePort {
     this.#thread.post({ kind: 'addKnown', pages: copy }, buffersOf(copy))
   }
 
+  addKnowledge(knowledge: StreamKnowledgeData): void {
+    if (!this.#isOver) this.#thread.post({ kind: 'addKnowledge', knowledge })
+  }
+
   stop(): void {
     if (!this.#isOver) this.#end({ kind: 'stop' })
     this.#over()

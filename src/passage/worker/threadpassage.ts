@@ -1,6 +1,6 @@
 import { openHandedEndpoint } from '../../guest/index.ts'
 import { openHandedLane, secureLane, type Lane } from '../../mesh/lanes/index.ts'
-import type { PageHasher, Prefixes } from '../../page/index.ts'
+import type { PageHasher } from '../../page/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Endpoint } from '../../runtime/endpoint.ts'
 import type { HandedConnection } from '../../runtime/handover.ts'
@@ -45,7 +45,8 @@ export class ThreadPassage {
       case 'warmUp': return
       case 'outgoing': return this.#startOutgoing(message)
       case 'incoming': return this.#startIncoming(message)
-      case 'addKnown': return this.#addKnown(message.pages)
+      case 'addKnown': return this.#outgoing?.addKnown(message.pages)
+      case 'addKnowledge': return this.#outgoing?.addKnowledge(message.knowledge)
       case 'filled': return this.#sources?.answer(message.request, message.marks)
       case 'destroy': return this.#destroy(message.connection)
       case 'stop': return this.#stop()
@@ -113,10 +114,6 @@ export class ThreadPassage {
   /** From now on it is this thread that closes the connection. */
   #open(connection: ConnectionName): void {
     Atomics.store(this.#opened, CONNECTIONS[connection], 1)
-  }
-
-  #addKnown(pages: Prefixes): void {
-    this.#outgoing?.addKnown(pages)
   }
 
   #destroy(connection: ConnectionName): void {

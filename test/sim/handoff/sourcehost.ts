@@ -67,7 +67,8 @@ export class OutgoingRunner extends Runner<Outgoing> {
           if (!isTaken) this.dispatch({ kind: 'failed', what: 'postcopy', reason: reasonOf('refused') })
         })
       case 'openChannel':
-        return this.#say({ kind: 'channel', number: this.#passage!.number, ticket: undefined as never })
+        // Only main channels are played: each connection has one, and counts its channels from it.
+        return this.#say({ kind: 'channel', number: 0, ticket: undefined as never })
       case 'cancelQemu': return this.#cancel()
       case 'takeBack': return this.#takeBack()
       case 'stopPassages': return this.#passage?.fail('source', false)

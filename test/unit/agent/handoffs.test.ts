@@ -131,6 +131,7 @@ describe('the handoffs of a host', () => {
   describe('offered by another host', () => {
     const offer: Omit<HandoffOffer, 'ticket'> = {
       version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
+      beside: { multifd: 0, preempt: false },
     }
 
     /** What b answers `from`'s offer with; undefined: it accepts. */

@@ -25,7 +25,8 @@ export const INCOMING_MESSAGES: readonly IncomingMessage[] = [
 
 export const OUTGOING_MESSAGES: readonly OutgoingMessage[] = [
   { kind: 'hello', id: 'a' }, { kind: 'census', body }, { kind: 'order', body },
-  { kind: 'channel', number: 0, ticket: undefined as never }, { kind: 'switchover', runState: 'paused' },
+  { kind: 'channel', number: 0, ticket: undefined as never },
+  { kind: 'channel', number: 1, ticket: undefined as never }, { kind: 'switchover', runState: 'paused' },
   { kind: 'givenUp', runState }, { kind: 'givenUp', runState: 'unknown' }, { kind: 'kept', reason: 'cancelled' },
 ]
 

@@ -77,16 +77,16 @@ const OUTGOING_HEEDS: Record<string, string> = {
     '<broken, <fetched, <trouble, asked arrived, asked broken, asked fell, asked unfit, begun, cancel, failed, ' +
     'gone, late, linkLost, qemu cancelled, qemu completed, qemu failed',
   moving:
-    '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, cancel, ' +
-    'failed, gone, handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
+    '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, begun, ' +
+    'cancel, failed, gone, handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
     'qemu postcopy-active, qemu postcopy-paused, switchover',
   handingOver:
-    '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, failed, gone, ' +
-    'handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
+    '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, begun, ' +
+    'failed, gone, handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
     'qemu postcopy-paused, switchover',
   stopping:
-    '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, failed, gone, ' +
-    'handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
+    '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, begun, ' +
+    'failed, gone, handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
     'qemu postcopy-active, qemu postcopy-paused, switchover',
   orphaned:
     '<broken, <fetched, <whole, asked arrived, asked broken, asked fell, asked partial, asked unfit, ' +
@@ -102,8 +102,8 @@ const OUTGOING_HEEDS: Record<string, string> = {
   unconfirmed: 'asked arrived, asked broken, asked fell, asked unfit, gone, linkLost',
   takingBack: '<broken, gone, late, linkLost, notTakenBack, takenBack',
   serving:
-    '<arrived, <broken, <fell, <fetched, <unfit, asked arrived, asked broken, asked fell, asked unfit, failed, ' +
-    'gone, linkLost, qemu completed, qemu postcopy-paused, switchover',
+    '<arrived, <broken, <fell, <fetched, <unfit, asked arrived, asked broken, asked fell, asked unfit, begun, ' +
+    'failed, gone, linkLost, qemu completed, qemu postcopy-paused, switchover',
   cut: 'asked arrived, asked broken, asked fell, asked unfit, gone, qemu completed, rejoin',
   'over, kept': '',
   'over, held': 'asked arrived',
@@ -126,8 +126,8 @@ const INCOMING_HEEDS: Record<string, string> = {
   'listing again': '<census, failed, gone, late, linkLost, qemu completed, stop',
   'waiting again': '<givenUp, <kept, failed, gone, late, linkLost, qemu completed, stop',
   loading:
-    '<givenUp, <kept, <switchover, failed, gone, linkLost, qemu completed, qemu failed, qemu postcopy-paused, ' +
-    'stop',
+    '<channel, <givenUp, <kept, <switchover, failed, gone, linkLost, qemu completed, qemu failed, ' +
+    'qemu postcopy-paused, stop',
   loaded: '<givenUp, <kept, <switchover, gone, linkLost, stop',
   finishing: '<switchover, gone, late, linkLost, qemu completed, qemu failed, qemu postcopy-paused',
   breaking:
@@ -136,13 +136,13 @@ const INCOMING_HEEDS: Record<string, string> = {
   'holding unfit, link up': '<kept, answered kept, gone, late, linkLost',
   'releasing, memory whole': 'gone, late, linkLost, notReleased, released',
   'releasing, memory coming':
-    'failed, gone, late, linkLost, notReleased, qemu completed, qemu postcopy-paused, released',
+    '<channel, failed, gone, late, linkLost, notReleased, qemu completed, qemu postcopy-paused, released',
   'releasing, memory awaited': '<channel, failed, gone, late, linkLost, notReleased, qemu completed, released',
   'releasing, memory cut': 'gone, late, linkLost, notReleased, qemu completed, released',
   'holding unfit, link lost': '<kept, answered kept, gone, late, settle end, settle run',
   'holding whole, link lost': '<kept, answered given-up, answered kept, gone, late, settle end, settle run',
   ending: 'ended, gone, late, notEnded',
-  'serving, memory coming': 'failed, gone, linkLost, qemu completed, qemu postcopy-paused, stop',
+  'serving, memory coming': '<channel, failed, gone, linkLost, qemu completed, qemu postcopy-paused, stop',
   'serving, memory awaited': '<channel, failed, gone, linkLost, qemu completed, stop',
   'serving, memory cut': 'failed, gone, linkLost, qemu completed, stop',
   cut: 'answered given-up, answered kept, gone, late, qemu completed, rejoin, settle end, settle run',

@@ -52,7 +52,6 @@ describe('the source\'s side of a migration', () => {
   })
 
   const refusals: [string, () => void, RegExp][] = [
-    ['multifd', () => { machine.capabilities['multifd'] = true }, /multifd.*"capability":"multifd","state":false/],
     ['x-colo', () => { machine.capabilities['x-colo'] = true }, /x-colo is on: .*COLO/],
     ['x-ignore-shared', () => { machine.capabilities['x-ignore-shared'] = true }, /shared memory would stay behind/],
     ['tls-creds', () => { machine.parameters['tls-creds'] = 'tls0' }, /tls-creds is tls0.*"tls-creds":""/],

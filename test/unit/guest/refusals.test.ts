@@ -41,7 +41,7 @@ describe('why a guest cannot move', () => {
   })
 
   it('is a setting that hides its pages, with the words that change it', () => {
-    const refused = ['multifd', 'x-colo', 'rdma-pin-all', 'x-ignore-shared']
+    const refused = ['x-colo', 'rdma-pin-all', 'x-ignore-shared']
     for (const capability of refused) {
       const refusal = sourceSettingsRefusal('vm', new Map([['events', true], [capability, true]]), {})!
       assert.deepEqual(factsOf(refusal), [...AT_SOURCE, { guest: 'vm', capability }])
@@ -51,7 +51,7 @@ describe('why a guest cannot move', () => {
     }
     const off = new Map(refused.map((name) => [name, false]))
     assert.equal(sourceSettingsRefusal('vm', off, { 'tls-creds': '' }), undefined)
-    assert.equal(sourceSettingsRefusal('vm', new Map([['compress', true]]), {}), undefined)
+    assert.equal(sourceSettingsRefusal('vm', new Map([['compress', true], ['multifd', true]]), {}), undefined)
     const tls = sourceSettingsRefusal('vm', off, { 'tls-creds': 'tls0' })!
     assert.deepEqual(factsOf(tls), [...AT_SOURCE, { guest: 'vm', credentials: 'tls0' }])
     assert.ok(tls.advice!.endsWith('{"execute":"migrate-set-parameters","arguments":{"tls-creds":""}}'))
@@ -66,8 +66,7 @@ describe('why a guest cannot move', () => {
 
   it('is nothing that only says how QEMU would have sent it: that is turned off', () => {
     assert.deepEqual(TURNED_OFF, {
-      'compress': false, 'postcopy-preempt': false, 'background-snapshot': false, 'mapped-ram': false,
-      'zero-copy-send': false,
+      'compress': false, 'background-snapshot': false, 'mapped-ram': false, 'zero-copy-send': false,
     })
   })
 })

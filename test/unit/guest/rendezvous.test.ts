@@ -8,6 +8,7 @@ import { readStartTicks, type ProcessIdentity } from '../../../src/guest/process
 import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
+import { arrivalOf } from './arrivals.ts'
 
 const uid = process.geteuid!()
 const never = new AbortController().signal
@@ -72,7 +73,7 @@ describe('a rendezvous with a process', () => {
   })
 
   it('drops whoever else comes, and waits on', async () => {
-    const { connection } = await rendezvous.listen(never)
+    const connection = arrivalOf(await rendezvous.listen(never))
     let isThere = false
     void connection.then(() => { isThere = true })
     const closed = closedBy(stranger)
@@ -88,7 +89,7 @@ describe('a rendezvous with a process', () => {
     const before = process.env['PATH']
     process.env['PATH'] = '/nonexistent'
     try {
-      const { connection } = await rendezvous.listen(never)
+      const connection = arrivalOf(await rendezvous.listen(never))
       const closed = closedBy(stranger)
       stranger.stdin!.write(`${rendezvous.socketPath}\n`)
       await closed
@@ -101,7 +102,7 @@ describe('a rendezvous with a process', () => {
   })
 
   it('tells them apart also when both are there', async () => {
-    const { connection } = await rendezvous.listen(never)
+    const connection = arrivalOf(await rendezvous.listen(never))
     const closed = closedBy(stranger)
     await Promise.all([tell(stranger, rendezvous.socketPath), tell(qemu, rendezvous.socketPath)])
     const endpoint = await connection
@@ -110,7 +111,7 @@ describe('a rendezvous with a process', () => {
   })
 
   it('has a name that nobody reads in the kernel\'s tables', async () => {
-    const { connection } = await rendezvous.listen(never)
+    const connection = arrivalOf(await rendezvous.listen(never))
     await tell(qemu, rendezvous.socketPath)
     const endpoint = await connection
     assert.equal(readFileSync('/proc/net/unix', 'utf8').includes(rendezvous.socketPath), false)

@@ -11,6 +11,7 @@ import type { Endpoint } from '../../../src/runtime/endpoint.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { Arrived, until } from '../runtime/endpointcontract.ts'
+import { arrivalOf } from './arrivals.ts'
 
 const UID = process.geteuid!()
 const never = new AbortController().signal
@@ -111,17 +112,24 @@ describe('a rendezvous in time', () => {
     endpoint!.destroy()
   })
 
-  it('takes the first that comes, and hangs up on all others', async () => {
+  it('takes those that come in their order, and hangs up on all others once it is removed', async () => {
     const rendezvous = await create()
     const abort = new AbortController()
-    const { connection } = await rendezvous.listen(abort.signal)
+    const arrivals = await rendezvous.listen(abort.signal)
+    const connection = arrivalOf(arrivals)
     assert.deepEqual([modeOf(rendezvous.socketPath), modeOf(dirname(dirname(rendezvous.socketPath)))], [0o666, 0o711])
     assert.equal(existsSync(join(dirname(dirname(rendezvous.socketPath)), 's')), false)
     assert.equal(getEventListeners(abort.signal, 'abort').length, 1)
     const first = await come(rendezvous.socketPath)
-    const endpoint = await connection
-    assert.equal(getEventListeners(abort.signal, 'abort').length, 0)
     const second = await come(rendezvous.socketPath)
+    const third = await come(rendezvous.socketPath)
+    const endpoint = await connection
+    const next = await arrivalOf(arrivals)
+    await rendezvous.remove()
+    assert.equal(getEventListeners(abort.signal, 'abort').length, 0)
+    await until(third.isClosed)
+    assert.equal(second.isClosed(), false)
+    next.destroy()
     await until(second.isClosed)
     const there = new Arrived(endpoint)
     first.socket.end('said')
@@ -136,7 +144,7 @@ describe('a rendezvous in time', () => {
   it('hangs up on whoever comes after it was given up', async () => {
     const rendezvous = await create()
     const abort = new AbortController()
-    const { connection } = await rendezvous.listen(abort.signal)
+    const connection = arrivalOf(await rendezvous.listen(abort.signal))
     abort.abort(new Error('enough'))
     await assert.rejects(connection, /enough/)
     await until((await come(rendezvous.socketPath)).isClosed)

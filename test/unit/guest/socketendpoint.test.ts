@@ -12,6 +12,7 @@ import { systemRandom } from '../../../src/runtime/random.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import { Arrived, itIsAnEndpoint, until } from '../runtime/endpointcontract.ts'
+import { arrivalOf } from './arrivals.ts'
 
 const uid = process.geteuid!()
 
@@ -37,7 +38,7 @@ describe('a rendezvous', () => {
   })
 
   async function meet(): Promise<[Endpoint, Endpoint]> {
-    const { connection } = await rendezvous.listen(never)
+    const connection = arrivalOf(await rendezvous.listen(never))
     const near = await rendezvous.connect(never)
     return [near, await connection]
   }
@@ -141,7 +142,7 @@ describe('a rendezvous', () => {
 
   it('waits for whoever listens later', async () => {
     const connecting = rendezvous.connect(never)
-    const { connection } = await rendezvous.listen(never)
+    const connection = arrivalOf(await rendezvous.listen(never))
     const ends = await Promise.all([connecting, connection])
     for (const end of ends) end.destroy()
   })
@@ -149,7 +150,7 @@ describe('a rendezvous', () => {
   it('gives up when its signal aborts, and only before the connection is there', async () => {
     const early = new AbortController()
     const connecting = rendezvous.connect(early.signal)
-    const { connection } = await rendezvous.listen(early.signal)
+    const connection = arrivalOf(await rendezvous.listen(early.signal))
     const ends = await Promise.all([connecting, connection])
     early.abort(new Error('too late'))
     await ends[0].write(Buffer.from('still here'))
@@ -159,7 +160,7 @@ describe('a rendezvous', () => {
     const abort = new AbortController()
     const waiting = await other.listen(abort.signal)
     abort.abort(new Error('enough'))
-    await assert.rejects(waiting.connection, /enough/)
+    await assert.rejects(arrivalOf(waiting), /enough/)
     await assert.rejects(other.connect(abort.signal), /enough/)
     await other.remove()
   })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import { MAIN_ONLY } from '../../../src/guest/index.ts'
 import { answerOffer, askVerdict, offerGuest } from '../../../src/handoff/link.ts'
 import {
   decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, HANDOFF_VERSION, OUTCOME_PROTOCOL,
@@ -14,7 +15,7 @@ import { MACHINE } from './fakeguest.ts'
 describe('what is said beside the lane', () => {
   const { signal } = new AbortController()
   const offer = {
-    version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
+    version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE, beside: MAIN_ONLY,
   } as const
 
   async function meshes() {

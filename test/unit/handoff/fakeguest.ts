@@ -2,9 +2,10 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-import type {
-  Guest, GuestMemory, GuestState, IncomingMigration, MachineDescription, MigrationNews, MigrationProgress,
-  MigrationSide, OpenInit, OutgoingMigration, SettingsUndo,
+import {
+  MAIN_ONLY, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MachineDescription,
+  type MigrationNews, type MigrationProgress, type MigrationSide, type OpenInit, type OutgoingMigration,
+  type SettingsUndo,
 } from '../../../src/guest/index.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
@@ -142,6 +143,7 @@ export class FakeSource extends FakeGuest {
   open(init: OpenInit): OutgoingMigration {
     return {
       ...this.side(init),
+      channels: async () => MAIN_ONLY,
       begin: (path) => this.obey('begin', () => this.#write(path, this.#stream.subarray(0, this.#options.holdAfter))),
       resume: (path) => this.obey('resume', () => this.#write(path, Buffer.from('the rest'))),
       startPostcopy: () => this.obey('startPostcopy'),

@@ -13,7 +13,8 @@ import { MACHINE } from './fakeguest.ts'
 
 const TICKET = { address: '127.0.0.1:1', id: 'ab', key: 'cd' }
 const OFFER: HandoffOffer = {
-  version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE, ticket: TICKET,
+  version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
+  beside: { multifd: 2, preempt: false }, ticket: TICKET,
 }
 const REPORT: IncomingReport = {
   streamBytes: 5, refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
@@ -43,6 +44,7 @@ describe('an offer', () => {
     'a long id': { id: 'ab'.repeat(33) }, 'no id': { id: 7 }, 'no name': { guest: '' },
     'a long name': { guest: 'x'.repeat(256) }, 'an unknown mode': { mode: 'warm' }, 'an unknown plan': { plan: 'copy' },
     'no machine': { machine: undefined }, 'a machine without blocks': { machine: { ...MACHINE, blocks: undefined } },
+    'no channels': { beside: undefined }, 'too many channels': { beside: { multifd: 17, preempt: false } },
     'no ticket': { ticket: null }, 'a ticket without address': { ticket: { ...TICKET, address: '' } },
     'a ticket without id': { ticket: { ...TICKET, id: 1 } }, 'a ticket without key': {
       ticket: { ...TICKET, key: undefined },
@@ -61,7 +63,7 @@ describe('an offer', () => {
   }
 
   it('of another version names both', () => {
-    assert.throws(() => decodeOffer(json({ ...OFFER, version: 1 })), /version 1 of the handoff protocol, this host 2/)
+    assert.throws(() => decodeOffer(json({ ...OFFER, version: 1 })), /version 1 of the handoff protocol, this host 3/)
   })
 
   it('that is no JSON object is refused', () => {

@@ -1,6 +1,9 @@
 /** Drivers that a test plays: they note what they are told, and tell what the test says. */
 import type { RunState } from '../../../src/conversation/conversation.ts'
-import type { DriverNews, GuestState, MachineDescription, MigrationProgress } from '../../../src/guest/index.ts'
+import {
+  countOfChannels, MAIN_ONLY, type BesideChannels, type DriverNews, type GuestState, type MachineDescription,
+  type MigrationProgress,
+} from '../../../src/guest/index.ts'
 import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
 import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
 import { TestQemu } from '../passage/relay.ts'
@@ -9,6 +12,7 @@ import { MACHINE } from './fakeguest.ts'
 /** A driver that does nothing by itself: it notes what it is told, and tells what the test says. */
 export class PlayedDriver implements Driver {
   rejoins = false
+  beside: BesideChannels = MAIN_ONLY
   status = 'none'
   guest: GuestState
   /** What it was told, in order. */
@@ -23,6 +27,8 @@ export class PlayedDriver implements Driver {
   signal: AbortSignal | undefined
   /** The QEMU's end of the connection that came last. */
   qemu: TestQemu | undefined
+  /** Its ends of the connections beside the main one, in their order. */
+  readonly besideQemu: TestQemu[] = []
   tell: (news: DriverNews) => void = () => {}
 
   constructor(guest: GuestState) {
@@ -35,6 +41,11 @@ export class PlayedDriver implements Driver {
     const [own, theirs] = createEndpointPair()
     this.qemu = new TestQemu(theirs)
     yield own
+    for (let count = 1; count < countOfChannels(this.beside); count++) {
+      const [ownBeside, theirsBeside] = createEndpointPair()
+      this.besideQemu.push(new TestQemu(theirsBeside))
+      yield ownBeside
+    }
   }
 
   async state(): Promise<GuestState> {

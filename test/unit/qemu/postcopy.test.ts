@@ -69,13 +69,13 @@ describe('post-copy', () => {
     const continuation = knowledgeOf(firstConnection())
     assertRead(new StreamBuilder()
       .page('pc.ram', 4096, PAGE).page('pc.ram', 8192, PAGE).page('pc.bios', 0, PAGE).u64(0x010),
-    { channel: 'preempt', continuation })
-    assertRead(new StreamBuilder().u64(0x010).raw('nothing follows'), { channel: 'preempt' })
+    { channel: 'beside', continuation })
+    assertRead(new StreamBuilder().u64(0x010).raw('nothing follows'), { channel: 'beside' })
   })
 
   it('a preempt channel that is not understood stays raw', () => {
     const stream = new StreamBuilder().page('pc.ram', 0, PAGE).ramPart().u64(0x010).build()
-    const { losses, reader } = transcribe(stream.bytes, 1, { channel: 'preempt' })
+    const { losses, reader } = transcribe(stream.bytes, 1, { channel: 'beside' })
     assert.deepEqual(losses, ['a page of an unknown RAM block'])
     assert.equal(reader.understands, false)
   })
