@@ -8,9 +8,11 @@
  *
  * The addon has no state of its own, so that any number of threads may load it.
  */
+#define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <node_api.h>
 
@@ -273,9 +275,39 @@ static napi_value hash(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+/*
+ * peerProcess(fd): the id of the process at the other end of a UNIX connection: the one that connected, or that
+ * listened; 0 if it is in a namespace that is not ours to see. Throws a TypeError, or an Error if it is no connection.
+ */
+static napi_value peer_process(napi_env env, napi_callback_info info)
+{
+	napi_value value, result;
+	size_t count = 1;
+	int32_t fd;
+	if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok || count < 1 ||
+			napi_get_value_int32(env, value, &fd) != napi_ok) {
+		wrong_type(env, "a descriptor is to be a number");
+		return NULL;
+	}
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof(peer)) {
+		napi_throw_error(env, "ENOTSOCK", "this is no connection");
+		return NULL;
+	}
+	return napi_create_int32(env, peer.pid, &result) == napi_ok ? result : NULL;
+}
+
+static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback)
+{
+	napi_value function;
+	return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
+		napi_set_named_property(env, exports, name, function) == napi_ok;
+}
+
 NAPI_MODULE_INIT()
 {
-	napi_value sets, function;
+	napi_value sets;
 	uint32_t count = 0;
 	if (napi_create_array(env, &sets) != napi_ok)
 		return NULL;
@@ -285,8 +317,7 @@ NAPI_MODULE_INIT()
 				napi_set_element(env, sets, count++, name) != napi_ok))
 			return NULL;
 	}
-	if (napi_create_function(env, "hash", NAPI_AUTO_LENGTH, hash, NULL, &function) != napi_ok ||
-			napi_set_named_property(env, exports, "hash", function) != napi_ok ||
+	if (!export(env, exports, "hash", hash) || !export(env, exports, "peerProcess", peer_process) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)
 		return NULL;
 	return exports;

@@ -27,9 +27,14 @@ export interface Addon {
     set: number, key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number,
     ids: Uint8Array, idOffset: number,
   ): void
+  /**
+   * Id of the process at the other end of the UNIX connection `fd`: the one that connected, or that listened; 0 if it
+   * cannot be seen from here. Throws an Error if it is no such connection.
+   */
+  peerProcess(fd: number): number
 }
 
-export interface Kernel {
+export interface Kernel extends Pick<Addon, 'peerProcess'> {
   readonly instructionSet: InstructionSet
   /** As the addon's, with the fastest instruction set. */
   hash(
@@ -58,6 +63,11 @@ export function kernelInUse(): KernelInUse {
   return loadKernel()?.instructionSet ?? 'package'
 }
 
+/** Who is at the other end of a UNIX connection, as the addon says; undefined where there is no kernel to ask. */
+export function peerProcess(fd: number): number | undefined {
+  return loadKernel()?.peerProcess(fd)
+}
+
 /** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
 export function loadAddon(path: string): Addon | undefined {
   try {
@@ -72,7 +82,9 @@ export function loadAddon(path: string): Addon | undefined {
 function kernelOf(addon: Addon | undefined): Kernel | undefined {
   const instructionSet = addon?.instructionSets[0]
   if (addon === undefined || instructionSet === undefined) return undefined
-  return { instructionSet, hash: (...batch) => addon.hash(0, ...batch) }
+  return {
+    instructionSet, hash: (...batch) => addon.hash(0, ...batch), peerProcess: (fd) => addon.peerProcess(fd),
+  }
 }
 
 function agreesWithPackage(addon: Addon): boolean {
