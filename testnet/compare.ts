@@ -33,9 +33,9 @@ process.exit(await main())
 
 async function main(): Promise<number> {
   const program = new Command('npm run compare --')
-    .description('Moves real guests with Pagemesh and in QEMU\'s own ways (pre-copy, xbzrle, multifd with zstd, ' +
-      'post-copy) over links of 100 Mbit/s, 1 Gbit/s and without a limit, and writes a report. Needs root; takes up ' +
-      'to 45 minutes, with --quick up to 8.')
+    .description('Moves real guests with Pagemesh and in QEMU\'s own ways (pre-copy, xbzrle, multifd, multifd with ' +
+      'zstd, post-copy) over links of 100 Mbit/s, 1 Gbit/s and without a limit, and writes a report. Needs root; ' +
+      'takes up to 45 minutes, with --quick up to 8.')
     .option('--quick', 'fewer cells, each measured once')
     .option('--json <file>', 'write the raw results there, too')
     .addOption(new Option('--out <directory>', 'where the report goes: report.html, report.md, plots, results.json')

@@ -24,7 +24,9 @@ export { describeMeasure, measureGuests, type GuestMeasure } from './measure.ts'
 export { compareMemory, type BlockDifference, type MemoryComparison } from './memory.ts'
 export { createNetwork, type LabHost, type LabNetwork, type LinkCounters, type NetworkOptions } from './network.ts'
 export { ensureQemu, type QemuRelease } from './nextqemu.ts'
-export { clearDirtyLog, migratePlain, type PlainMode, type PlainOptions, type PlainResult } from './plain.ts'
+export {
+  clearDirtyLog, migratePlain, MULTIFD_CHANNELS, type PlainMode, type PlainOptions, type PlainResult,
+} from './plain.ts'
 export { startProcess, type LabProcess } from './process.ts'
 export { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
 export { moveStopping, type StandstillOptions } from './standstill.ts'

@@ -16,10 +16,10 @@ import type { LabGuest } from './qemu.ts'
 import { waitFor, type WaitOptions } from './wait.ts'
 
 /**
- * Plain pre-copy, pre-copy that sends of a page what changed since (xbzrle), pre-copy over several connections with
- * zstd, or post-copy.
+ * Plain pre-copy, pre-copy that sends of a page what changed since (xbzrle), pre-copy over several connections as it is
+ * or with zstd, or post-copy.
  */
-export type PlainMode = 'precopy' | 'xbzrle' | 'multifd-zstd' | 'postcopy'
+export type PlainMode = 'precopy' | 'xbzrle' | 'multifd' | 'multifd-zstd' | 'postcopy'
 
 export interface PlainOptions {
   source: LabGuest
@@ -49,7 +49,8 @@ export interface PlainResult {
 
 /** Far above every link of the lab, so that the link is the limit. */
 const BANDWIDTH_BYTES_PER_SECOND = 100e9
-const MULTIFD_CHANNELS = 2
+/** QEMU's own default. */
+export const MULTIFD_CHANNELS = 2
 const TIMEOUT_MS = 300_000
 
 interface MigrationInfo {
@@ -136,7 +137,7 @@ async function lossOf(destination: LabGuest, waiting: WaitOptions): Promise<stri
 /** Sets every capability that matters, so that nothing is left over from an earlier migration. */
 async function applySettings(qmp: QmpClient, mode: PlainMode): Promise<void> {
   const states: Record<string, boolean> = {
-    'return-path': true, 'multifd': mode === 'multifd-zstd', 'postcopy-ram': mode === 'postcopy',
+    'return-path': true, 'multifd': mode.startsWith('multifd'), 'postcopy-ram': mode === 'postcopy',
     'xbzrle': mode === 'xbzrle',
   }
   await qmp.execute('migrate-set-capabilities', {

@@ -1,7 +1,11 @@
-/** Who is at the other end of a UNIX connection. The kernel tells nobody but who asks in C: its tables do. */
+/**
+ * Who is at the other end of a UNIX connection. The operating system tells who asks in C, as our addon does; without it
+ * another program reads its tables.
+ */
 import { execFile } from 'node:child_process'
 import type { Socket } from 'node:net'
 
+import { peerProcess } from '../page/index.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { socketInode, unixSocketsOf } from './unixsockets.ts'
 
@@ -20,8 +24,9 @@ export function connectionsOf({ pid }: ProcessIdentity): Set<string> {
 }
 
 /**
- * Whether `process` made the connection that was accepted from the listener bound to `path`. The kernel's table says
- * it (`ss` reads it). Where there is none, the process must at least have connected to something since `before`.
+ * Whether `process` made the connection that was accepted from the listener bound to `path`. Without the addon the
+ * operating system's table says it (`ss` reads it). Where there is none, the process must at least have connected to
+ * something since `before`.
  */
 export async function isFrom(
   socket: Socket, path: string, { process, before }: { process: ProcessIdentity; before: ReadonlySet<string> },
@@ -29,7 +34,9 @@ export async function isFrom(
   const { fd } = (socket as unknown as Described)._handle ?? {}
   const own = fd === undefined ? undefined : socketInode(`/proc/self/fd/${fd}`)
   // It has been closed already.
-  if (own === undefined) return false
+  if (fd === undefined || own === undefined) return false
+  const pid = peerProcess(fd)
+  if (pid !== undefined) return pid === process.pid && isAlive(process)
   const peers = parsePeers(await listPeers(path), path).get(own)
   const theirs = connectionsOf(process)
   if (!isAlive(process)) return false

@@ -1,6 +1,6 @@
 import type { HandoffResult } from '../../src/index.ts'
 import { describeError } from '../../src/index.ts'
-import { migratePlain, waitFor, type LabGuest, type PlainMode } from '../index.ts'
+import { migratePlain, MULTIFD_CHANNELS, waitFor, type LabGuest, type PlainMode } from '../index.ts'
 import type { Cell, Step, WayName } from './cells.ts'
 import { HOSTS, type ComparisonLab, type Mover } from './lab.ts'
 import { Heartbeat, longestSilence, workRate } from './measure/heartbeat.ts'
@@ -116,7 +116,8 @@ async function moveOne(lab: ComparisonLab, way: WayName, cell: Cell, traveller: 
     command: 'migrate',
     arguments: {
       guest: mover.guest.name, to: cell.destination === 'similar' ? 'b' : 'c',
-      mode: way === 'pagemesh-precopy' ? 'precopy' : 'postcopy',
+      mode: way === 'pagemesh-postcopy' ? 'postcopy' : 'precopy',
+      channels: way === 'pagemesh-multifd' ? MULTIFD_CHANNELS : 1,
     },
   }, MOVE_TIMEOUT_MS)
   if (handoff.status !== 'completed') throw new Error(handoff.reason ?? `the handoff ${handoff.status}`)

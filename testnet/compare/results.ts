@@ -10,7 +10,7 @@ export interface Spread {
 
 export type MeasureName =
   'wireBytes' | 'sourceBytes' | 'besideBytes' | 'totalMs' | 'downtimeMs' | 'silenceMs' | 'usualSilenceMs' |
-  'peakBytesPerSecond' | 'agentSeconds' | 'qemuSeconds' | 'processorSeconds' |
+  'peakBytesPerSecond' | 'agentSeconds' | 'agentSecondsPerGb' | 'qemuSeconds' | 'processorSeconds' |
   'workBefore' | 'workDuring' | 'workAfter'
 
 /** All samples of one way in one cell. */
@@ -57,11 +57,18 @@ const VALUES: Readonly<Record<MeasureName, (sample: Sample) => number>> = {
   usualSilenceMs: ({ usualSilenceMs }) => usualSilenceMs,
   peakBytesPerSecond: ({ peakBytesPerSecond }) => peakBytesPerSecond,
   agentSeconds: ({ agentSeconds }) => agentSeconds,
+  agentSecondsPerGb: ({ agentSeconds, handoffs }) => perGb(agentSeconds, handoffs),
   qemuSeconds: ({ qemuSeconds }) => qemuSeconds,
   processorSeconds: ({ agentSeconds, qemuSeconds }) => agentSeconds + qemuSeconds,
   workBefore: ({ work }) => work?.before ?? 0,
   workDuring: ({ work }) => work?.during ?? 0,
   workAfter: ({ work }) => work?.after ?? 0,
+}
+
+/** Seconds for each GB that the source QEMUs wrote; 0 where QEMU did without the agents. */
+function perGb(seconds: number, handoffs: Sample['handoffs']): number {
+  const bytes = handoffs.reduce((sum, { qemuBytes }) => sum + qemuBytes, 0)
+  return bytes === 0 ? 0 : seconds * 1e9 / bytes
 }
 
 /** One figure of one sample. */

@@ -1,6 +1,6 @@
 /*
  * Makes the ids of pages, a batch in one call: keyed BLAKE3 of 4096 bytes, of which an id is the first 16 bytes.
- * And duplicates descriptors, so that a connection can go to another thread.
+ * And duplicates descriptors, so that a connection can go to another thread, and says who is at their other end.
  *
  * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 blocks of 64 bytes that
  * depend on each other, so chunks are what is hashed side by side: see lanes.h. Here is what surrounds it: the choice
@@ -9,11 +9,13 @@
  *
  * The addon has no state of its own, so that any number of threads may load it.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <node_api.h>
 
@@ -276,20 +278,26 @@ static napi_value hash(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+static bool take_descriptor(napi_env env, napi_callback_info info, int32_t *fd)
+{
+	napi_value value;
+	size_t count = 1;
+	if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok || count < 1 ||
+			napi_get_value_int32(env, value, fd) != napi_ok)
+		return wrong_type(env, "a descriptor is to be a number");
+	return true;
+}
+
 /*
  * duplicate(fd): another descriptor of what is open as `fd`, closed by exec. Throws a TypeError, or an Error whose
  * code is EBADF or EMFILE.
  */
 static napi_value duplicate(napi_env env, napi_callback_info info)
 {
-	napi_value value, result;
-	size_t count = 1;
+	napi_value result;
 	int32_t fd;
-	if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok || count < 1 ||
-			napi_get_value_int32(env, value, &fd) != napi_ok) {
-		wrong_type(env, "a descriptor is to be a number");
+	if (!take_descriptor(env, info, &fd))
 		return NULL;
-	}
 	/* None of the three that programs write to by their number. */
 	int other = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (other < 0) {
@@ -297,6 +305,25 @@ static napi_value duplicate(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	return napi_create_int32(env, other, &result) == napi_ok ? result : NULL;
+}
+
+/*
+ * peerProcess(fd): the id of the process at the other end of a UNIX connection: the one that connected, or that
+ * listened; 0 if it is in a namespace that is not ours to see. Throws a TypeError, or an Error if it is no connection.
+ */
+static napi_value peer_process(napi_env env, napi_callback_info info)
+{
+	napi_value result;
+	int32_t fd;
+	if (!take_descriptor(env, info, &fd))
+		return NULL;
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof(peer)) {
+		napi_throw_error(env, "ENOTSOCK", "this is no connection");
+		return NULL;
+	}
+	return napi_create_int32(env, peer.pid, &result) == napi_ok ? result : NULL;
 }
 
 static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback)
@@ -319,6 +346,7 @@ NAPI_MODULE_INIT()
 			return NULL;
 	}
 	if (!export(env, exports, "hash", hash) || !export(env, exports, "duplicate", duplicate) ||
+			!export(env, exports, "peerProcess", peer_process) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)
 		return NULL;
 	return exports;

@@ -29,16 +29,19 @@ export interface Addon {
   ): void
   /** Another descriptor of what is open as `fd`. Throws an Error with the system's code. */
   duplicate(fd: number): number
+  /**
+   * Id of the process at the other end of the UNIX connection `fd`: the one that connected, or that listened; 0 if it
+   * cannot be seen from here. Throws an Error if it is no such connection.
+   */
+  peerProcess(fd: number): number
 }
 
-export interface Kernel {
+export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess'> {
   readonly instructionSet: InstructionSet
   /** As the addon's, with the fastest instruction set. */
   hash(
     key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number, ids: Uint8Array, idOffset: number,
   ): void
-  /** As the addon's. */
-  duplicate(fd: number): number
 }
 
 /** Beside its sources, whether this file runs from src or from dist. */
@@ -72,11 +75,16 @@ export function duplicateDescriptor(fd: number): number | undefined {
   }
 }
 
+/** Who is at the other end of a UNIX connection, as the addon says; undefined where there is no kernel to ask. */
+export function peerProcess(fd: number): number | undefined {
+  return loadKernel()?.peerProcess(fd)
+}
+
 /** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
-    return 'duplicate' in addon && agreesWithPackage(addon) ? addon : undefined
+    return 'peerProcess' in addon && agreesWithPackage(addon) ? addon : undefined
   } catch {
     // Not compiled, made for another system, or of another version: the package does as well.
     return undefined
@@ -86,7 +94,12 @@ export function loadAddon(path: string): Addon | undefined {
 function kernelOf(addon: Addon | undefined): Kernel | undefined {
   const instructionSet = addon?.instructionSets[0]
   if (addon === undefined || instructionSet === undefined) return undefined
-  return { instructionSet, hash: (...batch) => addon.hash(0, ...batch), duplicate: (fd) => addon.duplicate(fd) }
+  return {
+    instructionSet,
+    hash: (...batch) => addon.hash(0, ...batch),
+    duplicate: (fd) => addon.duplicate(fd),
+    peerProcess: (fd) => addon.peerProcess(fd),
+  }
 }
 
 function agreesWithPackage(addon: Addon): boolean {

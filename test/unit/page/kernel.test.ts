@@ -3,12 +3,13 @@
  * run of the tests has time for.
  */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createCipheriv } from 'node:crypto'
 import { once } from 'node:events'
 import {
   chmodSync, closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync,
 } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -48,6 +49,10 @@ function bytesOf(seed: number, count: number): Buffer {
 
 function requireAddon(): Addon {
   return loadAddon(path) ?? assert.fail('what was just compiled is not used')
+}
+
+function fdOf(socket: Socket): number {
+  return (socket as unknown as { _handle: { fd: number } })._handle.fd
 }
 
 describe('the kernel', function () {
@@ -200,6 +205,39 @@ describe('the kernel', function () {
     }
     await worker.terminate()
     assert.ok(refused > 0)
+  })
+
+  it('says which process is at the other end of a UNIX connection', async () => {
+    const { peerProcess } = requireAddon()
+    const server = createServer().listen(join(folder, 'peer'))
+    await once(server, 'listening')
+    const accepted = once(server, 'connection') as Promise<[Socket]>
+    const other = spawn('sleep', ['60'], { stdio: 'pipe' })
+    const child = spawn(process.execPath, ['-e', `require('net').connect(${JSON.stringify(join(folder, 'peer'))})`])
+    try {
+      const [socket] = await accepted
+      assert.equal(peerProcess(fdOf(socket)), child.pid)
+      assert.notEqual(peerProcess(fdOf(socket)), other.pid)
+    } finally {
+      child.kill()
+      other.kill()
+      server.close()
+    }
+  })
+
+  it('says nothing of what is no such connection', () => {
+    const { peerProcess } = requireAddon()
+    const file = openSync('/dev/null', 'r')
+    try {
+      assert.throws(() => peerProcess(file), { code: 'ENOTSOCK' })
+    } finally {
+      closeSync(file)
+    }
+    assert.throws(() => peerProcess(-1), { code: 'ENOTSOCK' })
+    for (const wrong of [undefined, 'x', {}]) {
+      assert.throws(() => Reflect.apply(peerProcess, undefined, [wrong]), { code: 'ERR_INVALID_ARG_TYPE' })
+    }
+    assert.throws(() => Reflect.apply(peerProcess, undefined, []), { code: 'ERR_INVALID_ARG_TYPE' })
   })
 
   it('loads in several threads', async () => {

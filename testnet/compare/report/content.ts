@@ -64,7 +64,7 @@ const LEGEND = 'Medians, with lowest and highest in brackets. On the wire: what 
   'agents add to it. Silent: the longest time without a heartbeat of 10 ms, taken from the guest\'s second serial ' +
   'port until a second after the end; silent before: the same while it ran undisturbed. Peak: the most that the ' +
   'source\'s interface sent in 100 ms. CPU: seconds of all agents, and of the QEMUs at both ends, guest included, ' +
-  'until what the guest left behind is kept.'
+  'until what the guest left behind is kept; a GB: of the agents, for each GB that the source QEMU wrote.'
 
 /** A guest over a link: QEMU's ways first, then ours by destination. */
 function journeysOf(rows: readonly Row[]): Journey[] {

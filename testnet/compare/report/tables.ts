@@ -32,6 +32,7 @@ const COLUMNS: readonly Column[] = [
   figure('silent before', 'usualSilenceMs'),
   figure('peak', 'peakBytesPerSecond'),
   figure('CPU agents', 'agentSeconds'),
+  figure('a GB', 'agentSecondsPerGb'),
   figure('CPU QEMU', 'qemuSeconds'),
 ]
 

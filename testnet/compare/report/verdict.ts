@@ -8,7 +8,7 @@ export function lossesParagraph(verdicts: readonly Verdict[]): string {
   const cells = new Set(verdicts.map(({ cell }) => describeCell(cell))).size
   if (cells === 0) return 'No cell was measured with both Pagemesh and QEMU, so nothing can be said of who loses.'
   const lost = verdicts.filter(({ isLost }) => isLost)
-  const intro = 'The better of Pagemesh\'s two ways stands against the best of QEMU\'s four, in each of ' +
+  const intro = 'The best of Pagemesh\'s ways stands against the best of QEMU\'s own, in each of ' +
     `${cells} cells and for each figure by itself.`
   if (lost.length === 0) return `Pagemesh loses in no cell. ${intro}`
   const sentences = CONTESTS.flatMap((contest) => lostSentence(contest, verdicts, lost))

@@ -54,6 +54,7 @@ export function formatMeasure(name: MeasureName, value: number): string {
     case 'peakBytesPerSecond':
       return formatRate(value)
     case 'agentSeconds':
+    case 'agentSecondsPerGb':
     case 'qemuSeconds':
     case 'processorSeconds':
       return `${value.toFixed(1)} s`
