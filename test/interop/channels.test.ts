@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { createCluster, ensureImage, type LabCluster, type LabGuest, type QemuRelease } from '../../testnet/index.ts'
 import {
   countOf, expectArrivedWhole, moveToStandstill, skipWithoutLab, type GuestKind,
 } from './labmove.ts'
@@ -10,9 +10,10 @@ const TEST_TIMEOUT_MS = 240_000
 const LINK_BYTES_PER_SECOND = 125e6
 const GUEST: GuestKind = { name: 'many', work: 'idle', memoryMiB: 256 }
 const CAPABILITIES = ['multifd', 'postcopy-preempt', 'xbzrle']
+const RELEASES: readonly QemuRelease[] = ['system', 'next']
 const PARAMETERS = ['multifd-channels', 'multifd-compression']
 
-describe('a handoff over several channels', function () {
+for (const release of RELEASES) describe(`a handoff over several channels (${release} QEMU)`, function () {
   this.timeout(TEST_TIMEOUT_MS)
   let cluster: LabCluster | undefined
   /** Where the guest lives now. */
@@ -43,7 +44,7 @@ describe('a handoff over several channels', function () {
   })
 
   async function start(where: string, incoming: boolean): Promise<LabGuest> {
-    const guest = await cluster!.startGuest(where, { ...GUEST, incoming })
+    const guest = await cluster!.startGuest(where, { ...GUEST, incoming, qemu: release })
     started.push(guest)
     return guest
   }
