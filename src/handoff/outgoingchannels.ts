@@ -140,12 +140,13 @@ export class OutgoingChannels {
 
   #onMark(mark: StreamMark, resumes: boolean): void {
     if (mark === 'ramEnd' || mark === 'package') this.isSwitchingOver = true
-    if (mark === 'package' || mark === 'resume') this.#tellKnowledge(this.#main!.knowledge())
+    if (mark === 'package' || mark === 'resume') this.#tellKnowledge(this.#main?.knowledge())
     if (mark === 'handedOver' && !resumes) this.#init.listener.handedOver()
   }
 
   /** Urgent pages may come from now on, on a channel that tells nothing of the blocks that they are of. */
   #tellKnowledge(knowledge: StreamKnowledgeData | undefined): void {
+    // It was said as the main one began: those beside it begin later, and are given it then.
     if (knowledge === undefined) return
     for (const passage of this.#passages) if (passage !== this.#main) passage.addKnowledge(knowledge)
   }
