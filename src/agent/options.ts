@@ -137,8 +137,8 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'handoff.threads', kind: 'autoCount', default: 'auto', min: 0, max: 256,
     about: 'Worker threads for the streams of moving guests, one each; 0: the agent\'s own thread, which also takes ' +
-      'what finds none free. `auto`: one less than there are cores, or 0 below four cores. Without the kernel always ' +
-      '0.',
+      'what finds none free. `auto`: one less than there are cores, or 0 below eight cores. Without the kernel ' +
+      'always 0.',
     tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
   },
   {

@@ -5,8 +5,8 @@ import type { FromThread, ThreadInit, ToThread } from './message.ts'
 
 /** Of JavaScript's own memory; what passages buffer is outside of it and has bounds of its own. */
 const HEAP_MIB_MAX = 512
-/** From so many cores on, all but one may carry passages. */
-const CORES_MIN = 4
+/** From so many cores on, all but one may carry passages. One stream alone is faster in the agent's own thread. */
+const CORES_MIN = 8
 
 /** Whose words a thread's are. */
 export interface ThreadListener {
