@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createCluster, ensureImage, type LabCluster, type LabGuest, type QemuRelease } from '../../testnet/index.ts'
 import {
   countOf, expectArrivedWhole, moveToStandstill, skipWithoutLab, type GuestKind,
-} from './labmove.ts'
+} from '../interop/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
