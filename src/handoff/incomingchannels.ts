@@ -91,7 +91,9 @@ export class IncomingChannels {
     }
     this.#openedCount += 1
     const dialling = this.#dial(from, ticket, signal)
-    this.#opening = this.#meet(number, dialling, this.#opening)
+    // The channel of urgent pages comes last.
+    const mayHangUp = number > driver.beside.multifd
+    this.#opening = this.#meet({ number, mayHangUp }, dialling, this.#opening)
     await this.#opening
   }
 
@@ -106,7 +108,10 @@ export class IncomingChannels {
     return openPassageLane(this.#components, lane, signal)
   }
 
-  async #meet(number: number, dialling: Promise<PassageLane>, before: Promise<void>): Promise<void> {
+  async #meet(
+    { number, mayHangUp }: { number: number; mayHangUp: boolean }, dialling: Promise<PassageLane>,
+    before: Promise<void>,
+  ): Promise<void> {
     const { hasher, sources } = this.#components
     const lane = await dialling
     try {
@@ -116,6 +121,7 @@ export class IncomingChannels {
       const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
       const qemu = meeting.value
       this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
+        mayHangUp,
         listener: {
           // The others end before it, or have nothing more to say.
           ended: () => { if (number === 0) this.#letGo() },

@@ -23,6 +23,14 @@ const ASK_BACK_MS_MAX = 60_000
 /** Bytes of the return path that wait for the lane at which QEMU is not read for a while. */
 const RETURNING_BYTES_MAX = 2 ** 20
 
+export interface IncomingPassageInit {
+  /** Whether QEMU may close its connection while bytes are on their way: urgent pages, when it has all others. */
+  mayHangUp?: boolean
+  /** Called once a batch, when what `counts` gives has changed. */
+  onCounts?: () => void
+  listener: IncomingPassageListener
+}
+
 export interface IncomingPassageListener {
   /** Both QEMUs ended their sides, and everything was delivered. */
   ended(): void
@@ -48,6 +56,7 @@ export class IncomingPassage {
   readonly #resolver: Resolver
   readonly #listener: IncomingPassageListener
   readonly #onCounts: (() => void) | undefined
+  readonly #mayHangUp: boolean
   readonly #abort = new AbortController()
   /** Batches whose pages were asked back, until they come. */
   readonly #askedBack = new Map<number, Deferred<Buffer>>()
@@ -56,6 +65,8 @@ export class IncomingPassage {
   #down: 'streaming' | 'ending' | 'ended' = 'streaming'
   #up: 'returning' | 'ended' = 'returning'
   #isOver = false
+  /** QEMU has closed its connection, which it may: it needs nothing more. */
+  #hasHungUp = false
   #batches = 0
   /** For batches that QEMU took. */
   #acks: Buffer[] = []
@@ -63,19 +74,17 @@ export class IncomingPassage {
   #returningBytes = 0
   #isPaused = false
 
-  /**
-   * @param components.sources where refs are filled from, nearest first; what they give is hashed here.
-   * @param init.onCounts called once a batch, when what `counts` gives has changed.
-   */
+  /** @param components.sources where refs are filled from, nearest first; what they give is hashed here. */
   constructor(
     components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint; sources: readonly PageSource[] },
-    init: { listener: IncomingPassageListener; onCounts?: () => void },
+    init: IncomingPassageInit,
   ) {
     const { clock, lane, qemu } = components
     this.#clock = clock
     this.#qemu = qemu
     this.#listener = init.listener
     this.#onCounts = init.onCounts
+    this.#mayHangUp = init.mayHangUp ?? false
     this.#resolver = new Resolver(components)
     this.#lane = new FrameLane({ clock, lane }, {
       frames: PASSAGE_FRAMES,
@@ -151,12 +160,7 @@ export class IncomingPassage {
 
   async #write(batch: AssembledBatch): Promise<void> {
     if (this.#isOver) return
-    try {
-      await this.#qemu.write(batch.stream)
-    } catch (error) {
-      throw connectionLost('destination', error)
-    }
-    this.#streamBytes += batch.stream.length
+    if (!this.#hasHungUp) await this.#give(batch.stream)
     this.#onCounts?.()
     this.#decoder.recycle(batch)
     this.#batches -= 1
@@ -170,6 +174,16 @@ export class IncomingPassage {
       this.#acks = []
     }
     this.#finishIfDone()
+  }
+
+  async #give(stream: Buffer): Promise<void> {
+    try {
+      await this.#qemu.write(stream)
+      this.#streamBytes += stream.length
+    } catch (error) {
+      if (!this.#mayHangUp || this.#isOver) throw connectionLost('destination', error)
+      this.#hangUp()
+    }
   }
 
   #endStream(): void {
@@ -194,6 +208,12 @@ export class IncomingPassage {
     this.#qemu.pause()
   }
 
+  /** What still comes for QEMU is for nobody. */
+  #hangUp(): void {
+    this.#hasHungUp = true
+    if (this.#up === 'returning') this.#endReturn()
+  }
+
   #endReturn(): void {
     this.#up = 'ended'
     // A send never rejects.
@@ -216,7 +236,9 @@ export class IncomingPassage {
 
   #onQemuClosed(error: Error | undefined): void {
     // Closed after both its ends is how it should be.
-    if (this.#down !== 'ended' || this.#up !== 'ended') this.#fail(connectionLost('destination', error))
+    if (this.#isOver || (this.#down === 'ended' && this.#up === 'ended')) return
+    if (this.#mayHangUp) this.#hangUp()
+    else this.#fail(connectionLost('destination', error))
   }
 
   #misplaced(what: string): PagemeshError {

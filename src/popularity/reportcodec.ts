@@ -14,7 +14,7 @@
  *
  *   frame  = version kind last incarnation number age groupCount rice group*
  *   version = 5 bits, 1      kind = 2 bits: 1 report, 2 ask (nothing follows)      last = 1 bit
- *   incarnation = 24 bits    number = gamma: the report's version, from 1
+ *   incarnation = 24 bits    number = gamma: the report's version, 1 to 2^32 - 2
  *   age    = gamma: number - base + 1; the changes are against the report of version `base`, 0: there is none
  *   groupCount = gamma of groupCount + 1        rice = 6 bits
  *   answer = version, 5 bits, and a number, 3 bits
@@ -33,6 +33,8 @@ import { REST_LIMIT, SLICE_COUNT } from './slice.ts'
 
 export const REPORT_PROTOCOL = '/pagemesh/report/2'
 
+/** One less than gamma can write, as an age is written with one more. */
+export const NUMBER_MAX = 2 ** 32 - 2
 /** Half a year of seconds. */
 export const INCARNATION_BITS = 24
 const VERSION = 1
@@ -45,7 +47,7 @@ const PART_PAGES = 4096
 export interface ReportHead {
   /** Second in which the origin started, modulo 2^INCARNATION_BITS: with another one, all numbers begin anew. */
   incarnation: number
-  /** Version of what is reported, from 1. */
+  /** Version of what is reported, 1 to NUMBER_MAX. */
   number: number
   /** The version that changes are against; 0 if there is none. */
   base: number
@@ -93,7 +95,7 @@ export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): Report
   const base = number - input.readGamma() + 1
   const groupCount = input.readGamma() - 1
   const rice = input.readBits(6)
-  const isPossible = number > 0 && base >= 0 && groupCount <= SLICE_COUNT && rice <= RICE_MAX
+  const isPossible = number <= NUMBER_MAX && base >= 0 && groupCount <= SLICE_COUNT && rice <= RICE_MAX
   if (!isPossible) throw bad('malformed', 'its head is bad')
   const slicesBefore = into.lastSlice
   let slice = -1

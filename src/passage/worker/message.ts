@@ -18,6 +18,7 @@ import type { HandedLane } from '../../mesh/index.ts'
 import type { Prefixes, SourceKind } from '../../page/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../../qemu/index.ts'
 import type { HandedConnection } from '../../runtime/handover.ts'
+import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'
 import type { ErrorData } from './errordata.ts'
 
@@ -31,6 +32,7 @@ export const CONNECTIONS = { lane: 0, qemu: 1 } as const
 export type ConnectionName = keyof typeof CONNECTIONS
 
 export type OutgoingOrder = Omit<OutgoingPassageInit, 'listener' | 'onCounts'>
+export type IncomingOrder = Omit<IncomingPassageInit, 'listener' | 'onCounts'>
 
 export type ToThread =
   | {
@@ -41,7 +43,7 @@ export type ToThread =
     opened: SharedArrayBuffer
   }
   | { kind: 'outgoing'; qemu: HandedConnection; init: OutgoingOrder }
-  | { kind: 'incoming'; qemu: HandedConnection; sources: SourceKind[] }
+  | { kind: 'incoming'; qemu: HandedConnection; sources: SourceKind[]; init: IncomingOrder }
   | { kind: 'addKnown'; pages: Prefixes }
   | { kind: 'addKnowledge'; knowledge: StreamKnowledgeData }
   /** Without marks the source failed. */

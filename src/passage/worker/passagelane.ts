@@ -3,7 +3,7 @@ import type { PageHasher, PageSource } from '../../page/index.ts'
 import type { StreamKnowledgeData } from '../../qemu/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Endpoint } from '../../runtime/endpoint.ts'
-import { IncomingPassage, type IncomingPassageListener } from '../incoming.ts'
+import { IncomingPassage, type IncomingPassageInit } from '../incoming.ts'
 import { OutgoingPassage, type OutgoingPassageInit } from '../outgoing.ts'
 import { PassagePort } from './passageport.ts'
 import type { PassageThreads } from './threads.ts'
@@ -21,7 +21,7 @@ export interface PassageLane {
   startOutgoing(components: { hasher: PageHasher; qemu: Endpoint }, init: OutgoingPassageInit): OutgoingRun
   startIncoming(
     components: { hasher: PageHasher; qemu: Endpoint; sources: readonly PageSource[] },
-    init: { listener: IncomingPassageListener },
+    init: Omit<IncomingPassageInit, 'onCounts'>,
   ): IncomingRun
   /** Closes it, if no passage was started. */
   destroy(): void
@@ -81,8 +81,8 @@ function laneElsewhere(passage: PassagePort): PassageLane {
         stop,
       }
     },
-    startIncoming({ qemu, sources }, { listener }) {
-      passage.startIncoming(qemu, sources, listener)
+    startIncoming({ qemu, sources }, { listener, ...order }) {
+      passage.startIncoming({ qemu, sources }, order, listener)
       return { counts: () => passage.counts.incoming(), stop }
     },
     destroy: stop,

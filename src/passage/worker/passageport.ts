@@ -14,7 +14,9 @@ import type { OutgoingPassageListener } from '../outgoing.ts'
 import { connectionLost } from '../wire.ts'
 import { SharedCounts } from './counts.ts'
 import { errorOfData } from './errordata.ts'
-import { CONNECTIONS, type ConnectionName, type FromThread, type OutgoingOrder, type Said } from './message.ts'
+import {
+  CONNECTIONS, type ConnectionName, type FromThread, type IncomingOrder, type OutgoingOrder, type Said,
+} from './message.ts'
 import type { PassageThread, PassageThreads, ThreadListener } from './threads.ts'
 
 /** A thread that has not closed its connections by then hangs: it is ended, and they with it. */
@@ -94,11 +96,14 @@ export class PassagePort {
     this.#thread.post({ kind: 'outgoing', qemu: handed, init: { ...init, known } }, buffersOf(known))
   }
 
-  startIncoming(qemu: Endpoint, sources: readonly PageSource[], listener: IncomingPassageListener): void {
+  startIncoming(
+    { qemu, sources }: { qemu: Endpoint; sources: readonly PageSource[] }, init: IncomingOrder,
+    listener: IncomingPassageListener,
+  ): void {
     this.#sources = sources
     const handed = this.#begin(qemu, 'destination', listener)
     if (handed === undefined) return
-    this.#thread.post({ kind: 'incoming', qemu: handed, sources: sources.map(({ kind }) => kind) })
+    this.#thread.post({ kind: 'incoming', qemu: handed, sources: sources.map(({ kind }) => kind), init })
   }
 
   addKnown(pages: Prefixes): void {

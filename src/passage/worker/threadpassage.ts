@@ -84,12 +84,12 @@ export class ThreadPassage {
     })
   }
 
-  #startIncoming({ qemu, sources }: ToThread & { kind: 'incoming' }): void {
+  #startIncoming({ qemu, sources, init }: ToThread & { kind: 'incoming' }): void {
     const remote = new RemoteSources(sources, this.#components.post)
     this.#sources = remote
     this.#start(qemu, (components) => {
       this.#incoming = new IncomingPassage({ ...components, sources: remote.sources }, {
-        onCounts: () => this.#publish(),
+        ...init, onCounts: () => this.#publish(),
         listener: {
           ended: () => this.#say({ what: 'ended' }),
           failed: (error) => this.#say({ what: 'failed', error: errorData(error) }),

@@ -258,6 +258,44 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
   })
 })
 
+describe('an incoming end whose QEMU may hang up', () => {
+  it('acknowledges what still comes, and ends with its stream', async () => {
+    const { end, played } = playedOutgoing({ mayHangUp: true })
+    end.qemu.endpoint.destroy()
+    await until(() => played.of('returnedEnd').length === 1)
+    for (const body of bodies(NOTHING, [5000, STREAM.length - 5000])) played.send('batch', body)
+    await until(() => played.of('ack').length === 2)
+    assert.deepEqual([end.said.words, end.passage.counts().streamBytes], [[], 0])
+    played.send('streamEnd')
+    await until(() => played.isClosed)
+    assert.deepEqual(end.said.words, ['ended'])
+    assert.equal(played.of('returnedEnd').length, 1)
+  })
+
+  it('does the same where it breaks off what it is being given', async () => {
+    const { end, played } = playedOutgoing({ mayHangUp: true, isReading: false })
+    const [body] = bodies()
+    played.send('batch', body!)
+    await until(() => played.of('ack').length === 1)
+    end.qemu.endpoint.destroy()
+    await until(() => played.of('returnedEnd').length === 1)
+    played.send('streamEnd')
+    await until(() => played.isClosed)
+    assert.deepEqual(end.said.words, ['ended'])
+  })
+
+  it('fails all the same if the lane is lost, or a batch is wrong', async () => {
+    const { end, played } = playedOutgoing({ mayHangUp: true })
+    end.qemu.endpoint.destroy()
+    await until(() => played.of('returnedEnd').length === 1)
+    const [body] = bodies()
+    body![body!.length - 1]! ^= 1
+    played.send('batch', body!)
+    await until(() => played.isClosed)
+    assert.equal(end.said.errors.length, 1)
+  })
+})
+
 describe('stopping the incoming end', () => {
   it('tells the sources to stop, and closes both its legs without a word', async () => {
     const signals: AbortSignal[] = []

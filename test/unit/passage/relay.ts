@@ -76,6 +76,8 @@ export interface EndOptions {
   sources?: readonly PageSource[]
   /** Whether the QEMU takes what it is given. */
   isReading?: boolean
+  /** Whether the destination QEMU may close before it has taken everything. */
+  mayHangUp?: boolean
 }
 
 export function outgoingEnd(lane: Lane, { clock = systemClock, init = {} }: EndOptions = {}): OutgoingEnd {
@@ -88,10 +90,12 @@ export function outgoingEnd(lane: Lane, { clock = systemClock, init = {} }: EndO
 }
 
 export function incomingEnd(lane: Lane, options: EndOptions = {}): IncomingEnd {
-  const { clock = systemClock, sources = [], isReading = true } = options
+  const { clock = systemClock, sources = [], isReading = true, mayHangUp = false } = options
   const said: Said = { words: [], errors: [] }
   const [own, theirs] = createEndpointPair()
-  const passage = new IncomingPassage({ clock, hasher, lane, qemu: own, sources }, { listener: listenerOf(said) })
+  const passage = new IncomingPassage({ clock, hasher, lane, qemu: own, sources }, {
+    mayHangUp, listener: listenerOf(said),
+  })
   return { passage, qemu: new TestQemu(theirs, isReading), said }
 }
 

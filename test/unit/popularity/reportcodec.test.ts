@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import {
-  ANSWERS, decodeAnswer, decodeReportFrame, encodeAnswer, encodeAsk, encodeReport, type ReportHead,
+  ANSWERS, decodeAnswer, decodeReportFrame, encodeAnswer, encodeAsk, encodeReport, NUMBER_MAX, type ReportHead,
 } from '../../../src/popularity/reportcodec.ts'
 import { ReportGroups } from '../../../src/popularity/reportgroups.ts'
 import { REST_BITS, REST_LIMIT, SLICE_COUNT } from '../../../src/popularity/slice.ts'
@@ -45,8 +45,8 @@ const report = fc.uniqueArray(fc.oneof(fc.nat(SLICE_COUNT - 1), fc.nat(5)), { ma
 /** As fast-check makes them records have no prototype. */
 const plain = (list: readonly ReportedGroup[]): ReportedGroup[] => list.map((one) => ({ ...one }))
 const head: fc.Arbitrary<ReportHead> = fc.record({
-  incarnation: fc.nat(0xff_ffff), base: fc.nat(),
-  number: fc.oneof(fc.integer({ min: 1, max: 2 ** 32 - 1 }), fc.constant(1)),
+  incarnation: fc.nat(0xff_ffff), base: fc.oneof(fc.nat(), fc.constant(0)),
+  number: fc.oneof(fc.integer({ min: 1, max: NUMBER_MAX }), fc.constant(1), fc.constant(NUMBER_MAX)),
 }).map(({ incarnation, number, base }) => ({ incarnation, number, base: base % (number + 1) }))
 
 describe('reports as bytes', () => {
@@ -137,9 +137,11 @@ describe('reports as bytes', () => {
       const changed = Uint8Array.from(frame).fill(byte, at, at + 1)
       assert.throws(() => decodeReportFrame(changed, new ReportGroups()), isRefusal('bad-report', 'malformed'))
     }
-    // A base below zero: an age that is greater than the number.
-    const [wrong] = [...encodeReport({ incarnation: 1, number: 3, base: -2 }, new ReportGroups())]
-    assert.throws(() => decodeReportFrame(wrong!, new ReportGroups()), isRefusal('bad-report', 'malformed'))
+    // A base below zero: an age that is greater than the number; and a number for which not every age can be written.
+    for (const [number, base] of [[3, -2], [NUMBER_MAX + 1, 1]] as const) {
+      const [bytes] = [...encodeReport({ incarnation: 1, number, base }, new ReportGroups())]
+      assert.throws(() => decodeReportFrame(bytes!, new ReportGroups()), isRefusal('bad-report', 'malformed'))
+    }
   })
 
   it('in which a slice comes twice or out of order are refused; a page cannot, by the way it is written', () => {

@@ -164,6 +164,8 @@ for (const counts of [{ outgoing: 1, incoming: 1 }, { outgoing: 1, incoming: 0 }
         await until(() => both.outgoing.qemu.isClosed || both.outgoing.qemu.hasHeardEnd)
         await until(() => both.incoming.qemu.isClosed || both.incoming.qemu.hasHeardEnd)
         assert.deepEqual(both[stopped].said.words, [])
+        // The next one is to have the same threads.
+        await place.isQuiet()
       }
     })
 
