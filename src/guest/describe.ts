@@ -20,23 +20,29 @@ export interface DescribeInit {
 
 /** Asks QEMU for all of it. What it refuses to tell, such as what came with a later version, is left out. */
 export async function describeMachine(
-  qmp: QmpSession, { pid, blocks, startsPaused }: DescribeInit,
+  qmp: QmpSession, { pid, blocks: knownBlocks, startsPaused }: DescribeInit,
 ): Promise<MachineDescription> {
   const { major, minor, micro } = qmp.version
-  const machine = asText(await told(qmp.execute('qom-get', { path: '/machine', property: 'type' })))
-  const kvm = asRecord(await told(qmp.execute('query-kvm')))['enabled']
-  const cpus = await describeCpus(qmp)
-  const devices = parseDeviceTree(asText(await told(qmp.hmp('info qtree'))))
-  const capabilities = await told(readCapabilities(qmp)) ?? new Map<string, boolean>()
+  // Said in one breath: QEMU answers between two things that it does for its guest, which may take long each.
+  const [type, accelerator, cpus, tree, capabilities, blocks, blockers] = await Promise.all([
+    told(qmp.execute('qom-get', { path: '/machine', property: 'type' })), told(qmp.execute('query-kvm')),
+    describeCpus(qmp), told(qmp.hmp('info qtree')), told(readCapabilities(qmp)),
+    describeBlocks(qmp, readBackings(pid, knownBlocks)), told(queryBlockers(qmp)),
+  ])
+  const machine = asText(type)
+  const kvm = asRecord(accelerator)['enabled']
+  const devices = parseDeviceTree(asText(tree))
   const description: MachineDescription = {
     qemuVersion: `${major}.${minor}.${micro}`,
     ...(machine === '' ? {} : { machine: machine.replace(/-machine$/, '') }),
     ...(typeof kvm === 'boolean' ? { accelerator: kvm ? 'kvm' : 'tcg' } : {}),
     ...(cpus === undefined ? {} : { cpus }),
-    blocks: await describeBlocks(qmp, readBackings(pid, blocks)),
-    capabilities: Object.fromEntries(AGREED_CAPABILITIES.flatMap((name) =>
-      capabilities.has(name) ? [[name, capabilities.get(name)!]] : [])),
-    blockers: await told(queryBlockers(qmp)) ?? [],
+    blocks,
+    capabilities: Object.fromEntries(AGREED_CAPABILITIES.flatMap((name) => {
+      const state = capabilities?.get(name)
+      return state === undefined ? [] : [[name, state]]
+    })),
+    blockers: blockers ?? [],
     startsPaused,
   }
   if (devices.length === 0) return description
@@ -47,9 +53,12 @@ export async function describeMachine(
 }
 
 async function describeCpus(qmp: QmpSession): Promise<{ count: number; type?: string } | undefined> {
-  const count = asList(await told(qmp.execute('query-cpus-fast'))).length
+  const [cpus, pluggable] = await Promise.all([
+    told(qmp.execute('query-cpus-fast')), told(qmp.execute('query-hotpluggable-cpus')),
+  ])
+  const count = asList(cpus).length
   if (count === 0) return undefined
-  const slots = asList(await told(qmp.execute('query-hotpluggable-cpus'))).map(asRecord)
+  const slots = asList(pluggable).map(asRecord)
   const type = asText(slots.find((slot) => 'qom-path' in slot)?.['type'])
   return type === '' ? { count } : { count, type }
 }

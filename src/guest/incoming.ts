@@ -18,7 +18,7 @@ import { diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, stillRuns 
 import type { IncomingMigration, MigrationMode, PrepareOptions } from './migration.ts'
 import { asText } from './qmpvalue.ts'
 import { ENDED, notLoaded, notWaiting, TURNED_OFF } from './refusals.ts'
-import { readCapabilities, readParameters } from './settings.ts'
+import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { queryMigration, queryState } from './status.ts'
 
@@ -36,29 +36,38 @@ export async function createIncoming(components: SideComponents, init: SideInit)
 }
 
 class QemuIncoming extends QemuSide implements IncomingMigration {
+  /** What was found as the last check passed; what changes the settings comes next, and takes it. */
+  #checked: { mode: MigrationMode; settings: QemuSettings } | undefined
+
   async learn(): Promise<void> {
     await this.follower.learn()
   }
 
   async check({ mode, host }: { mode: MigrationMode; host?: string }): Promise<void> {
     const { guest, process: { pid }, blocks } = this.init
-    const state = await queryState(this.qmp)
+    this.#checked = undefined
+    const [state, { status }, settings, images] = await Promise.all([
+      queryState(this.qmp), queryMigration(this.qmp), readSettings(this.qmp), queryImages(this.qmp),
+    ])
     if (state !== 'inmigrate') throw notWaiting(guest, `its state is ${state}`, { state })
-    const { status } = await queryMigration(this.qmp)
     if (status !== 'none') throw notWaiting(guest, `its incoming migration is ${status} already`, { status })
-    const credentials = asText((await readParameters(this.qmp))['tls-creds'])
+    const credentials = asText(settings.parameters['tls-creds'])
     if (credentials !== '') throw expectsTls(guest, credentials)
-    const [fault] = findImageFaults(pid, guest, await queryImages(this.qmp))
+    const [fault] = findImageFaults(pid, guest, images)
     if (fault !== undefined) throw diskUnusable(guest, fault)
-    if (mode === 'precopy') return
-    const where = host === undefined ? 'at the destination' : `on ${host}`
-    const unserved = findUnserved(readBackings(pid, blocks))
-    if (unserved !== undefined) throw postcopyUnserved(guest, where, unserved)
-    await this.#tryPostcopy(where)
+    if (mode === 'postcopy') {
+      const where = host === undefined ? 'at the destination' : `on ${host}`
+      const unserved = findUnserved(readBackings(pid, blocks))
+      if (unserved !== undefined) throw postcopyUnserved(guest, where, unserved)
+      await this.#tryPostcopy(where, settings.capabilities)
+    }
+    this.#checked = { mode, settings }
   }
 
   async prepare({ mode, beside = MAIN_ONLY, onChange }: PrepareOptions): Promise<void> {
-    await this.check({ mode })
+    if (this.#checked?.mode !== mode) await this.check({ mode })
+    const { settings } = this.#checked!
+    this.#checked = undefined
     const { capabilities, parameters } = channelSettings(beside)
     await this.settings.change({
       capabilities: {
@@ -74,7 +83,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
       },
       parameters: { mode: 'normal', ...parameters },
       staysPaused: !this.init.startsPaused,
-    }, onChange)
+    }, onChange, settings)
     await this.qmp.execute('stop')
   }
 
@@ -116,8 +125,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   /** QEMU asks its kernel about post-copy when the capability is set, and only then. */
-  async #tryPostcopy(where: string): Promise<void> {
-    const before = await readCapabilities(this.qmp)
+  async #tryPostcopy(where: string, before: ReadonlyMap<string, boolean>): Promise<void> {
     if (before.get('postcopy-ram') === true) return
     const set = (state: boolean): Promise<unknown> =>
       this.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'postcopy-ram', state }] })

@@ -24,7 +24,7 @@ import {
   blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, sourceSettingsRefusal, stateRefusal, TURNED_OFF,
 } from './refusals.ts'
 import { asCount } from './qmpvalue.ts'
-import { readCapabilities, readParameters } from './settings.ts'
+import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
 
@@ -67,28 +67,34 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   }
 
   async check(): Promise<void> {
+    await this.#settingsOfMovable()
+  }
+
+  /** How QEMU is set, if nothing keeps its guest from being moved. */
+  async #settingsOfMovable(): Promise<QemuSettings> {
     const { guest } = this.init
-    const state = await queryState(this.qmp)
-    const { status } = await queryMigration(this.qmp)
+    const [state, { status }, settings, blockers] = await Promise.all([
+      queryState(this.qmp), queryMigration(this.qmp), readSettings(this.qmp), queryBlockers(this.qmp),
+    ])
     const wrongState = stateRefusal(guest, { state, status, major: this.qmp.version.major })
     if (wrongState !== undefined) throw wrongState
     if (!isAtRest(status)) throw busyRefusal(guest, status)
-    const hidden = sourceSettingsRefusal(guest, await readCapabilities(this.qmp), await readParameters(this.qmp))
+    const hidden = sourceSettingsRefusal(guest, settings.capabilities, settings.parameters)
     if (hidden !== undefined) throw hidden
-    const blockers = await queryBlockers(this.qmp)
     if (blockers.length > 0) throw blockerRefusal(guest, blockers)
+    return settings
   }
 
   async channels({ mode, count }: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels> {
-    const [capabilities, parameters] = [await readCapabilities(this.qmp), await readParameters(this.qmp)]
+    const { capabilities, parameters } = await readSettings(this.qmp)
     return besideChannels({ mode, count, cores: availableParallelism() }, capabilities, parameters)
   }
 
   async prepare(
     { mode, beside = MAIN_ONLY, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number },
   ): Promise<void> {
-    await this.check()
-    const downtimeMs = Math.ceil(maxDowntimeMs ?? asCount((await readParameters(this.qmp))['downtime-limit']))
+    const current = await this.#settingsOfMovable()
+    const downtimeMs = Math.ceil(maxDowntimeMs ?? asCount(current.parameters['downtime-limit']))
     this.#downtimeMsMax = downtimeMs === 0 ? undefined : downtimeMs
     const channels = channelSettings(beside)
     await this.settings.change({
@@ -105,7 +111,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
         // Refs go faster than literals: by what went last, QEMU would leave more for the end than it takes to send.
         ...(downtimeMs === 0 ? {} : { 'downtime-limit': Math.ceil(downtimeMs * DOWNTIME_AT_FIRST) }),
       },
-    }, onChange)
+    }, onChange, current)
     const state = await queryState(this.qmp)
     if (state === 'running') return
     const { status } = await queryMigration(this.qmp)

@@ -13,6 +13,12 @@ export interface SettingsUndo {
   autostart: boolean
 }
 
+/** How a QEMU is set now. */
+export interface QemuSettings {
+  capabilities: ReadonlyMap<string, boolean>
+  parameters: Record<string, unknown>
+}
+
 /** QEMU takes back no capability before its migration is at rest: a cancelled one needs a moment for that. */
 const REST_TIMEOUT_MS = 10_000
 const ASK_EVERY_MS = 50
@@ -40,13 +46,14 @@ export class MigrationSettings {
 
   /**
    * Sets what differs, after `onChange` was told all that will have to be put back.
-   * With `staysPaused`, a waiting QEMU that would start its guest by itself is told not to.
+   * With `staysPaused`, a waiting QEMU that would start its guest by itself is told not to. `current` is how it is set,
+   * where that was asked just now.
    */
   async change(
     wanted: { capabilities: Record<string, boolean>; parameters?: Record<string, unknown>; staysPaused?: boolean },
-    onChange: ((undo: SettingsUndo) => Promise<void>) | undefined,
+    onChange: ((undo: SettingsUndo) => Promise<void>) | undefined, current?: QemuSettings,
   ): Promise<void> {
-    const [capabilities, parameters] = [await readCapabilities(this.#qmp), await readParameters(this.#qmp)]
+    const { capabilities, parameters } = current ?? await readSettings(this.#qmp)
     const changedCapabilities = Object.entries(wanted.capabilities)
       .filter(([name, state]) => (capabilities.get(name) ?? state) !== state)
     const changedParameters = Object.entries(wanted.parameters ?? {})
@@ -56,10 +63,11 @@ export class MigrationSettings {
     for (const [name] of changedParameters) this.#undo.parameters[name] ??= parameters[name]
     if (wanted.staysPaused === true) this.#undo.autostart = true
     if (!isNothing(this.#undo)) await onChange?.(this.undo)
-    if (changedCapabilities.length > 0) await this.#sendCapabilities(Object.fromEntries(changedCapabilities))
-    if (changedParameters.length > 0) {
-      await this.#qmp.execute('migrate-set-parameters', Object.fromEntries(changedParameters))
-    }
+    await Promise.all([
+      changedCapabilities.length > 0 ? this.#sendCapabilities(Object.fromEntries(changedCapabilities)) : undefined,
+      changedParameters.length > 0
+        ? this.#qmp.execute('migrate-set-parameters', Object.fromEntries(changedParameters)) : undefined,
+    ])
   }
 
   /** The guest arrived or was let run: how it waited is no longer of any matter. */
@@ -127,6 +135,11 @@ export class MigrationSettings {
   }
 }
 
+export async function readSettings(qmp: QmpAsker): Promise<QemuSettings> {
+  const [capabilities, parameters] = await Promise.all([readCapabilities(qmp), readParameters(qmp)])
+  return { capabilities, parameters }
+}
+
 export async function readCapabilities(qmp: QmpAsker): Promise<Map<string, boolean>> {
   const capabilities = new Map<string, boolean>()
   for (const entry of asList(await qmp.execute('query-migrate-capabilities')).map(asRecord)) {
@@ -135,7 +148,7 @@ export async function readCapabilities(qmp: QmpAsker): Promise<Map<string, boole
   return capabilities
 }
 
-export async function readParameters(qmp: QmpAsker): Promise<Record<string, unknown>> {
+async function readParameters(qmp: QmpAsker): Promise<Record<string, unknown>> {
   return asRecord(await qmp.execute('query-migrate-parameters'))
 }
 

@@ -108,12 +108,14 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
     replace: 'false', why: 'a message is taken in any state', noticedBy: STEPS,
   },
   {
-    file: 'src/guest/outgoing.ts', find: '}, onChange)\n    const state', replace: '}, undefined)\n    const state',
+    file: 'src/guest/outgoing.ts',
+    find: '}, onChange, current)\n    const state',
+    replace: '}, undefined)\n    const state',
     why: "the source's settings are changed before it is written down how they were",
     noticedBy: 'test/unit/guest/outgoing.test.ts',
   },
   {
-    file: 'src/guest/incoming.ts', find: '}, onChange)', replace: '}, undefined)',
+    file: 'src/guest/incoming.ts', find: '}, onChange, settings)', replace: '}, undefined)',
     why: "the destination's settings are changed before it is written down how they were",
     noticedBy: 'test/unit/guest/incoming.test.ts',
   },
