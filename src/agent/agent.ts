@@ -8,7 +8,7 @@ import {
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
-import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
+import { createPageHasher, kernelInUse, warmUpInventory, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
@@ -298,7 +298,7 @@ class HostAgent implements Agent {
   }
 
   async warmUp(): Promise<void> {
-    await Promise.all([warmUp(this.#parts), this.#parts.threads.warmUp()])
+    await Promise.all([warmUp(this.#parts), warmUpInventory(this.#parts), this.#parts.threads.warmUp()])
   }
 
   addGuest(guest: GuestMemory | Guest): void {

@@ -11,6 +11,7 @@ export { FetchedPages } from './fetchedpages.ts'
 export {
   answerPages, fetchedPages, Inventory, lastFirst, orderOf, type ListedPages,
 } from './inventory.ts'
+export { warmUpInventory } from './inventorywarmup.ts'
 export { looksPackable, pack, packNow, unpack } from './packing.ts'
 export { PageBudget } from './pagebudget.ts'
 export { PageColumns } from './pagecolumns.ts'
