@@ -49,8 +49,8 @@ export class OutgoingChannels {
   /** QEMU's connections, in the order in which they came. */
   #endpoints: Endpoint[] = []
   #openedCount = 0
-  /** What each of the channels that pages travel over may take of the rate. */
-  #bytesPerSecondMax: number
+  /** What each multifd channel may take of the rate: pages travel over them, and hardly anything over the others. */
+  #multifdShare = 1
   /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
   readonly #fetched: Prefixes[] = []
   /** The device state is on its way, or was. */
@@ -59,7 +59,6 @@ export class OutgoingChannels {
   constructor(components: OutgoingChannelsComponents, init: OutgoingChannelsInit) {
     this.#components = components
     this.#init = init
-    this.#bytesPerSecondMax = init.bytesPerSecondMax
   }
 
   get counts(): OutgoingPassageCounts[] {
@@ -81,8 +80,7 @@ export class OutgoingChannels {
     let hasBegun = false
     try {
       for await (const endpoint of driver.channels(signal)) {
-        // Urgent pages come on top: they are few.
-        this.#bytesPerSecondMax = this.#init.bytesPerSecondMax / (1 + driver.beside.multifd)
+        this.#multifdShare = 1 / Math.max(1, driver.beside.multifd)
         hasBegun = true
         this.#endpoints.push(endpoint)
         this.#init.listener.begun()
@@ -103,6 +101,7 @@ export class OutgoingChannels {
     const { compression } = this.#init
     const number = this.#openedCount
     const isMain = number === 0
+    const bytesPerSecondMax = this.#init.bytesPerSecondMax * (isMain ? 1 : this.#multifdShare)
     const qemu = this.#endpoints[number]!
     this.#openedCount += 1
     const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
@@ -112,7 +111,7 @@ export class OutgoingChannels {
     if (this.#endpoints[number] !== qemu) return lane.destroy()
     const { knowledge } = this
     const passage = lane.startOutgoing({ hasher, qemu }, {
-      known, compression, bytesPerSecondMax: this.#bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
+      known, compression, bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
       ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
