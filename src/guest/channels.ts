@@ -1,10 +1,10 @@
+import { CORES_TO_SPARE_MIN } from '../runtime/cores.ts'
 import type { MigrationMode } from './migration.ts'
 import { asCount } from './qmpvalue.ts'
 
 /** The most multifd channels that are carried. */
 export const CHANNELS_MAX = 16
-/** A host with so many processors has some to spare: a stream is spread over several channels there. */
-const CORES_FOR_SEVERAL = 8
+/** Over so many channels a stream is spread where there are processors for them. */
 const SEVERAL = 4
 
 /** What connections a migration has beside its main one. */
@@ -44,7 +44,7 @@ export function besideChannels(
   if (capabilities.get('multifd') === true) {
     return { multifd: Math.min(Math.max(1, asCount(parameters['multifd-channels'])), CHANNELS_MAX), preempt: false }
   }
-  return { multifd: cores >= CORES_FOR_SEVERAL ? SEVERAL : 0, preempt: false }
+  return { multifd: cores >= CORES_TO_SPARE_MIN ? SEVERAL : 0, preempt: false }
 }
 
 /** What either QEMU is set to for these channels; QEMU encodes no page of them, so that each can be found. */

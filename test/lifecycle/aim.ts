@@ -30,6 +30,29 @@ export async function beforeStop(source: Witness, leadMs: number, sinceMs: numbe
   }
 }
 
+/**
+ * Resolves once so many percent were sent of what was left to send when QEMU first said that its migration is `status`;
+ * to false if the move was over before.
+ */
+export async function untilSent(
+  source: Witness, percent: number, status: 'active' | 'postcopy-active', over: Promise<unknown>,
+): Promise<boolean> {
+  let isOver = false
+  void over.then(() => { isOver = true })
+  let leftBytes: number | undefined
+  while (!isOver && source.client.isOpen) {
+    // A QEMU that hands its guest over may answer late.
+    const said = await source.client.execute('query-migrate').catch(() => ({})) as
+      { status?: string; ram?: { remaining: number } }
+    if (said.status === status && said.ram !== undefined) {
+      leftBytes ??= said.ram.remaining
+      if (said.ram.remaining <= leftBytes * (1 - percent / 100)) return true
+    }
+    await setTimeout(LOOK_EVERY_MS)
+  }
+  return false
+}
+
 /** `count` moments spread evenly from `fromMs` to `toMs`, one at random in each part, in random order. */
 export function spreadMoments(seed: number, count: number, fromMs: number, toMs: number): number[] {
   const random = seededRandom(seed)

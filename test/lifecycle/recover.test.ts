@@ -8,7 +8,7 @@ import { randomInt } from 'node:crypto'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { compareMemory, waitFor } from '../../testnet/index.ts'
-import { spreadMoments } from './aim.ts'
+import { spreadMoments, untilSent } from './aim.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
 import { expectBeats, parsed, type MoveWords, type TwoHosts } from './twohosts.ts'
@@ -84,7 +84,7 @@ describe('a guest in post-copy, whose way is cut', function () {
     const moving = hosts.migrate('a', guest.name, 'b', ...SLOWLY)
     // Before it has taken over, a cut is none that a QEMU could recover from.
     await hosts.untilState(destination, 'paused', 'running')
-    await untilSent(home, percent, moving)
+    assert.ok(await untilSent(home, percent, 'postcopy-active', moving), 'the move ended before its way was cut')
     hosts.trace.add('fault', cut.title)
     await cut.strike(hosts)
     await untilMigration(home, 'postcopy-paused')
@@ -130,21 +130,6 @@ describe('a guest in post-copy, whose way is cut', function () {
     await expectBeats(back.guest)
   })
 })
-
-/** Resolves when so many percent of what was left when post-copy began were sent. */
-async function untilSent(source: Witness, percent: number, moving: Promise<unknown>): Promise<void> {
-  let leftBytes: number | undefined
-  let isOver = false
-  void moving.then(() => { isOver = true })
-  await waitFor(async () => {
-    const { status, ram } = await source.client.execute('query-migrate') as
-      { status?: string; ram?: { remaining: number } }
-    assert.ok(!isOver, 'the move ended before its way was cut')
-    if (status !== 'postcopy-active' || ram === undefined) return undefined
-    leftBytes ??= ram.remaining
-    return ram.remaining <= leftBytes * (1 - percent / 100) ? true : undefined
-  }, { clock: systemClock, what: `${percent.toFixed(0)} % to be sent in post-copy`, timeoutMs: WAIT_MS, pauseMs: 10 })
-}
 
 /**
  * Resolves when QEMU has said so by itself. Asked it may not answer: a guest that needs a page which is not there yet

@@ -11,7 +11,8 @@ import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 
 import { histogram } from './aim.ts'
-import { Rounds, type RoundKind } from './rounds.ts'
+import { Rounds } from './rounds.ts'
+import { Canceller, CRASH, MANAGER, type Striker } from './strikers.ts'
 import { travels } from './travels.ts'
 
 /** To put things right after a failure. */
@@ -20,7 +21,7 @@ const REST_TIMEOUT_MS = 120_000
 const ROUND_TIMEOUT_MS = 75_000
 
 interface RoundsCase {
-  kind: RoundKind
+  striker: Striker
   title: string
   /** How often, in `npm test`; PAGEMESH_CANCELS and so on say otherwise. */
   count: number
@@ -28,15 +29,15 @@ interface RoundsCase {
 
 const CASES: readonly RoundsCase[] = [
   {
-    kind: 'cancel', title: 'is cancelled by its operator, from 150 ms before its STOP to 150 ms after',
+    striker: new Canceller(), title: 'is cancelled by its operator, from 150 ms before its STOP to 150 ms after',
     count: Number(process.env['PAGEMESH_CANCELS'] ?? 6),
   },
   {
-    kind: 'end', title: 'has its source QEMU ended by a manager as soon as that says completed',
+    striker: MANAGER, title: 'has its source QEMU ended by a manager as soon as that says completed',
     count: Number(process.env['PAGEMESH_ENDS'] ?? 3),
   },
   {
-    kind: 'kill', title: 'has its source QEMU killed 0 to 60 ms after its STOP',
+    striker: CRASH, title: 'has its source QEMU killed 0 to 60 ms after its STOP',
     count: Number(process.env['PAGEMESH_KILLS'] ?? 3),
   },
 ]
@@ -46,16 +47,16 @@ describe('a guest at its switchover', function () {
   const made = travels()
   before(() => console.log(`      PAGEMESH_SEED=${seed}`))
 
-  for (const [index, { kind, title, count }] of CASES.entries()) {
+  for (const [index, { striker, title, count }] of CASES.entries()) {
     if (count === 0) continue
     it(`${title}, ${count} times`, async function () {
       this.timeout(REST_TIMEOUT_MS + (count + 1) * ROUND_TIMEOUT_MS)
-      const rounds = new Rounds(made.hosts, made.guest, kind)
+      const rounds = new Rounds(made.hosts, made.guest, striker)
       const startedAt = performance.now()
       await rounds.run(seed + index, count)
       const { report } = rounds
       const seconds = ((performance.now() - startedAt) / 1000 / (count + 1)).toFixed(1)
-      const told = `PAGEMESH_SEED=${seed}: ${report.rounds} rounds of ${kind} at ${seconds} s, ` +
+      const told = `PAGEMESH_SEED=${seed}: ${report.rounds} rounds of ${striker.name} at ${seconds} s, ` +
         `ms from STOP {${histogram(report.struckMs)}}, ` +
         `moves ${JSON.stringify(report.ends)}, faults ${JSON.stringify(report.counts)}`
       console.log(`      ${told}`)

@@ -1,12 +1,11 @@
 import { Worker } from 'node:worker_threads'
 
+import { CORES_TO_SPARE_MIN } from '../../runtime/cores.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { FromThread, ThreadInit, ToThread } from './message.ts'
 
 /** Of JavaScript's own memory; what passages buffer is outside of it and has bounds of its own. */
 const HEAP_MIB_MAX = 512
-/** From so many cores on, all but one may carry passages. One stream alone is faster in the agent's own thread. */
-const CORES_MIN = 8
 
 /** Whose words a thread's are. */
 export interface ThreadListener {
@@ -100,11 +99,14 @@ export class PassageThreads {
   }
 }
 
-/** How many threads `handoff.threads` comes to on a machine. Pure. */
+/**
+ * How many threads `handoff.threads` comes to on a machine: where there are processors to spare, all but one may carry
+ * passages. One stream alone is faster in the agent's own thread. Pure.
+ */
 export function threadCount(wanted: number | 'auto', machine: { cores: number; hasKernel: boolean }): number {
   if (!machine.hasKernel) return 0
   if (wanted !== 'auto') return wanted
-  return machine.cores < CORES_MIN ? 0 : machine.cores - 1
+  return machine.cores < CORES_TO_SPARE_MIN ? 0 : machine.cores - 1
 }
 
 /** The worker beside this file: .ts when run from source, .js when built. */

@@ -58,7 +58,10 @@ export class IncomingRunner extends Runner<Incoming> {
         }
         return
       case 'say': return world.network.link?.send('destination', effect.message)
-      case 'openChannel': return this.#openChannel(effect.recover)
+      case 'openChannel': {
+        const { recover, message: { number } } = effect
+        return number === 0 ? this.#openMain(recover) : this.#openBeside(number)
+      }
       case 'release':
         session.open()
         return this.#release(effect.runState)
@@ -67,7 +70,9 @@ export class IncomingRunner extends Runner<Incoming> {
         return session.command(() => world.destination.quit(), (isEnded) => this.dispatch(
           isEnded ? { kind: 'ended' } : { kind: 'notEnded', reason: reasonOf('it runs') },
         ))
-      case 'stopPassages': return world.destination.passage?.fail('destination', false)
+      case 'stopPassages':
+        for (const passage of world.destination.passages) passage.fail('destination', false)
+        return
       case 'closeLink': return world.network.link?.close('destination')
       case 'closeDriver': return session.close()
       case 'ask': return this.#ask(effect.copy)
@@ -116,7 +121,7 @@ export class IncomingRunner extends Runner<Incoming> {
     }, () => this.dispatch({ kind: 'failed', what: 'link', reason: reasonOf('no link') }))
   }
 
-  #openChannel(isRecover: boolean): void {
+  #openMain(isRecover: boolean): void {
     const { world, session } = this.#host
     const { passage } = world.source
     const failed = (): void => this.dispatch({ kind: 'failed', what: 'channel', reason: reasonOf('no channel') })
@@ -136,6 +141,20 @@ export class IncomingRunner extends Runner<Incoming> {
         if (!isOpen) failed()
       },
     )
+  }
+
+  /** QEMU is met once for each channel, in their order. */
+  #openBeside(number: number): void {
+    const { world } = this
+    const passage = world.source.beside[number - 1]
+    const failed = (): void => this.dispatch({ kind: 'failed', what: 'passage', reason: reasonOf('passage') })
+    world.clock.after(world.delay(20), () => {
+      if (!this.isLive) return
+      const { passages } = world.destination
+      const isLater = passages.length < number || !passages[number - 1]!.isOpen
+      if (isLater && ['loading', 'releasing', 'serving'].includes(this.state.at)) return this.#openBeside(number)
+      if (passage === undefined || isLater || !passage.open({ failed })) failed()
+    })
   }
 
   #release(runState: RunState): void {

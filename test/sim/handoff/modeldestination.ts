@@ -6,7 +6,6 @@ import type { ModelPassage } from './passage.ts'
 import type { World } from './world.ts'
 
 export class ModelDestination extends ModelQemu {
-  passage: ModelPassage | undefined
   /** All of the guest has come, or is about to be loaded. */
   hasAll = false
   isWhole = false
@@ -31,6 +30,7 @@ export class ModelDestination extends ModelQemu {
     if (this.passage === passage) return true
     if (this.status !== 'none') return false
     this.passage = passage
+    this.beside = []
     this.say('setup')
     return true
   }
@@ -40,16 +40,21 @@ export class ModelDestination extends ModelQemu {
     if (this.passage === passage) return true
     if (this.status !== 'postcopy-paused') return false
     this.passage = passage
+    this.beside = []
     return true
   }
 
-  connected(): void {
+  connected(passage: ModelPassage): void {
+    if (passage !== this.passage) {
+      this.beside.push(passage)
+      return
+    }
     if (this.status === 'setup') this.say('active')
     if (this.status === 'postcopy-paused') this.say('postcopy-recover')
   }
 
   receive(item: StreamItem, passage: ModelPassage): void {
-    if (!this.isAlive || passage !== this.passage) return
+    if (!this.isAlive || !this.passages.includes(passage)) return
     switch (item.kind) {
       case 'state':
         this.#stored = item.runState
@@ -159,6 +164,7 @@ export class ModelDestination extends ModelQemu {
     if (!this.isAlive) return
     super.die(why)
     this.world.truth.destinationEnds()
-    if (!this.isWhole) this.passage?.closedByQemu('destination')
+    if (this.isWhole) return
+    for (const passage of this.passages) passage.closedByQemu('destination')
   }
 }

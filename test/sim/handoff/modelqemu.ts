@@ -1,5 +1,6 @@
 /** What both QEMUs of a handoff have in common: a process with a monitor that may hang, and dies at any moment. */
 import type { GuestState } from '../../../src/guest/index.ts'
+import type { ModelPassage } from './passage.ts'
 import type { World } from './world.ts'
 
 export type Side = 'source' | 'destination'
@@ -12,6 +13,9 @@ export interface MonitorListener {
 export abstract class ModelQemu {
   readonly world: World
   readonly side: Side
+  passage: ModelPassage | undefined
+  /** Of the channels beside main. */
+  beside: ModelPassage[] = []
   isAlive = true
   status = 'none'
   runState: GuestState
@@ -29,6 +33,11 @@ export abstract class ModelQemu {
     this.world = world
     this.side = side
     this.runState = runState
+  }
+
+  /** Main first. */
+  get passages(): ModelPassage[] {
+    return [...this.passage === undefined ? [] : [this.passage], ...this.beside]
   }
 
   /** Of a migration: says a new status to whoever listens. */

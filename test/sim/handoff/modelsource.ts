@@ -15,7 +15,6 @@ const MIGRATING = new Set([
 const CANCELLABLE = new Set(['setup', 'active', 'pre-switchover', 'device', 'postcopy-active'])
 
 export class ModelSource extends ModelQemu {
-  passage: ModelPassage | undefined
   /** What its users made of the guest, whatever its vCPUs do during a migration. */
   intended: GuestState
   /** What the guest was when its vCPUs were stopped to hand it over. */
@@ -45,10 +44,11 @@ export class ModelSource extends ModelQemu {
   }
 
   /** `migrate`. Said a second time it changes nothing. */
-  migrate(passage: ModelPassage): boolean {
+  migrate(passage: ModelPassage, beside: ModelPassage[]): boolean {
     if (this.passage === passage) return true
     if (this.refusesToMigrate || this.status !== 'none') return false
     this.passage = passage
+    this.beside = beside
     this.say('setup')
     this.after(5, () => {
       if (this.status !== 'setup') return
@@ -59,10 +59,11 @@ export class ModelSource extends ModelQemu {
   }
 
   /** `migrate resume=true`. */
-  resume(passage: ModelPassage): boolean {
+  resume(passage: ModelPassage, beside: ModelPassage[]): boolean {
     if (this.passage === passage) return true
     if (this.status !== 'postcopy-paused') return false
     this.passage = passage
+    this.beside = beside
     this.say('postcopy-recover')
     this.after(5, () => {
       if (this.status === 'postcopy-recover') this.#write({ kind: 'begin' })
@@ -85,6 +86,9 @@ export class ModelSource extends ModelQemu {
 
   #switchOver(): void {
     if (this.status !== 'active') return
+    // Of multifd each channel brings a part of every pass.
+    const isShort = !this.#wantsPostcopy && this.beside.some(({ isOpen }) => !isOpen)
+    if (isShort) return this.after(5, () => this.#switchOver())
     this.#stopGuest()
     this.say('pre-switchover')
   }
@@ -145,7 +149,7 @@ export class ModelSource extends ModelQemu {
       }
       if (!this.#hasSentAll || (this.status !== 'device' && this.status !== 'postcopy-active')) return
       this.runState = 'postmigrate'
-      this.passage!.finish()
+      for (const passage of this.passages) passage.finish()
       this.say('completed')
     })
   }
@@ -169,7 +173,7 @@ export class ModelSource extends ModelQemu {
     const isFlowing = this.status === 'active' || this.isSwitching
     if (!this.isAlive || !isFlowing || this.isPast) return
     this.#fail()
-    this.passage?.closedByQemu('source')
+    for (const passage of this.passages) passage.closedByQemu('source')
   }
 
   #fail(): void {
@@ -185,7 +189,7 @@ export class ModelSource extends ModelQemu {
       return this.die('it aborted on its disks')
     }
     this.say('cancelling')
-    this.passage?.closedByQemu('source')
+    for (const passage of this.passages) passage.closedByQemu('source')
     this.after(10, () => {
       this.goOn()
       this.after(10, () => this.say('cancelled'))
@@ -218,7 +222,7 @@ export class ModelSource extends ModelQemu {
 
   override die(why: string): void {
     super.die(why)
-    this.passage?.closedByQemu('source')
+    for (const passage of this.passages) passage.closedByQemu('source')
   }
 
   #write(item: StreamItem): void {

@@ -91,6 +91,13 @@ export const MUTANTS: Readonly<Record<string, Steps>> = {
         : REAL_STEPS.incoming(state, event, world)
     },
   },
+  'carries the main channel alone': {
+    ...REAL_STEPS,
+    outgoing(state, event, world) {
+      return event.kind === 'begun' && state.at === 'moving' ? { state, effects: [] }
+        : REAL_STEPS.outgoing(state, event, world)
+    },
+  },
   'aborts the QMP session on cancel': {
     ...REAL_STEPS,
     outgoing(state, event, world) {

@@ -95,7 +95,7 @@ export class ModelNetwork {
     }
     if (passage === true) {
       this.isPassageCut = true
-      this.#world.source.passage?.cut()
+      for (const passage of this.#world.source.passages) passage.cut()
     }
     if (mesh === true) this.isMeshCut = true
     this.#world.clock.after(forMs, () => this.heal())

@@ -15,28 +15,26 @@ export interface PassageListener {
 
 export class ModelPassage {
   readonly world: World
-  readonly number: number
   readonly listeners: { source: PassageListener | undefined; destination: PassageListener | undefined }
   /** Whether this end still carries bytes. */
   readonly #isUp = { source: true, destination: true }
-  #isOpen = false
+  isOpen = false
   #isFinished = false
   #isCut = false
   readonly #lastAtMs = { down: 0, up: 0, read: 0 }
 
-  constructor(world: World, number: number, listener: PassageListener) {
+  constructor(world: World, listener: PassageListener) {
     this.world = world
-    this.number = number
     this.listeners = { source: listener, destination: undefined }
   }
 
   /** The destination's end is there, and its QEMU connected to it. False if there is nothing to connect to. */
   open(listener: PassageListener): boolean {
     const isReachable = this.#isUp.source && this.#isUp.destination && !this.#isCut
-    if (this.#isOpen || !isReachable || this.world.network.isPassageCut) return false
-    this.#isOpen = true
+    if (this.isOpen || !isReachable || this.world.network.isPassageCut) return false
+    this.isOpen = true
     this.listeners.destination = listener
-    this.world.destination.connected()
+    this.world.destination.connected(this)
     this.world.clock.after(this.world.delay(3), () => {
       if (this.#isUp.source) this.world.source.channelOpened(this)
     })
@@ -82,7 +80,7 @@ export class ModelPassage {
     if (this.#isFinished || !this.#isUp[side]) return
     this.#isUp[side] = false
     const qemu = side === 'source' ? this.world.source : this.world.destination
-    if (qemu.passage === this) qemu.legBroken()
+    if (qemu.passages.includes(this)) qemu.legBroken()
     if (isTold) this.listeners[side]?.failed()
     const other: Side = side === 'source' ? 'destination' : 'source'
     if (!this.#isCut) this.world.clock.after(this.world.delay(20), () => this.fail(other))

@@ -19,7 +19,9 @@ export class OutgoingRunner extends Runner<Outgoing> {
     message: (message) => this.dispatch({ kind: 'message', message } as OutgoingEvent),
     lost: () => this.dispatch({ kind: 'linkLost', reason: reasonOf('link lost') }),
   }
-  #passage: ModelPassage | undefined
+  /** Of the channels of this connection, main first. */
+  #passages: ModelPassage[] = []
+  #openedCount = 0
   /** As the driver's session knows it: whether QEMU waits for this agent, and what it was told. */
   #isOurs = false
   #wasAskedToGiveUp = false
@@ -67,11 +69,12 @@ export class OutgoingRunner extends Runner<Outgoing> {
           if (!isTaken) this.dispatch({ kind: 'failed', what: 'postcopy', reason: reasonOf('refused') })
         })
       case 'openChannel':
-        // Only main channels are played: each connection has one, and counts its channels from it.
-        return this.#say({ kind: 'channel', number: 0, ticket: undefined as never })
+        return this.#say({ kind: 'channel', number: this.#openedCount++, ticket: undefined as never })
       case 'cancelQemu': return this.#cancel()
       case 'takeBack': return this.#takeBack()
-      case 'stopPassages': return this.#passage?.fail('source', false)
+      case 'stopPassages':
+        for (const passage of this.#passages) passage.fail('source', false)
+        return
       case 'closeLink': return world.network.link?.close('source')
       case 'closeDriver': return session.close()
       case 'answer':
@@ -122,10 +125,14 @@ export class OutgoingRunner extends Runner<Outgoing> {
 
   #start(isResume: boolean): void {
     const { world, session } = this.#host
-    const passage = new ModelPassage(world, this.#passage === undefined ? 0 : this.#passage.number + 1, {
-      failed: () => this.dispatch({ kind: 'failed', what: 'passage', reason: reasonOf('passage') }),
+    const failed = (): void => this.dispatch({ kind: 'failed', what: 'passage', reason: reasonOf('passage') })
+    const passage = new ModelPassage(world, {
+      failed,
       read: (item) => {
-        if (item.kind === 'begin') return this.dispatch({ kind: 'begun' })
+        if (item.kind === 'begin') {
+          this.#beginBeside(beside)
+          return this.dispatch({ kind: 'begun' })
+        }
         if (world.isOpaque) return
         switch (item.kind) {
           case 'state': case 'package': return this.dispatch({ kind: 'switchover', runState: item.runState })
@@ -134,23 +141,37 @@ export class OutgoingRunner extends Runner<Outgoing> {
         }
       },
     })
-    this.#passage = passage
-    if (world.network.isPassageCut) passage.cut()
+    const beside = Array.from({ length: world.besideCount }, () => new ModelPassage(world, { failed }))
+    this.#passages = [passage, ...beside]
+    this.#openedCount = 0
+    if (world.network.isPassageCut) for (const each of this.#passages) each.cut()
     this.#isOurs = true
     session.command(
       () => (this.isLive ? undefined : passage.fail('source', false),
-      isResume ? world.source.resume(passage) : world.source.migrate(passage)),
+      isResume ? world.source.resume(passage, beside) : world.source.migrate(passage, beside)),
       (isTaken) => {
         if (!isTaken) this.dispatch({ kind: 'failed', what: 'start', reason: reasonOf('refused') })
       },
     )
   }
 
+  /** QEMU connects once more for each channel beside main, as soon as it likes. */
+  #beginBeside(beside: readonly ModelPassage[]): void {
+    const { clock, source } = this.world
+    let afterMs = 0
+    for (const passage of beside) {
+      afterMs += this.world.delay(20)
+      clock.after(afterMs, () => {
+        if (source.isAlive && this.#passages.includes(passage)) this.dispatch({ kind: 'begun' })
+      })
+    }
+  }
+
   /** One that hands its disks over cannot be asked: its stream breaks. */
   #cancel(): void {
     const { world, session } = this.#host
     const breakStream = (): void => {
-      if (this.#plan.kind === 'move' && this.#plan.mode === 'precopy') this.#passage?.fail('source', false)
+      if (this.#plan.kind === 'move' && this.#plan.mode === 'precopy') this.#passages[0]?.fail('source', false)
     }
     session.open()
     this.#wasAskedToGiveUp = true

@@ -1,4 +1,5 @@
 /** What goes wrong in a world, one thing at a time. */
+import type { ModelPassage } from './passage.ts'
 import { reasonOf, type World } from './world.ts'
 
 export type Strike = (world: World) => void
@@ -17,7 +18,8 @@ export const STRIKES: readonly [weight: number, strike: Strike][] = [
   [2, (world) => world.network.cut({ passage: true }, someMs(world, 10_000))],
   [1, (world) => world.network.cut({ mesh: true }, someMs(world, 20_000))],
   [1, (world) => world.network.link?.cut(world.chance.happens(0.5) ? 'source' : 'destination')],
-  [1, (world) => world.source.passage?.fail(world.chance.happens(0.5) ? 'source' : 'destination')],
+  [2, (world) => passageOf(world)?.fail(world.chance.happens(0.5) ? 'source' : 'destination')],
+  [1, (world) => passageOf(world)?.cut()],
   [2, (world) => world.hosts.source.session.lose(someMs(world, 3000))],
   [2, (world) => world.hosts.destination.session.lose(someMs(world, 3000))],
   [1, (world) => world.source.hang(someMs(world, 60_000))],
@@ -34,6 +36,12 @@ export const STRIKES: readonly [weight: number, strike: Strike][] = [
   [1, recover],
   [1, stopAgent],
 ]
+/** Of any of the channels. */
+function passageOf({ source, chance }: World): ModelPassage | undefined {
+  const { passages } = source
+  return passages[chance.below(Math.max(1, passages.length))]
+}
+
 /** So that a recovery follows. */
 export function tear(world: World): void {
   world.network.cut({ link: true, passage: true }, someMs(world, 2000))

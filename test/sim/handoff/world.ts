@@ -55,6 +55,8 @@ export class World {
   readonly plan: Plan
   /** The stream cannot be parsed: it tells no run state, and not when post-copy has handed over. */
   readonly isOpaque: boolean
+  /** Channels beside main: multifd of pre-copy, or the one for urgent pages of post-copy. */
+  readonly besideCount: number
   readonly runStateAtBegin: GuestState
   /** How long the stream takes before and after it is handed over, at most. */
   readonly iterationMs: number
@@ -75,6 +77,8 @@ export class World {
     const state: GuestState = chance.happens(0.75) ? 'running' : chance.happens(0.7) ? 'paused' : 'shutdown'
     this.plan = chance.happens(0.02) ? { kind: 'dryRun' }
       : { kind: 'move', mode: chance.happens(0.4) ? 'postcopy' : 'precopy' }
+    const isPostcopy = this.plan.kind === 'move' && this.plan.mode === 'postcopy'
+    this.besideCount = chance.happens(0.5) ? 0 : isPostcopy ? 1 : 1 + chance.below(3)
     this.isOpaque = chance.happens(0.03)
     this.iterationMs = chance.happens(0.5) ? 30 : 400
     this.runStateAtBegin = state

@@ -69,12 +69,16 @@ describe('commands that talk to an agent', function () {
 
   it('migrate hands all its flags on, in plain units', async () => {
     served.agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
-    const flags = ['--mode', 'postcopy', '--max-bandwidth', '500Mbit', '--max-downtime', '200', '--timeout', '1.5']
+    const flags = [
+      '--mode', 'postcopy', '--max-bandwidth', '500Mbit', '--max-downtime', '200', '--channels', '4',
+      '--timeout', '1.5',
+    ]
     assert.equal((await migrate(...flags).finished).status, 0)
     const { signal, ...request } = served.agent.handoffs[0]!.request
     assert.ok(signal instanceof AbortSignal)
     assert.deepEqual(request, {
-      guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 62_500_000, maxDowntimeMs: 200, timeoutMs: 1500,
+      guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 62_500_000, maxDowntimeMs: 200, channels: 4,
+      timeoutMs: 1500,
     })
   })
 
@@ -84,6 +88,8 @@ describe('commands that talk to an agent', function () {
     served.agent.handoffs[0]!.outcome.resolve(resultOf(MOVE, 'completed'))
     const { status, stdout, stderr } = await command.finished
     assert.equal(status, 0)
+    // As many channels as QEMU is set to: nobody asked for others.
+    assert.ok(!('channels' in served.agent.handoffs[0]!.request))
     assert.doesNotMatch(stderr, /[\r\u001B]/)
     assert.match(stderr, /saved 88 % of 256\.0 MB, 9\.0 MB remaining/)
     assert.match(stdout, /^web-1 moved from host-a to host-b \(precopy\) in 2\.10 s, down for 80 ms\./)

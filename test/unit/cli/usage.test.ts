@@ -43,6 +43,7 @@ describe('pagemesh', function () {
     ['migrate', 'web-1', '--to', 'host-b', '--max-bandwidth', '500'],
     ['migrate', 'web-1', '--to', 'host-b', '--max-downtime', '-5'],
     ['migrate', 'web-1', '--to', 'host-b', '--timeout', 'soon'],
+    ['migrate', 'web-1', '--to', 'host-b', '--channels', '17'],
     ['agent', '--config', '/nonexistent', '--log-level', 'loud'],
   ]) {
     it(`${args.join(' ')} is wrong usage`, async () => {

@@ -24,6 +24,8 @@ describe('the control protocol', () => {
     { command: 'cancel', arguments: {} },
     { command: 'cancel', arguments: { guest: 'web-1' } },
     { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } },
+    { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b', channels: 1 } },
+    { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b', channels: 16 } },
     {
       command: 'migrate',
       arguments: {
@@ -60,6 +62,8 @@ describe('the control protocol', () => {
     '{"command":"migrate","arguments":{"guest":"a","to":"b","timeoutMs":"5"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","dryRun":1}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","signal":{}}}',
+    ...['0', '-1', '17', '2.5', '"4"', '"auto"', 'null', '[4]'].map((channels) =>
+      `{"command":"migrate","arguments":{"guest":"a","to":"b","channels":${channels}}}`),
     `{"command":"cancel","arguments":{"guest":"${'x'.repeat(256)}"}}`,
   ]) {
     it(`refuses the request ${line.slice(0, 70)}`, () => {

@@ -1,0 +1,81 @@
+/**
+ * The connections of a move, broken from outside: another process' socket is copied (`pidfd_getfd`), and what is done
+ * to the copy is done to the connection. Needs root.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+
+import { socketInode, unixSocketsOf } from '../../src/guest/unixsockets.ts'
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import { runCommand } from '../../testnet/command.ts'
+
+/** An end of a connection: a socket of a process. */
+export interface Connection {
+  pid: number
+  inode: string
+}
+
+/** As the agents are configured here: the port after that of the mesh. */
+const LANE_PORT = 4002
+const ESTABLISHED = '01'
+/** Where the agents meet their QEMUs. */
+const RENDEZVOUS = /\/control\.sock\.d\//
+
+const NO_SUCH_CONNECTION = 3
+
+/** `shutdown` of both ways; a filter that drops whatever arrives, and none. The numbers are the kernel's own. */
+const BREAK = `
+  my ($pid, $inode, $what) = @ARGV;
+  my ($number) = grep { (readlink("/proc/$pid/fd/$_") // '') eq "socket:[$inode]" } 0 .. 4095;
+  exit ${NO_SUCH_CONNECTION} unless defined $number;
+  my $process = syscall(434, $pid + 0, 0);
+  my $copy = syscall(438, $process, $number + 0, 0);
+  die "not copied: $!" if $copy < 0;
+  open(my $socket, '+<&=', $copy) or die "not opened: $!";
+  my $drop_all = pack('S C C L', 6, 0, 0, 0);
+  my $is_done = $what eq 'shut' ? shutdown($socket, 2)
+    : $what eq 'deafen' ? setsockopt($socket, 1, 26, pack('S x![P] P', 1, $drop_all))
+    : setsockopt($socket, 1, 27, pack('i', 0));
+  die "$what: $!" unless $is_done;
+`
+
+/** The lanes that an agent has at the moment: of the conversation, and of each channel. */
+export function lanesOf(pid: number): Connection[] {
+  const own = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => socketInode(`/proc/${pid}/fd/${fd}`)))
+  return readFileSync(`/proc/${pid}/net/tcp`, 'latin1').split('\n').slice(1).flatMap((line) => {
+    const [, local = '', remote = '', state, , , , , , inode = ''] = line.trim().split(/\s+/)
+    const isLane = [local, remote].some((address) => Number.parseInt(address.split(':')[1] ?? '', 16) === LANE_PORT)
+    return isLane && state === ESTABLISHED && own.has(inode) ? [{ pid, inode }] : []
+  })
+}
+
+/** The connections between a QEMU and its agent, as the one of them has them that accepted them. */
+export function channelsOf(pid: number): Connection[] {
+  return unixSocketsOf(pid).filter(({ state, path = '' }) => state === 'connected' && RENDEZVOUS.test(path))
+    .map(({ inode }) => ({ pid, inode }))
+}
+
+/** Closes a connection at once; resolves to false if it is closed already. */
+export async function shut(connection: Connection): Promise<boolean> {
+  return await act('shut', connection)
+}
+
+/** Lets a TCP connection stall: what arrives at this end is lost for so long. Resolves to whether it was there. */
+export async function stall(connection: Connection, forMs: number): Promise<boolean> {
+  const isStalled = await act('deafen', connection)
+  if (!isStalled) return false
+  await setTimeout(forMs)
+  // It may be given up by now.
+  await act('hear', connection)
+  return true
+}
+
+async function act(what: 'shut' | 'deafen' | 'hear', { pid, inode }: Connection): Promise<boolean> {
+  try {
+    await runCommand(['perl', '-e', BREAK, String(pid), inode, what])
+    return true
+  } catch (error) {
+    if (error instanceof PagemeshError && error.data['status'] === NO_SUCH_CONNECTION) return false
+    throw error
+  }
+}
