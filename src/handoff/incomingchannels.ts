@@ -11,6 +11,7 @@ import type { Endpoint } from '../runtime/endpoint.ts'
 import type { Log } from '../runtime/log.ts'
 import { Prefetch, type PeerPages } from '../swap/index.ts'
 import type { Driver } from './driver.ts'
+import { UrgentFailure } from './urgentfailure.ts'
 
 export interface IncomingChannelsComponents {
   clock: Clock
@@ -30,6 +31,7 @@ export interface IncomingChannelsComponents {
 export class IncomingChannels {
   readonly #components: IncomingChannelsComponents
   readonly #onFailed: (reason: Reason) => void
+  readonly #urgentFailure: UrgentFailure
   readonly #passages: IncomingRun[] = []
   /** Where QEMU is met, once for each channel of this connection. */
   #meetings: AsyncIterator<Endpoint, void> | undefined
@@ -43,6 +45,7 @@ export class IncomingChannels {
   constructor(components: IncomingChannelsComponents, init: { onFailed: (reason: Reason) => void }) {
     this.#components = components
     this.#onFailed = init.onFailed
+    this.#urgentFailure = new UrgentFailure(components, { tell: init.onFailed })
   }
 
   get traffic(): { sentBytes: number; receivedBytes: number } {
@@ -91,7 +94,7 @@ export class IncomingChannels {
     }
     this.#openedCount += 1
     const dialling = this.#dial(from, ticket, signal)
-    this.#opening = this.#meet(number, dialling, this.#opening)
+    this.#opening = this.#meet({ number, isUrgent: number > 0 && driver.beside.preempt }, dialling, this.#opening)
     await this.#opening
   }
 
@@ -106,7 +109,9 @@ export class IncomingChannels {
     return openPassageLane(this.#components, lane, signal)
   }
 
-  async #meet(number: number, dialling: Promise<PassageLane>, before: Promise<void>): Promise<void> {
+  async #meet(
+    { number, isUrgent }: { number: number; isUrgent: boolean }, dialling: Promise<PassageLane>, before: Promise<void>,
+  ): Promise<void> {
     const { hasher, sources } = this.#components
     const lane = await dialling
     try {
@@ -119,7 +124,10 @@ export class IncomingChannels {
         listener: {
           // The others end before it, or have nothing more to say.
           ended: () => { if (number === 0) this.#letGo() },
-          failed: (error) => this.#onFailed(reasonOf(error)),
+          failed: (error) => {
+            if (isUrgent) this.#urgentFailure.note(reasonOf(error))
+            else this.#onFailed(reasonOf(error))
+          },
         },
       }))
     } catch (error) {
@@ -130,6 +138,7 @@ export class IncomingChannels {
 
   /** Closes every connection at once, and lets go of what was fetched. */
   stop(): void {
+    this.#urgentFailure.forget()
     for (const passage of this.#passages) passage.stop()
     this.#letGo()
     behind(this.#components.log, 'a QEMU is still being met', Promise.resolve(this.#meetings?.return?.()))

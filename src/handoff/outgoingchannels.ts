@@ -12,6 +12,7 @@ import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Driver } from './driver.ts'
 import { knownRunState } from './messages.ts'
+import { UrgentFailure } from './urgentfailure.ts'
 
 /** What the streams tell, in their order. */
 export interface OutgoingChannelsListener {
@@ -44,6 +45,7 @@ export interface OutgoingChannelsComponents {
 export class OutgoingChannels {
   readonly #components: OutgoingChannelsComponents
   readonly #init: OutgoingChannelsInit
+  readonly #urgentFailure: UrgentFailure
   readonly #passages: OutgoingRun[] = []
   #main: OutgoingRun | undefined
   /** QEMU's connections, in the order in which they came. */
@@ -60,6 +62,7 @@ export class OutgoingChannels {
     this.#components = components
     this.#init = init
     this.#bytesPerSecondMax = init.bytesPerSecondMax
+    this.#urgentFailure = new UrgentFailure(components, { tell: (reason) => init.listener.failed(reason) })
   }
 
   get counts(): OutgoingPassageCounts[] {
@@ -100,7 +103,7 @@ export class OutgoingChannels {
     signal: AbortSignal,
   ): Promise<void> {
     const { mesh, hasher } = this.#components
-    const { compression } = this.#init
+    const { compression, mode } = this.#init
     const number = this.#openedCount
     const isMain = number === 0
     const qemu = this.#endpoints[number]!
@@ -119,7 +122,11 @@ export class OutgoingChannels {
         runState: (word) => this.#onRunState(knownRunState(word)),
         lost: (reason) => this.#onStreamLost(reason, resumes || !isMain),
         ended: () => {},
-        failed: (error) => this.#init.listener.failed(reasonOf(error)),
+        failed: (error) => {
+          // Post-copy has no other channel beside main.
+          if (!isMain && mode === 'postcopy') this.#urgentFailure.note(reasonOf(error))
+          else this.#init.listener.failed(reasonOf(error))
+        },
       },
     })
     if (isMain) this.#main = passage
@@ -134,6 +141,7 @@ export class OutgoingChannels {
 
   /** Closes every connection at once. */
   stop(): void {
+    this.#urgentFailure.forget()
     for (const passage of this.#passages) passage.stop()
     for (const endpoint of this.#endpoints.splice(0)) endpoint.destroy()
   }

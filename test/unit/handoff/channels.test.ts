@@ -2,11 +2,14 @@ import assert from 'node:assert/strict'
 
 import { until } from '../passage/relay.ts'
 import { MultifdBuilder } from '../qemu/multifdstream.ts'
-import { syntheticPages } from '../qemu/streambuilder.ts'
+import { postcopyStream, syntheticPages } from '../qemu/streambuilder.ts'
 import { Ends } from './bothends.ts'
 
 const MULTIFD = [0, 1].map((id) => Buffer.from(new MultifdBuilder(id).packet({ pages: syntheticPages(3, id + 1) })
   .packet({ pages: syntheticPages(3, id + 1), zeros: 2 }).build().bytes))
+
+const BLOCKS = [{ name: 'pc.ram', pages: syntheticPages(4, 9) }]
+const POSTCOPY = postcopyStream(BLOCKS, BLOCKS).bytes
 
 /** Both ends of a handoff over main and two multifd channels, all of them met. */
 async function severalChannels(): Promise<{ ends: Ends; result: ReturnType<Ends['outgoing']['run']> }> {
@@ -46,6 +49,40 @@ describe('a handoff over several channels', () => {
     await ends.wait(50)
     assert.equal((await result).status, 'failed')
     assert.deepEqual([ends.outgoing.state.at, ends.source.besideQemu[0]!.hasHeardEnd], ['over', true])
+    await ends.wait()
+  })
+
+  it('of post-copy has all, though QEMU closes the one for urgent pages before it says so', async () => {
+    const ends = new Ends({ mode: 'postcopy' })
+    ends.source.beside = { multifd: 0, preempt: true }
+    const { result } = await ends.serve(POSTCOPY)
+    await until(() => ends.destination.besideQemu.length === 1)
+    ends.destination.besideQemu[0]!.endpoint.destroy()
+    ends.source.besideQemu[0]!.write(Buffer.from('what it does not read any more'))
+    await ends.wait(100)
+    await ends.wait(400)
+    assert.deepEqual([ends.outgoing.state.at, ends.incoming.state.at], ['serving', 'serving'])
+    assert.ok(!ends.source.qemu!.hasHeardEnd, 'what is said on the way back arrives')
+    ends.destination.become('completed')
+    ends.source.become('completed')
+    assert.equal((await result).status, 'completed')
+    await ends.wait()
+  })
+
+  it('of post-copy is cut where the one for urgent pages is closed, and nothing follows', async () => {
+    const ends = new Ends({ mode: 'postcopy' })
+    ends.source.beside = { multifd: 0, preempt: true }
+    const { result } = await ends.serve(POSTCOPY)
+    await until(() => ends.destination.besideQemu.length === 1)
+    ends.destination.besideQemu[0]!.endpoint.destroy()
+    ends.source.besideQemu[0]!.write(Buffer.from('what it does not read any more'))
+    await ends.wait(100)
+    await ends.wait(1500)
+    await until(() => ends.incoming.state.at === 'cut')
+    ends.destination.become('postcopy-paused')
+    ends.source.become('postcopy-paused')
+    assert.equal((await result).status, 'failed')
+    assert.deepEqual([ends.outgoing.state.at, ends.incoming.state.at], ['cut', 'cut'])
     await ends.wait()
   })
 })
