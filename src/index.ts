@@ -19,7 +19,7 @@ export {
 } from './guest/index.ts'
 export type {
   HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,
-} from './handoff/index.ts'
+} from './transfer/index.ts'
 export { createLibp2pMesh, MemoryNetwork, writeClusterKey, type Mesh } from './mesh/index.ts'
 export { PAGE_BYTES } from './page/index.ts'
 export { systemClock, type Clock } from './runtime/clock.ts'

@@ -1,10 +1,10 @@
 import type { Census } from '../census/index.ts'
 import type { Reason } from '../conversation/index.ts'
 import type { Guest } from '../guest/index.ts'
+import { decodeQuestion, encodeVerdict, type Outgoing } from '../handoff/index.ts'
 import {
-  decodeQuestion, encodeVerdict, failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress,
-  type HandoffResult, type Outgoing,
-} from '../handoff/index.ts'
+  failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress, type HandoffResult,
+} from '../transfer/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'

@@ -3,7 +3,7 @@
  * on nothing else. Several agents may live in one process.
  */
 import type { Guest, GuestMemory, GuestState, MigrationMode } from '../guest/index.ts'
-import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff/index.ts'
+import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../transfer/index.ts'
 import type { AuditRecord } from './audit.ts'
 import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { requireAccepted } from '../../src/handoff/messages.ts'
+import { requireAccepted } from '../../src/transfer/index.ts'
 import { HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../unit/daemon/fakeagent.ts'
 import { COMMAND_MS_MAX, pagemesh, type Finished } from '../unit/cli/pagemesh.ts'
 import { serveAgent } from '../unit/cli/servedagent.ts'

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { createHistory, type History } from '../../../src/agent/history.ts'
-import type { HandoffResult } from '../../../src/handoff/index.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { Log } from '../../../src/runtime/log.ts'
 import { resultOf } from '../daemon/fakeagent.ts'
 import { madeClock, madeDirectory, madeLog } from '../store/made.ts'
