@@ -61,6 +61,9 @@ export interface HandoffResult {
   ledger: HandoffLedger
 }
 
+/** What a migration that a manager drives came to, which cannot always be told from here. */
+export type RelayResult = Omit<HandoffResult, 'status'> & { status: HandoffResult['status'] | 'unknown' }
+
 export type HandoffPhase = 'preparing' | 'precopy' | 'postcopy' | 'switchover' | 'finishing'
 
 /** Where a handoff stands, several times a second. */
@@ -148,7 +151,7 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
 
 /** Adds what became of the streams to a result whose own bytes on the wire are known. */
 export function addStreams(
-  result: HandoffResult,
+  result: RelayResult,
   { channels, report, spent }: {
     channels: readonly OutgoingPassageCounts[]; report: IncomingReport | undefined; spent: SpentBytes
   },

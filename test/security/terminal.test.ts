@@ -73,7 +73,9 @@ describe('the words of others', function () {
 
   it('cannot change what `status` and `pages` show', async () => {
     const guest = { ...STATUS.guests[0]!, name: FORGERY }
-    const handoff = { ...progressOf({ guest: FORGERY, to: FORGERY }), direction: 'outgoing' as const }
+    const handoff = {
+      ...progressOf({ guest: FORGERY, to: FORGERY }), direction: 'outgoing' as const, driver: 'qmp' as const,
+    }
     const held = [{ ...HELD, guest: FORGERY, why: FORGERY, otherCopy: FORGERY }]
     const peers = [{ host: FORGERY, peerId: FORGERY, address: FORGERY }]
     served.agent.status = () => ({ ...STATUS, guests: [guest], peers, held, handoffs: [handoff] })

@@ -33,8 +33,8 @@ describe('the history of handoffs', () => {
     assert.deepEqual(history.list(), [])
     await Promise.all([history.add(result('web'), 'outgoing'), history.add(result('db'), 'incoming')])
     const expected = [
-      { ...result('db'), direction: 'incoming', endedAt: wall },
-      { ...result('web'), direction: 'outgoing', endedAt: wall },
+      { ...result('db'), direction: 'incoming', driver: 'qmp', endedAt: wall },
+      { ...result('web'), direction: 'outgoing', driver: 'qmp', endedAt: wall },
     ]
     assert.deepEqual(history.list(), expected)
     assert.deepEqual((await opened(path)).list(), expected)
