@@ -194,16 +194,16 @@ export class Relays {
     return { name: guest.name, process: guest.process, census }
   }
 
-  async #arrived({ init: { offer, from }, ending, traffic, streamBytes, channelCount }: IncomingRelay): Promise<void> {
+  async #arrived({ init: { offer, from }, outcome, traffic, streamBytes, channelCount }: IncomingRelay): Promise<void> {
     this.#count(traffic)
     if (streamBytes === 0) return
     const to = this.#components.mesh.self.name
     const { sentBytes, receivedBytes } = traffic
-    if (ending?.status === 'completed') this.savedBytes += streamBytes - sentBytes - receivedBytes
+    if (outcome?.status === 'completed') this.savedBytes += streamBytes - sentBytes - receivedBytes
     const about = { guest: offer.guest ?? UNKNOWN_GUEST, from: from.name, to, mode: 'precopy' as const }
     await this.#components.history.add({
       ...failedResult(about), channels: channelCount, qemuBytes: streamBytes,
-      ...ending ?? { status: 'unknown', code: 'not-told', reason: `${from.name} has not said what became of it.` },
+      ...outcome ?? { status: 'unknown', code: 'not-told', reason: `${from.name} has not said what became of it.` },
     }, 'incoming', 'relay')
   }
 

@@ -9,7 +9,7 @@ import { deferred, withDeadline } from '../runtime/wait.ts'
 import { answerOffer, IncomingPassages, Link, type IncomingPassagesComponents } from '../transfer/index.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 import {
-  DESTINATION_LANGUAGE, type FromDestination, type FromSource, type RelayEnding, type RelayOffer,
+  DESTINATION_LANGUAGE, type FromDestination, type FromSource, type RelayOffer, type RelayOutcome,
 } from './messages.ts'
 import { CHANNELS_MAX } from './outgoingrelay.ts'
 
@@ -52,7 +52,7 @@ export class IncomingRelay {
   #channelCount = 0
   #openCount = 0
   #patience: Timer | undefined
-  #ending: RelayEnding | undefined
+  #outcome: RelayOutcome | undefined
 
   constructor(components: IncomingRelayComponents, init: IncomingRelayInit) {
     this.#components = components
@@ -65,8 +65,8 @@ export class IncomingRelay {
   }
 
   /** What the source's host said of the migration; undefined until it has. */
-  get ending(): RelayEnding | undefined {
-    return this.#ending
+  get outcome(): RelayOutcome | undefined {
+    return this.#outcome
   }
 
   /** Connections that were asked for. */
@@ -129,7 +129,7 @@ export class IncomingRelay {
           kind: 'report', report: { ...this.#passages.report, releaseMs: 0, spent: this.#components.spent() },
         })
       case 'outcome':
-        this.#ending = message.ending
+        this.#outcome = message.outcome
         return this.#over.resolve()
     }
   }

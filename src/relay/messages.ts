@@ -46,12 +46,14 @@ export interface RelayOffer {
 
 /** What became of a migration, as far as the source's host knows. */
 export type RelayEnding = Pick<RelayResult, 'status' | 'code' | 'reason'>
+/** The same, and what it was. */
+export type RelayOutcome = RelayEnding & Pick<RelayResult, 'mode'>
 
 export type FromSource =
   | { kind: 'census' | 'order'; body: Buffer }
   | { kind: 'channel'; number: number; ticket: LaneTicket }
   | { kind: 'end' }
-  | { kind: 'outcome'; ending: RelayEnding }
+  | { kind: 'outcome'; outcome: RelayOutcome }
 
 export type FromDestination =
   | { kind: 'bitmap' | 'fetched'; body: Buffer }
@@ -101,8 +103,8 @@ function encodeMessage(message: FromSource | FromDestination): Uint8Array {
     case 'end': return new Uint8Array(0)
     case 'report': return encodeObject(message.report)
     case 'outcome': {
-      const { reason, ...ending } = message.ending
-      return encodeObject({ ...ending, ...(reason === undefined ? {} : { reason: cut(reason) }) })
+      const { reason, ...outcome } = message.outcome
+      return encodeObject({ ...outcome, ...(reason === undefined ? {} : { reason: cut(reason) }) })
     }
     case 'refused': return encodeObject({ number: message.number, code: message.code, message: cut(message.message) })
     case 'opened': return encodeObject({ number: message.number })
@@ -116,14 +118,15 @@ function decodeFromSource(kind: FromSource['kind'], body: Buffer): FromSource {
     case 'channel': return { kind, ...readChannel(body) }
     case 'end': return { kind }
     case 'outcome': {
-      const { status, code, reason } = objectIn(kind, body)
+      const { status, mode, code, reason } = objectIn(kind, body)
       if (status !== 'completed' && status !== 'cancelled' && status !== 'failed' && status !== 'unknown') {
         throw badFrame('an outcome is none that there is')
       }
+      if (mode !== 'precopy' && mode !== 'postcopy') throw badFrame('an outcome is of no mode that there is')
       return {
         kind,
-        ending: {
-          status, ...(isCode(code) ? { code } : {}), ...(isText(reason, SENTENCE_LENGTH_MAX) ? { reason } : {}),
+        outcome: {
+          status, mode, ...(isCode(code) ? { code } : {}), ...(isText(reason, SENTENCE_LENGTH_MAX) ? { reason } : {}),
         },
       }
     }

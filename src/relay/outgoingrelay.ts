@@ -15,7 +15,7 @@ import { Link, offerLink, OutgoingPassages } from '../transfer/index.ts'
 import type { RelayAddress } from './address.ts'
 import { beginningOf } from './firstbytes.ts'
 import {
-  encodeRelayOffer, RELAY_PROTOCOL, SOURCE_LANGUAGE, type FromDestination, type FromSource, type RelayEnding,
+  encodeRelayOffer, RELAY_PROTOCOL, SOURCE_LANGUAGE, type FromDestination, type FromSource, type RelayOutcome,
 } from './messages.ts'
 import { NOTHING_TOLD, type MainChannel } from './outcome.ts'
 
@@ -173,8 +173,8 @@ export class OutgoingRelay {
   }
 
   /** Says to the destination's host what became of the migration, and closes. */
-  async settle(ending: RelayEnding): Promise<void> {
-    this.#link?.say({ kind: 'outcome', ending })
+  async settle(outcome: RelayOutcome): Promise<void> {
+    this.#link?.say({ kind: 'outcome', outcome })
     await this.#link?.close()
   }
 
@@ -183,6 +183,7 @@ export class OutgoingRelay {
     this.#life.abort(new PagemeshError('agent-stopped', 'The agent at the source was stopped.', { fault: 'cancelled' }))
     this.#passages.stop()
     this.#over.resolve()
+    behind(this.#components.log, 'a relay is still being closed', this.#link?.close() ?? Promise.resolve())
   }
 
   async #within<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {

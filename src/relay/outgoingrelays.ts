@@ -157,11 +157,12 @@ export class OutgoingRelays {
     const outcome = outcomeOf(relay.told)
     if (outcome === 'cut') this.#keepCut(relay)
     const ending = endingOf(outcome, await this.#watch(process, outcome), relay.init.to)
-    await relay.settle(ending)
+    const mode = relay.told.isPostcopy ? 'postcopy' : 'precopy'
+    await relay.settle({ ...ending, mode })
     const { to, guest } = relay.init
     const channels = relay.counts
     const result = relayResult(
-      { guest, from: mesh.self.name, to, isPostcopy: relay.told.isPostcopy }, ending,
+      { guest, from: mesh.self.name, to, mode }, ending,
       { totalMs, ...relay.traffic, channels, report: relay.report, spent: this.#init.spent() },
     )
     if (result.qemuBytes > 0) await this.#init.onOver(result)

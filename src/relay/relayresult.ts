@@ -8,7 +8,7 @@ export const UNKNOWN_GUEST = '(unknown)'
 
 /** What a relayed migration came to. Its pause cannot be told from here: no downtime is claimed. Pure. */
 export function relayResult(
-  about: { guest: string | undefined; from: string; to: string; isPostcopy: boolean },
+  about: { guest: string | undefined; from: string; to: string; mode: RelayResult['mode'] },
   ending: RelayEnding,
   { totalMs, sentBytes, receivedBytes, channels, report, spent }: {
     totalMs: number
@@ -20,9 +20,9 @@ export function relayResult(
     spent: SpentBytes
   },
 ): RelayResult {
-  const { guest = UNKNOWN_GUEST, from, to, isPostcopy } = about
+  const { guest = UNKNOWN_GUEST, from, to, mode } = about
   const result: RelayResult = {
-    ...failedResult({ guest, from, to, mode: isPostcopy ? 'postcopy' : 'precopy' }),
+    ...failedResult({ guest, from, to, mode }),
     ...ending,
     totalMs: Math.round(totalMs),
     wireBytes: channels.reduce((sum, channel) => sum + channel.sentBytes, sentBytes),
