@@ -28,8 +28,11 @@ export function listTogether(tables: readonly SortedTable[]): ListedPages {
   const columns = new PageColumns(Math.min(held, PREFIX_SET_LIMITS.countMax))
   const merge = new TableMerge(tables)
   while (!columns.isFull && merge.next()) columns.push(merge.high, merge.low, 0)
-  const [high, low, values] = [columns.high, columns.low, columns.values].map((column) => column.slice(0, columns.count))
-  return { table: SortedTable.fromRising({ high: high!, low: low!, values: values! }), numberAt: () => 0 }
+  const { high, low, values, count } = columns
+  const table = SortedTable.fromRising({
+    high: high.slice(0, count), low: low.slice(0, count), values: values.slice(0, count),
+  })
+  return { table, numberAt: () => 0 }
 }
 
 /** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
