@@ -14,6 +14,9 @@ import { alignColumns } from './table.ts'
 /** Guest sockets that are named; of the rest only the number is said. */
 const GUESTS_SHOWN_MAX = 20
 
+/** What `tunnel.to` is where it is not set. */
+const TUNNEL_DEFAULT = 'sockets in /run/pagemesh/tunnel, and 127.64.0.0/16:20000-30999 (`tunnel.to` is not set)'
+
 export function addCheck(program: Command): void {
   program.command('check')
     .summary('validate a configuration')
@@ -49,7 +52,7 @@ function describeConfig(
   { agentOptions, control, http }: Config,
   { kernel, sockets }: { kernel: AgentStatus['kernel']; sockets: readonly string[] },
 ): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept } = agentOptions
+  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept, tunnel } = agentOptions
   const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
   const more = sockets.length - shown.length
   const rows = [
@@ -61,6 +64,7 @@ function describeConfig(
     ['guests at', listOf(guests)],
     ['sockets there now', listOf([...shown, ...(more > 0 ? [`and ${more} more`] : [])])],
     ['takes guests from', describeAccept(accept)],
+    ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
     ['state kept in', store?.path ?? '-'],
