@@ -14,6 +14,7 @@ listen: [/ip4/10.0.0.1/tcp/4001]
 lane: 10.0.0.1:4002
 bootstrap: [/ip4/10.0.0.2/tcp/4001]
 guests: [/run/vms/*.qmp]
+managed: libvirt
 control: /run/pagemesh/control.sock
 http: 127.0.0.1:9464
 census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
@@ -59,6 +60,7 @@ describe('a configuration file', () => {
       lane: '10.0.0.1:4002',
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
+      managed: 'libvirt',
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
@@ -77,6 +79,7 @@ describe('a configuration file', () => {
       name: 'host-a',
       clusterKey: '/key',
       listen: ['/ip4/0.0.0.0/tcp/4001'],
+      managed: 'off',
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
