@@ -160,9 +160,7 @@ class RunningAgent implements LabAgent {
   }
 
   async stop(): Promise<void> {
-    if (!this.#process.running) return
-    process.kill(this.#process.pid, 'SIGTERM')
-    await this.#process.ended
+    await this.#process.terminate()
   }
 }
 
