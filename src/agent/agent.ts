@@ -6,13 +6,15 @@ import { createCensus, type Census } from '../census/index.ts'
 import {
   discoverAll, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
-import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
+import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
+import type { HandoffEstimate } from '../transfer/index.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
+import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { requireUnexposed } from '../runtime/exposure.ts'
@@ -29,7 +31,7 @@ import { auditedHistory } from './auditedhistory.ts'
 import { createHistory, type History } from './history.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
-  SettleOutcome,
+  SettleOutcome, TunnelRequest,
 } from './index.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { createMetrics } from './metrics.ts'
@@ -37,6 +39,7 @@ import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers
 import { PinFile } from './pinfile.ts'
 import { compressionMode, numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
+import { dialRules, ownPlaces, Relays } from './relays.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
@@ -123,6 +126,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   return new HostAgent(parts, {
     ...options,
     accept: options.accept,
+    dial: dialRules(options.tunnel?.to),
     handoff: {
       references: references ?? switchDefault('handoff.references'),
       peers: peers ?? switchDefault('handoff.peers'),
@@ -169,7 +173,11 @@ interface Parts {
   pinFile: PinFile
 }
 
-type HostOptions = Omit<AgentOptions, 'accept'> & { handoff: HandoffSwitches; accept: AcceptRule[] | undefined }
+type HostOptions = Omit<AgentOptions, 'accept'> & {
+  handoff: HandoffSwitches
+  accept: AcceptRule[] | undefined
+  dial: DialRule[]
+}
 
 class HostAgent implements Agent {
   readonly #parts: Parts
@@ -178,6 +186,7 @@ class HostAgent implements Agent {
   readonly #ended: Deferred<void> = deferred()
   readonly #metrics: ReturnType<typeof createMetrics>
   #handoffs: Handoffs | undefined
+  #relays: Relays | undefined
   /** Undoes, last first, what start did. */
   readonly #undo: (() => Promise<void> | void)[] = []
   #starting: Promise<void> | undefined
@@ -215,8 +224,14 @@ class HostAgent implements Agent {
       directory, switches: this.#options.handoff, accept: this.#options.accept,
     })
     const handoffs = this.#handoffs
+    const { handoff: switches, accept, dial } = this.#options
+    const relays = new Relays({ ...this.#parts, guests: this.#guests }, {
+      switches, accept, dial, own: ownPlaces(this.#options),
+    })
+    this.#relays = relays
     const hasStore = await this.#openStore()
     this.#undo.push(() => handoffs.stop())
+    this.#undo.push(() => relays.stop())
     await mesh.start()
     this.#undo.push(() => mesh.stop())
     await census.start()
@@ -236,6 +251,7 @@ class HostAgent implements Agent {
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream, from) => handoffs.answer(stream, from)))
+    this.#undo.push(mesh.handle(RELAY_PROTOCOL, (stream, from) => relays.receive(stream, from)))
     await handoffs.start()
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
@@ -325,6 +341,11 @@ class HostAgent implements Agent {
     return this.#running().recover(request)
   }
 
+  async tunnel(request: TunnelRequest): Promise<Tunnel> {
+    this.#running()
+    return await this.#relays!.tunnel(request)
+  }
+
   held(guest: string): HeldGuest {
     return this.#running().held(guest)
   }
@@ -353,7 +374,7 @@ class HostAgent implements Agent {
   }
 
   status(): AgentStatus {
-    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs })
+    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs, relays: this.#relays })
   }
 
   pages(countMax: number): PopularPage[] {

@@ -1,7 +1,7 @@
 import type { Census } from '../census/index.ts'
 import {
-  findHolder, isAlive, type AcceptedConnection, type DiscoveredGuest, type Guest, type GuestDiscovery,
-  type GuestMemory, type GuestState, type UnusableGuest,
+  isAlive, type DiscoveredGuest, type Guest, type GuestDiscovery, type GuestMemory, type GuestState,
+  type UnusableGuest,
 } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
@@ -49,14 +49,6 @@ export class GuestList {
 
   find(name: string): Guest | undefined {
     return this.all().find((guest) => guest.name === name)
-  }
-
-  /**
-   * The guest whose QEMU holds the other end of a connection that was accepted here; undefined where that cannot be
-   * told, or not yet: a manager may hand the connection to its QEMU a moment after it made it.
-   */
-  async behind(connection: AcceptedConnection): Promise<DiscoveredGuest | undefined> {
-    return await findHolder(connection, this.#discovery.guests())
   }
 
   /** The guest of this name, looked for once more if it is not known yet. Throws PagemeshError `guest-unknown`. */

@@ -19,6 +19,9 @@ const MANAGED: Record<Managed, string> = {
   any: 'every QEMU of this host; whoever started one moves it',
 }
 
+/** What `tunnel.to` is where it is not set. */
+const TUNNEL_DEFAULT = 'sockets in /run/pagemesh/tunnel, and 127.64.0.0/16:20000-30999 (`tunnel.to` is not set)'
+
 export function addCheck(program: Command): void {
   program.command('check')
     .summary('validate a configuration')
@@ -58,7 +61,7 @@ function describeConfig(
     kernel: AgentStatus['kernel']; sockets: readonly string[]; scan: ProcessScan | undefined
   },
 ): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept } = agentOptions
+  const { name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, tunnel } = agentOptions
   const rows = [
     ['host', name],
     ['cluster key', `${String(clusterKey)} (readable)`],
@@ -70,6 +73,7 @@ function describeConfig(
     ['managed guests', scan === undefined ? 'off' : MANAGED[managed as Managed]],
     ...(scan === undefined ? [] : describeScan(scan)),
     ['takes guests from', describeAccept(accept)],
+    ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
     ['state kept in', store?.path ?? '-'],

@@ -10,13 +10,13 @@ export {
   discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit, type UnusableGuest,
 } from './discovery.ts'
 export type { Guest, GuestState } from './guest.ts'
-export { findHolder, type AcceptedConnection } from './holder.ts'
 export { discoverAll, type AllDiscoveryInit } from './joineddiscovery.ts'
 export { findLayout, type FoundLayout } from './layout.ts'
 export type { GuestMemory, ProcessMemoryBlock, ProcessMemoryLayout, RamBlock } from './memory.ts'
 export type {
   IncomingMigration, MigrationMode, MigrationNews, MigrationProgress, MigrationSide, OpenInit, OutgoingMigration,
 } from './migration.ts'
+export { holdsSocket, otherEndOf, type OtherEnd } from './otherend.ts'
 export { isAlive, readStartTicks, type ProcessIdentity } from './process.ts'
 export { openProcessMemory } from './processmemory.ts'
 export { connectQmp, type QmpClient, type QmpEvent, type QmpOptions } from './qmp.ts'
@@ -26,4 +26,4 @@ export { QmpOutgoingDriver } from './outgoingdriver.ts'
 export type { DriverComponents, DriverInit, DriverNews } from './qmpdriver.ts'
 export { removeStaleRooms } from './room.ts'
 export type { SettingsUndo } from './settings.ts'
-export { openHandedEndpoint } from './socketendpoint.ts'
+export { createSocketEndpoint, openHandedEndpoint } from './socketendpoint.ts'

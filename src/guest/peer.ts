@@ -23,26 +23,6 @@ export function connectionsOf({ pid }: ProcessIdentity): Set<string> {
   return new Set(own.map(({ inode }) => inode))
 }
 
-/** Our end of a connection: the descriptor and the number of the socket; neither once it is closed. */
-function describe(socket: Socket): { fd?: number | undefined; inode?: string | undefined } {
-  const { fd } = (socket as unknown as Described)._handle ?? {}
-  return fd === undefined ? {} : { fd, inode: socketInode(`/proc/self/fd/${fd}`) }
-}
-
-/**
- * The number of the socket at the other end of a connection that was accepted from the listener bound to `path`, and
- * the process that made it, which may have handed it on. Neither where it cannot be told.
- */
-export async function unixPeer(
-  socket: Socket, path: string,
-): Promise<{ inode: string | undefined; pid: number | undefined }> {
-  const { fd, inode } = describe(socket)
-  if (fd === undefined || inode === undefined) return { inode: undefined, pid: undefined }
-  const pid = peerProcess(fd)
-  const peers = parsePeers(await listPeers(path), path).get(inode) ?? []
-  return { pid, inode: peers.length === 1 ? peers[0] : undefined }
-}
-
 /**
  * Whether `process` made the connection that was accepted from the listener bound to `path`. Without the addon the
  * operating system's table says it (`ss` reads it). Where there is none, the process must at least have connected to
@@ -51,7 +31,8 @@ export async function unixPeer(
 export async function isFrom(
   socket: Socket, path: string, { process, before }: { process: ProcessIdentity; before: ReadonlySet<string> },
 ): Promise<boolean> {
-  const { fd, inode: own } = describe(socket)
+  const { fd } = (socket as unknown as Described)._handle ?? {}
+  const own = fd === undefined ? undefined : socketInode(`/proc/self/fd/${fd}`)
   // It has been closed already.
   if (fd === undefined || own === undefined) return false
   const pid = peerProcess(fd)
@@ -78,7 +59,8 @@ export function parsePeers(text: string, path: string): Map<string, string[]> {
   return peers
 }
 
-function listPeers(path: string): Promise<string> {
+/** What `ss` says of the connections accepted at `path`; nothing where there is no such program. */
+export function listPeers(path: string): Promise<string> {
   const pattern = path.replace(/[*?[\\]/g, '\\$&')
   return new Promise((resolve) => {
     const limits = { timeout: ANSWER_MS_MAX, maxBuffer: ANSWER_BYTES_MAX }

@@ -1,12 +1,10 @@
 import { strict as assert } from 'node:assert'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import {
-  connectQmp, discoverAll, findHolder, findLayout, readStartTicks, type DiscoveredGuest, type GuestDiscovery,
+  connectQmp, discoverAll, findLayout, readStartTicks, type DiscoveredGuest, type GuestDiscovery,
 } from '../../src/guest/index.ts'
 import { PAGE_BYTES } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -176,35 +174,5 @@ describe('a managed guest of a real QEMU', function () {
     const qemu = await start('one', '-name', 'web', '-m', '40', '-machine', 'pc,mem-merge=off')
     await discovery.start()
     assert.equal(guestOf(qemu)!.isPrivate, true)
-  })
-
-  it('is behind the connection that its QEMU made', async () => {
-    const path = `${directory}/s`
-    const accepted: Socket[] = []
-    const servers: Server[] = []
-    for (const where of [path, 0]) {
-      const server = createServer((socket) => accepted.push(socket))
-      servers.push(server)
-      server.listen(typeof where === 'string' ? { path: where } : { port: where, host: '127.0.0.1' })
-      await once(server, 'listening')
-    }
-    const { port } = servers[1]!.address() as { port: number }
-    const other = await start('other', '-name', 'db', '-m', '40')
-    const qemu = await start('one', '-name', 'web', '-m', '40',
-      '-chardev', `socket,id=a,path=${path}`, '-chardev', `socket,id=b,host=127.0.0.1,port=${port}`)
-    await until(() => accepted.length === 2)
-    await discovery.start()
-    const candidates = discovery.guests()
-    for (const socket of accepted) {
-      const found = await findHolder(socket.remoteAddress === undefined ? { socket, path } : { socket }, candidates)
-      assert.equal(found?.pid, qemu.pid)
-      assert.equal(await findHolder({ socket }, [guestOf(other)!]), undefined)
-      socket.destroy()
-      assert.equal(await findHolder({ socket }, candidates), undefined)
-    }
-    for (const server of servers) {
-      server.close()
-      await once(server, 'close')
-    }
   })
 })

@@ -23,6 +23,7 @@ store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true, threads: auto}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
+tunnel: {to: ['127.64.0.9:20500']}
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
 
@@ -67,6 +68,7 @@ describe('a configuration file', () => {
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: true, threads: 'auto' },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
+      tunnel: { to: ['127.64.0.9:20500'] },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
