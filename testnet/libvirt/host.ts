@@ -66,6 +66,11 @@ export class LibvirtHost implements LabHost {
     return runCommand(this.#words(...words))
   }
 
+  /** Runs a command on this host; resolves to what it prints. Throws as `virsh`. */
+  run(...words: string[]): Promise<string> {
+    return runCommand([...this.exec, ...words])
+  }
+
   /** Defines a guest and starts it; resolves when its system has come up. */
   async startGuest(options: Omit<DomainOptions, 'serial'>): Promise<LibvirtGuest> {
     const serial = `/var/log/${options.name}.serial`
