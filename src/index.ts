@@ -15,8 +15,8 @@ export {
   type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
-  CHANNELS_MAX, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MigrationMode,
-  type MigrationProgress, type OutgoingMigration, type RamBlock,
+  CHANNELS_MAX, scanQemus, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type Managed,
+  type MigrationMode, type MigrationProgress, type OutgoingMigration, type ProcessScan, type RamBlock,
 } from './guest/index.ts'
 export type {
   HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,

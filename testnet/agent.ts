@@ -55,6 +55,8 @@ export interface LabAgent {
   /** Its log: JSON lines, the end of it. */
   readonly log: string
   readonly running: boolean
+  /** Its control socket. */
+  readonly control: string
   /** Runs `pagemesh` with these words and the agent's control socket. */
   command(...words: string[]): Promise<CommandOutcome>
   status(): Promise<AgentStatus>
@@ -107,14 +109,14 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
 
 class RunningAgent implements LabAgent {
   readonly host: LabHost
+  readonly control: string
   readonly #process: LabProcess
-  readonly #control: string
   readonly #clock: Clock
 
   constructor(options: AgentOptions, process: LabProcess, control: string) {
     this.host = options.host
     this.#process = process
-    this.#control = control
+    this.control = control
     this.#clock = options.clock ?? systemClock
   }
 
@@ -131,7 +133,7 @@ class RunningAgent implements LabAgent {
   }
 
   command(...words: string[]): Promise<CommandOutcome> {
-    return runCli(this.host, [...words, '--control', this.#control])
+    return runCli(this.host, [...words, '--control', this.control])
   }
 
   async status(): Promise<AgentStatus> {
@@ -160,9 +162,7 @@ class RunningAgent implements LabAgent {
   }
 
   async stop(): Promise<void> {
-    if (!this.#process.running) return
-    process.kill(this.#process.pid, 'SIGTERM')
-    await this.#process.ended
+    await this.#process.terminate()
   }
 }
 

@@ -19,6 +19,8 @@ export {
 export { chooseAccelerator } from './accelerator.ts'
 export { createCluster, type ClusterOptions, type LabCluster } from './cluster.ts'
 export { ensureImage, type GuestImage } from './image.ts'
+export { LibvirtCluster, type LibvirtClusterOptions } from './libvirt/cluster.ts'
+export type { LibvirtGuest, LibvirtHost } from './libvirt/host.ts'
 export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine.ts'
 export { describeMeasure, measureGuests, type GuestMeasure } from './measure.ts'
 export { compareMemory, type BlockDifference, type MemoryComparison } from './memory.ts'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { createCensus, type Census } from '../census/index.ts'
 import {
-  discoverGuests, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
+  discoverAll, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
 import type { HandoffEstimate } from '../transfer/index.ts'
@@ -92,7 +92,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     intervalMs,
     sliceKey: keys.sliceKey,
   })
-  const discovery = discoverGuests(world, { globs: options.guests ?? [] })
+  const discovery = discoverAll(world, { globs: options.guests ?? [], managed: options.managed ?? 'off' })
   const hasher = createPageHasher(keys.pageKey)
   const store = createStore({ ...world, hasher }, {
     path: join(statePath, `${options.name}.pages`),

@@ -1,11 +1,11 @@
 import type { Census } from '../census/index.ts'
 import {
   isAlive, type DiscoveredGuest, type Guest, type GuestDiscovery, type GuestMemory, type GuestState,
-  type UnusableSocket,
+  type UnusableGuest,
 } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
-/** All guests of this host: those found through QMP sockets and those added by who embeds the agent. */
+/** All guests of this host: those found, through QMP sockets or by process, and those added by who embeds the agent. */
 export class GuestList {
   readonly #discovery: GuestDiscovery
   readonly #census: Census
@@ -19,8 +19,8 @@ export class GuestList {
   /** Lets the census follow the guests that discovery finds; returns how to end that. */
   watch(): () => void {
     return this.#discovery.onChange((change, guest) => {
-      if (change === 'added') this.#census.add(guest)
-      else this.#census.remove(guest.name)
+      if (change === 'removed') this.#census.remove(guest.name)
+      else if (guest.isPrivate !== true) this.#census.add(guest)
     })
   }
 
@@ -42,8 +42,8 @@ export class GuestList {
     return [...this.#discovery.guests(), ...this.#added.values()]
   }
 
-  /** The sockets of guests that were refused, with the reasons. */
-  unusable(): UnusableSocket[] {
+  /** Where guests were refused, with the reasons. */
+  unusable(): UnusableGuest[] {
     return this.#discovery.unusable()
   }
 
@@ -67,7 +67,7 @@ export class GuestList {
     })
   }
 
-  /** The guest of this name that waits with `-incoming defer`. Throws PagemeshError `no-waiting-guest`. */
+  /** The guest of this name that waits with `-incoming defer`. Throws `no-waiting-guest`, `guest-managed`. */
   async requireWaiting(name: string): Promise<Guest> {
     const notWaiting = (message: string): PagemeshError => new PagemeshError('no-waiting-guest', message, {
       fault: 'guest', phase: 'offer',
@@ -76,6 +76,7 @@ export class GuestList {
     await this.#discovery.refresh()
     const guest = this.find(name)
     if (guest === undefined) throw notWaiting(`no QEMU named ${name} waits there.`)
+    requireOwn(guest)
     const state = await guest.state()
     if (state !== 'inmigrate') {
       throw notWaiting(`its QEMU named ${name} is ${state} and does not wait for a migration.`)
@@ -87,6 +88,26 @@ export class GuestList {
   async refresh(): Promise<void> {
     await this.#discovery.refresh()
   }
+}
+
+/** What to answer who wants this agent to move a guest that a manager moves; undefined for any other. */
+export function notOwn(guest: Guest | undefined): PagemeshError | undefined {
+  if (guest === undefined || driverOf(guest) !== 'managed') return undefined
+  return new PagemeshError('guest-managed', `The guest ${guest.name} is its manager's to move, not this agent's.`, {
+    fault: 'usage', phase: 'preparing',
+    advice: 'Use its manager, such as `virsh migrate --live`; or put its QMP socket among the `guests` of this host.',
+  })
+}
+
+/** Throws PagemeshError `guest-managed` for a guest that a manager moves. */
+export function requireOwn(guest: Guest): void {
+  const refusal = notOwn(guest)
+  if (refusal !== undefined) throw refusal
+}
+
+/** Who moves the guest; null for one that was added by who embeds the agent. */
+export function driverOf(guest: Guest | DiscoveredGuest): DiscoveredGuest['driver'] | null {
+  return 'driver' in guest ? guest.driver : null
 }
 
 /** What is known of a guest's state without asking. */

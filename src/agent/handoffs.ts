@@ -21,14 +21,14 @@ import { Absences } from './absence.ts'
 import type { AcceptRule } from './acceptance.ts'
 import type { Audit } from './audit.ts'
 import { keepLeft } from './farewell.ts'
-import type { GuestList } from './guestlist.ts'
+import { notOwn, requireOwn, type GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
 import type {
   CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
 } from './index.ts'
 import type { Journal } from './journal.ts'
-import { cancelled, failure, Leaving, NOTHING_YET, nothingToRecover, withProgress } from './leaving.ts'
+import { cancelled, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, withProgress } from './leaving.ts'
 import { spentOf, trafficOf } from './ledger.ts'
 import { OutgoingHandoffs } from './outgoinghandoffs.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
@@ -122,7 +122,9 @@ export class Handoffs {
     return withProgress(async (onProgress) => {
       const outgoing = this.#outgoing.cut(guest)
       const request = { guest, to: outgoing?.init.to ?? '', mode: 'postcopy' as const }
-      if (outgoing === undefined) return failure(this.#about(request), nothingToRecover(guest))
+      if (outgoing === undefined) {
+        return failure(this.#about(request), notOwn(this.#components.guests.find(guest)) ?? nothingToRecover(guest))
+      }
       return await this.#move({ ...request, ...(signal === undefined ? {} : { signal }) }, onProgress, () => outgoing)
     })
   }
@@ -147,9 +149,7 @@ export class Handoffs {
   async cancel(guestName: string): Promise<CancelOutcome> {
     const leaving = this.#leaving.get(guestName)
     if (leaving === undefined) {
-      throw new PagemeshError('no-handoff', `No handoff of a guest named ${guestName} runs from this host.`, {
-        fault: 'usage', advice: '`pagemesh status` lists those that run.',
-      })
+      throw notOwn(this.#components.guests.find(guestName)) ?? noHandoff(guestName)
     }
     leaving.cancel(cancelled())
     const result = await leaving.done ?? failedResult(leaving.progress)
@@ -171,8 +171,8 @@ export class Handoffs {
 
   held(guest: string): HeldGuest {
     const held = this.allHeld().find((one) => one.guest === guest)
-    if (held === undefined) throw notHeld(guest)
-    return held
+    if (held !== undefined) return held
+    throw notOwn(this.#components.guests.find(guest)) ?? notHeld(guest)
   }
 
   allHeld(): HeldGuest[] {
@@ -180,6 +180,7 @@ export class Handoffs {
   }
 
   async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
+    this.held(guest)
     const outcome = await this.#incoming.settle(guest, decision)
     await this.#components.guests.refresh()
     return outcome
@@ -288,6 +289,7 @@ export class Handoffs {
   async #requireReady({ guest: name, to }: MigrateRequest, signal: AbortSignal): Promise<Guest> {
     const { mesh, guests } = this.#components
     const guest = await guests.require(name)
+    requireOwn(guest)
     const member = await this.#absences.find(to, signal)
     signal.throwIfAborted()
     if (member !== undefined) return guest

@@ -45,6 +45,12 @@ export function cancelled(): Reason {
   return { code: 'cancelled', fault: 'cancelled', message: 'The handoff was cancelled.' }
 }
 
+export function noHandoff(guest: string): PagemeshError {
+  return new PagemeshError('no-handoff', `No handoff of a guest named ${guest} runs from this host.`, {
+    fault: 'usage', advice: '`pagemesh status` lists those that run.',
+  })
+}
+
 export function nothingToRecover(guest: string): PagemeshError {
   return new PagemeshError('nothing-to-recover', `No post-copy of a guest named ${guest} waits here to be resumed.`, {
     fault: 'usage', phase: 'recover',

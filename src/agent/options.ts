@@ -1,3 +1,4 @@
+import type { Managed } from '../guest/index.ts'
 import type { CompressionMode } from '../passage/index.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 import type { AcceptRule } from './acceptance.ts'
@@ -16,6 +17,8 @@ export interface AgentOptions {
   bootstrap?: string[]
   /** Globs of QMP sockets. */
   guests?: string[]
+  /** Whose QEMUs are guests of this host beside them, found by process, without QMP. */
+  managed?: Managed | 'off'
   /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
   runtimeDirectory?: string
   census?: { pagesPerSecond?: number; intervalSeconds?: number; maxBytes?: number }
@@ -76,6 +79,13 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'guests', kind: 'textList',
     about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.',
+  },
+  {
+    key: 'managed', kind: 'choice', default: 'off', choices: ['off', 'libvirt', 'proxmox', 'any'],
+    about: 'Guests of a manager, found by process: those of `libvirt` or of `proxmox`, `any` QEMU, or `off`. They ' +
+      'count as all others do, and their manager moves them. One whose memory must not be merged ' +
+      '(`mem-merge=off`, libvirt\'s `nosharepages`) shares nothing.',
+    tuning: '`any`: also QEMUs that users start by hand, under whatever name they like.',
   },
   {
     key: 'control', kind: 'text', default: '/run/pagemesh/control.sock',

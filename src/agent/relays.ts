@@ -189,9 +189,11 @@ export class Relays {
   }
 
   #relayed(guest: Guest | undefined): RelayedGuest {
-    const { census } = this.#components
+    const { census, guests } = this.#components
     const about = { name: guest?.name, process: guest?.process }
-    if (!this.#init.switches.references) return { ...about, census: undefined }
+    // It may be any of them whose stream nobody knows.
+    const isPrivate = (guest === undefined ? guests.all() : [guest]).some((one) => one.isPrivate === true)
+    if (!this.#init.switches.references || isPrivate) return { ...about, census: undefined }
     const together = (): ListedPages => listTogether(census.all().map(({ table }) => table))
     return { ...about, census: guest === undefined ? together() : census.of(guest.name) ?? together() }
   }

@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
-import type { GuestState, UnusableSocket } from '../guest/index.ts'
+import type { DiscoveredGuest, GuestState, UnusableGuest } from '../guest/index.ts'
 import type { IncomingStatus } from '../handoff/index.ts'
 import type { HandoffProgress } from '../transfer/index.ts'
 import type { Mesh, NamePins } from '../mesh/index.ts'
@@ -10,7 +10,7 @@ import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
-import { lastStateOf, type GuestList } from './guestlist.ts'
+import { driverOf, lastStateOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
 import type { HeldGuest } from './index.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
@@ -33,6 +33,8 @@ export interface AgentStatus {
     name: string
     pid: number | null
     state: GuestState | 'unknown'
+    /** Who moves it: this agent over QMP, or a manager; null for one that was added by who embeds the agent. */
+    driver: DiscoveredGuest['driver'] | null
     ramBytes: number
     residentPages: number
     distinctPages: number
@@ -73,8 +75,8 @@ export interface AgentStatus {
   strangers: number
   /** Refused since start: guests that members offered, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
-  /** Sockets that match `guests` behind which a guest was refused, with the reasons: by path, the first 64. */
-  unusable: UnusableSocket[]
+  /** Sockets that match `guests`, and processes, where a guest was refused, with the reasons: the first 64. */
+  unusable: UnusableGuest[]
 }
 
 export interface Traffic {
@@ -115,6 +117,7 @@ export function snapshot(
         name: guest.name,
         pid: guest.pid ?? null,
         state: lastStateOf(guest),
+        driver: driverOf(guest),
         ramBytes: guest.memory.blocks.reduce((sum, block) => sum + block.bytes, 0),
         residentPages: scanned?.residentPages ?? 0,
         distinctPages: scanned?.distinctPages ?? 0,

@@ -4,15 +4,20 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 
 import type { Config } from '../daemon/index.ts'
-import type { AcceptRule, AgentStatus } from '../index.ts'
+import type { AcceptRule, AgentStatus, Managed, ProcessScan } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import { printable } from '../runtime/text.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
 import { alignColumns } from './table.ts'
 
-/** Guest sockets that are named; of the rest only the number is said. */
+/** Sockets and guests that are named; of the rest only the number is said. */
 const GUESTS_SHOWN_MAX = 20
+const MANAGED: Record<Managed, string> = {
+  libvirt: 'those of libvirt, which moves them', proxmox: 'those of Proxmox, which moves them',
+  any: 'every QEMU of this host; whoever started one moves it',
+}
 
 /** What `tunnel.to` is where it is not set. */
 const TUNNEL_DEFAULT = 'sockets in /run/pagemesh/tunnel, and 127.64.0.0/16:20000-30999 (`tunnel.to` is not set)'
@@ -33,14 +38,16 @@ ${EXIT_HELP}`)
 async function check(flags: { config: string }): Promise<void> {
   try {
     const { readConfig } = await import('../daemon/index.ts')
-    const { createAgent } = await import('../index.ts')
+    const { createAgent, scanQemus } = await import('../index.ts')
     const config = await readConfig(flags.config)
     // An agent that is made and not started has read the key and checked the name, and touched nothing.
     const { kernel } = (await createAgent(config.agentOptions)).status()
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
-    const sockets = await findSockets(config.agentOptions.guests ?? [])
-    process.stdout.write(`${describeConfig(flags.config, config, { kernel, sockets: printable(sockets) })}\n`)
+    const sockets = printable(await findSockets(config.agentOptions.guests ?? []))
+    const { managed = 'off' } = config.agentOptions
+    const scan = managed === 'off' ? undefined : await scanQemus(managed)
+    process.stdout.write(`${describeConfig(flags.config, config, { kernel, sockets, scan })}\n`)
   } catch (error) {
     failConfigured(error)
   }
@@ -50,11 +57,11 @@ async function check(flags: { config: string }): Promise<void> {
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
-  { kernel, sockets }: { kernel: AgentStatus['kernel']; sockets: readonly string[] },
+  { kernel, sockets, scan }: {
+    kernel: AgentStatus['kernel']; sockets: readonly string[]; scan: ProcessScan | undefined
+  },
 ): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept, tunnel } = agentOptions
-  const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
-  const more = sockets.length - shown.length
+  const { name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, tunnel } = agentOptions
   const rows = [
     ['host', name],
     ['cluster key', `${String(clusterKey)} (readable)`],
@@ -62,7 +69,9 @@ function describeConfig(
     ['lane for bulk pages', lane ?? 'the first listen address, next port'],
     ['dials first', listOf(bootstrap)],
     ['guests at', listOf(guests)],
-    ['sockets there now', listOf([...shown, ...(more > 0 ? [`and ${more} more`] : [])])],
+    ['sockets there now', listSome(sockets)],
+    ['managed guests', scan === undefined ? 'off' : MANAGED[managed as Managed]],
+    ...(scan === undefined ? [] : describeScan(scan)),
     ['takes guests from', describeAccept(accept)],
     ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
     ['control socket', control],
@@ -73,6 +82,18 @@ function describeConfig(
     ['pages are hashed by', describeKernel(kernel)],
   ]
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
+}
+
+/** Pure: which guests of managers are there now, and who of them shares nothing. */
+function describeScan({ qemus, hidden, seesOthers }: ProcessScan): string[][] {
+  const nameOf = ({ pid, said }: ProcessScan['qemus'][number]): string => `${printable(said.name ?? '?')} (pid ${pid})`
+  const apart = qemus.filter(({ said }) => said.isPrivate)
+  return [
+    ['QEMUs there now', listSome(qemus.map(nameOf))],
+    ...(apart.length === 0 ? [] : [['which share nothing', `${listSome(apart.map(nameOf))}: mem-merge=off`]]),
+    ...(hidden.length === 0 ? [] : [['QEMUs that this user may not see', `${hidden.length}. ${RIGHTS_ADVICE}`]]),
+    ...(seesOthers ? [] : [['other processes', `hidden from this user. ${RIGHTS_ADVICE}`]]),
+  ]
 }
 
 function describeKernel(kernel: AgentStatus['kernel']): string {
@@ -109,6 +130,11 @@ async function requireDirectory(path: string, key: string): Promise<void> {
   throw new PagemeshError('bad-config', message, {
     fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
   })
+}
+
+function listSome(texts: readonly string[]): string {
+  const more = texts.length - GUESTS_SHOWN_MAX
+  return listOf([...texts.slice(0, GUESTS_SHOWN_MAX), ...(more > 0 ? [`and ${more} more`] : [])])
 }
 
 function listOf(texts: readonly string[] | undefined): string {

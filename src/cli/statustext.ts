@@ -12,10 +12,11 @@ export function renderStatus(status: AgentStatus): string {
     ...(held.length > 0 ? ['Held: these guests wait here, paused, for your decision', ...held.map(describeHeld)] : []),
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [
-      guest.name, guest.state, guest.pid === null ? '-' : `pid ${guest.pid}`, formatBytes(guest.ramBytes),
-      `${guest.residentPages} pages resident`, `${guest.distinctPages} distinct`,
+      guest.name, guest.state, guest.driver ?? 'embedded', guest.pid === null ? '-' : `pid ${guest.pid}`,
+      formatBytes(guest.ramBytes), `${guest.residentPages} pages resident`, `${guest.distinctPages} distinct`,
     ])),
-    ...(unusable.length > 0 ? ['Refused: the guests behind these sockets', ...unusable.map(describeUnusable), ''] : []),
+    ...(unusable.length > 0
+      ? ['Refused: the guests behind these sockets and processes', ...unusable.map(describeUnusable), ''] : []),
     section('Peers', peers.map((peer) => [peer.host, peer.address, peer.peerId])),
     ...(strangers > 0 ? [`  ${strangers} turned away: they could not prove the cluster key`] : []),
     ...(refused.names > 0

@@ -15,6 +15,8 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #333 } }
 `
 
+const GUEST_COLUMNS = ['Name', 'Process', 'State', 'Driver', '#Memory', '#Resident pages', '#Distinct']
+
 /** The agent's status as a page for people, with no resource from elsewhere. Pure. */
 export function renderStatusPage(status: AgentStatus): string {
   const { host, version, peerId, settled, peers, guests, handoffs, held, unusable } = status
@@ -32,8 +34,8 @@ export function renderStatusPage(status: AgentStatus): string {
 <p>Pagemesh ${escape(version)}, peer ${escape(peerId)}, ${settled ? 'settled' : 'not settled yet'}</p>
 ${section('Held', ['Guest', 'From', 'For', 'Why', 'Other copy', 'What to do'], held.map(heldRow))}
 ${section('Handoffs', ['Guest', 'Direction', 'Other host', 'Phase', '#Progress', '#Wire'], handoffs.map(handoffRow))}
-${section('Guests', ['Name', 'Process', 'State', '#Memory', '#Resident pages', '#Distinct'], guests.map(guestRow))}
-${section('Refused', ['Socket', 'Why'], unusable.map(({ path, reason }) => [path, reason]))}
+${section('Guests', GUEST_COLUMNS, guests.map(guestRow))}
+${section('Refused', ['Where', 'Why'], unusable.map(({ path, reason }) => [path, reason]))}
 ${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
 ${section('Pages', ['', '#Pages', '#Bytes'], pageRows(status))}
 ${section('Traffic', ['', '#Sent', '#Received'], Object.entries(status.traffic).map(trafficRow))}
@@ -63,8 +65,8 @@ function heldRow({ guest, from, sinceMs, why, otherCopy }: AgentStatus['held'][n
 
 function guestRow(guest: AgentStatus['guests'][number]): string[] {
   return [
-    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, formatBytes(guest.ramBytes),
-    String(guest.residentPages), String(guest.distinctPages),
+    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, guest.driver ?? 'embedded',
+    formatBytes(guest.ramBytes), String(guest.residentPages), String(guest.distinctPages),
   ]
 }
 

@@ -5,20 +5,23 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Guest, GuestState } from './guest.ts'
+import type { ProcessIdentity } from './process.ts'
 import { isBusy, QemuGuest } from './qemuguest.ts'
 import { linkStatOrNothing, statOrNothing } from './vanishing.ts'
 
 /** A guest that discovery found, with what is known of it without asking. */
 export interface DiscoveredGuest extends Guest {
   readonly pid: number
-  /** Its QMP socket. */
-  readonly path: string
-  /** What it was doing when last asked. */
-  readonly lastState: GuestState
+  readonly process: ProcessIdentity
+  /** Who moves it: this agent over its QMP socket, or a manager. */
+  readonly driver: 'qmp' | 'managed'
+  /** What it was doing when last asked, or seen. */
+  readonly lastState: GuestState | 'unknown'
 }
 
-/** A socket that matches, and cannot be used. */
-export interface UnusableSocket {
+/** A socket that matches, or a process that looks like a QEMU's, and cannot be used. */
+export interface UnusableGuest {
+  /** The socket, or the process' folder in /proc. */
   path: string
   code: string
   /** Why, and what to do about it. */
@@ -28,8 +31,8 @@ export interface UnusableSocket {
 export interface GuestDiscovery {
   /** The guests that are there, by name. */
   guests(): DiscoveredGuest[]
-  /** The sockets behind which a guest was refused, by path; not those that a QEMU left when it ended. */
-  unusable(): UnusableSocket[]
+  /** Where a guest was refused, by path; not sockets that a QEMU left when it ended. */
+  unusable(): UnusableGuest[]
   /** Looks now, also where a look failed lately; resolves when everything has been asked. */
   refresh(): Promise<void>
   /** Calls `listener` for each guest that comes or goes. One whose memory changed goes and comes. */
@@ -92,7 +95,7 @@ class SocketDiscovery implements GuestDiscovery {
     return [...this.#found.values()].map((found) => found.guest).sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  unusable(): UnusableSocket[] {
+  unusable(): UnusableGuest[] {
     return [...this.#failed].map(([path, { code, reason }]) => ({ path, code, reason }))
       .filter(({ code }) => code !== LEFT_BEHIND).sort((a, b) => (a.path < b.path ? -1 : 1))
   }

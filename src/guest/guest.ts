@@ -16,7 +16,10 @@ export interface Guest {
   readonly pid?: number
   readonly process?: ProcessIdentity
   readonly memory: GuestMemory
-  state(): Promise<GuestState>
+  /** Nothing of its memory may be shared with others. */
+  readonly isPrivate?: boolean
+  /** `unknown` where nobody can say more than that its memory is what it works with. */
+  state(): Promise<GuestState | 'unknown'>
   /** Throws `guest-busy` while another session is open, `guest-gone`, `qmp-busy` and what else a visit may throw. */
   openOutgoing?(init: OpenInit): Promise<OutgoingMigration>
   openIncoming?(init: OpenInit): Promise<IncomingMigration>

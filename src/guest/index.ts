@@ -7,9 +7,10 @@ export {
   isMachineDescription, type DeviceDescription, type DeviceList, type MachineDescription,
 } from './description.ts'
 export {
-  discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit, type UnusableSocket,
+  discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestDiscoveryInit, type UnusableGuest,
 } from './discovery.ts'
 export type { Guest, GuestState } from './guest.ts'
+export { discoverAll, type AllDiscoveryInit } from './joineddiscovery.ts'
 export { findLayout, type FoundLayout } from './layout.ts'
 export type { GuestMemory, ProcessMemoryBlock, ProcessMemoryLayout, RamBlock } from './memory.ts'
 export type {
@@ -19,6 +20,7 @@ export { holdsSocket, otherEndOf, type OtherEnd } from './otherend.ts'
 export { isAlive, readStartTicks, type ProcessIdentity } from './process.ts'
 export { openProcessMemory } from './processmemory.ts'
 export { connectQmp, type QmpClient, type QmpEvent, type QmpOptions } from './qmp.ts'
+export { scanQemus, type Managed, type ProcessScan } from './qemuscan.ts'
 export { QmpIncomingDriver } from './incomingdriver.ts'
 export { QmpOutgoingDriver } from './outgoingdriver.ts'
 export type { DriverComponents, DriverInit, DriverNews } from './qmpdriver.ts'

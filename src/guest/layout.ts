@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 
 import { PAGE_BYTES } from '../page/index.ts'
-import { findGuarded, isMapped, parseMaps, type Mapping } from './maps.ts'
+import { bytesOf, findGuarded, isMapped, parseMaps, type Mapping } from './maps.ts'
 import type { ProcessMemoryBlock, ProcessMemoryLayout } from './memory.ts'
 import type { ProcessIdentity } from './process.ts'
 import { parseHostAddress, parseMemoryTree, parseRamBlocks, rangeOfBlock, type RamBlockLine } from './ramblock.ts'
@@ -65,10 +65,11 @@ function addGuarded(
 ): void {
   const missing = lines.filter((line) => !addresses.has(line.name))
   const taken = new Set(addresses.values())
+  const guarded = findGuarded(mappings).filter(({ start }) => !taken.has(start))
   for (const { name, totalBytes } of missing) {
     // Two blocks of one size cannot be told apart.
     if (missing.filter((other) => other.totalBytes === totalBytes).length > 1) continue
-    const address = findGuarded(mappings, totalBytes, taken)
-    if (address !== undefined) addresses.set(name, address)
+    const [fitting, another] = guarded.filter((mapping) => bytesOf(mapping) === totalBytes)
+    if (fitting !== undefined && another === undefined) addresses.set(name, fitting.start)
   }
 }

@@ -38,20 +38,42 @@ const BLOCK_ALIGNMENT = 2n ** 20n
 const ARENA_BYTES = 2n ** 26n
 
 /**
- * Where QEMU mapped a RAM block of exactly `bytes`: it aligns each, and puts a page without any permission behind it.
- * Other memory in front of a thread's guard page is not aligned so. Undefined unless exactly one mapping outside
- * `taken` fits.
+ * The mappings that may be RAM blocks of a QEMU: it puts a page without any permission behind each, and aligns those
+ * that no file backs. Other memory in front of a thread's guard page is not aligned so. What a device shows of itself
+ * is left out: reading a device may change it.
  */
-export function findGuarded(
-  mappings: readonly Mapping[], bytes: number, taken: ReadonlySet<bigint>,
-): bigint | undefined {
-  const fitting = mappings.filter((mapping, index) => {
+export function findGuarded(mappings: readonly Mapping[]): Mapping[] {
+  return mappings.filter((mapping, index) => {
     const behind = mappings[index + 1]
-    return mapping.end - mapping.start === BigInt(bytes) && mapping.permissions.startsWith('rw-')
-      && mapping.start % BLOCK_ALIGNMENT === 0n && !taken.has(mapping.start)
+    return mapping.permissions.startsWith('rw-') && !isDevice(mapping)
+      && (mapping.path.startsWith('/') || mapping.start % BLOCK_ALIGNMENT === 0n)
       && behind?.start === mapping.end && behind.permissions.startsWith('---') && !isArena(mapping, behind)
   })
-  return fitting.length === 1 ? fitting[0]!.start : undefined
+}
+
+export function bytesOf({ start, end }: Mapping): number {
+  return Number(end - start)
+}
+
+/**
+ * Reads the flags of each mapping out of /proc/PID/smaps, by its first byte. Pure.
+ *
+ *   7f8ab7e00000-7f8abfe00000 rw-p 00000000 00:00 0
+ *   Size:             131072 kB
+ *   VmFlags: rd wr mr mw me dc ac dd hg mg
+ */
+export function parseMapFlags(text: string): Map<bigint, Set<string>> {
+  const flags = new Map<bigint, Set<string>>()
+  let start: bigint | undefined
+  for (const [, first, words] of text.matchAll(/^(?:([0-9a-f]+)-[0-9a-f]+ [rwxsp-]{4} .*|VmFlags: (.*))$/gm)) {
+    if (first !== undefined) start = BigInt(`0x${first}`)
+    else if (start !== undefined) flags.set(start, new Set(words!.trim().split(' ')))
+  }
+  return flags
+}
+
+function isDevice({ path }: Mapping): boolean {
+  return /^(anon_inode:|\/sys\/|\/proc\/|\/dev\/(?!shm\/|hugepages|zero ))/.test(path)
 }
 
 function isArena(used: Mapping, unused: Mapping): boolean {

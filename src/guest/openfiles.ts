@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 
 import { parseFileLocks, type FileLock } from './filelocks.ts'
 import { readArguments } from './process.ts'
+import { guestNameOf } from './qemuarguments.ts'
 import { listOrNothing, readOrNothing, statOrNothing } from './vanishing.ts'
 
 export interface FileIdentity {
@@ -35,14 +36,6 @@ export function opensForWriting(pid: number, file: FileIdentity): boolean {
     const flags = Number.parseInt(/^flags:\s+([0-7]+)/m.exec(fdinfo)?.[1] ?? '0', 8)
     return (flags & 0o3) !== 0
   })
-}
-
-/** What -name calls the guest: `-name vm`, `-name guest=vm,debug-threads=on`. */
-export function guestNameOf(words: readonly string[]): string | undefined {
-  const value = words[words.findLastIndex((word) => /^--?name$/.test(word)) + 1]
-  if (value === undefined || !words.some((word) => /^--?name$/.test(word))) return undefined
-  const first = value.split(',').find((part) => !part.includes('=') || part.startsWith('guest='))
-  return first?.replace(/^guest=/, '')
 }
 
 function locksOf(pid: string, file: FileIdentity): FileLock[] {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 
 import { PAGE_BYTES } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
@@ -100,6 +100,19 @@ class ProcessMemory implements GuestMemory {
         fault: 'guest', data: { pid: this.layout.pid }, cause,
       })
     }
+  }
+}
+
+/** All that /proc/PID/NAME says; nothing once the process has ended. Throws as `openProcessMemory`. */
+export function readProcFile(pid: number, name: string): string {
+  const file = openProcFile(pid, name)
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    if (systemErrorCode(cause) === 'ESRCH') throw processGone(pid)
+    throw cause
+  } finally {
+    closeSync(file)
   }
 }
 

@@ -3,7 +3,8 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { GuestControl } from './control.ts'
 import { createIncoming } from './incoming.ts'
-import type { Guest, GuestState } from './guest.ts'
+import type { DiscoveredGuest } from './discovery.ts'
+import type { GuestState } from './guest.ts'
 import { findLayout } from './layout.ts'
 import type { GuestMemory } from './memory.ts'
 import type { IncomingMigration, OpenInit, OutgoingMigration } from './migration.ts'
@@ -26,7 +27,8 @@ interface Answers {
 }
 
 /** A QEMU of this host, found at its QMP socket. */
-export class QemuGuest implements Guest {
+export class QemuGuest implements DiscoveredGuest {
+  readonly driver = 'qmp'
   readonly name: string
   readonly pid: number
   readonly path: string

@@ -29,10 +29,6 @@ export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['if (false)', 'sockets.size > SOCKETS_MAX'], why: 'it would take some thousand sockets to see',
   },
   {
-    file: 'src/guest/layout.ts', line: 'if (address !== undefined) addresses.set(name, address)', after: ['if (true)'],
-    why: 'an address that is undefined is as good as none',
-  },
-  {
     file: 'src/guest/qmp.ts', line: 'await this.#closed.promise', after: ['void this.#closed.promise'],
     why: 'the connection is closed by then, and only Node has not said so yet',
   },

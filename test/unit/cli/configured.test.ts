@@ -40,7 +40,7 @@ describe('commands that read or write files', function () {
   })
 
   it('check says what the agent would do, with the guests that are there', async () => {
-    await configure(`store: {path: ${folder}}`)
+    await configure(`store: {path: ${folder}}\nmanaged: proxmox`)
     const guest = createServer().listen(join(folder, 'web.qmp'))
     try {
       const { status, stdout, stderr } = await pagemesh('check', '--config', file)
@@ -48,6 +48,7 @@ describe('commands that read or write files', function () {
       assert.equal(status, 0)
       assert.match(stdout, /is valid/)
       assert.match(stdout, /sockets there now +\S+web\.qmp/)
+      assert.match(stdout, /managed guests +those of Proxmox, which moves them\n +QEMUs there now +none\n/)
       assert.match(stdout, /pages are hashed by +the (kernel, \w+|package, more slowly)/)
       assert.match(stdout, /takes guests from +every member, any guest/)
       assert.match(stdout, /mesh listens on +\/ip4\/127\.0\.0\.1\/tcp\/0/)

@@ -14,6 +14,7 @@ listen: [/ip4/10.0.0.1/tcp/4001]
 lane: 10.0.0.1:4002
 bootstrap: [/ip4/10.0.0.2/tcp/4001]
 guests: [/run/vms/*.qmp]
+managed: libvirt
 control: /run/pagemesh/control.sock
 http: 127.0.0.1:9464
 census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
@@ -23,6 +24,7 @@ swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true, threads: auto}
 tunnel: {to: [/run/vms/*.sock, '127.0.0.1:49152-49215']}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
+tunnel: {to: ['127.64.0.9:20500']}
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
 
@@ -66,6 +68,7 @@ describe('a configuration file', () => {
       lane: '10.0.0.1:4002',
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
+      managed: 'libvirt',
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
@@ -73,6 +76,7 @@ describe('a configuration file', () => {
       handoff: { references: true, peers: true, compression: true, threads: 'auto' },
       tunnel: { to: ['/run/vms/*.sock', '127.0.0.1:49152-49215'] },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
+      tunnel: { to: ['127.64.0.9:20500'] },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
@@ -85,6 +89,7 @@ describe('a configuration file', () => {
       name: 'host-a',
       clusterKey: '/key',
       listen: ['/ip4/0.0.0.0/tcp/4001'],
+      managed: 'off',
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },

@@ -9,8 +9,9 @@ import { DatabaseSync } from 'node:sqlite'
 
 import { keepsFrom, parseFileLocks } from '../../../src/guest/filelocks.ts'
 import { findImageFaults, isTaken, lockFault, queryImages, useOf } from '../../../src/guest/images.ts'
-import { findLockHolders, guestNameOf, type LockHolder } from '../../../src/guest/openfiles.ts'
+import { findLockHolders, type LockHolder } from '../../../src/guest/openfiles.ts'
 import { readArguments } from '../../../src/guest/process.ts'
+import { guestNameOf } from '../../../src/guest/qemuarguments.ts'
 import type { QmpAsker } from '../../../src/guest/status.ts'
 import { statOrNothing } from '../../../src/guest/vanishing.ts'
 
@@ -62,19 +63,6 @@ describe('locks of an image', () => {
     assert.equal(keepsFrom(lock('POSIX', 0, 'EOF'), writes), true)
     assert.equal(keepsFrom(lock('FLOCK', 0, 'EOF'), writes), false)
     assert.equal(keepsFrom(lock('LEASE', 0, 'EOF'), writes), false)
-  })
-})
-
-describe('the name of a guest', () => {
-  it('is what -name says, the last time', () => {
-    assert.equal(guestNameOf(['qemu', '-name', 'vm', '-m', '64']), 'vm')
-    assert.equal(guestNameOf(['qemu', '-name', 'debug-threads=on,guest=vm 2']), 'vm 2')
-    assert.equal(guestNameOf(['qemu', '-name', 'a', '-name', 'b']), 'b')
-    assert.equal(guestNameOf(['qemu', '--name', 'guest=vm,process=x']), 'vm')
-    assert.equal(guestNameOf(['qemu', '-name']), undefined)
-    assert.equal(guestNameOf(['qemu', '-name', 'debug-threads=on']), undefined)
-    assert.equal(guestNameOf(['vim', 'name']), undefined)
-    assert.equal(guestNameOf([]), undefined)
   })
 })
 

@@ -1,6 +1,5 @@
 import { strict as assert } from 'node:assert'
 
-import { findGuarded, isMapped, parseMaps } from '../../../src/guest/maps.ts'
 import { parseHostAddress, parseMemoryTree, parseRamBlocks, rangeOfBlock } from '../../../src/guest/ramblock.ts'
 
 /** As QEMU 7.2.22 prints it. */
@@ -40,18 +39,6 @@ FlatView #2
   00000000ffc00000-00000000ffc83fff (prio 0, romd): system.flash1
   00000000fffc0000-00000000ffffffff (prio 0, rom): pc.bios KVM
   0000000100000000-000000013fffffff (prio 0, nv-ram): ram1 @0000000080000000 KVM
-`
-
-const MAPS = `557cbd625000-557cbe4a3000 rw-p 00000000 00:00 0                          [heap]
-7f8c77e00000-7f8c7be00000 rw-p 00000000 00:00 0 
-7f8c7be00000-7f8c7be01000 ---p 00000000 00:00 0 
-7f8cc8a00000-7f8cc8a20000 rw-p 00000000 00:00 0 
-7f8cc8a20000-7f8cc8a21000 ---p 00000000 00:00 0 
-7f8cc8c00000-7f8cc8c40000 rw-s 00000000 00:01 1031                       /memfd:ram (deleted)
-7f8cc8c40000-7f8cc8c41000 ---p 00000000 00:00 0 
-7f8cc8d13000-7f8cc8d34000 rw-p 00000000 00:00 0 
-7f8cc8d34000-7f8cc8d54000 rw-p 00000000 00:00 0 
-ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
 `
 
 describe('info ramblock', () => {
@@ -115,59 +102,5 @@ describe('gpa2hva', () => {
       region: 'pc.ram', hostAddress: 0x7f8c77e00000n,
     })
     assert.equal(parseHostAddress('No memory is mapped at address 0x5000000\r\n'), undefined)
-  })
-})
-
-describe('maps of a process', () => {
-  const mappings = parseMaps(MAPS)
-
-  it('tell where a block of exactly that size with a guard page behind it lies', () => {
-    assert.equal(findGuarded(mappings, 0x2_0000, new Set()), 0x7f8cc8a00000n)
-    assert.equal(findGuarded(mappings, 0x4_0000, new Set()), 0x7f8cc8c00000n)
-    assert.equal(findGuarded(mappings, 0x4_0000, new Set([0x7f8cc8c00000n])), undefined)
-    assert.equal(findGuarded(mappings, 0x2_1000, new Set()), undefined)
-  })
-
-  it('do not tell it when two would fit', () => {
-    const another = '7f9000000000-7f9000020000 rw-p 0 00:00 0\n7f9000020000-7f9000021000 ---p 0 00:00 0\n'
-    const twice = parseMaps(MAPS + another)
-    assert.equal(findGuarded(twice, 0x2_0000, new Set()), undefined)
-    assert.equal(findGuarded(twice, 0x2_0000, new Set([0x7f9000000000n])), 0x7f8cc8a00000n)
-  })
-
-  it('tell it apart from memory that lies as a block does but for its place', () => {
-    // Below the guard page of a thread's stack, and an arena of the C library's allocator.
-    for (const another of [
-      '7f9000001000-7f9000021000 rw-p 0 00:00 0\n7f9000021000-7f9000022000 ---p 0 00:00 0\n',
-      '7f9000000000-7f9000020000 rw-p 0 00:00 0\n7f9000020000-7f9004000000 ---p 0 00:00 0\n',
-    ]) {
-      assert.equal(findGuarded(parseMaps(MAPS + another), 0x2_0000, new Set()), 0x7f8cc8a00000n)
-      assert.equal(findGuarded(parseMaps(another), 0x2_0000, new Set()), undefined)
-    }
-    // A block may lie where an arena could, and reach as far as one does not.
-    const block = '7f9004000000-7f9004020000 rw-p 0 00:00 0\n7f9004020000-7f9004021000 ---p 0 00:00 0\n'
-    assert.equal(findGuarded(parseMaps(block), 0x2_0000, new Set()), 0x7f9004000000n)
-  })
-
-  it('tell what is mapped', () => {
-    assert.equal(mappings[0]!.path, '[heap]')
-    assert.equal(mappings[1]!.path, '')
-    assert.equal(mappings.find(({ start }) => start === 0x7f8cc8c00000n)!.path, '/memfd:ram (deleted)')
-    assert.equal(parseMaps('1000-2000 rw-s 00000000 fe:00 21801   /srv/a b.ram\n')[0]!.path, '/srv/a b.ram')
-  })
-
-  it('tell whether a stretch is mapped readable throughout', () => {
-    assert.equal(isMapped(mappings, 0x7f8cc8d13000n, 0x4_1000), true)
-    assert.equal(isMapped(mappings, 0x7f8cc8d13000n, 0x4_2000), false)
-    assert.equal(isMapped(mappings, 0x7f8c7bdff000n, 0x2000), false)
-    assert.equal(isMapped(mappings, 0x1000n, 0x1000), false)
-    assert.equal(isMapped(mappings, 0xffffffffff600000n, 0x1000), false)
-    const behindGuard = parseMaps('0-1000 ---p 0 00:00 0\n1000-2000 rw-p 0 00:00 0\n')
-    assert.equal(isMapped(behindGuard, 0x1000n, 0x1000), true)
-    const one = parseMaps('1000-2000 r--s 00000000 00:01 5   /file\n')
-    assert.equal(isMapped(one, 0x1000n, 0x1000), true)
-    for (const [start, bytes] of [[0x1000n, 0x1001], [0xfffn, 1], [0x2000n, 1]] as const) {
-      assert.equal(isMapped(one, start, bytes), false, `${start}`)
-    }
   })
 })

@@ -1,0 +1,63 @@
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import { discoverGuests, type DiscoveredGuest, type GuestDiscovery, type UnusableGuest } from './discovery.ts'
+import { ProcessDiscovery } from './processdiscovery.ts'
+import type { Managed } from './qemuscan.ts'
+
+export interface AllDiscoveryInit {
+  /** Patterns of QMP sockets. */
+  globs: readonly string[]
+  /** Whose QEMUs are looked for among the processes, too. */
+  managed: Managed | 'off'
+}
+
+/** Keeps the list of this host's guests, in whichever way each is found. */
+export function discoverAll(
+  components: { clock: Clock; log: Log }, { globs, managed }: AllDiscoveryInit,
+): GuestDiscovery {
+  const sockets = discoverGuests(components, { globs })
+  if (managed === 'off') return sockets
+  const processes = new ProcessDiscovery({ ...components, others: () => sockets.guests() }, { managed })
+  return new JoinedDiscovery({ sockets, processes })
+}
+
+/** Both ways to find guests as one. A guest that both find is the one with the QMP socket. */
+class JoinedDiscovery implements GuestDiscovery {
+  readonly #sockets: GuestDiscovery
+  readonly #processes: ProcessDiscovery
+
+  constructor({ sockets, processes }: { sockets: GuestDiscovery; processes: ProcessDiscovery }) {
+    this.#sockets = sockets
+    this.#processes = processes
+    // The first to hear: nobody is told of the one before the other is gone.
+    sockets.onChange((change, guest) => { if (change === 'added') processes.yieldTo(guest) })
+  }
+
+  guests(): DiscoveredGuest[] {
+    return [...this.#sockets.guests(), ...this.#processes.guests()]
+  }
+
+  unusable(): UnusableGuest[] {
+    return [...this.#sockets.unusable(), ...this.#processes.unusable()]
+  }
+
+  async refresh(): Promise<void> {
+    await this.#sockets.refresh()
+    await this.#processes.refresh()
+  }
+
+  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
+    const ends = [this.#sockets.onChange(listener), this.#processes.onChange(listener)]
+    return () => ends.forEach((end) => end())
+  }
+
+  async start(): Promise<void> {
+    await this.#sockets.start()
+    await this.#processes.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#processes.stop()
+    await this.#sockets.stop()
+  }
+}

@@ -1,0 +1,189 @@
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { RIGHTS_ADVICE } from '../runtime/rights.ts'
+import type { DiscoveredGuest, GuestDiscovery, UnusableGuest } from './discovery.ts'
+import { ManagedGuest } from './managedguest.ts'
+import { isAlive, type ProcessIdentity } from './process.ts'
+import { scanQemus, type Managed, type ScannedQemu } from './qemuscan.ts'
+
+const POLL_MS = 5_000
+/** Guests of managers; QEMUs beyond the first are passed over with a warning. */
+const GUESTS_MAX = 4_096
+/** Of a longer name the rest is left out. */
+const NAME_CHARACTERS_MAX = 256
+/** So often a process is refused before anybody hears of it: one that has just begun has no memory yet. */
+const REFUSALS_MIN = 2
+
+interface Found {
+  guest: ManagedGuest
+  line: string
+}
+
+interface Refused {
+  process: ProcessIdentity
+  count: number
+  code: string
+  reason: string
+}
+
+/** Watches the processes of this host and keeps the list of QEMUs that a manager drives. */
+export class ProcessDiscovery implements GuestDiscovery {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #others: () => readonly DiscoveredGuest[]
+  readonly #managed: Managed
+  readonly #found = new Map<number, Found>()
+  readonly #refused = new Map<number, Refused>()
+  readonly #listeners = new Set<(change: 'added' | 'removed', guest: DiscoveredGuest) => void>()
+  /** What was said once and need not be said again. */
+  readonly #said = new Set<string>()
+  #timer: Timer | undefined
+  #looking: Promise<void> | undefined
+
+  /** `others` are guests that are found in another way, which is the better one. */
+  constructor(
+    { clock, log, others }: { clock: Clock; log: Log; others: () => readonly DiscoveredGuest[] },
+    { managed }: { managed: Managed },
+  ) {
+    this.#clock = clock
+    this.#log = log
+    this.#others = others
+    this.#managed = managed
+  }
+
+  guests(): DiscoveredGuest[] {
+    return [...this.#found.values()].map(({ guest }) => guest).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  unusable(): UnusableGuest[] {
+    return [...this.#refused].filter(([, { count }]) => count >= REFUSALS_MIN)
+      .map(([pid, { code, reason }]) => ({ path: `/proc/${pid}`, code, reason }))
+  }
+
+  async refresh(): Promise<void> {
+    await this.#looking
+    await this.#look()
+  }
+
+  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer !== undefined) return this.#looking
+    // It never rejects.
+    this.#timer = this.#clock.every(POLL_MS, () => void this.#look())
+    await this.#look()
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    await this.#looking
+    for (const pid of [...this.#found.keys()]) this.#remove(pid, 'discovery stopped')
+    this.#refused.clear()
+  }
+
+  /** Lets go of a guest that was found in the better way, and of a name that is that one's. */
+  yieldTo({ pid, name }: DiscoveredGuest): void {
+    for (const [own, { guest }] of this.#found) {
+      if (own === pid) this.#remove(own, 'it has a QMP socket')
+      else if (guest.name === name) this.#remove(own, 'a guest with a QMP socket has its name')
+    }
+  }
+
+  /** One look at a time: whoever asks during one gets that one's end. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookOnce()
+      .catch((error: unknown) => this.#log.error('looking for QEMUs failed', { error: describeError(error) }))
+      .finally(() => { this.#looking = undefined })
+    return this.#looking
+  }
+
+  async #lookOnce(): Promise<void> {
+    const { qemus, hidden, seesOthers } = await scanQemus(this.#managed)
+    if (!seesOthers) this.#sayOnce('the processes of others are hidden from this agent', { advice: RIGHTS_ADVICE })
+    const there = new Map(qemus.map((qemu) => [qemu.pid, qemu]))
+    for (const [pid, { guest, line }] of this.#found) {
+      if (!guest.alive) this.#remove(pid, 'its process ended')
+      else if (there.get(pid)?.line !== line) this.#remove(pid, 'its process is another program now')
+    }
+    for (const [pid, { process }] of this.#refused) if (!isAlive(process)) this.#refused.delete(pid)
+    for (const process of hidden) this.#refuse(process, hiddenFrom(process))
+    for (const qemu of qemus) await this.#visit(qemu)
+  }
+
+  async #visit(qemu: ScannedQemu): Promise<void> {
+    const found = this.#found.get(qemu.pid)
+    try {
+      if (found !== undefined) {
+        if (await found.guest.refresh() === 'same') return
+        this.#remove(qemu.pid, 'its memory changed')
+      }
+      if (this.#others().some(({ pid }) => pid === qemu.pid)) return
+      this.#add(qemu)
+      this.#refused.delete(qemu.pid)
+    } catch (error) {
+      this.#remove(qemu.pid, describeError(error))
+      this.#refuse(qemu, error)
+    }
+  }
+
+  #add(qemu: ScannedQemu): void {
+    if (this.#found.size >= GUESTS_MAX) {
+      this.#sayOnce('there are more QEMUs than are looked at', { guestsMax: GUESTS_MAX })
+      return
+    }
+    const called = (qemu.said.name ?? `qemu-${qemu.pid}`).slice(0, NAME_CHARACTERS_MAX)
+    const isTaken = (name: string): boolean =>
+      [...this.#others(), ...this.guests()].some((guest) => guest.name === name)
+    const name = isTaken(called) ? `${called}-${qemu.pid}` : called
+    // Only who means to can call his own guest so.
+    if (isTaken(name)) return
+    const guest = new ManagedGuest(name, { pid: qemu.pid, startTicks: qemu.startTicks }, qemu.said)
+    if (name !== called) this.#log.warn('two guests of this host have one name', { name: called, shownAs: name })
+    this.#found.set(qemu.pid, { guest, line: qemu.line })
+    this.#log.info('guest of a manager found', {
+      guest: name, pid: guest.pid, manager: guest.manager ?? 'unknown', state: guest.lastState,
+      ...(guest.isPrivate ? { shared: 'nothing: its memory must not be merged' } : {}),
+    })
+    for (const listener of this.#listeners) listener('added', guest)
+  }
+
+  #remove(pid: number, why: string): void {
+    const found = this.#found.get(pid)
+    if (found === undefined) return
+    this.#found.delete(pid)
+    this.#log.info('guest gone', { guest: found.guest.name, pid, why })
+    for (const listener of this.#listeners) listener('removed', found.guest)
+    // Its files are closed before the promise is made.
+    void found.guest.close()
+  }
+
+  /** Says why when it is certain, once for a process, and once for all where it is the agent's own fault. */
+  #refuse({ pid, startTicks }: ProcessIdentity, error: unknown): void {
+    const code = error instanceof PagemeshError ? error.code : 'unknown'
+    if (code === 'guest-gone') return
+    const before = this.#refused.get(pid)
+    const count = before?.code === code ? before.count + 1 : 1
+    const reason = describeError(error)
+    this.#refused.set(pid, { process: { pid, startTicks }, code, reason, count })
+    if (count !== REFUSALS_MIN) return
+    if (code === 'guest-forbidden') this.#sayOnce('guests of managers cannot be seen', { pid, error: reason })
+    else this.#log.warn('a QEMU cannot be used', { pid, code, error: reason })
+  }
+
+  #sayOnce(message: string, fields: Record<string, unknown>): void {
+    if (this.#said.has(message)) return
+    this.#said.add(message)
+    this.#log.error(message, fields)
+  }
+}
+
+function hiddenFrom({ pid }: ProcessIdentity): PagemeshError {
+  return new PagemeshError('guest-forbidden', `Process ${pid}, a QEMU, may not be looked at by this user.`, {
+    fault: 'usage', advice: RIGHTS_ADVICE, data: { pid },
+  })
+}

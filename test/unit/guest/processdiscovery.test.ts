@@ -1,0 +1,99 @@
+import { strict as assert } from 'node:assert'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { ProcessDiscovery } from '../../../src/guest/processdiscovery.ts'
+import { scanQemus } from '../../../src/guest/qemuscan.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { silentLog, type Log } from '../../../src/runtime/log.ts'
+import { until } from '../../interop/qemuprocess.ts'
+
+/** Programs that are no QEMU, and say that they are. */
+describe('discovery of guests by process, where programs play QEMU', () => {
+  let directory: string
+  let discovery: ProcessDiscovery
+  let said: string[]
+  const players: ChildProcess[] = []
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'pm-player-'))
+    said = []
+    const log: Log = {
+      ...silentLog, warn: (message) => said.push(message), error: (message) => said.push(message),
+    }
+    discovery = new ProcessDiscovery({ clock: systemClock, log, others: () => [] }, { managed: 'libvirt' })
+  })
+
+  afterEach(async () => {
+    await discovery.stop()
+    await Promise.all(players.splice(0).map(async (player) => {
+      player.kill('SIGKILL')
+      await once(player, 'close')
+    }))
+    rmSync(directory, { recursive: true })
+  })
+
+  /** A shell under another name that waits for its input, with words of ours. */
+  async function play(program: string, ...words: string[]): Promise<number> {
+    const path = join(directory, program)
+    copyFileSync(realpathSync('/bin/sh'), path)
+    const child = spawn(path, ['-c', 'echo; read line', ...words], { stdio: ['pipe', 'pipe', 'ignore'] })
+    players.push(child)
+    await once(child.stdout!, 'data')
+    return child.pid!
+  }
+
+  const LIBVIRT = ['-name', 'guest=web', '-m', '64', '-chardev', 'socket,id=charmonitor,fd=3']
+
+  it('takes none that has no memory of a guest, and says so once, when it is certain', async () => {
+    const pid = await play('qemu-system-x86_64', ...LIBVIRT)
+    await discovery.start()
+    assert.deepEqual([discovery.guests(), discovery.unusable(), said], [[], [], []])
+    await discovery.refresh()
+    await discovery.refresh()
+    assert.deepEqual(discovery.guests(), [])
+    assert.deepEqual(discovery.unusable().map(({ path, code }) => [path, code]), [[`/proc/${pid}`, 'guest-unproven']])
+    assert.deepEqual(said, ['a QEMU cannot be used'])
+    await Promise.all(players.splice(0).map(async (player) => {
+      player.stdin!.end()
+      await once(player, 'close')
+    }))
+    await discovery.refresh()
+    assert.deepEqual(discovery.unusable(), [])
+  })
+
+  it('does not look twice at what another program is, or another manager\'s', async () => {
+    const pids = [await play('bash', ...LIBVIRT), await play('qemu-system-x86_64', '-name', 'guest=web', '-m', '64')]
+    const { qemus, hidden, seesOthers } = await scanQemus('libvirt')
+    assert.ok(!qemus.some(({ pid }) => pids.includes(pid)))
+    assert.deepEqual(hidden, [])
+    assert.ok(seesOthers)
+    const { qemus: all } = await scanQemus('any')
+    const ours = all.filter(({ pid }) => pids.includes(pid))
+    assert.deepEqual(ours.map(({ pid, said: { name } }) => [pid, name]), [[pids[1], 'web']])
+  })
+
+  it('says once that it may not look at QEMUs', async function () {
+    if (process.getuid?.() !== 0) this.skip()
+    await play('qemu-system-x86_64', ...LIBVIRT)
+    await play('qemu-kvm', ...LIBVIRT)
+    process.seteuid!(65_534)
+    try {
+      await discovery.start()
+      await discovery.refresh()
+      await discovery.refresh()
+    } finally {
+      process.seteuid!(0)
+    }
+    assert.deepEqual(discovery.unusable().map(({ code }) => code), ['guest-forbidden', 'guest-forbidden'])
+    assert.match(discovery.unusable()[0]!.reason, /CAP_SYS_PTRACE/)
+    assert.deepEqual(said, ['guests of managers cannot be seen'])
+    await until(async () => {
+      await discovery.refresh()
+      return discovery.unusable().every(({ code }) => code === 'guest-unproven')
+    })
+  })
+})

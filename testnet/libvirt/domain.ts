@@ -1,0 +1,37 @@
+/** A guest of libvirt as its XML. Pure. */
+
+export interface DomainOptions {
+  name: string
+  memoryMiB: number
+  /** Files that every host finds at the same path. */
+  kernel: string
+  initramfs: string
+  /** Where its serial console goes: a path on whichever host it is. */
+  serial: string
+  /** Its pages must not be merged with those of others (`nosharepages`); default false. */
+  isPrivate?: boolean
+}
+
+/** The same machine as other guests of the lab have, see machine.ts, with nothing on it that a test does not need. */
+export function domainXml({ name, memoryMiB, kernel, initramfs, serial, isPrivate = false }: DomainOptions): string {
+  return `<domain type='qemu'>
+  <name>${name}</name>
+  <memory unit='MiB'>${memoryMiB}</memory>
+  ${isPrivate ? '<memoryBacking><nosharepages/></memoryBacking>' : ''}
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type>
+    <kernel>${kernel}</kernel>
+    <initrd>${initramfs}</initrd>
+    <cmdline>console=ttyS0 panic=-1 no_timer_check pagemesh.work=idle</cmdline>
+  </os>
+  <cpu mode='custom'><model>qemu64</model><feature policy='require' name='rdrand'/></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <serial type='file'><source path='${serial}'/><target port='0'/></serial>
+  </devices>
+</domain>
+`
+}

@@ -1,0 +1,133 @@
+/** Hosts that run libvirt: each a network namespace of the lab with namespaces for mounts, hostname and processes. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { systemClock } from '../../src/runtime/clock.ts'
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import { runCommand, succeeds } from '../command.ts'
+import type { LabHost } from '../network.ts'
+import { childrenOf, startProcess, type LabProcess } from '../process.ts'
+import { SerialLog } from '../serial.ts'
+import { waitFor } from '../wait.ts'
+import { domainXml, type DomainOptions } from './domain.ts'
+
+const START_TIMEOUT_MS = 60_000
+const READY_TIMEOUT_MS = 120_000
+
+export interface LibvirtHostInit {
+  /** A host of the lab's network. */
+  host: LabHost
+  /** For all that libvirt writes; QEMU's user must be able to pass through it. */
+  directory: string
+  /** What every host has as /etc/hosts: libvirt finds others by name. */
+  hosts: string
+}
+
+/** A host with a libvirtd. All of it ends with `stop`, its guests included, and leaves nothing outside `directory`. */
+export class LibvirtHost implements LabHost {
+  readonly name: string
+  readonly address: string
+  readonly exec: readonly string[]
+  readonly #directory: string
+  readonly #process: LabProcess
+
+  private constructor({ host, directory }: LibvirtHostInit, process: LabProcess, first: number) {
+    this.name = host.name
+    this.address = host.address
+    this.exec = ['nsenter', `--target=${first}`, '--mount', '--uts', '--net', '--pid']
+    this.#directory = directory
+    this.#process = process
+  }
+
+  /** Resolves when libvirtd answers. Throws PagemeshError `lab-timeout`, `lab-host-ended` with its last words. */
+  static async start(init: LibvirtHostInit): Promise<LibvirtHost> {
+    const { host, directory, hosts } = init
+    mkdirSync(directory, { recursive: true })
+    const process = startProcess(host.exec, [
+      'unshare', '--mount', '--uts', '--pid', '--fork', '--kill-child',
+      'bash', join(import.meta.dirname, 'host.sh'), host.name, directory, hosts,
+    ])
+    try {
+      return await waitFor(async () => {
+        if (!process.running) throw new PagemeshError('lab-host-ended', process.errors, { fault: 'host' })
+        const [first] = childrenOf(process.pid)
+        if (first === undefined) return undefined
+        const started = new LibvirtHost(init, process, first)
+        return await succeeds(started.#words('version')) ? started : undefined
+      }, { clock: systemClock, what: `libvirtd of ${host.name} to answer`, timeoutMs: START_TIMEOUT_MS, pauseMs: 200 })
+    } catch (error) {
+      await process.kill()
+      throw error
+    }
+  }
+
+  /** Runs virsh on this host; resolves to what it prints. Throws PagemeshError `lab-command-failed` with its error. */
+  virsh(...words: string[]): Promise<string> {
+    return runCommand(this.#words(...words))
+  }
+
+  /** Runs a command on this host; resolves to what it prints. Throws as `virsh`. */
+  run(...words: string[]): Promise<string> {
+    return runCommand([...this.exec, ...words])
+  }
+
+  /** Defines a guest and starts it; resolves when its system has come up. */
+  async startGuest(options: Omit<DomainOptions, 'serial'>): Promise<LibvirtGuest> {
+    const serial = `/var/log/${options.name}.serial`
+    const xml = join(this.#directory, `${options.name}.xml`)
+    writeFileSync(xml, domainXml({ ...options, serial }))
+    await this.virsh('define', xml)
+    await this.virsh('start', options.name)
+    const guest = this.guest(options.name)
+    await guest.ready()
+    return guest
+  }
+
+  /** The guest of this name, as its serial console on this host tells of it. */
+  guest(name: string): LibvirtGuest {
+    return new LibvirtGuest(name, new SerialLog(join(this.#directory, 'log', `${name}.serial`)))
+  }
+
+  /** Names of the guests that run here. */
+  async running(): Promise<string[]> {
+    return (await this.virsh('list', '--name')).split('\n').filter((name) => name !== '').sort()
+  }
+
+  /** Ends everything on the host at once; idempotent. */
+  stop(): Promise<void> {
+    return this.#process.kill()
+  }
+
+  #words(...words: string[]): string[] {
+    return [...this.exec, 'virsh', '--connect', 'qemu:///system', ...words]
+  }
+}
+
+/** A guest of libvirt on one host. */
+export class LibvirtGuest {
+  readonly name: string
+  readonly #serial: SerialLog
+
+  constructor(name: string, serial: SerialLog) {
+    this.name = name
+    this.#serial = serial
+  }
+
+  async ready(): Promise<void> {
+    await this.#until(() => this.#serial.ready, 'be ready')
+  }
+
+  /** Resolves when it has said so many more heartbeats here. */
+  async moreBeats(count: number): Promise<void> {
+    const { beats } = this.#serial
+    // The first one after a migration continues the count of the other host.
+    const from = beats === 0 ? await this.#until(() => this.#serial.beats || undefined, 'say a heartbeat') - 1 : beats
+    await this.#until(() => this.#serial.beats >= from + count, `say ${count} heartbeats after ${from}`)
+  }
+
+  #until<T>(look: () => T | false | undefined, what: string): Promise<T> {
+    return waitFor(() => look() || undefined, {
+      clock: systemClock, what: `guest ${this.name} to ${what}`, timeoutMs: READY_TIMEOUT_MS, pauseMs: 100,
+    })
+  }
+}

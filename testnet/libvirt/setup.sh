@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Makes this machine ready for the lab of libvirt, after testnet/setup.sh: libvirt's daemon and client, and the user of
+# its QEMUs. The packages that would run a daemon of this machine's own are left out: the lab brings daemons to run in
+# namespaces. Exits 1, with the one line to run, where it may not install.
+set -euo pipefail
+
+say() { echo "setup: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+packages='libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients nftables'
+user=libvirt-qemu
+
+# Debian keeps administrators' commands where a plain user's PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
+
+missing() {
+  local name
+  for name in libvirtd virsh nft; do command -v "$name" >/dev/null || echo "$name"; done
+  [[ -n $(find /usr/lib -path '*/libvirt/connection-driver/libvirt_driver_qemu.so' 2>/dev/null) ]] || echo driver
+}
+
+if [[ -n $(missing) ]]; then
+  line="apt-get update && apt-get install --yes --no-install-recommends $packages"
+  command -v apt-get >/dev/null || fail "missing here: $packages; on Debian or Ubuntu: $line"
+  [[ $(id -u) == 0 ]] || fail "as root, run: $line"
+  say "installing $packages (a minute or so)"
+  export DEBIAN_FRONTEND=noninteractive
+  log=$(mktemp)
+  # shellcheck disable=SC2086  # words are meant to split
+  if ! { apt-get update && apt-get install --yes --no-install-recommends $packages; } >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    rm -f "$log"
+    fail 'apt-get failed, see above'
+  fi
+  rm -f "$log"
+fi
+
+# What the lab mounts its own folders over.
+for folder in /etc/libvirt /var/lib/libvirt; do
+  [[ -d $folder ]] || mkdir -p "$folder" || fail "as root, run: mkdir -p $folder"
+done
+
+if ! id "$user" >/dev/null 2>&1; then
+  line="useradd --system --user-group --home-dir /var/lib/libvirt --no-create-home --shell /usr/sbin/nologin $user"
+  [[ $(id -u) == 0 ]] || fail "as root, run: $line"
+  $line
+fi
+say 'ready for libvirt'
