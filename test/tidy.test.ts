@@ -16,7 +16,7 @@ const LEVELS = [
   ['agent'],
   ['handoff', 'placement'],
   ['conversation', 'passage'],
-  ['census', 'popularity', 'possession', 'swap'],
+  ['census', 'intercept', 'popularity', 'possession', 'swap'],
   ['store', 'guest', 'qemu', 'mesh'],
   ['page'],
   ['runtime'],

@@ -10,6 +10,7 @@ import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../han
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
+import type { Carry } from '../intercept/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
@@ -22,6 +23,7 @@ import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
 import type { AcceptRule } from './acceptance.ts'
+import { HostInterception } from './interception.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
 import { createAudit, type Audit, type AuditRecord } from './audit.ts'
@@ -47,6 +49,8 @@ export interface AgentComponents {
   random?: Random
   /** Instead of a libp2p mesh made from the options. */
   mesh?: Mesh
+  /** What takes the intercepted connections of managers to members; without it they go direct. */
+  carry?: Carry
 }
 
 /**
@@ -63,16 +67,20 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   }
   const statePath = options.store?.path ?? textDefault('store.path')
   const pins = new NamePins(world)
+  const listen = options.listen ?? [textDefault('listen')]
   const mesh = components.mesh ?? createLibp2pMesh(world, {
     name: options.name,
     keys,
     identityPath: join(statePath, `${options.name}.identity`),
-    listen: options.listen ?? [textDefault('listen')],
+    listen,
     ...(options.lane === undefined ? {} : { lane: options.lane }),
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
     pins,
   })
+  const interception = new HostInterception({
+    ...world, mesh, carry: components.carry ?? (async ({ endpoint }) => endpoint),
+  }, { ports: options.intercept?.ports, listen, lane: options.lane })
   const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
   const intervalMs = (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000
   const census = createCensus(world, {
@@ -118,7 +126,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   })
   const parts = {
     ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
-    audit, pins, pinFile,
+    audit, pins, pinFile, interception,
   }
   return new HostAgent(parts, {
     ...options,
@@ -167,6 +175,7 @@ interface Parts {
   audit: Audit
   pins: NamePins
   pinFile: PinFile
+  interception: HostInterception
 }
 
 type HostOptions = Omit<AgentOptions, 'accept'> & { handoff: HandoffSwitches; accept: AcceptRule[] | undefined }
@@ -237,6 +246,7 @@ class HostAgent implements Agent {
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream, from) => handoffs.answer(stream, from)))
     await handoffs.start()
+    this.#undo.push(this.#parts.interception.start())
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 

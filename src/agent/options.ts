@@ -1,4 +1,5 @@
 import type { CompressionMode } from '../passage/index.ts'
+import type { PortRange } from '../runtime/portranges.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 import type { AcceptRule } from './acceptance.ts'
 
@@ -18,6 +19,8 @@ export interface AgentOptions {
   guests?: string[]
   /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
   runtimeDirectory?: string
+  /** Connections of managers to these ports of members go through this agent; left out: none. */
+  intercept?: { ports?: PortRange[] }
   census?: { pagesPerSecond?: number; intervalSeconds?: number; maxBytes?: number }
   popularity?: { minHosts?: number; maxPages?: number }
   store?: { path?: string; maxBytes?: number }
@@ -33,8 +36,8 @@ export interface AgentOptions {
 }
 
 export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'acceptRules' | 'count' | 'autoCount' | 'bytes' | 'rate' |
-  'switch' | 'choice'
+  'text' | 'textList' | 'hostPort' | 'portRanges' | 'multiaddrList' | 'acceptRules' | 'count' | 'autoCount' | 'bytes' |
+  'rate' | 'switch' | 'choice'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -72,6 +75,12 @@ export const OPTIONS: readonly OptionInfo[] = [
   {
     key: 'guests', kind: 'textList',
     about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.',
+  },
+  {
+    key: 'intercept.ports', kind: 'portRanges',
+    about: 'Ports at which managers migrate guests to members, such as `[49152-49215]` (libvirt) or `[60000-60050]` ' +
+      '(Proxmox): connections of this host to them pass through the agent. Absent: none.',
+    tuning: 'Whatever else listens at these ports of a member passes through as well, such as bricks of GlusterFS.',
   },
   {
     key: 'control', kind: 'text', default: '/run/pagemesh/control.sock',

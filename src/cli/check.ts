@@ -6,7 +6,8 @@ import type { Command } from 'commander'
 import type { Config } from '../daemon/index.ts'
 import type { AcceptRule, AgentStatus } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { printable } from '../runtime/text.ts'
+import { formatPortRange, type PortRange } from '../runtime/portranges.ts'
+import { escapeControls, printable } from '../runtime/text.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
 import { alignColumns } from './table.ts'
@@ -30,14 +31,17 @@ ${EXIT_HELP}`)
 async function check(flags: { config: string }): Promise<void> {
   try {
     const { readConfig } = await import('../daemon/index.ts')
-    const { createAgent } = await import('../index.ts')
+    const { createAgent, whyNoInterception } = await import('../index.ts')
     const config = await readConfig(flags.config)
     // An agent that is made and not started has read the key and checked the name, and touched nothing.
     const { kernel } = (await createAgent(config.agentOptions)).status()
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
     const sockets = await findSockets(config.agentOptions.guests ?? [])
-    process.stdout.write(`${describeConfig(flags.config, config, { kernel, sockets: printable(sockets) })}\n`)
+    const ports = config.agentOptions.intercept?.ports ?? []
+    const whyNot = ports.length === 0 ? undefined : await whyNoInterception(ports)
+    const found = { kernel, sockets: printable(sockets), whyNot }
+    process.stdout.write(`${describeConfig(flags.config, config, found)}\n`)
   } catch (error) {
     failConfigured(error)
   }
@@ -47,9 +51,14 @@ async function check(flags: { config: string }): Promise<void> {
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
-  { kernel, sockets }: { kernel: AgentStatus['kernel']; sockets: readonly string[] },
+  { kernel, sockets, whyNot }: {
+    kernel: AgentStatus['kernel']
+    sockets: readonly string[]
+    /** Why connections cannot be intercepted. */
+    whyNot: string | undefined
+  },
 ): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept } = agentOptions
+  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept, intercept } = agentOptions
   const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
   const more = sockets.length - shown.length
   const rows = [
@@ -61,6 +70,7 @@ function describeConfig(
     ['guests at', listOf(guests)],
     ['sockets there now', listOf([...shown, ...(more > 0 ? [`and ${more} more`] : [])])],
     ['takes guests from', describeAccept(accept)],
+    ['intercepts', describeIntercept(intercept?.ports ?? [], whyNot)],
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
     ['state kept in', store?.path ?? '-'],
@@ -74,6 +84,13 @@ function describeConfig(
 function describeKernel(kernel: AgentStatus['kernel']): string {
   if (kernel === 'package') return 'the package, more slowly: the kernel is off or was not compiled'
   return `the kernel, ${kernel}`
+}
+
+/** Pure: which connections of managers would pass through the agent, as far as who asks may do as much as the agent. */
+function describeIntercept(ports: readonly PortRange[], whyNot: string | undefined): string {
+  if (ports.length === 0) return 'nothing'
+  const what = `connections to ports ${ports.map(formatPortRange).join(', ')} of members`
+  return whyNot === undefined ? what : `nothing, but should ${what}: ${escapeControls(whyNot)}`
 }
 
 /** Pure: who may hand over what. */

@@ -9,6 +9,7 @@ import type { Lane, LaneTicket, UnsecuredLane } from './lane.ts'
 
 export type { HandedLane, Lane, LaneTaker, LaneTicket, UnsecuredLane } from './lane.ts'
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
+export { defaultLane } from './laneaddress.ts'
 export { MESSAGE_LENGTH_BYTES } from './framing.ts'
 export { StreamTraffic } from './streamtraffic.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
@@ -32,6 +33,8 @@ export interface Mesh {
   /** Everyone else who is connected and has proved the cluster key, by name. */
   members(): Member[]
   member(name: string): Member | undefined
+  /** Ports that a peer announced: where its agent listens for the mesh and for lanes. Empty until it has. */
+  portsOf(peerId: string): readonly number[]
   /** Peers that were dropped because they could not prove the cluster key, since start. */
   readonly strangerCount: number
   readonly traffic: MeshTraffic

@@ -14,6 +14,7 @@ listen: [/ip4/10.0.0.1/tcp/4001]
 lane: 10.0.0.1:4002
 bootstrap: [/ip4/10.0.0.2/tcp/4001]
 guests: [/run/vms/*.qmp]
+intercept: {ports: [49152-49215, 8102]}
 control: /run/pagemesh/control.sock
 http: 127.0.0.1:9464
 census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
@@ -59,6 +60,7 @@ describe('a configuration file', () => {
       lane: '10.0.0.1:4002',
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
+      intercept: { ports: [{ first: 49_152, last: 49_215 }, { first: 8102, last: 8102 }] },
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
@@ -69,6 +71,22 @@ describe('a configuration file', () => {
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
     for (const { key } of OPTIONS) assert.match(FULL, new RegExp(`\\b${key.split('.').at(-1)}: `), key)
+  })
+
+  it('has ports to intercept, each once, and none of a service', () => {
+    const ports = (text: string) =>
+      parseConfig(`${LEAST}intercept: {ports: ${text}}`, 'agent.yaml').agentOptions.intercept
+    assert.equal(parseConfig(LEAST, 'agent.yaml').agentOptions.intercept, undefined)
+    assert.deepEqual(ports('[]'), { ports: [] })
+    assert.deepEqual(ports('["8102", 60000-60050]'), { ports: [
+      { first: 8102, last: 8102 }, { first: 60_000, last: 60_050 },
+    ] })
+    const many = `[${Array.from({ length: 33 }, (_, index) => 2000 + index).join()}]`
+    const wrong = ['49152-49215', '[22]', '[1000-2000]', '[2000-1999]', '[all]', '[8102, 8000-9000]', '[[8102]]', many]
+    for (const text of wrong) {
+      assert.match(flawOf(`${LEAST}intercept: {ports: ${text}}`).message, /`intercept\.ports` is .* expected a list of/)
+    }
+    assert.match(flawOf(`${LEAST}intercept: true`).message, /`intercept` is a section: expected some of ports/)
   })
 
   it('takes every default from the options table', () => {
