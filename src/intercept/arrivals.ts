@@ -57,7 +57,7 @@ interface Components {
 interface ArrivalsInit {
   /** The member whose address it is and who is to get what is meant for it; undefined: the connection goes direct. */
   memberAt: (address: string) => string | undefined
-  /** A member did not take a connection. */
+  /** A member did not take a connection that it should have taken. */
   onRefused: (host: string) => void
   /** There was none and there is one, or the other way round. */
   onOpenChange: () => void
@@ -120,35 +120,42 @@ export class Arrivals {
   }
 
   async #send(connection: Omit<InterceptedConnection, 'host'>): Promise<void> {
-    const { log } = this.#components
-    const address = formatHostPort(connection.address)
+    // Who waited for a turn may have given up.
+    if (!this.#open.has(connection.endpoint)) return
     const host = this.#init.memberAt(connection.address.host)
     try {
       const left = host === undefined ? connection.endpoint : await this.#carry({ ...connection, host })
-      if (left === undefined) {
-        this.counts.carried++
-        return
-      }
-      if (host !== undefined) {
-        log.warn('a member did not take an intercepted connection: it goes direct', { member: host, address })
-        this.#init.onRefused(host)
-      }
-      const direct = await this.#dials.connect(connection.address, this.#stopping.signal)
-      this.counts.direct++
-      // It never rejects.
-      void splice(left, direct)
+      if (left === undefined) this.counts.carried++
+      else await this.#sendDirect(left, connection.address, host)
     } catch (error) {
       this.counts.refused++
       connection.endpoint.destroy()
-      log.warn('an intercepted connection was closed', { address, reason: describeError(error) })
+      // Every user of this host can make as many of these as he likes.
+      const address = formatHostPort(connection.address)
+      this.#components.log.debug('an intercepted connection was closed', { address, reason: describeError(error) })
     }
+  }
+
+  async #sendDirect(endpoint: Endpoint, address: HostPort, host: string | undefined): Promise<void> {
+    const direct = await this.#dials.connect(address, this.#stopping.signal)
+    // Only now it is known that the member's agent was at fault, and not what it was asked for.
+    if (host !== undefined) this.#init.onRefused(host)
+    this.counts.direct++
+    // It never rejects.
+    void splice(endpoint, direct)
   }
 
   async #carry(connection: InterceptedConnection): Promise<Endpoint | undefined> {
     const { clock, carry } = this.#components
-    return await withTimeout(clock, carry(connection, this.#stopping.signal), CARRY_MS_MAX, {
-      phase: 'interception', fault: 'peer', message: 'The member was not reached in time.',
-    })
+    try {
+      return await withTimeout(clock, carry(connection, this.#stopping.signal), CARRY_MS_MAX, {
+        phase: 'interception', fault: 'peer', message: 'The member was not reached in time.',
+      })
+    } catch (error) {
+      // What was sent of it is not known: it cannot go another way, but the next one can.
+      this.#init.onRefused(connection.host)
+      throw error
+    }
   }
 }
 

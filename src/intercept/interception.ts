@@ -67,8 +67,11 @@ export class Interception {
     this.#ports = ports
     this.#arrivals = new Arrivals(components, {
       memberAt: (address) => this.#chosen.get(address),
-      onRefused: (host) => {
-        this.#aside.set(host, components.clock.now() + ASIDE_MS)
+      onRefused: (member) => {
+        if (!this.#aside.has(member)) {
+          components.log.warn('a member takes no intercepted connections: they go direct for a minute', { member })
+        }
+        this.#aside.set(member, components.clock.now() + ASIDE_MS)
         this.refresh()
       },
       onOpenChange: () => this.refresh(),

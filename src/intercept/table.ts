@@ -101,6 +101,7 @@ export class OwnedTable {
   #hear(text: string): void {
     this.#listed += text
     if (this.#listed.length > SAID_CHARACTERS_MAX) {
+      this.#child.stdout.destroy()
       this.#child.kill('SIGKILL')
       return
     }

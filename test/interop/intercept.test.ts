@@ -161,6 +161,13 @@ describe('interception', function () {
     assert.equal(await manager.ask({ act: 'close', id: 1 }), 'bye')
   })
 
+  it('does not hold it against a member that nothing listens at the port', async () => {
+    await agent.ask({ act: 'members', relay: 'refuses' })
+    assert.equal(await manager.dial(1, addresses[1]!, 49_200), 'closed')
+    const { direct, members, refused } = await agent.status()
+    assert.deepEqual({ direct, members, refused }, { direct: 0, members: ['b', 'c'], refused: 1 })
+  })
+
   it('goes direct once the agent is killed, at once', async () => {
     agent.kill()
     await untilGone()
