@@ -8,10 +8,11 @@
  *   await agent.stop()
  */
 export {
-  createAgent, OPTIONS, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents, type AgentOptions,
-  type AgentStatus, type AuditRecord, type CancelOutcome, type Handoff, type HandoffRecord, type HeldGuest,
-  type MigrateRequest, type OptionInfo, type OptionKind, type PeerName, type PopularPage, type RecoverRequest,
-  type SettleDecision, type SettleOutcome, type Traffic,
+  createAgent, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents,
+  type AgentOptions, type AgentStatus, type AuditRecord, type CancelOutcome, type Handoff, type HandoffRecord,
+  type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind, type PeerName, type PopularPage,
+  type RecoverRequest, type RelayNews, type SettleDecision, type SettleOutcome, type Traffic, type Tunnel,
+  type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
   CHANNELS_MAX, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MigrationMode,
@@ -19,7 +20,7 @@ export {
 } from './guest/index.ts'
 export type {
   HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,
-} from './handoff/index.ts'
+} from './transfer/index.ts'
 export { whyNoInterception, type InterceptStatus } from './intercept/index.ts'
 export { createLibp2pMesh, MemoryNetwork, writeClusterKey, type Mesh } from './mesh/index.ts'
 export { PAGE_BYTES } from './page/index.ts'

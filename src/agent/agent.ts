@@ -6,14 +6,15 @@ import { createCensus, type Census } from '../census/index.ts'
 import {
   discoverGuests, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
-import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffEstimate } from '../handoff/index.ts'
+import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
+import type { HandoffEstimate } from '../transfer/index.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
-import type { Carry } from '../intercept/index.ts'
 import { createKeeper, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
+import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { requireUnexposed } from '../runtime/exposure.ts'
@@ -26,19 +27,21 @@ import type { AcceptRule } from './acceptance.ts'
 import { HostInterception } from './interception.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
-import { createAudit, type Audit, type AuditRecord } from './audit.ts'
+import type { Audit, AuditRecord } from './audit.ts'
 import { auditedHistory } from './auditedhistory.ts'
 import { createHistory, type History } from './history.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
-  SettleOutcome,
+  SettleOutcome, TunnelRequest,
 } from './index.ts'
 import { createJournal, type Journal } from './journal.ts'
+import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
 import { PinFile } from './pinfile.ts'
 import { compressionMode, numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
+import { dialRules, ownPlaces, Relays } from './relays.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
@@ -49,8 +52,6 @@ export interface AgentComponents {
   random?: Random
   /** Instead of a libp2p mesh made from the options. */
   mesh?: Mesh
-  /** What takes the intercepted connections of managers to members; without it they go direct. */
-  carry?: Carry
 }
 
 /**
@@ -67,20 +68,18 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   }
   const statePath = options.store?.path ?? textDefault('store.path')
   const pins = new NamePins(world)
-  const listen = options.listen ?? [textDefault('listen')]
   const mesh = components.mesh ?? createLibp2pMesh(world, {
     name: options.name,
     keys,
     identityPath: join(statePath, `${options.name}.identity`),
-    listen,
+    listen: options.listen ?? [textDefault('listen')],
     ...(options.lane === undefined ? {} : { lane: options.lane }),
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
     pins,
   })
-  const interception = new HostInterception({
-    ...world, mesh, carry: components.carry ?? (async ({ endpoint }) => endpoint),
-  }, { ports: options.intercept?.ports, listen, lane: options.lane })
+  const ports = options.intercept?.ports ?? []
+  const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownPlaces(options).ports })
   const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
   const intervalMs = (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000
   const census = createCensus(world, {
@@ -131,29 +130,13 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   return new HostAgent(parts, {
     ...options,
     accept: options.accept,
+    dial: dialRules({ to: options.tunnel?.to, ports }),
     handoff: {
       references: references ?? switchDefault('handoff.references'),
       peers: peers ?? switchDefault('handoff.peers'),
       compression: compressionMode(compression),
     },
   })
-}
-
-/** The audit log of a host, which hears what mesh and pins refuse. */
-function auditOf(
-  components: { clock: Clock; log: Log }, { path, mesh, pins }: { path: string; mesh: Mesh; pins: NamePins },
-): Audit {
-  let strangersBefore = 0
-  const audit = createAudit(components, {
-    path,
-    everyMinute: () => {
-      const count = mesh.strangerCount - strangersBefore
-      strangersBefore = mesh.strangerCount
-      return count > 0 ? [{ event: 'strangers', count }] : []
-    },
-  })
-  pins.onClaim = ({ name, peerId }) => audit.note({ event: 'name-refused', name, peerId })
-  return audit
 }
 
 interface Parts {
@@ -178,7 +161,11 @@ interface Parts {
   interception: HostInterception
 }
 
-type HostOptions = Omit<AgentOptions, 'accept'> & { handoff: HandoffSwitches; accept: AcceptRule[] | undefined }
+type HostOptions = Omit<AgentOptions, 'accept'> & {
+  handoff: HandoffSwitches
+  accept: AcceptRule[] | undefined
+  dial: DialRule[]
+}
 
 class HostAgent implements Agent {
   readonly #parts: Parts
@@ -187,6 +174,7 @@ class HostAgent implements Agent {
   readonly #ended: Deferred<void> = deferred()
   readonly #metrics: ReturnType<typeof createMetrics>
   #handoffs: Handoffs | undefined
+  #relays: Relays | undefined
   /** Undoes, last first, what start did. */
   readonly #undo: (() => Promise<void> | void)[] = []
   #starting: Promise<void> | undefined
@@ -224,8 +212,14 @@ class HostAgent implements Agent {
       directory, switches: this.#options.handoff, accept: this.#options.accept,
     })
     const handoffs = this.#handoffs
+    const { handoff: switches, accept, dial } = this.#options
+    const relays = new Relays({ ...this.#parts, guests: this.#guests }, {
+      switches, accept, dial, own: ownPlaces(this.#options),
+    })
+    this.#relays = relays
     const hasStore = await this.#openStore()
     this.#undo.push(() => handoffs.stop())
+    this.#undo.push(() => relays.stop())
     await mesh.start()
     this.#undo.push(() => mesh.stop())
     await census.start()
@@ -245,8 +239,9 @@ class HostAgent implements Agent {
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream, from) => handoffs.answer(stream, from)))
+    this.#undo.push(mesh.handle(RELAY_PROTOCOL, (stream, from) => relays.receive(stream, from)))
     await handoffs.start()
-    this.#undo.push(this.#parts.interception.start())
+    this.#undo.push(this.#parts.interception.start(relays))
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 
@@ -335,6 +330,11 @@ class HostAgent implements Agent {
     return this.#running().recover(request)
   }
 
+  async tunnel(request: TunnelRequest): Promise<Tunnel> {
+    this.#running()
+    return await this.#relays!.tunnel(request)
+  }
+
   held(guest: string): HeldGuest {
     return this.#running().held(guest)
   }
@@ -363,7 +363,7 @@ class HostAgent implements Agent {
   }
 
   status(): AgentStatus {
-    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs })
+    return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs, relays: this.#relays })
   }
 
   pages(countMax: number): PopularPage[] {

@@ -4,6 +4,8 @@ export type AuditEvent =
   | {
       event: 'handoff'
       direction: 'outgoing' | 'incoming'
+      /** Where a manager told QEMU to migrate. */
+      driver?: 'relay'
       guest: string
       from: string
       to: string

@@ -1,10 +1,10 @@
 import type { Census } from '../census/index.ts'
 import type { Reason } from '../conversation/index.ts'
 import type { Guest } from '../guest/index.ts'
+import { decodeQuestion, encodeVerdict, type Outgoing } from '../handoff/index.ts'
 import {
-  decodeQuestion, encodeVerdict, failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress,
-  type HandoffResult, type Outgoing,
-} from '../handoff/index.ts'
+  failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress, type HandoffResult,
+} from '../transfer/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
@@ -33,6 +33,7 @@ import { spentOf, trafficOf } from './ledger.ts'
 import { OutgoingHandoffs } from './outgoinghandoffs.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
 import { ProgressMeter } from './progressmeter.ts'
+import { standBack } from './standback.ts'
 import type { AgentStatus } from './status.ts'
 import { readUnsettled } from './unsettled.ts'
 
@@ -87,7 +88,7 @@ export class Handoffs {
     this.#components = components
     this.#absences = new Absences(components)
     const shared = {
-      ...components, spent: () => spentOf(trafficOf(components)), standBack: () => this.#standBack(),
+      ...components, spent: () => spentOf(trafficOf(components)), standBack: () => standBack(components),
       peers: switches.peers ? createPeerPages(components) : noPeerPages,
     }
     this.#outgoing = new OutgoingHandoffs(shared, {
@@ -191,8 +192,9 @@ export class Handoffs {
 
   list(): AgentStatus['handoffs'] {
     const outgoing = [...this.#leaving.values()]
-      .map(({ progress }) => ({ direction: 'outgoing' as const, ...progress }))
-    const incoming = this.#incoming.running().map(({ status }) => ({ direction: 'incoming' as const, ...status }))
+      .map(({ progress }) => ({ direction: 'outgoing' as const, driver: 'qmp' as const, ...progress }))
+    const incoming = this.#incoming.running()
+      .map(({ status }) => ({ direction: 'incoming' as const, driver: 'qmp' as const, ...status }))
     return [...outgoing, ...incoming]
   }
 
@@ -302,13 +304,6 @@ export class Handoffs {
     throw new PagemeshError('already-moving', `The guest ${name} is moving already.`, {
       fault, phase: 'preparing', advice: '`pagemesh status` shows its handoff, `pagemesh cancel` ends it.',
     })
-  }
-
-  /** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
-  #standBack(): () => void {
-    const { census, popularity, keeper, swap } = this.#components
-    const goOns = [census, popularity, keeper, swap].map((part) => part.standBack())
-    return () => goOns.forEach((goOn) => goOn())
   }
 
   #count(bytes: { sentBytes: number; receivedBytes: number }): void {

@@ -1,7 +1,7 @@
 import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import type { HandoffResult } from '../handoff/index.ts'
+import type { RelayResult } from '../transfer/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -20,7 +20,7 @@ export interface History {
   /** Reads what an earlier agent left. Never rejects: what cannot be read is logged, and forgotten. */
   start(): Promise<void>
   /** Never rejects: what cannot be written is logged, and written with the next one if it can be by then. */
-  add(result: HandoffResult, direction: HandoffRecord['direction']): Promise<void>
+  add(result: RelayResult, direction: HandoffRecord['direction'], driver?: HandoffRecord['driver']): Promise<void>
   /** Newest first. */
   list(): HandoffRecord[]
 }
@@ -51,8 +51,10 @@ class HistoryFile implements History {
     if (damaged > 0) this.#log.warn('damaged lines of the history are left out', { path: this.#path, damaged })
   }
 
-  add(result: HandoffResult, direction: HandoffRecord['direction']): Promise<void> {
-    this.#records.push({ ...result, direction, endedAt: isoTime(this.#clock.wallTime()) })
+  add(
+    result: RelayResult, direction: HandoffRecord['direction'], driver: HandoffRecord['driver'] = 'qmp',
+  ): Promise<void> {
+    this.#records.push({ ...result, direction, driver, endedAt: isoTime(this.#clock.wallTime()) })
     if (this.#records.length > HISTORY_RECORDS_MAX) this.#records.shift()
     this.#writing = this.#writing.then(() => this.#write())
     return this.#writing
@@ -96,5 +98,6 @@ function parseRecord(line: string): HandoffRecord | undefined {
   const texts = [record.guest, record.from, record.to, record.mode, record.status, record.direction, record.endedAt]
   const numbers = [record.totalMs, record.qemuBytes, record.wireBytes]
   const isWhole = texts.every((text) => typeof text === 'string') && numbers.every((count) => typeof count === 'number')
-  return isWhole ? parsed as HandoffRecord : undefined
+  // Those of agents that carried nobody else's have no driver.
+  return isWhole ? { driver: 'qmp', ...parsed } as HandoffRecord : undefined
 }

@@ -1,9 +1,8 @@
 import type { Census } from '../census/index.ts'
 import type { IncomingEnding, IncomingRecordedAs, Reason, RunState, SpentBytes } from '../conversation/index.ts'
 import { QmpIncomingDriver, type Guest } from '../guest/index.ts'
-import {
-  decodeOffer, encodeAnswer, failedResult, Incoming, type HandoffOffer, type IncomingInit,
-} from '../handoff/index.ts'
+import { decodeOffer, Incoming, type HandoffOffer, type IncomingInit } from '../handoff/index.ts'
+import { encodeAnswer, failedResult } from '../transfer/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import { PageBudget, type PageHasher } from '../page/index.ts'
 import type { PassageThreads } from '../passage/index.ts'

@@ -3,7 +3,8 @@
  * on nothing else. Several agents may live in one process.
  */
 import type { Guest, GuestMemory, GuestState, MigrationMode } from '../guest/index.ts'
-import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../handoff/index.ts'
+import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
+import type { RelayNews, Tunnel } from '../relay/index.ts'
 import type { AuditRecord } from './audit.ts'
 import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'
@@ -16,6 +17,7 @@ export type { AuditRecord } from './audit.ts'
 export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
 export type { AgentStatus, Traffic } from './status.ts'
+export { parseDialRule, type RelayNews, type Tunnel } from '../relay/index.ts'
 
 export interface Agent {
   /** Idempotent; a failed start stops what had started. Throws PagemeshError, such as `name-taken`. */
@@ -44,6 +46,11 @@ export interface Agent {
   cancel(guestName: string): Promise<CancelOutcome>
   /** Resumes a post-copy handoff that was broken. As with `migrate`, the result says all that happens to it. */
   recover(request: RecoverRequest): Handoff
+  /**
+   * Listens at an address here and carries its connections to one on another host, for managers that drive QEMU
+   * themselves. Rejects with PagemeshError `bad-address`, `tunnel-taken`, `tunnel-unusable` or `directory-exposed`.
+   */
+  tunnel(request: TunnelRequest): Promise<Tunnel>
   /** What is known of a guest that is held here until it is decided. Throws PagemeshError `not-held`. */
   held(guest: string): HeldGuest
   /** Decides for a guest that is held here. Rejects with PagemeshError `not-held` or `guest-cannot-run`. */
@@ -88,6 +95,22 @@ export interface MigrateRequest {
   signal?: AbortSignal
 }
 
+export interface TunnelRequest {
+  /** Name of the destination host. */
+  to: string
+  /** Where to listen: the path of a socket, or `host:port` with an address of this host. */
+  path: string
+  /** What is dialled at the destination; absent: the same. */
+  remotePath?: string
+  /** Of a socket: its mode, 0600 where it is absent, and the group that it is given to. */
+  mode?: number
+  gid?: number
+  onNews: (news: TunnelNews) => void
+}
+
+/** What a tunnel tells of the migrations through it. `refused`: a connection was closed, and nothing was sent. */
+export type TunnelNews = RelayNews | { event: 'refused'; code: string; reason: string }
+
 export interface RecoverRequest {
   guest: string
   signal?: AbortSignal
@@ -122,8 +145,10 @@ export interface SettleOutcome {
 }
 
 /** A handoff that has ended, as this host saw it. */
-export type HandoffRecord = HandoffResult & {
+export type HandoffRecord = RelayResult & {
   direction: 'outgoing' | 'incoming'
+  /** Who told QEMU to migrate: this host's agent over QMP, or a manager whose migration was relayed. */
+  driver: 'qmp' | 'relay'
   /** ISO 8601, UTC. */
   endedAt: string
 }

@@ -1,9 +1,8 @@
 import { EventEmitter } from 'node:events'
 
 import type { Reason } from '../conversation/index.ts'
-import {
-  failedResult, type HandoffMeasure, type HandoffProgress, type HandoffResult, type Outgoing,
-} from '../handoff/index.ts'
+import { type Outgoing } from '../handoff/index.ts'
+import { failedResult, type HandoffMeasure, type HandoffProgress, type HandoffResult } from '../transfer/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Handoff } from './index.ts'
 

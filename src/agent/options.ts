@@ -31,13 +31,17 @@ export interface AgentOptions {
     compression?: CompressionMode | boolean
     threads?: 'auto' | number
   }
+  /** What other hosts may have this one dial for a manager's migrations; left out: what is made for nothing else. */
+  tunnel?: { to?: string[] }
+  /** Sockets and `host:port` that this process listens on beside the mesh's own: nothing of them is ever dialled. */
+  reserved?: string[]
   /** Which hosts may hand which guests to this one; left out: every member, any guest. */
   accept?: AcceptRule[]
 }
 
 export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'portRanges' | 'multiaddrList' | 'acceptRules' | 'count' | 'autoCount' | 'bytes' |
-  'rate' | 'switch' | 'choice'
+  'text' | 'textList' | 'hostPort' | 'portRanges' | 'multiaddrList' | 'dialRules' | 'acceptRules' | 'count' |
+  'autoCount' | 'bytes' | 'rate' | 'switch' | 'choice'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -149,6 +153,13 @@ export const OPTIONS: readonly OptionInfo[] = [
       'what finds none free. `auto`: one less than there are cores, or 0 below eight cores. Without the kernel ' +
       'always 0.',
     tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
+  },
+  {
+    key: 'tunnel.to', kind: 'dialRules',
+    about: 'What other hosts may have this one dial for migrations that a manager drives: globs of socket paths, ' +
+      '`host:port` or `host:port-port`; absent: sockets in /run/pagemesh/tunnel and ports 20000-30999 of ' +
+      '127.64.0.0/16.',
+    tuning: 'An empty list: nothing.',
   },
   {
     key: 'accept', kind: 'acceptRules',

@@ -1,4 +1,4 @@
-import type { HandoffMeasure, HandoffProgress } from '../handoff/index.ts'
+import type { HandoffMeasure, HandoffProgress } from '../transfer/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 const RATE_OVER_MS = 1000

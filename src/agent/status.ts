@@ -1,8 +1,9 @@
 import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
 import type { GuestState, UnusableSocket } from '../guest/index.ts'
-import type { HandoffProgress, IncomingStatus } from '../handoff/index.ts'
+import type { IncomingStatus } from '../handoff/index.ts'
 import type { InterceptStatus } from '../intercept/index.ts'
+import type { HandoffProgress } from '../transfer/index.ts'
 import type { Mesh, NamePins } from '../mesh/index.ts'
 import { kernelInUse, type KernelInUse } from '../page/index.ts'
 import type { Keeper } from '../placement/index.ts'
@@ -14,6 +15,7 @@ import { lastStateOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
 import type { HeldGuest } from './index.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
+import type { Relays, RelayStatus } from './relays.ts'
 import { VERSION } from './version.ts'
 
 const UNUSABLE_MAX = 64
@@ -60,7 +62,12 @@ export interface AgentStatus {
     spentBytes: SpentBytes & { peers: number }
     netBytes: number
   }
-  handoffs: (({ direction: 'outgoing' } & HandoffProgress) | ({ direction: 'incoming' } & IncomingStatus))[]
+  /** `qmp`: driven by an agent; `relay`: by a manager, so that nobody says how much is left. */
+  handoffs: (
+    | ({ direction: 'outgoing'; driver: 'qmp' } & HandoffProgress)
+    | ({ direction: 'incoming'; driver: 'qmp' } & IncomingStatus)
+    | RelayStatus
+  )[]
   /** Copies of guests that stay paused here until it is decided whether they may run. */
   held: HeldGuest[]
   /** Peers that could not prove the cluster key, since start. */
@@ -90,11 +97,12 @@ export function snapshot(
     guests: GuestList
     swap: Swap
     handoffs: Handoffs | undefined
+    relays: Relays | undefined
     pins: NamePins
     interception: { readonly status: InterceptStatus }
   },
 ): AgentStatus {
-  const { mesh, census, store, keeper, guests, handoffs } = parts
+  const { mesh, census, store, keeper, guests, handoffs, relays } = parts
   const { distinctPages, omittedPages, scans, bytes } = census.totals
   const traffic = trafficOf(parts)
   const nothing = { sentBytes: 0, receivedBytes: 0 }
@@ -120,14 +128,20 @@ export function snapshot(
     popularity: popularityOf(parts),
     placement: { ...keeper.totals },
     store: { pages: store.pages, bytes: store.bytes, maxBytes: store.bytesMax, damagedPages: store.damagedPages },
-    traffic: { ...traffic, handoff: { ...(handoffs?.traffic ?? nothing) } },
-    ledger: ledgerOf(traffic, handoffs?.savedBytes ?? 0),
-    handoffs: handoffs?.list() ?? [],
+    traffic: { ...traffic, handoff: sumOf(handoffs?.traffic ?? nothing, relays?.traffic ?? nothing) },
+    ledger: ledgerOf(traffic, (handoffs?.savedBytes ?? 0) + (relays?.savedBytes ?? 0)),
+    handoffs: [...handoffs?.list() ?? [], ...relays?.list() ?? []],
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
     intercept: parts.interception.status,
     unusable: guests.unusable().slice(0, UNUSABLE_MAX),
+  }
+}
+
+function sumOf(one: Traffic, other: Traffic): Traffic {
+  return {
+    sentBytes: one.sentBytes + other.sentBytes, receivedBytes: one.receivedBytes + other.receivedBytes,
   }
 }
 

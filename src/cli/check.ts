@@ -15,6 +15,9 @@ import { alignColumns } from './table.ts'
 /** Guest sockets that are named; of the rest only the number is said. */
 const GUESTS_SHOWN_MAX = 20
 
+/** What `tunnel.to` is where it is not set. */
+const TUNNEL_DEFAULT = 'sockets in /run/pagemesh/tunnel, and 127.64.0.0/16:20000-30999 (`tunnel.to` is not set)'
+
 export function addCheck(program: Command): void {
   program.command('check')
     .summary('validate a configuration')
@@ -58,7 +61,7 @@ function describeConfig(
     whyNot: string | undefined
   },
 ): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept, intercept } = agentOptions
+  const { name, clusterKey, listen, lane, bootstrap, guests, census, store, accept, intercept, tunnel } = agentOptions
   const shown = sockets.slice(0, GUESTS_SHOWN_MAX)
   const more = sockets.length - shown.length
   const rows = [
@@ -71,6 +74,7 @@ function describeConfig(
     ['sockets there now', listOf([...shown, ...(more > 0 ? [`and ${more} more`] : [])])],
     ['takes guests from', describeAccept(accept)],
     ['intercepts', describeIntercept(intercept?.ports ?? [], whyNot)],
+    ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
     ['state kept in', store?.path ?? '-'],

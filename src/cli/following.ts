@@ -26,6 +26,7 @@ export async function followHandoff(request: ControlRequest, about: AboutHandoff
     const outcome = await askAgent<HandoffResult | HandoffEstimate>({
       path: flags.control, request, cancel,
       onProgress: (news) => {
+        if ('event' in news) return
         last = news
         progress.show(news)
       },

@@ -20,6 +20,7 @@ import { addPeers } from './peers.ts'
 import { addRecover } from './recover.ts'
 import { addSettle } from './settle.ts'
 import { addStatus } from './status.ts'
+import { addTunnel } from './tunnel.ts'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -32,7 +33,7 @@ const program = new Command('pagemesh')
 
 for (const add of [
   addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addCancel, addRecover, addSettle, addHistory,
-  addPeers,
+  addPeers, addTunnel,
 ]) add(program)
 
 // A reader that has seen enough, such as `head`, is no failure.

@@ -51,6 +51,9 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
   if (handoff.direction === 'incoming') {
     return [handoff.guest, `from ${handoff.from}`, handoff.phase, formatBytes(handoff.streamBytes)]
   }
+  if (handoff.driver === 'relay') {
+    return [handoff.guest, `to ${handoff.to}`, handoff.phase, 'relayed', `${formatBytes(handoff.wireBytes)} sent`]
+  }
   return [
     handoff.guest, `to ${handoff.to}`, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} sent`, formatRate(handoff.wireBytesPerSecond),

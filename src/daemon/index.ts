@@ -29,7 +29,10 @@ export interface DaemonInit {
 export async function runDaemon({ config, log, signal, createAgent: create = createAgent }: DaemonInit): Promise<void> {
   // Asked first: two agents of one host would otherwise meet at some port, with a message that says less.
   await requireNoAgent(config.control)
-  const agent = await create({ ...config.agentOptions, runtimeDirectory: `${config.control}.d` }, { log })
+  const { agentOptions, control: path, http } = config
+  const runtimeDirectory = `${path}.d`
+  const reserved = [path, runtimeDirectory, ...(http === undefined ? [] : [http])]
+  const agent = await create({ ...agentOptions, runtimeDirectory, reserved }, { log })
   const control = createControlServer({ agent, clock: systemClock, log }, { path: config.control })
   const page = config.http === undefined ? undefined : createStatusServer({ agent, log }, { address: config.http })
   try {

@@ -1,4 +1,4 @@
-import type { AcceptRule, OptionInfo } from '../index.ts'
+import { parseDialRule, type AcceptRule, type OptionInfo } from '../index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN, type PortRange } from '../runtime/portranges.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
@@ -25,6 +25,10 @@ const HOST_PORT: TextFormat = {
   expected: 'host:port such as 10.0.0.1:4002, or [fd00::1]:4002',
   fits: (text) => parseHostPort(text) !== undefined,
 }
+const DIAL_RULE: TextFormat = {
+  expected: 'a path such as /run/vms/*.sock, or 10.0.0.2:8102, or 127.0.0.1:49152-49215',
+  fits: (text) => parseDialRule(text) !== undefined,
+}
 const ANY_TEXT: TextFormat = { expected: 'some text', fits: (text) => text.trim() !== '' && !text.includes('\0') }
 
 /** Checks what the file says of one option against the options table. Pure. */
@@ -40,6 +44,8 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return readTextList(MULTIADDR, written)
     case 'portRanges':
       return readPortRanges(written)
+    case 'dialRules':
+      return readTextList(DIAL_RULE, written)
     case 'acceptRules':
       return readAcceptRules(written)
     case 'count':

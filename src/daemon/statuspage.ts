@@ -47,6 +47,9 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
   if (handoff.direction === 'incoming') {
     return [handoff.guest, 'from', handoff.from, handoff.phase, formatBytes(handoff.streamBytes), '-']
   }
+  if (handoff.driver === 'relay') {
+    return [handoff.guest, 'to', handoff.to, handoff.phase, '-', formatBytes(handoff.wireBytes)]
+  }
   return [
     handoff.guest, 'to', handoff.to, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} at ${formatRate(handoff.wireBytesPerSecond)}`,

@@ -15,6 +15,7 @@ export type { GuestMemory, ProcessMemoryBlock, ProcessMemoryLayout, RamBlock } f
 export type {
   IncomingMigration, MigrationMode, MigrationNews, MigrationProgress, MigrationSide, OpenInit, OutgoingMigration,
 } from './migration.ts'
+export { holdsSocket, otherEndOf, type OtherEnd } from './otherend.ts'
 export { isAlive, readStartTicks, type ProcessIdentity } from './process.ts'
 export { openProcessMemory } from './processmemory.ts'
 export { connectQmp, type QmpClient, type QmpEvent, type QmpOptions } from './qmp.ts'

@@ -59,7 +59,8 @@ export function parsePeers(text: string, path: string): Map<string, string[]> {
   return peers
 }
 
-function listPeers(path: string): Promise<string> {
+/** What `ss` says of the connections accepted at `path`; nothing where there is no such program. */
+export function listPeers(path: string): Promise<string> {
   const pattern = path.replace(/[*?[\\]/g, '\\$&')
   return new Promise((resolve) => {
     const limits = { timeout: ANSWER_MS_MAX, maxBuffer: ANSWER_BYTES_MAX }

@@ -11,11 +11,12 @@ import { behind } from '../runtime/behind.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
 import { Machine } from '../runtime/machine.ts'
 import { deferred, withDeadline, type Deferred } from '../runtime/wait.ts'
+import { answerOffer, Link, type Answer } from '../transfer/index.ts'
+import { askVerdict } from './asking.ts'
 import type { IncomingDriver } from './driver.ts'
 import { IncomingChannels } from './incomingchannels.ts'
 import type { IncomingComponents, IncomingInit, IncomingStatus } from './incominginit.ts'
-import { answerOffer, askVerdict, Link } from './link.ts'
-import { decodeOutgoing, OUTGOING_FRAMES, type HandoffAnswer, type HandoffOffer } from './messages.ts'
+import { INCOMING_LANGUAGE, type HandoffOffer } from './messages.ts'
 
 /** A guest that runs and waits for a page of a post-copy that was cut lets nobody speak to its QEMU. */
 const WAITS_FOR_PAGES = { status: 'postcopy-paused', state: 'running' } as const
@@ -33,7 +34,7 @@ export class Incoming {
   #rested = deferred<void>()
   #goOn: (() => void) | undefined
   #offer: { offer: HandoffOffer; stream: MessageStream; from: Member } | undefined
-  #link: Link<OutgoingMessage> | undefined
+  #link: Link<IncomingMessage, OutgoingMessage> | undefined
   /** What the source listed and this host said of it, until the source says in which order it comes. */
   #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
   #releaseMs = 0
@@ -190,7 +191,7 @@ export class Incoming {
     this.#machine.send({ kind: 'checked' })
   }
 
-  #answer(answer: HandoffAnswer): void {
+  #answer(answer: Answer): void {
     behind(this.#components.log, 'an offer was not answered', answerOffer(this.#offer!.stream, answer))
   }
 
@@ -200,7 +201,7 @@ export class Incoming {
     const lane = await mesh.dialLane(from, offer.ticket, this.#abort.signal)
     this.#link = new Link({ clock, log, lane }, {
       bytesPerSecondMax: Infinity,
-      heard: OUTGOING_FRAMES, decode: decodeOutgoing,
+      language: INCOMING_LANGUAGE,
       onMessage: (message) => this.#machine.send({ kind: 'message', message }),
       onLost: (reason) => this.#machine.send({ kind: 'linkLost', reason }),
     })

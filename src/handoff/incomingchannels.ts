@@ -1,80 +1,56 @@
 import { reasonOf, type IncomingReport, type Reason } from '../conversation/index.ts'
 import { countOfChannels } from '../guest/index.ts'
 import type { LaneTicket, Member, Mesh } from '../mesh/index.ts'
-import type { PageBudget, PageHasher, PageSource, PrefixSet } from '../page/index.ts'
-import {
-  badFrame, noRefsFilled, openPassageLane, type IncomingRun, type PassageLane, type PassageThreads,
-} from '../passage/index.ts'
+import type { PrefixSet } from '../page/index.ts'
+import { badFrame, openPassageLane, type PassageLane, type PassageThreads } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
-import type { Log } from '../runtime/log.ts'
-import { Prefetch, type PeerPages } from '../swap/index.ts'
+import { IncomingPassages, type IncomingPassagesComponents } from '../transfer/index.ts'
 import type { Driver } from './driver.ts'
 
-export interface IncomingChannelsComponents {
+export interface IncomingChannelsComponents extends IncomingPassagesComponents {
   clock: Clock
-  log: Log
   mesh: Mesh
-  hasher: PageHasher
   threads: PassageThreads
-  /** Where refs are filled from, nearest first; what they fill is verified. */
-  sources: readonly PageSource[]
-  /** Other hosts, asked for what is missing here while the stream runs. */
-  peers: PeerPages
-  /** Memory for what they give. */
-  budget: PageBudget
 }
 
 /** The channels of an incoming handoff: each a passage from a lane to QEMU; and what other hosts give meanwhile. */
 export class IncomingChannels {
   readonly #components: IncomingChannelsComponents
   readonly #onFailed: (reason: Reason) => void
-  readonly #passages: IncomingRun[] = []
+  readonly #passages: IncomingPassages
   /** Where QEMU is met, once for each channel of this connection. */
   #meetings: AsyncIterator<Endpoint, void> | undefined
   #openedCount = 0
   /** Settles once the channel that was opened last has met QEMU. */
   #opening: Promise<void> = Promise.resolve()
-  #prefetch: Prefetch | undefined
-  /** What had come from other hosts when it was let go. */
-  #peerBytes = 0
 
   constructor(components: IncomingChannelsComponents, init: { onFailed: (reason: Reason) => void }) {
     this.#components = components
+    this.#passages = new IncomingPassages(components)
     this.#onFailed = init.onFailed
   }
 
   get traffic(): { sentBytes: number; receivedBytes: number } {
-    const counts = this.#passages.map((passage) => passage.counts())
-    return {
-      sentBytes: counts.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
-      receivedBytes: counts.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0),
-    }
+    return this.#passages.traffic
   }
 
   /** Bytes that QEMU took. */
   get streamBytes(): number {
-    return this.#passages.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
+    return this.#passages.streamBytes
   }
 
   get report(): Pick<IncomingReport, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
-    const refsFilledBy = noRefsFilled()
-    for (const passage of this.#passages) {
-      for (const [kind, count] of Object.entries(passage.counts().refsFilledBy)) {
-        refsFilledBy[kind as keyof typeof refsFilledBy] += count
-      }
-    }
-    return { streamBytes: this.streamBytes, refsFilledBy, peerBytes: this.#prefetch?.receivedBytes ?? this.#peerBytes }
+    return this.#passages.report
   }
 
   /** Fetches what is lacking from other hosts; `tell` gets the numbers of what came. Throws `bad-frame`. */
   fetch(
-    { census, bitmap }: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
+    answered: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
     tell: (numbers: Buffer) => void,
   ): void {
-    this.#prefetch = new Prefetch(this.#components, { tell })
-    this.#prefetch.start({ census, bitmap, order, source })
+    this.#passages.fetch(answered, order, source, tell)
   }
 
   /**
@@ -107,21 +83,16 @@ export class IncomingChannels {
   }
 
   async #meet(number: number, dialling: Promise<PassageLane>, before: Promise<void>): Promise<void> {
-    const { hasher, sources } = this.#components
     const lane = await dialling
     try {
       await before
       const meeting = await this.#meetings!.next()
       if (meeting.done === true) throw badFrame(`QEMU waits for no channel ${number}`)
-      const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
-      const qemu = meeting.value
-      this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
-        listener: {
-          // The others end before it, or have nothing more to say.
-          ended: () => { if (number === 0) this.#letGo() },
-          failed: (error) => this.#onFailed(reasonOf(error)),
-        },
-      }))
+      this.#passages.start(lane, meeting.value, {
+        // The others end before it, or have nothing more to say.
+        ended: () => { if (number === 0) this.#passages.letGo() },
+        failed: (error) => this.#onFailed(reasonOf(error)),
+      })
     } catch (error) {
       lane.destroy()
       throw error
@@ -130,17 +101,7 @@ export class IncomingChannels {
 
   /** Closes every connection at once, and lets go of what was fetched. */
   stop(): void {
-    for (const passage of this.#passages) passage.stop()
-    this.#letGo()
+    this.#passages.stop()
     behind(this.#components.log, 'a QEMU is still being met', Promise.resolve(this.#meetings?.return?.()))
-  }
-
-  /** What was fetched is of no use any more. */
-  #letGo(): void {
-    const prefetch = this.#prefetch
-    if (prefetch === undefined) return
-    this.#peerBytes = prefetch.receivedBytes
-    this.#prefetch = undefined
-    behind(this.#components.log, 'pages are still being fetched from peers', prefetch.stop())
   }
 }

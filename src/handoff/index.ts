@@ -5,11 +5,7 @@
 export { Incoming } from './incoming.ts'
 export type { IncomingComponents, IncomingInit, IncomingStatus } from './incominginit.ts'
 export {
-  decodeOffer, decodeQuestion, encodeAnswer, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
+  decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
 } from './messages.ts'
 export { Outgoing } from './outgoing.ts'
 export type { OutgoingComponents, OutgoingInit } from './outgoinginit.ts'
-export {
-  failedResult, type HandoffEstimate, type HandoffLedger, type HandoffMeasure, type HandoffPhase, type HandoffProgress,
-  type HandoffResult, type PageCounts,
-} from './result.ts'

@@ -1,9 +1,9 @@
 import {
-  FAILED_THERE, type IncomingMessage, type OutgoingEnding, type OutgoingState, type Reason,
+  FAILED_THERE, type IncomingMessage, type OutgoingEnding, type OutgoingMessage, type OutgoingState, type Reason,
 } from '../conversation/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { deferred, waitAtMost } from '../runtime/wait.ts'
-import type { Link } from './link.ts'
+import type { Link } from '../transfer/index.ts'
 
 /** From the end of a stream until the other end has said over the conversation's own lane why it ended it, ms. */
 const LAST_WORDS_MS = 500
@@ -29,7 +29,9 @@ export class LastWords {
   }
 
   /** Closes the link; before, if an end is to be explained, the destination has a moment to say why. */
-  async close(link: Link<IncomingMessage> | undefined, state: OutgoingState, fault: Reason | undefined): Promise<void> {
+  async close(
+    link: Link<OutgoingMessage, IncomingMessage> | undefined, state: OutgoingState, fault: Reason | undefined,
+  ): Promise<void> {
     if (link === undefined) return
     if (!link.isOver && state.at === 'over' && isUnexplained(state.ending)) {
       await waitAtMost(this.#clock, this.#said.promise, LAST_WORDS_MS)

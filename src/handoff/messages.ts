@@ -14,8 +14,9 @@ import {
 } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
-import { PagemeshError } from '../runtime/errors.ts'
-import { readReport } from './result.ts'
+import {
+  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readReport, readTicket, type Language,
+} from '../transfer/index.ts'
 
 export const HANDOFF_PROTOCOL = '/pagemesh/handoff/2'
 export const OUTCOME_PROTOCOL = '/pagemesh/outcome/2'
@@ -36,10 +37,8 @@ export interface HandoffOffer {
   ticket: LaneTicket
 }
 
-export type HandoffAnswer = { accepted: true } | { accepted: false; code: string; message: string; advice?: string }
-
 export function encodeOffer(offer: HandoffOffer): Uint8Array {
-  return encode(offer)
+  return encodeObject(offer)
 }
 
 /** Throws PagemeshError `bad-offer` on anything but a whole offer of a version that we speak. */
@@ -48,7 +47,7 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   if (version !== HANDOFF_VERSION) {
     throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
-  if (typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) throw bad('bad-offer', 'the handoff has no id')
+  if (!isId(id)) throw bad('bad-offer', 'the handoff has no id')
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
   if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
   if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')
@@ -58,37 +57,13 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   return { version, id, guest, mode, plan, machine, beside, ticket: read }
 }
 
-/** What a refusal carries, in characters: a sentence names what differs, and machines may differ in much. */
-const REFUSAL_LENGTH_MAX = 4000
-const ADVICE_LENGTH_MAX = 1000
-
-export function encodeAnswer(answer: HandoffAnswer): Uint8Array {
-  if (answer.accepted) return encode({ accepted: true })
-  const { code, message, advice } = answer
-  return encode({
-    accepted: false, code, message: message.slice(0, REFUSAL_LENGTH_MAX),
-    ...(advice === undefined ? {} : { advice: advice.slice(0, ADVICE_LENGTH_MAX) }),
-  })
-}
-
-/** Resolves an answer: returns on acceptance, throws what the other side refused with otherwise. */
-export function requireAccepted(bytes: Uint8Array, host: string): void {
-  const { accepted, code, message, advice } = parseObject(bytes, 'bad-answer')
-  if (accepted === true) return
-  const isCode = isText(code, 64) && /^[a-z0-9-]+$/.test(code)
-  if (!isCode || !isText(message, REFUSAL_LENGTH_MAX)) throw bad('bad-answer', 'a refusal without a reason')
-  throw new PagemeshError(code, `${host} refused the guest: ${message}`, {
-    fault: 'peer', phase: 'offer', ...(isText(advice, ADVICE_LENGTH_MAX) ? { advice } : {}),
-  })
-}
-
 export interface OutcomeQuestion {
   id: string
   copy: CopyNews
 }
 
 export function encodeQuestion({ id, copy }: OutcomeQuestion): Uint8Array {
-  return encode({ id, kind: copy.kind, copy: Buffer.from(encodeMessage(copy)).toString('utf8') })
+  return encodeObject({ id, kind: copy.kind, copy: Buffer.from(encodeMessage(copy)).toString('utf8') })
 }
 
 /** Throws PagemeshError `bad-question` or `bad-frame`. */
@@ -105,7 +80,7 @@ export function decodeQuestion(bytes: Uint8Array): OutcomeQuestion {
 }
 
 export function encodeVerdict(verdict: Verdict): Uint8Array {
-  return encode(verdict)
+  return encodeObject(verdict)
 }
 
 /** Throws PagemeshError `bad-answer`. */
@@ -114,35 +89,6 @@ export function decodeVerdict(bytes: Uint8Array): Verdict {
   if (verdict === 'given-up' && isRunState(runState)) return { verdict, runState: runState satisfies RunState }
   if (verdict === 'kept' || verdict === 'pending' || verdict === 'unknown') return { verdict }
   throw bad('bad-answer', 'it is no verdict')
-}
-
-function encode(value: object): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value))
-}
-
-function parseObject(bytes: Uint8Array, code: string): Record<string, unknown> {
-  const value = recordOf(bytes)
-  if (value === undefined) throw bad(code, 'it is no JSON object')
-  return value
-}
-
-function recordOf(bytes: Uint8Array): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? value as Record<string, unknown> : undefined
-  } catch {
-    // Not JSON: refused by whoever asked, with the peer's name.
-    return undefined
-  }
-}
-
-function bad(code: string, why: string): PagemeshError {
-  return new PagemeshError(code, `The other agent's message cannot be read: ${why}.`, {
-    fault: 'peer',
-    phase: 'offer',
-    advice: 'Check that both hosts run the same version of Pagemesh.',
-  })
 }
 
 const TEXT_BYTES_MAX = 4096
@@ -170,11 +116,6 @@ export const INCOMING_FRAMES: FrameTable<IncomingMessage['kind']> = {
   fell: { kind: 39, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
 }
 
-/** Both ends' frames in one table: a frame lane reads one end's and sends the other's. */
-export const CONVERSATION_FRAMES: FrameTable<OutgoingMessage['kind'] | IncomingMessage['kind']> = {
-  ...OUTGOING_FRAMES, ...INCOMING_FRAMES,
-}
-
 /** Sentences that travel are cut: what a frame carries is bounded, in characters of up to three bytes. */
 const SENTENCE_LENGTH_MAX = 1000
 
@@ -191,14 +132,8 @@ export function decodeOutgoing(kind: OutgoingMessage['kind'], body: Buffer): Out
       return { kind, body }
     case 'hello':
       return { kind, id: textIn(kind, body, 'id') }
-    case 'channel': {
-      const { number, ticket } = objectIn(kind, body)
-      const isNumber = typeof number === 'number' && Number.isSafeInteger(number) && number >= 0
-      if (!isNumber) throw badFrame('a channel has no number')
-      const read = readTicket(ticket)
-      if (read === undefined) throw badFrame('a channel has no ticket')
-      return { kind, number, ticket: read }
-    }
+    case 'channel':
+      return { kind, ...readChannel(body) }
     case 'switchover': case 'givenUp':
       return { kind, runState: runStateIn(kind, body) }
     case 'kept':
@@ -250,19 +185,10 @@ function textIn(kind: string, body: Buffer, name: string): string {
   return value
 }
 
-function objectIn(kind: string, body: Buffer): Record<string, unknown> {
-  const value = recordOf(body)
-  if (value === undefined) throw badFrame(`its ${kind} is no JSON object`)
-  return value
+/** What the outgoing end of a conversation says and hears, and what the incoming one does. */
+export const OUTGOING_LANGUAGE: Language<OutgoingMessage, IncomingMessage> = {
+  said: OUTGOING_FRAMES, heard: INCOMING_FRAMES, encode: encodeMessage, decode: decodeIncoming,
 }
-
-/** A ticket in what another host sent; undefined if it is none. */
-function readTicket(value: unknown): LaneTicket | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const { address, id, key } = value as Record<string, unknown>
-  return isText(address, 255) && isText(id, 64) && isText(key, 128) ? { address, id, key } : undefined
-}
-
-function isText(value: unknown, lengthMax: number): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= lengthMax
+export const INCOMING_LANGUAGE: Language<IncomingMessage, OutgoingMessage> = {
+  said: INCOMING_FRAMES, heard: OUTGOING_FRAMES, encode: encodeMessage, decode: decodeOutgoing,
 }

@@ -10,13 +10,13 @@ import type { Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
 import { Machine } from '../runtime/machine.ts'
 import { deferred } from '../runtime/wait.ts'
+import { Link, type HandoffEstimate, type HandoffResult } from '../transfer/index.ts'
+import { offerGuest } from './asking.ts'
 import { OutgoingChannels } from './outgoingchannels.ts'
 import type { OutgoingDriver } from './driver.ts'
 import { LastWords } from './lastwords.ts'
-import { Link, offerGuest } from './link.ts'
-import { decodeIncoming, HANDOFF_VERSION, INCOMING_FRAMES } from './messages.ts'
+import { HANDOFF_VERSION, OUTGOING_LANGUAGE } from './messages.ts'
 import type { OutgoingComponents, OutgoingInit } from './outgoinginit.ts'
-import type { HandoffEstimate, HandoffResult } from './result.ts'
 import { phaseOf, SourceWatch } from './sourcewatch.ts'
 import { OutgoingTally } from './tally.ts'
 
@@ -40,7 +40,7 @@ export class Outgoing {
   #ending: OutgoingEnding | undefined
   #goOn: (() => void) | undefined
   #deadline: Timer | undefined
-  #link: Link<IncomingMessage> | undefined
+  #link: Link<OutgoingMessage, IncomingMessage> | undefined
   #machineHere: MachineDescription | undefined
   /** What goes on is a post-copy that was cut. */
   #hasBeenCut = false
@@ -209,7 +209,7 @@ export class Outgoing {
     this.#machine.send({ kind: 'accepted' })
     this.#link = new Link({ clock, log, lane: await lane }, {
       bytesPerSecondMax: this.#init.bytesPerSecondMax ?? Infinity,
-      heard: INCOMING_FRAMES, decode: decodeIncoming,
+      language: OUTGOING_LANGUAGE,
       onMessage: (message) => {
         if (message.kind === 'arrived') this.#tally.arrived(message.report)
         this.#lastWords.note(message)

@@ -3,13 +3,14 @@ import type { GuestState } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
 import {
-  openPassageLane, type CompressionMode, type OutgoingPassageCounts, type OutgoingRun, type PassageThreads,
+  openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
 } from '../passage/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { OutgoingPassages } from '../transfer/index.ts'
 import type { Driver } from './driver.ts'
 import { knownRunState } from './messages.ts'
 
@@ -44,31 +45,29 @@ export interface OutgoingChannelsComponents {
 export class OutgoingChannels {
   readonly #components: OutgoingChannelsComponents
   readonly #init: OutgoingChannelsInit
-  readonly #passages: OutgoingRun[] = []
-  #main: OutgoingRun | undefined
+  readonly #passages: OutgoingPassages
   /** QEMU's connections, in the order in which they came. */
   #endpoints: Endpoint[] = []
   #openedCount = 0
   /** What each of the channels that pages travel over may take of the rate. */
   #bytesPerSecondMax: number
-  /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
-  readonly #fetched: Prefixes[] = []
   /** The device state is on its way, or was. */
   isSwitchingOver = false
 
   constructor(components: OutgoingChannelsComponents, init: OutgoingChannelsInit) {
     this.#components = components
     this.#init = init
+    this.#passages = new OutgoingPassages(components, init)
     this.#bytesPerSecondMax = init.bytesPerSecondMax
   }
 
   get counts(): OutgoingPassageCounts[] {
-    return this.#passages.map((passage) => passage.counts())
+    return this.#passages.counts
   }
 
   /** What a later connection of the same migration needs to know. */
   get knowledge(): StreamKnowledgeData | undefined {
-    return this.#main?.knowledge() ?? this.#init.continuation
+    return this.#passages.knowledge
   }
 
   /**
@@ -99,8 +98,7 @@ export class OutgoingChannels {
     { known, resumes }: { known: Prefixes; resumes: boolean }, say: (message: OutgoingMessage) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const { mesh, hasher } = this.#components
-    const { compression } = this.#init
+    const { mesh } = this.#components
     const number = this.#openedCount
     const isMain = number === 0
     const qemu = this.#endpoints[number]!
@@ -110,45 +108,33 @@ export class OutgoingChannels {
     const lane = await openPassageLane(this.#components, await offered, signal)
     // It was stopped meanwhile.
     if (this.#endpoints[number] !== qemu) return lane.destroy()
-    const { knowledge } = this
-    const passage = lane.startOutgoing({ hasher, qemu }, {
-      known, compression, bytesPerSecondMax: this.#bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
-      ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),
+    this.#passages.start({
+      lane, qemu, isMain, resumes, known, bytesPerSecondMax: this.#bytesPerSecondMax,
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
         runState: (word) => this.#onRunState(knownRunState(word)),
         lost: (reason) => this.#onStreamLost(reason, resumes || !isMain),
+        streamEnded: () => {},
+        returnEnded: () => {},
         ended: () => {},
         failed: (error) => this.#init.listener.failed(reasonOf(error)),
       },
     })
-    if (isMain) this.#main = passage
-    this.#passages.push(passage)
-    for (const pages of this.#fetched) passage.addKnown(pages)
   }
 
   addKnown(pages: Prefixes): void {
-    this.#fetched.push(pages)
-    for (const passage of this.#passages) passage.addKnown(pages)
+    this.#passages.addKnown(pages)
   }
 
   /** Closes every connection at once. */
   stop(): void {
-    for (const passage of this.#passages) passage.stop()
+    this.#passages.stop()
     for (const endpoint of this.#endpoints.splice(0)) endpoint.destroy()
   }
 
   #onMark(mark: StreamMark, resumes: boolean): void {
     if (mark === 'ramEnd' || mark === 'package') this.isSwitchingOver = true
-    if (mark === 'package' || mark === 'resume') this.#tellKnowledge(this.#main?.knowledge())
     if (mark === 'handedOver' && !resumes) this.#init.listener.handedOver()
-  }
-
-  /** Urgent pages may come from now on, on a channel that tells nothing of the blocks that they are of. */
-  #tellKnowledge(knowledge: StreamKnowledgeData | undefined): void {
-    // It was said as the main one began: those beside it begin later, and are given it then.
-    if (knowledge === undefined) return
-    for (const passage of this.#passages) if (passage !== this.#main) passage.addKnowledge(knowledge)
   }
 
   #onRunState(runState: GuestState | undefined): void {

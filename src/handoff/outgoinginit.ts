@@ -6,8 +6,8 @@ import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
+import type { HandoffMeasure, HandoffResult } from '../transfer/index.ts'
 import type { OutgoingDriver } from './driver.ts'
-import type { HandoffMeasure, HandoffResult } from './result.ts'
 
 export interface OutgoingComponents {
   clock: Clock

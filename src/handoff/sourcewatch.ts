@@ -3,9 +3,9 @@ import { behind } from '../runtime/behind.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import type { HandoffMeasure, HandoffPhase } from '../transfer/index.ts'
 import type { OutgoingDriver } from './driver.ts'
 import type { OutgoingChannels } from './outgoingchannels.ts'
-import type { HandoffMeasure, HandoffPhase } from './result.ts'
 import type { OutgoingTally } from './tally.ts'
 
 const PROGRESS_EVERY_MS = 250

@@ -2,7 +2,8 @@ import type { IncomingReport, OutgoingEnding, RunState, SpentBytes } from '../co
 import type { GuestState, MigrationMode, MigrationProgress } from '../guest/index.ts'
 import type { OutgoingPassageCounts } from '../passage/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { addStreams, failedResult, wordsOf, type HandoffResult } from './result.ts'
+import { addStreams, failedResult, type HandoffResult } from '../transfer/index.ts'
+import { wordsOf } from './words.ts'
 
 /** What is noted of an outgoing handoff on its way, for its result. */
 export class OutgoingTally {

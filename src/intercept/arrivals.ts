@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 
-import { createSocketEndpoint } from '../guest/index.ts'
+import { createSocketEndpoint, otherEndOf, type OtherEnd } from '../guest/index.ts'
 import { originalDestination } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
@@ -8,7 +8,7 @@ import { describeError } from '../runtime/errors.ts'
 import { formatHostPort, parseHostPort, type HostPort } from '../runtime/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import { withTimeout } from '../runtime/wait.ts'
-import { plainAddress } from './addresses.ts'
+import { plainAddress } from '../runtime/addresses.ts'
 import { DirectDials } from './direct.ts'
 import { splice } from './splice.ts'
 
@@ -19,8 +19,8 @@ export interface InterceptedConnection {
   host: string
   /** What to dial there: the address and port that were meant. */
   address: HostPort
-  /** Whose it is: where the connection comes from on this host. */
-  client: HostPort
+  /** Whose it is. */
+  otherEnd: Promise<OtherEnd>
 }
 
 /**
@@ -88,12 +88,13 @@ export class Arrivals {
     // It may break before it is anybody's; then there is nothing to carry.
     socket.on('error', () => {})
     const address = destinationOf(socket)
-    const client = { host: plainAddress(socket.remoteAddress ?? '') ?? '', port: socket.remotePort ?? 0 }
     if (address === undefined || this.#open.size >= OPEN_MAX || this.#stopping.signal.aborted) {
       this.counts.refused++
       socket.resetAndDestroy()
       return
     }
+    // It looks before it lets anything else happen: afterwards the socket is nobody's.
+    const otherEnd = otherEndOf(socket)
     const endpoint = createSocketEndpoint(socket)
     this.#open.add(endpoint)
     if (this.#open.size === 1) this.#init.onOpenChange()
@@ -102,7 +103,7 @@ export class Arrivals {
       this.#open.delete(endpoint)
       if (this.#open.size === 0) this.#init.onOpenChange()
     })
-    this.#inTurn(formatHostPort(address), () => this.#send({ endpoint, address, client }))
+    this.#inTurn(formatHostPort(address), () => this.#send({ endpoint, address, otherEnd }))
   }
 
   /** Closes all that is open. */

@@ -1,6 +1,6 @@
 import { parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { isPortIn, type PortRange } from '../runtime/portranges.ts'
-import { isOneHosts, plainAddress } from './addresses.ts'
+import { isOneHosts, plainAddress } from '../runtime/addresses.ts'
 
 /** A member, and where it was met. */
 export interface MetMember {

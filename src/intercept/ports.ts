@@ -1,5 +1,4 @@
 import { PagemeshError } from '../runtime/errors.ts'
-import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import { formatPortRange, isPortIn, type PortRange } from '../runtime/portranges.ts'
 
 /** On the loopback interface, where no other host comes to. IPv6 has one address there. */
@@ -15,14 +14,11 @@ export const LISTENER_PORTS: PortRange = { first: 20_000, last: 20_015 }
 export const DIRECT_PORTS: PortRange = { first: 20_016, last: 20_079 }
 
 /**
- * Throws PagemeshError `bad-config` if ports are to be intercepted that agents need themselves: where members are told
- * to dial this agent, the mesh's multiaddrs and the lane's `host:port`, and where interception itself is.
+ * Throws PagemeshError `bad-config` if ports are to be intercepted that agents need themselves: those at which members
+ * dial this agent, and those where interception itself is.
  */
-export function requireForeignPorts(
-  ports: readonly PortRange[], { listen, lane }: { listen: readonly string[]; lane: string },
-): void {
-  const own = [...listen.map(parseTcpMultiaddr), parseHostPort(lane)].flatMap((address) => address?.port ?? [])
-  const used = own.find((port) => isPortIn(ports, port))
+export function requireForeignPorts(ports: readonly PortRange[], agentPorts: ReadonlySet<number>): void {
+  const used = [...agentPorts].find((port) => isPortIn(ports, port))
   if (used !== undefined) throw ownPort(String(used), 'this agent listens there')
   const reserved: PortRange = { first: LISTENER_PORTS.first, last: DIRECT_PORTS.last }
   const clash = ports.find(({ first, last }) => first <= reserved.last && last >= reserved.first)
@@ -34,6 +30,6 @@ export function requireForeignPorts(
 function ownPort(ports: string, why: string): PagemeshError {
   return new PagemeshError('bad-config', `\`intercept.ports\` has ${ports}, but ${why}.`, {
     fault: 'usage', phase: 'configuration', data: { key: 'intercept.ports' },
-    advice: 'Leave it out there, or give the agent another port (`listen`, `lane`).',
+    advice: 'Leave it out there, or give the agent another port (`listen`, `lane`, `http`).',
   })
 }

@@ -15,7 +15,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 
 import { formatHostPort, type HostPort } from '../runtime/hostport.ts'
 import { formatPortRange, type PortRange } from '../runtime/portranges.ts'
-import { plainAddress } from './addresses.ts'
+import { plainAddress } from '../runtime/addresses.ts'
 import { DIRECT_PORTS } from './ports.ts'
 
 const TABLE = 'inet pagemesh'

@@ -9,7 +9,6 @@ import type { Lane, LaneTicket, UnsecuredLane } from './lane.ts'
 
 export type { HandedLane, Lane, LaneTaker, LaneTicket, UnsecuredLane } from './lane.ts'
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
-export { defaultLane } from './laneaddress.ts'
 export { MESSAGE_LENGTH_BYTES } from './framing.ts'
 export { StreamTraffic } from './streamtraffic.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'

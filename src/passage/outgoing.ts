@@ -1,6 +1,6 @@
 import type { Lane } from '../mesh/index.ts'
 import { packNow, PAGE_BYTES, type PageHasher, type Prefixes } from '../page/index.ts'
-import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
+import { ReturnPathEnd, type StreamKnowledgeData, type StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
@@ -41,6 +41,10 @@ export interface OutgoingPassageListener {
   runState(state: string): void
   /** From here on QEMU's stream is not understood, and passes raw. */
   lost(reason: string): void
+  /** The source QEMU ended its side, in order. */
+  streamEnded(): void
+  /** The destination QEMU ended its side, in order; `shut` is its last word of how its load ended: 0 for well. */
+  returnEnded(shut: number | undefined): void
   /** Both QEMUs ended their sides, and everything was delivered. */
   ended(): void
   /** Anything else; QEMU's connection and the lane are closed already. */
@@ -85,6 +89,7 @@ export class OutgoingPassage {
   /** Set once QEMU waits for single answers: in post-copy, and when the device state is on its way. */
   #isUrgent = false
   #returnedBytes = 0
+  readonly #returnPathEnd = new ReturnPathEnd()
   #literalWireBytes = 0
 
   constructor(
@@ -159,6 +164,7 @@ export class OutgoingPassage {
     this.#encoder.flush(true)
     // A send never rejects.
     void this.#lane.send('streamEnd')
+    this.#listener.streamEnded()
     this.#finishIfDone()
   }
 
@@ -228,6 +234,7 @@ export class OutgoingPassage {
 
   #giveBack(bytes: Buffer): void {
     this.#returnedBytes += bytes.length
+    this.#returnPathEnd.push(bytes)
     if (this.#returnedBytes > UNTAKEN_BYTES_MAX) throw this.#misplaced('more returned than its QEMU takes')
     this.#qemu.write(bytes).then(() => {
       this.#returnedBytes -= bytes.length
@@ -238,6 +245,7 @@ export class OutgoingPassage {
   #endReturn(): void {
     this.#up = 'ending'
     this.#qemu.end()
+    this.#listener.returnEnded(this.#returnPathEnd.shut)
     this.#finishIfDone()
   }
 

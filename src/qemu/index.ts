@@ -24,6 +24,7 @@ import type { StreamKnowledge } from './knowledge.ts'
 import { MigrationStreamReader } from './reader.ts'
 
 export { CARRY_BYTES_MAX } from './input.ts'
+export { ReturnPathEnd } from './returnpath.ts'
 export { isKnowledgeData, readKnowledge, type StreamKnowledge, type StreamKnowledgeData } from './knowledge.ts'
 
 /**

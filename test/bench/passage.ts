@@ -25,7 +25,7 @@ export async function runPassage({ stream, held }: Material, table: PrefixTable)
   new OutgoingPassage({ clock: systemClock, hasher, lane: near, qemu: sourceAgent }, {
     known: prefixesOf(table), compression: 'auto', bytesPerSecondMax: Infinity,
     listener: {
-      mark: () => {}, runState: () => {}, lost: () => {},
+      mark: () => {}, runState: () => {}, lost: () => {}, streamEnded: () => {}, returnEnded: () => {},
       ended: outgoingEnded.resolve, failed: outgoingEnded.reject,
     },
   })

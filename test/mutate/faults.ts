@@ -20,17 +20,17 @@ export const HAND_MADE_FAULTS: readonly HandMadeFault[] = [
     noticedBy: 'test/unit/daemon/config.test.ts',
   },
   {
-    file: 'src/daemon/control/socketfile.ts', find: 'if (file?.ino === inode) await rm(path',
+    file: 'src/runtime/socketfile.ts', find: 'if (file?.ino === inode) await rm(path',
     replace: 'await rm(path', why: 'the control socket of another agent is removed at stop',
     noticedBy: 'test/unit/daemon/control.test.ts',
   },
   {
-    file: 'src/daemon/control/socketfile.ts', find: "if (code === undefined || code === 'EAGAIN') {",
+    file: 'src/runtime/socketfile.ts', find: "if (code === undefined || code === 'EAGAIN') {",
     replace: 'if (code === undefined) {', why: 'an agent that is too busy to answer is not seen',
     noticedBy: 'test/unit/daemon/control.test.ts',
   },
   {
-    file: 'src/daemon/control/socketfile.ts', find: 'await chmod(made, 0o600)', replace: '',
+    file: 'src/runtime/socketfile.ts', find: 'await chmod(boundAt, mode)', replace: '',
     why: 'everybody may talk to the agent',
     noticedBy: 'test/unit/daemon/control.test.ts',
   },

@@ -28,15 +28,15 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['else if (true)'], why: 'where a copy is held again, its state has refused before',
   },
   {
-    file: 'src/handoff/incomingchannels.ts', line: 'this.#passages.push(lane.startIncoming(', after: ['unshift'],
+    file: 'src/transfer/incomingpassages.ts', line: 'this.#passages.push(lane.startIncoming(', after: ['unshift'],
     why: 'their order is of no matter: they are added up, and stopped together',
   },
   {
-    file: 'src/handoff/outgoingchannels.ts', line: 'this.#passages.push(passage)', after: ['unshift'],
+    file: 'src/transfer/outgoingpassages.ts', line: 'this.#passages.push(passage)', after: ['unshift'],
     why: 'every connection of a migration knows the same: each begins with what the one before it knew',
   },
   {
-    file: 'src/handoff/outgoingchannels.ts', line: 'this.#fetched.push(pages)', after: ['unshift'],
+    file: 'src/transfer/outgoingpassages.ts', line: 'this.#fetched.push(pages)', after: ['unshift'],
     why: 'in which order pages become known is of no matter',
   },
   // passage

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { requireAccepted } from '../../src/handoff/messages.ts'
+import { requireAccepted } from '../../src/transfer/index.ts'
 import { HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../unit/daemon/fakeagent.ts'
 import { COMMAND_MS_MAX, pagemesh, type Finished } from '../unit/cli/pagemesh.ts'
 import { serveAgent } from '../unit/cli/servedagent.ts'
@@ -73,7 +73,9 @@ describe('the words of others', function () {
 
   it('cannot change what `status` and `pages` show', async () => {
     const guest = { ...STATUS.guests[0]!, name: FORGERY }
-    const handoff = { ...progressOf({ guest: FORGERY, to: FORGERY }), direction: 'outgoing' as const }
+    const handoff = {
+      ...progressOf({ guest: FORGERY, to: FORGERY }), direction: 'outgoing' as const, driver: 'qmp' as const,
+    }
     const held = [{ ...HELD, guest: FORGERY, why: FORGERY, otherCopy: FORGERY }]
     const peers = [{ host: FORGERY, peerId: FORGERY, address: FORGERY }]
     served.agent.status = () => ({ ...STATUS, guests: [guest], peers, held, handoffs: [handoff] })

@@ -7,8 +7,8 @@ const MEGABYTE = 1e6
 export function holds(condition: Condition, status: AgentStatus): boolean {
   switch (condition.is) {
     case 'moving':
-      return status.handoffs.some((handoff) => handoff.direction === 'outgoing' && handoff.guest === condition.guest &&
-        (handoff.phase === 'precopy' || handoff.phase === 'postcopy') &&
+      return status.handoffs.some((handoff) => handoff.direction === 'outgoing' && handoff.driver === 'qmp' &&
+        handoff.guest === condition.guest && (handoff.phase === 'precopy' || handoff.phase === 'postcopy') &&
         handoff.qemuBytes >= (condition.megabytes ?? 0) * MEGABYTE)
     case 'swapping':
       return status.traffic.swap.receivedBytes >= condition.megabytes * MEGABYTE

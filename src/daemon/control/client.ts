@@ -2,18 +2,19 @@ import { connect, type Socket } from 'node:net'
 
 import { pipe } from 'it-pipe'
 
-import type { HandoffProgress } from '../../index.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
 import { LineCutter } from '../../runtime/linecutter.ts'
 import { withTimeout } from '../../runtime/wait.ts'
-import { badAnswer, CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest } from './protocol.ts'
+import {
+  badAnswer, CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest, type Progress,
+} from './protocol.ts'
 
 export interface AskInit {
   /** Path of the agent's control socket. */
   path: string
   request: ControlRequest
-  onProgress?: (progress: HandoffProgress) => void
+  onProgress?: (progress: Progress) => void
   /** When it aborts the agent is asked to cancel the request; its answer is still waited for. */
   cancel?: AbortSignal
   /** Limit of the wait for the answer; absent for what takes as long as it takes. */

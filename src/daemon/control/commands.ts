@@ -1,12 +1,15 @@
-import type { Agent, HandoffProgress } from '../../index.ts'
+import type { Agent } from '../../index.ts'
 import type {
-  AuditResult, CancelResult, ControlRequest, HistoryResult, MigrateArguments, PagesResult, PeersResult,
+  AuditResult, CancelResult, ControlRequest, HistoryResult, MigrateArguments, PagesResult, PeersResult, Progress,
+  TunnelArguments,
 } from './protocol.ts'
 
 export interface RequestContext {
   /** Aborts when the client asks to cancel what it waits for. */
   signal: AbortSignal
-  onProgress(progress: HandoffProgress): void
+  /** Aborts when the client has hung up. */
+  gone: AbortSignal
+  onProgress(progress: Progress): void
 }
 
 /** Does what a client asks; rejects with what goes back as an error. */
@@ -18,6 +21,15 @@ export function createRequestHandler(agent: Agent): RequestHandler {
     const { dryRun, ...request } = asked
     if (dryRun === true) return await agent.estimate({ ...request, signal })
     return await agent.migrate({ ...request, signal }).on('progress', onProgress)
+  }
+
+  /** Open until whoever asked for it has enough or is gone, or the agent stops. */
+  const tunnel = async (asked: TunnelArguments, { signal, gone, onProgress }: RequestContext): Promise<object> => {
+    const opened = await agent.tunnel({ ...asked, onNews: onProgress })
+    onProgress({ event: 'listening' })
+    await Promise.race([aborted(signal), aborted(gone), opened.closed])
+    await opened.close()
+    return {}
   }
 
   const cancel = async (guest: string): Promise<CancelResult> => {
@@ -45,6 +57,8 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return agent.held(request.arguments.guest)
       case 'migrate':
         return await migrate(request.arguments, context)
+      case 'tunnel':
+        return await tunnel(request.arguments, context)
       case 'recover': {
         const { guest } = request.arguments
         return await agent.recover({ guest, signal: context.signal }).on('progress', context.onProgress)
@@ -55,4 +69,9 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return await agent.settle(request.arguments.guest, request.arguments.decision)
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

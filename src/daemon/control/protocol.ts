@@ -8,8 +8,9 @@
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
  *   request = {command, arguments?}                      ping | status | peers | pages | history | audit | held
  *                                                        | migrate | recover | cancel | settle | acceptPeer
+ *                                                        | tunnel
  *   answer  = *progress (result | error)                 one answer a request, in order
- *   progress = {progress: HandoffProgress}
+ *   progress = {progress: HandoffProgress | TunnelNews | {event: 'listening'}}
  *   result  = {result}
  *   error   = {error: {code, message, advice?, fault}}
  *
@@ -19,18 +20,18 @@
  *      |   {progress} several times/s  |
  *      |<------------------------------|
  *      | {command: 'cancel'}           |   without a guest: the request that waits on this connection, which is
- *      |- - - - - - - - - - - - - - - >|   a migrate or a recover. It has no answer of its own, theirs tells.
+ *      |- - - - - - - - - - - - - - - >|   a migrate, a recover or a tunnel. It has no answer of its own, theirs tells.
  *      |   {result}                    |
  *      |<------------------------------|
  *
  *            request                        another request: error `busy`
  *   idle ---------------> working ------------------------------------------> closed
  *    ^                       |  |  overlong or malformed line (also in idle)
- *    +--- result or error ---+  +--- the client hangs up: the handoff goes on, nobody is told
+ *    +--- result or error ---+  +--- the client hangs up: a handoff goes on, a tunnel ends
  */
 import {
   CHANNELS_MAX, type AuditRecord, type CancelOutcome, type HandoffProgress, type HandoffRecord, type HandoffResult,
-  type MigrateRequest, type PeerName, type PopularPage, type SettleDecision,
+  type MigrateRequest, type PeerName, type PopularPage, type SettleDecision, type TunnelNews, type TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../runtime/text.ts'
@@ -58,12 +59,16 @@ export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
   dryRun?: boolean
 }
 
+/** A tunnel is open until its request is cancelled, or whoever asked for it hangs up. */
+export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
+
 export type ControlRequest =
   | { command: 'ping' | 'status' | 'peers' }
   | { command: 'pages' | 'history' | 'audit'; arguments: { countMax: number } }
   | { command: 'acceptPeer'; arguments: { name: string; peerId?: string } }
   | { command: 'held' | 'recover'; arguments: { guest: string } }
   | { command: 'migrate'; arguments: MigrateArguments }
+  | { command: 'tunnel'; arguments: TunnelArguments }
   | { command: 'settle'; arguments: { guest: string; decision: SettleDecision } }
   /** Without a guest: the request that waits on this connection. */
   | { command: 'cancel'; arguments: { guest?: string } }
@@ -104,7 +109,10 @@ export interface ErrorAnswer {
   fault: Fault
 }
 
-export type ControlAnswer = { progress: HandoffProgress } | { result: unknown } | { error: ErrorAnswer }
+/** What comes before the answer: of a handoff how far it is, of a tunnel that it is open, and what passes. */
+export type Progress = HandoffProgress | TunnelNews | { event: 'listening' }
+
+export type ControlAnswer = { progress: Progress } | { result: unknown } | { error: ErrorAnswer }
 
 /** How many are listed at once. */
 const MOST = {
@@ -171,6 +179,8 @@ export function decodeRequest(line: string): ControlRequest {
       if (decision !== 'run' && decision !== 'end') throw badRequest('`decision` is run or end.')
       return { command, arguments: { guest: nameOf('guest', guest), decision } }
     }
+    case 'tunnel':
+      return { command, arguments: decodeTunnel(fields) }
     case 'migrate':
       return { command, arguments: decodeMigrate(fields) }
     default:
@@ -183,7 +193,7 @@ export function decodeAnswer(line: string): ControlAnswer {
   const answer = recordOf(parseJson(line))
   if (answer !== undefined && 'result' in answer) return { result: answer.result }
   const progress = recordOf(answer?.progress)
-  if (progress !== undefined) return { progress: progress as unknown as HandoffProgress }
+  if (progress !== undefined) return { progress: progress as unknown as Progress }
   const error = recordOf(answer?.error)
   if (typeof error?.code === 'string' && typeof error.message === 'string' && FAULTS.includes(String(error.fault))) {
     return { error: error as unknown as ErrorAnswer }
@@ -214,6 +224,23 @@ function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
     ...positive('timeoutMs', timeoutMs),
     ...(dryRun === undefined ? {} : { dryRun }),
   }
+}
+
+function decodeTunnel(fields: Record<string, unknown>): TunnelArguments {
+  const { to, path, remotePath, mode, gid, ...others } = fields
+  refuseOthers(others)
+  return {
+    to: nameOf('to', to),
+    path: nameOf('path', path),
+    ...(remotePath === undefined ? {} : { remotePath: nameOf('remotePath', remotePath) }),
+    ...(mode === undefined ? {} : { mode: numberUpTo('mode', mode, 0o777) }),
+    ...(gid === undefined ? {} : { gid: numberUpTo('gid', gid, 2 ** 32 - 2) }),
+  }
+}
+
+function numberUpTo(key: string, value: unknown, most: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value
+  throw badRequest(`\`${key}\` is a whole number from 0 to ${most}.`)
 }
 
 function channelsOf(value: unknown): { channels?: number } {

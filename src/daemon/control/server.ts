@@ -3,11 +3,12 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Agent } from '../../index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
+import type { SocketFile } from '../../runtime/socketfile.ts'
 import { Seats } from '../seats.ts'
 import { createRequestHandler } from './commands.ts'
 import { CONTROL_LIMITS } from './protocol.ts'
 import { ControlSession } from './session.ts'
-import { listenAt, type SocketFile } from './socketfile.ts'
+import { listenForCommands } from './socketfile.ts'
 
 export interface ControlServer {
   /** Throws PagemeshError `agent-running` or `control-unusable`. */
@@ -43,7 +44,7 @@ export function createControlServer(
 
   return {
     async start() {
-      file = await listenAt(server, init.path)
+      file = await listenForCommands(server, init.path)
       log.info('control socket open', { path: init.path })
     },
     async stop() {

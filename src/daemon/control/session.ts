@@ -14,6 +14,7 @@ export class ControlSession {
   readonly #handle: RequestHandler
   readonly #log: Log
   readonly #lines = new LineCutter(CONTROL_LIMITS.requestBytesMax)
+  readonly #gone = new AbortController()
   /** What the client waits for; absent when idle. */
   #working: { abort: AbortController; done: Promise<void> } | undefined
 
@@ -23,6 +24,7 @@ export class ControlSession {
     this.#log = components.log
     // A client that hangs up leaves its handoff running: nothing to do but not to fall over it.
     this.#socket.on('error', () => undefined)
+    this.#socket.once('close', () => this.#gone.abort())
     this.#socket.on('data', (bytes) => this.#onBytes(bytes as Buffer))
   }
 
@@ -75,7 +77,7 @@ export class ControlSession {
       const onProgress = (progress: Extract<ControlAnswer, { progress: unknown }>['progress']): void => {
         if (this.#socket.writableLength < CONTROL_LIMITS.unreadBytesMax) this.#send({ progress })
       }
-      answer = { result: await this.#handle(request, { signal, onProgress }) }
+      answer = { result: await this.#handle(request, { signal, gone: this.#gone.signal, onProgress }) }
     } catch (thrown) {
       const error = asPagemeshError(thrown)
       this.#log.warn('request failed', { command: request.command, code: error.code, error: error.message })

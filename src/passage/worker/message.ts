@@ -55,6 +55,8 @@ export type Said =
   | { what: 'mark'; mark: StreamMark }
   | { what: 'runState'; state: string }
   | { what: 'lost'; reason: string }
+  | { what: 'streamEnded' }
+  | { what: 'returnEnded'; shut: number | undefined }
   | { what: 'ended' }
   | { what: 'failed'; error: ErrorData }
 

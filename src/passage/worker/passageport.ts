@@ -151,6 +151,8 @@ export class PassagePort {
       case 'mark': return listener.mark?.(said.mark)
       case 'runState': return listener.runState?.(said.state)
       case 'lost': return listener.lost?.(said.reason)
+      case 'streamEnded': return listener.streamEnded?.()
+      case 'returnEnded': return listener.returnEnded?.(said.shut)
       case 'ended':
         this.#over()
         return listener.ended()

@@ -77,6 +77,8 @@ export class ThreadPassage {
           mark: (mark) => this.#say({ what: 'mark', mark }),
           runState: (state) => this.#say({ what: 'runState', state }),
           lost: (reason) => this.#say({ what: 'lost', reason }),
+          streamEnded: () => this.#say({ what: 'streamEnded' }),
+          returnEnded: (shut) => this.#say({ what: 'returnEnded', shut }),
           ended: () => this.#say({ what: 'ended' }),
           failed: (error) => this.#say({ what: 'failed', error: errorData(error) }),
         },

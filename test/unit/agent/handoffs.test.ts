@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 
 import { HANDOFF_PROTOCOL } from '../../../src/handoff/index.ts'
-import { encodeOffer, HANDOFF_VERSION, requireAccepted, type HandoffOffer } from '../../../src/handoff/messages.ts'
+import { encodeOffer, HANDOFF_VERSION, type HandoffOffer } from '../../../src/handoff/messages.ts'
+import { requireAccepted } from '../../../src/transfer/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { destinationGuest, MACHINE, memoryOf, sourceGuest } from '../handoff/fakeguest.ts'
 import { until } from '../passage/relay.ts'

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { createHistory, type History } from '../../../src/agent/history.ts'
-import type { HandoffResult } from '../../../src/handoff/index.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { Log } from '../../../src/runtime/log.ts'
 import { resultOf } from '../daemon/fakeagent.ts'
 import { madeClock, madeDirectory, madeLog } from '../store/made.ts'
@@ -33,8 +33,8 @@ describe('the history of handoffs', () => {
     assert.deepEqual(history.list(), [])
     await Promise.all([history.add(result('web'), 'outgoing'), history.add(result('db'), 'incoming')])
     const expected = [
-      { ...result('db'), direction: 'incoming', endedAt: wall },
-      { ...result('web'), direction: 'outgoing', endedAt: wall },
+      { ...result('db'), direction: 'incoming', driver: 'qmp', endedAt: wall },
+      { ...result('web'), direction: 'outgoing', driver: 'qmp', endedAt: wall },
     ]
     assert.deepEqual(history.list(), expected)
     assert.deepEqual((await opened(path)).list(), expected)

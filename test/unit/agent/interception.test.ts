@@ -16,10 +16,11 @@ describe('an agent that may intercept', () => {
       assert.match(await agent.metrics(), /^pagemesh_intercept_active 0$/m)
       assert.match(await agent.metrics(), /^pagemesh_intercept_direct_total 0$/m)
     }
-    const interception = new HostInterception({
-      clock: systemClock, log: silentLog, mesh: new MemoryNetwork().createMesh('a'), carry: async () => undefined,
-    }, { ports: undefined, listen: [], lane: undefined })
-    await interception.start()()
+    const mesh = new MemoryNetwork().createMesh('a')
+    const interception = new HostInterception({ clock: systemClock, log: silentLog, mesh }, {
+      ports: [], agentPorts: new Set(),
+    })
+    await interception.start({ carry: () => assert.fail('nothing comes') })()
   })
 
   it('refuses ports at which it is dialed itself, the lane that follows from the others among them', async () => {

@@ -78,8 +78,8 @@ describe('what people read', () => {
       strangers: 2,
       refused: { offers: 0, names: 3 },
       handoffs: [
-        { direction: 'outgoing', ...progressOf(MOVE) },
-        { direction: 'incoming', guest: 'db-1', from: 'host-c', phase: 'loading', streamBytes: 5e6 },
+        { direction: 'outgoing', driver: 'qmp', ...progressOf(MOVE) },
+        { direction: 'incoming', driver: 'qmp', guest: 'db-1', from: 'host-c', phase: 'loading', streamBytes: 5e6 },
       ],
     })
     assert.match(text, /web-1  to host-b    precopy  41 %    32\.0 MB sent  800 Mbit\/s/)

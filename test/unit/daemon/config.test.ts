@@ -15,6 +15,7 @@ lane: 10.0.0.1:4002
 bootstrap: [/ip4/10.0.0.2/tcp/4001]
 guests: [/run/vms/*.qmp]
 intercept: {ports: [49152-49215, 8102]}
+tunnel: {to: [/run/vms/*.sock]}
 control: /run/pagemesh/control.sock
 http: 127.0.0.1:9464
 census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
@@ -61,6 +62,7 @@ describe('a configuration file', () => {
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
       intercept: { ports: [{ first: 49_152, last: 49_215 }, { first: 8102, last: 8102 }] },
+      tunnel: { to: ['/run/vms/*.sock'] },
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },

@@ -8,9 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import {
-  askAgent, CONTROL_LIMITS, createControlServer, requireNoAgent, type ControlServer,
+  askAgent, CONTROL_LIMITS, createControlServer, requireNoAgent, type ControlServer, type Progress,
 } from '../../../src/daemon/control/index.ts'
-import type { HandoffProgress } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from './fakeagent.ts'
@@ -151,7 +150,7 @@ describe('the control socket', () => {
   })
 
   it('shows progress, then the result', async () => {
-    const seen: HandoffProgress[] = []
+    const seen: Progress[] = []
     const result = await askAgent({
       path,
       request: MIGRATE,

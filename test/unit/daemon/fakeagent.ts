@@ -1,6 +1,7 @@
 import type {
   AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, Handoff, HandoffProgress, HandoffRecord, HandoffResult,
-  HeldGuest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome,
+  HeldGuest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel,
+  TunnelRequest,
 } from '../../../src/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
@@ -38,7 +39,7 @@ export const HELD: HeldGuest = {
 }
 
 export function recordOf(result: HandoffResult, more: Partial<HandoffRecord> = {}): HandoffRecord {
-  return { ...result, direction: 'outgoing', endedAt: '2026-11-26T13:42:37.123Z', ...more }
+  return { ...result, direction: 'outgoing', driver: 'qmp', endedAt: '2026-11-26T13:42:37.123Z', ...more }
 }
 
 export function progressOf(request: MigrateRequest): HandoffProgress {
@@ -79,6 +80,7 @@ export class FakeAgent implements Agent {
   readonly handoffs: FakeHandoff[] = []
   /** Calls in order, by name. */
   readonly calls: string[] = []
+  readonly tunnels: { request: TunnelRequest; isClosed: boolean }[] = []
   readonly end: Deferred<void> = deferred()
   startError: Error | undefined
   /** False: as if every guest had switched over already. */
@@ -152,6 +154,19 @@ export class FakeAgent implements Agent {
     if (this.isCancellable) handoff.outcome.resolve(resultOf(handoff.request, 'cancelled', 'Cancelled.'))
     const result = await handoff.outcome.promise
     return { status: result.status === 'completed' ? 'too-late' : result.status, result }
+  }
+
+  async tunnel(request: TunnelRequest): Promise<Tunnel> {
+    const closed = deferred<void>()
+    this.tunnels.push({ request, isClosed: false })
+    const tunnel = this.tunnels.at(-1)!
+    return {
+      closed: closed.promise,
+      close: async () => {
+        tunnel.isClosed = true
+        closed.resolve()
+      },
+    }
   }
 
   held(guest: string): HeldGuest {

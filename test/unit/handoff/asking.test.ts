@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 
 import { MAIN_ONLY } from '../../../src/guest/index.ts'
-import { answerOffer, askVerdict, offerGuest } from '../../../src/handoff/link.ts'
+import { askVerdict, offerGuest } from '../../../src/handoff/asking.ts'
+import { answerOffer } from '../../../src/transfer/index.ts'
 import {
   decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, HANDOFF_VERSION, OUTCOME_PROTOCOL,
 } from '../../../src/handoff/messages.ts'

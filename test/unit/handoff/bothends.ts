@@ -9,7 +9,7 @@ import {
 } from '../../../src/handoff/messages.ts'
 import { Outgoing } from '../../../src/handoff/outgoing.ts'
 import type { OutgoingInit } from '../../../src/handoff/outgoinginit.ts'
-import type { HandoffMeasure, HandoffResult } from '../../../src/handoff/result.ts'
+import type { HandoffMeasure, HandoffResult } from '../../../src/transfer/index.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
 import { PassageThreads } from '../../../src/passage/index.ts'
 import { PageBudget, type PageSource } from '../../../src/page/index.ts'

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 
-import type { IncomingMessage, OutgoingEnding, OutgoingState, Reason } from '../../../src/conversation/index.ts'
+import type {
+  IncomingMessage, OutgoingEnding, OutgoingMessage, OutgoingState, Reason,
+} from '../../../src/conversation/index.ts'
 import { LastWords } from '../../../src/handoff/lastwords.ts'
-import type { Link } from '../../../src/handoff/link.ts'
+import type { Link } from '../../../src/transfer/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import { SteppedClock } from '../census/steppedclock.ts'
 import { settle } from '../passage/relay.ts'
@@ -15,13 +17,15 @@ function over(ending: OutgoingEnding): OutgoingState {
 }
 
 /** A link that only says whether it was closed, and for which fault; that takes as long as `closing` does. */
-function linkThat(isOver: boolean, closing?: Promise<void>): { link: Link<IncomingMessage>; closed: string[] } {
+function linkThat(
+  isOver: boolean, closing?: Promise<void>,
+): { link: Link<OutgoingMessage, IncomingMessage>; closed: string[] } {
   const closed: string[] = []
   const close = async (fault?: Reason): Promise<void> => {
     closed.push(fault === undefined ? 'closed' : `closed for ${fault.code}`)
     await closing
   }
-  return { link: { isOver, close } as unknown as Link<IncomingMessage>, closed }
+  return { link: { isOver, close } as unknown as Link<OutgoingMessage, IncomingMessage>, closed }
 }
 
 describe('last words of a destination', () => {

@@ -2,15 +2,16 @@ import assert from 'node:assert/strict'
 
 import type { CopyNews, IncomingMessage, OutgoingMessage, Verdict } from '../../../src/conversation/conversation.ts'
 import {
-  CONVERSATION_FRAMES, decodeIncoming, decodeOffer, decodeOutgoing, decodeQuestion, decodeVerdict, encodeAnswer,
-  encodeMessage, encodeOffer, encodeQuestion, encodeVerdict, HANDOFF_VERSION, INCOMING_FRAMES, knownRunState,
-  OUTGOING_FRAMES, requireAccepted, type HandoffOffer,
+  decodeIncoming, decodeOffer, decodeOutgoing, decodeQuestion, decodeVerdict, encodeMessage,
+  encodeOffer, encodeQuestion, encodeVerdict, HANDOFF_VERSION, INCOMING_FRAMES, knownRunState, OUTGOING_FRAMES,
+  type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
 import type { IncomingReport } from '../../../src/conversation/index.ts'
-import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { ID } from './bothends.ts'
 import { MACHINE } from './fakeguest.ts'
 
+/** Both ends' frames: a lane carries those of either. */
+const CONVERSATION_FRAMES = { ...OUTGOING_FRAMES, ...INCOMING_FRAMES }
 const TICKET = { address: '127.0.0.1:1', id: 'ab', key: 'cd' }
 const OFFER: HandoffOffer = {
   version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
@@ -73,42 +74,6 @@ describe('an offer', () => {
     for (const bytes of [...broken, json(null), json([OFFER]), json(5)]) {
       assert.throws(() => decodeOffer(bytes), { code: 'bad-offer' })
     }
-  })
-})
-
-describe('an answer to an offer', () => {
-  it('accepts, or refuses with a code, a sentence and advice', () => {
-    requireAccepted(encodeAnswer({ accepted: true }), 'b')
-    const refusal = encodeAnswer(
-      { accepted: false, code: 'no-waiting-guest', message: 'none waits.', advice: 'Start it.' },
-    )
-    assert.throws(() => requireAccepted(refusal, 'b'), (error) => error instanceof PagemeshError &&
-      error.code === 'no-waiting-guest' && error.message === 'b refused the guest: none waits.' &&
-      error.advice === 'Start it.' && error.fault === 'peer')
-    const bare = encodeAnswer({ accepted: false, code: 'busy', message: 'busy.' })
-    assert.throws(() => requireAccepted(bare, 'b'), { code: 'busy', advice: undefined })
-  })
-
-  it('carries nothing of a refusal but these, and no more than can be read', () => {
-    const long = {
-      accepted: false as const, code: 'c', message: 'm'.repeat(9000), advice: 'a'.repeat(9000), fault: 'guest',
-    }
-    const said = JSON.parse(Buffer.from(encodeAnswer(long)).toString()) as Record<string, string>
-    assert.deepEqual(Object.keys(said), ['accepted', 'code', 'message', 'advice'])
-    assert.deepEqual([said['message']!.length, said['advice']!.length], [4000, 1000])
-    assert.throws(() => requireAccepted(encodeAnswer(long), 'b'), { code: 'c', advice: 'a'.repeat(1000) })
-    const codes = { accepted: false, code: 'c'.repeat(64), message: 'm', advice: 'a'.repeat(1001) }
-    assert.throws(() => requireAccepted(json(codes), 'b'), { code: codes.code, advice: undefined })
-  })
-
-  it('that is neither is refused', () => {
-    const odd = [
-      {}, { accepted: 1 }, { accepted: false }, { code: 'c' }, { code: '', message: 'm' }, { code: 'c', message: '' },
-      { code: 'busy\n', message: 'm' }, { code: 'c\u001B[2J', message: 'm' }, { code: 'c'.repeat(65), message: 'm' },
-      { code: 'c', message: 'm'.repeat(4001) },
-    ]
-    for (const answer of odd) assert.throws(() => requireAccepted(json(answer), 'b'), { code: 'bad-answer' })
-    assert.throws(() => requireAccepted(Buffer.from('x'), 'b'), { code: 'bad-answer' })
   })
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import type { HandoffResult } from '../../../src/handoff/result.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { StreamKnowledgeData } from '../../../src/qemu/index.ts'
 import { until } from '../passage/relay.ts'
 import { postcopyStream, StreamBuilder } from '../qemu/streambuilder.ts'

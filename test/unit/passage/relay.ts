@@ -50,6 +50,9 @@ export function listenerOf(said: Said): OutgoingPassageInit['listener'] {
     mark: (mark) => said.words.push(mark),
     runState: (state) => said.words.push(`runState ${state}`),
     lost: () => said.words.push('lost'),
+    // Told by both ends' own tests.
+    streamEnded: () => {},
+    returnEnded: () => {},
     ended: () => said.words.push('ended'),
     failed: (error) => {
       said.words.push(`failed ${error.code}`)

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { listenAt } from '../../../src/daemon/control/socketfile.ts'
+import { listenForCommands } from '../../../src/daemon/control/socketfile.ts'
 import { keepIdentity } from '../../../src/mesh/identity.ts'
 import { readClusterKey, writeClusterKey } from '../../../src/mesh/index.ts'
 
@@ -31,7 +31,7 @@ describe('a place that others could replace', () => {
         { code: 'directory-exposed', message: /the identity of this host/ })
     }
     const server = createServer()
-    await assert.rejects(listenAt(server, join(own, 'control.sock')), {
+    await assert.rejects(listenForCommands(server, join(own, 'control.sock')), {
       code: 'directory-exposed', message: /control socket/,
     })
     assert.ok(!server.listening)

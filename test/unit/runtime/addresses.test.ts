@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { isOneHosts, plainAddress } from '../../../src/intercept/addresses.ts'
+import { isOneHosts, plainAddress } from '../../../src/runtime/addresses.ts'
 
 describe('an address', () => {
   it('has one way of writing', () => {

@@ -1,7 +1,5 @@
-/** What a handoff came to, as `pagemesh migrate --json` prints it, and in words. */
-import {
-  FAILED_THERE, sentenceOf, type IncomingReport, type OutgoingEnding, type SpentBytes,
-} from '../conversation/index.ts'
+/** What a handoff came to, as `pagemesh migrate --json` prints it: our own, and one that a manager drives. */
+import type { IncomingReport, SpentBytes } from '../conversation/index.ts'
 import type { GuestState, MigrationMode } from '../guest/index.ts'
 import { PAGE_BYTES, type SourceKind } from '../page/index.ts'
 import { badFrame, noRefsFilled, type OutgoingPassageCounts } from '../passage/index.ts'
@@ -62,6 +60,9 @@ export interface HandoffResult {
   digestMatched: boolean
   ledger: HandoffLedger
 }
+
+/** What a migration that a manager drives came to, which cannot always be told from here. */
+export type RelayResult = Omit<HandoffResult, 'status'> & { status: HandoffResult['status'] | 'unknown' }
 
 export type HandoffPhase = 'preparing' | 'precopy' | 'postcopy' | 'switchover' | 'finishing'
 
@@ -150,7 +151,7 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
 
 /** Adds what became of the streams to a result whose own bytes on the wire are known. */
 export function addStreams(
-  result: HandoffResult,
+  result: RelayResult,
   { channels, report, spent }: {
     channels: readonly OutgoingPassageCounts[]; report: IncomingReport | undefined; spent: SpentBytes
   },
@@ -179,57 +180,4 @@ function ledgerOf(
   const savedBytes = bytes.qemuBytes - bytes.wireBytes - bytes.receivedWireBytes - bytes.peerBytes
   const total = ({ report, gossip, swap }: SpentBytes): number => report + gossip + swap
   return { savedBytes, spentBytes, netBytes: savedBytes - total(spentBytes.source) - total(spentBytes.destination) }
-}
-
-/** How an ending reads: status, code, and a reason that says where the guest is. `here`: its state at the source. */
-export function wordsOf(
-  ending: OutgoingEnding,
-  { guest, from, to, here }: { guest: string; from: string; to: string; here: GuestState | undefined },
-): Pick<HandoffResult, 'status' | 'code' | 'reason' | 'arrivedState'> {
-  switch (ending.as) {
-    case 'completed':
-      return { status: 'completed', arrivedState: ending.state }
-    case 'estimated':
-      return { status: 'completed', arrivedState: null }
-    case 'unconfirmed':
-      return failure('unconfirmed',
-        `The source gave ${guest} up, but ${to} has not confirmed that it arrived. ` +
-        `${to} holds the guest and lets it run as soon as it reaches ${from}: leave the source QEMU as it is, and ` +
-        `see \`pagemesh status\` on ${to}.`)
-    default: {
-      const { code, fault } = ending.reason
-      const said = `${code === FAILED_THERE ? `${to}: ` : ''}${sentenceOf(ending.reason)}`
-      const words = failure(code, `${said} ${whereabouts(ending.as, { guest, from, to, here })}`)
-      return ending.as === 'kept' && fault === 'cancelled' ? { ...words, status: 'cancelled' } : words
-    }
-  }
-}
-
-function failure(code: string, reason: string): Pick<HandoffResult, 'status' | 'code' | 'reason' | 'arrivedState'> {
-  return { status: 'failed', code, reason, arrivedState: null }
-}
-
-function whereabouts(
-  as: 'kept' | 'held' | 'cut' | 'lost' | 'undecided' | 'orphaned',
-  { guest, from, to, here }: { guest: string; from: string; to: string; here: GuestState | undefined },
-): string {
-  switch (as) {
-    case 'kept':
-      if (here === 'running') return `The guest runs on at the source, ${from}.`
-      return here === undefined ? `${from} keeps the guest, but its QEMU does not answer now or has ended.`
-        : `The guest stays at the source, ${from}; its state is ${here}.`
-    case 'held':
-      return `${guest} runs nowhere. If ${to} holds its copy, \`pagemesh settle ${guest}\` there lets it run or ends ` +
-        `it; only once that copy is no more, let the one at ${from} run (QMP \`cont\`).`
-    case 'cut':
-      return `${guest} had switched over: end neither QEMU. \`pagemesh recover ${guest}\` on ${from} goes on.`
-    case 'lost':
-      return 'No whole copy of the guest is left.'
-    case 'undecided':
-      return `What became of ${guest} is not known: the source QEMU does not say. ${to} holds its copy, if it is ` +
-        `whole, and asks ${from} again; \`pagemesh status\` on ${to} shows it.`
-    case 'orphaned':
-      return `If the copy at ${to} is whole it is the guest, and ${to} lets it run as soon as it reaches ${from}; ` +
-        `see \`pagemesh status\` on ${to}.`
-  }
 }

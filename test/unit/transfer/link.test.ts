@@ -1,23 +1,21 @@
 import assert from 'node:assert/strict'
 
 import type { IncomingMessage, OutgoingMessage, Reason } from '../../../src/conversation/conversation.ts'
-import { Link } from '../../../src/handoff/link.ts'
-import {
-  decodeIncoming, decodeOutgoing, INCOMING_FRAMES, OUTGOING_FRAMES,
-} from '../../../src/handoff/messages.ts'
+import { Link } from '../../../src/transfer/link.ts'
+import { INCOMING_LANGUAGE, OUTGOING_LANGUAGE } from '../../../src/handoff/messages.ts'
 import type { Lane } from '../../../src/mesh/index.ts'
 import { createLanePair } from '../../../src/mesh/memorylane.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { settle } from '../passage/relay.ts'
-import { ID } from './bothends.ts'
+import { ID } from '../handoff/bothends.ts'
 
 interface Linked {
   clock: VirtualClock
   lanes: [Lane, Lane]
-  outgoing: Link<IncomingMessage>
-  incoming: Link<OutgoingMessage>
+  outgoing: Link<OutgoingMessage, IncomingMessage>
+  incoming: Link<IncomingMessage, OutgoingMessage>
   heard: (IncomingMessage | OutgoingMessage)[]
   lost: Reason[]
 }
@@ -32,11 +30,11 @@ function linked(bytesPerSecondMax = Infinity, log = silentLog): Linked {
     onMessage: (message: IncomingMessage | OutgoingMessage) => heard.push(message),
     onLost: (reason: Reason) => lost.push(reason),
   }
-  const outgoing = new Link<IncomingMessage>({ clock, log, lane: lanes[0] }, {
-    ...common, bytesPerSecondMax, heard: INCOMING_FRAMES, decode: decodeIncoming,
+  const outgoing = new Link<OutgoingMessage, IncomingMessage>({ clock, log, lane: lanes[0] }, {
+    ...common, bytesPerSecondMax, language: OUTGOING_LANGUAGE,
   })
-  const incoming = new Link<OutgoingMessage>({ clock, log: silentLog, lane: lanes[1] }, {
-    ...common, bytesPerSecondMax: Infinity, heard: OUTGOING_FRAMES, decode: decodeOutgoing,
+  const incoming = new Link<IncomingMessage, OutgoingMessage>({ clock, log: silentLog, lane: lanes[1] }, {
+    ...common, bytesPerSecondMax: Infinity, language: INCOMING_LANGUAGE,
   })
   return { clock, lanes, outgoing, incoming, heard, lost }
 }
@@ -62,8 +60,8 @@ describe('the conversation\'s link', () => {
   it('takes nothing from an end that is the other one\'s to say', async () => {
     for (const isOutgoing of [true, false]) {
       const { outgoing, incoming, heard, lost } = linked()
-      if (isOutgoing) outgoing.say({ kind: 'whole' })
-      else incoming.say({ kind: 'givenUp', runState: 'running' })
+      if (isOutgoing) outgoing.say({ kind: 'whole' } as unknown as OutgoingMessage)
+      else incoming.say({ kind: 'givenUp' } as unknown as IncomingMessage)
       await settle()
       assert.deepEqual(heard, [])
       assert.equal(lost.length, 2)
@@ -104,8 +102,8 @@ describe('the conversation\'s link', () => {
     const clock = new VirtualClock()
     const [near] = createLanePair({ clock })
     const lost: Reason[] = []
-    void new Link<IncomingMessage>({ clock, log: silentLog, lane: near }, {
-      bytesPerSecondMax: Infinity, heard: INCOMING_FRAMES, decode: decodeIncoming, onMessage: () => {},
+    void new Link<OutgoingMessage, IncomingMessage>({ clock, log: silentLog, lane: near }, {
+      bytesPerSecondMax: Infinity, language: OUTGOING_LANGUAGE, onMessage: () => {},
       onLost: (reason) => lost.push(reason),
     })
     await clock.run(5000)
@@ -147,8 +145,8 @@ describe('the conversation\'s link', () => {
   it('waits half a second for an end that takes nothing, and no longer', async () => {
     const clock = new VirtualClock()
     const [near] = createLanePair({ clock })
-    const link = new Link<IncomingMessage>({ clock, log: silentLog, lane: near }, {
-      bytesPerSecondMax: Infinity, heard: INCOMING_FRAMES, decode: decodeIncoming,
+    const link = new Link<OutgoingMessage, IncomingMessage>({ clock, log: silentLog, lane: near }, {
+      bytesPerSecondMax: Infinity, language: OUTGOING_LANGUAGE,
       onMessage: () => {}, onLost: () => {},
     })
     link.say({ kind: 'census', body: Buffer.alloc(10 * 2 ** 20) })

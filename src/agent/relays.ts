@@ -1,0 +1,245 @@
+import { networkInterfaces } from 'node:os'
+
+import type { SpentBytes } from '../conversation/index.ts'
+import { holdsSocket, type Guest, type OtherEnd } from '../guest/index.ts'
+import type { Member, MessageStream } from '../mesh/index.ts'
+import { PageBudget } from '../page/index.ts'
+import {
+  DIAL_DEFAULTS, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
+  parseRelayAddress, plainHost, UNKNOWN_GUEST, type Connection, type DialRule, type IncomingRelay, type MainChannel,
+  type OwnPlaces, type RelayAddress, type RelayedGuest, type Tunnel,
+} from '../relay/index.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
+import type { PortRange } from '../runtime/portranges.ts'
+import { failedResult } from '../transfer/index.ts'
+import { requireAllowed, type AcceptRule } from './acceptance.ts'
+import type { HandoffsComponents, HandoffSwitches } from './handoffs.ts'
+import type { TunnelRequest } from './index.ts'
+import { spentOf, trafficOf } from './ledger.ts'
+import { textDefault, type AgentOptions } from './options.ts'
+import { createPeerPages, noPeerPages } from './peerpages.ts'
+import { standBack } from './standback.ts'
+
+/** Pages fetched from peers that all relays may hold at once: 256 MiB. */
+const FETCHED_PAGES_MAX = 2 ** 16
+
+export interface RelaysInit {
+  switches: HandoffSwitches
+  accept: readonly AcceptRule[] | undefined
+  /** What members may have this host dial. */
+  dial: readonly DialRule[]
+  /** What this host's agent listens on, which nobody dials through it. */
+  own: Omit<OwnPlaces, 'hosts'>
+}
+
+/** A relayed migration that runs, in `status`. */
+export interface RelayStatus {
+  direction: 'outgoing' | 'incoming'
+  driver: 'relay'
+  guest: string
+  from: string
+  to: string
+  /** What is dialled at the destination. */
+  address: string
+  phase: 'precopy' | 'postcopy' | 'switchover' | 'relaying'
+  /** Bytes of its streams, and on the wire. */
+  streamBytes: number
+  wireBytes: number
+}
+
+/**
+ * What members may have this host dial: what `tunnel.to` has, and its own addresses at the ports that it intercepts.
+ * Throws PagemeshError `bad-option`. Pure.
+ */
+export function dialRules(
+  { to = DIAL_DEFAULTS, ports }: { to?: readonly string[] | undefined; ports: readonly PortRange[] },
+): DialRule[] {
+  const own = ports.map((range) => ({ kind: 'own' as const, ...range }))
+  return [...own, ...to.map((text) => {
+    const rule = parseDialRule(text)
+    if (rule !== undefined) return rule
+    throw new PagemeshError('bad-option', `\`tunnel.to\` has ${JSON.stringify(text)}, which is no address.`, {
+      fault: 'usage', advice: 'Write /run/vms/*.sock, 10.0.0.2:8102 or 127.0.0.1:49152-49215.',
+    })
+  })]
+}
+
+/** What this host's agent listens on, by its options. Pure. */
+export function ownPlaces(
+  { listen = [textDefault('listen')], lane, reserved = [] }: Pick<AgentOptions, 'listen' | 'lane' | 'reserved'>,
+): RelaysInit['own'] {
+  const ports = [
+    ...listen.map((address) => parseTcpMultiaddr(address)?.port),
+    // The first listen address' next port, where no other is given.
+    lane === undefined ? (parseTcpMultiaddr(listen[0] ?? '')?.port ?? 0) + 1 : parseHostPort(lane)?.port,
+    ...reserved.map((address) => parseHostPort(address)?.port),
+  ]
+  return {
+    ports: new Set(ports.filter((port) => port !== undefined)),
+    paths: reserved.filter((address) => address.startsWith('/')),
+  }
+}
+
+/** The migrations that managers drive from this host and to it. */
+export class Relays {
+  readonly #components: HandoffsComponents
+  readonly #init: RelaysInit
+  readonly #outgoing: OutgoingRelays
+  readonly #incoming: IncomingRelays
+  readonly #tunnels = new Set<Tunnel>()
+  readonly traffic = { sentBytes: 0, receivedBytes: 0 }
+  /** What the streams of guests that moved, either way, took less than their QEMUs wrote. */
+  savedBytes = 0
+
+  constructor(components: HandoffsComponents, init: RelaysInit) {
+    const { switches } = init
+    const { census, store, history } = components
+    this.#components = components
+    this.#init = init
+    const shared = { spent: (): SpentBytes => spentOf(trafficOf(components)), standBack: () => standBack(components) }
+    this.#outgoing = new OutgoingRelays(components, {
+      ...shared, compression: switches.compression,
+      onOver: async (result) => {
+        this.#count({ sentBytes: result.wireBytes, receivedBytes: result.receivedWireBytes })
+        if (result.status === 'completed') this.savedBytes += result.ledger.savedBytes
+        await history.add(result, 'outgoing', 'relay')
+      },
+    })
+    this.#incoming = new IncomingRelays({
+      ...components, ...shared, sources: [census.resident, store.source],
+      peers: switches.peers ? createPeerPages(components) : noPeerPages, budget: new PageBudget(FETCHED_PAGES_MAX),
+    }, {
+      ...shared,
+      has: (high, low, bits) => census.has(high, low, bits) || store.has(high, low, bits),
+      requireAllowed: (address, about) => this.#requireAllowed(address, about),
+      onRefused: ({ from, guest, code }) => {
+        components.audit.note({ event: 'offer-refused', member: from.name, guest, code })
+      },
+      onOver: (relay) => this.#arrived(relay),
+    })
+  }
+
+  /** Carries a connection of a migration to another host, as `OutgoingRelays.carry` says. */
+  async carry(connection: Omit<Connection, 'pid' | 'findGuest'>, otherEnd: OtherEnd): Promise<void> {
+    await this.#outgoing.carry({
+      ...connection,
+      pid: otherEnd.pid ?? this.#guestBehind(otherEnd)?.pid,
+      findGuest: async () => this.#relayed(this.#guestBehind(otherEnd)),
+    })
+  }
+
+  /** Opens a tunnel, as `Agent.tunnel` says. */
+  async tunnel({ to, path, remotePath = path, mode = 0o600, gid, onNews }: TunnelRequest): Promise<Tunnel> {
+    const { log, mesh } = this.#components
+    if (to === mesh.self.name) {
+      throw new PagemeshError('same-host', `${to} is this host.`, { fault: 'usage' })
+    }
+    const address = requireAddress(remotePath)
+    const tunnel = await openTunnel({ log }, {
+      path: requireAddress(path), mode, ...(gid === undefined ? {} : { gid }), hosts: ownHosts(),
+      carry: (endpoint, otherEnd) => this.carry({ endpoint, to, address, onNews }, otherEnd),
+      onRefused: (error) => {
+        log.warn('a connection was not carried', { to, code: error.code, reason: describeError(error) })
+        onNews({ event: 'refused', code: error.code, reason: describeError(error) })
+      },
+    })
+    this.#tunnels.add(tunnel)
+    // It never rejects.
+    void tunnel.closed.then(() => this.#tunnels.delete(tunnel))
+    return tunnel
+  }
+
+  async receive(stream: MessageStream, from: Member): Promise<void> {
+    await this.#incoming.receive(stream, from)
+  }
+
+  list(): RelayStatus[] {
+    const { name } = this.#components.mesh.self
+    const outgoing = this.#outgoing.running().map(({ init, told, counts }): RelayStatus => ({
+      direction: 'outgoing', driver: 'relay', guest: init.guest ?? UNKNOWN_GUEST, from: name, to: init.to,
+      address: formatRelayAddress(init.address), phase: phaseOf(told),
+      streamBytes: sum(counts.map(({ streamBytes }) => streamBytes)),
+      wireBytes: sum(counts.map(({ sentBytes }) => sentBytes)),
+    }))
+    const incoming = this.#incoming.running().map(({ init: { offer, from }, streamBytes, traffic }): RelayStatus => ({
+      direction: 'incoming', driver: 'relay', guest: offer.guest ?? UNKNOWN_GUEST, from: from.name, to: name,
+      address: formatRelayAddress(offer.address), phase: 'relaying', streamBytes, wireBytes: traffic.receivedBytes,
+    }))
+    return [...outgoing, ...incoming]
+  }
+
+  /** Closes every tunnel, and every connection at once. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()))
+    this.#outgoing.stop()
+    this.#incoming.stop()
+  }
+
+  #requireAllowed(address: RelayAddress, { guest, from }: { guest: string; from: string }): void {
+    const here = this.#components.mesh.self.name
+    requireAllowed(this.#init.accept, { guest, from, here })
+    if (mayDial(address, { rules: this.#init.dial, own: { ...this.#init.own, hosts: ownHosts() } })) return
+    const text = formatRelayAddress(address)
+    throw new PagemeshError('not-allowed', `${text} may not be dialled there.`, {
+      fault: 'peer', phase: 'offer', data: { address: text, from },
+      advice: `To allow it, add ${JSON.stringify(text)} to \`tunnel.to\` in the configuration of ${here}, and ` +
+        'restart its agent.',
+    })
+  }
+
+  /** Whose socket is at the other end of a connection; a manager may have made it and handed it on. */
+  #guestBehind({ pid, inode }: OtherEnd): Guest | undefined {
+    const guests = this.#components.guests.all()
+    return guests.find((guest) => pid !== undefined && guest.pid === pid) ??
+      guests.find(({ process }) => inode !== undefined && process !== undefined && holdsSocket(process, inode))
+  }
+
+  #relayed(guest: Guest | undefined): RelayedGuest | undefined {
+    if (guest === undefined) return undefined
+    const census = this.#init.switches.references ? this.#components.census.of(guest.name) : undefined
+    return { name: guest.name, process: guest.process, census }
+  }
+
+  async #arrived({ init: { offer, from }, outcome, traffic, streamBytes, channelCount }: IncomingRelay): Promise<void> {
+    this.#count(traffic)
+    if (streamBytes === 0) return
+    const to = this.#components.mesh.self.name
+    const { sentBytes, receivedBytes } = traffic
+    if (outcome?.status === 'completed') this.savedBytes += streamBytes - sentBytes - receivedBytes
+    const about = { guest: offer.guest ?? UNKNOWN_GUEST, from: from.name, to, mode: 'precopy' as const }
+    await this.#components.history.add({
+      ...failedResult(about), channels: channelCount, qemuBytes: streamBytes,
+      ...outcome ?? { status: 'unknown', code: 'not-told', reason: `${from.name} has not said what became of it.` },
+    }, 'incoming', 'relay')
+  }
+
+  #count(bytes: { sentBytes: number; receivedBytes: number }): void {
+    this.traffic.sentBytes += bytes.sentBytes
+    this.traffic.receivedBytes += bytes.receivedBytes
+  }
+}
+
+function requireAddress(text: string): RelayAddress {
+  const address = parseRelayAddress(text)
+  if (address !== undefined) return address
+  throw new PagemeshError('bad-address', `${JSON.stringify(text)} is no address that can be carried.`, {
+    fault: 'usage', advice: 'Write the absolute path of a socket, or an IP address and port such as 127.64.0.2:20500.',
+  })
+}
+
+function phaseOf({ isMigration, isPostcopy, hasRamEnded }: MainChannel): RelayStatus['phase'] {
+  if (!isMigration) return 'relaying'
+  if (isPostcopy) return 'postcopy'
+  return hasRamEnded ? 'switchover' : 'precopy'
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}
+
+/** The addresses of this host's network interfaces, as they are now. */
+function ownHosts(): Set<string> {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  return new Set(all.map(({ address }) => plainHost(address) ?? address))
+}

@@ -1,0 +1,12 @@
+import type { Census } from '../census/index.ts'
+import type { Keeper } from '../placement/index.ts'
+import type { Popularity } from '../popularity/index.ts'
+import type { Swap } from '../swap/index.ts'
+
+/** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
+export function standBack(
+  { census, popularity, keeper, swap }: { census: Census; popularity: Popularity; keeper: Keeper; swap: Swap },
+): () => void {
+  const goOns = [census, popularity, keeper, swap].map((part) => part.standBack())
+  return () => goOns.forEach((goOn) => goOn())
+}

@@ -1,0 +1,78 @@
+/** Who is at the other end of a connection that was accepted: for streams that other processes begin. */
+import { isIPv4, type Socket } from 'node:net'
+
+import { peerProcess } from '../page/index.ts'
+import { listPeers, parsePeers } from './peer.ts'
+import type { ProcessIdentity } from './process.ts'
+import { socketInode } from './unixsockets.ts'
+import { listOrNothing, readOrNothing } from './vanishing.ts'
+
+/** The part of a socket that Node does not document: the operating system's end of it. */
+interface Described {
+  _handle?: { fd?: number } | null
+}
+
+export interface OtherEnd {
+  /** The process that connected. It may have handed its connection on since: libvirtd hands it to a QEMU. */
+  pid: number | undefined
+  /** The number of its socket; undefined where the operating system does not tell. */
+  inode: string | undefined
+}
+
+/** @param path where the listener was bound, if it is a UNIX socket's. */
+export async function otherEndOf(socket: Socket, path?: string): Promise<OtherEnd> {
+  const { fd } = (socket as unknown as Described)._handle ?? {}
+  if (fd === undefined) return { pid: undefined, inode: undefined }
+  if (path !== undefined) {
+    const pid = peerProcess(fd)
+    const own = socketInode(`/proc/self/fd/${fd}`)
+    const peers = own === undefined ? undefined : parsePeers(await listPeers(path), path).get(own)
+    return { pid, inode: peers?.length === 1 ? peers[0] : undefined }
+  }
+  const { remoteAddress, remotePort } = socket
+  if (remoteAddress === undefined || remotePort === undefined) return { pid: undefined, inode: undefined }
+  const tables = ['tcp', 'tcp6'].map((name) => readOrNothing(`/proc/self/net/${name}`) ?? '').join('\n')
+  return { pid: undefined, inode: inodeAt(tables, remoteAddress, remotePort) }
+}
+
+/** Whether the process holds the socket. */
+export function holdsSocket({ pid }: ProcessIdentity, inode: string): boolean {
+  return listOrNothing(`/proc/${pid}/fd`).some((fd) => socketInode(`/proc/${pid}/fd/${fd}`) === inode)
+}
+
+/**
+ * The socket whose own address this is, by lines of /proc/net/tcp and /proc/net/tcp6; undefined if there is none, or
+ * more than one. Where it meant to go is not looked at: that may have been changed on the way. Pure.
+ *
+ *    1: 0100007F:9C41 0200407F:5014 01 00000000:00000000 00:00000000 00000000  0  0 1121375 1 ...
+ */
+export function inodeAt(tables: string, address: string, port: number): string | undefined {
+  const wanted = formsOf(address).map((form) => `${form}:${port.toString(16).toUpperCase().padStart(4, '0')}`)
+  const inodes = new Set<string>()
+  for (const match of tables.matchAll(/^ *\d+: ([0-9A-F]+:[0-9A-F]{4}) \S+ 01 (?:\S+ +){3}\d+ +\d+ (\d+) /gm)) {
+    const [, local = '', inode = ''] = match
+    if (wanted.includes(local) && inode !== '0') inodes.add(inode)
+  }
+  return inodes.size === 1 ? [...inodes][0] : undefined
+}
+
+/** An address as the tables have it: words of four bytes, each backwards. */
+function formsOf(address: string): string[] {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
+  if (!isIPv4(plain)) return [backwards(bytesOfIpv6(plain))]
+  const form = backwards(Buffer.from(plain.split('.').map(Number)))
+  return [form, `0000000000000000FFFF0000${form}`]
+}
+
+function backwards(bytes: Buffer): string {
+  return Buffer.from(bytes).swap32().toString('hex').toUpperCase()
+}
+
+function bytesOfIpv6(address: string): Buffer {
+  const [before = '', after] = address.split('%')[0]!.split('::')
+  const words = (text: string): string[] => (text === '' ? [] : text.split(':'))
+  const [head, tail] = [words(before), words(after ?? '')]
+  const zeros = Array<string>(Math.max(0, 8 - head.length - tail.length)).fill('0')
+  const all = [...head, ...(after === undefined ? [] : zeros), ...tail]
+  return Buffer.from(all.map((word) => word.padStart(4, '0')).join(''), 'hex')
+}

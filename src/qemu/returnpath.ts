@@ -1,0 +1,28 @@
+/**
+ *   return path = message*
+ *   message     = u16:type u16:n payload[n]
+ *   SHUT        = 0001 0004 u32:error         the last one: how the destination's load ended, 0 for well
+ *
+ * Only how it ends matters here, and a stream that anybody may have written tells that by its last bytes.
+ */
+const SHUT_BYTES = 8
+const SHUT_HEADER = 0x0001_0004
+
+/** The last bytes of a return path, whose pieces are pushed in order. */
+export class ReturnPathEnd {
+  readonly #last = Buffer.alloc(SHUT_BYTES)
+  #length = 0
+
+  push(bytes: Uint8Array): void {
+    const taken = bytes.subarray(Math.max(0, bytes.length - SHUT_BYTES))
+    this.#last.copyWithin(0, taken.length)
+    this.#last.set(taken, SHUT_BYTES - taken.length)
+    this.#length = Math.min(SHUT_BYTES, this.#length + taken.length)
+  }
+
+  /** What the destination QEMU said last of its load; undefined if it said nothing of that. */
+  get shut(): number | undefined {
+    const isShut = this.#length === SHUT_BYTES && this.#last.readUInt32BE(0) === SHUT_HEADER
+    return isShut ? this.#last.readUInt32BE(4) : undefined
+  }
+}

@@ -1,0 +1,210 @@
+import { sentenceOf, type Reason, type SpentBytes } from '../conversation/index.ts'
+import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
+import { answerPages, decodePrefixSet, type PrefixSet } from '../page/index.ts'
+import { badFrame, openPassageLane, type PassageThreads } from '../passage/index.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Endpoint } from '../runtime/endpoint.ts'
+import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import { deferred, withDeadline } from '../runtime/wait.ts'
+import { answerOffer, IncomingPassages, Link, type IncomingPassagesComponents } from '../transfer/index.ts'
+import { formatRelayAddress, type RelayAddress } from './address.ts'
+import {
+  DESTINATION_LANGUAGE, type FromDestination, type FromSource, type RelayOffer, type RelayOutcome,
+} from './messages.ts'
+import { CHANNELS_MAX } from './outgoingrelay.ts'
+
+/** How long it may take to connect to what waits here, or to the source's agent. */
+const DIAL_MS_MAX = 5000
+/** A relay without a connection is given up after so long. */
+const IDLE_MS_MAX = 60_000
+/** How long the source's host may take to know what became of a migration whose connections are closed. */
+const OUTCOME_MS_MAX = 120_000
+
+export interface IncomingRelayComponents extends IncomingPassagesComponents {
+  clock: Clock
+  mesh: Mesh
+  threads: PassageThreads
+  /** What this host spent beside handoffs so far. */
+  spent: () => SpentBytes
+}
+
+export interface IncomingRelayInit {
+  offer: RelayOffer
+  from: Member
+  /** Connects to where a QEMU waits. */
+  dial: (address: RelayAddress, signal: AbortSignal) => Promise<Endpoint>
+  /** Whether this host has a page whose id begins with these bits. */
+  has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean
+}
+
+/** The destination's end of one migration that somebody else drives: it dials what waits here, and nothing else. */
+export class IncomingRelay {
+  readonly #components: IncomingRelayComponents
+  readonly #init: IncomingRelayInit
+  readonly #passages: IncomingPassages
+  readonly #life = new AbortController()
+  readonly #over = deferred<void>()
+  /** Settles once the connection that was asked for last is made, or is not. */
+  #opening: Promise<void> = Promise.resolve()
+  #link: Link<FromDestination, FromSource> | undefined
+  #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
+  #hasAnswered = false
+  #channelCount = 0
+  #openCount = 0
+  #patience: Timer | undefined
+  #outcome: RelayOutcome | undefined
+
+  constructor(components: IncomingRelayComponents, init: IncomingRelayInit) {
+    this.#components = components
+    this.#init = init
+    this.#passages = new IncomingPassages(components)
+  }
+
+  get init(): Readonly<IncomingRelayInit> {
+    return this.#init
+  }
+
+  /** What the source's host said of the migration; undefined until it has. */
+  get outcome(): RelayOutcome | undefined {
+    return this.#outcome
+  }
+
+  /** Connections that were asked for. */
+  get channelCount(): number {
+    return this.#channelCount
+  }
+
+  /** Bytes that QEMU took. */
+  get streamBytes(): number {
+    return this.#passages.streamBytes
+  }
+
+  get traffic(): { sentBytes: number; receivedBytes: number } {
+    const { sentBytes, receivedBytes } = this.#passages.traffic
+    const link = this.#link
+    return { sentBytes: sentBytes + (link?.sentBytes ?? 0), receivedBytes: receivedBytes + (link?.receivedBytes ?? 0) }
+  }
+
+  /** Accepts the offer that came over `stream`, and resolves once the relay is over. Never rejects. */
+  async run(stream: MessageStream): Promise<void> {
+    const { log, clock, mesh } = this.#components
+    const { offer, from } = this.#init
+    try {
+      await answerOffer(stream, { accepted: true })
+      const lane = await this.#within((signal) => mesh.dialLane(from, offer.ticket, signal))
+      this.#link = new Link({ clock, log, lane }, {
+        bytesPerSecondMax: Infinity, language: DESTINATION_LANGUAGE,
+        onMessage: (message) => this.#onMessage(message),
+        onLost: (reason) => this.#onLinkLost(reason),
+      })
+      this.#wait(IDLE_MS_MAX)
+      await this.#over.promise
+    } catch (error) {
+      log.warn('a relay did not begin', { from: from.name, error: describeError(error) })
+    }
+    this.#patience?.cancel()
+    this.#passages.letGo()
+    await this.#link?.close()
+  }
+
+  /** Closes every connection at once. */
+  stop(): void {
+    const stopped = new PagemeshError('agent-stopped', 'The agent at the destination was stopped.', {
+      fault: 'cancelled',
+    })
+    this.#life.abort(stopped)
+    this.#passages.stop()
+    this.#over.resolve()
+  }
+
+  #onMessage(message: FromSource): void {
+    switch (message.kind) {
+      case 'census': return this.#answerCensus(message.body)
+      case 'order': return this.#fetch(message.body)
+      case 'channel': return this.#take(message)
+      case 'end':
+        // What became of the migration it says as soon as it knows.
+        this.#wait(OUTCOME_MS_MAX)
+        return this.#link!.say({
+          kind: 'report', report: { ...this.#passages.report, releaseMs: 0, spent: this.#components.spent() },
+        })
+      case 'outcome':
+        this.#outcome = message.outcome
+        return this.#over.resolve()
+    }
+  }
+
+  #answerCensus(body: Buffer): void {
+    if (this.#hasAnswered) throw badFrame('a second census')
+    this.#hasAnswered = true
+    const census = decodePrefixSet(body)
+    const bitmap = answerPages(census, this.#init.has)
+    this.#answered = { census, bitmap }
+    this.#link!.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
+  }
+
+  #fetch(order: Buffer): void {
+    const answered = this.#answered
+    if (answered === undefined) throw badFrame('an order of what was not listed')
+    this.#answered = undefined
+    this.#passages.fetch(answered, order, this.#init.from.name, (body) => this.#link?.say({ kind: 'fetched', body }))
+  }
+
+  /** Connections are made one after the other: QEMU tells them apart by their order. */
+  #take({ number, ticket }: FromSource & { kind: 'channel' }): void {
+    const { log } = this.#components
+    if (number !== this.#channelCount || number >= CHANNELS_MAX) throw badFrame(`channel ${number} is not the next`)
+    this.#channelCount += 1
+    this.#openCount += 1
+    this.#patience?.cancel()
+    this.#opening = this.#opening.then(() => this.#open(number, ticket)).catch((error: unknown) => {
+      const { code, message } = asPagemeshError(error)
+      log.info('a relayed connection was not made', { id: this.#init.offer.id, number, code, reason: message })
+      this.#link?.say({ kind: 'refused', number, code, message })
+      this.#closed()
+    })
+  }
+
+  async #open(number: number, ticket: (FromSource & { kind: 'channel' })['ticket']): Promise<void> {
+    const { mesh } = this.#components
+    const { dial, offer, from } = this.#init
+    const qemu = await this.#within((signal) => dial(offer.address, signal))
+    this.#link?.say({ kind: 'opened', number })
+    try {
+      const lane = await this.#within(async (signal) =>
+        openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))
+      this.#passages.start(lane, qemu, { ended: () => this.#closed(), failed: () => this.#closed() })
+    } catch (error) {
+      qemu.destroy()
+      throw error
+    }
+  }
+
+  #closed(): void {
+    this.#openCount -= 1
+    if (this.#openCount > 0) return
+    if (this.#link?.isOver === true) this.#over.resolve()
+    else this.#wait(IDLE_MS_MAX)
+  }
+
+  /** What runs goes on; nothing more is asked for. */
+  #onLinkLost(reason: Reason): void {
+    const { address, id } = this.#init.offer
+    this.#components.log.info('the agents of a relay lost each other', {
+      id, address: formatRelayAddress(address), reason: sentenceOf(reason),
+    })
+    if (this.#openCount === 0) this.#over.resolve()
+  }
+
+  #wait(limitMs: number): void {
+    this.#patience?.cancel()
+    this.#patience = this.#components.clock.after(limitMs, () => this.#over.resolve())
+  }
+
+  async #within<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = (): Error => new PagemeshError('not-dialled', 'nothing answered there in time.', {
+      fault: 'peer', phase: 'preparing',
+    })
+    return await withDeadline(this.#components.clock, { signal: this.#life.signal, limitMs: DIAL_MS_MAX, late }, work)
+  }
+}

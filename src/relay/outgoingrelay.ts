@@ -1,0 +1,301 @@
+import type { IncomingReport, Reason } from '../conversation/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { Inventory, type ListedPages, type PageHasher, type Prefixes } from '../page/index.ts'
+import {
+  badFrame, openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
+} from '../passage/index.ts'
+import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
+import { behind } from '../runtime/behind.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { PeekedEndpoint } from '../runtime/peekedendpoint.ts'
+import { deferred, waitAtMost, withDeadline, type Deferred } from '../runtime/wait.ts'
+import { Link, offerLink, OutgoingPassages } from '../transfer/index.ts'
+import type { RelayAddress } from './address.ts'
+import { beginningOf } from './firstbytes.ts'
+import {
+  encodeRelayOffer, RELAY_PROTOCOL, SOURCE_LANGUAGE, type FromDestination, type FromSource, type RelayOutcome,
+} from './messages.ts'
+import { NOTHING_TOLD, type MainChannel } from './outcome.ts'
+
+/** How long it may take until a connection is made at the destination: its manager waits meanwhile. */
+const OPEN_MS_MAX = 10_000
+/** How long a stream waits until it is known what of it the destination has; then it begins without. */
+const INVENTORY_MS_MAX = 2000
+/** How long the destination may take to report. */
+const REPORT_MS_MAX = 5000
+/** Of the destination, until it has said what it has. */
+const NOTHING_KNOWN: Prefixes = { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
+/** A main channel, as many multifd channels as are carried, one for urgent pages. */
+export const CHANNELS_MAX = 18
+
+export interface OutgoingRelayComponents {
+  clock: Clock
+  log: Log
+  mesh: Mesh
+  hasher: PageHasher
+  threads: PassageThreads
+}
+
+export interface OutgoingRelayInit {
+  id: string
+  /** Name of the destination host, and what is dialled there. */
+  to: string
+  address: RelayAddress
+  /** Undefined where it is not known whose stream it is. */
+  guest: string | undefined
+  /** What that guest holds; without it nothing but pages sent before become refs. */
+  census: ListedPages | undefined
+  compression: CompressionMode
+  /** What the main channel told before a post-copy was cut, if this may be what goes on with one. */
+  continuation: StreamKnowledgeData | undefined
+}
+
+/** The source's end of one migration that somebody else drives: its connections, each with a passage. */
+export class OutgoingRelay {
+  readonly #components: OutgoingRelayComponents
+  readonly #init: OutgoingRelayInit
+  readonly #passages: OutgoingPassages
+  readonly #inventory: Inventory
+  readonly #life = new AbortController()
+  /** Resolves once it is known what the destination has, or that nobody will say. */
+  readonly #inventoried = deferred<void>()
+  readonly #reporting = deferred<void>()
+  readonly #over = deferred<void>()
+  /** Channels that the destination has not connected yet, by number. */
+  readonly #opening = new Map<number, Deferred<void>>()
+  #link: Link<FromSource, FromDestination> | undefined
+  #channelCount = 0
+  #openCount = 0
+  #bytes = { sentBytes: 0, receivedBytes: 0 }
+  #told: MainChannel = NOTHING_TOLD
+  #isMainOpen = true
+  #isInventoried = false
+  #report: IncomingReport | undefined
+  #error: PagemeshError | undefined
+
+  constructor(components: OutgoingRelayComponents, init: OutgoingRelayInit) {
+    this.#components = components
+    this.#init = init
+    this.#passages = new OutgoingPassages(components, init)
+    this.#inventory = new Inventory(init.census)
+  }
+
+  get init(): Readonly<OutgoingRelayInit> {
+    return this.#init
+  }
+
+  /** What its main channel has told so far. */
+  get told(): MainChannel {
+    return this.#told
+  }
+
+  /** Whether a connection that comes now may belong to it. */
+  get isOpen(): boolean {
+    return this.#isMainOpen && this.#link?.isOver === false && this.#channelCount < CHANNELS_MAX
+  }
+
+  get counts(): OutgoingPassageCounts[] {
+    return this.#passages.counts
+  }
+
+  /** Bytes of all that is not a passage. */
+  get traffic(): { sentBytes: number; receivedBytes: number } {
+    const { sentBytes = 0, receivedBytes = 0 } = this.#link ?? {}
+    return { sentBytes: this.#bytes.sentBytes + sentBytes, receivedBytes: this.#bytes.receivedBytes + receivedBytes }
+  }
+
+  get knowledge(): StreamKnowledgeData | undefined {
+    return this.#passages.knowledge
+  }
+
+  get report(): IncomingReport | undefined {
+    return this.#report
+  }
+
+  /** Why the first connection that broke did. */
+  get error(): PagemeshError | undefined {
+    return this.#error
+  }
+
+  /** Resolves once every connection is closed, and the destination has reported or will not. */
+  get over(): Promise<void> {
+    return this.#over.promise
+  }
+
+  /** Asks the destination whether it dials the address. Throws what it refuses with. */
+  async open(): Promise<void> {
+    const { mesh, clock, log } = this.#components
+    const { id, to, guest, address } = this.#init
+    await this.#within(async (signal) => {
+      const { lane, offerBytes, answerBytes } = await offerLink(
+        mesh, { to, protocol: RELAY_PROTOCOL }, (ticket) => encodeRelayOffer({ id, guest, address, ticket }), signal,
+      )
+      this.#bytes = { sentBytes: offerBytes, receivedBytes: answerBytes }
+      this.#link = new Link({ clock, log, lane: await lane }, {
+        bytesPerSecondMax: Infinity, language: SOURCE_LANGUAGE,
+        onMessage: (message) => this.#onMessage(message),
+        onLost: (reason) => this.#onLinkLost(reason),
+      })
+    })
+    this.#link!.say({ kind: 'census', body: this.#inventory.encode() })
+  }
+
+  /**
+   * Carries a connection of the migration. Resolves once the destination has made it there as well: the next one must
+   * not be accepted before. Throws what kept it from that; the connection is as it was then, with nothing read away.
+   */
+  async carry(endpoint: PeekedEndpoint): Promise<void> {
+    const { mesh } = this.#components
+    const link = this.#link
+    if (link === undefined || link.isOver) throw notCarried(this.#init.to)
+    const number = this.#channelCount++
+    const opening = deferred<void>()
+    this.#opening.set(number, opening)
+    this.#openCount += 1
+    try {
+      await this.#within(async (signal) => {
+        const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
+        link.say({ kind: 'channel', number, ticket })
+        // It is waited for once the connection is made there.
+        offered.catch(() => {})
+        await Promise.race([opening.promise, aborted(signal)])
+        const lane = await openPassageLane(this.#components, await offered, signal)
+        behind(this.#components.log, 'a connection was not carried', this.#begin(number, endpoint, lane))
+      })
+    } catch (error) {
+      this.#closed(number, asPagemeshError(error))
+      throw error
+    } finally {
+      this.#opening.delete(number)
+    }
+  }
+
+  /** Says to the destination's host what became of the migration, and closes. */
+  async settle(outcome: RelayOutcome): Promise<void> {
+    this.#link?.say({ kind: 'outcome', outcome })
+    await this.#link?.close()
+  }
+
+  /** Closes every connection at once. */
+  stop(): void {
+    this.#life.abort(new PagemeshError('agent-stopped', 'The agent at the source was stopped.', { fault: 'cancelled' }))
+    this.#passages.stop()
+    this.#over.resolve()
+    behind(this.#components.log, 'a relay is still being closed', this.#link?.close() ?? Promise.resolve())
+  }
+
+  async #within<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = (): Error => notCarried(this.#init.to)
+    return await withDeadline(this.#components.clock, {
+      signal: this.#life.signal, limitMs: OPEN_MS_MAX, late,
+    }, work)
+  }
+
+  async #begin(
+    number: number, qemu: PeekedEndpoint, lane: Awaited<ReturnType<typeof openPassageLane>>,
+  ): Promise<void> {
+    const { clock, log } = this.#components
+    await waitAtMost(clock, this.#inventoried.promise, INVENTORY_MS_MAX)
+    if (this.#life.signal.aborted) {
+      lane.destroy()
+      qemu.destroy()
+      return
+    }
+    const isMain = number === 0
+    const resumes = isMain && beginningOf(qemu.seen).kind === 'resumed'
+    const tell = (news: Partial<MainChannel>): void => {
+      if (isMain) this.#told = { ...this.#told, ...news }
+    }
+    this.#passages.start({
+      lane, qemu, isMain, resumes, known: NOTHING_KNOWN, bytesPerSecondMax: Infinity,
+      listener: {
+        mark: (mark) => tell(newsOf(mark)),
+        runState: () => {},
+        lost: (reason) => log.debug('a relayed connection is not understood', { id: this.#init.id, number, reason }),
+        streamEnded: () => tell({ hasStreamEnded: true }),
+        returnEnded: (shut) => tell({ hasReturnEnded: true, shut }),
+        ended: () => this.#closed(number, undefined),
+        failed: (error) => this.#closed(number, error),
+      },
+    })
+  }
+
+  #closed(number: number, error: PagemeshError | undefined): void {
+    if (number === 0) this.#isMainOpen = false
+    this.#error ??= error
+    if (error !== undefined) {
+      this.#components.log.info('a relayed connection broke', {
+        id: this.#init.id, number, reason: describeError(error),
+      })
+    }
+    this.#openCount -= 1
+    if (this.#openCount === 0 && !this.#isMainOpen) behind(this.#components.log, 'a relay did not end', this.#finish())
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#link?.isOver === false) {
+      this.#link.say({ kind: 'end' })
+      await waitAtMost(this.#components.clock, this.#reporting.promise, REPORT_MS_MAX)
+    }
+    this.#over.resolve()
+  }
+
+  #onMessage(message: FromDestination): void {
+    switch (message.kind) {
+      case 'bitmap':
+        if (this.#isInventoried) throw badFrame('a second bitmap')
+        this.#isInventoried = true
+        this.#inventory.answer(message.body)
+        this.#passages.addKnown(this.#inventory.known)
+        this.#link!.say({ kind: 'order', body: this.#inventory.order() })
+        return this.#inventoried.resolve()
+      case 'fetched': return this.#passages.addKnown(this.#inventory.fetched(message.body))
+      case 'opened': return this.#opening.get(message.number)?.resolve()
+      case 'refused': {
+        const { code, message: why } = message
+        return this.#opening.get(message.number)?.reject(new PagemeshError(code, `${this.#init.to}: ${why}`, {
+          fault: 'peer', phase: 'preparing',
+        }))
+      }
+      case 'report':
+        this.#report = message.report
+        return this.#reporting.resolve()
+    }
+  }
+
+  /** What runs goes on; nothing more is carried. */
+  #onLinkLost(reason: Reason): void {
+    this.#components.log.info('the agents of a relay lost each other', { id: this.#init.id, reason: reason.message })
+    this.#inventoried.resolve()
+    this.#reporting.resolve()
+    for (const opening of this.#opening.values()) opening.reject(notCarried(this.#init.to))
+  }
+}
+
+function newsOf(mark: StreamMark): Partial<MainChannel> {
+  switch (mark) {
+    case 'ramStart': return { isMigration: true }
+    case 'resume': return { isMigration: true, isPostcopy: true }
+    case 'package': return { isPostcopy: true }
+    case 'ramEnd': return { hasRamEnded: true }
+    case 'handedOver': case 'eof': return {}
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const abort = (): void => reject(signal.reason)
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  // It loses the race where all goes well, and then nobody looks at it.
+  promise.catch(() => {})
+  return promise
+}
+
+function notCarried(to: string): PagemeshError {
+  return new PagemeshError('not-carried', `${to} did not make a connection in time.`, {
+    fault: 'peer', phase: 'preparing', advice: 'See the log of its agent.',
+  })
+}

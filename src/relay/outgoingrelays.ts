@@ -1,0 +1,200 @@
+import type { SpentBytes } from '../conversation/index.ts'
+import { isAlive, type ProcessIdentity } from '../guest/index.ts'
+import type { ListedPages } from '../page/index.ts'
+import type { CompressionMode } from '../passage/index.ts'
+import type { StreamKnowledgeData } from '../qemu/index.ts'
+import { behind } from '../runtime/behind.ts'
+import type { PeekedEndpoint } from '../runtime/peekedendpoint.ts'
+import type { Random } from '../runtime/random.ts'
+import { waitAtMost } from '../runtime/wait.ts'
+import type { RelayResult } from '../transfer/index.ts'
+import { formatRelayAddress, type RelayAddress } from './address.ts'
+import { beginningOf, type Beginning } from './firstbytes.ts'
+import { relayOf, urgentOf, type RunningRelay } from './grouping.ts'
+import { endingOf, outcomeOf, type SourceProcess, type StreamOutcome } from './outcome.ts'
+import { OutgoingRelay, type OutgoingRelayComponents } from './outgoingrelay.ts'
+import { relayResult, UNKNOWN_GUEST } from './relayresult.ts'
+
+const ID_BYTES = 16
+/** How long a connection's first bytes are waited for: they tell what it is. Those of some never come by themselves. */
+const FIRST_BYTES_MS_MAX = 500
+/** A manager ends the source QEMU some seconds after a migration that went well. */
+const PROCESS_MS_MAX = 30_000
+const PROCESS_EVERY_MS = 250
+/** Post-copies that were cut and may go on; the oldest are forgotten. */
+const CUT_MAX = 64
+
+/** One connection that a manager or a QEMU made. */
+export interface Connection {
+  endpoint: PeekedEndpoint
+  /** Name of the destination host, and what is dialled there. */
+  to: string
+  address: RelayAddress
+  /** The process that made it, if that can be told. */
+  pid: number | undefined
+  /** Whose stream it is, asked once its first bytes are there; undefined if that cannot be told. */
+  findGuest: () => Promise<RelayedGuest | undefined>
+  /** Told if it is the first of a migration: that it has begun, and what it came to. */
+  onNews?: (news: RelayNews) => void
+}
+
+export type RelayNews =
+  | { event: 'begun'; id: string; guest: string; to: string; address: string }
+  | { event: 'ended'; id: string; result: RelayResult }
+
+/** The guest behind a connection. */
+export interface RelayedGuest {
+  name: string
+  process: ProcessIdentity | undefined
+  census: ListedPages | undefined
+}
+
+export interface OutgoingRelaysInit {
+  compression: CompressionMode
+  /** What is not urgent stands back; returns how to let it go on. */
+  standBack: () => () => void
+  spent: () => SpentBytes
+  /** All is known that will be. Not called for connections that carried nothing. */
+  onOver: (result: RelayResult) => Promise<void>
+}
+
+interface Running extends RunningRelay {
+  relay: OutgoingRelay
+  process: ProcessIdentity | undefined
+}
+
+interface Cut {
+  to: string
+  address: string
+  guest: string | undefined
+  knowledge: StreamKnowledgeData
+}
+
+/** The migrations that managers drive from this host: puts their connections together. */
+export class OutgoingRelays {
+  readonly #components: OutgoingRelayComponents & { random: Random }
+  readonly #init: OutgoingRelaysInit
+  readonly #running = new Set<Running>()
+  readonly #life = new AbortController()
+  #cut: Cut[] = []
+
+  constructor(components: OutgoingRelayComponents & { random: Random }, init: OutgoingRelaysInit) {
+    this.#components = components
+    this.#init = init
+  }
+
+  /** Those whose connections are open. */
+  running(): OutgoingRelay[] {
+    return [...this.#running].map(({ relay }) => relay)
+  }
+
+  /**
+   * Carries a connection to the destination. Resolves once it is made there as well: the next one to the same address
+   * must not be accepted before. Throws what kept it from that; nothing was sent then, and the connection is as it was.
+   */
+  async carry(connection: Connection): Promise<void> {
+    const { endpoint, to, address, pid } = connection
+    const there = [...this.#running].filter(({ relay }) => relay.isOpen && relay.init.to === to &&
+      formatRelayAddress(relay.init.address) === formatRelayAddress(address))
+      .map((running) => Object.assign(running, { isPostcopy: running.relay.told.isPostcopy }))
+    const urgent = urgentOf(there, pid)
+    if (urgent !== undefined) return await urgent.relay.carry(endpoint)
+    await waitAtMost(this.#components.clock, endpoint.first, FIRST_BYTES_MS_MAX)
+    const beginning = beginningOf(endpoint.seen)
+    const known = relayOf(there.filter(({ relay }) => relay.isOpen), { beginning, pid })
+    if (known !== undefined) {
+      if (beginning.kind === 'multifd') known.uuid ??= beginning.uuid
+      return await known.relay.carry(endpoint)
+    }
+    await this.#begin(connection, beginning)
+  }
+
+  /** Closes every connection at once. */
+  stop(): void {
+    this.#life.abort()
+    for (const { relay } of this.#running) relay.stop()
+  }
+
+  async #begin(
+    { endpoint, to, address, pid, findGuest, onNews = () => {} }: Connection, beginning: Beginning,
+  ): Promise<void> {
+    const guest = await findGuest()
+    const { random } = this.#components
+    const { compression, standBack } = this.#init
+    const relay = new OutgoingRelay(this.#components, {
+      id: Buffer.from(random.bytes(ID_BYTES)).toString('hex'),
+      to, address, guest: guest?.name, census: guest?.census, compression,
+      continuation: beginning.kind === 'resumed' ? this.#takeCut(to, address, guest?.name) : undefined,
+    })
+    const running: Running = { relay, process: guest?.process, pid, uuid: undefined, isPostcopy: false }
+    const goOn = standBack()
+    this.#running.add(running)
+    try {
+      await relay.open()
+      await relay.carry(endpoint)
+    } catch (error) {
+      relay.stop()
+      this.#running.delete(running)
+      goOn()
+      throw error
+    }
+    const { id } = relay.init
+    onNews({ event: 'begun', id, guest: guest?.name ?? UNKNOWN_GUEST, to, address: formatRelayAddress(address) })
+    behind(this.#components.log, 'a relay did not end well', this.#follow(running, goOn).then((result) => {
+      onNews({ event: 'ended', id, result })
+    }))
+  }
+
+  /** Until it is known what became of it. */
+  async #follow(running: Running, goOn: () => void): Promise<RelayResult> {
+    const { clock, mesh } = this.#components
+    const { relay, process } = running
+    const begunAt = clock.now()
+    await relay.over
+    const totalMs = clock.now() - begunAt
+    this.#running.delete(running)
+    goOn()
+    const outcome = outcomeOf(relay.told)
+    if (outcome === 'cut') this.#keepCut(relay)
+    const ending = endingOf(outcome, await this.#watch(process, outcome), relay.init.to)
+    const mode = relay.told.isPostcopy ? 'postcopy' : 'precopy'
+    await relay.settle({ ...ending, mode })
+    const { to, guest } = relay.init
+    const channels = relay.counts
+    const result = relayResult(
+      { guest, from: mesh.self.name, to, mode }, ending,
+      { totalMs, ...relay.traffic, channels, report: relay.report, spent: this.#init.spent() },
+    )
+    if (result.qemuBytes > 0) await this.#init.onOver(result)
+    return result
+  }
+
+  /** Whether the source QEMU has ended, which takes a moment where all went well. */
+  async #watch(process: ProcessIdentity | undefined, outcome: StreamOutcome): Promise<SourceProcess> {
+    if (process === undefined) return 'unknown'
+    const { clock } = this.#components
+    const deadline = clock.now() + PROCESS_MS_MAX
+    while (isAlive(process)) {
+      if (outcome !== 'loaded' || clock.now() >= deadline || this.#life.signal.aborted) return 'lives'
+      // An agent that stops waits no longer.
+      await clock.sleep(PROCESS_EVERY_MS, this.#life.signal).catch(() => undefined)
+    }
+    return 'gone'
+  }
+
+  #keepCut(relay: OutgoingRelay): void {
+    const { knowledge, init: { to, address, guest } } = relay
+    if (knowledge === undefined) return
+    this.#cut = [...this.#cut, { to, address: formatRelayAddress(address), guest, knowledge }].slice(-CUT_MAX)
+  }
+
+  /** What is known of the post-copy that goes on: that of the same guest, or to the same address. */
+  #takeCut(to: string, address: RelayAddress, guest: string | undefined): StreamKnowledgeData | undefined {
+    const text = formatRelayAddress(address)
+    const mayBe = this.#cut.filter((cut) => cut.to === to)
+    const found = mayBe.findLast((cut) => guest !== undefined && cut.guest === guest) ??
+      mayBe.findLast((cut) => cut.address === text)
+    this.#cut = this.#cut.filter((cut) => cut !== found)
+    return found?.knowledge
+  }
+}

@@ -1,0 +1,86 @@
+import type { IncomingReport } from '../conversation/index.ts'
+import type { PageBudget, PageHasher, PageSource, PrefixSet } from '../page/index.ts'
+import {
+  noRefsFilled, type IncomingPassageListener, type IncomingRun, type PassageLane,
+} from '../passage/index.ts'
+import { behind } from '../runtime/behind.ts'
+import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Log } from '../runtime/log.ts'
+import { Prefetch, type PeerPages } from '../swap/index.ts'
+
+export interface IncomingPassagesComponents {
+  log: Log
+  hasher: PageHasher
+  /** Where refs are filled from, nearest first; what they fill is verified. */
+  sources: readonly PageSource[]
+  /** Other hosts, asked for what is missing here while the stream runs. */
+  peers: PeerPages
+  /** Memory for what they give. */
+  budget: PageBudget
+}
+
+/** The passages of one migration at its destination, and what other hosts give meanwhile. */
+export class IncomingPassages {
+  readonly #components: IncomingPassagesComponents
+  readonly #passages: IncomingRun[] = []
+  #prefetch: Prefetch | undefined
+  /** What had come from other hosts when it was let go. */
+  #peerBytes = 0
+
+  constructor(components: IncomingPassagesComponents) {
+    this.#components = components
+  }
+
+  get traffic(): { sentBytes: number; receivedBytes: number } {
+    const counts = this.#passages.map((passage) => passage.counts())
+    return {
+      sentBytes: counts.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+      receivedBytes: counts.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0),
+    }
+  }
+
+  /** Bytes that QEMU took. */
+  get streamBytes(): number {
+    return this.#passages.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
+  }
+
+  get report(): Pick<IncomingReport, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
+    const refsFilledBy = noRefsFilled()
+    for (const passage of this.#passages) {
+      for (const [kind, count] of Object.entries(passage.counts().refsFilledBy)) {
+        refsFilledBy[kind as keyof typeof refsFilledBy] += count
+      }
+    }
+    return { streamBytes: this.streamBytes, refsFilledBy, peerBytes: this.#prefetch?.receivedBytes ?? this.#peerBytes }
+  }
+
+  /** Fetches what is lacking from other hosts; `tell` gets the numbers of what came. Throws `bad-frame`. */
+  fetch(
+    { census, bitmap }: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
+    tell: (numbers: Buffer) => void,
+  ): void {
+    this.#prefetch = new Prefetch(this.#components, { tell })
+    this.#prefetch.start({ census, bitmap, order, source })
+  }
+
+  start(lane: PassageLane, qemu: Endpoint, listener: IncomingPassageListener): void {
+    const { hasher, sources } = this.#components
+    const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
+    this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, { listener }))
+  }
+
+  /** Closes every connection at once, and lets go of what was fetched. */
+  stop(): void {
+    for (const passage of this.#passages) passage.stop()
+    this.letGo()
+  }
+
+  /** What was fetched is of no use any more. */
+  letGo(): void {
+    const prefetch = this.#prefetch
+    if (prefetch === undefined) return
+    this.#peerBytes = prefetch.receivedBytes
+    this.#prefetch = undefined
+    behind(this.#components.log, 'pages are still being fetched from peers', prefetch.stop())
+  }
+}

@@ -1,0 +1,13 @@
+/**
+ * What every migration through us has, whoever drives it: an offer to another host, a link over which the two agents
+ * talk, and a result. `handoff/` moves guests over QMP, `relay/` carries what a manager moves.
+ */
+export { IncomingPassages, type IncomingPassagesComponents } from './incomingpassages.ts'
+export { Link, type Language, type LinkInit } from './link.ts'
+export { answerOffer, encodeAnswer, offerLink, requireAccepted, type Answer } from './offer.ts'
+export { OutgoingPassages } from './outgoingpassages.ts'
+export { bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket } from './reading.ts'
+export {
+  addStreams, failedResult, readReport, type HandoffEstimate, type HandoffLedger, type HandoffMeasure,
+  type HandoffPhase, type HandoffProgress, type HandoffResult, type PageCounts, type RelayResult,
+} from './result.ts'

@@ -1,0 +1,102 @@
+import { reasonOf, sentenceOf, type Reason } from '../conversation/index.ts'
+import type { Lane } from '../mesh/index.ts'
+import { badFrame, FrameLane, type FrameTable } from '../passage/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { asPagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { waitAtMost } from '../runtime/wait.ts'
+
+/** How long the other end may take for what is still to be said to it, ms. */
+const FAREWELL_MS = 500
+
+interface Message {
+  kind: string
+}
+
+/** What one end of a link says and hears, as frames. */
+export interface Language<Said extends Message, Heard extends Message> {
+  said: FrameTable<Said['kind']>
+  heard: FrameTable<Heard['kind']>
+  encode: (message: Said) => Uint8Array
+  /** Throws what is wrong with a frame: that is the end of the link. */
+  decode: (kind: Heard['kind'], body: Buffer) => Heard
+}
+
+export interface LinkInit<Said extends Message, Heard extends Message> {
+  /** Bytes a second on the wire; Infinity: as fast as it goes. */
+  bytesPerSecondMax: number
+  language: Language<Said, Heard>
+  onMessage: (message: Heard) => void
+  /** Said once, unless this end closed it. */
+  onLost: (reason: Reason) => void
+}
+
+/** The lane over which the two agents of a transfer talk, at one end: messages as frames, in order. */
+export class Link<Said extends Message, Heard extends Message> {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #lane: FrameLane<Said['kind'] | Heard['kind']>
+  readonly #encode: (message: Said) => Uint8Array
+  readonly #onLost: (reason: Reason) => void
+  #isOver = false
+
+  constructor(components: { clock: Clock; log: Log; lane: Lane }, init: LinkInit<Said, Heard>) {
+    const { said, heard, encode, decode } = init.language
+    this.#clock = components.clock
+    this.#log = components.log
+    this.#encode = encode
+    this.#onLost = init.onLost
+    this.#lane = new FrameLane(components, {
+      frames: { ...said, ...heard } as FrameTable<Said['kind'] | Heard['kind']>,
+      bytesPerSecondMax: init.bytesPerSecondMax,
+      onFrame: (kind, body) => {
+        if (!(kind in heard)) throw badFrame(`${kind} is for the other end to say`)
+        init.onMessage(decode(kind as Heard['kind'], body))
+      },
+      onLost: (error) => this.#lose(reasonOf(error)),
+    })
+  }
+
+  /** It was lost, or closed from here. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  get sentBytes(): number {
+    return this.#lane.sentBytes
+  }
+
+  get receivedBytes(): number {
+    return this.#lane.receivedBytes
+  }
+
+  say(message: Said): void {
+    // It never rejects: a lane that cannot be written to is lost.
+    void this.#lane.send(message.kind, this.#encode(message))
+  }
+
+  /** Takes what the other end said; what cannot be is the end of the link. */
+  heed(take: () => void): void {
+    try {
+      take()
+    } catch (error) {
+      this.#lane.destroy()
+      this.#lose(reasonOf(asPagemeshError(error)))
+    }
+  }
+
+  /** Closes, after what was said; waits a moment for the other end to take it. `reason`: what it said is at fault. */
+  async close(reason?: Reason): Promise<void> {
+    if (reason !== undefined) this.#log.warn('the other agent is not understood', { reason: sentenceOf(reason) })
+    this.#isOver = true
+    this.#lane.complete()
+    await waitAtMost(this.#clock, this.#lane.close(), FAREWELL_MS)
+    this.#lane.destroy()
+  }
+
+  #lose(reason: Reason): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#onLost(reason)
+  }
+}

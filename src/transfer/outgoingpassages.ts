@@ -1,0 +1,85 @@
+import type { PageHasher, Prefixes } from '../page/index.ts'
+import type {
+  CompressionMode, OutgoingPassageCounts, OutgoingPassageListener, OutgoingRun, PassageLane,
+} from '../passage/index.ts'
+import type { StreamKnowledgeData } from '../qemu/index.ts'
+import type { Endpoint } from '../runtime/endpoint.ts'
+
+export interface OutgoingPassagesInit {
+  compression: CompressionMode
+  /** What an earlier connection of a post-copy that was cut told. */
+  continuation: StreamKnowledgeData | undefined
+}
+
+export interface OutgoingPassageStart {
+  lane: PassageLane
+  qemu: Endpoint
+  /** The first connection of the migration, or one beside it. */
+  isMain: boolean
+  /** The main connection goes on where an earlier one was cut. */
+  resumes: boolean
+  /** The pages that the destination has. */
+  known: Prefixes
+  bytesPerSecondMax: number
+  listener: OutgoingPassageListener
+}
+
+/** The passages of one migration at its source: they share what is known of the stream, and of the destination. */
+export class OutgoingPassages {
+  readonly #hasher: PageHasher
+  readonly #init: OutgoingPassagesInit
+  readonly #passages: OutgoingRun[] = []
+  #main: OutgoingRun | undefined
+  /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
+  readonly #fetched: Prefixes[] = []
+
+  constructor(components: { hasher: PageHasher }, init: OutgoingPassagesInit) {
+    this.#hasher = components.hasher
+    this.#init = init
+  }
+
+  get counts(): OutgoingPassageCounts[] {
+    return this.#passages.map((passage) => passage.counts())
+  }
+
+  /** What a later connection of the same migration needs to know. */
+  get knowledge(): StreamKnowledgeData | undefined {
+    return this.#main?.knowledge() ?? this.#init.continuation
+  }
+
+  start({ lane, qemu, isMain, resumes, known, bytesPerSecondMax, listener }: OutgoingPassageStart): void {
+    const { knowledge } = this
+    const passage = lane.startOutgoing({ hasher: this.#hasher, qemu }, {
+      known, compression: this.#init.compression, bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
+      ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),
+      listener: {
+        ...listener,
+        mark: (mark) => {
+          // Urgent pages may come from now on, on a channel that tells nothing of the blocks that they are of.
+          if (mark === 'package' || mark === 'resume') this.#tellKnowledge()
+          listener.mark(mark)
+        },
+      },
+    })
+    if (isMain) this.#main = passage
+    this.#passages.push(passage)
+    for (const pages of this.#fetched) passage.addKnown(pages)
+  }
+
+  addKnown(pages: Prefixes): void {
+    this.#fetched.push(pages)
+    for (const passage of this.#passages) passage.addKnown(pages)
+  }
+
+  /** Closes every connection at once. */
+  stop(): void {
+    for (const passage of this.#passages) passage.stop()
+  }
+
+  #tellKnowledge(): void {
+    const knowledge = this.#main?.knowledge()
+    // It was said as the main one began: those beside it begin later, and are given it then.
+    if (knowledge === undefined) return
+    for (const passage of this.#passages) if (passage !== this.#main) passage.addKnowledge(knowledge)
+  }
+}

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { readStartTicks } from '../../../src/guest/index.ts'
+import { PAGE_BYTES, type ListedPages } from '../../../src/page/index.ts'
+import { sortedTable } from '../page/sortedtables.ts'
+import { idOf, page, sourceWith } from '../passage/made.ts'
+import { postcopyStream, precopyStream } from '../qemu/streambuilder.ts'
+import { eventually, Hosts, type HostsOptions } from './hosts.ts'
+
+const SHUT = Buffer.from('0001000400000000', 'hex')
+const PAGES = Array.from({ length: 64 }, (_, number) => page(number))
+const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: PAGES }]).bytes)
+
+function tableOf(pages: readonly Buffer[]): ListedPages['table'] {
+  const ids = pages.map(idOf).sort((one, other) => one.compare(other))
+  return sortedTable(ids.map((id) => [id.readUInt32BE(0), id.readUInt32BE(4), 0]))
+}
+
+describe('a relay', () => {
+  let hosts: Hosts
+
+  async function start(options: HostsOptions = {}): Promise<Hosts> {
+    hosts = await new Hosts(options).start()
+    return hosts
+  }
+
+  afterEach(async () => hosts.stop())
+
+  it('carries a migration byte for byte, with references to what the destination has', async () => {
+    await start({ pages: PAGES, sources: [sourceWith(PAGES)] })
+    const census = { table: tableOf(PAGES), numberAt: (index: number) => index }
+    const { qemu, carried } = hosts.connect({ findGuest: async () => ({ name: 'web', process: undefined, census }) })
+    qemu.write(STREAM)
+    await carried
+    const [there] = hosts.arrived
+    await eventually(() => there!.bytes().equals(STREAM))
+    there!.socket.end(SHUT)
+    await eventually(() => qemu.received.equals(SHUT) && qemu.hasHeardEnd)
+    qemu.endpoint.end()
+    await eventually(() => hosts.results.length === 1 && hosts.received.length === 1)
+    const [result] = hosts.results
+    assert.equal(result!.guest, 'web')
+    assert.equal(result!.pages.ref, PAGES.length)
+    assert.equal(result!.refsFilledBy.resident, PAGES.length)
+    assert.equal(result!.qemuBytes, STREAM.length)
+    assert.ok(result!.wireBytes < PAGES.length * PAGE_BYTES / 4, `${result!.wireBytes} bytes`)
+    assert.ok(result!.digestMatched)
+    assert.deepEqual([result!.status, result!.code], ['unknown', 'not-ended'])
+    assert.deepEqual(hosts.received[0]!.outcome?.code, 'not-ended')
+    assert.deepEqual(hosts.standing, { a: 0, b: 0 })
+  })
+
+  it('knows a migration as completed once its source QEMU is gone', async () => {
+    await start()
+    const child = spawn('sleep', ['60'])
+    await once(child, 'spawn')
+    const source = { pid: child.pid!, startTicks: readStartTicks(child.pid!)! }
+    const guest = { name: 'web', process: source, census: undefined }
+    const { qemu, carried } = hosts.connect({ findGuest: async () => guest })
+    await carried
+    qemu.write(STREAM)
+    await eventually(() => hosts.arrived[0]!.bytes().equals(STREAM))
+    hosts.arrived[0]!.socket.end(SHUT)
+    qemu.endpoint.end()
+    await eventually(() => qemu.hasHeardEnd)
+    assert.equal(hosts.results.length, 0)
+    child.kill()
+    await eventually(() => hosts.results.length === 1 && hosts.received.length === 1)
+    assert.equal(hosts.results[0]!.status, 'completed')
+    assert.equal(hosts.received[0]!.outcome?.status, 'completed')
+  })
+
+  for (const [what, bytes] of [
+    ['TLS', Buffer.from(`16030100ff${'ab'.repeat(3000)}`, 'hex')], ['random bytes', Buffer.concat(PAGES)],
+  ] as const) {
+    it(`passes ${what} as they are, both ways, half-closes as half-closes`, async () => {
+      await start()
+      const { qemu, carried } = hosts.connect()
+      await carried
+      qemu.write(bytes)
+      const there = hosts.arrived[0]!
+      await eventually(() => there.bytes().equals(bytes))
+      qemu.endpoint.end()
+      await eventually(() => there.hasEnded())
+      assert.equal(qemu.hasHeardEnd, false)
+      there.socket.write('late words')
+      there.socket.end()
+      await eventually(() => qemu.received.toString() === 'late words' && qemu.hasHeardEnd)
+      await eventually(() => hosts.results.length === 1)
+      assert.deepEqual([hosts.results[0]!.code, hosts.results[0]!.pages.total], ['not-understood', 0])
+    })
+  }
+
+  it('dials for a connection that says nothing, and carries what the other side says first', async () => {
+    await start()
+    const { qemu, carried } = hosts.connect()
+    await carried
+    hosts.arrived[0]!.socket.write('NBDMAGIC')
+    await eventually(() => qemu.received.toString() === 'NBDMAGIC')
+    qemu.write(Buffer.from('IHAVEOPT'))
+    await eventually(() => hosts.arrived[0]!.bytes().toString() === 'IHAVEOPT')
+  })
+
+  it('makes connections in their order, as one migration', async () => {
+    await start()
+    const { qemu: main, carried } = hosts.connect({ pid: 7 })
+    main.write(STREAM)
+    await carried
+    const uuid = '00112233445566778899aabbccddeeff'
+    for (let channel = 0; channel < 3; channel++) {
+      const { qemu, carried: next } = hosts.connect({ pid: 7 })
+      qemu.write(Buffer.concat([Buffer.from(`1122334400000001${uuid}`, 'hex'), Buffer.alloc(40, channel)]))
+      await next
+    }
+    await eventually(() => hosts.arrived.length === 4 && hosts.arrived.every(({ bytes }) => bytes().length >= 64))
+    assert.deepEqual(hosts.arrived.map(({ bytes }) => bytes()[40]), [STREAM[40], 0, 1, 2])
+    assert.equal(hosts.outgoing.running().length, 1)
+    assert.equal(hosts.outgoing.running()[0]!.counts.length, 4)
+  })
+
+  it('of which one leg breaks closes the other at once', async () => {
+    for (const breaks of ['source', 'destination', 'lanes'] as const) {
+      await start()
+      const { qemu, carried } = hosts.connect()
+      await carried
+      qemu.write(STREAM.subarray(0, 9000))
+      const there = hosts.arrived[0]!
+      await eventually(() => there.bytes().length === 9000)
+      if (breaks === 'source') qemu.endpoint.destroy()
+      else if (breaks === 'destination') there.socket.destroy()
+      else hosts.network.cutLanes()
+      if (breaks === 'destination') qemu.write(STREAM.subarray(9000))
+      const isBroken = (): boolean => qemu.hasHeardEnd || qemu.isClosed
+      await eventually(() => (breaks === 'source' || isBroken()) && (there.hasEnded() || there.isClosed()), 2000)
+      there.socket.end()
+      await eventually(() => hosts.results.length === 1)
+      assert.notEqual(hosts.results[0]!.status, 'completed')
+      await hosts.stop()
+    }
+    await start()
+  })
+
+  it('refuses what may not be dialled, and what nobody waits at; the connection is as it was', async () => {
+    await start()
+    for (const [path, code] of [['/run/other', 'not-allowed'], [`${hosts.path}2`, 'not-dialled']] as const) {
+      const { qemu, carried } = hosts.connect({ address: { kind: 'unix', path } })
+      qemu.write(STREAM)
+      await assert.rejects(carried, { code })
+      assert.equal(qemu.isClosed, false)
+    }
+    await assert.rejects(hosts.connect({ to: 'c' }).carried, { code: 'host-unknown' })
+    assert.deepEqual(hosts.refused, ['not-allowed'])
+    assert.deepEqual(hosts.arrived, [])
+    await eventually(() => hosts.standing.a === 0 && hosts.standing.b === 0)
+    assert.deepEqual(hosts.results, [])
+  })
+
+  it('follows no link on the way to a socket', async () => {
+    await start()
+    symlinkSync(hosts.path, join(hosts.directory, 'link'))
+    symlinkSync(hosts.directory, join(hosts.directory, 'dir'))
+    writeFileSync(join(hosts.directory, 'file'), '')
+    for (const name of ['link', 'dir/q', 'file', 'none/q', 'file/q']) {
+      const address = { kind: 'unix', path: join(hosts.directory, name) } as const
+      await assert.rejects(hosts.connect({ address }).carried, { code: 'not-dialled' }, name)
+    }
+    assert.deepEqual(hosts.arrived, [])
+  })
+
+  it('that goes on with a post-copy knows what the connection before told', async () => {
+    await start({ pages: PAGES, sources: [sourceWith(PAGES)] })
+    const { bytes } = postcopyStream([{ name: 'pc.ram', pages: PAGES }], [{ name: 'pc.ram', pages: PAGES }])
+    const first = hosts.connect()
+    await first.carried
+    first.qemu.write(bytes)
+    await eventually(() => hosts.arrived[0]!.bytes().length === bytes.length)
+    hosts.network.cutLanes()
+    await eventually(() => hosts.results.length === 1)
+    assert.deepEqual([hosts.results[0]!.code, hosts.results[0]!.mode], ['postcopy-cut', 'postcopy'])
+    const second = hosts.connect()
+    const resume = Buffer.from('0800090000', 'hex')
+    second.qemu.write(resume)
+    await second.carried
+    await eventually(() => hosts.arrived[1]!.bytes().equals(resume))
+    await eventually(() => hosts.outgoing.running()[0]?.told.isPostcopy === true)
+    assert.notEqual(hosts.outgoing.running()[0]!.init.continuation, undefined)
+  })
+})
