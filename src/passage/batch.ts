@@ -89,7 +89,9 @@ export function packBatch(batch: EncodedBatch, init: { level: CompressionLevel }
   const isWorthIt = init.level > 0 && looksPackable(batch.literals)
   const literals = isWorthIt ? packNow(batch.literals, init.level) : batch.literals
   const plain = Buffer.concat([batch.ops, batch.raw])
-  const opsAndRaw = plain.length * SMALL_BESIDE <= literals.length ? plain : packNow(plain)
+  // What passes raw altogether may be encrypted.
+  const staysPlain = plain.length * SMALL_BESIDE <= literals.length || !looksPackable(plain)
+  const opsAndRaw = staysPlain ? plain : packNow(plain)
   const header = encodeBatchHeader({
     sequence: batch.sequence,
     streamBytes: batch.stream.length,

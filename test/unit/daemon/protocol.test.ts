@@ -24,6 +24,11 @@ describe('the control protocol', () => {
     { command: 'cancel', arguments: {} },
     { command: 'cancel', arguments: { guest: 'web-1' } },
     { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } },
+    { command: 'tunnel', arguments: { to: 'host-b', path: '/run/t' } },
+    {
+      command: 'tunnel',
+      arguments: { to: 'host-b', path: '/run/t', remotePath: '127.64.0.2:20500', mode: 0o660, gid: 64_055 },
+    },
     {
       command: 'migrate',
       arguments: {
@@ -54,6 +59,10 @@ describe('the control protocol', () => {
     '{"command":"settle","arguments":{"guest":"a"}}', '{"command":"settle","arguments":{"decision":"run"}}',
     '{"command":"settle","arguments":{"guest":"a","decision":"keep"}}',
     '{"command":"settle","arguments":{"guest":"a","decision":"run","more":1}}',
+    '{"command":"tunnel","arguments":{"to":"b"}}',
+    '{"command":"tunnel","arguments":{"to":"b","path":"/t","mode":512}}',
+    '{"command":"tunnel","arguments":{"to":"b","path":"/t","gid":-1}}',
+    '{"command":"tunnel","arguments":{"to":"b","path":"/t","onNews":1}}',
     '{"command":"migrate"}', '{"command":"migrate","arguments":{"guest":"a"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","mode":"magic"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","maxBandwidth":0}}',
