@@ -31,8 +31,6 @@ export function keptRights(rights: readonly Right[]): string {
   return ['-all', ...rights.map(({ name }) => `+${name.slice('CAP_'.length).toLowerCase()}`)].join(',')
 }
 
-export const AGENT_RIGHTS_KEPT = keptRights(AGENT_RIGHTS)
-
 /** The numbers of the capabilities in a line of /proc/PID/status, such as `CapPrm`. Pure. */
 export function parseCapabilities(status: string, line: string): number[] {
   const mask = BigInt(`0x${new RegExp(`^${line}:\\s+([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`)
