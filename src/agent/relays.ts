@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os'
 import type { SpentBytes } from '../conversation/index.ts'
 import { holdsSocket, type Guest, type OtherEnd } from '../guest/index.ts'
 import type { Member, MessageStream } from '../mesh/index.ts'
-import { PageBudget } from '../page/index.ts'
+import { listTogether, PageBudget, type ListedPages } from '../page/index.ts'
 import {
   DIAL_DEFAULTS, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
   parseRelayAddress, plainHost, UNKNOWN_GUEST, type Connection, type DialRule, type IncomingRelay, type MainChannel,
@@ -195,10 +195,12 @@ export class Relays {
       guests.find(({ process }) => inode !== undefined && process !== undefined && holdsSocket(process, inode))
   }
 
-  #relayed(guest: Guest | undefined): RelayedGuest | undefined {
-    if (guest === undefined) return undefined
-    const census = this.#init.switches.references ? this.#components.census.of(guest.name) : undefined
-    return { name: guest.name, process: guest.process, census }
+  #relayed(guest: Guest | undefined): RelayedGuest {
+    const { census } = this.#components
+    const about = { name: guest?.name, process: guest?.process }
+    if (!this.#init.switches.references) return { ...about, census: undefined }
+    const together = (): ListedPages => listTogether(census.all().map(({ table }) => table))
+    return { ...about, census: guest === undefined ? together() : census.of(guest.name) ?? together() }
   }
 
   async #arrived({ init: { offer, from }, outcome, traffic, streamBytes, channelCount }: IncomingRelay): Promise<void> {

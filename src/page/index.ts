@@ -9,7 +9,7 @@ export { giveAway } from './kernel/giveaway.ts'
 export { kernelInUse, originalDestination, peerProcess, type KernelInUse } from './kernel/kernel.ts'
 export { FetchedPages } from './fetchedpages.ts'
 export {
-  answerPages, fetchedPages, Inventory, lastFirst, orderOf, type ListedPages,
+  answerPages, fetchedPages, Inventory, lastFirst, listTogether, orderOf, type ListedPages,
 } from './inventory.ts'
 export { looksPackable, pack, packNow, unpack } from './packing.ts'
 export { PageBudget } from './pagebudget.ts'

@@ -4,17 +4,35 @@
  */
 import { countBits, hasBit, setBit } from '../runtime/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { PageColumns } from './pagecolumns.ts'
 import type { Prefixes } from './prefixes.ts'
 import {
   encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix, type PrefixSet,
 } from './prefixset.ts'
 import { SortedTable } from './sortedtable.ts'
+import { TableMerge } from './tablemerge.ts'
 
 /** What a guest holds, as its census has it. */
 export interface ListedPages {
   table: SortedTable
   /** The number of the page at `index` of the table, counted through the guest's memory. */
   numberAt(index: number): number
+}
+
+/**
+ * What several guests hold together: the best that can be listed for one that is not known, beside which they run. Of
+ * more than the limit, only as many as the limit; where they lie in its memory nobody knows.
+ */
+export function listTogether(tables: readonly SortedTable[]): ListedPages {
+  const held = tables.reduce((sum, { size }) => sum + size, 0)
+  const columns = new PageColumns(Math.min(held, PREFIX_SET_LIMITS.countMax))
+  const merge = new TableMerge(tables)
+  while (!columns.isFull && merge.next()) columns.push(merge.high, merge.low, 0)
+  const { high, low, values, count } = columns
+  const table = SortedTable.fromRising({
+    high: high.slice(0, count), low: low.slice(0, count), values: values.slice(0, count),
+  })
+  return { table, numberAt: () => 0 }
 }
 
 /** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */

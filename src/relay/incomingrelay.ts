@@ -48,7 +48,11 @@ export class IncomingRelay {
   #opening: Promise<void> = Promise.resolve()
   #link: Link<FromDestination, FromSource> | undefined
   #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
-  #hasAnswered = false
+  /** What the source listed, until a connection is made: who only asks learns nothing. */
+  #listed: PrefixSet | undefined
+  #hasListed = false
+  #isMade = false
+  readonly #quiet = deferred<void>()
   #channelCount = 0
   #openCount = 0
   #patience: Timer | undefined
@@ -67,6 +71,11 @@ export class IncomingRelay {
   /** What the source's host said of the migration; undefined until it has. */
   get outcome(): RelayOutcome | undefined {
     return this.#outcome
+  }
+
+  /** Resolves once nothing passes any more. Never rejects. */
+  get quiet(): Promise<void> {
+    return this.#quiet.promise
   }
 
   /** Connections that were asked for. */
@@ -103,6 +112,7 @@ export class IncomingRelay {
       log.warn('a relay did not begin', { from: from.name, error: describeError(error) })
     }
     this.#patience?.cancel()
+    this.#quiet.resolve()
     this.#passages.letGo()
     await this.#link?.close()
   }
@@ -119,10 +129,15 @@ export class IncomingRelay {
 
   #onMessage(message: FromSource): void {
     switch (message.kind) {
-      case 'census': return this.#answerCensus(message.body)
+      case 'census':
+        if (this.#hasListed) throw badFrame('a second census')
+        this.#hasListed = true
+        this.#listed = decodePrefixSet(message.body)
+        return this.#answerCensus()
       case 'order': return this.#fetch(message.body)
       case 'channel': return this.#take(message)
       case 'end':
+        this.#quiet.resolve()
         // What became of the migration it says as soon as it knows.
         this.#wait(OUTCOME_MS_MAX)
         return this.#link!.say({
@@ -134,13 +149,13 @@ export class IncomingRelay {
     }
   }
 
-  #answerCensus(body: Buffer): void {
-    if (this.#hasAnswered) throw badFrame('a second census')
-    this.#hasAnswered = true
-    const census = decodePrefixSet(body)
+  #answerCensus(): void {
+    const census = this.#listed
+    if (!this.#isMade || census === undefined) return
+    this.#listed = undefined
     const bitmap = answerPages(census, this.#init.has)
     this.#answered = { census, bitmap }
-    this.#link!.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
+    this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
   }
 
   #fetch(order: Buffer): void {
@@ -170,6 +185,8 @@ export class IncomingRelay {
     const { dial, offer, from } = this.#init
     const qemu = await this.#within((signal) => dial(offer.address, signal))
     this.#link?.say({ kind: 'opened', number })
+    this.#isMade = true
+    this.#answerCensus()
     try {
       const lane = await this.#within(async (signal) =>
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))

@@ -41,13 +41,10 @@ export class IncomingRelays {
   async receive(stream: MessageStream, from: Member): Promise<void> {
     const relay = await this.#take(stream, from)
     if (relay === undefined) return
-    const goOn = this.#init.standBack()
-    try {
-      await relay.run(stream)
-    } finally {
-      this.#running.delete(relay)
-      goOn()
-    }
+    // It never rejects, and neither does the run.
+    void relay.quiet.then(this.#init.standBack())
+    await relay.run(stream)
+    this.#running.delete(relay)
     await this.#init.onOver(relay)
   }
 

@@ -162,7 +162,12 @@ export class OutgoingRelay {
         offered.catch(() => {})
         await Promise.race([opening.promise, aborted(signal)])
         const lane = await openPassageLane(this.#components, await offered, signal)
-        behind(this.#components.log, 'a connection was not carried', this.#begin(number, endpoint, lane))
+        behind(this.#components.log, 'a connection was not carried', this.#begin(number, endpoint, lane)
+          .catch((error: unknown) => {
+            lane.destroy()
+            endpoint.destroy()
+            this.#closed(number, asPagemeshError(error))
+          }))
       })
     } catch (error) {
       this.#closed(number, asPagemeshError(error))

@@ -32,8 +32,8 @@ export interface Connection {
   address: RelayAddress
   /** The process that made it, if that can be told. */
   pid: number | undefined
-  /** Whose stream it is, asked once its first bytes are there; undefined if that cannot be told. */
-  findGuest: () => Promise<RelayedGuest | undefined>
+  /** Whose stream it is, asked once its first bytes are there. */
+  findGuest: () => Promise<RelayedGuest>
   /** Told if it is the first of a migration: that it has begun, and what it came to. */
   onNews?: (news: RelayNews) => void
 }
@@ -42,9 +42,9 @@ export type RelayNews =
   | { event: 'begun'; id: string; guest: string; to: string; address: string }
   | { event: 'ended'; id: string; result: RelayResult }
 
-/** The guest behind a connection. */
+/** The guest behind a connection, as far as it is known. */
 export interface RelayedGuest {
-  name: string
+  name: string | undefined
   process: ProcessIdentity | undefined
   census: ListedPages | undefined
 }
@@ -123,10 +123,10 @@ export class OutgoingRelays {
     const { compression, standBack } = this.#init
     const relay = new OutgoingRelay(this.#components, {
       id: Buffer.from(random.bytes(ID_BYTES)).toString('hex'),
-      to, address, guest: guest?.name, census: guest?.census, compression,
-      continuation: beginning.kind === 'resumed' ? this.#takeCut(to, address, guest?.name) : undefined,
+      to, address, guest: guest.name, census: guest.census, compression,
+      continuation: beginning.kind === 'resumed' ? this.#takeCut(to, address, guest.name) : undefined,
     })
-    const running: Running = { relay, process: guest?.process, pid, uuid: undefined, isPostcopy: false }
+    const running: Running = { relay, process: guest.process, pid, uuid: undefined, isPostcopy: false }
     const goOn = standBack()
     this.#running.add(running)
     try {
@@ -139,7 +139,7 @@ export class OutgoingRelays {
       throw error
     }
     const { id } = relay.init
-    onNews({ event: 'begun', id, guest: guest?.name ?? UNKNOWN_GUEST, to, address: formatRelayAddress(address) })
+    onNews({ event: 'begun', id, guest: guest.name ?? UNKNOWN_GUEST, to, address: formatRelayAddress(address) })
     behind(this.#components.log, 'a relay did not end well', this.#follow(running, goOn).then((result) => {
       onNews({ event: 'ended', id, result })
     }))

@@ -92,7 +92,7 @@ async function listenAtPath(
   server: Server, path: string, { mode, gid }: TunnelInit, onBound: (boundAt: string) => void,
 ): Promise<() => Promise<void>> {
   const file = await listenAt(server, {
-    path, mode, use: 'tunnel\'s socket', codes: CODES, ...(gid === undefined ? {} : { gid }),
+    path, mode, use: 'tunnel\'s socket', other: 'tunnel', codes: CODES, ...(gid === undefined ? {} : { gid }),
   })
   onBound(file.boundAt)
   return () => file.remove()

@@ -21,8 +21,9 @@ export interface SocketFileInit {
   mode: number
   /** The group that it is given to. */
   gid?: number
-  /** What it is for, to stand behind "the", and the codes of what is thrown. */
+  /** What it is for, to stand behind "the", who else may have it, and the codes of what is thrown. */
   use: string
+  other: string
   codes: { taken: string; unusable: string }
 }
 
@@ -30,18 +31,19 @@ export interface SocketFileInit {
  * Throws PagemeshError `codes.taken` if somebody answers at `path`, `codes.unusable` if something else is there.
  * Nothing there, or a socket that nobody listens at, is fine.
  */
-export async function requireUntaken({ path, use, codes }: Omit<SocketFileInit, 'mode' | 'gid'>): Promise<void> {
+export async function requireUntaken(init: Omit<SocketFileInit, 'mode' | 'gid'>): Promise<void> {
+  const { path, other, codes } = init
   // Mostly nothing is there; what may not even be looked at, nobody can listen at, and that says why.
   const file = await lstat(path).catch(() => undefined)
   if (file === undefined) return
-  if (!file.isSocket()) throw unusable({ path, use, codes }, 'something that is no socket is there')
+  if (!file.isSocket()) throw unusable(init, 'something that is no socket is there')
   const code = await connectErrorCode(path)
   if (code === undefined || code === 'EAGAIN') {
-    throw new PagemeshError(codes.taken, `Another process has the ${use}: it listens at ${path}.`, {
-      fault: 'host', phase: 'start', data: { path }, advice: 'Stop it first, or choose another path.',
+    throw new PagemeshError(codes.taken, `Another ${other} runs already: it listens at ${path}.`, {
+      fault: 'host', phase: 'start', data: { path }, advice: 'Stop it first, or give this one another path.',
     })
   }
-  if (code !== 'ECONNREFUSED' && code !== 'ENOENT') throw unusable({ path, use, codes }, code)
+  if (code !== 'ECONNREFUSED' && code !== 'ENOENT') throw unusable(init, code)
 }
 
 /**

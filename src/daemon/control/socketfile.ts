@@ -2,7 +2,9 @@ import type { Server } from 'node:net'
 
 import { listenAt, requireUntaken, type SocketFile } from '../../runtime/socketfile.ts'
 
-const CONTROL = { use: 'control socket', codes: { taken: 'agent-running', unusable: 'control-unusable' } }
+const CONTROL = {
+  use: 'control socket', other: 'agent', codes: { taken: 'agent-running', unusable: 'control-unusable' },
+}
 
 /** Throws PagemeshError `agent-running` if an agent answers at the path, `control-unusable` if it is not free. */
 export async function requireNoAgent(path: string): Promise<void> {

@@ -6,7 +6,7 @@ import { COMMAND_MS_MAX, pagemesh } from './pagemesh.ts'
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
 
 const COMMANDS = [
-  'keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel', 'recover', 'settle', 'history', 'peers',
+  'keygen', 'agent', 'check', 'status', 'pages', 'migrate', 'cancel', 'recover', 'settle', 'history', 'peers', 'tunnel',
 ]
 
 describe('pagemesh', function () {

@@ -23,6 +23,7 @@ popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true, threads: auto}
+tunnel: {to: [/run/vms/*.sock, '127.0.0.1:49152-49215']}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
@@ -52,6 +53,12 @@ describe('a configuration file', () => {
     for (const text of wrong) assert.match(flawOf(`${LEAST}accept: ${text}`).message, /`accept` is .* expected a list/)
   })
 
+  it('has addresses that members may have dialled, and refuses what is none', () => {
+    for (const text of ['[web]', '[10.0.0.2]', '/run/x', '[host-b:80]']) {
+      assert.match(flawOf(`${LEAST}tunnel: {to: ${text}}`).message, /`tunnel\.to` is .* expected/)
+    }
+  })
+
   it('gives the agent everything that the full example says, in plain units', () => {
     const config = parseConfig(FULL, 'agent.yaml')
     assert.deepEqual(config.agentOptions, {
@@ -68,6 +75,7 @@ describe('a configuration file', () => {
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: true, threads: 'auto' },
+      tunnel: { to: ['/run/vms/*.sock', '127.0.0.1:49152-49215'] },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import {
   answerPages, decodePrefixSet, fetchedPages, Inventory, lastFirst, orderOf, SortedTable, type Prefixes,
 } from '../../../src/page/index.ts'
-import { knownPages, listPages } from '../../../src/page/inventory.ts'
+import { knownPages, listPages, listTogether } from '../../../src/page/inventory.ts'
 import { sortedTable } from './sortedtables.ts'
 
 const COUNT = 1000
@@ -23,6 +23,19 @@ function u32(...values: number[]): Buffer {
 function pairs({ count, high, low }: Prefixes): [number, number][] {
   return Array.from({ length: count }, (_, i) => [high[i]!, low[i]!])
 }
+
+describe('what several guests hold together', () => {
+  it('is each page once, in rising order, wherever it lies', () => {
+    const one = sortedTable([[1, 0, 7], [2, 5, 8]])
+    const other = sortedTable([[0, 9, 1], [2, 5, 2], [2, 6, 3]])
+    const { table: both, numberAt } = listTogether([one, other, SortedTable.empty()])
+    const held = Array.from({ length: both.size }, (_, index) => [both.highAt(index), both.lowAt(index)])
+    assert.deepEqual(held, [[0, 9], [1, 0], [2, 5], [2, 6]])
+    assert.equal(numberAt(2), 0)
+    assert.equal(both.indexOf(2, 6), 3)
+    assert.equal(listTogether([]).table.size, 0)
+  })
+})
 
 describe('the census exchange', () => {
   it('agrees on what the destination has', () => {

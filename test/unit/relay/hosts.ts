@@ -117,7 +117,7 @@ export class Hosts {
     const [ours, theirs] = createEndpointPair()
     const carried = this.outgoing.carry({
       endpoint: peek(ours), to: 'b', address: { kind: 'unix', path: this.path }, pid: undefined,
-      findGuest: async () => undefined, ...about,
+      findGuest: async () => ({ name: undefined, process: undefined, census: undefined }), ...about,
     })
     // A test that expects it to fail waits for it.
     carried.catch(() => {})
