@@ -23,7 +23,6 @@ popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true, threads: auto}
-tunnel: {to: [/run/vms/*.sock, '127.0.0.1:49152-49215']}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
@@ -75,7 +74,6 @@ describe('a configuration file', () => {
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: true, threads: 'auto' },
-      tunnel: { to: ['/run/vms/*.sock', '127.0.0.1:49152-49215'] },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
