@@ -21,6 +21,7 @@ export {
 export type {
   HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,
 } from './transfer/index.ts'
+export { whyNoInterception, type InterceptStatus } from './intercept/index.ts'
 export { createLibp2pMesh, MemoryNetwork, writeClusterKey, type Mesh } from './mesh/index.ts'
 export { PAGE_BYTES } from './page/index.ts'
 export { systemClock, type Clock } from './runtime/clock.ts'

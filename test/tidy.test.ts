@@ -17,7 +17,7 @@ const LEVELS = [
   ['handoff', 'placement', 'relay'],
   ['transfer'],
   ['conversation', 'passage'],
-  ['census', 'popularity', 'possession', 'swap'],
+  ['census', 'intercept', 'popularity', 'possession', 'swap'],
   ['store', 'guest', 'qemu', 'mesh'],
   ['page'],
   ['runtime'],

@@ -94,7 +94,7 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     ...settings,
     store: { path: join(directory, 'state'), ...settings?.store as object | undefined },
   }))
-  const user = await findAgentUser()
+  const user = await findAgentUser({ intercepts: settings?.intercept !== undefined })
   if (user !== undefined) chownSync(directory, user.uid, user.gid)
   const prefix = [...host.exec, ...user?.words ?? []]
   const agent = new RunningAgent(options, startProcess(prefix, [...PAGEMESH, 'agent', '--config', config]), control)

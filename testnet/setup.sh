@@ -23,6 +23,7 @@ needed=(
   setpriv:util-linux
   useradd:passwd
   mount:mount
+  nft:nftables
 )
 
 missing_packages() {

@@ -24,9 +24,10 @@ import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
 import type { AcceptRule } from './acceptance.ts'
+import { HostInterception } from './interception.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
-import { createAudit, type Audit, type AuditRecord } from './audit.ts'
+import type { Audit, AuditRecord } from './audit.ts'
 import { auditedHistory } from './auditedhistory.ts'
 import { createHistory, type History } from './history.ts'
 import type {
@@ -34,6 +35,7 @@ import type {
   SettleOutcome, TunnelRequest,
 } from './index.ts'
 import { createJournal, type Journal } from './journal.ts'
+import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
 import { PinFile } from './pinfile.ts'
@@ -76,6 +78,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     version: VERSION,
     pins,
   })
+  const ports = options.intercept?.ports ?? []
+  const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownPlaces(options).ports })
   const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
   const intervalMs = (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000
   const census = createCensus(world, {
@@ -121,35 +125,18 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   })
   const parts = {
     ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
-    audit, pins, pinFile,
+    audit, pins, pinFile, interception,
   }
   return new HostAgent(parts, {
     ...options,
     accept: options.accept,
-    dial: dialRules(options.tunnel?.to),
+    dial: dialRules({ to: options.tunnel?.to, ports }),
     handoff: {
       references: references ?? switchDefault('handoff.references'),
       peers: peers ?? switchDefault('handoff.peers'),
       compression: compressionMode(compression),
     },
   })
-}
-
-/** The audit log of a host, which hears what mesh and pins refuse. */
-function auditOf(
-  components: { clock: Clock; log: Log }, { path, mesh, pins }: { path: string; mesh: Mesh; pins: NamePins },
-): Audit {
-  let strangersBefore = 0
-  const audit = createAudit(components, {
-    path,
-    everyMinute: () => {
-      const count = mesh.strangerCount - strangersBefore
-      strangersBefore = mesh.strangerCount
-      return count > 0 ? [{ event: 'strangers', count }] : []
-    },
-  })
-  pins.onClaim = ({ name, peerId }) => audit.note({ event: 'name-refused', name, peerId })
-  return audit
 }
 
 interface Parts {
@@ -171,6 +158,7 @@ interface Parts {
   audit: Audit
   pins: NamePins
   pinFile: PinFile
+  interception: HostInterception
 }
 
 type HostOptions = Omit<AgentOptions, 'accept'> & {
@@ -253,6 +241,7 @@ class HostAgent implements Agent {
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream, from) => handoffs.answer(stream, from)))
     this.#undo.push(mesh.handle(RELAY_PROTOCOL, (stream, from) => relays.receive(stream, from)))
     await handoffs.start()
+    this.#undo.push(this.#parts.interception.start(relays))
     log.info('agent started', { host: mesh.self.name, peerId: mesh.self.peerId, address: mesh.self.address })
   }
 

@@ -31,6 +31,14 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
     ({ refused }) => refused.offers)
   counter('pagemesh_refused_names_total', 'Times that a host was refused because its name is another identity\'s.',
     ({ refused }) => refused.names)
+  gauge('pagemesh_intercept_active', 'Whether connections of managers to members pass through here.',
+    ({ intercept }) => (intercept.active ? 1 : 0))
+  counter('pagemesh_intercept_carried_total', 'Intercepted connections that were relayed to their member.',
+    ({ intercept }) => intercept.carried)
+  counter('pagemesh_intercept_direct_total', 'Intercepted connections that went direct, as without an agent.',
+    ({ intercept }) => intercept.direct)
+  counter('pagemesh_intercept_refused_total', 'Connections that came to the listeners and were closed.',
+    ({ intercept }) => intercept.refused)
   gauge('pagemesh_saved_bytes', 'What handoffs took less than QEMU would have.', ({ ledger }) => ledger.savedBytes)
   gauge('pagemesh_net_saved_bytes', 'Saved, less all that was spent beside.', ({ ledger }) => ledger.netBytes)
   new Counter({

@@ -1,5 +1,6 @@
 import type { Managed } from '../guest/index.ts'
 import type { CompressionMode } from '../passage/index.ts'
+import type { PortRange } from '../runtime/portranges.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 import type { AcceptRule } from './acceptance.ts'
 
@@ -21,6 +22,8 @@ export interface AgentOptions {
   managed?: Managed | 'off'
   /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
   runtimeDirectory?: string
+  /** Connections of managers to these ports of members go through this agent; left out: none. */
+  intercept?: { ports?: PortRange[] }
   census?: { pagesPerSecond?: number; intervalSeconds?: number; maxBytes?: number }
   popularity?: { minHosts?: number; maxPages?: number }
   store?: { path?: string; maxBytes?: number }
@@ -40,8 +43,8 @@ export interface AgentOptions {
 }
 
 export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'multiaddrList' | 'dialRules' | 'acceptRules' | 'count' | 'autoCount' | 'bytes' |
-  'rate' | 'switch' | 'choice'
+  'text' | 'textList' | 'hostPort' | 'portRanges' | 'multiaddrList' | 'dialRules' | 'acceptRules' | 'count' |
+  'autoCount' | 'bytes' | 'rate' | 'switch' | 'choice'
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -86,6 +89,12 @@ export const OPTIONS: readonly OptionInfo[] = [
       'count as all others do, and their manager moves them. One whose memory must not be merged ' +
       '(`mem-merge=off`, libvirt\'s `nosharepages`) shares nothing.',
     tuning: '`any`: also QEMUs that users start by hand, under whatever name they like.',
+  },
+  {
+    key: 'intercept.ports', kind: 'portRanges',
+    about: 'Ports at which managers migrate guests to members, such as `[49152-49215]` (libvirt) or `[60000-60050]` ' +
+      '(Proxmox): connections of this host to them pass through the agent. Absent: none.',
+    tuning: 'Whatever else listens at these ports of a member passes through as well, such as bricks of GlusterFS.',
   },
   {
     key: 'control', kind: 'text', default: '/run/pagemesh/control.sock',

@@ -11,6 +11,7 @@ import {
 } from '../relay/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
+import type { PortRange } from '../runtime/portranges.ts'
 import { failedResult } from '../transfer/index.ts'
 import { requireAllowed, type AcceptRule } from './acceptance.ts'
 import type { HandoffsComponents, HandoffSwitches } from './handoffs.ts'
@@ -47,15 +48,21 @@ export interface RelayStatus {
   wireBytes: number
 }
 
-/** What members may have this host dial, from `tunnel.to`. Throws PagemeshError `bad-option`. Pure. */
-export function dialRules(to: readonly string[] = DIAL_DEFAULTS): DialRule[] {
-  return to.map((text) => {
+/**
+ * What members may have this host dial: what `tunnel.to` has, and its own addresses at the ports that it intercepts.
+ * Throws PagemeshError `bad-option`. Pure.
+ */
+export function dialRules(
+  { to = DIAL_DEFAULTS, ports }: { to?: readonly string[] | undefined; ports: readonly PortRange[] },
+): DialRule[] {
+  const own = ports.map((range) => ({ kind: 'own' as const, ...range }))
+  return [...own, ...to.map((text) => {
     const rule = parseDialRule(text)
     if (rule !== undefined) return rule
     throw new PagemeshError('bad-option', `\`tunnel.to\` has ${JSON.stringify(text)}, which is no address.`, {
       fault: 'usage', advice: 'Write /run/vms/*.sock, 10.0.0.2:8102 or 127.0.0.1:49152-49215.',
     })
-  })
+  })]
 }
 
 /** What this host's agent listens on, by its options. Pure. */

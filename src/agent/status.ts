@@ -2,6 +2,7 @@ import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
 import type { DiscoveredGuest, GuestState, UnusableGuest } from '../guest/index.ts'
 import type { IncomingStatus } from '../handoff/index.ts'
+import type { InterceptStatus } from '../intercept/index.ts'
 import type { HandoffProgress } from '../transfer/index.ts'
 import type { Mesh, NamePins } from '../mesh/index.ts'
 import { kernelInUse, type KernelInUse } from '../page/index.ts'
@@ -75,6 +76,8 @@ export interface AgentStatus {
   strangers: number
   /** Refused since start: guests that members offered, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
+  /** Connections of managers to members that pass through here; neither active nor with a reason where it is off. */
+  intercept: InterceptStatus
   /** Sockets that match `guests`, and processes, where a guest was refused, with the reasons: the first 64. */
   unusable: UnusableGuest[]
 }
@@ -98,6 +101,7 @@ export function snapshot(
     handoffs: Handoffs | undefined
     relays: Relays | undefined
     pins: NamePins
+    interception: { readonly status: InterceptStatus }
   },
 ): AgentStatus {
   const { mesh, census, store, keeper, guests, handoffs, relays } = parts
@@ -133,6 +137,7 @@ export function snapshot(
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
+    intercept: parts.interception.status,
     unusable: guests.unusable().slice(0, UNUSABLE_MAX),
   }
 }

@@ -22,7 +22,7 @@ ${EXIT_HELP}`)
 }
 
 async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<void> {
-  giveUpRights()
+  giveUpRights(flags.config)
   const ending = endingSignal()
   try {
     const { readConfig, runDaemon } = await import('../daemon/index.ts')

@@ -6,8 +6,9 @@ import type { Command } from 'commander'
 import type { Config } from '../daemon/index.ts'
 import type { AcceptRule, AgentStatus, Managed, ProcessScan } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { formatPortRange, type PortRange } from '../runtime/portranges.ts'
 import { RIGHTS_ADVICE } from '../runtime/rights.ts'
-import { printable } from '../runtime/text.ts'
+import { escapeControls, printable } from '../runtime/text.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
 import { alignColumns } from './table.ts'
@@ -38,7 +39,7 @@ ${EXIT_HELP}`)
 async function check(flags: { config: string }): Promise<void> {
   try {
     const { readConfig } = await import('../daemon/index.ts')
-    const { createAgent, scanQemus } = await import('../index.ts')
+    const { createAgent, scanQemus, whyNoInterception } = await import('../index.ts')
     const config = await readConfig(flags.config)
     // An agent that is made and not started has read the key and checked the name, and touched nothing.
     const { kernel } = (await createAgent(config.agentOptions)).status()
@@ -47,7 +48,10 @@ async function check(flags: { config: string }): Promise<void> {
     const sockets = printable(await findSockets(config.agentOptions.guests ?? []))
     const { managed = 'off' } = config.agentOptions
     const scan = managed === 'off' ? undefined : await scanQemus(managed)
-    process.stdout.write(`${describeConfig(flags.config, config, { kernel, sockets, scan })}\n`)
+    const ports = config.agentOptions.intercept?.ports ?? []
+    const whyNot = ports.length === 0 ? undefined : await whyNoInterception(ports)
+    const found = { kernel, sockets, scan, whyNot }
+    process.stdout.write(`${describeConfig(flags.config, config, found)}\n`)
   } catch (error) {
     failConfigured(error)
   }
@@ -57,11 +61,17 @@ async function check(flags: { config: string }): Promise<void> {
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
-  { kernel, sockets, scan }: {
-    kernel: AgentStatus['kernel']; sockets: readonly string[]; scan: ProcessScan | undefined
+  { kernel, sockets, scan, whyNot }: {
+    kernel: AgentStatus['kernel']
+    sockets: readonly string[]
+    scan: ProcessScan | undefined
+    /** Why connections cannot be intercepted. */
+    whyNot: string | undefined
   },
 ): string {
-  const { name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, tunnel } = agentOptions
+  const {
+    name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, intercept, tunnel,
+  } = agentOptions
   const rows = [
     ['host', name],
     ['cluster key', `${String(clusterKey)} (readable)`],
@@ -73,6 +83,7 @@ function describeConfig(
     ['managed guests', scan === undefined ? 'off' : MANAGED[managed as Managed]],
     ...(scan === undefined ? [] : describeScan(scan)),
     ['takes guests from', describeAccept(accept)],
+    ['intercepts', describeIntercept(intercept?.ports ?? [], whyNot)],
     ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
@@ -99,6 +110,13 @@ function describeScan({ qemus, hidden, seesOthers }: ProcessScan): string[][] {
 function describeKernel(kernel: AgentStatus['kernel']): string {
   if (kernel === 'package') return 'the package, more slowly: the kernel is off or was not compiled'
   return `the kernel, ${kernel}`
+}
+
+/** Pure: which connections of managers would pass through the agent, as far as who asks may do as much as the agent. */
+function describeIntercept(ports: readonly PortRange[], whyNot: string | undefined): string {
+  if (ports.length === 0) return 'nothing'
+  const what = `connections to ports ${ports.map(formatPortRange).join(', ')} of members`
+  return whyNot === undefined ? what : `nothing, but should ${what}: ${escapeControls(whyNot)}`
 }
 
 /** Pure: who may hand over what. */

@@ -21,6 +21,7 @@ export function renderStatus(status: AgentStatus): string {
     ...(strangers > 0 ? [`  ${strangers} turned away: they could not prove the cluster key`] : []),
     ...(refused.names > 0
       ? [`  ${refused.names} times refused: a host whose name belongs to another identity (pagemesh peers)`] : []),
+    ...interceptLines(status.intercept),
     section('Pages', pageRows(status)),
     section('Traffic', Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [
       account, `${formatBytes(sentBytes)} sent`, `${formatBytes(receivedBytes)} received`,
@@ -58,6 +59,15 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
     handoff.guest, `to ${handoff.to}`, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} sent`, formatRate(handoff.wireBytesPerSecond),
   ]
+}
+
+/** Nothing where it is off. */
+function interceptLines({ active, why, members, carried, direct, refused }: AgentStatus['intercept']): string[] {
+  if (!active && why === null) return []
+  return [section('Interception', [
+    active ? ['on', members.length === 0 ? 'no members' : `to ${members.join(', ')}`] : ['not possible', why ?? ''],
+    ['connections', `${carried} carried`, `${direct} direct`, `${refused} refused`],
+  ])]
 }
 
 function pageRows({ census, popularity, placement, store }: AgentStatus): string[][] {

@@ -1,12 +1,16 @@
 import { parseDialRule, type AcceptRule, type OptionInfo } from '../index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
+import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN, type PortRange } from '../runtime/portranges.ts'
 import { parseBytes, parseRate } from '../runtime/units.ts'
 
 /** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
-export type OptionValue = string | string[] | AcceptRule[] | number | boolean
+export type OptionValue = string | string[] | AcceptRule[] | PortRange[] | number | boolean
 
 /** Either the value, or what the file should have said, to stand after "expected". */
 export type ReadValue = { value: OptionValue } | { expected: string }
+
+/** More are no ranges of a manager. */
+const PORT_RANGES_MAX = 32
 
 interface TextFormat {
   expected: string
@@ -38,6 +42,8 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return readTextList(ANY_TEXT, written)
     case 'multiaddrList':
       return readTextList(MULTIADDR, written)
+    case 'portRanges':
+      return readPortRanges(written)
     case 'dialRules':
       return readTextList(DIAL_RULE, written)
     case 'acceptRules':
@@ -68,6 +74,14 @@ function readTextList(format: TextFormat, written: unknown): ReadValue {
   if (texts.length === written.length) return { value: texts }
   const wrong = written.find((item) => typeof item !== 'string' || !format.fits(item))
   return { expected: `each of the list to be ${format.expected}, unlike ${JSON.stringify(wrong)}` }
+}
+
+function readPortRanges(written: unknown): ReadValue {
+  const expected = `a list of at most ${PORT_RANGES_MAX} ports or ranges such as [49152-49215, 8102], from ` +
+    `${UNPRIVILEGED_PORT_MIN} to 65535, each port once`
+  if (!Array.isArray(written) || written.length > PORT_RANGES_MAX) return { expected }
+  const ranges = written.flatMap((item) => parsePortRange(item) ?? [])
+  return ranges.length < written.length || doOverlap(ranges) ? { expected } : { value: ranges }
 }
 
 function readAcceptRules(written: unknown): ReadValue {

@@ -90,6 +90,10 @@ export class HostMesh implements Mesh {
     return member === undefined ? undefined : { ...member }
   }
 
+  portsOf(peerId: string): readonly number[] {
+    return this.#introductions?.portsOf(peerId) ?? []
+  }
+
   get strangerCount(): number {
     return this.#strangers.count
   }

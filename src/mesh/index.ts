@@ -32,6 +32,8 @@ export interface Mesh {
   /** Everyone else who is connected and has proved the cluster key, by name. */
   members(): Member[]
   member(name: string): Member | undefined
+  /** Ports that a peer announced: where its agent listens for the mesh and for lanes. Empty until it has. */
+  portsOf(peerId: string): readonly number[]
   /** Peers that were dropped because they could not prove the cluster key, since start. */
   readonly strangerCount: number
   readonly traffic: MeshTraffic

@@ -58,6 +58,11 @@ export class Introductions {
     return this.#hosts.of(peerId)
   }
 
+  /** Ports at which a peer says that it listens. */
+  portsOf(peerId: string): readonly number[] {
+    return this.#hosts.portsOf(peerId)
+  }
+
   #own(): Announcement {
     const { self, addresses, laneAddress } = this.#init
     const isNamed = !isUnspecifiedHost(parseLaneAddress(laneAddress).host)

@@ -64,6 +64,11 @@ export class MemoryMesh implements Mesh {
     return member === undefined ? undefined : { ...member }
   }
 
+  /** Nobody dials anything here. */
+  portsOf(): readonly number[] {
+    return []
+  }
+
   onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe {
     return this.#members.onChange(listener)
   }

@@ -6,7 +6,7 @@
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
 export { giveAway } from './kernel/giveaway.ts'
-export { kernelInUse, peerProcess, type KernelInUse } from './kernel/kernel.ts'
+export { kernelInUse, originalDestination, peerProcess, type KernelInUse } from './kernel/kernel.ts'
 export { FetchedPages } from './fetchedpages.ts'
 export {
   answerPages, fetchedPages, Inventory, lastFirst, listTogether, orderOf, type ListedPages,

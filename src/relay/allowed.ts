@@ -1,5 +1,6 @@
 import { matchesGlob } from 'node:path'
 
+import { isOneHosts } from '../runtime/addresses.ts'
 import { parseRelayAddress, plainHost, type RelayAddress } from './address.ts'
 
 /** What may be dialled here for a member: sockets by a glob of their paths, or ports of addresses. */
@@ -50,7 +51,8 @@ export function mayDial(
   if (own.ports.has(port)) return false
   return rules.some((rule) => {
     if (rule.kind === 'unix' || port < rule.first || port > rule.last) return false
-    if (rule.kind === 'own') return own.hosts.has(host)
+    // What listens on the loopback interface alone was never meant for others.
+    if (rule.kind === 'own') return own.hosts.has(host) && isOneHosts(host)
     return rule.host === SLOTS ? LOOPBACK_SLOTS.test(host) : rule.host === host
   })
 }

@@ -18,13 +18,18 @@ export const AGENT_RIGHTS: readonly Right[] = [
       'CAP_DAC_READ_SEARCH gives none',
   },
 ]
+/** What an agent needs besides where it intercepts (`intercept`), and only there. */
+export const INTERCEPT_RIGHT: Right = {
+  name: 'CAP_NET_ADMIN', bit: 12, why: 'having nft lead connections of managers to members through the agent',
+}
 /** What an error about a lack of rights advises. */
 export const RIGHTS_ADVICE = `Run the agent with ${AGENT_RIGHTS.map(({ name }) => name).join(' and ')}, ` +
   'as pagemesh.service does, or as root.'
 
-/** The same as a list that `setpriv` understands. */
-export const AGENT_RIGHTS_KEPT =
-  ['-all', ...AGENT_RIGHTS.map(({ name }) => `+${name.slice('CAP_'.length).toLowerCase()}`)].join(',')
+/** Rights, and no others, as a list that `setpriv` understands. Pure. */
+export function keptRights(rights: readonly Right[]): string {
+  return ['-all', ...rights.map(({ name }) => `+${name.slice('CAP_'.length).toLowerCase()}`)].join(',')
+}
 
 /** The numbers of the capabilities in a line of /proc/PID/status, such as `CapPrm`. Pure. */
 export function parseCapabilities(status: string, line: string): number[] {

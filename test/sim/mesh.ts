@@ -20,6 +20,7 @@ export interface MeshNetwork {
 export class SimMesh implements Mesh {
   readonly self: Member
   readonly index: number
+  readonly portsOf = (): number[] => []
   readonly strangerCount = 0
   readonly traffic = { gossip: { sentBytes: 0, receivedBytes: 0 } }
   /** Streams that are open, with the host at their other end. */

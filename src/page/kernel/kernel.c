@@ -1,6 +1,7 @@
 /*
  * Makes the ids of pages, a batch in one call: keyed BLAKE3 of 4096 bytes, of which an id is the first 16 bytes.
- * And duplicates descriptors, so that a connection can go to another thread, and says who is at their other end.
+ * And duplicates descriptors, so that a connection can go to another thread, says who is at their other end, and where
+ * those were meant to go that this system's address translation led here.
  *
  * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 blocks of 64 bytes that
  * depend on each other, so chunks are what is hashed side by side: see lanes.h. Here is what surrounds it: the choice
@@ -10,10 +11,13 @@
  * The addon has no state of its own, so that any number of threads may load it.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -38,6 +42,9 @@
 #define PARENT 4
 #define ROOT 8
 #define KEYED_HASH 16
+
+/* Netfilter's SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, without the system's headers for them. */
+#define ORIGINAL_DESTINATION 80
 
 /* Of BLAKE3's initial value only these words are used where there is a key. */
 static const uint32_t INITIAL[4] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a};
@@ -326,6 +333,34 @@ static napi_value peer_process(napi_env env, napi_callback_info info)
 	return napi_create_int32(env, peer.pid, &result) == napi_ok ? result : NULL;
 }
 
+/*
+ * originalDestination(fd): where an accepted TCP connection was meant to go before this system's address translation
+ * led it here, as host:port or [host]:port. Throws a TypeError, or an Error whose code is ENOENT if the system
+ * knows of no such connection.
+ */
+static napi_value original_destination(napi_env env, napi_callback_info info)
+{
+	napi_value result;
+	int32_t fd;
+	if (!take_descriptor(env, info, &fd))
+		return NULL;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+	socklen_t four_length = sizeof(four), six_length = sizeof(six);
+	char host[INET6_ADDRSTRLEN] = "", text[INET6_ADDRSTRLEN + sizeof "[]:65535"];
+	if (getsockopt(fd, IPPROTO_IPV6, ORIGINAL_DESTINATION, &six, &six_length) == 0 &&
+			six_length == sizeof(six) && inet_ntop(AF_INET6, &six.sin6_addr, host, sizeof(host)) != NULL) {
+		snprintf(text, sizeof(text), "[%s]:%u", host, ntohs(six.sin6_port));
+	} else if (getsockopt(fd, IPPROTO_IP, ORIGINAL_DESTINATION, &four, &four_length) == 0 &&
+			four_length == sizeof(four) && inet_ntop(AF_INET, &four.sin_addr, host, sizeof(host)) != NULL) {
+		snprintf(text, sizeof(text), "%s:%u", host, ntohs(four.sin_port));
+	} else {
+		napi_throw_error(env, "ENOENT", "the system knows of no such connection");
+		return NULL;
+	}
+	return napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result) == napi_ok ? result : NULL;
+}
+
 static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback)
 {
 	napi_value function;
@@ -347,6 +382,7 @@ NAPI_MODULE_INIT()
 	}
 	if (!export(env, exports, "hash", hash) || !export(env, exports, "duplicate", duplicate) ||
 			!export(env, exports, "peerProcess", peer_process) ||
+			!export(env, exports, "originalDestination", original_destination) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)
 		return NULL;
 	return exports;

@@ -34,9 +34,14 @@ export interface Addon {
    * cannot be seen from here. Throws an Error if it is no such connection.
    */
   peerProcess(fd: number): number
+  /**
+   * Where the accepted TCP connection `fd` was meant to go before this system's address translation led it here, as
+   * `host:port` or `[host]:port`. Throws an Error if the system knows of no such connection.
+   */
+  originalDestination(fd: number): string
 }
 
-export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess'> {
+export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess' | 'originalDestination'> {
   readonly instructionSet: InstructionSet
   /** As the addon's, with the fastest instruction set. */
   hash(
@@ -80,11 +85,21 @@ export function peerProcess(fd: number): number | undefined {
   return loadKernel()?.peerProcess(fd)
 }
 
+/** Where a connection was meant to go that was led here; undefined where nobody can say, or no kernel to ask. */
+export function originalDestination(fd: number): string | undefined {
+  try {
+    return loadKernel()?.originalDestination(fd)
+  } catch {
+    // It came by itself, or has been closed already.
+    return undefined
+  }
+}
+
 /** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
-    return 'peerProcess' in addon && agreesWithPackage(addon) ? addon : undefined
+    return 'originalDestination' in addon && agreesWithPackage(addon) ? addon : undefined
   } catch {
     // Not compiled, made for another system, or of another version: the package does as well.
     return undefined
@@ -99,6 +114,7 @@ function kernelOf(addon: Addon | undefined): Kernel | undefined {
     hash: (...batch) => addon.hash(0, ...batch),
     duplicate: (fd) => addon.duplicate(fd),
     peerProcess: (fd) => addon.peerProcess(fd),
+    originalDestination: (fd) => addon.originalDestination(fd),
   }
 }
 

@@ -50,6 +50,7 @@ describe('commands that read or write files', function () {
       assert.match(stdout, /sockets there now +\S+web\.qmp/)
       assert.match(stdout, /managed guests +those of Proxmox, which moves them\n +QEMUs there now +none\n/)
       assert.match(stdout, /pages are hashed by +the (kernel, \w+|package, more slowly)/)
+      assert.match(stdout, /intercepts +nothing\n/)
       assert.match(stdout, /takes guests from +every member, any guest/)
       assert.match(stdout, /mesh listens on +\/ip4\/127\.0\.0\.1\/tcp\/0/)
     } finally {
@@ -57,7 +58,22 @@ describe('commands that read or write files', function () {
     }
   })
 
+  it('check says what would be intercepted, and what is missing for it', async () => {
+    await configure(`store: {path: ${folder}}\nintercept: {ports: [49152-49215, 8102]}`)
+    const { status, stdout } = await pagemesh('check', '--config', file)
+    assert.equal(status, 0)
+    const what = /intercepts +(nothing, but should )?connections to ports 49152-49215, 8102 of members(: \w.*)?\n/
+    assert.match(stdout, what)
+  })
+
   for (const command of ['check', 'agent']) {
+    it(`${command} refuses to intercept what agents need`, async () => {
+      await configure('intercept: {ports: [20000-20100]}')
+      const { status, stderr } = await pagemesh(command, '--config', file)
+      assert.equal(status, 2)
+      assert.match(stderr, /`intercept\.ports` has 20000-20100, but interception itself needs/)
+    })
+
     it(`${command} refuses an unknown key and names the nearest`, async () => {
       await configure('censsus: {}')
       const { status, stderr } = await pagemesh(command, '--config', file)

@@ -55,6 +55,16 @@ describe('what people read', () => {
     assert.match(refused, /7 messages refused/)
   })
 
+  it('says whether migrations of managers pass through, where they should', () => {
+    assert.doesNotMatch(renderStatus(STATUS), /Interception/)
+    const intercept = { active: true, why: null, members: ['host-b', 'host-c'], carried: 3, direct: 1, refused: 2 }
+    const text = renderStatus({ ...STATUS, intercept })
+    assert.match(text, /Interception\n +on +to host-b, host-c\n.* 3 carried +1 direct/)
+    assert.match(renderStatus({ ...STATUS, intercept: { ...intercept, members: [] } }), /on +no members\n/)
+    const off = { ...intercept, active: false, why: 'nft is missing', members: [] }
+    assert.match(renderStatus({ ...STATUS, intercept: off }), /Interception\n +not possible +nft is missing\n/)
+  })
+
   it('says of which sockets the guests were refused, and why', () => {
     const why = { code: 'guest-unproven', reason: 'It is a link. Name the socket itself.' }
     const text = renderStatus({ ...STATUS, unusable: [{ path: '/run/vms/web.qmp', ...why }] })

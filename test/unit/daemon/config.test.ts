@@ -15,6 +15,7 @@ lane: 10.0.0.1:4002
 bootstrap: [/ip4/10.0.0.2/tcp/4001]
 guests: [/run/vms/*.qmp]
 managed: libvirt
+intercept: {ports: [49152-49215, 8102]}
 control: /run/pagemesh/control.sock
 http: 127.0.0.1:9464
 census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
@@ -22,7 +23,6 @@ popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true, threads: auto}
-tunnel: {to: [/run/vms/*.sock, '127.0.0.1:49152-49215']}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
 tunnel: {to: ['127.64.0.9:20500']}
 `
@@ -69,18 +69,34 @@ describe('a configuration file', () => {
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
       managed: 'libvirt',
+      intercept: { ports: [{ first: 49_152, last: 49_215 }, { first: 8102, last: 8102 }] },
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: true, threads: 'auto' },
-      tunnel: { to: ['/run/vms/*.sock', '127.0.0.1:49152-49215'] },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
       tunnel: { to: ['127.64.0.9:20500'] },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal(config.http, '127.0.0.1:9464')
     for (const { key } of OPTIONS) assert.match(FULL, new RegExp(`\\b${key.split('.').at(-1)}: `), key)
+  })
+
+  it('has ports to intercept, each once, and none of a service', () => {
+    const ports = (text: string) =>
+      parseConfig(`${LEAST}intercept: {ports: ${text}}`, 'agent.yaml').agentOptions.intercept
+    assert.equal(parseConfig(LEAST, 'agent.yaml').agentOptions.intercept, undefined)
+    assert.deepEqual(ports('[]'), { ports: [] })
+    assert.deepEqual(ports('["8102", 60000-60050]'), { ports: [
+      { first: 8102, last: 8102 }, { first: 60_000, last: 60_050 },
+    ] })
+    const many = `[${Array.from({ length: 33 }, (_, index) => 2000 + index).join()}]`
+    const wrong = ['49152-49215', '[22]', '[1000-2000]', '[2000-1999]', '[all]', '[8102, 8000-9000]', '[[8102]]', many]
+    for (const text of wrong) {
+      assert.match(flawOf(`${LEAST}intercept: {ports: ${text}}`).message, /`intercept\.ports` is .* expected a list of/)
+    }
+    assert.match(flawOf(`${LEAST}intercept: true`).message, /`intercept` is a section: expected some of ports/)
   })
 
   it('takes every default from the options table', () => {

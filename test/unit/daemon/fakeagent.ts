@@ -27,6 +27,7 @@ export const STATUS: AgentStatus = {
   held: [],
   strangers: 0,
   refused: { offers: 0, names: 0 },
+  intercept: { active: false, why: null, members: [], carried: 0, direct: 0, refused: 0 },
   unusable: [],
 }
 

@@ -9,7 +9,7 @@ import { once } from 'node:events'
 import {
   chmodSync, closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync,
 } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -238,6 +238,34 @@ describe('the kernel', function () {
       assert.throws(() => Reflect.apply(peerProcess, undefined, [wrong]), { code: 'ERR_INVALID_ARG_TYPE' })
     }
     assert.throws(() => Reflect.apply(peerProcess, undefined, []), { code: 'ERR_INVALID_ARG_TYPE' })
+  })
+
+  it('says where a connection was meant to go only of one that was led here', async () => {
+    const { originalDestination } = requireAddon()
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const accepted = once(server, 'connection') as Promise<[Socket]>
+    const client = connect(port, '127.0.0.1')
+    const file = openSync('/dev/null', 'r')
+    try {
+      const [socket] = await accepted
+      // Where the kernel follows connections for another reason, it knows this one, which came by itself.
+      try {
+        assert.equal(originalDestination(fdOf(socket)), `127.0.0.1:${port}`)
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'ENOENT')
+      }
+      for (const none of [file, -1]) assert.throws(() => originalDestination(none), { code: 'ENOENT' })
+    } finally {
+      closeSync(file)
+      client.destroy()
+      server.close()
+    }
+    for (const wrong of [undefined, 'x', {}]) {
+      assert.throws(() => Reflect.apply(originalDestination, undefined, [wrong]), { code: 'ERR_INVALID_ARG_TYPE' })
+    }
+    assert.throws(() => Reflect.apply(originalDestination, undefined, []), { code: 'ERR_INVALID_ARG_TYPE' })
   })
 
   it('loads in several threads', async () => {

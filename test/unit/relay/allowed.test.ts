@@ -41,6 +41,8 @@ describe('what a member may have dialled', () => {
     const rules: DialRule[] = [{ kind: 'own', first: 49_152, last: 49_215 }]
     for (const text of ['10.0.0.2:49152', '[fd00::2]:49215']) assert.ok(may(text, rules), text)
     for (const text of ['10.0.0.3:49152', '10.0.0.2:49151', '10.0.0.2:49216']) assert.ok(!may(text, rules), text)
+    // What listens there alone was never meant for others.
+    for (const text of ['127.0.0.1:49152', '[::1]:49152', '[fe80::2]:49152']) assert.ok(!may(text, rules), text)
   })
 
   it('is never the agent\'s own', () => {

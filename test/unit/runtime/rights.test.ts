@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 
-import { AGENT_RIGHTS, AGENT_RIGHTS_KEPT, parseCapabilities, RIGHTS_ADVICE } from '../../../src/runtime/rights.ts'
+import {
+  AGENT_RIGHTS, INTERCEPT_RIGHT, keptRights, parseCapabilities, RIGHTS_ADVICE,
+} from '../../../src/runtime/rights.ts'
 
 const STATUS = 'Name:\tnode\nCapInh:\t0000000000000000\nCapPrm:\t0000000000080002\nCapBnd:\t000001ffffffffff\n'
 
@@ -17,7 +19,8 @@ describe('what an agent may do beyond any user', () => {
     const named = AGENT_RIGHTS.map(({ name, bit }) => [name, bit])
     assert.deepEqual(named, [['CAP_SYS_PTRACE', 19], ['CAP_DAC_OVERRIDE', 1]])
     assert.ok(AGENT_RIGHTS.every(({ why }) => why.length > 0))
-    assert.equal(AGENT_RIGHTS_KEPT, '-all,+sys_ptrace,+dac_override')
+    assert.equal(keptRights(AGENT_RIGHTS), '-all,+sys_ptrace,+dac_override')
+    assert.equal(keptRights([INTERCEPT_RIGHT]), '-all,+net_admin')
     assert.match(RIGHTS_ADVICE, /CAP_SYS_PTRACE and CAP_DAC_OVERRIDE/)
   })
 })

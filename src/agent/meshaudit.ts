@@ -1,0 +1,21 @@
+import type { Mesh, NamePins } from '../mesh/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import { createAudit, type Audit } from './audit.ts'
+
+/** The audit log of a host, which hears what mesh and pins refuse. */
+export function auditOf(
+  components: { clock: Clock; log: Log }, { path, mesh, pins }: { path: string; mesh: Mesh; pins: NamePins },
+): Audit {
+  let strangersBefore = 0
+  const audit = createAudit(components, {
+    path,
+    everyMinute: () => {
+      const count = mesh.strangerCount - strangersBefore
+      strangersBefore = mesh.strangerCount
+      return count > 0 ? [{ event: 'strangers', count }] : []
+    },
+  })
+  pins.onClaim = ({ name, peerId }) => audit.note({ event: 'name-refused', name, peerId })
+  return audit
+}

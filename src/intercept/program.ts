@@ -1,0 +1,86 @@
+/**
+ * What nft is told, one line a transaction, and what it answers. Pure.
+ *
+ *   table inet pagemesh            owned by the nft that made it, and gone with it: whose packets are led to us
+ *   table inet pagemesh_keep       nobody's: one rule that changes nothing, while intercepted connections are open
+ *
+ * A connection is led to one listener a family, whatever its member and port: where it was meant to go, the kernel
+ * says. The other way, a listener for each member and port, takes thousands of them, and IPv6 has but one address that
+ * no other host can reach.
+ *
+ * Without the second table the kernel would reset open connections when the first one goes: it forgets about
+ * translation and connections when the last rule that asks for them is gone. A chain without a rule does not ask.
+ */
+import { isIPv4, isIPv6 } from 'node:net'
+
+import { formatHostPort, type HostPort } from '../runtime/hostport.ts'
+import { formatPortRange, type PortRange } from '../runtime/portranges.ts'
+import { plainAddress } from '../runtime/addresses.ts'
+import { DIRECT_PORTS } from './ports.ts'
+
+const TABLE = 'inet pagemesh'
+const KEEP = 'inet pagemesh_keep'
+
+/** What the tables are to hold. */
+export interface TableContent {
+  /** Addresses of members, plainly written. */
+  addresses: readonly string[]
+  /** Whether open connections have to outlive the table. */
+  keep: boolean
+}
+
+/** Asks for the table, which `readTable` understands. */
+export const LIST_TABLE = `list table ${TABLE}`
+
+/** Makes the table, with no member in it. */
+export function createTable(init: { ports: readonly PortRange[]; listeners: readonly HostPort[] }): string {
+  const meant = init.ports.map(formatPortRange).join(', ')
+  const ports = `tcp sport != ${formatPortRange(DIRECT_PORTS)} tcp dport { ${meant} }`
+  const rules = init.listeners.map((listener) => (isIPv4(listener.host)
+    ? `ip daddr @four ${ports} dnat ip to ${formatHostPort(listener)};`
+    : `ip6 daddr @six ${ports} dnat ip6 to ${formatHostPort(listener)};`))
+  return `table ${TABLE} { flags owner; set four { type ipv4_addr; }; set six { type ipv6_addr; }; ` +
+    `chain out { type nat hook output priority -100; ${rules.join(' ')} }; }`
+}
+
+/** Makes the tables hold `content`, whatever they held. */
+export function fillTables({ addresses, keep }: TableContent): string {
+  const sets = [['four', addresses.filter(isIPv4)], ['six', addresses.filter(isIPv6)]] as const
+  return [
+    ...sets.map(([set]) => `flush set ${TABLE} ${set}`),
+    ...sets.flatMap(([set, members]) =>
+      (members.length === 0 ? [] : [`add element ${TABLE} ${set} { ${members.join(', ')} }`])),
+    ...keep ? keepRule() : [`table ${KEEP}`, `delete table ${KEEP}`],
+  ].join('; ')
+}
+
+/** The rule is made anew in one transaction, however often: there is always one. */
+function keepRule(): string[] {
+  return [
+    `table ${KEEP} { chain out { type nat hook output priority 100; }; }`,
+    `flush chain ${KEEP} out`,
+    `add rule ${KEEP} out ct state new counter`,
+  ]
+}
+
+/** The addresses in the table as nft lists it, sorted; undefined until `text` has the whole of it. */
+export function readTable(text: string): string[] | undefined {
+  const listed = /^table inet pagemesh \{.*?^\}$/ms.exec(text)?.[0]
+  if (listed === undefined) return undefined
+  const elements = [...listed.matchAll(/elements = \{([^}]*)\}/g)].flatMap(([, list = '']) => list.split(','))
+  return elements.flatMap((element) => plainAddress(element.trim()) ?? []).sort()
+}
+
+/** Why nft could not do what it was told, as a sentence for an operator. */
+export function explainNft(said: string): string {
+  const error = /Error: (.*)/.exec(said)?.[1] ?? said.trim().split('\n')[0] ?? ''
+  if (/must be root|initialization failed: Operation not permitted/.test(said)) {
+    return 'the agent lacks CAP_NET_ADMIN (see Deploying in the daemon\'s README)'
+  }
+  if (/not permitted/.test(error)) return 'another agent of this host has its table already'
+  if (/syntax error/.test(error)) return `this nft is too old: it takes 0.9.9 or later (${error})`
+  if (/not supported|No such file|Invalid argument/.test(error)) {
+    return `the kernel cannot do it: it takes Linux 5.12 or later with nf_tables and nat (${error})`
+  }
+  return `nft: ${error === '' ? 'no reason given' : error}`
+}
