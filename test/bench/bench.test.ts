@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 
 import { PrefixTable } from '../../src/page/index.ts'
 import { formatCensus, runCensusBench } from './census.ts'
+import { formatInventory, runInventoryBench } from './inventory.ts'
 import { createMaterial } from './material.ts'
 import { spreadOf } from './measure.ts'
 import { encodeStream, hashPages, prefixesOf, readStream, ResidentBench, sortedTableOf, tableOf } from './parts.ts'
@@ -105,6 +106,16 @@ describe('the bench of the census, small', () => {
     assert.ok(outcome.sliceMs.min > 0)
     assert.deepEqual(outcome.scan.map(({ name }) => name), ['reading', 'census scan'])
     assert.match(formatCensus(outcome), /20 guests with 0\.10 million .*\n  memory +\d+\.\d bytes a distinct page/)
+  })
+})
+
+describe('the bench of the tables of a handoff, small', () => {
+  it('keeps at most twenty bytes a page, counts the wire, and says so', () => {
+    const outcome = runInventoryBench({ inventoryPages: 500_000, seed: SEED })
+    assert.equal(outcome.pages, 500_000)
+    assert.ok(outcome.bytesPerPage >= 8 && outcome.bytesPerPage <= 20, `${outcome.bytesPerPage}`)
+    assert.ok(outcome.wireBytesPerPage > 1 && outcome.wireBytesPerPage <= 8, `${outcome.wireBytesPerPage}`)
+    assert.match(formatInventory(outcome), /0\.50 million pages:\n  memory +\d+\.\d bytes a page, beside 1[23]\.\d /)
   })
 })
 

@@ -1,6 +1,4 @@
 /** The census: what it keeps of a page that many guests share, and how fast it scans beside mere reading. */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 
 import { PageCollector } from '../../src/census/collector.ts'
 import { Found } from '../../src/census/found.ts'
@@ -12,7 +10,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { HoldFlag } from '../../src/runtime/holdflag.ts'
 import { Throttle } from '../../src/runtime/throttle.ts'
 import { createMaterial } from './material.ts'
-import { measureInTurn, spreadOf, type Measured, type Spread } from './measure.ts'
+import { heldBytes, measureInTurn, spreadOf, type Measured, type Spread } from './measure.ts'
 import { placeInOwnMemory } from './ownmemory.ts'
 import { seededRandom } from './random.ts'
 
@@ -93,15 +91,6 @@ function madeGuest(guest: number, sharedPages: number, ownPages: number, seed: n
   }
   const counts = { residentPages: pageCount, zeroPages: 0, omittedPages: 0 }
   return new Found(memory, { ...counts, isCompared: true, table: collector.finish() }, { scans: 2, scannedAt: 0 })
-}
-
-/** Memory outside of JavaScript's heap that is still in use. */
-function heldBytes(): number {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  // What one collection finds is given back by the next.
-  for (let time = 0; time < 3; time++) collect()
-  return process.memoryUsage().arrayBuffers
 }
 
 async function scanBesideReading({ pages, rounds, seed }: CensusBenchInit): Promise<Measured[]> {

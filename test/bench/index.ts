@@ -2,13 +2,14 @@
  * Throughputs and memory a page, as ratios to a plain copy of the same bytes made in the same run.
  *
  *   npm run bench [-- --json] [--pages N] [--view-pages N] [--census-pages N] [--store-pages N]
- *                          [--swap-pages N] [--rounds N] [--seed N]
+ *                          [--inventory-pages N] [--swap-pages N] [--rounds N] [--seed N]
  *   npm run bench -- --disturbance [--json] [--rounds N]    what a guest feels of the census; takes minutes
  */
 import { parseArgs } from 'node:util'
 
 import { formatCensus, runCensusBench } from './census.ts'
 import { formatDisturbance, runDisturbance } from './disturbance.ts'
+import { formatInventory, runInventoryBench } from './inventory.ts'
 import { circumstances, formatCircumstances, formatReport } from './report.ts'
 import { runBenches } from './run.ts'
 import { formatStore, runStoreBench } from './store.ts'
@@ -22,6 +23,8 @@ const { values } = parseArgs({
     'view-pages': { type: 'string', default: '4000000' },
     'census-pages': { type: 'string', default: '4000000' },
     'store-pages': { type: 'string', default: '4000000' },
+    // Those of 64 GiB.
+    'inventory-pages': { type: 'string', default: '16777216' },
     'swap-pages': { type: 'string', default: '65536' },
     disturbance: { type: 'boolean', default: false },
     rounds: { type: 'string' },
@@ -45,11 +48,13 @@ if (values.disturbance) {
   const outcome = await runBenches({ ...init, pages })
   const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
   const census = await runCensusBench({ ...init, pages, distinctPages: Number(values['census-pages']) })
+  const inventory = runInventoryBench({ seed: init.seed, inventoryPages: Number(values['inventory-pages']) })
   const store = await runStoreBench({ ...init, pages, storedPages: Number(values['store-pages']) })
   const swap = await runSwapBench({ ...init, pages: Number(values['swap-pages']) })
   console.log(values.json
-    ? JSON.stringify({ ...about, ...outcome, view, census, store, swap })
+    ? JSON.stringify({ ...about, ...outcome, view, census, inventory, store, swap })
     : [
-      formatReport(outcome, about), formatView(view), formatCensus(census), formatStore(store), formatSwap(swap),
+      formatReport(outcome, about), formatView(view), formatCensus(census), formatInventory(inventory),
+      formatStore(store), formatSwap(swap),
     ].join('\n\n'))
 }

@@ -9,9 +9,10 @@ import { randomInt } from 'node:crypto'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { compareMemory, waitFor } from '../../testnet/index.ts'
 import { spreadMoments, untilSent } from './aim.ts'
+import { channelsOf, lanesOf, shut, type Connection } from './connections.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
-import { expectBeats, parsed, type MoveWords, type TwoHosts } from './twohosts.ts'
+import { expectBeats, parsed, type MoveWords, type TwoHosts, type WitnessKind } from './twohosts.ts'
 import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 180_000
@@ -19,12 +20,13 @@ const WAIT_MS = 60_000
 const COUNT = Number(process.env['PAGEMESH_CUTS'] ?? 4)
 /** Half of its memory is like no other's, so that all of it has to travel. */
 const GUEST = { work: 'random', memoryMiB: 128 } as const
+const PREEMPT = ['postcopy-ram', 'postcopy-preempt'].map((capability) => ({ capability, state: true }))
 /** Post-copy of that guest takes some seconds. */
 const SLOWLY = ['--mode', 'postcopy', '--max-bandwidth', '100Mbit']
 
 interface Cut {
   title: string
-  strike(hosts: TwoHosts): Promise<void>
+  strike(hosts: TwoHosts, destination: Witness): Promise<void>
   mend(hosts: TwoHosts): Promise<void>
 }
 
@@ -60,7 +62,38 @@ const CUTS: readonly Cut[] = [
   },
 ]
 
-describe('a guest in post-copy, whose way is cut', function () {
+/** What may break of several channels, beside the link. */
+const CHANNEL_CUTS: readonly Cut[] = [
+  CUTS[0]!,
+  {
+    title: 'a lane is cut',
+    strike: async ({ cluster }) => { await shutOne(lanesOf(cluster.agent('a').pid)) },
+    mend: async () => {},
+  },
+  {
+    title: 'a connection of the destination QEMU is closed',
+    strike: async (_hosts, destination) => { await shutOne(channelsOf(destination.guest.pid)) },
+    mend: async () => {},
+  },
+]
+
+interface Way {
+  title: string
+  cuts: readonly Cut[]
+  kind: WitnessKind
+  /** Urgent pages have a channel of their own. */
+  isPreempted: boolean
+}
+
+const WAYS: readonly Way[] = [
+  { title: 'a guest in post-copy, whose way is cut', cuts: CUTS, kind: GUEST, isPreempted: false },
+  {
+    title: 'a guest in post-copy over two channels, whose way is cut (next QEMU)', cuts: CHANNEL_CUTS,
+    kind: { ...GUEST, qemu: 'next' }, isPreempted: true,
+  },
+]
+
+for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function () {
   this.timeout(TEST_TIMEOUT_MS)
   const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31))
   /** Percent of what was left to send when post-copy began. */
@@ -69,7 +102,7 @@ describe('a guest in post-copy, whose way is cut', function () {
   let guest: TravellingGuest
 
   const made = travels({
-    settings: { census: { intervalSeconds: 60 } }, kind: GUEST, mend: ({ cluster }) => cluster.network.restore('b'),
+    settings: { census: { intervalSeconds: 60 } }, kind, mend: ({ cluster }) => cluster.network.restore('b'),
   })
   before(() => console.log(`      PAGEMESH_SEED=${seed}`))
   beforeEach(() => { ({ hosts, guest } = made) })
@@ -81,12 +114,13 @@ describe('a guest in post-copy, whose way is cut', function () {
     await hosts.seen(home, destination)
     await home.tellEvents()
     await destination.tellEvents()
+    if (isPreempted) await home.client.execute('migrate-set-capabilities', { capabilities: PREEMPT })
     const moving = hosts.migrate('a', guest.name, 'b', ...SLOWLY)
     // Before it has taken over, a cut is none that a QEMU could recover from.
     await hosts.untilState(destination, 'paused', 'running')
     assert.ok(await untilSent(home, percent, 'postcopy-active', moving), 'the move ended before its way was cut')
     hosts.trace.add('fault', cut.title)
-    await cut.strike(hosts)
+    await cut.strike(hosts, destination)
     await untilMigration(home, 'postcopy-paused')
     await untilMigration(destination, 'postcopy-paused')
     await cut.mend(hosts)
@@ -104,7 +138,7 @@ describe('a guest in post-copy, whose way is cut', function () {
   }
 
   for (const [index, percent] of moments.entries()) {
-    const cut = CUTS[index % CUTS.length]!
+    const cut = cuts[index % cuts.length]!
     it(`${cut.title} after ${percent.toFixed(0)} %: it is recovered, memory equal byte for byte`, async () => {
       // It stands still, so that its memory at both ends can be compared; and so it must arrive.
       await guest.home.client.execute('stop')
@@ -130,6 +164,12 @@ describe('a guest in post-copy, whose way is cut', function () {
     await expectBeats(back.guest)
   })
 })
+
+/** Any of them: which one is the kernel's choice. */
+async function shutOne(connections: readonly Connection[]): Promise<void> {
+  const connection = connections[randomInt(connections.length)]!
+  assert.ok(await shut(connection), 'it was still there')
+}
 
 /**
  * Resolves when QEMU has said so by itself. Asked it may not answer: a guest that needs a page which is not there yet

@@ -1,0 +1,85 @@
+/**
+ * The tables of one handoff of a large guest, made up: what the outgoing end keeps for each page beside its census, and
+ * how long the exchange of the census takes at either end.
+ */
+import { answerPages, decodePrefixSet, Inventory, lastFirst, SortedTable } from '../../src/page/index.ts'
+import { heldBytes } from './measure.ts'
+import { seededRandom } from './random.ts'
+
+export interface InventoryInit {
+  /** Distinct pages of the guest. */
+  inventoryPages: number
+  seed: number
+}
+
+/** Work on all pages, ms: what is listed, sent, answered, taken and ordered. */
+const STEPS = ['list', 'encode', 'decode', 'answer', 'take', 'order', 'sort'] as const
+
+export interface InventoryOutcome {
+  pages: number
+  /** What is kept for the handoff, bytes a page. */
+  bytesPerPage: number
+  /** What its census has anyway. */
+  tableBytesPerPage: number
+  /** Of the list as it travels. */
+  wireBytesPerPage: number
+  ms: Record<typeof STEPS[number], number>
+}
+
+/** The destination has every second page. */
+export function runInventoryBench({ inventoryPages, seed }: InventoryInit): InventoryOutcome {
+  const table = tableOf(inventoryPages, seed)
+  const ms = Object.fromEntries(STEPS.map((step) => [step, 0])) as InventoryOutcome['ms']
+  const timed = <T>(step: typeof STEPS[number], work: () => T): T => {
+    const begunAt = performance.now()
+    const result = work()
+    ms[step] = performance.now() - begunAt
+    return result
+  }
+  const before = heldBytes()
+  const inventory = timed('list', () => new Inventory({ table, numberAt: (index) => table.valueAt(index) }))
+  const list = timed('encode', () => inventory.encode())
+  const set = timed('decode', () => decodePrefixSet(list))
+  let number = 0
+  const bitmap = timed('answer', () => answerPages(set, () => number++ % 2 === 0))
+  timed('take', () => inventory.answer(bitmap))
+  const order = timed('order', () => inventory.order())
+  timed('sort', () => lastFirst(set.prefixes.length, bitmap, order))
+  // What travelled, and what the other end made of it, is not this end's.
+  const others = list.buffer.byteLength + set.prefixes.byteLength + order.buffer.byteLength
+  return {
+    pages: table.size,
+    bytesPerPage: (heldBytes() - before - others) / inventory.pageCount,
+    tableBytesPerPage: table.bytes / table.size,
+    wireBytesPerPage: list.length / table.size, ms,
+  }
+}
+
+/** The part of the report for people. Pure. */
+export function formatInventory(outcome: InventoryOutcome): string {
+  const { pages, bytesPerPage, tableBytesPerPage, wireBytesPerPage, ms } = outcome
+  return [
+    `Tables of a handoff, ${(pages / 1e6).toFixed(2)} million pages:`,
+    `  memory           ${bytesPerPage.toFixed(1)} bytes a page, beside ${tableBytesPerPage.toFixed(1)} of its census`,
+    `  on the wire      ${wireBytesPerPage.toFixed(2)} bytes a page`,
+    `  time             ${STEPS.map((step) => `${step} ${ms[step].toFixed(0)} ms`).join(', ')}`,
+  ].join('\n')
+}
+
+/** Pages with prefixes spread evenly, in any order of their memory. */
+function tableOf(pages: number, seed: number): SortedTable {
+  const random = seededRandom(seed)
+  const high = new Uint32Array(pages)
+  const low = new Uint32Array(pages)
+  const values = new Uint32Array(pages)
+  for (let index = 0; index < pages; index++) {
+    high[index] = Math.floor((index + random()) / pages * 2 ** 32)
+    low[index] = random() * 2 ** 32
+    values[index] = Math.floor(random() * pages)
+  }
+  // Of an equal high half in a row, the low one must rise as well.
+  for (let index = 1; index < pages; index++) {
+    if (high[index] === high[index - 1] && low[index]! <= low[index - 1]!) low[index] = low[index - 1]! + 1
+  }
+  return SortedTable.fromRising({ high, low, values })
+}
