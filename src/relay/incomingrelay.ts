@@ -190,7 +190,7 @@ export class IncomingRelay {
     try {
       const lane = await this.#within(async (signal) =>
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))
-      // A connection that breaks is broken at both ends, and the others go on: that is all that QEMU would see without us.
+      // One that breaks is broken at both ends, and the others go on: QEMU would see no more without us.
       this.#passages.start({ lane, qemu, mayHangUp: false }, {
         ended: () => this.#closed(), failed: () => this.#closed(),
       })

@@ -30,7 +30,7 @@ describe('commands that talk to an agent', function () {
     const { status, stdout } = await pagemesh('status', '--control', served.path)
     assert.equal(status, 0)
     assert.match(stdout, /^host-a  Pagemesh 9\.9\.9  settled\n/)
-    assert.match(stdout, /web<1>  running  pid 4711  512\.0 MB  1000 pages resident  900 distinct/)
+    assert.match(stdout, /web<1>  running  qmp  pid 4711  512\.0 MB  1000 pages resident  900 distinct/)
   })
 
   it('pages --json prints one object with as many pages as are asked for', async () => {
