@@ -85,9 +85,9 @@ describe('what the lab waits for', () => {
   const status = {
     peers: [{}, {}], store: { pages: 10 }, popularity: { pages: 20 }, traffic: { swap: { receivedBytes: 3e6 } },
     handoffs: [
-      { direction: 'outgoing', guest: 'one', phase: 'precopy', qemuBytes: 5e6 },
-      { direction: 'incoming', guest: 'two', phase: 'precopy', qemuBytes: 5e6 },
-      { direction: 'outgoing', guest: 'three', phase: 'preparing', qemuBytes: 0 },
+      { driver: 'qmp', direction: 'outgoing', guest: 'one', phase: 'precopy', qemuBytes: 5e6 },
+      { driver: 'qmp', direction: 'incoming', guest: 'two', phase: 'precopy', qemuBytes: 5e6 },
+      { driver: 'qmp', direction: 'outgoing', guest: 'three', phase: 'preparing', qemuBytes: 0 },
     ],
   } as unknown as AgentStatus
 
