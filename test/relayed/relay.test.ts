@@ -7,7 +7,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import {
   compareMemory, createCluster, ensureImage, waitFor, type LabCluster, type LabGuest, type QemuRelease,
 } from '../../testnet/index.ts'
-import { skipWithoutLab } from './labmove.ts'
+import { skipWithoutLab } from '../interop/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
