@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os'
 
+import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
 import { holdsSocket, type Guest, type OtherEnd } from '../guest/index.ts'
 import type { Member, MessageStream } from '../mesh/index.ts'
@@ -79,6 +80,19 @@ export function ownPlaces(
     ports: new Set(ports.filter((port) => port !== undefined)),
     paths: reserved.filter((address) => address.startsWith('/')),
   }
+}
+
+/**
+ * The pages that the stream of a guest may bring: those of all guests together, where it is not known whose it is or
+ * what it holds. None if it may be that of a guest that shares nothing.
+ */
+export function pagesOfStream(
+  guest: Guest | undefined, { census, guests }: { census: Pick<Census, 'all' | 'of'>; guests: readonly Guest[] },
+): ListedPages | undefined {
+  const isPrivate = (guest === undefined ? guests : [guest]).some((one) => one.isPrivate === true)
+  if (isPrivate) return undefined
+  const own = guest === undefined ? undefined : census.of(guest.name)
+  return own ?? listTogether(census.all().map(({ table }) => table))
 }
 
 /** The migrations that managers drive from this host and to it. */
@@ -198,11 +212,8 @@ export class Relays {
   #relayed(guest: Guest | undefined): RelayedGuest {
     const { census, guests } = this.#components
     const about = { name: guest?.name, process: guest?.process }
-    // It may be any of them whose stream nobody knows.
-    const isPrivate = (guest === undefined ? guests.all() : [guest]).some((one) => one.isPrivate === true)
-    if (!this.#init.switches.references || isPrivate) return { ...about, census: undefined }
-    const together = (): ListedPages => listTogether(census.all().map(({ table }) => table))
-    return { ...about, census: guest === undefined ? together() : census.of(guest.name) ?? together() }
+    const listed = this.#init.switches.references ? pagesOfStream(guest, { census, guests: guests.all() }) : undefined
+    return { ...about, census: listed }
   }
 
   async #arrived({ init: { offer, from }, outcome, traffic, streamBytes, channelCount }: IncomingRelay): Promise<void> {

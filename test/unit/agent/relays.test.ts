@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 
-import { dialRules, ownPlaces } from '../../../src/agent/relays.ts'
+import { dialRules, ownPlaces, pagesOfStream } from '../../../src/agent/relays.ts'
+import type { GuestCensus } from '../../../src/census/index.ts'
+import type { Guest } from '../../../src/guest/index.ts'
+import { PageColumns, SortedTable } from '../../../src/page/index.ts'
 
 describe('what a host relays to', () => {
   it('is what its configuration says, or what is made for nothing else', () => {
@@ -27,5 +30,34 @@ describe('what a host relays to', () => {
     assert.deepEqual(own.paths, ['/run/pagemesh/control.sock'])
     assert.deepEqual([...ownPlaces({}).ports].sort(), [4001, 4002])
     assert.deepEqual([...ownPlaces({ lane: '10.0.0.1:5000' }).ports].sort(), [4001, 5000])
+  })
+})
+
+describe('the pages that a stream may bring', () => {
+  const censusOf = (...highs: number[]): GuestCensus => {
+    const columns = new PageColumns(highs.length)
+    for (const high of highs) columns.push(high, 0, 7)
+    return { table: SortedTable.from(columns), numberAt: () => 7 } as unknown as GuestCensus
+  }
+  const guest = (name: string, isPrivate = false): Guest => ({ name, isPrivate }) as unknown as Guest
+  const counted = new Map([['web', censusOf(1, 5)], ['db', censusOf(3, 5)]])
+  const census = { of: (name: string) => counted.get(name), all: () => [...counted.values()] }
+  const highs = (...from: Parameters<typeof pagesOfStream>): number[] | undefined => {
+    const table = pagesOfStream(...from)?.table
+    return table === undefined ? undefined : Array.from({ length: table.size }, (_, index) => table.highAt(index))
+  }
+  const open = [guest('web'), guest('db'), guest('new')]
+
+  it('are those of its guest, or of all where that was not counted or is not known', () => {
+    assert.deepEqual(highs(guest('web'), { census, guests: open }), [1, 5])
+    assert.deepEqual(highs(guest('new'), { census, guests: open }), [1, 3, 5])
+    assert.deepEqual(highs(undefined, { census, guests: open }), [1, 3, 5])
+  })
+
+  it('are none where it may be that of a guest that shares nothing', () => {
+    const guests = [...open, guest('vault', true)]
+    assert.equal(highs(guest('vault', true), { census, guests }), undefined)
+    assert.equal(highs(undefined, { census, guests }), undefined)
+    assert.deepEqual(highs(guest('web'), { census, guests }), [1, 5])
   })
 })
