@@ -1,10 +1,11 @@
 import { glob } from 'node:fs/promises'
 import { basename, extname } from 'node:path'
 
-import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Guest, GuestState } from './guest.ts'
+import { Looking } from './looking.ts'
 import type { ProcessIdentity } from './process.ts'
 import { isBusy, QemuGuest } from './qemuguest.ts'
 import { linkStatOrNothing, statOrNothing } from './vanishing.ts'
@@ -82,13 +83,15 @@ class SocketDiscovery implements GuestDiscovery {
   readonly #found = new Map<string, Found>()
   readonly #failed = new Map<string, Failure>()
   readonly #listeners = new Set<(change: 'added' | 'removed', guest: DiscoveredGuest) => void>()
-  #timer: Timer | undefined
-  #looking: Promise<void> | undefined
+  readonly #looking: Looking
 
   constructor({ clock, log }: { clock: Clock; log: Log }, { globs }: GuestDiscoveryInit) {
     this.#clock = clock
     this.#log = log
     this.#globs = globs
+    this.#looking = new Looking({ clock, log }, {
+      everyMs: POLL_MS, failure: 'looking for guests failed', lookOnce: () => this.#lookOnce(),
+    })
   }
 
   guests(): DiscoveredGuest[] {
@@ -101,9 +104,9 @@ class SocketDiscovery implements GuestDiscovery {
   }
 
   async refresh(): Promise<void> {
-    await this.#looking
+    await this.#looking.ended()
     this.#failed.forEach((failure) => { failure.retryAt = 0 })
-    await this.#look()
+    await this.#looking.look()
   }
 
   onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
@@ -111,28 +114,14 @@ class SocketDiscovery implements GuestDiscovery {
     return () => this.#listeners.delete(listener)
   }
 
-  async start(): Promise<void> {
-    // Whoever starts it once more waits for the look that goes on.
-    if (this.#timer !== undefined) return this.#looking
-    // It never rejects.
-    this.#timer = this.#clock.every(POLL_MS, () => void this.#look())
-    await this.#look()
+  start(): Promise<void> {
+    return this.#looking.start()
   }
 
   async stop(): Promise<void> {
-    this.#timer?.cancel()
-    this.#timer = undefined
-    await this.#looking
+    await this.#looking.stop()
     for (const path of [...this.#found.keys()]) await this.#remove(path, 'discovery stopped')
     this.#failed.clear()
-  }
-
-  /** One look at a time: whoever asks during one gets that one's end. */
-  #look(): Promise<void> {
-    this.#looking ??= this.#lookOnce()
-      .catch((error: unknown) => this.#log.error('looking for guests failed', { error: describeError(error) }))
-      .finally(() => { this.#looking = undefined })
-    return this.#looking
   }
 
   async #lookOnce(): Promise<void> {

@@ -1,8 +1,9 @@
-import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import type { DiscoveredGuest, GuestDiscovery, UnusableGuest } from './discovery.ts'
+import { Looking } from './looking.ts'
 import { ManagedGuest } from './managedguest.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { scanQemus, type Managed, type ScannedQemu } from './qemuscan.ts'
@@ -29,7 +30,6 @@ interface Refused {
 
 /** Watches the processes of this host and keeps the list of QEMUs that a manager drives. */
 export class ProcessDiscovery implements GuestDiscovery {
-  readonly #clock: Clock
   readonly #log: Log
   readonly #others: () => readonly DiscoveredGuest[]
   readonly #managed: Managed
@@ -38,18 +38,19 @@ export class ProcessDiscovery implements GuestDiscovery {
   readonly #listeners = new Set<(change: 'added' | 'removed', guest: DiscoveredGuest) => void>()
   /** What was said once and need not be said again. */
   readonly #said = new Set<string>()
-  #timer: Timer | undefined
-  #looking: Promise<void> | undefined
+  readonly #looking: Looking
 
   /** `others` are guests that are found in another way, which is the better one. */
   constructor(
     { clock, log, others }: { clock: Clock; log: Log; others: () => readonly DiscoveredGuest[] },
     { managed }: { managed: Managed },
   ) {
-    this.#clock = clock
     this.#log = log
     this.#others = others
     this.#managed = managed
+    this.#looking = new Looking({ clock, log }, {
+      everyMs: POLL_MS, failure: 'looking for QEMUs failed', lookOnce: () => this.#lookOnce(),
+    })
   }
 
   guests(): DiscoveredGuest[] {
@@ -62,8 +63,8 @@ export class ProcessDiscovery implements GuestDiscovery {
   }
 
   async refresh(): Promise<void> {
-    await this.#looking
-    await this.#look()
+    await this.#looking.ended()
+    await this.#looking.look()
   }
 
   onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
@@ -71,17 +72,12 @@ export class ProcessDiscovery implements GuestDiscovery {
     return () => this.#listeners.delete(listener)
   }
 
-  async start(): Promise<void> {
-    if (this.#timer !== undefined) return this.#looking
-    // It never rejects.
-    this.#timer = this.#clock.every(POLL_MS, () => void this.#look())
-    await this.#look()
+  start(): Promise<void> {
+    return this.#looking.start()
   }
 
   async stop(): Promise<void> {
-    this.#timer?.cancel()
-    this.#timer = undefined
-    await this.#looking
+    await this.#looking.stop()
     for (const pid of [...this.#found.keys()]) this.#remove(pid, 'discovery stopped')
     this.#refused.clear()
   }
@@ -92,14 +88,6 @@ export class ProcessDiscovery implements GuestDiscovery {
       if (own === pid) this.#remove(own, 'it has a QMP socket')
       else if (guest.name === name) this.#remove(own, 'a guest with a QMP socket has its name')
     }
-  }
-
-  /** One look at a time: whoever asks during one gets that one's end. */
-  #look(): Promise<void> {
-    this.#looking ??= this.#lookOnce()
-      .catch((error: unknown) => this.#log.error('looking for QEMUs failed', { error: describeError(error) }))
-      .finally(() => { this.#looking = undefined })
-    return this.#looking
   }
 
   async #lookOnce(): Promise<void> {
