@@ -218,8 +218,9 @@ export class IncomingHandoffs {
   }
 
   #delivered(incoming: Incoming, ending: IncomingEnding): void {
-    const { log, history } = this.#components
+    const { log, history, census } = this.#components
     this.#onRested(incoming)
+    if (ending.as === 'arrived') census.arrived(incoming.init.guest)
     const { guest, from, mode, plan } = incoming.init
     if (plan.kind === 'move') {
       const about = { guest, from, to: this.#components.mesh.self.name, mode }

@@ -97,6 +97,13 @@ class ScanningCensus implements Census {
     entry.abort.abort(new PagemeshError('guest-gone', `Guest ${guestName} left the census.`, { fault: 'cancelled' }))
   }
 
+  arrived(guestName: string): void {
+    const entry = this.#entries.get(guestName)
+    if (entry === undefined) return
+    this.#letRun(entry)
+    this.#work()
+  }
+
   of(guestName: string): GuestCensus | undefined {
     return this.#entries.get(guestName)?.found
   }
@@ -216,6 +223,7 @@ class ScanningCensus implements Census {
 
   #letRun(entry: Entry): void {
     entry.hasWaited = false
+    entry.owed = entry.found === undefined
     entry.dueAt = this.#clock.now() + Math.min(ARRIVED_REST_MS, this.#init.intervalMs)
   }
 

@@ -44,6 +44,8 @@ export interface Census {
   add(guest: Guest): void
   /** Forgets a guest; a scan of it that runs is abandoned. */
   remove(guestName: string): void
+  /** Tells that a guest that waited for a migration runs here now: its first scan is owed, once it has run a while. */
+  arrived(guestName: string): void
   of(guestName: string): GuestCensus | undefined
   /** What is known of every guest that has been scanned. */
   all(): GuestCensus[]

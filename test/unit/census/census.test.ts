@@ -104,11 +104,29 @@ describe('census', () => {
     assert.deepEqual(guest.reads, [])
     guest.current = 'running'
     const arrivedAt = clock.now()
-    await clock.until(() => census.of('a') !== undefined)
+    await clock.until(() => !census.settled)
+    await clock.until(() => census.settled)
+    assert.notEqual(census.of('a'), undefined)
     const restMs = clock.now() - arrivedAt
     assert.ok(restMs >= 10_000 && restMs <= 13_000, `${restMs} ms`)
     await clock.until(() => census.of('a')!.scans === 2)
     assert.ok(clock.now() - arrivedAt - restMs <= 61_000, 'it rests once')
+  })
+
+  it('owes a guest its first scan from the moment it is said to have arrived', async () => {
+    await begin()
+    const guest = new MadeGuest('a', [[1]])
+    guest.current = 'inmigrate'
+    census.add(guest)
+    await clock.until(() => census.settled)
+    guest.current = 'running'
+    census.arrived('a')
+    assert.equal(census.settled, false)
+    const arrivedAt = clock.now()
+    await clock.until(() => census.settled)
+    assert.notEqual(census.of('a'), undefined)
+    assert.ok(clock.now() - arrivedAt >= 10_000, 'it runs a while before')
+    census.arrived('b')
   })
 
   it('abandons the scan of a guest that leaves, and goes on with the next', async () => {
