@@ -5,6 +5,7 @@ import {
 } from '../conversation/index.ts'
 import type { DriverNews, MachineDescription } from '../guest/index.ts'
 import { Inventory } from '../page/index.ts'
+import { linkRateOf } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
@@ -35,6 +36,7 @@ export class Outgoing {
   readonly #askers: ((verdict: Verdict) => void)[] = []
   readonly #channels: OutgoingChannels
   readonly #inventory: Inventory
+  #linkBytesPerSecond: number | undefined
   #abort = new AbortController()
   #done = deferred<OutgoingEnding>()
   #ending: OutgoingEnding | undefined
@@ -166,7 +168,7 @@ export class Outgoing {
       case 'start': return this.#begin('start', this.#channels.start(this.#driver, this.#abort.signal))
       case 'startPostcopy': return this.#begin('postcopy', this.#driver.startPostcopy())
       case 'openChannel': return this.#begin('passage', this.#channels.open({
-        known: this.#inventory.known, resumes: this.#hasBeenCut,
+        known: this.#inventory.known, resumes: this.#hasBeenCut, linkBytesPerSecond: this.#linkBytesPerSecond,
       }, (message) => this.#say(message), this.#abort.signal))
       case 'cancelQemu': return behind(log, 'the source QEMU was not asked to give up', this.#driver.cancel())
       case 'takeBack': return behind(log, 'a guest was not taken back', this.#takeBack(effect.runState))
@@ -228,6 +230,8 @@ export class Outgoing {
 
   #takeBitmap(bitmap: Buffer): void {
     this.#inventory.answer(bitmap)
+    // Nothing large but the census went over the link so far, and all of it has arrived.
+    this.#linkBytesPerSecond = linkRateOf(this.#link?.delivery)
     if (this.#init.plan.kind === 'move' && !this.#hasBeenCut) {
       this.#link?.say({ kind: 'order', body: this.#inventory.order() })
     }

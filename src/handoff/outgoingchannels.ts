@@ -33,6 +33,16 @@ export interface OutgoingChannelsInit {
   listener: OutgoingChannelsListener
 }
 
+/** What is known as a channel opens. */
+export interface OpeningChannel {
+  /** The pages that the destination has. */
+  known: Prefixes
+  /** It goes on with a post-copy that was cut. */
+  resumes: boolean
+  /** How fast the link was seen to be; undefined where nobody knows. */
+  linkBytesPerSecond: number | undefined
+}
+
 export interface OutgoingChannelsComponents {
   clock: Clock
   log: Log
@@ -93,7 +103,7 @@ export class OutgoingChannels {
 
   /** Lets the stream that has begun, or one beside it, run over a lane that the other end is told of. */
   async open(
-    { known, resumes }: { known: Prefixes; resumes: boolean }, say: (message: OutgoingMessage) => void,
+    { known, resumes, linkBytesPerSecond }: OpeningChannel, say: (message: OutgoingMessage) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const { mesh } = this.#components
@@ -108,7 +118,7 @@ export class OutgoingChannels {
     // It was stopped meanwhile.
     if (this.#endpoints[number] !== qemu) return lane.destroy()
     this.#passages.start({
-      lane, qemu, isMain, resumes, known, bytesPerSecondMax,
+      lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond,
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
         runState: (word) => this.#onRunState(knownRunState(word)),

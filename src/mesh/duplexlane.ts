@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 
+import type { Delivery } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -20,6 +21,8 @@ export interface LaneConnection {
   /** Bytes on the wire so far; still right once the connection is closed. */
   sentBytes(): number
   receivedBytes(): number
+  /** Undefined where no operating system carries it. */
+  delivery?(): Delivery | undefined
 }
 
 /** A lane over any Duplex: a TLS socket between hosts, one half of a pair inside a process. */
@@ -53,6 +56,10 @@ export class DuplexLane implements Lane {
 
   get receivedBytes(): number {
     return this.#connection.receivedBytes()
+  }
+
+  get delivery(): Delivery | undefined {
+    return this.#connection.delivery?.()
   }
 
   write(bytes: Uint8Array): boolean {

@@ -1,3 +1,4 @@
+import type { Delivery } from '../page/index.ts'
 import type { HandedConnection, Taker } from '../runtime/handover.ts'
 
 /**
@@ -80,6 +81,8 @@ export interface Lane {
   /** Bytes handed to the operating system and taken from it, TLS framing included. */
   readonly sentBytes: number
   readonly receivedBytes: number
+  /** What the operating system saw arrive at the other end; undefined where it does not say. */
+  readonly delivery: Delivery | undefined
   /** Sends what is queued, then closes. Throws `lane-stalled` if the peer takes nothing more for 30 s. */
   end(): Promise<void>
   /** Closes at once. */

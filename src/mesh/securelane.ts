@@ -1,6 +1,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 
+import { deliveryOver } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { DuplexLane } from './duplexlane.ts'
@@ -69,6 +70,7 @@ export async function secureLane(
     // The TLS socket counts what it carries; the one below, what goes over the wire.
     sentBytes: () => sentBytes + socket.bytesWritten,
     receivedBytes: () => receivedBytes + socket.bytesRead,
+    delivery: () => deliveryOver(socket),
   })
 }
 

@@ -1,3 +1,4 @@
+import type { Delivery } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 
 /** Whether pages that travel whole are compressed; `auto`: while the link is slower than this end makes batches. */
@@ -35,6 +36,8 @@ const FAST_BYTES_PER_SECOND = 150e6
 const TRIAL_BYTES = 2 * 2 ** 20
 /** Trials that turn out badly cost at most this share of what is sent, and half of it after each. */
 const TRIAL_SHARE = 1 / 50
+/** Of so many bytes, sent in one go, the last ones arrive as fast as the link is, even behind a traffic shaper. */
+const BURST_BYTES_MIN = 1.5e6
 /** Literals of so many bytes are worth a trial, and a higher level. */
 const LARGE_BYTES = 128 * 1024
 /** Below these rates the processor has time for the levels: they pack pages into 50 and 20 MB a second. */
@@ -51,6 +54,14 @@ interface Trial {
   fromBytes: number
   /** `sentBytes` behind its last batch, once that is known. */
   untilBytes: number
+}
+
+/**
+ * How fast a link is over which little but one large message went so far, bytes a second: what is said of its last
+ * bytes. Undefined if it was not large enough to tell.
+ */
+export function linkRateOf(delivery: Delivery | undefined): number | undefined {
+  return delivery !== undefined && delivery.bytes >= BURST_BYTES_MIN ? delivery.bytesPerSecond : undefined
 }
 
 /**
@@ -72,8 +83,10 @@ export class Compression {
   /** What compressed literals came to lately, as a share. */
   #packedShare = PACKED_SHARE
 
-  constructor(mode: CompressionMode) {
+  /** @param linkBytesPerSecond how fast the link was seen to be before; it must not be guessed. */
+  constructor(mode: CompressionMode, linkBytesPerSecond = 0) {
     this.#mode = mode
+    this.#isFast = this.#isRaw = linkBytesPerSecond >= FAST_BYTES_PER_SECOND
   }
 
   /** How literals of so many bytes shall travel now. */

@@ -1,4 +1,5 @@
 import type { Lane } from '../mesh/index.ts'
+import type { Delivery } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { Throttle } from '../runtime/throttle.ts'
@@ -69,6 +70,10 @@ export class FrameLane<Name extends string> {
 
   get receivedBytes(): number {
     return this.#lane.receivedBytes
+  }
+
+  get delivery(): Delivery | undefined {
+    return this.#lane.delivery
   }
 
   /** Sends one frame after all before it; resolves when there is room for more. Never rejects: see `onLost`. */

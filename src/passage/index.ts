@@ -12,7 +12,7 @@
  *
  * The frames of a lane and their signs of life are of use to whoever else talks over a lane.
  */
-export type { CompressionMode } from './compression.ts'
+export { linkRateOf, type CompressionMode } from './compression.ts'
 export { FrameLane, type FrameLaneInit } from './framelane.ts'
 export { badFrame, type FrameRule, type FrameTable } from './frames.ts'
 export {

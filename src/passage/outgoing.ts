@@ -25,6 +25,8 @@ export interface OutgoingPassageInit {
   compression: CompressionMode
   /** Bytes a second on the wire; Infinity: as fast as it goes. */
   bytesPerSecondMax: number
+  /** How fast the link was seen to be, bytes a second. Default: nobody knows. */
+  linkBytesPerSecond?: number
   /** The migration's main connection, or one beside it: what that carries its first bytes tell. Default 'main'. */
   channel?: 'main' | 'beside'
   /** What the main channel told, or the connection before, if this one goes on with a post-copy that broke. */
@@ -101,7 +103,8 @@ export class OutgoingPassage {
     this.#listener = init.listener
     this.#onCounts = init.onCounts
     this.#compresses = init.compression !== 'never'
-    this.#compression = new Compression(init.compression)
+    this.#compression = new Compression(
+      init.compression, Math.min(init.bytesPerSecondMax, init.linkBytesPerSecond ?? 0))
     this.#window = new Window({ clock })
     this.#encoder = new Encoder({ hasher }, {
       known: init.known,

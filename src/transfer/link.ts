@@ -1,6 +1,7 @@
 import { reasonOf, sentenceOf, type Reason } from '../conversation/index.ts'
 import type { Lane } from '../mesh/index.ts'
 import { badFrame, FrameLane, type FrameTable } from '../passage/index.ts'
+import type { Delivery } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -68,6 +69,11 @@ export class Link<Said extends Message, Heard extends Message> {
 
   get receivedBytes(): number {
     return this.#lane.receivedBytes
+  }
+
+  /** What was seen of the way to the other end by what was said over it. */
+  get delivery(): Delivery | undefined {
+    return this.#lane.delivery
   }
 
   say(message: Said): void {

@@ -21,6 +21,8 @@ export interface OutgoingPassageStart {
   /** The pages that the destination has. */
   known: Prefixes
   bytesPerSecondMax: number
+  /** How fast the link was seen to be; undefined where nobody knows. */
+  linkBytesPerSecond?: number | undefined
   listener: OutgoingPassageListener
 }
 
@@ -47,10 +49,12 @@ export class OutgoingPassages {
     return this.#main?.knowledge() ?? this.#init.continuation
   }
 
-  start({ lane, qemu, isMain, resumes, known, bytesPerSecondMax, listener }: OutgoingPassageStart): void {
+  start(order: OutgoingPassageStart): void {
+    const { lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, listener } = order
     const { knowledge } = this
     const passage = lane.startOutgoing({ hasher: this.#hasher, qemu }, {
       known, compression: this.#init.compression, bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
+      ...(linkBytesPerSecond === undefined ? {} : { linkBytesPerSecond }),
       ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),
       listener: {
         ...listener,

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 
 import type { HandedConnection } from '../../runtime/handover.ts'
-import { duplicateDescriptor } from './kernel.ts'
+import { deliveryOf, duplicateDescriptor, type Delivery } from './kernel.ts'
 
 /** The part of a socket that Node does not document: the operating system's end of it. */
 interface Handled {
@@ -22,4 +22,10 @@ export function giveAway(socket: Socket): HandedConnection | undefined {
   const early = socket.read() as Buffer | null
   socket.destroy()
   return { fd, early: early === null ? new Uint8Array(0) : Uint8Array.from(early) }
+}
+
+/** How fast, and how much, has arrived of what was sent over a socket; undefined where nobody can say. */
+export function deliveryOver(socket: Socket): Delivery | undefined {
+  const fd = (socket as unknown as Handled)._handle?.fd
+  return fd === undefined || fd < 0 ? undefined : deliveryOf(fd)
 }

@@ -1,7 +1,7 @@
 /*
  * Makes the ids of pages, a batch in one call: keyed BLAKE3 of 4096 bytes, of which an id is the first 16 bytes.
- * And duplicates descriptors, so that a connection can go to another thread, says who is at their other end, and where
- * those were meant to go that this system's address translation led here.
+ * And duplicates descriptors, so that a connection can go to another thread, says who is at their other end, where
+ * those were meant to go that this system's address translation led here, and how fast what is sent arrives.
  *
  * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 blocks of 64 bytes that
  * depend on each other, so chunks are what is hashed side by side: see lanes.h. Here is what surrounds it: the choice
@@ -14,8 +14,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -361,6 +363,33 @@ static napi_value original_destination(napi_env env, napi_callback_info info)
 	return napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result) == napi_ok ? result : NULL;
 }
 
+/*
+ * delivery(fd): how fast the other end of a TCP connection acknowledged what was sent last, in bytes a second, and how
+ * many bytes it has acknowledged in all. Throws a TypeError, or an Error if this system does not say.
+ */
+static napi_value delivery(napi_env env, napi_callback_info info)
+{
+	napi_value result, number;
+	int32_t fd;
+	if (!take_descriptor(env, info, &fd))
+		return NULL;
+	struct tcp_info tcp;
+	socklen_t length = sizeof(tcp);
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &length) != 0 ||
+			length < offsetof(struct tcp_info, tcpi_delivery_rate) + sizeof(tcp.tcpi_delivery_rate)) {
+		napi_throw_error(env, "ENOTSUP", "the system does not say");
+		return NULL;
+	}
+	const double numbers[] = { (double)tcp.tcpi_delivery_rate, (double)tcp.tcpi_bytes_acked };
+	if (napi_create_array(env, &result) != napi_ok)
+		return NULL;
+	for (uint32_t i = 0; i < 2; i++)
+		if (napi_create_double(env, numbers[i], &number) != napi_ok ||
+				napi_set_element(env, result, i, number) != napi_ok)
+			return NULL;
+	return result;
+}
+
 static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback)
 {
 	napi_value function;
@@ -383,6 +412,7 @@ NAPI_MODULE_INIT()
 	if (!export(env, exports, "hash", hash) || !export(env, exports, "duplicate", duplicate) ||
 			!export(env, exports, "peerProcess", peer_process) ||
 			!export(env, exports, "originalDestination", original_destination) ||
+			!export(env, exports, "delivery", delivery) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)
 		return NULL;
 	return exports;

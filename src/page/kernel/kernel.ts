@@ -39,9 +39,22 @@ export interface Addon {
    * `host:port` or `[host]:port`. Throws an Error if the system knows of no such connection.
    */
   originalDestination(fd: number): string
+  /**
+   * How fast the other end of the TCP connection `fd` acknowledged what was sent last, bytes a second, and how many
+   * bytes in all. Throws an Error if the system does not say.
+   */
+  delivery(fd: number): [bytesPerSecond: number, bytes: number]
 }
 
-export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess' | 'originalDestination'> {
+/** What the operating system saw of a TCP connection. */
+export interface Delivery {
+  /** How fast what was sent last was acknowledged. */
+  bytesPerSecond: number
+  /** How much was acknowledged in all. */
+  bytes: number
+}
+
+export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess' | 'originalDestination' | 'delivery'> {
   readonly instructionSet: InstructionSet
   /** As the addon's, with the fastest instruction set. */
   hash(
@@ -95,11 +108,22 @@ export function originalDestination(fd: number): string | undefined {
   }
 }
 
+/** How fast, and how much, arrived that was sent over a connection; undefined where nobody can say. */
+export function deliveryOf(fd: number): Delivery | undefined {
+  try {
+    const [bytesPerSecond, bytes] = loadKernel()?.delivery(fd) ?? []
+    return bytesPerSecond === undefined || bytes === undefined ? undefined : { bytesPerSecond, bytes }
+  } catch {
+    // No TCP connection, closed already, or a system that does not measure it.
+    return undefined
+  }
+}
+
 /** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
-    return 'originalDestination' in addon && agreesWithPackage(addon) ? addon : undefined
+    return 'delivery' in addon && agreesWithPackage(addon) ? addon : undefined
   } catch {
     // Not compiled, made for another system, or of another version: the package does as well.
     return undefined
@@ -115,6 +139,7 @@ function kernelOf(addon: Addon | undefined): Kernel | undefined {
     duplicate: (fd) => addon.duplicate(fd),
     peerProcess: (fd) => addon.peerProcess(fd),
     originalDestination: (fd) => addon.originalDestination(fd),
+    delivery: (fd) => addon.delivery(fd),
   }
 }
 

@@ -17,7 +17,7 @@ import { Worker } from 'node:worker_threads'
 
 import fc from 'fast-check'
 
-import { createPageHasher, ID_BYTES, kernelInUse, PAGE_BYTES } from '../../../src/page/index.ts'
+import { createPageHasher, deliveryOver, ID_BYTES, kernelInUse, PAGE_BYTES } from '../../../src/page/index.ts'
 import { ADDON_PATH, loadAddon, type Addon } from '../../../src/page/kernel/kernel.ts'
 import { createPackageHasher } from '../../../src/page/packagehasher.ts'
 import { seededRandom } from '../../bench/random.ts'
@@ -266,6 +266,36 @@ describe('the kernel', function () {
       assert.throws(() => Reflect.apply(originalDestination, undefined, [wrong]), { code: 'ERR_INVALID_ARG_TYPE' })
     }
     assert.throws(() => Reflect.apply(originalDestination, undefined, []), { code: 'ERR_INVALID_ARG_TYPE' })
+  })
+
+  it('says how fast and how much arrived over a connection', async () => {
+    const { delivery } = requireAddon()
+    const server = createServer((socket) => socket.resume()).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    const file = openSync('/dev/null', 'r')
+    try {
+      await once(client, 'connect')
+      // That it connects counts as a byte.
+      const bytes = 3_000_001
+      client.write(Buffer.alloc(bytes - 1))
+      while (delivery(fdOf(client))[1] < bytes) await new Promise(setImmediate)
+      const [bytesPerSecond, delivered] = delivery(fdOf(client))
+      assert.equal(delivered, bytes)
+      assert.ok(bytesPerSecond > 1e6, `${bytesPerSecond}`)
+      const seen = kernelInUse() === 'package' ? undefined : { bytesPerSecond, bytes }
+      assert.deepEqual(deliveryOver(client), seen)
+      for (const none of [file, -1]) assert.throws(() => delivery(none), { code: 'ENOTSUP' })
+    } finally {
+      closeSync(file)
+      client.destroy()
+      server.close()
+    }
+    assert.equal(deliveryOver(client), undefined)
+    for (const wrong of [undefined, 'x', {}]) {
+      assert.throws(() => Reflect.apply(delivery, undefined, [wrong]), { code: 'ERR_INVALID_ARG_TYPE' })
+    }
+    assert.throws(() => Reflect.apply(delivery, undefined, []), { code: 'ERR_INVALID_ARG_TYPE' })
   })
 
   it('loads in several threads', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import {
-  Compression, type CompressionLevel, type CompressionMode, type LinkState,
+  Compression, linkRateOf, type CompressionLevel, type CompressionMode, type LinkState,
 } from '../../../src/passage/compression.ts'
 
 const LITERAL_BYTES = 256 * 1024
@@ -14,8 +14,8 @@ class PlayedLink {
     nowMs: 0, queuedBytes: 0, wireFill: 0, sentBytes: 0, deliveredBytes: 0, deliveredBytesPerSecond: undefined,
   }
 
-  constructor(mode: CompressionMode, state: Partial<LinkState> = {}) {
-    this.compression = new Compression(mode)
+  constructor(mode: CompressionMode, state: Partial<LinkState> = {}, linkBytesPerSecond?: number) {
+    this.compression = new Compression(mode, linkBytesPerSecond)
     Object.assign(this.state, state)
   }
 
@@ -55,6 +55,23 @@ describe('compression', () => {
   it('begins compressed, and tries how fast the link is once it was empty for eight batches', () => {
     const link = new PlayedLink('auto', { sentBytes: 100 * MB })
     assert.deepEqual(runsOf(link.send(100)), [[7, 1], [93, 0]])
+  })
+
+  it('begins raw where the link was seen to be fast, and compresses once that backs it up', () => {
+    for (const mode of ['auto', 'never'] as const) {
+      assert.deepEqual(runsOf(new PlayedLink(mode, {}, 150 * MB).send(50)), [[50, 0]])
+    }
+    assert.deepEqual(runsOf(new PlayedLink('auto', {}, 149 * MB).send(50)), [[50, 1]])
+    assert.ok(!new PlayedLink('always', {}, 1000 * MB).send(50).includes(0))
+    const link = new PlayedLink('auto', {}, 1000 * MB)
+    link.state.wireFill = 0.75
+    assert.deepEqual(runsOf(link.send(5)), [[2, 0], [3, 1]])
+  })
+
+  it('is told the rate of a link only by a message that no traffic shaper lets pass at once', () => {
+    assert.equal(linkRateOf({ bytes: 1.5 * MB, bytesPerSecond: 200 * MB }), 200 * MB)
+    assert.equal(linkRateOf({ bytes: 1.5 * MB - 1, bytesPerSecond: 200 * MB }), undefined)
+    assert.equal(linkRateOf(undefined), undefined)
   })
 
   it('stays compressed where a trial would cost more than a fiftieth of what was sent', () => {

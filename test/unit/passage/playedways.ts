@@ -17,6 +17,7 @@ export class PlayedLane implements Lane {
   hasRoom = true
   sentBytes = 0
   receivedBytes = 0
+  delivery = undefined
   /** Hands bytes of the other end over. */
   deliver: (bytes: Uint8Array) => void = () => {}
   #room = deferred<void>()
