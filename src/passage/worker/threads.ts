@@ -7,6 +7,9 @@ import type { FromThread, ThreadInit, ToThread } from './message.ts'
 /** Of JavaScript's own memory; what passages buffer is outside of it and has bounds of its own. */
 const HEAP_MIB_MAX = 512
 
+/** As many as a handoff of four channels needs are warmed up; more are started where they are needed. */
+const WARM_THREADS_MAX = 5
+
 /** Whose words a thread's are. */
 export interface ThreadListener {
   hear(message: FromThread): void
@@ -59,14 +62,21 @@ export class PassageThreads {
     }
   }
 
-  /** Lets one thread do what a passage does, so that the first handoff finds it started and its code compiled. */
+  /**
+   * Lets the threads of a handoff do what a passage does, so that the first one finds them started and their code
+   * compiled: one after the other, so that the guests hardly feel it.
+   */
   async warmUp(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const thread = this.take({ hear: () => resolve(), died: resolve })
-    if (thread === undefined) return
-    thread.post({ kind: 'warmUp' })
-    await promise
-    thread.free()
+    const warm: PassageThread[] = []
+    while (warm.length < Math.min(this.#init.count, WARM_THREADS_MAX)) {
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      const thread = this.take({ hear: () => resolve(true), died: () => resolve(false) })
+      if (thread === undefined) break
+      warm.push(thread)
+      thread.post({ kind: 'warmUp' })
+      if (!await promise) break
+    }
+    for (const thread of warm) thread.free()
   }
 
   async stop(): Promise<void> {

@@ -28,6 +28,10 @@ function realUntil(kind: string, then: string): URL {
 }
 
 const DIES_AT_ONCE = moduleOf('process.exit(3)')
+/** Says how often it was asked. */
+const ECHOES = moduleOf(`
+  let times = 0
+  parentPort.on('message', () => parentPort.postMessage({ kind: 'over', times: ++times }))`)
 
 async function closesAll(work: () => Promise<void>): Promise<void> {
   const count = (): number => readdirSync('/proc/self/fd').length
@@ -70,7 +74,7 @@ describe('the threads of passages', () => {
     assert.equal(threads.take(listener), undefined, 'stopped')
   })
 
-  it('are warmed up before they are needed, one of them, and free then', async () => {
+  it('are warmed up before they are needed, and free then', async () => {
     for (const [count, workerUrl] of [[0, undefined], [1, undefined], [1, DIES_AT_ONCE]] as const) {
       const threads = new PassageThreads({ log: silentLog }, {
         pageKey: new Uint8Array(32), count, ...(workerUrl === undefined ? {} : { workerUrl }),
@@ -84,6 +88,23 @@ describe('the threads of passages', () => {
       } finally {
         await threads.stop()
       }
+    }
+  })
+
+  it('are all warmed up that a handoff of four channels needs, each once', async () => {
+    const posted: unknown[] = []
+    const count = 7
+    const threads = new PassageThreads({ log: silentLog }, { pageKey: new Uint8Array(32), count, workerUrl: ECHOES })
+    const listener = { hear: (message: unknown) => { posted.push(message) }, died: () => {} }
+    try {
+      await threads.warmUp()
+      const taken = Array.from({ length: count }, () => threads.take(listener)!)
+      for (const thread of taken) thread.post({ kind: 'warmUp' })
+      await until(() => posted.length === count)
+      // Each says how often it was warmed up.
+      assert.deepEqual(posted.map((message) => (message as { times: number }).times).sort(), [1, 1, 2, 2, 2, 2, 2])
+    } finally {
+      await threads.stop()
     }
   })
 
