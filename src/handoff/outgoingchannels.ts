@@ -109,7 +109,8 @@ export class OutgoingChannels {
     const { mesh } = this.#components
     const number = this.#openedCount
     const isMain = number === 0
-    const bytesPerSecondMax = this.#init.bytesPerSecondMax * (isMain ? 1 : this.#multifdShare)
+    const linkShare = isMain ? 1 : this.#multifdShare
+    const bytesPerSecondMax = this.#init.bytesPerSecondMax * linkShare
     const qemu = this.#endpoints[number]!
     this.#openedCount += 1
     const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
@@ -118,7 +119,7 @@ export class OutgoingChannels {
     // It was stopped meanwhile.
     if (this.#endpoints[number] !== qemu) return lane.destroy()
     this.#passages.start({
-      lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond,
+      lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare,
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
         runState: (word) => this.#onRunState(knownRunState(word)),

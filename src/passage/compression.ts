@@ -32,6 +32,8 @@ const BACKED_UP_BATCHES = 3
 const STEADY_BATCHES = 40
 /** More than a link of 1 Gbit/s brings: beyond it, zstd takes longer than it saves. */
 const FAST_BYTES_PER_SECOND = 150e6
+/** A lane that is backed up for so long with raw literals shows how fast they arrive; rates are of 100 ms each. */
+const RAW_RATE_MS = 200
 /** Sent as they are to find that out: more than what passes a traffic shaper at once. */
 const TRIAL_BYTES = 2 * 2 ** 20
 /** Trials that turn out badly cost at most this share of what is sent, and half of it after each. */
@@ -47,6 +49,14 @@ const LEVEL_6_BYTES_PER_SECOND = 20e6
 const PACKED_SHARE = 1 / 4
 /** After raw literals backed up the lane, so many times as many batches must find it empty, at most. */
 const PATIENCE_MAX = 128
+
+export interface CompressionInit {
+  mode: CompressionMode
+  /** How fast the link was seen to be before, bytes a second; it must not be guessed. Default: nobody knows. */
+  linkBytesPerSecond?: number
+  /** The share of the link that this channel has beside those that fill it with it. Default 1. */
+  share?: number
+}
 
 /** Literals that are sent as they are, to see how fast the link is. */
 interface Trial {
@@ -70,9 +80,13 @@ export function linkRateOf(delivery: Delivery | undefined): number | undefined {
  */
 export class Compression {
   readonly #mode: CompressionMode
+  /** Beyond it, zstd takes longer than it saves: bytes a second over this lane. */
+  readonly #fastBytesPerSecond: number
   /** Batches in a row that found the lane empty, and backed up. */
   #empty = 0
   #backedUp = 0
+  /** Since when, if the last batch found it backed up. */
+  #backedUpFromMs = 0
   #isRaw = false
   /** Whether a trial found the link fast. */
   #isFast = false
@@ -83,9 +97,9 @@ export class Compression {
   /** What compressed literals came to lately, as a share. */
   #packedShare = PACKED_SHARE
 
-  /** @param linkBytesPerSecond how fast the link was seen to be before; it must not be guessed. */
-  constructor(mode: CompressionMode, linkBytesPerSecond = 0) {
+  constructor({ mode, linkBytesPerSecond = 0, share = 1 }: CompressionInit) {
     this.#mode = mode
+    this.#fastBytesPerSecond = FAST_BYTES_PER_SECOND * share
     this.#isFast = this.#isRaw = linkBytesPerSecond >= FAST_BYTES_PER_SECOND
   }
 
@@ -105,16 +119,17 @@ export class Compression {
     else if (this.#trial !== undefined) this.#trialBytes += literalBytes * (1 - this.#packedShare)
   }
 
-  #look({ queuedBytes, wireFill }: LinkState): void {
+  #look({ nowMs, queuedBytes, wireFill }: LinkState): void {
     const isBackedUp = queuedBytes >= QUEUED_BYTES || wireFill >= FILL_BACKED_UP
     const isEmpty = queuedBytes === 0 && wireFill <= FILL_EMPTY
     // What is neither leaves both counts as they are.
+    if (this.#backedUp === 0) this.#backedUpFromMs = nowMs
     this.#empty = isEmpty ? this.#empty + 1 : isBackedUp ? 0 : this.#empty
     this.#backedUp = isBackedUp ? this.#backedUp + 1 : isEmpty ? 0 : this.#backedUp
   }
 
   #goesRaw(literalBytes: number, link: LinkState): boolean {
-    if (this.#isRaw && this.#backedUp >= BACKED_UP_BATCHES) {
+    if (this.#isRaw && this.#isTooSlow(link)) {
       this.#isRaw = false
       this.#patience = Math.min(PATIENCE_MAX, this.#patience * 2)
     }
@@ -128,6 +143,15 @@ export class Compression {
     return this.#isRaw || this.#trial !== undefined
   }
 
+  /**
+   * Whether raw literals back the lane up and it is the link that cannot carry them. Where they arrive as fast as zstd
+   * could make them the other end is what is slow: to compress would slow this end down as well.
+   */
+  #isTooSlow({ nowMs, deliveredBytesPerSecond = 0 }: LinkState): boolean {
+    return this.#backedUp >= BACKED_UP_BATCHES && nowMs - this.#backedUpFromMs >= RAW_RATE_MS &&
+      deliveredBytesPerSecond < this.#fastBytesPerSecond
+  }
+
   #canAffordTrial({ sentBytes }: LinkState): boolean {
     return this.#trialBytes + TRIAL_BYTES * (1 - this.#packedShare) <= sentBytes * this.#trialShare
   }
@@ -137,7 +161,7 @@ export class Compression {
     if (trial.untilBytes === Infinity && sentBytes - trial.fromBytes >= TRIAL_BYTES) trial.untilBytes = sentBytes
     const isDelivered = deliveredBytes >= trial.untilBytes
     const bytes = isDelivered ? trial.untilBytes - trial.fromBytes : TRIAL_BYTES
-    const isLate = bytes * 1000 < FAST_BYTES_PER_SECOND * (nowMs - trial.fromMs)
+    const isLate = bytes * 1000 < this.#fastBytesPerSecond * (nowMs - trial.fromMs)
     if (isLate) {
       this.#trial = undefined
       this.#trialShare /= 2

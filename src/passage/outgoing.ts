@@ -27,6 +27,8 @@ export interface OutgoingPassageInit {
   bytesPerSecondMax: number
   /** How fast the link was seen to be, bytes a second. Default: nobody knows. */
   linkBytesPerSecond?: number
+  /** The share of the link that is this channel's beside others with pages. Default 1. */
+  linkShare?: number
   /** The migration's main connection, or one beside it: what that carries its first bytes tell. Default 'main'. */
   channel?: 'main' | 'beside'
   /** What the main channel told, or the connection before, if this one goes on with a post-copy that broke. */
@@ -103,8 +105,11 @@ export class OutgoingPassage {
     this.#listener = init.listener
     this.#onCounts = init.onCounts
     this.#compresses = init.compression !== 'never'
-    this.#compression = new Compression(
-      init.compression, Math.min(init.bytesPerSecondMax, init.linkBytesPerSecond ?? 0))
+    this.#compression = new Compression({
+      mode: init.compression,
+      linkBytesPerSecond: Math.min(init.bytesPerSecondMax, init.linkBytesPerSecond ?? 0),
+      ...(init.linkShare === undefined ? {} : { share: init.linkShare }),
+    })
     this.#window = new Window({ clock })
     this.#encoder = new Encoder({ hasher }, {
       known: init.known,

@@ -23,6 +23,8 @@ export interface OutgoingPassageStart {
   bytesPerSecondMax: number
   /** How fast the link was seen to be; undefined where nobody knows. */
   linkBytesPerSecond?: number | undefined
+  /** The share of the link that this connection has beside others with pages; undefined: nobody knows. */
+  linkShare?: number | undefined
   listener: OutgoingPassageListener
 }
 
@@ -50,11 +52,12 @@ export class OutgoingPassages {
   }
 
   start(order: OutgoingPassageStart): void {
-    const { lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, listener } = order
+    const { lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare, listener } = order
     const { knowledge } = this
     const passage = lane.startOutgoing({ hasher: this.#hasher, qemu }, {
       known, compression: this.#init.compression, bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
       ...(linkBytesPerSecond === undefined ? {} : { linkBytesPerSecond }),
+      ...(linkShare === undefined ? {} : { linkShare }),
       ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),
       listener: {
         ...listener,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import {
-  Compression, linkRateOf, type CompressionLevel, type CompressionMode, type LinkState,
+  Compression, linkRateOf, type CompressionInit, type CompressionLevel, type CompressionMode, type LinkState,
 } from '../../../src/passage/compression.ts'
 
 const LITERAL_BYTES = 256 * 1024
@@ -14,8 +14,10 @@ class PlayedLink {
     nowMs: 0, queuedBytes: 0, wireFill: 0, sentBytes: 0, deliveredBytes: 0, deliveredBytesPerSecond: undefined,
   }
 
-  constructor(mode: CompressionMode, state: Partial<LinkState> = {}, linkBytesPerSecond?: number) {
-    this.compression = new Compression(mode, linkBytesPerSecond)
+  constructor(
+    mode: CompressionMode, state: Partial<LinkState> = {}, seen: Omit<CompressionInit, 'mode'> = {},
+  ) {
+    this.compression = new Compression({ mode, ...seen })
     Object.assign(this.state, state)
   }
 
@@ -59,13 +61,14 @@ describe('compression', () => {
 
   it('begins raw where the link was seen to be fast, and compresses once that backs it up', () => {
     for (const mode of ['auto', 'never'] as const) {
-      assert.deepEqual(runsOf(new PlayedLink(mode, {}, 150 * MB).send(50)), [[50, 0]])
+      assert.deepEqual(runsOf(new PlayedLink(mode, {}, { linkBytesPerSecond: 150 * MB }).send(50)), [[50, 0]])
     }
-    assert.deepEqual(runsOf(new PlayedLink('auto', {}, 149 * MB).send(50)), [[50, 1]])
-    assert.ok(!new PlayedLink('always', {}, 1000 * MB).send(50).includes(0))
-    const link = new PlayedLink('auto', {}, 1000 * MB)
+    assert.deepEqual(runsOf(new PlayedLink('auto', {}, { linkBytesPerSecond: 149 * MB }).send(50)), [[50, 1]])
+    assert.ok(!new PlayedLink('always', {}, { linkBytesPerSecond: 1000 * MB }).send(50).includes(0))
+    const link = new PlayedLink('auto', {}, { linkBytesPerSecond: 1000 * MB })
     link.state.wireFill = 0.75
-    assert.deepEqual(runsOf(link.send(5)), [[2, 0], [3, 1]])
+    link.state.deliveredBytesPerSecond = 100 * MB
+    assert.deepEqual(runsOf(link.send(202)), [[200, 0], [2, 1]])
   })
 
   it('is told the rate of a link only by a message that no traffic shaper lets pass at once', () => {
@@ -115,12 +118,39 @@ describe('compression', () => {
     link.send(30)
     for (const patience of [2, 4, 8]) {
       link.state.wireFill = 0.75
-      assert.deepEqual(runsOf(link.send(4)), [[2, 0], [2, 1]])
+      assert.deepEqual(runsOf(link.send(4, { batchMs: 100 })), [[2, 0], [2, 1]])
       link.state.wireFill = 0.6
       assert.deepEqual(runsOf(link.send(20)), [[20, 1]], 'neither backed up nor empty')
       link.state.wireFill = 0.5
       assert.deepEqual(runsOf(link.send(8 * patience)), [[8 * patience - 1, 1], [1, 0]])
     }
+  })
+
+  it('stays raw where literals arrive as fast as zstd makes them: it is not the link that is slow', () => {
+    for (const [share, bytesPerSecond] of [[1, 150 * MB], [1 / 4, 37.5 * MB]] as const) {
+      const seen = { linkBytesPerSecond: 1000 * MB, share }
+      const link = new PlayedLink('auto', { wireFill: 1, deliveredBytesPerSecond: bytesPerSecond }, seen)
+      assert.deepEqual(runsOf(link.send(500)), [[500, 0]])
+      link.state.deliveredBytesPerSecond = bytesPerSecond - 1
+      assert.ok(!link.send(2).includes(0))
+    }
+  })
+
+  it('waits until a rate was measured of a lane that is backed up', () => {
+    const link = new PlayedLink('auto', { deliveredBytesPerSecond: 100 * MB }, { linkBytesPerSecond: 1000 * MB })
+    assert.deepEqual(runsOf(link.send(300)), [[300, 0]], 'there is little to send')
+    link.state.wireFill = 1
+    assert.deepEqual(runsOf(link.send(199)), [[199, 0]])
+    link.state.wireFill = 0.6
+    assert.deepEqual(runsOf(link.send(1)), [[1, 0]], 'neither backed up nor empty')
+    assert.deepEqual(runsOf(link.send(1)), [[1, 1]])
+    const full = { wireFill: 1, deliveredBytesPerSecond: 100 * MB }
+    const eased = new PlayedLink('auto', full, { linkBytesPerSecond: 1000 * MB })
+    eased.send(150)
+    eased.state.wireFill = 0
+    eased.send(1)
+    eased.state.wireFill = 1
+    assert.deepEqual(runsOf(eased.send(200)), [[200, 0]])
   })
 
   it('is not changed by single batches that find the lane otherwise', () => {
@@ -155,6 +185,6 @@ describe('compression', () => {
   })
 
   it('has literals that are never larger than they are', () => {
-    assert.throws(() => new Compression('auto').packed(4096, 4097, 1), /never travel larger/)
+    assert.throws(() => new Compression({ mode: 'auto' }).packed(4096, 4097, 1), /never travel larger/)
   })
 })
