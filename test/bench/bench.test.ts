@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 
 import { PrefixTable } from '../../src/page/index.ts'
 import { formatCensus, runCensusBench } from './census.ts'
+import { formatChannels, runChannelsBench } from './channels.ts'
 import { formatInventory, runInventoryBench } from './inventory.ts'
 import { createMaterial } from './material.ts'
 import { spreadOf } from './measure.ts'
@@ -93,6 +94,18 @@ describe('all benches, small', () => {
     assert.match(report, new RegExp(`Node ${process.version}`))
     assert.match(report, /passage +\d+\.\d\d s of processor time a GB/)
     assert.match(report, /whole handoff +\d+\.\d\dx +\(/)
+  })
+})
+
+describe('the bench of several channels, small', () => {
+  it('carries all of the stream over each, and says what that took', async function () {
+    this.timeout(60_000)
+    const outcomes = await runChannelsBench(createMaterial(PAGES, SEED), [1, 2])
+    assert.deepEqual(outcomes.map(({ channels }) => channels), [1, 2])
+    for (const { bytesPerSecond, processorSecondsPerGb } of outcomes) {
+      assert.ok(bytesPerSecond > 0 && processorSecondsPerGb > 0)
+    }
+    assert.match(formatChannels(outcomes), /\n  2 +[\d.]+ .*\/s, \d+\.\d\d s of processor time a GB/)
   })
 })
 

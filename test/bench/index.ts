@@ -8,8 +8,10 @@
 import { parseArgs } from 'node:util'
 
 import { formatCensus, runCensusBench } from './census.ts'
+import { formatChannels, runChannelsBench } from './channels.ts'
 import { formatDisturbance, runDisturbance } from './disturbance.ts'
 import { formatInventory, runInventoryBench } from './inventory.ts'
+import { createMaterial } from './material.ts'
 import { circumstances, formatCircumstances, formatReport } from './report.ts'
 import { runBenches } from './run.ts'
 import { formatStore, runStoreBench } from './store.ts'
@@ -46,15 +48,16 @@ if (values.disturbance) {
 } else {
   const pages = Number(values.pages)
   const outcome = await runBenches({ ...init, pages })
+  const channels = await runChannelsBench(createMaterial(pages, init.seed), [1, 2, 4])
   const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
   const census = await runCensusBench({ ...init, pages, distinctPages: Number(values['census-pages']) })
   const inventory = runInventoryBench({ seed: init.seed, inventoryPages: Number(values['inventory-pages']) })
   const store = await runStoreBench({ ...init, pages, storedPages: Number(values['store-pages']) })
   const swap = await runSwapBench({ ...init, pages: Number(values['swap-pages']) })
   console.log(values.json
-    ? JSON.stringify({ ...about, ...outcome, view, census, inventory, store, swap })
+    ? JSON.stringify({ ...about, ...outcome, channels, view, census, inventory, store, swap })
     : [
-      formatReport(outcome, about), formatView(view), formatCensus(census), formatInventory(inventory),
+      formatReport(outcome, about), formatChannels(channels), formatView(view), formatCensus(census), formatInventory(inventory),
       formatStore(store), formatSwap(swap),
     ].join('\n\n'))
 }
