@@ -57,7 +57,7 @@ if (values.disturbance) {
   console.log(values.json
     ? JSON.stringify({ ...about, ...outcome, channels, view, census, inventory, store, swap })
     : [
-      formatReport(outcome, about), formatChannels(channels), formatView(view), formatCensus(census), formatInventory(inventory),
-      formatStore(store), formatSwap(swap),
+      formatReport(outcome, about), formatChannels(channels), formatView(view), formatCensus(census),
+      formatInventory(inventory), formatStore(store), formatSwap(swap),
     ].join('\n\n'))
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const SOURCES = ['kernel.c', 'lanes.h', 'build.js'].map((name) => join(HERE, name))
+const SOURCES = ['kernel.c', 'descriptors.h', 'lanes.h', 'build.js'].map((name) => join(HERE, name))
 const FLAGS = ['-O3', '-std=gnu11', '-fPIC', '-shared', '-Wall', '-Wextra']
 const COMPILERS = ['cc', 'gcc', 'clang']
 /** A compiler that takes longer is stuck. */

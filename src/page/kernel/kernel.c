@@ -1,7 +1,6 @@
 /*
  * Makes the ids of pages, a batch in one call: keyed BLAKE3 of 4096 bytes, of which an id is the first 16 bytes.
- * And duplicates descriptors, so that a connection can go to another thread, says who is at their other end, where
- * those were meant to go that this system's address translation led here, and how fast what is sent arrives.
+ * What it does for connections stands in descriptors.h.
  *
  * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 blocks of 64 bytes that
  * depend on each other, so chunks are what is hashed side by side: see lanes.h. Here is what surrounds it: the choice
@@ -11,17 +10,9 @@
  * The addon has no state of its own, so that any number of threads may load it.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <node_api.h>
 
@@ -45,8 +36,6 @@
 #define ROOT 8
 #define KEYED_HASH 16
 
-/* Netfilter's SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, without the system's headers for them. */
-#define ORIGINAL_DESTINATION 80
 
 /* Of BLAKE3's initial value only these words are used where there is a key. */
 static const uint32_t INITIAL[4] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a};
@@ -148,6 +137,8 @@ static bool out_of_range(napi_env env, const char *message)
 	napi_throw_range_error(env, "ERR_OUT_OF_RANGE", message);
 	return false;
 }
+
+#include "descriptors.h"
 
 static bool take_array(napi_env env, napi_value value, napi_typedarray_type wanted, void **data, size_t *length)
 {
@@ -285,109 +276,6 @@ static napi_value hash(napi_env env, napi_callback_info info)
 		request.set->hash_pages(key, pages, count, ids + done * ID_BYTES);
 	}
 	return NULL;
-}
-
-static bool take_descriptor(napi_env env, napi_callback_info info, int32_t *fd)
-{
-	napi_value value;
-	size_t count = 1;
-	if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok || count < 1 ||
-			napi_get_value_int32(env, value, fd) != napi_ok)
-		return wrong_type(env, "a descriptor is to be a number");
-	return true;
-}
-
-/*
- * duplicate(fd): another descriptor of what is open as `fd`, closed by exec. Throws a TypeError, or an Error whose
- * code is EBADF or EMFILE.
- */
-static napi_value duplicate(napi_env env, napi_callback_info info)
-{
-	napi_value result;
-	int32_t fd;
-	if (!take_descriptor(env, info, &fd))
-		return NULL;
-	/* None of the three that programs write to by their number. */
-	int other = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (other < 0) {
-		napi_throw_error(env, errno == EBADF ? "EBADF" : "EMFILE", strerror(errno));
-		return NULL;
-	}
-	return napi_create_int32(env, other, &result) == napi_ok ? result : NULL;
-}
-
-/*
- * peerProcess(fd): the id of the process at the other end of a UNIX connection: the one that connected, or that
- * listened; 0 if it is in a namespace that is not ours to see. Throws a TypeError, or an Error if it is no connection.
- */
-static napi_value peer_process(napi_env env, napi_callback_info info)
-{
-	napi_value result;
-	int32_t fd;
-	if (!take_descriptor(env, info, &fd))
-		return NULL;
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof(peer)) {
-		napi_throw_error(env, "ENOTSOCK", "this is no connection");
-		return NULL;
-	}
-	return napi_create_int32(env, peer.pid, &result) == napi_ok ? result : NULL;
-}
-
-/*
- * originalDestination(fd): where an accepted TCP connection was meant to go before this system's address translation
- * led it here, as host:port or [host]:port. Throws a TypeError, or an Error whose code is ENOENT if the system
- * knows of no such connection.
- */
-static napi_value original_destination(napi_env env, napi_callback_info info)
-{
-	napi_value result;
-	int32_t fd;
-	if (!take_descriptor(env, info, &fd))
-		return NULL;
-	struct sockaddr_in four;
-	struct sockaddr_in6 six;
-	socklen_t four_length = sizeof(four), six_length = sizeof(six);
-	char host[INET6_ADDRSTRLEN] = "", text[INET6_ADDRSTRLEN + sizeof "[]:65535"];
-	if (getsockopt(fd, IPPROTO_IPV6, ORIGINAL_DESTINATION, &six, &six_length) == 0 &&
-			six_length == sizeof(six) && inet_ntop(AF_INET6, &six.sin6_addr, host, sizeof(host)) != NULL) {
-		snprintf(text, sizeof(text), "[%s]:%u", host, ntohs(six.sin6_port));
-	} else if (getsockopt(fd, IPPROTO_IP, ORIGINAL_DESTINATION, &four, &four_length) == 0 &&
-			four_length == sizeof(four) && inet_ntop(AF_INET, &four.sin_addr, host, sizeof(host)) != NULL) {
-		snprintf(text, sizeof(text), "%s:%u", host, ntohs(four.sin_port));
-	} else {
-		napi_throw_error(env, "ENOENT", "the system knows of no such connection");
-		return NULL;
-	}
-	return napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result) == napi_ok ? result : NULL;
-}
-
-/*
- * delivery(fd): how fast the other end of a TCP connection acknowledged what was sent last, in bytes a second, and how
- * many bytes it has acknowledged in all. Throws a TypeError, or an Error if this system does not say.
- */
-static napi_value delivery(napi_env env, napi_callback_info info)
-{
-	napi_value result, number;
-	int32_t fd;
-	if (!take_descriptor(env, info, &fd))
-		return NULL;
-	struct tcp_info tcp;
-	socklen_t length = sizeof(tcp);
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &length) != 0 ||
-			length < offsetof(struct tcp_info, tcpi_delivery_rate) + sizeof(tcp.tcpi_delivery_rate)) {
-		napi_throw_error(env, "ENOTSUP", "the system does not say");
-		return NULL;
-	}
-	const double numbers[] = { (double)tcp.tcpi_delivery_rate, (double)tcp.tcpi_bytes_acked };
-	if (napi_create_array(env, &result) != napi_ok)
-		return NULL;
-	for (uint32_t i = 0; i < 2; i++)
-		if (napi_create_double(env, numbers[i], &number) != napi_ok ||
-				napi_set_element(env, result, i, number) != napi_ok)
-			return NULL;
-	return result;
 }
 
 static bool export(napi_env env, napi_value exports, const char *name, napi_callback callback)

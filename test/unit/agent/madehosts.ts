@@ -71,7 +71,9 @@ export class Host {
       this.standing += 1
       return () => { this.standing -= 1 }
     }
-    const census = { standBack, of: () => undefined, has: () => false, resident: NO_SOURCE, add() {}, remove() {}, arrived() {} }
+    const census = {
+      standBack, of: () => undefined, has: () => false, resident: NO_SOURCE, add() {}, remove() {}, arrived() {},
+    }
     const discovery = {
       guests: () => kept.guests, unusable: () => [], refresh: async () => {}, onChange: () => () => {},
     }
