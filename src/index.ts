@@ -15,7 +15,7 @@ export {
   type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
-  CHANNELS_MAX, scanQemus, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type Managed,
+  scanQemus, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type Managed,
   type MigrationMode, type MigrationProgress, type OutgoingMigration, type ProcessScan, type RamBlock,
 } from './guest/index.ts'
 export type {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 
 import { createAgent, MemoryNetwork, OPTIONS, type AgentOptions } from '../src/index.ts'
-import { code, importsOf, listFiles, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
+import { code, importsOf, listFiles, loadsOf, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
 import { findSwallowed } from './tidy/swallowed.ts'
 
 /** Folders of src, the highest first. Imports go down only; neighbours on one level do not know each other. */
@@ -94,6 +94,14 @@ describe('imports', () => {
     const wrong = ownImports.filter(({ from, target }) => isInside(from, ...EMBEDDERS.map((name) => `src/${name}`)) &&
       ![...EMBEDDERS, 'runtime', 'index.ts'].includes(folderOf(target)))
     assert.deepEqual(wrong.map(show), [])
+  })
+
+  it('of a command load neither the agent nor its packages before it runs', () => {
+    const loaded = [...reachableFrom(['src/cli/main.ts'], loadsOf)]
+    assert.ok(loaded.includes('src/daemon/control/client.ts'))
+    assert.deepEqual([...new Set(loaded.map(folderOf))].sort(), ['cli', 'daemon', 'runtime'])
+    const packages = loaded.flatMap(loadsOf).filter(({ isOwn, target }) => !isOwn && !target.startsWith('node:'))
+    assert.deepEqual([...new Set(packages.map(({ target }) => target))].sort(), ['commander', 'it-pipe'])
   })
 
   it('of libp2p stand in one file', () => {

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 
-import { createLog, type Log, type LogLevel } from '../runtime/log.ts'
+import type { Log, LogLevel } from '../runtime/log.ts'
 import { EXIT, EXIT_HELP, failConfigured } from './exit.ts'
 import { giveUpRights } from './rights.ts'
 
@@ -22,10 +22,11 @@ ${EXIT_HELP}`)
 }
 
 async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<void> {
-  giveUpRights(flags.config)
+  await giveUpRights(flags.config)
   const ending = endingSignal()
   try {
     const { readConfig, runDaemon } = await import('../daemon/index.ts')
+    const { createLog } = await import('../runtime/log.ts')
     const config = await readConfig(flags.config)
     const log = createLog(flags.logLevel)
     logWarnings(log)

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 
-import { CHANNELS_MAX } from '../index.ts'
+import { CONTROL_LIMITS } from '../daemon/control/index.ts'
 import { parseRate } from '../runtime/units.ts'
 
 /** Where the agent of a host listens unless its configuration says otherwise. */
@@ -42,8 +42,8 @@ export function millisecondsArgument(text: string): number {
 /** Connections that a guest's pages travel over; `auto`: as its QEMU is set. */
 export function channelsArgument(text: string): number | 'auto' {
   if (text === 'auto') return text
-  if (/^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= CHANNELS_MAX) return Number(text)
-  throw new InvalidArgumentError(`Expected a whole number from 1 to ${CHANNELS_MAX}, or auto.`)
+  if (/^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= CONTROL_LIMITS.channelsMax) return Number(text)
+  throw new InvalidArgumentError(`Expected a whole number from 1 to ${CONTROL_LIMITS.channelsMax}, or auto.`)
 }
 
 /** Seconds on the command line, milliseconds here. */

@@ -1,7 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-import { isMap, parseDocument } from 'yaml'
-
 import { AGENT_RIGHTS, INTERCEPT_RIGHT, keptRights, parseCapabilities } from '../runtime/rights.ts'
 
 const SETPCAP_BIT = 8
@@ -15,10 +13,10 @@ const DONE = 'PAGEMESH_RIGHTS'
  * leaves no core file with pages or keys. Returns if it has no others, may not give any up, or the system lacks the
  * programs for it.
  */
-export function giveUpRights(configFile: string): void {
+export async function giveUpRights(configFile: string): Promise<void> {
   if (process.platform !== 'linux' || process.env[DONE] !== undefined) return
   const held = parseCapabilities(readFileSync('/proc/self/status', 'utf8'), 'CapPrm')
-  const kept = doesIntercept(configFile) ? [...AGENT_RIGHTS, INTERCEPT_RIGHT] : AGENT_RIGHTS
+  const kept = await doesIntercept(configFile) ? [...AGENT_RIGHTS, INTERCEPT_RIGHT] : AGENT_RIGHTS
   const isMore = held.some((bit) => !kept.some((right) => right.bit === bit))
   if (!isMore || !held.includes(SETPCAP_BIT)) return
   if (!Object.values(PROGRAMS).every((path) => existsSync(path))) return
@@ -30,7 +28,8 @@ export function giveUpRights(configFile: string): void {
 }
 
 /** Whether the configuration has interception. What else is wrong with it, whoever reads it says. */
-function doesIntercept(configFile: string): boolean {
+async function doesIntercept(configFile: string): Promise<boolean> {
+  const { isMap, parseDocument } = await import('yaml')
   try {
     const { contents } = parseDocument(readFileSync(configFile, 'utf8'))
     return isMap(contents) && contents.has('intercept')

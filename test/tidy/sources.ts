@@ -61,14 +61,24 @@ export function importsOf(path: string): Import[] {
   })
 }
 
+const LOADED = /^(?:import|export)\s(?!type\b)(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm
+
+/** Of `importsOf`, what is loaded with the file itself: neither types alone nor what it imports when it runs. */
+export function loadsOf(path: string): Import[] {
+  const loaded = new Set([...code(path).matchAll(LOADED)].map((match) => match[1]!))
+  return importsOf(path).filter(({ target, isOwn }) => {
+    return loaded.has(target) || isOwn && [...loaded].some((name) => join(dirname(path), name) === target)
+  })
+}
+
 /** Everything that can be reached from `entries` by imports, the entries included. */
-export function reachableFrom(entries: readonly string[]): Set<string> {
+export function reachableFrom(entries: readonly string[], targetsOf = importsOf): Set<string> {
   const reached = new Set<string>()
   const queue = [...entries]
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
     if (reached.has(path) || read(path) === undefined) continue
     reached.add(path)
-    queue.push(...importsOf(path).filter(({ isOwn }) => isOwn).map(({ target }) => target))
+    queue.push(...targetsOf(path).filter(({ isOwn }) => isOwn).map(({ target }) => target))
   }
   return reached
 }

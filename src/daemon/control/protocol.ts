@@ -29,9 +29,9 @@
  *    ^                       |  |  overlong or malformed line (also in idle)
  *    +--- result or error ---+  +--- the client hangs up: a handoff goes on, a tunnel ends
  */
-import {
-  CHANNELS_MAX, type AuditRecord, type CancelOutcome, type HandoffProgress, type HandoffRecord, type HandoffResult,
-  type MigrateRequest, type PeerName, type PopularPage, type SettleDecision, type TunnelNews, type TunnelRequest,
+import type {
+  AuditRecord, CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PeerName, PopularPage,
+  SettleDecision, TunnelNews, TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../runtime/text.ts'
@@ -52,6 +52,8 @@ export const CONTROL_LIMITS = {
   /** Progress is left out, not queued, for a client that reads no faster than this. */
   unreadBytesMax: 64 * 1024,
   nameCharactersMax: 255,
+  /** Channels of one handoff: the agent's own limit, repeated here because commands do not load the agent. */
+  channelsMax: 16,
 } as const
 
 export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
@@ -245,8 +247,8 @@ function numberUpTo(key: string, value: unknown, most: number): number {
 
 function channelsOf(value: unknown): { channels?: number } {
   if (value === undefined) return {}
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > CHANNELS_MAX) {
-    throw badRequest(`\`channels\` is 1 to ${CHANNELS_MAX}.`)
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > CONTROL_LIMITS.channelsMax) {
+    throw badRequest(`\`channels\` is 1 to ${CONTROL_LIMITS.channelsMax}.`)
   }
   return { channels: value }
 }

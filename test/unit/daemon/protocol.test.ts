@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict'
 
 import {
-  decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, errorAnswer, type ControlRequest,
+  CONTROL_LIMITS, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, errorAnswer, type ControlRequest,
 } from '../../../src/daemon/control/protocol.ts'
+import { CHANNELS_MAX } from '../../../src/guest/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { progressOf } from './fakeagent.ts'
 
 describe('the control protocol', () => {
+  it('takes as many channels as the agent', () => {
+    assert.equal(CONTROL_LIMITS.channelsMax, CHANNELS_MAX)
+  })
+
   const requests: ControlRequest[] = [
     { command: 'ping' },
     { command: 'status' },
