@@ -7,6 +7,8 @@ import { readStartTicks } from '../../../src/guest/process.ts'
 import type { QmpAsker } from '../../../src/guest/status.ts'
 
 const OWN = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
+/** No mapping of this process has this size by chance, so that none is taken for a block. */
+const UNMAPPED_BYTES = 2 ** 46
 /** A stretch of this process that stays as it is: its code plays the memory of a guest. */
 const code = parseMaps(readFileSync('/proc/self/maps', 'utf8'))
   .find(({ permissions, start, end }) => permissions === 'r-xp' && end - start >= 0x4000n)!
@@ -68,7 +70,7 @@ describe('where the memory of a guest lies', () => {
 
   /** A block of QEMU 7.2 whose range begins a page behind its own beginning; `answer` is where that range lies. */
   const old = (answer: string): ReturnType<typeof monitor> => monitor({
-    'info ramblock': ramBlocks([{ name: 'pc.ram', used: 0x2000 }]),
+    'info ramblock': ramBlocks([{ name: 'pc.ram', used: 0x2000, total: UNMAPPED_BYTES }]),
     'info mtree -f': 'FlatView #0\n AS "memory", root: system\n' +
       '  0000000000100000-0000000000100fff (prio 0, ram): pc.ram @0000000000001000 KVM\n' +
       '  0000000000200000-0000000000200fff (prio 0, ram): other KVM\n',
@@ -94,8 +96,9 @@ describe('where the memory of a guest lies', () => {
   })
 
   it('is asked only where it was not told', async () => {
-    const { qmp, asked } = monitor({ 'info ramblock':
-      ramBlocks([{ name: 'pc.ram', used: 0x2000, host: code.start }, { name: 'rom', used: 0x1000 }]) })
+    const { qmp, asked } = monitor({ 'info ramblock': ramBlocks([
+      { name: 'pc.ram', used: 0x2000, host: code.start }, { name: 'rom', used: 0x1000, total: UNMAPPED_BYTES },
+    ]) })
     const { layout, unmapped } = await findLayout('web', qmp, OWN)
     assert.deepEqual([layout.blocks.map(({ name }) => name), unmapped], [['pc.ram'], ['rom']])
     assert.deepEqual(asked, ['info ramblock', 'info mtree -f'])
