@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 
+import { askAgent } from '../src/daemon/control/index.ts'
 import { writeClusterKey, type AgentStatus, type Clock, type HandoffResult } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import { PagemeshError } from '../src/runtime/errors.ts'
+import { describeError, PagemeshError } from '../src/runtime/errors.ts'
 import { findAgentUser } from './agentuser.ts'
 import type { LabHost } from './network.ts'
 import { startProcess, type LabProcess } from './process.ts'
@@ -18,6 +19,9 @@ export const PAGEMESH: readonly string[] = [process.execPath, ...nodeFlags(readF
 const MESH_PORT = 4001
 const START_TIMEOUT_MS = 120_000
 const SETTLE_TIMEOUT_MS = 120_000
+const STATUS_TIMEOUT_MS = 10_000
+/** Between two looks. */
+const PAUSE_MS = 100
 
 export interface AgentOptions {
   host: LabHost
@@ -59,6 +63,7 @@ export interface LabAgent {
   readonly control: string
   /** Runs `pagemesh` with these words and the agent's control socket. */
   command(...words: string[]): Promise<CommandOutcome>
+  /** Asks the control socket without a command: a process for each look would slow down what is looked at. */
   status(): Promise<AgentStatus>
   /** Resolves when it sees `peers` peers and every guest of it was scanned. */
   settled(peers: number): Promise<AgentStatus>
@@ -102,8 +107,9 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     if (!agent.running) {
       throw new PagemeshError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`, { fault: 'host' })
     }
-    return (await agent.command('status', '--json')).status === 0 ? true : undefined
-  }, { clock, what: `the agent of ${host.name} to answer`, timeoutMs: START_TIMEOUT_MS, pauseMs: 200 })
+    // Until it answers.
+    return await agent.status().catch(() => undefined)
+  }, { clock, what: `the agent of ${host.name} to answer`, timeoutMs: START_TIMEOUT_MS, pauseMs: PAUSE_MS })
   return agent
 }
 
@@ -137,18 +143,20 @@ class RunningAgent implements LabAgent {
   }
 
   async status(): Promise<AgentStatus> {
-    const { status, output, errors } = await this.command('status', '--json')
-    if (status !== 0) {
-      throw new PagemeshError('lab-agent-ended', `${this.host.name} says no status: ${errors}`, { fault: 'host' })
+    try {
+      const request = { command: 'status' } as const
+      return await askAgent<AgentStatus>({ path: this.control, request, answerMsMax: STATUS_TIMEOUT_MS })
+    } catch (cause) {
+      const message = `${this.host.name} says no status: ${describeError(cause)}`
+      throw new PagemeshError('lab-agent-ended', message, { fault: 'host', cause })
     }
-    return JSON.parse(output) as AgentStatus
   }
 
   async settled(peers: number): Promise<AgentStatus> {
     return await waitFor(async () => {
       const status = await this.status()
       return status.settled && status.peers.length >= peers ? status : undefined
-    }, { clock: this.#clock, what: `${this.host.name} to settle`, timeoutMs: SETTLE_TIMEOUT_MS, pauseMs: 200 })
+    }, { clock: this.#clock, what: `${this.host.name} to settle`, timeoutMs: SETTLE_TIMEOUT_MS, pauseMs: PAUSE_MS })
   }
 
   async migrate(guest: string, to: string, ...words: string[]): Promise<MigrateOutcome> {
