@@ -97,6 +97,8 @@ describe('a lane between two sockets', () => {
     assert.deepEqual([port.clock.pendingCount, getEventListeners(abort.signal, 'abort').length], [0, 0])
     assert.ok(offered.write(Buffer.from('a')) && dialed.write(Buffer.from('b')))
     assert.deepEqual(port.strangers, [])
+    offered.destroy()
+    dialed.destroy()
   })
 
   it('sends at once, and lets the kernel look for a peer that is gone', async () => {
