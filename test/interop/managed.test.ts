@@ -12,6 +12,8 @@ import { silentLog, type Log } from '../../src/runtime/log.ts'
 import { skipWithoutQemu, startQemu, until, type Qemu } from './qemuprocess.ts'
 
 const MIB = 2 ** 20
+/** Other guests of this machine have other names. */
+const NAME = `web-of-${process.pid}`
 
 /** Guests that are found by process, without a word to their QEMUs. Other tests' QEMUs may run beside ours. */
 describe('a managed guest of a real QEMU', function () {
@@ -29,7 +31,7 @@ describe('a managed guest of a real QEMU', function () {
     qemus = []
     warnings = []
     events = []
-    const log: Log = { ...silentLog, warn: (message) => warnings.push(message) }
+    const log: Log = { ...silentLog, warn: (message, fields) => warnings.push(`${message}: ${String(fields?.['name'])}`) }
     discovery = discoverAll({ clock: systemClock, log }, { globs: [`${directory}/own-*.qmp`], managed: 'any' })
     discovery.onChange((change, { pid, name, driver }) => {
       if (qemus.some((qemu) => qemu.pid === pid)) events.push(`${change} ${name} ${driver}`)
@@ -112,23 +114,23 @@ describe('a managed guest of a real QEMU', function () {
   }
 
   it('goes and comes when memory is plugged in, and stays when it is rebooted', async () => {
-    const qemu = await start('one', '-name', 'web', '-m', '40,slots=2,maxmem=512M')
+    const qemu = await start('one', '-name', NAME, '-m', '40,slots=2,maxmem=512M')
     await discovery.start()
     await qemu.command('system_reset')
     await discovery.refresh()
-    assert.deepEqual(events, ['added web managed'])
+    assert.deepEqual(events, [`added ${NAME} managed`])
     await qemu.command('object-add', { 'qom-type': 'memory-backend-ram', id: 'more', size: 128 * MIB })
     await qemu.command('device_add', { driver: 'pc-dimm', id: 'dimm', memdev: 'more' })
     await discovery.refresh()
-    assert.deepEqual(events, ['added web managed', 'removed web managed', 'added web managed'])
+    assert.deepEqual(events, [`added ${NAME} managed`, `removed ${NAME} managed`, `added ${NAME} managed`])
     assert.deepEqual(guestOf(qemu)!.memory.blocks.map(({ bytes }) => bytes / MIB).sort(), [128, 40])
     await discovery.refresh()
     assert.equal(events.length, 3)
   })
 
   it('waits until its first instruction ran here', async () => {
-    const source = await start('a', '-name', 'web,debug-threads=on', '-m', '40')
-    const target = await start('b', '-name', 'web,debug-threads=on', '-m', '40', '-incoming', 'defer')
+    const source = await start('a', '-name', `${NAME},debug-threads=on`, '-m', '40')
+    const target = await start('b', '-name', `${NAME},debug-threads=on`, '-m', '40', '-incoming', 'defer')
     await source.untilBooted()
     await discovery.start()
     assert.equal(await guestOf(target)!.state(), 'inmigrate')
@@ -142,36 +144,35 @@ describe('a managed guest of a real QEMU', function () {
   })
 
   it('has a name of its own where two are called the same, the eldest the plain one', async () => {
-    const eldest = await start('a', '-name', 'web', '-m', '40')
-    await systemClock.sleep(20)
-    const other = await start('b', '-name', 'web', '-m', '40')
+    const eldest = await start('a', '-name', NAME, '-m', '40')
+    const other = await start('b', '-name', NAME, '-m', '40')
     await discovery.start()
     await discovery.refresh()
-    assert.deepEqual([guestOf(eldest)?.name, guestOf(other)?.name], ['web', `web-${other.pid}`])
-    assert.deepEqual(warnings.filter((message) => message === 'two guests of this host have one name').length, 1)
+    assert.deepEqual([guestOf(eldest)?.name, guestOf(other)?.name], [NAME, `${NAME}-${other.pid}`])
+    assert.deepEqual(warnings.filter((said) => said === `two guests of this host have one name: ${NAME}`).length, 1)
     await eldest.kill()
     await discovery.refresh()
     assert.equal(guestOf(eldest), undefined)
-    assert.equal(guestOf(other)!.name, `web-${other.pid}`)
+    assert.equal(guestOf(other)!.name, `${NAME}-${other.pid}`)
   })
 
   it('is the one with the QMP socket where both find it', async () => {
-    const qemu = await start('other', '-name', 'web', '-m', '40')
+    const qemu = await start('other', '-name', NAME, '-m', '40')
     await discovery.start()
-    assert.deepEqual(events, ['added web managed'])
-    const own = await start('own-1', '-name', 'web', '-m', '40')
+    assert.deepEqual(events, [`added ${NAME} managed`])
+    const own = await start('own-1', '-name', NAME, '-m', '40')
     await discovery.refresh()
-    assert.deepEqual([guestOf(own)?.name, guestOf(own)?.driver], ['web', 'qmp'])
-    assert.deepEqual([guestOf(qemu)?.name, guestOf(qemu)?.driver], [`web-${qemu.pid}`, 'managed'])
+    assert.deepEqual([guestOf(own)?.name, guestOf(own)?.driver], [NAME, 'qmp'])
+    assert.deepEqual([guestOf(qemu)?.name, guestOf(qemu)?.driver], [`${NAME}-${qemu.pid}`, 'managed'])
     assert.equal(discovery.guests().filter(({ pid }) => pid === own.pid).length, 1)
     assert.equal(new Set(discovery.guests().map(({ name }) => name)).size, discovery.guests().length)
     assert.deepEqual(events, [
-      'added web managed', 'removed web managed', 'added web qmp', `added web-${qemu.pid} managed`,
+      `added ${NAME} managed`, `removed ${NAME} managed`, `added ${NAME} qmp`, `added ${NAME}-${qemu.pid} managed`,
     ])
   })
 
   it('shares nothing if its memory must not be merged', async () => {
-    const qemu = await start('one', '-name', 'web', '-m', '40', '-machine', 'pc,mem-merge=off')
+    const qemu = await start('one', '-name', NAME, '-m', '40', '-machine', 'pc,mem-merge=off')
     await discovery.start()
     assert.equal(guestOf(qemu)!.isPrivate, true)
   })

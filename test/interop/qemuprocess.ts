@@ -1,11 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 
 import { connectQmp } from '../../src/guest/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
+import { waitFor } from '../../testnet/index.ts'
 
 /** A QEMU that a test runs, with a QMP socket named after it. */
 export interface Qemu {
@@ -84,9 +84,7 @@ export async function startQemu(
 
 /** Resolves when `condition` holds; rejects after a minute. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 60_000
-  while (!await condition()) {
-    if (performance.now() > deadline) throw new Error(`waited in vain for ${String(condition)}`)
-    await setTimeout(10)
-  }
+  await waitFor(async () => await condition() ? true : undefined, {
+    clock: systemClock, what: String(condition), timeoutMs: 60_000, pauseMs: 10,
+  })
 }

@@ -13,6 +13,8 @@ const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 180_000
 /** Nobody waits for this guest to boot: it only has to be there. */
 const GUEST: GuestKind = { name: 'guest', work: 'idle', memoryMiB: 128 }
+/** No member was ever called so: for one that left lately the agent would wait. */
+const STRANGER = 'stranger'
 const STRANGER_TIMEOUT_MS = 60_000
 
 describe('handoff is refused', function () {
@@ -124,7 +126,7 @@ describe('handoff is refused', function () {
     })
     assert.deepEqual((await stranger.status()).peers, [])
     assert.deepEqual((await source.status()).peers.map(({ host }) => host), ['b'])
-    await expectRefused([GUEST.name, '--to', 'c'], 'host-unknown', /No host named c is in the mesh/)
+    await expectRefused([GUEST.name, '--to', STRANGER], 'host-unknown', /No host named stranger is in the mesh/)
   })
 
   it('without an agent on this host', async () => {
@@ -196,11 +198,11 @@ function onlyObject({ output }: CommandOutcome): Record<string, unknown> {
   return JSON.parse(output) as Record<string, unknown>
 }
 
-/** An agent on host c, with a key of its own, that dials host a. */
+/** An agent on host c under another name, with a key of its own, that dials host a. */
 async function startStranger({ directory, network }: LabCluster): Promise<LabAgent> {
-  const own = join(directory, 'stranger')
+  const own = join(directory, STRANGER)
   return await startAgent({
-    host: network.host('c'), directory: own, guestDirectory: join(own, 'guests'), clusterKey: await createLabKey(own),
+    host: { ...network.host('c'), name: STRANGER }, directory: own, guestDirectory: join(own, 'guests'), clusterKey: await createLabKey(own),
     bootstrap: [network.host('a')],
   })
 }
