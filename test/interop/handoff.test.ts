@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
 
 import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
 import {
-  expectArrivedWhole, expectExactCounts, move, moveToStandstill, skipWithoutLab, type GuestKind,
+  expectArrivedWhole, expectExactCounts, move, moveToStandstill, skipWithoutLab, type GuestKind, type MoveResult,
 } from './labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
+const HOSTS = ['a', 'b']
 const LINK_BYTES_PER_SECOND = 125e6
 const MEMORY_MIB = 256
 const PAGES_PER_MIB = 256
@@ -20,6 +22,8 @@ const DIRTY_DOWNTIME_MS = 500
 /** Never enough for it: its pre-copy goes on until it is stopped. */
 const ENDLESS_DOWNTIME_MS = 1
 const SENT_AGAIN_MIB_MIN = 1
+/** Of a guest that has much in common with what the destination has. */
+const REFS_MIN = 1000
 
 interface HandoffCase {
   title: string
@@ -28,21 +32,27 @@ interface HandoffCase {
   precopyWords: readonly string[]
   /** Whether the guest writes all the while: then some pages are sent again. */
   dirties: boolean
+  /** Threads that an agent has for passages. */
+  threads: number
+  /** Whether the destination has what the guest has: at b a guest like it, at a what it left there. */
+  hasLike: boolean
 }
 
 const CASES: readonly HandoffCase[] = [
   {
     title: 'an idle guest',
     guest: { name: 'idle', work: 'idle', memoryMiB: MEMORY_MIB }, precopyWords: [], dirties: false,
+    threads: 1, hasLike: true,
   },
   {
     title: 'a guest that dirties memory fast all the while',
     guest: { name: 'dirty', work: `dirty:${DIRTY_MIB}`, memoryMiB: MEMORY_MIB },
-    precopyWords: ['--max-downtime', String(DIRTY_DOWNTIME_MS)], dirties: true,
+    precopyWords: ['--max-downtime', String(DIRTY_DOWNTIME_MS)], dirties: true, threads: 0, hasLike: false,
   },
   {
     title: 'a guest full of random data',
     guest: { name: 'random', work: 'random', memoryMiB: MEMORY_MIB }, precopyWords: [], dirties: false,
+    threads: 0, hasLike: false,
   },
 ]
 
@@ -54,23 +64,30 @@ describe('handoff between two agents', function () {
     await skipWithoutLab.call(this)
     this.timeout(SETUP_TIMEOUT_MS)
     await ensureImage()
-    cluster = await createCluster({ hosts: ['a', 'b'], bytesPerSecond: LINK_BYTES_PER_SECOND })
+    cluster = await createCluster({ hosts: HOSTS, bytesPerSecond: LINK_BYTES_PER_SECOND, withoutAgents: true })
   })
 
   after(async () => {
     await cluster?.close()
   })
 
-  for (const { title, guest, precopyWords, dirties } of CASES) {
-    describe(`of ${title}`, () => {
+  /** How many threads for passages this host's agent has. */
+  function threadsOf(host: string): number {
+    const folder = `/proc/${cluster!.agent(host).pid}/task`
+    return readdirSync(folder)
+      .filter((task) => readFileSync(`${folder}/${task}/comm`, 'utf8').startsWith('passage')).length
+  }
+
+  for (const { title, guest, precopyWords, dirties, threads, hasLike } of CASES) {
+    describe(`of ${title}, ${threads === 0 ? 'in the agent\'s own thread' : 'in worker threads'}`, () => {
       /** Where the guest lives now. */
       let home: LabGuest
       /** A move went wrong: nobody knows where the guest is. */
       let isLost = false
       const started: LabGuest[] = []
 
-      async function start(host: string, incoming: boolean): Promise<LabGuest> {
-        const qemu = await cluster!.startGuest(host, { ...guest, incoming })
+      async function start(host: string, incoming: boolean, kind = guest): Promise<LabGuest> {
+        const qemu = await cluster!.startGuest(host, { ...kind, incoming })
         started.push(qemu)
         return qemu
       }
@@ -78,7 +95,9 @@ describe('handoff between two agents', function () {
       before(async function () {
         this.timeout(SETUP_TIMEOUT_MS)
         home = await start('a', false)
-        await home.ready()
+        const like = hasLike ? [await start('b', false, { ...guest, name: 'like' })] : []
+        for (const booting of [home, ...like]) await booting.ready()
+        for (const host of HOSTS) await cluster!.restartAgent(host, { handoff: { threads } })
         await cluster!.settled()
       })
 
@@ -88,11 +107,14 @@ describe('handoff between two agents', function () {
       })
 
       after(async () => {
+        for (const host of HOSTS) await cluster?.agent(host)?.stop()
         for (const qemu of started) await qemu.stop()
       })
 
       /** The guest lives in `destination` now; the QEMU that it left ends, so that the guest can come back. */
-      async function settleIn(destination: LabGuest): Promise<void> {
+      async function settleIn(destination: LabGuest, { pages }: MoveResult): Promise<void> {
+        if (hasLike) assert.ok(pages.ref > REFS_MIN, JSON.stringify(pages))
+        assert.deepEqual(HOSTS.map(threadsOf), HOSTS.map(() => threads))
         await home.stop()
         home = destination
         isLost = false
@@ -108,7 +130,7 @@ describe('handoff between two agents', function () {
         await expectExactCounts(result, home)
         if (dirties) expectSentAgain(result.pages.total)
         await expectArrivedWhole(home, destination, MEMORY_MIB)
-        await settleIn(destination)
+        await settleIn(destination, result)
       })
 
       it('in post-copy, memory equal byte for byte', async () => {
@@ -116,16 +138,17 @@ describe('handoff between two agents', function () {
         const result = await moveToStandstill(cluster!, { from: 'b', to: 'a', source: home }, { mode: 'postcopy' })
         await expectExactCounts(result, home)
         await expectArrivedWhole(home, destination, MEMORY_MIB)
-        await settleIn(destination)
+        await settleIn(destination, result)
       })
 
       it('in post-copy, running on at the destination while its memory follows', async () => {
         const destination = await start('b', true)
         const moved = move(cluster!, 'a', 'b', guest.name, '--mode', 'postcopy')
         await destination.moreBeats(1)
-        await expectExactCounts(await moved, home)
+        const result = await moved
+        await expectExactCounts(result, home)
         await destination.moreBeats(2)
-        await settleIn(destination)
+        await settleIn(destination, result)
       })
 
       it('in pre-copy, running all the while', async () => {
@@ -135,7 +158,7 @@ describe('handoff between two agents', function () {
         await expectExactCounts(result, home)
         if (dirties) expectSentAgain(result.pages.total)
         await destination.moreBeats(2)
-        await settleIn(destination)
+        await settleIn(destination, result)
       })
 
       function expectSentAgain(pagesSent: number): void {

@@ -31,7 +31,8 @@ describe('a managed guest of a real QEMU', function () {
     qemus = []
     warnings = []
     events = []
-    const log: Log = { ...silentLog, warn: (message, fields) => warnings.push(`${message}: ${String(fields?.['name'])}`) }
+    const warn: Log['warn'] = (message, fields) => { warnings.push(`${message}: ${String(fields?.['name'])}`) }
+    const log: Log = { ...silentLog, warn }
     discovery = discoverAll({ clock: systemClock, log }, { globs: [`${directory}/own-*.qmp`], managed: 'any' })
     discovery.onChange((change, { pid, name, driver }) => {
       if (qemus.some((qemu) => qemu.pid === pid)) events.push(`${change} ${name} ${driver}`)
