@@ -202,8 +202,8 @@ function onlyObject({ output }: CommandOutcome): Record<string, unknown> {
 async function startStranger({ directory, network }: LabCluster): Promise<LabAgent> {
   const own = join(directory, STRANGER)
   return await startAgent({
-    host: { ...network.host('c'), name: STRANGER }, directory: own, guestDirectory: join(own, 'guests'), clusterKey: await createLabKey(own),
-    bootstrap: [network.host('a')],
+    host: { ...network.host('c'), name: STRANGER }, directory: own, guestDirectory: join(own, 'guests'),
+    clusterKey: await createLabKey(own), bootstrap: [network.host('a')],
   })
 }
 
