@@ -4,6 +4,7 @@ import { basename, extname } from 'node:path'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { ChangeListeners, type ChangeListener } from './changelisteners.ts'
 import type { Guest, GuestState } from './guest.ts'
 import { Looking } from './looking.ts'
 import type { ProcessIdentity } from './process.ts'
@@ -37,7 +38,7 @@ export interface GuestDiscovery {
   /** Looks now, also where a look failed lately; resolves when everything has been asked. */
   refresh(): Promise<void>
   /** Calls `listener` for each guest that comes or goes. One whose memory changed goes and comes. */
-  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void
+  onChange(listener: ChangeListener): () => void
   /** Looks for the first time, then every POLL_MS. Idempotent. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -82,7 +83,7 @@ class SocketDiscovery implements GuestDiscovery {
   readonly #globs: readonly string[]
   readonly #found = new Map<string, Found>()
   readonly #failed = new Map<string, Failure>()
-  readonly #listeners = new Set<(change: 'added' | 'removed', guest: DiscoveredGuest) => void>()
+  readonly #listeners = new ChangeListeners()
   readonly #looking: Looking
 
   constructor({ clock, log }: { clock: Clock; log: Log }, { globs }: GuestDiscoveryInit) {
@@ -109,9 +110,8 @@ class SocketDiscovery implements GuestDiscovery {
     await this.#looking.look()
   }
 
-  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  onChange(listener: ChangeListener): () => void {
+    return this.#listeners.add(listener)
   }
 
   start(): Promise<void> {
@@ -188,7 +188,7 @@ class SocketDiscovery implements GuestDiscovery {
     }
     this.#found.set(path, { guest, socket })
     this.#log.info('guest found', { guest: guest.name, pid: guest.pid, state: guest.lastState, path })
-    for (const listener of this.#listeners) listener('added', guest)
+    this.#listeners.tell('added', guest)
   }
 
   async #remove(path: string, why: string): Promise<void> {
@@ -196,7 +196,7 @@ class SocketDiscovery implements GuestDiscovery {
     if (found === undefined) return
     this.#found.delete(path)
     this.#log.info('guest gone', { guest: found.guest.name, pid: found.guest.pid, why })
-    for (const listener of this.#listeners) listener('removed', found.guest)
+    this.#listeners.tell('removed', found.guest)
     await found.guest.close()
   }
 

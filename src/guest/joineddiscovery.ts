@@ -1,5 +1,6 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
+import type { ChangeListener } from './changelisteners.ts'
 import { discoverGuests, type DiscoveredGuest, type GuestDiscovery, type UnusableGuest } from './discovery.ts'
 import { ProcessDiscovery } from './processdiscovery.ts'
 import type { Managed } from './qemuscan.ts'
@@ -46,7 +47,7 @@ class JoinedDiscovery implements GuestDiscovery {
     await this.#processes.refresh()
   }
 
-  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
+  onChange(listener: ChangeListener): () => void {
     const ends = [this.#sockets.onChange(listener), this.#processes.onChange(listener)]
     return () => ends.forEach((end) => end())
   }

@@ -2,6 +2,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { RIGHTS_ADVICE } from '../runtime/rights.ts'
+import { ChangeListeners, type ChangeListener } from './changelisteners.ts'
 import type { DiscoveredGuest, GuestDiscovery, UnusableGuest } from './discovery.ts'
 import { Looking } from './looking.ts'
 import { ManagedGuest } from './managedguest.ts'
@@ -35,7 +36,7 @@ export class ProcessDiscovery implements GuestDiscovery {
   readonly #managed: Managed
   readonly #found = new Map<number, Found>()
   readonly #refused = new Map<number, Refused>()
-  readonly #listeners = new Set<(change: 'added' | 'removed', guest: DiscoveredGuest) => void>()
+  readonly #listeners = new ChangeListeners()
   /** What was said once and need not be said again. */
   readonly #said = new Set<string>()
   readonly #looking: Looking
@@ -67,9 +68,8 @@ export class ProcessDiscovery implements GuestDiscovery {
     await this.#looking.look()
   }
 
-  onChange(listener: (change: 'added' | 'removed', guest: DiscoveredGuest) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  onChange(listener: ChangeListener): () => void {
+    return this.#listeners.add(listener)
   }
 
   start(): Promise<void> {
@@ -137,7 +137,7 @@ export class ProcessDiscovery implements GuestDiscovery {
       guest: name, pid: guest.pid, manager: guest.manager ?? 'unknown', state: guest.lastState,
       ...(guest.isPrivate ? { shared: 'nothing: its memory must not be merged' } : {}),
     })
-    for (const listener of this.#listeners) listener('added', guest)
+    this.#listeners.tell('added', guest)
   }
 
   #remove(pid: number, why: string): void {
@@ -145,7 +145,7 @@ export class ProcessDiscovery implements GuestDiscovery {
     if (found === undefined) return
     this.#found.delete(pid)
     this.#log.info('guest gone', { guest: found.guest.name, pid, why })
-    for (const listener of this.#listeners) listener('removed', found.guest)
+    this.#listeners.tell('removed', found.guest)
     // Its files are closed before the promise is made.
     void found.guest.close()
   }
