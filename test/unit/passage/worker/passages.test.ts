@@ -71,6 +71,9 @@ for (const counts of [{ outgoing: 1, incoming: 1 }, { outgoing: 1, incoming: 0 }
       incoming.passage.stop()
     })
 
+    // That either end does the rest is proved where both are in threads, and in passage.test.ts where none is.
+    if (counts.outgoing !== counts.incoming) return
+
     it('hold the source back while the destination takes nothing, and lose nothing by it', async () => {
       const { outgoing, incoming } = await place.relay({ isReading: false })
       const stream = streamOf(numbers(6000))
@@ -87,21 +90,26 @@ for (const counts of [{ outgoing: 1, incoming: 1 }, { outgoing: 1, incoming: 0 }
     })
 
     it('take pages that arrived meanwhile as known', async () => {
-      const held = numbers(10).map(page)
+      const held = numbers(40).map(page)
       const { outgoing, incoming } = await place.relay({ sources: [sourceWith(held, 'peer')] })
-      const stream = streamOf(numbers(10))
-      const half = stream.indexOf(page(5)) - 8
-      outgoing.qemu.write(stream.subarray(0, half))
-      await until(() => incoming.qemu.received.length === half)
+      const stream = streamOf(numbers(40))
+      let sent = 0
+      const sendTo = async (end: number): Promise<void> => {
+        outgoing.qemu.write(stream.subarray(sent, end))
+        sent = end
+        await until(() => incoming.qemu.received.length === end)
+      }
+      const before = (number: number): number => stream.indexOf(page(number)) - 8
+      await sendTo(before(5))
       outgoing.passage.addKnown(prefixesOf(held))
-      // Another thread hears of it a moment later.
-      await new Promise((resolve) => { setTimeout(resolve, 100) })
-      outgoing.qemu.write(stream.subarray(half))
-      await until(() => incoming.qemu.received.length === stream.length)
+      // Another thread hears of it some pages later.
+      let literals = 5
+      while (outgoing.passage.counts().ref === 0) await sendTo(before(++literals))
+      await sendTo(stream.length)
       assert.ok(incoming.qemu.received.equals(stream))
       const { ref, literal } = outgoing.passage.counts()
-      assert.deepEqual({ ref, literal }, { ref: 5, literal: 5 })
-      assert.equal(incoming.passage.counts().refsFilledBy.peer, 5)
+      assert.ok(ref + literal === 40 && literal >= 5 && literal <= literals, `${ref} and ${literal}`)
+      assert.equal(incoming.passage.counts().refsFilledBy.peer, ref)
       outgoing.passage.stop()
       incoming.passage.stop()
     })
