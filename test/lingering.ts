@@ -1,18 +1,34 @@
+import { Socket } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
 /** How long what tests have closed may take to be gone. */
 export const CLOSING_MS_MAX = Number(process.env['PAGEMESH_CLOSING_MS'] ?? 20_000)
 const PAUSE_MS = 10
 
+/** Open sockets, as Node names them. One that nobody reads from keeps no process alive: others are counted. */
+const SOCKETS = ['PipeWrap', 'TCPSocketWrap']
+
+/** Not documented: what Node has open, itself. */
+interface Handles {
+  _getActiveHandles(): object[]
+}
+
 let before = new Map<string, number>()
 
-/** How many of each kind this process has open. */
+/** How many of each kind this process has open that would keep it alive. */
 async function countOpen(): Promise<Map<string, number>> {
   // What has ended, or was closed, is gone after a turn.
   await setImmediate()
   const counts = new Map<string, number>()
-  for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1)
+  const kinds = process.getActiveResourcesInfo().filter((kind) => !SOCKETS.includes(kind))
+  const sockets = (process as unknown as Handles)._getActiveHandles()
+    .filter((handle) => handle instanceof Socket && isRead(handle)).map(() => 'Socket')
+  for (const kind of [...kinds, ...sockets]) counts.set(kind, (counts.get(kind) ?? 0) + 1)
   return counts
+}
+
+function isRead(socket: Socket): boolean {
+  return (socket as unknown as { _handle: { reading: boolean } | null })._handle?.reading === true
 }
 
 async function leftOpen(): Promise<string[]> {

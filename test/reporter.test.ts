@@ -24,6 +24,15 @@ describe('a forgetful file', () => {
   it('listens', (done) => { createServer().listen(0, '127.0.0.1', done) })
 })
 `
+const CONNECTED = `
+import { connect, createServer } from 'node:net'
+describe('a file that hangs on', () => {
+  it('is connected', (done) => {
+    const server = createServer((socket) => { server.close(); socket.resume(); done() })
+    server.listen(0, '127.0.0.1', () => { connect(server.address().port, '127.0.0.1') })
+  })
+})
+`
 
 describe('the end of a run of tests', function () {
   this.timeout(120_000)
@@ -33,6 +42,7 @@ describe('the end of a run of tests', function () {
     folder = await mkdtemp(join(tmpdir(), 'pm-reporter-'))
     await writeFile(join(folder, 'slow.test.mjs'), SLOW)
     await writeFile(join(folder, 'forgetful.test.mjs'), FORGETFUL)
+    await writeFile(join(folder, 'connected.test.mjs'), CONNECTED)
   })
 
   after(() => rm(folder, { recursive: true }))
@@ -56,10 +66,12 @@ describe('the end of a run of tests', function () {
     })
 
     it(`says what was left open, and fails: ${way}`, async () => {
-      const { lines, errors } = await run(words, 'forgetful.test.mjs')
-      const said = [...lines, errors].join('\n')
-      assert.match(said, /The tests ended, but .*TCPServerWrap/)
-      if (way === 'parallel') assert.match(said, /but .*forgetful\.test\.mjs leaves/)
+      for (const [name, kind] of [['forgetful', 'TCPServerWrap'], ['connected', 'Socket']] as const) {
+        const { lines, errors } = await run(words, `${name}.test.mjs`)
+        const said = [...lines, errors].join('\n')
+        assert.match(said, new RegExp(`The tests ended, but .*${kind}`))
+        if (way === 'parallel') assert.match(said, new RegExp(`but .*${name}\\.test\\.mjs leaves`))
+      }
     })
   }
 
