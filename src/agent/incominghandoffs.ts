@@ -1,5 +1,8 @@
 import type { Census } from '../census/index.ts'
-import type { IncomingEnding, IncomingRecordedAs, Reason, RunState, SpentBytes } from '../conversation/index.ts'
+import {
+  sentenceOf, type IncomingEnding, type IncomingRecordedAs, type IncomingState, type Reason, type RunState,
+  type SpentBytes,
+} from '../conversation/index.ts'
 import { QmpIncomingDriver, type Guest } from '../guest/index.ts'
 import { decodeOffer, Incoming, type HandoffOffer, type IncomingInit } from '../handoff/index.ts'
 import { encodeAnswer, failedResult } from '../transfer/index.ts'
@@ -238,11 +241,17 @@ export class IncomingHandoffs {
 function heldOf({ init, state, held }: Incoming): HeldGuest | undefined {
   if (held === undefined) return undefined
   const { guest, from } = init
-  const otherCopy = state.at === 'cut'
-    ? `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there goes on.`
-    : `${from} has not said what became of its copy; it is asked every two seconds.`
   const { sinceMs, why } = held
-  return { guest, from, sinceMs, why: why.message, otherCopy }
+  const isOpen = state.at === 'holding' || state.at === 'cut'
+  const otherCopy = otherCopyOf(state, init)
+  return { guest, from, sinceMs, why: isOpen ? why.message : sentenceOf(why), otherCopy, isOpen }
+}
+
+function otherCopyOf(state: IncomingState, { guest, from }: Pick<IncomingInit, 'guest' | 'from'>): string {
+  if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there goes on.`
+  const keeps = (state.at === 'breaking' && state.isKept) || (state.at === 'ending' && !state.isSettled)
+  return keeps ? `${from} keeps the guest.`
+    : `${from} has not said what became of its copy; it is asked every two seconds.`
 }
 
 export function notHeld(guest: string): PagemeshError {

@@ -122,7 +122,10 @@ export interface CancelOutcome {
   result: HandoffResult
 }
 
-/** A copy of a guest that stays paused here because nobody can say yet whether another one may run. */
+/**
+ * A copy of a guest that stays paused here because nobody can say yet whether another one may run; or the QEMU that was
+ * to take it and does not answer.
+ */
 export interface HeldGuest {
   guest: string
   /** Name of the host that it came from. */
@@ -133,6 +136,8 @@ export interface HeldGuest {
   why: string
   /** What is known of the other copy, as a sentence. */
   otherCopy: string
+  /** Whether the operator can decide for it now. */
+  isOpen: boolean
 }
 
 /** Of a copy that is held: it shall be what it was at the source, or it shall end. */

@@ -9,7 +9,7 @@ export function renderStatus(status: AgentStatus): string {
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
     '',
-    ...(held.length > 0 ? ['Held: these guests wait here, paused, for your decision', ...held.map(describeHeld)] : []),
+    ...(held.length > 0 ? ['Held: these guests wait here, paused, for you', ...held.map(describeHeld)] : []),
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [
       guest.name, guest.state, guest.driver ?? 'embedded', guest.pid === null ? '-' : `pid ${guest.pid}`,
@@ -35,12 +35,12 @@ export function renderStatus(status: AgentStatus): string {
 }
 
 /** Why a guest is held, what is known of its other copy, and what to do. */
-function describeHeld({ guest, from, sinceMs, why, otherCopy }: AgentStatus['held'][number]): string {
+function describeHeld({ guest, from, sinceMs, why, otherCopy, isOpen }: AgentStatus['held'][number]): string {
   return [
     `  ${guest}  from ${from}  for ${formatDuration(sinceMs)}`,
     `    ${why}`,
     `    ${otherCopy}`,
-    `    Look at the copy on ${from}, then decide: \`pagemesh settle ${guest} --run\` or \`--end\`.`,
+    ...isOpen ? [`    Look at the copy on ${from}, then decide: \`pagemesh settle ${guest} --run\` or \`--end\`.`] : [],
   ].join('\n')
 }
 

@@ -61,10 +61,15 @@ export type CopyNews =
   | { kind: 'unfit'; reason: string }
   /** Post-copy was cut before it was let run: it has a part of the guest's memory, and it is paused. */
   | { kind: 'partial' }
+  /** Its QEMU does not say what it has; it was not let run. */
+  | { kind: 'unsaid' }
   /** It is no whole copy and never will be; it never ran. */
   | { kind: 'broken'; reason: string }
   /** It ended, and it may have run before. */
   | { kind: 'fell'; reason: string }
+
+/** What is only told over a stream of its own. */
+export type AskingNews = Extract<CopyNews, { kind: 'partial' | 'unsaid' }>
 
 export type OutgoingMessage =
   | { kind: 'hello'; id: string }
@@ -79,7 +84,7 @@ export type IncomingMessage =
   | { kind: 'bitmap'; body: Buffer }
   | { kind: 'fetched'; body: Buffer }
   | { kind: 'trouble'; reason: string }
-  | Exclude<CopyNews, { kind: 'partial' }>
+  | Exclude<CopyNews, AskingNews>
 
 /** What the handoff is about: a guest is moved, nothing is moved, or a post-copy that was cut goes on. */
 export type Plan =
@@ -112,6 +117,8 @@ export const LIMITS_MS = {
   orphan: 60_000,
   /** From closing its connection until the destination QEMU says whether it is whole. */
   break: 30_000,
+  /** From the source's word that it keeps the guest until a broken copy must have ended by itself. */
+  abandon: 3000,
   /** Between two questions to the source's host. */
   ask: 2000,
 } as const

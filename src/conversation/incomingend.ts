@@ -3,7 +3,7 @@
  * With what its states have in common.
  */
 import type { GuestState } from '../guest/index.ts'
-import type { CopyNews, IncomingMessage, Link, Reason, RunState } from './conversation.ts'
+import type { AskingNews, CopyNews, IncomingMessage, Link, Reason, RunState } from './conversation.ts'
 import type {
   IncomingAt, IncomingEffect, IncomingEnding, IncomingEvent, IncomingPlan, IncomingRecordedAs, IncomingState,
   IncomingStep, Memory,
@@ -38,7 +38,7 @@ export function rest(ending: IncomingEnding, before: IncomingEffect[] = []): Inc
 
 /** Comes to rest, but tells the source's host what became of the copy until it answers: a message may be lost. */
 export function tell(
-  link: Link, copy: Exclude<CopyNews, { kind: 'partial' }>, ending: IncomingEnding, before: IncomingEffect[] = [],
+  link: Link, copy: Exclude<CopyNews, AskingNews>, ending: IncomingEnding, before: IncomingEffect[] = [],
 ): IncomingStep {
   return {
     state: { at: 'telling', copy, ending },
@@ -273,7 +273,7 @@ export function stepHolding(state: IncomingAt<'holding'>, event: IncomingEvent):
 
 export function end(runState: RunState, reason: Reason, isSettled = false): IncomingStep {
   return {
-    state: { at: 'ending', reason, runState, isSettled }, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }],
+    state: { at: 'ending', reason, runState, isSettled, isTold: false }, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }],
   }
 }
 
@@ -286,11 +286,16 @@ export function stepEnding(state: IncomingAt<'ending'>, event: IncomingEvent): I
         { do: 'record', as: 'broken', runState, isFirst: true },
       ]) : rest({ as: 'ended', reason }, [{ do: 'forget' }])
     case 'notEnded':
-      return { state, effects: [...letGo({ as: 'held', reason: event.reason }), { do: 'wait', wait: 'ask' }] }
+      return { state: { ...state, isTold: true }, effects: [...notEnded(state, event.reason), { do: 'wait', wait: 'ask' }] }
     case 'late':
       return event.wait === 'ask' ? { state, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }] }
-        : { state, effects: letGo({ as: 'unanswered', reason: silent('end') }) }
+        : { state: { ...state, isTold: true }, effects: notEnded(state, silent('end')) }
     default:
       return stay(state)
   }
+}
+
+/** It is tried again and again, and told once. One that runs is somebody's; of any other its QEMU says nothing. */
+function notEnded({ isTold }: IncomingAt<'ending'>, reason: Reason): IncomingEffect[] {
+  return isTold ? [] : letGo({ as: reason.code === 'guest-runs' ? 'held' : 'unanswered', reason })
 }

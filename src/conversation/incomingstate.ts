@@ -22,7 +22,7 @@ export type IncomingState =
   /** The guest is being let run, or made what it was. */
   | { at: 'releasing'; link: Link; runState: RunState; memory: Memory }
   /** The copy is being ended: the source's host keeps the guest, or the operator decided so. */
-  | { at: 'ending'; reason: Reason; runState: RunState; isSettled: boolean }
+  | { at: 'ending'; reason: Reason; runState: RunState; isSettled: boolean; isTold: boolean }
   /** Post-copy: it is as it was, and the rest of its memory comes. */
   | { at: 'serving'; state: GuestState; memory: Exclude<Memory, 'whole'> }
   /** Post-copy, broken: its QEMU waits to be resumed. `state` once it was released. Its session stays open for news. */

@@ -169,7 +169,7 @@ function stepLoading(state: IncomingAt<'loading'>, event: IncomingEvent): Incomi
 function breakOff(reason: Reason, link: Link, runState: RunState, isKept = false): IncomingStep {
   return {
     state: { at: 'breaking', reason, link, runState, isKept },
-    effects: [{ do: 'stopPassages' }, { do: 'wait', wait: 'break' }],
+    effects: [{ do: 'stopPassages' }, { do: 'wait', wait: isKept ? 'abandon' : 'break' }],
   }
 }
 
@@ -261,16 +261,32 @@ function stepBreaking(state: IncomingAt<'breaking'>, event: IncomingEvent): Inco
       return stay({ ...state, link: 'lost' })
     case 'message':
       switch (event.message.kind) {
-        case 'kept': return stay({ ...state, isKept: true })
+        case 'kept': return abandon(state)
         case 'switchover': return stay({ ...state, runState: event.message.runState })
         case 'givenUp': return finish(link, knownRunState(event.message.runState, runState))
         default: return stay(state)
       }
+    case 'answered':
+      // What else is answered counts once its QEMU says what it has: it is asked for again then.
+      return event.verdict.verdict === 'kept' && !isKept ? abandon(state) : stay(state)
     case 'late':
-      return { state: { ...state, link: 'lost' }, effects: watching(reason) }
+      // Its guest is whole elsewhere, and was not let run here: it is waited for no longer.
+      if (isKept) return event.wait === 'abandon' ? end(runState, reason) : stay(state)
+      return {
+        state: { ...state, link: 'lost' },
+        effects: [
+          ...event.wait === 'ask' ? [] : watching(reason), { do: 'ask', copy: { kind: 'unsaid' } },
+          { do: 'wait', wait: 'ask' },
+        ],
+      }
     default:
       return stay(state)
   }
+}
+
+/** The source keeps the guest. A QEMU whose stream broke ends by itself, or never: then it has to be ended. */
+function abandon(state: IncomingAt<'breaking'>): IncomingStep {
+  return { state: { ...state, isKept: true }, effects: [{ do: 'wait', wait: 'abandon' }] }
 }
 
 /** The QEMU goes on being watched, but nobody waits for it any more. */

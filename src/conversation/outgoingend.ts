@@ -115,7 +115,7 @@ export function stepLeaving(state: OutgoingAt<'leaving' | 'unconfirmed'>, event:
 export function stepConfirmed(state: OutgoingAt<'leaving' | 'unconfirmed'>, copy: CopyNews): OutgoingStep {
   const { cause, link, runState } = state
   switch (copy.kind) {
-    case 'whole': case 'partial':
+    case 'whole': case 'partial': case 'unsaid':
       return stay(state)
     case 'arrived':
       return complete(copy)

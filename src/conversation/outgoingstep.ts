@@ -219,6 +219,7 @@ function stepCopyNews(state: Undecided, copy: CopyNews): OutgoingStep {
   }
   // An agent that was restarted may not know any more that it gave the guest up.
   if (copy.kind === 'arrived') return complete(copy)
+  if (copy.kind === 'unsaid') return stay(state)
   if (state.at !== 'orphaned') {
     return copy.kind === 'broken' || copy.kind === 'fell'
       ? endangered({ ...state, copy: 'broken' }, fromOther(copy.reason)) : stay(state)

@@ -58,8 +58,8 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
   ]
 }
 
-function heldRow({ guest, from, sinceMs, why, otherCopy }: AgentStatus['held'][number]): string[] {
-  const advice = `Look at the copy on ${from}, then decide here: pagemesh settle ${guest} --run or --end`
+function heldRow({ guest, from, sinceMs, why, otherCopy, isOpen }: AgentStatus['held'][number]): string[] {
+  const advice = isOpen ? `Look at the copy on ${from}, then decide here: pagemesh settle ${guest} --run or --end` : ''
   return [guest, from, formatDuration(sinceMs), why, otherCopy, advice]
 }
 

@@ -15,6 +15,7 @@ export class StatusFollower {
   /** Everything that is still to be told, in order. */
   #telling: Promise<void> = Promise.resolve()
   #last: string | undefined
+  #wasInterrupted = false
 
   constructor({ qmp, log }: { qmp: QmpSession; log: Log }) {
     this.#qmp = qmp
@@ -22,7 +23,20 @@ export class StatusFollower {
     qmp.onEvent((event) => {
       if (event.name === 'MIGRATION') this.#queue(() => this.#hear(asText(event.data['status'])))
     })
-    qmp.onReopened(() => this.#queue(() => this.#ask()))
+    qmp.onReopened(() => {
+      this.#wasInterrupted = true
+      this.#queue(() => this.#ask())
+    })
+  }
+
+  /** The status that was told last, or learnt; undefined where none was. */
+  get last(): string | undefined {
+    return this.#last
+  }
+
+  /** The connection was lost at some time: something may have been said that nobody heard. */
+  get wasInterrupted(): boolean {
+    return this.#wasInterrupted
   }
 
   follow(listener: (news: MigrationNews) => void): void {

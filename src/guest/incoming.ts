@@ -9,12 +9,13 @@
  * its memory is here, and `cont` said to one that is still loading is kept for when it is.
  */
 import { PagemeshError } from '../runtime/errors.ts'
-import { withTimeout } from '../runtime/wait.ts'
+import { waitAtMost, withTimeout } from '../runtime/wait.ts'
 import { findUnserved, readBackings } from './backing.ts'
 import { channelSettings, MAIN_ONLY } from './channels.ts'
+import { cannotHaveRun } from './endprocess.ts'
 import type { GuestState } from './guest.ts'
 import { findImageFaults, queryImages } from './images.ts'
-import { diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, stillRuns } from './incomingerror.ts'
+import { diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, silent, stillRuns } from './incomingerror.ts'
 import type { IncomingMigration, MigrationMode, PrepareOptions } from './migration.ts'
 import { asText } from './qmpvalue.ts'
 import { ENDED, notLoaded, notWaiting, TURNED_OFF } from './refusals.ts'
@@ -24,6 +25,10 @@ import { queryMigration, queryState } from './status.ts'
 
 /** How long QEMU may take to end when it is told to, ms. */
 const END_TIMEOUT_MS = 30_000
+/** How long it may take to answer then: one that is only busy needs less. */
+const ANSWER_MS_MAX = 3000
+/** How long one may take to end that does not answer. */
+const SILENT_MS_MAX = 10_000
 
 /** What a guest was doing at the source when `cont` is right for it here; and what is not to be ended. */
 const LET_RUN: ReadonlySet<GuestState> = new Set<GuestState>(['running', 'suspended'])
@@ -38,6 +43,12 @@ export async function createIncoming(components: SideComponents, init: SideInit)
 class QemuIncoming extends QemuSide implements IncomingMigration {
   /** What was found as the last check passed; what changes the settings comes next, and takes it. */
   #checked: { mode: MigrationMode; settings: QemuSettings } | undefined
+  #hasResumed = false
+
+  constructor(components: SideComponents, init: SideInit) {
+    super(components, init)
+    components.qmp.onEvent(({ name }) => { this.#hasResumed ||= name === 'RESUME' })
+  }
 
   async learn(): Promise<void> {
     await this.follower.learn()
@@ -111,17 +122,38 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
 
   async end(): Promise<void> {
     // A QEMU that does not answer may be on its way out.
-    const state = await queryState(this.qmp).catch(() => undefined)
+    const state = await queryState(this.qmp, ANSWER_MS_MAX).catch(() => undefined)
     if (state !== undefined && LET_RUN.has(state)) throw stillRuns(this.init.guest)
+    let isSilent = false
     try {
-      await this.qmp.execute('quit')
+      await this.qmp.execute('quit', {}, ANSWER_MS_MAX)
     } catch (error) {
       // It may end before it answers.
       if (!(error instanceof PagemeshError) || error.code === 'qmp-error') throw error
+      isSilent = state === undefined && error.code === 'qmp-timeout'
     }
+    if (isSilent) return await this.#endSilent()
     await withTimeout(this.clock, this.gone, END_TIMEOUT_MS, {
       phase: 'ending a copy', fault: 'guest', message: `Guest ${this.init.guest} did not end when it was told to.`,
     })
+  }
+
+  /**
+   * A QEMU with several channels may wait for ever, deaf to everybody, for one of them that broke: then nothing but
+   * its end helps.
+   */
+  async #endSilent(): Promise<void> {
+    const { guest, process: { pid }, endProcess } = this.init
+    const { last, wasInterrupted } = this.follower
+    const isCertain = cannotHaveRun({ status: last, hasResumed: this.#hasResumed, wasInterrupted })
+    if (isCertain) {
+      endProcess()
+      this.log.warn('a waiting QEMU that did not answer was ended', { guest, pid })
+    }
+    let isGone = false
+    await waitAtMost(this.clock, this.gone.then(() => { isGone = true }), SILENT_MS_MAX)
+    if (isGone) return
+    throw silent(guest, pid, isCertain ? 'it was killed in vain' : 'it is not certain that its guest has not run')
   }
 
   /** QEMU asks its kernel about post-copy when the capability is set, and only then. */

@@ -44,3 +44,12 @@ export function stillRuns(guest: string): PagemeshError {
     fault: 'guest', phase: 'ending a copy', data: { guest },
   })
 }
+
+/** It does not answer, and nobody ends it by himself; `why` is a clause. */
+export function silent(guest: string, pid: number, why: string, cause?: unknown): PagemeshError {
+  const message = `The waiting QEMU of ${guest}, process ${pid}, does not answer, and ${why}.`
+  return new PagemeshError('guest-silent', message, {
+    fault: 'guest', phase: 'ending a copy', data: { guest, pid }, ...cause === undefined ? {} : { cause },
+    advice: `The guest stays at its source. End this process, as root: kill -KILL ${pid}`,
+  })
+}

@@ -117,6 +117,9 @@ export interface IncomingMigration extends MigrationSide {
    * for a locked disk, and `guest-not-loaded`; the copy stays as it is then.
    */
   release(runState: GuestState): Promise<GuestState>
-  /** Ends a copy; resolves when its process is gone. Throws `guest-runs` for one that runs. */
+  /**
+   * Ends a copy; resolves when its process is gone. One that answers nobody is killed, but only if it is certain that
+   * its guest has not run. Throws `guest-runs` for one that runs, `guest-silent` for one that nobody here may kill.
+   */
   end(): Promise<void>
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { GuestControl } from './control.ts'
+import { endProcess } from './endprocess.ts'
 import { createIncoming } from './incoming.ts'
 import type { DiscoveredGuest } from './discovery.ts'
 import type { GuestState } from './guest.ts'
@@ -114,7 +115,7 @@ export class QemuGuest implements DiscoveredGuest {
       await this.#requireSame(qmp)
       return await create({ qmp, clock: this.#clock, log: this.#log }, {
         guest: this.name, process: this.process, uid, blocks: this.memory.layout?.blocks ?? [], startsPaused,
-        directory, undo,
+        directory, undo, endProcess: () => endProcess(this, this.path),
       })
     } catch (error) {
       await qmp.close()

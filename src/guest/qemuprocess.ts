@@ -104,7 +104,7 @@ function threadNumbers(status: string): number[] {
 }
 
 /** Whether the process listens at that very file. Links on the last step are not followed: none was ever bound. */
-function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
+export function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
   return unixSocketsOf(pid).some(({ state, path }) => {
     if (state !== 'listening' || path === undefined || path.startsWith('@')) return false
     const found = linkStatOrNothing(pathSeenBy(pid, path))

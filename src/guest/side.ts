@@ -31,6 +31,8 @@ export interface SideInit {
   /** Where a room for QEMU's sockets may be made. */
   directory: string
   undo: SettingsUndo | undefined
+  /** Ends the guest's process by force; throws PagemeshError `guest-silent` where that is not to be. */
+  endProcess: () => void
 }
 
 /** What both sides of a QEMU's migration have in common. */

@@ -4,13 +4,13 @@ import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
 
 /** Whatever runs QMP commands: a connection or a session. */
 export interface QmpAsker {
-  execute(command: string, args?: Record<string, unknown>): Promise<unknown>
+  execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
   hmp(commandLine: string): Promise<string>
 }
 
-/** What the guest is doing now, in QEMU's words. */
-export async function queryState(qmp: QmpAsker): Promise<GuestState> {
-  return asText(asRecord(await qmp.execute('query-status'))['status']) as GuestState
+/** What the guest is doing now, in QEMU's words; without `timeoutMs` QEMU may take as long as for any command. */
+export async function queryState(qmp: QmpAsker, timeoutMs?: number): Promise<GuestState> {
+  return asText(asRecord(await qmp.execute('query-status', {}, timeoutMs))['status']) as GuestState
 }
 
 /** Where the guest's migration stands; the status is `none` when there never was one. */

@@ -21,6 +21,9 @@ import { INCOMING_LANGUAGE, type HandoffOffer } from './messages.ts'
 /** A guest that runs and waits for a page of a post-copy that was cut lets nobody speak to its QEMU. */
 const WAITS_FOR_PAGES = { status: 'postcopy-paused', state: 'running' } as const
 
+/** Nothing is open any more. */
+const SETTLED: ReadonlySet<IncomingState['at']> = new Set(['telling', 'over'])
+
 /** The incoming end of one handoff: carries out what its side of the conversation decides. */
 export class Incoming {
   readonly #components: IncomingComponents
@@ -76,11 +79,20 @@ export class Incoming {
     return { guest, from, phase: this.state.at, streamBytes: this.#channels.streamBytes }
   }
 
-  /** A copy that nobody has decided about: since when, and why. */
+  /** A copy that nobody has decided about, or whose QEMU does not answer: since when, and why. */
   get held(): { sinceMs: number; why: Reason } | undefined {
-    const { state } = this
-    if (this.#heldSince === undefined || !('why' in state)) return undefined
-    return { sinceMs: Math.round(this.#components.clock.now() - this.#heldSince), why: state.why }
+    const why = this.#whyHeld
+    if (this.#heldSince === undefined || why === undefined) return undefined
+    return { sinceMs: Math.round(this.#components.clock.now() - this.#heldSince), why }
+  }
+
+  get #whyHeld(): Reason | undefined {
+    return 'why' in this.state ? this.state.why : this.#silence
+  }
+
+  /** Why nobody waits for its QEMU any more, which does not answer. */
+  get #silence(): Reason | undefined {
+    return this.#ending?.as === 'unanswered' && !SETTLED.has(this.state.at) ? this.#ending.reason : undefined
   }
 
   /** Bytes on the wire so far. */
@@ -119,7 +131,7 @@ export class Incoming {
     const { state } = this
     const isOpen = (state.at === 'holding' && state.link === 'lost') ||
       (state.at === 'cut' && state.state === undefined)
-    if (!isOpen) throw errorOf(undecided(this.#init.from))
+    if (!isOpen) throw errorOf(this.#silence ?? undecided(this.#init.from))
     this.#settled = deferred()
     this.#machine.send({ kind: 'settle', decision })
     return await this.#settled.promise
@@ -262,8 +274,8 @@ export class Incoming {
   #onState(state: IncomingState): void {
     const { log, clock } = this.#components
     log.debug('incoming handoff', { guest: this.#init.guest, at: state.at })
-    if (state.at !== 'holding' && state.at !== 'cut') this.#heldSince = undefined
-    else if (this.#heldSince === undefined) {
+    if (this.#whyHeld === undefined) this.#heldSince = undefined
+    else if ('why' in state && this.#heldSince === undefined) {
       this.#heldSince = clock.now()
       this.#settled?.reject(errorOf(state.why))
       log.warn('a guest is held', { guest: this.#init.guest, from: this.#init.from, why: sentenceOf(state.why) })
@@ -279,15 +291,17 @@ export class Incoming {
   }
 
   #deliver(ending: IncomingEnding): void {
-    const { log } = this.#components
+    const { log, clock } = this.#components
     const { guest, from } = this.#init
     this.#ending = ending
+    if (ending.as === 'unanswered') this.#heldSince ??= clock.now()
     if (ending.as === 'arrived') log.info('guest arrived', { guest, from, state: ending.state })
     else if ('reason' in ending) {
       log.warn('incoming handoff ended', { guest, from, as: ending.as, reason: sentenceOf(ending.reason) })
     }
     // Where it is held again, its state has said so.
-    if (ending.as === 'held' && !('why' in this.state)) this.#settled?.reject(errorOf(ending.reason))
+    const isOpen = ending.as === 'unanswered' || (ending.as === 'held' && !('why' in this.state))
+    if (isOpen) this.#settled?.reject(errorOf(ending.reason))
     else if (ending.as !== 'held') this.#settled?.resolve(ending)
     this.#init.onDelivered(ending)
     this.#rested.resolve()

@@ -72,7 +72,7 @@ export function decodeQuestion(bytes: Uint8Array): OutcomeQuestion {
   if (!isText(id, 64) || !isText(kind, 16) || !isText(copy, INCOMING_FRAMES.arrived.bytesMax)) {
     throw bad('bad-question', 'it asks for nothing')
   }
-  if (kind === 'partial') return { id, copy: { kind } }
+  if (kind === 'partial' || kind === 'unsaid') return { id, copy: { kind } }
   if (kind !== 'whole' && kind !== 'arrived' && kind !== 'unfit' && kind !== 'broken' && kind !== 'fell') {
     throw bad('bad-question', `a copy cannot be ${kind}`)
   }

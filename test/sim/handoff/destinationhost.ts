@@ -11,6 +11,9 @@ import { Runner, type Recorded } from './runner.ts'
 import { stateOf } from './sourcehost.ts'
 import { EMPTY, reasonOf, type World } from './world.ts'
 
+/** Of two commands. */
+const ANSWERS_MS_MAX = 6000
+
 type Incoming = { state: IncomingState; event: IncomingEvent; effect: IncomingEffect; as: IncomingRecordedAs }
 
 export class IncomingRunner extends Runner<Incoming> {
@@ -67,9 +70,7 @@ export class IncomingRunner extends Runner<Incoming> {
         return this.#release(effect.runState)
       case 'endCopy':
         session.open()
-        return session.command(() => world.destination.quit(), (isEnded) => this.dispatch(
-          isEnded ? { kind: 'ended' } : { kind: 'notEnded', reason: reasonOf('it runs') },
-        ))
+        return this.#endCopy()
       case 'stopPassages':
         for (const passage of world.destination.passages) passage.fail('destination', false)
         return
@@ -170,6 +171,27 @@ export class IncomingRunner extends Runner<Incoming> {
             if (this.isLive && this.state.at === 'releasing') this.#release(runState)
           })
       }
+    })
+  }
+
+  #endCopy(): void {
+    const { world, session } = this.#host
+    const { destination } = world
+    let isAnswered = false
+    const answer = (reason?: Reason): void => {
+      if (isAnswered) return
+      isAnswered = true
+      this.dispatch(reason === undefined ? { kind: 'ended' } : { kind: 'notEnded', reason })
+    }
+    session.command(() => destination.quit(), (isEnded) => {
+      answer(isEnded ? undefined : { ...reasonOf('it runs'), code: 'guest-runs' })
+    })
+    world.clock.after(ANSWERS_MS_MAX, () => {
+      if (isAnswered || !this.isLive || !destination.isAlive) return
+      const mayKill = world.mayKill && session.isConnected && destination.isSilent
+      if (!mayKill || !world.steps.cannotHaveRun(session.hearing)) return answer(reasonOf('it does not answer'))
+      destination.kill()
+      answer()
     })
   }
 

@@ -54,7 +54,7 @@ export class ModelDestination extends ModelQemu {
   }
 
   receive(item: StreamItem, passage: ModelPassage): void {
-    if (!this.isAlive || !this.passages.includes(passage)) return
+    if (!this.isAlive || this.isStuck || !this.passages.includes(passage)) return
     switch (item.kind) {
       case 'state':
         this.#stored = item.runState
@@ -103,6 +103,7 @@ export class ModelDestination extends ModelQemu {
     this.runState = 'running'
     this.#hasItsDisks = true
     this.hasRun = true
+    this.listener?.resumed()
     this.world.note('destination', 'the guest runs')
     this.world.truth.destinationRuns()
   }
@@ -138,8 +139,21 @@ export class ModelDestination extends ModelQemu {
     return true
   }
 
+  /** SIGKILL, to one that did not answer. */
+  kill(): void {
+    this.world.truth.killed()
+    this.die('it was killed, for it did not answer')
+  }
+
   override legBroken(): void {
-    if (this.hasAll) return
+    if (this.hasAll || this.isStuck) return
+    // Its main thread waits for each of its multifd channels, whatever has become of them.
+    const mayStick = this.beside.length > 0 && !this.hasPackage && this.status === 'active' && !this.world.isCalm
+    if (mayStick && this.world.isPrecopy && this.world.chance.happens(0.4)) {
+      this.world.note('destination', 'QEMU waits for a channel that broke, deaf to everybody')
+      this.isStuck = true
+      return
+    }
     this.after(5, () => {
       if (this.hasAll) return
       if (this.hasPackage) return this.#pause()

@@ -8,6 +8,8 @@ export type Side = 'source' | 'destination'
 /** Whoever hears a QEMU's monitor: an agent's session. */
 export interface MonitorListener {
   hear(status: string): void
+  /** It lets its guest run. */
+  resumed(): void
 }
 
 export abstract class ModelQemu {
@@ -26,6 +28,8 @@ export abstract class ModelQemu {
   onDeath: (() => void) | undefined
   #commandsFreeAtMs = 0
   #hungUntilMs = 0
+  /** One of its channels broke, and it waits for that for ever: nothing but a kill ends it. */
+  isStuck = false
   /** What would have happened in it while it hung. */
   readonly #heldUp: (() => void)[] = []
 
@@ -55,7 +59,7 @@ export abstract class ModelQemu {
 
   #at(timeMs: number, run: () => void): void {
     this.world.clock.after(timeMs - this.world.clock.now(), () => {
-      if (!this.isAlive) return
+      if (!this.isAlive || this.isStuck) return
       if (this.#hungUntilMs > this.world.clock.now()) this.#heldUp.push(run)
       else run()
     })
@@ -68,6 +72,11 @@ export abstract class ModelQemu {
     this.#at(atMs, run)
   }
 
+  /** Whether it answers nobody now. */
+  get isSilent(): boolean {
+    return this.isStuck || this.#hungUntilMs > this.world.clock.now()
+  }
+
   hang(forMs: number): void {
     const { clock } = this.world
     this.#hungUntilMs = Math.max(this.#hungUntilMs, clock.now() + forMs)
@@ -78,7 +87,7 @@ export abstract class ModelQemu {
 
   wake(): void {
     this.#hungUntilMs = 0
-    for (const run of this.#heldUp.splice(0)) if (this.isAlive) run()
+    for (const run of this.#heldUp.splice(0)) if (this.isAlive && !this.isStuck) run()
   }
 
   /** Puts back what an agent changed; false while QEMU refuses that. */

@@ -1,6 +1,6 @@
 /** The rules of the conversation, each broken in one place: what the simulation must notice. */
 import type { OutgoingEffect, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
-import type { IncomingEffect } from '../../../src/conversation/incomingstate.ts'
+import type { IncomingEffect, IncomingState } from '../../../src/conversation/incomingstate.ts'
 import { REAL_STEPS, type Steps } from './world.ts'
 
 const KEPT: OutgoingEffect = { do: 'say', message: { kind: 'kept', reason: 'asked to stop' } }
@@ -39,7 +39,29 @@ export const MUTANTS: Readonly<Record<string, Steps>> = {
     incoming(state, event, world) {
       if (state.at !== 'loaded' || event.kind !== 'linkLost') return REAL_STEPS.incoming(state, event, world)
       const effects: IncomingEffect[] = [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }]
-      return { state: { at: 'ending', reason: event.reason, runState: state.runState, isSettled: false }, effects }
+      return { state: { at: 'ending', reason: event.reason, runState: state.runState, isSettled: false, isTold: false }, effects }
+    },
+  },
+  'ends a copy whose QEMU does not answer, whatever the source says': {
+    ...REAL_STEPS,
+    incoming(state, event, world) {
+      if (state.at !== 'breaking' || event.kind !== 'late') return REAL_STEPS.incoming(state, event, world)
+      return REAL_STEPS.incoming({ ...state, isKept: true }, { kind: 'late', wait: 'abandon' }, world)
+    },
+  },
+  'waits for ever for a QEMU that does not answer': {
+    ...REAL_STEPS,
+    incoming(state, event, world) {
+      const isKept = state.at === 'breaking' && event.kind === 'late' ? { isKept: false } : {}
+      return REAL_STEPS.incoming({ ...state, ...isKept } as IncomingState, event, world)
+    },
+  },
+  'does not ask about a QEMU that does not answer': {
+    ...REAL_STEPS,
+    incoming(state, event, world) {
+      const step = REAL_STEPS.incoming(state, event, world)
+      if (step.state.at !== 'breaking') return step
+      return { state: step.state, effects: step.effects.filter((effect) => effect.do !== 'ask') }
     },
   },
   'forgets what stood back, at the source': {

@@ -23,6 +23,7 @@ export class Operator {
     this.#calmSinceMs ??= now
     this.recover()
     if (now - this.#calmSinceMs < PATIENCE_MS) return
+    this.#endSilent()
     this.settle()
     this.#goOnByHand()
   }
@@ -68,6 +69,17 @@ export class Operator {
     if (truth.lastOutgoing?.as !== 'held' || hosts.source.runner?.state.at !== 'over') return false
     return source.isAlive && source.status === 'completed' && !source.keeps && !source.isPast &&
       !destination.isAlive && !destination.hasRun
+  }
+
+  /** As he is told to, by an agent that may not, or does not know what its QEMU did while nobody heard it. */
+  #endSilent(): void {
+    const { destination, hosts, source } = this.#world
+    const { runner } = hosts.destination
+    if (!destination.isAlive || !destination.isStuck) return
+    const isAsked = runner === undefined || (runner.state.at === 'ending' && runner.state.isTold)
+    if (!isAsked || (source.isAlive && !source.keeps)) return
+    this.#world.note('operator', 'kills a QEMU that does not answer')
+    destination.kill()
   }
 
   #goOnByHand(): void {

@@ -2,6 +2,7 @@
  * An agent's monitor session with its QEMU: news in order, none twice; a lost connection is opened again while the
  * process lives, and then the status is asked for; commands wait for it and are said again if their answer was lost.
  */
+import type { Hearing } from '../../../src/guest/endprocess.ts'
 import type { ModelQemu, MonitorListener } from './modelqemu.ts'
 
 export interface SessionListener {
@@ -25,6 +26,8 @@ export class ModelSession implements MonitorListener {
   #lastAtMs = 0
   #lastTold = 'none'
   #isGoneTold = false
+  #hasResumed = false
+  #wasInterrupted = false
   readonly #waiting: (() => void)[] = []
 
   constructor(qemu: ModelQemu, listener: SessionListener) {
@@ -40,6 +43,8 @@ export class ModelSession implements MonitorListener {
     this.#isClosing = false
     if (this.#isOpen || this.#isDead) return
     this.#isOpen = true
+    this.#hasResumed = false
+    this.#wasInterrupted = this.#qemu.isSilent
     if (!this.#isConnected || !this.#qemu.isAlive) return
     this.hear(this.#qemu.status)
   }
@@ -50,6 +55,19 @@ export class ModelSession implements MonitorListener {
     this.#soon(() => {
       if (connection === this.#connection && this.#isOpen) this.#tell(status)
     })
+  }
+
+  resumed(): void {
+    if (this.#isOpen && this.#isConnected) this.#hasResumed = true
+  }
+
+  get hearing(): Hearing {
+    return { status: this.#lastTold, hasResumed: this.#hasResumed, wasInterrupted: this.#wasInterrupted }
+  }
+
+  /** A command that is said now is heard, if QEMU hears anything. */
+  get isConnected(): boolean {
+    return this.#isConnected
   }
 
   #tell(status: string): void {
@@ -104,6 +122,7 @@ export class ModelSession implements MonitorListener {
   lose(forMs: number): void {
     if (!this.#isConnected || this.#isDead || !this.#qemu.isAlive) return
     this.#isConnected = false
+    this.#wasInterrupted = true
     this.#connection += 1
     this.#qemu.world.clock.after(forMs, () => {
       if (this.#isDead || !this.#qemu.isAlive) return

@@ -21,6 +21,7 @@ const killDestination: Strike = (world) => kill(world, 'destination')
 const lock: Strike = (world) => { world.destination.isLocked = true }
 const unlock: Strike = (world) => { world.destination.isLocked = false }
 const loseMonitor: Strike = (world) => world.hosts.source.session.lose(500 + world.delay(2000))
+const hangDestination: Strike = (world) => world.destination.hang(60_000)
 const cutLink: Strike = (world) => world.network.cut({ link: true }, world.delay(200))
 const cutAll: Strike = (world) => world.network.cut({ link: true, passage: true, mesh: true }, world.delay(2000))
 
@@ -49,6 +50,15 @@ export const STORIES: readonly (readonly Part[])[] = [
   [
     { point: 'destination whole', withinMs: 5, strike: cutAll },
     { point: 'source failed', withinMs: 2000, strike: sourceDies },
+  ],
+  // Its QEMU says nothing more, and holds all of it.
+  [
+    { point: 'destination whole', withinMs: 5, strike: hangDestination },
+    { point: 'destination whole', withinMs: 20, strike: cutLink },
+  ],
+  [
+    { point: 'destination whole', withinMs: 20, strike: cutAll },
+    { point: 'destination whole', withinMs: 20, strike: hangDestination },
   ],
   // The copy cannot run, and agents die while it is given back.
   [{ point: '', withinMs: 0, strike: lock }, { point: 'source takingBack', withinMs: 60, strike: sourceDies }],

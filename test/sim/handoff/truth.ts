@@ -77,6 +77,17 @@ export class Truth {
     this.fail('lost', `a whole copy was ended while the source is ${source.isAlive ? source.status : 'dead'}`)
   }
 
+  /** The destination's QEMU is killed, for it did not answer. */
+  killed(): void {
+    const { source, destination } = this.#world
+    if (destination.hasRun) this.fail('lost', 'a QEMU was killed whose guest had run')
+    const isKept = source.keeps || source.status === 'failed' || source.status === 'cancelled'
+    if (!isKept && this.settledAs !== 'end' && !this.isExcused) {
+      this.fail('lost', `a copy was killed while the source is ${source.isAlive ? source.status : 'dead'}`)
+    }
+    this.quit()
+  }
+
   /** QEMU's post-copy has no way back, even if its package never arrives. */
   sourcePasses(): void {
     if (!this.#world.destination.isAlive) this.isExcused = true
@@ -162,7 +173,7 @@ export class Truth {
       const { runner, side } = host
       if (runner?.isStandingBack === true) this.fail('wedged', `the ${side}'s host still stands back`)
       if (runner?.isDelivered === false) this.fail('wedged', `no result at the ${side}: ${runner.state.at}`)
-      if (host.qemu.isAlive && host.qemu.hasSettings && host.qemu.putBack()) {
+      if (host.qemu.isAlive && !host.qemu.isStuck && host.qemu.hasSettings && host.qemu.putBack()) {
         this.fail('settingsLeft', `the ${side} QEMU has settings of ours`)
       }
       if (runner !== undefined && runner.state.at !== 'over' && !this.isExcused) {

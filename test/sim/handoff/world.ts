@@ -2,6 +2,7 @@
  * One handoff in a model world: two agents with the real steps of the conversation, two model QEMUs, a network, other
  * clients and an operator, on virtual time. A phase of faults, then it must come to rest.
  */
+import { cannotHaveRun } from '../../../src/guest/endprocess.ts'
 import type { GuestState } from '../../../src/guest/index.ts'
 import type { Plan, Reason } from '../../../src/conversation/conversation.ts'
 import type { IncomingEvent } from '../../../src/conversation/incomingstate.ts'
@@ -28,10 +29,11 @@ export interface Steps {
   incoming(...args: [...Parameters<typeof stepIncoming>, World]): ReturnType<typeof stepIncoming>
   restartOutgoing: typeof restartOutgoing
   restartIncoming: typeof restartIncoming
+  cannotHaveRun: typeof cannotHaveRun
 }
 
 export const REAL_STEPS: Steps = {
-  outgoing: stepOutgoing, incoming: stepIncoming, restartOutgoing, restartIncoming,
+  outgoing: stepOutgoing, incoming: stepIncoming, restartOutgoing, restartIncoming, cannotHaveRun,
 }
 
 export const EMPTY = Buffer.alloc(0)
@@ -53,6 +55,9 @@ export class World {
   readonly network: ModelNetwork
   readonly hosts: { source: SourceHost; destination: DestinationHost }
   readonly plan: Plan
+  readonly isPrecopy: boolean
+  /** The destination's agent has the right to end a QEMU by force. */
+  readonly mayKill: boolean
   /** The stream cannot be parsed: it tells no run state, and not when post-copy has handed over. */
   readonly isOpaque: boolean
   /** Channels beside main: multifd of pre-copy, or the one for urgent pages of post-copy. */
@@ -78,6 +83,8 @@ export class World {
     this.plan = chance.happens(0.02) ? { kind: 'dryRun' }
       : { kind: 'move', mode: chance.happens(0.4) ? 'postcopy' : 'precopy' }
     const isPostcopy = this.plan.kind === 'move' && this.plan.mode === 'postcopy'
+    this.isPrecopy = !isPostcopy
+    this.mayKill = chance.happens(0.7)
     this.besideCount = chance.happens(0.5) ? 0 : isPostcopy ? 1 : 1 + chance.below(3)
     this.isOpaque = chance.happens(0.03)
     this.iterationMs = chance.happens(0.5) ? 30 : 400

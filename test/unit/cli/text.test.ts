@@ -34,7 +34,7 @@ describe('what people read', () => {
     assert.doesNotMatch(renderStatus(STATUS), /Held/)
     const lines = renderStatus({ ...STATUS, held: [HELD] }).split('\n')
     assert.deepEqual(lines.slice(3, 8), [
-      'Held: these guests wait here, paused, for your decision',
+      'Held: these guests wait here, paused, for you',
       '  db-1  from host-c  for 5 min',
       `    ${HELD.why}`,
       `    ${HELD.otherCopy}`,

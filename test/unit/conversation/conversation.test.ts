@@ -96,7 +96,7 @@ describe('a conversation', () => {
   it('waits for each thing as long as it may take, and no longer', () => {
     assert.deepEqual(LIMITS_MS, {
       offer: 20_000, link: 8000, greeting: 60_000, begin: 15_000, channel: 60_000, giveUp: 5000, undecided: 30_000,
-      confirm: 30_000, orphan: 60_000, break: 30_000, ask: 2000,
+      confirm: 30_000, orphan: 60_000, abandon: 3000, break: 30_000, ask: 2000,
     })
   })
 })

@@ -13,14 +13,14 @@ const runState = 'running' as const
 const links = ['up', 'lost'] as const
 
 export const COPY_NEWS: readonly CopyNews[] = [
-  { kind: 'whole' }, { kind: 'partial' }, { kind: 'arrived', state: 'running', report: undefined },
+  { kind: 'whole' }, { kind: 'partial' }, { kind: 'unsaid' }, { kind: 'arrived', state: 'running', report: undefined },
   { kind: 'unfit', reason: 'no disk' }, { kind: 'broken', reason: 'its stream broke' },
   { kind: 'fell', reason: 'it died' },
 ]
 
 export const INCOMING_MESSAGES: readonly IncomingMessage[] = [
   { kind: 'bitmap', body }, { kind: 'fetched', body }, { kind: 'trouble', reason: 'no room' },
-  ...COPY_NEWS.filter((copy) => copy.kind !== 'partial'),
+  ...COPY_NEWS.filter((copy) => copy.kind !== 'partial' && copy.kind !== 'unsaid'),
 ]
 
 export const OUTGOING_MESSAGES: readonly OutgoingMessage[] = [
@@ -108,13 +108,13 @@ export const INCOMING_STATES: readonly IncomingState[] = [
   ]),
   { at: 'holding', why: REASON, link: 'lost', runState, copy: { kind: 'whole' } },
   { at: 'holding', why: REASON, link: 'lost', runState: 'unknown', copy: { kind: 'whole' } },
-  { at: 'ending', reason: REASON, runState, isSettled: false },
-  { at: 'ending', reason: REASON, runState, isSettled: true },
+  ...[false, true].flatMap((isSettled) => [false, true]
+    .map((isTold): IncomingState => ({ at: 'ending', reason: REASON, runState, isSettled, isTold }))),
   ...(['coming', 'awaited', 'cut'] as const)
     .map((memory): IncomingState => ({ at: 'serving', state: 'running', memory })),
   { at: 'cut', runState, state: undefined, why: REASON }, { at: 'cut', runState, state: 'running', why: REASON },
   { at: 'cut', runState: 'unknown', state: undefined, why: REASON },
-  ...COPY_NEWS.filter((copy) => copy.kind !== 'partial')
+  ...COPY_NEWS.filter((copy) => copy.kind !== 'partial' && copy.kind !== 'unsaid')
     .map((copy): IncomingState => ({ at: 'telling', copy, ending: { as: 'failed', reason: REASON } })),
   { at: 'over', ending: { as: 'failed', reason: REASON } },
 ]

@@ -131,7 +131,7 @@ const INCOMING_HEEDS: Record<string, string> = {
   loaded: '<givenUp, <kept, <switchover, gone, linkLost, stop',
   finishing: '<switchover, gone, late, linkLost, qemu completed, qemu failed, qemu postcopy-paused',
   breaking:
-    '<givenUp, <kept, <switchover, failed, gone, late, linkLost, qemu completed, qemu failed, ' +
+    '<givenUp, <kept, <switchover, answered kept, failed, gone, late, linkLost, qemu completed, qemu failed, ' +
     'qemu postcopy-paused',
   'holding unfit, link up': '<kept, answered kept, gone, late, linkLost',
   'releasing, memory whole': 'gone, late, linkLost, notReleased, released',

@@ -17,7 +17,7 @@ const lost: IncomingEvent = { kind: 'linkLost', reason: REASON }
 const gone: IncomingEvent = { kind: 'gone', reason: REASON }
 const released: IncomingEvent = { kind: 'released', state: 'running' }
 const notReleased: IncomingEvent = { kind: 'notReleased', reason: REASON }
-const late = (wait: 'ask' | 'break' | 'confirm'): IncomingEvent => ({ kind: 'late', wait })
+const late = (wait: 'abandon' | 'ask' | 'break' | 'confirm'): IncomingEvent => ({ kind: 'late', wait })
 
 const greeted: IncomingEvent[] = [
   { kind: 'begin' }, { kind: 'checked' }, { kind: 'linked' }, said({ kind: 'hello', id: 'a' }),
@@ -150,7 +150,7 @@ describe('the incoming end', () => {
 
   it('breaks the stream of a guest that is kept, and ends what came whole all the same', () => {
     const { state, does } = walkIncoming(LOADING, kept)
-    assert.deepEqual(does, ['stopPassages', 'wait break'])
+    assert.deepEqual(does, ['stopPassages', 'wait abandon'])
     assert.ok(state.at === 'breaking' && state.isKept && state.link === 'up')
     assert.deepEqual([state.reason.code, state.reason.message], ['failed-at-source', 'cancelled'])
     for (const status of ['completed', 'postcopy-paused']) {
@@ -167,7 +167,14 @@ describe('the incoming end', () => {
 
   it('goes on watching a QEMU that does not say what it has', () => {
     const { state, does } = walkIncoming(LOADING, lost, late('break'))
-    assert.deepEqual([state.at, ...does], ['breaking', 'closeLink', 'goOn', 'deliver unanswered'])
+    assert.deepEqual([state.at, ...does], [
+      'breaking', 'closeLink', 'goOn', 'deliver unanswered', 'ask unsaid', 'wait ask',
+    ])
+    // It is told once, and asked about for as long as it takes.
+    assert.deepEqual(walkIncoming(state, late('ask')).does, ['ask unsaid', 'wait ask'])
+    for (const verdict of [
+      { verdict: 'pending' }, { verdict: 'unknown' }, { verdict: 'given-up', runState: 'running' },
+    ] as const) assert.deepEqual(walkIncoming(state, answered(verdict)), { state, does: [] })
     assert.deepEqual(walkIncoming(state, qemu('completed')).does, ['record loaded', ...HELD, 'ask whole', 'wait ask'])
     const finishing = walkIncoming(LOADING, givenUp, late('break'))
     assert.equal(finishing.does.at(-1), 'deliver unanswered')
@@ -175,6 +182,22 @@ describe('the incoming end', () => {
     const releasing = walkIncoming(LOADING, givenUp, qemu('completed'), late('confirm'))
     assert.equal(releasing.does.at(-1), 'deliver unanswered')
     assert.equal(walkIncoming(releasing.state, released).does.at(-3), 'deliver arrived')
+  })
+
+  it('ends a copy whose QEMU says nothing, once the source keeps the guest and not before', () => {
+    const breaking = walkIncoming(LOADING, { kind: 'failed', what: 'passage', reason: REASON }).state
+    assert.ok(!walkIncoming(breaking, late('break')).does.includes('endCopy'))
+    const told = walkIncoming(breaking, kept)
+    assert.deepEqual(told.does, ['wait abandon'])
+    const asked = walkIncoming(breaking, late('break'), answered({ verdict: 'kept' }))
+    assert.deepEqual(asked.does, ['wait abandon'])
+    assert.deepEqual(walkIncoming(asked.state, answered({ verdict: 'kept' })).does, [], 'its time does not begin anew')
+    for (const { state } of [told, asked]) {
+      const ending = walkIncoming(state, late('abandon'))
+      assert.deepEqual([ending.state.at, ...ending.does], ['ending', 'endCopy', 'wait break'])
+      assert.deepEqual(walkIncoming(state, late('break')), { state, does: [] })
+      assert.ok(walkIncoming(state, gone).does.includes('deliver failed'), 'one that ends by itself is not ended')
+    }
   })
 
   it('promises not to run a copy that cannot, writes that down first, and keeps to it', () => {
@@ -200,8 +223,14 @@ describe('the incoming end', () => {
   it('tries to end a copy until it is gone', () => {
     const ending = walkIncoming(HOLDING, answered({ verdict: 'kept' }))
     const refused = walkIncoming(ending.state, { kind: 'notEnded', reason: REASON })
-    assert.deepEqual(refused.does, ['closeLink', 'goOn', 'deliver held', 'wait ask'])
-    assert.deepEqual(walkIncoming(refused.state, late('ask')).does, ['endCopy', 'wait break'])
+    assert.deepEqual(refused.does, ['closeLink', 'goOn', 'deliver unanswered', 'wait ask'])
+    const runs = walkIncoming(ending.state, { kind: 'notEnded', reason: { ...REASON, code: 'guest-runs' } })
+    assert.deepEqual(runs.does, ['closeLink', 'goOn', 'deliver held', 'wait ask'])
+    const again = walkIncoming(refused.state, late('ask'))
+    assert.deepEqual(again.does, ['endCopy', 'wait break'])
+    // Nobody is told again what he knows.
+    assert.deepEqual(walkIncoming(again.state, { kind: 'notEnded', reason: REASON }).does, ['wait ask'])
+    assert.deepEqual(walkIncoming(again.state, late('break')).does, [])
     assert.equal(walkIncoming(ending.state, late('break')).does.at(-1), 'deliver unanswered')
     assert.deepEqual(walkIncoming(ending.state, { kind: 'ended' }).does, ['forget', ...CLOSING, 'deliver ended'])
   })

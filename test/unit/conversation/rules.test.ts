@@ -73,7 +73,8 @@ describe('no guest is ever lost', () => {
 
   it('rule 3: the destination ends a copy only after "kept", or as its operator says', () => {
     assert.deepEqual(when(incoming, (words) => words === 'endCopy'), [
-      'breaking: qemu completed', 'breaking: qemu postcopy-paused', 'cut: answered kept', 'cut: settle end',
+      'breaking: late abandon', 'breaking: qemu completed', 'breaking: qemu postcopy-paused', 'cut: answered kept',
+      'cut: settle end',
       'ending: late ask', 'holding: answered kept', 'holding: message kept', 'holding: settle end',
       'loaded: message kept',
     ])

@@ -38,7 +38,7 @@ export const PAGES: PopularPage[] = [
 
 export const HELD: HeldGuest = {
   guest: 'db-1', from: 'host-c', sinceMs: 300_000, why: 'The agent on host-c does not answer.',
-  otherCopy: 'It was paused when host-c was last heard of.',
+  otherCopy: 'It was paused when host-c was last heard of.', isOpen: true,
 }
 
 export function recordOf(result: HandoffResult, more: Partial<HandoffRecord> = {}): HandoffRecord {

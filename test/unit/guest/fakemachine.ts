@@ -19,6 +19,7 @@ export class FakeMachine {
   session!: QmpSession
   /** Whether the process is said to live. */
   alive = true
+  killCount = 0
   state = 'running'
   status = 'none'
   error: string | undefined
@@ -59,8 +60,15 @@ export class FakeMachine {
     const own = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
     return {
       guest: 'vm', process: own, uid: process.geteuid!(), blocks: [],
-      startsPaused: false, directory: this.directory, undo: undefined, ...more,
+      startsPaused: false, directory: this.directory, undo: undefined, endProcess: this.endProcess, ...more,
     }
+  }
+
+  /** As SIGKILL does. */
+  readonly endProcess = (): void => {
+    this.killCount += 1
+    this.alive = false
+    this.fake.hangUp()
   }
 
   /** What came that changes anything. */

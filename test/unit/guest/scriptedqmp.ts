@@ -13,6 +13,9 @@ export class ScriptedQmp implements QmpSession {
   readonly gone = this.#gone.promise
   /** All that was said, in order. */
   readonly said: Said[] = []
+  /** How long each might take to be answered, where that was said. */
+  readonly limitsMs: (number | undefined)[] = []
+  readonly #reopenListeners: (() => void)[] = []
   readonly #listeners: ((event: QmpEvent) => void)[] = []
   /** What is answered to a command; what it throws is thrown. Without an answer it is an empty object. */
   readonly answers: Record<string, (args: Record<string, unknown>) => unknown>
@@ -26,8 +29,9 @@ export class ScriptedQmp implements QmpSession {
     return this.said.filter(([command]) => !command.startsWith('query-'))
   }
 
-  async execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+  async execute(command: string, args: Record<string, unknown> = {}, timeoutMs?: number): Promise<unknown> {
     this.said.push([command, args])
+    this.limitsMs.push(timeoutMs)
     return await this.answers[command]?.(args) ?? {}
   }
 
@@ -52,7 +56,15 @@ export class ScriptedQmp implements QmpSession {
     this.#gone.resolve(new Error('the process has ended'))
   }
 
-  onReopened(): void {}
+  onReopened(listener: () => void): void {
+    this.#reopenListeners.push(listener)
+  }
+
+  /** The connection was lost, and is there again. */
+  reopen(): void {
+    for (const listener of this.#reopenListeners) listener()
+  }
+
   async close(): Promise<void> {}
 }
 

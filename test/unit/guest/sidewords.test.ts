@@ -41,7 +41,7 @@ describe('a side of a migration', () => {
   const init = {
     guest: 'vm', process: { pid: process.pid, startTicks: readStartTicks(process.pid)! },
     uid: process.geteuid!(), blocks: [], startsPaused: false, directory: '/nowhere',
-    undo: undefined,
+    undo: undefined, endProcess: () => {},
   }
   const words = (): string[] => qmp.changes.map(([command]) => command)
   const limits = (): unknown[] => qmp.said.filter(([command]) => command === 'migrate-set-parameters')

@@ -171,7 +171,7 @@ describe('a message of the conversation', () => {
 
 describe('a question, and its verdict', () => {
   const copies: CopyNews[] = [
-    { kind: 'whole' }, { kind: 'partial' }, { kind: 'arrived', state: 'running', report: REPORT },
+    { kind: 'whole' }, { kind: 'partial' }, { kind: 'unsaid' }, { kind: 'arrived', state: 'running', report: REPORT },
     { kind: 'arrived', state: 'paused', report: undefined }, { kind: 'unfit', reason: 'locked' },
     { kind: 'broken', reason: 'failed' }, { kind: 'fell', reason: 'killed' },
   ]

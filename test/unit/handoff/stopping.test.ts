@@ -27,6 +27,7 @@ describe('a handoff whose agent stops', () => {
 
   it('stops though a copy is not decided, once patience is at its end', async () => {
     const ends = new Ends()
+    ends.source.ignoresCancel = true
     await ends.move()
     const stopping = ends.incoming.stop(CANCEL, ends.clock.sleep(8000))
     await ends.wait(7000)
