@@ -8,6 +8,7 @@ import { askAgent } from '../src/daemon/control/index.ts'
 import { writeClusterKey, type AgentStatus, type Clock, type HandoffResult } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { describeError, PagemeshError } from '../src/runtime/errors.ts'
+import { INTERCEPT_RIGHT, type Right } from '../src/runtime/rights.ts'
 import { findAgentUser } from './agentuser.ts'
 import type { LabHost } from './network.ts'
 import { startProcess, type LabProcess } from './process.ts'
@@ -34,6 +35,8 @@ export interface AgentOptions {
   bootstrap: readonly LabHost[]
   /** Further configuration, by the names of the configuration file. */
   settings?: Record<string, unknown>
+  /** What its service was given besides the unit's own rights. */
+  rights?: readonly Right[]
   clock?: Clock
 }
 
@@ -99,7 +102,9 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     ...settings,
     store: { path: join(directory, 'state'), ...settings?.store as object | undefined },
   }))
-  const user = await findAgentUser({ intercepts: settings?.intercept !== undefined })
+  const user = await findAgentUser([
+    ...settings?.intercept === undefined ? [] : [INTERCEPT_RIGHT], ...options.rights ?? [],
+  ])
   if (user !== undefined) chownSync(directory, user.uid, user.gid)
   const prefix = [...host.exec, ...user?.words ?? []]
   const agent = new RunningAgent(options, startProcess(prefix, [...PAGEMESH, 'agent', '--config', config]), control)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-import { AGENT_RIGHTS, INTERCEPT_RIGHT, keptRights } from '../src/runtime/rights.ts'
+import { AGENT_RIGHTS, keptRights, type Right } from '../src/runtime/rights.ts'
 import { runCommand } from './command.ts'
 
 const UNIT = new URL('../src/daemon/pagemesh.service', import.meta.url)
@@ -21,12 +21,12 @@ export function unitSetting(unit: string, name: string): string {
 }
 
 /**
- * The user of the service's unit, which testnet/setup.sh makes, with the right to intercept if it is to; undefined for
- * who may not act as another user. Throws PagemeshError `lab-command-failed` where there is no such user.
+ * The user of the service's unit, which testnet/setup.sh makes, with rights besides the unit's; undefined for who may
+ * not act as another user. Throws PagemeshError `lab-command-failed` where there is no such user.
  */
-export async function findAgentUser({ intercepts = false } = {}): Promise<AgentUser | undefined> {
+export async function findAgentUser(further: readonly Right[] = []): Promise<AgentUser | undefined> {
   if (process.getuid?.() !== 0) return undefined
-  const kept = keptRights(intercepts ? [...AGENT_RIGHTS, INTERCEPT_RIGHT] : AGENT_RIGHTS)
+  const kept = keptRights([...AGENT_RIGHTS, ...further])
   const unit = readFileSync(UNIT, 'utf8')
   const user = unitSetting(unit, 'User')
   const [uid, gid] = [Number(await runCommand(['id', '-u', user])), Number(await runCommand(['id', '-g', user]))]

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { systemClock } from '../src/runtime/clock.ts'
+import type { Right } from '../src/runtime/rights.ts'
 import { createLabKey, startAgent, type LabAgent } from './agent.ts'
 import { createNetwork, type LabHost, type LabNetwork } from './network.ts'
 import { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
@@ -16,6 +17,8 @@ export interface ClusterOptions {
   bytesPerSecond?: number
   /** Further configuration of every agent. */
   settings?: Record<string, unknown>
+  /** What every agent's service was given besides its unit's own rights. */
+  rights?: readonly Right[]
   /** Starts no agent yet: `restartAgent` starts each when it is wanted. */
   withoutAgents?: boolean
 }
@@ -92,6 +95,7 @@ class RunningCluster implements LabCluster {
       clusterKey: this.#clusterKey,
       bootstrap: host === first ? this.network.hosts.slice(1, 2) : [first],
       settings: { census: { intervalSeconds: 15 }, ...this.#options.settings, ...settings },
+      rights: this.#options.rights ?? [],
     })
     this.#agents.set(hostName, agent)
     return agent

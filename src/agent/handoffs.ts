@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { Reason } from '../conversation/index.ts'
-import type { Guest } from '../guest/index.ts'
+import { areChannelsPossible, type Guest } from '../guest/index.ts'
 import { decodeQuestion, encodeVerdict, type Outgoing } from '../handoff/index.ts'
 import {
   failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress, type HandoffResult,
@@ -28,7 +28,9 @@ import type {
   CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
 } from './index.ts'
 import type { Journal } from './journal.ts'
-import { cancelled, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, withProgress } from './leaving.ts'
+import {
+  cancelled, channelsImpossible, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, withProgress,
+} from './leaving.ts'
 import { spentOf, trafficOf } from './ledger.ts'
 import { OutgoingHandoffs } from './outgoinghandoffs.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
@@ -259,7 +261,8 @@ export class Handoffs {
     request: MigrateRequest, onProgress: (progress: HandoffProgress) => void,
     work: (leaving: Leaving, onMeasure: (measure: HandoffMeasure) => void) => Promise<HandoffResult | undefined>,
   ): Promise<HandoffResult | undefined> {
-    const { guest: name, to, signal } = request
+    const { guest: name, to, channels, signal } = request
+    if (!areChannelsPossible(request)) throw channelsImpossible(name, channels!)
     this.#requireFree(name, 'usage')
     if (to === this.#components.mesh.self.name) {
       throw new PagemeshError('same-host', `${to} is this host: the guest ${name} is here already.`, { fault: 'usage' })

@@ -89,7 +89,10 @@ export interface MigrateRequest {
   /** Bytes a second on the wire. */
   maxBandwidth?: number
   maxDowntimeMs?: number
-  /** Over how many multifd channels its pages go, 2 to 16, or 1: over QEMU's main one. Absent: as QEMU is set. */
+  /**
+   * Over how many multifd channels its pages go, 2 to 16, or 1: over QEMU's main one alone. Absent: as QEMU is set.
+   * Post-copy has no multifd: more than 1 is refused there.
+   */
   channels?: number
   timeoutMs?: number
   signal?: AbortSignal

@@ -51,6 +51,13 @@ export function noHandoff(guest: string): PagemeshError {
   })
 }
 
+export function channelsImpossible(guest: string, channels: number): PagemeshError {
+  return new PagemeshError(
+    'channels-impossible', `${guest} cannot move over ${channels} channels in post-copy: QEMU has no multifd there.`,
+    { fault: 'usage', phase: 'preparing', advice: 'Leave the number of channels out, or use pre-copy.' },
+  )
+}
+
 export function nothingToRecover(guest: string): PagemeshError {
   return new PagemeshError('nothing-to-recover', `No post-copy of a guest named ${guest} waits here to be resumed.`, {
     fault: 'usage', phase: 'recover',

@@ -31,7 +31,7 @@ export function addMigrate(program: Command): void {
       .choices(['precopy', 'postcopy']).default('precopy'))
     .option('--max-bandwidth <rate>', 'most bytes on the wire, such as 500Mbit', rateArgument)
     .option('--max-downtime <ms>', 'longest pause at switchover, milliseconds', millisecondsArgument)
-    .option('--channels <n>', 'QEMU connections that pages travel over, 1 to 16, or auto', channelsArgument, 'auto')
+    .option('--channels <n>', 'QEMU connections that pages travel over, 1 to 16, or auto (post-copy: 1)', channelsArgument, 'auto')
     .option('--timeout <s>', 'give up if not switched over by then, seconds', secondsArgument)
     .option('--dry-run', 'only say how many pages the destination has')
     .addHelpText('after', `
@@ -41,8 +41,11 @@ Examples:
   pagemesh migrate web-1 --to host-b --dry-run --json
 
 ${EXIT_HELP}`)
-    .action(async (guest: string, flags: MigrateFlags) => {
-      const { to, mode } = flags
+    .action(async (guest: string, flags: MigrateFlags, command: Command) => {
+      const { to, mode, channels } = flags
+      if (mode === 'postcopy' && channels !== 'auto' && channels > 1) {
+        command.error('error: --channels N is for --mode precopy: QEMU has no multifd in post-copy.')
+      }
       await followHandoff({ command: 'migrate', arguments: requestOf(guest, flags) }, { guest, to, mode }, flags)
     })
 }

@@ -29,16 +29,22 @@ export function areBesideChannels(value: unknown): value is BesideChannels {
   return isCount && typeof preempt === 'boolean'
 }
 
+/** Whether a migration can have so many channels for its pages: QEMU before 10.1 refuses multifd with post-copy. */
+export function areChannelsPossible({ mode, channels = 1 }: { mode?: MigrationMode; channels?: number }): boolean {
+  return mode !== 'postcopy' || channels === 1
+}
+
 /**
  * The channels of a migration. `count` is what its operator asks for, 1 for the main channel alone; without it what is
- * set in QEMU holds, and where nothing is, many processors mean several channels. Post-copy has no multifd: QEMU before
- * 10.1 refuses both together. Pure.
+ * set in QEMU holds, and where nothing is, many processors mean several channels. Post-copy has no multifd. Pure.
  */
 export function besideChannels(
   { mode, count, cores }: { mode: MigrationMode; count: number | undefined; cores: number },
   capabilities: ReadonlyMap<string, boolean>, parameters: Record<string, unknown>,
 ): BesideChannels {
-  if (mode === 'postcopy') return { multifd: 0, preempt: capabilities.get('postcopy-preempt') === true }
+  if (mode === 'postcopy') {
+    return { multifd: 0, preempt: count === undefined && capabilities.get('postcopy-preempt') === true }
+  }
   if (!capabilities.has('multifd')) return MAIN_ONLY
   if (count !== undefined) return { multifd: count === 1 ? 0 : Math.min(count, CHANNELS_MAX), preempt: false }
   if (capabilities.get('multifd') === true) {

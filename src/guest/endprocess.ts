@@ -1,4 +1,5 @@
 import { systemErrorCode } from '../runtime/errors.ts'
+import { END_RIGHT } from '../runtime/rights.ts'
 import { silent } from './incomingerror.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { listensAt } from './qemuprocess.ts'
@@ -43,6 +44,6 @@ export function endProcess(
     kill(pid)
   } catch (error) {
     if (systemErrorCode(error) === 'ESRCH') return
-    throw silent(name, pid, 'this agent has not the right to end it (CAP_KILL)', error)
+    throw silent(name, pid, `this agent has not the right to end it (${END_RIGHT.name})`, error)
   }
 }

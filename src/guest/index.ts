@@ -2,7 +2,9 @@
  * A running VM as we may see it: its memory, read-only, and its migration, through QMP.
  * Hosts that are not QEMU (tests, other hypervisors) implement the same two ports.
  */
-export { areBesideChannels, countOfChannels, MAIN_ONLY, CHANNELS_MAX, type BesideChannels } from './channels.ts'
+export {
+  areBesideChannels, areChannelsPossible, countOfChannels, MAIN_ONLY, CHANNELS_MAX, type BesideChannels,
+} from './channels.ts'
 export {
   isMachineDescription, type DeviceDescription, type DeviceList, type MachineDescription,
 } from './description.ts'

@@ -22,6 +22,8 @@ export const AGENT_RIGHTS: readonly Right[] = [
 export const INTERCEPT_RIGHT: Right = {
   name: 'CAP_NET_ADMIN', bit: 12, why: 'having nft lead connections of managers to members through the agent',
 }
+/** What an agent may be given besides, so that it ends a QEMU of another user that hangs while a guest comes. */
+export const END_RIGHT: Right = { name: 'CAP_KILL', bit: 5, why: 'ending a waiting QEMU of another user that hangs' }
 /** What an error about a lack of rights advises. */
 export const RIGHTS_ADVICE = `Run the agent with ${AGENT_RIGHTS.map(({ name }) => name).join(' and ')}, ` +
   'as pagemesh.service does, or as root.'

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 
+import { END_RIGHT } from '../../src/runtime/rights.ts'
 import type { QemuRelease } from '../../testnet/index.ts'
 import { ChannelStriker, strikesInTurn } from './channelstrikes.ts'
 import { Rounds } from './rounds.ts'
@@ -22,7 +23,7 @@ const SETTINGS = { handoff: { threads: 2 } }
 for (const [index, qemu] of RELEASES.entries()) describe(`a guest that moves over many channels (${qemu} QEMU)`, () => {
   const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31)) + index
   const strikes = strikesInTurn(seed)
-  const made = travels({ kind: { ...KIND, qemu }, settings: SETTINGS })
+  const made = travels({ kind: { ...KIND, qemu }, settings: SETTINGS, rights: [END_RIGHT] })
   before(() => console.log(`      PAGEMESH_SEED=${seed - index}`))
 
   for (const multifd of [1, 2, 4, 8]) {
@@ -30,8 +31,8 @@ for (const [index, qemu] of RELEASES.entries()) describe(`a guest that moves ove
       this.timeout((COUNT + 2) * ROUND_TIMEOUT_MS)
       const rounds = new Rounds(made.hosts, made.guest, new ChannelStriker({ multifd, strikes }))
       await rounds.run(seed + multifd, COUNT)
-      const { struckMs, ends, hung, counts, failures } = rounds.report
-      const told = `${struckMs.length} of ${COUNT} struck, moves ${JSON.stringify(ends)}, ${hung} QEMUs hung, ` +
+      const { struckMs, ends, ended, counts, failures } = rounds.report
+      const told = `${struckMs.length} of ${COUNT} struck, moves ${JSON.stringify(ends)}, ${ended} QEMUs hung and were ended, ` +
         `faults ${JSON.stringify(counts)}`
       console.log(`      ${told}`)
       assert.equal(failures.length, 0, `PAGEMESH_SEED=${seed - index}: ${told}\n${failures.join('\n\n')}`)

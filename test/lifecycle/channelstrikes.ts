@@ -62,6 +62,15 @@ export const CHANNEL_STRIKES: readonly ChannelStrike[] = [
     (ends) => channelsOf(agentOf('source')(ends).pid), shut),
   strikeOf('a connection of the destination QEMU is closed', BREAKS,
     ({ destination }) => channelsOf(destination.guest.pid), shut),
+  {
+    title: 'its operator cancels', mayEnd: ['cancelled', 'completed'],
+    prepare: async ({ hosts, guest, source }) => ({
+      async strike() {
+        await hosts.cluster.agent(source.host).command('cancel', guest, '--json')
+        return true
+      },
+    }),
+  },
   ...SIDES.map((side): ChannelStrike => ({
     title: `a thread of passages ends at the ${side}`, mayEnd: BREAKS,
     prepare: async (ends) => {
@@ -82,7 +91,8 @@ export class ChannelStriker implements Striker {
   readonly name: string
   readonly window = [0, 98] as const
   readonly words = SLOWLY
-  readonly mayHang = true
+  /** A destination QEMU that hangs has three seconds to end by itself, and three for each of two questions. */
+  readonly restMsMax = 20_000
   readonly #multifd: number
   readonly #strikes: Iterator<{ strike: ChannelStrike; random: number }, never>
 

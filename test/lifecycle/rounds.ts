@@ -13,21 +13,21 @@ const REST_MS_MAX = 10_000
 /** What was said, or left set, does not change any more. */
 const WORDS_MS_MAX = 4000
 const LOOK_EVERY_MS = 50
-/** A QEMU that is only busy answers sooner. */
-const ANSWER_MS_MAX = 3000
 /** Every so many rounds the guest must be heard, and scanned again. */
 const BEAT_EVERY = 5
 const SCAN_EVERY = 20
 const SCAN_MS_MAX = 20_000
 const SHOWN_MAX = 5
+/** What an agent logs when it ends a QEMU that hangs. */
+const WAS_ENDED = 'a waiting QEMU that did not answer was ended'
 
 export interface RoundsReport {
   counts: Record<FaultKind, number>
   /** How moves ended, how often. */
   ends: Record<string, number>
   rounds: number
-  /** Destination QEMUs that did not answer any more. */
-  hung: number
+  /** Destination QEMUs that hung and that their agent ended. */
+  ended: number
   /** When strikes took place, from the source's STOP; -Infinity where it did not stop any more. */
   struckMs: number[]
   /** Of the first rounds that went wrong: what was wrong, and all that happened. */
@@ -41,7 +41,7 @@ export class Rounds {
   readonly #striker: Striker
   readonly report: RoundsReport = {
     counts: Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>,
-    ends: {}, rounds: 0, hung: 0, struckMs: [], failures: [],
+    ends: {}, rounds: 0, ended: 0, struckMs: [], failures: [],
   }
 
   constructor(hosts: TwoHosts, guest: TravellingGuest, striker: Striker) {
@@ -91,8 +91,6 @@ export class Rounds {
     if (cancelled !== undefined) {
       trace.add('operator', `cancel ended with ${cancelled.status}: ${cancelled.output}${cancelled.errors}`.trim())
     }
-    const mayHang = this.#striker.mayHang === true && struck !== undefined
-    if (mayHang && outcome?.status !== 0) await this.#endHung(destination)
     const faults = await this.#faultsAtRest(async () => ({
       guest: this.#guest.name,
       source: await seenOf(source, before.source),
@@ -104,28 +102,19 @@ export class Rounds {
       mayEnd: struck?.mayEnd ?? ['completed'],
       mayBeLost: struck?.mayBeLost ?? false,
     }))
+    if (this.#hosts.evidence().includes(WAS_ENDED)) this.report.ended += 1
     const end = moved?.words?.status ?? 'never ended'
     this.report.ends[end] = (this.report.ends[end] ?? 0) + 1
     await this.#goOn(source, destination, faults)
   }
 
-  /** As its manager does with a QEMU that does not answer any more. */
-  async #endHung(destination: Witness): Promise<void> {
-    const state = destination.client.state().catch(() => 'silent')
-    if (await Promise.race([state, setTimeout(ANSWER_MS_MAX, 'silent', { ref: false })]) !== 'silent') return
-    this.#hosts.trace.add('manager', `SIGKILL to QEMU ${destination.guest.pid}, which does not answer`)
-    this.report.hung += 1
-    process.kill(destination.guest.pid, 'SIGKILL')
-    await destination.client.gone
-  }
-
-  /** Looks until nothing is wrong; what still is after ten seconds is wrong. */
+  /** Looks until nothing is wrong; what still is after its time is wrong. */
   async #faultsAtRest(observe: () => Promise<Observation>): Promise<Fault[]> {
     const startedAt = performance.now()
     for (;;) {
       const faults = judge(await observe())
       const isSaid = faults.every(({ kind }) => kind === 'wrongWords' || kind === 'settingsLeft')
-      const limitMs = faults.length === 0 ? 0 : isSaid ? WORDS_MS_MAX : REST_MS_MAX
+      const limitMs = faults.length === 0 ? 0 : isSaid ? WORDS_MS_MAX : this.#striker.restMsMax ?? REST_MS_MAX
       if (performance.now() - startedAt >= limitMs) return faults
       await setTimeout(LOOK_EVERY_MS)
     }

@@ -41,11 +41,8 @@ export interface Striker {
   readonly window: readonly [from: number, to: number]
   /** What the move is told further. */
   readonly words?: readonly string[]
-  /**
-   * The destination QEMU may wait for ever for what a broken channel does not bring, deaf to its monitor. Nobody but
-   * its manager can end it then.
-   */
-  readonly mayHang?: boolean
+  /** How long all may take to come to rest after a move that did not succeed. */
+  readonly restMsMax?: number
   /**
    * Before the move. What it changes in the QEMUs counts as their own settings.
    * @param at its moment; undefined: it must not strike

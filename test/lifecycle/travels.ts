@@ -1,3 +1,4 @@
+import type { Right } from '../../src/runtime/rights.ts'
 import { ensureImage } from '../../testnet/index.ts'
 import { skipWithoutLab } from '../interop/labmove.ts'
 import { TravellingGuest } from './travelling.ts'
@@ -14,6 +15,8 @@ export interface Travels {
 export interface TravelsInit {
   /** Further configuration of both agents. */
   settings?: Record<string, unknown>
+  /** What both agents have besides their service's rights. */
+  rights?: readonly Right[]
   kind?: WitnessKind
   /** What else a suite needs, before the guest boots and after all has ended. */
   prepare?: (hosts: TwoHosts) => Promise<void> | void
@@ -21,14 +24,14 @@ export interface TravelsInit {
 }
 
 /** Two hosts and a guest on one of them, for all tests of a suite; each finds it as it was booted. */
-export function travels({ settings, kind, prepare, mend }: TravelsInit = {}): Travels {
+export function travels({ settings, rights, kind, prepare, mend }: TravelsInit = {}): Travels {
   const made = {} as Travels
 
   before(async function () {
     await skipWithoutLab.call(this)
     this.timeout(SETUP_TIMEOUT_MS)
     await ensureImage()
-    made.hosts = await TwoHosts.create(settings)
+    made.hosts = await TwoHosts.create(settings, rights)
     await prepare?.(made.hosts)
     made.guest = await TravellingGuest.boot(made.hosts, 'traveller', kind)
     await made.hosts.cluster.settled()

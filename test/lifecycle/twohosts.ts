@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { askAgent } from '../../src/daemon/control/index.ts'
 import type { AgentStatus } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import type { Right } from '../../src/runtime/rights.ts'
 import {
   createCluster, waitFor, type CommandOutcome, type GuestOptions, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
@@ -54,10 +55,13 @@ export class TwoHosts {
   readonly #witnesses = new Set<Witness>()
   #commandCount = 0
 
-  /** @param settings further configuration of both agents */
-  static async create(settings: Record<string, unknown> = {}): Promise<TwoHosts> {
+  /**
+   * @param settings further configuration of both agents
+   * @param rights what both have besides their service's own
+   */
+  static async create(settings: Record<string, unknown> = {}, rights: readonly Right[] = []): Promise<TwoHosts> {
     return new TwoHosts(await createCluster({
-      hosts: ['a', 'b'], settings: { census: { intervalSeconds: 5 }, store: { maxBytes: 0 }, ...settings },
+      hosts: ['a', 'b'], settings: { census: { intervalSeconds: 5 }, store: { maxBytes: 0 }, ...settings }, rights,
     }))
   }
 

@@ -54,6 +54,10 @@ describe('the handoffs of a host', () => {
     assert.equal(await code({ guest: 'nobody', to: 'b' }), 'guest-unknown')
     assert.equal(await code({ guest: 'web', to: 'a' }), 'same-host')
     assert.equal(await code({ guest: 'web', to: 'c' }), 'host-unknown')
+    assert.equal(await code({ guest: 'web', to: 'b', mode: 'postcopy', channels: 2 }), 'channels-impossible')
+    await assert.rejects(a.handoffs.estimate({ guest: 'web', to: 'b', mode: 'postcopy', channels: 2 }), {
+      code: 'channels-impossible', fault: 'usage', message: /2 channels .* post-copy/,
+    })
     await assert.rejects(a.handoffs.estimate({ guest: 'web', to: 'c' }),
       { code: 'host-unknown', advice: 'This host sees: b.' })
     await assert.rejects(a.handoffs.cancel('web'), { code: 'no-handoff' })

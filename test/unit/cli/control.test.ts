@@ -70,14 +70,14 @@ describe('commands that talk to an agent', function () {
   it('migrate hands all its flags on, in plain units', async () => {
     served.agent.onMigrate = ({ request, outcome }) => outcome.resolve(resultOf(request, 'completed'))
     const flags = [
-      '--mode', 'postcopy', '--max-bandwidth', '500Mbit', '--max-downtime', '200', '--channels', '4',
+      '--mode', 'postcopy', '--max-bandwidth', '500Mbit', '--max-downtime', '200', '--channels', '1',
       '--timeout', '1.5',
     ]
     assert.equal((await migrate(...flags).finished).status, 0)
     const { signal, ...request } = served.agent.handoffs[0]!.request
     assert.ok(signal instanceof AbortSignal)
     assert.deepEqual(request, {
-      guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 62_500_000, maxDowntimeMs: 200, channels: 4,
+      guest: 'web-1', to: 'host-b', mode: 'postcopy', maxBandwidth: 62_500_000, maxDowntimeMs: 200, channels: 1,
       timeoutMs: 1500,
     })
   })

@@ -44,6 +44,7 @@ describe('pagemesh', function () {
     ['migrate', 'web-1', '--to', 'host-b', '--max-downtime', '-5'],
     ['migrate', 'web-1', '--to', 'host-b', '--timeout', 'soon'],
     ['migrate', 'web-1', '--to', 'host-b', '--channels', '17'],
+    ['migrate', 'web-1', '--to', 'host-b', '--channels', '2', '--mode', 'postcopy'],
     ['agent', '--config', '/nonexistent', '--log-level', 'loud'],
   ]) {
     it(`${args.join(' ')} is wrong usage`, async () => {

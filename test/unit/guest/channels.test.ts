@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import {
-  areBesideChannels, besideChannels, CHANNELS_MAX, channelSettings, countOfChannels, MAIN_ONLY,
+  areBesideChannels, areChannelsPossible, besideChannels, CHANNELS_MAX, channelSettings, countOfChannels, MAIN_ONLY,
 } from '../../../src/guest/channels.ts'
 
 const OFF = new Map([['multifd', false], ['postcopy-preempt', false]])
@@ -26,9 +26,18 @@ describe('the channels of a migration', () => {
   })
 
   it('of post-copy are main and one for urgent pages, if that is switched on', () => {
-    const postcopy = { mode: 'postcopy', count: 4, cores: 64 } as const
+    const postcopy = { mode: 'postcopy', count: undefined, cores: 64 } as const
     assert.deepEqual(besideChannels(postcopy, ON, {}), { multifd: 0, preempt: true })
+    assert.deepEqual(besideChannels({ ...postcopy, count: 1 }, ON, {}), MAIN_ONLY)
     assert.deepEqual(besideChannels(postcopy, OFF, {}), MAIN_ONLY)
+  })
+
+  it('of pages are several in pre-copy only', () => {
+    assert.deepEqual([1, 2, 16, undefined].map((channels) => [
+      areChannelsPossible({ mode: 'postcopy', ...channels === undefined ? {} : { channels } }),
+      areChannelsPossible({ mode: 'precopy', ...channels === undefined ? {} : { channels } }),
+      areChannelsPossible(channels === undefined ? {} : { channels }),
+    ]), [[true, true, true], [false, true, true], [false, true, true], [true, true, true]])
   })
 
   it('are none beside main in a QEMU that knows no others', () => {

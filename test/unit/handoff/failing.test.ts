@@ -312,6 +312,42 @@ describe('a handoff that fails while the stream runs', () => {
     assert.deepEqual(ends.standing, { a: 0, b: 0 })
   })
 
+  it('ends a copy whose QEMU says nothing, once the source has kept the guest', async () => {
+    const ends = new Ends()
+    const { result } = await ends.move()
+    ends.source.become('failed')
+    await result
+    await ends.wait(2999)
+    assert.ok(!ends.destination.told.includes('end'))
+    await ends.wait(1)
+    assert.ok(ends.destination.told.includes('end'))
+    assert.deepEqual(ends.delivered.map(({ as }) => as), ['ended'])
+    assert.equal(ends.incoming.held, undefined)
+  })
+
+  it('asks whether the source has kept the guest where it did not hear it, and shows what it cannot end', async () => {
+    const ends = new Ends()
+    const { result } = await ends.move()
+    ends.destination.refuses['end'] = new PagemeshError('guest-silent', 'Process 7 does not answer.', {
+      fault: 'guest', advice: 'Kill it.',
+    })
+    await ends.cut()
+    await result
+    await ends.wait(30_000)
+    assert.deepEqual(ends.questions, [{ kind: 'unsaid' }])
+    assert.equal(ends.incoming.held!.why.code, 'lane-lost')
+    await ends.wait(3000)
+    assert.ok(ends.destination.told.includes('end'))
+    await ends.wait(2500)
+    const { why, sinceMs } = ends.incoming.held!
+    assert.deepEqual([why.message, why.advice, sinceMs], ['Process 7 does not answer.', 'Kill it.', 5500])
+    await assert.rejects(ends.incoming.settle('end'), { code: 'guest-silent', message: 'Process 7 does not answer.' })
+    ends.destination.die()
+    await ends.wait()
+    assert.deepEqual(ends.delivered.map(({ as }) => as), ['unanswered', 'unanswered', 'ended'])
+    assert.equal(ends.incoming.held, undefined)
+  })
+
   it('leaves open what became of a guest whose QEMU died unheard: it may have gone on', async () => {
     const ends = new Ends()
     const { result } = await ends.load()
