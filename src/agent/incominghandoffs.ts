@@ -59,6 +59,8 @@ export class IncomingHandoffs {
   readonly #components: IncomingHandoffsComponents
   readonly #directory: string
   readonly #live = new Map<string, Incoming>()
+  /** What an agent before this one left, and whose QEMU does not answer: since when. */
+  readonly #silent = new Map<string, { record: Record; sinceMs: number }>()
   refusedOffers = 0
   readonly #life = new AbortController()
   readonly #budget = new PageBudget(FETCHED_PAGES_MAX)
@@ -109,13 +111,21 @@ export class IncomingHandoffs {
   }
 
   allHeld(): HeldGuest[] {
-    return [...this.#live.values()].flatMap((incoming) => heldOf(incoming) ?? [])
+    const now = this.#components.clock.now()
+    return [
+      ...[...this.#live.values()].flatMap((incoming) => heldOf(incoming) ?? []),
+      ...[...this.#silent.values()].map(({ record, sinceMs }) => silentOf(record, now - sinceMs)),
+    ]
   }
 
   /** Decides for a copy that is held. Throws PagemeshError `not-held` and what QEMU refuses with. */
   async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
     const incoming = [...this.#live.values()].find(({ init, held }) => init.guest === guest && held !== undefined)
-    if (incoming === undefined) throw notHeld(guest)
+    if (incoming === undefined) {
+      const silent = this.allHeld().find((held) => held.guest === guest)
+      if (silent === undefined) throw notHeld(guest)
+      throw new PagemeshError('guest-silent', silent.why, { fault: 'guest' })
+    }
     const ending = await incoming.settle(decision)
     if (ending.as === 'arrived') return { guest, decision, state: ending.state }
     if (ending.as === 'ended') return { guest, decision, state: 'ended' }
@@ -164,8 +174,13 @@ export class IncomingHandoffs {
       const incoming = this.#make(id, { guest, from: other, mode, plan: { kind: 'move', mode } }, record)
       try {
         await incoming.restart(record, mayLive(record))
+        this.#silent.delete(id)
         return
       } catch (error) {
+        if (record.process !== undefined && !this.#silent.has(id)) {
+          this.#silent.set(id, { record, sinceMs: clock.now() })
+          log.warn('the QEMU of an unsettled handoff does not answer', { guest, from: other, pid: record.process.pid })
+        }
         log.debug('the QEMU of an unsettled handoff does not answer yet', { id, error: describeError(error) })
       }
       this.#live.delete(id)
@@ -245,6 +260,15 @@ function heldOf({ init, state, held }: Incoming): HeldGuest | undefined {
   const isOpen = state.at === 'holding' || state.at === 'cut'
   const otherCopy = otherCopyOf(state, init)
   return { guest, from, sinceMs, why: isOpen ? why.message : sentenceOf(why), otherCopy, isOpen }
+}
+
+function silentOf({ guest, other, process }: Record, sinceMs: number): HeldGuest {
+  return {
+    guest, from: other, sinceMs: Math.round(sinceMs), isOpen: false,
+    why: `Its waiting QEMU, process ${process!.pid}, does not answer this agent, which was restarted meanwhile. ` +
+      `Where the guest runs at its source, end this process, as root: kill -KILL ${process!.pid}`,
+    otherCopy: `${other} is asked as soon as it answers or has ended.`,
+  }
 }
 
 function otherCopyOf(state: IncomingState, { guest, from }: Pick<IncomingInit, 'guest' | 'from'>): string {

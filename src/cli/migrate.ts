@@ -31,7 +31,10 @@ export function addMigrate(program: Command): void {
       .choices(['precopy', 'postcopy']).default('precopy'))
     .option('--max-bandwidth <rate>', 'most bytes on the wire, such as 500Mbit', rateArgument)
     .option('--max-downtime <ms>', 'longest pause at switchover, milliseconds', millisecondsArgument)
-    .option('--channels <n>', 'QEMU connections that pages travel over, 1 to 16, or auto (post-copy: 1)', channelsArgument, 'auto')
+    .option(
+      '--channels <n>', 'QEMU connections that pages travel over, 1 to 16 (post-copy: 1), or auto', channelsArgument,
+      'auto',
+    )
     .option('--timeout <s>', 'give up if not switched over by then, seconds', secondsArgument)
     .option('--dry-run', 'only say how many pages the destination has')
     .addHelpText('after', `

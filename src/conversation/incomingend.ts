@@ -273,7 +273,8 @@ export function stepHolding(state: IncomingAt<'holding'>, event: IncomingEvent):
 
 export function end(runState: RunState, reason: Reason, isSettled = false): IncomingStep {
   return {
-    state: { at: 'ending', reason, runState, isSettled, isTold: false }, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }],
+    state: { at: 'ending', reason, runState, isSettled, isTold: false },
+    effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }],
   }
 }
 
@@ -286,7 +287,9 @@ export function stepEnding(state: IncomingAt<'ending'>, event: IncomingEvent): I
         { do: 'record', as: 'broken', runState, isFirst: true },
       ]) : rest({ as: 'ended', reason }, [{ do: 'forget' }])
     case 'notEnded':
-      return { state: { ...state, isTold: true }, effects: [...notEnded(state, event.reason), { do: 'wait', wait: 'ask' }] }
+      return {
+        state: { ...state, isTold: true }, effects: [...notEnded(state, event.reason), { do: 'wait', wait: 'ask' }],
+      }
     case 'late':
       return event.wait === 'ask' ? { state, effects: [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }] }
         : { state: { ...state, isTold: true }, effects: notEnded(state, silent('end')) }

@@ -32,8 +32,8 @@ for (const [index, qemu] of RELEASES.entries()) describe(`a guest that moves ove
       const rounds = new Rounds(made.hosts, made.guest, new ChannelStriker({ multifd, strikes }))
       await rounds.run(seed + multifd, COUNT)
       const { struckMs, ends, ended, counts, failures } = rounds.report
-      const told = `${struckMs.length} of ${COUNT} struck, moves ${JSON.stringify(ends)}, ${ended} QEMUs hung and were ended, ` +
-        `faults ${JSON.stringify(counts)}`
+      const told = `${struckMs.length} of ${COUNT} struck, moves ${JSON.stringify(ends)}, ` +
+        `${ended} QEMUs hung and were ended, faults ${JSON.stringify(counts)}`
       console.log(`      ${told}`)
       assert.equal(failures.length, 0, `PAGEMESH_SEED=${seed - index}: ${told}\n${failures.join('\n\n')}`)
     })

@@ -1,73 +1,34 @@
 import assert from 'node:assert/strict'
 
-import { createCluster, ensureImage, type LabCluster, type LabGuest, type QemuRelease } from '../../testnet/index.ts'
-import {
-  countOf, expectArrivedWhole, moveToStandstill, skipWithoutLab, type GuestKind,
-} from '../interop/labmove.ts'
+import type { LabGuest, QemuRelease } from '../../testnet/index.ts'
+import { countOf, moveToStandstill } from '../interop/labmove.ts'
+import { journey } from './journey.ts'
 
-const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
 const LINK_BYTES_PER_SECOND = 125e6
-const GUEST: GuestKind = { name: 'many', work: 'idle', memoryMiB: 256 }
+const GUEST = { name: 'many', work: 'idle', memoryMiB: 256 } as const
 const CAPABILITIES = ['multifd', 'postcopy-preempt', 'xbzrle']
 const RELEASES: readonly QemuRelease[] = ['system', 'next']
 const PARAMETERS = ['multifd-channels', 'multifd-compression']
 
-for (const release of RELEASES) describe(`a handoff over several channels (${release} QEMU)`, function () {
+for (const qemu of RELEASES) describe(`a handoff over several channels (${qemu} QEMU)`, function () {
   this.timeout(TEST_TIMEOUT_MS)
-  let cluster: LabCluster | undefined
-  /** Where the guest lives now. */
-  let home: LabGuest
-  let host = 'a'
-  /** A move went wrong: nobody knows where the guest is. */
-  let isLost = false
-  const started: LabGuest[] = []
+  const made = journey({ kind: GUEST, bytesPerSecond: LINK_BYTES_PER_SECOND, first: { qemu } })
 
-  before(async function () {
-    await skipWithoutLab.call(this)
-    this.timeout(SETUP_TIMEOUT_MS)
-    await ensureImage()
-    cluster = await createCluster({ hosts: ['a', 'b'], bytesPerSecond: LINK_BYTES_PER_SECOND })
-    home = await start('a', false)
-    await home.ready()
-    await cluster.settled()
-  })
-
-  beforeEach(function () {
-    if (isLost) this.skip()
-    isLost = true
-  })
-
-  after(async () => {
-    for (const guest of started) await guest.stop()
-    await cluster?.close()
-  })
-
-  async function start(where: string, incoming: boolean): Promise<LabGuest> {
-    const guest = await cluster!.startGuest(where, { ...GUEST, incoming, qemu: release })
-    started.push(guest)
-    return guest
-  }
-
-  /** Moves the guest to the other host and compares; resolves to how many connections were carried. */
-  async function moveOver(mode: 'precopy' | 'postcopy', ...words: string[]): Promise<number> {
-    const [from, to] = host === 'a' ? ['a', 'b'] as const : ['b', 'a'] as const
-    const destination = await start(to, true)
-    const before = [await settingsOf(home), await settingsOf(destination)]
-    const result = await moveToStandstill(cluster!, { from, to, source: home }, { mode }, ...words)
-    const { pages, rawBytes, qemuBytes } = result
-    assert.equal(pages.total, pages.zero + pages.ref + pages.literal)
-    assert.equal(qemuBytes, rawBytes + (pages.ref + pages.literal) * 4096)
-    // QEMU's own count of other pages is not what it writes to multifd channels (7.2).
-    assert.equal(pages.zero, (await countOf(home)).zeroPages)
-    assert.ok(pages.ref > 0, 'pages became references')
-    assert.deepEqual([await settingsOf(home), await settingsOf(destination)], before)
-    await expectArrivedWhole(home, destination, GUEST.memoryMiB!)
-    await home.stop()
-    home = destination
-    host = to
-    isLost = false
-    return result.channels
+  /** Moves the guest to the other host; resolves to how many connections were carried. */
+  function moveOver(mode: 'precopy' | 'postcopy', ...words: string[]): Promise<number> {
+    return made.step({ qemu }, async ({ cluster, from, to, source, destination }) => {
+      const before = [await settingsOf(source), await settingsOf(destination)]
+      const result = await moveToStandstill(cluster, { from, to, source }, { mode }, ...words)
+      const { pages, rawBytes, qemuBytes } = result
+      assert.equal(pages.total, pages.zero + pages.ref + pages.literal)
+      assert.equal(qemuBytes, rawBytes + (pages.ref + pages.literal) * 4096)
+      // QEMU's own count of other pages is not what it writes to multifd channels (7.2).
+      assert.equal(pages.zero, (await countOf(source)).zeroPages)
+      assert.ok(pages.ref > 0, 'pages became references')
+      assert.deepEqual([await settingsOf(source), await settingsOf(destination)], before)
+      return result.channels
+    })
   }
 
   for (const count of [2, 4, 8]) {
@@ -77,18 +38,18 @@ for (const release of RELEASES) describe(`a handoff over several channels (${rel
   }
 
   it('of multifd that its operator switched on', async () => {
-    await setCapability(home, 'multifd')
+    await setCapability(made.home, 'multifd')
     assert.equal(await moveOver('precopy'), 1 + 2)
   })
 
   it('goes over one if that is asked for', async () => {
-    await setCapability(home, 'multifd')
+    await setCapability(made.home, 'multifd')
     assert.equal(await moveOver('precopy', '--channels', '1'), 1)
   })
 
   it('of a post-copy with one for urgent pages', async () => {
-    await setCapability(home, 'postcopy-ram')
-    await setCapability(home, 'postcopy-preempt')
+    await setCapability(made.home, 'postcopy-ram')
+    await setCapability(made.home, 'postcopy-preempt')
     assert.equal(await moveOver('postcopy'), 2)
   })
 })

@@ -87,10 +87,10 @@ interface Way {
 
 const WAYS: readonly Way[] = [
   { title: 'a guest in post-copy, whose way is cut', cuts: CUTS, kind: GUEST, isPreempted: false },
-  {
-    title: 'a guest in post-copy over two channels, whose way is cut (next QEMU)', cuts: CHANNEL_CUTS,
-    kind: { ...GUEST, qemu: 'next' }, isPreempted: true,
-  },
+  ...(['system', 'next'] as const).map((qemu): Way => ({
+    title: `a guest in post-copy over two channels, whose way is cut (${qemu} QEMU)`, cuts: CHANNEL_CUTS,
+    kind: { ...GUEST, qemu }, isPreempted: true,
+  })),
 ]
 
 for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function () {

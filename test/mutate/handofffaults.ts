@@ -7,6 +7,7 @@ const INCOMING_STEP = 'test/unit/conversation/incomingstep.test.ts'
 const STEPS = 'test/unit/conversation/conversation.test.ts'
 const WRITTEN = 'test/unit/handoff/written.test.ts'
 const RUN_STATE = 'test/unit/handoff/runstate.test.ts'
+const SILENCE = 'test/unit/guest/silence.test.ts'
 const MOVING = 'test/unit/handoff/moving.test.ts'
 const BATCH = 'test/unit/passage/batch.test.ts'
 const OUTGOING = 'test/unit/passage/outgoing.test.ts'
@@ -57,6 +58,11 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
     file: 'src/conversation/incomingstep.ts', find: 'if (isKept) return end(runState, reason)',
     replace: 'if (true) return end(runState, reason)', noticedBy: RULES,
     why: 'a copy that came whole all the same is ended without "kept"',
+  },
+  {
+    file: 'src/conversation/incomingstep.ts', noticedBy: RULES,
+    find: "if (isKept) return event.wait === 'abandon'", replace: "if (true) return event.wait === 'abandon'",
+    why: 'a copy whose QEMU does not answer is ended without "kept"',
   },
   {
     file: 'src/conversation/incomingstep.ts', find: "as: 'loading', runState: 'unknown', isFirst: true",
@@ -141,6 +147,19 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   {
     file: 'src/guest/incoming.ts', find: 'if (state !== undefined && LET_RUN.has(state)) throw',
     replace: 'if (false) throw', why: 'a copy that runs is ended', noticedBy: 'test/unit/guest/incoming.test.ts',
+  },
+  {
+    file: 'src/guest/incoming.ts', find: "isSilent = state === undefined && error.code === 'qmp-timeout'",
+    replace: "isSilent = error.code === 'qmp-timeout'", why: 'a QEMU is killed that answers',
+    noticedBy: SILENCE,
+  },
+  {
+    file: 'src/guest/endprocess.ts', find: 'return !wasInterrupted && !hasResumed', replace: 'return !wasInterrupted',
+    why: 'a QEMU is killed that let its guest run', noticedBy: SILENCE,
+  },
+  {
+    file: 'src/guest/endprocess.ts', find: 'if (!isAlive(identity)) return', replace: '',
+    why: 'a later process of the same number is killed', noticedBy: 'test/unit/guest/endprocess.test.ts',
   },
   {
     file: 'src/handoff/incoming.ts', find: 'this.#goOn?.()', replace: '',

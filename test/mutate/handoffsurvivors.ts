@@ -7,8 +7,8 @@ const LETS_GO = 'it only lets go of memory, or hands it on to be used again'
 export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
   // handoff
   {
-    file: 'src/handoff/incoming.ts', line: "if (this.#heldSince === undefined || !('why' in state)) return undefined",
-    after: ["undefined && !('why'"], why: 'a state that a copy is held in has a reason',
+    file: 'src/handoff/incoming.ts', line: 'if (this.#heldSince === undefined || why === undefined) return undefined',
+    after: ['undefined && why'], why: 'a state that a copy is held in has a reason',
   },
   {
     file: 'src/handoff/incoming.ts', line: 'this.#goOn ??= this.#init.standBack()', after: ['this.#goOn = '],

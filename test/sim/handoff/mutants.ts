@@ -39,7 +39,8 @@ export const MUTANTS: Readonly<Record<string, Steps>> = {
     incoming(state, event, world) {
       if (state.at !== 'loaded' || event.kind !== 'linkLost') return REAL_STEPS.incoming(state, event, world)
       const effects: IncomingEffect[] = [{ do: 'endCopy' }, { do: 'wait', wait: 'break' }]
-      return { state: { at: 'ending', reason: event.reason, runState: state.runState, isSettled: false, isTold: false }, effects }
+      const { reason } = event
+      return { state: { at: 'ending', reason, runState: state.runState, isSettled: false, isTold: false }, effects }
     },
   },
   'ends a copy whose QEMU does not answer, whatever the source says': {

@@ -107,6 +107,28 @@ describe('handoffs of a host', () => {
       assert.match(b.handoffs.held('web').otherCopy, /a has not said what became of its copy/)
     })
 
+    it('are shown with their process where it lives and does not answer', async () => {
+      const hosts = new Hosts(directory)
+      const { guest, control } = destinationGuest('web', 1)
+      const own = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
+      const kept = {
+        records: new Map([[ID, { role: 'incoming', as: 'loading', guest: 'web', other: 'a', mode: 'precopy',
+          runState: 'unknown', process: own }]]),
+        guests: [] as typeof guest[],
+      }
+      const b = await start(hosts, 'b', kept)
+      await hosts.wait(5000)
+      const [held] = b.handoffs.allHeld()
+      assert.deepEqual([held?.guest, held?.from, held?.isOpen, held!.sinceMs >= 2000], ['web', 'a', false, true])
+      assert.match(held!.why, new RegExp(`process ${own.pid}, does not answer .* kill -KILL ${own.pid}$`))
+      await assert.rejects(b.handoffs.settle('web', 'end'), { code: 'guest-silent', message: held!.why })
+      // It answers: nothing has begun in it.
+      control.status = 'none'
+      kept.guests.push({ ...guest, process: own })
+      await hosts.wait(2000)
+      assert.deepEqual(b.handoffs.allHeld(), [])
+    })
+
     it('are remembered a hundred at most where the guest was kept', async () => {
       const hosts = new Hosts(directory)
       const records = new Map(Array.from({ length: 100 }, (_, index) => [`${index}`.padStart(4, '0'),
