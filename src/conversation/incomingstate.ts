@@ -13,8 +13,11 @@ export type IncomingState =
   | { at: 'loading'; mode: Mode; runState: RunState }
   /** The source gave the guest up before this QEMU said that it has it all. */
   | { at: 'finishing'; link: Link; runState: RunState }
-  /** The connection is closed from here; the QEMU's word decides whether the copy is whole. */
-  | { at: 'breaking'; reason: Reason; link: Link; runState: RunState; isKept: boolean }
+  /**
+   * The connection is closed from here; the QEMU's word decides whether the copy is whole. `askCount`: how often the
+   * source's host was asked, where it cannot tell what it decides.
+   */
+  | { at: 'breaking'; reason: Reason; link: Link; runState: RunState; isKept: boolean; askCount: number }
   /** This host holds the whole guest, paused, and waits for the source's verdict. */
   | { at: 'loaded'; runState: RunState }
   /** As `loaded`, but without a connection: it asks. `copy` is what it says of the guest when it asks. */

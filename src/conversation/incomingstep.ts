@@ -8,7 +8,7 @@
  *     post-copy: releasing -> serving -> telling (arrived) <---------------+
  *                                `-> cut -- rejoin --> checking
  */
-import type { Link, OutgoingMessage, Reason, RunState } from './conversation.ts'
+import { LIMITS_MS, type Link, type OutgoingMessage, type Reason, type RunState } from './conversation.ts'
 import {
   broke, cut, end, failed, hold, incomingRecord, refused, release, rest, say, stay, stepCut, stepEnding, stepHolding,
   stepReleasing, stepServing, stepTelling, withEffects,
@@ -17,6 +17,9 @@ import {
   INCOMING_EXPECTS, type IncomingAt, type IncomingEffect, type IncomingEvent, type IncomingState, type IncomingStep,
 } from './incomingstate.ts'
 import { destinationFailed, fromSource, notSaid, paused, unexpectedMessage } from './reasons.ts'
+
+/** Questions to the source's host until nobody waits any more for a QEMU that says nothing. */
+const ASKS_MAX = LIMITS_MS.break / LIMITS_MS.ask
 
 /** One step of the incoming end. Pure. */
 export function stepIncoming(state: IncomingState, event: IncomingEvent): IncomingStep {
@@ -166,11 +169,11 @@ function stepLoading(state: IncomingAt<'loading'>, event: IncomingEvent): Incomi
 }
 
 /** Breaks the stream: this QEMU says whether it has the guest all the same. */
-function breakOff(reason: Reason, link: Link, runState: RunState, isKept = false): IncomingStep {
-  return {
-    state: { at: 'breaking', reason, link, runState, isKept },
-    effects: [{ do: 'stopPassages' }, { do: 'wait', wait: isKept ? 'abandon' : 'break' }],
-  }
+export function breakOff(reason: Reason, link: Link, runState: RunState, isKept = false): IncomingStep {
+  const state: IncomingAt<'breaking'> = { at: 'breaking', reason, link, runState, isKept, askCount: 0 }
+  if (isKept) return withEffects([{ do: 'stopPassages' }], abandon(state))
+  return withEffects([{ do: 'stopPassages' }], link === 'lost' ? askKept(state)
+    : { state, effects: [{ do: 'wait', wait: 'break' }] })
 }
 
 /** Asks the source to give up as well. */
@@ -258,7 +261,7 @@ function stepBreaking(state: IncomingAt<'breaking'>, event: IncomingEvent): Inco
       // It was being opened: not a byte has reached QEMU.
       return event.what === 'channel' ? broke(link, reason) : stay(state)
     case 'linkLost':
-      return stay({ ...state, link: 'lost' })
+      return isKept || link === 'lost' ? stay({ ...state, link: 'lost' }) : askKept({ ...state, link: 'lost' })
     case 'message':
       switch (event.message.kind) {
         case 'kept': return abandon(state)
@@ -272,15 +275,21 @@ function stepBreaking(state: IncomingAt<'breaking'>, event: IncomingEvent): Inco
     case 'late':
       // Its guest is whole elsewhere, and was not let run here: it is waited for no longer.
       if (isKept) return event.wait === 'abandon' ? end(runState, reason) : stay(state)
-      return {
-        state: { ...state, link: 'lost' },
-        effects: [
-          ...event.wait === 'ask' ? [] : watching(reason), { do: 'ask', copy: { kind: 'unsaid' } },
-          { do: 'wait', wait: 'ask' },
-        ],
-      }
+      // The source's host says nothing over the link either.
+      return askKept({ ...state, link: 'lost', askCount: event.wait === 'ask' ? state.askCount : ASKS_MAX })
     default:
       return stay(state)
+  }
+}
+
+/** Asks the source's host whether it keeps the guest, also when nobody waits any more for what becomes of this copy. */
+function askKept(state: IncomingAt<'breaking'>): IncomingStep {
+  return {
+    state: { ...state, askCount: state.askCount + 1 },
+    effects: [
+      ...state.askCount === ASKS_MAX ? watching(state.reason) : [], { do: 'ask', copy: { kind: 'unsaid' } },
+      { do: 'wait', wait: 'ask' },
+    ],
   }
 }
 

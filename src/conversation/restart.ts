@@ -7,6 +7,7 @@ import type { GuestState } from '../guest/index.ts'
 import type { RunState } from './conversation.ts'
 import { arrived, broke, cut as cutIncoming, fell, hold, rest as restIncoming } from './incomingend.ts'
 import type { IncomingRecordedAs, IncomingStep } from './incomingstate.ts'
+import { breakOff } from './incomingstep.ts'
 import { cut, keep, rest, stop, takeBack, tear } from './outgoingend.ts'
 import type { LeavingCause, OutgoingRecordedAs, OutgoingState, OutgoingStep } from './outgoingstate.ts'
 import { restarted } from './reasons.ts'
@@ -107,10 +108,7 @@ export function restartIncoming(
     case 'postcopy-active': case 'postcopy-paused': case 'postcopy-recover':
       return cutIncoming({ runState, state: state === 'running' ? state : undefined, why: reason })
     default:
-      return {
-        state: { at: 'breaking', reason, link: 'lost', runState, isKept: false },
-        effects: [{ do: 'stopPassages' }, { do: 'wait', wait: 'break' }],
-      }
+      return breakOff(reason, 'lost', runState)
   }
 }
 

@@ -91,7 +91,10 @@ export class ChannelStriker implements Striker {
   readonly name: string
   readonly window = [0, 98] as const
   readonly words = SLOWLY
-  /** A destination QEMU that hangs has three seconds to end by itself, and three for each of two questions. */
+  /**
+   * Two seconds until the source's host is asked again; then a destination QEMU that hangs has three to end by itself,
+   * and three for each of two questions.
+   */
   readonly restMsMax = 20_000
   readonly #multifd: number
   readonly #strikes: Iterator<{ strike: ChannelStrike; random: number }, never>

@@ -44,6 +44,7 @@ export function travels({ settings, rights, kind, prepare, mend }: TravelsInit =
 
   afterEach(async function () {
     if (this.currentTest?.state !== 'failed') return
+    this.timeout(SETUP_TIMEOUT_MS)
     console.log(made.hosts.evidence())
     await mend?.(made.hosts)
     // So that the next test tells of itself.

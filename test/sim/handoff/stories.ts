@@ -2,7 +2,7 @@
  * Faults that must meet to open a window which chance alone hits once in a million runs. Each is made of what may
  * happen: it says when something strikes, and nothing of what the conversation then does.
  */
-import { clientCancels, kill, type Strike } from './strikes.ts'
+import { clientCancels, kill, passageOf, type Strike } from './strikes.ts'
 import { reasonOf } from './world.ts'
 
 interface Part {
@@ -21,6 +21,7 @@ const killDestination: Strike = (world) => kill(world, 'destination')
 const lock: Strike = (world) => { world.destination.isLocked = true }
 const unlock: Strike = (world) => { world.destination.isLocked = false }
 const loseMonitor: Strike = (world) => world.hosts.source.session.lose(500 + world.delay(2000))
+const breakChannel: Strike = (world) => passageOf(world)?.fail(world.chance.happens(0.5) ? 'source' : 'destination')
 const hangDestination: Strike = (world) => world.destination.hang(60_000)
 const cutLink: Strike = (world) => world.network.cut({ link: true }, world.delay(200))
 const cutAll: Strike = (world) => world.network.cut({ link: true, passage: true, mesh: true }, world.delay(2000))
@@ -50,6 +51,16 @@ export const STORIES: readonly (readonly Part[])[] = [
   [
     { point: 'destination whole', withinMs: 5, strike: cutAll },
     { point: 'source failed', withinMs: 2000, strike: sourceDies },
+  ],
+  // One of its channels breaks, and its QEMU waits for that for ever, whatever else goes wrong.
+  [{ point: 'destination active', withinMs: 30, strike: breakChannel }],
+  [
+    { point: 'destination active', withinMs: 30, strike: breakChannel },
+    { point: 'destination active', withinMs: 60, strike: cutLink },
+  ],
+  [
+    { point: 'destination active', withinMs: 30, strike: breakChannel },
+    { point: 'destination breaking', withinMs: 3000, strike: destinationDies },
   ],
   // Its QEMU says nothing more, and holds all of it.
   [

@@ -37,7 +37,7 @@ export const STRIKES: readonly [weight: number, strike: Strike][] = [
   [1, stopAgent],
 ]
 /** Of any of the channels. */
-function passageOf({ source, chance }: World): ModelPassage | undefined {
+export function passageOf({ source, chance }: World): ModelPassage | undefined {
   const { passages } = source
   return passages[chance.below(Math.max(1, passages.length))]
 }

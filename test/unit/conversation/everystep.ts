@@ -100,8 +100,9 @@ export const INCOMING_STATES: readonly IncomingState[] = [
   { at: 'loaded', runState }, { at: 'loaded', runState: 'unknown' },
   ...links.flatMap((link): IncomingState[] => [
     { at: 'finishing', link, runState },
-    { at: 'breaking', reason: REASON, link, runState, isKept: false },
-    { at: 'breaking', reason: REASON, link, runState, isKept: true },
+    { at: 'breaking', reason: REASON, link, runState, isKept: false, askCount: 0 },
+    { at: 'breaking', reason: REASON, link, runState, isKept: true, askCount: 0 },
+    { at: 'breaking', reason: REASON, link, runState, isKept: false, askCount: 15 },
     { at: 'holding', why: REASON, link, runState, copy: { kind: 'unfit', reason: 'no disk' } },
     ...(['whole', 'coming', 'awaited', 'cut'] as const)
       .map((memory): IncomingState => ({ at: 'releasing', link, runState, memory })),

@@ -189,6 +189,7 @@ describe('the incoming end', () => {
     assert.ok(!walkIncoming(breaking, late('break')).does.includes('endCopy'))
     const told = walkIncoming(breaking, kept)
     assert.deepEqual(told.does, ['wait abandon'])
+    assert.deepEqual(walkIncoming(told.state, lost).does, [], 'its time does not begin anew')
     const asked = walkIncoming(breaking, late('break'), answered({ verdict: 'kept' }))
     assert.deepEqual(asked.does, ['wait abandon'])
     assert.deepEqual(walkIncoming(asked.state, answered({ verdict: 'kept' })).does, [], 'its time does not begin anew')
@@ -198,6 +199,18 @@ describe('the incoming end', () => {
       assert.deepEqual(walkIncoming(state, late('break')), { state, does: [] })
       assert.ok(walkIncoming(state, gone).does.includes('deliver failed'), 'one that ends by itself is not ended')
     }
+  })
+
+  it('asks whether the guest is kept from the moment on that the connection is lost, and waits for half a minute', () => {
+    const trouble: IncomingEvent = { kind: 'failed', what: 'passage', reason: REASON }
+    assert.deepEqual(walkIncoming(LOADING, lost).does, ['stopPassages', 'ask unsaid', 'wait ask'])
+    assert.deepEqual(walkIncoming(LOADING, trouble, lost).does, ['ask unsaid', 'wait ask'])
+    const first = walkIncoming(LOADING, lost)
+    assert.deepEqual(walkIncoming(first.state, lost).does, [], 'it is lost once')
+    const told = Array.from({ length: 30 }).reduce<string[][]>((does, _, count) =>
+      [...does, walkIncoming(LOADING, lost, ...Array<IncomingEvent>(count + 1).fill(late('ask'))).does], [])
+    assert.deepEqual(told.flatMap((does, count) => does.includes('deliver unanswered') ? [count + 1] : []), [15])
+    assert.ok(told.every((does) => does.at(-2) === 'ask unsaid' && does.at(-1) === 'wait ask'))
   })
 
   it('promises not to run a copy that cannot, writes that down first, and keeps to it', () => {

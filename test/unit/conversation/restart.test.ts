@@ -135,7 +135,7 @@ describe('a restarted agent of the destination', () => {
   })
 
   it('lets a QEMU that still loads say what it has', () => {
-    assert.deepEqual(incoming('loading', alive('active')), ['breaking', 'stopPassages', 'wait break'])
+    assert.deepEqual(incoming('loading', alive('active')), ['breaking', 'stopPassages', 'ask unsaid', 'wait ask'])
   })
 
   it('asks for a post-copy that was cut only until the guest was let run', () => {

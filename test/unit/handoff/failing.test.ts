@@ -303,13 +303,28 @@ describe('a handoff that fails while the stream runs', () => {
     const said = await result
     assert.deepEqual([said.status, said.code], ['failed', 'lane-lost'])
     assert.equal(ends.incoming.state.at, 'breaking')
-    await ends.wait(30_000)
+    ends.destination.become('failed')
+    await ends.wait(2000)
+    assert.deepEqual(ends.delivered.map(({ as }) => as), ['failed'])
+    assert.equal(ends.incoming.state.at, 'over')
+    assert.deepEqual(ends.standing, { a: 0, b: 0 })
+  })
+
+  it('goes on watching a QEMU that says nothing of a guest that is not decided about', async () => {
+    const ends = new Ends()
+    ends.source.ignoresCancel = true
+    await ends.move()
+    await ends.cut()
+    await ends.wait(29_999)
+    assert.deepEqual(ends.delivered, [])
+    await ends.wait(1)
     assert.deepEqual(ends.delivered.map(({ as }) => as), ['unanswered'])
+    assert.deepEqual([ends.questions.length, ends.standing.b], [16, 0])
+    assert.equal(ends.incoming.held!.why.code, 'lane-lost')
     ends.destination.become('failed')
     await ends.wait(2000)
     assert.deepEqual(ends.delivered.map(({ as }) => as), ['unanswered', 'failed'])
-    assert.equal(ends.incoming.state.at, 'over')
-    assert.deepEqual(ends.standing, { a: 0, b: 0 })
+    assert.deepEqual([ends.incoming.state.at, ends.incoming.held], ['telling', undefined])
   })
 
   it('ends a copy whose QEMU says nothing, once the source has kept the guest', async () => {
@@ -333,18 +348,19 @@ describe('a handoff that fails while the stream runs', () => {
     })
     await ends.cut()
     await result
-    await ends.wait(30_000)
-    assert.deepEqual(ends.questions, [{ kind: 'unsaid' }])
-    assert.equal(ends.incoming.held!.why.code, 'lane-lost')
+    await ends.wait(2000)
+    assert.deepEqual(ends.questions.at(-1), { kind: 'unsaid' })
+    assert.ok(!ends.destination.told.includes('end'))
     await ends.wait(3000)
     assert.ok(ends.destination.told.includes('end'))
     await ends.wait(2500)
     const { why, sinceMs } = ends.incoming.held!
-    assert.deepEqual([why.message, why.advice, sinceMs], ['Process 7 does not answer.', 'Kill it.', 5500])
+    assert.deepEqual([why.message, why.advice], ['Process 7 does not answer.', 'Kill it.'])
+    assert.ok(sinceMs >= 2500, `${sinceMs} ms`)
     await assert.rejects(ends.incoming.settle('end'), { code: 'guest-silent', message: 'Process 7 does not answer.' })
     ends.destination.die()
     await ends.wait()
-    assert.deepEqual(ends.delivered.map(({ as }) => as), ['unanswered', 'unanswered', 'ended'])
+    assert.deepEqual(ends.delivered.map(({ as }) => as), ['unanswered', 'ended'])
     assert.equal(ends.incoming.held, undefined)
   })
 
