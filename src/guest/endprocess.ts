@@ -43,7 +43,9 @@ export function endProcess(
   try {
     kill(pid)
   } catch (error) {
-    if (systemErrorCode(error) === 'ESRCH') return
+    const code = systemErrorCode(error)
+    if (code === 'ESRCH') return
+    if (code !== 'EPERM') throw error
     throw silent(name, pid, `this agent has not the right to end it (${END_RIGHT.name})`, error)
   }
 }

@@ -283,6 +283,15 @@ describe('the outgoing end whose QEMU died', () => {
     assert.equal(partial.does.at(-2), 'deliver lost')
   })
 
+  it('has lost nothing where the destination\'s QEMU does not say what it has', () => {
+    const unsaid: OutgoingEvent = { kind: 'asked', copy: { kind: 'unsaid' } }
+    const { state, does } = walkOutgoing(MOVING, gone, lost, unsaid)
+    assert.deepEqual([state.at, ...does], ['orphaned', 'answer pending'])
+    assert.deepEqual(walkOutgoing(MOVING, lost, unsaid).does, ['answer pending'])
+    assert.deepEqual(walkOutgoing(MOVING, lost, qemu('failed'), unsaid).does, ['answer kept'])
+    assert.deepEqual(walkOutgoing(MOVING, qemu('completed'), unsaid).does, ['answer given-up'])
+  })
+
   it('gives nothing up if the guest may have gone on before', () => {
     const unheard: OutgoingEvent = { ...gone, wasHeard: false } as OutgoingEvent
     for (const events of [[unheard, whole], [qemu('cancelling'), gone, whole], [whole, qemu('cancelling'), gone]]) {

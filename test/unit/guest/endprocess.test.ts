@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 
 import { cannotHaveRun, endProcess, type Hearing } from '../../../src/guest/endprocess.ts'
@@ -37,8 +38,11 @@ describe('a process that is ended by force', () => {
 
   beforeEach(async () => {
     rmSync(path, { force: true })
-    const program = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('listens'))`
-    child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const program = `
+      const server = require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('listens'))
+      process.stdin.once('data', () => server.close(() => console.log('closed')))
+    `
+    child = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] })
     await once(child.stdout!, 'data')
     identity = { pid: child.pid!, startTicks: readStartTicks(child.pid!)! }
   })
@@ -87,6 +91,18 @@ describe('a process that is ended by force', () => {
       assert.ok(isAlive(identity))
     })
   }
+
+  it('is left alone where another process listens', async () => {
+    child.stdin!.write('close')
+    await once(child.stdout!, 'data')
+    const server = createServer().listen(path)
+    await once(server, 'listening')
+    try {
+      assert.throws(() => end(identity, never), { code: 'guest-silent' })
+    } finally {
+      server.close()
+    }
+  })
 
   it('is named with what ends it where the agent has not the right', () => {
     const refuse = (): void => { throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' }) }
