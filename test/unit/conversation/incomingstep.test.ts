@@ -201,7 +201,7 @@ describe('the incoming end', () => {
     }
   })
 
-  it('asks whether the guest is kept from the moment on that the connection is lost, and waits for half a minute', () => {
+  it('asks whether the guest is kept as soon as the connection is lost, and waits for half a minute', () => {
     const trouble: IncomingEvent = { kind: 'failed', what: 'passage', reason: REASON }
     assert.deepEqual(walkIncoming(LOADING, lost).does, ['stopPassages', 'ask unsaid', 'wait ask'])
     assert.deepEqual(walkIncoming(LOADING, trouble, lost).does, ['ask unsaid', 'wait ask'])
