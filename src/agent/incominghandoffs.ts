@@ -273,6 +273,7 @@ function silentOf({ guest, other, process }: Record, sinceMs: number): HeldGuest
 
 function otherCopyOf(state: IncomingState, { guest, from }: Pick<IncomingInit, 'guest' | 'from'>): string {
   if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there goes on.`
+  if (state.at === 'finishing' || state.at === 'releasing') return `${from} gave the guest up.`
   const keeps = (state.at === 'breaking' && state.isKept) || (state.at === 'ending' && !state.isSettled)
   return keeps ? `${from} keeps the guest.`
     : `${from} has not said what became of its copy; it is asked every two seconds.`

@@ -129,6 +129,33 @@ describe('handoffs of a host', () => {
       assert.deepEqual(b.handoffs.allHeld(), [])
     })
 
+    it('are shown where the guest was kept and their QEMU cannot be ended', async () => {
+      const hosts = new Hosts(directory)
+      const { guest, control } = destinationGuest('web', 1)
+      control.status = 'active'
+      control.refuses['end'] = new PagemeshError('guest-silent', 'Process 7 does not answer.', {
+        fault: 'guest', advice: 'Kill it.',
+      })
+      await start(hosts, 'a', { records: new Map([[ID, outgoing('kept')]]), guests: [] })
+      const b = await start(hosts, 'b', {
+        records: new Map([[ID, { role: 'incoming', as: 'loading', guest: 'web', other: 'a', mode: 'precopy',
+          runState: 'unknown' }]]),
+        guests: [guest],
+      })
+      await hosts.wait(10_000)
+      const { sinceMs: _sinceMs, ...held } = b.handoffs.held('web')
+      assert.deepEqual(held, {
+        guest: 'web', from: 'a', why: 'Process 7 does not answer. Kill it.', otherCopy: 'a keeps the guest.',
+        isOpen: false,
+      })
+      await assert.rejects(b.handoffs.settle('web', 'end'), { code: 'guest-silent' })
+      assert.ok(control.told.filter((told) => told === 'end').length > 1, 'it is tried again')
+      assert.equal(b.history.length, 1, 'and told once')
+      delete control.refuses['end']
+      await hosts.wait(3000)
+      assert.deepEqual([b.handoffs.allHeld(), control.hasEnded, b.recorded], [[], true, []])
+    })
+
     it('are remembered a hundred at most where the guest was kept', async () => {
       const hosts = new Hosts(directory)
       const records = new Map(Array.from({ length: 100 }, (_, index) => [`${index}`.padStart(4, '0'),
