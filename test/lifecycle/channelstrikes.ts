@@ -64,12 +64,24 @@ export const CHANNEL_STRIKES: readonly ChannelStrike[] = [
     ({ destination }) => channelsOf(destination.guest.pid), shut),
   {
     title: 'its operator cancels', mayEnd: ['cancelled', 'completed'],
-    prepare: async ({ hosts, guest, source }) => ({
-      async strike() {
-        await hosts.cluster.agent(source.host).command('cancel', guest, '--json')
-        return true
-      },
-    }),
+    prepare: async ({ hosts, guest, source }) => {
+      const command = await hosts.hold(source.host, 'cancel', guest, '--json')
+      await command.ready
+      let isReleased = false
+      // It must be heard even when the move is over, or it would wait for ever.
+      const release = (): void => {
+        if (!isReleased) command.release()
+        isReleased = true
+      }
+      return {
+        async strike() {
+          release()
+          await command.outcome
+          return true
+        },
+        stop: release,
+      }
+    },
   },
   ...SIDES.map((side): ChannelStrike => ({
     title: `a thread of passages ends at the ${side}`, mayEnd: BREAKS,
