@@ -88,10 +88,10 @@ export interface PackedBatch {
 export function packBatch(batch: EncodedBatch, init: { level: CompressionLevel }): PackedBatch {
   const isWorthIt = init.level > 0 && looksPackable(batch.literals)
   const literals = isWorthIt ? packNow(batch.literals, init.level) : batch.literals
-  const plain = Buffer.concat([batch.ops, batch.raw])
+  const plainBytes = batch.ops.length + batch.raw.length
   // What passes raw altogether may be encrypted.
-  const staysPlain = plain.length * SMALL_BESIDE <= literals.length || !looksPackable(plain)
-  const opsAndRaw = staysPlain ? plain : packNow(plain)
+  const staysPlain = plainBytes * SMALL_BESIDE <= literals.length || !looksPackable(batch.raw)
+  const opsAndRaw = staysPlain ? [batch.ops, batch.raw] : [packNow(Buffer.concat([batch.ops, batch.raw]))]
   const header = encodeBatchHeader({
     sequence: batch.sequence,
     streamBytes: batch.stream.length,
@@ -100,12 +100,15 @@ export function packBatch(batch: EncodedBatch, init: { level: CompressionLevel }
     refs: batch.refOffsets.length,
     opsBytes: batch.ops.length,
     rawBytes: batch.raw.length,
-    packedBytes: opsAndRaw.length,
+    packedBytes: bytesOf(opsAndRaw),
     literalWireBytes: literals.length,
   })
-  const parts = [opsAndRaw, batch.refIds, literals]
-  const wireBytes = parts.reduce((sum, part) => sum + part.length, header.length)
-  return { header, parts, literalWireBytes: literals.length, wireBytes }
+  const parts = [...opsAndRaw, batch.refIds, literals]
+  return { header, parts, literalWireBytes: literals.length, wireBytes: header.length + bytesOf(parts) }
+}
+
+function bytesOf(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0)
 }
 
 export function encodeBatchHeader(header: BatchHeader): Buffer {

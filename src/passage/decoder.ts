@@ -70,7 +70,8 @@ export class Decoder {
     const batch: AssembledBatch = {
       sequence: header.sequence,
       streamBytes: header.streamBytes,
-      stream: this.#pool.take().subarray(0, header.streamBytes),
+      // What came raw altogether is the stream itself.
+      stream: raw.length === header.streamBytes ? raw : this.#pool.take().subarray(0, header.streamBytes),
       previousDigest,
       digest: this.#lastDigest,
       pageCount: 0,
@@ -97,7 +98,7 @@ export class Decoder {
 
   /** Gives the memory of a batch back once QEMU has taken it. */
   recycle(batch: AssembledBatch): void {
-    this.#pool.give(batch.stream)
+    if (batch.stream !== batch.raw) this.#pool.give(batch.stream)
   }
 
   #place(batch: AssembledBatch, ops: OpReader, literals: Buffer): void {
@@ -113,7 +114,8 @@ export class Decoder {
       if (at + bytes > stream.length) throw badFrame('the ops of a batch exceed its stream bytes')
       if (kind === OP_RAW) {
         if (rawAt + count > raw.length) throw badFrame('the ops of a batch name more raw bytes than it has')
-        rawAt += raw.copy(stream, at, rawAt, rawAt + count)
+        if (stream !== raw) raw.copy(stream, at, rawAt, rawAt + count)
+        rawAt += count
       } else if (kind === OP_LITERAL) {
         if (literalAt + bytes > literals.length) throw badFrame('the ops of a batch name more literals than it has')
         literals.copy(stream, at, literalAt, literalAt + bytes)

@@ -157,7 +157,8 @@ export class Encoder {
   #encode(stream: Buffer, pageCount: number): EncodedBatch {
     this.#hasher.hashScattered(stream, this.#pages, pageCount, this.#ids)
     this.#ops.clear()
-    const raw = Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
+    // Without a page all of it goes as it lies there: until it is acknowledged nobody writes to it.
+    const raw = pageCount === 0 ? stream : Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
     const literals = this.#pool.take()
     const refIds = Buffer.allocUnsafe(pageCount * ID_BYTES)
     const refOffsets = new Uint32Array(pageCount)
@@ -189,13 +190,13 @@ export class Encoder {
       literalLength += stream.copy(literals, literalLength, page, from)
     }
     this.#ops.push(OP_RAW, stream.length - from)
-    rawLength += stream.copy(raw, rawLength, from)
+    if (raw !== stream) stream.copy(raw, rawLength, from)
     this.#digestSoFar = this.#digest.after(this.#digestSoFar, {
       streamBytes: stream.length, pageCount, pageOffsets: this.#pages, pageIds: this.#ids, raw,
     })
     this.counts.ref += refs
     this.counts.literal += literalLength / PAGE_BYTES
-    this.counts.rawBytes += rawLength
+    this.counts.rawBytes += raw.length
     return {
       sequence: this.#sequence++,
       stream,
