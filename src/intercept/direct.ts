@@ -25,6 +25,7 @@ export class DirectDials {
     const late = (): Error => unreachable(to, new Error('no answer in time'))
     return await withDeadline(this.#clock, { signal, limitMs: CONNECT_MS_MAX, late }, async (within) => {
       for (let tries = 1; ; tries++) {
+        within.throwIfAborted()
         const localPort = DIRECT_PORTS.first + this.#turn++ % PORT_COUNT
         try {
           return await connectFrom(localPort, to, within)
