@@ -29,6 +29,7 @@ import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
 import type { Audit, AuditRecord } from './audit.ts'
 import { auditedHistory } from './auditedhistory.ts'
+import { EndedTally } from './endedtally.ts'
 import { createHistory, type History } from './history.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
@@ -115,7 +116,9 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
   }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
   const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
-  const history = auditedHistory(createHistory(world, { path: join(statePath, `${options.name}.history`) }), audit)
+  const ended = new EndedTally()
+  const written = createHistory(world, { path: join(statePath, `${options.name}.history`) })
+  const history = ended.over(auditedHistory(written, audit))
   const pinFile = new PinFile({ ...world, pins }, { path: join(statePath, `${options.name}.pins`) })
   const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
   const { references, peers, compression, threads: wantedThreads = 'auto' } = options.handoff ?? {}
@@ -125,7 +128,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   })
   const parts = {
     ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
-    audit, pins, pinFile, interception,
+    audit, pins, pinFile, interception, ended,
   }
   return new HostAgent(parts, {
     ...options,
@@ -159,6 +162,7 @@ interface Parts {
   pins: NamePins
   pinFile: PinFile
   interception: HostInterception
+  ended: EndedTally
 }
 
 type HostOptions = Omit<AgentOptions, 'accept'> & {

@@ -9,13 +9,15 @@ export function auditedHistory(history: History, audit: Pick<Audit, 'note'>): Hi
   return {
     start: () => history.start(),
     list: () => history.list(),
-    add: (result, direction, driver) => {
+    add: (result, about) => {
+      const { direction, driver, manager } = about
       const { guest, from, to, mode, status, code } = result
       audit.note({
-        event: 'handoff', direction, ...(driver === 'relay' ? { driver } : {}), guest, from, to, mode, status,
+        event: 'handoff', direction, ...(driver === 'relay' ? { driver } : {}),
+        ...(manager === undefined ? {} : { manager }), guest, from, to, mode, status,
         ...(code === undefined ? {} : { code: code.slice(0, CODE_CHARACTERS_MAX) }),
       })
-      return history.add(result, direction, driver)
+      return history.add(result, about)
     },
   }
 }

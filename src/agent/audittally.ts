@@ -6,6 +6,7 @@ export type AuditEvent =
       direction: 'outgoing' | 'incoming'
       /** Where a manager told QEMU to migrate. */
       driver?: 'relay'
+      manager?: string
       guest: string
       from: string
       to: string

@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import {
-  isAlive, type DiscoveredGuest, type Guest, type GuestDiscovery, type GuestMemory, type GuestState,
+  isAlive, type DiscoveredGuest, type Guest, type GuestDiscovery, type GuestMemory, type GuestState, type Manager,
   type UnusableGuest,
 } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -108,6 +108,11 @@ export function requireOwn(guest: Guest): void {
 /** Who moves the guest; null for one that was added by who embeds the agent. */
 export function driverOf(guest: Guest | DiscoveredGuest): DiscoveredGuest['driver'] | null {
   return 'driver' in guest ? guest.driver : null
+}
+
+/** Who started the guest's QEMU and moves it; null where that is nobody, or not known. */
+export function managerOf(guest: Guest | DiscoveredGuest | undefined): Manager | null {
+  return (guest !== undefined && 'manager' in guest ? guest.manager : undefined) ?? null
 }
 
 /** What is known of a guest's state without asking. */

@@ -251,7 +251,7 @@ export class Handoffs {
     if (result.status === 'completed') {
       this.savedBytes += result.qemuBytes - result.wireBytes - result.receivedWireBytes
     }
-    await history.add(result, 'outgoing')
+    await history.add(result, { direction: 'outgoing' })
     await guests.refresh()
     return result
   }

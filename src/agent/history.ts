@@ -1,6 +1,7 @@
 import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+import type { Manager } from '../guest/index.ts'
 import type { RelayResult } from '../transfer/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
@@ -15,12 +16,19 @@ const HISTORY_RECORDS_MAX = 200
 const LINE_CHARACTERS_MAX = 64 * 1024
 const FILE_BYTES_MAX = HISTORY_RECORDS_MAX * LINE_CHARACTERS_MAX
 
+/** Which way a handoff went, and who told QEMU to migrate. Default: this host's agent. */
+export interface HandoffAbout {
+  direction: HandoffRecord['direction']
+  driver?: HandoffRecord['driver']
+  manager?: Manager | undefined
+}
+
 /** The last handoffs of a host, failed ones too: a file of JSON lines, oldest first, that survives a restart. */
 export interface History {
   /** Reads what an earlier agent left. Never rejects: what cannot be read is logged, and forgotten. */
   start(): Promise<void>
   /** Never rejects: what cannot be written is logged, and written with the next one if it can be by then. */
-  add(result: RelayResult, direction: HandoffRecord['direction'], driver?: HandoffRecord['driver']): Promise<void>
+  add(result: RelayResult, about: HandoffAbout): Promise<void>
   /** Newest first. */
   list(): HandoffRecord[]
 }
@@ -51,10 +59,9 @@ class HistoryFile implements History {
     if (damaged > 0) this.#log.warn('damaged lines of the history are left out', { path: this.#path, damaged })
   }
 
-  add(
-    result: RelayResult, direction: HandoffRecord['direction'], driver: HandoffRecord['driver'] = 'qmp',
-  ): Promise<void> {
-    this.#records.push({ ...result, direction, driver, endedAt: isoTime(this.#clock.wallTime()) })
+  add(result: RelayResult, { direction, driver = 'qmp', manager }: HandoffAbout): Promise<void> {
+    const endedAt = isoTime(this.#clock.wallTime())
+    this.#records.push({ ...result, direction, driver, ...(manager === undefined ? {} : { manager }), endedAt })
     if (this.#records.length > HISTORY_RECORDS_MAX) this.#records.shift()
     this.#writing = this.#writing.then(() => this.#write())
     return this.#writing

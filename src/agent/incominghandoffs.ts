@@ -244,7 +244,8 @@ export class IncomingHandoffs {
       const about = { guest, from, to: this.#components.mesh.self.name, mode }
       const words = ending.as === 'arrived' ? { status: 'completed' as const, arrivedState: ending.state }
         : 'reason' in ending ? { code: ending.reason.code, reason: ending.reason.message } : {}
-      behind(log, 'a handoff is not in the history', history.add({ ...failedResult(about), ...words }, 'incoming'))
+      const result = { ...failedResult(about), ...words }
+      behind(log, 'a handoff is not in the history', history.add(result, { direction: 'incoming' }))
     }
     if (incoming.state.at !== 'over') return
     this.#live.delete(incoming.init.id)

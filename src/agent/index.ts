@@ -2,7 +2,7 @@
  * A host's agent: wires mesh, guests, census and handoffs together and runs them. The daemon is built on this face and
  * on nothing else. Several agents may live in one process.
  */
-import type { Guest, GuestMemory, GuestState, MigrationMode } from '../guest/index.ts'
+import type { Guest, GuestMemory, GuestState, Manager, MigrationMode } from '../guest/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
 import type { RelayNews, Tunnel } from '../relay/index.ts'
 import type { AuditRecord } from './audit.ts'
@@ -157,6 +157,8 @@ export type HandoffRecord = RelayResult & {
   direction: 'outgoing' | 'incoming'
   /** Who told QEMU to migrate: this host's agent over QMP, or a manager whose migration was relayed. */
   driver: 'qmp' | 'relay'
+  /** Of a relayed one: who started the QEMU, where its command line told. */
+  manager?: Manager
   /** ISO 8601, UTC. */
   endedAt: string
 }

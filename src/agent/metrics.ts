@@ -16,7 +16,6 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   gauge('pagemesh_census_omitted_pages', 'Pages left out of a full census.', ({ census }) => census.omittedPages)
   gauge('pagemesh_popularity_pages', 'Pages known to be popular in the mesh.', ({ popularity }) => popularity.pages)
   gauge('pagemesh_popularity_bytes', 'Memory that popularity takes.', ({ popularity }) => popularity.bytes)
-  gauge('pagemesh_handoffs_running', 'Handoffs under way, both directions.', ({ handoffs }) => handoffs.length)
   gauge('pagemesh_settled', 'Whether every guest was scanned since it appeared.', ({ settled }) => (settled ? 1 : 0))
   const counter = (name: string, help: string, value: (status: AgentStatus) => number): void => {
     new Counter({ name, help, registers, collect() { this.reset(); this.inc(value(status())) } })
@@ -39,6 +38,7 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
     ({ intercept }) => intercept.direct)
   counter('pagemesh_intercept_refused_total', 'Connections that came to the listeners and were closed.',
     ({ intercept }) => intercept.refused)
+  addHandoffs(registers, status)
   gauge('pagemesh_saved_bytes', 'What handoffs took less than QEMU would have.', ({ ledger }) => ledger.savedBytes)
   gauge('pagemesh_net_saved_bytes', 'Saved, less all that was spent beside.', ({ ledger }) => ledger.netBytes)
   new Counter({
@@ -55,4 +55,31 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
     },
   })
   return async () => await registry.metrics()
+}
+
+/** Handoffs by direction and driver; those of a manager by its name as well, where that is known. */
+function addHandoffs(registers: Registry[], status: () => AgentStatus): void {
+  new Gauge({
+    name: 'pagemesh_handoffs_running',
+    help: 'Handoffs under way, driven by this agent over QMP or relayed for a manager.',
+    labelNames: ['direction', 'driver'],
+    registers,
+    collect() {
+      for (const direction of ['outgoing', 'incoming']) {
+        for (const driver of ['qmp', 'relay']) this.set({ direction, driver }, 0)
+      }
+      for (const { direction, driver } of status().handoffs) this.inc({ direction, driver })
+    },
+  })
+  new Counter({
+    name: 'pagemesh_handoffs_total',
+    help: 'Handoffs that have ended, by what they came to as far as this host knows.',
+    labelNames: ['direction', 'driver', 'manager', 'status'],
+    registers,
+    collect() {
+      this.reset()
+      // A label without a value is one that is not there.
+      for (const { count, manager, ...labels } of status().ended) this.inc({ ...labels, manager: manager ?? '' }, count)
+    },
+  })
 }

@@ -127,7 +127,7 @@ export class OutgoingHandoffs {
         // It may rest at once, or in days.
         behind(this.#components.log, 'a handoff is not in the history', outgoing.rested().then(async (result) => {
           this.rested(outgoing)
-          await history.add(result, 'outgoing')
+          await history.add(result, { direction: 'outgoing' })
         }))
         return
       } catch (error) {
@@ -216,7 +216,7 @@ export class OutgoingHandoffs {
         if ('role' in known) await write(known as Record)
       },
       onAmended: (result: HandoffResult) => {
-        behind(this.#components.log, 'a handoff is not in the history', history.add(result, 'outgoing'))
+        behind(this.#components.log, 'a handoff is not in the history', history.add(result, { direction: 'outgoing' }))
       },
     })
     this.#live.set(id, outgoing)

@@ -2,19 +2,20 @@ import { networkInterfaces } from 'node:os'
 
 import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
-import { holdsSocket, type Guest, type OtherEnd } from '../guest/index.ts'
+import { holdsSocket, type Guest, type Manager, type OtherEnd } from '../guest/index.ts'
 import type { Member, MessageStream } from '../mesh/index.ts'
 import { listTogether, PageBudget, type ListedPages } from '../page/index.ts'
 import {
-  DIAL_DEFAULTS, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
+  arrivalResult, DIAL_DEFAULTS, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
   parseRelayAddress, plainHost, UNKNOWN_GUEST, type Connection, type DialRule, type IncomingRelay, type MainChannel,
   type OwnPlaces, type RelayAddress, type RelayedGuest, type Tunnel,
 } from '../relay/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
 import type { PortRange } from '../runtime/portranges.ts'
-import { failedResult } from '../transfer/index.ts'
+import type { RelayResult } from '../transfer/index.ts'
 import { requireAllowed, type AcceptRule } from './acceptance.ts'
+import { managerOf } from './guestlist.ts'
 import type { HandoffsComponents, HandoffSwitches } from './handoffs.ts'
 import type { TunnelRequest } from './index.ts'
 import { spentOf, trafficOf } from './ledger.ts'
@@ -43,6 +44,8 @@ export interface RelayStatus {
   to: string
   /** What is dialled at the destination. */
   address: string
+  /** Who started its QEMU; null where that is not known. */
+  manager: Manager | null
   phase: 'precopy' | 'postcopy' | 'switchover' | 'relaying'
   /** Bytes of its streams, and on the wire. */
   streamBytes: number
@@ -114,10 +117,10 @@ export class Relays {
     const shared = { spent: (): SpentBytes => spentOf(trafficOf(components)), standBack: () => standBack(components) }
     this.#outgoing = new OutgoingRelays(components, {
       ...shared, compression: switches.compression,
-      onOver: async (result) => {
+      onOver: async (result, { manager }) => {
         this.#count({ sentBytes: result.wireBytes, receivedBytes: result.receivedWireBytes })
-        if (result.status === 'completed') this.savedBytes += result.ledger.savedBytes
-        await history.add(result, 'outgoing', 'relay')
+        this.#countSaved(result)
+        await history.add(result, { direction: 'outgoing', driver: 'relay', manager })
       },
     })
     this.#incoming = new IncomingRelays({
@@ -172,13 +175,14 @@ export class Relays {
     const { name } = this.#components.mesh.self
     const outgoing = this.#outgoing.running().map(({ init, told, counts }): RelayStatus => ({
       direction: 'outgoing', driver: 'relay', guest: init.guest ?? UNKNOWN_GUEST, from: name, to: init.to,
-      address: formatRelayAddress(init.address), phase: phaseOf(told),
+      address: formatRelayAddress(init.address), manager: init.manager ?? null, phase: phaseOf(told),
       streamBytes: sum(counts.map(({ streamBytes }) => streamBytes)),
       wireBytes: sum(counts.map(({ sentBytes }) => sentBytes)),
     }))
-    const incoming = this.#incoming.running().map(({ init: { offer, from }, streamBytes, traffic }): RelayStatus => ({
+    const incoming = this.#incoming.running().map(({ init: { offer, from }, report, traffic }): RelayStatus => ({
       direction: 'incoming', driver: 'relay', guest: offer.guest ?? UNKNOWN_GUEST, from: from.name, to: name,
-      address: formatRelayAddress(offer.address), phase: 'relaying', streamBytes, wireBytes: traffic.receivedBytes,
+      address: formatRelayAddress(offer.address), manager: offer.manager ?? null, phase: 'relaying',
+      streamBytes: report.streamBytes, wireBytes: traffic.receivedBytes,
     }))
     return [...outgoing, ...incoming]
   }
@@ -211,22 +215,26 @@ export class Relays {
 
   #relayed(guest: Guest | undefined): RelayedGuest {
     const { census, guests } = this.#components
-    const about = { name: guest?.name, process: guest?.process }
+    const about = { name: guest?.name, manager: managerOf(guest) ?? undefined, process: guest?.process }
     const listed = this.#init.switches.references ? pagesOfStream(guest, { census, guests: guests.all() }) : undefined
     return { ...about, census: listed }
   }
 
-  async #arrived({ init: { offer, from }, outcome, traffic, streamBytes, channelCount }: IncomingRelay): Promise<void> {
+  async #arrived(relay: IncomingRelay): Promise<void> {
+    const { init: { offer, from }, outcome, traffic, report, channelCount, totalMs } = relay
     this.#count(traffic)
-    if (streamBytes === 0) return
-    const to = this.#components.mesh.self.name
-    const { sentBytes, receivedBytes } = traffic
-    if (outcome?.status === 'completed') this.savedBytes += streamBytes - sentBytes - receivedBytes
-    const about = { guest: offer.guest ?? UNKNOWN_GUEST, from: from.name, to, mode: 'precopy' as const }
-    await this.#components.history.add({
-      ...failedResult(about), channels: channelCount, qemuBytes: streamBytes,
-      ...outcome ?? { status: 'unknown', code: 'not-told', reason: `${from.name} has not said what became of it.` },
-    }, 'incoming', 'relay')
+    const result = arrivalResult({ guest: offer.guest, from: from.name, to: this.#components.mesh.self.name }, {
+      outcome, totalMs, traffic, report, channels: channelCount,
+      spent: spentOf(trafficOf(this.#components)),
+    })
+    if (result.qemuBytes === 0) return
+    this.#countSaved(result)
+    await this.#components.history.add(result, { direction: 'incoming', driver: 'relay', manager: offer.manager })
+  }
+
+  /** What peers gave is spent, and counted as such. */
+  #countSaved({ status, qemuBytes, wireBytes, receivedWireBytes }: RelayResult): void {
+    if (status === 'completed') this.savedBytes += qemuBytes - wireBytes - receivedWireBytes
   }
 
   #count(bytes: { sentBytes: number; receivedBytes: number }): void {

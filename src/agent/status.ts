@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
-import type { DiscoveredGuest, GuestState, UnusableGuest } from '../guest/index.ts'
+import type { DiscoveredGuest, GuestState, Manager, UnusableGuest } from '../guest/index.ts'
 import type { IncomingStatus } from '../handoff/index.ts'
 import type { InterceptStatus } from '../intercept/index.ts'
 import type { HandoffProgress } from '../transfer/index.ts'
@@ -11,7 +11,8 @@ import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
-import { driverOf, lastStateOf, type GuestList } from './guestlist.ts'
+import { driverOf, lastStateOf, managerOf, type GuestList } from './guestlist.ts'
+import type { EndedCount, EndedTally } from './endedtally.ts'
 import type { Handoffs } from './handoffs.ts'
 import type { HeldGuest } from './index.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
@@ -36,6 +37,8 @@ export interface AgentStatus {
     state: GuestState | 'unknown'
     /** Who moves it: this agent over QMP, or a manager; null for one that was added by who embeds the agent. */
     driver: DiscoveredGuest['driver'] | null
+    /** Who started its QEMU, such as libvirt; null where that is not known. */
+    manager: Manager | null
     ramBytes: number
     residentPages: number
     distinctPages: number
@@ -70,6 +73,8 @@ export interface AgentStatus {
     | ({ direction: 'incoming'; driver: 'qmp' } & IncomingStatus)
     | RelayStatus
   )[]
+  /** Handoffs that have ended since start, by what they were and came to. */
+  ended: EndedCount[]
   /** Copies of guests that stay paused here until it is decided whether they may run. */
   held: HeldGuest[]
   /** Peers that could not prove the cluster key, since start. */
@@ -102,6 +107,7 @@ export function snapshot(
     relays: Relays | undefined
     pins: NamePins
     interception: { readonly status: InterceptStatus }
+    ended: EndedTally
   },
 ): AgentStatus {
   const { mesh, census, store, keeper, guests, handoffs, relays } = parts
@@ -122,6 +128,7 @@ export function snapshot(
         pid: guest.pid ?? null,
         state: lastStateOf(guest),
         driver: driverOf(guest),
+        manager: managerOf(guest),
         ramBytes: guest.memory.blocks.reduce((sum, block) => sum + block.bytes, 0),
         residentPages: scanned?.residentPages ?? 0,
         distinctPages: scanned?.distinctPages ?? 0,
@@ -134,6 +141,7 @@ export function snapshot(
     traffic: { ...traffic, handoff: sumOf(handoffs?.traffic ?? nothing, relays?.traffic ?? nothing) },
     ledger: ledgerOf(traffic, (handoffs?.savedBytes ?? 0) + (relays?.savedBytes ?? 0)),
     handoffs: [...handoffs?.list() ?? [], ...relays?.list() ?? []],
+    ended: parts.ended.counts(),
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },

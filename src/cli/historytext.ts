@@ -7,7 +7,7 @@ import { alignColumns } from './table.ts'
 export function renderHistory(handoffs: readonly HandoffRecord[]): string {
   if (handoffs.length === 0) return 'No handoff from or to this host has ended yet.'
   return alignColumns([
-    ['ENDED', 'GUEST', 'WAY', 'MODE', 'OUTCOME', 'TIME', 'DOWN', 'WIRE', 'WHY'],
+    ['ENDED', 'GUEST', 'WAY', 'DRIVER', 'MODE', 'OUTCOME', 'TIME', 'DOWN', 'WIRE', 'WHY'],
     ...handoffs.map(rowOf),
   ])
 }
@@ -20,6 +20,7 @@ function rowOf(handoff: HandoffRecord): string[] {
     endedAt.replace(/\.\d+Z$/, 'Z'),
     guest,
     direction === 'outgoing' ? `to ${to}` : `from ${from}`,
+    handoff.driver === 'relay' ? handoff.manager ?? 'manager' : 'agent',
     mode,
     isAtRest ? `${status}, ${arrivedState}` : status,
     seconds(totalMs),

@@ -12,7 +12,8 @@ export function renderStatus(status: AgentStatus): string {
     ...(held.length > 0 ? ['Held: these guests wait here, paused, for you', ...held.map(describeHeld)] : []),
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [
-      guest.name, guest.state, guest.driver ?? 'embedded', guest.pid === null ? '-' : `pid ${guest.pid}`,
+      guest.name, guest.state, guest.manager ?? guest.driver ?? 'embedded',
+      guest.pid === null ? '-' : `pid ${guest.pid}`,
       formatBytes(guest.ramBytes), `${guest.residentPages} pages resident`, `${guest.distinctPages} distinct`,
     ])),
     ...(unusable.length > 0
@@ -50,15 +51,22 @@ function describeUnusable({ path, reason }: AgentStatus['unusable'][number]): st
 
 function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
   if (handoff.direction === 'incoming') {
-    return [handoff.guest, `from ${handoff.from}`, handoff.phase, formatBytes(handoff.streamBytes)]
+    const by = handoff.driver === 'relay' ? [relayedBy(handoff)] : []
+    return [handoff.guest, `from ${handoff.from}`, handoff.phase, ...by, formatBytes(handoff.streamBytes)]
   }
   if (handoff.driver === 'relay') {
-    return [handoff.guest, `to ${handoff.to}`, handoff.phase, 'relayed', `${formatBytes(handoff.wireBytes)} sent`]
+    const sent = `${formatBytes(handoff.wireBytes)} sent`
+    return [handoff.guest, `to ${handoff.to}`, handoff.phase, relayedBy(handoff), sent]
   }
   return [
     handoff.guest, `to ${handoff.to}`, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} sent`, formatRate(handoff.wireBytesPerSecond),
   ]
+}
+
+/** Who drives it, where that is not this agent. */
+function relayedBy({ manager }: { manager: string | null }): string {
+  return manager === null ? 'relayed' : `relayed for ${manager}`
 }
 
 /** Nothing where it is off. */

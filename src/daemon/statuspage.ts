@@ -15,6 +15,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #333 } }
 `
 
+const HANDOFF_COLUMNS = ['Guest', 'Direction', 'Other host', 'Driver', 'Phase', '#Progress', '#Wire']
 const GUEST_COLUMNS = ['Name', 'Process', 'State', 'Driver', '#Memory', '#Resident pages', '#Distinct']
 
 /** The agent's status as a page for people, with no resource from elsewhere. Pure. */
@@ -33,7 +34,7 @@ export function renderStatusPage(status: AgentStatus): string {
 <h1>${escape(host)}</h1>
 <p>Pagemesh ${escape(version)}, peer ${escape(peerId)}, ${settled ? 'settled' : 'not settled yet'}</p>
 ${section('Held', ['Guest', 'From', 'For', 'Why', 'Other copy', 'What to do'], held.map(heldRow))}
-${section('Handoffs', ['Guest', 'Direction', 'Other host', 'Phase', '#Progress', '#Wire'], handoffs.map(handoffRow))}
+${section('Handoffs', HANDOFF_COLUMNS, handoffs.map(handoffRow))}
 ${section('Guests', GUEST_COLUMNS, guests.map(guestRow))}
 ${section('Refused', ['Where', 'Why'], unusable.map(({ path, reason }) => [path, reason]))}
 ${section('Peers', ['Host', 'Address', 'Peer id'], peers.map((peer) => [peer.host, peer.address, peer.peerId]))}
@@ -46,14 +47,15 @@ ${section('Ledger', ['', '#Bytes'], ledgerRows(status))}
 }
 
 function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
+  const driver = handoff.driver === 'relay' ? handoff.manager ?? 'a manager' : 'this agent'
   if (handoff.direction === 'incoming') {
-    return [handoff.guest, 'from', handoff.from, handoff.phase, formatBytes(handoff.streamBytes), '-']
+    return [handoff.guest, 'from', handoff.from, driver, handoff.phase, formatBytes(handoff.streamBytes), '-']
   }
   if (handoff.driver === 'relay') {
-    return [handoff.guest, 'to', handoff.to, handoff.phase, '-', formatBytes(handoff.wireBytes)]
+    return [handoff.guest, 'to', handoff.to, driver, handoff.phase, '-', formatBytes(handoff.wireBytes)]
   }
   return [
-    handoff.guest, 'to', handoff.to, handoff.phase, `${Math.floor(handoff.percent)} %`,
+    handoff.guest, 'to', handoff.to, driver, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} at ${formatRate(handoff.wireBytesPerSecond)}`,
   ]
 }
@@ -65,7 +67,7 @@ function heldRow({ guest, from, sinceMs, why, otherCopy, isOpen }: AgentStatus['
 
 function guestRow(guest: AgentStatus['guests'][number]): string[] {
   return [
-    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, guest.driver ?? 'embedded',
+    guest.name, guest.pid === null ? '-' : String(guest.pid), guest.state, guest.manager ?? guest.driver ?? 'embedded',
     formatBytes(guest.ramBytes), String(guest.residentPages), String(guest.distinctPages),
   ]
 }

@@ -8,6 +8,7 @@ import { ChangeListeners, type ChangeListener } from './changelisteners.ts'
 import type { Guest, GuestState } from './guest.ts'
 import { Looking } from './looking.ts'
 import type { ProcessIdentity } from './process.ts'
+import type { Manager } from './qemuarguments.ts'
 import { isBusy, QemuGuest } from './qemuguest.ts'
 import { linkStatOrNothing, statOrNothing } from './vanishing.ts'
 
@@ -17,6 +18,8 @@ export interface DiscoveredGuest extends Guest {
   readonly process: ProcessIdentity
   /** Who moves it: this agent over its QMP socket, or a manager. */
   readonly driver: 'qmp' | 'managed'
+  /** Who started it, where its command line tells. */
+  readonly manager?: Manager | undefined
   /** What it was doing when last asked, or seen. */
   readonly lastState: GuestState | 'unknown'
 }

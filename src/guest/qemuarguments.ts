@@ -6,7 +6,8 @@ import { PAGE_BYTES } from '../page/index.ts'
 import { parseJson } from '../runtime/text.ts'
 
 /** Who starts QEMUs and migrates them, as far as their command lines tell. */
-export type Manager = 'libvirt' | 'proxmox'
+export const MANAGERS = ['libvirt', 'proxmox'] as const
+export type Manager = (typeof MANAGERS)[number]
 
 export interface QemuArguments {
   /** What `-name` calls the guest. */

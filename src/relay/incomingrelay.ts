@@ -55,6 +55,8 @@ export class IncomingRelay {
   readonly #quiet = deferred<void>()
   #channelCount = 0
   #openCount = 0
+  #begunAt = 0
+  #quietAt: number | undefined
   #patience: Timer | undefined
   #outcome: RelayOutcome | undefined
 
@@ -78,14 +80,19 @@ export class IncomingRelay {
     return this.#quiet.promise
   }
 
+  /** From the offer until nothing passed any more, or until now. */
+  get totalMs(): number {
+    return (this.#quietAt ?? this.#components.clock.now()) - this.#begunAt
+  }
+
   /** Connections that were asked for. */
   get channelCount(): number {
     return this.#channelCount
   }
 
-  /** Bytes that QEMU took. */
-  get streamBytes(): number {
-    return this.#passages.streamBytes
+  /** Bytes that QEMU took, where the refs among them were filled from, and what other hosts gave. */
+  get report(): IncomingPassages['report'] {
+    return this.#passages.report
   }
 
   get traffic(): { sentBytes: number; receivedBytes: number } {
@@ -98,6 +105,7 @@ export class IncomingRelay {
   async run(stream: MessageStream): Promise<void> {
     const { log, clock, mesh } = this.#components
     const { offer, from } = this.#init
+    this.#begunAt = clock.now()
     try {
       await answerOffer(stream, { accepted: true })
       const lane = await this.#within((signal) => mesh.dialLane(from, offer.ticket, signal))
@@ -112,7 +120,7 @@ export class IncomingRelay {
       log.warn('a relay did not begin', { from: from.name, error: describeError(error) })
     }
     this.#patience?.cancel()
-    this.#quiet.resolve()
+    this.#fallQuiet()
     this.#passages.letGo()
     await this.#link?.close()
   }
@@ -137,7 +145,7 @@ export class IncomingRelay {
       case 'order': return this.#fetch(message.body)
       case 'channel': return this.#take(message)
       case 'end':
-        this.#quiet.resolve()
+        this.#fallQuiet()
         // What became of the migration it says as soon as it knows.
         this.#wait(OUTCOME_MS_MAX)
         return this.#link!.say({
@@ -147,6 +155,11 @@ export class IncomingRelay {
         this.#outcome = message.outcome
         return this.#over.resolve()
     }
+  }
+
+  #fallQuiet(): void {
+    this.#quietAt ??= this.#components.clock.now()
+    this.#quiet.resolve()
   }
 
   #answerCensus(): void {

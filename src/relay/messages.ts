@@ -19,6 +19,7 @@
  * A relay outlives this lane: a connection that runs goes on without it.
  */
 import type { IncomingReport } from '../conversation/index.ts'
+import { MANAGERS, type Manager } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
@@ -39,6 +40,8 @@ export interface RelayOffer {
   id: string
   /** The guest's name; undefined where the source's host does not know whose stream it is. */
   guest: string | undefined
+  /** Who started the source QEMU, as far as that is known. */
+  manager: Manager | undefined
   /** What is to be dialled at the destination. */
   address: RelayAddress
   ticket: LaneTicket
@@ -61,14 +64,15 @@ export type FromDestination =
   | { kind: 'refused'; number: number; code: string; message: string }
   | { kind: 'report'; report: IncomingReport }
 
-export function encodeRelayOffer({ id, guest, address: to, ticket }: RelayOffer): Uint8Array {
+export function encodeRelayOffer({ id, guest, manager, address: to, ticket }: RelayOffer): Uint8Array {
   const address = formatRelayAddress(to)
-  return encodeObject({ version: RELAY_VERSION, id, ...(guest === undefined ? {} : { guest }), address, ticket })
+  // What is undefined is left out.
+  return encodeObject({ version: RELAY_VERSION, id, guest, manager, address, ticket })
 }
 
 /** Throws PagemeshError `bad-offer` on anything but a whole offer of a version that we speak. */
 export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
-  const { version, id, guest, address, ticket } = parseObject(bytes, 'bad-offer')
+  const { version, id, guest, manager, address, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== RELAY_VERSION) {
     throw bad('bad-offer', `it speaks version ${String(version)} of the relay protocol, this host ${RELAY_VERSION}`)
   }
@@ -78,7 +82,9 @@ export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
   if (readAddress === undefined) throw bad('bad-offer', 'the address cannot be read')
   const read = readTicket(ticket)
   if (read === undefined) throw bad('bad-offer', 'the ticket cannot be read')
-  return { id, guest, address: readAddress, ticket: read }
+  // Managers that this host does not know are nobody's to it.
+  const readManager = MANAGERS.find((known) => known === manager)
+  return { id, guest, manager: readManager, address: readAddress, ticket: read }
 }
 
 const SOURCE_FRAMES: FrameTable<FromSource['kind']> = {

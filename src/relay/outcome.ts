@@ -12,13 +12,15 @@ export interface MainChannel {
   hasStreamEnded: boolean
   /** The destination QEMU did, and its last word of how its load ended: 0 for well. */
   hasReturnEnded: boolean
+  /** It did so before the source QEMU, which then ends its own side in order, too. */
+  hasReturnEndedFirst: boolean
   shut: number | undefined
 }
 
 /** What a new main channel has told. */
 export const NOTHING_TOLD: MainChannel = {
   isMigration: false, hasRamEnded: false, isPostcopy: false, hasStreamEnded: false, hasReturnEnded: false,
-  shut: undefined,
+  hasReturnEndedFirst: false, shut: undefined,
 }
 
 /**
@@ -33,16 +35,17 @@ export type StreamOutcome = 'loaded' | 'cancelled' | 'failed' | 'cut' | 'open' |
  *   any                            SHUT(an error)       failed
  *   a post-copy's package          no SHUT              cut
  *   ended inside RAM               no SHUT              cancelled, or the source's side was cut
+ *   ended inside RAM               ended before it      failed: the destination QEMU died
  *   broken inside RAM              no SHUT              failed
  *   RAM's end                      no SHUT              open: without a return path nobody says how it ended
  */
 export function outcomeOf(told: MainChannel): StreamOutcome {
-  const { isMigration, hasRamEnded, isPostcopy, hasStreamEnded, hasReturnEnded, shut } = told
+  const { isMigration, hasRamEnded, isPostcopy, hasStreamEnded, hasReturnEnded, hasReturnEndedFirst, shut } = told
   if (!isMigration) return 'foreign'
   if (hasReturnEnded && shut !== undefined) return shut === 0 ? 'loaded' : 'failed'
   if (isPostcopy) return 'cut'
   if (hasRamEnded) return 'open'
-  return hasStreamEnded ? 'cancelled' : 'failed'
+  return hasStreamEnded && !hasReturnEndedFirst ? 'cancelled' : 'failed'
 }
 
 /** What is known of the source QEMU's process: some seconds after a migration that was loaded a manager ends it. */

@@ -1,4 +1,5 @@
 import type { IncomingReport, Reason } from '../conversation/index.ts'
+import type { Manager } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { Inventory, type ListedPages, type PageHasher, type Prefixes } from '../page/index.ts'
 import {
@@ -45,6 +46,7 @@ export interface OutgoingRelayInit {
   address: RelayAddress
   /** Undefined where it is not known whose stream it is. */
   guest: string | undefined
+  manager: Manager | undefined
   /** What that guest holds; without it nothing but pages sent before become refs. */
   census: ListedPages | undefined
   compression: CompressionMode
@@ -127,10 +129,11 @@ export class OutgoingRelay {
   /** Asks the destination whether it dials the address. Throws what it refuses with. */
   async open(): Promise<void> {
     const { mesh, clock, log } = this.#components
-    const { id, to, guest, address } = this.#init
+    const { id, to, guest, manager, address } = this.#init
     await this.#within(async (signal) => {
       const { lane, offerBytes, answerBytes } = await offerLink(
-        mesh, { to, protocol: RELAY_PROTOCOL }, (ticket) => encodeRelayOffer({ id, guest, address, ticket }), signal,
+        mesh, { to, protocol: RELAY_PROTOCOL },
+        (ticket) => encodeRelayOffer({ id, guest, manager, address, ticket }), signal,
       )
       this.#bytes = { sentBytes: offerBytes, receivedBytes: answerBytes }
       this.#link = new Link({ clock, log, lane: await lane }, {
@@ -213,6 +216,8 @@ export class OutgoingRelay {
     const tell = (news: Partial<MainChannel>): void => {
       if (isMain) this.#told = { ...this.#told, ...news }
     }
+    // It is no other thing, even where nothing is known of the connection before it.
+    if (resumes) tell({ isMigration: true, isPostcopy: true })
     this.#passages.start({
       lane, qemu, isMain, resumes, known: NOTHING_KNOWN, bytesPerSecondMax: Infinity,
       listener: {
@@ -220,7 +225,7 @@ export class OutgoingRelay {
         runState: () => {},
         lost: (reason) => log.debug('a relayed connection is not understood', { id: this.#init.id, number, reason }),
         streamEnded: () => tell({ hasStreamEnded: true }),
-        returnEnded: (shut) => tell({ hasReturnEnded: true, shut }),
+        returnEnded: (shut) => tell({ hasReturnEnded: true, hasReturnEndedFirst: !this.#told.hasStreamEnded, shut }),
         ended: () => this.#closed(number, undefined),
         failed: (error) => this.#closed(number, error),
       },

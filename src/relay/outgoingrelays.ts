@@ -1,5 +1,5 @@
 import type { SpentBytes } from '../conversation/index.ts'
-import { isAlive, type ProcessIdentity } from '../guest/index.ts'
+import { isAlive, type Manager, type ProcessIdentity } from '../guest/index.ts'
 import type { ListedPages } from '../page/index.ts'
 import type { CompressionMode } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
@@ -45,6 +45,7 @@ export type RelayNews =
 /** The guest behind a connection, as far as it is known. */
 export interface RelayedGuest {
   name: string | undefined
+  manager: Manager | undefined
   process: ProcessIdentity | undefined
   census: ListedPages | undefined
 }
@@ -55,7 +56,7 @@ export interface OutgoingRelaysInit {
   standBack: () => () => void
   spent: () => SpentBytes
   /** All is known that will be. Not called for connections that carried nothing. */
-  onOver: (result: RelayResult) => Promise<void>
+  onOver: (result: RelayResult, about: { manager: Manager | undefined }) => Promise<void>
 }
 
 interface Running extends RunningRelay {
@@ -123,7 +124,7 @@ export class OutgoingRelays {
     const { compression, standBack } = this.#init
     const relay = new OutgoingRelay(this.#components, {
       id: Buffer.from(random.bytes(ID_BYTES)).toString('hex'),
-      to, address, guest: guest.name, census: guest.census, compression,
+      to, address, guest: guest.name, manager: guest.manager, census: guest.census, compression,
       continuation: beginning.kind === 'resumed' ? this.#takeCut(to, address, guest.name) : undefined,
     })
     const running: Running = { relay, process: guest.process, pid, uuid: undefined, isPostcopy: false }
@@ -159,13 +160,13 @@ export class OutgoingRelays {
     const ending = endingOf(outcome, await this.#watch(process, outcome), relay.init.to)
     const mode = relay.told.isPostcopy ? 'postcopy' : 'precopy'
     await relay.settle({ ...ending, mode })
-    const { to, guest } = relay.init
+    const { to, guest, manager } = relay.init
     const channels = relay.counts
     const result = relayResult(
       { guest, from: mesh.self.name, to, mode }, ending,
       { totalMs, ...relay.traffic, channels, report: relay.report, spent: this.#init.spent() },
     )
-    if (result.qemuBytes > 0) await this.#init.onOver(result)
+    if (result.qemuBytes > 0) await this.#init.onOver(result, { manager })
     return result
   }
 

@@ -1,7 +1,7 @@
 import type { IncomingReport, SpentBytes } from '../conversation/index.ts'
 import type { OutgoingPassageCounts } from '../passage/index.ts'
-import { addStreams, failedResult, type RelayResult } from '../transfer/index.ts'
-import type { RelayEnding } from './messages.ts'
+import { addStreams, failedResult, ledgerOf, type RelayResult } from '../transfer/index.ts'
+import type { RelayEnding, RelayOutcome } from './messages.ts'
 
 /** What stands for the name of a guest that is not known. */
 export const UNKNOWN_GUEST = '(unknown)'
@@ -30,4 +30,32 @@ export function relayResult(
   }
   addStreams(result, { channels, report, spent })
   return result
+}
+
+/**
+ * The same as its destination saw it, which does not know how the other pages travelled, nor what was spent at the
+ * source. Bytes on the wire are named as at the source. Pure.
+ */
+export function arrivalResult(
+  about: { guest: string | undefined; from: string; to: string },
+  { outcome, totalMs, traffic, report, channels, spent }: {
+    /** What the source's host said; undefined if it has not. */
+    outcome: RelayOutcome | undefined
+    totalMs: number
+    traffic: { sentBytes: number; receivedBytes: number }
+    report: Pick<IncomingReport, 'streamBytes' | 'refsFilledBy' | 'peerBytes'>
+    channels: number
+    spent: SpentBytes
+  },
+): RelayResult {
+  const { guest = UNKNOWN_GUEST, from, to } = about
+  const { streamBytes: qemuBytes, refsFilledBy, peerBytes } = report
+  const bytes = { qemuBytes, wireBytes: traffic.receivedBytes, receivedWireBytes: traffic.sentBytes, peerBytes }
+  const empty = failedResult({ guest, from, to, mode: 'precopy' })
+  return {
+    ...empty,
+    ...outcome ?? { status: 'unknown', code: 'not-told', reason: `${from} has not said what became of it.` },
+    ...bytes, totalMs: Math.round(totalMs), channels, refsFilledBy,
+    ledger: ledgerOf(bytes, { source: empty.ledger.spentBytes.source, destination: spent }),
+  }
 }

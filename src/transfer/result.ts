@@ -173,7 +173,8 @@ export function addStreams(
   result.ledger = ledgerOf(result, { source: spent, destination: report?.spent ?? noBytesSpent() })
 }
 
-function ledgerOf(
+/** What bytes come to, beside what was spent on both hosts. Pure. */
+export function ledgerOf(
   bytes: { qemuBytes: number; wireBytes: number; receivedWireBytes: number; peerBytes: number },
   spentBytes: HandoffLedger['spentBytes'],
 ): HandoffLedger {

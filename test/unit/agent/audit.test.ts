@@ -55,7 +55,7 @@ describe('the audit log', () => {
   it('has the handoffs of the history', async () => {
     const audit = await opened()
     const history = auditedHistory(createHistory({ clock, log }, { path: `${path}.history` }), audit)
-    await history.add(resultOf({ guest: 'web', to: 'host-b' }, 'completed'), 'outgoing')
+    await history.add(resultOf({ guest: 'web', to: 'host-b' }, 'completed'), { direction: 'outgoing' })
     assert.equal(history.list().length, 1)
     const [{ at: _at, ...record } = assert.fail()] = await audit.last(1)
     assert.deepEqual(record, {

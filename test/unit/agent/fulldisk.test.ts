@@ -76,7 +76,7 @@ describe('what an agent remembers of handoffs on a full disk', () => {
     }
     const history = await opened()
     const add = async (guest: string): Promise<void> =>
-      await history.add(resultOf({ guest, to: 'host-b' }, 'completed'), 'outgoing')
+      await history.add(resultOf({ guest, to: 'host-b' }, 'completed'), { direction: 'outgoing' })
     await add('first')
     fill()
     await add('second')

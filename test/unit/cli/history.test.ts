@@ -7,8 +7,9 @@ import { serveAgent } from './servedagent.ts'
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const
 const RECORDS = [
   recordOf({ ...resultOf(MOVE, 'completed'), arrivedState: 'paused', downtimeMs: null }),
-  recordOf(resultOf({ guest: 'db-1', to: 'host-a', mode: 'postcopy' }, 'failed', 'It \u001B[2Jbroke.'), {
-    from: 'host-c', direction: 'incoming', endedAt: '2026-11-26T13:00:00.000Z', totalMs: 61_000,
+  recordOf(resultOf({ guest: 'db-1', to: 'host-a', mode: 'postcopy' }, 'failed', '\u001B[2JNo.'), {
+    from: 'host-c', direction: 'incoming', driver: 'relay', manager: 'libvirt', endedAt: '2026-11-26T13:00:00.000Z',
+    totalMs: 61_000,
   }),
 ]
 
@@ -21,9 +22,9 @@ describe('pagemesh history', function () {
     const { status, stdout, stderr } = await served.run('history').finished
     assert.deepEqual([status, stderr], [0, ''])
     assert.equal(stdout, `
-ENDED                 GUEST  WAY          MODE      OUTCOME            TIME    DOWN   WIRE     WHY
-2026-11-26T13:42:37Z  web-1  to host-b    precopy   completed, paused  2.10 s  -      32.0 MB
-2026-11-26T13:00:00Z  db-1   from host-c  postcopy  failed             61.0 s  80 ms  32.0 MB  It \\u001b[2Jbroke.
+ENDED                 GUEST  WAY          DRIVER   MODE      OUTCOME            TIME    DOWN   WIRE     WHY
+2026-11-26T13:42:37Z  web-1  to host-b    agent    precopy   completed, paused  2.10 s  -      32.0 MB
+2026-11-26T13:00:00Z  db-1   from host-c  libvirt  postcopy  failed             61.0 s  80 ms  32.0 MB  \\u001b[2JNo.
 `.trimStart())
   })
 

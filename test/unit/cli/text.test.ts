@@ -72,11 +72,9 @@ describe('what people read', () => {
     assert.doesNotMatch(renderStatus(STATUS), /Refused:/)
   })
 
-  it('shows handoffs both ways, strangers, and hosts whose name is another\'s', () => {
+  it('shows handoffs both ways', () => {
     const text = renderStatus({
       ...STATUS,
-      strangers: 2,
-      refused: { offers: 0, names: 3 },
       handoffs: [
         { direction: 'outgoing', driver: 'qmp', ...progressOf(MOVE) },
         { direction: 'incoming', driver: 'qmp', guest: 'db-1', from: 'host-c', phase: 'loading', streamBytes: 5e6 },
@@ -84,6 +82,25 @@ describe('what people read', () => {
     })
     assert.match(text, /web-1  to host-b    precopy  41 %    32\.0 MB sent  800 Mbit\/s/)
     assert.match(text, /db-1   from host-c  loading  5\.0 MB/)
+  })
+
+  it('names the manager that drives a migration, and a guest', () => {
+    const about = { driver: 'relay', guest: 'web-1', from: 'host-a', to: 'host-b', address: '10.0.0.2:49152' } as const
+    const text = renderStatus({
+      ...STATUS,
+      guests: [{ ...STATUS.guests[0]!, driver: 'managed', manager: 'libvirt' }],
+      handoffs: [
+        { ...about, direction: 'outgoing', manager: 'libvirt', phase: 'precopy', streamBytes: 5e6, wireBytes: 1e6 },
+        { ...about, direction: 'incoming', manager: null, phase: 'relaying', streamBytes: 7e6, wireBytes: 2e6 },
+      ],
+    })
+    assert.match(text, /web-1  to host-b    precopy   relayed for libvirt  1\.0 MB sent/)
+    assert.match(text, /web-1  from host-a  relaying  relayed              7\.0 MB/)
+    assert.match(text, /running  libvirt  pid 4711/)
+  })
+
+  it('shows strangers, and hosts whose name is another\'s', () => {
+    const text = renderStatus({ ...STATUS, strangers: 2, refused: { offers: 0, names: 3 } })
     assert.match(text, /2 turned away/)
     assert.match(text, /3 times refused: a host whose name belongs to another identity/)
   })

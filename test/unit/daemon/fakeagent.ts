@@ -10,8 +10,8 @@ export const STATUS: AgentStatus = {
   host: 'host-a', peerId: '12D3KooWtest', version: '9.9.9', kernel: 'avx2', settled: true,
   peers: [{ host: 'host-b', peerId: '12D3KooWother', address: '/ip4/10.0.0.2/tcp/4001' }],
   guests: [{
-    name: 'web<1>', pid: 4711, state: 'running', driver: 'qmp', ramBytes: 512e6, residentPages: 1000,
-    distinctPages: 900,
+    name: 'web<1>', pid: 4711, state: 'running', driver: 'qmp', manager: null, ramBytes: 512e6,
+    residentPages: 1000, distinctPages: 900,
   }],
   census: { distinctPages: 900, omittedPages: 0, scans: 3, bytes: 20_000 },
   popularity: { pages: 2, bytes: 3_000_000, refused: 0, unproven: 0 },
@@ -24,6 +24,7 @@ export const STATUS: AgentStatus = {
   },
   ledger: { savedBytes: 3e6, spentBytes: { report: 0, gossip: 0, swap: 5e6, peers: 0 }, netBytes: -2e6 },
   handoffs: [],
+  ended: [],
   held: [],
   strangers: 0,
   refused: { offers: 0, names: 0 },

@@ -38,10 +38,14 @@ describe('discovery of guests by process, where programs play QEMU', () => {
   })
 
   /** A shell under another name that waits for its input, with words of ours. */
-  async function play(program: string, ...words: string[]): Promise<number> {
+  function play(program: string, ...words: string[]): Promise<number> {
+    return playWith(program, 'echo; read line', ...words)
+  }
+
+  async function playWith(program: string, script: string, ...words: string[]): Promise<number> {
     const path = join(directory, program)
     copyFileSync(realpathSync('/bin/sh'), path)
-    const child = spawn(path, ['-c', 'echo; read line', ...words], { stdio: ['pipe', 'pipe', 'ignore'] })
+    const child = spawn(path, ['-c', script, ...words], { stdio: ['pipe', 'pipe', 'ignore'] })
     players.push(child)
     await once(child.stdout!, 'data')
     pids.push(child.pid!)
@@ -72,6 +76,18 @@ describe('discovery of guests by process, where programs play QEMU', () => {
     }))
     await discovery.refresh()
     assert.deepEqual(own.unusable(), [])
+  })
+
+  it('finds a process that was no QEMU and becomes one: its number and its start stay the same', async () => {
+    const becomes = join(directory, 'qemu-system-x86_64')
+    copyFileSync(realpathSync('/bin/sh'), becomes)
+    const words = LIBVIRT.map((word) => `'${word}'`).join(' ')
+    const pid = await playWith('sh', `echo; read line; exec ${becomes} -c 'echo; read line' ${words}`)
+    assert.ok(!(await scanQemus('libvirt')).qemus.some((qemu) => qemu.pid === pid))
+    const [player] = players
+    player!.stdin!.write('\n')
+    await once(player!.stdout!, 'data')
+    assert.ok((await scanQemus('libvirt')).qemus.some((qemu) => qemu.pid === pid))
   })
 
   it('does not look twice at what another program is, or another manager\'s', async () => {

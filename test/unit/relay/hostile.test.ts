@@ -31,7 +31,8 @@ describe('a member that asks for a relay and means harm', () => {
   async function ask(id = 'ab'.repeat(16)): Promise<Link<FromSource, FromDestination>> {
     const address = { kind: 'unix', path: hosts.path } as const
     const { lane } = await offerLink(hosts.meshes.a, { to: 'b', protocol: RELAY_PROTOCOL },
-      (ticket) => encodeRelayOffer({ id, guest: undefined, address, ticket }), new AbortController().signal)
+      (ticket) => encodeRelayOffer({ id, guest: undefined, manager: undefined, address, ticket }),
+      new AbortController().signal)
     return new Link({ clock: systemClock, log: silentLog, lane: await lane }, {
       bytesPerSecondMax: Infinity, language: SOURCE_LANGUAGE,
       onMessage: (message) => heard.push(message), onLost: (reason) => lost.push(reason),

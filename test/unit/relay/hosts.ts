@@ -44,6 +44,7 @@ export class Hosts {
   readonly outgoing: OutgoingRelays
   readonly incoming: IncomingRelays
   readonly results: RelayResult[] = []
+  readonly managers: (string | undefined)[] = []
   readonly received: IncomingRelay[] = []
   readonly refused: string[] = []
   readonly standing = { a: 0, b: 0 }
@@ -65,7 +66,10 @@ export class Hosts {
     }
     this.outgoing = new OutgoingRelays({ ...common, mesh: this.meshes.a }, {
       compression: 'never', standBack: standBack('a'), spent: () => SPENT,
-      onOver: async (result) => { this.results.push(result) },
+      onOver: async (result, { manager }) => {
+        this.results.push(result)
+        this.managers.push(manager)
+      },
     })
     const ids = pages.map(idOf)
     this.incoming = new IncomingRelays({
@@ -117,7 +121,7 @@ export class Hosts {
     const [ours, theirs] = createEndpointPair()
     const carried = this.outgoing.carry({
       endpoint: peek(ours), to: 'b', address: { kind: 'unix', path: this.path }, pid: undefined,
-      findGuest: async () => ({ name: undefined, process: undefined, census: undefined }), ...about,
+      findGuest: async () => ({ name: undefined, manager: undefined, process: undefined, census: undefined }), ...about,
     })
     // A test that expects it to fail waits for it.
     carried.catch(() => {})

@@ -9,7 +9,8 @@ import { Chance } from '../../sim/chance.ts'
 
 const TICKET = { address: '127.0.0.1:1', id: 'ab', key: 'cd' }
 const OFFER: RelayOffer = {
-  id: 'ab'.repeat(16), guest: 'web', address: { kind: 'tcp', host: '127.64.0.2', port: 20_500 }, ticket: TICKET,
+  id: 'ab'.repeat(16), guest: 'web', manager: 'libvirt', ticket: TICKET,
+  address: { kind: 'tcp', host: '127.64.0.2', port: 20_500 },
 }
 const REPORT = {
   streamBytes: 1, peerBytes: 2, releaseMs: 0, spent: { report: 1, gossip: 2, swap: 3 },
@@ -34,7 +35,17 @@ function json(value: unknown): Buffer {
 describe('a relay\'s offer', () => {
   it('arrives as it was made', () => {
     for (const guest of ['web', undefined]) {
-      assert.deepEqual(decodeRelayOffer(encodeRelayOffer({ ...OFFER, guest })), { ...OFFER, guest })
+      for (const manager of ['libvirt', 'proxmox', undefined] as const) {
+        const offer = { ...OFFER, guest, manager }
+        assert.deepEqual(decodeRelayOffer(encodeRelayOffer(offer)), offer)
+      }
+    }
+  })
+
+  it('names no manager that is not known here', () => {
+    const good = JSON.parse(Buffer.from(encodeRelayOffer(OFFER)).toString()) as Record<string, unknown>
+    for (const manager of ['vmware', 7, { length: 1 }]) {
+      assert.equal(decodeRelayOffer(json({ ...good, manager })).manager, undefined)
     }
   })
 
@@ -66,6 +77,20 @@ describe('a relay\'s message', () => {
       const body = Buffer.from(DESTINATION_LANGUAGE.encode(message))
       assert.deepEqual(SOURCE_LANGUAGE.decode(message.kind, body), message)
     }
+  })
+
+  it('has its limits', () => {
+    const [TEXT, MIB] = [4096, 2 ** 20]
+    assert.deepEqual(SOURCE_LANGUAGE.said, {
+      census: { kind: 1, bytesMin: 0, bytesMax: 64 * MIB }, order: { kind: 2, bytesMin: 0, bytesMax: 32 * MIB },
+      channel: { kind: 3, bytesMin: 2, bytesMax: TEXT }, end: { kind: 4, bytesMin: 0, bytesMax: 0 },
+      outcome: { kind: 5, bytesMin: 2, bytesMax: TEXT },
+    })
+    assert.deepEqual(DESTINATION_LANGUAGE.said, {
+      bitmap: { kind: 32, bytesMin: 0, bytesMax: 4 * MIB }, fetched: { kind: 33, bytesMin: 0, bytesMax: 65_536 },
+      opened: { kind: 34, bytesMin: 2, bytesMax: TEXT }, refused: { kind: 35, bytesMin: 2, bytesMax: TEXT },
+      report: { kind: 36, bytesMin: 2, bytesMax: TEXT },
+    })
   })
 
   it('fits its frame, whatever a sentence is', () => {

@@ -12,7 +12,11 @@ describe('what a main channel tells of its end', () => {
     ['a post-copy that is complete', { ...RAM, isPostcopy: true, hasStreamEnded: true, ...SHUT }, 'loaded'],
     ['a cancel', { ...RAM, hasStreamEnded: true, hasReturnEnded: true }, 'cancelled'],
     ['a cancel whose answer broke', { ...RAM, hasStreamEnded: true }, 'cancelled'],
-    ['a destination that died inside RAM', { ...RAM, hasReturnEnded: true }, 'failed'],
+    ['a destination that died inside RAM', { ...RAM, hasReturnEnded: true, hasReturnEndedFirst: true }, 'failed'],
+    [
+      'the same, where the source then ended in order',
+      { ...RAM, hasStreamEnded: true, hasReturnEnded: true, hasReturnEndedFirst: true }, 'failed',
+    ],
     ['a load that failed, in QEMU\'s own word', { ...RAM, hasReturnEnded: true, shut: 1 }, 'failed'],
     ['a load that failed by a reset', RAM, 'failed'],
     ['a post-copy whose network broke', { ...RAM, isPostcopy: true }, 'cut'],

@@ -6,9 +6,11 @@ import { join } from 'node:path'
 
 import { readStartTicks } from '../../../src/guest/index.ts'
 import { PAGE_BYTES, type ListedPages } from '../../../src/page/index.ts'
+import type { RelayResult } from '../../../src/transfer/index.ts'
 import { sortedTable } from '../page/sortedtables.ts'
 import { idOf, page, sourceWith } from '../passage/made.ts'
 import { postcopyStream, precopyStream } from '../qemu/streambuilder.ts'
+import { settle } from '../passage/relay.ts'
 import { eventually, Hosts, type HostsOptions } from './hosts.ts'
 
 const SHUT = Buffer.from('0001000400000000', 'hex')
@@ -33,7 +35,8 @@ describe('a relay', () => {
   it('carries a migration byte for byte, with references to what the destination has', async () => {
     await start({ pages: PAGES, sources: [sourceWith(PAGES)] })
     const census = { table: tableOf(PAGES), numberAt: (index: number) => index }
-    const { qemu, carried } = hosts.connect({ findGuest: async () => ({ name: 'web', process: undefined, census }) })
+    const guest = { name: 'web', manager: undefined, process: undefined, census }
+    const { qemu, carried } = hosts.connect({ findGuest: async () => guest })
     qemu.write(STREAM)
     await carried
     const [there] = hosts.arrived
@@ -49,7 +52,12 @@ describe('a relay', () => {
     assert.equal(result!.qemuBytes, STREAM.length)
     assert.ok(result!.wireBytes < PAGES.length * PAGE_BYTES / 4, `${result!.wireBytes} bytes`)
     assert.ok(result!.digestMatched)
-    assert.deepEqual([result!.status, result!.code], ['unknown', 'not-ended'])
+    assert.deepEqual([result!.status, result!.code, result!.mode], ['unknown', 'not-ended', 'precopy'])
+    // Only the offer and its answer did not travel on lanes.
+    const { sentBytes, receivedBytes } = hosts.received[0]!.traffic
+    const offered = [result!.wireBytes - receivedBytes, result!.receivedWireBytes - sentBytes] as const
+    assert.ok(offered[0] > 100 && offered[0] < 600, `${offered[0]} bytes`)
+    assert.ok(offered[1] > 10 && offered[1] < 100, `${offered[1]} bytes`)
     assert.deepEqual(hosts.received[0]!.outcome?.code, 'not-ended')
     assert.deepEqual(hosts.standing, { a: 0, b: 0 })
   })
@@ -59,7 +67,7 @@ describe('a relay', () => {
     const child = spawn('sleep', ['60'])
     await once(child, 'spawn')
     const source = { pid: child.pid!, startTicks: readStartTicks(child.pid!)! }
-    const guest = { name: 'web', process: source, census: undefined }
+    const guest = { name: 'web', manager: 'libvirt' as const, process: source, census: undefined }
     const { qemu, carried } = hosts.connect({ findGuest: async () => guest })
     await carried
     qemu.write(STREAM)
@@ -72,6 +80,8 @@ describe('a relay', () => {
     await eventually(() => hosts.results.length === 1 && hosts.received.length === 1)
     assert.equal(hosts.results[0]!.status, 'completed')
     assert.equal(hosts.received[0]!.outcome?.status, 'completed')
+    assert.deepEqual(hosts.managers, ['libvirt'])
+    assert.equal(hosts.received[0]!.init.offer.manager, 'libvirt')
   })
 
   for (const [what, bytes] of [
@@ -91,7 +101,8 @@ describe('a relay', () => {
       there.socket.end()
       await eventually(() => qemu.received.toString() === 'late words' && qemu.hasHeardEnd)
       await eventually(() => hosts.results.length === 1)
-      assert.deepEqual([hosts.results[0]!.code, hosts.results[0]!.pages.total], ['not-understood', 0])
+      const [{ code, pages, qemuBytes, rawBytes }] = hosts.results as [RelayResult]
+      assert.deepEqual([code, pages.total, qemuBytes, rawBytes], ['not-understood', 0, bytes.length, bytes.length])
     })
   }
 
@@ -111,8 +122,10 @@ describe('a relay', () => {
     main.write(STREAM)
     await carried
     const uuid = '00112233445566778899aabbccddeeff'
+    let last = main
     for (let channel = 0; channel < 3; channel++) {
       const { qemu, carried: next } = hosts.connect({ pid: 7 })
+      last = qemu
       qemu.write(Buffer.concat([Buffer.from(`1122334400000001${uuid}`, 'hex'), Buffer.alloc(40, channel)]))
       await next
     }
@@ -120,6 +133,25 @@ describe('a relay', () => {
     assert.deepEqual(hosts.arrived.map(({ bytes }) => bytes()[40]), [STREAM[40], 0, 1, 2])
     assert.equal(hosts.outgoing.running().length, 1)
     assert.equal(hosts.outgoing.running()[0]!.counts.length, 4)
+    // One beside the main one that ends leaves room for the next.
+    hosts.arrived[3]!.socket.end()
+    last.endpoint.end()
+    await eventually(() => last.isClosed && hosts.arrived[3]!.isClosed())
+    await settle()
+    const { qemu, carried: another } = hosts.connect({ pid: 7 })
+    qemu.write(Buffer.concat([Buffer.from(`1122334400000001${uuid}`, 'hex'), Buffer.alloc(40, 4)]))
+    await another
+    assert.equal(hosts.outgoing.running().length, 1)
+  })
+
+  it('that is stopped at its source is over at both ends, and its connections are closed', async () => {
+    await start()
+    const { qemu, carried } = hosts.connect()
+    await carried
+    hosts.outgoing.stop()
+    await eventually(() => qemu.hasHeardEnd || qemu.isClosed)
+    await eventually(() => hosts.arrived.every(({ hasEnded, isClosed }) => hasEnded() || isClosed()))
+    await eventually(() => hosts.incoming.running().length === 0)
   })
 
   it('of which one leg breaks closes the other at once', async () => {
@@ -189,4 +221,51 @@ describe('a relay', () => {
     await eventually(() => hosts.outgoing.running()[0]?.told.isPostcopy === true)
     assert.notEqual(hosts.outgoing.running()[0]!.init.continuation, undefined)
   })
+
+  it('that begins anew after a post-copy was cut knows nothing of it', async () => {
+    await start()
+    const { bytes } = postcopyStream([{ name: 'pc.ram', pages: PAGES }], [{ name: 'pc.ram', pages: PAGES }])
+    const first = hosts.connect()
+    await first.carried
+    first.qemu.write(bytes)
+    await eventually(() => hosts.arrived[0]!.bytes().length === bytes.length)
+    hosts.network.cutLanes()
+    await eventually(() => hosts.results.length === 1)
+    const second = hosts.connect()
+    second.qemu.write(STREAM)
+    await second.carried
+    assert.equal(hosts.outgoing.running()[0]!.init.continuation, undefined)
+  })
+
+  for (const [first, code] of [['destination', 'qemu-failed'], ['source', 'cancelled']] as const) {
+    it(`that ends inside RAM, the ${first} first, is not mistaken for what it is not: ${code}`, async () => {
+      await start()
+      const { qemu, carried } = hosts.connect()
+      await carried
+      qemu.write(STREAM.subarray(0, 9000))
+      const there = hosts.arrived[0]!
+      await eventually(() => there.bytes().length === 9000)
+      if (first === 'destination') there.socket.end()
+      else qemu.endpoint.end()
+      await eventually(() => (first === 'destination' ? qemu.hasHeardEnd : there.hasEnded()))
+      qemu.endpoint.end()
+      there.socket.end()
+      await eventually(() => hosts.results.length === 1)
+      assert.deepEqual([hosts.results[0]!.status, hosts.results[0]!.code], ['unknown', code])
+    })
+  }
+
+  for (const [answer, code] of [[SHUT, 'not-ended'], [Buffer.alloc(0), 'postcopy-cut']] as const) {
+    it(`that goes on with a post-copy is one where nothing is known of it, too: ${code}`, async () => {
+      await start()
+      const { qemu, carried } = hosts.connect()
+      qemu.write(Buffer.concat([Buffer.from('08000a0000', 'hex'), PAGES[1]!]))
+      await carried
+      await eventually(() => hosts.arrived[0]!.bytes().length === 5 + PAGE_BYTES)
+      hosts.arrived[0]!.socket.end(answer)
+      qemu.endpoint.end()
+      await eventually(() => hosts.results.length === 1)
+      assert.deepEqual([hosts.results[0]!.mode, hosts.results[0]!.code], ['postcopy', code])
+    })
+  }
 })

@@ -21,6 +21,7 @@ describe('a relayed connection that says nothing', () => {
       await carried
       await pass(90_000)
       assert.deepEqual([hosts.arrived.length, hosts.arrived[0]!.hasEnded()], [1, false])
+      assert.deepEqual([hosts.outgoing.running().length, hosts.incoming.running().length], [1, 1])
       qemu.write(Buffer.from('late'))
       await pass(2000)
       assert.equal(hosts.arrived[0]!.bytes().toString(), 'late')

@@ -46,8 +46,10 @@ describe('a tunnel', () => {
     })
   }
 
-  async function dial(to: { path: string } | { host: string; port: number } = { path }): Promise<Socket> {
-    const socket = connect(to)
+  async function dial(
+    to: { path: string } | { host: string; port: number } = { path }, allowHalfOpen = false,
+  ): Promise<Socket> {
+    const socket = connect({ ...to, allowHalfOpen })
     // The test looks at whether it is closed.
     socket.on('error', () => {})
     await once(socket, 'connect')
@@ -64,6 +66,28 @@ describe('a tunnel', () => {
       carried[number]!.done.resolve()
     }
     assert.ok(carried.every(({ pid }) => pid === undefined || pid === process.pid))
+  })
+
+  it('takes as many as come, as long as each is carried', async () => {
+    await open()
+    for (let number = 0; number < 70; number++) {
+      await dial()
+      await eventually(() => carried.length === number + 1)
+      carried[number]!.done.resolve()
+    }
+  })
+
+  it('keeps the way back open where the other way has ended', async () => {
+    await open()
+    const socket = await dial({ path }, true)
+    await eventually(() => carried.length === 1)
+    const { endpoint } = carried[0]!
+    const heard: Buffer[] = []
+    socket.on('data', (bytes) => heard.push(bytes as Buffer))
+    socket.end()
+    await new Promise<void>((resolve) => endpoint.receive(() => {}, resolve))
+    await endpoint.write(Buffer.from('late'))
+    await eventually(() => Buffer.concat(heard).toString() === 'late')
   })
 
   it('closes a connection that is not carried, says why, and goes on', async () => {

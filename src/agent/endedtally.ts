@@ -1,0 +1,38 @@
+import type { Manager } from '../guest/index.ts'
+import type { RelayResult } from '../transfer/index.ts'
+import type { History } from './history.ts'
+import type { HandoffRecord } from './index.ts'
+
+/** How many handoffs were one kind and came to one end. */
+export interface EndedCount {
+  direction: HandoffRecord['direction']
+  driver: HandoffRecord['driver']
+  manager: Manager | null
+  status: RelayResult['status']
+  count: number
+}
+
+/** Counts handoffs as they end: the history forgets the oldest, and outlives an agent. */
+export class EndedTally {
+  readonly #counts = new Map<string, EndedCount>()
+
+  counts(): EndedCount[] {
+    return [...this.#counts.values()].map((count) => ({ ...count }))
+  }
+
+  /** The history, of which every handoff is counted. */
+  over(history: History): History {
+    return {
+      start: () => history.start(),
+      list: () => history.list(),
+      add: (result, about) => {
+        const { direction, driver = 'qmp', manager = null } = about
+        const kind = { direction, driver, manager, status: result.status }
+        const key = Object.values(kind).join()
+        const count = (this.#counts.get(key)?.count ?? 0) + 1
+        this.#counts.set(key, { ...kind, count })
+        return history.add(result, about)
+      },
+    }
+  }
+}
