@@ -6,6 +6,7 @@
 import { describeError } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { HOSTS, LINK_BYTES_PER_SECOND, makeJourney } from './demo/journey.ts'
+import { WITH_LIBVIRT } from './demo/libvirt.ts'
 import type { Move } from './demo/move.ts'
 import { Progress } from './demo/progress.ts'
 import { renderMoves } from './demo/table.ts'
@@ -27,6 +28,7 @@ async function main(): Promise<number> {
     const moves = await demonstrate(progress, cancellation(progress))
     process.stdout.write(`\n${renderMoves(moves)}\n`)
     progress.say('Done. In each way the guest\'s memory was the same at both ends; its heartbeat went on each time.')
+    progress.say(WITH_LIBVIRT)
     return EXIT.done
   } catch (error) {
     if (error === CANCELLED) return EXIT.cancelled

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 
 import type { Command } from 'commander'
 
+import { askAgent } from '../daemon/control/index.ts'
 import type { Config } from '../daemon/index.ts'
 import type { AcceptRule, AgentStatus, Managed, ProcessScan } from '../index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -11,10 +12,13 @@ import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import { escapeControls, printable } from '../runtime/text.ts'
 import { formatBytes } from '../runtime/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
+import { libvirtRows } from './libvirttext.ts'
 import { alignColumns } from './table.ts'
 
 /** Sockets and guests that are named; of the rest only the number is said. */
 const GUESTS_SHOWN_MAX = 20
+/** An agent that runs answers within so long, or is left out. */
+const ANSWER_MS_MAX = 2_000
 const MANAGED: Record<Managed, string> = {
   libvirt: 'those of libvirt, which moves them', proxmox: 'those of Proxmox, which moves them',
   any: 'every QEMU of this host; whoever started one moves it',
@@ -50,7 +54,8 @@ async function check(flags: { config: string }): Promise<void> {
     const scan = managed === 'off' ? undefined : await scanQemus(managed)
     const ports = config.agentOptions.intercept?.ports ?? []
     const whyNot = ports.length === 0 ? undefined : await whyNoInterception(ports)
-    const found = { kernel, sockets, scan, whyNot }
+    const members = managed === 'libvirt' || managed === 'any' ? await findMembers(config.control) : undefined
+    const found = { kernel, sockets, scan, whyNot, members }
     process.stdout.write(`${describeConfig(flags.config, config, found)}\n`)
   } catch (error) {
     failConfigured(error)
@@ -61,12 +66,14 @@ async function check(flags: { config: string }): Promise<void> {
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
-  { kernel, sockets, scan, whyNot }: {
+  { kernel, sockets, scan, whyNot, members }: {
     kernel: AgentStatus['kernel']
     sockets: readonly string[]
     scan: ProcessScan | undefined
     /** Why connections cannot be intercepted. */
     whyNot: string | undefined
+    /** Names of the other hosts; undefined where they are not asked for. */
+    members: readonly string[] | undefined
   },
 ): string {
   const {
@@ -85,6 +92,7 @@ function describeConfig(
     ['takes guests from', describeAccept(accept)],
     ['intercepts', describeIntercept(intercept?.ports ?? [], whyNot)],
     ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
+    ...(members === undefined ? [] : describeLibvirt(members)),
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],
     ['state kept in', store?.path ?? '-'],
@@ -119,11 +127,30 @@ function describeIntercept(ports: readonly PortRange[], whyNot: string | undefin
   return whyNot === undefined ? what : `nothing, but should ${what}: ${escapeControls(whyNot)}`
 }
 
+/** Pure: how libvirt's migrations to each member pass through the agents. */
+function describeLibvirt(members: readonly string[]): string[][] {
+  if (members.length > 0) return libvirtRows(members)
+  return [['libvirt by a tunnel', 'once the agent runs, `pagemesh check` says for each member what to tell virsh']]
+}
+
 /** Pure: who may hand over what. */
 function describeAccept(rules: readonly AcceptRule[] | undefined): string {
   if (rules === undefined) return 'every member, any guest (`accept` is not set)'
   if (rules.length === 0) return 'nobody'
   return rules.map(({ guest, from }) => `${guest} from ${listOf(from)}`).join('; ')
+}
+
+/** Names of the other hosts that the running agent knows; none where there is none. */
+async function findMembers(control: string): Promise<string[]> {
+  try {
+    const { peers } = await askAgent<AgentStatus>({
+      path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX,
+    })
+    return printable(peers.map(({ host }) => host))
+  } catch {
+    // A configuration is checked before its agent runs, too, and by users who may not talk to it.
+    return []
+  }
 }
 
 async function findSockets(globs: readonly string[]): Promise<string[]> {

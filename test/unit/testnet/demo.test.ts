@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 
 import type { HandoffResult } from '../../../src/index.ts'
+import { WITH_LIBVIRT } from '../../../testnet/demo/libvirt.ts'
 import type { Move } from '../../../testnet/demo/move.ts'
 import { Progress } from '../../../testnet/demo/progress.ts'
 import { renderMoves } from '../../../testnet/demo/table.ts'
@@ -31,6 +33,17 @@ function row(table: string, name: string): string[] {
   const line = table.split('\n').find((candidate) => candidate.split('│')[1]?.trim() === name)
   return line?.split('│').slice(2, -1).map((cell) => cell.trim()) ?? []
 }
+
+describe('the demo\'s last line', () => {
+  it('says in one line how the same is done with libvirt, as the documents do', () => {
+    assert.doesNotMatch(WITH_LIBVIRT, /\n/)
+    const document = readFileSync(new URL('../../../src/daemon/README.md', import.meta.url), 'utf8')
+    const commands = [...WITH_LIBVIRT.matchAll(/`([^`]+)`/g)].map(([, command = '']) => command)
+    assert.deepEqual(commands.map((command) => command.split(' ').slice(0, 2).join(' ')),
+      ['pagemesh tunnel', 'virsh migrate'])
+    for (const command of commands) assert.ok(document.includes(`\n  ${command}\n`), command)
+  })
+})
 
 describe('the demo\'s table', () => {
   const table = renderMoves(MOVES)
