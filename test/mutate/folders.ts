@@ -1,5 +1,7 @@
 /** Folders whose tests must notice at least this share of the faults. */
-export const JUDGED_FOLDERS = ['passage', 'conversation', 'transfer', 'handoff', 'page', 'mesh', 'guest', 'runtime']
+export const JUDGED_FOLDERS = [
+  'passage', 'conversation', 'transfer', 'handoff', 'relay', 'page', 'mesh', 'guest', 'runtime',
+]
 export const KILLED_SHARE_MIN = 0.85
 
 /** Fast tests that concern a folder beside its own: what else is built closely on it. */

@@ -2,6 +2,7 @@ import type { ExplainedSurvivor } from './fault.ts'
 import { GUEST_SURVIVORS } from './guestsurvivors.ts'
 import { HANDOFF_SURVIVORS } from './handoffsurvivors.ts'
 import { MESH_SURVIVORS } from './meshsurvivors.ts'
+import { RELAY_SURVIVORS } from './relaysurvivors.ts'
 
 /** Reading or writing an index past the end of a typed array does nothing. */
 const PAST_THE_END = 'one index more is past the end of a typed array: reading gives nothing, writing does nothing'
@@ -12,6 +13,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   ...GUEST_SURVIVORS,
   ...HANDOFF_SURVIVORS,
   ...MESH_SURVIVORS,
+  ...RELAY_SURVIVORS,
   // page/fetchedpages.ts
   {
     file: 'src/page/fetchedpages.ts', line: 'bytes.copy(chunk, offset, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)',
