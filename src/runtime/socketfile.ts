@@ -63,7 +63,7 @@ export async function listenAt(server: Server, init: SocketFileInit): Promise<So
     try {
       const boundAt = join(directory, 's')
       await listen(server, boundAt)
-      if (gid !== undefined) await chown(boundAt, process.geteuid?.() ?? 0, gid)
+      if (gid !== undefined) await giveToGroup(boundAt, gid, init)
       await chmod(boundAt, mode)
       const { ino } = await lstat(boundAt)
       await rename(boundAt, path)
@@ -72,8 +72,25 @@ export async function listenAt(server: Server, init: SocketFileInit): Promise<So
       await rm(directory, { recursive: true, force: true })
     }
   } catch (cause) {
+    // It listens where nobody finds it, and would keep this process alive.
+    if (server.listening) server.close()
     if (cause instanceof PagemeshError) throw cause
     throw unusable(init, systemErrorCode(cause) ?? 'unknown cause', cause)
+  }
+}
+
+/** Only root may give a file to a group that he is not in. */
+async function giveToGroup(file: string, gid: number, { path, use, codes }: SocketFileInit): Promise<void> {
+  try {
+    await chown(file, process.geteuid?.() ?? 0, gid)
+  } catch (cause) {
+    if (systemErrorCode(cause) !== 'EPERM') throw cause
+    throw new PagemeshError(codes.unusable, `The ${use} ${path} cannot be given to group ${gid}: ` +
+      'the agent\'s user is not in it.', {
+      fault: 'host', phase: 'start', data: { path, gid }, cause,
+      advice: 'Leave the group out, as libvirt itself gives a socket to the user of its QEMUs; or make the agent\'s ' +
+        'user a member (usermod --append --groups) and start the agent again.',
+    })
   }
 }
 

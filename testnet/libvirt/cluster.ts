@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { createLabKey, startAgent, type LabAgent } from '../agent.ts'
+import { findAgentUser } from '../agentuser.ts'
 import { ensureBusybox } from '../busybox.ts'
 import { ensureImage } from '../image.ts'
 import { createNetwork, type LabNetwork } from '../network.ts'
+import type { DomainOptions } from './domain.ts'
 import { LibvirtHost, type LibvirtGuest } from './host.ts'
 
 const MEMORY_MIB = 128
@@ -16,28 +18,31 @@ export interface LibvirtClusterOptions {
   settings?: Record<string, unknown>
 }
 
-/** Hosts with a libvirtd and an agent each. Everything goes with `close`. */
+/** Hosts with a libvirtd, and an agent beside it once that is started. Everything goes with `close`. */
 export class LibvirtCluster {
   readonly network: LabNetwork
   readonly hosts: LibvirtHost[] = []
-  readonly agents: LabAgent[] = []
+  readonly #agents = new Map<string, LabAgent>()
   readonly #directory: string
+  readonly #settings: Record<string, unknown>
+  #clusterKey = ''
 
-  private constructor(network: LabNetwork, directory: string) {
+  private constructor(network: LabNetwork, directory: string, { settings = {} }: LibvirtClusterOptions) {
     this.network = network
     this.#directory = directory
+    this.#settings = settings
   }
 
-  /** Starts all; a failed start takes away what had started. */
+  /** Starts the hosts; a failed start takes away what had started. */
   static async start(options: LibvirtClusterOptions): Promise<LibvirtCluster> {
     // Named as other labs are, so that what a run that died left can be told.
     const directory = mkdtempSync(join(tmpdir(), `pm-${process.pid}-`))
     // QEMU's user passes through it.
     chmodSync(directory, 0o711)
     const network = await createNetwork({ hosts: options.hosts })
-    const cluster = new LibvirtCluster(network, directory)
+    const cluster = new LibvirtCluster(network, directory, options)
     try {
-      await cluster.#build(options)
+      await cluster.#build()
       return cluster
     } catch (error) {
       await cluster.close()
@@ -45,20 +50,53 @@ export class LibvirtCluster {
     }
   }
 
+  host(name: string): LibvirtHost {
+    return this.hosts.find((host) => host.name === name)!
+  }
+
+  /** The agent of a host; a new one after `startAgent`. */
+  agent(host: string): LabAgent {
+    return this.#agents.get(host)!
+  }
+
+  /** Starts the agent of a host that has none, or whose agent has ended. */
+  async startAgent(name: string): Promise<LabAgent> {
+    const host = this.host(name)
+    const directory = join(this.#directory, name)
+    const agent = await startAgent({
+      host, directory, guestDirectory: join(directory, 'guests'), clusterKey: this.#clusterKey,
+      bootstrap: this.hosts.filter((other) => other !== host).slice(0, 1),
+      settings: { managed: 'libvirt', census: { intervalSeconds: 2 }, ...this.#settings },
+    })
+    this.#agents.set(name, agent)
+    return agent
+  }
+
   /** A guest of the small system, with the same disk-less machine wherever it is started. */
-  startGuest(host: LibvirtHost, name: string, more: { isPrivate?: boolean } = {}): Promise<LibvirtGuest> {
-    const [kernel, initramfs] = [join(this.#directory, 'kernel'), join(this.#directory, 'initramfs')]
-    return host.startGuest({ name, memoryMiB: MEMORY_MIB, kernel, initramfs, ...more })
+  startGuest(
+    host: LibvirtHost, name: string, more: Pick<DomainOptions, 'isPrivate' | 'oddDevice'> = {},
+  ): Promise<LibvirtGuest> {
+    return host.startGuest({ ...this.#machine(name), ...more })
+  }
+
+  /** Writes the XML of a guest without anything odd where its host finds it; returns the path. */
+  writeXml(host: LibvirtHost, name: string): string {
+    return host.writeXml(this.#machine(name))
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.agents.map((agent) => agent.stop()))
+    await Promise.all([...this.#agents.values()].map((agent) => agent.stop()))
     await Promise.all(this.hosts.map((host) => host.stop()))
     await this.network.close()
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
-  async #build({ settings }: LibvirtClusterOptions): Promise<void> {
+  #machine(name: string): Omit<DomainOptions, 'serial'> {
+    const [kernel, initramfs] = [join(this.#directory, 'kernel'), join(this.#directory, 'initramfs')]
+    return { name, memoryMiB: MEMORY_MIB, kernel, initramfs }
+  }
+
+  async #build(): Promise<void> {
     // Copies: libvirt gives what its guests use to QEMU's user.
     const { kernel, initramfs } = await ensureBusybox(await ensureImage())
     copyFileSync(kernel, join(this.#directory, 'kernel'))
@@ -66,18 +104,23 @@ export class LibvirtCluster {
     const hosts = join(this.#directory, 'hosts')
     const lines = this.network.hosts.map(({ name, address }) => `${address} ${name}\n`)
     writeFileSync(hosts, `127.0.0.1 localhost\n${lines.join('')}`)
-    for (const host of this.network.hosts) {
-      const directory = join(this.#directory, `${host.name}-libvirt`)
-      this.hosts.push(await LibvirtHost.start({ host, directory, hosts }))
-    }
-    const clusterKey = await createLabKey(this.#directory)
+    this.hosts.push(...await Promise.all(this.network.hosts.map((host) =>
+      LibvirtHost.start({ host, directory: join(this.#directory, `${host.name}-libvirt`), hosts }))))
+    await this.#makeSocketFolders()
+    this.#clusterKey = await createLabKey(this.#directory)
+  }
+
+  /**
+   * The folders of migrations over sockets, as the daemon's README has them: one for each destination. At the source
+   * it belongs to the agent, which listens there, and at the destination to QEMU, which listens at the same path.
+   */
+  async #makeSocketFolders(): Promise<void> {
+    const agentUser = (await findAgentUser())?.uid ?? 0
     for (const host of this.hosts) {
-      const directory = join(this.#directory, host.name)
-      this.agents.push(await startAgent({
-        host, directory, guestDirectory: join(directory, 'guests'), clusterKey,
-        bootstrap: this.hosts.filter((other) => other !== host).slice(0, 1),
-        settings: { managed: 'libvirt', census: { intervalSeconds: 5 }, ...settings },
-      }))
+      for (const { name } of this.hosts) {
+        const owner = host.name === name ? 'libvirt-qemu' : String(agentUser)
+        await host.run('install', '-d', '-o', owner, '-m', '0711', `/run/pagemesh/${name}`)
+      }
     }
   }
 }

@@ -10,11 +10,15 @@ export interface DomainOptions {
   serial: string
   /** Its pages must not be merged with those of others (`nosharepages`); default false. */
   isPrivate?: boolean
+  /** It has a device that libvirt does not know of: where it is moved to without, QEMU cannot load it. */
+  oddDevice?: boolean
 }
 
 /** The same machine as other guests of the lab have, see machine.ts, with nothing on it that a test does not need. */
-export function domainXml({ name, memoryMiB, kernel, initramfs, serial, isPrivate = false }: DomainOptions): string {
-  return `<domain type='qemu'>
+export function domainXml(
+  { name, memoryMiB, kernel, initramfs, serial, isPrivate = false, oddDevice = false }: DomainOptions,
+): string {
+  return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>${name}</name>
   <memory unit='MiB'>${memoryMiB}</memory>
   ${isPrivate ? '<memoryBacking><nosharepages/></memoryBacking>' : ''}
@@ -32,6 +36,7 @@ export function domainXml({ name, memoryMiB, kernel, initramfs, serial, isPrivat
     <memballoon model='none'/>
     <serial type='file'><source path='${serial}'/><target port='0'/></serial>
   </devices>
+  ${oddDevice ? '<qemu:commandline><qemu:arg value="-device"/><qemu:arg value="pvpanic-pci"/></qemu:commandline>' : ''}
 </domain>
 `
 }

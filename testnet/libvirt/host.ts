@@ -1,5 +1,7 @@
 /** Hosts that run libvirt: each a network namespace of the lab with namespaces for mounts, hostname and processes. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -73,10 +75,7 @@ export class LibvirtHost implements LabHost {
 
   /** Defines a guest and starts it; resolves when its system has come up. */
   async startGuest(options: Omit<DomainOptions, 'serial'>): Promise<LibvirtGuest> {
-    const serial = `/var/log/${options.name}.serial`
-    const xml = join(this.#directory, `${options.name}.xml`)
-    writeFileSync(xml, domainXml({ ...options, serial }))
-    await this.virsh('define', xml)
+    await this.virsh('define', this.writeXml(options))
     await this.virsh('start', options.name)
     const guest = this.guest(options.name)
     await guest.ready()
@@ -86,6 +85,37 @@ export class LibvirtHost implements LabHost {
   /** The guest of this name, as its serial console on this host tells of it. */
   guest(name: string): LibvirtGuest {
     return new LibvirtGuest(name, new SerialLog(join(this.#directory, 'log', `${name}.serial`)))
+  }
+
+  /** Writes what libvirt is to know of a guest; returns where. */
+  writeXml(options: Omit<DomainOptions, 'serial'>): string {
+    const xml = join(this.#directory, `${options.name}.xml`)
+    writeFileSync(xml, domainXml({ ...options, serial: `/var/log/${options.name}.serial` }))
+    return xml
+  }
+
+  /** The process of a guest's QEMU, by its number on this host; undefined if there is none. */
+  async qemuOf(name: string): Promise<number | undefined> {
+    const file = `/run/libvirt/qemu/${name}.pid`
+    const pid = await this.run('bash', '-c', `[[ ! -e ${file} ]] || cat ${file}`)
+    return pid.trim() !== '' && await succeeds([...this.exec, 'kill', '-0', pid.trim()]) ? Number(pid) : undefined
+  }
+
+  /** A hash of all the memory of a guest that stands still, by QEMU's own word. */
+  async memoryHash(name: string): Promise<string> {
+    const file = join(this.#directory, 'log', 'memory')
+    const bytes = Number(/^Max memory: +(\d+) KiB$/m.exec(await this.virsh('dominfo', name))?.[1]) * 1024
+    // QEMU's user may write what is there, and not make it.
+    writeFileSync(file, '')
+    chmodSync(file, 0o666)
+    try {
+      await this.virsh('qemu-monitor-command', name, JSON.stringify({
+        execute: 'pmemsave', arguments: { val: 0, size: bytes, filename: '/var/log/memory' },
+      }))
+      return createHash('sha256').update(await readFile(file)).digest('hex')
+    } finally {
+      rmSync(file)
+    }
   }
 
   /** Names of the guests that run here. */

@@ -7,7 +7,7 @@ set -euo pipefail
 say() { echo "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-packages='libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients nftables'
+packages='libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients nftables libcap2-bin'
 user=libvirt-qemu
 
 # Debian keeps administrators' commands where a plain user's PATH does not look.
@@ -15,7 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
   local name
-  for name in libvirtd virsh nft; do command -v "$name" >/dev/null || echo "$name"; done
+  for name in libvirtd virsh nft setcap; do command -v "$name" >/dev/null || echo "$name"; done
   [[ -n $(find /usr/lib -path '*/libvirt/connection-driver/libvirt_driver_qemu.so' 2>/dev/null) ]] || echo driver
 }
 

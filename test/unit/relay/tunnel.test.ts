@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, existsSync, lstatSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync, chownSync, existsSync, lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 
@@ -10,6 +12,9 @@ import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
 import { eventually } from './hosts.ts'
+
+const NOBODY = 65534
+const FOREIGN_GROUP = 54_321
 
 describe('a tunnel', () => {
   let directory: string
@@ -108,6 +113,24 @@ describe('a tunnel', () => {
     assert.ok(!existsSync(path))
     await open(path, { mode: 0o660, gid: process.getegid!() })
     assert.deepEqual([lstatSync(path).mode & 0o777, lstatSync(path).gid], [0o660, process.getegid!()])
+  })
+
+  it('says what is missing where the group is not one of its user', async () => {
+    const isRoot = process.getuid!() === 0
+    if (isRoot) {
+      chownSync(directory, NOBODY, NOBODY)
+      process.seteuid!(NOBODY)
+    }
+    try {
+      await assert.rejects(open(path, { gid: FOREIGN_GROUP }), ({ code, message, advice }: PagemeshError) => {
+        assert.deepEqual([code, /group 54321: the agent's user is not in it/.test(message)], ['tunnel-unusable', true])
+        assert.match(advice!, /Leave the group out/)
+        return true
+      })
+    } finally {
+      if (isRoot) process.seteuid!(0)
+    }
+    assert.deepEqual(readdirSync(directory), [])
   })
 
   it('replaces a socket at which nobody listens, and nothing else', async () => {

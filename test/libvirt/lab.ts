@@ -1,0 +1,223 @@
+/**
+ * What the tests of libvirt share, as one lab for all of them: hosts `left` and `right` with an agent each, the guest
+ * `web`, which moves, and a guest of the same system on each host that stays. It goes when the last test is over.
+ */
+import { strict as assert } from 'node:assert'
+import { readdirSync } from 'node:fs'
+
+import { askAgent, type ControlRequest, type HistoryResult } from '../../src/daemon/control/index.ts'
+import { systemClock, type AgentStatus, type HandoffRecord } from '../../src/index.ts'
+import { LibvirtCluster, PAGEMESH, startProcess, waitFor, type LabProcess, type LibvirtHost } from '../../testnet/index.ts'
+import { succeeds } from '../../testnet/command.ts'
+import { childrenOf } from '../../testnet/process.ts'
+import { skipWithoutLab } from '../interop/labmove.ts'
+import { KINDS, WAYS, type Kind, type KindName, type Way, type WayName } from './ways.ts'
+
+const START_MS_MAX = 300_000
+const WAIT_MS_MAX = 60_000
+
+export type HostName = 'left' | 'right'
+export const OTHER: Record<HostName, HostName> = { left: 'right', right: 'left' }
+
+let starting: Promise<LibvirtLab> | undefined
+let untouched: string[] = []
+
+/** For `before`: the lab, which is started if it has not been; skips the suite where this machine cannot have one. */
+export async function openLab(this: Mocha.Context): Promise<LibvirtLab> {
+  await skipWithoutLab.call(this)
+  this.timeout(START_MS_MAX)
+  if (starting === undefined) {
+    untouched = traces()
+    starting = LibvirtLab.start()
+  }
+  return await starting
+}
+
+after(async function () {
+  if (starting === undefined) return
+  this.timeout(WAIT_MS_MAX)
+  await (await starting).close()
+  // Other tests' networks may come and go meanwhile.
+  const ours = (path: string): boolean => !/netns\/pm-/.test(path) || path.includes(`pm-${process.pid}-`)
+  assert.deepEqual(traces().filter(ours), untouched.filter(ours))
+})
+
+/** Where libvirt and the lab could leave something on this machine. */
+function traces(): string[] {
+  return ['/etc/libvirt', '/var/lib/libvirt', '/run', '/run/netns', '/var/log', '/var/cache']
+    .flatMap((folder) => readEntries(folder).map((name) => `${folder}/${name}`))
+    .filter((path) => /libvirt|pagemesh|\/pm-/.test(path))
+}
+
+function readEntries(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    // What is not there has no traces.
+    return []
+  }
+}
+
+export class LibvirtLab {
+  readonly cluster: LibvirtCluster
+  /** What a migration puts on the wire without us. */
+  readonly plainBytes: number
+  readonly #tunnels = new Map<string, LabProcess>()
+
+  private constructor(cluster: LibvirtCluster, plainBytes: number) {
+    this.cluster = cluster
+    this.plainBytes = plainBytes
+  }
+
+  static async start(): Promise<LibvirtLab> {
+    const cluster = await LibvirtCluster.start({
+      hosts: ['left', 'right'],
+      settings: {
+        intercept: { ports: ['49152-49215'] },
+        tunnel: { to: ['/run/pagemesh/*/web', '127.64.0.9:20500'] },
+      },
+    })
+    try {
+      const [left, right] = cluster.hosts as [LibvirtHost, LibvirtHost]
+      await Promise.all([
+        cluster.startGuest(left, 'web'), cluster.startGuest(left, 'twin-left'), cluster.startGuest(right, 'twin-right'),
+      ])
+      // No agent runs yet.
+      const before = await cluster.network.counters('left')
+      await left.virsh('migrate', '--live', 'web', 'qemu+tcp://right/system')
+      const after = await cluster.network.counters('left')
+      await Promise.all(['left', 'right'].map((name) => cluster.startAgent(name)))
+      const lab = new LibvirtLab(cluster, after!.sentBytes - before!.sentBytes)
+      await Promise.all([lab.counted('left', 'twin-left'), lab.counted('right', 'twin-right')])
+      return lab
+    } catch (error) {
+      await cluster.close()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.cluster.close()
+    // With their hosts they have ended.
+    await Promise.all([...this.#tunnels.values()].map(({ ended }) => ended))
+  }
+
+  host(name: HostName): LibvirtHost {
+    return this.cluster.host(name)
+  }
+
+  /** Asks a host's agent as the command line would. */
+  ask<Result>(host: HostName, request: ControlRequest): Promise<Result> {
+    return askAgent<Result>({ path: this.cluster.agent(host).control, request, answerMsMax: WAIT_MS_MAX })
+  }
+
+  status(host: HostName): Promise<AgentStatus> {
+    return this.ask(host, { command: 'status' })
+  }
+
+  /** What a host's agent remembers of migrations, the newest first. */
+  async history(host: HostName): Promise<HandoffRecord[]> {
+    return (await this.ask<HistoryResult>(host, { command: 'history', arguments: { countMax: 200 } })).handoffs
+  }
+
+  /** Starts the agents that have ended; resolves when both know each other. */
+  async restartAgents(): Promise<void> {
+    const ended = (['left', 'right'] as const).filter((name) => !this.cluster.agent(name).running)
+    await Promise.all(ended.map((name) => this.cluster.startAgent(name)))
+    await Promise.all((['left', 'right'] as const).map((name) => this.until(`${name} to intercept`, async () =>
+      (await this.status(name)).intercept.members.includes(OTHER[name]))))
+  }
+
+  /** The host on which the guest runs that moves, and nowhere else. */
+  async whereIsWeb(): Promise<HostName> {
+    const names = await Promise.all((['left', 'right'] as const).map((name) => this.host(name).running()))
+    const isThere = names.map((all) => all.includes('web'))
+    assert.notEqual(isThere[0], isThere[1], `it runs on ${isThere[0] ? 'both hosts' : 'none'}`)
+    return isThere[0] ? 'left' : 'right'
+  }
+
+  /** Resolves when the agent has counted a guest's pages, and a change of them. */
+  async counted(host: HostName, guest: string): Promise<void> {
+    await this.until(`${guest} to be counted`, async () => {
+      const { guests } = await this.status(host)
+      return guests.some(({ name, distinctPages }) => name === guest && distinctPages > 0)
+    })
+  }
+
+  /** Resolves when both agents know each other, and what may move where it is. */
+  async settled(from: HostName): Promise<void> {
+    await this.restartAgents()
+    await Promise.all([this.counted(from, 'web'), this.counted(OTHER[from], `twin-${OTHER[from]}`)])
+  }
+
+  /** The process of an agent: what waits for it outside of its host's namespaces is its parent. */
+  inside(pid: number): number {
+    return childrenOf(pid)[0] ?? pid
+  }
+
+  until(what: string, isSo: () => Promise<boolean> | boolean, timeoutMs = WAIT_MS_MAX): Promise<true> {
+    return waitFor(async () => (await isSo()) || undefined, { clock: systemClock, what, timeoutMs, pauseMs: 50 })
+  }
+
+  /** Words for `virsh migrate`, on the guest's host. A tunnel that the way takes is open then, and stays open. */
+  async words(from: HostName, wayName: WayName, { virsh }: Kind): Promise<string[]> {
+    const to = OTHER[from]
+    const way: Way = WAYS[wayName]
+    if (way.tunnel !== undefined) await this.#openTunnel(from, way.tunnel(to))
+    return ['migrate', '--live', ...virsh, 'web', `qemu+tcp://${to}/system`, ...way.virsh(to)]
+  }
+
+  /** Moves the guest to the other host; resolves to what that put on the wire, and what the source's agent says of it. */
+  async move(wayName: WayName, kindName: KindName): Promise<{ to: HostName; sentBytes: number; record: HandoffRecord }> {
+    const from = await this.whereIsWeb()
+    const to = OTHER[from]
+    const kind: Kind = KINDS[kindName]
+    await this.settled(from)
+    const words = await this.words(from, wayName, kind)
+    const [known] = await this.history(from)
+    const before = await this.cluster.network.counters(from)
+    const ended = new AbortController()
+    const migrating = this.host(from).virsh(...words).finally(() => ended.abort())
+    if (kind.postcopy === true) await Promise.race([migrating, this.goPostcopy(from, ended.signal)])
+    await migrating
+    const after = await this.cluster.network.counters(from)
+    assert.equal(await this.whereIsWeb(), to)
+    const record = await waitFor(async () => {
+      const [newest] = await this.history(from)
+      return newest?.endedAt === known?.endedAt ? undefined : newest
+    }, { clock: systemClock, what: 'the agent to tell of it', timeoutMs: WAIT_MS_MAX })
+    return { to, sentBytes: after!.sentBytes - before!.sentBytes, record }
+  }
+
+  /** Has a migration go over to post-copy once pages have passed; the signal says that it is over. */
+  async goPostcopy(from: HostName, over: AbortSignal): Promise<void> {
+    await this.passing(from, over)
+    await this.host(from).virsh('migrate-postcopy', 'web')
+  }
+
+  /** Resolves when pages of the guest pass. */
+  async passing(from: HostName, over: AbortSignal): Promise<void> {
+    await this.until('pages to pass', async () => {
+      over.throwIfAborted()
+      // There is no job before it has begun.
+      const said = await this.host(from).virsh('domjobinfo', 'web').catch(() => '')
+      return /^Memory processed: +[1-9]/m.test(said)
+    })
+  }
+
+  async #openTunnel(from: HostName, words: readonly string[]): Promise<void> {
+    const key = `${from} ${words[1]!}`
+    if (this.#tunnels.get(key)?.running === true) return
+    const { exec } = this.host(from)
+    const tunnel = startProcess(exec, [
+      ...PAGEMESH, 'tunnel', '--control', this.cluster.agent(from).control, '--to', OTHER[from], ...words,
+    ])
+    this.#tunnels.set(key, tunnel)
+    // A socket is there when it may be used, and the kernel names it as it was made elsewhere.
+    const isThere = words[1]!.startsWith('/') ? `[[ -S ${words[1]!} ]]` : `[[ $(ss -tlnH src ${words[1]!}) ]]`
+    await this.until(`a tunnel at ${words[1]!}`, () => {
+      if (!tunnel.running) throw new Error(tunnel.errors)
+      return succeeds([...exec, 'bash', '-c', isThere])
+    })
+  }
+}

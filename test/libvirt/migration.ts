@@ -1,0 +1,82 @@
+/** A migration of the guest that goes so slowly that something can be done to it. */
+import { strict as assert } from 'node:assert'
+
+import { systemClock } from '../../src/index.ts'
+import { OTHER, type HostName, type LibvirtLab } from './lab.ts'
+import { SLOW, type WayName } from './ways.ts'
+
+/** How long libvirt may take to say what it can know. */
+export const WORD_MS_MAX = 5000
+const POSTCOPY = ['--postcopy', '--postcopy-bandwidth', '1'] as const
+
+export class SlowMigration {
+  readonly lab: LibvirtLab
+  readonly from: HostName
+  readonly to: HostName
+  readonly #over = new AbortController()
+  /** What it was told in the end: why it failed, or undefined. Never rejects. */
+  readonly #word: Promise<Error | undefined>
+
+  private constructor(lab: LibvirtLab, from: HostName, words: readonly string[]) {
+    this.lab = lab
+    this.from = from
+    this.to = OTHER[from]
+    this.#word = lab.host(from).virsh(...words).then(() => undefined, (error: Error) => error)
+      .finally(() => this.#over.abort(new Error('the migration is over')))
+  }
+
+  /** Resolves when pages pass, and those of a post-copy where its guest runs at the destination. */
+  static async begin(lab: LibvirtLab, way: WayName, { postcopy = false } = {}): Promise<SlowMigration> {
+    const from = await lab.whereIsWeb()
+    await lab.settled(from)
+    const words = await lab.words(from, way, { virsh: [...SLOW, ...postcopy ? POSTCOPY : []] })
+    const migration = new SlowMigration(lab, from, words)
+    if (!postcopy) await lab.passing(from, migration.#over.signal)
+    else {
+      await lab.goPostcopy(from, migration.#over.signal)
+      await lab.until('the guest to run at the destination', async () =>
+        /running \(post-copy\)/.test(await lab.host(migration.to).virsh('domstate', '--reason', 'web')))
+    }
+    return migration
+  }
+
+  /** Lets it go as fast as it can. */
+  async hurry(): Promise<void> {
+    await this.lab.host(this.from).virsh('migrate-setspeed', 'web', '10000')
+  }
+
+  /** Resolves when libvirt says that it has completed. */
+  async completed(): Promise<void> {
+    const error = await this.#word
+    if (error !== undefined) throw error
+  }
+
+  /** Libvirt's own word that it has failed, which it says within five seconds from now; rejects if it does not. */
+  async failed(): Promise<string> {
+    const since = systemClock.now()
+    const error = await this.#word
+    const took = systemClock.now() - since
+    assert.ok(error !== undefined, 'it completed')
+    assert.ok(took <= WORD_MS_MAX, `libvirt said so after ${took} ms: ${error.message}`)
+    return error.message
+  }
+
+  /** Resolves when the guest is seen to run on at the source, with nothing of it left elsewhere. */
+  async wentNowhere(): Promise<void> {
+    const { lab, from, to } = this
+    assert.equal(await lab.whereIsWeb(), from)
+    await lab.host(from).guest('web').moreBeats(1)
+    const listed = (await lab.host(to).virsh('list', '--all', '--name')).split('\n').filter((name) => name !== '')
+    // It may be defined there, from where it came.
+    assert.deepEqual(listed.filter((name) => !['web', `twin-${to}`].includes(name)), [])
+    await lab.until('the destination QEMU to be gone', async () => await lab.host(to).qemuOf('web') === undefined)
+    for (const name of [from, to]) {
+      await lab.until(`the agent of ${name} to have no migration`, async () => {
+        if (!lab.cluster.agent(name).running) return true
+        const { handoffs, held } = await lab.status(name)
+        assert.deepEqual(held, [])
+        return handoffs.length === 0
+      })
+    }
+  }
+}
