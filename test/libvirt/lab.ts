@@ -58,6 +58,15 @@ function readEntries(folder: string): string[] {
   }
 }
 
+/** A migration that completed. */
+export interface Move {
+  to: HostName
+  /** What it put on the wire. */
+  sentBytes: number
+  /** What the source's agent says of it. */
+  record: HandoffRecord
+}
+
 export class LibvirtLab {
   readonly cluster: LibvirtCluster
   /** What a migration puts on the wire without us. */
@@ -151,8 +160,8 @@ export class LibvirtLab {
   }
 
   /** The process of an agent: what waits for it outside of its host's namespaces is its parent. */
-  inside(pid: number): number {
-    return childrenOf(pid)[0] ?? pid
+  agentProcess(host: HostName): number {
+    return childrenOf(this.cluster.agent(host).pid)[0]!
   }
 
   until(what: string, isSo: () => Promise<boolean> | boolean, timeoutMs = WAIT_MS_MAX): Promise<true> {
@@ -167,26 +176,47 @@ export class LibvirtLab {
     return ['migrate', '--live', ...virsh, 'web', `qemu+tcp://${to}/system`, ...way.virsh(to)]
   }
 
-  /** Moves the guest to the other host; resolves to what that put on the wire, and what the source's agent says of it. */
-  async move(wayName: WayName, kindName: KindName): Promise<{ to: HostName; sentBytes: number; record: HandoffRecord }> {
+  /** Moves the guest to the other host. */
+  async move(wayName: WayName, kindName: KindName): Promise<Move> {
     const from = await this.whereIsWeb()
     const to = OTHER[from]
     const kind: Kind = KINDS[kindName]
     await this.settled(from)
     const words = await this.words(from, wayName, kind)
     const [known] = await this.history(from)
-    const before = await this.cluster.network.counters(from)
-    const ended = new AbortController()
-    const migrating = this.host(from).virsh(...words).finally(() => ended.abort())
-    if (kind.postcopy === true) await Promise.race([migrating, this.goPostcopy(from, ended.signal)])
-    await migrating
-    const after = await this.cluster.network.counters(from)
+    const sentBytes = await this.sentDuring(from, async () => {
+      const over = new AbortController()
+      const migrating = this.host(from).virsh(...words)
+        .finally(() => over.abort(new Error('the migration is over')))
+      if (kind.postcopy === true) await Promise.race([migrating, this.goPostcopy(from, over.signal)])
+      await migrating
+    })
     assert.equal(await this.whereIsWeb(), to)
-    const record = await waitFor(async () => {
-      const [newest] = await this.history(from)
-      return newest?.endedAt === known?.endedAt ? undefined : newest
-    }, { clock: systemClock, what: 'the agent to tell of it', timeoutMs: WAIT_MS_MAX })
-    return { to, sentBytes: after!.sentBytes - before!.sentBytes, record }
+    return { to, sentBytes, record: await this.newerThan(from, known) }
+  }
+
+  /** What a host sent meanwhile. */
+  async sentDuring(host: HostName, meanwhile: () => Promise<unknown>): Promise<number> {
+    const before = await this.cluster.network.counters(host)
+    await meanwhile()
+    return (await this.cluster.network.counters(host))!.sentBytes - before!.sentBytes
+  }
+
+  /** What a host's agent says of the migration after the one that it told of last. */
+  newerThan(host: HostName, known: HandoffRecord | undefined): Promise<HandoffRecord> {
+    return waitFor(async () => {
+      const all = await this.history(host)
+      const last = all.findIndex(({ endedAt, guest }) => endedAt === known?.endedAt && guest === known.guest)
+      return all[(last === -1 ? all.length : last) - 1]
+    }, { clock: systemClock, what: `the agent of ${host} to tell of it`, timeoutMs: WAIT_MS_MAX })
+  }
+
+  /** Ends the guest that moves wherever it is, and starts it again. */
+  async startAnew(): Promise<void> {
+    for (const host of this.cluster.hosts) {
+      if ((await host.running()).includes('web')) await host.virsh('destroy', 'web')
+    }
+    await this.cluster.startGuest(this.host('left'), 'web')
   }
 
   /** Has a migration go over to post-copy once pages have passed; the signal says that it is over. */

@@ -76,12 +76,8 @@ export class LibvirtCluster {
   startGuest(
     host: LibvirtHost, name: string, more: Pick<DomainOptions, 'isPrivate' | 'oddDevice'> = {},
   ): Promise<LibvirtGuest> {
-    return host.startGuest({ ...this.#machine(name), ...more })
-  }
-
-  /** Writes the XML of a guest without anything odd where its host finds it; returns the path. */
-  writeXml(host: LibvirtHost, name: string): string {
-    return host.writeXml(this.#machine(name))
+    const [kernel, initramfs] = [join(this.#directory, 'kernel'), join(this.#directory, 'initramfs')]
+    return host.startGuest({ name, memoryMiB: MEMORY_MIB, kernel, initramfs, ...more })
   }
 
   async close(): Promise<void> {
@@ -89,11 +85,6 @@ export class LibvirtCluster {
     await Promise.all(this.hosts.map((host) => host.stop()))
     await this.network.close()
     rmSync(this.#directory, { recursive: true, force: true })
-  }
-
-  #machine(name: string): Omit<DomainOptions, 'serial'> {
-    const [kernel, initramfs] = [join(this.#directory, 'kernel'), join(this.#directory, 'initramfs')]
-    return { name, memoryMiB: MEMORY_MIB, kernel, initramfs }
   }
 
   async #build(): Promise<void> {

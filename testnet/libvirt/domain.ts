@@ -40,3 +40,8 @@ export function domainXml(
 </domain>
 `
 }
+
+/** The XML of a guest, as libvirt tells it, without what `oddDevice` adds. */
+export function withoutOddDevice(xml: string): string {
+  return xml.replace(/<qemu:commandline>.*?<\/qemu:commandline>/s, '')
+}

@@ -11,10 +11,11 @@ import type { LabHost } from '../network.ts'
 import { childrenOf, startProcess, type LabProcess } from '../process.ts'
 import { SerialLog } from '../serial.ts'
 import { waitFor } from '../wait.ts'
-import { domainXml, type DomainOptions } from './domain.ts'
+import { domainXml, withoutOddDevice, type DomainOptions } from './domain.ts'
 
 const START_TIMEOUT_MS = 60_000
 const READY_TIMEOUT_MS = 120_000
+const ANSWER_SECONDS_MAX = 5
 
 export interface LibvirtHostInit {
   /** A host of the lab's network. */
@@ -75,7 +76,10 @@ export class LibvirtHost implements LabHost {
 
   /** Defines a guest and starts it; resolves when its system has come up. */
   async startGuest(options: Omit<DomainOptions, 'serial'>): Promise<LibvirtGuest> {
-    await this.virsh('define', this.writeXml(options))
+    const serial = `/var/log/${options.name}.serial`
+    const xml = join(this.#directory, `${options.name}.xml`)
+    writeFileSync(xml, domainXml({ ...options, serial }))
+    await this.virsh('define', xml)
     await this.virsh('start', options.name)
     const guest = this.guest(options.name)
     await guest.ready()
@@ -87,10 +91,10 @@ export class LibvirtHost implements LabHost {
     return new LibvirtGuest(name, new SerialLog(join(this.#directory, 'log', `${name}.serial`)))
   }
 
-  /** Writes what libvirt is to know of a guest; returns where. */
-  writeXml(options: Omit<DomainOptions, 'serial'>): string {
-    const xml = join(this.#directory, `${options.name}.xml`)
-    writeFileSync(xml, domainXml({ ...options, serial: `/var/log/${options.name}.serial` }))
+  /** Writes the XML of a guest that runs here, without its odd device; returns where. */
+  async writePlainXml(name: string): Promise<string> {
+    const xml = join(this.#directory, `${name}-plain.xml`)
+    writeFileSync(xml, withoutOddDevice(await this.virsh('dumpxml', '--migratable', name)))
     return xml
   }
 
@@ -99,6 +103,13 @@ export class LibvirtHost implements LabHost {
     const file = `/run/libvirt/qemu/${name}.pid`
     const pid = await this.run('bash', '-c', `[[ ! -e ${file} ]] || cat ${file}`)
     return pid.trim() !== '' && await succeeds([...this.exec, 'kill', '-0', pid.trim()]) ? Number(pid) : undefined
+  }
+
+  /** Whether a guest's QEMU answers its monitor. */
+  async qemuAnswers(name: string): Promise<boolean> {
+    const ask = this.#words('qemu-monitor-command', name, '{"execute":"query-status"}')
+    const [program, ...words] = ask.slice(this.exec.length)
+    return await succeeds([...this.exec, 'timeout', String(ANSWER_SECONDS_MAX), program!, ...words])
   }
 
   /** A hash of all the memory of a guest that stands still, by QEMU's own word. */
