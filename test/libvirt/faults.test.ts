@@ -87,7 +87,7 @@ describe('a migration of libvirt', function () {
   for (const [name, end] of Object.entries(ENDS)) {
     it(`goes on after the agent of ${name} hung for a while`, async () => {
       const migration = await SlowMigration.begin(lab, TCP)
-      await hang(migration, end, () => systemClock.sleep(SHORT_MS))
+      await lab.whileHung(migration[end], () => systemClock.sleep(SHORT_MS))
       await migration.hurry()
       await migration.completed()
       assert.equal(await lab.whereIsWeb(), migration.to)
@@ -96,7 +96,7 @@ describe('a migration of libvirt', function () {
 
     it(`is aborted while the agent of ${name} hangs`, async () => {
       const migration = await SlowMigration.begin(lab, TCP)
-      await hang(migration, end, async () => {
+      await lab.whileHung(migration[end], async () => {
         await lab.host(migration.from).virsh('domjobabort', 'web')
         assert.match(await migration.failed(), /job 'migration out' canceled by client/)
       })
@@ -106,7 +106,7 @@ describe('a migration of libvirt', function () {
 
   it('breaks while the agent of the destination hangs for long, and leaves the guest where it is', async () => {
     const migration = await SlowMigration.begin(lab, TCP)
-    await hang(migration, 'to', async () => {
+    await lab.whileHung(migration.to, async () => {
       const until = systemClock.now() + LONG_MS
       await migration.failed(SILENCE_MS_MAX)
       await systemClock.sleep(until - systemClock.now())
@@ -117,18 +117,8 @@ describe('a migration of libvirt', function () {
   it('breaks once the agent of the source has hung for long, and leaves the guest where it is', async () => {
     const migration = await SlowMigration.begin(lab, TCP)
     // Until then the source knows nothing: its QEMU's connection is open.
-    await hang(migration, 'from', () => systemClock.sleep(LONG_MS))
+    await lab.whileHung(migration.from, () => systemClock.sleep(LONG_MS))
     await migration.failed()
     await migration.wentNowhere()
   })
-
-  async function hang(migration: SlowMigration, end: 'from' | 'to', meanwhile: () => Promise<void>): Promise<void> {
-    const pid = lab.agentProcess(migration[end])
-    process.kill(pid, 'SIGSTOP')
-    try {
-      await meanwhile()
-    } finally {
-      process.kill(pid, 'SIGCONT')
-    }
-  }
 })

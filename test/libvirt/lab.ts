@@ -159,9 +159,17 @@ export class LibvirtLab {
     await Promise.all([this.counted(from, 'web'), this.counted(OTHER[from], `twin-${OTHER[from]}`)])
   }
 
-  /** The process of an agent: what waits for it outside of its host's namespaces is its parent. */
-  agentProcess(host: HostName): number {
-    return childrenOf(this.cluster.agent(host).pid)[0]!
+  /** Stops the agent of a host for as long as something is done; then it goes on as if nothing had been. */
+  async whileHung(host: HostName, meanwhile: () => Promise<void>): Promise<void> {
+    const outside = this.cluster.agent(host).pid
+    const agent = childrenOf(outside)[0]!
+    process.kill(agent, 'SIGSTOP')
+    try {
+      await meanwhile()
+    } finally {
+      // What waits for it outside of its host's namespaces has stopped as well.
+      for (const pid of [agent, outside]) process.kill(pid, 'SIGCONT')
+    }
   }
 
   until(what: string, isSo: () => Promise<boolean> | boolean, timeoutMs = WAIT_MS_MAX): Promise<true> {
@@ -211,27 +219,17 @@ export class LibvirtLab {
     }, { clock: systemClock, what: `the agent of ${host} to tell of it`, timeoutMs: WAIT_MS_MAX })
   }
 
-  /** Ends the guest that moves wherever it is, and starts it again. */
-  async startAnew(): Promise<void> {
-    for (const host of this.cluster.hosts) {
-      if ((await host.running()).includes('web')) await host.virsh('destroy', 'web')
-    }
-    await this.cluster.startGuest(this.host('left'), 'web')
-  }
-
-  /** Has a migration go over to post-copy once pages have passed; the signal says that it is over. */
-  async goPostcopy(from: HostName, over: AbortSignal): Promise<void> {
-    await this.passing(from, over)
+  /** Has a migration go over to post-copy once so much has passed; the signal says that it is over. */
+  async goPostcopy(from: HostName, over: AbortSignal, bytes = 1): Promise<void> {
+    await this.passed(from, over, bytes)
     await this.host(from).virsh('migrate-postcopy', 'web')
   }
 
-  /** Resolves when pages of the guest pass. */
-  async passing(from: HostName, over: AbortSignal): Promise<void> {
-    await this.until('pages to pass', async () => {
+  /** Resolves when so much of the guest has passed. */
+  async passed(from: HostName, over: AbortSignal, bytes = 1): Promise<void> {
+    await this.until(`${bytes} bytes to pass`, async () => {
       over.throwIfAborted()
-      // There is no job before it has begun.
-      const said = await this.host(from).virsh('domjobinfo', 'web').catch(() => '')
-      return /^Memory processed: +[1-9]/m.test(said)
+      return await this.host(from).migratedBytes('web') >= bytes
     })
   }
 

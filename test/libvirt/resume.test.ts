@@ -1,14 +1,8 @@
 import { strict as assert } from 'node:assert'
 
 import { IS_WHOLE } from './extent.ts'
-import { openLab, type LibvirtLab } from './lab.ts'
+import { openLab, type HostName, type LibvirtLab } from './lab.ts'
 import { SlowMigration } from './migration.ts'
-
-/**
- * A QEMU whose post-copy was cut answers nobody while a processor of its guest waits for a page and holds its main
- * lock, as an emulated one may: nobody can resume it, with us or without. Then it is tried anew.
- */
-const TRIES_MAX = 4
 
 if (IS_WHOLE) describe('a post-copy of libvirt whose agents are killed', function () {
   this.timeout(600_000)
@@ -18,24 +12,35 @@ if (IS_WHOLE) describe('a post-copy of libvirt whose agents are killed', functio
 
   for (const way of ['by a loopback address', 'by interception'] as const) {
     it(`goes on when they are back, ${way}`, async () => {
-      for (let tries = 1; ; tries++) {
-        const migration = await SlowMigration.begin(lab, way, { postcopy: true })
-        const { from, to } = migration
-        // What it needs to run at all has come then.
-        await lab.host(to).guest('web').moreBeats(2)
-        await Promise.all([from, to].map((name) => lab.cluster.agent(name).kill()))
-        assert.match(await migration.failed(), /post-copy/)
-        await lab.restartAgents()
-        if (!await lab.host(to).qemuAnswers('web')) {
-          assert.ok(tries < TRIES_MAX, 'no QEMU answered after the cut')
-          await lab.startAnew()
-          continue
-        }
-        await lab.host(from).virsh(...await lab.words(from, way, { virsh: ['--postcopy', '--postcopy-resume'] }))
-        assert.equal(await lab.whereIsWeb(), to)
-        await lab.host(to).guest('web').moreBeats(2)
-        return
-      }
+      const migration = await SlowMigration.begin(lab, way, { postcopy: true })
+      const { from, to } = migration
+      // What it needs to run at all has come then.
+      await lab.host(to).guest('web').moreBeats(2)
+      await Promise.all([from, to].map((name) => lab.cluster.agent(name).kill()))
+      assert.match(await migration.failed(), /post-copy/)
+      await lab.restartAgents()
+      await resume(from, await lab.words(from, way, { virsh: ['--postcopy', '--postcopy-resume'] }))
+      await lab.host(from).virsh('migrate-setspeed', 'web', '1000', '--postcopy').catch(isOver)
+      await lab.until('libvirt to have moved it', async () => !(await lab.host(from).running()).includes('web'))
+      assert.match(await lab.host(to).virsh('domstate', '--reason', 'web'), /running \(migrated\)/)
+      await lab.host(to).guest('web').moreBeats(2)
+      const [record] = await lab.history(from)
+      assert.deepEqual([record!.mode, record!.status, record!.direction], ['postcopy', 'completed', 'outgoing'])
+    })
+  }
+
+  /**
+   * Libvirt 9.0 gives up waiting, and says so, if it asks the destination for the end before that one's QEMU has been
+   * reached. It ends the migration all the same when that is over, with nobody waiting.
+   */
+  async function resume(from: HostName, words: readonly string[]): Promise<void> {
+    await lab.host(from).virsh(...words).catch((error: Error) => {
+      if (!error.message.includes('job \'migration in\' failed in post-copy phase')) throw error
     })
   }
 })
+
+/** It may have been fast enough as it was. */
+function isOver(error: Error): void {
+  assert.match(error.message, /no domain|not running|no migration|not active/i)
+}

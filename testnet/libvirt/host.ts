@@ -15,7 +15,6 @@ import { domainXml, withoutOddDevice, type DomainOptions } from './domain.ts'
 
 const START_TIMEOUT_MS = 60_000
 const READY_TIMEOUT_MS = 120_000
-const ANSWER_SECONDS_MAX = 5
 
 export interface LibvirtHostInit {
   /** A host of the lab's network. */
@@ -105,13 +104,6 @@ export class LibvirtHost implements LabHost {
     return pid.trim() !== '' && await succeeds([...this.exec, 'kill', '-0', pid.trim()]) ? Number(pid) : undefined
   }
 
-  /** Whether a guest's QEMU answers its monitor. */
-  async qemuAnswers(name: string): Promise<boolean> {
-    const ask = this.#words('qemu-monitor-command', name, '{"execute":"query-status"}')
-    const [program, ...words] = ask.slice(this.exec.length)
-    return await succeeds([...this.exec, 'timeout', String(ANSWER_SECONDS_MAX), program!, ...words])
-  }
-
   /** A hash of all the memory of a guest that stands still, by QEMU's own word. */
   async memoryHash(name: string): Promise<string> {
     const file = join(this.#directory, 'log', 'memory')
@@ -132,6 +124,19 @@ export class LibvirtHost implements LabHost {
   /** Names of the guests that run here. */
   async running(): Promise<string[]> {
     return (await this.virsh('list', '--name')).split('\n').filter((name) => name !== '').sort()
+  }
+
+  /** Names of the guests that it knows of, whether they run or not. */
+  async known(): Promise<string[]> {
+    return (await this.virsh('list', '--all', '--name')).split('\n').filter((name) => name !== '').sort()
+  }
+
+  /** How much of a guest's memory its migration from here has passed on; 0 while there is none. */
+  async migratedBytes(name: string): Promise<number> {
+    // There is no job before it has begun.
+    const said = await this.virsh('domjobinfo', name).catch(() => '')
+    const [, count = '0', unit = ''] = /^Memory processed: +([\d.]+) (\wi)?B/m.exec(said) ?? []
+    return Number(count) * 1024 ** ['', 'Ki', 'Mi', 'Gi'].indexOf(unit)
   }
 
   /** Ends everything on the host at once; idempotent. */
