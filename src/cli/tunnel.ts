@@ -30,8 +30,8 @@ export function addTunnel(program: Command): void {
     .option('--remote-path <addr>', 'what is connected to on the destination; the same where it is left out',
       nameArgument)
     .option('--mode <mode>', 'mode of the socket, octal; 0600 where it is left out', modeArgument)
-    .option('--group <group>', 'group of the socket, for a QEMU that connects itself; the agent\'s user must be in it. ' +
-      'Libvirt needs none: it gives the socket to the user of its QEMU', nameArgument)
+    .option('--group <group>', 'group of the socket, for a QEMU that connects itself: one of the agent\'s user. ' +
+      'Libvirt needs none, as it gives the socket to the user of its QEMU', nameArgument)
     .addHelpText('after', `
 Whoever may connect to the address here can speak to the one on the destination: any user of this host, where it is a
 port. What may be connected to there its own configuration says (tunnel.to).

@@ -7,7 +7,9 @@ import { readdirSync } from 'node:fs'
 
 import { askAgent, type ControlRequest, type HistoryResult } from '../../src/daemon/control/index.ts'
 import { systemClock, type AgentStatus, type HandoffRecord } from '../../src/index.ts'
-import { LibvirtCluster, PAGEMESH, startProcess, waitFor, type LabProcess, type LibvirtHost } from '../../testnet/index.ts'
+import {
+  LibvirtCluster, PAGEMESH, startProcess, waitFor, type LabProcess, type LibvirtHost,
+} from '../../testnet/index.ts'
 import { succeeds } from '../../testnet/command.ts'
 import { childrenOf } from '../../testnet/process.ts'
 import { skipWithoutLab } from '../interop/labmove.ts'

@@ -21,7 +21,7 @@ describe('an agent beside libvirt', function () {
   })
 
   it('does not move what is libvirt\'s', async () => {
-    const { agent } = { agent: lab.cluster.agent(await lab.whereIsWeb()) }
+    const agent = lab.cluster.agent(await lab.whereIsWeb())
     for (const words of [['migrate', 'web', '--to', 'nowhere'], ['cancel', 'web']]) {
       const { status, errors } = await agent.command(...words)
       assert.equal(status, 1)
@@ -44,6 +44,7 @@ describe('an agent beside libvirt', function () {
       await left.virsh('destroy', 'apart')
       await left.virsh('undefine', 'apart')
     }
-    await lab.until('it to be gone', async () => (await lab.status('left')).guests.every(({ name }) => name !== 'apart'))
+    await lab.until('it to be gone', async () =>
+      (await lab.status('left')).guests.every(({ name }) => name !== 'apart'))
   })
 })

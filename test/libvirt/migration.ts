@@ -54,8 +54,8 @@ export class SlowMigration {
   }
 
   /**
-   * Libvirt's own word that it has failed, which it says within five seconds from when that can be known, `after` from
-   * now; rejects if it does not.
+   * Libvirt's own word that it has failed. Rejects if it takes libvirt more than five seconds from when that can be
+   * known: `afterMs` from now.
    */
   async failed(afterMs = 0): Promise<string> {
     const since = systemClock.now()
