@@ -122,6 +122,25 @@ describe('the service of the agent', function () {
       }
     })
 
+    it('gives a tunnel\'s socket to a group of its user', async () => {
+      const path = '/run/pagemesh-a/tunnel/web'
+      const status = readFileSync(`/proc/${services.pidOf('a')}/status`, 'utf8')
+      const gid = /^Gid:\s+(\d+)/m.exec(status)![1]!
+      const host = hostOf('a')
+      const words = ['--control', services.controlOf('a'), '--to', 'b', '--path', path, '--group', gid, '--mode', '0660']
+      const tunnel = startProcess(host.exec, [...PAGEMESH, 'tunnel', ...words])
+      try {
+        const look = await waitFor(async () => {
+          assert.ok(tunnel.running, tunnel.errors)
+          const { status: code, stdout } = spawnSync(host.exec[0]!, [...host.exec.slice(1), 'stat', '-c', '%g %a', path])
+          return code === 0 ? String(stdout).trim() : undefined
+        }, { clock: systemClock, what: 'the tunnel', timeoutMs: MOVE_MS_MAX })
+        assert.equal(look, `${gid} 660`)
+      } finally {
+        await tunnel.terminate()
+      }
+    })
+
     for (const whose of ['root', 'another user'] as const) {
       for (const mode of ['precopy', 'postcopy'] as const) {
         it(`moves a guest of ${whose} in ${mode}`, async function () {
