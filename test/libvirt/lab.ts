@@ -239,6 +239,8 @@ export class LibvirtLab {
     const key = `${from} ${words[1]!}`
     if (this.#tunnels.get(key)?.running === true) return
     const { exec } = this.host(from)
+    // The socket of an agent that was killed would be taken for the new one.
+    if (words[1]!.startsWith('/')) await this.host(from).run('rm', '--force', words[1]!)
     const tunnel = startProcess(exec, [
       ...PAGEMESH, 'tunnel', '--control', this.cluster.agent(from).control, '--to', OTHER[from], ...words,
     ])
