@@ -127,12 +127,13 @@ describe('the service of the agent', function () {
       const status = readFileSync(`/proc/${services.pidOf('a')}/status`, 'utf8')
       const gid = /^Gid:\s+(\d+)/m.exec(status)![1]!
       const host = hostOf('a')
-      const words = ['--control', services.controlOf('a'), '--to', 'b', '--path', path, '--group', gid, '--mode', '0660']
-      const tunnel = startProcess(host.exec, [...PAGEMESH, 'tunnel', ...words])
+      const asked = ['--to', 'b', '--path', path, '--group', gid, '--mode', '0660']
+      const tunnel = startProcess(host.exec, [...PAGEMESH, 'tunnel', '--control', services.controlOf('a'), ...asked])
       try {
         const look = await waitFor(async () => {
           assert.ok(tunnel.running, tunnel.errors)
-          const { status: code, stdout } = spawnSync(host.exec[0]!, [...host.exec.slice(1), 'stat', '-c', '%g %a', path])
+          const [program, ...words] = [...host.exec, 'stat', '-c', '%g %a', path]
+          const { status: code, stdout } = spawnSync(program!, words)
           return code === 0 ? String(stdout).trim() : undefined
         }, { clock: systemClock, what: 'the tunnel', timeoutMs: MOVE_MS_MAX })
         assert.equal(look, `${gid} 660`)
