@@ -123,7 +123,7 @@ export class LibvirtLab {
   }
 
   status(host: HostName): Promise<AgentStatus> {
-    return this.ask(host, { command: 'status' })
+    return this.cluster.agent(host).status()
   }
 
   /** What a host's agent remembers of migrations, the newest first. */
@@ -135,8 +135,14 @@ export class LibvirtLab {
   async restartAgents(): Promise<void> {
     const ended = (['left', 'right'] as const).filter((name) => !this.cluster.agent(name).running)
     await Promise.all(ended.map((name) => this.cluster.startAgent(name)))
-    await Promise.all((['left', 'right'] as const).map((name) => this.until(`${name} to intercept`, async () =>
-      (await this.status(name)).intercept.members.includes(OTHER[name]))))
+    await Promise.all((['left', 'right'] as const).map(async (name) => {
+      let why: string | null = null
+      await this.until(`${name} to intercept`, async () => {
+        const { intercept } = await this.status(name)
+        why = intercept.why
+        return intercept.members.includes(OTHER[name])
+      }).catch((cause: unknown) => { throw new Error(`${name} does not intercept: ${why}`, { cause }) })
+    }))
   }
 
   /** The host on which the guest runs that moves, and nowhere else. */
