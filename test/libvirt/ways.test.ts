@@ -4,8 +4,8 @@ import { IS_WHOLE, JOURNEYS } from './extent.ts'
 import { openLab, type LibvirtLab, type Move } from './lab.ts'
 import { KINDS, WAYS, type KindName, type WayName } from './ways.ts'
 
-/** What a migration with us may put on the wire, of what one without us puts there. */
-const WIRE_SHARE_MAX = 0.3
+/** What a migration with us may put on the wire, of what one without us puts there. Compression alone leaves 0.31. */
+const WIRE_SHARE_MAX = 0.2
 /** Each way and each kind once. */
 const IN_PART: readonly string[] = [
   'by a loopback address, directly', 'by a loopback address, in post-copy', 'by a socket, peer to peer',
@@ -32,7 +32,7 @@ describe('libvirt', function () {
     assert.deepEqual([record.driver, record.direction, record.status], ['relay', 'outgoing', 'completed'])
     assert.equal(record.mode, kind === 'in post-copy' ? 'postcopy' : 'precopy')
     assert.equal(record.channels, kind === 'over parallel connections' ? 4 : 1)
-    assert.ok(record.pages.ref > 0)
+    assert.ok(record.refsFilledBy.resident > 0, 'the guest that stays gave pages')
     const share = sentBytes / lab.plainBytes
     shares.push(Number(share.toFixed(3)))
     assert.ok(share <= WIRE_SHARE_MAX, `${sentBytes} of ${lab.plainBytes} bytes`)
