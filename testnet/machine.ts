@@ -33,9 +33,10 @@ export type Accelerator = 'kvm' | 'tcg'
  * - database: redis with tens of MB of records under light traffic
  * - compile: gcc and make, over and over
  * - dirty: rewrites memory faster than a link carries it
+ * - rewrite: rewrites text, 20 MiB a second
  * - random: most of the memory holds random bytes
  */
-export type Work = 'idle' | 'web' | 'database' | 'compile' | 'dirty' | 'random' | `dirty:${number}`
+export type Work = 'idle' | 'web' | 'database' | 'compile' | 'dirty' | 'rewrite' | 'random' | `dirty:${number}`
 
 /** What backs the guest's memory: private, or shared with a file (`memfd`: one without a name). */
 export type MemoryBackend = 'anonymous' | 'memfd' | 'file'
