@@ -22,14 +22,19 @@ import type { GuestState } from './guest.ts'
 import type { MigrationMode, OutgoingMigration, PrepareOptions } from './migration.ts'
 import {
   blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, sourceSettingsRefusal, stateRefusal, TURNED_OFF,
+  unfinishedRefusal,
 } from './refusals.ts'
 import { asCount } from './qmpvalue.ts'
 import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
-import { isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
+import { holdsMigration, isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
 
 /** Bytes a second, beyond any memory's speed. QEMU's own default of 128 MiB/s would hold the stream back. */
 const BANDWIDTH_UNLIMITED = 2 ** 40
+
+/** How long QEMU may take to clear a migration away that is over, ms. */
+const CLEARING_MS_MAX = 5000
+const CLEARING_LOOK_MS = 50
 
 /** What part of its downtime QEMU may reckon with at first, and the pass over the memory with which that ends. */
 const DOWNTIME_AT_FIRST = 0.25
@@ -73,16 +78,28 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   /** How QEMU is set, if nothing keeps its guest from being moved. */
   async #settingsOfMovable(): Promise<QemuSettings> {
     const { guest } = this.init
-    const [state, { status }, settings, blockers] = await Promise.all([
+    const [state, { status }, settings, blockers, isHeld] = await Promise.all([
       queryState(this.qmp), queryMigration(this.qmp), readSettings(this.qmp), queryBlockers(this.qmp),
+      holdsMigration(this.qmp),
     ])
     const wrongState = stateRefusal(guest, { state, status, major: this.qmp.version.major })
     if (wrongState !== undefined) throw wrongState
     if (!isAtRest(status)) throw busyRefusal(guest, status)
+    if (isHeld && !await this.#isCleared()) throw unfinishedRefusal(guest, status)
     const hidden = sourceSettingsRefusal(guest, settings.capabilities, settings.parameters)
     if (hidden !== undefined) throw hidden
     if (blockers.length > 0) throw blockerRefusal(guest, blockers)
     return settings
+  }
+
+  /** Whether QEMU is done with a migration that is over, soon enough. */
+  async #isCleared(): Promise<boolean> {
+    const until = this.clock.now() + CLEARING_MS_MAX
+    while (this.clock.now() < until) {
+      await this.clock.sleep(CLEARING_LOOK_MS)
+      if (!await holdsMigration(this.qmp)) return true
+    }
+    return false
   }
 
   async channels({ mode, count }: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels> {

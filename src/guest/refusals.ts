@@ -60,6 +60,12 @@ export function busyRefusal(guest: string, status: string): PagemeshError {
   return notMovable(guest, `a migration of it is ${status}`, 'Wait for it, or stop it with migrate_cancel.', { status })
 }
 
+export function unfinishedRefusal(guest: string, status: string): PagemeshError {
+  return notMovable(
+    guest, `its QEMU has not finished with the last migration, which is ${status}, and takes no other one`,
+    'Try again later. If QEMU never finishes, the guest moves only once it was started anew.', { status })
+}
+
 export function blockerRefusal(guest: string, blockers: readonly string[]): PagemeshError {
   return notMovable(guest, `QEMU says: ${blockers.join('; ')}`,
     'Take away what QEMU names, for example unplug that device.', { blockers })

@@ -1,3 +1,4 @@
+import { PagemeshError } from '../runtime/errors.ts'
 import type { GuestState } from './guest.ts'
 import type { MigrationProgress } from './migration.ts'
 import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
@@ -33,6 +34,19 @@ export async function queryMigration(qmp: QmpAsker): Promise<MigrationProgress> 
 /** Why QEMU could not move the guest now, in its own words; none before QEMU 6.0, which cannot say. */
 export async function queryBlockers(qmp: QmpAsker): Promise<string[]> {
   return asList(asRecord(await qmp.execute('query-migrate'))['blocked-reasons']).map(asText)
+}
+
+/**
+ * Whether QEMU holds on to a migration, be it to one that is over: it refuses another one for so long, and may then
+ * say for ever that one is being set up. QEMU before 6.0 does not say.
+ */
+export async function holdsMigration(qmp: QmpAsker): Promise<boolean> {
+  try {
+    return asList(await qmp.execute('query-yank')).some((held) => asText(asRecord(held)['type']) === 'migration')
+  } catch (error) {
+    if (!(error instanceof PagemeshError) || error.code !== 'qmp-error') throw error
+    return false
+  }
 }
 
 const AT_REST = new Set(['none', 'completed', 'failed', 'cancelled'])

@@ -42,6 +42,8 @@ describe('a QEMU that hangs, where its agent may not end it', function () {
     process.kill(pid, 'SIGKILL')
     await destination.client.gone
     await hosts.expectFree()
+    // A source QEMU 7.2 may never be done with a migration whose channels broke: it is the agents' turn to be tried.
+    await guest.restore()
     await guest.waiting()
     const { status, errors } = await hosts.migrate(guest.home.host, guest.name, guest.otherHost)
     assert.equal(status, 0, errors)
@@ -64,7 +66,7 @@ async function untilHung(hosts: TwoHosts, guest: TravellingGuest): Promise<{ des
     }
     const held = await heldOrGone(hosts, destination)
     if (held !== undefined) return { destination, held }
-    await hosts.stop(destination)
+    await guest.restore()
   }
   throw new Error(`none of ${TRIES_MAX} QEMUs hung`)
 }

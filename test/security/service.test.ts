@@ -127,6 +127,7 @@ describe('the service of the agent', function () {
       const status = readFileSync(`/proc/${services.pidOf('a')}/status`, 'utf8')
       const gid = /^Gid:\s+(\d+)/m.exec(status)![1]!
       const host = hostOf('a')
+      await untilKnown('a')
       const asked = ['--to', 'b', '--path', path, '--group', gid, '--mode', '0660']
       const tunnel = startProcess(host.exec, [...PAGEMESH, 'tunnel', '--control', services.controlOf('a'), ...asked])
       try {
@@ -171,13 +172,14 @@ describe('the service of the agent', function () {
       })
     }
 
-    async function untilKnown(name: 'a' | 'b', state: string): Promise<void> {
+    /** The agent knows the other one, and its guest in this state; none by default. */
+    async function untilKnown(name: 'a' | 'b', state?: string): Promise<void> {
       await waitFor(async () => {
         const words = ['status', '--json', '--control', services.controlOf(name)]
         const { output } = await runCli(hostOf(name), words)
         const status = JSON.parse(output || '{}') as Partial<AgentStatus>
         return status.peers?.length === 1 && status.guests?.[0]?.state === state ? true : undefined
-      }, { clock: systemClock, what: `the agent of ${name} to know its guest`, timeoutMs: MOVE_MS_MAX, pauseMs: 200 })
+      }, { clock: systemClock, what: `the agent of ${name} to be ready`, timeoutMs: MOVE_MS_MAX, pauseMs: 200 })
     }
 
     async function migrate(mode: string): Promise<{ result: HandoffResult | undefined; errors: string }> {

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 
 import type { GuestState, OutgoingMigration, SettingsUndo } from '../../../src/guest/index.ts'
 import { createOutgoing } from '../../../src/guest/outgoing.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { until } from '../runtime/endpointcontract.ts'
 import { FakeMachine } from './fakemachine.ts'
@@ -75,6 +76,41 @@ describe('the source\'s side of a migration', () => {
       assert.deepEqual(machine.changes, [])
     })
   }
+
+  describe('of which QEMU holds on to the last one', () => {
+    const HELD = { value: [{ type: 'chardev', id: 'compat_monitor0' }, { type: 'migration' }] }
+    let nowMs: number
+    let hasty: OutgoingMigration
+
+    beforeEach(async () => {
+      nowMs = 0
+      const clock = { ...systemClock, now: () => nowMs, sleep: async (ms: number) => { nowMs += ms } }
+      hasty = await createOutgoing({ ...machine.components, clock }, machine.init())
+      machine.status = 'failed'
+    })
+
+    it('waits a while until it is cleared away', async () => {
+      machine.special['query-yank'] = () => (nowMs < 4900 ? HELD : { value: [HELD.value[0]] })
+      await hasty.check({ mode: 'precopy' })
+      assert.equal(nowMs, 4900)
+      assert.deepEqual(machine.changes, [])
+    })
+
+    it('is refused after that: QEMU would say for ever that one is being set up', async () => {
+      machine.special['query-yank'] = () => HELD
+      for (const refuse of [() => hasty.check({ mode: 'precopy' }), () => hasty.prepare({ mode: 'precopy' })]) {
+        await assert.rejects(refuse(), { code: 'guest-not-movable', message: /last migration, which is failed/ })
+      }
+      assert.equal(nowMs, 2 * 5000)
+      assert.deepEqual(machine.changes, [])
+    })
+
+    it('goes on with a QEMU that does not say', async () => {
+      machine.special['query-yank'] = () => ({ errorClass: 'CommandNotFound', description: 'not found' })
+      await hasty.prepare({ mode: 'precopy' })
+      assert.equal(nowMs, 0)
+    })
+  })
 
   for (const state of ['running', 'paused', 'prelaunch', 'shutdown', 'guest-panicked', 'io-error'] as const) {
     it(`lets a guest move that is ${state}`, async () => {
