@@ -22,6 +22,8 @@ import { NOTHING_TOLD, type MainChannel } from './outcome.ts'
 
 /** How long it may take until a connection is made at the destination: its manager waits meanwhile. */
 const OPEN_MS_MAX = 10_000
+/** How long the agent there may take before the two talk; later it is its silence that tells. */
+const LINK_MS_MAX = 5000
 /** How long a stream waits until it is known what of it the destination has; then it begins without. */
 const INVENTORY_MS_MAX = 2000
 /** How long the destination may take to report. */
@@ -61,6 +63,8 @@ export class OutgoingRelay {
   readonly #passages: OutgoingPassages
   readonly #inventory: Inventory
   readonly #life = new AbortController()
+  /** Ends what waits for the destination once nothing is heard of it any more. */
+  readonly #hearing = new AbortController()
   /** Resolves once it is known what the destination has, or that nobody will say. */
   readonly #inventoried = deferred<void>()
   readonly #reporting = deferred<void>()
@@ -130,7 +134,10 @@ export class OutgoingRelay {
   async open(): Promise<void> {
     const { mesh, clock, log } = this.#components
     const { id, to, guest, manager, address } = this.#init
-    await this.#within(async (signal) => {
+    const unfollow = mesh.onMember((change, { name }) => {
+      if (change === 'left' && name === to) this.#hearing.abort(notCarried(to))
+    })
+    await this.#within(LINK_MS_MAX, async (signal) => {
       const { lane, offerBytes, answerBytes } = await offerLink(
         mesh, { to, protocol: RELAY_PROTOCOL },
         (ticket) => encodeRelayOffer({ id, guest, manager, address, ticket }), signal,
@@ -141,7 +148,7 @@ export class OutgoingRelay {
         onMessage: (message) => this.#onMessage(message),
         onLost: (reason) => this.#onLinkLost(reason),
       })
-    })
+    }).finally(unfollow)
     this.#link!.say({ kind: 'census', body: this.#inventory.encode() })
   }
 
@@ -158,7 +165,7 @@ export class OutgoingRelay {
     this.#opening.set(number, opening)
     this.#openCount += 1
     try {
-      await this.#within(async (signal) => {
+      await this.#within(OPEN_MS_MAX, async (signal) => {
         const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
         link.say({ kind: 'channel', number, ticket })
         // It is waited for once the connection is made there.
@@ -194,11 +201,10 @@ export class OutgoingRelay {
     behind(this.#components.log, 'a relay is still being closed', this.#link?.close() ?? Promise.resolve())
   }
 
-  async #within<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #within<T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const late = (): Error => notCarried(this.#init.to)
-    return await withDeadline(this.#components.clock, {
-      signal: this.#life.signal, limitMs: OPEN_MS_MAX, late,
-    }, work)
+    const signal = AbortSignal.any([this.#life.signal, this.#hearing.signal])
+    return await withDeadline(this.#components.clock, { signal, limitMs, late }, work)
   }
 
   async #begin(
@@ -280,7 +286,7 @@ export class OutgoingRelay {
     this.#components.log.info('the agents of a relay lost each other', { id: this.#init.id, reason: reason.message })
     this.#inventoried.resolve()
     this.#reporting.resolve()
-    for (const opening of this.#opening.values()) opening.reject(notCarried(this.#init.to))
+    this.#hearing.abort(notCarried(this.#init.to))
   }
 }
 

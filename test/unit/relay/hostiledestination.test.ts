@@ -50,13 +50,24 @@ describe('a destination that says what it must not', () => {
 
   /** A connection is asked for; what the source listed, answered. */
   async function bitmapOf(): Promise<Buffer> {
-    const { carried } = hosts.connect({
-      to: 'played', findGuest: async () => ({ name: 'web', manager: undefined, process: undefined, census: CENSUS }),
-    })
-    carried.catch(() => {})
-    await eventually(() => heard.some(({ kind }) => kind === 'channel'))
+    await connect()
     const [census] = heard as [FromSource & { kind: 'census' }]
     return Buffer.from(answerPages(decodePrefixSet(census.body), () => false))
+  }
+
+  /** A connection is asked for, and the destination says it; what becomes of the connection. */
+  async function connect(): Promise<{ carried: Promise<void> }> {
+    const { carried } = ask()
+    await eventually(() => heard.some(({ kind }) => kind === 'channel'))
+    return { carried }
+  }
+
+  function ask(to = 'played'): { carried: Promise<void> } {
+    const { carried } = hosts.connect({
+      to, findGuest: async () => ({ name: 'web', manager: undefined, process: undefined, census: CENSUS }),
+    })
+    carried.catch(() => {})
+    return { carried }
   }
 
   it('may answer a census once', async () => {
@@ -66,6 +77,32 @@ describe('a destination that says what it must not', () => {
     assert.equal(lost, 0)
     link.say({ kind: 'bitmap', body })
     await eventually(() => lost === 1)
+  })
+
+  it('may be lost once its QEMU was dialled, and before its lane is there: that is heeded at once', async () => {
+    const { carried } = await connect()
+    link.say({ kind: 'opened', number: 0 })
+    const begunAt = systemClock.now()
+    await link.close()
+    await assert.rejects(carried, { code: 'not-carried' })
+    assert.ok(systemClock.now() - begunAt < 2000, 'no time-out has passed')
+  })
+
+  it('may leave the mesh when it has taken an offer and not dialled yet: that is heeded at once', async () => {
+    const other = hosts.network.createMesh('other')
+    const answered = Promise.withResolvers<void>()
+    other.handle(RELAY_PROTOCOL, async (stream) => {
+      await stream.receive()
+      await answerOffer(stream, { accepted: true })
+      answered.resolve()
+    })
+    await other.start()
+    const { carried } = ask('other')
+    await answered.promise
+    const begunAt = systemClock.now()
+    await other.stop()
+    await assert.rejects(carried, { code: 'not-carried' })
+    assert.ok(systemClock.now() - begunAt < 2000, 'no time-out has passed')
   })
 
   it('may tell of pages that came, if they are of those that were ordered', async () => {
