@@ -27,6 +27,8 @@ describe('a migration of libvirt', function () {
       await lab.host(migration.from).virsh('domjobabort', 'web')
       assert.match(await migration.failed(), /job 'migration out' canceled by client/)
       await migration.wentNowhere()
+      await lab.until('the agent to write down what it came to', async () =>
+        (await lab.history(migration.from)).length > 0)
       const [record] = await lab.history(migration.from)
       assert.deepEqual([record!.status, record!.direction], ['cancelled', 'outgoing'])
     })
