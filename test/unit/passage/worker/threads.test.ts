@@ -213,9 +213,10 @@ describe('a thread that dies', () => {
     const { outgoing, incoming } = await place.relay()
     outgoing.qemu.write(STREAM)
     await until(() => incoming.qemu.received.equals(STREAM))
+    await Promise.all([place.threads.outgoing.stop(), place.threads.incoming.stop()])
+    await until(() => outgoing.qemu.hasHeardEnd && incoming.qemu.hasHeardEnd)
     await place.stop()
     await place.isQuiet()
-    await until(() => outgoing.qemu.hasHeardEnd && incoming.qemu.hasHeardEnd)
   })
 })
 
