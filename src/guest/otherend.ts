@@ -1,16 +1,11 @@
 /** Who is at the other end of a connection that was accepted: for streams that other processes begin. */
 import { isIPv4, type Socket } from 'node:net'
 
-import { peerProcess } from '../page/index.ts'
+import { descriptorOf, peerProcess } from '../page/index.ts'
 import { listPeers, parsePeers } from './peer.ts'
 import type { ProcessIdentity } from './process.ts'
 import { socketInode } from './unixsockets.ts'
 import { listOrNothing, readOrNothing } from './vanishing.ts'
-
-/** The part of a socket that Node does not document: the operating system's end of it. */
-interface Described {
-  _handle?: { fd?: number } | null
-}
 
 export interface OtherEnd {
   /** The process that connected. It may have handed its connection on since: libvirtd hands it to a QEMU. */
@@ -21,7 +16,7 @@ export interface OtherEnd {
 
 /** @param path where the listener was bound, if it is a UNIX socket's. */
 export async function otherEndOf(socket: Socket, path?: string): Promise<OtherEnd> {
-  const { fd } = (socket as unknown as Described)._handle ?? {}
+  const fd = descriptorOf(socket)
   if (fd === undefined) return { pid: undefined, inode: undefined }
   if (path !== undefined) {
     const pid = peerProcess(fd)

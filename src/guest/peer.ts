@@ -5,14 +5,9 @@
 import { execFile } from 'node:child_process'
 import type { Socket } from 'node:net'
 
-import { peerProcess } from '../page/index.ts'
+import { descriptorOf, peerProcess } from '../page/index.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { socketInode, unixSocketsOf } from './unixsockets.ts'
-
-/** The part of a socket that Node does not document: the operating system's end of it. */
-interface Described {
-  _handle?: { fd?: number } | null
-}
 
 const ANSWER_MS_MAX = 5_000
 const ANSWER_BYTES_MAX = 1024 * 1024
@@ -31,7 +26,7 @@ export function connectionsOf({ pid }: ProcessIdentity): Set<string> {
 export async function isFrom(
   socket: Socket, path: string, { process, before }: { process: ProcessIdentity; before: ReadonlySet<string> },
 ): Promise<boolean> {
-  const { fd } = (socket as unknown as Described)._handle ?? {}
+  const fd = descriptorOf(socket)
   const own = fd === undefined ? undefined : socketInode(`/proc/self/fd/${fd}`)
   // It has been closed already.
   if (fd === undefined || own === undefined) return false

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 
 import { createSocketEndpoint, otherEndOf, type OtherEnd } from '../guest/index.ts'
-import { originalDestination } from '../page/index.ts'
+import { descriptorOf, originalDestination } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Endpoint } from '../runtime/endpoint.ts'
 import { describeError } from '../runtime/errors.ts'
@@ -42,11 +42,6 @@ export interface ArrivalCounts {
 /** Connections that are open at once. */
 const OPEN_MAX = 1024
 const CARRY_MS_MAX = 30_000
-
-/** The part of a socket that Node does not document: the operating system's end of it. */
-interface Described {
-  _handle?: { fd?: number } | null
-}
 
 interface Components {
   clock: Clock
@@ -162,7 +157,7 @@ export class Arrivals {
 
 /** Where a connection was meant to go; undefined for one that came to the listener by itself. */
 function destinationOf(socket: Socket): HostPort | undefined {
-  const fd = (socket as unknown as Described)._handle?.fd
+  const fd = descriptorOf(socket)
   const said = parseHostPort((fd === undefined ? undefined : originalDestination(fd)) ?? '')
   const host = plainAddress(said?.host ?? '')
   if (said === undefined || host === undefined) return undefined

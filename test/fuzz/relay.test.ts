@@ -6,7 +6,7 @@ import { formatRelayAddress, mayDial, parseDialRule, parseRelayAddress } from '.
 import {
   decodeRelayOffer, DESTINATION_LANGUAGE, encodeRelayOffer, SOURCE_LANGUAGE, type FromDestination, type FromSource,
 } from '../../src/relay/messages.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
+import { unlessRefused } from './refused.ts'
 
 /** Runs of each property; a long run sets more. */
 const RUNS = Number(process.env['PAGEMESH_FUZZ_RUNS'] ?? 1500)
@@ -57,16 +57,6 @@ function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Buffer> {
 function objectOf(message: Uint8Array): Record<string, unknown> | undefined {
   const text = Buffer.from(message).toString()
   return text.startsWith('{') ? JSON.parse(text) as Record<string, unknown> : undefined
-}
-
-/** What comes out, or undefined if it was refused as a peer's fault. */
-function unlessRefused<T>(code: string, decode: () => T): T | undefined {
-  try {
-    return decode()
-  } catch (error) {
-    assert.ok(error instanceof PagemeshError && error.code === code && error.fault === 'peer', String(error))
-    return undefined
-  }
 }
 
 describe('whatever a member says to have a connection relayed', () => {

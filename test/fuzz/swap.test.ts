@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { pack, PAGE_BYTES } from '../../src/page/index.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import { checkAnswer } from '../../src/swap/arrival.ts'
 import { decodeAnswer, encodeBusy, encodePagesHead, FrameReader, type Answer } from '../../src/swap/frames.ts'
 import { LIMITS } from '../../src/swap/limits.ts'
@@ -11,6 +10,7 @@ import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,
 } from '../../src/swap/wire.ts'
 import { hasher, MadePages, range } from '../unit/swap/made.ts'
+import { unlessRefused } from './refused.ts'
 
 const RUNS = 1500
 const pages = new MadePages(20)
@@ -33,16 +33,6 @@ function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Buffer> {
     })
   const random = fc.uint8Array({ maxLength: 3000 }).map((bytes) => Buffer.from(bytes))
   return fc.oneof({ weight: 6, arbitrary: changed }, random)
-}
-
-/** What comes out, or undefined if it was refused as it should be. */
-function unlessRefused<T>(code: string, decode: () => T): T | undefined {
-  try {
-    return decode()
-  } catch (error) {
-    assert.ok(error instanceof PagemeshError && error.code === code && error.fault === 'peer', String(error))
-    return undefined
-  }
 }
 
 describe('damaged messages', () => {

@@ -14,11 +14,10 @@ interface Handled {
  * there is no kernel or the socket is closed.
  */
 export function giveAway(socket: Socket): HandedConnection | undefined {
-  const handle = (socket as unknown as Handled)._handle
-  if (handle?.fd === undefined || handle.fd < 0) return undefined
-  const fd = duplicateDescriptor(handle.fd)
+  const own = descriptorOf(socket)
+  const fd = own === undefined ? undefined : duplicateDescriptor(own)
   if (fd === undefined) return undefined
-  handle.readStop?.()
+  handleOf(socket)?.readStop?.()
   const early = socket.read() as Buffer | null
   socket.destroy()
   return { fd, early: early === null ? new Uint8Array(0) : Uint8Array.from(early) }
@@ -26,6 +25,16 @@ export function giveAway(socket: Socket): HandedConnection | undefined {
 
 /** How fast, and how much, has arrived of what was sent over a socket; undefined where nobody can say. */
 export function deliveryOver(socket: Socket): Delivery | undefined {
-  const fd = (socket as unknown as Handled)._handle?.fd
-  return fd === undefined || fd < 0 ? undefined : deliveryOf(fd)
+  const fd = descriptorOf(socket)
+  return fd === undefined ? undefined : deliveryOf(fd)
+}
+
+/** What a socket is to the operating system; undefined for one that is closed. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const fd = handleOf(socket)?.fd
+  return fd === undefined || fd < 0 ? undefined : fd
+}
+
+function handleOf(socket: Socket): Handled['_handle'] {
+  return (socket as unknown as Handled)._handle
 }
