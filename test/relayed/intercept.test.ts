@@ -7,6 +7,7 @@ import { createNetwork, waitFor, type LabNetwork } from '../../testnet/index.ts'
 import { runCommand } from '../../testnet/command.ts'
 import { canIsolate } from '../../testnet/network.ts'
 import { InterceptHost } from './intercepthost.ts'
+import { tablesOf, untilDirect } from './tables.ts'
 
 const PORTS = [{ first: 49_152, last: 49_215 }, { first: 60_000, last: 60_050 }]
 const PORT = 49_153
@@ -74,7 +75,7 @@ describe('interception', function () {
   }
 
   async function tables(of = network.host('a')): Promise<string> {
-    return await runCommand([...of.exec, 'nft', 'list', 'ruleset'])
+    return await tablesOf(of)
   }
 
   async function listed({ host }: InterceptHost): Promise<string[]> {
@@ -84,8 +85,7 @@ describe('interception', function () {
   }
 
   async function untilGone(): Promise<void> {
-    await waitFor(async () => ((await tables()).includes('table inet pagemesh {') ? undefined : true),
-      { clock: systemClock, what: 'the table to go', timeoutMs: WAIT_MS_MAX, pauseMs: 20 })
+    await untilDirect(network.host('a'))
   }
 
   async function until(host: InterceptHost, what: string, isSo: (text: string) => boolean): Promise<void> {

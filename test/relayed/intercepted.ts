@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 
 import { compareMemory } from '../../testnet/index.ts'
 import { untilStatus, type Drive, type ManagerLab, type Pair } from './managerlab.ts'
+import { untilDirect } from './tables.ts'
 import { expectMoved } from './tunnelled.ts'
 
 const AT_ONCE = 5
@@ -64,6 +65,7 @@ export function intercepted(lab: () => ManagerLab, isWhole: boolean): void {
     const pair = await lab().pair()
     await lab().cluster.agent('a').kill()
     try {
+      await untilDirect(lab().cluster.network.host('a'))
       await lab().begin(pair, lab().directDrive(pair))
       await lab().complete(pair)
     } finally {
