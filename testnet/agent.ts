@@ -5,13 +5,13 @@ import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 
 import { askAgent } from '../src/daemon/control/index.ts'
+import { INTERCEPT_RIGHT, type Right } from '../src/host/rights.ts'
 import { writeClusterKey, type AgentStatus, type Clock, type HandoffResult } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { describeError, PagemeshError } from '../src/runtime/errors.ts'
-import { INTERCEPT_RIGHT, type Right } from '../src/runtime/rights.ts'
 import { findAgentUser } from './agentuser.ts'
-import type { LabHost } from './network.ts'
-import { startProcess, type LabProcess } from './process.ts'
+import type { LabHost } from './machine/network.ts'
+import { startProcess, type LabProcess } from './machine/process.ts'
 import { waitFor } from './wait.ts'
 
 const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 
-import { AGENT_RIGHTS, keptRights, type Right } from '../src/runtime/rights.ts'
-import { runCommand } from './command.ts'
+import { AGENT_RIGHTS, keptRights, type Right } from '../src/host/rights.ts'
+import { runCommand } from './machine/command.ts'
 
 const UNIT = new URL('../src/daemon/pagemesh.service', import.meta.url)
 

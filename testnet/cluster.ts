@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import type { Right } from '../src/host/rights.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import type { Right } from '../src/runtime/rights.ts'
 import { createLabKey, startAgent, type LabAgent } from './agent.ts'
-import { createNetwork, type LabHost, type LabNetwork } from './network.ts'
-import { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
+import { createNetwork, type LabHost, type LabNetwork } from './machine/network.ts'
+import { startGuest, type GuestOptions, type LabGuest } from './machine/qemu.ts'
 import { waitFor } from './wait.ts'
 
 const SCAN_TIMEOUT_MS = 120_000

@@ -17,8 +17,8 @@ import { isOurs } from './compare/results.ts'
 import { runPlan } from './compare/run.ts'
 import type { Measured } from './compare/sample.ts'
 import { Progress } from './demo/progress.ts'
-import { REPOSITORY } from './image.ts'
 import { missingForLab } from './index.ts'
+import { REPOSITORY } from './machine/image.ts'
 
 interface Flags {
   quick?: true

@@ -9,28 +9,30 @@
  *   await guest.stop()
  *   await network.close()
  */
-import { canIsolate } from './network.ts'
-import { succeeds } from './command.ts'
-import { QEMU } from './machine.ts'
+import { canIsolate } from './machine/network.ts'
+import { succeeds } from './machine/command.ts'
+import { QEMU } from './machine/machine.ts'
 
 export {
   createLabKey, PAGEMESH, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
 } from './agent.ts'
-export { chooseAccelerator } from './accelerator.ts'
+export { chooseAccelerator } from './machine/accelerator.ts'
 export { createCluster, type ClusterOptions, type LabCluster } from './cluster.ts'
-export { ensureImage, type GuestImage } from './image.ts'
+export { ensureImage, type GuestImage } from './machine/image.ts'
 export { LibvirtCluster, type LibvirtClusterOptions } from './libvirt/cluster.ts'
 export type { LibvirtGuest, LibvirtHost } from './libvirt/host.ts'
-export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine.ts'
-export { describeMeasure, measureGuests, type GuestMeasure } from './measure.ts'
-export { compareMemory, type BlockDifference, type MemoryComparison } from './memory.ts'
-export { createNetwork, type LabHost, type LabNetwork, type LinkCounters, type NetworkOptions } from './network.ts'
-export { ensureQemu, type QemuRelease } from './nextqemu.ts'
+export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine/machine.ts'
+export { describeMeasure, measureGuests, type GuestMeasure } from './machine/measure.ts'
+export { compareMemory, type BlockDifference, type MemoryComparison } from './machine/memory.ts'
+export {
+  createNetwork, type LabHost, type LabNetwork, type LinkCounters, type NetworkOptions,
+} from './machine/network.ts'
+export { ensureQemu, type QemuRelease } from './machine/nextqemu.ts'
 export {
   clearDirtyLog, migratePlain, MULTIFD_CHANNELS, type PlainMode, type PlainOptions, type PlainResult,
 } from './plain.ts'
-export { startProcess, type LabProcess } from './process.ts'
-export { startGuest, type GuestOptions, type LabGuest } from './qemu.ts'
+export { startProcess, type LabProcess } from './machine/process.ts'
+export { startGuest, type GuestOptions, type LabGuest } from './machine/qemu.ts'
 export { moveStopping, type StandstillOptions } from './standstill.ts'
 export { waitFor, type WaitOptions } from './wait.ts'
 

@@ -9,7 +9,6 @@ import { join } from 'node:path'
 import { describeError } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
-import { runCommand } from './command.ts'
 import { Progress } from './demo/progress.ts'
 import { missingForLab } from './index.ts'
 import { parseRequest, USAGE, type LabRequest } from './lab/arguments.ts'
@@ -18,6 +17,7 @@ import { lastLines } from './lab/logs.ts'
 import { renderList, renderRun, renderSummary } from './lab/report.ts'
 import { runScenario, type RunOutcome } from './lab/runner.ts'
 import { SCENARIOS } from './lab/scenarios/index.ts'
+import { runCommand } from './machine/command.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
 

@@ -11,8 +11,8 @@
 import type { QmpClient } from '../src/guest/index.ts'
 import { systemClock, type Clock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
-import type { LabNetwork } from './network.ts'
-import type { LabGuest } from './qemu.ts'
+import type { LabNetwork } from './machine/network.ts'
+import type { LabGuest } from './machine/qemu.ts'
 import { waitFor, type WaitOptions } from './wait.ts'
 
 /**

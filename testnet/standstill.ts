@@ -10,7 +10,7 @@
  */
 import type { MigrationMode } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import type { LabGuest } from './qemu.ts'
+import type { LabGuest } from './machine/qemu.ts'
 import { waitFor } from './wait.ts'
 
 export interface StandstillOptions {

@@ -1,10 +1,10 @@
 import { lstat, mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import type { Clock, Timer } from '../runtime/clock.ts'
+import { isoTime, type Clock, type Timer } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { isoTime, parseJson, printableJson } from '../runtime/text.ts'
+import { parseJson, printableJson } from '../text/json.ts'
 import { AuditTally, type AuditEvent } from './audittally.ts'
 
 export type { AuditEvent } from './audittally.ts'

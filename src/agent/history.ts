@@ -3,10 +3,10 @@ import { dirname } from 'node:path'
 
 import type { Manager } from '../guest/index.ts'
 import type { RelayResult } from '../transfer/index.ts'
-import type { Clock } from '../runtime/clock.ts'
+import { isoTime, type Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { isoTime, parseJson } from '../runtime/text.ts'
+import { parseJson } from '../text/json.ts'
 import type { HandoffRecord } from './index.ts'
 import { writeWholeFile } from './wholefile.ts'
 

@@ -4,11 +4,11 @@ import {
   Interception, NO_INTERCEPTION, requireForeignPorts, type Carry, type InterceptStatus,
 } from '../intercept/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import { peek } from '../net/peekedendpoint.ts'
+import type { PortRange } from '../net/portranges.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { peek } from '../runtime/peekedendpoint.ts'
-import type { PortRange } from '../runtime/portranges.ts'
 import type { Relays } from './relays.ts'
 
 interface HostInterceptionInit {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { parseJson } from '../runtime/text.ts'
+import { parseJson } from '../text/json.ts'
 import { syncDirectory, UNFINISHED, writeWholeFile } from './wholefile.ts'
 
 export const JOURNAL_LIMITS = {

@@ -1,7 +1,7 @@
 import type { Managed } from '../guest/index.ts'
+import type { PortRange } from '../net/portranges.ts'
 import type { CompressionMode } from '../passage/index.ts'
-import type { PortRange } from '../runtime/portranges.ts'
-import { parseBytes, parseRate } from '../runtime/units.ts'
+import { parseBytes, parseRate } from '../text/units.ts'
 import type { AcceptRule } from './acceptance.ts'
 
 /** Everything that an agent can be told. The daemon's configuration file has the same names. */

@@ -1,6 +1,6 @@
 import type { Mesh, NamePins } from '../mesh/index.ts'
+import { isoTime } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { isoTime } from '../runtime/text.ts'
 
 /** A name of the mesh: who has it now, and whose it is. */
 export interface PeerName {

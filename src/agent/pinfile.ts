@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { PIN_LIMITS, type NamePin, type NamePins } from '../mesh/index.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { parseJson } from '../runtime/text.ts'
+import { parseJson } from '../text/json.ts'
 import { writeWholeFile } from './wholefile.ts'
 
 /** A pin takes some 150 bytes. */

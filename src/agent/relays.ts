@@ -4,6 +4,8 @@ import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
 import { holdsSocket, type Guest, type Manager, type OtherEnd } from '../guest/index.ts'
 import type { Member, MessageStream } from '../mesh/index.ts'
+import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
+import type { PortRange } from '../net/portranges.ts'
 import { listTogether, PageBudget, type ListedPages } from '../page/index.ts'
 import {
   arrivalResult, DIAL_DEFAULTS, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
@@ -11,8 +13,6 @@ import {
   type OwnPlaces, type RelayAddress, type RelayedGuest, type Tunnel,
 } from '../relay/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
-import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
-import type { PortRange } from '../runtime/portranges.ts'
 import type { RelayResult } from '../transfer/index.ts'
 import { requireAllowed, type AcceptRule } from './acceptance.ts'
 import { managerOf } from './guestlist.ts'

@@ -1,6 +1,6 @@
+import { BufferPool } from '../bytes/bufferpool.ts'
 import type { GuestMemory } from '../guest/index.ts'
 import { PAGE_BYTES, type PageBatch, type PageSource } from '../page/index.ts'
-import { BufferPool } from '../runtime/bufferpool.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { findPlaces, type Places, type ScannedGuest } from './places.ts'
 

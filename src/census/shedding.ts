@@ -1,5 +1,5 @@
+import { setBit } from '../bytes/bits.ts'
 import { TableMerge, type SortedTable } from '../page/index.ts'
-import { setBit } from '../runtime/bits.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import { countShare, cutoffsFor, isKept, KINDS, noShareCounts, type Kind } from './cutoffs.ts'
 import { isVolatile } from './place.ts'

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 
 import { CONTROL_LIMITS } from '../daemon/control/index.ts'
-import { parseRate } from '../runtime/units.ts'
+import { parseRate } from '../text/units.ts'
 
 /** Where the agent of a host listens unless its configuration says otherwise. */
 const CONTROL_DEFAULT = '/run/pagemesh/control.sock'

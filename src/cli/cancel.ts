@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 
 import { askAgent, type CancelResult } from '../daemon/control/index.ts'
-import { escapeControls } from '../runtime/text.ts'
+import { escapeControls } from '../text/printable.ts'
 import { nameArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
 import { complain, EXIT, EXIT_HELP, failAnswer, writeJson } from './exit.ts'
 import { describeArrival } from './handofftext.ts'

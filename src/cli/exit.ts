@@ -1,5 +1,6 @@
 import { describeError, PagemeshError } from '../runtime/errors.ts'
-import { escapeControls, printableJson } from '../runtime/text.ts'
+import { printableJson } from '../text/json.ts'
+import { escapeControls } from '../text/printable.ts'
 
 /** What the commands return to the shell. */
 export const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const

@@ -1,5 +1,5 @@
 import type { HandoffEstimate, HandoffResult } from '../index.ts'
-import { formatBytes } from '../runtime/units.ts'
+import { formatBytes } from '../text/units.ts'
 import { savedPercent } from './progressline.ts'
 import { alignColumns } from './table.ts'
 

@@ -1,5 +1,5 @@
 import type { HandoffRecord } from '../index.ts'
-import { formatBytes } from '../runtime/units.ts'
+import { formatBytes } from '../text/units.ts'
 import { seconds } from './handofftext.ts'
 import { alignColumns } from './table.ts'
 

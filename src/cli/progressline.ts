@@ -1,7 +1,7 @@
 import type { HandoffPhase, HandoffProgress } from '../index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { printable } from '../runtime/text.ts'
-import { formatBytes, formatRate } from '../runtime/units.ts'
+import { printable } from '../text/printable.ts'
+import { formatBytes, formatRate } from '../text/units.ts'
 
 /** Without a terminal, a line is for a log: one every so often. */
 const LINE_EVERY_MS = 3000

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-import { AGENT_RIGHTS, INTERCEPT_RIGHT, keptRights, parseCapabilities } from '../runtime/rights.ts'
+import { AGENT_RIGHTS, INTERCEPT_RIGHT, keptRights, parseCapabilities } from '../host/rights.ts'
 
 const SETPCAP_BIT = 8
 /** Both are of util-linux. */

@@ -1,5 +1,5 @@
 import { askAgent, type AskInit } from '../daemon/control/index.ts'
-import { printable } from '../runtime/text.ts'
+import { printable } from '../text/printable.ts'
 import { failAnswer, writeJson } from './exit.ts'
 
 /**

@@ -1,5 +1,5 @@
 import type { AgentStatus } from '../index.ts'
-import { formatBytes, formatDuration, formatRate } from '../runtime/units.ts'
+import { formatBytes, formatDuration, formatRate } from '../text/units.ts'
 import { alignColumns } from './table.ts'
 
 /** The agent's status for people. Pure. */

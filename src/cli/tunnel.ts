@@ -4,7 +4,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 
 import { askAgent, type Progress, type TunnelArguments } from '../daemon/control/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { printable } from '../runtime/text.ts'
+import { printable } from '../text/printable.ts'
 import { nameArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
 import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
 import { renderTunnelNews } from './tunneltext.ts'

@@ -1,5 +1,5 @@
 import type { Progress, TunnelArguments } from '../daemon/control/index.ts'
-import { formatBytes } from '../runtime/units.ts'
+import { formatBytes } from '../text/units.ts'
 import { seconds } from './handofftext.ts'
 
 /** What a tunnel tells, for people, in a line. Pure. */

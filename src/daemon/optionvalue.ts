@@ -1,7 +1,7 @@
 import { parseDialRule, type AcceptRule, type OptionInfo } from '../index.ts'
-import { parseHostPort, parseTcpMultiaddr } from '../runtime/hostport.ts'
-import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN, type PortRange } from '../runtime/portranges.ts'
-import { parseBytes, parseRate } from '../runtime/units.ts'
+import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
+import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN, type PortRange } from '../net/portranges.ts'
+import { parseBytes, parseRate } from '../text/units.ts'
 
 /** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
 export type OptionValue = string | string[] | AcceptRule[] | PortRange[] | number | boolean

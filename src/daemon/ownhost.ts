@@ -1,6 +1,6 @@
 import { isIP, isIPv4 } from 'node:net'
 
-import { isUnspecifiedHost, parseHostPort } from '../runtime/hostport.ts'
+import { isUnspecifiedHost, parseHostPort } from '../net/hostport.ts'
 
 /**
  * Whether the `Host` of a request is one under which this host is meant to be asked. A web page whose own name leads

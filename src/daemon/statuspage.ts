@@ -1,6 +1,6 @@
 import type { AgentStatus, Traffic } from '../index.ts'
-import { escapeControls } from '../runtime/text.ts'
-import { formatBytes, formatDuration, formatRate } from '../runtime/units.ts'
+import { escapeControls } from '../text/printable.ts'
+import { formatBytes, formatDuration, formatRate } from '../text/units.ts'
 
 /** How often a browser asks for the page again. */
 const REFRESH_SECONDS = 5

@@ -1,6 +1,6 @@
-import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Endpoint } from '../net/endpoint.ts'
+import { peek } from '../net/peekedendpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { peek } from '../runtime/peekedendpoint.ts'
 
 /** The connection once its first bytes are there: a QEMU that connects and then gives up has begun nothing. */
 export async function untilBegun(endpoint: Endpoint): Promise<Endpoint> {

@@ -1,4 +1,4 @@
-import { CORES_TO_SPARE_MIN } from '../runtime/cores.ts'
+import { CORES_TO_SPARE_MIN } from '../host/cores.ts'
 import type { MigrationMode } from './migration.ts'
 import { asCount } from './qmpvalue.ts'
 

@@ -1,5 +1,5 @@
+import { END_RIGHT } from '../host/rights.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
-import { END_RIGHT } from '../runtime/rights.ts'
 import { silent } from './incomingerror.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { listensAt } from './qemuprocess.ts'

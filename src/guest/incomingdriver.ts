@@ -1,4 +1,4 @@
-import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { countOfChannels } from './channels.ts'
 import type { MachineDescription } from './description.ts'

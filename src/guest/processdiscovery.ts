@@ -1,7 +1,7 @@
+import { RIGHTS_ADVICE } from '../host/rights.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import { ChangeListeners, type ChangeListener } from './changelisteners.ts'
 import type { DiscoveredGuest, GuestDiscovery, UnusableGuest } from './discovery.ts'
 import { Looking } from './looking.ts'

@@ -1,9 +1,9 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 
+import { RIGHTS_ADVICE } from '../host/rights.ts'
 import { PAGE_BYTES } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import type { GuestMemory, ProcessMemoryLayout, RamBlock } from './memory.ts'
 import { markResident, PAGEMAP_ENTRY_BYTES } from './pagemap.ts'
 import { processGone, readStartTicks } from './process.ts'

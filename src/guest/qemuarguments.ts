@@ -3,7 +3,7 @@
  * likes there: nothing of it is believed that the process itself does not show.
  */
 import { PAGE_BYTES } from '../page/index.ts'
-import { parseJson } from '../runtime/text.ts'
+import { parseJson } from '../text/json.ts'
 
 /** Who starts QEMUs and migrates them, as far as their command lines tell. */
 export const MANAGERS = ['libvirt', 'proxmox'] as const

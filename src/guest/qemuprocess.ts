@@ -8,9 +8,9 @@
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 
+import { findExposure } from '../host/exposure.ts'
+import { RIGHTS_ADVICE } from '../host/rights.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { findExposure } from '../runtime/exposure.ts'
-import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 import { pathSeenBy, readStartTicks, type ProcessIdentity } from './process.ts'
 import { asCount, asList, asRecord } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'

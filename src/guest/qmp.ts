@@ -13,10 +13,10 @@
  *                       <------   return | error, id n
  *                       <------   event            at any time
  */
+import { LineCutter } from '../bytes/linecutter.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { LineCutter } from '../runtime/linecutter.ts'
 import type { Log } from '../runtime/log.ts'
 import { PatientSocket } from './patientsocket.ts'
 import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'

@@ -5,7 +5,7 @@
  * `close`, which puts back what it changed; it may be opened again afterwards.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Guest, GuestState } from './guest.ts'

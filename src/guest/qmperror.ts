@@ -1,5 +1,5 @@
+import { RIGHTS_ADVICE } from '../host/rights.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import { RIGHTS_ADVICE } from '../runtime/rights.ts'
 
 /** No greeting came: somebody else holds the socket, or QEMU's main loop is stuck. */
 export function qmpBusy(path: string, waitedMs?: number): PagemeshError {

@@ -7,8 +7,8 @@
  *
  * Each is one JSON object on one line that ends in CR LF.
  */
+import type { LineCutter } from '../bytes/linecutter.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import type { LineCutter } from '../runtime/linecutter.ts'
 import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
 
 export const QMP_LIMITS = {

@@ -11,8 +11,8 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { requireUnexposed } from '../host/exposure.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import { requireUnexposed } from '../runtime/exposure.ts'
 import type { Random } from '../runtime/random.ts'
 
 export interface Room {

@@ -1,9 +1,9 @@
 import type { Socket, SocketConstructorOpts } from 'node:net'
 
+import type { Endpoint } from '../net/endpoint.ts'
+import type { HandedConnection, Taker } from '../net/handover.ts'
 import { giveAway } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
-import type { HandedConnection, Taker } from '../runtime/handover.ts'
 import { deferred } from '../runtime/wait.ts'
 import { PatientSocket } from './patientsocket.ts'
 

@@ -6,7 +6,7 @@
  */
 import type { RunState } from '../conversation/index.ts'
 import type { BesideChannels, GuestState, MachineDescription, MigrationProgress } from '../guest/index.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 
 export interface Driver {
   /** A post-copy that was cut goes on: nothing is prepared, and QEMU is told to resume. */

@@ -1,11 +1,11 @@
 import { reasonOf, type IncomingReport, type Reason } from '../conversation/index.ts'
 import { countOfChannels } from '../guest/index.ts'
 import type { LaneTicket, Member, Mesh } from '../mesh/index.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import type { PrefixSet } from '../page/index.ts'
 import { badFrame, openPassageLane, type PassageLane, type PassageThreads } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
 import { IncomingPassages, type IncomingPassagesComponents } from '../transfer/index.ts'
 import type { Driver } from './driver.ts'
 

@@ -1,13 +1,13 @@
 import { reasonOf, type OutgoingMessage, type Reason } from '../conversation/index.ts'
 import type { GuestState } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
 import {
   openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
 } from '../passage/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
 import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { OutgoingPassages } from '../transfer/index.ts'

@@ -1,6 +1,6 @@
-import { parseTcpMultiaddr } from '../runtime/hostport.ts'
-import { isPortIn, type PortRange } from '../runtime/portranges.ts'
-import { isOneHosts, plainAddress } from '../runtime/addresses.ts'
+import { parseTcpMultiaddr } from '../net/hostport.ts'
+import { isPortIn, type PortRange } from '../net/portranges.ts'
+import { isOneHosts, plainAddress } from '../net/addresses.ts'
 
 /** A member, and where it was met. */
 export interface MetMember {

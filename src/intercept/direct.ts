@@ -1,10 +1,10 @@
 import { Socket } from 'node:net'
 
 import { createSocketEndpoint } from '../guest/index.ts'
+import type { Endpoint } from '../net/endpoint.ts'
+import { formatHostPort, type HostPort } from '../net/hostport.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import { formatHostPort, type HostPort } from '../runtime/hostport.ts'
 import { withDeadline } from '../runtime/wait.ts'
 import { DIRECT_PORTS } from './ports.ts'
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 
+import type { HostPort } from '../net/hostport.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
-import type { HostPort } from '../runtime/hostport.ts'
 import { deferred } from '../runtime/wait.ts'
 import { LISTENER_HOSTS, LISTENER_PORTS } from './ports.ts'
 

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
+import type { PortRange } from '../net/portranges.ts'
 import { kernelInUse } from '../page/index.ts'
-import type { PortRange } from '../runtime/portranges.ts'
 import { LISTENER_HOSTS, LISTENER_PORTS } from './ports.ts'
 import { createTable, explainNft } from './program.ts'
 

@@ -1,5 +1,5 @@
+import { formatPortRange, isPortIn, type PortRange } from '../net/portranges.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { formatPortRange, isPortIn, type PortRange } from '../runtime/portranges.ts'
 
 /** On the loopback interface, where no other host comes to. IPv6 has one address there. */
 export const LISTENER_HOSTS = ['127.64.0.1', '::1'] as const

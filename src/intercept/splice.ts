@@ -1,4 +1,4 @@
-import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 
 /**
  * Passes on everything between two connections, as if there were one: ends as ends, breaks as breaks, last words

@@ -4,9 +4,9 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 
-import { bufferOver } from '../runtime/bytes.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
+import { requireUnexposed } from '../host/exposure.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
-import { requireUnexposed } from '../runtime/exposure.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 
 /**

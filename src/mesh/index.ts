@@ -5,16 +5,16 @@
  *
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
-import type { Lane, LaneTicket, UnsecuredLane } from './lane.ts'
+import type { Lane, LaneTicket, UnsecuredLane } from './lanes/lane.ts'
 
-export type { HandedLane, Lane, LaneTaker, LaneTicket, UnsecuredLane } from './lane.ts'
+export type { HandedLane, Lane, LaneTaker, LaneTicket, UnsecuredLane } from './lanes/lane.ts'
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
-export { MESSAGE_LENGTH_BYTES } from './framing.ts'
-export { StreamTraffic } from './streamtraffic.ts'
-export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p.ts'
+export { MESSAGE_LENGTH_BYTES } from './streams/framing.ts'
+export { StreamTraffic } from './streams/streamtraffic.ts'
+export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p/libp2p.ts'
 export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
-export { MemoryNetwork } from './memory.ts'
-export { NamePins, PIN_LIMITS, type NameClaim, type NamePin } from './namepins.ts'
+export { MemoryNetwork } from './memory/memorynetwork.ts'
+export { NamePins, PIN_LIMITS, type NameClaim, type NamePin } from './members/namepins.ts'
 export { Standing } from './standing.ts'
 
 /** A host of the mesh that proved the cluster key and is connected now. */

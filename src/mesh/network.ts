@@ -1,7 +1,7 @@
 import type { Unsubscribe } from './index.ts'
-import type { ByteChannel } from './framedstream.ts'
-import type { RefusedError } from './proof.ts'
-import type { Verdict } from './proofcodec.ts'
+import type { ByteChannel } from './streams/framedstream.ts'
+import type { RefusedError } from './admission/proof.ts'
+import type { Verdict } from './admission/proofcodec.ts'
 
 /**
  * What HostMesh needs of a peer-to-peer library, and no more: proven connections, byte channels, gossip.

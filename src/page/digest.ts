@@ -1,6 +1,6 @@
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
-import { bufferOver } from '../runtime/bytes.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
 
 /** Bytes of a stream digest. */
 export const DIGEST_BYTES = 32

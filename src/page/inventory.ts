@@ -2,7 +2,7 @@
  * The census exchange before a handoff: the outgoing end lists the prefixes of what its guest holds, the incoming
  * end answers with one bit each, and both then agree on what may travel as a reference.
  */
-import { countBits, hasBit, setBit } from '../runtime/bits.ts'
+import { countBits, hasBit, setBit } from '../bytes/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { PageColumns } from './pagecolumns.ts'
 import type { Prefixes } from './prefixes.ts'

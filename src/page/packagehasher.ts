@@ -1,7 +1,7 @@
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
+import { bufferOver } from '../bytes/bufferover.ts'
 import { assert } from '../runtime/assert.ts'
-import { bufferOver } from '../runtime/bytes.ts'
 import type { PageHasher } from './hasher.ts'
 import { ID_BYTES, PAGE_BYTES } from './size.ts'
 

@@ -9,7 +9,7 @@
  * meeting with a foreign page below 2^-24 times the foreign pages per page of the set, at about 3.2 bytes a page:
  * log2(2^24) + 1.5 bits. The entropy of such a set is log2(2^24) + 1.44 bits a page.
  */
-import { BitReader, BitWriter } from '../runtime/bits.ts'
+import { BitReader, BitWriter } from '../bytes/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
 

@@ -3,7 +3,7 @@
  * remainder of `rice` bits. Numbers drawn at random take 0.03 to 0.13 bits each more than their entropy, which is
  * log2(limit / count) + 1.44: the parameter is a whole number.
  */
-import type { BitReader, BitWriter } from '../runtime/bits.ts'
+import type { BitReader, BitWriter } from '../bytes/bits.ts'
 
 /** The largest parameter: remainders of 51 bits are exact in a double. */
 export const RICE_MAX = 51

@@ -1,5 +1,5 @@
+import { hasBit } from '../bytes/bits.ts'
 import { assert } from '../runtime/assert.ts'
-import { hasBit } from '../runtime/bits.ts'
 import { PageColumns } from './pagecolumns.ts'
 import { sortColumns, startsOf, type SortedColumns } from './sortcolumns.ts'
 

@@ -1,5 +1,5 @@
+import { BufferPool } from '../bytes/bufferpool.ts'
 import { DIGEST_BYTES, ID_BYTES, PAGE_BYTES, unpack } from '../page/index.ts'
-import { BufferPool } from '../runtime/bufferpool.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import {
   BATCH_HEADER_BYTES, BATCH_LIMITS, BATCH_PAGES_MAX, decodeBatchHeader, OP_LITERAL, OP_RAW, OP_REF, OpReader,

@@ -1,8 +1,8 @@
+import { BufferPool } from '../bytes/bufferpool.ts'
 import { DIGEST_BYTES, ID_BYTES, PAGE_BYTES, PrefixTable, type PageHasher, type Prefixes } from '../page/index.ts'
 import {
   createStreamReader, readKnowledge, type StreamKnowledgeData, type StreamMark, type StreamReader,
 } from '../qemu/index.ts'
-import { BufferPool } from '../runtime/bufferpool.ts'
 import {
   BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter, type EncodedBatch,
 } from './batch.ts'

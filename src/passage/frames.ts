@@ -6,9 +6,9 @@
  * Who talks over a lane has a table of its own: which kinds there are, and how long their bodies may be. A sign of
  * life is a frame of every table.
  */
+import { FrameCutter } from '../bytes/framecutter.ts'
 import { assert } from '../runtime/assert.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { FrameCutter } from '../runtime/framecutter.ts'
 
 export const FRAME_HEADER_BYTES = 5
 /** The kind of a sign of life, in every table: it has no body and is handed to nobody. */

@@ -1,7 +1,7 @@
 import type { Lane } from '../mesh/index.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import { PAGE_BYTES, unpack, type PageHasher, type PageSource, type SourceKind } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
 import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
 import { Decoder, digestMismatch, unpackBatch, type AssembledBatch } from './decoder.ts'

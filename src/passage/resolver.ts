@@ -1,7 +1,7 @@
+import { BufferPool } from '../bytes/bufferpool.ts'
 import {
   ID_BYTES, PAGE_BYTES, PageBatch, type PageHasher, type PageSource, type SourceKind,
 } from '../page/index.ts'
-import { BufferPool } from '../runtime/bufferpool.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
 import type { AssembledBatch } from './decoder.ts'

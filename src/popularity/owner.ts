@@ -1,15 +1,15 @@
 import type { Clock } from '../runtime/clock.ts'
 import { nextTurn } from '../runtime/turn.ts'
-import { GROUP_KIND, type DigestGroup } from './digestgroups.ts'
-import type { Follower } from './follower.ts'
+import { GROUP_KIND, type DigestGroup } from './digest/digestgroups.ts'
+import type { Follower } from './digest/follower.ts'
+import { Publisher } from './digest/publisher.ts'
 import { hostTag, type SliceOwners } from './owners.ts'
 import { PopularRun } from './popularrun.ts'
-import { Publisher } from './publisher.ts'
-import type { ReportTable } from './reporttable.ts'
+import type { ReportTable } from './report/reporttable.ts'
+import type { Snapshot } from './report/snapshot.ts'
 import { SLICE_COUNT } from './slice.ts'
 import { SliceSum } from './slicesum.ts'
-import type { Snapshot } from './snapshot.ts'
-import type { View } from './view.ts'
+import type { View } from './view/view.ts'
 
 /** Pages summed between two turns of everybody else: some milliseconds. */
 const TURN_PAGES = 16 * 1024

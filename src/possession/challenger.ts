@@ -1,6 +1,6 @@
+import { hasBit } from '../bytes/bits.ts'
 import type { Member, Mesh, MessageStream, Standing, StreamTraffic } from '../mesh/index.ts'
 import { PAGE_BYTES } from '../page/index.ts'
-import { hasBit } from '../runtime/bits.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'

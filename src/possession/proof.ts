@@ -18,9 +18,9 @@
  */
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
+import { hasBit } from '../bytes/bits.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
 import { PAGE_BYTES, PREFIX_BYTES, type Prefixes } from '../page/index.ts'
-import { hasBit } from '../runtime/bits.ts'
-import { bufferOver } from '../runtime/bytes.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
 

@@ -1,8 +1,8 @@
+import { setBit } from '../bytes/bits.ts'
 import type { Member, Mesh, MessageStream, Standing, StreamTraffic, Unsubscribe } from '../mesh/index.ts'
 import {
   ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageHasher, type PageSource, type Prefixes,
 } from '../page/index.ts'
-import { setBit } from '../runtime/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
 import { decodeChallenge, encodeAnswer, POSSESSION_PROTOCOL, type Challenge, type Prover } from './proof.ts'

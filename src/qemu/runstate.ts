@@ -9,7 +9,7 @@
  * some of which a guest could place such bytes itself. (One that was plugged in later stands behind it: there a guest
  * could still lie, about its own state only.) Machine types up to 2.3 do not have it.
  */
-import { bufferOver } from '../runtime/bytes.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
 import { type ByteInput, type Parse, readU32 } from './input.ts'
 import { SECTION_FOOTER, SECTION_FULL } from './section.ts'
 

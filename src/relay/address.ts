@@ -1,6 +1,6 @@
 import { isIP, SocketAddress } from 'node:net'
 
-import { formatHostPort, parseHostPort } from '../runtime/hostport.ts'
+import { formatHostPort, parseHostPort } from '../net/hostport.ts'
 
 /** Where a migration's connections go at the destination, or come from at the source. */
 export type RelayAddress = { kind: 'unix'; path: string } | { kind: 'tcp'; host: string; port: number }

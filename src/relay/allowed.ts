@@ -1,6 +1,6 @@
 import { matchesGlob } from 'node:path'
 
-import { isOneHosts } from '../runtime/addresses.ts'
+import { isOneHosts } from '../net/addresses.ts'
 import { parseRelayAddress, plainHost, type RelayAddress } from './address.ts'
 
 /** What may be dialled here for a member: sockets by a glob of their paths, or ports of addresses. */

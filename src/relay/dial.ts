@@ -3,7 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 
 import { createSocketEndpoint } from '../guest/index.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 

@@ -1,6 +1,7 @@
 import type { IncomingReport, Reason } from '../conversation/index.ts'
 import type { Manager } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import type { PeekedEndpoint } from '../net/peekedendpoint.ts'
 import { Inventory, type ListedPages, type PageHasher, type Prefixes } from '../page/index.ts'
 import {
   badFrame, openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
@@ -10,7 +11,6 @@ import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import type { PeekedEndpoint } from '../runtime/peekedendpoint.ts'
 import { deferred, waitAtMost, withDeadline, type Deferred } from '../runtime/wait.ts'
 import { Link, offerLink, OutgoingPassages } from '../transfer/index.ts'
 import type { RelayAddress } from './address.ts'

@@ -1,10 +1,10 @@
 import { createServer, type Server, type Socket } from 'node:net'
 
 import { createSocketEndpoint, otherEndOf, type OtherEnd } from '../guest/index.ts'
+import { listenAt } from '../host/socketfile.ts'
+import { peek, type PeekedEndpoint } from '../net/peekedendpoint.ts'
 import { asPagemeshError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { peek, type PeekedEndpoint } from '../runtime/peekedendpoint.ts'
-import { listenAt } from '../runtime/socketfile.ts'
 import { deferred } from '../runtime/wait.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 

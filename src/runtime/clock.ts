@@ -47,3 +47,8 @@ export const systemClock: Clock = {
     })
   },
 }
+
+/** A moment, ms since the Unix epoch, as ISO 8601 in UTC. */
+export function isoTime(wallTimeMs: number): string {
+  return new Date(wallTimeMs).toISOString()
+}

@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 
-import { escapeControls } from './text.ts'
+import { escapeControls } from '../text/printable.ts'
 
 /** Structured log: constant messages, everything that varies in `fields`, never the bytes of a page. */
 export interface Log {

@@ -1,5 +1,5 @@
+import { bufferOver } from '../bytes/bufferover.ts'
 import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
-import { bufferOver } from '../runtime/bytes.ts'
 import { HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord } from './format.ts'
 import type { OpenStore } from './opening.ts'
 import { isStraight, runEnd, type Places } from './places.ts'

@@ -1,5 +1,5 @@
+import { bufferOver } from '../bytes/bufferover.ts'
 import { ID_BYTES, type Prefixes } from '../page/index.ts'
-import { bufferOver } from '../runtime/bytes.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'

@@ -1,5 +1,5 @@
+import { hasBit } from '../bytes/bits.ts'
 import { ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
-import { hasBit } from '../runtime/bits.ts'
 import type { Answer } from './frames.ts'
 
 /** An answer to a want, every page of it hashed. Numbers are places within the want. */

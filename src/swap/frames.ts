@@ -6,9 +6,9 @@
  *   bitmap = count bits, lowest first: which of the wanted pages come
  *   packed = these pages, in order, under zstd; as they are where that would not be smaller
  */
+import { countBits } from '../bytes/bits.ts'
+import { FrameCutter } from '../bytes/framecutter.ts'
 import { PAGE_BYTES } from '../page/index.ts'
-import { countBits } from '../runtime/bits.ts'
-import { FrameCutter } from '../runtime/framecutter.ts'
 import { badSwap } from './badswap.ts'
 import { LIMITS } from './limits.ts'
 

@@ -1,10 +1,10 @@
+import { setBit } from '../bytes/bits.ts'
+import { BufferPool } from '../bytes/bufferpool.ts'
 import type { Member } from '../mesh/index.ts'
 import {
   firstOf, ID_BYTES, pack, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified,
   type PageHasher, type PageSource, type Prefixes,
 } from '../page/index.ts'
-import { setBit } from '../runtime/bits.ts'
-import { BufferPool } from '../runtime/bufferpool.ts'
 import { LIMITS } from './limits.ts'
 
 /** Pages for one want: which of them there are, and these in order under zstd. */

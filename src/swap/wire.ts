@@ -32,9 +32,9 @@
  *
  *   The lane, once there, carries a run of frames (frames.ts) of its own, from holder to asker and nothing else.
  */
+import { bufferOver } from '../bytes/bufferover.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { PREFIX_BYTES, type Prefixes } from '../page/index.ts'
-import { bufferOver } from '../runtime/bytes.ts'
 import { badSwap } from './badswap.ts'
 import type { SwapPurpose } from './index.ts'
 import { LIMITS } from './limits.ts'

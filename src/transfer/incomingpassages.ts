@@ -1,10 +1,10 @@
 import type { IncomingReport } from '../conversation/index.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import type { PageBudget, PageHasher, PageSource, PrefixSet } from '../page/index.ts'
 import {
   noRefsFilled, type IncomingPassageListener, type IncomingRun, type PassageLane,
 } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
 import type { Log } from '../runtime/log.ts'
 import { Prefetch, type PeerPages } from '../swap/index.ts'
 

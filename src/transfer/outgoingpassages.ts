@@ -1,9 +1,9 @@
+import type { Endpoint } from '../net/endpoint.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
 import type {
   CompressionMode, OutgoingPassageCounts, OutgoingPassageListener, OutgoingRun, PassageLane,
 } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
-import type { Endpoint } from '../runtime/endpoint.ts'
 
 export interface OutgoingPassagesInit {
   compression: CompressionMode

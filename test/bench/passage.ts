@@ -3,10 +3,10 @@
  * sockets and QEMU. Counted in processor time, all threads: that is what is dear on a host full of guests.
  */
 import { ID_BYTES, PAGE_BYTES, type PageSource, type PrefixTable } from '../../src/page/index.ts'
-import { createLanePair } from '../../src/mesh/memorylane.ts'
+import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
 import { IncomingPassage, OutgoingPassage, type IncomingPassageCounts } from '../../src/passage/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { createEndpointPair } from '../../src/runtime/endpoint.ts'
+import { createEndpointPair } from '../../src/net/endpoint.ts'
 import type { Material } from './material.ts'
 import { hasher, prefixesOf } from './parts.ts'
 

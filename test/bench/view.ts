@@ -5,7 +5,7 @@
 import { PrefixTable } from '../../src/page/index.ts'
 import { HOLDERS_MAX, PopularRun } from '../../src/popularity/popularrun.ts'
 import { highOf, lowOf, SLICE_COUNT } from '../../src/popularity/slice.ts'
-import { View } from '../../src/popularity/view.ts'
+import { View } from '../../src/popularity/view/view.ts'
 import { measureInTurn, type Measured, type Side, type Spread } from './measure.ts'
 import { seededRandom } from './random.ts'
 

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { decodeDigest, decodeViewPart, encodeDigest, encodeViewPart } from '../../src/popularity/digestcodec.ts'
-import { GROUP_KIND, type DigestGroup } from '../../src/popularity/digestgroups.ts'
+import { decodeDigest, decodeViewPart, encodeDigest, encodeViewPart } from '../../src/popularity/digest/digestcodec.ts'
+import { GROUP_KIND, type DigestGroup } from '../../src/popularity/digest/digestgroups.ts'
+import { decodeRequest, encodeRequest } from '../../src/popularity/digest/viewexchange.ts'
 import { LIMITS } from '../../src/popularity/limits.ts'
 import { HOLDERS_MAX } from '../../src/popularity/popularrun.ts'
 import {
   ANSWERS, decodeAnswer, decodeReportFrame, encodeAsk, encodeReport,
-} from '../../src/popularity/reportcodec.ts'
-import { ReportGroups } from '../../src/popularity/reportgroups.ts'
+} from '../../src/popularity/report/reportcodec.ts'
+import { ReportGroups } from '../../src/popularity/report/reportgroups.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../../src/popularity/slice.ts'
-import { decodeRequest, encodeRequest } from '../../src/popularity/viewexchange.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { seededRandom } from '../bench/random.ts'
 import { digestGroup, groupsOf, restsOf } from '../unit/popularity/made.ts'

@@ -7,8 +7,8 @@ import { connectQmp, type QmpClient } from '../../src/guest/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { ensureImage, startProcess, waitFor, type LabProcess, type MemoryBackend } from '../../testnet/index.ts'
-import { machineArguments, machinePaths, QEMU } from '../../testnet/machine.ts'
-import { SerialLog } from '../../testnet/serial.ts'
+import { machineArguments, machinePaths, QEMU } from '../../testnet/machine/machine.ts'
+import { SerialLog } from '../../testnet/machine/serial.ts'
 
 export interface CountingGuestOptions {
   name: string

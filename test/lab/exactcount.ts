@@ -2,7 +2,7 @@
 import type { PopularPage } from '../../src/index.ts'
 import { ID_BYTES, isZeroPage, PAGE_BYTES, type PageHasher } from '../../src/page/index.ts'
 import type { LabGuest } from '../../testnet/index.ts'
-import { openGuestMemory, residentRuns } from '../../testnet/memory.ts'
+import { openGuestMemory, residentRuns } from '../../testnet/machine/memory.ts'
 
 /** The 64-bit prefix of the id of each page of a guest, block after block; 0 for pages that are absent or zero. */
 export type Reading = BigUint64Array

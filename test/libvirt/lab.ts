@@ -10,8 +10,8 @@ import { systemClock, type AgentStatus, type HandoffRecord } from '../../src/ind
 import {
   LibvirtCluster, PAGEMESH, startProcess, waitFor, type LabProcess, type LibvirtHost,
 } from '../../testnet/index.ts'
-import { succeeds } from '../../testnet/command.ts'
-import { childrenOf } from '../../testnet/process.ts'
+import { succeeds } from '../../testnet/machine/command.ts'
+import { childrenOf } from '../../testnet/machine/process.ts'
 import { skipWithoutLab } from '../interop/labmove.ts'
 import { KINDS, WAYS, type Kind, type KindName, type Way, type WayName } from './ways.ts'
 

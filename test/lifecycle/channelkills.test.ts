@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 
-import { END_RIGHT } from '../../src/runtime/rights.ts'
+import { END_RIGHT } from '../../src/host/rights.ts'
 import type { QemuRelease } from '../../testnet/index.ts'
 import { ChannelStriker, strikesInTurn } from './channelstrikes.ts'
 import { Rounds } from './rounds.ts'

@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 
 import { socketInode, unixSocketsOf } from '../../src/guest/unixsockets.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
-import { runCommand } from '../../testnet/command.ts'
+import { runCommand } from '../../testnet/machine/command.ts'
 
 /** An end of a connection: a socket of a process. */
 export interface Connection {

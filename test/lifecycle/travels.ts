@@ -1,4 +1,4 @@
-import type { Right } from '../../src/runtime/rights.ts'
+import type { Right } from '../../src/host/rights.ts'
 import { ensureImage } from '../../testnet/index.ts'
 import { skipWithoutLab } from '../interop/labmove.ts'
 import { TravellingGuest } from './travelling.ts'

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 
 import { askAgent } from '../../src/daemon/control/index.ts'
+import type { Right } from '../../src/host/rights.ts'
 import type { AgentStatus } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import type { Right } from '../../src/runtime/rights.ts'
 import {
   createCluster, waitFor, type CommandOutcome, type GuestOptions, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'

@@ -1,12 +1,13 @@
 /** Folders whose tests must notice at least this share of the faults. */
 export const JUDGED_FOLDERS = [
-  'passage', 'conversation', 'transfer', 'handoff', 'relay', 'page', 'mesh', 'guest', 'runtime',
+  'passage', 'conversation', 'transfer', 'handoff', 'relay', 'page', 'mesh', 'guest', 'bytes', 'host', 'net', 'runtime',
+  'text',
 ]
 export const KILLED_SHARE_MIN = 0.85
 
 /** Fast tests that concern a folder beside its own: what else is built closely on it. */
 const OTHER_TESTS: Record<string, readonly string[]> = {
-  runtime: ['test/unit/page/prefixset.test.ts', 'test/unit/page/rising.test.ts'],
+  bytes: ['test/unit/page/prefixset.test.ts', 'test/unit/page/rising.test.ts'],
   conversation: ['test/sim/handoff*.test.ts'],
   guest: ['test/unit/census/*.test.ts'],
 }

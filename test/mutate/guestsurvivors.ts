@@ -79,15 +79,15 @@ export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   // runtime
   {
-    file: 'src/runtime/endpoint.ts', line: 'this.#pieces.length = 0',
+    file: 'src/net/endpoint.ts', line: 'this.#pieces.length = 0',
     why: 'nobody takes the pieces once the reader has closed; it only lets go of memory',
   },
   {
-    file: 'src/runtime/endpoint.ts', line: 'this.#isNewsDue = true',
+    file: 'src/net/endpoint.ts', line: 'this.#isNewsDue = true',
     why: 'whoever is told of the same news once more finds nothing to take',
   },
   {
-    file: 'src/runtime/exposure.ts', line: '.split(\'/\').filter((name) => name !== \'\')',
+    file: 'src/host/exposure.ts', line: '.split(\'/\').filter((name) => name !== \'\')',
     after: ['name !== \'changed\''], why: 'an empty name leads to where one is already',
   },
   {

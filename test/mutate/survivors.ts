@@ -240,26 +240,26 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   // runtime/bits.ts
   {
-    file: 'src/runtime/bits.ts', line: 'const SHIFT_BITS_MAX = 24', after: ['= 25'],
+    file: 'src/bytes/bits.ts', line: 'const SHIFT_BITS_MAX = 24', after: ['= 25'],
     why: '25 bits and 7 that wait are 32, which still fit',
   },
-  { file: 'src/runtime/bits.ts', line: 'constructor(expectedBytes = 256) {', why: ROOM },
-  { file: 'src/runtime/bits.ts', line: 'if (this.#length + 4 > this.#bytes.length) this.#grow()', why: ROOM },
-  { file: 'src/runtime/bits.ts', line: 'const larger = new Uint8Array(this.#bytes.length * 2 + 64)', why: ROOM },
+  { file: 'src/bytes/bits.ts', line: 'constructor(expectedBytes = 256) {', why: ROOM },
+  { file: 'src/bytes/bits.ts', line: 'if (this.#length + 4 > this.#bytes.length) this.#grow()', why: ROOM },
+  { file: 'src/bytes/bits.ts', line: 'const larger = new Uint8Array(this.#bytes.length * 2 + 64)', why: ROOM },
   {
-    file: 'src/runtime/bits.ts', line: 'this.#waiting &= (1 << this.#waitingBits) - 1',
+    file: 'src/bytes/bits.ts', line: 'this.#waiting &= (1 << this.#waitingBits) - 1',
     why: 'what is left above the waiting bits is cut off when they become a byte',
   },
   {
-    file: 'src/runtime/bits.ts', line: 'for (let left = count; left > 0; left -= 8) {', after: ['left >= 0'],
+    file: 'src/bytes/bits.ts', line: 'for (let left = count; left > 0; left -= 8) {', after: ['left >= 0'],
     why: 'no bit is written the one time more',
   },
   {
-    file: 'src/runtime/bits.ts', line: 'this.writeBits(value >= 2 ** 31 ? value - 2 ** 31 : value &',
+    file: 'src/bytes/bits.ts', line: 'this.writeBits(value >= 2 ** 31 ? value - 2 ** 31 : value &',
     why: 'the mask of 31 bits, which wraps around, gives the same',
   },
   {
-    file: 'src/runtime/bits.ts', line: 'if (this.#waitingBits > 0) this.writeBits(0, 8 - this.#waitingBits)',
+    file: 'src/bytes/bits.ts', line: 'if (this.#waitingBits > 0) this.writeBits(0, 8 - this.#waitingBits)',
     after: ['9 - this.#waitingBits'], why: 'a zero more waits behind the last byte, and is never written',
   },
   // runtime, others
@@ -272,11 +272,11 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'a signal aborts once',
   },
   {
-    file: 'src/runtime/framecutter.ts', line: '#bodyFilled = 0', after: ['#bodyFilled = 1'],
+    file: 'src/bytes/framecutter.ts', line: '#bodyFilled = 0', after: ['#bodyFilled = 1'],
     why: 'the body to come sets it, before anything is added to it',
   },
   {
-    file: 'src/runtime/linecutter.ts', line: 'if (piece.length > 0) this.#pieces.push(piece)',
+    file: 'src/bytes/linecutter.ts', line: 'if (piece.length > 0) this.#pieces.push(piece)',
     after: ['if (true)', 'piece.length >= 0'], why: 'a piece of nothing adds nothing to its line',
   },
   {

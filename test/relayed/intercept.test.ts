@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createNetwork, waitFor, type LabNetwork } from '../../testnet/index.ts'
-import { runCommand } from '../../testnet/command.ts'
-import { canIsolate } from '../../testnet/network.ts'
+import { runCommand } from '../../testnet/machine/command.ts'
+import { canIsolate } from '../../testnet/machine/network.ts'
 import { InterceptHost } from './intercepthost.ts'
 import { tablesOf, untilDirect } from './tables.ts'
 

@@ -9,10 +9,10 @@ import { createInterface } from 'node:readline'
 import { createSocketEndpoint } from '../../src/guest/index.ts'
 import { Interception, type Carry } from '../../src/intercept/index.ts'
 import { splice } from '../../src/intercept/splice.ts'
+import { formatHostPort, parseHostPort } from '../../src/net/hostport.ts'
+import type { PortRange } from '../../src/net/portranges.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { formatHostPort, parseHostPort } from '../../src/runtime/hostport.ts'
 import { createLog } from '../../src/runtime/log.ts'
-import type { PortRange } from '../../src/runtime/portranges.ts'
 
 /** The port at which the relay of these tests is met; not an intercepted one. */
 const RELAY_PORT = 7000

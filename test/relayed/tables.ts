@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor, type LabHost } from '../../testnet/index.ts'
-import { runCommand } from '../../testnet/command.ts'
+import { runCommand } from '../../testnet/machine/command.ts'
 
 /** The end of an owner takes some 10 to 40 ms: nft sees that its agent is dead, and ends. */
 const GONE_MS_MAX = 1_000

@@ -4,9 +4,9 @@ import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync,
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 
+import { AGENT_RIGHTS, parseCapabilities } from '../../src/host/rights.ts'
 import type { AgentStatus, HandoffResult } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { AGENT_RIGHTS, parseCapabilities } from '../../src/runtime/rights.ts'
 import { unitSetting } from '../../testnet/agentuser.ts'
 import {
   createLabKey, PAGEMESH, runCli, startGuest, startProcess, waitFor, type LabGuest, type LabHost,

@@ -5,8 +5,8 @@ import {
   discoverGuests, QmpIncomingDriver, QmpOutgoingDriver, type DriverInit, type DriverNews, type GuestDiscovery,
   type MigrationMode,
 } from '../../src/guest/index.ts'
+import type { Endpoint } from '../../src/net/endpoint.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import type { Endpoint } from '../../src/runtime/endpoint.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { systemRandom } from '../../src/runtime/random.ts'

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, type PageHasher } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { missingForLab, startGuest, type LabGuest, type Work } from '../../testnet/index.ts'
-import { openGuestMemory, residentRuns } from '../../testnet/memory.ts'
+import { openGuestMemory, residentRuns } from '../../testnet/machine/memory.ts'
 import { fitTrio, formatFit, type Look, type TrioFit } from './fitting.ts'
 
 /** Two guests with the same work and one with another, each trio by itself: three guests are what a small host runs. */

@@ -8,7 +8,7 @@ import { SimMesh, type MeshNetwork } from './mesh.ts'
 import { SimStream } from './stream.ts'
 
 const OPEN_TIMEOUT_MS = 10_000
-/** Hosts that a host passes each gossiped message on to, as gossipsub is set in src/mesh/libp2p.ts. */
+/** Hosts that a host passes each gossiped message on to, as gossipsub is set in src/mesh/libp2p/libp2p.ts. */
 const GOSSIP_DEGREE = 4
 /** A gossiped message reaches its receivers at so many moments: an event for each receiver would cost the most. */
 const WAVES_MAX = 16

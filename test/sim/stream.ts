@@ -1,5 +1,5 @@
-import { Inbox, messageTooLong, streamBroken, streamEnded } from '../../src/mesh/inbox.ts'
 import { MESSAGE_BYTES_MAX, type MessageStream } from '../../src/mesh/index.ts'
+import { Inbox, messageTooLong, streamBroken, streamEnded } from '../../src/mesh/streams/inbox.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 
 /** Bytes on their way or not yet received at which `send` waits for the receiver. */

@@ -1,9 +1,9 @@
 import { cpus, loadavg, totalmem } from 'node:os'
 
 import type { Clock } from '../../src/runtime/clock.ts'
-import { runCommand } from '../command.ts'
 import { chooseAccelerator, ensureImage } from '../index.ts'
-import { QEMU } from '../machine.ts'
+import { runCommand } from '../machine/command.ts'
+import { QEMU } from '../machine/machine.ts'
 import { GUEST_MEMORY_MIB } from './lab.ts'
 import type { Circumstances } from './sample.ts'
 

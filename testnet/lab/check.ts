@@ -1,5 +1,5 @@
 import { PagemeshError } from '../../src/runtime/errors.ts'
-import { parseRate } from '../../src/runtime/units.ts'
+import { parseRate } from '../../src/text/units.ts'
 import type { Scenario, Step } from './scenario.ts'
 
 /** Throws PagemeshError `lab-bad-scenario` if a scenario speaks of what it does not have. Pure. */

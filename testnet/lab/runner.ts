@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/runtime/clock.ts'
 import { describeError } from '../../src/runtime/errors.ts'
-import { parseRate } from '../../src/runtime/units.ts'
+import { parseRate } from '../../src/text/units.ts'
 import type { Progress } from '../demo/progress.ts'
 import { createCluster, ensureImage, type LabCluster } from '../index.ts'
 import { judge } from './assertions/index.ts'

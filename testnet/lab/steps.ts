@@ -1,7 +1,7 @@
 /** What each step of a scenario does to the lab. */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
-import { parseRate } from '../../src/runtime/units.ts'
+import { parseRate } from '../../src/text/units.ts'
 import { waitFor } from '../index.ts'
 import { describeCondition, holds } from './conditions.ts'
 import type { Lab } from './lab.ts'

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 
 import { createLabKey, startAgent, type LabAgent } from '../agent.ts'
 import { findAgentUser } from '../agentuser.ts'
-import { ensureBusybox } from '../busybox.ts'
-import { ensureImage } from '../image.ts'
-import { createNetwork, type LabNetwork } from '../network.ts'
+import { ensureBusybox } from '../machine/busybox.ts'
+import { ensureImage } from '../machine/image.ts'
+import { createNetwork, type LabNetwork } from '../machine/network.ts'
 import type { DomainOptions } from './domain.ts'
 import { LibvirtHost, type LibvirtGuest } from './host.ts'
 

@@ -2,9 +2,9 @@ import { connect, type Socket } from 'node:net'
 
 import { pipe } from 'it-pipe'
 
+import { LineCutter } from '../../bytes/linecutter.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
-import { LineCutter } from '../../runtime/linecutter.ts'
 import { withTimeout } from '../../runtime/wait.ts'
 import {
   badAnswer, CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest, type Progress,

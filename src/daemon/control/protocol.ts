@@ -34,7 +34,7 @@ import type {
   SettleDecision, TunnelNews, TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
-import { parseJson } from '../../runtime/text.ts'
+import { parseJson } from '../../text/json.ts'
 
 export const CONTROL_LIMITS = {
   /** A request is a few names and numbers. */

@@ -1,9 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net'
 
+import type { SocketFile } from '../../host/socketfile.ts'
 import type { Agent } from '../../index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
-import type { SocketFile } from '../../runtime/socketfile.ts'
 import { Seats } from '../seats.ts'
 import { createRequestHandler } from './commands.ts'
 import { CONTROL_LIMITS } from './protocol.ts'

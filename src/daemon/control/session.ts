@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 
+import { LineCutter } from '../../bytes/linecutter.ts'
 import { asPagemeshError, PagemeshError } from '../../runtime/errors.ts'
-import { LineCutter } from '../../runtime/linecutter.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { RequestHandler } from './commands.ts'
 import {

@@ -1,6 +1,6 @@
 import type { Server } from 'node:net'
 
-import { listenAt, requireUntaken, type SocketFile } from '../../runtime/socketfile.ts'
+import { listenAt, requireUntaken, type SocketFile } from '../../host/socketfile.ts'
 
 const CONTROL = {
   use: 'control socket', other: 'agent', codes: { taken: 'agent-running', unusable: 'control-unusable' },

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 
-import type { HandedConnection } from '../../runtime/handover.ts'
+import type { HandedConnection } from '../../net/handover.ts'
 import { deliveryOf, duplicateDescriptor, type Delivery } from './kernel.ts'
 
 /** The part of a socket that Node does not document: the operating system's end of it. */

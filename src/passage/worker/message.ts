@@ -15,9 +15,9 @@
  * What was said to a passage that is over by then is for nobody.
  */
 import type { HandedLane } from '../../mesh/index.ts'
+import type { HandedConnection } from '../../net/handover.ts'
 import type { Prefixes, SourceKind } from '../../page/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../../qemu/index.ts'
-import type { HandedConnection } from '../../runtime/handover.ts'
 import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'
 import type { ErrorData } from './errordata.ts'

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 
-import { CORES_TO_SPARE_MIN } from '../../runtime/cores.ts'
+import { CORES_TO_SPARE_MIN } from '../../host/cores.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { FromThread, ThreadInit, ToThread } from './message.ts'
 

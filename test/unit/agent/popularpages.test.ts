@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { listPopular } from '../../../src/agent/popularpages.ts'
 import { PopularRun } from '../../../src/popularity/popularrun.ts'
 import { restOf, sliceOf } from '../../../src/popularity/slice.ts'
-import { View } from '../../../src/popularity/view.ts'
+import { View } from '../../../src/popularity/view/view.ts'
 
 describe('the list of popular pages', () => {
   const view = new View({ maxPages: 100, nameOfTag: (tag) => (tag === 9 ? undefined : `host-${tag}`) })

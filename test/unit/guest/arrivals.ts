@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../../src/runtime/endpoint.ts'
+import type { Endpoint } from '../../../src/net/endpoint.ts'
 
 /** The next connection that comes to a rendezvous. */
 export async function arrivalOf(arrivals: AsyncGenerator<Endpoint, void>): Promise<Endpoint> {

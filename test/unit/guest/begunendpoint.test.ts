@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 
 import { untilBegun } from '../../../src/guest/begunendpoint.ts'
-import type { Endpoint } from '../../../src/runtime/endpoint.ts'
+import type { Endpoint } from '../../../src/net/endpoint.ts'
 
 /** An endpoint whose other side is the test, which may go on although it was paused, as a socket does for a moment. */
 class HandEndpoint implements Endpoint {

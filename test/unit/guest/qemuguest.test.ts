@@ -8,7 +8,7 @@ import { isBusy, QemuGuest } from '../../../src/guest/qemuguest.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { until } from '../runtime/endpointcontract.ts'
+import { until } from '../net/endpointcontract.ts'
 import { FakeQemu } from './fakeqemu.ts'
 import { answerAs, type OwnGuest } from './ownguest.ts'
 

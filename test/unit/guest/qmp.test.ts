@@ -4,14 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+import { LineCutter } from '../../../src/bytes/linecutter.ts'
 import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
 import { parseQmpLine, takeQmpMessages } from '../../../src/guest/qmpline.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { LineCutter } from '../../../src/runtime/linecutter.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { until } from '../runtime/endpointcontract.ts'
+import { until } from '../net/endpointcontract.ts'
 import { FakeQemu } from './fakeqemu.ts'
 
 const options = { clock: systemClock, log: silentLog }

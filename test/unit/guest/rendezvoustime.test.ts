@@ -7,10 +7,10 @@ import { dirname, join } from 'node:path'
 
 import { readStartTicks, type ProcessIdentity } from '../../../src/guest/process.ts'
 import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
-import type { Endpoint } from '../../../src/runtime/endpoint.ts'
+import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { Arrived, until } from '../runtime/endpointcontract.ts'
+import { Arrived, until } from '../net/endpointcontract.ts'
 import { arrivalOf } from './arrivals.ts'
 
 const UID = process.geteuid!()

@@ -4,14 +4,14 @@ import { join } from 'node:path'
 
 import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
 import { openHandedEndpoint } from '../../../src/guest/socketendpoint.ts'
+import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { kernelInUse } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import type { Endpoint } from '../../../src/runtime/endpoint.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { Arrived, itIsAnEndpoint, until } from '../runtime/endpointcontract.ts'
+import { Arrived, itIsAnEndpoint, until } from '../net/endpointcontract.ts'
 import { arrivalOf } from './arrivals.ts'
 
 const uid = process.geteuid!()

@@ -5,7 +5,7 @@ import {
   type MigrationProgress,
 } from '../../../src/guest/index.ts'
 import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
-import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
+import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
 import { TestQemu } from '../passage/relay.ts'
 import { MACHINE } from './fakeguest.ts'
 

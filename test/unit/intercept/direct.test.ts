@@ -4,8 +4,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 
 import { DirectDials } from '../../../src/intercept/direct.ts'
 import { DIRECT_PORTS } from '../../../src/intercept/ports.ts'
+import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import type { Endpoint } from '../../../src/runtime/endpoint.ts'
 
 const HOST = '127.64.0.7'
 const PORT_COUNT = DIRECT_PORTS.last - DIRECT_PORTS.first + 1

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 
 import { splice } from '../../../src/intercept/splice.ts'
-import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
-import { Arrived, until } from '../runtime/endpointcontract.ts'
+import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
+import { Arrived, until } from '../net/endpointcontract.ts'
 
 describe('two connections that are spliced', () => {
   let near: Endpoint

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 import { deriveKeys, readClusterKey, writeClusterKey } from '../../../src/mesh/index.ts'
-import { keepIdentity } from '../../../src/mesh/identity.ts'
+import { keepIdentity } from '../../../src/mesh/libp2p/identity.ts'
 
 describe('the cluster key', () => {
   let folder: string

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
-import { ANNOUNCEMENT_LIMITS, decodeAnnouncement, encodeAnnouncement } from '../../../src/mesh/announcement.ts'
-import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from '../../../src/mesh/framing.ts'
-import { defaultLane, parseLaneAddress } from '../../../src/mesh/laneaddress.ts'
-import { backoffMs } from '../../../src/mesh/redialer.ts'
+import { defaultLane, parseLaneAddress } from '../../../src/mesh/lanes/laneaddress.ts'
+import { ANNOUNCEMENT_LIMITS, decodeAnnouncement, encodeAnnouncement } from '../../../src/mesh/members/announcement.ts'
+import { backoffMs } from '../../../src/mesh/members/redialer.ts'
+import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from '../../../src/mesh/streams/framing.ts'
 
 describe('message frames', () => {
   it('come back however the bytes were cut', () => {

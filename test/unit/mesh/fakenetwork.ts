@@ -4,7 +4,7 @@ import type { Network, NetworkListener } from '../../../src/mesh/network.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../sim/time.ts'
-import { FakeChannel } from './fakechannel.ts'
+import { FakeChannel } from './streams/fakechannel.ts'
 
 /** A peer-to-peer network that does as the test says, and keeps what it was asked for. */
 export class FakeNetwork implements Network {

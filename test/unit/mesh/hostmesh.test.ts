@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 
-import { MEMBERS_TOPIC } from '../../../src/mesh/announcer.ts'
+import { RefusedError } from '../../../src/mesh/admission/proof.ts'
 import { NamePins } from '../../../src/mesh/index.ts'
-import { RefusedError } from '../../../src/mesh/proof.ts'
+import { MEMBERS_TOPIC } from '../../../src/mesh/members/announcer.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'
 import { HostMeshes, untilAborted } from './fakenetwork.ts'
-import { dialGarbage } from './lanesockets.ts'
+import { dialGarbage } from './lanes/lanesockets.ts'
 import { until } from './meshes.ts'
 
 const { signal } = new AbortController()

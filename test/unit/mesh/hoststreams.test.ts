@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 
-import { encodeAnnouncement } from '../../../src/mesh/announcement.ts'
-import { MEMBERS_TOPIC } from '../../../src/mesh/announcer.ts'
 import { GOSSIP_BYTES_MAX, type MessageStream } from '../../../src/mesh/index.ts'
+import { encodeAnnouncement } from '../../../src/mesh/members/announcement.ts'
+import { MEMBERS_TOPIC } from '../../../src/mesh/members/announcer.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { FakeChannel } from './fakechannel.ts'
 import { FakeNetwork, HostMeshes, untilAborted } from './fakenetwork.ts'
+import { FakeChannel } from './streams/fakechannel.ts'
 
 const { signal } = new AbortController()
 const aborted = AbortSignal.abort(new Error('enough'))

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
+import { BitReader, BitWriter } from '../../../src/bytes/bits.ts'
 import { readRising, RICE_MAX, riceFor, writeRising } from '../../../src/page/index.ts'
-import { BitReader, BitWriter } from '../../../src/runtime/bits.ts'
 import { seededRandom } from '../../bench/random.ts'
 
 const LIMIT = 2 ** 52

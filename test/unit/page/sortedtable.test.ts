@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
+import { setBit } from '../../../src/bytes/bits.ts'
 import { PageColumns, SortedTable, TableMerge } from '../../../src/page/index.ts'
-import { setBit } from '../../../src/runtime/bits.ts'
 import { sortedTable } from './sortedtables.ts'
 
 const word = fc.nat(0xffff_ffff)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
-import { createLanePair } from '../../../src/mesh/memorylane.ts'
+import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import type { Lane } from '../../../src/mesh/index.ts'
 import { FrameLane } from '../../../src/passage/framelane.ts'
 import {

@@ -1,4 +1,4 @@
-import { createLanePair } from '../../../src/mesh/memorylane.ts'
+import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import type { Lane } from '../../../src/mesh/index.ts'
 import {
   frameHeader, FrameReader,
@@ -7,7 +7,7 @@ import { IncomingPassage, OutgoingPassage, type OutgoingPassageInit } from '../.
 import { PASSAGE_FRAMES, type PassageFrame } from '../../../src/passage/wire.ts'
 import type { PageSource } from '../../../src/page/index.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { createEndpointPair, type Endpoint } from '../../../src/runtime/endpoint.ts'
+import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
 import type { PagemeshError } from '../../../src/runtime/errors.ts'
 import { hasher, NOTHING } from './made.ts'
 

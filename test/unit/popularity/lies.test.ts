@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 
 import type { PrefixRun } from '../../../src/page/index.ts'
-import { encodeDigest } from '../../../src/popularity/digestcodec.ts'
-import { GROUP_KIND } from '../../../src/popularity/digestgroups.ts'
+import { encodeDigest } from '../../../src/popularity/digest/digestcodec.ts'
+import { GROUP_KIND } from '../../../src/popularity/digest/digestgroups.ts'
 import type { HeldPages } from '../../../src/popularity/index.ts'
 import { highOf, lowOf, REST_LIMIT, SLICE_COUNT, sliceOf } from '../../../src/popularity/slice.ts'
 import { digestGroup } from './made.ts'

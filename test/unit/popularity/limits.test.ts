@@ -1,12 +1,14 @@
 /** One test a limit: what is at it is taken, and what is beyond is refused before it is built. */
 import assert from 'node:assert/strict'
 
-import { decodeDigest, decodeViewPart, encodeDigest, encodeViewPart } from '../../../src/popularity/digestcodec.ts'
-import { GROUP_KIND } from '../../../src/popularity/digestgroups.ts'
+import { BitWriter } from '../../../src/bytes/bits.ts'
+import {
+  decodeDigest, decodeViewPart, encodeDigest, encodeViewPart,
+} from '../../../src/popularity/digest/digestcodec.ts'
+import { GROUP_KIND } from '../../../src/popularity/digest/digestgroups.ts'
 import { LIMITS } from '../../../src/popularity/limits.ts'
-import { decodeReportFrame, encodeReport, type ReportHead } from '../../../src/popularity/reportcodec.ts'
-import { ReportGroups } from '../../../src/popularity/reportgroups.ts'
-import { BitWriter } from '../../../src/runtime/bits.ts'
+import { decodeReportFrame, encodeReport, type ReportHead } from '../../../src/popularity/report/reportcodec.ts'
+import { ReportGroups } from '../../../src/popularity/report/reportgroups.ts'
 import { digestGroup, groupsOf, isRefusal, type PopularPage } from './made.ts'
 
 const HEAD: ReportHead = { incarnation: 1, number: 1, base: 0 }

@@ -1,11 +1,11 @@
 /** Pages, groups and members as the tests of this folder make and read them. */
 import type { Member } from '../../../src/mesh/index.ts'
 import type { PrefixRun } from '../../../src/page/index.ts'
-import { createGroup, type DigestGroup } from '../../../src/popularity/digestgroups.ts'
+import { createGroup, type DigestGroup } from '../../../src/popularity/digest/digestgroups.ts'
 import type { HeldPages } from '../../../src/popularity/index.ts'
 import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { HOLDERS_MAX, PopularRun } from '../../../src/popularity/popularrun.ts'
-import { ReportGroups } from '../../../src/popularity/reportgroups.ts'
+import { ReportGroups } from '../../../src/popularity/report/reportgroups.ts'
 import { highOf, lowOf, REST_BITS } from '../../../src/popularity/slice.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { SLICE_KEY } from '../../sim/host.ts'

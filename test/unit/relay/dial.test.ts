@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
+import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { dial } from '../../../src/relay/dial.ts'
-import type { Endpoint } from '../../../src/runtime/endpoint.ts'
 import { eventually } from './hosts.ts'
 
 describe('what is dialled for a member', () => {

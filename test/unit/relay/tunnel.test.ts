@@ -7,7 +7,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 
 import { openTunnel, parseRelayAddress, type Tunnel } from '../../../src/relay/index.ts'
-import type { PeekedEndpoint } from '../../../src/runtime/peekedendpoint.ts'
+import type { PeekedEndpoint } from '../../../src/net/peekedendpoint.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'

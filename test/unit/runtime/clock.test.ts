@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { getEventListeners } from 'node:events'
 
-import { systemClock } from '../../../src/runtime/clock.ts'
+import { isoTime, systemClock } from '../../../src/runtime/clock.ts'
 
 describe('the clock of the system', () => {
   it('tells milliseconds of the world, and such as never go back', () => {
@@ -61,4 +61,8 @@ describe('the clock of the system', () => {
     })
     assert.deepEqual([stdout, status], ['slept\nwoken\n', 0])
   }).timeout(40_000)
+})
+
+describe('a moment', () => {
+  it('is written as ISO 8601', () => assert.equal(isoTime(1_795_700_557_123), '2026-11-26T13:42:37.123Z'))
 })

@@ -3,7 +3,7 @@ import { MemoryNetwork, Standing, type Mesh, type MessageStream } from '../../..
 import {
   createPageHasher, ID_BYTES, pack, PAGE_BYTES, type PageBatch, type PageSource, type Prefixes,
 } from '../../../src/page/index.ts'
-import { setBit } from '../../../src/runtime/bits.ts'
+import { setBit } from '../../../src/bytes/bits.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
+import { setBit } from '../../../src/bytes/bits.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
-import { setBit } from '../../../src/runtime/bits.ts'
 import { decodeAnswer, encodeBusy, encodePagesHead, FrameReader, type Answer } from '../../../src/swap/frames.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,

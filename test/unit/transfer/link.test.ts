@@ -4,7 +4,7 @@ import type { IncomingMessage, OutgoingMessage, Reason } from '../../../src/conv
 import { Link } from '../../../src/transfer/link.ts'
 import { INCOMING_LANGUAGE, OUTGOING_LANGUAGE } from '../../../src/handoff/messages.ts'
 import type { Lane } from '../../../src/mesh/index.ts'
-import { createLanePair } from '../../../src/mesh/memorylane.ts'
+import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { VirtualClock } from '../../sim/time.ts'

@@ -1,6 +1,6 @@
 /** Figures and cells as people read them. Pure. */
 import { formatBytes } from '../../../src/index.ts'
-import { formatRate } from '../../../src/runtime/units.ts'
+import { formatRate } from '../../../src/text/units.ts'
 import { WAY_TITLES, type Cell } from '../cells.ts'
 import { isOurs, type Contest, type MeasureName, type Row, type Spread } from '../results.ts'
 import type { Sample } from '../sample.ts'

@@ -5,14 +5,14 @@ import { join } from 'node:path'
 
 import { createSocketEndpoint } from '../../../../src/guest/socketendpoint.ts'
 import type { UnsecuredLane } from '../../../../src/mesh/index.ts'
-import { dialLaneSocket } from '../../../../src/mesh/lanedial.ts'
-import { LaneServer } from '../../../../src/mesh/laneserver.ts'
+import { dialLaneSocket } from '../../../../src/mesh/lanes/lanedial.ts'
+import { LaneServer } from '../../../../src/mesh/lanes/laneserver.ts'
 import {
   openPassageLane, PassageThreads, type IncomingRun, type OutgoingPassageInit, type OutgoingRun,
 } from '../../../../src/passage/index.ts'
 import { kernelInUse, type PageSource } from '../../../../src/page/index.ts'
 import { systemClock } from '../../../../src/runtime/clock.ts'
-import type { Endpoint } from '../../../../src/runtime/endpoint.ts'
+import type { Endpoint } from '../../../../src/net/endpoint.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
 import { hasher, NOTHING } from '../made.ts'

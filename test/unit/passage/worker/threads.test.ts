@@ -269,7 +269,7 @@ describe('TLS in a thread', () => {
     const place = await new ThreadPlace({ outgoing: 1, incoming: 0 }).start()
     try {
       const { ticket, lane } = place.server.offer(place.signal)
-      const { dialLaneSocket } = await import('../../../../src/mesh/lanedial.ts')
+      const { dialLaneSocket } = await import('../../../../src/mesh/lanes/lanedial.ts')
       const wrong = { ...ticket, key: '00'.repeat(32) }
       const dialed = await dialLaneSocket({ clock: systemClock }, ticket.address, wrong, place.signal)
       const components = { clock: systemClock, threads: place.threads.outgoing }

@@ -1,0 +1,133 @@
+import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { connect, type Server } from 'node:net'
+import { dirname, join } from 'node:path'
+
+import { requireUnexposed } from './exposure.ts'
+import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+
+/** Linux's limit of a socket's path (sun_path less its final zero). */
+const PATH_BYTES_MAX = 107
+
+/** The file that a server listens at. */
+export interface SocketFile {
+  /** Where the kernel says that it was bound. */
+  boundAt: string
+  /** Takes it away, if it is still the same. */
+  remove(): Promise<void>
+}
+
+export interface SocketFileInit {
+  path: string
+  mode: number
+  /** The group that it is given to. */
+  gid?: number
+  /** What it is for, to stand behind "the", who else may have it, and the codes of what is thrown. */
+  use: string
+  other: string
+  codes: { taken: string; unusable: string }
+}
+
+/**
+ * Throws PagemeshError `codes.taken` if somebody answers at `path`, `codes.unusable` if something else is there.
+ * Nothing there, or a socket that nobody listens at, is fine.
+ */
+export async function requireUntaken(init: Omit<SocketFileInit, 'mode' | 'gid'>): Promise<void> {
+  const { path, other, codes } = init
+  // Mostly nothing is there; what may not even be looked at, nobody can listen at, and that says why.
+  const file = await lstat(path).catch(() => undefined)
+  if (file === undefined) return
+  if (!file.isSocket()) throw unusable(init, 'something that is no socket is there')
+  const code = await connectErrorCode(path)
+  if (code === undefined || code === 'EAGAIN') {
+    throw new PagemeshError(codes.taken, `Another ${other} runs already: it listens at ${path}.`, {
+      fault: 'host', phase: 'start', data: { path }, advice: 'Stop it first, or give this one another path.',
+    })
+  }
+  if (code !== 'ECONNREFUSED' && code !== 'ENOENT') throw unusable(init, code)
+}
+
+/**
+ * Lets `server` listen at a path, in place of a socket at which nobody listens any more. The socket is made in a
+ * directory that only we may enter and moved into place when its mode is right: at no time can others connect who may
+ * not, whatever the umask. Throws as `requireUntaken` does, and `directory-exposed` where others could replace it.
+ */
+export async function listenAt(server: Server, init: SocketFileInit): Promise<SocketFile> {
+  const { path, mode, gid, use } = init
+  if (Buffer.byteLength(path) > PATH_BYTES_MAX) throw unusable(init, `it is longer than ${PATH_BYTES_MAX} bytes`)
+  await requireUntaken(init)
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    await requireUnexposed(dirname(path), `the ${use}`)
+    // No longer than `control.sock`, so that the limit of a path is no surprise here.
+    const directory = await mkdtemp(`${dirname(path)}/.`)
+    try {
+      const boundAt = join(directory, 's')
+      await listen(server, boundAt)
+      if (gid !== undefined) await giveToGroup(boundAt, gid, init)
+      await chmod(boundAt, mode)
+      const { ino } = await lstat(boundAt)
+      await rename(boundAt, path)
+      return { boundAt, remove: () => removeSame(path, ino) }
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  } catch (cause) {
+    // It listens where nobody finds it, and would keep this process alive.
+    if (server.listening) server.close()
+    if (cause instanceof PagemeshError) throw cause
+    throw unusable(init, systemErrorCode(cause) ?? 'unknown cause', cause)
+  }
+}
+
+/** Only root may give a file to a group that he is not in. */
+async function giveToGroup(file: string, gid: number, { path, use, codes }: SocketFileInit): Promise<void> {
+  try {
+    await chown(file, process.geteuid?.() ?? 0, gid)
+  } catch (cause) {
+    if (systemErrorCode(cause) !== 'EPERM') throw cause
+    throw new PagemeshError(codes.unusable, `The ${use} ${path} cannot be given to group ${gid}: ` +
+      'the agent\'s user is not in it.', {
+      fault: 'host', phase: 'start', data: { path, gid }, cause,
+      advice: 'Leave the group out, as libvirt itself gives a socket to the user of its QEMUs; or make the agent\'s ' +
+        'user a member (usermod --append --groups) and start the agent again.',
+    })
+  }
+}
+
+/** Another process may have taken the place meanwhile: its socket is not ours to remove. */
+async function removeSame(path: string, inode: number): Promise<void> {
+  // What is gone, or cannot be looked at any more, is left.
+  const file = await lstat(path).catch(() => undefined)
+  if (file?.ino === inode) await rm(path, { force: true })
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Undefined if somebody listens. */
+function connectErrorCode(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(undefined)
+    })
+    socket.once('error', (error) => resolve(systemErrorCode(error) ?? 'unknown cause'))
+  })
+}
+
+function unusable(
+  { path, use, codes }: Omit<SocketFileInit, 'mode' | 'gid'>, why: string, cause?: unknown,
+): PagemeshError {
+  return new PagemeshError(codes.unusable, `The ${use} ${path} cannot be used: ${why}.`, {
+    fault: 'host', phase: 'start', data: { path }, ...(cause === undefined ? {} : { cause }),
+    advice: 'Check that its directory may be written to, or set another path.',
+  })
+}

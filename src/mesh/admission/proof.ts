@@ -1,0 +1,129 @@
+import { timingSafeEqual } from 'node:crypto'
+
+import { Blake3Hasher } from '@napi-rs/blake-hash'
+import { concat } from 'uint8arrays/concat'
+
+import { bufferOver } from '../../bytes/bufferover.ts'
+import type { Random } from '../../runtime/random.ts'
+import {
+  decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, NONCE_BYTES, PROOF_VERSION,
+  type ProofMessage, type Verdict,
+} from './proofcodec.ts'
+
+/**
+ * The proof of membership: two peers whose identities are known (noise has just shaken hands) show each other that
+ * both hold the cluster key, before any protocol is spoken between them.
+ *
+ * Goals: mutual, fresh, bound to this pair of peers and their roles, one and a half round trips; no waiting for each
+ * other (both sides always speak before they listen); the refusal of a second host of the same name with its reason.
+ * Non-goals: hiding that this is a Pagemesh host, or its name; secrecy (noise gives it); revoking single hosts.
+ *
+ *   dialer                                     listener
+ *     hello(version, nonce, name)  ------->
+ *                                  <-------  hello(version, nonce, name)
+ *     mac                          ------->
+ *                                  <-------  mac
+ *     verdict                      ------->
+ *                                  <-------  verdict      then the muxer, if both accepted
+ *
+ *   state: awaiting hello -> awaiting mac -> awaiting verdict -> proved
+ *            `--- malformed, wrong mac: stranger    `--- refused: the peer is a member, but may not join
+ *
+ *   mac = BLAKE3 keyed with memberKey over role, dialer's peer id, listener's peer id, dialer's hello and
+ *   listener's hello, each preceded by its length; the role is the prover's, so that a mac cannot be
+ *   sent back to who made it.
+ *
+ * The caller bounds the whole in time and closes the connection when this rejects.
+ */
+export interface ProofChannel {
+  /** Reads exactly `byteCount` bytes; rejects when the connection ends before. */
+  read(byteCount: number): Promise<Uint8Array>
+  write(bytes: Uint8Array): Promise<void>
+}
+
+export interface ProofInit {
+  memberKey: Uint8Array
+  role: 'dialer' | 'listener'
+  selfPeerId: string
+  remotePeerId: string
+  /** This host's name. */
+  name: string
+  /** Whether a member of this name and identity may join here. */
+  admit: (name: string, peerId: string) => Verdict
+}
+
+/** The peer does not hold the cluster key, or does not speak as if it did. */
+export class StrangerError extends Error {
+  override readonly name = 'StrangerError'
+}
+
+/** One of the two refused the other, which did prove the key. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+  readonly by: 'self' | 'peer'
+  readonly holderName: string
+  readonly holderPeerId: string
+
+  constructor(by: 'self' | 'peer', verdict: Exclude<Verdict, { code: 'accepted' }>) {
+    super(`the host name is taken by ${verdict.holderPeerId}`)
+    this.by = by
+    this.holderName = verdict.holderName
+    this.holderPeerId = verdict.holderPeerId
+  }
+}
+
+/** Resolves to the name of the peer once both sides have proved the key and accepted each other. */
+export async function proveMembership(
+  channel: ProofChannel, components: { random: Random }, init: ProofInit,
+): Promise<string> {
+  const ownHello = encodeProofMessage({
+    kind: 'hello', version: PROOF_VERSION, nonce: components.random.bytes(NONCE_BYTES), name: init.name,
+  })
+  await channel.write(encodeFrame(ownHello))
+  const { bytes: peerHello, message: hello } = await readMessage(channel, 'hello')
+  if (hello.version !== PROOF_VERSION) throw new StrangerError(`the peer speaks version ${hello.version} of the proof`)
+
+  const macOf = (role: ProofInit['role']): Uint8Array => proofMac(init, role, ownHello, peerHello)
+  await channel.write(encodeFrame(encodeProofMessage({ kind: 'mac', mac: macOf(init.role) })))
+  const { message: proof } = await readMessage(channel, 'mac')
+  const expected = macOf(init.role === 'dialer' ? 'listener' : 'dialer')
+  if (!timingSafeEqual(proof.mac, expected)) throw new StrangerError('the peer holds another cluster key')
+
+  const ownVerdict = init.admit(hello.name, init.remotePeerId)
+  await channel.write(encodeFrame(encodeProofMessage({ kind: 'verdict', verdict: ownVerdict })))
+  const { message: { verdict } } = await readMessage(channel, 'verdict')
+  if (verdict.code !== 'accepted') throw new RefusedError('peer', verdict)
+  if (ownVerdict.code !== 'accepted') throw new RefusedError('self', ownVerdict)
+  return hello.name
+}
+
+function proofMac(init: ProofInit, prover: ProofInit['role'], ownHello: Uint8Array, peerHello: Uint8Array): Uint8Array {
+  const isDialer = init.role === 'dialer'
+  const text = new TextEncoder()
+  const parts = [
+    text.encode(prover),
+    text.encode(isDialer ? init.selfPeerId : init.remotePeerId),
+    text.encode(isDialer ? init.remotePeerId : init.selfPeerId),
+    isDialer ? ownHello : peerHello,
+    isDialer ? peerHello : ownHello,
+  ]
+  const hasher = Blake3Hasher.newKeyed(Buffer.from(init.memberKey))
+  const counted = parts.flatMap((part) => [Uint8Array.of(part.length >>> 8, part.length & 0xff), part])
+  hasher.update(bufferOver(concat(counted)))
+  return new Uint8Array(hasher.digestBuffer())
+}
+
+type MessageOf<Kind> = Extract<ProofMessage, { kind: Kind }>
+
+async function readMessage<Kind extends ProofMessage['kind']>(
+  channel: ProofChannel, expected: Kind,
+): Promise<{ bytes: Uint8Array; message: MessageOf<Kind> }> {
+  const length = decodeFrameLength(await channel.read(2))
+  if (length === undefined) throw new StrangerError(`awaiting ${expected}: no message is that long`)
+  const bytes = await channel.read(length)
+  const message = decodeProofMessage(bytes)
+  if (message?.kind !== expected) {
+    throw new StrangerError(`awaiting ${expected}: the peer sent ${message?.kind ?? 'no message of the proof'}`)
+  }
+  return { bytes, message: message as MessageOf<Kind> }
+}

@@ -1,0 +1,113 @@
+import { concat } from 'uint8arrays/concat'
+
+import { isHostName } from '../hostname.ts'
+
+/**
+ * Messages of the proof of membership. Grammar, integers big-endian:
+ *
+ *   frame   := length:u16 message            length 1 .. PROOF_LIMITS.messageBytes
+ *   message := hello | mac | verdict
+ *   hello   := 0x01 version:u8 nonce:32 name
+ *   mac     := 0x02 mac:32
+ *   verdict := 0x03 code:u8 holderName holderPeerId
+ *   name, holderName, holderPeerId := length:u8 UTF-8 bytes
+ *
+ * Version 0 and verdict 0 are invalid. The holder is empty unless the verdict is `name-taken`.
+ */
+export const PROOF_LIMITS = {
+  messageBytes: 256,
+  nameBytes: 63,
+  peerIdBytes: 96,
+} as const
+
+export const PROOF_VERSION = 1
+export const NONCE_BYTES = 32
+const MAC_BYTES = 32
+
+export type Verdict = { code: 'accepted' } | { code: 'name-taken'; holderName: string; holderPeerId: string }
+
+export type ProofMessage =
+  | { kind: 'hello'; version: number; nonce: Uint8Array; name: string }
+  | { kind: 'mac'; mac: Uint8Array }
+  | { kind: 'verdict'; verdict: Verdict }
+
+const HELLO = 1
+const MAC = 2
+const VERDICT = 3
+const ACCEPTED = 1
+const NAME_TAKEN = 2
+
+/** The message without its frame's length. */
+export function encodeProofMessage(message: ProofMessage): Uint8Array {
+  switch (message.kind) {
+    case 'hello':
+      return concat([Uint8Array.of(HELLO, message.version), message.nonce, encodeText(message.name)])
+    case 'mac':
+      return concat([Uint8Array.of(MAC), message.mac])
+    case 'verdict':
+      return message.verdict.code === 'accepted'
+        ? concat([Uint8Array.of(VERDICT, ACCEPTED), encodeText(''), encodeText('')])
+        : concat([
+            Uint8Array.of(VERDICT, NAME_TAKEN), encodeText(message.verdict.holderName),
+            encodeText(message.verdict.holderPeerId),
+          ])
+  }
+}
+
+/** The message in `bytes`, whole; undefined if it is none: nothing about a stranger's bytes is worth an exception. */
+export function decodeProofMessage(bytes: Uint8Array): ProofMessage | undefined {
+  switch (bytes[0]) {
+    case HELLO: return decodeHello(bytes)
+    case MAC: return bytes.length === 1 + MAC_BYTES ? { kind: 'mac', mac: bytes.slice(1) } : undefined
+    case VERDICT: return decodeVerdict(bytes)
+    default: return undefined
+  }
+}
+
+/** The length of the message that a frame's first two bytes announce; undefined if no message is that long. */
+export function decodeFrameLength(bytes: Uint8Array): number | undefined {
+  const length = bytes[0]! * 256 + bytes[1]!
+  return length === 0 || length > PROOF_LIMITS.messageBytes ? undefined : length
+}
+
+export function encodeFrame(message: Uint8Array): Uint8Array {
+  return concat([Uint8Array.of(message.length >>> 8, message.length & 0xff), message])
+}
+
+function decodeHello(bytes: Uint8Array): ProofMessage | undefined {
+  const version = bytes[1]!
+  const nonceEnd = 2 + NONCE_BYTES
+  const name = decodeText(bytes, nonceEnd, PROOF_LIMITS.nameBytes)
+  if (version === 0 || name === undefined || name.end !== bytes.length || !isHostName(name.text)) return undefined
+  return { kind: 'hello', version, nonce: bytes.slice(2, nonceEnd), name: name.text }
+}
+
+function decodeVerdict(bytes: Uint8Array): ProofMessage | undefined {
+  const holderName = decodeText(bytes, 2, PROOF_LIMITS.nameBytes)
+  if (holderName === undefined) return undefined
+  const holderPeerId = decodeText(bytes, holderName.end, PROOF_LIMITS.peerIdBytes)
+  if (holderPeerId === undefined || holderPeerId.end !== bytes.length) return undefined
+  const isEmpty = holderName.text === '' && holderPeerId.text === ''
+  if (bytes[1] === ACCEPTED && isEmpty) return { kind: 'verdict', verdict: { code: 'accepted' } }
+  const isNamed = isHostName(holderName.text) && /^[A-Za-z0-9]+$/.test(holderPeerId.text)
+  if (bytes[1] !== NAME_TAKEN || !isNamed) return undefined
+  return {
+    kind: 'verdict',
+    verdict: { code: 'name-taken', holderName: holderName.text, holderPeerId: holderPeerId.text },
+  }
+}
+
+function encodeText(text: string): Uint8Array {
+  const bytes = new TextEncoder().encode(text)
+  return concat([Uint8Array.of(bytes.length), bytes])
+}
+
+const textDecoder = new TextDecoder('utf-8', { fatal: false })
+
+function decodeText(bytes: Uint8Array, offset: number, bytesMax: number): { text: string; end: number } | undefined {
+  const length = bytes[offset]
+  if (length === undefined || length > bytesMax) return undefined
+  // Past the end of the message where it is cut short: whoever calls compares it with that, or finds no length there.
+  const end = offset + 1 + length
+  return { text: textDecoder.decode(bytes.subarray(offset + 1, end)), end }
+}

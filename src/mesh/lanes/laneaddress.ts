@@ -1,0 +1,18 @@
+import { formatHostPort, parseHostPort, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
+import { PagemeshError } from '../../runtime/errors.ts'
+
+/** Parses a lane's `host:port`. Throws PagemeshError `address-malformed`. */
+export function parseLaneAddress(address: string): HostPort {
+  const parsed = parseHostPort(address)
+  if (parsed !== undefined) return parsed
+  throw new PagemeshError('address-malformed', `${JSON.stringify(address)} is no host and port.`, {
+    fault: 'usage', data: { address }, advice: 'Write it as 10.0.0.1:4002, or as [fd00::1]:4002.',
+  })
+}
+
+/** The host of the first listen address and the next port; a free port if that one is free to choose. */
+export function defaultLane(listen: readonly string[]): string {
+  const first = listen.map(parseTcpMultiaddr).find((address) => address !== undefined)
+  if (first === undefined) return '0.0.0.0:0'
+  return formatHostPort({ host: first.host, port: first.port === 0 ? 0 : first.port + 1 })
+}

@@ -1,0 +1,68 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+
+import { isUnspecifiedHost } from '../../net/hostport.ts'
+import { PagemeshError } from '../../runtime/errors.ts'
+
+/** What is known of where a member is. */
+export interface MemberHosts {
+  /** Where its connection comes from, or where it was dialed: address or name. */
+  connected: string | undefined
+  /** Addresses and names that it announced as its own. */
+  announced: readonly string[]
+}
+
+/**
+ * The address that the lane of a member's ticket is dialed at: one of that member's own, never another's, so that no
+ * member can make this host connect to wherever it likes. A name is looked up here, once: what is dialed is what was
+ * judged. Throws PagemeshError `lane-foreign`.
+ */
+export async function laneHost(
+  host: string, member: MemberHosts, resolve: (name: string) => Promise<string[]> = addressesOf,
+): Promise<string> {
+  const { connected } = member
+  if (connected === undefined) throw foreign(host)
+  // A host that listens everywhere is dialed where the mesh reaches it.
+  if (isUnspecifiedHost(host) || host === connected) return connected
+  const ownAddresses = isIP(connected) === 0 ? await resolve(connected) : [connected]
+  const found = isIP(host) === 0 ? await resolve(host) : [host]
+  const isAnnounced = member.announced.some((announced) => plain(announced) === plain(host))
+  const chosen = found.find((address) => mayDial(address, ownAddresses, isAnnounced))
+  if (chosen === undefined) throw foreign(host)
+  return chosen
+}
+
+/** Whether a lane may be dialed at this address. Pure. */
+export function mayDial(address: string, ownAddresses: readonly string[], isAnnounced: boolean): boolean {
+  if (ownAddresses.some((own) => plain(own) === plain(address))) return true
+  // Who is connected over the loopback interface runs on this machine, whatever address it listens at there.
+  if (isLoopback(plain(address)) && ownAddresses.some((own) => isLoopback(plain(own)))) return true
+  // What a member says of itself cannot make an address of this machine, or of this link's services, its own.
+  return isAnnounced && !isNearby(plain(address))
+}
+
+function isLoopback(address: string): boolean {
+  return /^(127\.|::1$)/.test(address)
+}
+
+/** Loopback, link-local and unspecified addresses mean something else on each machine. */
+function isNearby(address: string): boolean {
+  return /^(0\.|127\.|169\.254\.)|^(::1?$|fe[89ab])/i.test(address)
+}
+
+/** IPv4 in IPv6 as IPv4, without a zone. */
+function plain(address: string): string {
+  return address.toLowerCase().replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '')
+}
+
+async function addressesOf(name: string): Promise<string[]> {
+  // A name that nobody knows has no address, and that is refused.
+  return (await lookup(name, { all: true }).catch(() => [])).map(({ address }) => address)
+}
+
+function foreign(host: string): PagemeshError {
+  return new PagemeshError('lane-foreign', `The ticket for a bulk lane leads to ${host}, which is not the member's.`, {
+    fault: 'peer', phase: 'opening a lane', data: { host },
+    advice: 'Set `lane` there to an address that the mesh listens on as well, or wait a minute until it is announced.',
+  })
+}

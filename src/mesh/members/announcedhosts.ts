@@ -1,0 +1,29 @@
+import { isUnspecifiedHost, parseHostPort, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
+import type { Announcement } from './announcement.ts'
+
+/** Peers whose addresses are remembered; who announced itself longest ago goes first, and announces itself again. */
+const PEERS_MAX = 1_024
+
+/**
+ * Where peers say that they are: hosts and ports, by peer id. A peer speaks for itself alone, and newer news
+ * replaces older.
+ */
+export class AnnouncedHosts {
+  readonly #places = new Map<string, HostPort[]>()
+
+  note({ peerId, addresses, lane }: Announcement): void {
+    const parsed = [...addresses.map(parseTcpMultiaddr), lane === undefined ? undefined : parseHostPort(lane)]
+    this.#places.delete(peerId)
+    this.#places.set(peerId, parsed.flatMap((address) => address ?? []))
+    const [oldest] = this.#places.keys()
+    if (this.#places.size > PEERS_MAX && oldest !== undefined) this.#places.delete(oldest)
+  }
+
+  of(peerId: string): readonly string[] {
+    return (this.#places.get(peerId) ?? []).map(({ host }) => host).filter((host) => !isUnspecifiedHost(host))
+  }
+
+  portsOf(peerId: string): readonly number[] {
+    return (this.#places.get(peerId) ?? []).map(({ port }) => port)
+  }
+}

@@ -1,0 +1,81 @@
+import { isUnspecifiedHost } from '../../net/hostport.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Log } from '../../runtime/log.ts'
+import { parseLaneAddress } from '../lanes/laneaddress.ts'
+import { AnnouncedHosts } from './announcedhosts.ts'
+import type { Announcement } from './announcement.ts'
+import { Announcer } from './announcer.ts'
+import type { NamePins } from './namepins.ts'
+import type { Redialer } from './redialer.ts'
+
+interface IntroductionsInit {
+  self: { name: string; peerId: string }
+  /** Multiaddrs that this host listens on. */
+  addresses: () => string[]
+  /** `host:port` of its lanes. */
+  laneAddress: string
+  pins: NamePins | undefined
+  redialer: Redialer
+  memberCount: () => number
+  isMember: (peerId: string) => boolean
+  publish: (message: Uint8Array) => Promise<void>
+}
+
+/** How hosts that know one member in common find each other: each announces itself, and is dialed by the others. */
+export class Introductions {
+  readonly #init: IntroductionsInit
+  readonly #announcer: Announcer
+  readonly #hosts = new AnnouncedHosts()
+
+  constructor(components: { clock: Clock; log: Log }, init: IntroductionsInit) {
+    this.#init = init
+    this.#announcer = new Announcer(components, {
+      own: () => this.#own(),
+      memberCount: init.memberCount,
+      publish: init.publish,
+      learn: (announcement, viaPeerId) => this.#learn(announcement, viaPeerId),
+    })
+  }
+
+  start(): void {
+    this.#announcer.start()
+  }
+
+  stop(): void {
+    this.#announcer.stop()
+  }
+
+  announceSoon(): void {
+    this.#announcer.announceSoon()
+  }
+
+  heard(message: Uint8Array, fromPeerId: string, viaPeerId: string): void {
+    this.#announcer.heard(message, fromPeerId, viaPeerId)
+  }
+
+  /** Where a peer says that it is. */
+  hostsOf(peerId: string): readonly string[] {
+    return this.#hosts.of(peerId)
+  }
+
+  /** Ports at which a peer says that it listens. */
+  portsOf(peerId: string): readonly number[] {
+    return this.#hosts.portsOf(peerId)
+  }
+
+  #own(): Announcement {
+    const { self, addresses, laneAddress } = this.#init
+    const isNamed = !isUnspecifiedHost(parseLaneAddress(laneAddress).host)
+    return { version: 1, ...self, addresses: addresses(), ...(isNamed ? { lane: laneAddress } : {}) }
+  }
+
+  /** Takes up a host that announced itself, unless its name is another's or nobody who is here passed it on. */
+  #learn(announcement: Announcement, viaPeerId: string): void {
+    const { self, pins, isMember, redialer } = this.#init
+    const { name, peerId, addresses } = announcement
+    const holder = pins?.holderOf(name) ?? peerId
+    if (peerId === self.peerId || holder !== peerId || !isMember(viaPeerId)) return
+    this.#hosts.note(announcement)
+    redialer.keepLearnt(peerId, addresses, viaPeerId)
+  }
+}

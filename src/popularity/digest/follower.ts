@@ -1,0 +1,205 @@
+import type { Member } from '../../mesh/index.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { PagemeshError } from '../../runtime/errors.ts'
+import type { Refusals } from '../refusals.ts'
+import { decodeDigest } from './digestcodec.ts'
+import { checksumOf, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
+import { hostTag, type SliceOwners } from '../owners.ts'
+import { PopularRun } from '../popularrun.ts'
+import { SLICE_COUNT } from '../slice.ts'
+import { SliceStates } from './slicestates.ts'
+import type { View } from '../view/view.ts'
+
+/** A publisher that was not heard for so many intervals has lost its slices to the next owner. */
+const SILENT_INTERVALS = 10
+/** A slice of which nobody was heard for so many intervals is forgotten. */
+const FORGOTTEN_INTERVALS = 20
+/** Hosts that may have joined unnoticed, when it is judged whether a count is possible. */
+const HOSTS_SLACK = 8
+
+/**
+ * Keeps the view by what publishers gossip: a slice is what its publisher says, and the publisher is the best-ranked
+ * owner that was heard. Newer versions replace older ones; a version that was missed marks the slice for a repair.
+ */
+export class Follower {
+  readonly states = new SliceStates()
+  readonly #scratch = new PopularRun()
+  readonly #clock: Clock
+  readonly #owners: SliceOwners
+  readonly #view: View
+  readonly #refusals: Refusals
+  readonly #self: string
+  readonly #minHosts: number
+  readonly #intervalMs: number
+  readonly #isSettled: () => boolean
+
+  constructor(
+    parts: { clock: Clock; owners: SliceOwners; view: View; refusals: Refusals },
+    init: { self: string; minHosts: number; intervalMs: number; isSettled: () => boolean },
+  ) {
+    this.#clock = parts.clock
+    this.#owners = parts.owners
+    this.#view = parts.view
+    this.#refusals = parts.refusals
+    this.#self = init.self
+    this.#minHosts = init.minHosts
+    this.#intervalMs = init.intervalMs
+    this.#isSettled = init.isSettled
+  }
+
+  /** Takes a gossiped message from a member. What is wrong with it is counted, and costs the sender standing. */
+  hear(message: Uint8Array, from: Member): void {
+    if (!this.#refusals.isTrusted(from)) {
+      this.#refusals.refuse('untrusted', from, 0)
+      return
+    }
+    try {
+      const { groups } = decodeDigest(message, hostTag(from.name))
+      if (this.#isAbsurd(groups)) {
+        if (this.#isSettled()) this.#refusals.refuse('absurd-count', from, 1)
+        return
+      }
+      let isForeign = false
+      for (const group of groups) {
+        if (this.#owners.rankOf(from.name, group.slice) >= 0) this.#take(group)
+        else isForeign = true
+      }
+      // While members come and go, honest hosts disagree on who owns what.
+      if (isForeign && this.#isSettled()) this.#refusals.refuse('not-owner', from, 0.25)
+    } catch (error) {
+      if (!(error instanceof PagemeshError) || error.code !== 'bad-digest') throw error
+      this.#refusals.refuse(String(error.data.reason), from, 1)
+    }
+  }
+
+  /** Takes what `from` said of a slice when asked: as its publisher, or as one that has heard it from another. */
+  learn(group: DigestGroup, from: Member): void {
+    const { slice, publisher } = group
+    if (this.#owners.allOwn || group.kind !== GROUP_KIND.whole || publisher === 0) return
+    if (this.#isAbsurd([group])) {
+      if (this.#isSettled()) this.#refusals.refuse('absurd-count', from, 1)
+      return
+    }
+    if (publisher === hostTag(from.name)) {
+      if (this.#owners.rankOf(from.name, slice) >= 0 && this.#mayPublish(group)) this.#replace(group)
+      return
+    }
+    // Hearsay is better than nothing, and than older hearsay; never than what a publisher said itself.
+    const known = this.states.publishers[slice] !== 0 && !this.states.isHearsay(slice)
+    if (known || publisher === hostTag(this.#self)) return
+    this.#replace(group)
+    this.states.markHearsay(slice)
+  }
+
+  /** This host publishes the slice itself from now on. */
+  own(slice: number): void {
+    this.states.set(slice, { publisher: hostTag(this.#self), incarnation: 0, version: 0, heardAt: this.#clock.now() })
+  }
+
+  /** Whether nobody better ranked than this host has said anything of a slice for long. */
+  isSilent(slice: number): boolean {
+    return this.#clock.now() - this.states.heardAt[slice]! > SILENT_INTERVALS * this.#intervalMs
+  }
+
+  /** Forgets slices whose publishers were silent for too long, and has what a full view did not take asked for. */
+  expire(): void {
+    const hasRoom = this.#view.takeRefusedPages()
+    const oldest = this.#clock.now() - FORGOTTEN_INTERVALS * this.#intervalMs
+    const selfTag = hostTag(this.#self)
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      const publisher = this.states.publishers[slice]!
+      if (publisher === 0 || publisher === selfTag) continue
+      if (hasRoom) this.states.markBehind(slice)
+      if (this.states.heardAt[slice]! > oldest) continue
+      this.states.clear(slice)
+      this.#view.dropSlice(slice)
+    }
+  }
+
+  /** Takes what a publisher itself said of a slice. */
+  #take(group: DigestGroup): void {
+    const { slice, kind, version } = group
+    if (this.#owners.allOwn || version === 0 || !this.#mayPublish(group)) return
+    const { states } = this
+    const isOlder = version < states.versions[slice]!
+    // Another's word about a version that has never been does not stand against the publisher's own.
+    const isKnown = states.publishers[slice] === group.publisher && states.incarnations[slice] === group.incarnation
+      && !(isOlder && states.isHearsay(slice))
+    if (isKnown && isOlder) return
+    const isNext = isKnown && version === states.versions[slice]! + 1
+    const isHere = isKnown && version === states.versions[slice] && !states.isHearsay(slice)
+    const mayChange = !states.isBehind(slice)
+    if (kind === GROUP_KIND.whole && !isHere) this.#replace(group)
+    else if (kind === GROUP_KIND.changes && isNext && mayChange) this.#change(group)
+    else if (kind === GROUP_KIND.takeover && mayChange && this.#hasChecksum(slice, group.checksum)) this.#change(group)
+    else this.#hearOf(group, isKnown)
+  }
+
+  #hasChecksum(slice: number, checksum: number | undefined): boolean {
+    this.#view.readSlice(slice, this.#scratch)
+    return checksumOf(this.#scratch) === checksum
+  }
+
+  /** Notes a version of which the contents are not here, unless they are. */
+  #hearOf(group: DigestGroup, isKnown: boolean): void {
+    const { states } = this
+    const { slice, version, publisher, incarnation } = group
+    if (isKnown) {
+      states.heardAt[slice] = this.#clock.now()
+      if (version > states.versions[slice]!) states.markBehind(slice)
+      return
+    }
+    states.set(slice, { publisher, incarnation, version: 0, heardAt: this.#clock.now() })
+    states.markBehind(slice)
+  }
+
+  /** Whether the publisher of a group may take the slice over from the one that is known. */
+  #mayPublish({ slice, publisher, incarnation }: DigestGroup): boolean {
+    const known = this.states.publishers[slice]!
+    const isLater = incarnation >= this.states.incarnations[slice]!
+    if (known === publisher) return isLater || this.states.isHearsay(slice) || this.isSilent(slice)
+    const knownName = known === 0 ? undefined : this.#owners.nameOfTag(known)
+    if (knownName === undefined) return true
+    const knownRank = this.#owners.rankOf(knownName, slice)
+    const name = this.#owners.nameOfTag(publisher)
+    const rank = name === undefined ? -1 : this.#owners.rankOf(name, slice)
+    return rank >= 0 && (knownRank < 0 || rank < knownRank || (knownName !== this.#self && this.isSilent(slice)))
+  }
+
+  #replace(group: DigestGroup): void {
+    this.#view.replaceSlice(group.slice, this.#popular(group))
+    this.#setState(group)
+  }
+
+  #change(group: DigestGroup): void {
+    this.#view.applyChanges(group.slice, this.#popular(group))
+    const isHearsay = this.states.isHearsay(group.slice)
+    this.#setState(group)
+    if (isHearsay) this.states.markHearsay(group.slice)
+  }
+
+  #setState({ slice, publisher, incarnation, version }: DigestGroup): void {
+    this.states.set(slice, { publisher, incarnation, version, heardAt: this.#clock.now() })
+  }
+
+  /** Pages that are popular by this host's own measure; in changes the others count as popular no more. */
+  #popular({ kind, pages }: DigestGroup): PopularRun {
+    const popular = new PopularRun(pages.count)
+    for (let page = 0; page < pages.count; page++) {
+      const isPopular = pages.hosts[page]! >= this.#minHosts
+      if (!isPopular && kind === GROUP_KIND.whole) continue
+      popular.copy(pages, page)
+      if (!isPopular) popular.hosts[popular.count - 1] = 0
+    }
+    return popular
+  }
+
+  /** Whether a page is said to be on more hosts than there can be. */
+  #isAbsurd(groups: readonly DigestGroup[]): boolean {
+    const hostsMax = this.#owners.hostCount * 2 + HOSTS_SLACK
+    return groups.some(({ pages }) => {
+      for (let page = 0; page < pages.count; page++) if (pages.hosts[page]! > hostsMax) return true
+      return false
+    })
+  }
+}

@@ -1,0 +1,135 @@
+import type { Member } from '../../mesh/index.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { describeError } from '../../runtime/errors.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { Members } from '../members.ts'
+import type { SliceOwners } from '../owners.ts'
+import { SLICE_COUNT } from '../slice.ts'
+import type { DigestGroup } from './digestgroups.ts'
+import type { Follower } from './follower.ts'
+import type { ViewExchange } from './viewexchange.ts'
+
+/** Publishers asked in one round for what was missed of them, and for what is known by hearsay only. */
+const BEHIND_MIN = 16
+const BEHIND_SHARE = 8
+const HEARSAY_MAX = 4
+/** A view that lacks so many slices is a newcomer's: it asks a neighbour for everything. */
+const LACKING_MAX = SLICE_COUNT / 2
+/** Neighbours who know nothing themselves before a newcomer believes that all are newcomers. */
+const NEWCOMER_TRIES = 3
+/** With the members unchanged for so many intervals, every slice is published by its first owner. */
+const OVERDUE_INTERVALS = 1.25
+
+interface Parts {
+  clock: Clock
+  log: Log
+  random: Random
+  owners: SliceOwners
+  members: Members
+  exchange: ViewExchange
+  follower: Follower
+}
+
+/** Asks for what this host has missed: a newcomer asks a neighbour for all, who missed a digest its publisher. */
+export class Repairs {
+  readonly #parts: Parts
+  readonly #intervalMs: number
+  #askedAllAt = -Infinity
+  /** A newcomer asks at once, whatever gossip brings meanwhile, until somebody has told it something. */
+  #triesLeft = NEWCOMER_TRIES
+  #lackingBefore = 0
+  /** When each publisher was asked last, by tag. */
+  readonly #askedAt = new Map<number, number>()
+
+  constructor(parts: Parts, init: { intervalMs: number }) {
+    this.#parts = parts
+    this.#intervalMs = init.intervalMs
+  }
+
+  /** Between two questions to the same host. */
+  get #retryMs(): number {
+    return this.#intervalMs / 2
+  }
+
+  async round(signal: AbortSignal): Promise<void> {
+    const { owners, clock } = this.#parts
+    if (owners.allOwn) return
+    const due = this.#due()
+    // While gossip fills the view, as when all hosts begin at once, there is no need.
+    const isFilling = due.lacking < this.#lackingBefore
+    this.#lackingBefore = due.lacking
+    const isDue = !isFilling && clock.now() - this.#askedAllAt >= this.#retryMs
+    if (this.#triesLeft > 0 ? due.lacking > 0 : due.lacking > LACKING_MAX && isDue) {
+      this.#askedAllAt = clock.now()
+      const learned = await this.#ask(this.#neighbour(), 'all', signal)
+      // Another newcomer knows little more: then the next neighbour is asked.
+      if (learned !== undefined) this.#triesLeft = learned > LACKING_MAX ? 0 : Math.max(0, this.#triesLeft - 1)
+    }
+    const behindMax = Math.max(BEHIND_MIN, owners.hostCount / BEHIND_SHARE)
+    const publishers = [...[...due.behind].slice(0, behindMax), ...[...due.hearsay].slice(0, HEARSAY_MAX)]
+    await Promise.all(publishers.map(async ([tag, slices]) => {
+      this.#askedAt.set(tag, clock.now())
+      await this.#ask(this.#memberOf(tag), slices, signal)
+    }))
+    for (const [tag, at] of this.#askedAt) if (clock.now() - at >= this.#retryMs) this.#askedAt.delete(tag)
+  }
+
+  /** Slices to ask for, by the tag of whom to ask, and how many are not known at all. */
+  #due(): { behind: Map<number, number[]>; hearsay: Map<number, number[]>; lacking: number } {
+    const { owners, members, follower: { states } } = this.#parts
+    const behind = new Map<number, number[]>()
+    const hearsay = new Map<number, number[]>()
+    // By then the first owner of each slice has published it: who has not heard that has missed it.
+    const isOverdue = members.quietMs > OVERDUE_INTERVALS * this.#intervalMs
+    let lacking = 0
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      const first = owners.tagAt(slice, 0)
+      const publisher = states.publishers[slice]!
+      if (publisher === 0) lacking += 1
+      if (isOverdue && publisher !== first) this.#add(behind, first, slice)
+      else if (states.isBehind(slice)) this.#add(behind, publisher, slice)
+      else if (states.isHearsay(slice)) this.#add(hearsay, publisher, slice)
+    }
+    return { behind, hearsay, lacking }
+  }
+
+  #add(lists: Map<number, number[]>, tag: number, slice: number): void {
+    if (this.#askedAt.has(tag) || this.#memberOf(tag) === undefined) return
+    const list = lists.get(tag)
+    if (list === undefined) lists.set(tag, [slice])
+    else list.push(slice)
+  }
+
+  #memberOf(tag: number): Member | undefined {
+    const name = this.#parts.owners.nameOfTag(tag)
+    return name === undefined ? undefined : this.#parts.members.named(name)
+  }
+
+  #neighbour(): Member | undefined {
+    const { members, random } = this.#parts
+    const name = members.names[Math.floor(random.fraction() * members.count)]
+    return name === undefined ? undefined : members.named(name)
+  }
+
+  /** Gives how many slices the member told of; undefined if it did not answer to the end. */
+  async #ask(
+    member: Member | undefined, slices: number[] | 'all', signal: AbortSignal,
+  ): Promise<number | undefined> {
+    if (member === undefined) return undefined
+    const { exchange, follower, log } = this.#parts
+    let learned = 0
+    const learn = (group: DigestGroup, from: Member): void => {
+      follower.learn(group, from)
+      learned += 1
+    }
+    try {
+      await exchange.ask(member, slices, learn, signal)
+      return learned
+    } catch (error) {
+      signal.throwIfAborted()
+      log.debug('a member did not say what it knows', { member: member.name, error: describeError(error) })
+      return undefined
+    }
+  }
+}

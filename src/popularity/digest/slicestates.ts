@@ -1,0 +1,49 @@
+import { SLICE_COUNT } from '../slice.ts'
+
+/** How a slice in the view came about, and whether it is due for a repair. */
+const FLAG = { behind: 1, hearsay: 2 } as const
+
+/**
+ * Where this host stands with each slice: who publishes it, by tag and incarnation, the version that the view has of
+ * it, and when the publisher was last heard.
+ */
+export class SliceStates {
+  readonly publishers = new Uint32Array(SLICE_COUNT)
+  readonly incarnations = new Uint32Array(SLICE_COUNT)
+  readonly versions = new Uint32Array(SLICE_COUNT)
+  /** By the clock, ms. */
+  readonly heardAt = new Float64Array(SLICE_COUNT)
+  readonly #flags = new Uint8Array(SLICE_COUNT)
+
+  /** Nothing is known of the slice any more. */
+  clear(slice: number): void {
+    this.set(slice, { publisher: 0, incarnation: 0, version: 0, heardAt: 0 })
+  }
+
+  /** What is in the view comes from this publisher, whole. */
+  set(slice: number, state: { publisher: number; incarnation: number; version: number; heardAt: number }): void {
+    this.publishers[slice] = state.publisher
+    this.incarnations[slice] = state.incarnation
+    this.versions[slice] = state.version
+    this.heardAt[slice] = state.heardAt
+    this.#flags[slice] = 0
+  }
+
+  /** Whether changes were missed, so that the publisher must be asked. */
+  isBehind(slice: number): boolean {
+    return (this.#flags[slice]! & FLAG.behind) !== 0
+  }
+
+  markBehind(slice: number): void {
+    this.#flags[slice]! |= FLAG.behind
+  }
+
+  /** Whether somebody else than the publisher told it. */
+  isHearsay(slice: number): boolean {
+    return (this.#flags[slice]! & FLAG.hearsay) !== 0
+  }
+
+  markHearsay(slice: number): void {
+    this.#flags[slice]! |= FLAG.hearsay
+  }
+}

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+
+import { LineCutter } from '../../../src/bytes/linecutter.ts'
+
+describe('a line cutter', () => {
+  it('finds the same lines whatever the pieces', () => {
+    const bytes = Buffer.from('one\n\ntwo \u00e9\u00e8\nrest')
+    for (let pieceBytes = 1; pieceBytes <= bytes.length; pieceBytes += 1) {
+      const cutter = new LineCutter(10)
+      const lines: string[] = []
+      for (let start = 0; start < bytes.length; start += pieceBytes) {
+        const found = cutter.push(bytes.subarray(start, start + pieceBytes))
+        assert.notEqual(found, 'too-long')
+        lines.push(...found)
+      }
+      assert.deepEqual(lines, ['one', '', 'two \u00e9\u00e8'])
+    }
+  })
+
+  it('takes a line of just the limit and none longer, ended or not', () => {
+    assert.deepEqual(new LineCutter(4).push(Buffer.from('four\n')), ['four'])
+    assert.equal(new LineCutter(4).push(Buffer.from('fiver\n')), 'too-long')
+    const cutter = new LineCutter(4)
+    assert.deepEqual(cutter.push(Buffer.from('fou')), [])
+    assert.equal(cutter.push(Buffer.from('rth')), 'too-long')
+  })
+
+  it('counts each line anew', () => {
+    const cutter = new LineCutter(4)
+    for (let time = 0; time < 3; time++) assert.deepEqual(cutter.push(Buffer.from('four\n')), ['four'])
+    assert.deepEqual(cutter.push(Buffer.from('fo')), [])
+    assert.deepEqual(cutter.push(Buffer.from('ur\nfour\n')), ['four', 'four'])
+  })
+
+  it('keeps nothing that whoever hands it over may use again', () => {
+    const cutter = new LineCutter(10)
+    const bytes = Buffer.from('one\ntw')
+    assert.deepEqual(cutter.push(bytes), ['one'])
+    bytes.fill(0xee)
+    assert.deepEqual(cutter.push(Buffer.from('o\n')), ['two'])
+  })
+})

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process'
+
+import { PagemeshError } from '../../src/runtime/errors.ts'
+
+/**
+ * Runs a short command to its end and resolves to its standard output.
+ * Throws PagemeshError `lab-command-failed` with what the command said on standard error.
+ * @param showProgress passes standard error on to ours, for commands that take long and say what they do.
+ */
+export async function runCommand(argv: readonly string[], showProgress = false): Promise<string> {
+  const [program = '', ...args] = argv
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', showProgress ? 'inherit' : 'pipe'] })
+  let output = ''
+  let errors = ''
+  child.stdout?.on('data', (bytes: Buffer) => { output += bytes.toString() })
+  child.stderr?.on('data', (bytes: Buffer) => { errors += bytes.toString() })
+  const status = await new Promise<number | string>((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'killed'))
+  })
+  if (status === 0) return output
+  throw new PagemeshError('lab-command-failed', `${argv.join(' ')} failed (${status}): ${errors.trim()}`, {
+    fault: 'host', advice: 'Run testnet/setup.sh as root; it installs what the lab needs.',
+    data: { argv: [...argv], status },
+  })
+}
+
+/** Whether the command runs and succeeds. */
+export async function succeeds(argv: readonly string[]): Promise<boolean> {
+  return runCommand(argv).then(() => true, () => false)
+}

@@ -1,0 +1,225 @@
+/**
+ * Hosts on one machine: each a network namespace with one interface, joined by a bridge in a namespace of its own.
+ *
+ *   namespace pm-PID-N-a         namespace pm-PID-N (the switch)        namespace pm-PID-N-b
+ *     eth0 10.77.0.1  ---veth---  a \                    / b  ---veth---  eth0 10.77.0.2
+ *     tbf: what a sends              bridge with all ports                tbf: what b sends
+ *                     tbf at port a: what a receives       one more bridge for hosts that are cut off together
+ *
+ * Nothing is added to this machine's own network, so several networks with the same addresses can exist side by side.
+ * UNIX sockets are reached by path from everywhere. Non-goals: delay and random loss (netem is not in every kernel).
+ */
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import { runCommand, succeeds } from './command.ts'
+import { addNamespace, deleteNamespace, deleteOrphanedNamespaces, namespaceName } from './namespace.ts'
+
+export interface LabHost {
+  readonly name: string
+  readonly address: string
+  /** Put before a command's words to run it on this host; empty without namespaces. */
+  readonly exec: readonly string[]
+}
+
+export interface NetworkOptions {
+  /** Names of the hosts, at most 250, each of letters, digits and dashes, at most 15. */
+  hosts: readonly string[]
+  /** What every link carries each way, bytes a second; absent: as fast as the machine is. */
+  bytesPerSecond?: number
+}
+
+export interface LinkCounters {
+  /** Bytes of Ethernet frames. A packet that the kernel splits late counts its headers once: some 2 % too few. */
+  sentBytes: number
+  receivedBytes: number
+}
+
+export interface LabNetwork {
+  readonly hosts: readonly LabHost[]
+  /** False without root: all hosts share the loopback interface, unlimited, uncounted, and cannot be cut off. */
+  readonly isolated: boolean
+  host(name: string): LabHost
+  /** What passed the host's interface since the network was made; undefined if not isolated. */
+  counters(hostName: string): Promise<LinkCounters | undefined>
+  /** Changes the rate of a host's link, both ways; undefined: as fast as the machine is. */
+  shape(hostName: string, bytesPerSecond: number | undefined): Promise<void>
+  /** From now on these hosts reach each other and none of the others, and nobody is told. */
+  cut(...hostNames: string[]): Promise<void>
+  restore(...hostNames: string[]): Promise<void>
+  /** Ends the processes on all hosts and takes the network away; idempotent. */
+  close(): Promise<void>
+}
+
+const HOSTS_MAX = 250
+const BRIDGE = 'bridge'
+let networkCount = 0
+
+/** Makes a network; first takes away what dead runs left. Throws PagemeshError `lab-bad-host`, `lab-command-failed`. */
+export async function createNetwork(options: NetworkOptions): Promise<LabNetwork> {
+  checkHosts(options.hosts)
+  if (!await canIsolate()) return new LoopbackNetwork(options.hosts)
+  await deleteOrphanedNamespaces()
+  const network = new NamespaceNetwork(options.hosts, networkCount++)
+  try {
+    await network.build(options.bytesPerSecond)
+    return network
+  } catch (error) {
+    await network.close()
+    throw error
+  }
+}
+
+/** Whether network namespaces can be made here: root, and not a container without the right to. */
+export async function canIsolate(): Promise<boolean> {
+  return process.getuid?.() === 0 && succeeds(['unshare', '--net', 'ip', 'link', 'show', 'lo'])
+}
+
+function checkHosts(names: readonly string[]): void {
+  // `bridge`, `bridge-1` and `lo` are taken: a host's port on the switch has the host's name.
+  const isBad = (name: string): boolean =>
+    !/^[A-Za-z0-9-]{1,15}$/.test(name) || name.startsWith(BRIDGE) || name === 'lo'
+  const bad = names.find((name, index) => isBad(name) || names.indexOf(name) !== index)
+  if (bad === undefined && names.length <= HOSTS_MAX) return
+  throw new PagemeshError('lab-bad-host', `The lab cannot have ${bad ?? `${names.length} hosts`}.`, {
+    fault: 'usage', advice: `Name at most ${HOSTS_MAX} hosts, each once, with letters, digits and dashes.`,
+  })
+}
+
+class NamespaceNetwork implements LabNetwork {
+  readonly isolated = true
+  readonly hosts: readonly LabHost[]
+  readonly #switch: string
+  readonly #number: number
+  #cutCount = 0
+
+  constructor(names: readonly string[], number: number) {
+    this.#number = number
+    this.#switch = namespaceName(number)
+    this.hosts = names.map((name, index) => ({
+      name, address: `10.77.0.${index + 1}`, exec: ['ip', 'netns', 'exec', namespaceName(number, name)],
+    }))
+  }
+
+  async build(bytesPerSecond: number | undefined): Promise<void> {
+    await addNamespace(this.#switch)
+    await this.#addBridge(BRIDGE)
+    for (const host of this.hosts) {
+      await addNamespace(this.#namespaceOf(host.name))
+      await this.#connect(host)
+      if (bytesPerSecond !== undefined) await this.shape(host.name, bytesPerSecond)
+    }
+  }
+
+  host(name: string): LabHost {
+    return hostNamed(this.hosts, name)
+  }
+
+  async counters(hostName: string): Promise<LinkCounters> {
+    const text = await runCommand(['ip', '-n', this.#namespaceOf(hostName), '-j', '-s', 'link', 'show', 'eth0'])
+    const [link] = JSON.parse(text) as [{ stats64: { tx: { bytes: number }; rx: { bytes: number } } }]
+    return { sentBytes: link.stats64.tx.bytes, receivedBytes: link.stats64.rx.bytes }
+  }
+
+  async shape(hostName: string, bytesPerSecond: number | undefined): Promise<void> {
+    if (bytesPerSecond === undefined) {
+      await this.#unshape(this.#namespaceOf(hostName), 'eth0')
+      await this.#unshape(this.#switch, hostName)
+      return
+    }
+    const rate = Math.round(bytesPerSecond)
+    // 4 ms worth of bytes may pass at once, but never less than the largest packet the kernel hands over whole.
+    const burst = Math.max(128 * 1024, Math.round(bytesPerSecond * 0.004))
+    const queue = ['root', 'tbf', 'rate', `${rate}bps`, 'burst', `${burst}`, 'latency', '50ms']
+    await runCommand(['tc', '-n', this.#namespaceOf(hostName), 'qdisc', 'replace', 'dev', 'eth0', ...queue])
+    await runCommand(['tc', '-n', this.#switch, 'qdisc', 'replace', 'dev', hostName, ...queue])
+  }
+
+  async cut(...hostNames: string[]): Promise<void> {
+    // To a bridge of their own: a link set down would tell the hosts' processes.
+    const bridge = `${BRIDGE}-${++this.#cutCount}`
+    await this.#addBridge(bridge)
+    await this.#join(hostNames, bridge)
+  }
+
+  async restore(...hostNames: string[]): Promise<void> {
+    await this.#join(hostNames, BRIDGE)
+  }
+
+  async close(): Promise<void> {
+    for (const host of this.hosts) await deleteNamespace(this.#namespaceOf(host.name))
+    await deleteNamespace(this.#switch)
+  }
+
+  async #connect({ name, address }: LabHost): Promise<void> {
+    const namespace = this.#namespaceOf(name)
+    await this.#onSwitch('link', 'add', 'name', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
+    await this.#onSwitch('link', 'set', 'dev', name, 'up', 'master', BRIDGE)
+    await runCommand(['ip', '-n', namespace, 'address', 'add', `${address}/24`, 'dev', 'eth0'])
+    await runCommand(['ip', '-n', namespace, 'link', 'set', 'eth0', 'up'])
+  }
+
+  async #addBridge(name: string): Promise<void> {
+    await this.#onSwitch('link', 'add', 'name', name, 'up', 'type', 'bridge', 'forward_delay', '0')
+  }
+
+  async #join(hostNames: readonly string[], bridge: string): Promise<void> {
+    for (const name of hostNames) await this.#onSwitch('link', 'set', 'dev', this.host(name).name, 'master', bridge)
+  }
+
+  async #unshape(namespace: string, device: string): Promise<void> {
+    const queues = await runCommand(['tc', '-n', namespace, 'qdisc', 'show', 'dev', device])
+    if (queues.includes('tbf')) await runCommand(['tc', '-n', namespace, 'qdisc', 'delete', 'dev', device, 'root'])
+  }
+
+  async #onSwitch(...words: string[]): Promise<void> {
+    await runCommand(['ip', '-n', this.#switch, ...words])
+  }
+
+  #namespaceOf(hostName: string): string {
+    return namespaceName(this.#number, this.host(hostName).name)
+  }
+}
+
+class LoopbackNetwork implements LabNetwork {
+  readonly isolated = false
+  readonly hosts: readonly LabHost[]
+
+  constructor(names: readonly string[]) {
+    this.hosts = names.map((name, index) => ({ name, address: `127.77.0.${index + 1}`, exec: [] }))
+  }
+
+  host(name: string): LabHost {
+    return hostNamed(this.hosts, name)
+  }
+
+  async counters(): Promise<undefined> {
+    return undefined
+  }
+
+  async shape(): Promise<void> {
+    throw notIsolated('shaped')
+  }
+
+  async cut(): Promise<void> {
+    throw notIsolated('cut')
+  }
+
+  async restore(): Promise<void> {
+    throw notIsolated('restored')
+  }
+
+  async close(): Promise<void> {}
+}
+
+function hostNamed(hosts: readonly LabHost[], name: string): LabHost {
+  const host = hosts.find((candidate) => candidate.name === name)
+  if (host !== undefined) return host
+  throw new PagemeshError('lab-bad-host', `The lab has no host ${name}.`, {
+    fault: 'usage', advice: `Its hosts are ${hosts.map((candidate) => candidate.name).join(', ')}.`,
+  })
+}
+
+function notIsolated(what: string): PagemeshError {
+  return new PagemeshError('lab-not-isolated', `Without namespaces no link can be ${what}.`, {
+    fault: 'usage', advice: 'Run as root.',
+  })
+}
