@@ -95,6 +95,12 @@ describe('imports', () => {
     assert.deepEqual(wrong.map(show), [])
   })
 
+  it('pass through faces that re-export and hold nothing of their own', () => {
+    const reexports = /^export (?:type )?\{[^}]*\} from '[^']+'$/gm
+    const faces = scripts.filter((path) => path.endsWith('/index.ts'))
+    assert.deepEqual(faces.filter((path) => code(path).replace(reexports, '').trim() !== ''), [])
+  })
+
   it('of the daemon and the commands know nothing below the embeddable face', () => {
     const wrong = ownImports.filter(({ from, target }) => isInside(from, ...EMBEDDERS.map((name) => `src/${name}`)) &&
       ![...EMBEDDERS, ...GROUND, 'index.ts'].includes(folderOf(target)))

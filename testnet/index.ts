@@ -9,38 +9,26 @@
  *   await guest.stop()
  *   await network.close()
  */
-import { canIsolate } from './machine/network.ts'
-import { succeeds } from './machine/command.ts'
-import { QEMU } from './machine/machine.ts'
-
 export {
   createLabKey, PAGEMESH, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
 } from './agent.ts'
-export { chooseAccelerator } from './machine/accelerator.ts'
 export { createCluster, type ClusterOptions, type LabCluster } from './cluster.ts'
-export { ensureImage, type GuestImage } from './machine/image.ts'
 export { LibvirtCluster, type LibvirtClusterOptions } from './libvirt/cluster.ts'
 export type { LibvirtGuest, LibvirtHost } from './libvirt/host.ts'
+export { chooseAccelerator } from './machine/accelerator.ts'
+export { ensureImage, type GuestImage } from './machine/image.ts'
 export type { Accelerator, MachinePaths, MemoryBackend, Work } from './machine/machine.ts'
 export { describeMeasure, measureGuests, type GuestMeasure } from './machine/measure.ts'
 export { compareMemory, type BlockDifference, type MemoryComparison } from './machine/memory.ts'
+export { missingForLab } from './machine/missing.ts'
 export {
   createNetwork, type LabHost, type LabNetwork, type LinkCounters, type NetworkOptions,
 } from './machine/network.ts'
 export { ensureQemu, type QemuRelease } from './machine/nextqemu.ts'
+export { startProcess, type LabProcess } from './machine/process.ts'
+export { startGuest, type GuestOptions, type LabGuest } from './machine/qemu.ts'
 export {
   clearDirtyLog, migratePlain, MULTIFD_CHANNELS, type PlainMode, type PlainOptions, type PlainResult,
 } from './plain.ts'
-export { startProcess, type LabProcess } from './machine/process.ts'
-export { startGuest, type GuestOptions, type LabGuest } from './machine/qemu.ts'
 export { moveStopping, type StandstillOptions } from './standstill.ts'
 export { waitFor, type WaitOptions } from './wait.ts'
-
-/** What this machine lacks to run guests on isolated hosts, for tests that skip; undefined if nothing. */
-export async function missingForLab(): Promise<string | undefined> {
-  if (process.platform !== 'linux') return 'Linux'
-  if (process.getuid?.() !== 0) return 'root (namespaces, reading guests\' memory, building the guest image)'
-  if (!await succeeds([QEMU, '--version'])) return `${QEMU}: run testnet/setup.sh`
-  if (!await canIsolate()) return 'the right to make network namespaces'
-  return undefined
-}

@@ -16,7 +16,7 @@ import { deleteOrphanedDirectories } from './lab/leftovers.ts'
 import { lastLines } from './lab/logs.ts'
 import { renderList, renderRun, renderSummary } from './lab/report.ts'
 import { runScenario, type RunOutcome } from './lab/runner.ts'
-import { SCENARIOS } from './lab/scenarios/index.ts'
+import { SCENARIOS } from './lab/scenarios/all.ts'
 import { runCommand } from './machine/command.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const

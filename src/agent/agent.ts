@@ -34,7 +34,7 @@ import { createHistory, type History } from './history.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
   SettleOutcome, TunnelRequest,
-} from './index.ts'
+} from './api.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'

@@ -1,7 +1,7 @@
 import type { Manager } from '../guest/index.ts'
 import type { RelayResult } from '../transfer/index.ts'
+import type { HandoffRecord } from './api.ts'
 import type { History } from './history.ts'
-import type { HandoffRecord } from './index.ts'
 
 /** How many handoffs were one kind and came to one end. */
 export interface EndedCount {

@@ -26,7 +26,7 @@ import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
 import type {
   CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
-} from './index.ts'
+} from './api.ts'
 import type { Journal } from './journal.ts'
 import {
   cancelled, channelsImpossible, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, withProgress,

@@ -7,7 +7,7 @@ import { isoTime, type Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { parseJson } from '../text/json.ts'
-import type { HandoffRecord } from './index.ts'
+import type { HandoffRecord } from './api.ts'
 import { writeWholeFile } from './wholefile.ts'
 
 /** Handoffs that are remembered; the oldest go first. A record takes about a kilobyte. */

@@ -4,7 +4,7 @@ import type { Reason } from '../conversation/index.ts'
 import { type Outgoing } from '../handoff/index.ts'
 import { failedResult, type HandoffMeasure, type HandoffProgress, type HandoffResult } from '../transfer/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
-import type { Handoff } from './index.ts'
+import type { Handoff } from './api.ts'
 
 /** A guest that is leaving this host, from the request until its handoff rests. */
 export class Leaving {

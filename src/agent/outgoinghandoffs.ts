@@ -14,7 +14,7 @@ import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
-import type { MigrateRequest } from './index.ts'
+import type { MigrateRequest } from './api.ts'
 import type { Journal } from './journal.ts'
 import { mayLive, type Unsettled } from './unsettled.ts'
 

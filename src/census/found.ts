@@ -1,7 +1,7 @@
 import type { GuestMemory } from '../guest/index.ts'
 import type { SortedTable } from '../page/index.ts'
+import type { GuestCensus } from './api.ts'
 import { fingerprintBytes, fingerprintsOf, type Fingerprints } from './fingerprints.ts'
-import type { GuestCensus } from './index.ts'
 import { isVolatile, numberOf } from './place.ts'
 import { pageCountOf, type ScanResult } from './scan.ts'
 import type { Shed } from './shedding.ts'

@@ -1,4 +1,4 @@
-import type { Unsubscribe } from './index.ts'
+import type { Unsubscribe } from './mesh.ts'
 import type { ByteChannel } from './streams/framedstream.ts'
 import type { RefusedError } from './admission/proof.ts'
 import type { Verdict } from './admission/proofcodec.ts'

@@ -1,7 +1,7 @@
 import type { GuestMemory } from '../guest/index.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
 import type { Store } from '../store/index.ts'
-import type { Keeper, PlacementTotals, StablePages } from './index.ts'
+import type { Keeper, PlacementTotals, StablePages } from './api.ts'
 import { LeftKeeping } from './leftkeeping.ts'
 import { Rounds, type RoundsComponents } from './rounds.ts'
 

@@ -2,7 +2,7 @@
 import type { GuestMemory } from '../guest/index.ts'
 import { ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
 import type { PagesToKeep } from '../store/index.ts'
-import type { StablePages } from './index.ts'
+import type { StablePages } from './api.ts'
 
 /** Pages read, hashed and kept at once. */
 const BATCH_PAGES = 256

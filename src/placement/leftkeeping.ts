@@ -5,7 +5,7 @@ import { describeError } from '../runtime/errors.ts'
 import type { HoldFlag } from '../runtime/holdflag.ts'
 import type { Log } from '../runtime/log.ts'
 import type { PagesToKeep, Store } from '../store/index.ts'
-import type { StablePages } from './index.ts'
+import type { StablePages } from './api.ts'
 import { leftPages } from './left.ts'
 import { LEFT_SECONDS_MAX, oldestLeft } from './oldest.ts'
 

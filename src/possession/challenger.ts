@@ -6,7 +6,7 @@ import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { withDeadline } from '../runtime/wait.ts'
-import type { HeldBatch, PossessionCounts } from './index.ts'
+import type { HeldBatch, PossessionCounts } from './api.ts'
 import {
   badPossession, decodeAnswer, encodeChallenge, NONCE_BYTES, POSSESSION_PROTOCOL, type Prover,
 } from './proof.ts'

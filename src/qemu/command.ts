@@ -5,10 +5,10 @@
  * Recovery of a broken post-copy begins a new connection with RECV_BITMAP commands and POSTCOPY_RESUME.
  */
 import { TARGET_PAGE_BYTES } from './configuration.ts'
-import type { StreamListener } from './index.ts'
 import type { ByteInput, Parse } from './input.ts'
 import type { StreamKnowledge } from './knowledge.ts'
 import type { RunStateSearch } from './runstate.ts'
+import type { StreamListener } from './streamreader.ts'
 import { fail } from './unintelligible.ts'
 
 export const COMMAND = 0x08

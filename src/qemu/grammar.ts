@@ -11,7 +11,6 @@
 import { blockList } from './blocklist.ts'
 import { COMMAND, command } from './command.ts'
 import { CONFIGURATION, configuration } from './configuration.ts'
-import type { StreamListener } from './index.ts'
 import type { ByteInput, Parse } from './input.ts'
 import type { SectionKind, StreamKnowledge } from './knowledge.ts'
 import { multifd, MULTIFD_MAGIC } from './multifd.ts'
@@ -20,6 +19,7 @@ import { RunStateSearch } from './runstate.ts'
 import {
   SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START, sectionFooter, sectionHeader, walkBody,
 } from './section.ts'
+import type { StreamListener } from './streamreader.ts'
 import { fail, failForGood } from './unintelligible.ts'
 
 const MAGIC = 0x5145564d

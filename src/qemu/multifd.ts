@@ -10,9 +10,9 @@
  * no page can be taken out.
  */
 import { TARGET_PAGE_BYTES } from './configuration.ts'
-import type { StreamListener } from './index.ts'
 import type { ByteInput, Parse } from './input.ts'
 import type { RecordCounts } from './ramrecords.ts'
+import type { StreamListener } from './streamreader.ts'
 import { failForGood } from './unintelligible.ts'
 
 export const MULTIFD_MAGIC = 0x11223344

@@ -11,9 +11,9 @@
  * Offsets count from the beginning of the block. This is the hot path: a million records a second.
  */
 import { TARGET_PAGE_BYTES } from './configuration.ts'
-import type { StreamListener } from './index.ts'
 import { type ByteInput, type Parse, readU16, readU32 } from './input.ts'
 import type { StreamKnowledge } from './knowledge.ts'
+import type { StreamListener } from './streamreader.ts'
 import { fail } from './unintelligible.ts'
 
 export const FLAG_MASK = 0xfff

@@ -1,13 +1,18 @@
 import { Grammar } from './grammar.ts'
-import type { StreamListener, StreamReader, StreamReaderOptions, StreamSummary } from './index.ts'
 import { ByteInput, type Parse } from './input.ts'
 import { StreamKnowledge } from './knowledge.ts'
 import { RamRecords } from './ramrecords.ts'
 import { resynchronise } from './resync.ts'
+import type { StreamListener, StreamReader, StreamReaderOptions, StreamSummary } from './streamreader.ts'
 import { Unintelligible } from './unintelligible.ts'
 
+/** A reader for a connection whose bytes will be pushed from the first on. */
+export function createStreamReader(listener: StreamListener, options: StreamReaderOptions = {}): StreamReader {
+  return new MigrationStreamReader(listener, options)
+}
+
 /** Drives the grammar over the pieces of one connection, and finds the way again where it does not fit. */
-export class MigrationStreamReader implements StreamReader {
+class MigrationStreamReader implements StreamReader {
   readonly knowledge: StreamKnowledge
   readonly #input = new ByteInput()
   readonly #records: RamRecords

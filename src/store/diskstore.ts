@@ -2,11 +2,11 @@ import type { PageHasher, PageSource, Prefixes } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { bytesOf, markOf, seedOf, slotsIn } from './format.ts'
-import type { PageKind, PagesToKeep, PutCounts, Store } from './index.ts'
 import { lockStore, type StoreLock } from './lock.ts'
 import { makeDirectory, openStore, type OpenStore } from './opening.ts'
 import { Reader } from './reader.ts'
 import { holdsPage, kindName } from './slots.ts'
+import type { PageKind, PagesToKeep, PutCounts, Store } from './store.ts'
 import { Writer } from './writer.ts'
 
 export interface StoreComponents {

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 
 import type { PageSource } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { PagesToKeep, PutCounts, Store } from './index.ts'
 import { lockStore } from './lock.ts'
 import { FILE_NAMES } from './opening.ts'
+import type { PagesToKeep, PutCounts, Store } from './store.ts'
 
 /** A store without room for a page: it holds nothing, and takes no disk; not even for what an earlier run left. */
 export class EmptyStore implements Store {

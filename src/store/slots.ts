@@ -1,4 +1,4 @@
-import type { PageKind } from './index.ts'
+import type { PageKind } from './store.ts'
 
 /** What a slot holds: nothing, a page of a kind (the best is the lowest), or a page on its way in or out. */
 export const SLOT = { free: 0, head: 1, tail: 2, left: 3, busy: 4 } as const

@@ -1,5 +1,5 @@
 import { MESSAGE_LENGTH_BYTES, type Lane, type MessageStream } from '../mesh/index.ts'
-import type { SwapTraffic } from './index.ts'
+import type { SwapTraffic } from './api.ts'
 
 /** What goes over the wire for one purpose: messages of streams, and whole lanes. */
 export class Account {

@@ -4,9 +4,9 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import type { Account } from './account.ts'
+import type { SwapPurpose } from './api.ts'
 import { badSwap } from './badswap.ts'
 import { decodeAnswer, FrameReader, type Answer } from './frames.ts'
-import type { SwapPurpose } from './index.ts'
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from './wire.ts'
 
 /** A holder that sends nothing at all for so long while it owes an answer has stalled, ms. */

@@ -1,6 +1,6 @@
 import type { Member, Mesh, Standing } from '../mesh/index.ts'
 import type { Prefixes } from '../page/index.ts'
-import type { SwapPurpose, WantedPages } from './index.ts'
+import type { SwapPurpose, WantedPages } from './api.ts'
 import type { InFlight } from './inflight.ts'
 import { FetchPlan } from './plan.ts'
 import type { HolderRatings } from './ratings.ts'

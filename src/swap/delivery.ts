@@ -1,5 +1,5 @@
 import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
-import type { ArrivedPages, FetchInit } from './index.ts'
+import type { ArrivedPages, FetchInit } from './api.ts'
 
 /** Hands pages over, one batch at a time and in order; each waits until the one before it was taken. */
 export class Delivery {

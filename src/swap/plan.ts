@@ -1,5 +1,5 @@
 import { assert } from '../runtime/assert.ts'
-import type { WantedPages } from './index.ts'
+import type { WantedPages } from './api.ts'
 
 /** Pages that are looked at at one time, the most urgent that are not over: what a plan takes does not grow. */
 export const WINDOW_PAGES = 8192

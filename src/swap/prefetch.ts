@@ -3,7 +3,7 @@ import {
 } from '../page/index.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import type { ArrivedPages } from './index.ts'
+import type { ArrivedPages } from './api.ts'
 
 /** Pages of other hosts than the source, as an incoming handoff sees them. */
 export interface PeerPages {

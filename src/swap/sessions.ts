@@ -2,10 +2,10 @@ import type { Member, Mesh, Standing } from '../mesh/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Account } from './account.ts'
+import type { SwapPurpose } from './api.ts'
 import { AskingSession, type SessionEnd } from './askingsession.ts'
 import { blame, WEIGHT } from './blame.ts'
 import type { ProactiveCap } from './cap.ts'
-import type { SwapPurpose } from './index.ts'
 import type { HolderRatings } from './ratings.ts'
 
 /** A session that is not used is closed after this long, ms. */

@@ -35,8 +35,8 @@
 import { bufferOver } from '../bytes/bufferover.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { PREFIX_BYTES, type Prefixes } from '../page/index.ts'
+import type { SwapPurpose } from './api.ts'
 import { badSwap } from './badswap.ts'
-import type { SwapPurpose } from './index.ts'
 import { LIMITS } from './limits.ts'
 
 export const SWAP_PROTOCOL = '/pagemesh/swap/1'

@@ -1,6 +1,6 @@
 import type { Log } from '../../runtime/log.ts'
 import type { Verdict } from '../admission/proofcodec.ts'
-import type { Member, Unsubscribe } from '../index.ts'
+import type { Member, Unsubscribe } from '../mesh.ts'
 
 type Listener = (change: 'joined' | 'left', member: Member) => void
 

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../../runtime/clock.ts'
-import type { Member, Mesh } from '../index.ts'
 import type { Lane } from '../lanes/lane.ts'
+import type { Member, Mesh } from '../mesh.ts'
 import { MemoryMesh, type MemoryHub } from './memorymesh.ts'
 
 /** Key of meshes that were created without one. */

@@ -1,5 +1,5 @@
-import type { MessageStream } from '../index.ts'
 import { MESSAGE_BYTES_MAX } from '../limits.ts'
+import type { MessageStream } from '../mesh.ts'
 import { Inbox, messageTooLong, streamBroken, streamEnded } from '../streams/inbox.ts'
 
 /** Bytes of messages not yet received at which `send` waits for the receiver. */

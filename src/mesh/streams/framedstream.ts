@@ -1,5 +1,5 @@
 import type { Clock } from '../../runtime/clock.ts'
-import type { MessageStream } from '../index.ts'
+import type { MessageStream } from '../mesh.ts'
 import { FrameDecoder, FrameTooLongError, encodeMessageFrame } from './framing.ts'
 import { Inbox, messageTooLong, streamBroken, streamEnded } from './inbox.ts'
 

@@ -1,4 +1,4 @@
-import type { MessageStream } from '../index.ts'
+import type { MessageStream } from '../mesh.ts'
 import { MESSAGE_LENGTH_BYTES } from './framing.ts'
 
 /** What this host's streams of one kind cost on the wire. */

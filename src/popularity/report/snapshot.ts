@@ -1,6 +1,6 @@
 import { PrefixRun } from '../../page/index.ts'
 import { nextTurn } from '../../runtime/turn.ts'
-import type { HeldPages } from '../index.ts'
+import type { HeldPages } from '../api.ts'
 import { LIMITS } from '../limits.ts'
 import { firstHighOf, lastHighOf, restOf, SLICE_COUNT } from '../slice.ts'
 import { ChangeLog } from './changelog.ts'

@@ -1,5 +1,5 @@
 import type { Prefixes } from '../../page/index.ts'
-import type { PopularityView, PopularPages } from '../index.ts'
+import type { PopularityView, PopularPages } from '../api.ts'
 import { HOLDERS_MAX, type PopularRun } from '../popularrun.ts'
 import { highOf, lowOf, restOf, SLICE_BITS, SLICE_COUNT, sliceOf } from '../slice.ts'
 import { ViewBucket } from './viewbucket.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import type { AgentStatus } from '../../../src/index.ts'
-import { judge } from '../../../testnet/lab/assertions/index.ts'
+import { judge } from '../../../testnet/lab/assertions/judge.ts'
 import type { RunRecord } from '../../../testnet/lab/record.ts'
 import type { Expectation } from '../../../testnet/lab/scenario.ts'
 import { goodMove, goodRecord } from './labrecords.ts'

@@ -6,14 +6,14 @@ import { join } from 'node:path'
 
 import type { AgentStatus } from '../../../src/index.ts'
 import { parseRequest } from '../../../testnet/lab/arguments.ts'
-import { assertionsOf } from '../../../testnet/lab/assertions/index.ts'
+import { assertionsOf } from '../../../testnet/lab/assertions/judge.ts'
 import { checkScenario, flatten } from '../../../testnet/lab/check.ts'
 import { agreementOf, holds } from '../../../testnet/lab/conditions.ts'
 import { deleteOrphanedDirectories } from '../../../testnet/lab/leftovers.ts'
 import { lastLines } from '../../../testnet/lab/logs.ts'
 import { renderList, renderRun, renderSummary } from '../../../testnet/lab/report.ts'
 import type { Condition, Scenario } from '../../../testnet/lab/scenario.ts'
-import { SCENARIOS } from '../../../testnet/lab/scenarios/index.ts'
+import { SCENARIOS } from '../../../testnet/lab/scenarios/all.ts'
 import { goodMove, goodRecord } from './labrecords.ts'
 
 const SMALLEST: Scenario = {

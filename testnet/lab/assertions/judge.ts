@@ -9,8 +9,6 @@ import {
   workGoesOn,
 } from './moves.ts'
 
-export type { Assertion } from './assertion.ts'
-
 /** They hold of every scenario, so that none can forget one. */
 const ALWAYS: readonly Assertion[] = [
   everyGuestRuns, noGuestLost, neverTwice, movesEndAsPlanned, memoryEqual, workGoesOn, agentsSettle, nothingLeftBehind,

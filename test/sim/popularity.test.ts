@@ -9,7 +9,7 @@ import { AGREEMENT_MIN, CONVERGE_WITHIN, runFaults, type FaultsOutcome } from '.
 import { formatDay, formatFaults } from './report.ts'
 import { World, type WorldInit } from './world.ts'
 
-const PROGRAM = join(import.meta.dirname, 'index.ts')
+const PROGRAM = join(import.meta.dirname, 'popularity.ts')
 /** Whatever else the machine has to do. */
 const TIMEOUT_MS = 300_000
 const SMALL: WorldInit = {

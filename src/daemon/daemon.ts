@@ -1,0 +1,51 @@
+import { createAgent, type Agent, type AgentComponents, type AgentOptions } from '../index.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { describeError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Config } from './config.ts'
+import { createControlServer, requireNoAgent } from './control/index.ts'
+import { createStatusServer } from './http.ts'
+
+export interface DaemonInit {
+  config: Config
+  log: Log
+  /** Ends the daemon cleanly. */
+  signal: AbortSignal
+  /** Makes the agent; by default the one of this package. */
+  createAgent?: (options: AgentOptions, components: AgentComponents) => Promise<Agent>
+}
+
+/**
+ * Runs a host's agent until `signal` aborts, then stops all and resolves. Rejects, with everything stopped, if the
+ * start fails (PagemeshError `agent-running`, `control-unusable`, `http-unusable`, or the agent's own) or if the agent
+ * ends by itself (another host took its name).
+ */
+export async function runDaemon({ config, log, signal, createAgent: create = createAgent }: DaemonInit): Promise<void> {
+  // Asked first: two agents of one host would otherwise meet at some port, with a message that says less.
+  await requireNoAgent(config.control)
+  const { agentOptions, control: path, http } = config
+  const runtimeDirectory = `${path}.d`
+  const reserved = [path, runtimeDirectory, ...(http === undefined ? [] : [http])]
+  const agent = await create({ ...agentOptions, runtimeDirectory, reserved }, { log })
+  const control = createControlServer({ agent, clock: systemClock, log }, { path: config.control })
+  const page = config.http === undefined ? undefined : createStatusServer({ agent, log }, { address: config.http })
+  try {
+    await agent.start()
+    await page?.start()
+    // Last, so that the socket's file says: this agent is ready.
+    await control.start()
+    agent.warmUp().catch((error: unknown) => log.warn('warming up failed', { error: describeError(error) }))
+    await Promise.race([agent.ended, aborted(signal)])
+    log.info('agent stops')
+  } finally {
+    // The agent before the socket: who waits for a handoff still hears that it was cancelled.
+    await agent.stop()
+    await control.stop()
+    await page?.stop()
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

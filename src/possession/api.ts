@@ -1,0 +1,39 @@
+/** What possession does for the rest of the agent. */
+import type { Member } from '../mesh/index.ts'
+import type { Prefixes } from '../page/index.ts'
+
+/** Up to 256 pages of this host that another wants, as columns; their bytes were hashed and are those of their ids. */
+export interface HeldBatch extends Prefixes {
+  /** 4096 bytes each, one after the other. */
+  bytes: Uint8Array
+  /** 1 for each that a guest of this host holds now, 0 for those that only the store has. */
+  resident: Uint8Array
+}
+
+export interface AskedBy {
+  /** The host that wants the pages. It is not asked whether it has them. */
+  asker: Member
+  /** A guest that arrives waits for them. */
+  isUrgent: boolean
+  signal: AbortSignal
+}
+
+export interface PossessionCounts {
+  /** Pages that hosts proved when asked; those that they were said to hold and did not prove; wrong proofs. */
+  proven: number
+  missing: number
+  wrong: number
+}
+
+export interface Possession {
+  readonly counts: Readonly<PossessionCounts>
+  /** Bytes of challenges and their answers, at both ends. */
+  readonly traffic: { sentBytes: number; receivedBytes: number }
+  /**
+   * Which of these pages so many hosts hold that they may leave this one: 1 for each. Takes two seconds at most for a
+   * guest that arrives. A host that does not answer proves nothing. Rejects with the signal's reason only.
+   */
+  confirm(pages: HeldBatch, by: AskedBy): Promise<Uint8Array>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
