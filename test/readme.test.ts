@@ -7,7 +7,7 @@ import { parseConfig } from '../src/daemon/index.ts'
 import { blocksOf, linksOf, placesOf } from './readme/documents.ts'
 import { commandTable, configTable } from './readme/tables.ts'
 import { listFiles, read, ROOT } from './tidy/sources.ts'
-import { COMMAND_MS_MAX, pagemesh } from './unit/cli/pagemesh.ts'
+import { COMMAND_MS_MAX, pagemesh } from './support/pagemesh.ts'
 
 const README = 'README.md'
 /** Where an operator reads on. */

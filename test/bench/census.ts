@@ -9,10 +9,10 @@ import { createPageHasher, PAGE_BYTES, PrefixRun } from '../../src/page/index.ts
 import { systemClock } from '../../src/runtime/clock.ts'
 import { HoldFlag } from '../../src/runtime/holdflag.ts'
 import { Throttle } from '../../src/runtime/throttle.ts'
+import { seededRandom } from '../support/random.ts'
 import { createMaterial } from './material.ts'
 import { heldBytes, measureInTurn, spreadOf, type Measured, type Spread } from './measure.ts'
 import { placeInOwnMemory } from './ownmemory.ts'
-import { seededRandom } from './random.ts'
 
 export interface CensusBenchInit {
   /** Different pages that the guests of the host hold together. */

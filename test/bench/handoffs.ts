@@ -6,7 +6,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
 import { waitFor } from '../../testnet/index.ts'
-import { destinationGuest, sourceGuest } from '../unit/handoff/fakeguest.ts'
+import { destinationGuest, sourceGuest } from '../support/fakeguest.ts'
 import type { Material } from './material.ts'
 import { placeInOwnMemory, type OwnMemory } from './ownmemory.ts'
 

@@ -3,8 +3,8 @@
  * how long the exchange of the census takes at either end.
  */
 import { answerPages, decodePrefixSet, Inventory, lastFirst, SortedTable } from '../../src/page/index.ts'
+import { seededRandom } from '../support/random.ts'
 import { heldBytes } from './measure.ts'
-import { seededRandom } from './random.ts'
 
 export interface InventoryInit {
   /** Distinct pages of the guest. */

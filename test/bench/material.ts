@@ -5,8 +5,8 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 
 import { PAGE_BYTES } from '../../src/page/index.ts'
-import { precopyStream } from '../unit/qemu/streambuilder.ts'
-import { seededRandom, shuffled } from './random.ts'
+import { seededRandom, shuffled } from '../support/random.ts'
+import { precopyStream } from '../support/streambuilder.ts'
 
 export interface Material {
   /** Pages of the guest in the order of its memory; undefined is a page of zeros. */

@@ -15,8 +15,8 @@ import {
 } from '../../src/store/format.ts'
 import { createStore, type Store } from '../../src/store/index.ts'
 import { FILE_NAMES } from '../../src/store/opening.ts'
+import { seededRandom, shuffled } from '../support/random.ts'
 import { measureInTurn, type Side, type Spread } from './measure.ts'
-import { seededRandom, shuffled } from './random.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(1))
 const { signal } = new AbortController()

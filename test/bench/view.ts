@@ -6,8 +6,8 @@ import { PrefixTable } from '../../src/page/index.ts'
 import { HOLDERS_MAX, PopularRun } from '../../src/popularity/popularrun.ts'
 import { highOf, lowOf, SLICE_COUNT } from '../../src/popularity/slice.ts'
 import { View } from '../../src/popularity/view/view.ts'
+import { seededRandom } from '../support/random.ts'
 import { measureInTurn, type Measured, type Side, type Spread } from './measure.ts'
-import { seededRandom } from './random.ts'
 
 /** Pages that are looked up in one run, at most. */
 const LOOKUPS_MAX = 200_000

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { PASSAGE_FRAMES, type PassageFrame } from '../../src/passage/wire.ts'
-import { bodyOf, encode, page, prefixesOf, sourceWith } from '../unit/passage/made.ts'
-import { playedIncoming, playedOutgoing, settle } from '../unit/passage/relay.ts'
-import { precopyStream } from '../unit/qemu/streambuilder.ts'
+import { bodyOf, encode, page, prefixesOf, sourceWith } from '../support/madepages.ts'
+import { playedIncoming, playedOutgoing, settle } from '../support/passagerelay.ts'
+import { precopyStream } from '../support/streambuilder.ts'
 
 /** Runs of each property; a long run sets more. */
 const RUNS = Number(process.env['PAGEMESH_FUZZ_RUNS'] ?? 100)

@@ -13,7 +13,7 @@ import {
 import { ReportGroups } from '../../src/popularity/report/reportgroups.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../../src/popularity/slice.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
-import { seededRandom } from '../bench/random.ts'
+import { seededRandom } from '../support/random.ts'
 import { digestGroup, groupsOf, restsOf } from '../unit/popularity/made.ts'
 
 /** Runs of each property; a long run sets more. */

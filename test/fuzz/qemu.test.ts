@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { CARRY_BYTES_MAX, createStreamReader, type StreamReaderOptions } from '../../src/qemu/index.ts'
-import { MultifdBuilder } from '../unit/qemu/multifdstream.ts'
+import { MultifdBuilder } from '../support/multifdstream.ts'
 import {
   type BuiltStream, postcopyStream, precopyStream, StreamBuilder, syntheticPages,
-} from '../unit/qemu/streambuilder.ts'
-import { transcribe } from '../unit/qemu/transcript.ts'
+} from '../support/streambuilder.ts'
+import { transcribe } from '../support/transcript.ts'
 
 /** Runs of each property; a long run sets more. */
 const RUNS = Number(process.env['PAGEMESH_FUZZ_RUNS'] ?? 100)

@@ -12,7 +12,7 @@ import {
 import { takeRecords } from '../../src/store/opening.ts'
 import { SLOT, Slots } from '../../src/store/slots.ts'
 import { SlotTable } from '../../src/store/slottable.ts'
-import { ask, hasher, idOf, madeDirectory, madeStore, numbers, pageOf, pagesOf } from '../unit/store/made.ts'
+import { ask, hasher, idOf, madeDirectory, madeStore, numbers, pageOf, pagesOf } from '../support/madestore.ts'
 
 /** Runs of each property; a long run sets more. */
 const RUNS = Number(process.env['PAGEMESH_FUZZ_RUNS'] ?? 100)

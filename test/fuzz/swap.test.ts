@@ -9,7 +9,7 @@ import { LIMITS } from '../../src/swap/limits.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,
 } from '../../src/swap/wire.ts'
-import { hasher, MadePages, range } from '../unit/swap/made.ts'
+import { hasher, MadePages, range } from '../support/madeswap.ts'
 import { unlessRefused } from './refused.ts'
 
 const RUNS = 1500

@@ -10,8 +10,8 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { missingForLab, type MemoryBackend } from '../../testnet/index.ts'
 import { formatDisturbance, runDisturbance } from '../bench/disturbance.ts'
+import { until } from '../support/qemuprocess.ts'
 import { startCountingGuest, type CountingGuest } from './countingguest.ts'
-import { until } from './qemuprocess.ts'
 
 const components = { clock: systemClock, log: silentLog }
 const MEMORY_MIB = 256

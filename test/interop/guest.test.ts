@@ -9,7 +9,7 @@ import { createPageHasher, PAGE_BYTES, PageBatch, verified } from '../../src/pag
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
-import { skipWithoutQemu, startQemu, until, type Qemu } from './qemuprocess.ts'
+import { skipWithoutQemu, startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const clock = systemClock
 const log = silentLog

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
 import {
   expectArrivedWhole, expectExactCounts, move, moveToStandstill, skipWithoutLab, type GuestKind, type MoveResult,
-} from './labmove.ts'
+} from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000

@@ -9,7 +9,7 @@ import {
 import { PAGE_BYTES } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../src/runtime/log.ts'
-import { skipWithoutQemu, startQemu, until, type Qemu } from './qemuprocess.ts'
+import { skipWithoutQemu, startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const MIB = 2 ** 20
 /** Other guests of this machine have other names. */

@@ -6,8 +6,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { transcribe, type Transcript } from '../unit/qemu/transcript.ts'
-import { skipWithoutQemu, type Qemu, startQemu, until } from './qemuprocess.ts'
+import { skipWithoutQemu, type Qemu, startQemu, until } from '../support/qemuprocess.ts'
+import { transcribe, type Transcript } from '../support/transcript.ts'
 
 /** Not in every QEMU: old machine types are removed in time. */
 const OLD_MACHINE = 'pc-i440fx-2.3'

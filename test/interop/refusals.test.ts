@@ -7,7 +7,7 @@ import {
   createCluster, createLabKey, ensureImage, runCli, startAgent, waitFor,
   type CommandOutcome, type LabAgent, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
-import { skipWithoutLab, stateOf, type GuestKind } from './labmove.ts'
+import { skipWithoutLab, stateOf, type GuestKind } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 180_000

@@ -4,7 +4,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import {
   createCluster, ensureImage, migratePlain, waitFor, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
-import { move, skipWithoutLab } from '../interop/labmove.ts'
+import { move, skipWithoutLab } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 900_000
 const TEST_TIMEOUT_MS = 300_000

@@ -4,7 +4,7 @@ import type { MigrationMode } from '../../src/index.ts'
 import { clearDirtyLog, migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
 import {
   expectArrivedWhole, move, moveToStandstill, stateOf, type GuestKind, type MoveResult,
-} from '../interop/labmove.ts'
+} from '../support/labmove.ts'
 
 /** Heartbeats by which a guest that has arrived shows that it lives. */
 const BEATS = 2

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, migratePlain, waitFor, type LabCluster } from '../../testnet/index.ts'
-import { move, skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
+import { move, skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 
 const TEST_TIMEOUT_MS = 600_000
 /** Less than the guest rewrites, and more than that under zstd. */

@@ -8,7 +8,7 @@ import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } f
 import {
   agreement, countPages, readGuest, stablePrefixes, type Agreement, type PageCount, type Reading,
 } from './exactcount.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 
 /** The first run builds the image, and six guests boot on whatever processors there are. */
 const SETUP_TIMEOUT_MS = 600_000

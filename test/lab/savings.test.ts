@@ -1,6 +1,6 @@
 import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
 import { spreadOf } from '../../testnet/compare/results.ts'
-import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
+import { skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 import { Comparison, expectAtMost, type Measured } from './comparison.ts'
 
 /** All guests boot first, and the first run builds the image. */

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { ensureImage, waitFor } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 
 const LAB = join(import.meta.dirname, '..', '..', 'testnet', 'lab.ts')
 const SETUP_TIMEOUT_MS = 600_000

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
-import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
+import { skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 import { Comparison, expectAtMost } from './comparison.ts'
 import { InterfaceMeter } from './interfacemeter.ts'
 

@@ -12,7 +12,7 @@ import {
 } from '../../testnet/index.ts'
 import { succeeds } from '../../testnet/machine/command.ts'
 import { childrenOf } from '../../testnet/machine/process.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 import { KINDS, WAYS, type Kind, type KindName, type Way, type WayName } from './ways.ts'
 
 const START_MS_MAX = 300_000

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 
-import { seededRandom, shuffled } from '../bench/random.ts'
+import { seededRandom, shuffled } from '../support/random.ts'
 import type { Witness } from './witness.ts'
 
 const LOOK_EVERY_MS = 10

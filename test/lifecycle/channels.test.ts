@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import type { LabGuest, QemuRelease } from '../../testnet/index.ts'
-import { countOf, moveToStandstill } from '../interop/labmove.ts'
+import { countOf, moveToStandstill } from '../support/labmove.ts'
 import { journey } from './journey.ts'
 
 const TEST_TIMEOUT_MS = 240_000

@@ -1,5 +1,5 @@
 /** What may happen to one of the connections of a move, or to what carries it. */
-import { seededRandom, shuffled } from '../bench/random.ts'
+import { seededRandom, shuffled } from '../support/random.ts'
 import { untilSent } from './aim.ts'
 import { channelsOf, lanesOf, shut, stall, type Connection } from './connections.ts'
 import { NO_STRIKE, type Ends, type ReadyStriker, type Striker } from './strikers.ts'

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster } from '../../testnet/index.ts'
 import { InterruptedMove, type Fault } from './interruptedmove.ts'
-import { skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
+import { skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 900_000

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { differencesOf } from '../../src/guest/differences.ts'
 import type { MachineDescription } from '../../src/guest/index.ts'
 import { asNobody, GuestLab, hasCode } from './guestmoves.ts'
-import { skipWithoutQemu } from '../interop/qemuprocess.ts'
+import { skipWithoutQemu } from '../support/qemuprocess.ts'
 
 const MEBIBYTE = 1024 * 1024
 const TMPFS = 0x0102_1994

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import type { MigrationNews, SettingsUndo } from '../../src/guest/index.ts'
 import { close, GuestLab, hasCode, Relay, settingsOf } from './guestmoves.ts'
-import { skipWithoutQemu, until, type Qemu } from '../interop/qemuprocess.ts'
+import { skipWithoutQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const MEBIBYTE = 1024 * 1024
 

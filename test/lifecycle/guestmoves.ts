@@ -13,7 +13,7 @@ import type {
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
-import { startQemu, until, type Qemu } from '../interop/qemuprocess.ts'
+import { startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const SIGNAL_MS = 60_000
 

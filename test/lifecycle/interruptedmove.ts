@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
-import { countOf, move, stateOf, untilEnded, type GuestKind } from '../interop/labmove.ts'
+import { countOf, move, stateOf, untilEnded, type GuestKind } from '../support/labmove.ts'
 
 export interface Fault {
   title: string

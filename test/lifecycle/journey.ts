@@ -1,5 +1,5 @@
 import { createCluster, ensureImage, type GuestOptions, type LabCluster, type LabGuest } from '../../testnet/index.ts'
-import { expectArrivedWhole, skipWithoutLab, type GuestKind } from '../interop/labmove.ts'
+import { expectArrivedWhole, skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 

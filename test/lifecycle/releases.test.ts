@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { ensureQemu, migratePlain, type QemuRelease } from '../../testnet/index.ts'
-import { expectExactCounts, majorOf, moveAnyhow, skipWithoutLab } from '../interop/labmove.ts'
+import { expectExactCounts, majorOf, moveAnyhow, skipWithoutLab } from '../support/labmove.ts'
 import { journey, type JourneyEnds } from './journey.ts'
 
 const SETUP_TIMEOUT_MS = 600_000

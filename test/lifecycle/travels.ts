@@ -1,6 +1,6 @@
 import type { Right } from '../../src/host/rights.ts'
 import { ensureImage } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 import { TravellingGuest } from './travelling.ts'
 import { TwoHosts, type WitnessKind } from './twohosts.ts'
 

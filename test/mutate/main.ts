@@ -14,7 +14,7 @@ import { availableParallelism } from 'node:os'
 
 import { CommanderError } from 'commander'
 
-import { Chance } from '../sim/chance.ts'
+import { Chance } from '../support/chance.ts'
 import { describeFault, folderOf, type Fault } from './fault.ts'
 import { HAND_MADE_FAULTS } from './faults.ts'
 import { parseFlags, type MutateFlags } from './flags.ts'

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import type { LabGuest } from '../../testnet/index.ts'
-import { stateOf } from '../interop/labmove.ts'
+import { stateOf } from '../support/labmove.ts'
 import {
   isStopped, limit, SLOW_BYTES_PER_SECOND, untilStatus, uriOf, type Drive, type ManagerLab, type OpenTunnel,
   type PairOptions,

@@ -1,6 +1,6 @@
 /** Migrations that managers drive, on real QEMUs: by a tunnel, by interception, and where something breaks. */
 import type { QemuRelease } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 import { broken } from './broken.ts'
 import { intercepted } from './intercepted.ts'
 import { ManagerLab, SETUP_TIMEOUT_MS, TEST_TIMEOUT_MS } from './managerlab.ts'

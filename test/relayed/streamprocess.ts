@@ -11,7 +11,7 @@
 import { connect, createServer, type Server } from 'node:net'
 import { crc32 } from 'node:zlib'
 
-import { Chance } from '../sim/chance.ts'
+import { Chance } from '../support/chance.ts'
 
 const PIECE_BYTES = 1024 * 1024
 /** Random bytes that come again, each time with another number at their beginning. */

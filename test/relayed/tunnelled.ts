@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { renameSync } from 'node:fs'
 import { createServer } from 'node:net'
 
-import { countOf, expectCounts, majorOf, type QemuCount } from '../interop/labmove.ts'
+import { countOf, expectCounts, majorOf, type QemuCount } from '../support/labmove.ts'
 import type { Drive, ManagerLab } from './managerlab.ts'
 
 /** Tests of migrations through `pagemesh tunnel`. */

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, stat
 import { join } from 'node:path'
 
 import { asNobody } from '../lifecycle/guestmoves.ts'
-import { skipWithoutQemu } from '../interop/qemuprocess.ts'
+import { skipWithoutQemu } from '../support/qemuprocess.ts'
 import { plantLinks, swapSockets, type Attacker } from './attackers.ts'
 import { NOBODY } from './nobody.ts'
 import { TravellingGuest, type TravelInit } from './travelling.ts'

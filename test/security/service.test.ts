@@ -11,7 +11,7 @@ import { unitSetting } from '../../testnet/agentuser.ts'
 import {
   createLabKey, PAGEMESH, runCli, startGuest, startProcess, waitFor, type LabGuest, type LabHost,
 } from '../../testnet/index.ts'
-import { skipWithoutLab } from '../interop/labmove.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 import { Services, UNIT } from './service.ts'
 
 const NAMES = ['a', 'b'] as const

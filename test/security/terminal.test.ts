@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { requireAccepted } from '../../src/transfer/index.ts'
-import { HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../unit/daemon/fakeagent.ts'
-import { COMMAND_MS_MAX, pagemesh, type Finished } from '../unit/cli/pagemesh.ts'
+import { HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../support/fakeagent.ts'
+import { COMMAND_MS_MAX, pagemesh, type Finished } from '../support/pagemesh.ts'
 import { serveAgent } from '../unit/cli/servedagent.ts'
 
 /** Wipes what a command has said, and says that all is well, in as many ways as a terminal has. */

@@ -10,7 +10,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
-import { startQemu, until, type Qemu } from '../interop/qemuprocess.ts'
+import { startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const NAME = 'travelling'
 const MOVE_MS_MAX = 60_000

@@ -3,11 +3,11 @@ import { Standing } from '../../src/mesh/index.ts'
 import { createPopularity, type Popularity } from '../../src/popularity/index.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
-import type { Chance } from './chance.ts'
+import type { Chance } from '../support/chance.ts'
 import { SimHeld } from './held.ts'
 import type { SimMesh } from './mesh.ts'
 import type { SimNetwork } from './network.ts'
-import type { VirtualClock } from './time.ts'
+import type { VirtualClock } from '../support/time.ts'
 
 /** Draws the owners of slices. */
 export const SLICE_KEY = new Uint8Array(32).fill(1)

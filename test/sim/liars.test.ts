@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 
-import { MadePages } from '../unit/swap/made.ts'
+import { MadePages } from '../support/madeswap.ts'
 import { LIES } from './liars/lies.ts'
 import { COMMON, LiarWorld, PRIVATE } from './liars/world.ts'
 

@@ -1,4 +1,4 @@
-import type { Chance } from './chance.ts'
+import type { Chance } from '../support/chance.ts'
 
 /** What the network between hosts is like. Times in milliseconds, chances from 0 to 1. */
 export interface LinkModel {

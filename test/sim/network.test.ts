@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 
 import type { MessageStream } from '../../src/mesh/index.ts'
-import { Chance } from './chance.ts'
+import { Chance } from '../support/chance.ts'
+import { VirtualClock } from '../support/time.ts'
 import { LINK_MODEL, type LinkModel } from './link.ts'
 import type { SimMesh } from './mesh.ts'
 import { SimNetwork } from './network.ts'
-import { VirtualClock } from './time.ts'
 
 const FLAWLESS: LinkModel = { ...LINK_MODEL, loss: 0, duplicates: 0 }
 const signal = new AbortController().signal

@@ -1,6 +1,6 @@
 import { SyntheticCluster } from '../../peers/model.ts'
 import { HEAD_SHARE, TAIL_COPIES } from '../../src/placement/policy.ts'
-import { Chance } from './chance.ts'
+import { Chance } from '../support/chance.ts'
 import { ClusterLook, drawGuests, type ClusterInit, type PlacedGuest } from './placementcluster.ts'
 import { drawMigrations, measure, MIGRATIONS_MAX } from './placementmeasure.ts'
 import { BUDGET_SHARES, budgetOf } from './placementtrial.ts'

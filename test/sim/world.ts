@@ -1,10 +1,10 @@
 import { SyntheticCluster } from '../../peers/model.ts'
-import { Chance } from './chance.ts'
+import { Chance } from '../support/chance.ts'
+import { VirtualClock } from '../support/time.ts'
 import { ExactCount, type Agreement } from './exact.ts'
 import { ACCOUNTS, addCounts, SimHost, type HostBytes } from './host.ts'
 import { LINK_MODEL, type LinkModel } from './link.ts'
 import { SimNetwork } from './network.ts'
-import { VirtualClock } from './time.ts'
 
 export interface WorldInit {
   hosts: number

@@ -1,7 +1,7 @@
 /** How a member that lies answers a challenge about pages that it does not hold. */
 import { POSSESSION_PROTOCOL, PROOF_BYTES } from '../../../src/possession/proof.ts'
 import type { Mesh, MessageStream } from '../../../src/mesh/index.ts'
-import type { Chance } from '../chance.ts'
+import type { Chance } from '../../support/chance.ts'
 
 export interface LiarAtWork {
   mesh: Mesh

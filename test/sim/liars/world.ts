@@ -8,10 +8,10 @@ import { POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
 import { createPossession, type Possession } from '../../../src/possession/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { createSwap, type Swap, type SwapPurpose } from '../../../src/swap/index.ts'
-import { hasher, MadePages, range } from '../../unit/swap/made.ts'
+import { hasher, MadePages, range } from '../../support/madeswap.ts'
 import { INTERVAL_MS, KEY, residentPages } from '../../unit/possession/made.ts'
-import { Chance } from '../chance.ts'
-import { VirtualClock } from '../time.ts'
+import { Chance } from '../../support/chance.ts'
+import { VirtualClock } from '../../support/time.ts'
 import type { Lie, LiarAtWork } from './lies.ts'
 
 export const PRIVATE = range(200)

@@ -7,9 +7,9 @@ import { auditedHistory } from '../../../src/agent/auditedhistory.ts'
 import { AuditTally } from '../../../src/agent/audittally.ts'
 import { createHistory } from '../../../src/agent/history.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { resultOf } from '../daemon/fakeagent.ts'
-import { madeDirectory } from '../store/made.ts'
+import { resultOf } from '../../support/fakeagent.ts'
+import { madeDirectory } from '../../support/madestore.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const directory = madeDirectory()
 const PAGES: AuditEvent = { event: 'pages', member: 'b', peerId: 'peerB', pages: 100 }

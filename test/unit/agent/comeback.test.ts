@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { createAgent, MemoryNetwork, PAGE_BYTES, type Agent, type HandoffResult } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { waitFor } from '../../../testnet/index.ts'
-import { destinationGuest, sourceGuest } from '../handoff/fakeguest.ts'
-import { precopyStream } from '../qemu/streambuilder.ts'
+import { destinationGuest, sourceGuest } from '../../support/fakeguest.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
 
 const PAGES = 700
 

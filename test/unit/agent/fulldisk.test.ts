@@ -5,8 +5,8 @@ import { join } from 'node:path'
 
 import { createHistory } from '../../../src/agent/history.ts'
 import { createJournal } from '../../../src/agent/journal.ts'
-import { resultOf } from '../daemon/fakeagent.ts'
-import { madeClock, madeDirectory, madeLog } from '../store/made.ts'
+import { resultOf } from '../../support/fakeagent.ts'
+import { madeClock, madeDirectory, madeLog } from '../../support/madestore.ts'
 
 const DISK_BYTES = 2 ** 18
 

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { createHistory, type History } from '../../../src/agent/history.ts'
 import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { Log } from '../../../src/runtime/log.ts'
-import { resultOf } from '../daemon/fakeagent.ts'
-import { madeClock, madeDirectory, madeLog } from '../store/made.ts'
+import { resultOf } from '../../support/fakeagent.ts'
+import { madeClock, madeDirectory, madeLog } from '../../support/madestore.ts'
 
 const clock = madeClock()
 const wall = '2023-11-14T22:13:20.000Z'

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 import { createJournal, JOURNAL_LIMITS } from '../../../src/agent/journal.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { madeDirectory } from '../store/made.ts'
+import { madeDirectory } from '../../support/madestore.ts'
 
 const WRITER = fileURLToPath(new URL('journalwriter.ts', import.meta.url))
 

@@ -8,8 +8,8 @@ import type { Reason } from '../../../src/conversation/index.ts'
 import type { Outgoing } from '../../../src/handoff/index.ts'
 import type { HandoffProgress } from '../../../src/transfer/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { progressOf, resultOf } from '../daemon/fakeagent.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { progressOf, resultOf } from '../../support/fakeagent.ts'
 
 const ABOUT = { guest: 'web', from: 'a', to: 'b', mode: 'precopy' } as const
 const STOPPED: Reason = { code: 'agent-stopped', fault: 'cancelled', message: 'The agent was stopped.' }

@@ -12,9 +12,9 @@ import type { PageSource } from '../../../src/page/index.ts'
 import { PassageThreads } from '../../../src/passage/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { hasher } from '../passage/made.ts'
-import { settle } from '../passage/relay.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { hasher } from '../../support/madepages.ts'
+import { settle } from '../../support/passagerelay.ts'
 
 const TRAFFIC = { sentBytes: 0, receivedBytes: 0 }
 const NO_SOURCE: PageSource = { kind: 'resident', fill: async () => {} }

@@ -4,7 +4,7 @@ import { EndedTally } from '../../../src/agent/endedtally.ts'
 import type { History } from '../../../src/agent/history.ts'
 import { createMetrics } from '../../../src/agent/metrics.ts'
 import type { AgentStatus } from '../../../src/index.ts'
-import { progressOf, recordOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+import { progressOf, recordOf, resultOf, STATUS } from '../../support/fakeagent.ts'
 
 const MOVE = { guest: 'web', to: 'host-b' }
 

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { createAgent, MemoryNetwork, PAGE_BYTES, type Agent } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { waitFor } from '../../../testnet/index.ts'
-import { destinationGuest, memoryOf, sourceGuest } from '../handoff/fakeguest.ts'
-import { precopyStream } from '../qemu/streambuilder.ts'
+import { destinationGuest, memoryOf, sourceGuest } from '../../support/fakeguest.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
 
 const SHARED_PAGES = 2000
 const WAIT_MS = 20_000

@@ -6,8 +6,8 @@ import { acceptPeer, listPeers } from '../../../src/agent/peers.ts'
 import { parsePins, PinFile } from '../../../src/agent/pinfile.ts'
 import { MemoryNetwork, NamePins } from '../../../src/mesh/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { madeDirectory } from '../store/made.ts'
+import { madeDirectory } from '../../support/madestore.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const directory = madeDirectory()
 const components = { clock: new VirtualClock(), log: silentLog }

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 
 import {
   destinationGuest, sourceGuest, type DestinationOptions, type FakeDestination, type FakeSource, type SourceOptions,
-} from '../handoff/fakeguest.ts'
-import { until } from '../passage/relay.ts'
-import { postcopyStream, precopyStream } from '../qemu/streambuilder.ts'
+} from '../../support/fakeguest.ts'
+import { until } from '../../support/passagerelay.ts'
+import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
 import { Hosts, type Host } from './madehosts.ts'
 
 const BLOCKS = [{ name: 'pc.ram', pages: [undefined, undefined] }]

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createAgent, MemoryNetwork, PAGE_BYTES, type Agent } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { waitFor } from '../../../testnet/index.ts'
-import { memoryOf } from '../handoff/fakeguest.ts'
+import { memoryOf } from '../../support/fakeguest.ts'
 
 const SHARED_PAGES = 300
 const WAIT_MS = 30_000

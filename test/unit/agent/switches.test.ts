@@ -9,8 +9,8 @@ import {
 } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { waitFor } from '../../../testnet/index.ts'
-import { destinationGuest, memoryOf, sourceGuest } from '../handoff/fakeguest.ts'
-import { precopyStream } from '../qemu/streambuilder.ts'
+import { destinationGuest, memoryOf, sourceGuest } from '../../support/fakeguest.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
 
 const SHARED_PAGES = 500
 const OWN_PAGES = 500

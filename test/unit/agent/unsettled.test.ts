@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { mayLive, readUnsettled, type Unsettled } from '../../../src/agent/unsettled.ts'
 import { readStartTicks } from '../../../src/guest/index.ts'
-import { UNDO } from '../handoff/fakeguest.ts'
+import { UNDO } from '../../support/fakeguest.ts'
 
 const OWN = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
 const OUTGOING: Unsettled = {

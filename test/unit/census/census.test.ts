@@ -3,9 +3,9 @@ import { strict as assert } from 'node:assert'
 import { createCensus, type Census, type CensusInit } from '../../../src/census/index.ts'
 import { PAGE_BYTES, PageBatch, verified } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 import { hasher, idOf, numbers, pageKey, prefixOf } from './ids.ts'
 import { MadeGuest, pageOf, type Content } from './madememory.ts'
-import { SteppedClock } from './steppedclock.ts'
 
 const signal = new AbortController().signal
 

@@ -9,10 +9,10 @@ import { isVolatile, numberOf, placeOf } from '../../../src/census/place.ts'
 import { shed } from '../../../src/census/shedding.ts'
 import { PrefixRun, SortedTable } from '../../../src/page/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { sortedTable } from '../page/sortedtables.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 import { numbers, pageKey, prefixOf } from './ids.ts'
 import { MadeGuest, type Content } from './madememory.ts'
-import { SteppedClock } from './steppedclock.ts'
 
 describe('a census that is full', () => {
   let clock: SteppedClock

@@ -5,9 +5,9 @@ import fc from 'fast-check'
 import { createCensus, type Census, type CensusInit } from '../../../src/census/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 import { numbers, pageKey, prefixOf } from './ids.ts'
 import { MadeGuest, type Content } from './madememory.ts'
-import { SteppedClock } from './steppedclock.ts'
 
 /** Pages enough for many reads. */
 const MANY = 5_000

@@ -6,7 +6,7 @@ import { findPlaces, type ScannedGuest } from '../../../src/census/places.ts'
 import { residentSource } from '../../../src/census/resident.ts'
 import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch } from '../../../src/page/index.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
-import { sortedTable } from '../page/sortedtables.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
 import { MadeGuest, pageOf, type Content } from './madememory.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(7))

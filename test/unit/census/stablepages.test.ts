@@ -7,10 +7,10 @@ import { placeOf } from '../../../src/census/place.ts'
 import { addStablePages, type CountedGuest } from '../../../src/census/stablepages.ts'
 import { PrefixRun } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { sortedTable } from '../page/sortedtables.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 import { pageKey, prefixOf } from './ids.ts'
 import { MadeGuest } from './madememory.ts'
-import { SteppedClock } from './steppedclock.ts'
 
 type Row = [high: number, low: number, guests: number]
 

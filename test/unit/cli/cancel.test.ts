@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 
 import type { HandoffResult } from '../../../src/index.ts'
-import { resultOf } from '../daemon/fakeagent.ts'
-import { COMMAND_MS_MAX, type Finished } from './pagemesh.ts'
+import { resultOf } from '../../support/fakeagent.ts'
+import { COMMAND_MS_MAX, type Finished } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const

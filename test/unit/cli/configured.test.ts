@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { COMMAND_MS_MAX, pagemesh, RunningCommand } from './pagemesh.ts'
+import { COMMAND_MS_MAX, pagemesh, RunningCommand } from '../../support/pagemesh.ts'
 
 describe('commands that read or write files', function () {
   this.timeout(COMMAND_MS_MAX)

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { OPTIONS } from '../../../src/index.ts'
-import { PAGES, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
-import { COMMAND_MS_MAX, pagemesh, RunningCommand } from './pagemesh.ts'
+import { PAGES, progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+import { COMMAND_MS_MAX, pagemesh, RunningCommand } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { recordOf, resultOf } from '../daemon/fakeagent.ts'
-import { COMMAND_MS_MAX } from './pagemesh.ts'
+import { recordOf, resultOf } from '../../support/fakeagent.ts'
+import { COMMAND_MS_MAX } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'precopy' } as const

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import type { AuditRecord, PeerName } from '../../../src/index.ts'
-import { COMMAND_MS_MAX } from './pagemesh.ts'
+import { COMMAND_MS_MAX } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const at = '2026-11-26T13:42:37.123Z'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { resultOf } from '../daemon/fakeagent.ts'
-import { COMMAND_MS_MAX, pagemesh } from './pagemesh.ts'
+import { resultOf } from '../../support/fakeagent.ts'
+import { COMMAND_MS_MAX, pagemesh } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b', mode: 'postcopy' } as const

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { createControlServer, type ControlServer } from '../../../src/daemon/control/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent } from '../daemon/fakeagent.ts'
-import { RunningCommand } from './pagemesh.ts'
+import { FakeAgent } from '../../support/fakeagent.ts'
+import { RunningCommand } from '../../support/pagemesh.ts'
 
 /** An agent that does as the test says, at a control socket; a new one for each test. */
 export interface ServedAgent {

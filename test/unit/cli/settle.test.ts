@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-import { HELD } from '../daemon/fakeagent.ts'
-import { COMMAND_MS_MAX, type Finished } from './pagemesh.ts'
+import { HELD } from '../../support/fakeagent.ts'
+import { COMMAND_MS_MAX, type Finished } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url))

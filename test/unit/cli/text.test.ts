@@ -6,7 +6,7 @@ import { ProgressLine, savedPercent } from '../../../src/cli/progressline.ts'
 import { renderStatus } from '../../../src/cli/statustext.ts'
 import { alignColumns } from '../../../src/cli/table.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { HELD, progressOf, resultOf, STATUS } from '../daemon/fakeagent.ts'
+import { HELD, progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b' }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { resultOf } from '../daemon/fakeagent.ts'
+import { resultOf } from '../../support/fakeagent.ts'
+import { COMMAND_MS_MAX } from '../../support/pagemesh.ts'
 import { eventually } from '../relay/hosts.ts'
-import { COMMAND_MS_MAX } from './pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
 const MOVE = { guest: 'web-1', to: 'host-b' }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 
-import { COMMAND_MS_MAX, pagemesh } from './pagemesh.ts'
+import { COMMAND_MS_MAX, pagemesh } from '../../support/pagemesh.ts'
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string }
 

@@ -12,7 +12,7 @@ import {
 } from '../../../src/daemon/control/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from './fakeagent.ts'
+import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../../support/fakeagent.ts'
 
 const MIGRATE = { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } } as const
 

@@ -8,7 +8,7 @@ import { askAgent } from '../../../src/daemon/control/index.ts'
 import { parseConfig, runDaemon, type Config } from '../../../src/daemon/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { FakeAgent } from './fakeagent.ts'
+import { FakeAgent } from '../../support/fakeagent.ts'
 
 describe('the daemon', () => {
   let folder: string

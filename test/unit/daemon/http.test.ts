@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net'
 import { createStatusServer, type StatusServer } from '../../../src/daemon/http.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { renderStatusPage } from '../../../src/daemon/statuspage.ts'
-import { FakeAgent, HELD, STATUS } from './fakeagent.ts'
+import { FakeAgent, HELD, STATUS } from '../../support/fakeagent.ts'
 
 describe('the status server', () => {
   const agent = new FakeAgent()

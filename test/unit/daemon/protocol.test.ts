@@ -5,7 +5,7 @@ import {
 } from '../../../src/daemon/control/protocol.ts'
 import { CHANNELS_MAX } from '../../../src/guest/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { progressOf } from './fakeagent.ts'
+import { progressOf } from '../../support/fakeagent.ts'
 
 describe('the control protocol', () => {
   it('takes as many channels as the agent', () => {

@@ -7,8 +7,8 @@ import { isBusy } from '../../../src/guest/qemuguest.ts'
 import { queryState } from '../../../src/guest/status.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { until } from '../net/endpointcontract.ts'
+import { until } from '../../support/endpointcontract.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { FakeQemu } from './fakeqemu.ts'
 
 const never = new AbortController().signal

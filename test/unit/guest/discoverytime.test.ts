@@ -7,8 +7,8 @@ import { join } from 'node:path'
 
 import { discoverGuests, type GuestDiscovery } from '../../../src/guest/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { until } from '../net/endpointcontract.ts'
+import { until } from '../../support/endpointcontract.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { FakeQemu } from './fakeqemu.ts'
 import { answerAs, type OwnGuest } from './ownguest.ts'
 

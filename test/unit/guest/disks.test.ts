@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 
 import { activateDisks } from '../../../src/guest/disks.ts'
 import { qmpTimeout } from '../../../src/guest/qmperror.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { refusal, ScriptedQmp } from './scriptedqmp.ts'
 
 /** Two disks: one has a device, and each lies on a file. */

@@ -13,9 +13,9 @@ import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { destinationGuest, MACHINE, memoryOf, sourceGuest, UNDO } from '../handoff/fakeguest.ts'
-import { settle, until } from '../passage/relay.ts'
+import { destinationGuest, MACHINE, memoryOf, sourceGuest, UNDO } from '../../support/fakeguest.ts'
+import { settle, until } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const HOSTS = { source: 'a', destination: 'b' }
 const STREAM = Buffer.from('what QEMU writes')

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 
 import { StatusFollower } from '../../../src/guest/follower.ts'
 import type { MigrationNews } from '../../../src/guest/index.ts'
-import { until } from '../net/endpointcontract.ts'
+import { until } from '../../support/endpointcontract.ts'
 import { FakeMachine } from './fakemachine.ts'
 
 describe('following a migration\'s status', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { Looking } from '../../../src/guest/looking.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 describe('looking every so often', () => {
   it('looks once at a time, also where a look takes longer than the time between two, or throws', async () => {

@@ -4,7 +4,7 @@ import type { GuestState, OutgoingMigration, SettingsUndo } from '../../../src/g
 import { createOutgoing } from '../../../src/guest/outgoing.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { until } from '../net/endpointcontract.ts'
+import { until } from '../../support/endpointcontract.ts'
 import { FakeMachine } from './fakemachine.ts'
 
 describe('the source\'s side of a migration', () => {

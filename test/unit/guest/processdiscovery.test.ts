@@ -9,7 +9,7 @@ import { ProcessDiscovery } from '../../../src/guest/processdiscovery.ts'
 import { scanQemus } from '../../../src/guest/qemuscan.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { until } from '../../interop/qemuprocess.ts'
+import { until } from '../../support/qemuprocess.ts'
 
 /** Programs that are no QEMU, and say that they are; the machine may have QEMUs of others beside them. */
 describe('discovery of guests by process, where programs play QEMU', () => {

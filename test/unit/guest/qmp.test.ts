@@ -10,8 +10,8 @@ import { parseQmpLine, takeQmpMessages } from '../../../src/guest/qmpline.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { until } from '../net/endpointcontract.ts'
+import { until } from '../../support/endpointcontract.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { FakeQemu } from './fakeqemu.ts'
 
 const options = { clock: systemClock, log: silentLog }

@@ -11,8 +11,8 @@ import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { destinationGuest, sourceGuest, UNDO, type FakeGuest } from '../handoff/fakeguest.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { destinationGuest, sourceGuest, UNDO, type FakeGuest } from '../../support/fakeguest.ts'
 
 type AnyDriver = typeof QmpOutgoingDriver | typeof QmpIncomingDriver
 

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { setTimeout } from 'node:timers/promises'
 
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { until } from '../net/endpointcontract.ts'
+import { until } from '../../support/endpointcontract.ts'
 import { FakeMachine } from './fakemachine.ts'
 
 function isError(code: string): (error: unknown) => boolean {

@@ -6,7 +6,7 @@ import { createQmpSession, type QmpSession } from '../../../src/guest/qmpsession
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { refusal } from './scriptedqmp.ts'
 
 const PATH = '/run/vms/a.qmp'

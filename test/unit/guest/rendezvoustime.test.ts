@@ -9,8 +9,8 @@ import { readStartTicks, type ProcessIdentity } from '../../../src/guest/process
 import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
 import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { Arrived, until } from '../net/endpointcontract.ts'
+import { Arrived, until } from '../../support/endpointcontract.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { arrivalOf } from './arrivals.ts'
 
 const UID = process.geteuid!()

@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 
 import { MigrationSettings, type SettingsUndo } from '../../../src/guest/settings.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { FakeMachine } from './fakemachine.ts'
 import { refusal, ScriptedQmp } from './scriptedqmp.ts'
 

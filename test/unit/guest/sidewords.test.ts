@@ -10,7 +10,7 @@ import { readStartTicks } from '../../../src/guest/process.ts'
 import { qmpTimeout } from '../../../src/guest/qmperror.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { refusal, ScriptedQmp } from './scriptedqmp.ts'
 
 /** What both sides of a migration say to QEMU, and what they do when it refuses; no socket is involved. */

@@ -5,7 +5,7 @@ import type { IncomingMigration } from '../../../src/guest/index.ts'
 import { qmpTimeout } from '../../../src/guest/qmperror.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { refusal, ScriptedQmp } from './scriptedqmp.ts'
 
 const PID = 1234

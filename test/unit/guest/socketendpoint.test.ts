@@ -11,7 +11,7 @@ import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { Arrived, itIsAnEndpoint, until } from '../net/endpointcontract.ts'
+import { Arrived, itIsAnEndpoint, until } from '../../support/endpointcontract.ts'
 import { arrivalOf } from './arrivals.ts'
 
 const uid = process.geteuid!()

@@ -8,10 +8,10 @@ import {
 } from '../../../src/handoff/messages.ts'
 import { MemoryNetwork, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { settle } from '../passage/relay.ts'
-import { ID } from './bothends.ts'
-import { MACHINE } from './fakeguest.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { ID } from '../../support/bothends.ts'
+import { MACHINE } from '../../support/fakeguest.ts'
 
 describe('what is said beside the lane', () => {
   const { signal } = new AbortController()

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 
-import { until } from '../passage/relay.ts'
-import { MultifdBuilder } from '../qemu/multifdstream.ts'
-import { syntheticPages } from '../qemu/streambuilder.ts'
-import { Ends } from './bothends.ts'
+import { Ends } from '../../support/bothends.ts'
+import { MultifdBuilder } from '../../support/multifdstream.ts'
+import { until } from '../../support/passagerelay.ts'
+import { syntheticPages } from '../../support/streambuilder.ts'
 
 const MULTIFD = [0, 1].map((id) => Buffer.from(new MultifdBuilder(id).packet({ pages: syntheticPages(3, id + 1) })
   .packet({ pages: syntheticPages(3, id + 1), zeros: 2 }).build().bytes))

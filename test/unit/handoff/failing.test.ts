@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import type { Reason } from '../../../src/conversation/conversation.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { until } from '../passage/relay.ts'
-import { Ends } from './bothends.ts'
+import { Ends } from '../../support/bothends.ts'
+import { until } from '../../support/passagerelay.ts'
 
 const CANCEL: Reason = { code: 'cancelled', fault: 'cancelled', message: 'The handoff was cancelled.' }
 

@@ -7,8 +7,8 @@ import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { OutgoingRecordedAs } from '../../../src/conversation/outgoingstate.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { until } from '../passage/relay.ts'
-import { Ends, ID, SPENT } from './bothends.ts'
+import { until } from '../../support/passagerelay.ts'
+import { Ends, ID, SPENT } from '../../support/bothends.ts'
 
 /** Both hosts, and a whole copy at the destination that nobody has decided about: the hosts cannot reach each other. */
 async function holding(): Promise<Ends> {

@@ -6,8 +6,8 @@ import type {
 import { LastWords } from '../../../src/handoff/lastwords.ts'
 import type { Link } from '../../../src/transfer/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
-import { settle } from '../passage/relay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
+import { settle } from '../../support/passagerelay.ts'
 
 const CLOSED: OutgoingEnding = { as: 'kept', reason: { code: 'lane-lost', message: 'It closed.', fault: 'network' } }
 const CANCELLED: OutgoingEnding = { as: 'kept', reason: { code: 'cancelled', message: 'No.', fault: 'cancelled' } }

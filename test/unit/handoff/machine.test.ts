@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { Machine } from '../../../src/handoff/machine.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 interface State { at: string; seen: readonly string[] }
 type Effect = string | { promise: Promise<void>; name: string }

@@ -7,8 +7,8 @@ import {
   type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
 import type { IncomingReport } from '../../../src/conversation/index.ts'
-import { ID } from './bothends.ts'
-import { MACHINE } from './fakeguest.ts'
+import { ID } from '../../support/bothends.ts'
+import { MACHINE } from '../../support/fakeguest.ts'
 
 /** Both ends' frames: a lane carries those of either. */
 const CONVERSATION_FRAMES = { ...OUTGOING_FRAMES, ...INCOMING_FRAMES }

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { until } from '../passage/relay.ts'
-import { postcopyStream } from '../qemu/streambuilder.ts'
-import { Ends, SPENT, STREAM } from './bothends.ts'
-import { MACHINE } from './fakeguest.ts'
+import { Ends, SPENT, STREAM } from '../../support/bothends.ts'
+import { MACHINE } from '../../support/fakeguest.ts'
+import { until } from '../../support/passagerelay.ts'
+import { postcopyStream } from '../../support/streambuilder.ts'
 
 const BLOCKS = [{ name: 'pc.ram', pages: [undefined, undefined] }]
 const POSTCOPY = postcopyStream(BLOCKS, BLOCKS).bytes

@@ -6,8 +6,8 @@ import {
 } from '../../../src/guest/index.ts'
 import type { Driver, IncomingDriver, OutgoingDriver } from '../../../src/handoff/driver.ts'
 import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
-import { TestQemu } from '../passage/relay.ts'
-import { MACHINE } from './fakeguest.ts'
+import { MACHINE } from '../../support/fakeguest.ts'
+import { TestQemu } from '../../support/passagerelay.ts'
 
 /** A driver that does nothing by itself: it notes what it is told, and tells what the test says. */
 export class PlayedDriver implements Driver {

@@ -8,8 +8,8 @@ import { failedResult } from '../../../src/transfer/index.ts'
 import { phaseOf } from '../../../src/handoff/sourcewatch.ts'
 import { OutgoingTally } from '../../../src/handoff/tally.ts'
 import type { OutgoingPassageCounts } from '../../../src/passage/index.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { SPENT } from './bothends.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { SPENT } from '../../support/bothends.ts'
 
 const ABOUT = { guest: 'web', from: 'a', to: 'b', mode: 'precopy' } as const
 const WHERE = { ...ABOUT, here: 'running' } as const

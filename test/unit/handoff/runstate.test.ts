@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 
 import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { StreamKnowledgeData } from '../../../src/qemu/index.ts'
-import { until } from '../passage/relay.ts'
-import { postcopyStream, StreamBuilder } from '../qemu/streambuilder.ts'
-import { Ends } from './bothends.ts'
+import { until } from '../../support/passagerelay.ts'
+import { postcopyStream, StreamBuilder } from '../../support/streambuilder.ts'
+import { Ends } from '../../support/bothends.ts'
 
 const BLOCKS = [{ name: 'pc.ram', pages: [undefined, undefined] }]
 

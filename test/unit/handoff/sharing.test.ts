@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import type { ListedPages } from '../../../src/page/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import type { ArrivedPages } from '../../../src/swap/index.ts'
-import { sortedTable } from '../page/sortedtables.ts'
-import { idOf, page, sourceWith } from '../passage/made.ts'
-import { until } from '../passage/relay.ts'
-import { postcopyStream, precopyStream } from '../qemu/streambuilder.ts'
+import { Ends, type EndsOptions } from '../../support/bothends.ts'
+import { idOf, page, sourceWith } from '../../support/madepages.ts'
+import { until } from '../../support/passagerelay.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
+import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
 import { PlayedPeers } from '../swap/playedpeers.ts'
-import { Ends, type EndsOptions } from './bothends.ts'
 
 /** What the guest holds, in the order of its memory. */
 const PAGES = [1, 2, 3, 4, 5, 6].map(page)

@@ -4,10 +4,10 @@ import type { Reason } from '../../../src/conversation/conversation.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import type { LogFields } from '../../../src/runtime/log.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { page } from '../passage/made.ts'
-import { until } from '../passage/relay.ts'
-import { postcopyStream } from '../qemu/streambuilder.ts'
-import { Ends, STREAM } from './bothends.ts'
+import { Ends, STREAM } from '../../support/bothends.ts'
+import { page } from '../../support/madepages.ts'
+import { until } from '../../support/passagerelay.ts'
+import { postcopyStream } from '../../support/streambuilder.ts'
 
 const CANCEL: Reason = { code: 'cancelled', fault: 'cancelled', message: 'The handoff was cancelled.' }
 const ABOUT = { guest: 'web', from: 'a' }

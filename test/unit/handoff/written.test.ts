@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 
 import { deferred } from '../../../src/runtime/wait.ts'
-import { until } from '../passage/relay.ts'
-import { Ends } from './bothends.ts'
+import { Ends } from '../../support/bothends.ts'
+import { until } from '../../support/passagerelay.ts'
 
 describe('what an end promises', () => {
   it('is on the disk at the source before its QEMU is told to migrate', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { splice } from '../../../src/intercept/splice.ts'
 import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
-import { Arrived, until } from '../net/endpointcontract.ts'
+import { Arrived, until } from '../../support/endpointcontract.ts'
 
 describe('two connections that are spliced', () => {
   let near: Endpoint

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Lane, Mesh, MessageStream } from '../../../src/mesh/index.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from '../../../src/mesh/index.ts'
-import { clusterKinds, until, type Cluster } from './meshes.ts'
+import { clusterKinds, until, type Cluster } from '../../support/meshes.ts'
 
 const signal = (): AbortSignal => AbortSignal.timeout(10_000)
 

@@ -3,7 +3,7 @@ import type { Unsubscribe } from '../../../src/mesh/index.ts'
 import type { Network, NetworkListener } from '../../../src/mesh/network.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { FakeChannel } from './streams/fakechannel.ts'
 
 /** A peer-to-peer network that does as the test says, and keeps what it was asked for. */

@@ -4,10 +4,10 @@ import { RefusedError } from '../../../src/mesh/admission/proof.ts'
 import { NamePins } from '../../../src/mesh/index.ts'
 import { MEMBERS_TOPIC } from '../../../src/mesh/members/announcer.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { until } from '../../support/meshes.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { HostMeshes, untilAborted } from './fakenetwork.ts'
 import { dialGarbage } from './lanes/lanesockets.ts'
-import { until } from './meshes.ts'
 
 const { signal } = new AbortController()
 const BOOTSTRAP = '/ip4/10.0.0.9/tcp/4001'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { Standing } from '../../../src/mesh/index.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const MINUTE_MS = 60_000
 

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { setImmediate } from 'node:timers/promises'
 
 import { createEndpointPair } from '../../../src/net/endpoint.ts'
-import { Arrived, itIsAnEndpoint, until } from './endpointcontract.ts'
+import { Arrived, itIsAnEndpoint, until } from '../../support/endpointcontract.ts'
 
 describe('a pair of endpoints in memory', () => {
   itIsAnEndpoint(async () => createEndpointPair())

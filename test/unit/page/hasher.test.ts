@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import { createPageHasher, ID_BYTES, PAGE_BYTES } from '../../../src/page/index.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 
 describe('a page hasher', () => {
   const key = Buffer.alloc(32, 'key')

@@ -4,7 +4,7 @@ import {
   answerPages, decodePrefixSet, fetchedPages, Inventory, lastFirst, orderOf, SortedTable, type Prefixes,
 } from '../../../src/page/index.ts'
 import { knownPages, listPages, listTogether } from '../../../src/page/inventory.ts'
-import { sortedTable } from './sortedtables.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
 
 const COUNT = 1000
 /** Pages as a hash scatters them; each one's value is its number in the guest's memory. */

@@ -20,7 +20,7 @@ import fc from 'fast-check'
 import { createPageHasher, deliveryOver, ID_BYTES, kernelInUse, PAGE_BYTES } from '../../../src/page/index.ts'
 import { ADDON_PATH, loadAddon, type Addon } from '../../../src/page/kernel/kernel.ts'
 import { createPackageHasher } from '../../../src/page/packagehasher.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 
 const REPOSITORY = join(import.meta.dirname, '../../..')
 const BUILD = join(REPOSITORY, 'src/page/kernel/build.js')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { zstdCompressSync } from 'node:zlib'
 
 import { looksPackable, pack, packNow, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 
 const isBadFrame = { code: 'bad-frame', fault: 'peer' }
 const SAMPLE_BYTES = 4096

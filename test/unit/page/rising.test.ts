@@ -4,7 +4,7 @@ import fc from 'fast-check'
 
 import { BitReader, BitWriter } from '../../../src/bytes/bits.ts'
 import { readRising, RICE_MAX, riceFor, writeRising } from '../../../src/page/index.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 
 const LIMIT = 2 ** 52
 

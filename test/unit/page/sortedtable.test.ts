@@ -3,7 +3,7 @@ import fc from 'fast-check'
 
 import { setBit } from '../../../src/bytes/bits.ts'
 import { PageColumns, SortedTable, TableMerge } from '../../../src/page/index.ts'
-import { sortedTable } from './sortedtables.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
 
 const word = fc.nat(0xffff_ffff)
 /** Spread evenly, as ids are; or crowded, so that halves and whole prefixes meet. */

@@ -10,7 +10,7 @@ import {
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
 import { ID_BYTES, looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { assembled, makeBody, op, page } from './made.ts'
+import { assembled, makeBody, op, page } from '../../support/madepages.ts'
 
 const NONE = Buffer.alloc(0)
 

@@ -7,8 +7,8 @@ import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
 import { Resolver } from '../../../src/passage/resolver.ts'
 import { ID_BYTES, PAGE_BYTES } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { precopyStream } from '../qemu/streambuilder.ts'
-import { bodyOf, encode, hasher, NOTHING, page } from './made.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
+import { bodyOf, encode, hasher, NOTHING, page } from '../../support/madepages.ts'
 
 const ZERO = new Uint8Array(32)
 

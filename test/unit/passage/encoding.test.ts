@@ -7,8 +7,8 @@ import type { EncodedBatch } from '../../../src/passage/batch.ts'
 import { Encoder } from '../../../src/passage/encoder.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { postcopyStream, precopyStream, RUN_STATE } from '../qemu/streambuilder.ts'
-import { bodyOf, decode, encode, hasher, NOTHING, page, prefixesOf, sourceWith } from './made.ts'
+import { postcopyStream, precopyStream, RUN_STATE } from '../../support/streambuilder.ts'
+import { bodyOf, decode, encode, hasher, NOTHING, page, prefixesOf, sourceWith } from '../../support/madepages.ts'
 
 function bodiesOf(...words: Parameters<typeof encode>): Buffer[] {
   return encode(...words).map(bodyOf)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Encoder } from '../../../src/passage/encoder.ts'
 import { FlushTimer } from '../../../src/passage/flushtimer.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 /** An encoder that holds some bytes, of which the last are the beginning of a page. */
 class PlayedEncoder {

@@ -10,7 +10,7 @@ import {
 import { PASSAGE_FRAMES, type PassageFrame } from '../../../src/passage/wire.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import type { PagemeshError } from '../../../src/runtime/errors.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 
 type Word = 'ask' | 'answer'
 const TABLE: FrameTable<Word> = {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { FrameLane } from '../../../src/passage/framelane.ts'
 import { ALIVE_KIND, frameHeader, type FrameTable } from '../../../src/passage/frames.ts'
 import type { PagemeshError } from '../../../src/runtime/errors.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { PlayedLane } from './playedways.ts'
-import { settle } from './relay.ts'
 
 type Word = 'ask' | 'answer'
 const TABLE: FrameTable<Word> = {

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 
 import { BATCH_HEADER_BYTES } from '../../../src/passage/batch.ts'
 import { PAGE_BYTES, type PageSource } from '../../../src/page/index.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
-import { precopyStream } from '../qemu/streambuilder.ts'
-import { bodyOf, encode, NOTHING, page, prefixesOf, sourceWith } from './made.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
+import { bodyOf, encode, NOTHING, page, prefixesOf, sourceWith } from '../../support/madepages.ts'
 import {
   playedOutgoing, settle, u32, until, type EndOptions, type IncomingEnd, type PlayedEnd,
-} from './relay.ts'
+} from '../../support/passagerelay.ts'
 
 const MIB = 2 ** 20
 const REFS = [1, 2, 3].map(page)

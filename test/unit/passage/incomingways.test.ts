@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 
 import type { PageSource } from '../../../src/page/index.ts'
-import { precopyStream } from '../qemu/streambuilder.ts'
-import { bodyOf, encode, NOTHING, page, prefixesOf } from './made.ts'
+import { bodyOf, encode, NOTHING, page, prefixesOf } from '../../support/madepages.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
 import { incomingWays } from './playedways.ts'
-import { settle } from './relay.ts'
 
 const MIB = 2 ** 20
 const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [1, 2, 3].map(page) }]).bytes)

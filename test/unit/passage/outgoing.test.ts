@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { unpackBatch } from '../../../src/passage/decoder.ts'
 import { WINDOW_BATCHES_MAX } from '../../../src/passage/window.ts'
 import { PAGE_BYTES, unpack } from '../../../src/page/index.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
-import { postcopyStream, precopyStream } from '../qemu/streambuilder.ts'
-import { page, prefixesOf } from './made.ts'
-import { playedIncoming, settle, u32, until, type OutgoingEnd, type PlayedEnd } from './relay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
+import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
+import { page, prefixesOf } from '../../support/madepages.ts'
+import { playedIncoming, settle, u32, until, type OutgoingEnd, type PlayedEnd } from '../../support/passagerelay.ts'
 
 const MIB = 2 ** 20
 const REFS = [1, 2, 3].map(page)

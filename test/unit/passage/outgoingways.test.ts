@@ -4,10 +4,10 @@ import { randomBytes } from 'node:crypto'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { frameHeader } from '../../../src/passage/frames.ts'
 import { PASSAGE_FRAMES } from '../../../src/passage/wire.ts'
-import { precopyStream, StreamBuilder } from '../qemu/streambuilder.ts'
-import { page, prefixesOf } from './made.ts'
+import { page, prefixesOf } from '../../support/madepages.ts'
+import { settle, u32 } from '../../support/passagerelay.ts'
+import { precopyStream, StreamBuilder } from '../../support/streambuilder.ts'
 import { outgoingWays } from './playedways.ts'
-import { settle, u32 } from './relay.ts'
 
 const MIB = 2 ** 20
 const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [1, 2, 3].map(page) }]).bytes)

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 
 import { PAGE_BYTES } from '../../../src/page/index.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
-import { postcopyStream, precopyStream, RUN_STATE } from '../qemu/streambuilder.ts'
-import { page, prefixesOf, sourceWith } from './made.ts'
-import { relay, settle, until } from './relay.ts'
+import { page, prefixesOf, sourceWith } from '../../support/madepages.ts'
+import { relay, settle, until } from '../../support/passagerelay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
+import { postcopyStream, precopyStream, RUN_STATE } from '../../support/streambuilder.ts'
 
 const SHUT = Buffer.from('0001000400000000', 'hex')
 

@@ -6,9 +6,9 @@ import { PASSAGE_FRAMES, type PassageFrame } from '../../../src/passage/wire.ts'
 import type { PageSource } from '../../../src/page/index.ts'
 import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { hasher, NOTHING } from './made.ts'
-import { listenerOf, settle, type Said } from './relay.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { hasher, NOTHING } from '../../support/madepages.ts'
+import { listenerOf, settle, type Said } from '../../support/passagerelay.ts'
 
 /** A lane that takes whatever it is given, and has room for more only when the test says so. */
 export class PlayedLane implements Lane {

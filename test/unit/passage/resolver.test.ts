@@ -5,9 +5,9 @@ import type { AssembledBatch } from '../../../src/passage/decoder.ts'
 import { Resolver } from '../../../src/passage/resolver.ts'
 import { ID_BYTES, PAGE_BYTES, type PageHasher, type PageSource } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
-import { assembled, hasher, idOf, makeBody, op, page, sourceWith } from './made.ts'
-import { settle } from './relay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
+import { assembled, hasher, idOf, makeBody, op, page, sourceWith } from '../../support/madepages.ts'
+import { settle } from '../../support/passagerelay.ts'
 
 const { signal } = new AbortController()
 const PAGES = [1, 2, 3, 4].map(page)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { Window } from '../../../src/passage/window.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const MIB = 2 ** 20
 

@@ -9,9 +9,9 @@ import type { Popularity } from '../../../src/popularity/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { Store } from '../../../src/store/index.ts'
 import type { FetchInit, WantedPages } from '../../../src/swap/index.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 import { MadeGuest, pageOf as guestPageOf } from '../census/madememory.ts'
-import { hasher, keptBy, keyOf, madeDirectory, madeStore, numbers, pagesOf, prefixOf } from '../store/made.ts'
+import { hasher, keptBy, keyOf, madeDirectory, madeStore, numbers, pagesOf, prefixOf } from '../../support/madestore.ts'
 
 const INTERVAL_MS = 60_000
 /** Pages that a holder sends at once. */

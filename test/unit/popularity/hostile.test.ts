@@ -12,7 +12,7 @@ import { ReportGroups } from '../../../src/popularity/report/reportgroups.ts'
 import { ReportServer } from '../../../src/popularity/report/reportserver.ts'
 import { ReportTable } from '../../../src/popularity/report/reporttable.ts'
 import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { groupsOf, ownersOf, type ReportedGroup } from './made.ts'
 
 const signal = new AbortController().signal

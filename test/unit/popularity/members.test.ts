@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
 import { Members } from '../../../src/popularity/members.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const GRACE_MS = 30_000
 const QUIET_MS = 5_000

@@ -4,12 +4,12 @@ import { createPopularity, type HeldPages, type Popularity } from '../../../src/
 import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { highOf, lowOf } from '../../../src/popularity/slice.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { Chance } from '../../sim/chance.ts'
 import { SLICE_KEY } from '../../sim/host.ts'
 import { LINK_MODEL } from '../../sim/link.ts'
 import type { SimMesh } from '../../sim/mesh.ts'
 import { SimNetwork } from '../../sim/network.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { Chance } from '../../support/chance.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { HeldList } from './made.ts'
 
 export const INTERVAL_MS = 60_000

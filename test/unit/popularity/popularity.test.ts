@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { GOSSIP_BYTES_MAX } from '../../../src/mesh/index.ts'
 import { SLICE_COUNT } from '../../../src/popularity/slice.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 import { restsOf } from './made.ts'
 import { countKnown, INTERVAL_MS, ownersAmong, TestMesh, type PlacedPage, type TestHost } from './mesh.ts'
 

@@ -6,7 +6,7 @@ import { mix } from '../../../src/popularity/owners.ts'
 import { HOLDERS_MAX, PopularRun } from '../../../src/popularity/popularrun.ts'
 import { REST_LIMIT } from '../../../src/popularity/slice.ts'
 import { SliceSum } from '../../../src/popularity/slicesum.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 import { popularPagesOf, restsOf } from './made.ts'
 
 const RESTS = [0, 1, 2, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 3 * 2 ** 32, REST_LIMIT - 1]

@@ -6,8 +6,8 @@ import { createPossession } from '../../../src/possession/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { libp2pMesh, until } from '../mesh/meshes.ts'
-import { hasher, MadePages, range } from '../swap/made.ts'
+import { hasher, MadePages, range } from '../../support/madeswap.ts'
+import { libp2pMesh, until } from '../../support/meshes.ts'
 import { heldBatch, INTERVAL_MS, KEY, residentPages } from './made.ts'
 
 describe('possession over libp2p', () => {

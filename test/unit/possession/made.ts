@@ -4,9 +4,9 @@ import type { PageSource } from '../../../src/page/index.ts'
 import { createPossession, type HeldBatch, type Possession } from '../../../src/possession/index.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { Chance } from '../../sim/chance.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { hasher, type MadePages } from '../swap/made.ts'
+import { Chance } from '../../support/chance.ts'
+import { hasher, type MadePages } from '../../support/madeswap.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 export const KEY = new Uint8Array(32).fill(8)
 export const INTERVAL_MS = 60_000

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { NONCE_BYTES, encodeChallenge, POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
-import { MadePages, range } from '../swap/made.ts'
+import { MadePages, range } from '../../support/madeswap.ts'
 import { INTERVAL_MS, PossessionScene } from './made.ts'
 
 const PAGES = new MadePages(300)

@@ -7,7 +7,7 @@ import { LIMITS } from '../../../src/possession/limits.ts'
 import {
   decodeAnswer, decodeChallenge, encodeAnswer, encodeChallenge, NONCE_BYTES, PROOF_BYTES, Prover,
 } from '../../../src/possession/proof.ts'
-import { MadePages, range } from '../swap/made.ts'
+import { MadePages, range } from '../../support/madeswap.ts'
 import { KEY } from './made.ts'
 
 const PAGES = new MadePages(9)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { ProvenPages } from '../../../src/possession/provenpages.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const INTERVAL_MS = 1000
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { StreamBuilder, syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { StreamBuilder, syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const [PAGE] = syntheticPages(1) as [Uint8Array]
 const BLOCKS = [{ name: 'pc.ram', bytes: 16 * 4096 }]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { isKnowledgeData, readKnowledge, type StreamKnowledgeData } from '../../../src/qemu/index.ts'
-import { postcopyStream, StreamBuilder, syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { postcopyStream, StreamBuilder, syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const [PAGE] = syntheticPages(1) as [Uint8Array]
 const MEMORY = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { MultifdBuilder, type Packet } from './multifdstream.ts'
-import { syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { MultifdBuilder, type Packet } from '../../support/multifdstream.ts'
+import { syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const PAGES = syntheticPages(3)
 const PIECES = [1, 13, 4096, 5000, 10 ** 7, [64, 1344, 4096], [63, 1345, 4095, 1]]

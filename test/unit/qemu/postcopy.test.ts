@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { StreamKnowledge } from '../../../src/qemu/index.ts'
-import { StreamBuilder, syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { StreamBuilder, syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const [PAGE] = syntheticPages(1) as [Uint8Array]
 const BLOCKS = [{ name: 'pc.ram', bytes: 16 * 4096 }, { name: 'pc.bios', bytes: 4096 }]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { StreamBuilder, syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { StreamBuilder, syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const [FIRST, SECOND] = syntheticPages(2) as [Uint8Array, Uint8Array]
 const BLOCKS = [{ name: 'pc.ram', bytes: 0x2_0000_0000 }, { name: 'pc.bios', bytes: 3 * 4096 }]

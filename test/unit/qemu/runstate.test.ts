@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { postcopyStream, precopyStream, RUN_STATE, StreamBuilder, syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { postcopyStream, precopyStream, RUN_STATE, StreamBuilder, syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const PIECES = [1, 3, 60, 133, 134, 135, 1000, 10 ** 7]
 const BLOCKS = [{ name: 'pc.ram', bytes: 4096 }]

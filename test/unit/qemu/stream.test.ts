@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { postcopyStream, precopyStream, syntheticPages } from './streambuilder.ts'
-import { transcribe } from './transcript.ts'
+import { postcopyStream, precopyStream, syntheticPages } from '../../support/streambuilder.ts'
+import { transcribe } from '../../support/transcript.ts'
 
 const PIECES = [1, 7, 8, 9, 100, 4096, 4104, 65536, 10 ** 7]
 

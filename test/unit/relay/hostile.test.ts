@@ -9,7 +9,7 @@ import {
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { Link, offerLink } from '../../../src/transfer/index.ts'
-import { page } from '../passage/made.ts'
+import { page } from '../../support/madepages.ts'
 import { eventually, Hosts } from './hosts.ts'
 
 const TICKET = { address: 'a:1', id: 'ab', key: 'cd' }

@@ -9,9 +9,9 @@ import {
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { answerOffer, Link } from '../../../src/transfer/index.ts'
-import { sortedTable } from '../page/sortedtables.ts'
-import { idOf, page } from '../passage/made.ts'
-import { settle } from '../passage/relay.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
+import { idOf, page } from '../../support/madepages.ts'
+import { settle } from '../../support/passagerelay.ts'
 import { eventually, Hosts } from './hosts.ts'
 
 const ID = idOf(page(1))

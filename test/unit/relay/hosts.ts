@@ -17,9 +17,9 @@ import { silentLog } from '../../../src/runtime/log.ts'
 import { peek } from '../../../src/net/peekedendpoint.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import type { RelayResult } from '../../../src/transfer/index.ts'
-import { NO_PEERS } from '../handoff/bothends.ts'
-import { hasher, idOf } from '../passage/made.ts'
-import { TestQemu } from '../passage/relay.ts'
+import { NO_PEERS } from '../../support/bothends.ts'
+import { hasher, idOf } from '../../support/madepages.ts'
+import { TestQemu } from '../../support/passagerelay.ts'
 
 const SPENT: SpentBytes = { report: 1, gossip: 2, swap: 3 }
 

@@ -5,7 +5,7 @@ import {
   type RelayOffer,
 } from '../../../src/relay/messages.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { Chance } from '../../sim/chance.ts'
+import { Chance } from '../../support/chance.ts'
 
 const TICKET = { address: '127.0.0.1:1', id: 'ab', key: 'cd' }
 const OFFER: RelayOffer = {

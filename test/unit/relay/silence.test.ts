@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { Hosts } from './hosts.ts'
 
 describe('a relayed connection that says nothing', () => {

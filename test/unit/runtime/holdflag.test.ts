@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { HoldFlag } from '../../../src/runtime/holdflag.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 describe('a hold flag', () => {
   it('makes others wait until every holder let go, also through shared memory', async () => {

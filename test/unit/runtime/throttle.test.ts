@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { Throttle } from '../../../src/runtime/throttle.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 /** 20 ms of this rate are the burst. */
 const RATE = 1000

@@ -4,7 +4,7 @@ import { getEventListeners } from 'node:events'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred, waitAtMost, withDeadline, withTimeout } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const about = { phase: 'asking', message: 'It took too long.', fault: 'peer', advice: 'Ask again.' } as const
 

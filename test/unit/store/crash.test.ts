@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-import { seededRandom } from '../../bench/random.ts'
-import { ask, madeDirectory, madeStore, numbers, prefixOf } from './made.ts'
+import { ask, madeDirectory, madeStore, numbers, prefixOf } from '../../support/madestore.ts'
+import { seededRandom } from '../../support/random.ts'
 
 const SEEDS = 20
 const BATCH = 64

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { HEAD_BYTES, RECORD_BYTES } from '../../../src/store/format.ts'
-import { seededRandom } from '../../bench/random.ts'
-import { ask, madeDirectory, madeLog, madeStore, numbers, pagesOf, prefixesOf, slowClock } from './made.ts'
+import {
+  ask, madeDirectory, madeLog, madeStore, numbers, pagesOf, prefixesOf, slowClock,
+} from '../../support/madestore.ts'
+import { seededRandom } from '../../support/random.ts'
 
 const SEEDS = 1000
 /** Losses of power, each at another moment. */

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { ask, madeClock, madeDirectory, madeLog, madeStore, numbers, pagesOf } from './made.ts'
+import { ask, madeClock, madeDirectory, madeLog, madeStore, numbers, pagesOf } from '../../support/madestore.ts'
 
 const DISK_BYTES = 2 ** 20
 

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import type { PageKind, Store } from '../../../src/store/index.ts'
 import {
   ask, keptBy, keyOf, madeClock, madeDirectory, madeStore, numbers, pagesOf, prefixesOf, prefixOf,
-} from './made.ts'
+} from '../../support/madestore.ts'
 
 const SLOTS = 24
 /** Numbers of pages that come up. */

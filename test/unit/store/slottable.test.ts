@@ -7,7 +7,7 @@ import { isStraight, placesOf, runEnd } from '../../../src/store/places.ts'
 import { SLOT, Slots } from '../../../src/store/slots.ts'
 import { SlotTable } from '../../../src/store/slottable.ts'
 import { Victims } from '../../../src/store/victims.ts'
-import { seededRandom } from '../../bench/random.ts'
+import { seededRandom } from '../../support/random.ts'
 
 describe('the table of a store', () => {
   /** Few halves, close together and at the ends, so that entries run into each other and around. */

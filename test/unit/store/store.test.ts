@@ -10,11 +10,11 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import {
   bytesOf, encodeHead, HEAD_BYTES, markOf, RECORD_BYTES, RECORD_WORDS, seedOf, slotsIn, writeRecord,
 } from '../../../src/store/format.ts'
-import { seededRandom } from '../../bench/random.ts'
 import {
   ask, hasher, idOf, keptBy, madeClock, madeDirectory, madeLog, madeStore, numbers, pageOf, pagesOf, prefixesOf,
   prefixOf, signal, slowClock,
-} from './made.ts'
+} from '../../support/madestore.ts'
+import { seededRandom } from '../../support/random.ts'
 
 describe('a page store', () => {
   const parent = madeDirectory()

@@ -10,8 +10,8 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { bytesOf } from '../../../src/store/format.ts'
 import { createStore, type PageKind } from '../../../src/store/index.ts'
-import { seededRandom } from '../../bench/random.ts'
-import { hasher, numbers, pagesOf, prefixesOf } from './made.ts'
+import { hasher, numbers, pagesOf, prefixesOf } from '../../support/madestore.ts'
+import { seededRandom } from '../../support/random.ts'
 
 const [path, slots, seed] = process.argv.slice(2)
 const random = seededRandom(Number(seed))

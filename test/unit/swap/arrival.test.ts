@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { setBit } from '../../../src/bytes/bits.ts'
 import { ID_BYTES, PAGE_BYTES, type Prefixes } from '../../../src/page/index.ts'
 import { checkAnswer } from '../../../src/swap/arrival.ts'
-import { hasher, MadePages } from './made.ts'
+import { hasher, MadePages } from '../../support/madeswap.ts'
 
 const made = new MadePages(10)
 

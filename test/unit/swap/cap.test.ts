@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { ProactiveCap } from '../../../src/swap/cap.ts'
-import { VirtualClock } from '../../sim/time.ts'
+import { VirtualClock } from '../../support/time.ts'
 import { mostInSecond } from '../runtime/mostinsecond.ts'
 
 const signal = new AbortController().signal

@@ -1,9 +1,9 @@
 /** Hosts that trade while links break, lanes are cut and hosts stand back, seeded; then all must come right. */
 import assert from 'node:assert/strict'
 
-import { seededRandom } from '../../bench/random.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { fetchPages, MadePages, range, SwapNetwork, type Basket, type SwapHost } from './made.ts'
+import { fetchPages, MadePages, range, SwapNetwork, type Basket, type SwapHost } from '../../support/madeswap.ts'
+import { seededRandom } from '../../support/random.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
 const PAGES = 600

@@ -5,8 +5,8 @@ import type { Socket } from 'node:net'
 
 import type { Mesh } from '../../../src/mesh/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { libp2pMesh, until } from '../mesh/meshes.ts'
-import { fetchPages, MadePages, range, SwapNetwork, type HostInit, type SwapHost } from './made.ts'
+import { fetchPages, MadePages, range, SwapNetwork, type HostInit, type SwapHost } from '../../support/madeswap.ts'
+import { libp2pMesh, until } from '../../support/meshes.ts'
 
 const SAMPLE_MS = 20
 const WINDOW_MS = 1000

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 
 import type { Mesh } from '../../../src/mesh/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { clusterKinds, until } from '../mesh/meshes.ts'
-import { fetchPages, MadePages, range, SwapNetwork, type SwapHost } from './made.ts'
+import { fetchPages, MadePages, range, SwapNetwork, type SwapHost } from '../../support/madeswap.ts'
+import { clusterKinds, until } from '../../support/meshes.ts'
 
 const pages = new MadePages(4000)
 

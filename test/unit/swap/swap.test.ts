@@ -1,7 +1,7 @@
 /** Pages traded between honest hosts. */
 import assert from 'node:assert/strict'
 
-import { fetchPages, MadePages, range, SwapNetwork } from './made.ts'
+import { fetchPages, MadePages, range, SwapNetwork } from '../../support/madeswap.ts'
 
 describe('a fetch', () => {
   const pages = new MadePages(3000)

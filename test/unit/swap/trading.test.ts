@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { encodeHello, encodeWant, SWAP_PROTOCOL } from '../../../src/swap/wire.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import type { MessageStream } from '../../../src/mesh/index.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { until } from '../mesh/meshes.ts'
-import { fetchPages, MadePages, range, SwapNetwork, type HostInit, type SwapHost } from './made.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { until } from '../../support/meshes.ts'
+import { fetchPages, MadePages, range, SwapNetwork, type HostInit, type SwapHost } from '../../support/madeswap.ts'
 
 const pages = new MadePages(1500)
 const signal = new AbortController().signal

@@ -6,7 +6,7 @@ import { WITH_LIBVIRT } from '../../../testnet/demo/libvirt.ts'
 import type { Move } from '../../../testnet/demo/move.ts'
 import { Progress } from '../../../testnet/demo/progress.ts'
 import { renderMoves } from '../../../testnet/demo/table.ts'
-import { SteppedClock } from '../census/steppedclock.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 
 const NOTHING = { report: 0, gossip: 0, swap: 0 }
 const RESULT: HandoffResult = {

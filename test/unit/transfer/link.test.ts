@@ -7,9 +7,9 @@ import type { Lane } from '../../../src/mesh/index.ts'
 import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../sim/time.ts'
-import { settle } from '../passage/relay.ts'
-import { ID } from '../handoff/bothends.ts'
+import { VirtualClock } from '../../support/time.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { ID } from '../../support/bothends.ts'
 
 interface Linked {
   clock: VirtualClock

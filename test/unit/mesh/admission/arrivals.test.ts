@@ -4,7 +4,7 @@ import { Arrivals, UNPROVEN_BYTES_MAX, type Unproven } from '../../../../src/mes
 import { KnownHosts } from '../../../../src/mesh/admission/knownhosts.ts'
 import { Strangers } from '../../../../src/mesh/admission/strangers.ts'
 import { silentLog, type LogFields } from '../../../../src/runtime/log.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 interface Port {
   clock: VirtualClock

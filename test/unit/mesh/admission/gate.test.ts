@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { UNPROVEN_BYTES_MAX } from '../../../../src/mesh/admission/arrivals.ts'
 import { Gate, type RawConnection } from '../../../../src/mesh/admission/gate.ts'
 import { SelfDialedError } from '../../../../src/mesh/network.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 /** A raw connection of libp2p, whose other end does as the test says. */
 class FakeConnection implements RawConnection {

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 import { Duplex } from 'node:stream'
 
 import { DuplexLane } from '../../../../src/mesh/lanes/duplexlane.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 const MIB = 1024 * 1024
 

@@ -3,8 +3,8 @@ import { getEventListeners } from 'node:events'
 import { createServer, Socket } from 'node:net'
 import { mock } from 'node:test'
 
-import { VirtualClock } from '../../../sim/time.ts'
-import { until } from '../meshes.ts'
+import { until } from '../../../support/meshes.ts'
+import { VirtualClock } from '../../../support/time.ts'
 import { dialLane, LanePort } from './lanesockets.ts'
 
 const TICKET = { address: '', id: '00'.repeat(16), key: '00'.repeat(32) }

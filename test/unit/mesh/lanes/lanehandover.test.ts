@@ -10,7 +10,7 @@ import { kernelInUse } from '../../../../src/page/index.ts'
 import { systemClock } from '../../../../src/runtime/clock.ts'
 import { deferred } from '../../../../src/runtime/wait.ts'
 import { closed, LanePort } from './lanesockets.ts'
-import { until } from '../meshes.ts'
+import { until } from '../../../support/meshes.ts'
 
 const { signal } = new AbortController()
 

@@ -4,7 +4,7 @@ import { createConnection } from 'node:net'
 import { UNPROVEN_BYTES_MAX } from '../../../../src/mesh/admission/arrivals.ts'
 import { encodePreamble } from '../../../../src/mesh/lanes/lanepreamble.ts'
 import { LaneServer } from '../../../../src/mesh/lanes/laneserver.ts'
-import { components, until } from '../meshes.ts'
+import { components, until } from '../../../support/meshes.ts'
 import { closed, dialGarbage, LanePort } from './lanesockets.ts'
 
 const { signal } = new AbortController()

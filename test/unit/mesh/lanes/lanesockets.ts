@@ -5,7 +5,7 @@ import { securedOffer, type Lane, type LaneTicket } from '../../../../src/mesh/l
 import { LaneServer } from '../../../../src/mesh/lanes/laneserver.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 /** A lane port on loopback, on virtual time. */
 export class LanePort {

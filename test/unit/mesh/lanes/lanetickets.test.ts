@@ -4,7 +4,7 @@ import { getEventListeners } from 'node:events'
 import type { UnsecuredLane } from '../../../../src/mesh/index.ts'
 import { LaneTickets, TICKET_VALID_MS, TICKETS_MAX } from '../../../../src/mesh/lanes/lanetickets.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 function started() {
   const clock = new VirtualClock()

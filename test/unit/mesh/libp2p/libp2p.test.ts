@@ -15,7 +15,7 @@ import { createLibp2p } from 'libp2p'
 
 import { createLog } from '../../../../src/runtime/log.ts'
 import { createLibp2pMesh, NamePins, type Mesh } from '../../../../src/mesh/index.ts'
-import { components, freePort, KEYS, libp2pMesh, OTHER_KEYS, until } from '../meshes.ts'
+import { components, freePort, KEYS, libp2pMesh, OTHER_KEYS, until } from '../../../support/meshes.ts'
 
 describe('a mesh over libp2p', () => {
   const running: Mesh[] = []

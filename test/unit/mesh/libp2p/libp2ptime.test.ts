@@ -12,8 +12,8 @@ import { createLibp2p } from 'libp2p'
 import { createLibp2pMesh, type Libp2pMeshInit, type Mesh } from '../../../../src/mesh/index.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
-import { VirtualClock } from '../../../sim/time.ts'
-import { freePort, KEYS, OTHER_KEYS, until } from '../meshes.ts'
+import { freePort, KEYS, OTHER_KEYS, until } from '../../../support/meshes.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 describe('a mesh over libp2p on virtual time', () => {
   const stops: (() => Promise<void>)[] = []

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { Pinger } from '../../../../src/mesh/libp2p/pinger.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 interface Started {
   clock: VirtualClock

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { encodeAnnouncement, decodeAnnouncement, type Announcement } from '../../../../src/mesh/members/announcement.ts'
 import { Announcer } from '../../../../src/mesh/members/announcer.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 const own: Announcement = { version: 1, name: 'a', peerId: 'peerA', addresses: ['/ip4/10.0.0.1/tcp/4001'] }
 

@@ -6,7 +6,7 @@ import { Introductions } from '../../../../src/mesh/members/introductions.ts'
 import { Redialer } from '../../../../src/mesh/members/redialer.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 const MEMBERS = ['peerM']
 

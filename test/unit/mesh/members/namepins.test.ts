@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { NamePins, PIN_LIMITS } from '../../../../src/mesh/members/namepins.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 function made() {
   const clock = new VirtualClock()

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { backoffMs, Redialer } from '../../../../src/mesh/members/redialer.ts'
 import { SelfDialedError } from '../../../../src/mesh/network.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 /** A mesh as the redialer sees it: who answers at which address, and who is connected. */
 class Peers {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { GOSSIP_BYTES_MAX, MemoryNetwork, MESSAGE_BYTES_MAX, type Mesh } from '../../../../src/mesh/index.ts'
 import { PagemeshError } from '../../../../src/runtime/errors.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 
 const { signal } = new AbortController()
 const aborted = AbortSignal.abort(new Error('enough'))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 
 import { FramedStream } from '../../../../src/mesh/streams/framedstream.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 import { FakeChannel } from './fakechannel.ts'
 
 function started(messageBytesMax = 300_000) {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 
 import { kernelInUse, PAGE_BYTES } from '../../../../src/page/index.ts'
-import { postcopyStream, precopyStream, RUN_STATE } from '../../qemu/streambuilder.ts'
-import { page, prefixesOf, sourceWith } from '../made.ts'
-import { until } from '../relay.ts'
+import { page, prefixesOf, sourceWith } from '../../../support/madepages.ts'
+import { until } from '../../../support/passagerelay.ts'
+import { postcopyStream, precopyStream, RUN_STATE } from '../../../support/streambuilder.ts'
 import { skipWithoutKernel, ThreadPlace } from './threadrelay.ts'
 
 const SHUT = Buffer.from('0001000400000000', 'hex')

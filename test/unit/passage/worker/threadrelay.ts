@@ -15,8 +15,8 @@ import { systemClock } from '../../../../src/runtime/clock.ts'
 import type { Endpoint } from '../../../../src/net/endpoint.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
-import { hasher, NOTHING } from '../made.ts'
-import { listenerOf, TestQemu, type Said } from '../relay.ts'
+import { hasher, NOTHING } from '../../../support/madepages.ts'
+import { listenerOf, TestQemu, type Said } from '../../../support/passagerelay.ts'
 
 /** For `before`: skips what hands connections over where that cannot be. */
 export function skipWithoutKernel(this: Mocha.Context): void {

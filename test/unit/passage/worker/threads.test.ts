@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openPassageLane, PassageThreads, threadCount } from '../../../../src/passage/index.ts'
 import { systemClock } from '../../../../src/runtime/clock.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
-import { precopyStream } from '../../qemu/streambuilder.ts'
-import { hasher, NOTHING, page } from '../made.ts'
-import { listenerOf, until } from '../relay.ts'
+import { hasher, NOTHING, page } from '../../../support/madepages.ts'
+import { listenerOf, until } from '../../../support/passagerelay.ts'
+import { precopyStream } from '../../../support/streambuilder.ts'
 import { skipWithoutKernel, ThreadPlace } from './threadrelay.ts'
 
 const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [1, 2, 3].map(page) }]).bytes)

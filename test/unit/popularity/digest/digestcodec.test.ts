@@ -8,7 +8,7 @@ import {
 import { GROUP_KIND, type DigestGroup, type GroupKind } from '../../../../src/popularity/digest/digestgroups.ts'
 import { HOLDERS_MAX } from '../../../../src/popularity/popularrun.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../../../../src/popularity/slice.ts'
-import { seededRandom } from '../../../bench/random.ts'
+import { seededRandom } from '../../../support/random.ts'
 import { digestGroup, isRefusal, popularPagesOf, restsOf, type PopularPage } from '../made.ts'
 
 const SELF = 0xdead_beef

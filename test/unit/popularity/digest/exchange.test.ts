@@ -7,7 +7,7 @@ import { GROUP_KIND, type DigestGroup } from '../../../../src/popularity/digest/
 import { LIMITS } from '../../../../src/popularity/limits.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { encodeRequest, VIEW_PROTOCOL, ViewExchange } from '../../../../src/popularity/digest/viewexchange.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 import { digestGroup, popularPagesOf, type PopularPage } from '../made.ts'
 
 const signal = new AbortController().signal

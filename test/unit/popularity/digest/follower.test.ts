@@ -11,7 +11,7 @@ import { hostTag } from '../../../../src/popularity/owners.ts'
 import { PopularRun } from '../../../../src/popularity/popularrun.ts'
 import { SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { View } from '../../../../src/popularity/view/view.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 import {
   digestGroup, memberNamed, membersNamed, ownersOf, popularPagesOf, popularRunOf, type PopularPage,
 } from '../made.ts'

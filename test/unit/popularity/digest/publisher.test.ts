@@ -8,7 +8,7 @@ import { checksumOf, GROUP_KIND, type DigestGroup } from '../../../../src/popula
 import { Publisher } from '../../../../src/popularity/digest/publisher.ts'
 import { popularityRank, PopularRun } from '../../../../src/popularity/popularrun.ts'
 import { SLICE_COUNT } from '../../../../src/popularity/slice.ts'
-import { seededRandom } from '../../../bench/random.ts'
+import { seededRandom } from '../../../support/random.ts'
 import { isClose, popularPagesOf, popularRunOf, restsOf, type PopularPage } from '../made.ts'
 
 const SELF = 0x1234_5678

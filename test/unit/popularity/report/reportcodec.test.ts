@@ -7,7 +7,7 @@ import {
 } from '../../../../src/popularity/report/reportcodec.ts'
 import { ReportGroups } from '../../../../src/popularity/report/reportgroups.ts'
 import { REST_BITS, REST_LIMIT, SLICE_COUNT } from '../../../../src/popularity/slice.ts'
-import { seededRandom } from '../../../bench/random.ts'
+import { seededRandom } from '../../../support/random.ts'
 import { groupsOf, isRefusal, listOf, restsOf, type ReportedGroup } from '../made.ts'
 
 const HEAD: ReportHead = { incarnation: 0xff_fffe, number: 9, base: 7 }

@@ -8,7 +8,7 @@ import { Reporter } from '../../../../src/popularity/report/reporter.ts'
 import { ReportGroups } from '../../../../src/popularity/report/reportgroups.ts'
 import { Snapshot } from '../../../../src/popularity/report/snapshot.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
-import { VirtualClock } from '../../../sim/time.ts'
+import { VirtualClock } from '../../../support/time.ts'
 import { HeldList, listOf, membersNamed, ownersOf, type ReportedGroup } from '../made.ts'
 
 const signal = new AbortController().signal

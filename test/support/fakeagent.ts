@@ -2,9 +2,9 @@ import type {
   AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, Handoff, HandoffProgress, HandoffRecord, HandoffResult,
   HeldGuest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel,
   TunnelRequest,
-} from '../../../src/index.ts'
-import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
+} from '../../src/index.ts'
+import { PagemeshError } from '../../src/runtime/errors.ts'
+import { deferred, type Deferred } from '../../src/runtime/wait.ts'
 
 export const STATUS: AgentStatus = {
   host: 'host-a', peerId: '12D3KooWtest', version: '9.9.9', kernel: 'avx2', settled: true,

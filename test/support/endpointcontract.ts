@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { setImmediate } from 'node:timers/promises'
 
-import type { Endpoint } from '../../../src/net/endpoint.ts'
+import type { Endpoint } from '../../src/net/endpoint.ts'
 
 const MEBIBYTE = 1024 * 1024
 

@@ -1,4 +1,4 @@
-import { PageColumns, SortedTable } from '../../../src/page/index.ts'
+import { PageColumns, SortedTable } from '../../src/page/index.ts'
 
 /** A table of these prefixes and values. */
 export function sortedTable(entries: readonly (readonly [high: number, low: number, value: number])[]): SortedTable {

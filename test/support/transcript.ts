@@ -1,6 +1,6 @@
 import {
   createStreamReader, type StreamMark, type StreamReader, type StreamReaderOptions,
-} from '../../../src/qemu/index.ts'
+} from '../../src/qemu/index.ts'
 
 /** One thing that a reader said. */
 export type Saying =

@@ -1,5 +1,5 @@
 import type { Random } from '../../src/runtime/random.ts'
-import { seededRandom } from '../bench/random.ts'
+import { seededRandom } from './random.ts'
 
 /** Randomness from a seed: the same numbers in every run. */
 export class Chance implements Random {

@@ -6,9 +6,9 @@ import {
   MAIN_ONLY, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MachineDescription,
   type MigrationNews, type MigrationProgress, type MigrationSide, type OpenInit, type OutgoingMigration,
   type SettingsUndo,
-} from '../../../src/guest/index.ts'
-import { PAGE_BYTES } from '../../../src/page/index.ts'
-import { deferred } from '../../../src/runtime/wait.ts'
+} from '../../src/guest/index.ts'
+import { PAGE_BYTES } from '../../src/page/index.ts'
+import { deferred } from '../../src/runtime/wait.ts'
 
 const UID = process.geteuid?.() ?? 0
 /** What a destination QEMU says at the end of a load: SHUT, 0. */

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 
 import {
   createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, type PageHasher, type Prefixes,
-} from '../../../src/page/index.ts'
-import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { bytesOf } from '../../../src/store/format.ts'
-import { createStore, type PageKind, type PagesToKeep, type Store } from '../../../src/store/index.ts'
+} from '../../src/page/index.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { silentLog, type Log } from '../../src/runtime/log.ts'
+import { bytesOf } from '../../src/store/format.ts'
+import { createStore, type PageKind, type PagesToKeep, type Store } from '../../src/store/index.ts'
 
 export const hasher = createPageHasher(new Uint8Array(32).fill(5))
 export const { signal } = new AbortController()

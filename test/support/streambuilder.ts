@@ -2,7 +2,7 @@
  * Builds migration streams as QEMU writes them, piece by piece, and remembers where their pages lie:
  * what a reader of the stream should say. Every method returns the builder, so that a test reads like the stream.
  */
-import type { StreamMark } from '../../../src/qemu/index.ts'
+import type { StreamMark } from '../../src/qemu/index.ts'
 
 /** A RAM block of a synthetic guest. */
 export interface SyntheticBlock {

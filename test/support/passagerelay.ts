@@ -1,15 +1,15 @@
-import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
-import type { Lane } from '../../../src/mesh/index.ts'
+import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
+import type { Lane } from '../../src/mesh/index.ts'
 import {
   frameHeader, FrameReader,
-} from '../../../src/passage/frames.ts'
-import { IncomingPassage, OutgoingPassage, type OutgoingPassageInit } from '../../../src/passage/index.ts'
-import { PASSAGE_FRAMES, type PassageFrame } from '../../../src/passage/wire.ts'
-import type { PageSource } from '../../../src/page/index.ts'
-import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { createEndpointPair, type Endpoint } from '../../../src/net/endpoint.ts'
-import type { PagemeshError } from '../../../src/runtime/errors.ts'
-import { hasher, NOTHING } from './made.ts'
+} from '../../src/passage/frames.ts'
+import { IncomingPassage, OutgoingPassage, type OutgoingPassageInit } from '../../src/passage/index.ts'
+import { PASSAGE_FRAMES, type PassageFrame } from '../../src/passage/wire.ts'
+import type { PageSource } from '../../src/page/index.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { createEndpointPair, type Endpoint } from '../../src/net/endpoint.ts'
+import type { PagemeshError } from '../../src/runtime/errors.ts'
+import { hasher, NOTHING } from './madepages.ts'
 
 /** What one end of a passage said. */
 export interface Said {

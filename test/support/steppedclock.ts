@@ -1,4 +1,4 @@
-import { TimerClock } from '../../sim/time.ts'
+import { TimerClock } from './time.ts'
 
 /** A clock that jumps to the next timer as soon as nothing else is to be done. */
 export class SteppedClock extends TimerClock {
