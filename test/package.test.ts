@@ -14,7 +14,9 @@ const MODULES = join(REPOSITORY, 'node_modules')
 const TIMEOUT_MS = 180_000
 const run = promisify(execFile)
 
-const DOCUMENTS = ['README.md', 'src/README.md', 'src/daemon/README.md']
+const DOCUMENTS = [
+  'README.md', 'src/README.md', 'src/daemon/README.md', 'src/placement/README.md', 'src/popularity/README.md',
+]
 
 /** A consumer's flags, with the library's own types checked as well. */
 const TSCONFIG = {
@@ -104,7 +106,7 @@ describe('the package as others install it', function () {
   it('has types for every example of the documents that it brings', async () => {
     const documents = await Promise.all(DOCUMENTS.map((path) => readFile(join(installed, path), 'utf8')))
     const examples = documents.map((text) => blocksOf(text, 'ts'))
-    assert.deepEqual(examples.map(({ length }) => length), [1, 2, 0])
+    assert.deepEqual(examples.map(({ length }) => length), [1, 2, 0, 0, 0])
     for (const [index, code] of examples.flat().entries()) await writeFile(join(folder, `example${index}.ts`), code)
     const compiler = join(MODULES, '.bin', 'tsc')
     const { stdout } = await run(compiler, ['-p', folder]).catch((error: { stdout: string }) => error)
