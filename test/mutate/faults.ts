@@ -22,17 +22,17 @@ export const HAND_MADE_FAULTS: readonly HandMadeFault[] = [
   {
     file: 'src/host/socketfile.ts', find: 'if (file?.ino === inode) await rm(path',
     replace: 'await rm(path', why: 'the control socket of another agent is removed at stop',
-    noticedBy: 'test/unit/daemon/control.test.ts',
+    noticedBy: 'test/unit/daemon/control/control.test.ts',
   },
   {
     file: 'src/host/socketfile.ts', find: "if (code === undefined || code === 'EAGAIN') {",
     replace: 'if (code === undefined) {', why: 'an agent that is too busy to answer is not seen',
-    noticedBy: 'test/unit/daemon/control.test.ts',
+    noticedBy: 'test/unit/daemon/control/control.test.ts',
   },
   {
     file: 'src/host/socketfile.ts', find: 'await chmod(boundAt, mode)', replace: '',
     why: 'everybody may talk to the agent',
-    noticedBy: 'test/unit/daemon/control.test.ts',
+    noticedBy: 'test/unit/daemon/control/control.test.ts',
   },
   {
     file: 'src/daemon/optionvalue.ts', find: ' && value >= min',

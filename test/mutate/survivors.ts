@@ -238,7 +238,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     ],
     why: ONLY_SPEED,
   },
-  // runtime/bits.ts
+  // bytes/bits.ts
   {
     file: 'src/bytes/bits.ts', line: 'const SHIFT_BITS_MAX = 24', after: ['= 25'],
     why: '25 bits and 7 that wait are 32, which still fit',

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 
 import {
   CONTROL_LIMITS, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, errorAnswer, type ControlRequest,
-} from '../../../src/daemon/control/protocol.ts'
-import { CHANNELS_MAX } from '../../../src/guest/index.ts'
-import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { progressOf } from '../../support/fakeagent.ts'
+} from '../../../../src/daemon/control/protocol.ts'
+import { CHANNELS_MAX } from '../../../../src/guest/index.ts'
+import { PagemeshError } from '../../../../src/runtime/errors.ts'
+import { progressOf } from '../../../support/fakeagent.ts'
 
 describe('the control protocol', () => {
   it('takes as many channels as the agent', () => {

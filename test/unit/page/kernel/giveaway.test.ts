@@ -3,8 +3,8 @@ import { closeSync, readdirSync } from 'node:fs'
 import { once } from 'node:events'
 import { connect, createServer, Socket, type AddressInfo, type SocketConstructorOpts } from 'node:net'
 
-import { giveAway, kernelInUse } from '../../../src/page/index.ts'
-import { until } from '../../support/passagerelay.ts'
+import { giveAway, kernelInUse } from '../../../../src/page/index.ts'
+import { until } from '../../../support/passagerelay.ts'
 
 /** Two connected sockets; `near` reads nothing until somebody asks for it. */
 async function connected(): Promise<{ near: Socket; far: Socket }> {

@@ -17,12 +17,12 @@ import { Worker } from 'node:worker_threads'
 
 import fc from 'fast-check'
 
-import { createPageHasher, deliveryOver, ID_BYTES, kernelInUse, PAGE_BYTES } from '../../../src/page/index.ts'
-import { ADDON_PATH, loadAddon, type Addon } from '../../../src/page/kernel/kernel.ts'
-import { createPackageHasher } from '../../../src/page/packagehasher.ts'
-import { seededRandom } from '../../support/random.ts'
+import { createPageHasher, deliveryOver, ID_BYTES, kernelInUse, PAGE_BYTES } from '../../../../src/page/index.ts'
+import { ADDON_PATH, loadAddon, type Addon } from '../../../../src/page/kernel/kernel.ts'
+import { createPackageHasher } from '../../../../src/page/packagehasher.ts'
+import { seededRandom } from '../../../support/random.ts'
 
-const REPOSITORY = join(import.meta.dirname, '../../..')
+const REPOSITORY = join(import.meta.dirname, '../../../..')
 const BUILD = join(REPOSITORY, 'src/page/kernel/build.js')
 const PAGES = Number(process.env.PAGEMESH_KERNEL_PAGES ?? 20_000)
 const COUNT_MAX = 40

@@ -9,10 +9,10 @@ import { join } from 'node:path'
 
 import {
   askAgent, CONTROL_LIMITS, createControlServer, requireNoAgent, type ControlServer, type Progress,
-} from '../../../src/daemon/control/index.ts'
-import { systemClock } from '../../../src/runtime/clock.ts'
-import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+} from '../../../../src/daemon/control/index.ts'
+import { systemClock } from '../../../../src/runtime/clock.ts'
+import { silentLog } from '../../../../src/runtime/log.ts'
+import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../../../support/fakeagent.ts'
 
 const MIGRATE = { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } } as const
 
