@@ -9,6 +9,7 @@ import { listenAt, requireUntaken, type SocketFileInit } from '../../../src/host
 import type { PagemeshError } from '../../../src/runtime/errors.ts'
 
 const PATH_BYTES_MAX = 107
+const NOBODYS_GROUP = 54_321
 
 describe('the file of a socket', () => {
   let directory = ''
@@ -49,6 +50,17 @@ describe('the file of a socket', () => {
     assert.deepEqual([file.mode & 0o777, file.gid, file.isSocket()], [0o640, process.getgid!(), true])
     assert.equal(await said(path), 'hello')
     assert.deepEqual(await readdir(join(directory, 'new')), ['a.sock'], 'nothing else is left there')
+  })
+
+  it('is given by root to any group, and by others to groups of theirs alone', async () => {
+    const path = join(directory, 'a.sock')
+    const listening = listenAt(createOne(), { ...initOf(path), gid: NOBODYS_GROUP })
+    if (process.geteuid!() === 0) {
+      await listening
+      assert.deepEqual([(await stat(path)).uid, (await stat(path)).gid], [0, NOBODYS_GROUP])
+    } else {
+      await assert.rejects(listening, { code: 'test-unusable', phase: 'start', data: { path, gid: NOBODYS_GROUP } })
+    }
   })
 
   it('goes with who made it, unless another one took its place', async () => {
