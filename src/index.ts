@@ -8,11 +8,11 @@
  *   await agent.stop()
  */
 export {
-  createAgent, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents,
-  type AgentOptions, type AgentStatus, type AuditRecord, type CancelOutcome, type Handoff, type HandoffRecord,
-  type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind, type PeerName, type PopularPage,
-  type RecoverRequest, type RelayNews, type SettleDecision, type SettleOutcome, type Traffic, type Tunnel,
-  type TunnelNews, type TunnelRequest,
+  createAgent, defaultOf, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent,
+  type AgentComponents, type AgentOptions, type AgentStatus, type AuditRecord, type CancelOutcome, type ConfigOptions,
+  type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind,
+  type OptionValue, type PeerName, type PopularPage, type RecoverRequest, type RelayNews, type SettleDecision,
+  type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
   scanQemus, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type Managed,

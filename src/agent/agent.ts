@@ -40,7 +40,7 @@ import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
 import { PinFile } from './pinfile.ts'
-import { compressionMode, numericDefault, switchDefault, textDefault, type AgentOptions } from './options.ts'
+import { compressionMode, valueOf, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { dialRules, ownPlaces, Relays } from './relays.ts'
 import { snapshot, type AgentStatus } from './status.ts'
@@ -67,13 +67,13 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     log: components.log ?? silentLog,
     random: components.random ?? systemRandom,
   }
-  const statePath = options.store?.path ?? textDefault('store.path')
+  const statePath = valueOf(options, 'store.path')
   const pins = new NamePins(world)
   const mesh = components.mesh ?? createLibp2pMesh(world, {
     name: options.name,
     keys,
     identityPath: join(statePath, `${options.name}.identity`),
-    listen: options.listen ?? [textDefault('listen')],
+    listen: valueOf(options, 'listen'),
     ...(options.lane === undefined ? {} : { lane: options.lane }),
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
@@ -82,26 +82,26 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   const ports = options.intercept?.ports ?? []
   const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownPlaces(options).ports })
   const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
-  const intervalMs = (options.census?.intervalSeconds ?? numericDefault('census.intervalSeconds')) * 1000
+  const intervalMs = valueOf(options, 'census.intervalSeconds') * 1000
   const census = createCensus(world, {
     pageKey: keys.pageKey,
-    pagesPerSecond: options.census?.pagesPerSecond ?? numericDefault('census.pagesPerSecond'),
+    pagesPerSecond: valueOf(options, 'census.pagesPerSecond'),
     intervalMs,
-    bytesMax: options.census?.maxBytes ?? numericDefault('census.maxBytes'),
+    bytesMax: valueOf(options, 'census.maxBytes'),
   })
   const standing = new Standing(world)
-  const minHosts = options.popularity?.minHosts ?? numericDefault('popularity.minHosts')
+  const minHosts = valueOf(options, 'popularity.minHosts')
   const popularity = createPopularity({ ...world, mesh, held: census, standing }, {
     minHosts,
-    maxPages: options.popularity?.maxPages ?? numericDefault('popularity.maxPages'),
+    maxPages: valueOf(options, 'popularity.maxPages'),
     intervalMs,
     sliceKey: keys.sliceKey,
   })
-  const discovery = discoverAll(world, { globs: options.guests ?? [], managed: options.managed ?? 'off' })
+  const discovery = discoverAll(world, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
   const hasher = createPageHasher(keys.pageKey)
   const store = createStore({ ...world, hasher }, {
     path: join(statePath, `${options.name}.pages`),
-    bytesMax: options.store?.maxBytes ?? numericDefault('store.maxBytes'),
+    bytesMax: valueOf(options, 'store.maxBytes'),
   })
   const possession = createPossession({
     ...world, mesh, hasher, standing,
@@ -114,17 +114,18 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
     confirm: (pages, by) => possession.confirm(pages, by),
     onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
-  }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
+  }, { bytesPerSecondMax: valueOf(options, 'swap.maxBandwidth') })
   const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
   const ended = new EndedTally()
   const written = createHistory(world, { path: join(statePath, `${options.name}.history`) })
   const history = ended.over(auditedHistory(written, audit))
   const pinFile = new PinFile({ ...world, pins }, { path: join(statePath, `${options.name}.pins`) })
   const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
-  const { references, peers, compression, threads: wantedThreads = 'auto' } = options.handoff ?? {}
   const threads = new PassageThreads(world, {
     pageKey: keys.pageKey,
-    count: threadCount(wantedThreads, { cores: availableParallelism(), hasKernel: kernelInUse() !== 'package' }),
+    count: threadCount(valueOf(options, 'handoff.threads'), {
+      cores: availableParallelism(), hasKernel: kernelInUse() !== 'package',
+    }),
   })
   const parts = {
     ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
@@ -133,11 +134,11 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   return new HostAgent(parts, {
     ...options,
     accept: options.accept,
-    dial: dialRules({ to: options.tunnel?.to, ports }),
+    dial: dialRules({ to: valueOf(options, 'tunnel.to'), ports }),
     handoff: {
-      references: references ?? switchDefault('handoff.references'),
-      peers: peers ?? switchDefault('handoff.peers'),
-      compression: compressionMode(compression),
+      references: valueOf(options, 'handoff.references'),
+      peers: valueOf(options, 'handoff.peers'),
+      compression: compressionMode(valueOf(options, 'handoff.compression')),
     },
   })
 }

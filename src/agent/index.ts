@@ -10,7 +10,9 @@ export type {
   SettleOutcome, TunnelNews, TunnelRequest,
 } from './api.ts'
 export type { AuditRecord } from './audit.ts'
-export { OPTIONS, type AgentOptions, type OptionInfo, type OptionKind } from './options.ts'
+export {
+  defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionKind, type OptionValue,
+} from './options.ts'
 export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
 export type { AgentStatus, Traffic } from './status.ts'

@@ -1,50 +1,28 @@
-import type { Managed } from '../guest/index.ts'
 import type { PortRange } from '../net/portranges.ts'
 import type { CompressionMode } from '../passage/index.ts'
 import { parseBytes, parseRate } from '../text/units.ts'
 import type { AcceptRule } from './acceptance.ts'
 
-/** Everything that an agent can be told. The daemon's configuration file has the same names. */
-export interface AgentOptions {
-  /** This host's name, unique in the mesh. */
-  name: string
-  /** Path of the cluster key file (`pagemesh keygen`), or the 32 bytes themselves. */
-  clusterKey: string | Uint8Array
-  /** Multiaddrs that the mesh listens on. */
-  listen?: string[]
-  /** `host:port` for bulk pages; by default the first listen address, next port. */
-  lane?: string
-  /** Multiaddrs of peers to dial first. */
-  bootstrap?: string[]
-  /** Globs of QMP sockets. */
-  guests?: string[]
-  /** Whose QEMUs are guests of this host beside them, found by process, without QMP. */
-  managed?: Managed | 'off'
-  /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
-  runtimeDirectory?: string
-  /** Connections of managers to these ports of members go through this agent; left out: none. */
-  intercept?: { ports?: PortRange[] }
-  census?: { pagesPerSecond?: number; intervalSeconds?: number; maxBytes?: number }
-  popularity?: { minHosts?: number; maxPages?: number }
-  store?: { path?: string; maxBytes?: number }
-  swap?: { maxBandwidth?: number }
-  handoff?: {
-    references?: boolean
-    peers?: boolean
-    compression?: CompressionMode | boolean
-    threads?: 'auto' | number
-  }
-  /** What other hosts may have this one dial for a manager's migrations; left out: what is made for nothing else. */
-  tunnel?: { to?: string[] }
-  /** Sockets and `host:port` that this process listens on beside the mesh's own: nothing of them is ever dialled. */
-  reserved?: string[]
-  /** Which hosts may hand which guests to this one; left out: every member, any guest. */
-  accept?: AcceptRule[]
+/** What an option of each kind is to the agent: sizes in bytes, rates in bytes a second. */
+interface KindValues {
+  text: string
+  textList: string[]
+  hostPort: string
+  portRanges: PortRange[]
+  multiaddrList: string[]
+  dialRules: string[]
+  acceptRules: AcceptRule[]
+  count: number
+  autoCount: number | 'auto'
+  bytes: number
+  rate: number
+  switch: boolean
+  choice: string | boolean
 }
 
-export type OptionKind =
-  'text' | 'textList' | 'hostPort' | 'portRanges' | 'multiaddrList' | 'dialRules' | 'acceptRules' | 'count' |
-  'autoCount' | 'bytes' | 'rate' | 'switch' | 'choice'
+export type OptionKind = keyof KindValues
+
+export type OptionValue = KindValues[OptionKind]
 
 /** One option: what it is, why it has its default, and what happens when one turns it either way. */
 export interface OptionInfo {
@@ -53,7 +31,7 @@ export interface OptionInfo {
   kind: OptionKind
   required?: true
   /** As it would stand in the file; none: the option is off or follows from others. */
-  default?: string | number | boolean
+  default?: string | number | boolean | readonly string[]
   /** Bounds of numbers, in the unit that `kind` stands for (bytes, bytes a second, or a plain count). */
   min?: number
   max?: number
@@ -64,14 +42,15 @@ export interface OptionInfo {
   tuning?: string
 }
 
-export const OPTIONS: readonly OptionInfo[] = [
+/** The table that everything else about options derives from: their types, their defaults, the file and its README. */
+const TABLE = [
   { key: 'name', kind: 'text', required: true, about: 'This host\'s name, unique in the mesh.' },
   {
     key: 'clusterKey', kind: 'text', required: true,
     about: 'Path of the cluster key file, as `pagemesh keygen` writes it.',
   },
   {
-    key: 'listen', kind: 'multiaddrList', default: '/ip4/0.0.0.0/tcp/4001',
+    key: 'listen', kind: 'multiaddrList', default: ['/ip4/0.0.0.0/tcp/4001'],
     about: 'Multiaddrs that the mesh listens on.',
   },
   {
@@ -165,10 +144,10 @@ export const OPTIONS: readonly OptionInfo[] = [
     tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
   },
   {
-    key: 'tunnel.to', kind: 'dialRules',
+    // Both are made for nothing else.
+    key: 'tunnel.to', kind: 'dialRules', default: ['/run/pagemesh/tunnel/*', '127.64.0.0/16:20000-30999'],
     about: 'What other hosts may have this one dial for migrations that a manager drives: globs of socket paths, ' +
-      '`host:port` or `host:port-port`; absent: sockets in /run/pagemesh/tunnel and ports 20000-30999 of ' +
-      '127.64.0.0/16.',
+      '`host:port` or `host:port-port`.',
     tuning: 'An empty list: nothing.',
   },
   {
@@ -177,26 +156,51 @@ export const OPTIONS: readonly OptionInfo[] = [
       'globs; absent: every member, any guest.',
     tuning: 'An empty list: nobody.',
   },
-]
+] as const satisfies readonly OptionInfo[]
 
-/** The default of a numeric option in its plain unit. */
-export function numericDefault(key: string): number {
-  const option = OPTIONS.find((candidate) => candidate.key === key)
-  const value = option?.default
-  if (typeof value === 'number') return value
-  const text = String(value ?? '')
-  const parsed = option?.kind === 'rate' ? parseRate(text) : parseBytes(text)
-  return parsed ?? 0
+export const OPTIONS: readonly OptionInfo[] = TABLE
+
+type Entry = (typeof TABLE)[number]
+type Key = Entry['key']
+type EntryOf<K extends Key> = Extract<Entry, { key: K }>
+/** What the option `K` is to the agent. */
+type Value<K extends Key> =
+  EntryOf<K> extends { choices: readonly (infer Choice)[] } ? Choice : KindValues[EntryOf<K>['kind']]
+type Section = Key extends infer K ? K extends `${infer Name}.${string}` ? Name : never : never
+type Named<S extends Section> = Key extends infer K ? K extends `${S}.${infer Name}` ? Name : never : never
+
+/** What the configuration file may say, each option in its plain unit. */
+export type ConfigOptions =
+  { [K in Exclude<Key, `${string}.${string}`> as EntryOf<K> extends { required: true } ? K : never]: Value<K> } &
+  { [K in Exclude<Key, `${string}.${string}`> as EntryOf<K> extends { required: true } ? never : K]?: Value<K> } &
+  { [S in Section]?: { [N in Named<S>]?: Value<Extract<Key, `${S}.${N}`>> } }
+
+/** What an agent can be told: what the configuration file may say, but for the daemon's own, and what only code can. */
+export interface AgentOptions extends Omit<ConfigOptions, 'clusterKey' | 'control' | 'http'> {
+  /** Path of the cluster key file (`pagemesh keygen`), or the 32 bytes themselves. */
+  clusterKey: string | Uint8Array
+  /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
+  runtimeDirectory?: string
+  /** Sockets and `host:port` that this process listens on beside the mesh's own: nothing of them is ever dialled. */
+  reserved?: string[]
 }
 
-/** The default of a text option. */
-export function textDefault(key: string): string {
-  return String(OPTIONS.find((candidate) => candidate.key === key)?.default ?? '')
+/** The default of an option as the agent takes it; undefined where it has none. */
+export function defaultOf({ kind, default: written }: OptionInfo): OptionValue | undefined {
+  if (kind === 'bytes') return parseBytes(String(written))
+  if (kind === 'rate') return parseRate(String(written))
+  return typeof written === 'object' ? [...written] : written
 }
 
-/** The default of an option that is on or off. */
-export function switchDefault(key: string): boolean {
-  return OPTIONS.find((candidate) => candidate.key === key)?.default === true
+/** An option's value: what was chosen, or else its default. */
+export function valueOf<K extends Key>(
+  options: Partial<AgentOptions>, key: K,
+): Value<K> | (EntryOf<K> extends { default: unknown } | { required: true } ? never : undefined)
+export function valueOf(options: Partial<AgentOptions>, key: Key): unknown {
+  const [section = '', name] = key.split('.')
+  const said = options[section as keyof AgentOptions] as Record<string, unknown> | undefined
+  const chosen: unknown = name === undefined ? said : said?.[name]
+  return chosen ?? defaultOf(OPTIONS.find((option) => option.key === key)!)
 }
 
 /** How pages that leave here whole are compressed; it was once a switch, on or off. */

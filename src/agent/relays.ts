@@ -8,7 +8,7 @@ import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
 import type { PortRange } from '../net/portranges.ts'
 import { listTogether, PageBudget, type ListedPages } from '../page/index.ts'
 import {
-  arrivalResult, DIAL_DEFAULTS, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
+  arrivalResult, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
   parseRelayAddress, plainHost, UNKNOWN_GUEST, type Connection, type DialRule, type IncomingRelay, type MainChannel,
   type OwnPlaces, type RelayAddress, type RelayedGuest, type Tunnel,
 } from '../relay/index.ts'
@@ -19,7 +19,7 @@ import type { TunnelRequest } from './api.ts'
 import { managerOf } from './guestlist.ts'
 import type { HandoffsComponents, HandoffSwitches } from './handoffs.ts'
 import { spentOf, trafficOf } from './ledger.ts'
-import { textDefault, type AgentOptions } from './options.ts'
+import { valueOf, type AgentOptions } from './options.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
 import { standBack } from './standback.ts'
 
@@ -56,9 +56,7 @@ export interface RelayStatus {
  * What members may have this host dial: what `tunnel.to` has, and its own addresses at the ports that it intercepts.
  * Throws PagemeshError `bad-option`. Pure.
  */
-export function dialRules(
-  { to = DIAL_DEFAULTS, ports }: { to?: readonly string[] | undefined; ports: readonly PortRange[] },
-): DialRule[] {
+export function dialRules({ to, ports }: { to: readonly string[]; ports: readonly PortRange[] }): DialRule[] {
   const own = ports.map((range) => ({ kind: 'own' as const, ...range }))
   return [...own, ...to.map((text) => {
     const rule = parseDialRule(text)
@@ -70,9 +68,9 @@ export function dialRules(
 }
 
 /** What this host's agent listens on, by its options. Pure. */
-export function ownPlaces(
-  { listen = [textDefault('listen')], lane, reserved = [] }: Pick<AgentOptions, 'listen' | 'lane' | 'reserved'>,
-): RelaysInit['own'] {
+export function ownPlaces(options: Pick<AgentOptions, 'listen' | 'lane' | 'reserved'>): RelaysInit['own'] {
+  const { lane, reserved = [] } = options
+  const listen = valueOf(options, 'listen')
   const ports = [
     ...listen.map((address) => parseTcpMultiaddr(address)?.port),
     // The first listen address' next port, where no other is given.

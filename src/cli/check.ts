@@ -24,9 +24,6 @@ const MANAGED: Record<Managed, string> = {
   any: 'every QEMU of this host; whoever started one moves it',
 }
 
-/** What `tunnel.to` is where it is not set. */
-const TUNNEL_DEFAULT = 'sockets in /run/pagemesh/tunnel, and 127.64.0.0/16:20000-30999 (`tunnel.to` is not set)'
-
 export function addCheck(program: Command): void {
   program.command('check')
     .summary('validate a configuration')
@@ -91,7 +88,7 @@ function describeConfig(
     ...(scan === undefined ? [] : describeScan(scan)),
     ['takes guests from', describeAccept(accept)],
     ['intercepts', describeIntercept(intercept?.ports ?? [], whyNot)],
-    ['members may have dialled', tunnel?.to === undefined ? TUNNEL_DEFAULT : listOf(tunnel.to)],
+    ['members may have dialled', listOf(tunnel?.to)],
     ...(members === undefined ? [] : describeLibvirt(members)),
     ['control socket', control],
     ['metrics and status page', http === undefined ? 'off' : `http://${http}/`],

@@ -2,19 +2,18 @@ import { readFile } from 'node:fs/promises'
 
 import { isAlias, isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
 
-import { OPTIONS, type AgentOptions, type OptionInfo } from '../index.ts'
-import { assert } from '../runtime/assert.ts'
+import {
+  defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionValue,
+} from '../index.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import { badConfig, nearestKey } from './configerror.ts'
-import { readOptionValue, type OptionValue } from './optionvalue.ts'
+import { readOptionValue } from './optionvalue.ts'
 
 /** What a configuration file says, with the defaults of the options table for all that it leaves out. */
 export interface Config {
   agentOptions: AgentOptions
-  /** Path of the control socket. */
-  control: string
-  /** `host:port` of metrics and status page; absent: off. */
-  http?: string
+  control: NonNullable<ConfigOptions['control']>
+  http?: NonNullable<ConfigOptions['http']>
 }
 
 /** A configuration is a page of text; anything much larger is some other file. */
@@ -42,8 +41,8 @@ export function parseConfig(text: string, file: string): Config {
   }
   const values = new ConfigReader(text, file).read()
   for (const option of OPTIONS) if (!values.has(option.key)) applyDefault(values, option, file)
-  // The table has the names and the types of AgentOptions, and two of the daemon's own beside them.
-  const { control, http, ...agentOptions } = nest(values) as unknown as AgentOptions & Pick<Config, 'control' | 'http'>
+  // Each value was read by its option's kind, and those with a default are set.
+  const { control, http, ...agentOptions } = nest(values) as unknown as ConfigOptions & Pick<Config, 'control'>
   return { agentOptions, control, ...(http === undefined ? {} : { http }) }
 }
 
@@ -51,10 +50,8 @@ function applyDefault(values: Map<string, OptionValue>, option: OptionInfo, file
   if (option.required === true) {
     throw badConfig({ file, key: option.key, message: `\`${option.key}\` is missing.`, advice: option.about })
   }
-  if (option.default === undefined) return
-  const read = readOptionValue(option, option.kind.endsWith('List') ? [option.default] : option.default)
-  assert('value' in read, `the default of ${option.key} is a value of its kind`)
-  values.set(option.key, read.value)
+  const value = defaultOf(option)
+  if (value !== undefined) values.set(option.key, value)
 }
 
 /** `{'census.maxBytes': 1}` -> `{census: {maxBytes: 1}}`; sections are one deep. */

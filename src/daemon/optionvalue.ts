@@ -1,10 +1,7 @@
-import { parseDialRule, type AcceptRule, type OptionInfo } from '../index.ts'
+import { parseDialRule, type AcceptRule, type OptionInfo, type OptionValue } from '../index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
-import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN, type PortRange } from '../net/portranges.ts'
+import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN } from '../net/portranges.ts'
 import { parseBytes, parseRate } from '../text/units.ts'
-
-/** An option's value as the agent takes it: sizes in bytes, rates in bytes a second. */
-export type OptionValue = string | string[] | AcceptRule[] | PortRange[] | number | boolean
 
 /** Either the value, or what the file should have said, to stand after "expected". */
 export type ReadValue = { value: OptionValue } | { expected: string }

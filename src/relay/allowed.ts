@@ -10,10 +10,7 @@ export type DialRule =
   /** At any of the host's own addresses. */
   | { kind: 'own'; first: number; last: number }
 
-/** What may be dialled where nothing is configured: what is made for nothing else. */
-export const DIAL_DEFAULTS: readonly string[] = ['/run/pagemesh/tunnel/*', '127.64.0.0/16:20000-30999']
-
-/** The loopback addresses of the defaults. */
+/** The loopback addresses that managers' tunnels listen at: the one network that a rule may name. */
 const LOOPBACK_SLOTS = /^127\.64\.\d{1,3}\.\d{1,3}$/
 const SLOTS = '127.64.0.0/16'
 const PORT_MAX = 65_535

@@ -5,7 +5,7 @@ import { formatBytes, formatRate, type OptionInfo } from '../../src/index.ts'
 export function configTable(options: readonly OptionInfo[]): string {
   return table(['key', 'default', 'bounds', 'meaning'], options.map((option) => {
     const { key, required, about, tuning } = option
-    const byDefault = required === true ? 'required' : option.default === undefined ? '' : `\`${option.default}\``
+    const byDefault = required === true ? 'required' : defaultText(option)
     return [`\`${key}\``, byDefault, boundsOf(option), [about, tuning].filter((text) => text).join(' ')]
   }))
 }
@@ -16,6 +16,11 @@ export function commandTable(help: string): string {
   const rows = [...commands].filter(([, name]) => name !== 'help')
   return table(['command', 'does'], rows.map(([, name, words = '', summary = '']) =>
     [`\`pagemesh ${[name, ...words.split(' ').filter((word) => word.startsWith('<'))].join(' ')}\``, `${summary}`]))
+}
+
+function defaultText({ default: written }: OptionInfo): string {
+  if (written === undefined) return ''
+  return typeof written === 'object' ? `\`[${written.join(', ')}]\`` : `\`${written}\``
 }
 
 function boundsOf({ kind, min, max }: OptionInfo): string {

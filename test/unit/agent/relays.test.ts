@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import { valueOf } from '../../../src/agent/options.ts'
 import { dialRules, ownPlaces, pagesOfStream } from '../../../src/agent/relays.ts'
 import type { GuestCensus } from '../../../src/census/index.ts'
 import type { Guest } from '../../../src/guest/index.ts'
@@ -11,7 +12,7 @@ describe('what a host relays to', () => {
       { kind: 'unix', glob: '/run/vms/*.sock' }, { kind: 'tcp', host: '10.0.0.2', first: 8102, last: 8102 },
     ])
     assert.deepEqual(dialRules({ to: [], ports: [] }), [])
-    assert.deepEqual(dialRules({ ports: [] }).map(({ kind }) => kind), ['unix', 'tcp'])
+    assert.deepEqual(dialRules({ to: valueOf({}, 'tunnel.to'), ports: [] }).map(({ kind }) => kind), ['unix', 'tcp'])
     assert.throws(() => dialRules({ to: ['everything'], ports: [] }), { code: 'bad-option' })
   })
 

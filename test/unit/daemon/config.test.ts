@@ -111,6 +111,7 @@ describe('a configuration file', () => {
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: 'auto', threads: 'auto' },
+      tunnel: { to: ['/run/pagemesh/tunnel/*', '127.64.0.0/16:20000-30999'] },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')
     assert.equal('http' in config, false)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { readOptionValue } from '../../../src/daemon/optionvalue.ts'
-import { OPTIONS, type OptionInfo } from '../../../src/index.ts'
+import { defaultOf, OPTIONS, type OptionInfo } from '../../../src/index.ts'
 
 const bounded = OPTIONS.filter(({ kind }) => ['count', 'bytes', 'rate'].includes(kind))
 
@@ -9,6 +9,14 @@ const bounded = OPTIONS.filter(({ kind }) => ['count', 'bytes', 'rate'].includes
 function written({ kind }: OptionInfo, value: number): unknown {
   return kind === 'rate' ? `${value}B/s` : value
 }
+
+describe('the default of an option', () => {
+  for (const option of OPTIONS.filter((each) => each.default !== undefined)) {
+    it(`${option.key} is a value of its kind`, () => {
+      assert.deepEqual(readOptionValue(option, option.default), { value: defaultOf(option) })
+    })
+  }
+})
 
 describe('the bounds of an option', () => {
   it('are there for every number', () => {

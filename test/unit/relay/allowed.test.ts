@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 
+import { valueOf } from '../../../src/agent/options.ts'
 import { parseRelayAddress } from '../../../src/relay/address.ts'
-import { DIAL_DEFAULTS, mayDial, parseDialRule, type DialRule } from '../../../src/relay/allowed.ts'
+import { mayDial, parseDialRule, type DialRule } from '../../../src/relay/allowed.ts'
 
 const OWN = {
   hosts: new Set(['10.0.0.2', 'fd00::2', '127.0.0.1']), ports: new Set([4001, 4002, 9464, 20_999]),
   paths: ['/run/pagemesh/control.sock', '/run/pagemesh/control.sock.d', '/run/pagemesh/tunnel/agent'],
 }
 
-function may(text: string, rules: readonly string[] | DialRule[] = DIAL_DEFAULTS): boolean {
+function may(text: string, rules: readonly string[] | DialRule[] = valueOf({}, 'tunnel.to')): boolean {
   const read = rules.map((rule) => (typeof rule === 'string' ? parseDialRule(rule)! : rule))
   return mayDial(parseRelayAddress(text)!, { rules: read, own: OWN })
 }
