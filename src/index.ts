@@ -8,23 +8,36 @@
  *   await agent.stop()
  */
 export {
-  createAgent, defaultOf, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent,
-  type AgentComponents, type AgentOptions, type AgentStatus, type AuditRecord, type CancelOutcome, type ConfigOptions,
-  type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest, type OptionInfo, type OptionKind,
-  type OptionValue, type PeerName, type PopularPage, type RecoverRequest, type RelayNews, type SettleDecision,
-  type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
+  createAgent, defaultOf, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents,
+  type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord, type CancelOutcome, type ConfigOptions,
+  type DialRule, type EndedCount, type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest,
+  type OptionInfo, type OptionKind, type OptionValue, type PeerName, type PopularPage, type RecoverRequest,
+  type RelayNews, type RelayStatus, type SettleDecision, type SettleOutcome, type Traffic, type Tunnel, type TunnelNews,
+  type TunnelRequest,
 } from './agent/index.ts'
 export {
-  scanQemus, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type Managed,
-  type MigrationMode, type MigrationProgress, type OutgoingMigration, type ProcessScan, type RamBlock,
+  scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList, type DiscoveredGuest,
+  type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MachineDescription, type Managed,
+  type Manager, type MigrationMode, type MigrationNews, type MigrationProgress, type MigrationSide, type OpenInit,
+  type OutgoingMigration, type PrepareOptions, type ProcessIdentity, type ProcessMemoryBlock, type ProcessMemoryLayout,
+  type ProcessScan, type QemuArguments, type RamBlock, type ScannedQemu, type SettingsUndo, type UnusableGuest,
 } from './guest/index.ts'
+export type { SpentBytes } from './conversation/index.ts'
+export type { IncomingStatus } from './handoff/index.ts'
 export type {
-  HandoffEstimate, HandoffPhase, HandoffProgress, HandoffResult, PageCounts,
+  HandoffEstimate, HandoffLedger, HandoffPhase, HandoffProgress, HandoffResult, PageCounts, RelayResult,
 } from './transfer/index.ts'
-export { whyNoInterception, type InterceptStatus } from './intercept/index.ts'
-export { createLibp2pMesh, MemoryNetwork, writeClusterKey, type Mesh } from './mesh/index.ts'
-export { PAGE_BYTES } from './page/index.ts'
-export { systemClock, type Clock } from './runtime/clock.ts'
-export { describeError, PagemeshError, type Fault } from './runtime/errors.ts'
-export { createLog, silentLog, type Log, type LogLevel } from './runtime/log.ts'
+export { whyNoInterception, type ArrivalCounts, type InterceptStatus } from './intercept/index.ts'
+export {
+  createLibp2pMesh, deriveKeys, MemoryNetwork, NamePins, readClusterKey, writeClusterKey, type ClusterKeys,
+  type HandedLane, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit, type Member,
+  type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type UnsecuredLane, type Unsubscribe,
+} from './mesh/index.ts'
+export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type SourceKind } from './page/index.ts'
+export type { HandedConnection, Taker } from './net/handover.ts'
+export type { PortRange } from './net/portranges.ts'
+export { systemClock, type Clock, type Timer } from './runtime/clock.ts'
+export { describeError, PagemeshError, type ErrorDetails, type Fault } from './runtime/errors.ts'
+export { createLog, silentLog, type Log, type LogFields, type LogLevel } from './runtime/log.ts'
+export { systemRandom, type Random } from './runtime/random.ts'
 export { formatBytes, formatRate, parseBytes, parseRate } from './text/units.ts'

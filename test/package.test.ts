@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 import { kernelInUse } from '../src/page/index.ts'
+import { unexportedTypes } from './package/declarations.ts'
 import { blocksOf } from './readme/documents.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..')
@@ -111,6 +112,10 @@ describe('the package as others install it', function () {
     const compiler = join(MODULES, '.bin', 'tsc')
     const { stdout } = await run(compiler, ['-p', folder]).catch((error: { stdout: string }) => error)
     assert.equal(stdout, '')
+  })
+
+  it('exports every type that what it exports takes or gives', () => {
+    assert.deepEqual(unexportedTypes(join(installed, 'dist')), [])
   })
 
   it('hashes with the kernel that was compiled where it was packed, and compiles one that is missing', async () => {

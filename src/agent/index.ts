@@ -2,7 +2,7 @@
  * A host's agent: wires mesh, guests, census and handoffs together and runs them. The daemon is built on this face and
  * on nothing else. Several agents may live in one process.
  */
-export { parseDialRule, type RelayNews, type Tunnel } from '../relay/index.ts'
+export { parseDialRule, type DialRule, type RelayNews, type Tunnel } from '../relay/index.ts'
 export type { AcceptRule } from './acceptance.ts'
 export { createAgent, type AgentComponents } from './agent.ts'
 export type {
@@ -10,9 +10,12 @@ export type {
   SettleOutcome, TunnelNews, TunnelRequest,
 } from './api.ts'
 export type { AuditRecord } from './audit.ts'
+export type { AuditEvent } from './audittally.ts'
+export type { EndedCount } from './endedtally.ts'
 export {
   defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionKind, type OptionValue,
 } from './options.ts'
 export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
+export type { RelayStatus } from './relays.ts'
 export type { AgentStatus, Traffic } from './status.ts'

@@ -6,7 +6,7 @@
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
-export type { HandedLane, Lane, LaneTaker, LaneTicket, UnsecuredLane } from './lanes/lane.ts'
+export type { HandedLane, Lane, LanePass, LaneTaker, LaneTicket, UnsecuredLane } from './lanes/lane.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p/libp2p.ts'
 export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 export { NamePins, PIN_LIMITS, type NameClaim, type NamePin } from './members/namepins.ts'

@@ -6,7 +6,9 @@
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
 export { deliveryOver, descriptorOf, giveAway } from './kernel/giveaway.ts'
-export { kernelInUse, originalDestination, peerProcess, type Delivery, type KernelInUse } from './kernel/kernel.ts'
+export {
+  kernelInUse, originalDestination, peerProcess, type Delivery, type InstructionSet, type KernelInUse,
+} from './kernel/kernel.ts'
 export { FetchedPages } from './fetchedpages.ts'
 export {
   answerPages, fetchedPages, Inventory, lastFirst, listTogether, orderOf, type ListedPages,
