@@ -37,7 +37,9 @@ export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type 
 export type { HandedConnection, Taker } from './net/handover.ts'
 export type { PortRange } from './net/portranges.ts'
 export { systemClock, type Clock, type Timer } from './runtime/clock.ts'
-export { describeError, PagemeshError, type ErrorDetails, type Fault } from './runtime/errors.ts'
+export {
+  describeError, ERROR_CODES, PagemeshError, type ErrorCode, type ErrorDetails, type Fault,
+} from './runtime/errors.ts'
 export { createLog, silentLog, type Log, type LogFields, type LogLevel } from './runtime/log.ts'
 export { systemRandom, type Random } from './runtime/random.ts'
 export { formatBytes, formatRate, parseBytes, parseRate } from './text/units.ts'

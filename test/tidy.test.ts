@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 
-import { createAgent, MemoryNetwork, OPTIONS, type AgentOptions } from '../src/index.ts'
+import { createAgent, ERROR_CODES, MemoryNetwork, OPTIONS, type AgentOptions } from '../src/index.ts'
 import { code, importsOf, listFiles, loadsOf, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
 import { findSwallowed } from './tidy/swallowed.ts'
 
@@ -165,6 +165,26 @@ describe('errors', () => {
     }
     const kept = ['a(): void', 'a: () => void', 'a: Promise<void>', 'a.catch(() => b())', '// void a()', ' * void a()']
     for (const line of kept) assert.deepEqual(findSwallowed(line), [], line)
+  })
+})
+
+describe('the codes of errors', () => {
+  const codes = Object.keys(ERROR_CODES)
+
+  it('are all in use', () => {
+    const users = sources.filter((path) => path !== 'src/runtime/errorcodes.ts')
+    assert.deepEqual(codes.filter((name) => !users.some((path) => code(path).includes(`'${name}'`))), [])
+  })
+
+  it('that comments name are all in the list', () => {
+    const comments = [...sources, ...scripts.filter((path) => isInside(path, 'peers', 'testnet'))].flatMap((path) =>
+      [...read(path)!.matchAll(/PagemeshError((?:,? (?:or |and )?(?:such as )?`[a-z-]+`(?: \([^)]*\))?)+)/g)]
+        .map(([, named = '']) => named))
+    assert.ok(comments.length > 100)
+    const named = comments.flatMap((text) => [...text.matchAll(/`([a-z-]+)`/g)].map(([, name = '']) => name))
+    // `code` stands for the parameter that the code comes in.
+    const known = [...codes, 'code']
+    assert.deepEqual(named.filter((name) => !known.includes(name)), [])
   })
 })
 

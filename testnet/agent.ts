@@ -8,8 +8,9 @@ import { askAgent } from '../src/daemon/control/index.ts'
 import { INTERCEPT_RIGHT, type Right } from '../src/host/rights.ts'
 import { writeClusterKey, type AgentStatus, type Clock, type HandoffResult } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import { describeError, PagemeshError } from '../src/runtime/errors.ts'
+import { describeError } from '../src/runtime/errors.ts'
 import { findAgentUser } from './agentuser.ts'
+import { LabError } from './laberror.ts'
 import type { LabHost } from './machine/network.ts'
 import { startProcess, type LabProcess } from './machine/process.ts'
 import { waitFor } from './wait.ts'
@@ -85,7 +86,7 @@ export async function createLabKey(directory: string): Promise<string> {
   return path
 }
 
-/** Starts an agent; resolves when its control socket answers. Throws PagemeshError `lab-agent-ended` with its log. */
+/** Starts an agent; resolves when its control socket answers. Throws LabError `lab-agent-ended` with its log. */
 export async function startAgent(options: AgentOptions): Promise<LabAgent> {
   const { host, directory, guestDirectory, clusterKey, bootstrap, settings, clock = systemClock } = options
   mkdirSync(directory, { recursive: true })
@@ -110,7 +111,7 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
   const agent = new RunningAgent(options, startProcess(prefix, [...PAGEMESH, 'agent', '--config', config]), control)
   await waitFor(async () => {
     if (!agent.running) {
-      throw new PagemeshError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`, { fault: 'host' })
+      throw new LabError('lab-agent-ended', `The agent of ${host.name} ended: ${agent.log}`)
     }
     // Until it answers.
     return await agent.status().catch(() => undefined)
@@ -153,7 +154,7 @@ class RunningAgent implements LabAgent {
       return await askAgent<AgentStatus>({ path: this.control, request, answerMsMax: STATUS_TIMEOUT_MS })
     } catch (cause) {
       const message = `${this.host.name} says no status: ${describeError(cause)}`
-      throw new PagemeshError('lab-agent-ended', message, { fault: 'host', cause })
+      throw new LabError('lab-agent-ended', message, { cause })
     }
   }
 

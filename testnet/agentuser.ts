@@ -22,7 +22,7 @@ export function unitSetting(unit: string, name: string): string {
 
 /**
  * The user of the service's unit, which testnet/setup.sh makes, with rights besides the unit's; undefined for who may
- * not act as another user. Throws PagemeshError `lab-command-failed` where there is no such user.
+ * not act as another user. Throws LabError `lab-command-failed` where there is no such user.
  */
 export async function findAgentUser(further: readonly Right[] = []): Promise<AgentUser | undefined> {
   if (process.getuid?.() !== 0) return undefined

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 
 import { describeError } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import { PagemeshError } from '../src/runtime/errors.ts'
 import { Progress } from './demo/progress.ts'
 import { missingForLab } from './index.ts'
 import { parseRequest, USAGE, type LabRequest } from './lab/arguments.ts'
@@ -17,6 +16,7 @@ import { lastLines } from './lab/logs.ts'
 import { renderList, renderRun, renderSummary } from './lab/report.ts'
 import { runScenario, type RunOutcome } from './lab/runner.ts'
 import { SCENARIOS } from './lab/scenarios/all.ts'
+import { LabError } from './laberror.ts'
 import { runCommand } from './machine/command.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
@@ -37,7 +37,7 @@ async function main(): Promise<number> {
   } catch (error) {
     if (cancelled.signal.aborted) return EXIT.cancelled
     process.stderr.write(`lab: ${describeError(error)}\n`)
-    return error instanceof PagemeshError && error.code === 'lab-bad-usage' ? EXIT.usage : EXIT.failed
+    return error instanceof LabError && error.code === 'lab-bad-usage' ? EXIT.usage : EXIT.failed
   }
 }
 

@@ -11,6 +11,7 @@
 import type { QmpClient } from '../src/guest/index.ts'
 import { systemClock, type Clock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
+import { LabError } from './laberror.ts'
 import type { LabNetwork } from './machine/network.ts'
 import type { LabGuest } from './machine/qemu.ts'
 import { waitFor, type WaitOptions } from './wait.ts'
@@ -64,7 +65,7 @@ interface MigrationInfo {
 
 /**
  * Migrates a running guest and resolves when both ends say that it is complete, or when the source does and the
- * destination's process has ended. Throws PagemeshError `lab-migration-failed`.
+ * destination's process has ended. Throws LabError `lab-migration-failed`.
  */
 export async function migratePlain(options: PlainOptions): Promise<PlainResult> {
   const { source, destination, network, mode, clock = systemClock, timeoutMs = TIMEOUT_MS } = options
@@ -163,8 +164,8 @@ async function completed(qmp: QmpClient): Promise<MigrationInfo | undefined> {
   return undefined
 }
 
-function failed(why: string): PagemeshError {
-  return new PagemeshError('lab-migration-failed', `The migration by QEMU alone did not succeed: ${why}.`, {
-    fault: 'guest', advice: 'Look at the standard error of both QEMU processes.',
+function failed(why: string): LabError {
+  return new LabError('lab-migration-failed', `The migration by QEMU alone did not succeed: ${why}.`, {
+    advice: 'Look at the standard error of both QEMU processes.',
   })
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../src/runtime/clock.ts'
-import { PagemeshError } from '../src/runtime/errors.ts'
+import { LabError } from './laberror.ts'
 
 export interface WaitOptions {
   clock: Clock
@@ -13,7 +13,7 @@ export interface WaitOptions {
 
 /**
  * Looks again and again until `look` finds something other than undefined, and resolves to it.
- * Throws PagemeshError `lab-timeout`, or whatever `look` throws.
+ * Throws LabError `lab-timeout`, or whatever `look` throws.
  */
 export async function waitFor<T>(look: () => T | undefined | Promise<T | undefined>, options: WaitOptions): Promise<T> {
   const { clock, what, timeoutMs, pauseMs = 50, signal } = options
@@ -22,8 +22,8 @@ export async function waitFor<T>(look: () => T | undefined | Promise<T | undefin
     const found = await look()
     if (found !== undefined) return found
     if (clock.now() - startedAt > timeoutMs) {
-      throw new PagemeshError('lab-timeout', `Waited ${timeoutMs / 1000} s in vain for ${what}.`, {
-        fault: 'host', advice: 'Look at the serial log in the guest\'s directory, and at the load of this machine.',
+      throw new LabError('lab-timeout', `Waited ${timeoutMs / 1000} s in vain for ${what}.`, {
+        advice: 'Look at the serial log in the guest\'s directory, and at the load of this machine.',
       })
     }
     await clock.sleep(pauseMs, signal)

@@ -57,7 +57,7 @@ export interface AgentComponents {
 
 /**
  * Makes an agent; nothing runs before `start`.
- * Throws PagemeshError `bad-key` or one of the file system when the cluster key cannot be read.
+ * Throws PagemeshError `key-missing`, `key-exposed` or `key-malformed` when the cluster key cannot be read.
  */
 export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
   const { clusterKey } = options

@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { describeError, PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { parseJson } from '../text/json.ts'
 import { syncDirectory, UNFINISHED, writeWholeFile } from './wholefile.ts'
@@ -133,7 +133,7 @@ class JournalDirectory implements Journal {
     }
   }
 
-  async #inTurn<T>(code: string, work: () => Promise<T>): Promise<T> {
+  async #inTurn<T>(code: ErrorCode, work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work)
     // Whoever has this turn hears how it failed; the next one only waits for its end.
     this.#last = turn.catch(() => undefined)
@@ -151,7 +151,7 @@ function parseRecord(text: string): object | undefined {
   return typeof record === 'object' && record !== null ? record : undefined
 }
 
-function unusable(code: string, directory: string, cause: unknown): PagemeshError {
+function unusable(code: ErrorCode, directory: string, cause: unknown): PagemeshError {
   const what = `The journal of handoffs in ${directory} cannot be used (${systemErrorCode(cause) ?? 'unknown cause'}).`
   return new PagemeshError(code, what, {
     fault: 'host', cause, data: { directory }, advice: 'Make room on its disk, and let the agent\'s user write there.',

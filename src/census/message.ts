@@ -8,6 +8,7 @@
  */
 import type { ProcessMemoryLayout } from '../guest/index.ts'
 import type { SortedColumns } from '../page/index.ts'
+import type { ErrorCode } from '../runtime/errors.ts'
 import type { ScanInit, ScanResult } from './scan.ts'
 
 export interface WorkerInit {
@@ -23,4 +24,4 @@ export type ToWorker =
 
 export type FromWorker =
   | { kind: 'found'; scan: number; result: Omit<ScanResult, 'table'>; table: SortedColumns }
-  | { kind: 'failed'; scan: number; code: string; message: string }
+  | { kind: 'failed'; scan: number; code: ErrorCode; message: string }

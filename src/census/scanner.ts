@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import type { GuestMemory, ProcessMemoryLayout } from '../guest/index.ts'
 import { SortedTable, type PageHasher } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { PagemeshError } from '../runtime/errors.ts'
+import { PagemeshError, type ErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
 import { Throttle } from '../runtime/throttle.ts'
@@ -107,7 +107,7 @@ function workerModule(): URL {
   return new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 }
 
-function scanFailed(layout: ProcessMemoryLayout, code: string, message: string): PagemeshError {
+function scanFailed(layout: ProcessMemoryLayout, code: ErrorCode, message: string): PagemeshError {
   const fault = code === 'guest-gone' ? 'guest' : 'host'
   return new PagemeshError(code, message, { fault, phase: 'scanning', data: { guest: layout.guest } })
 }

@@ -28,7 +28,7 @@
  */
 import type { GuestState } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
-import type { Fault } from '../runtime/errors.ts'
+import type { ErrorCode, Fault } from '../runtime/errors.ts'
 import type { IncomingReport } from './report.ts'
 
 /** The guest's run state at switchover; unknown where neither the stream nor a record tells it. */
@@ -36,7 +36,7 @@ export type RunState = GuestState | 'unknown'
 
 /** Why something ended, as data: what a PagemeshError says. */
 export interface Reason {
-  code: string
+  code: ErrorCode
   message: string
   fault: Fault
   advice?: string

@@ -3,7 +3,7 @@ import { connect, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 
 import { requireUnexposed } from './exposure.ts'
-import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
+import { PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
 
 /** Linux's limit of a socket's path (sun_path less its final zero). */
 const PATH_BYTES_MAX = 107
@@ -24,7 +24,7 @@ export interface SocketFileInit {
   /** What it is for, to stand behind "the", who else may have it, and the codes of what is thrown. */
   use: string
   other: string
-  codes: { taken: string; unusable: string }
+  codes: { taken: ErrorCode; unusable: ErrorCode }
 }
 
 /**

@@ -9,7 +9,7 @@ import {
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import { asPagemeshError, describeError, PagemeshError, refusalOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { deferred, waitAtMost, withDeadline, type Deferred } from '../runtime/wait.ts'
 import { Link, offerLink, OutgoingPassages } from '../transfer/index.ts'
@@ -271,7 +271,7 @@ export class OutgoingRelay {
       case 'opened': return this.#opening.get(message.number)?.resolve()
       case 'refused': {
         const { code, message: why } = message
-        return this.#opening.get(message.number)?.reject(new PagemeshError(code, `${this.#init.to}: ${why}`, {
+        return this.#opening.get(message.number)?.reject(refusalOf({ code, message: `${this.#init.to}: ${why}` }, {
           fault: 'peer', phase: 'preparing',
         }))
       }

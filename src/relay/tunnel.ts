@@ -10,7 +10,7 @@ import { formatRelayAddress, type RelayAddress } from './address.ts'
 
 /** Connections that wait to be carried: each waits for those before it. */
 const WAITING_MAX = 64
-const CODES = { taken: 'tunnel-taken', unusable: 'tunnel-unusable' }
+const CODES = { taken: 'tunnel-taken', unusable: 'tunnel-unusable' } as const
 
 export interface TunnelInit {
   /** Where the connections come. */

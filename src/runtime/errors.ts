@@ -1,3 +1,7 @@
+import { isErrorCode, type ErrorCode } from './errorcodes.ts'
+
+export { ERROR_CODES, isErrorCode, type ErrorCode } from './errorcodes.ts'
+
 /** Whose fault an error is: it decides who is told, and what they can do. */
 export type Fault = 'usage' | 'guest' | 'peer' | 'network' | 'host' | 'cancelled'
 
@@ -19,13 +23,13 @@ export interface ErrorDetails {
  */
 export class PagemeshError extends Error {
   override readonly name = 'PagemeshError'
-  readonly code: string
+  readonly code: ErrorCode
   readonly fault: Fault
   readonly phase: string | undefined
   readonly advice: string | undefined
   readonly data: Record<string, unknown>
 
-  constructor(code: string, message: string, details: ErrorDetails) {
+  constructor(code: ErrorCode, message: string, details: ErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     this.fault = details.fault
@@ -58,4 +62,13 @@ export function asPagemeshError(error: unknown): PagemeshError {
     cause: error,
     advice: 'See the log of the agent.',
   })
+}
+
+/** What another host refused something with: its code where this version knows it. */
+export function refusalOf(
+  { code, message }: { code: string; message: string }, details: Omit<ErrorDetails, 'data'>,
+): PagemeshError {
+  return isErrorCode(code)
+    ? new PagemeshError(code, message, details)
+    : new PagemeshError('refused-there', message, { ...details, data: { code } })
 }

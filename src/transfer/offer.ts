@@ -1,5 +1,5 @@
 import type { Lane, LaneTicket, Mesh, MessageStream } from '../mesh/index.ts'
-import { PagemeshError } from '../runtime/errors.ts'
+import { refusalOf } from '../runtime/errors.ts'
 import { bad, encodeObject, isText, parseObject } from './reading.ts'
 
 /** What a refusal carries, in characters: a sentence names what differs, and machines may differ in much. */
@@ -23,7 +23,7 @@ export function requireAccepted(bytes: Uint8Array, host: string): void {
   if (accepted === true) return
   const isCode = isText(code, 64) && /^[a-z0-9-]+$/.test(code)
   if (!isCode || !isText(message, REFUSAL_LENGTH_MAX)) throw bad('bad-answer', 'a refusal without a reason')
-  throw new PagemeshError(code, `${host} refused the guest: ${message}`, {
+  throw refusalOf({ code, message: `${host} refused the guest: ${message}` }, {
     fault: 'peer', phase: 'offer', ...(isText(advice, ADVICE_LENGTH_MAX) ? { advice } : {}),
   })
 }

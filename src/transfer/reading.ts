@@ -1,14 +1,14 @@
 /** Reading what another agent sent, field by field: anything odd is a PagemeshError. Pure. */
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame } from '../passage/index.ts'
-import { PagemeshError } from '../runtime/errors.ts'
+import { PagemeshError, type ErrorCode } from '../runtime/errors.ts'
 
 export function encodeObject(value: object): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value))
 }
 
 /** Throws PagemeshError `code`. */
-export function parseObject(bytes: Uint8Array, code: string): Record<string, unknown> {
+export function parseObject(bytes: Uint8Array, code: ErrorCode): Record<string, unknown> {
   const value = recordOf(bytes)
   if (value === undefined) throw bad(code, 'it is no JSON object')
   return value
@@ -21,7 +21,7 @@ export function objectIn(kind: string, body: Uint8Array): Record<string, unknown
   return value
 }
 
-export function bad(code: string, why: string): PagemeshError {
+export function bad(code: ErrorCode, why: string): PagemeshError {
   return new PagemeshError(code, `The other agent's message cannot be read: ${why}.`, {
     fault: 'peer',
     phase: 'offer',

@@ -1,9 +1,9 @@
 import type { HandoffResult, MigrationMode } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import {
   clearDirtyLog, compareMemory, migratePlain, moveStopping, waitFor, type GuestOptions, type LabCluster, type LabGuest,
 } from '../index.ts'
+import { LabError } from '../laberror.ts'
 import type { Progress } from './progress.ts'
 
 export type Mover = 'Pagemesh' | 'QEMU alone'
@@ -46,7 +46,7 @@ const BEATS = 2
 
 /**
  * Moves a guest: starts the QEMU that waits, migrates, compares both memories if asked to and lets the guest run on,
- * waits for its heartbeat, and ends the old QEMU. Throws PagemeshError `demo-failed` if any of it is not so.
+ * waits for its heartbeat, and ends the old QEMU. Throws LabError `demo-failed` if any of it is not so.
  */
 export async function moveGuest(
   components: { cluster: LabCluster; progress: Progress }, request: MoveRequest,
@@ -119,6 +119,6 @@ async function requireEqual(left: LabGuest, right: LabGuest): Promise<number> {
   throw failed(`the memory that arrived differs: ${list}.`)
 }
 
-function failed(why: string): PagemeshError {
-  return new PagemeshError('demo-failed', `The demonstration failed: ${why}`, { fault: 'host' })
+function failed(why: string): LabError {
+  return new LabError('demo-failed', `The demonstration failed: ${why}`)
 }

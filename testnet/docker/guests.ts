@@ -1,8 +1,8 @@
 import { askAgent } from '../../src/daemon/control/index.ts'
 import type { AgentStatus, Clock } from '../../src/index.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import type { Log } from '../../src/runtime/log.ts'
 import { startGuest, waitFor, type LabGuest } from '../index.ts'
+import { LabError } from '../laberror.ts'
 import { askHost, type HostRequest } from './hostsocket.ts'
 import type { GuestSpec, HostSettings } from './settings.ts'
 
@@ -184,6 +184,6 @@ async function stateOf(guest: LabGuest): Promise<string> {
   return (await guest.qmp.execute('query-status') as { status: string }).status
 }
 
-function refusal(why: string): PagemeshError {
-  return new PagemeshError('host-refused', why, { fault: 'usage' })
+function refusal(why: string): LabError {
+  return new LabError('host-refused', why)
 }

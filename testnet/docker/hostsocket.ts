@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
 import { asPagemeshError, PagemeshError } from '../../src/runtime/errors.ts'
+import { LabError } from '../laberror.ts'
 import type { GuestSpec } from './settings.ts'
 
 /** Where the hosts meet: their sockets, and the cluster key. */
@@ -45,18 +46,18 @@ export async function serveHost(name: string, answer: (request: HostRequest) => 
   return server
 }
 
-/** Asks a host. Throws PagemeshError `host-refused` with its words, `host-absent` if nobody answers. */
+/** Asks a host. Throws LabError `host-refused` with its words, `host-absent` if nobody answers. */
 export async function askHost<Result>(name: string, request: HostRequest): Promise<Result> {
   const socket = connect({ path: socketOf(name), allowHalfOpen: true })
   try {
     socket.end(JSON.stringify(request))
     const answer = JSON.parse(await text(socket)) as { result: Result; error?: string }
     if (answer.error === undefined) return answer.result
-    throw new PagemeshError('host-refused', `${name}: ${answer.error}`, { fault: 'peer' })
+    throw new LabError('host-refused', `${name}: ${answer.error}`)
   } catch (cause) {
     if (cause instanceof PagemeshError) throw cause
-    throw new PagemeshError('host-absent', `No host answers by the name ${name}.`, {
-      fault: 'usage', advice: 'See `docker compose ps`.', cause,
+    throw new LabError('host-absent', `No host answers by the name ${name}.`, {
+      advice: 'See `docker compose ps`.', cause,
     })
   } finally {
     socket.destroy()

@@ -1,5 +1,5 @@
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import type { GuestOptions, Work } from '../index.ts'
+import { LabError } from '../laberror.ts'
 
 /** What source and destination QEMU of a guest have in common. */
 export type GuestSpec = Required<Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>>
@@ -20,7 +20,7 @@ const WORKS: readonly string[] = ['idle', 'web', 'database', 'compile', 'dirty',
 
 /**
  * Reads PEERS (`host-b host-c`), GUESTS (`web=web shop=database`: a name and its work each) and GUEST_MEMORY_MIB. Pure.
- * Throws PagemeshError `bad-setting`.
+ * Throws LabError `bad-setting`.
  */
 export function readSettings(name: string, environment: Record<string, string | undefined>): HostSettings {
   const memoryMiB = Number(environment['GUEST_MEMORY_MIB'] ?? DEFAULT_MEMORY_MIB)
@@ -41,8 +41,8 @@ function wordsOf(text = ''): string[] {
   return text.split(/\s+/).filter((word) => word !== '')
 }
 
-function badSetting(name: string, wanted: string): PagemeshError {
-  return new PagemeshError('bad-setting', `${name} should be ${wanted}.`, {
-    fault: 'usage', advice: 'Correct it in docker-compose.yml.',
+function badSetting(name: string, wanted: string): LabError {
+  return new LabError('bad-setting', `${name} should be ${wanted}.`, {
+    advice: 'Correct it in docker-compose.yml.',
   })
 }

@@ -1,6 +1,6 @@
+import { LabError } from '../laberror.ts'
 import { parseArgs } from 'node:util'
 
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import type { Scenario } from './scenario.ts'
 
 /** What the command line asks for. */
@@ -22,7 +22,7 @@ Options:
 
 Exit status: 0 all assertions hold, 1 not all, 2 wrong usage, 130 cancelled.`
 
-/** Reads the words of the command line. Throws PagemeshError `lab-bad-usage`. Pure. */
+/** Reads the words of the command line. Throws LabError `lab-bad-usage`. Pure. */
 export function parseRequest(words: readonly string[], known: readonly Scenario[]): LabRequest {
   const { values, positionals } = parse(words)
   if (values.help === true) return { kind: 'help' }
@@ -58,6 +58,6 @@ function parse(words: readonly string[]): {
   }
 }
 
-function badUsage(message: string): PagemeshError {
-  return new PagemeshError('lab-bad-usage', message, { fault: 'usage', advice: 'Try `npm run lab -- --help`.' })
+function badUsage(message: string): LabError {
+  return new LabError('lab-bad-usage', message, { advice: 'Try `npm run lab -- --help`.' })
 }

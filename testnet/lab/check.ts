@@ -1,8 +1,8 @@
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import { parseRate } from '../../src/text/units.ts'
+import { LabError } from '../laberror.ts'
 import type { Scenario, Step } from './scenario.ts'
 
-/** Throws PagemeshError `lab-bad-scenario` if a scenario speaks of what it does not have. Pure. */
+/** Throws LabError `lab-bad-scenario` if a scenario speaks of what it does not have. Pure. */
 export function checkScenario(scenario: Scenario): void {
   const hosts = scenario.hosts.map(({ name }) => name)
   const guests = scenario.guests.map(({ name }) => name)
@@ -16,9 +16,7 @@ export function checkScenario(scenario: Scenario): void {
     ...namedGuests(scenario).filter((name) => !guests.includes(name)).map((name) => `a guest ${name} that it has not`),
   ]
   if (faults.length === 0) return
-  throw new PagemeshError('lab-bad-scenario', `The scenario ${scenario.name} has ${faults.join(', ')}.`, {
-    fault: 'usage',
-  })
+  throw new LabError('lab-bad-scenario', `The scenario ${scenario.name} has ${faults.join(', ')}.`)
 }
 
 /** All steps, those of tracks too, in the order in which they are written. Pure. */

@@ -1,5 +1,5 @@
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import type { LabAgent, LabCluster, LabGuest } from '../index.ts'
+import { LabError } from '../laberror.ts'
 import type { Recorder } from './recorder.ts'
 import type { GuestPlan, Scenario } from './scenario.ts'
 
@@ -54,11 +54,11 @@ export class Places {
     return qemu
   }
 
-  /** Throws PagemeshError `lab-guest-lost`. */
+  /** Throws LabError `lab-guest-lost`. */
   require(name: string): Place {
     const place = this.#places.get(name)
     if (place !== undefined) return place
-    throw new PagemeshError('lab-guest-lost', `The guest ${name} is nowhere.`, { fault: 'host' })
+    throw new LabError('lab-guest-lost', `The guest ${name} is nowhere.`)
   }
 
   /** Every guest that was booted, with its place; undefined if its host crashed. */

@@ -1,8 +1,8 @@
 /** How the agents are waited for, through what they say of themselves. */
 import type { PopularPage } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import { waitFor } from '../index.ts'
+import { LabError } from '../laberror.ts'
 import { agreementOf } from './conditions.ts'
 import type { Lab } from './lab.ts'
 
@@ -55,7 +55,7 @@ export async function converge(lab: Lab, seconds: number): Promise<void> {
 async function viewOf({ cluster }: Lab, host: string): Promise<Set<string>> {
   const { status, output, errors } = await cluster.agent(host).command('pages', '--top', `${VIEW_PAGES_MAX}`, '--json')
   if (status !== 0) {
-    throw new PagemeshError('lab-agent-ended', `${host} does not list its pages: ${errors.trim()}`, { fault: 'host' })
+    throw new LabError('lab-agent-ended', `${host} does not list its pages: ${errors.trim()}`)
   }
   const { pages } = JSON.parse(output) as { pages: PopularPage[] }
   return new Set(pages.map(({ prefix }) => prefix))

@@ -1,8 +1,8 @@
 /** What each step of a scenario does to the lab. */
 import { systemClock } from '../../src/runtime/clock.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
 import { parseRate } from '../../src/text/units.ts'
 import { waitFor } from '../index.ts'
+import { LabError } from '../laberror.ts'
 import { describeCondition, holds } from './conditions.ts'
 import type { Lab } from './lab.ts'
 import { moveGuest } from './move.ts'
@@ -86,9 +86,7 @@ async function cancel({ cluster, places, recorder }: Lab, guest: string): Promis
   recorder.event(`${guest}: the migration is cancelled`)
   const { status, errors } = await cluster.agent(places.require(guest).host).command('cancel', guest, '--json')
   if (status === 0) return
-  throw new PagemeshError('lab-not-cancelled', `\`pagemesh cancel\` ended with ${status}: ${errors.trim()}`, {
-    fault: 'host',
-  })
+  throw new LabError('lab-not-cancelled', `\`pagemesh cancel\` ended with ${status}: ${errors.trim()}`)
 }
 
 async function evacuate(lab: Lab, { host, to, atOnce }: Extract<Step, { do: 'evacuate' }>): Promise<void> {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
+import { LabError } from '../laberror.ts'
 import { runCommand, succeeds } from '../machine/command.ts'
 import type { LabHost } from '../machine/network.ts'
 import { childrenOf, startProcess, type LabProcess } from '../machine/process.ts'
@@ -41,7 +41,7 @@ export class LibvirtHost implements LabHost {
     this.#process = process
   }
 
-  /** Resolves when libvirtd answers. Throws PagemeshError `lab-timeout`, `lab-host-ended` with its last words. */
+  /** Resolves when libvirtd answers. Throws LabError `lab-timeout`, `lab-host-ended` with its last words. */
   static async start(init: LibvirtHostInit): Promise<LibvirtHost> {
     const { host, directory, hosts } = init
     mkdirSync(directory, { recursive: true })
@@ -51,7 +51,7 @@ export class LibvirtHost implements LabHost {
     ])
     try {
       return await waitFor(async () => {
-        if (!process.running) throw new PagemeshError('lab-host-ended', process.errors, { fault: 'host' })
+        if (!process.running) throw new LabError('lab-host-ended', process.errors)
         const [first] = childrenOf(process.pid)
         if (first === undefined) return undefined
         const started = new LibvirtHost(init, process, first)
@@ -63,7 +63,7 @@ export class LibvirtHost implements LabHost {
     }
   }
 
-  /** Runs virsh on this host; resolves to what it prints. Throws PagemeshError `lab-command-failed` with its error. */
+  /** Runs virsh on this host; resolves to what it prints. Throws LabError `lab-command-failed` with its error. */
   virsh(...words: string[]): Promise<string> {
     return runCommand(this.#words(...words))
   }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import type { Clock } from '../../src/runtime/clock.ts'
-import { PagemeshError, systemErrorCode } from '../../src/runtime/errors.ts'
+import { systemErrorCode } from '../../src/runtime/errors.ts'
+import { LabError } from '../laberror.ts'
 import { waitFor } from '../wait.ts'
 import { REPOSITORY, type GuestImage } from './image.ts'
 import { machineArguments, machinePaths, QEMU, type Accelerator } from './machine.ts'
@@ -20,7 +21,7 @@ let choice: Promise<Accelerator> | undefined
 /**
  * KVM where it really runs our guests, else TCG. That /dev/kvm exists and opens says little inside a virtual machine,
  * so our own kernel is booted once under KVM; the answer is kept in .cache until the machine boots again.
- * PAGEMESH_ACCEL=kvm or tcg overrides. Throws PagemeshError `lab-bad-accelerator` if it is set to anything else.
+ * PAGEMESH_ACCEL=kvm or tcg overrides. Throws LabError `lab-bad-accelerator` if it is set to anything else.
  */
 export function chooseAccelerator(image: GuestImage, clock: Clock): Promise<Accelerator> {
   choice ??= choose(image, clock)
@@ -31,8 +32,8 @@ async function choose(image: GuestImage, clock: Clock): Promise<Accelerator> {
   const wanted = process.env['PAGEMESH_ACCEL'] ?? ''
   if (wanted === 'kvm' || wanted === 'tcg') return wanted
   if (wanted !== '') {
-    throw new PagemeshError('lab-bad-accelerator', `PAGEMESH_ACCEL is ${wanted}.`, {
-      fault: 'usage', advice: 'Set it to kvm or tcg, or leave it out.',
+    throw new LabError('lab-bad-accelerator', `PAGEMESH_ACCEL is ${wanted}.`, {
+      advice: 'Set it to kvm or tcg, or leave it out.',
     })
   }
   if (!mayOpenKvm()) return 'tcg'
@@ -91,7 +92,7 @@ async function probeKvm(image: GuestImage, clock: Clock): Promise<boolean> {
       clock, what: 'a guest under KVM', timeoutMs: PROBE_TIMEOUT_MS,
     })
   } catch (error) {
-    if (error instanceof PagemeshError && error.code === 'lab-timeout') return false
+    if (error instanceof LabError && error.code === 'lab-timeout') return false
     throw error
   } finally {
     await guest.kill()

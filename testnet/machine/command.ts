@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
+import { LabError } from '../laberror.ts'
 
-import { PagemeshError } from '../../src/runtime/errors.ts'
 
 /**
  * Runs a short command to its end and resolves to its standard output.
- * Throws PagemeshError `lab-command-failed` with what the command said on standard error.
+ * Throws LabError `lab-command-failed` with what the command said on standard error.
  * @param showProgress passes standard error on to ours, for commands that take long and say what they do.
  */
 export async function runCommand(argv: readonly string[], showProgress = false): Promise<string> {
@@ -19,9 +19,8 @@ export async function runCommand(argv: readonly string[], showProgress = false):
     child.once('close', (code, signal) => resolve(code ?? signal ?? 'killed'))
   })
   if (status === 0) return output
-  throw new PagemeshError('lab-command-failed', `${argv.join(' ')} failed (${status}): ${errors.trim()}`, {
-    fault: 'host', advice: 'Run testnet/setup.sh as root; it installs what the lab needs.',
-    data: { argv: [...argv], status },
+  throw new LabError('lab-command-failed', `${argv.join(' ')} failed (${status}): ${errors.trim()}`, {
+    advice: 'Run testnet/setup.sh as root; it installs what the lab needs.',
   })
 }
 

@@ -16,7 +16,7 @@ export const REPOSITORY = join(import.meta.dirname, '..', '..')
 
 /**
  * The guest image, built if it is missing (a minute or two, with progress on standard error).
- * Throws PagemeshError `lab-command-failed` where it cannot be built: not root, no mirror, no disk space.
+ * Throws LabError `lab-command-failed` where it cannot be built: not root, no mirror, no disk space.
  */
 export async function ensureImage(): Promise<GuestImage> {
   const script = join(import.meta.dirname, '..', 'image', 'build.sh')

@@ -1,7 +1,7 @@
 import { findLayout, openProcessMemory, readStartTicks, type GuestMemory } from '../../src/guest/index.ts'
 import { PAGE_BYTES } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
+import { LabError } from '../laberror.ts'
 import type { LabGuest } from './qemu.ts'
 
 export interface MemoryComparison {
@@ -31,7 +31,7 @@ const READ_AGAIN_AFTER_MS = 100
 /**
  * Compares all RAM blocks of two guests byte for byte; both should stand still. A page that is absent counts as zeros,
  * and is never touched: reading a hole of a shared mapping would fill it.
- * Throws PagemeshError `lab-memory-not-found` if the guests' blocks are not the same or cannot be found.
+ * Throws LabError `lab-memory-not-found` if the guests' blocks are not the same or cannot be found.
  */
 export async function compareMemory(left: LabGuest, right: LabGuest): Promise<MemoryComparison> {
   await using leftMemory = await openGuestMemory(left)
@@ -71,7 +71,7 @@ async function compareBlock(
   }
 }
 
-/** A guest's memory, read-only, closed by `await using`. Throws PagemeshError `lab-memory-not-found`. */
+/** A guest's memory, read-only, closed by `await using`. Throws LabError `lab-memory-not-found`. */
 export async function openGuestMemory(guest: LabGuest): Promise<GuestMemory & AsyncDisposable> {
   const startTicks = readStartTicks(guest.pid)
   if (startTicks === undefined) throw notFound(guest.name, 'its process')
@@ -119,8 +119,8 @@ function addDifferences(difference: BlockDifference, left: Buffer, right: Buffer
   }
 }
 
-function notFound(guestName: string, what: string): PagemeshError {
-  return new PagemeshError('lab-memory-not-found', `Guest ${guestName} has not what the comparison needs: ${what}.`, {
-    fault: 'guest', advice: 'Compare guests of one machine and size, while their processes live.',
+function notFound(guestName: string, what: string): LabError {
+  return new LabError('lab-memory-not-found', `Guest ${guestName} has not what the comparison needs: ${what}.`, {
+    advice: 'Compare guests of one machine and size, while their processes live.',
   })
 }

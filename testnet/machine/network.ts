@@ -9,7 +9,7 @@
  * Nothing is added to this machine's own network, so several networks with the same addresses can exist side by side.
  * UNIX sockets are reached by path from everywhere. Non-goals: delay and random loss (netem is not in every kernel).
  */
-import { PagemeshError } from '../../src/runtime/errors.ts'
+import { LabError } from '../laberror.ts'
 import { runCommand, succeeds } from './command.ts'
 import { addNamespace, deleteNamespace, deleteOrphanedNamespaces, namespaceName } from './namespace.ts'
 
@@ -53,7 +53,7 @@ const HOSTS_MAX = 250
 const BRIDGE = 'bridge'
 let networkCount = 0
 
-/** Makes a network; first takes away what dead runs left. Throws PagemeshError `lab-bad-host`, `lab-command-failed`. */
+/** Makes a network; first takes away what dead runs left. Throws LabError `lab-bad-host`, `lab-command-failed`. */
 export async function createNetwork(options: NetworkOptions): Promise<LabNetwork> {
   checkHosts(options.hosts)
   if (!await canIsolate()) return new LoopbackNetwork(options.hosts)
@@ -79,8 +79,8 @@ function checkHosts(names: readonly string[]): void {
     !/^[A-Za-z0-9-]{1,15}$/.test(name) || name.startsWith(BRIDGE) || name === 'lo'
   const bad = names.find((name, index) => isBad(name) || names.indexOf(name) !== index)
   if (bad === undefined && names.length <= HOSTS_MAX) return
-  throw new PagemeshError('lab-bad-host', `The lab cannot have ${bad ?? `${names.length} hosts`}.`, {
-    fault: 'usage', advice: `Name at most ${HOSTS_MAX} hosts, each once, with letters, digits and dashes.`,
+  throw new LabError('lab-bad-host', `The lab cannot have ${bad ?? `${names.length} hosts`}.`, {
+    advice: `Name at most ${HOSTS_MAX} hosts, each once, with letters, digits and dashes.`,
   })
 }
 
@@ -213,13 +213,13 @@ class LoopbackNetwork implements LabNetwork {
 function hostNamed(hosts: readonly LabHost[], name: string): LabHost {
   const host = hosts.find((candidate) => candidate.name === name)
   if (host !== undefined) return host
-  throw new PagemeshError('lab-bad-host', `The lab has no host ${name}.`, {
-    fault: 'usage', advice: `Its hosts are ${hosts.map((candidate) => candidate.name).join(', ')}.`,
+  throw new LabError('lab-bad-host', `The lab has no host ${name}.`, {
+    advice: `Its hosts are ${hosts.map((candidate) => candidate.name).join(', ')}.`,
   })
 }
 
-function notIsolated(what: string): PagemeshError {
-  return new PagemeshError('lab-not-isolated', `Without namespaces no link can be ${what}.`, {
-    fault: 'usage', advice: 'Run as root.',
+function notIsolated(what: string): LabError {
+  return new LabError('lab-not-isolated', `Without namespaces no link can be ${what}.`, {
+    advice: 'Run as root.',
   })
 }

@@ -9,7 +9,7 @@ export type QemuRelease = 'system' | 'next'
 /**
  * The program that starts a QEMU. The next release's is fetched if it is missing (under a minute, with progress on
  * standard error), kept in .cache and never installed; its process is called after its loader, its words name QEMU.
- * Throws PagemeshError `lab-command-failed` where it cannot be had: no apt, no mirror, no disk space.
+ * Throws LabError `lab-command-failed` where it cannot be had: no apt, no mirror, no disk space.
  */
 export async function ensureQemu(release: QemuRelease): Promise<string> {
   if (release === 'system') return QEMU

@@ -4,6 +4,7 @@ import { connectQmp, type QmpClient } from '../../src/guest/index.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
+import { LabError } from '../laberror.ts'
 import { waitFor } from '../wait.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { ensureBusybox } from './busybox.ts'
@@ -54,7 +55,7 @@ export interface LabGuest {
   readonly paths: MachinePaths
   /** The test's own QMP connection. */
   readonly qmp: QmpClient
-  /** Resolves when the guest's work is in its steady state; throws PagemeshError `lab-timeout`, `lab-guest-ended`. */
+  /** Resolves when the guest's work is in its steady state; throws LabError `lab-timeout`, `lab-guest-ended`. */
   ready(timeoutMs?: number): Promise<void>
   /** The number of the last heartbeat said here; 0 before the first. */
   beats(): number
@@ -71,14 +72,14 @@ const SOCKET_PATH_BYTES_MAX = 107
 
 /**
  * Starts a guest; resolves when its process runs and answers QMP.
- * Throws PagemeshError `lab-guest-ended` with QEMU's own words when it does not.
+ * Throws LabError `lab-guest-ended` with QEMU's own words when it does not.
  */
 export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   const { name, directory, work, host, clock = systemClock } = options
   const paths = machinePaths(directory, name)
   if (Buffer.byteLength(paths.testQmp) > SOCKET_PATH_BYTES_MAX) {
-    throw new PagemeshError('lab-path-too-long', `${paths.testQmp} is too long for a socket.`, {
-      fault: 'usage', advice: 'Use a directory with a shorter path.',
+    throw new LabError('lab-path-too-long', `${paths.testQmp} is too long for a socket.`, {
+      advice: 'Use a directory with a shorter path.',
     })
   }
   const image = await ensureImage()
@@ -120,7 +121,7 @@ function throwIfEnded(process: LabProcess, lastWords = ''): void {
   if (process.running) return
   const guestSaid = lastWords === '' ? '' : `; the guest's last words: ${lastWords}`
   const said = `QEMU ended: ${process.errors || 'it did not say why'}${guestSaid}`
-  throw new PagemeshError('lab-guest-ended', said, { fault: 'host' })
+  throw new LabError('lab-guest-ended', said)
 }
 
 class RunningGuest implements LabGuest {

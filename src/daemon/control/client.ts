@@ -4,10 +4,10 @@ import { pipe } from 'it-pipe'
 
 import { LineCutter } from '../../bytes/linecutter.ts'
 import { systemClock } from '../../runtime/clock.ts'
-import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
+import { isErrorCode, PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
 import { withTimeout } from '../../runtime/wait.ts'
 import {
-  badAnswer, CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest, type Progress,
+  badAnswer, CONTROL_LIMITS, decodeAnswer, encodeRequest, type ControlRequest, type ErrorAnswer, type Progress,
 } from './protocol.ts'
 
 export interface AskInit {
@@ -39,6 +39,12 @@ export async function askAgent<Result>(init: AskInit): Promise<Result> {
   }
 }
 
+/** An agent of another version may have codes that this command does not know. */
+function errorOf({ code, message, ...details }: ErrorAnswer): PagemeshError {
+  if (isErrorCode(code)) return new PagemeshError(code, message, details)
+  return new PagemeshError('unexpected', message, { ...details, data: { code } })
+}
+
 async function converse(socket: Socket, { path, request, onProgress, cancel }: AskInit): Promise<unknown> {
   socket.write(encodeRequest(request))
   const sendCancel = (): void => {
@@ -51,7 +57,7 @@ async function converse(socket: Socket, { path, request, onProgress, cancel }: A
       for await (const line of lines) {
         const answer = decodeAnswer(line)
         if ('result' in answer) return answer.result
-        if ('error' in answer) throw new PagemeshError(answer.error.code, answer.error.message, answer.error)
+        if ('error' in answer) throw errorOf(answer.error)
         onProgress?.(answer.progress)
       }
       throw ended()

@@ -4,7 +4,7 @@ import { listenAt, requireUntaken, type SocketFile } from '../../host/socketfile
 
 const CONTROL = {
   use: 'control socket', other: 'agent', codes: { taken: 'agent-running', unusable: 'control-unusable' },
-}
+} as const
 
 /** Throws PagemeshError `agent-running` if an agent answers at the path, `control-unusable` if it is not free. */
 export async function requireNoAgent(path: string): Promise<void> {

@@ -1,8 +1,8 @@
-import { asPagemeshError, PagemeshError, systemErrorCode, type Fault } from '../../runtime/errors.ts'
+import { asPagemeshError, PagemeshError, systemErrorCode, type ErrorCode, type Fault } from '../../runtime/errors.ts'
 
 /** An error as a message between threads carries it. */
 export interface ErrorData {
-  code: string
+  code: ErrorCode
   message: string
   fault: Fault
   phase: string | undefined

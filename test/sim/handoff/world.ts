@@ -161,5 +161,5 @@ export class World {
 }
 
 export function reasonOf(message: string): Reason {
-  return { code: 'simulated', message, fault: 'host' }
+  return { code: 'unexpected', message, fault: 'host' }
 }

@@ -5,7 +5,7 @@ import {
 import type { IncomingEvent, IncomingPlan, IncomingState } from '../../../src/conversation/incomingstate.ts'
 import type { OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
 
-export const REASON: Reason = { code: 'simulated', message: 'It is tried.', fault: 'host' }
+export const REASON: Reason = { code: 'unexpected', message: 'It is tried.', fault: 'host' }
 
 const body = Buffer.from([1, 2, 3])
 const waits = Object.keys(LIMITS_MS) as Wait[]

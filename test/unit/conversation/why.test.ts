@@ -5,10 +5,12 @@ import type { Reason } from '../../../src/conversation/conversation.ts'
 import type { IncomingEvent, IncomingState } from '../../../src/conversation/incomingstate.ts'
 import type { LeavingCause, OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
 import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
+import type { ErrorCode } from '../../../src/runtime/errors.ts'
 import { walkIncoming, walkOutgoing } from './walk.ts'
 
-const because = (code: string): Reason => ({ code, message: `It is ${code}.`, fault: 'host' })
-const lost = (code = 'lane-lost'): OutgoingEvent & IncomingEvent => ({ kind: 'linkLost', reason: because(code) })
+const because = (code: ErrorCode): Reason => ({ code, message: `It is ${code}.`, fault: 'host' })
+const lost = (code: ErrorCode = 'lane-lost'): OutgoingEvent & IncomingEvent =>
+  ({ kind: 'linkLost', reason: because(code) })
 const cancel: OutgoingEvent = { kind: 'cancel', reason: because('cancelled') }
 const trouble: OutgoingEvent = { kind: 'message', message: { kind: 'trouble', reason: 'no room' } }
 const gone = (wasHeard: boolean): OutgoingEvent => ({ kind: 'gone', reason: because('guest-gone'), wasHeard })
@@ -103,7 +105,7 @@ describe('a cancel that was only a wish', () => {
 describe('a post-copy that is cut at the source', () => {
   it('is cut for what was wrong before, or for what QEMU says', () => {
     const paused = qemu('postcopy-paused')
-    for (const [events, code] of [[[lost('odd')], 'odd'], [[], 'qemu-failed']] as const) {
+    for (const [events, code] of [[[lost('unexpected')], 'unexpected'], [[], 'qemu-failed']] as const) {
       const { state, effects } = stepOutgoing(walkOutgoing(MOVING, ...events).state, paused)
       assert.deepEqual(state, { at: 'cut', runState: 'running' })
       const told = effects.find((effect) => effect.do === 'deliver')

@@ -55,8 +55,8 @@ describe('the daemon', () => {
   })
 
   it('leaves nothing behind when the start fails', async () => {
-    agent.startError = new PagemeshError('port-taken', 'No port.', { fault: 'host' })
-    await assert.rejects(run(new AbortController().signal).ended, { code: 'port-taken' })
+    agent.startError = new PagemeshError('http-unusable', 'No port.', { fault: 'host' })
+    await assert.rejects(run(new AbortController().signal).ended, { code: 'http-unusable' })
     assert.equal(agent.calls.at(-1), 'stop')
     assert.equal(existsSync(config.control), false)
   })

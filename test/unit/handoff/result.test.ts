@@ -13,7 +13,7 @@ import { SPENT } from '../../support/bothends.ts'
 
 const ABOUT = { guest: 'web', from: 'a', to: 'b', mode: 'precopy' } as const
 const WHERE = { ...ABOUT, here: 'running' } as const
-const REASON: Reason = { code: 'odd', message: 'It is odd.', fault: 'guest', advice: 'Look.' }
+const REASON: Reason = { code: 'unexpected', message: 'It is odd.', fault: 'guest', advice: 'Look.' }
 const COUNTS: OutgoingPassageCounts = {
   streamBytes: 1000, zero: 1, ref: 2, sentBefore: 3, literal: 4, rawBytes: 50, literalWireBytes: 60, sentBytes: 70,
   receivedBytes: 8,
@@ -54,7 +54,7 @@ describe('the words for how a handoff ended', () => {
       const { reason, ...rest } = wordsOf(ending, WHERE)
       assert.match(reason!, words)
       assert.ok(reason!.startsWith('It is odd. Look. '))
-      assert.deepEqual(rest, { status: 'failed', code: 'odd', arrivedState: null })
+      assert.deepEqual(rest, { status: 'failed', code: 'unexpected', arrivedState: null })
     })
   }
 

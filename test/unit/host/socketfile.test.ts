@@ -33,7 +33,7 @@ describe('the file of a socket', () => {
   }
 
   function initOf(path: string): SocketFileInit {
-    const codes = { taken: 'test-taken', unusable: 'test-unusable' }
+    const codes = { taken: 'tunnel-taken', unusable: 'tunnel-unusable' } as const
     return { path, mode: 0o640, use: 'socket of tests', other: 'test', codes }
   }
 
@@ -81,7 +81,7 @@ describe('the file of a socket', () => {
     await listenAt(createOne(), initOf(longest))
     assert.equal(await said(longest), 'hello')
     const longer = `${longest}a`
-    const tooLong = refusal(longer, 'test-unusable', /longer than 107 bytes/)
+    const tooLong = refusal(longer, 'tunnel-unusable', /longer than 107 bytes/)
     await assert.rejects(listenAt(createOne(), initOf(longer)), tooLong)
   })
 
@@ -89,8 +89,8 @@ describe('the file of a socket', () => {
     const path = join(directory, 'a.sock')
     await listenAt(createOne(), initOf(path))
     const late = createOne()
-    await assert.rejects(listenAt(late, initOf(path)), refusal(path, 'test-taken', /^Another test runs already/))
-    await assert.rejects(requireUntaken(initOf(path)), refusal(path, 'test-taken', /listens at/))
+    await assert.rejects(listenAt(late, initOf(path)), refusal(path, 'tunnel-taken', /^Another test runs already/))
+    await assert.rejects(requireUntaken(initOf(path)), refusal(path, 'tunnel-taken', /listens at/))
     assert.equal(late.listening, false)
     assert.equal(await said(path), 'hello')
   })
@@ -98,7 +98,7 @@ describe('the file of a socket', () => {
   it('is refused in the place of anything else', async () => {
     const path = join(directory, 'a.sock')
     await writeFile(path, '')
-    const isFile = refusal(path, 'test-unusable', /something that is no socket/)
+    const isFile = refusal(path, 'tunnel-unusable', /something that is no socket/)
     await assert.rejects(listenAt(createOne(), initOf(path)), isFile)
     await rm(path)
     await requireUntaken(initOf(path))
@@ -109,7 +109,7 @@ describe('the file of a socket', () => {
     const path = join(directory, 'file', 'a.sock')
     const server = createOne()
     await assert.rejects(listenAt(server, initOf(path)), (error: PagemeshError) =>
-      refusal(path, 'test-unusable', /: (ENOTDIR|EEXIST)\.$/)(error) && error.cause instanceof Error)
+      refusal(path, 'tunnel-unusable', /: (ENOTDIR|EEXIST)\.$/)(error) && error.cause instanceof Error)
     assert.equal(server.listening, false)
   })
 
@@ -117,7 +117,7 @@ describe('the file of a socket', () => {
     const elsewhere = createOne()
     await once(elsewhere.listen(join(directory, 'elsewhere')), 'listening')
     const path = join(directory, 'a.sock')
-    await assert.rejects(listenAt(elsewhere, initOf(path)), refusal(path, 'test-unusable', /ERR_SERVER_ALREADY_LISTEN/))
+    await assert.rejects(listenAt(elsewhere, initOf(path)), refusal(path, 'tunnel-unusable', /ERR_SERVER_ALREADY_LISTEN/))
     assert.equal(elsewhere.listening, false)
   })
 

@@ -80,7 +80,7 @@ describe('the streams of a host\'s mesh', () => {
   })
 
   it('break when their handler fails, whatever it throws', async () => {
-    for (const thrown of [new Error('no'), 'no', new PagemeshError('own', 'no', { fault: 'host' })]) {
+    for (const thrown of [new Error('no'), 'no', new PagemeshError('not-accepted', 'no', { fault: 'host' })]) {
       const { channel, logged } = await answered(async () => { throw thrown })
       assert.deepEqual([channel.calls, logged], [['abort: no'], ['warn: a stream was given up']])
     }

@@ -11,7 +11,7 @@ describe('work that goes on by itself', () => {
     const log: Log = { ...silentLog, warn: (message, fields) => said.push([message, fields]) }
     behind(log, 'a thing was not done', Promise.resolve(5))
     behind(log, 'another was not done', Promise.reject(
-      new PagemeshError('some-code', 'It broke.', { fault: 'host', advice: 'Mend it.' })))
+      new PagemeshError('unexpected', 'It broke.', { fault: 'host', advice: 'Mend it.' })))
     await nextTurn()
     assert.deepEqual(said, [['another was not done', { error: 'It broke. Mend it.' }]])
   })

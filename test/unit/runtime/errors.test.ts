@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict'
 
-import { asPagemeshError, describeError, PagemeshError, systemErrorCode } from '../../../src/runtime/errors.ts'
+import {
+  asPagemeshError, describeError, ERROR_CODES, isErrorCode, PagemeshError, refusalOf, systemErrorCode,
+} from '../../../src/runtime/errors.ts'
 
 describe('an error', () => {
   const cause = new Error('below')
-  const full = new PagemeshError('some-code', 'It broke.', {
+  const full = new PagemeshError('bad-offer', 'It broke.', {
     fault: 'peer', phase: 'offer', advice: 'Mend it.', data: { page: 5 }, cause,
   })
-  const bare = new PagemeshError('bare', 'It broke.', { fault: 'host' })
+  const bare = new PagemeshError('unexpected', 'It broke.', { fault: 'host' })
 
   it('carries what its reader can use', () => {
     const { code, message, fault, phase, advice, data, name } = full
     assert.deepEqual({ code, message, fault, phase, advice, data, name }, {
-      code: 'some-code', message: 'It broke.', fault: 'peer', phase: 'offer', advice: 'Mend it.', data: { page: 5 },
+      code: 'bad-offer', message: 'It broke.', fault: 'peer', phase: 'offer', advice: 'Mend it.', data: { page: 5 },
       name: 'PagemeshError',
     })
     assert.equal(full.cause, cause)
@@ -26,6 +28,24 @@ describe('an error', () => {
     assert.equal(describeError(cause), 'below')
     assert.equal(describeError('a text'), 'a text')
     assert.equal(describeError(undefined), 'undefined')
+  })
+
+  it('that another host names has its code where this version knows it', () => {
+    const details = { fault: 'peer', phase: 'offer' } as const
+    const known = refusalOf({ code: 'busy', message: 'Too many.' }, details)
+    assert.deepEqual([known.code, known.message, known.fault, known.data], ['busy', 'Too many.', 'peer', {}])
+    for (const code of ['too-new', 'constructor', '']) {
+      const { code: own, message, phase, data } = refusalOf({ code, message: 'It is new.' }, details)
+      assert.deepEqual([own, message, phase, data], ['refused-there', 'It is new.', 'offer', { code }])
+    }
+    assert.ok(!isErrorCode(undefined))
+  })
+
+  it('has a code that says in a sentence what it means', () => {
+    for (const [code, meaning] of Object.entries(ERROR_CODES)) {
+      assert.match(code, /^[a-z]+(-[a-z]+)*$/)
+      assert.match(meaning, /^[A-Z].*\w\.$/, code)
+    }
   })
 
   it('of the system has a code', () => {

@@ -22,14 +22,16 @@ describe('an answer to an offer', () => {
 
   it('carries nothing of a refusal but these, and no more than can be read', () => {
     const long = {
-      accepted: false as const, code: 'c', message: 'm'.repeat(9000), advice: 'a'.repeat(9000), fault: 'guest',
+      accepted: false as const, code: 'busy', message: 'm'.repeat(9000), advice: 'a'.repeat(9000), fault: 'guest',
     }
     const said = JSON.parse(Buffer.from(encodeAnswer(long)).toString()) as Record<string, string>
     assert.deepEqual(Object.keys(said), ['accepted', 'code', 'message', 'advice'])
     assert.deepEqual([said['message']!.length, said['advice']!.length], [4000, 1000])
-    assert.throws(() => requireAccepted(encodeAnswer(long), 'b'), { code: 'c', advice: 'a'.repeat(1000) })
+    assert.throws(() => requireAccepted(encodeAnswer(long), 'b'), { code: 'busy', advice: 'a'.repeat(1000) })
     const codes = { accepted: false, code: 'c'.repeat(64), message: 'm', advice: 'a'.repeat(1001) }
-    assert.throws(() => requireAccepted(json(codes), 'b'), { code: codes.code, advice: undefined })
+    assert.throws(() => requireAccepted(json(codes), 'b'), {
+      code: 'refused-there', data: { code: codes.code }, advice: undefined,
+    })
   })
 
   it('that is neither is refused', () => {

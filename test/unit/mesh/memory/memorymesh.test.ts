@@ -120,7 +120,7 @@ describe('a mesh in one process', () => {
 
   it('breaks a stream whose handler fails, with whatever, and closes one whose handler saw the end', async () => {
     const { a, b } = await startedPair()
-    for (const thrown of [new Error('no'), 'no', new PagemeshError('own', 'Ours.', { fault: 'host' })]) {
+    for (const thrown of [new Error('no'), 'no', new PagemeshError('not-accepted', 'Ours.', { fault: 'host' })]) {
       const stop = b.handle('/fail/1', async () => { throw thrown })
       await assert.rejects((await a.open('b', '/fail/1', signal)).receive(), { code: 'stream-broken' })
       stop()

@@ -88,7 +88,7 @@ describe('errors of a stream', () => {
     const cause = new Error('reset')
     const broken = streamBroken(cause)
     assert.deepEqual([broken.code, broken.fault, broken.cause], ['stream-broken', 'network', cause])
-    const own = new PagemeshError('own', 'Ours.', { fault: 'host' })
+    const own = new PagemeshError('not-accepted', 'Ours.', { fault: 'host' })
     assert.equal(streamBroken(own), own)
     const { code, fault, data } = messageTooLong(10, 5)
     assert.deepEqual([code, fault, data], ['message-too-long', 'peer', { lengthBytes: 10, bytesMax: 5 }])
