@@ -1,6 +1,6 @@
 /** Where an error is dropped, or a promise is let go. Types such as `Promise<void>` and `() => void` are not meant. */
 const DROPPED = [
-  /\.catch\(\(\w*\) => (undefined|null|\[\]|\{\s*\})/,
+  /\.catch\(\(\w*\) => (undefined|null|true|false|\d|'|\[\]|\{\s*\})/,
   /, \(\) => (undefined|null|\{\s*\})\)/,
   /\bcatch (\(\w+\) )?\{\s*\}/,
   /\bcatch \{\s*$/,
