@@ -42,7 +42,7 @@ import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers
 import { PinFile } from './pinfile.ts'
 import { compressionMode, valueOf, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
-import { dialRules, ownPlaces, Relays } from './relays.ts'
+import { dialRules, ownAddresses, Relays } from './relays.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
@@ -80,7 +80,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     pins,
   })
   const ports = options.intercept?.ports ?? []
-  const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownPlaces(options).ports })
+  const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownAddresses(options).ports })
   const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
   const intervalMs = valueOf(options, 'census.intervalSeconds') * 1000
   const census = createCensus(world, {
@@ -219,7 +219,7 @@ class HostAgent implements Agent {
     const handoffs = this.#handoffs
     const { handoff: switches, accept, dial } = this.#options
     const relays = new Relays({ ...this.#parts, guests: this.#guests }, {
-      switches, accept, dial, own: ownPlaces(this.#options),
+      switches, accept, dial, own: ownAddresses(this.#options),
     })
     this.#relays = relays
     const hasStore = await this.#openStore()

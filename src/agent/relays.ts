@@ -10,7 +10,7 @@ import { listTogether, PageBudget, type ListedPages } from '../page/index.ts'
 import {
   arrivalResult, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
   parseRelayAddress, plainHost, UNKNOWN_GUEST, type Connection, type DialRule, type IncomingRelay, type MainChannel,
-  type OwnPlaces, type RelayAddress, type RelayedGuest, type Tunnel,
+  type OwnAddresses, type RelayAddress, type RelayedGuest, type Tunnel,
 } from '../relay/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { RelayResult } from '../transfer/index.ts'
@@ -32,7 +32,7 @@ export interface RelaysInit {
   /** What members may have this host dial. */
   dial: readonly DialRule[]
   /** What this host's agent listens on, which nobody dials through it. */
-  own: Omit<OwnPlaces, 'hosts'>
+  own: Omit<OwnAddresses, 'hosts'>
 }
 
 /** A relayed migration that runs, in `status`. */
@@ -68,7 +68,7 @@ export function dialRules({ to, ports }: { to: readonly string[]; ports: readonl
 }
 
 /** What this host's agent listens on, by its options. Pure. */
-export function ownPlaces(options: Pick<AgentOptions, 'listen' | 'lane' | 'reserved'>): RelaysInit['own'] {
+export function ownAddresses(options: Pick<AgentOptions, 'listen' | 'lane' | 'reserved'>): RelaysInit['own'] {
   const { lane, reserved = [] } = options
   const listen = valueOf(options, 'listen')
   const ports = [
@@ -177,10 +177,10 @@ export class Relays {
       streamBytes: sum(counts.map(({ streamBytes }) => streamBytes)),
       wireBytes: sum(counts.map(({ sentBytes }) => sentBytes)),
     }))
-    const incoming = this.#incoming.running().map(({ init: { offer, from }, report, traffic }): RelayStatus => ({
+    const incoming = this.#incoming.running().map(({ init: { offer, from }, summary, traffic }): RelayStatus => ({
       direction: 'incoming', driver: 'relay', guest: offer.guest ?? UNKNOWN_GUEST, from: from.name, to: name,
       address: formatRelayAddress(offer.address), manager: offer.manager ?? null, phase: 'relaying',
-      streamBytes: report.streamBytes, wireBytes: traffic.receivedBytes,
+      streamBytes: summary.streamBytes, wireBytes: traffic.receivedBytes,
     }))
     return [...outgoing, ...incoming]
   }
@@ -219,10 +219,10 @@ export class Relays {
   }
 
   async #arrived(relay: IncomingRelay): Promise<void> {
-    const { init: { offer, from }, outcome, traffic, report, channelCount, totalMs } = relay
+    const { init: { offer, from }, outcome, traffic, summary, channelCount, totalMs } = relay
     this.#count(traffic)
     const result = arrivalResult({ guest: offer.guest, from: from.name, to: this.#components.mesh.self.name }, {
-      outcome, totalMs, traffic, report, channels: channelCount,
+      outcome, totalMs, traffic, summary, channels: channelCount,
       spent: spentOf(trafficOf(this.#components)),
     })
     if (result.qemuBytes === 0) return

@@ -40,9 +40,9 @@ export function residentSource(guests: () => Iterable<ScannedGuest>): PageSource
 async function fillFrom(
   memory: GuestMemory, places: Places, batch: PageBatch, room: Buffer, signal: AbortSignal,
 ): Promise<void> {
-  const filling = new Filling(memory, places, batch, room)
+  const reading = new GuestRead(memory, places, batch, room)
   try {
-    await filling.run(signal)
+    await reading.run(signal)
   } catch (error) {
     signal.throwIfAborted()
     if (!(error instanceof PagemeshError)) throw error
@@ -50,7 +50,7 @@ async function fillFrom(
 }
 
 /** Reads the wanted pages of one guest, in the order of its memory. */
-class Filling {
+class GuestRead {
   readonly #memory: GuestMemory
   readonly #places: Places
   readonly #batch: PageBatch

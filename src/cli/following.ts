@@ -33,7 +33,7 @@ export async function followHandoff(request: ControlRequest, about: AboutHandoff
     })
     progress.end()
     if ('dryRun' in outcome) show(outcome, renderEstimate(printable(outcome)), flags)
-    else report(outcome, flags)
+    else showResult(outcome, flags)
   } catch (error) {
     progress.end()
     const lost = lostHandoff(about, asPagemeshError(error), last)
@@ -45,7 +45,7 @@ export async function followHandoff(request: ControlRequest, about: AboutHandoff
   }
 }
 
-function report(result: HandoffResult, flags: AgentFlags): void {
+function showResult(result: HandoffResult, flags: AgentFlags): void {
   process.exitCode = exitStatusOf(result.status)
   if (result.status === 'completed') {
     show(result, renderResult(printable(result)), flags)

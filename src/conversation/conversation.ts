@@ -29,7 +29,7 @@
 import type { GuestState } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import type { ErrorCode, Fault } from '../runtime/errors.ts'
-import type { IncomingReport } from './report.ts'
+import type { IncomingSummary } from './summary.ts'
 
 /** The guest's run state at switchover; unknown where neither the stream nor a record tells it. */
 export type RunState = GuestState | 'unknown'
@@ -56,7 +56,7 @@ export type CopyNews =
   /** It holds the whole guest, paused. */
   | { kind: 'whole' }
   /** It is as it was at the source at switchover. */
-  | { kind: 'arrived'; state: GuestState; report: IncomingReport | undefined }
+  | { kind: 'arrived'; state: GuestState; summary: IncomingSummary | undefined }
   /** It is whole but cannot run; it never ran and will not, unless an operator says so. */
   | { kind: 'unfit'; reason: string }
   /** Post-copy was cut before it was let run: it has a part of the guest's memory, and it is paused. */

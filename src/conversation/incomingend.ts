@@ -83,7 +83,7 @@ export function broke(link: Link, reason: Reason): IncomingStep {
 }
 
 export function arrived(link: Link, state: GuestState): IncomingStep {
-  return tell(link, { kind: 'arrived', state, report: undefined }, { as: 'arrived', state }, [
+  return tell(link, { kind: 'arrived', state, summary: undefined }, { as: 'arrived', state }, [
     { do: 'record', as: 'arrived', runState: state, isFirst: true },
   ])
 }
@@ -228,7 +228,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
   }
 }
 
-/** Nobody has said what becomes of the copy: it stays paused, is reported, and the source's host is asked. */
+/** Nobody has said what becomes of the copy: it stays paused, `status` lists it, and the source's host is asked. */
 export function hold(state: Omit<IncomingAt<'holding'>, 'at'>): IncomingStep {
   return {
     state: { at: 'holding', ...state },

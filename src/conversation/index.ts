@@ -18,5 +18,5 @@ export { stepOutgoing } from './outgoingstep.ts'
 export {
   destinationGone, errorOf, FAILED_THERE, outOfTime, reasonOf, sentenceOf, sourceGone, undecided,
 } from './reasons.ts'
-export type { IncomingReport, SpentBytes } from './report.ts'
+export type { IncomingSummary, SpentBytes } from './summary.ts'
 export { restartIncoming, restartOutgoing, type Facts } from './restart.ts'

@@ -46,8 +46,8 @@ export function heldAt(runState: RunState, reason: Reason): OutgoingStep {
   return rest({ as: 'held', reason }, [{ do: 'record', as: 'held', runState, isFirst: true }])
 }
 
-export function complete({ state, report }: Extract<CopyNews, { kind: 'arrived' }>): OutgoingStep {
-  return rest({ as: 'completed', state, report }, [{ do: 'forget' }])
+export function complete({ state, summary }: Extract<CopyNews, { kind: 'arrived' }>): OutgoingStep {
+  return rest({ as: 'completed', state, summary }, [{ do: 'forget' }])
 }
 
 export function movingOf({ link, copy, runState, isCancelling }: Moving): Moving {

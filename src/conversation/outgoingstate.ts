@@ -3,7 +3,7 @@ import type { GuestState } from '../guest/index.ts'
 import type {
   CopyNews, IncomingMessage, Link, OutgoingMessage, Plan, Reason, RunState, Verdict, Wait,
 } from './conversation.ts'
-import type { IncomingReport } from './report.ts'
+import type { IncomingSummary } from './summary.ts'
 
 /** What is known while the source QEMU has not decided. */
 export interface Moving {
@@ -45,7 +45,7 @@ export type OutgoingState =
 /** The result. One that leaves something open may be followed by another. */
 export type OutgoingEnding =
   | { as: 'estimated' }
-  | { as: 'completed'; state: GuestState; report: IncomingReport | undefined }
+  | { as: 'completed'; state: GuestState; summary: IncomingSummary | undefined }
   /** The source keeps the guest; nothing was decided against its operator. */
   | { as: 'kept'; reason: Reason }
   /** Given up, and nobody has confirmed yet that it arrived: the destination holds it and asks. */

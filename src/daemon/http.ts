@@ -41,7 +41,7 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
   const { agent, log } = components
   const listenAddress = parseHostPort(init.address)
   assert(listenAddress !== undefined, 'the configuration has checked the address')
-  const seats = new Seats<Socket>({ placesMax: LIMITS.connectionsMax })
+  const seats = new Seats<Socket>({ seatsMax: LIMITS.connectionsMax })
   const server = createServer({
     maxHeaderSize: LIMITS.headerBytesMax,
     headersTimeout: LIMITS.requestMs,
@@ -56,7 +56,7 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
       else response.destroy()
     })
   })
-  server.on('connection', (socket: Socket) => { seats.take(socket) })
+  server.on('connection', (socket: Socket) => { seats.seat(socket) })
   server.setTimeout(LIMITS.socketMs, (socket) => socket.destroy())
 
   return {

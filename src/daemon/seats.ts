@@ -1,27 +1,27 @@
-/** A connection as far as its place is concerned. */
+/** A connection as far as its seat is concerned. */
 export interface Seated {
   destroy(): void
   once(event: 'close', listener: () => void): unknown
 }
 
 /**
- * Places for connections, of which the idle ones give way: when all places are taken, whoever has been idle for
+ * Seats for connections, of which the idle ones give way: when all seats are taken, whoever has been idle for
  * longest is closed for a newcomer. Only where everybody is being answered is the newcomer closed.
  */
 export class Seats<Connection extends Seated> {
-  readonly #placesMax: number
+  readonly #seatsMax: number
   /** Those that are idle, for longest first. */
   readonly #idle = new Set<Connection>()
   /** Those that wait for answers, and for how many. */
   readonly #busy = new Map<Connection, number>()
 
-  constructor(init: { placesMax: number }) {
-    this.#placesMax = init.placesMax
+  constructor(init: { seatsMax: number }) {
+    this.#seatsMax = init.seatsMax
   }
 
-  /** False if the connection was closed, because there is no place for it. */
-  take(connection: Connection): boolean {
-    if (this.#idle.size + this.#busy.size >= this.#placesMax) {
+  /** False if the connection was closed, because there is no seat for it. */
+  seat(connection: Connection): boolean {
+    if (this.#idle.size + this.#busy.size >= this.#seatsMax) {
       const victim = this.#idle.values().next().value ?? connection
       this.#idle.delete(victim)
       victim.destroy()

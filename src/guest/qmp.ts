@@ -98,7 +98,7 @@ class QmpConnection implements QmpClient {
   readonly #pending = new Map<number, Pending>()
   readonly #listeners = new Set<(event: QmpEvent) => void>()
   readonly #closed = Promise.withResolvers<void>()
-  #reportLost: (error: Error) => void
+  #tellLost: (error: Error) => void
   #why: Error | undefined
   #offersOutOfBand = false
   #nextId = 1
@@ -109,7 +109,7 @@ class QmpConnection implements QmpClient {
     this.#log = log
     const lost = Promise.withResolvers<Error>()
     this.lost = lost.promise
-    this.#reportLost = lost.resolve
+    this.#tellLost = lost.resolve
     // Whoever waits for it hears why it never came, and nobody may be waiting yet.
     this.#greeting.promise.catch(() => {})
     this.#socket = new PatientSocket()
@@ -156,7 +156,7 @@ class QmpConnection implements QmpClient {
 
   async close(): Promise<void> {
     // Whoever waits for a loss shall not take our own closing for one.
-    this.#reportLost = () => {}
+    this.#tellLost = () => {}
     this.#break(qmpLost(this.#path))
     await this.#closed.promise
   }
@@ -222,7 +222,7 @@ class QmpConnection implements QmpClient {
       pending.reject(why)
     }
     this.#pending.clear()
-    this.#reportLost(why)
+    this.#tellLost(why)
   }
 }
 

@@ -1,7 +1,7 @@
 import {
   destinationGone, errorOf, LIMITS_MS, reasonOf, restartIncoming, sentenceOf, stepIncoming, undecided,
   type CopyNews, type Facts, type IncomingEffect, type IncomingEnding, type IncomingEvent, type IncomingMessage,
-  type IncomingRecordedAs, type IncomingReport, type IncomingState, type OutgoingMessage, type Reason,
+  type IncomingRecordedAs, type IncomingSummary, type IncomingState, type OutgoingMessage, type Reason,
   type RunState,
 } from '../conversation/index.ts'
 import type { DriverNews, GuestState } from '../guest/index.ts'
@@ -163,7 +163,7 @@ export class Incoming {
       case 'link': return this.#begin('link', this.#openLink())
       case 'answerCensus': return this.#link?.heed(() => this.#answerCensus(effect.body))
       case 'fetch': return this.#link?.heed(() => this.#fetch(effect.order))
-      case 'say': return this.#link?.say(this.#withReport(effect.message))
+      case 'say': return this.#link?.say(this.#withSummary(effect.message))
       case 'openChannel': {
         const { number, ticket } = effect.message
         return this.#begin(number === 0 ? 'channel' : 'passage', this.#channels.open({
@@ -261,7 +261,7 @@ export class Incoming {
   async #ask(copy: CopyNews): Promise<void> {
     const { mesh, clock } = this.#components
     const { id, from } = this.#init
-    const question = { id, copy: this.#withReport(copy) }
+    const question = { id, copy: this.#withSummary(copy) }
     const limits = { signal: this.#life.signal, limitMs: LIMITS_MS.ask, late: () => errorOf(undecided(from)) }
     const verdict = await withDeadline(clock, limits, (signal) => askVerdict(mesh, from, question, signal))
     this.#machine.send({ kind: 'answered', verdict })
@@ -283,11 +283,11 @@ export class Incoming {
   }
 
   /** The conversation decides that a guest has arrived; what it took stands beside. */
-  #withReport<Message extends IncomingMessage | CopyNews>(message: Message): Message {
+  #withSummary<Message extends IncomingMessage | CopyNews>(message: Message): Message {
     if (message.kind !== 'arrived') return message
     const spent = this.#components.spent()
-    const report: IncomingReport = { ...this.#channels.report, releaseMs: this.#releaseMs, spent }
-    return { ...message, report }
+    const summary: IncomingSummary = { ...this.#channels.summary, releaseMs: this.#releaseMs, spent }
+    return { ...message, summary }
   }
 
   #deliver(ending: IncomingEnding): void {

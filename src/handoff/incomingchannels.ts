@@ -1,4 +1,4 @@
-import { reasonOf, type IncomingReport, type Reason } from '../conversation/index.ts'
+import { reasonOf, type IncomingSummary, type Reason } from '../conversation/index.ts'
 import { countOfChannels } from '../guest/index.ts'
 import type { LaneTicket, Member, Mesh } from '../mesh/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
@@ -41,8 +41,8 @@ export class IncomingChannels {
     return this.#passages.streamBytes
   }
 
-  get report(): Pick<IncomingReport, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
-    return this.#passages.report
+  get summary(): Pick<IncomingSummary, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
+    return this.#passages.summary
   }
 
   /** Fetches what is lacking from other hosts; `tell` gets the numbers of what came. Throws `bad-frame`. */

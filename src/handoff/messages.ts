@@ -15,7 +15,7 @@ import {
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
-  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readReport, readTicket, type Language,
+  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readSummary, readTicket, type Language,
 } from '../transfer/index.ts'
 
 export const HANDOFF_PROTOCOL = '/pagemesh/handoff/2'
@@ -121,6 +121,8 @@ const SENTENCE_LENGTH_MAX = 1000
 
 export function encodeMessage(message: OutgoingMessage | IncomingMessage | CopyNews): Uint8Array {
   if ('body' in message) return message.body
+  // On the wire a summary is called a report.
+  if (message.kind === 'arrived') return encodeObject({ state: message.state, report: message.summary })
   const { kind: _kind, ...fields } = message
   const reason = 'reason' in fields ? { reason: fields.reason.slice(0, SENTENCE_LENGTH_MAX) } : {}
   return Buffer.from(JSON.stringify({ ...fields, ...reason }))
@@ -151,7 +153,7 @@ export function decodeIncoming(kind: IncomingMessage['kind'], body: Buffer): Inc
     case 'arrived': {
       const { state, report } = objectIn(kind, body)
       if (!isRunState(state) || state === 'unknown') throw badFrame('a guest arrived in no known state')
-      return { kind, state, report: report === undefined ? undefined : readReport(report) }
+      return { kind, state, summary: report === undefined ? undefined : readSummary(report) }
     }
     case 'trouble': case 'unfit': case 'broken': case 'fell':
       return { kind, reason: textIn(kind, body, 'reason') }

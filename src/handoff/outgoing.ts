@@ -134,7 +134,7 @@ export class Outgoing {
 
   /** The destination's host says what its copy is, and asks for a verdict. */
   asked(copy: CopyNews): Promise<Verdict> {
-    if (copy.kind === 'arrived') this.#tally.arrived(copy.report)
+    if (copy.kind === 'arrived') this.#tally.arrived(copy.summary)
     return new Promise((resolve) => {
       this.#askers.push(resolve)
       this.#machine.send({ kind: 'asked', copy })
@@ -213,7 +213,7 @@ export class Outgoing {
       bytesPerSecondMax: this.#init.bytesPerSecondMax ?? Infinity,
       language: OUTGOING_LANGUAGE,
       onMessage: (message) => {
-        if (message.kind === 'arrived') this.#tally.arrived(message.report)
+        if (message.kind === 'arrived') this.#tally.arrived(message.summary)
         this.#lastWords.note(message)
         // What was said before this end's decision was heard is no mistake.
         if (this.state.at !== 'over') this.#machine.send({ kind: 'message', message })

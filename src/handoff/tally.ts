@@ -1,4 +1,4 @@
-import type { IncomingReport, OutgoingEnding, RunState, SpentBytes } from '../conversation/index.ts'
+import type { IncomingSummary, OutgoingEnding, RunState, SpentBytes } from '../conversation/index.ts'
 import type { GuestState, MigrationMode, MigrationProgress } from '../guest/index.ts'
 import type { OutgoingPassageCounts } from '../passage/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -20,7 +20,7 @@ export class OutgoingTally {
   #runState: RunState = 'unknown'
   #givenUpAt: number | undefined
   #arrivedAt: number | undefined
-  #report: IncomingReport | undefined
+  #summary: IncomingSummary | undefined
 
   constructor(
     components: { clock: Clock }, about: { guest: string; from: string; to: string; mode: MigrationMode },
@@ -35,9 +35,9 @@ export class OutgoingTally {
     this.#runState = runState
   }
 
-  arrived(report: IncomingReport | undefined): void {
+  arrived(summary: IncomingSummary | undefined): void {
     this.#arrivedAt ??= this.#clock.now()
-    this.#report = report ?? this.#report
+    this.#summary = summary ?? this.#summary
   }
 
   result(
@@ -56,7 +56,7 @@ export class OutgoingTally {
       result.wireBytes += sentBytes
       result.receivedWireBytes += receivedBytes
     }
-    addStreams(result, { channels, report: this.#report, spent })
+    addStreams(result, { channels, summary: this.#summary, spent })
     if (ending.as === 'completed') result.downtimeMs = this.#downtimeMs()
     return result
   }
@@ -65,7 +65,7 @@ export class OutgoingTally {
   #downtimeMs(): number | null {
     if (this.#runState !== 'running' || this.#givenUpAt === undefined || this.#arrivedAt === undefined) return null
     // In post-copy the destination's word comes long after the guest ran there: it tells how long letting it run took.
-    const releaseMs = this.#about.mode === 'precopy' ? this.#arrivedAt - this.#givenUpAt : this.#report?.releaseMs ?? 0
+    const releaseMs = this.#about.mode === 'precopy' ? this.#arrivedAt - this.#givenUpAt : this.#summary?.releaseMs ?? 0
     return Math.round((this.qemu?.downtimeMs ?? 0) + releaseMs)
   }
 }

@@ -16,7 +16,7 @@ const SLOTS = '127.64.0.0/16'
 const PORT_MAX = 65_535
 
 /** What this host has that nobody dials through it, and which addresses are its own. */
-export interface OwnPlaces {
+export interface OwnAddresses {
   /** Addresses of its network interfaces. */
   hosts: ReadonlySet<string>
   /** Ports that its agent listens on, at whichever address. */
@@ -37,7 +37,7 @@ export function parseDialRule(text: string): DialRule | undefined {
 
 /** Whether a member may have this host dial `address`. Pure. */
 export function mayDial(
-  address: RelayAddress, { rules, own }: { rules: readonly DialRule[]; own: OwnPlaces },
+  address: RelayAddress, { rules, own }: { rules: readonly DialRule[]; own: OwnAddresses },
 ): boolean {
   if (address.kind === 'unix') {
     const { path } = address

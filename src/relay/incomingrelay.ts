@@ -91,8 +91,8 @@ export class IncomingRelay {
   }
 
   /** Bytes that QEMU took, where the refs among them were filled from, and what other hosts gave. */
-  get report(): IncomingPassages['report'] {
-    return this.#passages.report
+  get summary(): IncomingPassages['summary'] {
+    return this.#passages.summary
   }
 
   get traffic(): { sentBytes: number; receivedBytes: number } {
@@ -149,7 +149,7 @@ export class IncomingRelay {
         // What became of the migration it says as soon as it knows.
         this.#wait(OUTCOME_MS_MAX)
         return this.#link!.say({
-          kind: 'report', report: { ...this.#passages.report, releaseMs: 0, spent: this.#components.spent() },
+          kind: 'summary', summary: { ...this.#passages.summary, releaseMs: 0, spent: this.#components.spent() },
         })
       case 'outcome':
         this.#outcome = message.outcome

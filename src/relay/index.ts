@@ -9,7 +9,7 @@
  * came. `messages.ts` has what the two agents say; `outcome.ts`, `grouping.ts` and `allowed.ts` decide.
  */
 export { formatRelayAddress, parseRelayAddress, plainHost, type RelayAddress } from './address.ts'
-export { mayDial, parseDialRule, type DialRule, type OwnPlaces } from './allowed.ts'
+export { mayDial, parseDialRule, type DialRule, type OwnAddresses } from './allowed.ts'
 export type { IncomingRelay } from './incomingrelay.ts'
 export { IncomingRelays } from './incomingrelays.ts'
 export type { MainChannel } from './outcome.ts'

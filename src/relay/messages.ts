@@ -13,17 +13,17 @@
  *      | <-------------------- opened 0 | refused 0 |
  *      | channel 1 ... ---------------------------> |   never before `opened 0`: QEMU tells them apart by their order
  *      | end -------------------------------------> |   every connection is closed
- *      | <------------------------------- report    |
+ *      | <------------------------------- summary    |
  *      | outcome ---------------------------------> |   as far as the source's host knows it
  *
  * A relay outlives this lane: a connection that runs goes on without it.
  */
-import type { IncomingReport } from '../conversation/index.ts'
+import type { IncomingSummary } from '../conversation/index.ts'
 import { MANAGERS, type Manager } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
-  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readReport, readTicket, type Language,
+  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readSummary, readTicket, type Language,
   type RelayResult,
 } from '../transfer/index.ts'
 import { formatRelayAddress, parseRelayAddress, type RelayAddress } from './address.ts'
@@ -62,7 +62,7 @@ export type FromDestination =
   | { kind: 'bitmap' | 'fetched'; body: Buffer }
   | { kind: 'opened'; number: number }
   | { kind: 'refused'; number: number; code: string; message: string }
-  | { kind: 'report'; report: IncomingReport }
+  | { kind: 'summary'; summary: IncomingSummary }
 
 export function encodeRelayOffer({ id, guest, manager, address: to, ticket }: RelayOffer): Uint8Array {
   const address = formatRelayAddress(to)
@@ -100,14 +100,14 @@ const DESTINATION_FRAMES: FrameTable<FromDestination['kind']> = {
   fetched: { kind: 33, bytesMin: 0, bytesMax: 64 * 1024 },
   opened: { kind: 34, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
   refused: { kind: 35, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
-  report: { kind: 36, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
+  summary: { kind: 36, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
 }
 
 function encodeMessage(message: FromSource | FromDestination): Uint8Array {
   switch (message.kind) {
     case 'census': case 'order': case 'bitmap': case 'fetched': return message.body
     case 'end': return new Uint8Array(0)
-    case 'report': return encodeObject(message.report)
+    case 'summary': return encodeObject(message.summary)
     case 'outcome': {
       const { reason, ...outcome } = message.outcome
       return encodeObject({ ...outcome, ...(reason === undefined ? {} : { reason: cut(reason) }) })
@@ -143,7 +143,7 @@ function decodeFromDestination(kind: FromDestination['kind'], body: Buffer): Fro
   switch (kind) {
     case 'bitmap': case 'fetched': return { kind, body }
     case 'opened': return { kind, number: numberIn(kind, objectIn(kind, body)) }
-    case 'report': return { kind, report: readReport(objectIn(kind, body)) }
+    case 'summary': return { kind, summary: readSummary(objectIn(kind, body)) }
     case 'refused': {
       const object = objectIn(kind, body)
       const { code, message } = object

@@ -1,4 +1,4 @@
-import type { IncomingReport, Reason } from '../conversation/index.ts'
+import type { IncomingSummary, Reason } from '../conversation/index.ts'
 import type { Manager } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { PeekedEndpoint } from '../net/peekedendpoint.ts'
@@ -26,8 +26,8 @@ const OPEN_MS_MAX = 10_000
 const LINK_MS_MAX = 5000
 /** How long a stream waits until it is known what of it the destination has; then it begins without. */
 const INVENTORY_MS_MAX = 2000
-/** How long the destination may take to report. */
-const REPORT_MS_MAX = 5000
+/** How long the destination may take to say what it received. */
+const SUMMARY_MS_MAX = 5000
 /** Of the destination, until it has said what it has. */
 const NOTHING_KNOWN: Prefixes = { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
 /** A main channel, as many multifd channels as are carried, one for urgent pages. */
@@ -67,7 +67,7 @@ export class OutgoingRelay {
   readonly #hearing = new AbortController()
   /** Resolves once it is known what the destination has, or that nobody will say. */
   readonly #inventoried = deferred<void>()
-  readonly #reporting = deferred<void>()
+  readonly #summarized = deferred<void>()
   readonly #over = deferred<void>()
   /** Channels that the destination has not connected yet, by number. */
   readonly #opening = new Map<number, Deferred<void>>()
@@ -78,7 +78,7 @@ export class OutgoingRelay {
   #told: MainChannel = NOTHING_TOLD
   #isMainOpen = true
   #isInventoried = false
-  #report: IncomingReport | undefined
+  #summary: IncomingSummary | undefined
   #error: PagemeshError | undefined
 
   constructor(components: OutgoingRelayComponents, init: OutgoingRelayInit) {
@@ -116,8 +116,8 @@ export class OutgoingRelay {
     return this.#passages.knowledge
   }
 
-  get report(): IncomingReport | undefined {
-    return this.#report
+  get summary(): IncomingSummary | undefined {
+    return this.#summary
   }
 
   /** Why the first connection that broke did. */
@@ -125,7 +125,7 @@ export class OutgoingRelay {
     return this.#error
   }
 
-  /** Resolves once every connection is closed, and the destination has reported or will not. */
+  /** Resolves once every connection is closed, and the destination has told its summary or will not. */
   get over(): Promise<void> {
     return this.#over.promise
   }
@@ -253,7 +253,7 @@ export class OutgoingRelay {
   async #finish(): Promise<void> {
     if (this.#link?.isOver === false) {
       this.#link.say({ kind: 'end' })
-      await waitAtMost(this.#components.clock, this.#reporting.promise, REPORT_MS_MAX)
+      await waitAtMost(this.#components.clock, this.#summarized.promise, SUMMARY_MS_MAX)
     }
     this.#over.resolve()
   }
@@ -275,9 +275,9 @@ export class OutgoingRelay {
           fault: 'peer', phase: 'preparing',
         }))
       }
-      case 'report':
-        this.#report = message.report
-        return this.#reporting.resolve()
+      case 'summary':
+        this.#summary = message.summary
+        return this.#summarized.resolve()
     }
   }
 
@@ -285,7 +285,7 @@ export class OutgoingRelay {
   #onLinkLost(reason: Reason): void {
     this.#components.log.info('the agents of a relay lost each other', { id: this.#init.id, reason: reason.message })
     this.#inventoried.resolve()
-    this.#reporting.resolve()
+    this.#summarized.resolve()
     this.#hearing.abort(notCarried(this.#init.to))
   }
 }

@@ -164,7 +164,7 @@ export class OutgoingRelays {
     const channels = relay.counts
     const result = relayResult(
       { guest, from: mesh.self.name, to, mode }, ending,
-      { totalMs, ...relay.traffic, channels, report: relay.report, spent: this.#init.spent() },
+      { totalMs, ...relay.traffic, channels, summary: relay.summary, spent: this.#init.spent() },
     )
     if (result.qemuBytes > 0) await this.#init.onOver(result, { manager })
     return result

@@ -1,4 +1,4 @@
-import type { IncomingReport, SpentBytes } from '../conversation/index.ts'
+import type { IncomingSummary, SpentBytes } from '../conversation/index.ts'
 import type { OutgoingPassageCounts } from '../passage/index.ts'
 import { addStreams, failedResult, ledgerOf, type RelayResult } from '../transfer/index.ts'
 import type { RelayEnding, RelayOutcome } from './messages.ts'
@@ -10,13 +10,13 @@ export const UNKNOWN_GUEST = '(unknown)'
 export function relayResult(
   about: { guest: string | undefined; from: string; to: string; mode: RelayResult['mode'] },
   ending: RelayEnding,
-  { totalMs, sentBytes, receivedBytes, channels, report, spent }: {
+  { totalMs, sentBytes, receivedBytes, channels, summary, spent }: {
     totalMs: number
     /** Of all that is no passage. */
     sentBytes: number
     receivedBytes: number
     channels: readonly OutgoingPassageCounts[]
-    report: IncomingReport | undefined
+    summary: IncomingSummary | undefined
     spent: SpentBytes
   },
 ): RelayResult {
@@ -28,7 +28,7 @@ export function relayResult(
     wireBytes: channels.reduce((sum, channel) => sum + channel.sentBytes, sentBytes),
     receivedWireBytes: channels.reduce((sum, channel) => sum + channel.receivedBytes, receivedBytes),
   }
-  addStreams(result, { channels, report, spent })
+  addStreams(result, { channels, summary, spent })
   return result
 }
 
@@ -38,18 +38,18 @@ export function relayResult(
  */
 export function arrivalResult(
   about: { guest: string | undefined; from: string; to: string },
-  { outcome, totalMs, traffic, report, channels, spent }: {
+  { outcome, totalMs, traffic, summary, channels, spent }: {
     /** What the source's host said; undefined if it has not. */
     outcome: RelayOutcome | undefined
     totalMs: number
     traffic: { sentBytes: number; receivedBytes: number }
-    report: Pick<IncomingReport, 'streamBytes' | 'refsFilledBy' | 'peerBytes'>
+    summary: Pick<IncomingSummary, 'streamBytes' | 'refsFilledBy' | 'peerBytes'>
     channels: number
     spent: SpentBytes
   },
 ): RelayResult {
   const { guest = UNKNOWN_GUEST, from, to } = about
-  const { streamBytes: qemuBytes, refsFilledBy, peerBytes } = report
+  const { streamBytes: qemuBytes, refsFilledBy, peerBytes } = summary
   const bytes = { qemuBytes, wireBytes: traffic.receivedBytes, receivedWireBytes: traffic.sentBytes, peerBytes }
   const empty = failedResult({ guest, from, to, mode: 'precopy' })
   return {

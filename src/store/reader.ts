@@ -3,9 +3,9 @@ import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
-import { Filling, placeRun, planRun, Room } from './filling.ts'
+import { BatchRead, placeRun, planRun, Room } from './batchread.ts'
 import type { OpenStore } from './opening.ts'
-import { placesOf, type Places } from './places.ts'
+import { slotListOf, type SlotList } from './slotlist.ts'
 import { holdsPage, SLOT } from './slots.ts'
 
 /**
@@ -60,30 +60,30 @@ export class Reader {
   }
 
   async fill(batch: PageBatch, signal: AbortSignal): Promise<void> {
-    const filling = this.#fill(batch, signal)
-    this.#running.add(filling)
+    const reading = this.#fill(batch, signal)
+    this.#running.add(reading)
     try {
-      await filling
+      await reading
     } finally {
-      this.#running.delete(filling)
+      this.#running.delete(reading)
     }
   }
 
   async #fill(batch: PageBatch, signal: AbortSignal): Promise<void> {
-    const filling = new Filling(batch, this.#find(batch), signal)
+    const reading = new BatchRead(batch, this.#find(batch), signal)
     let failed: PromiseRejectedResult | undefined
-    await this.#fillAtOnce(filling)
-    if (!filling.isOver) {
+    await this.#fillAtOnce(reading)
+    if (!reading.isOver) {
       // The batch's memory is its owner's again only when no read into it is under way.
-      const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#runLane(filling)))
+      const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#runLane(reading)))
       failed = lanes.find((lane) => lane.status === 'rejected')
     }
-    if (filling.damaged.length > 0) this.#onDamaged(Uint32Array.from(filling.damaged))
+    if (reading.damaged.length > 0) this.#onDamaged(Uint32Array.from(reading.damaged))
     if (failed !== undefined) throw failed.reason
     signal.throwIfAborted()
   }
 
-  #find(batch: PageBatch): Places {
+  #find(batch: PageBatch): SlotList {
     const ids = Buffer.from(batch.ids.buffer, batch.ids.byteOffset, batch.ids.byteLength)
     const slots = new Int32Array(batch.count).fill(-1)
     for (let index = 0; index < batch.count; index++) {
@@ -92,55 +92,55 @@ export class Reader {
       const slot = this.#store.table.find(ids.readUInt32BE(at), ids.readUInt32BE(at + 4))
       if (slot >= 0 && holdsPage(this.#store.slots.states[slot]!)) slots[index] = slot
     }
-    return placesOf(slots)
+    return slotListOf(slots)
   }
 
   /** Fills from the system's memory, and stops when that takes so long that it must be the disk, or fails. */
-  async #fillAtOnce(filling: Filling): Promise<void> {
+  async #fillAtOnce(reading: BatchRead): Promise<void> {
     const room = this.#spares.pop() ?? new Room()
     let readMs = 0
     let isSlow = false
-    for (let pages = 0; !isSlow && !filling.isOver;) {
-      room.first = room.behind = filling.next
+    for (let pages = 0; !isSlow && !reading.isOver;) {
+      room.first = room.behind = reading.next
       const begunAt = this.#clock.now()
-      while (!isSlow && !filling.isOver && room.hasRoom) isSlow = !this.#readAtOnce(filling, room)
+      while (!isSlow && !reading.isOver && room.hasRoom) isSlow = !this.#readAtOnce(reading, room)
       readMs += this.#clock.now() - begunAt
       const turn = Math.floor(pages / TURN_PAGES)
       pages += room.behind - room.first
       isSlow ||= readMs > AT_ONCE_MS.batch + pages * AT_ONCE_MS.page
-      this.#takeRight(filling, room)
+      this.#takeRight(reading, room)
       if (Math.floor(pages / TURN_PAGES) > turn) await nextTurn()
     }
     this.#putAway(room)
   }
 
   /** Reads the next run; false if the disk refuses, and what is to be done about it is seen later. */
-  #readAtOnce(filling: Filling, room: Room): boolean {
-    const first = filling.takeRun()
-    const run = planRun(filling, first, filling.next, room)
+  #readAtOnce(reading: BatchRead, room: Room): boolean {
+    const first = reading.takeRun()
+    const run = planRun(reading, first, reading.next, room)
     try {
       const bytes = this.#store.slab.readAtOnce(run.into, run.offset, run.count * PAGE_BYTES, run.slot * PAGE_BYTES)
-      placeRun(filling, first, filling.next, bytes, room)
+      placeRun(reading, first, reading.next, bytes, room)
       return true
     } catch {
       // Read once more with patience, where what is damaged is told from what is slow.
-      filling.putBack(first)
+      reading.putBack(first)
       return false
     }
   }
 
-  async #runLane(filling: Filling): Promise<void> {
+  async #runLane(reading: BatchRead): Promise<void> {
     const room = this.#spares.pop() ?? new Room()
-    while (!filling.isOver) {
-      const first = filling.takeRun()
-      await this.#fillRun(filling, first, filling.next, room)
+    while (!reading.isOver) {
+      const first = reading.takeRun()
+      await this.#fillRun(reading, first, reading.next, room)
     }
     this.#putAway(room)
   }
 
-  /** Reads the places from `first` to `behind` in the background; where the disk refuses, one by one. */
-  async #fillRun(filling: Filling, first: number, behind: number, room: Room): Promise<void> {
-    const run = planRun(filling, first, behind, room)
+  /** Reads the entries from `first` to `behind` in the background; where the disk refuses, one by one. */
+  async #fillRun(reading: BatchRead, first: number, behind: number, room: Room): Promise<void> {
+    const run = planRun(reading, first, behind, room)
     let bytes = 0
     try {
       bytes = await this.#store.slab.read(run.into, run.offset, run.count * PAGE_BYTES, run.slot * PAGE_BYTES)
@@ -151,24 +151,24 @@ export class Reader {
         return
       }
       if (behind - first > 1) {
-        for (let place = first; place < behind; place++) await this.#fillRun(filling, place, place + 1, room)
+        for (let entry = first; entry < behind; entry++) await this.#fillRun(reading, entry, entry + 1, room)
         return
       }
     }
     room.first = first
-    placeRun(filling, first, behind, bytes, room)
-    this.#takeRight(filling, room)
+    placeRun(reading, first, behind, bytes, room)
+    this.#takeRight(reading, room)
   }
 
   /** Marks the pages of a room's group filled that are the wanted ones, and drops damaged ones. */
-  #takeRight({ batch, places, damaged }: Filling, { first, behind, offsets, ids, wasRead }: Room): void {
-    for (let place = first; place < behind; place++) offsets[place - first] = places.indices[place]! * PAGE_BYTES
+  #takeRight({ batch, list, damaged }: BatchRead, { first, behind, offsets, ids, wasRead }: Room): void {
+    for (let entry = first; entry < behind; entry++) offsets[entry - first] = list.indices[entry]! * PAGE_BYTES
     this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
-    for (let place = first; place < behind; place++) {
-      const index = places.indices[place]!
-      const slot = places.slots[place]!
-      const idAt = (place - first) * ID_BYTES
-      const isThere = wasRead[place - first] === 1
+    for (let entry = first; entry < behind; entry++) {
+      const index = list.indices[entry]!
+      const slot = list.slots[entry]!
+      const idAt = (entry - first) * ID_BYTES
+      const isThere = wasRead[entry - first] === 1
       if (isThere && batch.isOf(index, ids, idAt)) batch.markFilled(index, 'store')
       else if (this.#isDamaged(batch, index, slot, isThere ? ids : undefined, idAt)) {
         this.#drop(slot)

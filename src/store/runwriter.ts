@@ -2,7 +2,7 @@ import { bufferOver } from '../bytes/bufferover.ts'
 import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import { HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord } from './format.ts'
 import type { OpenStore } from './opening.ts'
-import { isStraight, runEnd, type Places } from './places.ts'
+import { isStraight, runEnd, type SlotList } from './slotlist.ts'
 
 /** Slots of one write: a mebibyte of pages. */
 const RUN_SLOTS_MAX = 256
@@ -20,39 +20,39 @@ export class RunWriter {
     this.#seed = seed
   }
 
-  /** Writes the page at each place's index of `bytes` into its slot. */
-  async writePages(bytes: Uint8Array, places: Places): Promise<void> {
-    for (let first = 0, behind = 0; first < places.count; first = behind) {
-      behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
-      const isDirect = isStraight(places, first, behind)
-      if (!isDirect) this.#copyPages(bytes, places, first, behind)
+  /** Writes the page at each entry's index of `bytes` into its slot. */
+  async writePages(bytes: Uint8Array, list: SlotList): Promise<void> {
+    for (let first = 0, behind = 0; first < list.count; first = behind) {
+      behind = runEnd(list, first, 0, RUN_SLOTS_MAX)
+      const isDirect = isStraight(list, first, behind)
+      if (!isDirect) this.#copyPages(bytes, list, first, behind)
       const from = isDirect ? bytes : this.#pages
-      const offset = isDirect ? places.indices[first]! * PAGE_BYTES : 0
-      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, places.slots[first]! * PAGE_BYTES)
+      const offset = isDirect ? list.indices[first]! * PAGE_BYTES : 0
+      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, list.slots[first]! * PAGE_BYTES)
     }
   }
 
-  /** Writes the record of each place's slot as it is now, with the id at the place's index of `ids`. */
-  async writeRecords(ids: Uint8Array, places: Places): Promise<void> {
+  /** Writes the record of each entry's slot as it is now, with the id at the entry's index of `ids`. */
+  async writeRecords(ids: Uint8Array, list: SlotList): Promise<void> {
     const { states, times } = this.#store.slots
     const view = bufferOver(ids)
-    for (let first = 0, behind = 0; first < places.count; first = behind) {
-      behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
-      for (let place = first; place < behind; place++) {
-        const slot = places.slots[place]!
-        const idAt = places.indices[place]! * ID_BYTES
-        const at = (place - first) * RECORD_WORDS
+    for (let first = 0, behind = 0; first < list.count; first = behind) {
+      behind = runEnd(list, first, 0, RUN_SLOTS_MAX)
+      for (let entry = first; entry < behind; entry++) {
+        const slot = list.slots[entry]!
+        const idAt = list.indices[entry]! * ID_BYTES
+        const at = (entry - first) * RECORD_WORDS
         writeRecord(this.#words, at, slot, this.#seed, view, idAt, states[slot]!, times[slot]!)
       }
-      await this.#writeRecordRun(places.slots[first]!, behind - first)
+      await this.#writeRecordRun(list.slots[first]!, behind - first)
     }
   }
 
-  async clearRecords(places: Places): Promise<void> {
-    for (let first = 0, behind = 0; first < places.count; first = behind) {
-      behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
+  async clearRecords(list: SlotList): Promise<void> {
+    for (let first = 0, behind = 0; first < list.count; first = behind) {
+      behind = runEnd(list, first, 0, RUN_SLOTS_MAX)
       this.#words.fill(0, 0, (behind - first) * RECORD_WORDS)
-      await this.#writeRecordRun(places.slots[first]!, behind - first)
+      await this.#writeRecordRun(list.slots[first]!, behind - first)
     }
   }
 
@@ -64,11 +64,11 @@ export class RunWriter {
     await this.#store.index.truncate(HEAD_BYTES + slots * RECORD_BYTES).catch(() => undefined)
   }
 
-  #copyPages(bytes: Uint8Array, places: Places, first: number, behind: number): void {
+  #copyPages(bytes: Uint8Array, list: SlotList, first: number, behind: number): void {
     const view = bufferOver(bytes)
-    for (let place = first; place < behind; place++) {
-      const from = places.indices[place]! * PAGE_BYTES
-      view.copy(this.#pages, (place - first) * PAGE_BYTES, from, from + PAGE_BYTES)
+    for (let entry = first; entry < behind; entry++) {
+      const from = list.indices[entry]! * PAGE_BYTES
+      view.copy(this.#pages, (entry - first) * PAGE_BYTES, from, from + PAGE_BYTES)
     }
   }
 

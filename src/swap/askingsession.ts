@@ -6,7 +6,7 @@ import { deferred, type Deferred } from '../runtime/wait.ts'
 import type { Account } from './account.ts'
 import type { SwapPurpose } from './api.ts'
 import { badSwap } from './badswap.ts'
-import { decodeAnswer, FrameReader, type Answer } from './frames.ts'
+import { decodeAnswer, AnswerReader, type Answer } from './frames.ts'
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from './wire.ts'
 
 /** A holder that sends nothing at all for so long while it owes an answer has stalled, ms. */
@@ -57,8 +57,8 @@ export class AskingSession {
   /** Wants that were under way when the holder stood back: an answer may have crossed. */
   readonly #dropped = new Set<number>()
   readonly #stream: Promise<MessageStream>
-  readonly #onStream = new FrameReader((body) => this.#take(body))
-  #onLane: FrameReader | undefined
+  readonly #onStream = new AnswerReader((body) => this.#take(body))
+  #onLane: AnswerReader | undefined
   #lane: Lane | undefined
   #hasTicket = false
   #sequence = 0
@@ -173,7 +173,7 @@ export class AskingSession {
       return
     }
     this.#lane = lane
-    this.#onLane = new FrameReader((body) => this.#take(body))
+    this.#onLane = new AnswerReader((body) => this.#take(body))
     // `closed` never rejects.
     void lane.closed.then(() => this.#break('lost'))
     lane.receive((bytes) => {

@@ -64,7 +64,7 @@ export function decodeAnswer(body: Buffer): Answer {
 }
 
 /** The frames of a session. Throws PagemeshError `bad-swap` on a frame beyond its limit. */
-export class FrameReader extends FrameCutter {
+export class AnswerReader extends FrameCutter {
   /** Each body is handed over whole, in memory of its own. */
   constructor(onBody: (body: Buffer) => void) {
     super({ headBytes: FRAME_HEAD_BYTES, bodyBytesOf, onFrame: (_head, body) => onBody(body) })

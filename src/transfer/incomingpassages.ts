@@ -1,4 +1,4 @@
-import type { IncomingReport } from '../conversation/index.ts'
+import type { IncomingSummary } from '../conversation/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
 import type { PageBudget, PageHasher, PageSource, PrefixSet } from '../page/index.ts'
 import {
@@ -44,7 +44,7 @@ export class IncomingPassages {
     return this.#passages.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
   }
 
-  get report(): Pick<IncomingReport, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
+  get summary(): Pick<IncomingSummary, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
     const refsFilledBy = noRefsFilled()
     for (const passage of this.#passages) {
       for (const [kind, count] of Object.entries(passage.counts().refsFilledBy)) {

@@ -8,6 +8,6 @@ export { answerOffer, encodeAnswer, offerLink, requireAccepted, type Answer } fr
 export { OutgoingPassages } from './outgoingpassages.ts'
 export { bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket } from './reading.ts'
 export {
-  addStreams, failedResult, ledgerOf, readReport, type HandoffEstimate, type HandoffLedger, type HandoffMeasure,
+  addStreams, failedResult, ledgerOf, readSummary, type HandoffEstimate, type HandoffLedger, type HandoffMeasure,
   type HandoffPhase, type HandoffProgress, type HandoffResult, type PageCounts, type RelayResult,
 } from './result.ts'

@@ -1,5 +1,5 @@
 /** What a handoff came to, as `pagemesh migrate --json` prints it: our own, and one that a manager drives. */
-import type { IncomingReport, SpentBytes } from '../conversation/index.ts'
+import type { IncomingSummary, SpentBytes } from '../conversation/index.ts'
 import type { GuestState, MigrationMode } from '../guest/index.ts'
 import { PAGE_BYTES, type SourceKind } from '../page/index.ts'
 import { badFrame, noRefsFilled, type OutgoingPassageCounts } from '../passage/index.ts'
@@ -100,8 +100,8 @@ export interface HandoffEstimate {
   pagesAtDestination: number
 }
 
-/** Throws PagemeshError `bad-frame` on anything else than a report. */
-export function readReport(value: unknown): IncomingReport {
+/** Throws PagemeshError `bad-frame` on anything else than a summary. */
+export function readSummary(value: unknown): IncomingSummary {
   const { streamBytes, refsFilledBy, peerBytes, releaseMs, spent } = (value ?? {}) as Record<string, unknown>
   return {
     streamBytes: countIn({ streamBytes }, 'streamBytes'), peerBytes: countIn({ peerBytes }, 'peerBytes'),
@@ -152,8 +152,8 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
 /** Adds what became of the streams to a result whose own bytes on the wire are known. */
 export function addStreams(
   result: RelayResult,
-  { channels, report, spent }: {
-    channels: readonly OutgoingPassageCounts[]; report: IncomingReport | undefined; spent: SpentBytes
+  { channels, summary, spent }: {
+    channels: readonly OutgoingPassageCounts[]; summary: IncomingSummary | undefined; spent: SpentBytes
   },
 ): void {
   const sum = (count: (one: OutgoingPassageCounts) => number): number =>
@@ -163,14 +163,14 @@ export function addStreams(
   const literal = sum((one) => one.literal)
   result.channels = channels.length
   result.qemuBytes = sum((one) => one.streamBytes)
-  result.peerBytes = report?.peerBytes ?? 0
+  result.peerBytes = summary?.peerBytes ?? 0
   result.pages = { total: zero + ref + literal, zero, ref, literal }
   result.rawBytes = sum((one) => one.rawBytes)
   result.literalBytes = literal * PAGE_BYTES
   result.literalWireBytes = sum((one) => one.literalWireBytes)
-  result.refsFilledBy = report?.refsFilledBy ?? noRefsFilled()
-  result.digestMatched = report !== undefined && report.streamBytes === result.qemuBytes
-  result.ledger = ledgerOf(result, { source: spent, destination: report?.spent ?? noBytesSpent() })
+  result.refsFilledBy = summary?.refsFilledBy ?? noRefsFilled()
+  result.digestMatched = summary !== undefined && summary.streamBytes === result.qemuBytes
+  result.ledger = ledgerOf(result, { source: spent, destination: summary?.spent ?? noBytesSpent() })
 }
 
 /** What bytes come to, beside what was spent on both hosts. Pure. */

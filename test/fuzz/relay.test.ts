@@ -16,7 +16,7 @@ const OFFER = encodeRelayOffer({
   id: 'ab'.repeat(16), guest: 'web', manager: 'libvirt', address: { kind: 'tcp', host: '10.0.0.2', port: 49_152 },
   ticket: TICKET,
 })
-const REPORT = {
+const SUMMARY = {
   streamBytes: 1, peerBytes: 2, releaseMs: 0, spent: { report: 1, gossip: 2, swap: 3 },
   refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
 }
@@ -26,7 +26,7 @@ const FROM_SOURCE: FromSource[] = [
 ]
 const FROM_DESTINATION: FromDestination[] = [
   { kind: 'opened', number: 0 }, { kind: 'refused', number: 1, code: 'not-dialled', message: 'No.' },
-  { kind: 'report', report: REPORT }, { kind: 'bitmap', body: Buffer.from('abc') },
+  { kind: 'summary', summary: SUMMARY }, { kind: 'bitmap', body: Buffer.from('abc') },
 ]
 
 /** Values that are none of what a message has in that place. */

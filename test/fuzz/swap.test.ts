@@ -4,7 +4,7 @@ import fc from 'fast-check'
 
 import { pack, PAGE_BYTES } from '../../src/page/index.ts'
 import { checkAnswer } from '../../src/swap/arrival.ts'
-import { decodeAnswer, encodeBusy, encodePagesHead, FrameReader, type Answer } from '../../src/swap/frames.ts'
+import { decodeAnswer, encodeBusy, encodePagesHead, AnswerReader, type Answer } from '../../src/swap/frames.ts'
 import { LIMITS } from '../../src/swap/limits.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,
@@ -67,7 +67,7 @@ describe('damaged messages', () => {
     ]
     fc.assert(fc.property(damaged(frames), (bytes) => {
       const came: Answer[] = []
-      const reader = new FrameReader((body) => came.push(decodeAnswer(body)))
+      const reader = new AnswerReader((body) => came.push(decodeAnswer(body)))
       unlessRefused('bad-swap', () => reader.push(bytes))
       for (const answer of came) {
         if (answer.status !== 'pages' || answer.count !== prefixes.count) continue

@@ -27,9 +27,9 @@ export function createControlServer(
   const { agent, clock, log } = components
   const handle = createRequestHandler(agent)
   const sessions = new Set<ControlSession>()
-  const seats = new Seats<Socket>({ placesMax: CONTROL_LIMITS.connectionsMax })
+  const seats = new Seats<Socket>({ seatsMax: CONTROL_LIMITS.connectionsMax })
   const server: Server = createServer((socket) => {
-    if (!seats.take(socket)) return
+    if (!seats.seat(socket)) return
     const session = new ControlSession({
       socket, log,
       handle: async (request, about) => {

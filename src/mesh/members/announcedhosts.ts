@@ -9,21 +9,21 @@ const PEERS_MAX = 1_024
  * replaces older.
  */
 export class AnnouncedHosts {
-  readonly #places = new Map<string, HostPort[]>()
+  readonly #addresses = new Map<string, HostPort[]>()
 
   note({ peerId, addresses, lane }: Announcement): void {
     const parsed = [...addresses.map(parseTcpMultiaddr), lane === undefined ? undefined : parseHostPort(lane)]
-    this.#places.delete(peerId)
-    this.#places.set(peerId, parsed.flatMap((address) => address ?? []))
-    const [oldest] = this.#places.keys()
-    if (this.#places.size > PEERS_MAX && oldest !== undefined) this.#places.delete(oldest)
+    this.#addresses.delete(peerId)
+    this.#addresses.set(peerId, parsed.flatMap((address) => address ?? []))
+    const [oldest] = this.#addresses.keys()
+    if (this.#addresses.size > PEERS_MAX && oldest !== undefined) this.#addresses.delete(oldest)
   }
 
   of(peerId: string): readonly string[] {
-    return (this.#places.get(peerId) ?? []).map(({ host }) => host).filter((host) => !isUnspecifiedHost(host))
+    return (this.#addresses.get(peerId) ?? []).map(({ host }) => host).filter((host) => !isUnspecifiedHost(host))
   }
 
   portsOf(peerId: string): readonly number[] {
-    return (this.#places.get(peerId) ?? []).map(({ port }) => port)
+    return (this.#addresses.get(peerId) ?? []).map(({ port }) => port)
   }
 }

@@ -28,7 +28,7 @@ describe('a question what became of a guest that left', () => {
 
   it('is not answered to another host, and changes nothing', async () => {
     const outgoing = afterRestart()
-    const arrived = { kind: 'arrived', state: 'running', report: undefined } as const
+    const arrived = { kind: 'arrived', state: 'running', summary: undefined } as const
     assert.deepEqual(await outgoing.asked(ID, arrived, memberOf('host-c')), { verdict: 'unknown' })
     assert.deepEqual(await outgoing.asked(ID, { kind: 'whole' }, memberOf('host-b')), { verdict: 'kept' })
   })

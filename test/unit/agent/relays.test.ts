@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { valueOf } from '../../../src/agent/options.ts'
-import { dialRules, ownPlaces, pagesOfStream } from '../../../src/agent/relays.ts'
+import { dialRules, ownAddresses, pagesOfStream } from '../../../src/agent/relays.ts'
 import type { GuestCensus } from '../../../src/census/index.ts'
 import type { Guest } from '../../../src/guest/index.ts'
 import { PageColumns, SortedTable } from '../../../src/page/index.ts'
@@ -23,14 +23,14 @@ describe('what a host relays to', () => {
   })
 
   it('is nothing that its agent listens on', () => {
-    const own = ownPlaces({
+    const own = ownAddresses({
       listen: ['/ip4/10.0.0.1/tcp/4001', '/ip6/fd00::1/tcp/4005'],
       reserved: ['/run/pagemesh/control.sock', '127.0.0.1:9464'],
     })
     assert.deepEqual([...own.ports].sort(), [4001, 4002, 4005, 9464])
     assert.deepEqual(own.paths, ['/run/pagemesh/control.sock'])
-    assert.deepEqual([...ownPlaces({}).ports].sort(), [4001, 4002])
-    assert.deepEqual([...ownPlaces({ lane: '10.0.0.1:5000' }).ports].sort(), [4001, 5000])
+    assert.deepEqual([...ownAddresses({}).ports].sort(), [4001, 4002])
+    assert.deepEqual([...ownAddresses({ lane: '10.0.0.1:5000' }).ports].sort(), [4001, 5000])
   })
 })
 

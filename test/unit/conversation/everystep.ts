@@ -13,7 +13,7 @@ const runState = 'running' as const
 const links = ['up', 'lost'] as const
 
 export const COPY_NEWS: readonly CopyNews[] = [
-  { kind: 'whole' }, { kind: 'partial' }, { kind: 'unsaid' }, { kind: 'arrived', state: 'running', report: undefined },
+  { kind: 'whole' }, { kind: 'partial' }, { kind: 'unsaid' }, { kind: 'arrived', state: 'running', summary: undefined },
   { kind: 'unfit', reason: 'no disk' }, { kind: 'broken', reason: 'its stream broke' },
   { kind: 'fell', reason: 'it died' },
 ]
@@ -62,7 +62,7 @@ export const OUTGOING_STATES: readonly OutgoingState[] = [
   { at: 'over', ending: { as: 'held', reason: REASON } },
   { at: 'over', ending: { as: 'lost', reason: REASON } },
   { at: 'over', ending: { as: 'estimated' } },
-  { at: 'over', ending: { as: 'completed', state: runState, report: undefined } },
+  { at: 'over', ending: { as: 'completed', state: runState, summary: undefined } },
 ]
 
 const statuses = [

@@ -12,14 +12,14 @@ const REJOIN: Plan = { kind: 'rejoin', runState: 'running' }
 const bitmap: OutgoingEvent = { kind: 'message', message: { kind: 'bitmap', body } }
 const whole: OutgoingEvent = { kind: 'message', message: { kind: 'whole' } }
 const trouble: OutgoingEvent = { kind: 'message', message: { kind: 'trouble', reason: 'no room' } }
-const arrived: OutgoingEvent = { kind: 'message', message: { kind: 'arrived', state: 'running', report: undefined } }
+const arrived: OutgoingEvent = { kind: 'message', message: { kind: 'arrived', state: 'running', summary: undefined } }
 const unfit: OutgoingEvent = { kind: 'message', message: { kind: 'unfit', reason: 'no disk' } }
 const broken: OutgoingEvent = { kind: 'message', message: { kind: 'broken', reason: 'it ended' } }
 const switchover: OutgoingEvent = { kind: 'switchover', runState: 'running' }
 const lost: OutgoingEvent = { kind: 'linkLost', reason: REASON }
 const cancel: OutgoingEvent = { kind: 'cancel', reason: REASON }
 const askedArrived: OutgoingEvent = {
-  kind: 'asked', copy: { kind: 'arrived', state: 'running', report: undefined },
+  kind: 'asked', copy: { kind: 'arrived', state: 'running', summary: undefined },
 }
 const gone: OutgoingEvent = { kind: 'gone', reason: REASON, wasHeard: true }
 const qemu = (status: string): OutgoingEvent => ({ kind: 'qemu', status })
@@ -143,7 +143,7 @@ describe('the outgoing end', () => {
 
   it('completes when the destination says that the guest arrived', () => {
     const { state, does } = walkOutgoing(LEAVING, whole, arrived)
-    assert.deepEqual(state, { at: 'over', ending: { as: 'completed', state: 'running', report: undefined } })
+    assert.deepEqual(state, { at: 'over', ending: { as: 'completed', state: 'running', summary: undefined } })
     assert.deepEqual(does, ['forget', ...CLOSING, 'deliver completed'])
   })
 

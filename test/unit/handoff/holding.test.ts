@@ -206,12 +206,12 @@ describe('an agent that was restarted', () => {
     ends.source.guest = 'postmigrate'
     await ends.outgoing.restart({ as: 'given-up', runState: 'running' }, true)
     assert.equal((await ends.outgoing.rested()).code, 'unconfirmed')
-    const report = {
+    const summary = {
       streamBytes: 0, refsFilledBy: { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 },
       peerBytes: 7, releaseMs: 0,
       spent: { report: 0, gossip: 0, swap: 0 },
     }
-    assert.equal((await ask(ends, { kind: 'arrived', state: 'running', report })).verdict, 'given-up')
+    assert.equal((await ask(ends, { kind: 'arrived', state: 'running', summary })).verdict, 'given-up')
     await ends.wait()
     assert.deepEqual(ends.amended.map(({ status, peerBytes }) => [status, peerBytes]), [['completed', 7]])
   })
@@ -275,7 +275,7 @@ describe('an agent that was restarted', () => {
     const refsFilledBy = { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 }
     assert.deepEqual(ends.questions, [{
       kind: 'arrived', state: 'paused',
-      report: { streamBytes: 0, refsFilledBy, peerBytes: 0, releaseMs: 0, spent: SPENT },
+      summary: { streamBytes: 0, refsFilledBy, peerBytes: 0, releaseMs: 0, spent: SPENT },
     }])
   })
 

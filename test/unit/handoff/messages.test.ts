@@ -6,7 +6,7 @@ import {
   encodeOffer, encodeQuestion, encodeVerdict, HANDOFF_VERSION, INCOMING_FRAMES, knownRunState, OUTGOING_FRAMES,
   type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
-import type { IncomingReport } from '../../../src/conversation/index.ts'
+import type { IncomingSummary } from '../../../src/conversation/index.ts'
 import { ID } from '../../support/bothends.ts'
 import { MACHINE } from '../../support/fakeguest.ts'
 
@@ -17,7 +17,7 @@ const OFFER: HandoffOffer = {
   version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,
   beside: { multifd: 2, preempt: false }, ticket: TICKET,
 }
-const REPORT: IncomingReport = {
+const SUMMARY: IncomingSummary = {
   streamBytes: 5, refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
   peerBytes: 6, releaseMs: 7,
   spent: { report: 8, gossip: 9, swap: 10 },
@@ -92,8 +92,9 @@ describe('a message of the conversation', () => {
   }
   const incoming: IncomingMessage[] = [
     { kind: 'bitmap', body: Buffer.from('map') }, { kind: 'fetched', body: Buffer.from('numbers') },
-    { kind: 'trouble', reason: 'disk full' }, { kind: 'whole' }, { kind: 'arrived', state: 'running', report: REPORT },
-    { kind: 'arrived', state: 'paused', report: undefined }, { kind: 'unfit', reason: 'locked' },
+    { kind: 'trouble', reason: 'disk full' }, { kind: 'whole' },
+    { kind: 'arrived', state: 'running', summary: SUMMARY }, { kind: 'arrived', state: 'paused', summary: undefined },
+    { kind: 'unfit', reason: 'locked' },
     { kind: 'broken', reason: 'failed' }, { kind: 'fell', reason: 'killed' },
   ]
   for (const message of incoming) {
@@ -144,13 +145,13 @@ describe('a message of the conversation', () => {
   const oddIncoming: [IncomingMessage['kind'], unknown][] = [
     ['trouble', {}], ['whole', 5], ['arrived', {}], ['arrived', { state: 'unknown' }], ['arrived', { state: 'asleep' }],
     ['arrived', { state: 'running', report: null }], [
-      'arrived', { state: 'running', report: { ...REPORT, streamBytes: -1 } },
+      'arrived', { state: 'running', report: { ...SUMMARY, streamBytes: -1 } },
     ],
-    ['arrived', { state: 'running', report: { ...REPORT, peerBytes: 0.5 } }],
-    ['arrived', { state: 'running', report: { ...REPORT, releaseMs: '7' } }],
-    ['arrived', { state: 'running', report: { ...REPORT, refsFilledBy: {} } }],
-    ['arrived', { state: 'running', report: { ...REPORT, refsFilledBy: null } }],
-    ['arrived', { state: 'running', report: { ...REPORT, spent: { ...REPORT.spent, swap: 2 ** 53 } } }],
+    ['arrived', { state: 'running', report: { ...SUMMARY, peerBytes: 0.5 } }],
+    ['arrived', { state: 'running', report: { ...SUMMARY, releaseMs: '7' } }],
+    ['arrived', { state: 'running', report: { ...SUMMARY, refsFilledBy: {} } }],
+    ['arrived', { state: 'running', report: { ...SUMMARY, refsFilledBy: null } }],
+    ['arrived', { state: 'running', report: { ...SUMMARY, spent: { ...SUMMARY.spent, swap: 2 ** 53 } } }],
     ['unfit', { reason: '' }], ['broken', { reason: 5 }], ['fell', null],
   ]
   it('that is not whole is refused', () => {
@@ -163,16 +164,16 @@ describe('a message of the conversation', () => {
     assert.throws(() => decodeOutgoing('hello', Buffer.from([0xff])), { code: 'bad-frame' })
   })
 
-  it('takes of a report what is one, and nothing else', () => {
-    const body = json({ state: 'running', report: { ...REPORT, more: 1, spent: { ...REPORT.spent, more: 1 } } })
-    assert.deepEqual(decodeIncoming('arrived', body), { kind: 'arrived', state: 'running', report: REPORT })
+  it('takes of a summary what is one, and nothing else', () => {
+    const body = json({ state: 'running', report: { ...SUMMARY, more: 1, spent: { ...SUMMARY.spent, more: 1 } } })
+    assert.deepEqual(decodeIncoming('arrived', body), { kind: 'arrived', state: 'running', summary: SUMMARY })
   })
 })
 
 describe('a question, and its verdict', () => {
   const copies: CopyNews[] = [
-    { kind: 'whole' }, { kind: 'partial' }, { kind: 'unsaid' }, { kind: 'arrived', state: 'running', report: REPORT },
-    { kind: 'arrived', state: 'paused', report: undefined }, { kind: 'unfit', reason: 'locked' },
+    { kind: 'whole' }, { kind: 'partial' }, { kind: 'unsaid' }, { kind: 'arrived', state: 'running', summary: SUMMARY },
+    { kind: 'arrived', state: 'paused', summary: undefined }, { kind: 'unfit', reason: 'locked' },
     { kind: 'broken', reason: 'failed' }, { kind: 'fell', reason: 'killed' },
   ]
   for (const copy of copies) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Reason } from '../../../src/conversation/conversation.ts'
 import type { OutgoingEnding } from '../../../src/conversation/outgoingstate.ts'
-import type { IncomingReport } from '../../../src/conversation/index.ts'
+import type { IncomingSummary } from '../../../src/conversation/index.ts'
 import { wordsOf } from '../../../src/handoff/words.ts'
 import { failedResult } from '../../../src/transfer/index.ts'
 import { phaseOf } from '../../../src/handoff/sourcewatch.ts'
@@ -18,7 +18,7 @@ const COUNTS: OutgoingPassageCounts = {
   streamBytes: 1000, zero: 1, ref: 2, sentBefore: 3, literal: 4, rawBytes: 50, literalWireBytes: 60, sentBytes: 70,
   receivedBytes: 8,
 }
-const REPORT: IncomingReport = {
+const SUMMARY: IncomingSummary = {
   streamBytes: 2000, refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 0 }, peerBytes: 30,
   releaseMs: 12, spent: SPENT,
 }
@@ -34,7 +34,7 @@ function tallied(mode: 'precopy' | 'postcopy' = 'precopy'): { clock: VirtualCloc
 
 describe('the words for how a handoff ended', () => {
   it('say that it completed, and as what it arrived', () => {
-    const ending: OutgoingEnding = { as: 'completed', state: 'paused', report: undefined }
+    const ending: OutgoingEnding = { as: 'completed', state: 'paused', summary: undefined }
     assert.deepEqual(wordsOf(ending, WHERE), { status: 'completed', arrivedState: 'paused' })
     assert.deepEqual(wordsOf({ as: 'estimated' }, WHERE), { status: 'completed', arrivedState: null })
   })
@@ -102,15 +102,15 @@ describe('the tally of a handoff', () => {
     tally.offerBytes = 100
     tally.answerBytes = 10
     await clock.run(1234.4)
-    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
-    tally.arrived(REPORT)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: SUMMARY }
+    tally.arrived(SUMMARY)
     const said = tally.result(ending, { sentBytes: 1, receivedBytes: 2, channels: [COUNTS, COUNTS], spent: SPENT })
     assert.deepEqual(said, {
       ...ABOUT, status: 'completed', arrivedState: 'running', totalMs: 1234, downtimeMs: null, qemuBytes: 2000,
       wireBytes: 241, receivedWireBytes: 28, peerBytes: 30, channels: 2, pages: {
         total: 20, zero: 2, ref: 10, literal: 8,
       },
-      refsFilledBy: REPORT.refsFilledBy, rawBytes: 100, literalBytes: 8 * 4096, literalWireBytes: 120,
+      refsFilledBy: SUMMARY.refsFilledBy, rawBytes: 100, literalBytes: 8 * 4096, literalWireBytes: 120,
       digestMatched: true,
       ledger: {
         savedBytes: 2000 - 241 - 28 - 30, spentBytes: { source: SPENT, destination: SPENT },
@@ -120,18 +120,18 @@ describe('the tally of a handoff', () => {
   })
 
   it('does not say that digests matched when the destination has not told, or has told of other bytes', () => {
-    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: undefined }
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: undefined }
     const bytes = { ...NOTHING, channels: [COUNTS] }
     const untold = tallied().tally.result(ending, bytes)
     assert.deepEqual([untold.digestMatched, untold.peerBytes], [false, 0])
     assert.deepEqual(untold.refsFilledBy, failedResult(ABOUT).refsFilledBy)
     assert.deepEqual(untold.ledger.spentBytes, { source: SPENT, destination: { report: 0, gossip: 0, swap: 0 } })
     const { tally } = tallied()
-    tally.arrived(REPORT)
+    tally.arrived(SUMMARY)
     assert.equal(tally.result(ending, bytes).digestMatched, false)
-    tally.arrived({ ...REPORT, streamBytes: 1000 })
+    tally.arrived({ ...SUMMARY, streamBytes: 1000 })
     assert.equal(tally.result(ending, bytes).digestMatched, true)
-    // What comes again, without a report, takes nothing away.
+    // What comes again, without a summary, takes nothing away.
     tally.arrived(undefined)
     assert.equal(tally.result(ending, bytes).digestMatched, true)
   })
@@ -144,10 +144,10 @@ describe('the tally of a handoff', () => {
     await clock.run(1040)
     tally.givenUp('running')
     await clock.run(1100)
-    tally.arrived(REPORT)
+    tally.arrived(SUMMARY)
     await clock.run(2000)
-    tally.arrived(REPORT)
-    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    tally.arrived(SUMMARY)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: SUMMARY }
     assert.equal(tally.result(ending, NOTHING).downtimeMs, 105)
     assert.equal(tally.result({ as: 'kept', reason: REASON }, NOTHING).downtimeMs, null)
   })
@@ -157,8 +157,8 @@ describe('the tally of a handoff', () => {
     tally.qemu = QEMU
     tally.givenUp('running')
     await clock.run(30_000)
-    tally.arrived(REPORT)
-    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    tally.arrived(SUMMARY)
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: SUMMARY }
     assert.equal(tally.result(ending, NOTHING).downtimeMs, 17)
     tally.qemu = undefined
     assert.equal(tally.result(ending, NOTHING).downtimeMs, 12)
@@ -169,20 +169,20 @@ describe('the tally of a handoff', () => {
     tally.qemu = QEMU
     tally.givenUp('running')
     tally.arrived(undefined)
-    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: undefined }
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: undefined }
     assert.equal(tally.result(ending, NOTHING).downtimeMs, 5)
   })
 
   it('claims no downtime for a guest that did not run, or of which it does not know that it was given up', () => {
-    const ending: OutgoingEnding = { as: 'completed', state: 'running', report: REPORT }
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: SUMMARY }
     for (const runState of ['paused', 'unknown', 'shutdown'] as const) {
       const { tally } = tallied()
       tally.givenUp(runState)
-      tally.arrived(REPORT)
+      tally.arrived(SUMMARY)
       assert.equal(tally.result(ending, NOTHING).downtimeMs, null, runState)
     }
     const { tally } = tallied()
-    tally.arrived(REPORT)
+    tally.arrived(SUMMARY)
     assert.equal(tally.result(ending, NOTHING).downtimeMs, null)
   })
 })

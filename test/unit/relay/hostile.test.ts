@@ -43,8 +43,8 @@ describe('a member that asks for a relay and means harm', () => {
     const link = await ask()
     link.say({ kind: 'census', body: CENSUS })
     link.say({ kind: 'end' })
-    await eventually(() => heard.some(({ kind }) => kind === 'report'))
-    assert.deepEqual(heard.map(({ kind }) => kind), ['report'])
+    await eventually(() => heard.some(({ kind }) => kind === 'summary'))
+    assert.deepEqual(heard.map(({ kind }) => kind), ['summary'])
     assert.deepEqual(hosts.arrived, [])
   })
 

@@ -12,7 +12,7 @@ const OFFER: RelayOffer = {
   id: 'ab'.repeat(16), guest: 'web', manager: 'libvirt', ticket: TICKET,
   address: { kind: 'tcp', host: '127.64.0.2', port: 20_500 },
 }
-const REPORT = {
+const SUMMARY = {
   streamBytes: 1, peerBytes: 2, releaseMs: 0, spent: { report: 1, gossip: 2, swap: 3 },
   refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
 }
@@ -25,7 +25,7 @@ const SAID: FromSource[] = [
 const HEARD: FromDestination[] = [
   { kind: 'bitmap', body: Buffer.from('a') }, { kind: 'fetched', body: Buffer.from('b') },
   { kind: 'opened', number: 0 }, { kind: 'refused', number: 1, code: 'not-dialled', message: 'No.' },
-  { kind: 'report', report: REPORT },
+  { kind: 'summary', summary: SUMMARY },
 ]
 
 function json(value: unknown): Buffer {
@@ -89,7 +89,7 @@ describe('a relay\'s message', () => {
     assert.deepEqual(DESTINATION_LANGUAGE.said, {
       bitmap: { kind: 32, bytesMin: 0, bytesMax: 4 * MIB }, fetched: { kind: 33, bytesMin: 0, bytesMax: 65_536 },
       opened: { kind: 34, bytesMin: 2, bytesMax: TEXT }, refused: { kind: 35, bytesMin: 2, bytesMax: TEXT },
-      report: { kind: 36, bytesMin: 2, bytesMax: TEXT },
+      summary: { kind: 36, bytesMin: 2, bytesMax: TEXT },
     })
   })
 
@@ -115,7 +115,7 @@ describe('a relay\'s message', () => {
     const oddBack: [FromDestination['kind'], unknown][] = [
       ['opened', {}], ['opened', { number: '0' }], ['refused', { number: 0 }],
       ['refused', { number: 0, code: 'A\n', message: 'm' }],
-      ['refused', { code: 'c', message: 'm' }], ['report', { ...REPORT, streamBytes: -1 }],
+      ['refused', { code: 'c', message: 'm' }], ['summary', { ...SUMMARY, streamBytes: -1 }],
     ]
     for (const [kind, value] of oddBack) {
       assert.throws(() => SOURCE_LANGUAGE.decode(kind, json(value)), { code: 'bad-frame' })

@@ -6,7 +6,7 @@ const SPENT = { report: 100, gossip: 20, swap: 3 }
 const REFS = { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 }
 const SEEN = {
   totalMs: 1234.5, traffic: { sentBytes: 50, receivedBytes: 400 }, channels: 2, spent: SPENT,
-  report: { streamBytes: 9000, refsFilledBy: REFS, peerBytes: 40 },
+  summary: { streamBytes: 9000, refsFilledBy: REFS, peerBytes: 40 },
 }
 
 describe('what a destination writes down of a relayed migration', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { oldestSlots } from '../../../src/store/oldest.ts'
-import { isStraight, placesOf, runEnd } from '../../../src/store/places.ts'
+import { isStraight, slotListOf, runEnd } from '../../../src/store/slotlist.ts'
 import { SLOT, Slots } from '../../../src/store/slots.ts'
 import { SlotTable } from '../../../src/store/slottable.ts'
 import { Victims } from '../../../src/store/victims.ts'
@@ -123,22 +123,22 @@ describe('the pages that give way', () => {
   })
 })
 
-describe('places in the slab', () => {
+describe('a list of slots', () => {
   it('come in rising order, and runs cover them all within their bounds', () => {
     const wanted = fc.array(fc.oneof(fc.integer({ min: -1, max: 60 }), fc.nat(2 ** 30)), { maxLength: 80 })
     fc.assert(fc.property(wanted, fc.nat(4), fc.integer({ min: 1, max: 16 }), (slots, gapMax, slotsMax) => {
-      const places = placesOf(Int32Array.from(slots))
+      const list = slotListOf(Int32Array.from(slots))
       const expected = slots.map((slot, index) => ({ slot, index })).filter(({ slot }) => slot >= 0)
         .sort((a, b) => a.slot - b.slot || a.index - b.index)
-      assert.deepEqual([...places.slots], expected.map(({ slot }) => slot))
-      assert.deepEqual([...places.indices], expected.map(({ index }) => index))
-      for (let first = 0, behind = 0; first < places.count; first = behind) {
-        behind = runEnd(places, first, gapMax, slotsMax)
-        assert.ok(behind > first && behind <= places.count && behind - first <= slotsMax)
-        assert.ok(places.slots[behind - 1]! - places.slots[first]! < slotsMax)
+      assert.deepEqual([...list.slots], expected.map(({ slot }) => slot))
+      assert.deepEqual([...list.indices], expected.map(({ index }) => index))
+      for (let first = 0, behind = 0; first < list.count; first = behind) {
+        behind = runEnd(list, first, gapMax, slotsMax)
+        assert.ok(behind > first && behind <= list.count && behind - first <= slotsMax)
+        assert.ok(list.slots[behind - 1]! - list.slots[first]! < slotsMax)
         const run = expected.slice(first, behind)
         assert.ok(run.every(({ slot }, at) => at === 0 || slot - run[at - 1]!.slot <= gapMax + 1))
-        assert.equal(isStraight(places, first, behind),
+        assert.equal(isStraight(list, first, behind),
           run.every(({ slot, index }, at) => slot - run[0]!.slot === at && index - run[0]!.index === at))
       }
     }))

@@ -1,7 +1,7 @@
 /** Members that ask for too much, talk nonsense or take nothing: the holder stays as it is, and serves the others. */
 import assert from 'node:assert/strict'
 
-import { FrameReader, decodeAnswer, type Answer } from '../../../src/swap/frames.ts'
+import { AnswerReader, decodeAnswer, type Answer } from '../../../src/swap/frames.ts'
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from '../../../src/swap/wire.ts'
 import type { MessageStream } from '../../../src/mesh/index.ts'
 import { VirtualClock } from '../../support/time.ts'
@@ -47,7 +47,7 @@ async function isBroken({ clock }: Scene, stream: MessageStream): Promise<boolea
 /** The next answers that come over a stream. */
 async function answers({ clock }: Scene, stream: MessageStream, count: number): Promise<Answer[]> {
   const came: Answer[] = []
-  const frames = new FrameReader((body) => came.push(decodeAnswer(body)))
+  const frames = new AnswerReader((body) => came.push(decodeAnswer(body)))
   while (came.length < count) {
     const message = decodeHolderMessage(await clock.complete(stream.receive()))
     if (message.kind === 'slice') frames.push(message.bytes)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 
 import { setBit } from '../../../src/bytes/bits.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
-import { decodeAnswer, encodeBusy, encodePagesHead, FrameReader, type Answer } from '../../../src/swap/frames.ts'
+import { decodeAnswer, encodeBusy, encodePagesHead, AnswerReader, type Answer } from '../../../src/swap/frames.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,
 } from '../../../src/swap/wire.ts'
@@ -77,7 +77,7 @@ describe('frames of answers', () => {
           return Buffer.concat([encodePagesHead(sequence, has.length, bitmap, packed.length), packed])
         }))
         const came: Answer[] = []
-        const reader = new FrameReader((body) => came.push(decodeAnswer(body)))
+        const reader = new AnswerReader((body) => came.push(decodeAnswer(body)))
         for (let at = 0, cut = 0; at < run.length; cut++) {
           const length = cuts[cut % cuts.length]!
           reader.push(run.subarray(at, at + length))
@@ -110,7 +110,7 @@ describe('frames of answers', () => {
     for (const bodyBytes of [0, 4, 256 * PAGE_BYTES + 40, 0xffff_ffff]) {
       const length = Buffer.alloc(4)
       length.writeUInt32BE(bodyBytes)
-      assert.throws(() => new FrameReader(() => assert.fail()).push(length), isBad, `${bodyBytes}`)
+      assert.throws(() => new AnswerReader(() => assert.fail()).push(length), isBad, `${bodyBytes}`)
     }
   })
 })

@@ -7,8 +7,8 @@ export interface SpentBytes {
   swap: number
 }
 
-/** What the incoming end reports when all is done. */
-export interface IncomingReport {
+/** What the incoming end says of all that it received, when all is done. */
+export interface IncomingSummary {
   /** Bytes of the stream that its QEMU took, every one under a matching digest. */
   streamBytes: number
   refsFilledBy: Record<SourceKind, number>
