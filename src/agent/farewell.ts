@@ -11,12 +11,12 @@ const KEEPING_MS_MAX = 30_000
  * Keeps the pages of a guest that was handed away: guests come back, such as after maintenance. What the guest's
  * process holds is as it was at switchover, for as long as the process is there.
  */
-export async function keepLeft(
+export async function keepDeparted(
   { census, keeper, clock }: { census: Census; keeper: Keeper; clock: Clock }, guest: Guest,
 ): Promise<void> {
   const known = census.of(guest.name)
   if (known === undefined) return
-  await waitAtMost(clock, keeper.keepLeft(guest.memory, stablePagesOf(known)), KEEPING_MS_MAX)
+  await waitAtMost(clock, keeper.keepDeparted(guest.memory, stablePagesOf(known)), KEEPING_MS_MAX)
 }
 
 /** What the last scan found: a page that is still there has stayed since, and may be found so again. */

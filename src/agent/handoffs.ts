@@ -20,7 +20,7 @@ import type { Swap } from '../swap/index.ts'
 import { Absences } from './absence.ts'
 import type { AcceptRule } from './acceptance.ts'
 import type { Audit } from './audit.ts'
-import { keepLeft } from './farewell.ts'
+import { keepDeparted } from './farewell.ts'
 import { notOwn, requireOwn, type GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
@@ -111,8 +111,8 @@ export class Handoffs {
     for (const { id, record } of await journal.all()) {
       const read = readUnsettled(record)
       if (read === undefined) log.warn('a record of a handoff cannot be read', { id })
-      else if (read.role === 'outgoing') this.#outgoing.takeUp(id, read)
-      else this.#incoming.takeUp(id, read)
+      else if (read.role === 'outgoing') this.#outgoing.adopt(id, read)
+      else this.#incoming.adopt(id, read)
     }
   }
 
@@ -224,7 +224,7 @@ export class Handoffs {
       guest = await this.#requireReady(request, signal)
       return this.#outgoing.create(request, 'move', onMeasure)
     })
-    if (result.status === 'completed' && guest !== undefined) await keepLeft(this.#components, guest)
+    if (result.status === 'completed' && guest !== undefined) await keepDeparted(this.#components, guest)
     return result
   }
 

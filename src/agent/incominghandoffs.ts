@@ -98,7 +98,7 @@ export class IncomingHandoffs {
       offer = decodeOffer(await withTimeout(this.#components.clock, stream.receive(), OFFER_MS_MAX, {
         phase: 'offer', fault: 'peer', message: 'An offer was begun but never made.',
       }))
-      incoming = this.#take(offer, from, requireFree)
+      incoming = this.#begin(offer, from, requireFree)
     } catch (thrown) {
       const { code, message, advice, fault } = asPagemeshError(thrown)
       this.refusedOffers += 1
@@ -133,7 +133,7 @@ export class IncomingHandoffs {
   }
 
   /** Takes up what an agent before this one left. */
-  takeUp(id: string, record: Record): void {
+  adopt(id: string, record: Record): void {
     behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
   }
 
@@ -143,7 +143,7 @@ export class IncomingHandoffs {
     await Promise.allSettled([...this.#live.values()].map((incoming) => incoming.stop(reason, patience)))
   }
 
-  #take(offer: HandoffOffer, from: Member, requireFree: (guest: string) => void): Incoming {
+  #begin(offer: HandoffOffer, from: Member, requireFree: (guest: string) => void): Incoming {
     const known = this.#live.get(offer.id)
     if (offer.plan === 'rejoin') {
       if (known !== undefined && known.init.from === from.name && known.state.at === 'cut') return known

@@ -88,7 +88,7 @@ export class OutgoingHandoffs {
   }
 
   /** Takes up what an agent before this one left. */
-  takeUp(id: string, record: Record): void {
+  adopt(id: string, record: Record): void {
     this.#records.set(id, record)
     // What it kept it only answers for; what it had changed in QEMU is put back all the same.
     if (record.as === 'kept' && record.undo === undefined) return

@@ -259,9 +259,9 @@ class ScanningCensus implements Census {
     const printBytes = all.reduce((sum, found) => sum + found.fingerprintBytes, 0)
     const isRoomForPrints = printBytes <= bytesMax * PRINTS_SHARE_MAX
     const tableBytes = isRoomForPrints ? bytesMax - printBytes : bytesMax
-    const left = await shed(all.map(({ table }) => table), SortedTable.entriesIn(tableBytes, all.length))
+    const remaining = await shed(all.map(({ table }) => table), SortedTable.entriesIn(tableBytes, all.length))
     const shorter: Found[] = []
-    for (const [index, found] of all.entries()) shorter.push(await found.shortened(left[index]!, isRoomForPrints))
+    for (const [index, found] of all.entries()) shorter.push(await found.shortened(remaining[index]!, isRoomForPrints))
     return shorter
   }
 

@@ -36,11 +36,11 @@ export function isKept(cutoffs: Cutoffs, kind: Kind, low: number): boolean {
 /** The cutoffs that leave at most `entriesMax` of the entries that were counted. */
 export function cutoffsFor(counts: ShareCounts, entriesMax: number): Cutoffs {
   const cutoffs = new Uint16Array(KIND_COUNT)
-  let left = entriesMax
+  let remaining = entriesMax
   for (let kind = 0; kind < KIND_COUNT; kind++) {
     for (let share = 0; share < SHARES; share++) {
-      left -= counts[kind * SHARES + share]!
-      if (left < 0) return cutoffs
+      remaining -= counts[kind * SHARES + share]!
+      if (remaining < 0) return cutoffs
       cutoffs[kind] = share + 1
     }
   }

@@ -60,7 +60,7 @@ export async function scanGuest(
       await memory.resident(block, window, count, resident)
       for (let start = nextRun(resident, 0, count); start < count;) {
         const end = runEnd(resident, start, Math.min(count, start + BATCH_PAGES))
-        await scan.take(block, window + start, end - start, firstNumber + window + start)
+        await scan.add(block, window + start, end - start, firstNumber + window + start)
         unpaidPages += end - start
         start = nextRun(resident, end, count)
         if (unpaidPages < BATCH_PAGES && start < count) continue
@@ -119,7 +119,7 @@ class Scan {
   }
 
   /** Reads `count` pages that were resident and notes those that are not zero; `number` is the number of the first. */
-  async take(block: number, firstPage: number, count: number, number: number): Promise<void> {
+  async add(block: number, firstPage: number, count: number, number: number): Promise<void> {
     // Asked again, for the guest may have given pages back since: reading a hole of shared memory would fill it.
     await this.#memory.resident(block, firstPage, count, this.#resident)
     let kept = 0

@@ -28,14 +28,14 @@ export async function shed(tables: readonly SortedTable[], entriesMax: number): 
     setBit(own.bits, index)
     own.count += 1
   })
-  const left: Shed[] = []
+  const remaining: Shed[] = []
   for (const [position, table] of tables.entries()) {
     const { bits, count } = kept[position]!
     const omittedPages = table.size - count
-    left.push({ table: omittedPages === 0 ? table : table.subset(bits, count), omittedPages })
+    remaining.push({ table: omittedPages === 0 ? table : table.subset(bits, count), omittedPages })
     await nextTurn()
   }
-  return left
+  return remaining
 }
 
 async function forEachEntry(

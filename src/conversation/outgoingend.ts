@@ -19,7 +19,7 @@ export function withEffects(before: OutgoingEffect[], { state, effects }: Outgoi
   return { state, effects: [...before, ...effects] }
 }
 
-export function take(state: OutgoingState, body: Buffer): OutgoingStep {
+export function addFetched(state: OutgoingState, body: Buffer): OutgoingStep {
   return { state, effects: [{ do: 'addFetched', body }] }
 }
 
@@ -176,7 +176,7 @@ export function stepServing(state: OutgoingAt<'serving'>, event: OutgoingEvent):
   switch (event.kind) {
     case 'message':
       switch (event.message.kind) {
-        case 'fetched': return take(state, event.message.body)
+        case 'fetched': return addFetched(state, event.message.body)
         case 'trouble': case 'bitmap': return stay(state)
         default: return stepServed(state, event.message, runState)
       }

@@ -94,7 +94,7 @@ export type OutgoingEffect =
   | { do: 'offer' }
   /** Says hello and sends the census. */
   | { do: 'greet' }
-  | { do: 'takeBitmap'; body: Buffer }
+  | { do: 'useBitmap'; body: Buffer }
   | { do: 'addFetched'; body: Buffer }
   | { do: 'say'; message: OutgoingMessage }
   /** Tells QEMU to migrate, or to go on with its post-copy; its first bytes make `begun`. */

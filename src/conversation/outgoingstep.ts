@@ -11,8 +11,9 @@
  */
 import type { CopyNews, Plan, Reason, RunState, Wait } from './conversation.ts'
 import {
-  complete, cut, heldAt, keep, leave, lose, movingOf, outgoingRecord, rest, settleOrphan, stay, stepConfirmed, stepCut,
-  stepLeaving, stepServed, stepServing, stepTakingBack, stop, take, tear, tellGivenUp, verdictOf, withEffects,
+  addFetched, complete, cut, heldAt, keep, leave, lose, movingOf, outgoingRecord, rest, settleOrphan, stay,
+  stepConfirmed, stepCut, stepLeaving, stepServed, stepServing, stepTakingBack, stop, tear, tellGivenUp,
+  verdictOf, withEffects,
 } from './outgoingend.ts'
 import {
   OUTGOING_EXPECTS, type Greeting, type OutgoingAt, type OutgoingEffect, type OutgoingEvent, type OutgoingState,
@@ -69,7 +70,7 @@ function stepGreeting(state: Greeting, event: OutgoingEvent): OutgoingStep {
         ? stepListed(plan, event.message.body) : stay(state)
     case 'starting':
       if (event.kind === 'begun') return stepBegun(plan)
-      return event.kind === 'message' && event.message.kind === 'fetched' ? take(state, event.message.body)
+      return event.kind === 'message' && event.message.kind === 'fetched' ? addFetched(state, event.message.body)
         : stay(state)
   }
 }
@@ -106,7 +107,7 @@ function abandon({ at, plan }: Greeting, event: OutgoingEvent, reason: Reason): 
 }
 
 function stepListed(plan: Plan, body: Buffer): OutgoingStep {
-  const taken: OutgoingEffect = { do: 'takeBitmap', body }
+  const taken: OutgoingEffect = { do: 'useBitmap', body }
   if (plan.kind === 'dryRun') return withEffects([taken], rest({ as: 'estimated' }, [{ do: 'forget' }]))
   const isRejoin = plan.kind === 'rejoin'
   return {
@@ -158,7 +159,7 @@ function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
       return state.at === 'orphaned' ? stay(state) : orphan(state, event.reason, event.wasHeard)
     case 'message':
       switch (event.message.kind) {
-        case 'fetched': return take(state, event.message.body)
+        case 'fetched': return addFetched(state, event.message.body)
         case 'trouble': return endangered(state, fromOther(event.message.reason))
         case 'bitmap': return stay(state)
         default: return stepCopyNews(state, event.message)

@@ -115,7 +115,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     if (state === 'inmigrate' && !status.startsWith('postcopy')) throw notLoaded(this.init.guest)
     if (LET_RUN.has(runState) && !ENDED.has(state)) await this.letRun()
     // In post-copy QEMU takes the disks by itself.
-    else if (!status.startsWith('postcopy')) await this.takeDisks()
+    else if (!status.startsWith('postcopy')) await this.claimDisks()
     this.settings.forgetAutostart()
     return queryState(this.qmp)
   }

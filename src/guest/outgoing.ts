@@ -134,7 +134,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     const { status } = await queryMigration(this.qmp)
     if (isLeftBehind(state, status)) await this.#becomePaused()
     // QEMU before 10.0 aborts when a guest moves that arrived paused and was never let run.
-    else await this.takeDisks()
+    else await this.claimDisks()
   }
 
   async begin(socketPath: string): Promise<void> {
@@ -186,7 +186,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     const state = await queryState(this.qmp)
     if (state !== 'postmigrate') return state
     if (runState === 'running') await this.letRun()
-    else if (ENDED.has(runState)) await this.takeDisks()
+    else if (ENDED.has(runState)) await this.claimDisks()
     else await this.#becomePaused()
     return queryState(this.qmp)
   }

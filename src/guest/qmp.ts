@@ -20,7 +20,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { PatientSocket } from './patientsocket.ts'
 import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'
-import { formatQmpCommand, QMP_LIMITS, takeQmpMessages, type QemuVersion, type QmpMessage } from './qmpline.ts'
+import { formatQmpCommand, QMP_LIMITS, cutQmpMessages, type QemuVersion, type QmpMessage } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
 
 export interface QmpOptions {
@@ -179,7 +179,7 @@ class QmpConnection implements QmpClient {
 
   #receive(bytes: Buffer): void {
     try {
-      for (const message of takeQmpMessages(this.#lines, bytes)) this.#dispatch(message)
+      for (const message of cutQmpMessages(this.#lines, bytes)) this.#dispatch(message)
     } catch (error) {
       this.#break(error as Error)
     }

@@ -31,7 +31,7 @@ export type QmpMessage =
 const NO_ID = -1
 
 /** The messages in `bytes`, cut by `cutter` from what came before. Throws `qmp-garbled`; then the cutter is spent. */
-export function takeQmpMessages(cutter: LineCutter, bytes: Buffer): QmpMessage[] {
+export function cutQmpMessages(cutter: LineCutter, bytes: Buffer): QmpMessage[] {
   const lines = cutter.push(bytes)
   if (lines === 'too-long') throw garbled('a line is longer than any of QEMU\'s')
   return lines.filter((line) => line.trim() !== '').map(parseQmpLine)

@@ -86,7 +86,7 @@ export class QemuSide {
   }
 
   /** Makes QEMU take over the disks of a guest that does not run; throws `guest-cannot-run`. */
-  protected async takeDisks(): Promise<void> {
+  protected async claimDisks(): Promise<void> {
     const { guest, process: { pid } } = this.init
     let refusal: unknown
     try {

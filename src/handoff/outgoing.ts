@@ -162,7 +162,7 @@ export class Outgoing {
       case 'prepare': return this.#begin('prepare', this.#prepare())
       case 'offer': return this.#begin('offer', this.#offer())
       case 'greet': return this.#greet()
-      case 'takeBitmap': return this.#link?.heed(() => this.#takeBitmap(effect.body))
+      case 'useBitmap': return this.#link?.heed(() => this.#useBitmap(effect.body))
       case 'addFetched': return this.#link?.heed(() => this.#channels.addKnown(this.#inventory.fetched(effect.body)))
       case 'say': return this.#say(effect.message)
       case 'start': return this.#begin('start', this.#channels.start(this.#driver, this.#abort.signal))
@@ -228,7 +228,7 @@ export class Outgoing {
     this.#link?.say({ kind: 'census', body: this.#inventory.encode() })
   }
 
-  #takeBitmap(bitmap: Buffer): void {
+  #useBitmap(bitmap: Buffer): void {
     this.#inventory.answer(bitmap)
     // Nothing large but the census went over the link so far, and all of it has arrived.
     this.#linkBytesPerSecond = linkRateOf(this.#link?.delivery)

@@ -79,7 +79,7 @@ export class Arrivals {
   }
 
   /** Takes a connection over that was led to a listener. */
-  take(socket: Socket): void {
+  accept(socket: Socket): void {
     // It may break before it is anybody's; then there is nothing to carry.
     socket.on('error', () => {})
     const address = destinationOf(socket)

@@ -126,7 +126,7 @@ export class Interception {
   /** Returns when it is to stop; throws an Error, whose message is a sentence, when connections go direct again. */
   async #intercept(signal: AbortSignal, onActive: () => void): Promise<void> {
     const nft = requireNft()
-    const listeners = await Listeners.open((socket) => this.#arrivals.take(socket))
+    const listeners = await Listeners.open((socket) => this.#arrivals.accept(socket))
     try {
       const create = createTable({ ports: this.#ports, listeners: listeners.addresses })
       const refusal = await whyRefused(nft, create)

@@ -3,20 +3,20 @@
  * half of what is left, so that one that begins later is not left with nothing.
  */
 export class PageBudget {
-  #left: number
+  #remaining: number
 
   constructor(pagesMax: number) {
-    this.#left = pagesMax
+    this.#remaining = pagesMax
   }
 
   /** Takes up to `wanted` pages; returns how many were granted. */
   reserve(wanted: number): number {
-    const granted = Math.min(wanted, Math.floor(this.#left / 2))
-    this.#left -= granted
+    const granted = Math.min(wanted, Math.floor(this.#remaining / 2))
+    this.#remaining -= granted
     return granted
   }
 
   release(granted: number): void {
-    this.#left += granted
+    this.#remaining += granted
   }
 }

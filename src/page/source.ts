@@ -53,7 +53,7 @@ export class PageBatch {
   }
 
   /** Takes over what `marks` of the same batch in another thread told. */
-  takeMarks(marks: Uint8Array): void {
+  setMarks(marks: Uint8Array): void {
     assert(marks.length === this.count, 'there is a mark for each page')
     this.#filledBy.set(marks)
   }

@@ -92,7 +92,7 @@ export class Encoder {
 
   /** What the main channel told by now. */
   addKnowledge(knowledge: StreamKnowledgeData): void {
-    this.#reader.knowledge.take(knowledge)
+    this.#reader.knowledge.restore(knowledge)
   }
 
   /** From now on these pages may travel as refs too. */

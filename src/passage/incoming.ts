@@ -108,14 +108,14 @@ export class IncomingPassage {
   }
 
   #onFrame(name: PassageFrame, body: Buffer): void {
-    if (name === 'batch' && this.#down === 'streaming') this.#take(body)
-    else if (name === 'pages') this.#takePages(body)
+    if (name === 'batch' && this.#down === 'streaming') this.#onBatch(body)
+    else if (name === 'pages') this.#onPages(body)
     else if (name === 'streamEnd' && this.#down === 'streaming') this.#endStream()
     else throw this.#misplaced(name)
   }
 
   /** Takes a batch. Refs of several batches are filled side by side; QEMU gets the batches in order. */
-  #take(body: Buffer): void {
+  #onBatch(body: Buffer): void {
     this.#batches += 1
     if (this.#batches > IN_FLIGHT_MAX) throw this.#misplaced('batch beyond the window')
     const batch = this.#decoder.assemble(unpackBatch(body))
@@ -150,7 +150,7 @@ export class IncomingPassage {
     }), refs.length * PAGE_BYTES)
   }
 
-  #takePages(body: Buffer): void {
+  #onPages(body: Buffer): void {
     const sequence = body.readUInt32BE(0)
     const waiting = this.#askedBack.get(sequence)
     if (waiting === undefined) throw this.#misplaced(`pages for batch ${sequence}, which nobody asked for,`)

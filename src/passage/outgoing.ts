@@ -128,7 +128,7 @@ export class OutgoingPassage {
       onFrame: (name, body) => this.#onFrame(name, body),
       onLost: (error) => this.#fail(error),
     })
-    qemu.receive((bytes) => this.#take(bytes), () => this.#onStreamEnd())
+    qemu.receive((bytes) => this.#onStream(bytes), () => this.#onStreamEnd())
     // It never rejects.
     void qemu.closed.then((error) => this.#onQemuClosed(error))
   }
@@ -159,7 +159,7 @@ export class OutgoingPassage {
     if (!this.#isOver) this.#shut()
   }
 
-  #take(bytes: Buffer): void {
+  #onStream(bytes: Buffer): void {
     if (this.#isOver) return
     this.#encoder.push(bytes)
     if (this.#isUrgent && bytes.length < FULL_READ_BYTES) this.#encoder.flush()

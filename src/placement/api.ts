@@ -27,7 +27,7 @@ export interface Keeper {
    * Keeps the stable pages of a guest that was handed away, out of its memory as it stands. Resolves when they are kept
    * or there is no more to be done: the store is full of better pages, or the guest's process has ended. Never rejects.
    */
-  keepLeft(memory: GuestMemory, pages: StablePages): Promise<void>
+  keepDeparted(memory: GuestMemory, pages: StablePages): Promise<void>
   /**
    * Names of other members that may have this page: whose guests hold it, and who may keep it for all. A little work
    * for each member.

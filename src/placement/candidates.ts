@@ -7,7 +7,7 @@ import { inShortTurns } from './turns.ts'
  * What is known of a popular page: as what it is kept already, whether this host is among its owners in the tail, and
  * whether it is stably resident here.
  */
-export const FLAG = { head: 1, tail: 2, left: 4, owned: 8, chosen: 16, resident: 32 } as const
+export const FLAG = { head: 1, tail: 2, departed: 4, owned: 8, chosen: 16, resident: 32 } as const
 
 /** Popular pages, in rising order of their prefixes. 14 bytes a page. */
 export interface Candidates {
@@ -71,7 +71,7 @@ export function* markKept(
   yield* inShortTurns(pages.count, (i) => {
     const index = table.indexOf(pages.high[i]!, pages.low[i]!)
     if (index >= 0) flags[index]! |= kinds[i]!
-    else if (kinds[i] !== FLAG.left) {
+    else if (kinds[i] !== FLAG.departed) {
       pages.high[strangers] = pages.high[i]!
       pages.low[strangers++] = pages.low[i]!
     }

@@ -2,7 +2,7 @@ import type { GuestMemory } from '../guest/index.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
 import type { Store } from '../store/index.ts'
 import type { Keeper, PlacementTotals, StablePages } from './api.ts'
-import { LeftKeeping } from './leftkeeping.ts'
+import { DepartedKeeping } from './departedkeeping.ts'
 import { Rounds, type RoundsComponents } from './rounds.ts'
 
 export interface KeeperInit {
@@ -18,36 +18,36 @@ class HostKeeper implements Keeper {
   readonly #store: Store
   readonly #hold = new HoldFlag()
   readonly #rounds: Rounds
-  readonly #left: LeftKeeping
+  readonly #departed: DepartedKeeping
 
   constructor(components: Omit<RoundsComponents, 'hold'>, init: KeeperInit) {
     const all = { ...components, hold: this.#hold }
     this.#store = components.store
     this.#rounds = new Rounds(all, init)
-    this.#left = new LeftKeeping(all, { takeSurplus: (countMax) => this.#rounds.takeSurplus(countMax) })
+    this.#departed = new DepartedKeeping(all, { takeSurplus: (countMax) => this.#rounds.takeSurplus(countMax) })
   }
 
   get totals(): PlacementTotals {
     const held = Math.max(0, this.#store.pages - this.#rounds.surplus)
-    const pending = this.#left.pending + this.#rounds.pending
+    const pending = this.#departed.pending + this.#rounds.pending
     return { wanted: held + pending + this.#rounds.givenUp, held, pending }
   }
 
   async start(): Promise<void> {
-    await this.#left.start()
+    await this.#departed.start()
     this.#rounds.start()
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#rounds.stop(), this.#left.stop()])
+    await Promise.all([this.#rounds.stop(), this.#departed.stop()])
   }
 
   standBack(): () => void {
     return this.#hold.hold()
   }
 
-  keepLeft(memory: GuestMemory, pages: StablePages): Promise<void> {
-    return this.#left.keep(memory, pages)
+  keepDeparted(memory: GuestMemory, pages: StablePages): Promise<void> {
+    return this.#departed.keep(memory, pages)
   }
 
   holdersOf(high: number, low: number): string[] {

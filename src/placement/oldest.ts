@@ -2,22 +2,22 @@ import type { Prefixes } from '../page/index.ts'
 import type { PageKind, Store } from '../store/index.ts'
 
 /** Seconds after which what a guest left is given up: who has not come back by then will come back changed. */
-export const LEFT_SECONDS_MAX = 3 * 24 * 3600
+export const DEPARTED_SECONDS_MAX = 3 * 24 * 3600
 
 /**
  * Pages of guests that left: the `count` oldest of those kept before `before`, and all that were kept before `since`.
  * Times are seconds since the Unix epoch.
  */
-export function oldestLeft(
+export function oldestDeparted(
   store: Pick<Store, 'forEach'>, count: number, { before, since }: { before: number; since: number },
 ): Prefixes {
   const times: number[] = []
-  forEachLeft(store, (_high, _low, time) => { if (time < before) times.push(time) })
+  forEachDeparted(store, (_high, _low, time) => { if (time < before) times.push(time) })
   times.sort((a, b) => a - b)
   const last = Math.max(since, times[Math.min(count, times.length) - 1] ?? -Infinity)
   const gone = times.filter((time) => time <= last).length
   const prefixes = { high: new Uint32Array(gone), low: new Uint32Array(gone), count: 0 }
-  forEachLeft(store, (high, low, time) => {
+  forEachDeparted(store, (high, low, time) => {
     if (time > last || time >= before) return
     prefixes.high[prefixes.count] = high
     prefixes.low[prefixes.count++] = low
@@ -25,8 +25,10 @@ export function oldestLeft(
   return prefixes
 }
 
-function forEachLeft(store: Pick<Store, 'forEach'>, visit: (high: number, low: number, time: number) => void): void {
+function forEachDeparted(
+  store: Pick<Store, 'forEach'>, visit: (high: number, low: number, time: number) => void,
+): void {
   store.forEach((high: number, low: number, kind: PageKind, time: number) => {
-    if (kind === 'left') visit(high, low, time)
+    if (kind === 'departed') visit(high, low, time)
   })
 }

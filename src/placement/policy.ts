@@ -45,7 +45,7 @@ const KEPT_MORE = 8
  */
 const RESIDENT_WORTH = 0.5
 /** What a page may be kept as that is less than what it should be kept as. */
-const LESSER = { head: FLAG.tail | FLAG.left, tail: FLAG.left }
+const LESSER = { head: FLAG.tail | FLAG.departed, tail: FLAG.departed }
 
 export interface PlanInput extends CandidateSources {
   store: Pick<Store, 'pages' | 'forEach'>
@@ -93,7 +93,8 @@ export function* planPlacement(input: PlanInput): Generator<void, Plan> {
   const tail = owned.subarray(0, Math.min(tailMax, budgetPages - headCount))
   yield* choose(candidates, tail)
   const surplus = yield* surplusOf(candidates, order.subarray(headCount), strangers)
-  const fetch = yield* planned(candidates, head, tail, (flags) => (flags & (FLAG.head | FLAG.tail | FLAG.left)) === 0)
+  const isKept = FLAG.head | FLAG.tail | FLAG.departed
+  const fetch = yield* planned(candidates, head, tail, (flags) => (flags & isKept) === 0)
   const claim = yield* planned(candidates, head, tail, (flags, role) => (flags & LESSER[role]) !== 0)
   const lacking = Math.max(0, fetch.count - (budgetPages - keptPages))
   return { wanted: headCount + tail.length, fetch, claim, surplus, dropCount: Math.min(surplus.count, lacking) }

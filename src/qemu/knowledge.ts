@@ -54,7 +54,7 @@ export class StreamKnowledge {
   }
 
   /** Becomes what `data` says, which must be such (`isKnowledgeData`). */
-  take(data: StreamKnowledgeData): this {
+  restore(data: StreamKnowledgeData): this {
     assert(isKnowledgeData(data), 'knowledge from elsewhere is looked at before it is used')
     this.blocks.clear()
     this.#sections.clear()
@@ -87,7 +87,7 @@ export function isKnowledgeData(data: unknown): data is StreamKnowledgeData {
 
 /** Knowledge from data, which must be such (`isKnowledgeData`). */
 export function readKnowledge(data: StreamKnowledgeData): StreamKnowledge {
-  return new StreamKnowledge().take(data)
+  return new StreamKnowledge().restore(data)
 }
 
 function isBlock(block: unknown): boolean {

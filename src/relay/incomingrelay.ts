@@ -143,7 +143,7 @@ export class IncomingRelay {
         this.#listed = decodePrefixSet(message.body)
         return this.#answerCensus()
       case 'order': return this.#fetch(message.body)
-      case 'channel': return this.#take(message)
+      case 'channel': return this.#openChannel(message)
       case 'end':
         this.#fallQuiet()
         // What became of the migration it says as soon as it knows.
@@ -179,7 +179,7 @@ export class IncomingRelay {
   }
 
   /** Connections are made one after the other: QEMU tells them apart by their order. */
-  #take({ number, ticket }: FromSource & { kind: 'channel' }): void {
+  #openChannel({ number, ticket }: FromSource & { kind: 'channel' }): void {
     const { log } = this.#components
     if (number !== this.#channelCount || number >= CHANNELS_MAX) throw badFrame(`channel ${number} is not the next`)
     this.#channelCount += 1

@@ -39,7 +39,7 @@ export class IncomingRelays {
 
   /** Serves a member that wants something dialled here; resolves once that relay is over. */
   async receive(stream: MessageStream, from: Member): Promise<void> {
-    const relay = await this.#take(stream, from)
+    const relay = await this.#begin(stream, from)
     if (relay === undefined) return
     // It never rejects, and neither does the run.
     void relay.quiet.then(this.#init.standBack())
@@ -53,7 +53,7 @@ export class IncomingRelays {
     for (const relay of this.#running) relay.stop()
   }
 
-  async #take(stream: MessageStream, from: Member): Promise<IncomingRelay | undefined> {
+  async #begin(stream: MessageStream, from: Member): Promise<IncomingRelay | undefined> {
     const { clock, log } = this.#components
     let guest = UNKNOWN_GUEST
     try {

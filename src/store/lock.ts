@@ -68,13 +68,13 @@ async function claim(clock: Clock, { directory, within, own }: Claim): Promise<v
     if (code !== 'EEXIST') throw unlockable(directory, code)
     const holder = await askHolder(clock, path)
     if (holder !== undefined) throw inUse(directory, holder)
-    await takeAway(clock, { directory, within, own })
+    await removeDead(clock, { directory, within, own })
   }
   throw inUse(directory, 'an agent that starts')
 }
 
 /** Takes a dead holder's lock away. Another agent may have replaced it meanwhile: that one is put back. */
-async function takeAway(clock: Clock, { directory, within, own }: Claim): Promise<void> {
+async function removeDead(clock: Clock, { directory, within, own }: Claim): Promise<void> {
   const dead = join(own, 'dead')
   const path = join(within, NAME)
   const code = await rename(path, dead).then(() => undefined, systemErrorCode)

@@ -30,7 +30,7 @@ export function oldestSlots(slots: Slots, state: number, countMax: number): Uint
 /** The time of the `rank`-th oldest slot of this state, of which there are as many, and how many are older than it. */
 function lastTime({ states, times, count }: Slots, state: number, rank: number): { last: number; olderCount: number } {
   let last = 0
-  let left = rank
+  let remaining = rank
   for (let shift = TIME_BITS - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
     const counts = new Uint32Array(DIGITS)
     const span = 2 ** (shift + DIGIT_BITS)
@@ -40,10 +40,10 @@ function lastTime({ states, times, count }: Slots, state: number, rank: number):
       if (rest >= 0 && rest < span) counts[rest >>> shift]! += 1
     }
     let digit = 0
-    while (counts[digit]! < left) left -= counts[digit++]!
+    while (counts[digit]! < remaining) remaining -= counts[digit++]!
     last += digit * 2 ** shift
   }
-  return { last, olderCount: rank - left }
+  return { last, olderCount: rank - remaining }
 }
 
 /** Time and place in one value: sorting plain numbers needs no function. */

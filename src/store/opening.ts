@@ -101,12 +101,12 @@ async function load(slab: PlacedFile, index: PlacedFile, { mark, slotsMax }: Ope
   for (let first = 0; first < records; first += PIECE_RECORDS) {
     const wanted = Math.min(PIECE_RECORDS, records - first) * RECORD_BYTES
     bytes.fill(0, await index.read(bytes, 0, wanted, HEAD_BYTES + first * RECORD_BYTES), wanted)
-    damagedPages += takeRecords(words, wanted / RECORD_BYTES, first, { slots, table, slabSlots, seed: seedOf(mark) })
+    damagedPages += loadRecords(words, wanted / RECORD_BYTES, first, { slots, table, slabSlots, seed: seedOf(mark) })
   }
   return { slab, index, slots, table, damagedPages }
 }
 
-interface Taking {
+interface Loading {
   slots: Slots
   table: SlotTable
   /** Slots that the slab is long. */
@@ -115,8 +115,8 @@ interface Taking {
 }
 
 /** Takes the pages of `count` records, the first of which is of slot `first`; returns how many are damaged. */
-export function takeRecords(words: Uint32Array, count: number, first: number, taking: Taking): number {
-  const { slots, table, slabSlots, seed } = taking
+export function loadRecords(words: Uint32Array, count: number, first: number, loading: Loading): number {
+  const { slots, table, slabSlots, seed } = loading
   let damagedPages = 0
   for (let record = 0; record < count; record++) {
     const at = record * RECORD_WORDS

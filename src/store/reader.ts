@@ -108,7 +108,7 @@ export class Reader {
       const turn = Math.floor(pages / TURN_PAGES)
       pages += room.behind - room.first
       isSlow ||= readMs > AT_ONCE_MS.batch + pages * AT_ONCE_MS.page
-      this.#takeRight(reading, room)
+      this.#keepRight(reading, room)
       if (Math.floor(pages / TURN_PAGES) > turn) await nextTurn()
     }
     this.#putAway(room)
@@ -157,11 +157,11 @@ export class Reader {
     }
     room.first = first
     placeRun(reading, first, behind, bytes, room)
-    this.#takeRight(reading, room)
+    this.#keepRight(reading, room)
   }
 
   /** Marks the pages of a room's group filled that are the wanted ones, and drops damaged ones. */
-  #takeRight({ batch, list, damaged }: BatchRead, { first, behind, offsets, ids, wasRead }: Room): void {
+  #keepRight({ batch, list, damaged }: BatchRead, { first, behind, offsets, ids, wasRead }: Room): void {
     for (let entry = first; entry < behind; entry++) offsets[entry - first] = list.indices[entry]! * PAGE_BYTES
     this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
     for (let entry = first; entry < behind; entry++) {

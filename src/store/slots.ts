@@ -1,10 +1,10 @@
 import type { PageKind } from './store.ts'
 
 /** What a slot holds: nothing, a page of a kind (the best is the lowest), or a page on its way in or out. */
-export const SLOT = { free: 0, head: 1, tail: 2, left: 3, busy: 4 } as const
+export const SLOT = { free: 0, head: 1, tail: 2, departed: 3, busy: 4 } as const
 const STATES = 5
 
-const KINDS: readonly PageKind[] = ['head', 'tail', 'left']
+const KINDS: readonly PageKind[] = ['head', 'tail', 'departed']
 const CAPACITY_MIN = 1024
 
 export function kindNumber(kind: PageKind): number {
@@ -17,7 +17,7 @@ export function kindName(number: number): PageKind {
 
 /** Whether a slot in this state holds a page that can be had. */
 export function holdsPage(state: number): boolean {
-  return state >= SLOT.head && state <= SLOT.left
+  return state >= SLOT.head && state <= SLOT.departed
 }
 
 /** What is known of each slot, as columns: 13 bytes a slot, and an eighth more at most. */
@@ -50,7 +50,7 @@ export class Slots {
 
   /** Slots that hold a page. */
   get pages(): number {
-    return this.counts[SLOT.head]! + this.counts[SLOT.tail]! + this.counts[SLOT.left]!
+    return this.counts[SLOT.head]! + this.counts[SLOT.tail]! + this.counts[SLOT.departed]!
   }
 
   get bytes(): number {

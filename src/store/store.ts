@@ -5,7 +5,7 @@ import type { PageSource, Prefixes } from '../page/index.ts'
  * Why a page is kept, the better reason first: every host keeps it, some hosts do, or a guest that left had it. Only
  * the last kind gives way to the others by itself when the store is full.
  */
-export type PageKind = 'head' | 'tail' | 'left'
+export type PageKind = 'head' | 'tail' | 'departed'
 
 /** Pages to keep: `count` ids of 16 bytes and as many pages of 4096 bytes, in the same order. */
 export interface PagesToKeep {

@@ -19,12 +19,12 @@ export class Victims {
   /** The slot of the next one, -1 if there is none. Whoever takes it must change its state. */
   next(): number {
     const { states, times, counts } = this.#slots
-    while (counts[SLOT.left]! > 0) {
+    while (counts[SLOT.departed]! > 0) {
       while (this.#next < this.#found.length) {
         const slot = this.#found[this.#next++]!
-        if (states[slot] === SLOT.left && times[slot]! <= this.#timeMax) return slot
+        if (states[slot] === SLOT.departed && times[slot]! <= this.#timeMax) return slot
       }
-      this.#found = oldestSlots(this.#slots, SLOT.left, OLDEST_MAX)
+      this.#found = oldestSlots(this.#slots, SLOT.departed, OLDEST_MAX)
       this.#next = 0
       this.#timeMax = times[this.#found.at(-1)!]!
     }

@@ -86,7 +86,7 @@ export class Writer {
       for (const slot of batch.fresh) if (slot !== NOWHERE) this.#store.slots.setState(slot, state)
       await this.#runs.writeRecords(pages.ids, slotListOf(batch.records))
     } catch (error) {
-      await this.#takeBack(batch.fresh, countBefore, error)
+      await this.#undo(batch.fresh, countBefore, error)
       return { stored: 0, known, refused: count - known }
     }
     if (stored > 0) this.#isFailing = false
@@ -136,7 +136,7 @@ export class Writer {
   #takeSlot(state: number): number {
     const { slots, table } = this.#store
     const free = slots.take()
-    if (free >= 0 || state >= SLOT.left) return free
+    if (free >= 0 || state >= SLOT.departed) return free
     const victim = this.#victims.next()
     if (victim < 0) return NOWHERE
     table.remove(victim)
@@ -145,7 +145,7 @@ export class Writer {
   }
 
   /** Gives up the slots of a batch that could not be written, and the disk beyond those there were before. */
-  async #takeBack(fresh: Int32Array, countBefore: number, error: unknown): Promise<void> {
+  async #undo(fresh: Int32Array, countBefore: number, error: unknown): Promise<void> {
     const { slots, table } = this.#store
     if (!this.#isFailing) {
       this.#log.warn('the page store cannot be written to, and goes on with what it has', { error: String(error) })

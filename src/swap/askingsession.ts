@@ -57,7 +57,7 @@ export class AskingSession {
   /** Wants that were under way when the holder stood back: an answer may have crossed. */
   readonly #dropped = new Set<number>()
   readonly #stream: Promise<MessageStream>
-  readonly #onStream = new AnswerReader((body) => this.#take(body))
+  readonly #onStream = new AnswerReader((body) => this.#onAnswer(body))
   #onLane: AnswerReader | undefined
   #lane: Lane | undefined
   #hasTicket = false
@@ -173,7 +173,7 @@ export class AskingSession {
       return
     }
     this.#lane = lane
-    this.#onLane = new AnswerReader((body) => this.#take(body))
+    this.#onLane = new AnswerReader((body) => this.#onAnswer(body))
     // `closed` never rejects.
     void lane.closed.then(() => this.#break('lost'))
     lane.receive((bytes) => {
@@ -188,7 +188,7 @@ export class AskingSession {
     })
   }
 
-  #take(body: Buffer): void {
+  #onAnswer(body: Buffer): void {
     const answer = decodeAnswer(body)
     const pending = this.#pending.get(answer.sequence)
     if (pending === undefined) {

@@ -148,10 +148,10 @@ export class Fetch {
     else reservation?.settle(outcome.status === 'shut' ? 0 : outcome.bodyBytes)
     if (outcome.status === 'pages') ratings.answered(name, count, askedAt)
     if (outcome.status === 'busy') ratings.refused(name)
-    this.#take(batch, outcome)
+    this.#onOutcome(batch, outcome)
   }
 
-  #take(batch: Batch, outcome: Outcome): void {
+  #onOutcome(batch: Batch, outcome: Outcome): void {
     const checked = outcome.status === 'pages' ? this.#check(batch, outcome) : undefined
     if (checked === undefined) {
       this.#fail(batch, outcome.status === 'pages' || outcome.status === 'broken')

@@ -78,7 +78,7 @@ export class Holder {
     this.#sessions.add(session)
     try {
       if (purpose === 'placement' && cap.isHeld) await session.setShut(true)
-      for (;;) this.#take(session, await account.receive(stream, signal))
+      for (;;) this.#onWant(session, await account.receive(stream, signal))
     } finally {
       this.#sessions.delete(session)
       session.end()
@@ -96,7 +96,7 @@ export class Holder {
     })
   }
 
-  #take(session: HoldingSession, bytes: Uint8Array): void {
+  #onWant(session: HoldingSession, bytes: Uint8Array): void {
     const message = decodeAskerMessage(bytes)
     if (message.kind !== 'want') throw badSwap('it greets twice')
     const { sequence, prefixes } = message

@@ -170,11 +170,11 @@ export class FetchPlan {
       while (this.#begin < this.#end && this.#state[slotOf(this.#begin)] === STATE.over) this.#begin += 1
       const end = Math.min(this.#wanted.count, this.#begin + WINDOW_PAGES)
       if (this.#end === end) return
-      while (this.#end < end) this.#take(this.#end++)
+      while (this.#end < end) this.#openPage(this.#end++)
     }
   }
 
-  #take(index: number): void {
+  #openPage(index: number): void {
     const slot = slotOf(index)
     const at = slot * TRIES_MAX
     this.#holders.fill(NOBODY, at, at + TRIES_MAX)

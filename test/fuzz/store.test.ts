@@ -9,7 +9,7 @@ import {
   encodeHead, HEAD_BYTES, isWholeRecord, judgeHead, markOf, RECORD_BYTES, RECORD_WORDS, recordHigh, recordLow, seedOf,
   writeRecord,
 } from '../../src/store/format.ts'
-import { takeRecords } from '../../src/store/opening.ts'
+import { loadRecords } from '../../src/store/opening.ts'
 import { SLOT, Slots } from '../../src/store/slots.ts'
 import { SlotTable } from '../../src/store/slottable.ts'
 import { ask, hasher, idOf, madeDirectory, madeStore, numbers, pageOf, pagesOf } from '../support/madestore.ts'
@@ -61,7 +61,7 @@ describe('the reader of a store\'s index', function () {
       const slots = new Slots(SLOTS + 8)
       slots.setCount(count)
       const table = new SlotTable(slots)
-      const damaged = takeRecords(words, count, 0, { slots, table, slabSlots, seed: seedOf(mark) })
+      const damaged = loadRecords(words, count, 0, { slots, table, slabSlots, seed: seedOf(mark) })
       const written = numbers(count).filter((slot) => bytes.subarray(slot * RECORD_BYTES).some((byte, at) =>
         at < RECORD_BYTES && byte !== 0))
       const whole = written.filter((slot) => slot < slabSlots && words[slot * RECORD_WORDS + 5]! >= 1 &&

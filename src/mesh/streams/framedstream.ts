@@ -113,7 +113,7 @@ export class FramedStream implements MessageStream {
   #take(piece: Uint8Array): void {
     if (this.#isClosed) return
     try {
-      for (const message of this.#decoder.take(piece)) this.#inbox.push(message)
+      for (const message of this.#decoder.push(piece)) this.#inbox.push(message)
     } catch (error) {
       if (!(error instanceof FrameTooLongError)) throw error
       this.abort(messageTooLong(error.lengthBytes, this.#messageBytesMax))

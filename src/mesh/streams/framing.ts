@@ -25,7 +25,7 @@ export class FrameDecoder {
   }
 
   /** Messages completed by `piece`, each with bytes of its own. Throws FrameTooLongError above the limit. */
-  take(piece: Uint8Array): Uint8Array[] {
+  push(piece: Uint8Array): Uint8Array[] {
     this.#pieces.push(piece)
     this.#heldBytes += piece.length
     const messages: Uint8Array[] = []

@@ -167,7 +167,7 @@ export class PassagePort {
 
   async #fill({ request, source, ids, room, marks }: FillOrder): Promise<void> {
     const batch = new PageBatch(ids, Buffer.from(room))
-    batch.takeMarks(marks)
+    batch.setMarks(marks)
     let filled: Uint8Array | undefined
     try {
       await this.#sources[source]!.fill(batch, this.#abort.signal)

@@ -31,6 +31,6 @@ export class RemoteSources {
     })
     const marks = await answer.promise
     if (marks === undefined) throw new Error('the source has failed in the agent\'s thread')
-    batch.takeMarks(marks)
+    batch.setMarks(marks)
   }
 }

@@ -160,13 +160,13 @@ function choose(changes: ReadonlyMap<number, PopularRun>, roomBits: number): Map
   const order = Uint32Array.from(candidates.ranks.keys()).sort((a, b) => candidates.ranks[b]! - candidates.ranks[a]!)
   const tags = new Set<number>()
   const isChosen = new Uint8Array(order.length)
-  let leftBits = roomBits
+  let remainingBits = roomBits
   let pages = 0
   for (const candidate of order) {
     const run = changes.get(candidates.slices[candidate]!)!
-    leftBits -= bitsOf(run, candidates.pages[candidate]!, tags)
+    remainingBits -= bitsOf(run, candidates.pages[candidate]!, tags)
     pages += 1
-    if (leftBits < 0 || pages > LIMITS.pagesPerDigest) break
+    if (remainingBits < 0 || pages > LIMITS.pagesPerDigest) break
     isChosen[candidate] = 1
   }
   const chosen = new Map<number, PopularRun>()

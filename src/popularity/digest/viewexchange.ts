@@ -165,7 +165,7 @@ export function decodeRequest(bytes: Uint8Array): Slices | undefined {
   if (kind === KIND.all) return bytes.length === 2 ? 'all' : undefined
   const slices: number[] = []
   let slice = -1
-  for (let left = input.readBits(13); left > 0; left--) {
+  for (let remaining = input.readBits(13); remaining > 0; remaining--) {
     slice += input.readGamma()
     if (input.exhausted || !(slice < SLICE_COUNT)) return undefined
     slices.push(slice)
@@ -181,10 +181,10 @@ function best(pages: PopularRun, countMax: number): PopularRun {
   const sorted = ranks.toSorted()
   const least = sorted[pages.count - countMax]!
   // Of those of the least rank, as many as there is room for beside the better ones.
-  let leastLeft = sorted.lastIndexOf(least) + 1 - (pages.count - countMax)
+  let leastRemaining = sorted.lastIndexOf(least) + 1 - (pages.count - countMax)
   const kept = new PopularRun(countMax)
   for (let page = 0; page < pages.count; page++) {
-    if (ranks[page]! > least || (ranks[page] === least && leastLeft-- > 0)) kept.copy(pages, page)
+    if (ranks[page]! > least || (ranks[page] === least && leastRemaining-- > 0)) kept.copy(pages, page)
   }
   return kept
 }

@@ -29,7 +29,7 @@ export class ChangeLog {
   }
 
   /** Takes the pages that changed on the way to `version`; forgets the oldest versions when it grows too long. */
-  take(version: number, changed: { starts: Uint32Array; rests: Float64Array }, pages: number): void {
+  add(version: number, changed: { starts: Uint32Array; rests: Float64Array }, pages: number): void {
     this.#oldest = Math.max(this.#oldest, version - this.#versionsMax)
     const entriesMax = Math.max(ENTRIES_FREE, pages / 4)
     this.#merge(version, changed)

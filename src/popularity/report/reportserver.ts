@@ -96,7 +96,7 @@ export class ReportServer {
       frame = next
     }
     if (!this.#ownsAll(groups)) this.#init.catchUp()
-    const answer = this.#ownsAll(groups) ? table.take(from.name, frame, groups) : 'not-owner'
+    const answer = this.#ownsAll(groups) ? table.apply(from.name, frame, groups) : 'not-owner'
     if (answer === 'accepted') this.#init.changed(groups.slices.subarray(0, groups.groupCount))
     this.#note(answer, from, refusals)
     await traffic.send(stream, encodeAnswer(answer), signal)

@@ -53,7 +53,7 @@ export class ReportTable {
    * sends it. Changes say what pages have become, not by how much: those that were taken already may come again, when
    * an answer was lost, but none before them may be missing.
    */
-  take(originName: string, head: ReportHead, groups: ReportGroups): Answer {
+  apply(originName: string, head: ReportHead, groups: ReportGroups): Answer {
     const known = this.#origins.get(originName)
     const before = known?.incarnation === head.incarnation ? known : undefined
     if (before !== undefined && head.number < before.number) return 'refused'

@@ -76,7 +76,7 @@ export class Snapshot {
     if (changed.count === 0) return []
     this.#contents = { starts, ...next.exact() }
     this.#version += 1
-    this.#changes.take(this.#version, { starts: changedStarts, rests: changed.exact().rests }, next.count)
+    this.#changes.add(this.#version, { starts: changedStarts, rests: changed.exact().rests }, next.count)
     return changedSlices
   }
 

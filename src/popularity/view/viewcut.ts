@@ -40,9 +40,10 @@ export function cutAfter(count: number, buckets: readonly ViewBucket[]): Cut {
   for (const { hosts, guests, count: pages } of buckets) {
     for (let index = 0; index < pages; index++) if (hosts[index] === byHosts.value) perGuests[guests[index]!]! += 1
   }
-  const byGuests = walkDown(perGuests, byHosts.left)
+  const byGuests = walkDown(perGuests, byHosts.remaining)
   return {
-    rank: popularityRank(byHosts.value, byGuests.value), tiesAbove: byGuests.left, ties: perGuests[byGuests.value]!,
+    rank: popularityRank(byHosts.value, byGuests.value), tiesAbove: byGuests.remaining,
+    ties: perGuests[byGuests.value]!,
   }
 }
 
@@ -74,9 +75,9 @@ function tieOf(rest: number): number {
 }
 
 /** The value at which `count` is reached, counted from the highest, and how many of that value belong to it. */
-function walkDown(perValue: Uint32Array, count: number): { value: number; left: number } {
+function walkDown(perValue: Uint32Array, count: number): { value: number; remaining: number } {
   let value = perValue.length - 1
-  let left = count
-  while (left > perValue[value]!) left -= perValue[value--]!
-  return { value, left }
+  let remaining = count
+  while (remaining > perValue[value]!) remaining -= perValue[value--]!
+  return { value, remaining }
 }

@@ -59,7 +59,7 @@ export class OutgoingRunner extends Runner<Outgoing> {
       case 'greet':
         this.#say({ kind: 'hello', id: '' })
         return this.#say({ kind: 'census', body: EMPTY })
-      case 'takeBitmap':
+      case 'useBitmap':
         if (this.#plan.kind === 'move') this.#say({ kind: 'order', body: EMPTY })
         return
       case 'say': return this.#say(effect.message)

@@ -11,7 +11,7 @@ function afterRestart(): OutgoingHandoffs {
   // What was kept is answered for without anything else of this host.
   const components = { log: silentLog } as OutgoingHandoffsComponents
   const outgoing = new OutgoingHandoffs(components, { directory: '/nowhere', references: true, compression: 'always' })
-  outgoing.takeUp(ID, {
+  outgoing.adopt(ID, {
     role: 'outgoing', as: 'kept', guest: 'web', other: 'host-b', mode: 'precopy', runState: 'running',
   })
   return outgoing

@@ -39,7 +39,7 @@ describe('the outgoing end', () => {
       ['offering', 'offer', 'wait offer'],
       ['linking', 'wait link'],
       ['listing', 'greet', 'wait greeting'],
-      ['starting', 'takeBitmap', 'record moving first', 'start', 'wait begin'],
+      ['starting', 'useBitmap', 'record moving first', 'start', 'wait begin'],
     ])
     const begun = walkOutgoing({ at: 'idle', plan: MOVE }, ...greeted, { kind: 'begun' })
     assert.deepEqual([begun.state, begun.does], [{ ...MOVING, runState: 'unknown' }, ['openChannel']])
@@ -60,7 +60,7 @@ describe('the outgoing end', () => {
   it('ends a dry run with the bitmap', () => {
     const { state, does } = walkOutgoing({ at: 'listing', plan: { kind: 'dryRun' } }, bitmap)
     assert.deepEqual([state, ...does], [
-      { at: 'over', ending: { as: 'estimated' } }, 'takeBitmap', 'forget', ...CLOSING, 'deliver estimated',
+      { at: 'over', ending: { as: 'estimated' } }, 'useBitmap', 'forget', ...CLOSING, 'deliver estimated',
     ])
   })
 
@@ -250,7 +250,7 @@ describe('the outgoing end in post-copy', () => {
     assert.deepEqual([state, does], [{ at: 'preparing', plan: REJOIN }, ['standBack', 'prepare']])
     const listed = walkOutgoing(state, ...greeted.slice(1))
     assert.deepEqual([listed.state.at, ...listed.does], [
-      'starting', 'takeBitmap', 'say givenUp', 'start again', 'wait begin',
+      'starting', 'useBitmap', 'say givenUp', 'start again', 'wait begin',
     ])
     assert.deepEqual(walkOutgoing(listed.state, { kind: 'begun' }), { state: SERVING, does: ['openChannel'] })
     assert.equal(walkOutgoing(listed.state, lost).state.at, 'cut')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { LineCutter } from '../../../src/bytes/linecutter.ts'
 import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
-import { parseQmpLine, takeQmpMessages } from '../../../src/guest/qmpline.ts'
+import { parseQmpLine, cutQmpMessages } from '../../../src/guest/qmpline.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
@@ -250,12 +250,12 @@ describe('QMP', () => {
 describe('lines of QMP', () => {
   it('are messages, one each, but for empty ones', () => {
     const lines = '{"return": {}, "id": 1}\r\n\r\n{"event": "STOP", "data": {}}\r\n'
-    const messages = takeQmpMessages(new LineCutter(100), Buffer.from(lines))
+    const messages = cutQmpMessages(new LineCutter(100), Buffer.from(lines))
     assert.deepEqual(messages, [{ kind: 'return', id: 1, value: {} }, { kind: 'event', name: 'STOP', data: {} }])
   })
 
   it('may not be longer than the limit', () => {
-    const take = (): unknown => takeQmpMessages(new LineCutter(8), Buffer.from('123456789'))
+    const take = (): unknown => cutQmpMessages(new LineCutter(8), Buffer.from('123456789'))
     assert.throws(take, (error) => codeOf(error) === 'qmp-garbled')
   })
 

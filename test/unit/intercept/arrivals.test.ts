@@ -23,7 +23,7 @@ describe('where intercepted connections arrive', () => {
         return undefined
       },
     }, { memberAt: () => 'b', onRefused: () => assert.fail('nobody was asked'), onOpenChange: () => {} })
-    listeners = await Listeners.open((socket) => arrivals.take(socket))
+    listeners = await Listeners.open((socket) => arrivals.accept(socket))
   })
 
   afterEach(() => {

@@ -19,7 +19,7 @@ describe('message frames', () => {
         const received: Uint8Array[] = []
         for (let offset = 0, i = 0; offset < bytes.length; i++) {
           const end = offset + cuts[i % cuts.length]!
-          received.push(...decoder.take(bytes.subarray(offset, end)))
+          received.push(...decoder.push(bytes.subarray(offset, end)))
           offset = end
         }
         assert.deepEqual(received.map((message) => [...message]), messages.map((message) => [...message]))
@@ -29,8 +29,8 @@ describe('message frames', () => {
 
   it('are refused by their announced length, before their bytes arrive', () => {
     const decoder = new FrameDecoder(100)
-    assert.throws(() => decoder.take(Uint8Array.of(0, 0, 0, 101)), FrameTooLongError)
-    assert.throws(() => new FrameDecoder(100).take(Uint8Array.of(0xff, 0xff, 0xff, 0xff)), {
+    assert.throws(() => decoder.push(Uint8Array.of(0, 0, 0, 101)), FrameTooLongError)
+    assert.throws(() => new FrameDecoder(100).push(Uint8Array.of(0xff, 0xff, 0xff, 0xff)), {
       name: 'FrameTooLongError', message: 'a frame announces 4294967295 bytes', lengthBytes: 0xffff_ffff,
     })
   })

@@ -127,12 +127,12 @@ describe('page sources', () => {
     const [batch, other] = [batchOf(1, 2, 3), batchOf(1, 2, 3)]
     batch.markFilled(1, 'peer')
     other.markFilled(0, 'store')
-    other.takeMarks(batch.marks())
+    other.setMarks(batch.marks())
     assert.deepEqual([0, 1, 2].map((index) => other.filledBy(index)), [undefined, 'peer', undefined])
     batch.marks().fill(1)
     assert.deepEqual(batch.missing(), [0, 2], 'what is told is a copy')
-    assert.throws(() => other.takeMarks(new Uint8Array(2)))
-    assert.throws(() => other.takeMarks(new Uint8Array(4)))
+    assert.throws(() => other.setMarks(new Uint8Array(2)))
+    assert.throws(() => other.setMarks(new Uint8Array(4)))
   })
 
   it('use the room of a batch, and take none that is too small or ids that are cut', () => {

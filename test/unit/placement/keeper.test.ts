@@ -212,12 +212,12 @@ describe('the keeper', () => {
 
   it('takes what guests left as its own when it becomes popular', async () => {
     await begin(300)
-    await world.store.put(pagesOf(numbers(50)), 'left')
+    await world.store.put(pagesOf(numbers(50)), 'departed')
     world.makePopular(numbers(20))
     await world.keeper.start()
     await settle()
     await world.clock.until(() => numbers(20).every((page) => world.kindOf(page) === 'head'))
-    assert.deepEqual(numbers(30, 20).filter((page) => world.kindOf(page) !== 'left'), [])
+    assert.deepEqual(numbers(30, 20).filter((page) => world.kindOf(page) !== 'departed'), [])
     assert.equal(world.asked.length, 0)
   })
 
@@ -334,12 +334,12 @@ describe('the keeper', () => {
     }))
     const known = new Set(numbers(65).map((index) =>
       keyOf(ids.readUInt32BE(index * 16), ids.readUInt32BE(index * 16 + 4))))
-    await world.keeper.keepLeft(guest, {
+    await world.keeper.keepDeparted(guest, {
       count: 65,
       forEachNumber(visit) { for (const number of numbers(65)) visit(number) },
       has: (high, low) => known.has(keyOf(high, low)),
     })
-    const left = [...keptBy(world.store).values()].filter(({ kind }) => kind === 'left')
+    const left = [...keptBy(world.store).values()].filter(({ kind }) => kind === 'departed')
     assert.equal(left.length, 65)
     assert.deepEqual(world.kept(), numbers(30), 'the head stays')
     assert.deepEqual(world.keeper.totals, { wanted: 95, held: 95, pending: 0 })

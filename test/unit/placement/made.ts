@@ -76,6 +76,6 @@ export function carriedOut(store: MadeStore, made: Plan, budgetPages: number): M
   for (const planned of [made.claim, made.fetch]) {
     for (const [place, page] of pagesIn(planned).entries()) after.set(page, place < planned.headCount ? 'head' : 'tail')
   }
-  for (const [page, kind] of after) if (after.size > budgetPages && kind === 'left') after.delete(page)
+  for (const [page, kind] of after) if (after.size > budgetPages && kind === 'departed') after.delete(page)
   return after
 }

@@ -73,7 +73,9 @@ describe('placement policy', () => {
   })
 
   it('claims what guests left, and names as surplus what is no longer wanted, the least worth first', () => {
-    const store: MadeStore = new Map([[0, 'left'], [1, 'head'], [5, 'head'], [4, 'tail'], [77, 'head'], [88, 'left']])
+    const store: MadeStore = new Map([
+      [0, 'departed'], [1, 'head'], [5, 'head'], [4, 'tail'], [77, 'head'], [88, 'departed'],
+    ])
     const resident = new Set([1])
     const made = plan({ view: viewOf(20, 19, 18, 17, 3, 2), store, budgetPages: 6, headShare: 1, resident })
     assert.deepEqual(pagesIn(made.claim), [0, 4])
@@ -85,7 +87,7 @@ describe('placement policy', () => {
   })
 
   it('keeps what has become resident for half its worth, and fetches no such page', () => {
-    const store: MadeStore = new Map([[0, 'head'], [1, 'tail'], [2, 'left']])
+    const store: MadeStore = new Map([[0, 'head'], [1, 'tail'], [2, 'departed']])
     const at = (guests: number): number[] => pagesIn(plan({
       view: viewOf(20, 20, 20, 20, guests), store, budgetPages: 1, headShare: 1, resident: new Set([0, 1, 2, 3]),
     }).fetch)
@@ -93,7 +95,7 @@ describe('placement policy', () => {
   })
 
   it('drops nothing while there is room', () => {
-    const store: MadeStore = new Map([[7, 'head'], [8, 'tail'], [9, 'left']])
+    const store: MadeStore = new Map([[7, 'head'], [8, 'tail'], [9, 'departed']])
     assert.equal(plan({ view: viewOf(5, 5), store, budgetPages: 5 }).dropCount, 0)
     assert.equal(plan({ view: viewOf(5, 5), store, budgetPages: 4 }).dropCount, 1)
   })
@@ -111,7 +113,9 @@ describe('placement policy', () => {
 
 const worlds = fc.record({
   guests: fc.array(fc.integer({ min: 2, max: 40 }), { maxLength: 60 }),
-  kept: fc.array(fc.tuple(fc.integer({ min: 0, max: 80 }), fc.constantFrom('head', 'tail', 'left')), { maxLength: 30 }),
+  kept: fc.array(
+    fc.tuple(fc.integer({ min: 0, max: 80 }), fc.constantFrom('head', 'tail', 'departed')), { maxLength: 30 },
+  ),
   resident: fc.array(fc.integer({ min: 0, max: 59 }), { maxLength: 20 }),
   budgetPages: fc.integer({ min: 0, max: 50 }),
   headShare: fc.constantFrom(0, 0.5, 0.9, 1),

@@ -100,7 +100,7 @@ describe('a store whose files are damaged', function () {
     const store = madeStore(path, { slots: PAGES })
     await store.start()
     await store.remove(prefixesOf(numbers(12)))
-    await store.put(pagesOf(numbers(8, 100)), 'left')
+    await store.put(pagesOf(numbers(8, 100)), 'departed')
     await store.put(pagesOf([...numbers(6, 200), ...numbers(2)]), 'head')
     await store.stop()
     const later = { slab: readFileSync(paths.slab), index: readFileSync(paths.index) }

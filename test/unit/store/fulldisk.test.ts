@@ -41,7 +41,7 @@ describe('a store on a full disk', () => {
     await store.start()
     const stored: number[] = []
     for (let first = 0; first < 640; first += 64) {
-      const counts = await store.put(pagesOf(numbers(64, first)), 'left')
+      const counts = await store.put(pagesOf(numbers(64, first)), 'departed')
       if (counts.stored > 0) stored.push(...numbers(64, first))
       else assert.equal(counts.refused, 64)
       assert.deepEqual(await ask(store, numbers(640)), { filled: stored, wrong: [] })
@@ -54,7 +54,7 @@ describe('a store on a full disk', () => {
     assert.deepEqual((await ask(store, numbers(64))).filled.length, 24)
     rmSync(ballast)
     clock.pass(61)
-    assert.deepEqual(await store.put(pagesOf(numbers(64, 2000)), 'left'), { stored: 64, known: 0, refused: 0 })
+    assert.deepEqual(await store.put(pagesOf(numbers(64, 2000)), 'departed'), { stored: 64, known: 0, refused: 0 })
     await store.stop()
     await store.start()
     const kept = [...numbers(40, 1000), ...numbers(64, 2000)]
@@ -78,7 +78,7 @@ describe('a store on a full disk', () => {
     }
     await store.start()
     assert.equal(store.pages, before)
-    assert.equal((await store.put(pagesOf(numbers(64, 5000)), 'left')).refused, 64)
+    assert.equal((await store.put(pagesOf(numbers(64, 5000)), 'departed')).refused, 64)
     assert.equal((await ask(store, numbers(64, 2000))).filled.length, 64)
     await store.stop()
   })

@@ -12,7 +12,7 @@ import {
 const SLOTS = 24
 /** Numbers of pages that come up. */
 const NUMBERS = 60
-const RANK: Record<PageKind, number> = { head: 0, tail: 1, left: 2 }
+const RANK: Record<PageKind, number> = { head: 0, tail: 1, departed: 2 }
 
 type Kept = Map<number, { kind: PageKind; time: number }>
 type Step =
@@ -23,7 +23,7 @@ type Step =
 const some = fc.array(fc.nat(NUMBERS - 1), { minLength: 1, maxLength: 14 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({
-    do: fc.constant('put' as const), pages: some, kind: fc.constantFrom<PageKind>('head', 'tail', 'left'),
+    do: fc.constant('put' as const), pages: some, kind: fc.constantFrom<PageKind>('head', 'tail', 'departed'),
   }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('remove' as const, 'ask' as const), pages: some }) },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'restart' }) },
@@ -34,11 +34,11 @@ function expectPut(before: Kept, there: Kept, pages: readonly number[], kind: Pa
   const expected: Kept = new Map(before)
   const went = [...before].filter(([number]) => !there.has(number))
   for (const [number, { kind: wentKind }] of went) {
-    assert.equal(wentKind, 'left', `page ${number} gives way`)
-    assert.notEqual(kind, 'left', 'only to better ones')
+    assert.equal(wentKind, 'departed', `page ${number} gives way`)
+    assert.notEqual(kind, 'departed', 'only to better ones')
     expected.delete(number)
   }
-  const stayed = [...there].filter(([number, page]) => before.has(number) && page.kind === 'left')
+  const stayed = [...there].filter(([number, page]) => before.has(number) && page.kind === 'departed')
   for (const [, { time: wentTime }] of went) {
     for (const [number, page] of stayed) {
       if (!pages.includes(number)) assert.ok(wentTime <= page.time, 'the oldest give way')
@@ -52,7 +52,7 @@ function expectPut(before: Kept, there: Kept, pages: readonly number[], kind: Pa
     } else if (there.has(number)) expected.set(number, { kind, time })
     else {
       assert.equal(there.size, SLOTS, 'pages are refused only when the store is full')
-      if (kind !== 'left') assert.ok([...there.values()].every((page) => page.kind !== 'left'))
+      if (kind !== 'departed') assert.ok([...there.values()].every((page) => page.kind !== 'departed'))
     }
   }
   return expected

@@ -101,16 +101,16 @@ describe('the pages that give way', () => {
   it('are the oldest of their kind', () => {
     fc.assert(fc.property(states, fc.integer({ min: 1, max: 20 }), (given, countMax) => {
       const slots = slotsOf(given)
-      const found = [...oldestSlots(slots, SLOT.left, countMax)]
-      const times = given.filter(({ state }) => state === SLOT.left).map(({ time }) => time).sort((a, b) => a - b)
+      const found = [...oldestSlots(slots, SLOT.departed, countMax)]
+      const times = given.filter(({ state }) => state === SLOT.departed).map(({ time }) => time).sort((a, b) => a - b)
       assert.deepEqual(found.map((slot) => slots.times[slot]), times.slice(0, countMax))
       assert.equal(new Set(found).size, found.length)
-      assert.ok(found.every((slot) => slots.states[slot] === SLOT.left))
+      assert.ok(found.every((slot) => slots.states[slot] === SLOT.departed))
     }))
   })
 
   it('go one after the other until none is left, those that were put again last', () => {
-    const slots = slotsOf(Array.from({ length: 50 }, (_, slot) => ({ state: SLOT.left, time: 1000 - slot })))
+    const slots = slotsOf(Array.from({ length: 50 }, (_, slot) => ({ state: SLOT.departed, time: 1000 - slot })))
     const victims = new Victims(slots)
     const went: number[] = []
     for (let slot = victims.next(); slot >= 0; slot = victims.next()) {

@@ -112,12 +112,12 @@ describe('a page store', () => {
     const store = madeStore(nextPath(), { slots: 100, clock })
     await store.start()
     for (const first of [0, 20, 40]) {
-      await store.put(pagesOf(numbers(20, first)), 'left')
+      await store.put(pagesOf(numbers(20, first)), 'departed')
       clock.pass(100)
     }
     assert.deepEqual(await store.put(pagesOf(numbers(50, 100)), 'tail'), { stored: 50, known: 0, refused: 0 })
     assert.deepEqual((await ask(store, numbers(60))).filled, numbers(50, 10))
-    assert.deepEqual(await store.put(pagesOf(numbers(5, 200)), 'left'), { stored: 0, known: 0, refused: 5 })
+    assert.deepEqual(await store.put(pagesOf(numbers(5, 200)), 'departed'), { stored: 0, known: 0, refused: 5 })
     assert.deepEqual(await store.put(pagesOf(numbers(60, 300)), 'head'), { stored: 50, known: 0, refused: 10 })
     assert.deepEqual((await ask(store, numbers(60))).filled, [])
     assert.deepEqual(await ask(store, numbers(50, 100)), { filled: numbers(50, 100), wrong: [] })
@@ -129,15 +129,15 @@ describe('a page store', () => {
   it('misses a page that went between the question and its use, and calls it no damage', async () => {
     const store = madeStore(nextPath(), { slots: 64, clock: slowClock() })
     await store.start()
-    await store.put(pagesOf(numbers(64)), 'left')
+    await store.put(pagesOf(numbers(64)), 'departed')
     assert.ok(store.has(...prefixOf(9), 64))
     await store.remove(prefixesOf([9]))
     assert.deepEqual(await ask(store, [8, 9]), { filled: [8], wrong: [] })
     for (let round = 0; round < 30; round++) {
       const came = numbers(64, 64 * (round + 1))
       const [{ wrong }] = await Promise.all([
-        ask(store, numbers(64, 64 * round)), store.put(pagesOf(came), round % 2 === 0 ? 'head' : 'left'),
-        store.remove(prefixesOf(numbers(64, 64 * round))), store.put(pagesOf(came), 'left'),
+        ask(store, numbers(64, 64 * round)), store.put(pagesOf(came), round % 2 === 0 ? 'head' : 'departed'),
+        store.remove(prefixesOf(numbers(64, 64 * round))), store.put(pagesOf(came), 'departed'),
       ])
       assert.deepEqual(wrong, [])
     }
@@ -268,13 +268,13 @@ describe('a page store', () => {
     const store = madeStore(path, { clock })
     await store.start()
     const timeOf = (): number => [...keptBy(store).values()][0]!.time
-    await store.put(pagesOf([1]), 'left')
+    await store.put(pagesOf([1]), 'departed')
     const begun = timeOf()
     clock.pass(30)
-    await store.put(pagesOf([1]), 'left')
+    await store.put(pagesOf([1]), 'departed')
     assert.equal(timeOf(), begun)
     clock.pass(31)
-    await store.put(pagesOf([1]), 'left')
+    await store.put(pagesOf([1]), 'departed')
     assert.equal(timeOf(), begun + 61)
     await store.stop()
     await store.start()

@@ -18,7 +18,7 @@ const random = seededRandom(Number(seed))
 const store = createStore({ clock: systemClock, log: silentLog, hasher }, {
   path: path!, bytesMax: bytesOf(Number(slots)),
 })
-const kinds: readonly PageKind[] = ['head', 'tail', 'left']
+const kinds: readonly PageKind[] = ['head', 'tail', 'departed']
 
 function say(what: object): void {
   writeSync(1, `${JSON.stringify(what)}\n`)

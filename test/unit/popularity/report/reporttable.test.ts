@@ -88,7 +88,7 @@ describe('the table of reports', () => {
       for (const step of list) {
         if (step.step === 'take') {
           const head = { incarnation: step.incarnation, number: step.number, base: Math.max(0, step.number - step.age) }
-          const answer = table.take(step.origin, head, groupsOf(step.groups))
+          const answer = table.apply(step.origin, head, groupsOf(step.groups))
           assert.equal(answer, model.take(step.origin, head, step.groups))
           if (answer === 'full') turnedAway.add(step.origin)
           if (answer === 'accepted') turnedAway.delete(step.origin)
@@ -116,19 +116,19 @@ describe('the table of reports', () => {
     const table = new ReportTable({ pagesMax: 100, hostCount: () => 2 })
     const report = groupsOf([{ slice: 4, isWhole: true, pages: [[1, 2], [9, 1]] }])
     for (let times = 0; times < 5; times++) {
-      assert.equal(table.take('a', { incarnation: 1, number: 3, base: 0 }, report), 'accepted')
+      assert.equal(table.apply('a', { incarnation: 1, number: 3, base: 0 }, report), 'accepted')
     }
     assert.deepEqual(sliceOfTable(table, 4), ['a 4 1 2', 'a 4 9 1'])
   })
 
   it('takes changes again that were taken already, and slices that stand whole beside them', () => {
     const table = new ReportTable({ pagesMax: 100, hostCount: () => 2 })
-    table.take('a', { incarnation: 1, number: 5, base: 0 }, groupsOf([{ slice: 4, isWhole: true, pages: [[1, 1]] }]))
+    table.apply('a', { incarnation: 1, number: 5, base: 0 }, groupsOf([{ slice: 4, isWhole: true, pages: [[1, 1]] }]))
     const changes: ReportedGroup = { slice: 4, isWhole: false, pages: [[1, 0], [2, 1]] }
-    assert.equal(table.take('a', { incarnation: 1, number: 6, base: 5 }, groupsOf([changes])), 'accepted')
+    assert.equal(table.apply('a', { incarnation: 1, number: 6, base: 5 }, groupsOf([changes])), 'accepted')
     // The answer was lost, and meanwhile slice 7 became this owner's too.
     const both = groupsOf([changes, { slice: 7, isWhole: true, pages: [[3, 1]] }])
-    assert.equal(table.take('a', { incarnation: 1, number: 6, base: 5 }, both), 'accepted')
+    assert.equal(table.apply('a', { incarnation: 1, number: 6, base: 5 }, both), 'accepted')
     assert.deepEqual(sliceOfTable(table, 4), ['a 4 2 1'])
     assert.deepEqual(sliceOfTable(table, 7), ['a 7 3 1'])
   })
@@ -136,19 +136,19 @@ describe('the table of reports', () => {
   it('asks for the whole if an origin believes that it has told this host of other slices before', () => {
     const table = new ReportTable({ pagesMax: 100, hostCount: () => 2 })
     const some = groupsOf([{ slice: 7, isWhole: true, pages: [[3, 1]] }])
-    assert.equal(table.take('a', { incarnation: 1, number: 6, base: 5 }, some), 'need-whole')
+    assert.equal(table.apply('a', { incarnation: 1, number: 6, base: 5 }, some), 'need-whole')
     assert.equal(table.has('a'), false)
   })
 
   it('says full, and keeps what it had, when a report does not fit', () => {
     const table = new ReportTable({ pagesMax: 3, hostCount: () => 2 })
     const two: ReportedGroup = { slice: 1, isWhole: true, pages: [[1, 1], [2, 1]] }
-    assert.equal(table.take('a', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'accepted')
-    assert.equal(table.take('b', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'full')
+    assert.equal(table.apply('a', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'accepted')
+    assert.equal(table.apply('b', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'full')
     assert.deepEqual(sliceOfTable(table, 1), ['a 1 1 1', 'a 1 2 1'])
     assert.equal(table.has('b'), true, 'it has reported, and is not asked for it')
     assert.deepEqual(table.drop('a'), [1])
-    assert.equal(table.take('b', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'accepted')
+    assert.equal(table.apply('b', { incarnation: 1, number: 1, base: 0 }, groupsOf([two])), 'accepted')
   })
 
   it('leaves room for others, whatever one claims', () => {
@@ -157,7 +157,7 @@ describe('the table of reports', () => {
     const pages = (count: number): ReportedGroup[] =>
       [{ slice: 1, isWhole: true, pages: Array.from({ length: count }, (_, rest) => [rest, 1] as const) }]
     const take = (name: string, count: number): Answer =>
-      table.take(name, { incarnation: 1, number: 1, base: 0 }, groupsOf(pages(count)))
+      table.apply(name, { incarnation: 1, number: 1, base: 0 }, groupsOf(pages(count)))
     assert.equal(take('liar', 100), 'accepted', 'there is no other')
     hostCount = 3
     assert.equal(take('liar', 51), 'full')

@@ -13,7 +13,7 @@ const WINDOW_PAGES = 4096
  * The pages of `memory` that are among the stable ones and still what they were, in batches; the buffers of a batch are
  * used again for the next. Throws PagemeshError `guest-gone` when the guest's process has ended.
  */
-export async function* leftPages(
+export async function* departedPages(
   hasher: PageHasher, memory: GuestMemory, stable: StablePages,
 ): AsyncGenerator<PagesToKeep> {
   const pageCount = memory.blocks.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0)

@@ -6,8 +6,8 @@ import type { HoldFlag } from '../runtime/holdflag.ts'
 import type { Log } from '../runtime/log.ts'
 import type { PagesToKeep, Store } from '../store/index.ts'
 import type { StablePages } from './api.ts'
-import { leftPages } from './left.ts'
-import { LEFT_SECONDS_MAX, oldestLeft } from './oldest.ts'
+import { departedPages } from './departed.ts'
+import { DEPARTED_SECONDS_MAX, oldestDeparted } from './oldest.ts'
 
 /** How often what is too old is looked for, ms. */
 const AGEING_MS = 3_600_000
@@ -28,7 +28,7 @@ interface Init {
 }
 
 /** Keeps the pages of guests that left, in the room that nothing better takes. */
-export class LeftKeeping {
+export class DepartedKeeping {
   readonly #components: Components
   readonly #init: Init
   /** Guests are kept one after the other. */
@@ -76,7 +76,7 @@ export class LeftKeeping {
     let kept = 0
     this.#pending = pages.count
     try {
-      for await (const batch of leftPages(hasher, memory, pages)) {
+      for await (const batch of departedPages(hasher, memory, pages)) {
         await hold.released(clock, signal)
         signal.throwIfAborted()
         const refused = await this.#put(batch, begunAt)
@@ -98,17 +98,17 @@ export class LeftKeeping {
   /** Keeps a batch, if need be in place of surplus pages or of what others left before; says how many found no room. */
   async #put(batch: PagesToKeep, begunAt: number): Promise<number> {
     const { store } = this.#components
-    const { refused } = await store.put(batch, 'left')
+    const { refused } = await store.put(batch, 'departed')
     if (refused === 0) return 0
     const surplus = this.#init.takeSurplus(ROOM_PAGES)
     if (surplus.count > 0) await store.remove(surplus)
     else await this.#dropOldest(ROOM_PAGES, begunAt)
-    return (await store.put(batch, 'left')).refused
+    return (await store.put(batch, 'departed')).refused
   }
 
   /** Drops what is too old, and the `count` oldest pages that guests left before `before`, seconds since the epoch. */
   async #dropOldest(count: number, before: number): Promise<void> {
     const { clock, store } = this.#components
-    await store.remove(oldestLeft(store, count, { before, since: clock.wallTime() / 1000 - LEFT_SECONDS_MAX }))
+    await store.remove(oldestDeparted(store, count, { before, since: clock.wallTime() / 1000 - DEPARTED_SECONDS_MAX }))
   }
 }
