@@ -33,7 +33,7 @@ export {
   type HandedLane, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit, type Member,
   type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type UnsecuredLane, type Unsubscribe,
 } from './mesh/index.ts'
-export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type SourceKind } from './page/index.ts'
+export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type PageSourceKind } from './page/index.ts'
 export type { HandedConnection, Taker } from './net/handover.ts'
 export type { PortRange } from './net/portranges.ts'
 export { systemClock, type Clock, type Timer } from './runtime/clock.ts'

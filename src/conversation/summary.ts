@@ -1,4 +1,4 @@
-import type { SourceKind } from '../page/index.ts'
+import type { PageSourceKind } from '../page/index.ts'
 
 /** Bytes that a host spent beside handoffs, both ways over its network, since its agent started: by account. */
 export interface SpentBytes {
@@ -11,7 +11,7 @@ export interface SpentBytes {
 export interface IncomingSummary {
   /** Bytes of the stream that its QEMU took, every one under a matching digest. */
   streamBytes: number
-  refsFilledBy: Record<SourceKind, number>
+  refsFilledBy: Record<PageSourceKind, number>
   /** What came from other hosts than the source meanwhile. */
   peerBytes: number
   /** From the source's word that the guest may run here until it did, ms. */

@@ -25,7 +25,7 @@ export {
   type PrefixSet,
 } from './prefixset.ts'
 export { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
-export { firstOf, PageBatch, verified, type PageSource, type SourceKind } from './source.ts'
+export { firstOf, PageBatch, verified, type PageSource, type PageSourceKind } from './source.ts'
 export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'

@@ -3,9 +3,9 @@ import type { PageHasher } from './hasher.ts'
 import { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'
 
 /** Where the bytes of a page came from, by the names of `refsFilledBy`. */
-export type SourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'
+export type PageSourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'
 
-const KINDS: readonly SourceKind[] = ['sentBefore', 'resident', 'store', 'peer', 'source']
+const KINDS: readonly PageSourceKind[] = ['sentBefore', 'resident', 'store', 'peer', 'source']
 
 /** Pages that are wanted: their ids, room for their bytes, and who filled each so far. */
 export class PageBatch {
@@ -34,12 +34,12 @@ export class PageBatch {
   }
 
   /** Who filled page `index`; undefined while nobody did. */
-  filledBy(index: number): SourceKind | undefined {
+  filledBy(index: number): PageSourceKind | undefined {
     const kind = this.#filledBy[index]
     return kind === undefined || kind === 0 ? undefined : KINDS[kind - 1]
   }
 
-  markFilled(index: number, kind: SourceKind): void {
+  markFilled(index: number, kind: PageSourceKind): void {
     this.#filledBy[index] = KINDS.indexOf(kind) + 1
   }
 
@@ -75,7 +75,7 @@ export class PageBatch {
 
 /** Somewhere that pages may be had from. It fills what it can of a batch and leaves the rest as it was. */
 export interface PageSource {
-  readonly kind: SourceKind
+  readonly kind: PageSourceKind
   /** It hashes by itself what it fills. */
   readonly isVerified?: boolean
   fill(batch: PageBatch, signal: AbortSignal): Promise<void>

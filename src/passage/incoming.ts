@@ -1,6 +1,6 @@
 import type { Lane } from '../mesh/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
-import { PAGE_BYTES, unpack, type PageHasher, type PageSource, type SourceKind } from '../page/index.ts'
+import { PAGE_BYTES, unpack, type PageHasher, type PageSource, type PageSourceKind } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
@@ -41,7 +41,7 @@ export interface IncomingPassageListener {
 export interface IncomingPassageCounts {
   /** Bytes that QEMU took, each under a matching digest. */
   streamBytes: number
-  refsFilledBy: Record<SourceKind, number>
+  refsFilledBy: Record<PageSourceKind, number>
   /** Bytes on the lane. */
   sentBytes: number
   receivedBytes: number

@@ -1,6 +1,6 @@
 import { BufferPool } from '../bytes/bufferpool.ts'
 import {
-  ID_BYTES, PAGE_BYTES, PageBatch, type PageHasher, type PageSource, type SourceKind,
+  ID_BYTES, PAGE_BYTES, PageBatch, type PageHasher, type PageSource, type PageSourceKind,
 } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
@@ -10,7 +10,7 @@ import { WINDOW_BATCHES_MAX } from './window.ts'
 /** A source that has not answered by then has nothing: the other end has everything, and the guest waits. */
 const SOURCE_MS_MAX = 2000
 
-export function noRefsFilled(): Record<SourceKind, number> {
+export function noRefsFilled(): Record<PageSourceKind, number> {
   return { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 }
 }
 
@@ -39,7 +39,7 @@ export class Resolver {
     this.#sources = components.sources
   }
 
-  get filledBy(): Record<SourceKind, number> {
+  get filledBy(): Record<PageSourceKind, number> {
     return { ...this.#filledBy }
   }
 

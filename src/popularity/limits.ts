@@ -1,6 +1,6 @@
 /**
- * What a report, a digest or a view may hold at most. Decoders apply them while they decode: what is larger is refused
- * before it is built. One test a limit.
+ * What a report, a bulletin or a view may hold at most. Decoders apply them while they decode: what is larger is
+ * refused before it is built. One test a limit.
  */
 export const LIMITS = {
   /** Guests of one host that may hold a page: more is no host, but a lie. */
@@ -11,12 +11,12 @@ export const LIMITS = {
   pagesPerReport: 2 ** 23,
   /** Frames of one report: what the pages of the largest take, and no end of empty ones. */
   framesPerReport: 2 ** 12,
-  /** Bytes of one digest: what the mesh gossips as one message. */
-  digestBytes: 32 * 1024,
-  /** Hosts named in one digest. */
-  tagsPerDigest: 2 ** 11,
-  /** Pages in one message of a digest: 32 KiB with less than five bytes a page is no digest of ours. */
-  pagesPerDigest: 2 ** 13,
+  /** Bytes of one bulletin: what the mesh gossips as one message. */
+  bulletinBytes: 32 * 1024,
+  /** Hosts named in one bulletin. */
+  tagsPerBulletin: 2 ** 11,
+  /** Pages in one message of a bulletin: 32 KiB with less than five bytes a page is no bulletin of ours. */
+  pagesPerBulletin: 2 ** 13,
   /** Popular pages of a slice that one host tells another: twelve million in all, more than a view holds. */
   pagesPerSlice: 3000,
   /** Bytes of one frame of a report or a view: with the hosts that it names, what a stream takes as one message. */

@@ -1,8 +1,8 @@
 import type { Clock } from '../runtime/clock.ts'
 import { nextTurn } from '../runtime/turn.ts'
-import { GROUP_KIND, type DigestGroup } from './digest/digestgroups.ts'
-import type { Follower } from './digest/follower.ts'
-import { Publisher } from './digest/publisher.ts'
+import { GROUP_KIND, type BulletinGroup } from './bulletin/bulletingroups.ts'
+import type { Follower } from './bulletin/follower.ts'
+import { Publisher } from './bulletin/publisher.ts'
 import { hostTag, type SliceOwners } from './owners.ts'
 import { PopularRun } from './popularrun.ts'
 import type { ReportTable } from './report/reporttable.ts'
@@ -140,7 +140,7 @@ export class Owner {
   }
 
   /** All that this host knows of a slice, for one that asks; undefined if it is nothing. */
-  known(slice: number): DigestGroup | undefined {
+  known(slice: number): BulletinGroup | undefined {
     const { states } = this.#parts.follower
     const own = this.#publisher.whole(slice, hostTag(this.#init.self))
     if (own !== undefined) return own

@@ -5,19 +5,19 @@ import { HoldFlag } from '../runtime/holdflag.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Refusals } from './refusals.ts'
-import { Follower } from './digest/follower.ts'
+import { Follower } from './bulletin/follower.ts'
 import type { HeldPages, Popularity } from './api.ts'
 import { Members } from './members.ts'
 import { SliceOwners } from './owners.ts'
 import { Owner } from './owner.ts'
-import { Repairs } from './digest/repairs.ts'
+import { Repairs } from './bulletin/repairs.ts'
 import { INCARNATION_BITS } from './report/reportcodec.ts'
 import { Reporter } from './report/reporter.ts'
 import { ReportServer } from './report/reportserver.ts'
 import { ReportTable } from './report/reporttable.ts'
 import { Snapshot } from './report/snapshot.ts'
 import { View } from './view/view.ts'
-import { ViewExchange } from './digest/viewexchange.ts'
+import { ViewExchange } from './bulletin/viewexchange.ts'
 
 export interface PopularityInit {
   /** Hosts that must hold a page before it counts as popular. */
@@ -39,8 +39,8 @@ interface Parts {
   standing: Standing
 }
 
-/** Where digests are gossiped. */
-const DIGEST_TOPIC = '/pagemesh/popular/2'
+/** Where bulletins are gossiped. */
+const BULLETIN_TOPIC = '/pagemesh/popular/2'
 /** Looks at what is to be done, a share of the interval apart, within these bounds, ms. */
 const TICKS_PER_INTERVAL = 6
 const TICK_MS_MIN = 250
@@ -158,7 +158,7 @@ class HostPopularity implements Popularity {
     this.#undo.push(this.#members.watch(mesh))
     this.#undo.push(this.#server.listen(signal))
     this.#undo.push(this.#exchange.listen((slice) => this.#owner.known(slice), signal))
-    this.#undo.push(mesh.subscribe(DIGEST_TOPIC, (message, peerId) => this.#hear(message, peerId)))
+    this.#undo.push(mesh.subscribe(BULLETIN_TOPIC, (message, peerId) => this.#hear(message, peerId)))
     const tickMs = this.#tickMs
     // Hosts that were started together do not chime.
     const first = clock.after(random.fraction() * tickMs, () => {
@@ -249,8 +249,8 @@ class HostPopularity implements Popularity {
     const message = this.#owner.compose()
     if (message === undefined) return
     this.#publishedAt = clock.now()
-    await mesh.publish(DIGEST_TOPIC, message).catch((error: unknown) => {
-      log.debug('a digest was not published', { error: describeError(error) })
+    await mesh.publish(BULLETIN_TOPIC, message).catch((error: unknown) => {
+      log.debug('a bulletin was not published', { error: describeError(error) })
     })
   }
 

@@ -62,7 +62,7 @@ export const ERROR_CODES = {
   'bad-offer': 'An offer of another host cannot be read.',
   'bad-question': 'A question of another host cannot be read.',
   'bad-report': 'A report of pages cannot be read.',
-  'bad-digest': 'A digest of popular pages cannot be read.',
+  'bad-bulletin': 'A bulletin of popular pages cannot be read.',
   'bad-prefix-set': 'A set of page prefixes cannot be read.',
   'bad-possession': 'A message about possession cannot be read.',
   'bad-swap': 'A message about pages to trade cannot be read.',

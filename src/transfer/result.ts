@@ -1,7 +1,7 @@
 /** What a handoff came to, as `pagemesh migrate --json` prints it: our own, and one that a manager drives. */
 import type { IncomingSummary, SpentBytes } from '../conversation/index.ts'
 import type { GuestState, MigrationMode } from '../guest/index.ts'
-import { PAGE_BYTES, type SourceKind } from '../page/index.ts'
+import { PAGE_BYTES, type PageSourceKind } from '../page/index.ts'
 import { badFrame, noRefsFilled, type OutgoingPassageCounts } from '../passage/index.ts'
 
 /** How pages travelled. total = zero + ref + literal, counted in page records of QEMU's stream. */
@@ -51,7 +51,7 @@ export interface HandoffResult {
   /** Connections of QEMU that were carried. */
   channels: number
   pages: PageCounts
-  refsFilledBy: Record<SourceKind, number>
+  refsFilledBy: Record<PageSourceKind, number>
   /** Bytes of the stream that went raw, before compression. */
   rawBytes: number
   literalBytes: number

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { decodeDigest, decodeViewPart, encodeDigest, encodeViewPart } from '../../src/popularity/digest/digestcodec.ts'
-import { GROUP_KIND, type DigestGroup } from '../../src/popularity/digest/digestgroups.ts'
-import { decodeRequest, encodeRequest } from '../../src/popularity/digest/viewexchange.ts'
+import {
+  decodeBulletin, decodeViewPart, encodeBulletin, encodeViewPart,
+} from '../../src/popularity/bulletin/bulletincodec.ts'
+import { GROUP_KIND, type BulletinGroup } from '../../src/popularity/bulletin/bulletingroups.ts'
+import { decodeRequest, encodeRequest } from '../../src/popularity/bulletin/viewexchange.ts'
 import { LIMITS } from '../../src/popularity/limits.ts'
 import { HOLDERS_MAX } from '../../src/popularity/popularrun.ts'
 import {
@@ -14,7 +16,7 @@ import { ReportGroups } from '../../src/popularity/report/reportgroups.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../../src/popularity/slice.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { seededRandom } from '../support/random.ts'
-import { digestGroup, groupsOf, restsOf } from '../unit/popularity/made.ts'
+import { bulletinGroup, groupsOf, restsOf } from '../unit/popularity/made.ts'
 
 /** Runs of each property; a long run sets more. */
 const RUNS = Number(process.env['PAGEMESH_FUZZ_RUNS'] ?? 300)
@@ -28,10 +30,10 @@ function pagesOf(count: number): (readonly [number, number])[] {
   return restsOf(random, count).map((rest, index) => [rest, 1 + (index % 3)] as const)
 }
 
-function digestGroups(publishers: readonly number[]): DigestGroup[] {
+function bulletinGroups(publishers: readonly number[]): BulletinGroup[] {
   const { whole, still, changes, takeover } = GROUP_KIND
   return [whole, still, changes, takeover, whole].map((kind, index) => ({
-    ...digestGroup(
+    ...bulletinGroup(
       {
         slice: index * index * 200, kind, version: 1 + index * 40, incarnation: 9,
         publisher: publishers[index % publishers.length]!,
@@ -52,8 +54,8 @@ const FRAMES = [
   ...encodeReport({ ...HEAD, base: 0 }, groupsOf([{ slice: 77, isWhole: true, pages: pagesOf(9000) }])),
   encodeAsk(),
 ]
-const DIGESTS = [digestGroups([1]), []].map((groups) => encodeDigest({ incarnation: 9, groups }))
-const PARTS = [encodeViewPart(digestGroups([1, 77, 78]), true), encodeViewPart(digestGroups([5]), false)]
+const BULLETINS = [bulletinGroups([1]), []].map((groups) => encodeBulletin({ incarnation: 9, groups }))
+const PARTS = [encodeViewPart(bulletinGroups([1, 77, 78]), true), encodeViewPart(bulletinGroups([5]), false)]
 const REQUESTS = [encodeRequest('all'), encodeRequest([0, 1, 9, 4000, 4095])]
 
 /** Fragments that lead a reader astray sooner than random bytes do: endless ones, large gammas, nothing. */
@@ -109,7 +111,7 @@ function checkRests(rests: Float64Array, from: number, to: number): void {
   }
 }
 
-function checkGroups(groups: readonly DigestGroup[], bytes: Uint8Array): void {
+function checkGroups(groups: readonly BulletinGroup[], bytes: Uint8Array): void {
   let slice = -1
   let pagesAll = 0
   for (const { slice: next, version, pages } of groups) {
@@ -122,7 +124,7 @@ function checkGroups(groups: readonly DigestGroup[], bytes: Uint8Array): void {
     assert.ok(pages.holders.length >= pages.count * HOLDERS_MAX)
     pagesAll += pages.rests.length
   }
-  assert.ok(pagesAll <= bytes.length * 8 && pagesAll <= LIMITS.pagesPerDigest)
+  assert.ok(pagesAll <= bytes.length * 8 && pagesAll <= LIMITS.pagesPerBulletin)
 }
 
 describe('decoders of popularity, whatever the bytes,', function () {
@@ -154,22 +156,22 @@ describe('decoders of popularity, whatever the bytes,', function () {
     assert.ok(read > 0)
   })
 
-  it('read a digest or refuse it', () => {
+  it('read a bulletin or refuse it', () => {
     let read = 0
-    fc.assert(fc.property(hostile([...DIGESTS, ...PARTS]), (bytes) => {
-      const digest = decoded('bad-digest', () => decodeDigest(bytes, 5))
-      if (digest === undefined) return
+    fc.assert(fc.property(hostile([...BULLETINS, ...PARTS]), (bytes) => {
+      const bulletin = decoded('bad-bulletin', () => decodeBulletin(bytes, 5))
+      if (bulletin === undefined) return
       read += 1
-      assert.ok(digest.groups.every(({ publisher }) => publisher === 5))
-      checkGroups(digest.groups, bytes)
+      assert.ok(bulletin.groups.every(({ publisher }) => publisher === 5))
+      checkGroups(bulletin.groups, bytes)
     }), { numRuns: RUNS })
     assert.ok(read > 0)
   })
 
   it('read a part of a view or refuse it', () => {
     let read = 0
-    fc.assert(fc.property(hostile([...PARTS, ...DIGESTS]), (bytes) => {
-      const part = decoded('bad-digest', () => decodeViewPart(bytes))
+    fc.assert(fc.property(hostile([...PARTS, ...BULLETINS]), (bytes) => {
+      const part = decoded('bad-bulletin', () => decodeViewPart(bytes))
       if (part === undefined) return
       read += 1
       checkGroups(part.groups, bytes)

@@ -1,4 +1,4 @@
-import type { SourceKind } from '../../page/index.ts'
+import type { PageSourceKind } from '../../page/index.ts'
 import type { IncomingPassageCounts } from '../incoming.ts'
 import type { OutgoingPassageCounts } from '../outgoing.ts'
 
@@ -12,7 +12,7 @@ const OUTGOING: Record<keyof OutgoingPassageCounts, number> = {
 const INCOMING: Record<Exclude<keyof IncomingPassageCounts, 'refsFilledBy'>, number> = {
   streamBytes: 0, sentBytes: 1, receivedBytes: 2,
 }
-const FILLED_BY: Record<SourceKind, number> = { sentBefore: 3, resident: 4, store: 5, peer: 6, source: 7 }
+const FILLED_BY: Record<PageSourceKind, number> = { sentBefore: 3, resident: 4, store: 5, peer: 6, source: 7 }
 
 /** The counts of one passage, written in one thread and read in another. */
 export class SharedCounts {

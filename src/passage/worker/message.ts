@@ -16,7 +16,7 @@
  */
 import type { HandedLane } from '../../mesh/index.ts'
 import type { HandedConnection } from '../../net/handover.ts'
-import type { Prefixes, SourceKind } from '../../page/index.ts'
+import type { Prefixes, PageSourceKind } from '../../page/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../../qemu/index.ts'
 import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'
@@ -43,7 +43,7 @@ export type ToThread =
     opened: SharedArrayBuffer
   }
   | { kind: 'outgoing'; qemu: HandedConnection; init: OutgoingOrder }
-  | { kind: 'incoming'; qemu: HandedConnection; sources: SourceKind[]; init: IncomingOrder }
+  | { kind: 'incoming'; qemu: HandedConnection; sources: PageSourceKind[]; init: IncomingOrder }
   | { kind: 'addKnown'; pages: Prefixes }
   | { kind: 'addKnowledge'; knowledge: StreamKnowledgeData }
   /** Without marks the source failed. */
@@ -67,5 +67,5 @@ export type FromThread =
   | { kind: 'unsecured'; error: ErrorData }
   /** With what an outgoing passage knows of its stream by then. */
   | { kind: 'said'; said: Said; knowledge: StreamKnowledgeData | undefined }
-  | { kind: 'fill'; request: number; source: number; ids: Uint8Array; room: ArrayBufferLike; marks: Uint8Array }
+  | { kind: 'fill'; request: number; sourceIndex: number; ids: Uint8Array; room: ArrayBufferLike; marks: Uint8Array }
   | { kind: 'over' }

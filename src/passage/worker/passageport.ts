@@ -165,12 +165,12 @@ export class PassagePort {
     }
   }
 
-  async #fill({ request, source, ids, room, marks }: FillOrder): Promise<void> {
+  async #fill({ request, sourceIndex, ids, room, marks }: FillOrder): Promise<void> {
     const batch = new PageBatch(ids, Buffer.from(room))
     batch.setMarks(marks)
     let filled: Uint8Array | undefined
     try {
-      await this.#sources[source]!.fill(batch, this.#abort.signal)
+      await this.#sources[sourceIndex]!.fill(batch, this.#abort.signal)
       filled = batch.marks()
     } catch {
       // Its pages are looked for elsewhere.

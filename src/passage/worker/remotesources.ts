@@ -1,4 +1,4 @@
-import type { PageBatch, PageSource, SourceKind } from '../../page/index.ts'
+import type { PageBatch, PageSource, PageSourceKind } from '../../page/index.ts'
 import { deferred, type Deferred } from '../../runtime/wait.ts'
 import type { FromThread } from './message.ts'
 
@@ -10,9 +10,9 @@ export class RemoteSources {
   readonly #asked = new Map<number, Deferred<Uint8Array | undefined>>()
   #nextRequest = 0
 
-  constructor(kinds: readonly SourceKind[], post: (message: FromThread) => void) {
+  constructor(kinds: readonly PageSourceKind[], post: (message: FromThread) => void) {
     this.#post = post
-    this.sources = kinds.map((kind, source) => ({ kind, fill: (batch) => this.#fill(source, batch) }))
+    this.sources = kinds.map((kind, index) => ({ kind, fill: (batch) => this.#fill(index, batch) }))
   }
 
   answer(request: number, marks: Uint8Array | undefined): void {
@@ -20,12 +20,12 @@ export class RemoteSources {
     this.#asked.delete(request)
   }
 
-  async #fill(source: number, batch: PageBatch): Promise<void> {
+  async #fill(sourceIndex: number, batch: PageBatch): Promise<void> {
     const request = this.#nextRequest++
     const answer = deferred<Uint8Array | undefined>()
     this.#asked.set(request, answer)
     this.#post({
-      kind: 'fill', request, source,
+      kind: 'fill', request, sourceIndex,
       // A view of a larger buffer would travel with all of it.
       ids: Uint8Array.from(batch.ids), room: batch.bytes.buffer, marks: batch.marks(),
     })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import {
   createPageHasher, firstOf, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageSource,
-  type SourceKind,
+  type PageSourceKind,
 } from '../../../src/page/index.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(7))
@@ -19,7 +19,7 @@ function batchOf(...bytes: number[]): PageBatch {
 }
 
 /** Fills the pages at the given indices with the given bytes, right or wrong. */
-function source(kind: SourceKind, fills: Record<number, number>): PageSource & { asked: number } {
+function source(kind: PageSourceKind, fills: Record<number, number>): PageSource & { asked: number } {
   return {
     kind,
     asked: 0,
@@ -113,7 +113,7 @@ describe('page sources', () => {
   })
 
   it('know of every page of a batch who filled it, until it is taken back', () => {
-    const kinds: SourceKind[] = ['sentBefore', 'resident', 'store', 'peer', 'source']
+    const kinds: PageSourceKind[] = ['sentBefore', 'resident', 'store', 'peer', 'source']
     const batch = new PageBatch(new Uint8Array((kinds.length + 1) * ID_BYTES))
     kinds.forEach((kind, index) => batch.markFilled(index, kind))
     assert.deepEqual(kinds.map((_, index) => batch.filledBy(index)), kinds)

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 
 import type { PrefixRun } from '../../../src/page/index.ts'
-import { encodeDigest } from '../../../src/popularity/digest/digestcodec.ts'
-import { GROUP_KIND } from '../../../src/popularity/digest/digestgroups.ts'
+import { encodeBulletin } from '../../../src/popularity/bulletin/bulletincodec.ts'
+import { GROUP_KIND } from '../../../src/popularity/bulletin/bulletingroups.ts'
 import type { HeldPages } from '../../../src/popularity/index.ts'
 import { highOf, lowOf, REST_LIMIT, SLICE_COUNT, sliceOf } from '../../../src/popularity/slice.ts'
-import { digestGroup } from './made.ts'
+import { bulletinGroup } from './made.ts'
 import { countKnown, INTERVAL_MS, ownersAmong, TestMesh, type PlacedPage, type TestHost } from './mesh.ts'
 
 const TOPIC = '/pagemesh/popular/2'
@@ -70,8 +70,8 @@ describe('one lying member', function () {
     const claims = { rest: 666, hosts: 7, guests: 7, holders: [] }
     for (let from = 0, version = 1; from < SLICE_COUNT; from += 1024, version++) {
       const groups = SLICES.slice(from, from + 1024).map((slice) =>
-        digestGroup({ slice, kind: GROUP_KIND.whole, version, publisher: 0, incarnation: 9 }, [claims]))
-      await liar.publish(TOPIC, encodeDigest({ incarnation: 9, groups }))
+        bulletinGroup({ slice, kind: GROUP_KIND.whole, version, publisher: 0, incarnation: 9 }, [claims]))
+      await liar.publish(TOPIC, encodeBulletin({ incarnation: 9, groups }))
     }
     await mesh.pass(INTERVAL_MS)
     for (const host of mesh.hosts) {
@@ -86,7 +86,7 @@ describe('one lying member', function () {
     await mesh.end()
   })
 
-  it('that lost its standing is not heard: neither its reports nor its digests', async () => {
+  it('that lost its standing is not heard: neither its reports nor its bulletins', async () => {
     const mesh = new TestMesh(7)
     for (let index = 0; index < 4; index++) hold(await mesh.add(`host-${index}`), TRUE_PAGES)
     const known = await mesh.add('known')
@@ -110,9 +110,9 @@ describe('one lying member', function () {
     for (let index = 0; index < 4; index++) hold(await mesh.add(`host-${index}`), TRUE_PAGES)
     await mesh.pass(4 * INTERVAL_MS)
     const [first, second] = mesh.hosts as [TestHost, TestHost]
-    const digest = encodeDigest({ incarnation: 9, groups: SLICES.slice(0, 900).map((slice) =>
-      digestGroup({ slice, kind: GROUP_KIND.whole, version: 99, publisher: 0, incarnation: 9 }, [])) })
-    first.hear(digest, 'a-stranger')
+    const bulletin = encodeBulletin({ incarnation: 9, groups: SLICES.slice(0, 900).map((slice) =>
+      bulletinGroup({ slice, kind: GROUP_KIND.whole, version: 99, publisher: 0, incarnation: 9 }, [])) })
+    first.hear(bulletin, 'a-stranger')
     assert.deepEqual(first.popularity.refusals, { stranger: 1 })
     for (let times = 0; times < 4; times++) first.hear(Uint8Array.of(9, 9), second.mesh.self.peerId)
     assert.deepEqual(first.popularity.refusals, { stranger: 1, malformed: 4 })

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 
 import { BitWriter } from '../../../src/bytes/bits.ts'
 import {
-  decodeDigest, decodeViewPart, encodeDigest, encodeViewPart,
-} from '../../../src/popularity/digest/digestcodec.ts'
-import { GROUP_KIND } from '../../../src/popularity/digest/digestgroups.ts'
+  decodeBulletin, decodeViewPart, encodeBulletin, encodeViewPart,
+} from '../../../src/popularity/bulletin/bulletincodec.ts'
+import { GROUP_KIND } from '../../../src/popularity/bulletin/bulletingroups.ts'
 import { LIMITS } from '../../../src/popularity/limits.ts'
 import { decodeReportFrame, encodeReport, type ReportHead } from '../../../src/popularity/report/reportcodec.ts'
 import { ReportGroups } from '../../../src/popularity/report/reportgroups.ts'
-import { digestGroup, groupsOf, isRefusal, type PopularPage } from './made.ts'
+import { bulletinGroup, groupsOf, isRefusal, type PopularPage } from './made.ts'
 
 const HEAD: ReportHead = { incarnation: 1, number: 1, base: 0 }
 const SELF = 7
@@ -27,18 +27,18 @@ function popular(count: number, hosts = 2, guests = 2, holders: readonly number[
   return Array.from({ length: count }, (_, rest) => ({ rest, hosts, guests, holders }))
 }
 
-function digestOf(pages: readonly PopularPage[]): Uint8Array {
-  const group = digestGroup({ slice: 3, kind: GROUP_KIND.whole, version: 1, publisher: SELF, incarnation: 1 }, pages)
-  return encodeDigest({ incarnation: 1, groups: [group] })
+function bulletinOf(pages: readonly PopularPage[]): Uint8Array {
+  const group = bulletinGroup({ slice: 3, kind: GROUP_KIND.whole, version: 1, publisher: SELF, incarnation: 1 }, pages)
+  return encodeBulletin({ incarnation: 1, groups: [group] })
 }
 
 function partOf(pages: readonly PopularPage[]): Uint8Array {
   const head = { slice: 3, kind: GROUP_KIND.whole, version: 1, publisher: SELF, incarnation: 1 }
-  return encodeViewPart([digestGroup(head, pages)], true)
+  return encodeViewPart([bulletinGroup(head, pages)], true)
 }
 
-/** A digest up to where its groups are counted, with as many hosts named as it says. */
-function digestStart(tagCount: number, tags = tagCount): BitWriter {
+/** A bulletin up to where its groups are counted, with as many hosts named as it says. */
+function bulletinStart(tagCount: number, tags = tagCount): BitWriter {
   const out = new BitWriter()
   out.writeBits(1, 8)
   out.writeBits(0, 8)
@@ -48,9 +48,9 @@ function digestStart(tagCount: number, tags = tagCount): BitWriter {
   return out
 }
 
-/** A digest of slices with so many pages each, next to each other, in the fewest bits that can be read. */
-function denseDigest(...counts: number[]): Uint8Array {
-  const out = digestStart(0)
+/** A bulletin of slices with so many pages each, next to each other, in the fewest bits that can be read. */
+function denseBulletin(...counts: number[]): Uint8Array {
+  const out = bulletinStart(0)
   out.writeBits(counts.length, 13)
   out.writeBits(0, 6)
   for (const count of counts) {
@@ -66,14 +66,14 @@ function denseDigest(...counts: number[]): Uint8Array {
 }
 
 describe('the limit of', () => {
-  it('guests of a page on one host, in a report and in a digest', () => {
+  it('guests of a page on one host, in a report and in a bulletin', () => {
     const { guestsPerHost } = LIMITS
     assert.doesNotThrow(() => decodeReportFrame(frameOf(3, [[1, guestsPerHost]]), new ReportGroups()))
     assert.throws(() => decodeReportFrame(frameOf(3, [[1, guestsPerHost + 1]]), new ReportGroups()),
       isRefusal('bad-report', 'absurd-count'))
-    assert.doesNotThrow(() => decodeDigest(digestOf(popular(1, 2, 2 * guestsPerHost)), SELF))
-    assert.throws(() => decodeDigest(digestOf(popular(1, 2, 2 * guestsPerHost + 1)), SELF),
-      isRefusal('bad-digest', 'absurd-count'))
+    assert.doesNotThrow(() => decodeBulletin(bulletinOf(popular(1, 2, 2 * guestsPerHost)), SELF))
+    assert.throws(() => decodeBulletin(bulletinOf(popular(1, 2, 2 * guestsPerHost + 1)), SELF),
+      isRefusal('bad-bulletin', 'absurd-count'))
   })
 
   it('pages of one slice in a report, over all of its frames', () => {
@@ -104,37 +104,38 @@ describe('the limit of', () => {
     }
   })
 
-  it('bytes of a digest, and of a part of a view', () => {
-    assert.throws(() => decodeDigest(new Uint8Array(LIMITS.digestBytes + 1), SELF),
-      isRefusal('bad-digest', 'too-large'))
-    assert.throws(() => decodeViewPart(new Uint8Array(LIMITS.frameBytes + LIMITS.tagsPerDigest * 4 + 1)),
-      isRefusal('bad-digest', 'too-large'))
+  it('bytes of a bulletin, and of a part of a view', () => {
+    assert.throws(() => decodeBulletin(new Uint8Array(LIMITS.bulletinBytes + 1), SELF),
+      isRefusal('bad-bulletin', 'too-large'))
+    assert.throws(() => decodeViewPart(new Uint8Array(LIMITS.frameBytes + LIMITS.tagsPerBulletin * 4 + 1)),
+      isRefusal('bad-bulletin', 'too-large'))
   })
 
-  it('hosts named in a digest', () => {
-    const { tagsPerDigest } = LIMITS
-    const start = digestStart(tagsPerDigest)
+  it('hosts named in a bulletin', () => {
+    const { tagsPerBulletin } = LIMITS
+    const start = bulletinStart(tagsPerBulletin)
     start.writeBits(0, 13 + 6)
-    assert.doesNotThrow(() => decodeDigest(start.finish(), SELF))
-    const more = digestStart(tagsPerDigest + 1)
+    assert.doesNotThrow(() => decodeBulletin(start.finish(), SELF))
+    const more = bulletinStart(tagsPerBulletin + 1)
     more.writeBits(0, 13 + 6)
-    assert.throws(() => decodeDigest(more.finish(), SELF), isRefusal('bad-digest', 'too-large'))
+    assert.throws(() => decodeBulletin(more.finish(), SELF), isRefusal('bad-bulletin', 'too-large'))
   })
 
-  it('pages of a digest, over all of its slices', () => {
-    const { pagesPerDigest } = LIMITS
-    assert.equal(decodeDigest(denseDigest(pagesPerDigest), SELF).groups[0]!.pages.count, pagesPerDigest)
-    assert.throws(() => decodeDigest(denseDigest(pagesPerDigest + 1), SELF), isRefusal('bad-digest', 'too-large'))
-    const halves = denseDigest(pagesPerDigest / 2, pagesPerDigest / 2)
-    assert.equal(decodeDigest(halves, SELF).groups.length, 2)
-    assert.throws(() => decodeDigest(denseDigest(pagesPerDigest / 2, pagesPerDigest / 2 + 1), SELF),
-      isRefusal('bad-digest', 'too-large'))
+  it('pages of a bulletin, over all of its slices', () => {
+    const { pagesPerBulletin } = LIMITS
+    assert.equal(decodeBulletin(denseBulletin(pagesPerBulletin), SELF).groups[0]!.pages.count, pagesPerBulletin)
+    const dense = denseBulletin(pagesPerBulletin + 1)
+    assert.throws(() => decodeBulletin(dense, SELF), isRefusal('bad-bulletin', 'too-large'))
+    const halves = denseBulletin(pagesPerBulletin / 2, pagesPerBulletin / 2)
+    assert.equal(decodeBulletin(halves, SELF).groups.length, 2)
+    assert.throws(() => decodeBulletin(denseBulletin(pagesPerBulletin / 2, pagesPerBulletin / 2 + 1), SELF),
+      isRefusal('bad-bulletin', 'too-large'))
   })
 
   it('pages of a slice that one host tells another', () => {
     const { pagesPerSlice } = LIMITS
     assert.doesNotThrow(() => decodeViewPart(partOf(popular(pagesPerSlice))))
-    assert.throws(() => decodeViewPart(partOf(popular(pagesPerSlice + 1))), isRefusal('bad-digest', 'too-large'))
+    assert.throws(() => decodeViewPart(partOf(popular(pagesPerSlice + 1))), isRefusal('bad-bulletin', 'too-large'))
   })
 
   it('what bytes can hold: a count beyond it makes nothing', () => {
@@ -150,7 +151,7 @@ describe('the limit of', () => {
     const groups = new ReportGroups()
     assert.throws(() => decodeReportFrame(report.finish(), groups), isRefusal('bad-report', 'malformed'))
     assert.deepEqual([groups.groupCount, groups.rests.length], [0, new ReportGroups().rests.length])
-    const digest = digestStart(LIMITS.tagsPerDigest, 1).finish()
-    assert.throws(() => decodeDigest(digest, SELF), isRefusal('bad-digest', 'malformed'))
+    const bulletin = bulletinStart(LIMITS.tagsPerBulletin, 1).finish()
+    assert.throws(() => decodeBulletin(bulletin, SELF), isRefusal('bad-bulletin', 'malformed'))
   })
 })

@@ -1,7 +1,7 @@
 /** Pages, groups and members as the tests of this folder make and read them. */
 import type { Member } from '../../../src/mesh/index.ts'
 import type { PrefixRun } from '../../../src/page/index.ts'
-import { createGroup, type DigestGroup } from '../../../src/popularity/digest/digestgroups.ts'
+import { createGroup, type BulletinGroup } from '../../../src/popularity/bulletin/bulletingroups.ts'
 import type { HeldPages } from '../../../src/popularity/index.ts'
 import { SliceOwners } from '../../../src/popularity/owners.ts'
 import { HOLDERS_MAX, PopularRun } from '../../../src/popularity/popularrun.ts'
@@ -59,7 +59,7 @@ export function popularPagesOf({ count, rests, guests, hosts, holders }: Popular
   }))
 }
 
-export function digestGroup(group: Omit<DigestGroup, 'pages'>, pages: readonly PopularPage[]): DigestGroup {
+export function bulletinGroup(group: Omit<BulletinGroup, 'pages'>, pages: readonly PopularPage[]): BulletinGroup {
   return { ...createGroup(group), pages: popularRunOf(pages) }
 }
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { applied, difference } from '../../../../src/popularity/digest/difference.ts'
-import { decodeDigest } from '../../../../src/popularity/digest/digestcodec.ts'
-import { checksumOf, GROUP_KIND, type DigestGroup } from '../../../../src/popularity/digest/digestgroups.ts'
-import { Publisher } from '../../../../src/popularity/digest/publisher.ts'
+import { applied, difference } from '../../../../src/popularity/bulletin/difference.ts'
+import { decodeBulletin } from '../../../../src/popularity/bulletin/bulletincodec.ts'
+import { checksumOf, GROUP_KIND, type BulletinGroup } from '../../../../src/popularity/bulletin/bulletingroups.ts'
+import { Publisher } from '../../../../src/popularity/bulletin/publisher.ts'
 import { popularityRank, PopularRun } from '../../../../src/popularity/popularrun.ts'
 import { SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { seededRandom } from '../../../support/random.ts'
@@ -25,7 +25,7 @@ class Listener {
     return this.runs.get(slice) ?? new PopularRun(0)
   }
 
-  hear(groups: readonly DigestGroup[]): void {
+  hear(groups: readonly BulletinGroup[]): void {
     for (const { slice, kind, version, pages, checksum } of groups) {
       const known = this.versions.get(slice) ?? 0
       if (kind === GROUP_KIND.still) {
@@ -75,14 +75,14 @@ class Conversation {
     this.publisher.touch(slice)
   }
 
-  say(listsAll: boolean): DigestGroup[] | undefined {
+  say(listsAll: boolean): BulletinGroup[] | undefined {
     const before = this.#left()
     const message = this.publisher.compose((slice, into) => {
       for (let index = 0; index < this.#wanted.get(slice)!.count; index++) into.copy(this.#wanted.get(slice)!, index)
     }, SELF, listsAll)
     if (message === undefined) return undefined
     assert.ok(message.length <= this.#bytesMax, `${message.length} bytes`)
-    const { incarnation, groups } = decodeDigest(message, SELF)
+    const { incarnation, groups } = decodeBulletin(message, SELF)
     assert.equal(incarnation, INCARNATION)
     this.listener.hear(groups)
     const left = this.#left()

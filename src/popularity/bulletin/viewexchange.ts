@@ -1,10 +1,10 @@
 /**
  * One host asks another for what it knows of popular pages: a newcomer all of it from any neighbour, and who missed a
- * digest some slices from their publisher.
+ * bulletin some slices from their publisher.
  *
  *   asker                    other
  *     request  ------------->              all slices, or those listed
- *              <-------------  part*       whole groups (digestcodec.ts); the last one says so
+ *              <-------------  part*       whole groups (bulletincodec.ts); the last one says so
  *
  *   request = version kind [count gap*]   version = 8 bits, 1   kind = 8 bits: 1 all, 2 some
  *   count = 13 bits                       gap = gamma: slice - slice before, from -1
@@ -16,8 +16,8 @@ import { PagemeshError } from '../../runtime/errors.ts'
 import { nextTurn } from '../../runtime/turn.ts'
 import { withDeadline } from '../../runtime/wait.ts'
 import type { Refusals } from '../refusals.ts'
-import { decodeViewPart, encodeViewPart, pageBitsMax } from './digestcodec.ts'
-import type { DigestGroup } from './digestgroups.ts'
+import { decodeViewPart, encodeViewPart, pageBitsMax } from './bulletincodec.ts'
+import type { BulletinGroup } from './bulletingroups.ts'
 import { LIMITS } from '../limits.ts'
 import { popularityRank, PopularRun } from '../popularrun.ts'
 import { SLICE_COUNT } from '../slice.ts'
@@ -55,7 +55,7 @@ export class ViewExchange {
 
   /** Asks a member, and gives each group of the answer to `learn`. Rejects if it does not answer properly. */
   async ask(
-    member: Member, slices: Slices, learn: (group: DigestGroup, from: Member) => void, signal: AbortSignal,
+    member: Member, slices: Slices, learn: (group: BulletinGroup, from: Member) => void, signal: AbortSignal,
   ): Promise<void> {
     const { mesh, clock, traffic, refusals } = this.#parts
     if (!refusals.isTrusted(member)) throw new Error('the member has lost its standing')
@@ -73,7 +73,7 @@ export class ViewExchange {
       }
       await stream.close()
     } catch (error) {
-      if (error instanceof PagemeshError && error.code === 'bad-digest') {
+      if (error instanceof PagemeshError && error.code === 'bad-bulletin') {
         refusals.refuse(String(error.data.reason), member, 1)
       }
       stream.abort(error instanceof Error ? error : new Error(String(error)))
@@ -82,7 +82,7 @@ export class ViewExchange {
   }
 
   /** Answers such requests with the groups that `wholeOf` gives; slices of which nothing is known are left out. */
-  listen(wholeOf: (slice: number) => DigestGroup | undefined, signal: AbortSignal): Unsubscribe {
+  listen(wholeOf: (slice: number) => BulletinGroup | undefined, signal: AbortSignal): Unsubscribe {
     const { mesh, clock, refusals } = this.#parts
     return mesh.handle(VIEW_PROTOCOL, async (stream, from) => {
       if (!refusals.isTrusted(from)) {
@@ -104,7 +104,7 @@ export class ViewExchange {
   }
 
   async #answer(
-    stream: MessageStream, from: Member, wholeOf: (slice: number) => DigestGroup | undefined, signal: AbortSignal,
+    stream: MessageStream, from: Member, wholeOf: (slice: number) => BulletinGroup | undefined, signal: AbortSignal,
   ): Promise<void> {
     const { traffic, refusals } = this.#parts
     const request = decodeRequest(await this.#receive(stream, signal))
@@ -113,7 +113,7 @@ export class ViewExchange {
       throw new Error('the request cannot be read')
     }
     const slices = request === 'all' ? Array.from({ length: SLICE_COUNT }, (_, slice) => slice) : request
-    let groups: DigestGroup[] = []
+    let groups: BulletinGroup[] = []
     let bytes = 0
     const flush = async (isLast: boolean): Promise<void> => {
       await traffic.send(stream, encodeViewPart(groups, isLast), signal)
@@ -196,7 +196,7 @@ function bytesOf({ count, hosts, guests }: PopularRun): number {
 }
 
 function tooLong(): PagemeshError {
-  return new PagemeshError('bad-digest', 'A view of popular pages does not end.', {
+  return new PagemeshError('bad-bulletin', 'A view of popular pages does not end.', {
     fault: 'peer', phase: 'gossip', data: { reason: 'too-large' },
   })
 }

@@ -1,5 +1,5 @@
 /**
- * Digests (gossiped by the publisher of some slices) and views (one host's answer to another) as bytes.
+ * Bulletins (gossiped by the publisher of some slices) and views (one host's answer to another) as bytes.
  *
  * Goals: any message makes sense by itself; who missed one sees it from the versions in the next. Non-goals: to be
  * complete (the best pages come first, the rest in later messages); to be signed here (gossip is, by the mesh; in a
@@ -12,7 +12,7 @@
  *   group   = gap kind [publisher incarnation] number [checksum] [count rising page{count}]
  *   gap     = gamma: slice - slice before, from -1      kind = 2 bits      number = gamma of the slice's version + 1
  *   publisher = index of its tag, in as many bits as tags need             incarnation = 32 bits
- *   checksum = 32 bits, in a takeover only (digestgroups.ts)
+ *   checksum = 32 bits, in a takeover only (bulletingroups.ts)
  *   count   = gamma of count + 1, rising = rests as Golomb-Rice codes: both absent where nothing changed
  *   page    = hosts [guests holder{3}]     hosts = gamma of hosts + 1, 1 is "no longer popular", and ends the page
  *   guests  = gamma of guests - hosts + 1  holder = index of a tag, from 1; 0: none
@@ -23,7 +23,7 @@ import { PagemeshError } from '../../runtime/errors.ts'
 import { LIMITS } from '../limits.ts'
 import { HOLDERS_MAX, PopularRun } from '../popularrun.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../slice.ts'
-import { createGroup, GROUP_KIND, type DigestGroup, type GroupKind } from './digestgroups.ts'
+import { createGroup, GROUP_KIND, type BulletinGroup, type GroupKind } from './bulletingroups.ts'
 
 const VERSION = 1
 const FLAG = { publishers: 1, last: 2 } as const
@@ -31,35 +31,35 @@ const COUNT_MAX = 0xffff
 /** Shared by all groups without pages; nobody adds to a decoded group. */
 const NOTHING = new PopularRun(0)
 
-export interface Digest {
+export interface Bulletin {
   /** When the sender started, seconds since the epoch. */
   incarnation: number
-  groups: DigestGroup[]
+  groups: BulletinGroup[]
 }
 
 /** A gossiped message of the publisher's own slices, in rising order. */
-export function encodeDigest({ incarnation, groups }: Digest): Uint8Array {
+export function encodeBulletin({ incarnation, groups }: Bulletin): Uint8Array {
   return encode({ flags: 0, incarnation, groups })
 }
 
 /** One message of a view: groups of any publishers, in rising order of their slices. */
-export function encodeViewPart(groups: DigestGroup[], isLast: boolean): Uint8Array {
+export function encodeViewPart(groups: BulletinGroup[], isLast: boolean): Uint8Array {
   return encode({ flags: FLAG.publishers + (isLast ? FLAG.last : 0), incarnation: 0, groups })
 }
 
 /**
- * Decodes a digest; its groups carry `publisherTag`. Throws PagemeshError `bad-digest`, with the reason in
+ * Decodes a bulletin; its groups carry `publisherTag`. Throws PagemeshError `bad-bulletin`, with the reason in
  * `data.reason`, on anything that no publisher of ours would write.
  */
-export function decodeDigest(bytes: Uint8Array, publisherTag: number): Digest {
-  if (bytes.length > LIMITS.digestBytes) throw bad('too-large', 'it is too long')
+export function decodeBulletin(bytes: Uint8Array, publisherTag: number): Bulletin {
+  if (bytes.length > LIMITS.bulletinBytes) throw bad('too-large', 'it is too long')
   const { flags, incarnation, groups } = decode(bytes, publisherTag)
   if (flags !== 0) throw bad('malformed', 'its flags are unknown')
   return { incarnation, groups }
 }
 
-/** Decodes one message of a view. Throws like `decodeDigest`. */
-export function decodeViewPart(bytes: Uint8Array): { groups: DigestGroup[]; isLast: boolean } {
+/** Decodes one message of a view. Throws like `decodeBulletin`. */
+export function decodeViewPart(bytes: Uint8Array): { groups: BulletinGroup[]; isLast: boolean } {
   const { flags, groups } = decode(bytes, 0)
   const isView = flags === FLAG.publishers || flags === FLAG.publishers + FLAG.last
   if (!isView) throw bad('malformed', 'its flags are unknown')
@@ -75,12 +75,12 @@ export function pageBitsMax(hosts: number, guests: number): number {
 export const TAG_BYTES = 4
 
 function bad(reason: string, why: string): PagemeshError {
-  return new PagemeshError('bad-digest', `A digest of popular pages cannot be read: ${why}.`, {
+  return new PagemeshError('bad-bulletin', `A bulletin of popular pages cannot be read: ${why}.`, {
     fault: 'peer', phase: 'gossip', data: { reason },
   })
 }
 
-function encode(message: { flags: number; incarnation: number; groups: DigestGroup[] }): Uint8Array {
+function encode(message: { flags: number; incarnation: number; groups: BulletinGroup[] }): Uint8Array {
   const { flags, incarnation, groups } = message
   const namesPublishers = (flags & FLAG.publishers) !== 0
   const tags = tagsOf(groups, namesPublishers)
@@ -126,10 +126,10 @@ function writePages(out: BitWriter, pages: PopularRun, rice: number, tags: Map<n
 }
 
 /** The tags that a message names, each with its place in the list, from 1. */
-function tagsOf(groups: DigestGroup[], namesPublishers: boolean): Map<number, number> {
+function tagsOf(groups: BulletinGroup[], namesPublishers: boolean): Map<number, number> {
   const tags = new Map<number, number>()
   const add = (tag: number): void => {
-    if (tag !== 0 && !tags.has(tag) && tags.size < LIMITS.tagsPerDigest) tags.set(tag, tags.size + 1)
+    if (tag !== 0 && !tags.has(tag) && tags.size < LIMITS.tagsPerBulletin) tags.set(tag, tags.size + 1)
   }
   // Publishers first: a holder may be left out, who publishes a slice may not.
   if (namesPublishers) for (const { publisher } of groups) add(publisher)
@@ -144,14 +144,14 @@ function bitsFor(max: number): number {
   return 32 - Math.clz32(max)
 }
 
-function decode(bytes: Uint8Array, senderTag: number): { flags: number; incarnation: number; groups: DigestGroup[] } {
-  if (bytes.length > LIMITS.frameBytes + LIMITS.tagsPerDigest * 4) throw bad('too-large', 'it is too long')
+function decode(bytes: Uint8Array, senderTag: number): { flags: number; incarnation: number; groups: BulletinGroup[] } {
+  if (bytes.length > LIMITS.frameBytes + LIMITS.tagsPerBulletin * 4) throw bad('too-large', 'it is too long')
   const input = new BitReader(bytes)
   if (input.readBits(8) !== VERSION) throw bad('malformed', 'its version is unknown')
   const flags = input.readBits(8)
   const incarnation = input.readBits(32)
   const tagCount = input.readGamma() - 1
-  if (!(tagCount <= LIMITS.tagsPerDigest)) throw bad('too-large', 'it names too many hosts')
+  if (!(tagCount <= LIMITS.tagsPerBulletin)) throw bad('too-large', 'it names too many hosts')
   if (tagCount * 32 > input.bitsLeft) throw bad('malformed', 'it is cut short')
   const tags = new Uint32Array(tagCount + 1)
   for (let tag = 1; tag <= tagCount; tag++) tags[tag] = input.readBits(32)
@@ -160,7 +160,7 @@ function decode(bytes: Uint8Array, senderTag: number): { flags: number; incarnat
   if (groupCount > SLICE_COUNT || rice > RICE_MAX) throw bad('malformed', 'its head is bad')
   const namesPublishers = (flags & FLAG.publishers) !== 0
   const reader = new GroupReader(input, tags, rice, namesPublishers, { publisher: senderTag, incarnation })
-  const groups: DigestGroup[] = []
+  const groups: BulletinGroup[] = []
   for (let group = 0; group < groupCount; group++) groups.push(reader.next())
   if (input.exhausted || input.bitsLeft >= 8) throw bad('malformed', 'it does not end where it says')
   return { flags, incarnation, groups }
@@ -188,7 +188,7 @@ class GroupReader {
     this.#sender = sender
   }
 
-  next(): DigestGroup {
+  next(): BulletinGroup {
     const input = this.#input
     this.#slice += input.readGamma()
     if (!(this.#slice < SLICE_COUNT)) throw bad('malformed', 'its slices are out of bounds')
@@ -202,7 +202,7 @@ class GroupReader {
     if (kind === GROUP_KIND.still) return { ...group, pages: NOTHING }
     const count = input.readGamma() - 1
     this.#pages += count
-    if (!(this.#pages <= LIMITS.pagesPerDigest)) throw bad('too-large', 'it has too many pages')
+    if (!(this.#pages <= LIMITS.pagesPerBulletin)) throw bad('too-large', 'it has too many pages')
     if (this.#namesPublishers && count > LIMITS.pagesPerSlice) throw bad('too-large', 'a slice has too many pages')
     if (count * (this.#rice + 2) > input.bitsLeft) throw bad('malformed', 'it is cut short')
     const whole = createGroup(group, count)

@@ -2,8 +2,8 @@ import { LIMITS } from '../limits.ts'
 import { HOLDERS_MAX, popularityRank, PopularRun } from '../popularrun.ts'
 import { SLICE_COUNT } from '../slice.ts'
 import { applied, difference } from './difference.ts'
-import { encodeDigest, pageBitsMax, TAG_BYTES } from './digestcodec.ts'
-import { checksumOf, createGroup, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
+import { encodeBulletin, pageBitsMax, TAG_BYTES } from './bulletincodec.ts'
+import { checksumOf, createGroup, GROUP_KIND, type BulletinGroup } from './bulletingroups.ts'
 
 /** A candidate for the next message: a page of a slice's changes. */
 interface Candidates {
@@ -87,7 +87,7 @@ export class Publisher {
   }
 
   /** What was published of a slice, as a whole group. */
-  whole(slice: number, publisher: number): DigestGroup | undefined {
+  whole(slice: number, publisher: number): BulletinGroup | undefined {
     const published = this.#published.get(slice)
     if (published === undefined || published.isNew) return undefined
     const { version, run } = published
@@ -107,7 +107,7 @@ export class Publisher {
       const chosen = choose(changes, room * 8)
       const groups = slices.map((slice) => this.#group(slice, chosen.get(slice), publisher))
         .filter(({ kind }) => listsAll || kind !== GROUP_KIND.still)
-      const message = encodeDigest({ incarnation: this.#incarnation, groups })
+      const message = encodeBulletin({ incarnation: this.#incarnation, groups })
       if (message.length <= this.#bytesMax) {
         for (const group of groups) this.#commit(group, changes.get(group.slice))
         return message
@@ -132,7 +132,7 @@ export class Publisher {
     return changes
   }
 
-  #group(slice: number, changes = new PopularRun(0), publisher: number): DigestGroup {
+  #group(slice: number, changes = new PopularRun(0), publisher: number): BulletinGroup {
     const { version, run, isNew } = this.#published.get(slice)!
     const head = { slice, publisher, incarnation: this.#incarnation }
     if (!isNew && changes.count === 0) return createGroup({ ...head, kind: GROUP_KIND.still, version })
@@ -142,7 +142,7 @@ export class Publisher {
       ? { ...group, kind: GROUP_KIND.whole } : { ...group, kind: GROUP_KIND.takeover, checksum: checksumOf(run) }
   }
 
-  #commit({ slice, kind, version, pages }: DigestGroup, changes: PopularRun | undefined): void {
+  #commit({ slice, kind, version, pages }: BulletinGroup, changes: PopularRun | undefined): void {
     if (kind !== GROUP_KIND.still) {
       const before = this.#published.get(slice)!.run
       const run = new PopularRun(before.count + pages.count)
@@ -166,7 +166,7 @@ function choose(changes: ReadonlyMap<number, PopularRun>, roomBits: number): Map
     const run = changes.get(candidates.slices[candidate]!)!
     remainingBits -= bitsOf(run, candidates.pages[candidate]!, tags)
     pages += 1
-    if (remainingBits < 0 || pages > LIMITS.pagesPerDigest) break
+    if (remainingBits < 0 || pages > LIMITS.pagesPerBulletin) break
     isChosen[candidate] = 1
   }
   const chosen = new Map<number, PopularRun>()

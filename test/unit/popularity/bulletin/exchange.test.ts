@@ -2,24 +2,25 @@ import assert from 'node:assert/strict'
 
 import { MemoryNetwork, Standing, StreamTraffic, type Mesh, type MessageStream } from '../../../../src/mesh/index.ts'
 import { Refusals } from '../../../../src/popularity/refusals.ts'
-import { encodeViewPart } from '../../../../src/popularity/digest/digestcodec.ts'
-import { GROUP_KIND, type DigestGroup } from '../../../../src/popularity/digest/digestgroups.ts'
+import { encodeViewPart } from '../../../../src/popularity/bulletin/bulletincodec.ts'
+import { GROUP_KIND, type BulletinGroup } from '../../../../src/popularity/bulletin/bulletingroups.ts'
 import { LIMITS } from '../../../../src/popularity/limits.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../../../../src/popularity/slice.ts'
-import { encodeRequest, VIEW_PROTOCOL, ViewExchange } from '../../../../src/popularity/digest/viewexchange.ts'
+import { encodeRequest, VIEW_PROTOCOL, ViewExchange } from '../../../../src/popularity/bulletin/viewexchange.ts'
 import { VirtualClock } from '../../../support/time.ts'
-import { digestGroup, popularPagesOf, type PopularPage } from '../made.ts'
+import { bulletinGroup, popularPagesOf, type PopularPage } from '../made.ts'
 
 const signal = new AbortController().signal
 const ANSWERS_MAX = 8
 
-function wholeOf(slice: number, pages?: readonly PopularPage[]): DigestGroup {
+function wholeOf(slice: number, pages?: readonly PopularPage[]): BulletinGroup {
   const one = [{ rest: slice, guests: 3, hosts: 2, holders: [1, 2, 0] }]
-  return digestGroup({ slice, kind: GROUP_KIND.whole, version: slice + 1, publisher: 5, incarnation: 6 }, pages ?? one)
+  const head = { slice, kind: GROUP_KIND.whole, version: slice + 1, publisher: 5, incarnation: 6 }
+  return bulletinGroup(head, pages ?? one)
 }
 
 /** Some hosts, of which `other` answers with what it knows. */
-async function started(names: readonly string[], known: (slice: number) => DigestGroup | undefined = wholeOf) {
+async function started(names: readonly string[], known: (slice: number) => BulletinGroup | undefined = wholeOf) {
   const clock = new VirtualClock()
   const network = new MemoryNetwork({ clock })
   const meshes = new Map<string, Mesh>()
@@ -31,10 +32,10 @@ async function started(names: readonly string[], known: (slice: number) => Diges
     new ViewExchange({ mesh: meshes.get(name)!, clock, traffic: new StreamTraffic(), refusals })
   const exchange = exchangeOf('other')
   const stop = exchange.listen(known, signal)
-  const ask = async (name: string, slices: readonly number[] | 'all', stepMs = 1000): Promise<DigestGroup[]> => {
-    const groups: DigestGroup[] = []
+  const ask = async (name: string, slices: readonly number[] | 'all', stepMs = 1000): Promise<BulletinGroup[]> => {
+    const groups: BulletinGroup[] = []
     const mesh = meshes.get(name)!
-    const learn = (group: DigestGroup): void => { groups.push(group) }
+    const learn = (group: BulletinGroup): void => { groups.push(group) }
     await clock.complete(exchangeOf(name).ask(mesh.member('other')!, slices, learn, signal), stepMs)
     return groups
   }
@@ -88,7 +89,7 @@ describe('one host asks another', () => {
   it('and does not read the answer: that keeps it from asking more, and nobody else', async () => {
     const names = Array.from({ length: ANSWERS_MAX + 1 }, (_, index) => `idle-${index}`)
     // Sixty pages a slice: several megabytes, more than waits for a reader.
-    const many = (slice: number): DigestGroup => wholeOf(slice, Array.from({ length: 60 }, (_, index) =>
+    const many = (slice: number): BulletinGroup => wholeOf(slice, Array.from({ length: 60 }, (_, index) =>
       ({ rest: Math.floor((index * REST_LIMIT) / 60), guests: 2, hosts: 2 })))
     const { open, ask, clock, isRefused } = await started([...names, 'asker'], many)
     const idle: MessageStream[] = []

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { applied, difference } from '../../../../src/popularity/digest/difference.ts'
+import { applied, difference } from '../../../../src/popularity/bulletin/difference.ts'
 import { PopularRun } from '../../../../src/popularity/popularrun.ts'
 import { isClose, popularPagesOf, popularRunOf, type PopularPage } from '../made.ts'
 

@@ -2,18 +2,18 @@ import assert from 'node:assert/strict'
 
 import { Standing } from '../../../../src/mesh/index.ts'
 import { Refusals } from '../../../../src/popularity/refusals.ts'
-import { encodeDigest } from '../../../../src/popularity/digest/digestcodec.ts'
+import { encodeBulletin } from '../../../../src/popularity/bulletin/bulletincodec.ts'
 import {
-  checksumOf, GROUP_KIND, type DigestGroup, type GroupKind,
-} from '../../../../src/popularity/digest/digestgroups.ts'
-import { Follower } from '../../../../src/popularity/digest/follower.ts'
+  checksumOf, GROUP_KIND, type BulletinGroup, type GroupKind,
+} from '../../../../src/popularity/bulletin/bulletingroups.ts'
+import { Follower } from '../../../../src/popularity/bulletin/follower.ts'
 import { hostTag } from '../../../../src/popularity/owners.ts'
 import { PopularRun } from '../../../../src/popularity/popularrun.ts'
 import { SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { View } from '../../../../src/popularity/view/view.ts'
 import { VirtualClock } from '../../../support/time.ts'
 import {
-  digestGroup, memberNamed, membersNamed, ownersOf, popularPagesOf, popularRunOf, type PopularPage,
+  bulletinGroup, memberNamed, membersNamed, ownersOf, popularPagesOf, popularRunOf, type PopularPage,
 } from '../made.ts'
 
 const INTERVAL_MS = 60_000
@@ -45,8 +45,8 @@ function say(
   more: { incarnation?: number; checksum?: number; slice?: number } = {},
 ): void {
   const { incarnation = 5, ...rest } = more
-  const group: DigestGroup = { ...digestGroup({ slice, kind, version, publisher: 0, incarnation }, pages), ...rest }
-  follower.hear(encodeDigest({ incarnation, groups: [group] }), memberNamed(from))
+  const group: BulletinGroup = { ...bulletinGroup({ slice, kind, version, publisher: 0, incarnation }, pages), ...rest }
+  follower.hear(encodeBulletin({ incarnation, groups: [group] }), memberNamed(from))
 }
 
 function tell(
@@ -54,7 +54,7 @@ function tell(
   incarnation = 5,
 ): void {
   const head = { slice, kind: GROUP_KIND.whole, version, publisher: hostTag(publisher), incarnation }
-  follower.learn(digestGroup(head, pages), memberNamed(from))
+  follower.learn(bulletinGroup(head, pages), memberNamed(from))
 }
 
 function rests({ view, slice }: Started): number[] {
@@ -195,7 +195,7 @@ describe('a follower of publishers', () => {
     const all = started()
     tell(all, all.stranger, 'self', 1, [page(666)])
     const nobodys = { slice: all.slice, kind: whole, version: 1, publisher: 0, incarnation: 1 }
-    all.follower.learn(digestGroup(nobodys, [page(666)]), memberNamed(all.stranger))
+    all.follower.learn(bulletinGroup(nobodys, [page(666)]), memberNamed(all.stranger))
     assert.deepEqual(rests(all), [])
   })
 
@@ -286,8 +286,8 @@ describe('a follower refuses', () => {
     }
     for (let from = 0; from < SLICE_COUNT; from += 1024) {
       const groups = Array.from({ length: 1024 }, (_, index) =>
-        digestGroup({ slice: from + index, kind: whole, version: 50, publisher: 0, incarnation: 5 }, [page(666)]))
-      all.follower.hear(encodeDigest({ incarnation: 5, groups }), memberNamed(liar))
+        bulletinGroup({ slice: from + index, kind: whole, version: 50, publisher: 0, incarnation: 5 }, [page(666)]))
+      all.follower.hear(encodeBulletin({ incarnation: 5, groups }), memberNamed(liar))
     }
     assert.deepEqual(all.refusals.counts, { 'not-owner': 4 }, 'once a message')
     for (let slice = 0; slice < SLICE_COUNT; slice++) {

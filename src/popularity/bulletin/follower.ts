@@ -2,8 +2,8 @@ import type { Member } from '../../mesh/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import type { Refusals } from '../refusals.ts'
-import { decodeDigest } from './digestcodec.ts'
-import { checksumOf, GROUP_KIND, type DigestGroup } from './digestgroups.ts'
+import { decodeBulletin } from './bulletincodec.ts'
+import { checksumOf, GROUP_KIND, type BulletinGroup } from './bulletingroups.ts'
 import { hostTag, type SliceOwners } from '../owners.ts'
 import { PopularRun } from '../popularrun.ts'
 import { SLICE_COUNT } from '../slice.ts'
@@ -54,7 +54,7 @@ export class Follower {
       return
     }
     try {
-      const { groups } = decodeDigest(message, hostTag(from.name))
+      const { groups } = decodeBulletin(message, hostTag(from.name))
       if (this.#isAbsurd(groups)) {
         if (this.#isSettled()) this.#refusals.refuse('absurd-count', from, 1)
         return
@@ -67,13 +67,13 @@ export class Follower {
       // While members come and go, honest hosts disagree on who owns what.
       if (isForeign && this.#isSettled()) this.#refusals.refuse('not-owner', from, 0.25)
     } catch (error) {
-      if (!(error instanceof PagemeshError) || error.code !== 'bad-digest') throw error
+      if (!(error instanceof PagemeshError) || error.code !== 'bad-bulletin') throw error
       this.#refusals.refuse(String(error.data.reason), from, 1)
     }
   }
 
   /** Takes what `from` said of a slice when asked: as its publisher, or as one that has heard it from another. */
-  learn(group: DigestGroup, from: Member): void {
+  learn(group: BulletinGroup, from: Member): void {
     const { slice, publisher } = group
     if (this.#owners.allOwn || group.kind !== GROUP_KIND.whole || publisher === 0) return
     if (this.#isAbsurd([group])) {
@@ -117,7 +117,7 @@ export class Follower {
   }
 
   /** Takes what a publisher itself said of a slice. */
-  #take(group: DigestGroup): void {
+  #take(group: BulletinGroup): void {
     const { slice, kind, version } = group
     if (this.#owners.allOwn || version === 0 || !this.#mayPublish(group)) return
     const { states } = this
@@ -141,7 +141,7 @@ export class Follower {
   }
 
   /** Notes a version of which the contents are not here, unless they are. */
-  #hearOf(group: DigestGroup, isKnown: boolean): void {
+  #hearOf(group: BulletinGroup, isKnown: boolean): void {
     const { states } = this
     const { slice, version, publisher, incarnation } = group
     if (isKnown) {
@@ -154,7 +154,7 @@ export class Follower {
   }
 
   /** Whether the publisher of a group may take the slice over from the one that is known. */
-  #mayPublish({ slice, publisher, incarnation }: DigestGroup): boolean {
+  #mayPublish({ slice, publisher, incarnation }: BulletinGroup): boolean {
     const known = this.states.publishers[slice]!
     const isLater = incarnation >= this.states.incarnations[slice]!
     if (known === publisher) return isLater || this.states.isHearsay(slice) || this.isSilent(slice)
@@ -166,24 +166,24 @@ export class Follower {
     return rank >= 0 && (knownRank < 0 || rank < knownRank || (knownName !== this.#self && this.isSilent(slice)))
   }
 
-  #replace(group: DigestGroup): void {
+  #replace(group: BulletinGroup): void {
     this.#view.replaceSlice(group.slice, this.#popular(group))
     this.#setState(group)
   }
 
-  #change(group: DigestGroup): void {
+  #change(group: BulletinGroup): void {
     this.#view.applyChanges(group.slice, this.#popular(group))
     const isHearsay = this.states.isHearsay(group.slice)
     this.#setState(group)
     if (isHearsay) this.states.markHearsay(group.slice)
   }
 
-  #setState({ slice, publisher, incarnation, version }: DigestGroup): void {
+  #setState({ slice, publisher, incarnation, version }: BulletinGroup): void {
     this.states.set(slice, { publisher, incarnation, version, heardAt: this.#clock.now() })
   }
 
   /** Pages that are popular by this host's own measure; in changes the others count as popular no more. */
-  #popular({ kind, pages }: DigestGroup): PopularRun {
+  #popular({ kind, pages }: BulletinGroup): PopularRun {
     const popular = new PopularRun(pages.count)
     for (let page = 0; page < pages.count; page++) {
       const isPopular = pages.hosts[page]! >= this.#minHosts
@@ -195,7 +195,7 @@ export class Follower {
   }
 
   /** Whether a page is said to be on more hosts than there can be. */
-  #isAbsurd(groups: readonly DigestGroup[]): boolean {
+  #isAbsurd(groups: readonly BulletinGroup[]): boolean {
     const hostsMax = this.#owners.hostCount * 2 + HOSTS_SLACK
     return groups.some(({ pages }) => {
       for (let page = 0; page < pages.count; page++) if (pages.hosts[page]! > hostsMax) return true

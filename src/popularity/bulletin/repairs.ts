@@ -6,7 +6,7 @@ import type { Random } from '../../runtime/random.ts'
 import type { Members } from '../members.ts'
 import type { SliceOwners } from '../owners.ts'
 import { SLICE_COUNT } from '../slice.ts'
-import type { DigestGroup } from './digestgroups.ts'
+import type { BulletinGroup } from './bulletingroups.ts'
 import type { Follower } from './follower.ts'
 import type { ViewExchange } from './viewexchange.ts'
 
@@ -31,7 +31,7 @@ interface Parts {
   follower: Follower
 }
 
-/** Asks for what this host has missed: a newcomer asks a neighbour for all, who missed a digest its publisher. */
+/** Asks for what this host has missed: a newcomer asks a neighbour for all, who missed a bulletin its publisher. */
 export class Repairs {
   readonly #parts: Parts
   readonly #intervalMs: number
@@ -119,7 +119,7 @@ export class Repairs {
     if (member === undefined) return undefined
     const { exchange, follower, log } = this.#parts
     let learned = 0
-    const learn = (group: DigestGroup, from: Member): void => {
+    const learn = (group: BulletinGroup, from: Member): void => {
       follower.learn(group, from)
       learned += 1
     }

@@ -1,7 +1,7 @@
 import { mix } from '../owners.ts'
 import { PopularRun } from '../popularrun.ts'
 
-/** What a group of a digest is of its slice. */
+/** What a group of a bulletin is of its slice. */
 export const GROUP_KIND = {
   /** Nothing changed: the slice is still at this version. */
   still: 0,
@@ -15,12 +15,12 @@ export const GROUP_KIND = {
 export type GroupKind = (typeof GROUP_KIND)[keyof typeof GROUP_KIND]
 
 /** What is said of one slice. */
-export interface DigestGroup {
+export interface BulletinGroup {
   slice: number
   kind: GroupKind
   /** Version of the slice at its publisher, from 1; 0 in a view of slices that nobody publishes. */
   version: number
-  /** Tag and incarnation of the publisher. In a digest they are the sender's own, in a view anybody's. */
+  /** Tag and incarnation of the publisher. In a bulletin they are the sender's own, in a view anybody's. */
   publisher: number
   incarnation: number
   pages: PopularRun
@@ -36,6 +36,6 @@ export function checksumOf({ rests, count }: PopularRun): number {
 }
 
 /** A group without pages; they are pushed to it. */
-export function createGroup(group: Omit<DigestGroup, 'pages'>, expectedPages = 0): DigestGroup {
+export function createGroup(group: Omit<BulletinGroup, 'pages'>, expectedPages = 0): BulletinGroup {
   return { ...group, pages: new PopularRun(expectedPages) }
 }
