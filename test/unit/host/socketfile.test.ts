@@ -59,7 +59,7 @@ describe('the file of a socket', () => {
       await listening
       assert.deepEqual([(await stat(path)).uid, (await stat(path)).gid], [0, NOBODYS_GROUP])
     } else {
-      await assert.rejects(listening, { code: 'test-unusable', phase: 'start', data: { path, gid: NOBODYS_GROUP } })
+      await assert.rejects(listening, { code: 'tunnel-unusable', phase: 'start', data: { path, gid: NOBODYS_GROUP } })
     }
   })
 
@@ -117,7 +117,8 @@ describe('the file of a socket', () => {
     const elsewhere = createOne()
     await once(elsewhere.listen(join(directory, 'elsewhere')), 'listening')
     const path = join(directory, 'a.sock')
-    await assert.rejects(listenAt(elsewhere, initOf(path)), refusal(path, 'tunnel-unusable', /ERR_SERVER_ALREADY_LISTEN/))
+    const why = /ERR_SERVER_ALREADY_LISTEN/
+    await assert.rejects(listenAt(elsewhere, initOf(path)), refusal(path, 'tunnel-unusable', why))
     assert.equal(elsewhere.listening, false)
   })
 
