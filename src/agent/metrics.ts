@@ -2,7 +2,7 @@ import { Counter, Gauge, Registry } from 'prom-client'
 
 import type { AgentStatus, Traffic } from './status.ts'
 
-/** Prometheus metrics of one agent, in a registry of its own, taken from the same snapshot as everything else. */
+/** Prometheus metrics of one agent, in its own registry, from the snapshot that status shows. */
 export function createMetrics(status: () => AgentStatus): () => Promise<string> {
   const registry = new Registry()
   const registers = [registry]
@@ -57,7 +57,7 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   return async () => await registry.metrics()
 }
 
-/** Handoffs by direction and driver; those of a manager by its name as well, where that is known. */
+/** Handoffs by direction, driver and, if known, manager. */
 function addHandoffs(registers: Registry[], status: () => AgentStatus): void {
   new Gauge({
     name: 'pagemesh_handoffs_running',
@@ -78,7 +78,7 @@ function addHandoffs(registers: Registry[], status: () => AgentStatus): void {
     registers,
     collect() {
       this.reset()
-      // A label without a value is one that is not there.
+      // Prometheus treats an empty label as absent.
       for (const { count, manager, ...labels } of status().ended) this.inc({ ...labels, manager: manager ?? '' }, count)
     },
   })

@@ -4,7 +4,7 @@ import type { CompressionMode } from '../passage/index.ts'
 import { parseBytes, parseRate } from '../text/units.ts'
 import type { AcceptRule } from './acceptance.ts'
 
-/** Everything that an agent can be told. The daemon's configuration file has the same names. */
+/** All options of an agent. The daemon's configuration file uses the same names. */
 export interface AgentOptions {
   /** This host's name, unique in the mesh. */
   name: string
@@ -18,11 +18,11 @@ export interface AgentOptions {
   bootstrap?: string[]
   /** Globs of QMP sockets. */
   guests?: string[]
-  /** Whose QEMUs are guests of this host beside them, found by process, without QMP. */
+  /** Managers whose QEMUs are guests of this host as well, found by process, without QMP. */
   managed?: Managed | 'off'
-  /** A directory for short-lived sockets; by default one of its own under the system's temporary directory. */
+  /** Directory for short-lived sockets; by default a new one under the system's temporary directory. */
   runtimeDirectory?: string
-  /** Connections of managers to these ports of members go through this agent; left out: none. */
+  /** Managers' connections to these ports of members pass through this agent; absent: none. */
   intercept?: { ports?: PortRange[] }
   census?: { pagesPerSecond?: number; intervalSeconds?: number; maxBytes?: number }
   popularity?: { minHosts?: number; maxPages?: number }
@@ -34,11 +34,11 @@ export interface AgentOptions {
     compression?: CompressionMode | boolean
     threads?: 'auto' | number
   }
-  /** What other hosts may have this one dial for a manager's migrations; left out: what is made for nothing else. */
+  /** Addresses that other hosts may have this one dial for a manager's migrations; absent: those made for tunnels. */
   tunnel?: { to?: string[] }
-  /** Sockets and `host:port` that this process listens on beside the mesh's own: nothing of them is ever dialled. */
+  /** Other sockets and `host:port` that this process listens on: the agent never dials them for a member. */
   reserved?: string[]
-  /** Which hosts may hand which guests to this one; left out: every member, any guest. */
+  /** Which hosts may hand which guests to this one; absent: every member, any guest. */
   accept?: AcceptRule[]
 }
 
@@ -46,21 +46,21 @@ export type OptionKind =
   'text' | 'textList' | 'hostPort' | 'portRanges' | 'multiaddrList' | 'dialRules' | 'acceptRules' | 'count' |
   'autoCount' | 'bytes' | 'rate' | 'switch' | 'choice'
 
-/** One option: what it is, why it has its default, and what happens when one turns it either way. */
+/** One option: its meaning, its default and bounds, and the effect of a higher or lower value. */
 export interface OptionInfo {
   /** Its name in the configuration file, sections joined by a dot. */
   key: string
   kind: OptionKind
   required?: true
-  /** As it would stand in the file; none: the option is off or follows from others. */
+  /** As written in the file; absent: the option is off or follows from others. */
   default?: string | number | boolean
-  /** Bounds of numbers, in the unit that `kind` stands for (bytes, bytes a second, or a plain count). */
+  /** Bounds of numbers, in the unit of `kind`: bytes, bytes a second, or a plain count. */
   min?: number
   max?: number
-  /** What a choice may be. */
+  /** Allowed values of a choice. */
   choices?: readonly (string | boolean)[]
   about: string
-  /** What changes when it goes up, and down. */
+  /** The effect of a higher and of a lower value. */
   tuning?: string
 }
 
@@ -194,12 +194,12 @@ export function textDefault(key: string): string {
   return String(OPTIONS.find((candidate) => candidate.key === key)?.default ?? '')
 }
 
-/** The default of an option that is on or off. */
+/** The default of a boolean option. */
 export function switchDefault(key: string): boolean {
   return OPTIONS.find((candidate) => candidate.key === key)?.default === true
 }
 
-/** How pages that leave here whole are compressed; it was once a switch, on or off. */
+/** Compression of pages sent whole; booleans are the option's older form. */
 export function compressionMode(chosen: CompressionMode | boolean | undefined): CompressionMode {
   if (typeof chosen === 'boolean') return chosen ? 'always' : 'never'
   return chosen ?? 'auto'
