@@ -1,7 +1,7 @@
 import type { AuditRecord } from '../index.ts'
 import { alignColumns } from './table.ts'
 
-/** The audit log for people, in the order given. Pure. */
+/** The audit log as text, in the order given. Pure. */
 export function renderAudit(records: readonly AuditRecord[]): string {
   if (records.length === 0) return 'Nothing stands in the audit log of this host yet.'
   return alignColumns(records.map((record) => [record.at.replace(/\.\d+Z$/, 'Z'), sentenceOf(record)]))

@@ -15,16 +15,16 @@ import { EXIT_HELP, failConfigured } from './exit.ts'
 import { libvirtRows } from './libvirttext.ts'
 import { alignColumns } from './table.ts'
 
-/** Sockets and guests that are named; of the rest only the number is said. */
+/** Sockets and guests listed by name; of the rest only the number is shown. */
 const GUESTS_SHOWN_MAX = 20
-/** An agent that runs answers within so long, or is left out. */
+/** How long to wait for a running agent's answer. */
 const ANSWER_MS_MAX = 2_000
 const MANAGED: Record<Managed, string> = {
   libvirt: 'those of libvirt, which moves them', proxmox: 'those of Proxmox, which moves them',
   any: 'every QEMU of this host; whoever started one moves it',
 }
 
-/** What `tunnel.to` is where it is not set. */
+/** Shown when `tunnel.to` is not set. */
 const TUNNEL_DEFAULT = 'sockets in /run/pagemesh/tunnel, and 127.64.0.0/16:20000-30999 (`tunnel.to` is not set)'
 
 export function addCheck(program: Command): void {
@@ -45,7 +45,7 @@ async function check(flags: { config: string }): Promise<void> {
     const { readConfig } = await import('../daemon/index.ts')
     const { createAgent, scanQemus, whyNoInterception } = await import('../index.ts')
     const config = await readConfig(flags.config)
-    // An agent that is made and not started has read the key and checked the name, and touched nothing.
+    // An agent that was created but not started has read the key and checked the name, and changed nothing.
     const { kernel } = (await createAgent(config.agentOptions)).status()
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
@@ -62,7 +62,7 @@ async function check(flags: { config: string }): Promise<void> {
   }
 }
 
-/** Pure: what an agent with this configuration would do. */
+/** What an agent with this configuration would do. Pure. */
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
@@ -72,7 +72,7 @@ function describeConfig(
     scan: ProcessScan | undefined
     /** Why connections cannot be intercepted. */
     whyNot: string | undefined
-    /** Names of the other hosts; undefined where they are not asked for. */
+    /** Names of the other hosts; undefined if they were not asked for. */
     members: readonly string[] | undefined
   },
 ): string {
@@ -103,7 +103,7 @@ function describeConfig(
   return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
 }
 
-/** Pure: which guests of managers are there now, and who of them shares nothing. */
+/** The managed guests found now, and those of them that share nothing. Pure. */
 function describeScan({ qemus, hidden, seesOthers }: ProcessScan): string[][] {
   const nameOf = ({ pid, said }: ProcessScan['qemus'][number]): string => `${printable(said.name ?? '?')} (pid ${pid})`
   const apart = qemus.filter(({ said }) => said.isPrivate)
@@ -120,27 +120,27 @@ function describeKernel(kernel: AgentStatus['kernel']): string {
   return `the kernel, ${kernel}`
 }
 
-/** Pure: which connections of managers would pass through the agent, as far as who asks may do as much as the agent. */
+/** Which connections of managers would pass through the agent, if it has this user's rights. Pure. */
 function describeIntercept(ports: readonly PortRange[], whyNot: string | undefined): string {
   if (ports.length === 0) return 'nothing'
   const what = `connections to ports ${ports.map(formatPortRange).join(', ')} of members`
   return whyNot === undefined ? what : `nothing, but should ${what}: ${escapeControls(whyNot)}`
 }
 
-/** Pure: how libvirt's migrations to each member pass through the agents. */
+/** How libvirt's migrations to each member pass through the agents. Pure. */
 function describeLibvirt(members: readonly string[]): string[][] {
   if (members.length > 0) return libvirtRows(members)
   return [['libvirt by a tunnel', 'once the agent runs, `pagemesh check` says for each member what to tell virsh']]
 }
 
-/** Pure: who may hand over what. */
+/** Which hosts may hand over which guests. Pure. */
 function describeAccept(rules: readonly AcceptRule[] | undefined): string {
   if (rules === undefined) return 'every member, any guest (`accept` is not set)'
   if (rules.length === 0) return 'nobody'
   return rules.map(({ guest, from }) => `${guest} from ${listOf(from)}`).join('; ')
 }
 
-/** Names of the other hosts that the running agent knows; none where there is none. */
+/** Names of the other hosts that the running agent knows; empty if no agent answers. */
 async function findMembers(control: string): Promise<string[]> {
   try {
     const { peers } = await askAgent<AgentStatus>({
@@ -148,7 +148,7 @@ async function findMembers(control: string): Promise<string[]> {
     })
     return printable(peers.map(({ host }) => host))
   } catch {
-    // A configuration is checked before its agent runs, too, and by users who may not talk to it.
+    // The agent need not run yet, and this user may not be allowed to talk to it.
     return []
   }
 }
@@ -156,18 +156,18 @@ async function findMembers(control: string): Promise<string[]> {
 async function findSockets(globs: readonly string[]): Promise<string[]> {
   const found = new Set<string>()
   for await (const path of glob([...globs])) {
-    // A socket that has gone since it was listed is none.
+    // The socket may have been removed since it was listed.
     if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
   }
   return [...found].sort()
 }
 
-/** Throws PagemeshError `bad-config` unless `path` may be written to, or the nearest folder above it that is there. */
+/** Throws PagemeshError `bad-config` unless `path`, or its nearest existing parent, is a writable directory. */
 async function requireDirectory(path: string, key: string): Promise<void> {
   const isMissing = (candidate: string): Promise<boolean> => stat(candidate).then(() => false, () => true)
   let existing = path
   while (existing !== dirname(existing) && await isMissing(existing)) existing = dirname(existing)
-  // What cannot be looked at is no directory that could be used, and this is said below.
+  // A path that cannot be examined cannot be used either: reported below.
   const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
   const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
   if (isDirectory && isWritable) return

@@ -8,7 +8,7 @@ import { renderHistory } from './historytext.ts'
 import { showAnswer } from './showanswer.ts'
 
 const TOP_DEFAULT = 20
-/** An agent that hashes pages may be slow to answer, but not this slow. */
+/** An agent that is hashing pages may answer slowly, but not this slowly. */
 const ANSWER_MS_MAX = 10_000
 
 export function addHistory(program: Command): void {

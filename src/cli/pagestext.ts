@@ -1,7 +1,7 @@
 import type { AgentStatus, PopularPage } from '../index.ts'
 import { alignColumns } from './table.ts'
 
-/** Popular pages for people, best first. Pure. */
+/** Popular pages as text, most popular first. Pure. */
 export function renderPages(pages: readonly PopularPage[]): string {
   return alignColumns([
     ['PAGE', 'HOSTS', 'GUESTS', 'HERE', 'HOLDERS'],
@@ -16,7 +16,7 @@ function listHolders(holders: readonly string[], hosts: number): string {
   return others > 0 ? `${holders.join(' ')} and ${others} more` : holders.join(' ')
 }
 
-/** Why no page is known to be popular, and what to do, as far as the agent's status tells. Pure. */
+/** Why no popular page is known, and what to do, judged by the agent's status. Pure. */
 export function explainNoPages({ peers, guests, census }: AgentStatus): string {
   const none = 'No page is known to be popular yet'
   if (peers.length === 0) {

@@ -42,7 +42,7 @@ Example:
 
 ${EXIT_HELP}`)
     .action(async (name: string, _flags: unknown, command: Command) => {
-      // What both commands know, such as --json, is read by the first.
+      // Options of both commands, such as --json, are parsed by the parent command.
       const { control, json, peerId } = command.optsWithGlobals<AgentFlags & { peerId?: string }>()
       const named = { name, ...(peerId === undefined ? {} : { peerId }) }
       const request = { command: 'acceptPeer', arguments: named } as const

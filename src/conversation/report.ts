@@ -1,20 +1,20 @@
 import type { SourceKind } from '../page/index.ts'
 
-/** Bytes that a host spent beside handoffs, both ways over its network, since its agent started: by account. */
+/** Bytes that a host sent and received apart from handoffs since its agent started, by account. */
 export interface SpentBytes {
   report: number
   gossip: number
   swap: number
 }
 
-/** What the incoming end reports when all is done. */
+/** The incoming end's final report. */
 export interface IncomingReport {
-  /** Bytes of the stream that its QEMU took, every one under a matching digest. */
+  /** Bytes of the stream that its QEMU accepted, all under matching digests. */
   streamBytes: number
   refsFilledBy: Record<SourceKind, number>
-  /** What came from other hosts than the source meanwhile. */
+  /** Bytes that came from hosts other than the source. */
   peerBytes: number
-  /** From the source's word that the guest may run here until it did, ms. */
+  /** From the source's `givenUp` until the guest was released, ms. */
   releaseMs: number
   spent: SpentBytes
 }

@@ -1,25 +1,25 @@
-/** A connection as far as its place is concerned. */
+/** A connection that can be closed to free its place. */
 export interface Seated {
   destroy(): void
   once(event: 'close', listener: () => void): unknown
 }
 
 /**
- * Places for connections, of which the idle ones give way: when all places are taken, whoever has been idle for
- * longest is closed for a newcomer. Only where everybody is being answered is the newcomer closed.
+ * Limits the number of connections. When all places are taken, the connection that has been idle for longest is closed
+ * for a new one. If none is idle, the new one is closed.
  */
 export class Seats<Connection extends Seated> {
   readonly #placesMax: number
-  /** Those that are idle, for longest first. */
+  /** Idle connections, the longest idle first. */
   readonly #idle = new Set<Connection>()
-  /** Those that wait for answers, and for how many. */
+  /** Connections that wait for answers, and for how many. */
   readonly #busy = new Map<Connection, number>()
 
   constructor(init: { placesMax: number }) {
     this.#placesMax = init.placesMax
   }
 
-  /** False if the connection was closed, because there is no place for it. */
+  /** False if the connection was closed because there is no place for it. */
   take(connection: Connection): boolean {
     if (this.#idle.size + this.#busy.size >= this.#placesMax) {
       const victim = this.#idle.values().next().value ?? connection
@@ -35,7 +35,7 @@ export class Seats<Connection extends Seated> {
     return true
   }
 
-  /** The connection is owed an answer until what this returns is called; it does nothing a second time. */
+  /** Marks the connection as waiting for an answer until the returned function is called, which is idempotent. */
   begin(connection: Connection): () => void {
     const isSeated = this.#idle.delete(connection) || this.#busy.has(connection)
     if (!isSeated) return () => {}
