@@ -208,6 +208,7 @@ export class Handoffs {
     }
     for (const leaving of this.#leaving.values()) leaving.cancel(reason)
     const isOver = new AbortController()
+    // Aborted once both have stopped.
     const patience = this.#components.clock.sleep(STOP_MS_MAX, isOver.signal).catch(() => undefined)
     await Promise.all([
       this.#outgoing.stop(reason, patience),

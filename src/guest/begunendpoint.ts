@@ -2,7 +2,7 @@ import type { Endpoint } from '../net/endpoint.ts'
 import { peek } from '../net/peekedendpoint.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
-/** The connection once its first bytes are there: a QEMU that connects and then gives up has begun nothing. */
+/** Resolves to the connection once its first bytes are there: a QEMU may connect and then give up. */
 export async function untilBegun(endpoint: Endpoint): Promise<Endpoint> {
   const peeked = peek(endpoint)
   if (await peeked.first !== undefined) return peeked

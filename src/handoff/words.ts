@@ -2,7 +2,7 @@ import { FAILED_THERE, sentenceOf, type OutgoingEnding } from '../conversation/i
 import type { GuestState } from '../guest/index.ts'
 import type { HandoffResult } from '../transfer/index.ts'
 
-/** How an ending reads: status, code, and a reason that says where the guest is. `here`: its state at the source. */
+/** An ending as status, code, and a reason that says where the guest is. `here`: its state at the source. */
 export function wordsOf(
   ending: OutgoingEnding,
   { guest, from, to, here }: { guest: string; from: string; to: string; here: GuestState | undefined },
