@@ -93,7 +93,7 @@ export class GuestList {
 /** The error for a request to move a guest that a manager moves; undefined for any other guest. */
 export function notOwn(guest: Guest | undefined): PagemeshError | undefined {
   if (guest === undefined || driverOf(guest) !== 'managed') return undefined
-  return new PagemeshError('guest-managed', `The guest ${guest.name} is its manager's to move, not this agent's.`, {
+  return new PagemeshError('guest-managed', `The guest ${guest.name} is moved by its manager, not by this agent.`, {
     fault: 'usage', phase: 'preparing',
     advice: 'Use its manager, such as `virsh migrate --live`; or put its QMP socket among the `guests` of this host.',
   })

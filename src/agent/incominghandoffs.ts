@@ -96,7 +96,7 @@ export class IncomingHandoffs {
     let offer: HandoffOffer | undefined
     try {
       offer = decodeOffer(await withTimeout(this.#components.clock, stream.receive(), OFFER_MS_MAX, {
-        phase: 'offer', fault: 'peer', message: 'An offer was begun but never made.',
+        phase: 'offer', fault: 'peer', message: 'The member opened a stream but sent no offer.',
       }))
       incoming = this.#take(offer, from, requireFree)
     } catch (thrown) {
@@ -249,7 +249,7 @@ export class IncomingHandoffs {
     }
     if (incoming.state.at !== 'over') return
     this.#live.delete(incoming.init.id)
-    behind(log, 'a guest was not let go', incoming.stop(stopped(), Promise.resolve()))
+    behind(log, 'the session of a guest could not be closed', incoming.stop(stopped(), Promise.resolve()))
   }
 }
 
@@ -273,7 +273,7 @@ function silentOf({ guest, other, process }: Record, sinceMs: number): HeldGuest
 }
 
 function otherCopyOf(state: IncomingState, { guest, from }: Pick<IncomingInit, 'guest' | 'from'>): string {
-  if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there goes on.`
+  if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there resumes it.`
   if (state.at === 'finishing' || state.at === 'releasing') return `${from} gave the guest up.`
   const keeps = (state.at === 'breaking' && state.isKept) || (state.at === 'ending' && !state.isSettled)
   return keeps ? `${from} keeps the guest.`

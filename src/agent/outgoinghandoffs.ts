@@ -79,7 +79,7 @@ export class OutgoingHandoffs {
   rested(outgoing: Outgoing): void {
     if (outgoing.state.at !== 'over') return
     this.#live.delete(outgoing.init.id)
-    behind(this.#components.log, 'a guest was not let go', outgoing.stop())
+    behind(this.#components.log, 'the session of a guest could not be closed', outgoing.stop())
   }
 
   /** This guest's cut post-copy, if there is one. */
@@ -230,7 +230,7 @@ export function requireSame(guest: Guest, recorded: Unsettled['process']): Unset
   if (recorded === undefined || (process?.pid === recorded.pid && process.startTicks === recorded.startTicks)) {
     return process
   }
-  throw new PagemeshError('guest-gone', `The QEMU of ${guest.name} is another one than the handoff's.`, {
+  throw new PagemeshError('guest-gone', `The QEMU of ${guest.name} is not the one of the handoff.`, {
     fault: 'guest', data: { guest: guest.name, pid: recorded.pid },
   })
 }

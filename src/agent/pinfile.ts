@@ -42,7 +42,7 @@ export class PinFile {
     let text: string
     try {
       const file = await lstat(this.#path)
-      if (!file.isFile() || file.size > FILE_BYTES_MAX) throw unusable(this.#path, 'it is no file of pins')
+      if (!file.isFile() || file.size > FILE_BYTES_MAX) throw unusable(this.#path, 'it is not a file of identities')
       text = await readFile(this.#path, 'utf8')
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return []
@@ -63,7 +63,7 @@ export class PinFile {
         await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
         await writeWholeFile(this.#path, `${JSON.stringify({ version: 1, pins: this.#pins.pins() })}\n`)
       } catch (error) {
-        this.#log.error('the names of hosts are not written down', { path: this.#path, error: describeError(error) })
+        this.#log.error('the identities of hosts cannot be written', { path: this.#path, error: describeError(error) })
       }
     })
   }
@@ -83,7 +83,7 @@ export function parsePins(text: string): NamePin[] | undefined {
 }
 
 function unusable(path: string, why: string, cause?: unknown): PagemeshError {
-  const what = `Which identity each host's name belongs to cannot be read from ${path}: ${why}.`
+  const what = `The file of hosts' identities, ${path}, cannot be used: ${why}.`
   return new PagemeshError('pins-unusable', what, {
     fault: 'host', phase: 'start', data: { path }, ...(cause === undefined ? {} : { cause }),
     advice: 'Restore the file. Or remove it: then each name belongs to the first host that shows up under it, ' +

@@ -157,7 +157,7 @@ export class Relays {
       path: requireAddress(path), mode, ...(gid === undefined ? {} : { gid }), hosts: ownHosts(),
       carry: (endpoint, otherEnd) => this.carry({ endpoint, to, address, onNews }, otherEnd),
       onRefused: (error) => {
-        log.warn('a connection was not carried', { to, code: error.code, reason: describeError(error) })
+        log.warn('a connection was not relayed', { to, code: error.code, reason: describeError(error) })
         onNews({ event: 'refused', code: error.code, reason: describeError(error) })
       },
     })

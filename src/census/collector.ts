@@ -51,7 +51,7 @@ export class PageCollector {
     const table = SortedTable.from(this.#columns)
     const counts = noShareCounts()
     table.forEach((_high, low, place) => countShare(counts, kindOf(place), low))
-    // The counts lack the pages that earlier cutoffs left out, so the new cutoffs are at least as strict.
+    // The counts lack the pages that earlier cutoffs left out, so the stricter cutoff of both is kept.
     const cutoffs = cutoffsFor(counts, Math.floor(this.#entriesMax * KEPT_SHARE))
     this.#cutoffs = this.#cutoffs.map((before, kind) => Math.min(before, cutoffs[kind]!))
     this.#columns.clear()

@@ -100,7 +100,7 @@ function describeConfig(
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
     ['pages are hashed by', describeKernel(kernel)],
   ]
-  return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
+  return `${file} is valid. The agent would run with:\n${alignColumns(rows, '  ')}`
 }
 
 /** The managed guests found now, and those of them that share nothing. Pure. */
@@ -116,7 +116,7 @@ function describeScan({ qemus, hidden, seesOthers }: ProcessScan): string[][] {
 }
 
 function describeKernel(kernel: AgentStatus['kernel']): string {
-  if (kernel === 'package') return 'the package, more slowly: the kernel is off or was not compiled'
+  if (kernel === 'package') return 'the npm package, which is slower: the kernel is off or was not compiled'
   return `the kernel, ${kernel}`
 }
 
@@ -124,13 +124,13 @@ function describeKernel(kernel: AgentStatus['kernel']): string {
 function describeIntercept(ports: readonly PortRange[], whyNot: string | undefined): string {
   if (ports.length === 0) return 'nothing'
   const what = `connections to ports ${ports.map(formatPortRange).join(', ')} of members`
-  return whyNot === undefined ? what : `nothing, but should ${what}: ${escapeControls(whyNot)}`
+  return whyNot === undefined ? what : `${what}: not possible now (${escapeControls(whyNot)})`
 }
 
 /** How libvirt's migrations to each member pass through the agents. Pure. */
 function describeLibvirt(members: readonly string[]): string[][] {
   if (members.length > 0) return libvirtRows(members)
-  return [['libvirt by a tunnel', 'once the agent runs, `pagemesh check` says for each member what to tell virsh']]
+  return [['libvirt by a tunnel', 'once the agent runs, `pagemesh check` shows the commands for each member']]
 }
 
 /** Which hosts may hand over which guests. Pure. */
@@ -171,7 +171,7 @@ async function requireDirectory(path: string, key: string): Promise<void> {
   const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
   const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
   if (isDirectory && isWritable) return
-  const message = `\`${key}\` cannot be made use of: ${existing} is no directory that may be written to.`
+  const message = `\`${key}\` cannot be used: ${existing} is not a writable directory.`
   throw new PagemeshError('bad-config', message, {
     fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
   })

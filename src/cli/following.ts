@@ -88,7 +88,7 @@ function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore:
       progress.say('pagemesh: Not waiting any longer. `pagemesh status` shows whether the handoff still runs.')
       process.exit(EXIT.cancelled)
     }
-    progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for what becomes of the guest.')
+    progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for the outcome.')
     abort.abort()
   }
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)

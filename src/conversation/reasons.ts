@@ -15,7 +15,7 @@ export function errorOf({ code, message, ...details }: Reason): PagemeshError {
 export function unexpectedMessage(kind: string, state: string): Reason {
   return {
     code: 'bad-frame',
-    message: `The other agent said ${kind} where this end is ${state} and does not expect it.`,
+    message: `The other agent sent ${kind}, which this end does not expect in state ${state}.`,
     fault: 'peer',
     advice: 'Check that both hosts run the same version of Pagemesh.',
   }
@@ -60,7 +60,7 @@ export function destinationFailed(error: string | undefined): Reason {
 export function paused(): Reason {
   return {
     code: 'postcopy-broken', fault: 'network', message: 'The connection was lost during post-copy; both QEMUs wait.',
-    advice: '`pagemesh recover GUEST` on the source\'s host goes on.',
+    advice: '`pagemesh recover GUEST` on the source\'s host resumes it.',
   }
 }
 
@@ -74,7 +74,7 @@ export function silent(what: 'run' | 'end'): Reason {
 
 export function unknownRunState(): Reason {
   return {
-    code: 'run-state-unknown', fault: 'host', message: 'Nobody knows whether the guest ran at switchover.',
+    code: 'run-state-unknown', fault: 'host', message: 'It is unknown whether the guest ran at switchover.',
     advice: '`pagemesh settle GUEST --run` lets it run.',
   }
 }
@@ -82,7 +82,7 @@ export function unknownRunState(): Reason {
 export function notSaid(): Reason {
   return {
     code: 'timeout', fault: 'guest',
-    message: 'The source gave the guest up, and the destination QEMU does not say that it has it.',
+    message: 'The source gave the guest up, but the destination QEMU does not confirm that it has it.',
   }
 }
 

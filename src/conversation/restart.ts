@@ -32,7 +32,7 @@ export function restartOutgoing(
       return orphaned(false, runState)
     case 'given-up': case 'held': case 'moving': case 'cut':
       if (status === 'completed' && facts.alive && facts.state === 'running') {
-        return keep({ link: 'lost', runState }, restarted('Somebody let the guest go on at the source meanwhile.'))
+        return keep({ link: 'lost', runState }, restarted('The guest was resumed at the source meanwhile.'))
       }
       if (as === 'held') return rest({ as: 'held', reason: restarted('Nobody runs the guest.') })
       return as === 'given-up' ? unconfirmed(status === 'completed' ? 'completed' : 'dead', runState)

@@ -6,7 +6,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 export async function untilBegun(endpoint: Endpoint): Promise<Endpoint> {
   const peeked = peek(endpoint)
   if (await peeked.first !== undefined) return peeked
-  throw new PagemeshError('qemu-failed', 'The source QEMU connected and closed again without a word.', {
+  throw new PagemeshError('qemu-failed', 'The source QEMU connected and closed without sending a byte.', {
     fault: 'guest', phase: 'starting', advice: 'See the log of that QEMU.',
   })
 }

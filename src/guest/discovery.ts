@@ -153,7 +153,7 @@ class SocketDiscovery implements GuestDiscovery {
       const identity = `${file.dev}:${file.ino}:${file.ctimeMs}`
       if (seen.has(identity)) continue
       if (sockets.size >= SOCKETS_MAX) {
-        this.#log.warn('more QMP sockets match than are looked at', { socketsMax: SOCKETS_MAX })
+        this.#log.warn('too many QMP sockets match: the rest are ignored', { socketsMax: SOCKETS_MAX })
         break
       }
       seen.add(identity)

@@ -152,7 +152,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     let isGone = false
     await waitAtMost(this.clock, this.gone.then(() => { isGone = true }), SILENT_MS_MAX)
     if (isGone) return
-    throw silent(guest, pid, isCertain ? 'it was killed in vain' : 'it is not certain that its guest has not run')
+    throw silent(guest, pid, isCertain ? 'killing it did nothing' : 'its guest may have run')
   }
 
   /** Sets the capability for a moment: only then does QEMU ask its kernel whether post-copy is possible. */

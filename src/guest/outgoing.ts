@@ -63,7 +63,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   async learn(): Promise<void> {
     this.qmp.onEvent(({ name, data }) => {
       if (name !== 'MIGRATION_PASS' || asCount(data['pass']) !== RELAXED_AT_PASS || !this.#isOurs) return
-      behind(this.log, 'a guest keeps its first limit of downtime', this.#relax())
+      behind(this.log, 'a guest keeps its first downtime limit', this.#relax())
     })
     this.follower.follow(({ status }) => {
       if (status === 'pre-switchover') behind(this.log, 'a guest waits for its switchover', this.#goOn())

@@ -121,7 +121,7 @@ export class ProcessDiscovery implements GuestDiscovery {
 
   #add(qemu: ScannedQemu): void {
     if (this.#found.size >= GUESTS_MAX) {
-      this.#sayOnce('there are more QEMUs than are looked at', { guestsMax: GUESTS_MAX })
+      this.#sayOnce('too many QEMUs: the rest are ignored', { guestsMax: GUESTS_MAX })
       return
     }
     const called = (qemu.said.name ?? `qemu-${qemu.pid}`).slice(0, NAME_CHARACTERS_MAX)

@@ -1,6 +1,6 @@
 import { listOrNothing, readOrNothing } from './vanishing.ts'
 
-/** CPU time of a guest's vCPUs that proves that it ran, ticks of 10 ms. One that never ran uses less than a tenth. */
+/** A vCPU with more CPU time than this has run, ticks of 10 ms. One that never ran uses less than a tenth of it. */
 const IDLE_TICKS_MAX = 5
 
 /**

@@ -205,7 +205,7 @@ class QmpConnection implements QmpClient {
 
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
-    if (pending === undefined) this.#log.debug('QMP answered what was not asked, or too late', { path: this.#path, id })
+    if (pending === undefined) this.#log.debug('QMP sent an answer that is not awaited', { path: this.#path, id })
     this.#pending.delete(id)
     pending?.timer.cancel()
     return pending

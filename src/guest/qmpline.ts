@@ -78,7 +78,7 @@ function parseVersion(greeting: Record<string, unknown>): QemuVersion {
 }
 
 function garbled(why: string, cause?: unknown): PagemeshError {
-  return new PagemeshError('qmp-garbled', `What answers is not QMP: ${why}.`, {
+  return new PagemeshError('qmp-garbled', `The socket does not speak QMP: ${why}.`, {
     fault: 'guest',
     advice: 'Check that the socket belongs to QEMU\'s -qmp, and not to its human monitor or to another program.',
     cause,

@@ -62,8 +62,8 @@ export function busyRefusal(guest: string, status: string): PagemeshError {
 
 export function unfinishedRefusal(guest: string, status: string): PagemeshError {
   return notMovable(
-    guest, `its QEMU has not finished with the last migration, which is ${status}, and takes no other one`,
-    'Try again later. If QEMU never finishes, the guest moves only once it was started anew.', { status })
+    guest, `its QEMU has not cleaned up its last migration (${status}) and accepts no other one`,
+    'Try again later. If QEMU never finishes, the guest can move only after a restart.', { status })
 }
 
 export function blockerRefusal(guest: string, blockers: readonly string[]): PagemeshError {

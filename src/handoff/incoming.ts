@@ -179,9 +179,9 @@ export class Incoming {
       case 'closeDriver': return this.#closeDriver()
       case 'record': {
         const written = this.#init.record(effect.as, effect.runState)
-        return effect.isFirst ? written : behind(log, 'a handoff was not written down', written)
+        return effect.isFirst ? written : behind(log, 'the record of a handoff could not be written', written)
       }
-      case 'forget': return behind(log, 'the record of a handoff stays', this.#init.forget())
+      case 'forget': return behind(log, 'the record of a handoff could not be removed', this.#init.forget())
       case 'ask': return behind(log, 'the source\'s host did not answer what became of a guest', this.#ask(effect.copy))
       case 'wait': return this.#machine.wait(LIMITS_MS[effect.wait], { kind: 'late', wait: effect.wait })
       case 'deliver': return this.#deliver(effect.ending)
@@ -255,7 +255,7 @@ export class Incoming {
 
   async #closeDriver(): Promise<void> {
     await this.#driver.close()
-    behind(this.#components.log, 'the record of a handoff is out of date', this.#init.onClosed())
+    behind(this.#components.log, 'the record of a handoff could not be updated', this.#init.onClosed())
   }
 
   async #ask(copy: CopyNews): Promise<void> {

@@ -107,6 +107,6 @@ export class IncomingChannels {
   /** Closes every connection at once and frees the fetched pages. */
   stop(): void {
     this.#passages.stop()
-    behind(this.#components.log, 'a QEMU is still being met', Promise.resolve(this.#meetings?.return?.()))
+    behind(this.#components.log, 'a connection to QEMU was not closed', Promise.resolve(this.#meetings?.return?.()))
   }
 }

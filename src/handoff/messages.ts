@@ -49,7 +49,7 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   }
   if (!isId(id)) throw bad('bad-offer', 'the handoff has no id')
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
-  if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
+  if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'its plan is unknown')
   if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')
   if (!areBesideChannels(beside)) throw bad('bad-offer', 'its channels cannot be carried')
   const read = readTicket(ticket)
@@ -70,7 +70,7 @@ export function encodeQuestion({ id, copy }: OutcomeQuestion): Uint8Array {
 export function decodeQuestion(bytes: Uint8Array): OutcomeQuestion {
   const { id, kind, copy } = parseObject(bytes, 'bad-question')
   if (!isText(id, 64) || !isText(kind, 16) || !isText(copy, INCOMING_FRAMES.arrived.bytesMax)) {
-    throw bad('bad-question', 'it asks for nothing')
+    throw bad('bad-question', 'it names no handoff or no copy')
   }
   if (kind === 'partial' || kind === 'unsaid') return { id, copy: { kind } }
   if (kind !== 'whole' && kind !== 'arrived' && kind !== 'unfit' && kind !== 'broken' && kind !== 'fell') {
@@ -88,7 +88,7 @@ export function decodeVerdict(bytes: Uint8Array): Verdict {
   const { verdict, runState } = parseObject(bytes, 'bad-answer')
   if (verdict === 'given-up' && isRunState(runState)) return { verdict, runState: runState satisfies RunState }
   if (verdict === 'kept' || verdict === 'pending' || verdict === 'unknown') return { verdict }
-  throw bad('bad-answer', 'it is no verdict')
+  throw bad('bad-answer', 'it is not a verdict')
 }
 
 const TEXT_BYTES_MAX = 4096
@@ -150,7 +150,7 @@ export function decodeIncoming(kind: IncomingMessage['kind'], body: Buffer): Inc
       return { kind }
     case 'arrived': {
       const { state, report } = objectIn(kind, body)
-      if (!isRunState(state) || state === 'unknown') throw badFrame('a guest arrived in no known state')
+      if (!isRunState(state) || state === 'unknown') throw badFrame('a guest arrived in an unknown state')
       return { kind, state, report: report === undefined ? undefined : readReport(report) }
     }
     case 'trouble': case 'unfit': case 'broken': case 'fell':

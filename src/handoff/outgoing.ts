@@ -177,9 +177,9 @@ export class Outgoing {
       case 'closeDriver': return this.#closeDriver()
       case 'record': {
         const written = this.#init.record(effect.as, effect.runState, this.#channels.knowledge)
-        return effect.isFirst ? written : behind(log, 'a handoff was not written down', written)
+        return effect.isFirst ? written : behind(log, 'the record of a handoff could not be written', written)
       }
-      case 'forget': return behind(log, 'the record of a handoff stays', this.#init.forget())
+      case 'forget': return behind(log, 'the record of a handoff could not be removed', this.#init.forget())
       case 'answer': return this.#askers.shift()?.(effect.verdict)
       case 'wait': return this.#machine.wait(LIMITS_MS[effect.wait], { kind: 'late', wait: effect.wait })
       case 'deliver': return this.#deliver(effect.ending)
@@ -270,7 +270,7 @@ export class Outgoing {
     const { state } = this
     await this.#watch.finish(state.at === 'over' && state.ending.as === 'kept')
     await this.#driver.close()
-    behind(this.#components.log, 'the record of a handoff is out of date', this.#init.onClosed())
+    behind(this.#components.log, 'the record of a handoff could not be updated', this.#init.onClosed())
   }
 
   #deliver(decided: OutgoingEnding): void {

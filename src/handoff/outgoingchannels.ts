@@ -157,7 +157,7 @@ export class OutgoingChannels {
     if (mode === 'precopy' || resumes || this.isSwitchingOver) return
     listener.failed({
       code: 'stream-not-understood', fault: 'guest',
-      message: `The stream of ${guest} cannot be followed, and so not the moment of its switchover: ${reason}.`,
+      message: `The stream of ${guest} is not understood, so its switchover cannot be seen: ${reason}.`,
       advice: 'Hand it over with --mode precopy.',
     })
   }

@@ -43,7 +43,7 @@ function whereabouts(
       return `${guest} runs nowhere. If ${to} holds its copy, \`pagemesh settle ${guest}\` there lets it run or ends ` +
         `it; only once that copy is no more, let the one at ${from} run (QMP \`cont\`).`
     case 'cut':
-      return `${guest} had switched over: end neither QEMU. \`pagemesh recover ${guest}\` on ${from} goes on.`
+      return `${guest} had switched over: end neither QEMU. \`pagemesh recover ${guest}\` on ${from} resumes it.`
     case 'lost':
       return 'No whole copy of the guest is left.'
     case 'undecided':

@@ -69,7 +69,7 @@ export class Interception {
       memberAt: (address) => this.#chosen.get(address),
       onRefused: (member) => {
         if (!this.#aside.has(member)) {
-          components.log.warn('a member takes no intercepted connections: they go direct for a minute', { member })
+          components.log.warn('a member refuses intercepted connections: they go direct for a minute', { member })
         }
         this.#aside.set(member, components.clock.now() + ASIDE_MS)
         this.refresh()

@@ -17,7 +17,7 @@ export const NFT_ENVIRONMENT = { LC_ALL: 'C', HOME: '/nonexistent' }
 /** Path of nft. Throws an Error whose message tells the operator what is missing. */
 export function requireNft(places: readonly string[] = PLACES): string {
   if (kernelInUse() === 'package') {
-    throw new Error('the kernel in C was not compiled here, which asks where a connection was meant to go')
+    throw new Error('the C kernel, which reads the original destination of connections, was not compiled')
   }
   const nft = places.find((place) => existsSync(place))
   if (nft === undefined) throw new Error(`nft is missing (package nftables): none of ${places.join(', ')} is there`)

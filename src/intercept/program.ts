@@ -78,9 +78,9 @@ export function explainNft(said: string): string {
     return 'the agent lacks CAP_NET_ADMIN (see Deploying in the daemon\'s README)'
   }
   if (/not permitted/.test(error)) return 'another agent of this host has its table already'
-  if (/syntax error/.test(error)) return `this nft is too old: it takes 0.9.9 or later (${error})`
+  if (/syntax error/.test(error)) return `this nft is too old: 0.9.9 or later is needed (${error})`
   if (/not supported|No such file|Invalid argument/.test(error)) {
-    return `the kernel cannot do it: it takes Linux 5.12 or later with nf_tables and nat (${error})`
+    return `the kernel cannot do it: Linux 5.12 or later with nf_tables and nat is needed (${error})`
   }
   return `nft: ${error === '' ? 'no reason given' : error}`
 }

@@ -109,7 +109,7 @@ export class OwnedTable {
     const addresses = readTable(this.#listed)
     if (addresses === undefined || this.#waiting === undefined) return
     if (this.#waiting.isDone(addresses)) this.#waiting.deferred.resolve(addresses)
-    else this.#waiting.deferred.reject(new Error('the table does not hold what it was told'))
+    else this.#waiting.deferred.reject(new Error('the table does not have the wanted content'))
   }
 
   #end(why: string): void {

@@ -132,7 +132,7 @@ export class Decoder {
       at += bytes
     }
     if (at !== stream.length || rawAt !== raw.length || literalAt !== literals.length || refs !== refPages.length) {
-      throw badFrame('the ops of a batch leave parts of it over')
+      throw badFrame('the ops of a batch do not use all its parts')
     }
   }
 }
@@ -141,7 +141,7 @@ export class Decoder {
 export function digestMismatch(sequence: number): PagemeshError {
   return new PagemeshError(
     'digest-mismatch',
-    'The stream put together at the destination is not the one that the source QEMU wrote; nothing of it was released.',
+    'The stream at the destination differs from what the source QEMU wrote; QEMU got nothing of the wrong batch.',
     {
       fault: 'host', phase: 'handoff', data: { sequence },
       advice: 'The guest goes on at the source. Please report this.',

@@ -145,7 +145,7 @@ export class IncomingPassage {
     // A send never rejects.
     void this.#lane.send('missing', request)
     return unpack(await withTimeout(this.#clock, answer.promise, ASK_BACK_MS_MAX, {
-      phase: 'handoff', fault: 'peer', message: 'The source\'s agent did not send pages again that were missing.',
+      phase: 'handoff', fault: 'peer', message: 'The source\'s agent did not send the missing pages again.',
       advice: 'See the log of that agent.',
     }), refs.length * PAGE_BYTES)
   }
@@ -153,7 +153,7 @@ export class IncomingPassage {
   #takePages(body: Buffer): void {
     const sequence = body.readUInt32BE(0)
     const waiting = this.#askedBack.get(sequence)
-    if (waiting === undefined) throw this.#misplaced(`pages for batch ${sequence}, which nobody asked for,`)
+    if (waiting === undefined) throw this.#misplaced(`pages for batch ${sequence}, which were not asked for,`)
     this.#askedBack.delete(sequence)
     waiting.resolve(body.subarray(4))
   }

@@ -204,7 +204,7 @@ export function decodeAnswer(line: string): ControlAnswer {
 }
 
 export function badAnswer(): PagemeshError {
-  return new PagemeshError('bad-answer', 'What listens at the control socket does not speak as a Pagemesh agent.', {
+  return new PagemeshError('bad-answer', 'No Pagemesh agent of this version answers at the control socket.', {
     fault: 'host', advice: 'Check --control, and that agent and command are of the same version.',
   })
 }
