@@ -40,7 +40,7 @@ export interface Rendezvous {
 export interface RendezvousInit {
   /** Writable by the agent alone. */
   directory: string
-  /** QEMU's user. */
+  /** QEMU's user id. */
   uid: number
   /** QEMU's process; undefined for a guest without one: its connections cannot be verified. */
   process: ProcessIdentity | undefined
