@@ -1,8 +1,8 @@
 /**
- * What synthetic guests hold, as pure arithmetic: no state but the number of boots, no bytes.
+ * The page contents of synthetic guests, as pure arithmetic: no state but the number of boots, no bytes.
  *
- * A guest runs one system and one application. Its pages are those of the system (the same in all guests that run
- * it), those of the application on that system, and private ones. Zero pages come beside them.
+ * A guest runs one system and one application. Its pages are those of the system (the same in all guests that run it),
+ * those of the application on that system, and private ones. Zero pages are counted separately.
  *
  * The shares and rates below are fitted to the lab's real guests (Debian 12 of 512 MiB under TCG, freshly booted, three
  * at a time, two with the same work) by `node test/sim/fit.ts 30`, which printed:
@@ -19,11 +19,11 @@
  *     application      10.4, 4.8 %   0.0, 0.0 %   0.4, 0.4 %
  *     private           4.3, 3.1 %   9.9, 5.1 %   1.6, 1.5 %
  *
- * Fitted by moments (test/sim/fitting.ts): whatever two guests of the system have in common the third has too, so each
- * guest holds its system's whole pool; the application's share is what guests of the same work have beyond it. Pages
- * that changed twice are hot: they change at every look. The others that changed give the rates; a look of the
- * model is 60 s, so the rates of 30 s count twice. How many systems and applications a cluster runs, and that their
- * popularity falls as 1/rank (Zipf), is assumed: the lab has one system.
+ * Fitted by moments (test/sim/fitting.ts): pages common to two guests of a system are in the third too, so each guest
+ * holds its system's whole pool; the application's share is the further pages common to guests of the same work. Pages
+ * that changed twice are hot: they change at every look. The other changed pages give the rates; a look of the model is
+ * 60 s, so the rates of 30 s are doubled. The numbers of systems and applications in a cluster, and that their
+ * popularity falls as 1/rank (Zipf), are assumptions: the lab has one system.
  */
 export const MODEL = {
   /** Shares of a guest's distinct non-zero pages; the rest is private. */
@@ -31,10 +31,10 @@ export const MODEL = {
   applicationShare: 0.03,
   /** Share of the resident pages that hold zeros. */
   zeroShare: 0.09,
-  /** Chance that a page of the system, or of the application, holds something else at a look. */
+  /** Chance that a page of the system, or of the application, has another content at a look. */
   systemAway: 0.0007,
   applicationAway: 0.02,
-  /** Private pages that change at every look, and looks between two changes of each of the others. */
+  /** Share of private pages that change at every look, and looks between two changes of each of the others. */
   hotShare: 0.032,
   privatePeriod: 25,
 }
@@ -44,11 +44,11 @@ export interface ClusterInit {
   /** Non-zero pages of each guest. */
   pagesPerGuest: number
   systems?: number
-  /** On each system. */
+  /** Applications on each system. */
   applications?: number
 }
 
-/** Kinds of content: what tells the page of one pool from that of another. */
+/** Kinds of content, which distinguish the pools. */
 const KIND = { system: 1, application: 2, private: 3, away: 4 }
 
 export class SyntheticCluster {
@@ -69,7 +69,7 @@ export class SyntheticCluster {
     this.#applicationWeights = zipf(applications)
   }
 
-  /** The guest of this number; always the same one. */
+  /** The guest with this number; deterministic. */
   guestOf(index: number): SyntheticGuest {
     const system = choose(this.#systemWeights, fraction(this.seed, index, 1, 0))
     const application = choose(this.#applicationWeights, fraction(this.seed, index, 2, 0))
@@ -79,7 +79,7 @@ export class SyntheticCluster {
     })
   }
 
-  /** The contents of a pool, kept: all guests that run it share the array. As many as systems and applications. */
+  /** The contents of a pool, cached: all guests with this system or application share the array. */
   #pool(kind: number, owner: number, pages: number): Float64Array {
     const key = kind * 2 ** 32 + owner
     const known = this.#pools.get(key)
@@ -109,12 +109,12 @@ export class SyntheticGuest {
     this.#hotPages = Math.round((this.pages - pools.system.length - pools.application.length) * MODEL.hotShare)
   }
 
-  /** From now on all private pages hold something else. */
+  /** Changes the content of all private pages. */
   reboot(): void {
     this.#boots += 1
   }
 
-  /** What a page holds at a look: a whole number below 2^53, the same for the same bytes. */
+  /** A page's content at a look: a whole number below 2^53, equal for equal bytes. */
   contentAt(page: number, look: number): number {
     const { seed } = this.#cluster
     const applicationPage = page - this.#system.length
@@ -129,12 +129,12 @@ export class SyntheticGuest {
     return applicationPage >= 0 ? this.#application[applicationPage]! : this.#system[page]!
   }
 
-  /** Whether a page holds at `look` what it held at the look before. */
+  /** Whether a page has the same content as at the look before. */
   isStable(page: number, look: number): boolean {
     return this.contentAt(page, look) === this.contentAt(page, look - 1)
   }
 
-  /** Writes the contents of all stable pages into `into` from `start`; returns how many. Each comes once. */
+  /** Writes the contents of all stable pages into `into` from `start`, each once; returns how many. */
   stableContents(look: number, into: Float64Array, start: number): number {
     let count = start
     count = this.#stablePool(this.#system, 0, look, MODEL.systemAway, into, count)
@@ -173,7 +173,7 @@ export class SyntheticGuest {
   }
 }
 
-/** 53 bits that stand for the content of a page. */
+/** A page's content as 53 bits. */
 function contentOf(seed: number, kind: number, owner: number, page: number, version: number): number {
   const high = mixed(Math.imul(seed, 4) + kind, owner, page, version)
   const low = mixed(Math.imul(seed, 4) + kind + 0x3c6ef372, owner, page, version)
@@ -184,7 +184,7 @@ function fraction(seed: number, a: number, b: number, c: number): number {
   return mixed(seed, a, b, c) / 2 ** 32
 }
 
-/** Four numbers mixed into 32 bits (the steps of MurmurHash3). */
+/** A 32-bit hash of four numbers (the steps of MurmurHash3). */
 function mixed(seed: number, a: number, b: number, c: number): number {
   let hash = seed | 0
   hash = step(hash, a)
@@ -202,7 +202,7 @@ function step(hash: number, value: number): number {
   return (Math.imul((turned << 13) | (turned >>> 19), 5) + 0xe6546b64) | 0
 }
 
-/** Shares that fall as 1/rank, added up. */
+/** Cumulative shares that fall as 1/rank. */
 function zipf(count: number): Float64Array {
   const sums = new Float64Array(count)
   let sum = 0

@@ -1,7 +1,7 @@
 /**
- * Hosts with guests that exist in arithmetic alone, for trying a mesh at scale: `node synthetic.ts a.json b.json`, each
- * file holding the SyntheticOptions of one host. Says a line for each when it runs, then answers each line of standard
- * input with one of JSON:
+ * Hosts with computed guests, for testing a mesh at scale: `node synthetic.ts a.json b.json`; each file holds the
+ * SyntheticOptions of one host. Prints a line for each host when it runs, then answers each line of standard input with
+ * one of JSON:
  *
  *   host-a status     -> {"status": AgentStatus, "cpuSeconds": n, "residentBytes": n}, the last two of the process
  *   host-a pages N    -> {"pages": [...]}, at most N
@@ -18,7 +18,7 @@ import { SyntheticMemory } from './syntheticmemory.ts'
 export interface SyntheticOptions {
   agent: AgentOptions
   cluster: ClusterInit
-  /** Numbers of this host's guests in the cluster: from `firstGuest`, so many. */
+  /** Numbers of this host's guests in the cluster: `guests` numbers from `firstGuest` on. */
   firstGuest: number
   guests: number
   /** Seconds between two looks of the model: how fast pages change. */
@@ -27,7 +27,7 @@ export interface SyntheticOptions {
 
 const agents = new Map<string, Agent>()
 process.once('SIGTERM', () => {
-  // Never rejects: what does not stop cleanly is logged.
+  // Never rejects: errors on stopping are logged.
   for (const agent of agents.values()) void agent.stop()
 })
 await Promise.all(process.argv.slice(2).map(async (path) => {

@@ -1,10 +1,10 @@
 import { PAGE_BYTES, type Clock, type GuestMemory, type RamBlock } from '../src/index.ts'
 import { MODEL, type SyntheticGuest } from './model.ts'
 
-/** Bytes of a page that are noise; the rest repeats them, so that pages compress about as well as real ones. */
+/** Bytes of noise in a page; the rest repeats them, so that pages compress about as well as real ones. */
 const NOISE_BYTES = 1024
 
-/** Real pages for a synthetic guest: every page that holds one content of the model has the same bytes anywhere. */
+/** Real pages for a synthetic guest: pages with equal content in the model have equal bytes on all hosts. */
 export class SyntheticMemory implements GuestMemory {
   readonly name: string
   readonly blocks: readonly RamBlock[]
@@ -12,7 +12,7 @@ export class SyntheticMemory implements GuestMemory {
   readonly #guest: SyntheticGuest
   readonly #lookMs: number
 
-  /** @param init.lookMs time between two looks of the model, ms: the faster, the faster pages change. */
+  /** @param init.lookMs time between two looks of the model, ms: the shorter, the faster pages change. */
   constructor(components: { clock: Clock; guest: SyntheticGuest }, init: { name: string; lookMs: number }) {
     this.name = init.name
     this.#clock = components.clock
@@ -39,12 +39,12 @@ export class SyntheticMemory implements GuestMemory {
   async close(): Promise<void> {}
 }
 
-/** The number of the look that it is time for: the same on all machines whose clocks agree. */
+/** The number of the present look: the same on all machines whose clocks agree. */
 export function lookAt(clock: Clock, lookMs: number): number {
   return Math.floor(clock.wallTime() / lookMs) % 2 ** 31
 }
 
-/** Writes the bytes of a content into the 4096 bytes of `into`. */
+/** Writes the 4096 bytes of a content into `into`. */
 export function writePage(content: number, into: Uint8Array): void {
   let state = (content % 2 ** 32) | 0 || 1
   let other = Math.floor(content / 2 ** 32)

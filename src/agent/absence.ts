@@ -1,14 +1,14 @@
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 
-/** A host that left less long ago may be on its way back: a restarted agent is found again within ten seconds. */
+/** A host that left within this time may be on its way back: a restarted agent is found again within ten seconds. */
 const RECENT_MS = 60_000
 const WAIT_MS = 10_000
 const LOOK_EVERY_MS = 100
-/** Hosts remembered; beyond it the one that left first is forgotten. */
+/** Hosts remembered; beyond it the host that left first is forgotten. */
 const REMEMBERED_MAX = 1024
 
-/** Remembers who left the mesh lately, and waits for their return: a mended link is up before they are back. */
+/** Remembers hosts that left the mesh lately, and waits for their return: a link recovers before membership does. */
 export class Absences {
   readonly #mesh: Mesh
   readonly #clock: Clock
@@ -21,7 +21,7 @@ export class Absences {
     this.#unfollow = this.#mesh.onMember((change, { name }) => this.#note(change, name))
   }
 
-  /** The member of this name, now or, if it left lately, as soon as it is back; undefined if it does not come. */
+  /** The member of this name; waits for it if it left lately; undefined if it does not come back. */
   async find(name: string, signal: AbortSignal): Promise<Member | undefined> {
     const leftAt = this.#leftAt.get(name)
     const isRecent = leftAt !== undefined && this.#clock.now() - leftAt < RECENT_MS

@@ -46,18 +46,18 @@ import { dialRules, ownAddresses, Relays } from './relays.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
-/** What the world gives an agent; tests and embedders may bring their own. */
+/** An agent's ports to the world; tests and embedding programs may supply their own. */
 export interface AgentComponents {
   clock?: Clock
   log?: Log
   random?: Random
-  /** Instead of a libp2p mesh made from the options. */
+  /** Replaces the libp2p mesh that the options describe. */
   mesh?: Mesh
 }
 
 /**
  * Makes an agent; nothing runs before `start`.
- * Throws PagemeshError `key-missing`, `key-exposed` or `key-malformed` when the cluster key cannot be read.
+ * Throws PagemeshError `key-missing`, `key-exposed` or `key-malformed` if the cluster key cannot be read.
  */
 export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
   const { clusterKey } = options
@@ -180,7 +180,7 @@ class HostAgent implements Agent {
   readonly #metrics: ReturnType<typeof createMetrics>
   #handoffs: Handoffs | undefined
   #relays: Relays | undefined
-  /** Undoes, last first, what start did. */
+  /** Undo functions of the steps of `start`; run in reverse order. */
   readonly #undo: (() => Promise<void> | void)[] = []
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -251,8 +251,8 @@ class HostAgent implements Agent {
   }
 
   /**
-   * Says whether there is a store. A host whose disk is full or broken still moves guests: only one whose store is
-   * another's does not start.
+   * Whether the store could be opened. A host whose disk is full or broken still moves guests; only a store that
+   * belongs to another host prevents the start.
    */
   async #openStore(): Promise<boolean> {
     const { store, log } = this.#parts
@@ -280,7 +280,7 @@ class HostAgent implements Agent {
     try {
       await mkdir(runtimeDirectory, { recursive: true, mode: 0o711 })
       await removeStaleRooms(runtimeDirectory)
-      // It stays if something of others is in it.
+      // The directory stays if it holds files of others.
       this.#undo.push(() => rmdir(runtimeDirectory).catch(() => undefined))
     } catch (cause) {
       throw new PagemeshError('bad-directory', `The directory ${runtimeDirectory} cannot be used.`, {

@@ -9,11 +9,11 @@ import { AuditTally, type AuditEvent } from './audittally.ts'
 
 export type { AuditEvent } from './audittally.ts'
 
-/** At this size a file gives way to a new one, and the one before it goes. */
+/** At this size the file is rotated; one older file is kept. */
 const FILE_BYTES_MAX = 8 * 2 ** 20
-/** What repeats itself is added up for so long. */
+/** Interval over which repeated events are added up. */
 const MINUTE_MS = 60_000
-/** Lines that wait for a disk that does not take them; more are counted, and the number is written. */
+/** Lines queued while the disk cannot be written; further lines are only counted, and the count is written. */
 const WAITING_MAX = 1000
 
 /** A line of the audit log: what happened, and when it was written. */
@@ -23,16 +23,16 @@ export type AuditRecord = AuditEvent & {
 }
 
 /**
- * Who moved what where, which member fetched how many pages, and what was refused: a file of JSON lines that is only
- * ever appended to, and one older one. What repeats itself is one line a minute.
+ * Guests moved, pages that members fetched, and requests refused: an append-only file of JSON lines, and one older
+ * file. Repeated events become one line a minute.
  */
 export interface Audit {
   start(): Promise<void>
-  /** Writes what waits. */
+  /** Writes the queued lines. */
   stop(): Promise<void>
-  /** Notes what happened. Never throws: a disk that is full is said in the log, once a minute, and stops nothing. */
+  /** Records an event. Never throws: a full disk is logged once a minute and stops nothing. */
   note(event: AuditEvent): void
-  /** The last records, newest first. Rejects with the file system's error if there is a file that cannot be read. */
+  /** The last records, newest first. Rejects with the file system's error if a file cannot be read. */
   last(countMax: number): Promise<AuditRecord[]>
 }
 
@@ -45,7 +45,7 @@ export function createAudit(
 interface AuditInit {
   path: string
   bytesMax: number
-  /** What is to be noted of the minute that ends. */
+  /** Events to record for the minute that ends. */
   everyMinute: () => AuditEvent[]
 }
 
@@ -57,7 +57,7 @@ class AuditFile implements Audit {
   readonly #tally = new AuditTally()
   readonly #waiting: string[] = []
   #lost = 0
-  /** A line may have been written in part, when the disk was full or an agent before this one was killed. */
+  /** Whether the last line may be incomplete: the disk was full, or an earlier agent process was killed. */
   #isTorn = true
   #warnedAt = -Infinity
   #timer: Timer | undefined
@@ -88,7 +88,7 @@ class AuditFile implements Audit {
   }
 
   async last(countMax: number): Promise<AuditRecord[]> {
-    // What is still added up is asked about as well.
+    // The answer includes the events that are still being added up.
     this.#endMinute()
     await this.#writing
     const texts = [await readIfThere(`${this.#path}.old`), await readIfThere(this.#path)]
@@ -110,7 +110,7 @@ class AuditFile implements Audit {
     this.#waiting.push(this.#lineOf(event))
   }
 
-  /** Text of others stands in it: whoever prints the file must not have their terminal changed. */
+  /** Escapes control characters: fields hold other hosts' text, and printing the file must not change a terminal. */
   #lineOf(event: AuditEvent): string {
     return `${printableJson({ at: isoTime(this.#clock.wallTime()), ...event })}\n`
   }
@@ -130,10 +130,10 @@ class AuditFile implements Audit {
       await using file = await this.#open()
       if (this.#isTorn && (await file.stat()).size > 0) await file.appendFile('\n')
       this.#isTorn = false
-      // One by one: what is on the disk is not written again when there is no room for the next.
+      // One by one: if the disk fills up, lines already written are not written again.
       for (let line = this.#waiting[0]; line !== undefined; line = this.#waiting[0]) {
         await file.appendFile(line)
-        // Lines that waited too long may have been dropped meanwhile, this one among them.
+        // This line may have been dropped from the queue meanwhile.
         if (this.#waiting[0] === line) this.#waiting.shift()
       }
     } catch (error) {
@@ -144,7 +144,7 @@ class AuditFile implements Audit {
     }
   }
 
-  /** The file, only to be appended to; a new one if it has its size. */
+  /** Opens the file for appending; rotates it first if it has reached its size. */
   async #open(): Promise<FileHandle> {
     const file = await open(this.#path, 'a', 0o600)
     const { size } = await file.stat()
@@ -164,7 +164,7 @@ async function readIfThere(path: string): Promise<string> {
   }
 }
 
-/** Undefined for a line that a crash left half written. Pure. */
+/** Undefined for an incomplete line. Pure. */
 function parseRecord(line: string): AuditRecord | undefined {
   const record = parseJson(line)
   if (typeof record !== 'object' || record === null) return undefined

@@ -1,10 +1,10 @@
 import type { Audit } from './audit.ts'
 import type { History } from './history.ts'
 
-/** Codes of errors are a word or two; one that another host made up may be longer. */
+/** Our error codes are short; another host may send a longer one. */
 const CODE_CHARACTERS_MAX = 64
 
-/** The history, every handoff of which stands in the audit log as well. */
+/** A history that also writes every handoff to the audit log. */
 export function auditedHistory(history: History, audit: Pick<Audit, 'note'>): History {
   return {
     start: () => history.start(),

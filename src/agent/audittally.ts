@@ -1,10 +1,10 @@
-/** What the audit log tells of. */
+/** Events of the audit log. */
 export type AuditEvent =
-  /** A guest that moved, or was to. */
+  /** A handoff that ended, completed or not. */
   | {
       event: 'handoff'
       direction: 'outgoing' | 'incoming'
-      /** Where a manager told QEMU to migrate. */
+      /** Present if a manager told QEMU to migrate. */
       driver?: 'relay'
       manager?: string
       guest: string
@@ -15,28 +15,28 @@ export type AuditEvent =
       code?: string
       count?: number
     }
-  /** Pages of this host's guests and store that a member was given. */
+  /** A member fetched pages of this host's guests and store. */
   | { event: 'pages'; member: string; peerId: string; pages: number }
-  /** A guest that a member offered and that was not taken. */
+  /** This host refused a guest that a member offered. */
   | { event: 'offer-refused'; member: string; guest: string; code: string; count?: number }
-  /** A member that was not let in, because its name belongs to another identity. */
+  /** A member was refused because its name belongs to another identity. */
   | { event: 'name-refused'; name: string; peerId: string; count?: number }
   /** An operator gave a name to another identity. */
   | { event: 'name-accepted'; name: string; peerId: string; before: string | null }
   /** Peers that could not prove the cluster key. */
   | { event: 'strangers'; count: number }
-  /** Lines that found no room here. */
+  /** Number of lines that were dropped. */
   | { event: 'lost'; count: number }
 
-/** Lines a minute of what members can bring about as often as they like; the rest is one number. */
+/** Distinct repeatable events a minute, one line each; the rest are only counted. */
 const KINDS_MAX = 256
 
-/** Adds up what repeats itself, so that no member can push what matters out of the audit log. */
+/** Adds up repeated events, so that no member can flood the audit log. */
 export class AuditTally {
   readonly #sums = new Map<string, AuditEvent>()
   #others = 0
 
-  /** Whether the event was added up; what was not deserves a line of its own. */
+  /** Adds up an event; false if the event must get its own line. */
   add(event: AuditEvent): boolean {
     const key = keyOf(event)
     if (key === undefined) return false
@@ -47,7 +47,7 @@ export class AuditTally {
     return true
   }
 
-  /** What was added up since the last time. */
+  /** The events added up since the last call. */
   take(): AuditEvent[] {
     const events = [...this.#sums.values()]
     if (this.#others > 0) events.push({ event: 'lost', count: this.#others })
@@ -65,7 +65,7 @@ function keyOf(event: AuditEvent): string | undefined {
     case 'strangers': return event.event
     case 'handoff': {
       const { direction, status, guest, from, code } = event
-      // A member can offer as often as it likes what comes to nothing.
+      // A member can make offers that fail as often as it likes.
       const isRepeatable = direction === 'incoming' && status !== 'completed'
       return isRepeatable ? JSON.stringify([event.event, guest, from, code]) : undefined
     }

@@ -3,7 +3,7 @@ import type { RelayResult } from '../transfer/index.ts'
 import type { HandoffRecord } from './api.ts'
 import type { History } from './history.ts'
 
-/** How many handoffs were one kind and came to one end. */
+/** Number of handoffs of one kind and one outcome. */
 export interface EndedCount {
   direction: HandoffRecord['direction']
   driver: HandoffRecord['driver']
@@ -12,7 +12,7 @@ export interface EndedCount {
   count: number
 }
 
-/** Counts handoffs as they end: the history forgets the oldest, and outlives an agent. */
+/** Counts handoffs since start. The history cannot: it forgets the oldest, and it survives restarts. */
 export class EndedTally {
   readonly #counts = new Map<string, EndedCount>()
 
@@ -20,7 +20,7 @@ export class EndedTally {
     return [...this.#counts.values()].map((count) => ({ ...count }))
   }
 
-  /** The history, of which every handoff is counted. */
+  /** Wraps a history so that every handoff added to it is counted. */
   over(history: History): History {
     return {
       start: () => history.start(),

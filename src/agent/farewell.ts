@@ -4,12 +4,12 @@ import type { Keeper, StablePages } from '../placement/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { waitAtMost } from '../runtime/wait.ts'
 
-/** How long a finished handoff waits for the guest's pages to be kept: when it is over, its process may be ended. */
+/** Longest time that a completed handoff waits while the guest's pages are stored: afterwards QEMU may be ended. */
 const KEEPING_MS_MAX = 30_000
 
 /**
- * Keeps the pages of a guest that was handed away: guests come back, such as after maintenance. What the guest's
- * process holds is as it was at switchover, for as long as the process is there.
+ * Stores the pages of a guest that was handed away, because guests come back, for instance after maintenance. The
+ * source QEMU's memory stays as it was at switchover while its process lives.
  */
 export async function keepDeparted(
   { census, keeper, clock }: { census: Census; keeper: Keeper; clock: Clock }, guest: Guest,
@@ -19,7 +19,7 @@ export async function keepDeparted(
   await waitAtMost(clock, keeper.keepDeparted(guest.memory, stablePagesOf(known)), KEEPING_MS_MAX)
 }
 
-/** What the last scan found: a page that is still there has stayed since, and may be found so again. */
+/** The pages of the last scan; all count as stable: a page that is still there has not changed since. */
 function stablePagesOf(known: GuestCensus): StablePages {
   const { table } = known
   return {

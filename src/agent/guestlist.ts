@@ -5,7 +5,7 @@ import {
 } from '../guest/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
-/** All guests of this host: those found, through QMP sockets or by process, and those added by who embeds the agent. */
+/** All guests of this host: found through QMP sockets or by process, or added by the embedding program. */
 export class GuestList {
   readonly #discovery: GuestDiscovery
   readonly #census: Census
@@ -16,7 +16,7 @@ export class GuestList {
     this.#census = components.census
   }
 
-  /** Lets the census follow the guests that discovery finds; returns how to end that. */
+  /** Adds the guests that discovery finds to the census; returns a function that ends this. */
   watch(): () => void {
     return this.#discovery.onChange((change, guest) => {
       if (change === 'removed') this.#census.remove(guest.name)
@@ -42,7 +42,7 @@ export class GuestList {
     return [...this.#discovery.guests(), ...this.#added.values()]
   }
 
-  /** Where guests were refused, with the reasons. */
+  /** Sockets and processes refused as guests, with the reasons. */
   unusable(): UnusableGuest[] {
     return this.#discovery.unusable()
   }
@@ -51,10 +51,10 @@ export class GuestList {
     return this.all().find((guest) => guest.name === name)
   }
 
-  /** The guest of this name, looked for once more if it is not known yet. Throws PagemeshError `guest-unknown`. */
+  /** The guest of this name; looks for new guests if it is not known. Throws PagemeshError `guest-unknown`. */
   async require(name: string): Promise<Guest> {
     const known = this.find(name)
-    // Its QEMU may have been ended, and another one of its name started, since it was last looked for.
+    // Its QEMU may have ended since the last look, and another one of the same name started.
     if (known !== undefined && (known.process === undefined || isAlive(known.process))) return known
     await this.#discovery.refresh()
     const found = this.find(name)
@@ -90,10 +90,10 @@ export class GuestList {
   }
 }
 
-/** What to answer who wants this agent to move a guest that a manager moves; undefined for any other. */
+/** The error for a request to move a guest that a manager moves; undefined for any other guest. */
 export function notOwn(guest: Guest | undefined): PagemeshError | undefined {
   if (guest === undefined || driverOf(guest) !== 'managed') return undefined
-  return new PagemeshError('guest-managed', `The guest ${guest.name} is its manager's to move, not this agent's.`, {
+  return new PagemeshError('guest-managed', `The guest ${guest.name} is moved by its manager, not by this agent.`, {
     fault: 'usage', phase: 'preparing',
     advice: 'Use its manager, such as `virsh migrate --live`; or put its QMP socket among the `guests` of this host.',
   })
@@ -105,22 +105,22 @@ export function requireOwn(guest: Guest): void {
   if (refusal !== undefined) throw refusal
 }
 
-/** Who moves the guest; null for one that was added by who embeds the agent. */
+/** Who moves the guest; null for one that the embedding program added. */
 export function driverOf(guest: Guest | DiscoveredGuest): DiscoveredGuest['driver'] | null {
   return 'driver' in guest ? guest.driver : null
 }
 
-/** Who started the guest's QEMU and moves it; null where that is nobody, or not known. */
+/** The manager that started the guest's QEMU and moves it; null: none, or not known. */
 export function managerOf(guest: Guest | DiscoveredGuest | undefined): Manager | null {
   return (guest !== undefined && 'manager' in guest ? guest.manager : undefined) ?? null
 }
 
-/** What is known of a guest's state without asking. */
+/** The guest's last known state; QEMU is not asked. */
 export function lastStateOf(guest: Guest | DiscoveredGuest): GuestState | 'unknown' {
   return 'lastState' in guest ? guest.lastState : 'unknown'
 }
 
-/** A guest of which nothing but its memory is known: it runs, and cannot move. */
+/** A guest known only by its memory: it counts as running, and cannot move. */
 export function fromMemory(memory: GuestMemory): Guest {
   return { name: memory.name, memory, state: async () => 'running' }
 }

@@ -42,13 +42,12 @@ import { readUnsettled } from './unsettled.ts'
 /** How long handoffs may take to come to an end when the agent stops. */
 const STOP_MS_MAX = 8000
 
-/** Parts of a handoff that an operator may leave out. */
 export interface HandoffSwitches {
-  /** Outgoing: pages that the destination has travel as references. */
+  /** Outgoing: pages that the destination already has are sent as references. */
   references: boolean
-  /** Incoming: pages that others have are fetched meanwhile. */
+  /** Incoming: pages are also fetched from hosts other than the source. */
   peers: boolean
-  /** Outgoing: pages that travel whole are compressed. */
+  /** Outgoing: whether pages sent whole are compressed. */
   compression: CompressionMode
 }
 
@@ -79,7 +78,7 @@ export class Handoffs {
   readonly #leaving = new Map<string, Leaving>()
   readonly #absences: Absences
   readonly traffic = { sentBytes: 0, receivedBytes: 0 }
-  /** What the streams of guests that moved, either way, took less than QEMU's own would have. */
+  /** Bytes saved by completed handoffs in both directions, compared with QEMU's own migration. */
   savedBytes = 0
 
   constructor(
@@ -105,7 +104,7 @@ export class Handoffs {
     })
   }
 
-  /** Takes up what an agent before this one left unsettled. */
+  /** Resumes the handoffs that an earlier agent process left unsettled. */
   async start(): Promise<void> {
     const { journal, log } = this.#components
     for (const { id, record } of await journal.all()) {
@@ -135,7 +134,7 @@ export class Handoffs {
     let estimate: HandoffEstimate | undefined
     await this.#leave(request, () => {}, async (leaving) => {
       await this.#requireReady(request, leaving.signal)
-      // Nothing of it is shown on the way: it is over at once.
+      // A dry run ends at once: it needs no progress.
       const outgoing = this.#outgoing.create(request, 'dryRun', () => {})
       leaving.follow(outgoing)
       try {
@@ -159,13 +158,13 @@ export class Handoffs {
     return { status: status === 'completed' ? 'too-late' : status, result }
   }
 
-  /** Takes a guest that a member offers; resolves when that handoff rests, one way or the other. */
+  /** Receives a guest that a member offers. Resolves when that handoff has ended or waits for news. */
   async receive(stream: MessageStream, from: Member): Promise<void> {
     await this.#incoming.receive(stream, from, (guest) => this.#requireFree(guest, 'peer'))
     await this.#components.guests.refresh()
   }
 
-  /** Answers what became of a guest that left. */
+  /** Answers a destination's question about the source's copy of a guest that left here. */
   async answer(stream: MessageStream, from: Member): Promise<void> {
     const { id, copy } = decodeQuestion(await stream.receive())
     await stream.send(encodeVerdict(await this.#outgoing.asked(id, copy, from)))
@@ -188,7 +187,7 @@ export class Handoffs {
     return outcome
   }
 
-  /** Offers of members that were refused. */
+  /** Number of members' offers that were refused. */
   get refusedOffers(): number {
     return this.#incoming.refusedOffers
   }
@@ -201,7 +200,7 @@ export class Handoffs {
     return [...outgoing, ...incoming]
   }
 
-  /** Asks what goes out to end, breaks off what comes in and is not whole, and waits for both. */
+  /** Asks outgoing handoffs to end, breaks off incoming ones that are not whole, and waits for both. */
   async stop(): Promise<void> {
     this.#absences.stop()
     const reason: Reason = {
@@ -209,7 +208,7 @@ export class Handoffs {
     }
     for (const leaving of this.#leaving.values()) leaving.cancel(reason)
     const isOver = new AbortController()
-    // It ends with the stopping, at the latest when its time is up.
+    // Aborted once both have stopped.
     const patience = this.#components.clock.sleep(STOP_MS_MAX, isOver.signal).catch(() => undefined)
     await Promise.all([
       this.#outgoing.stop(reason, patience),
@@ -228,7 +227,7 @@ export class Handoffs {
     return result
   }
 
-  /** Runs an outgoing end to its rest. Never rejects. */
+  /** Runs an outgoing end until it rests. Never rejects. */
   async #move(
     request: MigrateRequest, onProgress: (progress: HandoffProgress) => void,
     make: (onMeasure: (measure: HandoffMeasure) => void, signal: AbortSignal) => Promise<Outgoing> | Outgoing,
@@ -256,7 +255,7 @@ export class Handoffs {
     return result
   }
 
-  /** Runs `work` while the guest counts as leaving: it can move only once at a time. */
+  /** Marks the guest as leaving while `work` runs: a guest takes part in one handoff at a time. */
   async #leave(
     request: MigrateRequest, onProgress: (progress: HandoffProgress) => void,
     work: (leaving: Leaving, onMeasure: (measure: HandoffMeasure) => void) => Promise<HandoffResult | undefined>,
@@ -275,7 +274,7 @@ export class Handoffs {
       leaving.progress = meter.measure(measure)
       onProgress(leaving.progress)
     })
-    // Whoever cancels hears what it came to; what fails is for who asked for the handoff.
+    // `cancel` reads the result here; the caller of `work` gets the error.
     leaving.done = working.catch((error: unknown) => failure(about, asPagemeshError(error)))
     const abort = (): void => leaving.cancel(cancelled())
     signal?.addEventListener('abort', abort, { once: true })

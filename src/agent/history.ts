@@ -12,7 +12,7 @@ import { writeWholeFile } from './wholefile.ts'
 
 /** Handoffs that are remembered; the oldest go first. A record takes about a kilobyte. */
 const HISTORY_RECORDS_MAX = 200
-/** A longer line or file is damage, whatever it says. */
+/** A longer line or file counts as damaged. */
 const LINE_CHARACTERS_MAX = 64 * 1024
 const FILE_BYTES_MAX = HISTORY_RECORDS_MAX * LINE_CHARACTERS_MAX
 
@@ -23,11 +23,11 @@ export interface HandoffAbout {
   manager?: Manager | undefined
 }
 
-/** The last handoffs of a host, failed ones too: a file of JSON lines, oldest first, that survives a restart. */
+/** The last handoffs of a host, failed ones too: a file of JSON lines, oldest first. It survives a restart. */
 export interface History {
-  /** Reads what an earlier agent left. Never rejects: what cannot be read is logged, and forgotten. */
+  /** Reads an earlier agent's file. Never rejects: unreadable lines are logged and dropped. */
   start(): Promise<void>
-  /** Never rejects: what cannot be written is logged, and written with the next one if it can be by then. */
+  /** Never rejects: a failed write is logged and tried again with the next handoff. */
   add(result: RelayResult, about: HandoffAbout): Promise<void>
   /** Newest first. */
   list(): HandoffRecord[]
@@ -84,7 +84,7 @@ class HistoryFile implements History {
     }
   }
 
-  /** All of it each time: it is small, handoffs are rare, and so what failed to be written once is not lost. */
+  /** Writes the whole file each time: it is small, handoffs are rare, and a failed write is made up for. */
   async #write(): Promise<void> {
     const text = this.#records.map((record) => `${JSON.stringify(record)}\n`).join('')
     try {
@@ -96,7 +96,7 @@ class HistoryFile implements History {
   }
 }
 
-/** Undefined for what cannot be shown as a handoff. Pure. */
+/** Undefined if the line is no record of a handoff. Pure. */
 function parseRecord(line: string): HandoffRecord | undefined {
   if (line.length > LINE_CHARACTERS_MAX) return undefined
   const parsed = parseJson(line)
@@ -105,6 +105,6 @@ function parseRecord(line: string): HandoffRecord | undefined {
   const texts = [record.guest, record.from, record.to, record.mode, record.status, record.direction, record.endedAt]
   const numbers = [record.totalMs, record.qemuBytes, record.wireBytes]
   const isWhole = texts.every((text) => typeof text === 'string') && numbers.every((count) => typeof count === 'number')
-  // Those of agents that carried nobody else's have no driver.
+  // Agents without relaying wrote no driver.
   return isWhole ? { driver: 'qmp', ...parsed } as HandoffRecord : undefined
 }

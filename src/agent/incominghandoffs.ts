@@ -26,12 +26,12 @@ import type { Journal } from './journal.ts'
 import { requireSame } from './outgoinghandoffs.ts'
 import { mayLive, type Unsettled } from './unsettled.ts'
 
-/** Handoffs that may come in at once; each may hold a window of stream and 32 MiB of pages sent before. */
+/** Incoming handoffs at once; each may hold a window of the stream and 32 MiB of pages sent before. */
 const INCOMING_MAX = 16
-/** Pages fetched from peers that all of them may hold at once: 512 MiB. */
+/** Most pages fetched from peers that all incoming handoffs together hold: 512 MiB. */
 const FETCHED_PAGES_MAX = 2 ** 17
 const OFFER_MS_MAX = 5000
-/** Between two tries to reach the QEMU of a handoff that an agent before this one left. */
+/** Between two tries to reach the QEMU of a handoff that an earlier agent process left. */
 const RETRY_MS = 2000
 
 export interface IncomingHandoffsComponents {
@@ -54,12 +54,12 @@ export interface IncomingHandoffsComponents {
 
 type Record = Extract<Unsettled, { role: 'incoming' }>
 
-/** The handoffs that guests come to this host with: those that run, and copies that nobody has decided about. */
+/** Incoming handoffs of this host: those under way, and those with a copy that is held. */
 export class IncomingHandoffs {
   readonly #components: IncomingHandoffsComponents
   readonly #directory: string
   readonly #live = new Map<string, Incoming>()
-  /** What an agent before this one left, and whose QEMU does not answer: since when. */
+  /** Handoffs of an earlier agent process whose QEMU does not answer, and since when. */
   readonly #silent = new Map<string, { record: Record; sinceMs: number }>()
   refusedOffers = 0
   readonly #life = new AbortController()
@@ -81,7 +81,7 @@ export class IncomingHandoffs {
     this.#onRested = init.onRested
   }
 
-  /** Those that run. */
+  /** Handoffs under way. */
   running(): Incoming[] {
     return [...this.#live.values()].filter(({ ending, held }) => ending === undefined && held === undefined)
   }
@@ -90,13 +90,13 @@ export class IncomingHandoffs {
     return this.running().some(({ init }) => init.guest === guest)
   }
 
-  /** Takes a guest that a member offers, or what is left of it; resolves when that handoff rests. */
+  /** Receives a guest that a member offers, or the rest of a cut post-copy; resolves when that handoff rests. */
   async receive(stream: MessageStream, from: Member, requireFree: (guest: string) => void): Promise<void> {
     let incoming: Incoming
     let offer: HandoffOffer | undefined
     try {
       offer = decodeOffer(await withTimeout(this.#components.clock, stream.receive(), OFFER_MS_MAX, {
-        phase: 'offer', fault: 'peer', message: 'An offer was begun but never made.',
+        phase: 'offer', fault: 'peer', message: 'The member opened a stream but sent no offer.',
       }))
       incoming = this.#begin(offer, from, requireFree)
     } catch (thrown) {
@@ -118,7 +118,7 @@ export class IncomingHandoffs {
     ]
   }
 
-  /** Decides for a copy that is held. Throws PagemeshError `not-held` and what QEMU refuses with. */
+  /** Decides for a held copy. Throws PagemeshError `not-held`, or QEMU's error if it refuses. */
   async settle(guest: string, decision: SettleDecision): Promise<SettleOutcome> {
     const incoming = [...this.#live.values()].find(({ init, held }) => init.guest === guest && held !== undefined)
     if (incoming === undefined) {
@@ -132,12 +132,12 @@ export class IncomingHandoffs {
     throw new PagemeshError('guest-gone', `${guest} is no more: its QEMU has ended.`, { fault: 'guest' })
   }
 
-  /** Takes up what an agent before this one left. */
+  /** Resumes a handoff that an earlier agent process left. */
   adopt(id: string, record: Record): void {
     behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
   }
 
-  /** Ends what is not whole yet, and waits for that, but not for ever. */
+  /** Ends handoffs whose copy is not whole, and waits for them until `patience` resolves. */
   async stop(reason: Reason, patience: Promise<void>): Promise<void> {
     this.#life.abort()
     await Promise.allSettled([...this.#live.values()].map((incoming) => incoming.stop(reason, patience)))
@@ -194,7 +194,7 @@ export class IncomingHandoffs {
     const { guest: name, from, mode } = about
     let process = record?.process
     let driver: QmpIncomingDriver | undefined
-    // The first time it must wait for a migration; later it is the one that did.
+    // A new destination QEMU must wait for a migration; one taken from a record already did.
     let hasWaited = record !== undefined
     const find = async (): Promise<Guest> => {
       const guest = hasWaited ? await guests.require(name) : await guests.requireWaiting(name)
@@ -249,11 +249,11 @@ export class IncomingHandoffs {
     }
     if (incoming.state.at !== 'over') return
     this.#live.delete(incoming.init.id)
-    behind(log, 'a guest was not let go', incoming.stop(stopped(), Promise.resolve()))
+    behind(log, 'the session of a guest could not be closed', incoming.stop(stopped(), Promise.resolve()))
   }
 }
 
-/** What is known of a copy that is held; undefined for one that is not. */
+/** What is known of a held copy; undefined for a copy that is not held. */
 function heldOf({ init, state, held }: Incoming): HeldGuest | undefined {
   if (held === undefined) return undefined
   const { guest, from } = init
@@ -273,7 +273,7 @@ function silentOf({ guest, other, process }: Record, sinceMs: number): HeldGuest
 }
 
 function otherCopyOf(state: IncomingState, { guest, from }: Pick<IncomingInit, 'guest' | 'from'>): string {
-  if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there goes on.`
+  if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there resumes it.`
   if (state.at === 'finishing' || state.at === 'releasing') return `${from} gave the guest up.`
   const keeps = (state.at === 'breaking' && state.isKept) || (state.at === 'ending' && !state.isSettled)
   return keeps ? `${from} keeps the guest.`

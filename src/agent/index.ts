@@ -1,6 +1,6 @@
 /**
- * A host's agent: wires mesh, guests, census and handoffs together and runs them. The daemon is built on this face and
- * on nothing else. Several agents may live in one process.
+ * A host's agent: wires mesh, guests, census and handoffs together and runs them. The daemon uses this interface and
+ * nothing else. Several agents may run in one process.
  */
 export { parseDialRule, type DialRule, type RelayNews, type Tunnel } from '../relay/index.ts'
 export type { AcceptRule } from './acceptance.ts'

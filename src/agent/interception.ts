@@ -12,13 +12,13 @@ import type { Log } from '../runtime/log.ts'
 import type { Relays } from './relays.ts'
 
 interface HostInterceptionInit {
-  /** None: nothing is intercepted. */
+  /** Empty: nothing is intercepted. */
   ports: readonly PortRange[]
-  /** Ports that this agent itself listens at. */
+  /** Ports that this agent itself listens on. */
   agentPorts: ReadonlySet<number>
 }
 
-/** Interception between this host and the members that it is connected to. */
+/** Interception of managers' connections from this host to connected members. */
 export class HostInterception {
   readonly #components: { clock: Clock; log: Log; mesh: Mesh }
   readonly #ports: readonly PortRange[]
@@ -35,7 +35,7 @@ export class HostInterception {
     return this.#interception?.status ?? NO_INTERCEPTION
   }
 
-  /** Never fails: what cannot be intercepted goes direct, and `status` says why. Returns how to stop. */
+  /** Never fails: connections that cannot be intercepted go direct, and `status` says why. Returns a stop function. */
   start(relays: Pick<Relays, 'carry'>): () => Promise<void> {
     if (this.#ports.length === 0) return async () => {}
     const { mesh, log } = this.#components
@@ -62,7 +62,7 @@ function carryBy(relays: Pick<Relays, 'carry'>, log: Log): Carry {
       await relays.carry({ endpoint: peeked, to: host, address: { kind: 'tcp', ...address } }, await otherEnd)
       return undefined
     } catch (error) {
-      // Nothing was sent of it: it goes direct. Any user of this host can make as many of these as he likes.
+      // Nothing was sent, so the connection goes direct. At debug level: any local user can cause these at will.
       log.debug('an intercepted connection was not relayed', { to: host, reason: describeError(error) })
       return peeked
     }

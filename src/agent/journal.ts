@@ -7,7 +7,7 @@ import { parseJson } from '../text/json.ts'
 import { syncDirectory, UNFINISHED, writeWholeFile } from './wholefile.ts'
 
 export const JOURNAL_LIMITS = {
-  /** Handoffs that are not settled at once. An operator who has more of them has not looked for long. */
+  /** Unsettled handoffs at one time. Operators settle them long before there are as many. */
   recordsMax: 1000,
   recordBytesMax: 256 * 1024,
 } as const
@@ -16,25 +16,24 @@ const ID = /^[0-9a-f]{1,64}$/
 const SUFFIX = '.json'
 const DAMAGED = '.damaged'
 
-/** What must be known of handoffs that are not settled, whatever happens to the agent: one small file each. */
+/** Records of unsettled handoffs, one small file each, so that they survive a crash of the agent. */
 export interface Journal {
   /**
-   * Puts a record on the disk, in place of an earlier one of the same id, whole or not at all. It is there when this
-   * resolves, even after a power cut. Ids are hex digits. Throws PagemeshError `journal-unwritable` (a full disk),
-   * `journal-full` or `bad-record`.
+   * Writes a record atomically, in place of an earlier one of the same id. Once this resolves, the record survives a
+   * power cut. Ids are hex digits. Throws PagemeshError `journal-unwritable` (such as a full disk), `journal-full` or
+   * `bad-record`.
    */
   write(id: string, record: object): Promise<void>
-  /** Nothing there is fine. Throws PagemeshError `journal-unwritable`. */
+  /** Removes a record if there is one. Throws PagemeshError `journal-unwritable`. */
   remove(id: string): Promise<void>
   /**
-   * All records, by id. Files that are damaged are logged and set aside as `ID.json.damaged`, to be looked at by a
-   * person; those that cannot be read now are logged and stay. Throws PagemeshError `journal-unreadable` if the
-   * directory cannot be read.
+   * All records. Damaged files are logged and renamed to `ID.json.damaged` for the operator; files that cannot be read
+   * are logged and stay. Throws PagemeshError `journal-unreadable` if the directory cannot be read.
    */
   all(): Promise<{ id: string; record: unknown }[]>
 }
 
-/** A journal in a directory of its own, which is made when the first record is written. */
+/** A journal in its own directory, which is created with the first record. */
 export function createJournal(components: { log: Log }, init: { directory: string }): Journal {
   return new JournalDirectory(components, init)
 }
@@ -42,7 +41,7 @@ export function createJournal(components: { log: Log }, init: { directory: strin
 class JournalDirectory implements Journal {
   readonly #log: Log
   readonly #directory: string
-  /** One thing at a time, so that a write and a remove of one id keep their order. */
+  /** Operations run one at a time, so that a write and a remove of one id keep their order. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(components: { log: Log }, init: { directory: string }) {
@@ -56,7 +55,7 @@ class JournalDirectory implements Journal {
     if (Buffer.byteLength(text) > JOURNAL_LIMITS.recordBytesMax) throw badRecord(`the record of ${id} is too long`)
     await this.#inTurn('journal-unwritable', async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 })
-      // It may have been there before, with another mode.
+      // An existing directory may have another mode.
       await chmod(this.#directory, 0o700)
       const names = await this.#names()
       if (names.length >= JOURNAL_LIMITS.recordsMax && !names.includes(id + SUFFIX)) throw full(this.#directory)
@@ -93,7 +92,7 @@ class JournalDirectory implements Journal {
     return join(this.#directory, id + SUFFIX)
   }
 
-  /** Names of the records' files. What a crash left half written is taken away: the record before it still stands. */
+  /** Names of the record files. Removes files that a crash left unfinished: the record before it still stands. */
   async #names(): Promise<string[]> {
     let names: string[]
     try {
@@ -115,7 +114,7 @@ class JournalDirectory implements Journal {
       const isOurs = file.isFile() && file.size <= JOURNAL_LIMITS.recordBytesMax
       text = isOurs ? await readFile(path, 'utf8') : undefined
     } catch (error) {
-      // What the disk does not give now it may give another time: it stays.
+      // The file stays: the disk may be readable again later.
       this.#log.error('a record of a handoff cannot be read', { path, error: describeError(error) })
       return undefined
     }
@@ -135,7 +134,7 @@ class JournalDirectory implements Journal {
 
   async #inTurn<T>(code: ErrorCode, work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work)
-    // Whoever has this turn hears how it failed; the next one only waits for its end.
+    // Only the caller of this operation gets its error; the next one just waits for its end.
     this.#last = turn.catch(() => undefined)
     try {
       return await turn
@@ -145,7 +144,7 @@ class JournalDirectory implements Journal {
   }
 }
 
-/** Undefined for what no writer of a journal wrote whole. Pure. */
+/** Undefined unless the text is a complete record. Pure. */
 function parseRecord(text: string): object | undefined {
   const record = parseJson(text)
   return typeof record === 'object' && record !== null ? record : undefined

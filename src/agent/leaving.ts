@@ -9,7 +9,7 @@ import type { Handoff } from './api.ts'
 /** A guest that is leaving this host, from the request until its handoff rests. */
 export class Leaving {
   progress: HandoffProgress
-  /** What it came to; undefined for a dry run. */
+  /** The handoff's result; undefined for a dry run. */
   done: Promise<HandoffResult | undefined> = Promise.resolve(undefined)
   readonly #abort = new AbortController()
   #reason: Reason | undefined
@@ -19,12 +19,12 @@ export class Leaving {
     this.progress = progress
   }
 
-  /** Aborts when it is cancelled before there is an outgoing end to be asked. */
+  /** Aborts on a cancel before the outgoing end exists. */
   get signal(): AbortSignal {
     return this.#abort.signal
   }
 
-  /** Its outgoing end has begun: from now on QEMU decides what a cancel comes to. */
+  /** Sets the outgoing end: from now on QEMU decides the outcome of a cancel. */
   follow(outgoing: Outgoing): void {
     this.#outgoing = outgoing
     if (this.#reason !== undefined) outgoing.cancel(this.#reason)
@@ -65,7 +65,7 @@ export function nothingToRecover(guest: string): PagemeshError {
   })
 }
 
-/** A handoff that ended before anything of it began. */
+/** The result of a handoff that failed before it began. */
 export function failure(
   about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>, error: PagemeshError,
 ): HandoffResult {
@@ -73,7 +73,7 @@ export function failure(
   return { ...failedResult(about), status, code: error.code, reason: describeError(error) }
 }
 
-/** A running handoff as its caller sees it: a promise that can be listened to. */
+/** A handoff as its caller sees it: a promise of the result that emits progress events. */
 export function withProgress(
   run: (onProgress: (progress: HandoffProgress) => void) => Promise<HandoffResult>,
 ): Handoff {

@@ -12,17 +12,17 @@ interface Parts {
   swap: Swap
 }
 
-/** All bytes of this host by account, but those of handoffs themselves. */
+/** Bytes of this host by account, without the handoffs themselves. */
 export function trafficOf({ mesh, popularity, possession, swap }: Parts): Omit<AgentStatus['traffic'], 'handoff'> {
   const { report, view } = popularity.traffic
   const { gossip } = mesh.traffic
   return {
-    // What hosts say that they hold, and what they prove of it when asked.
+    // Reports of pages held, and proofs of them.
     report: {
       sentBytes: report.sentBytes + possession.traffic.sentBytes,
       receivedBytes: report.receivedBytes + possession.traffic.receivedBytes,
     },
-    // What gossip tells, and what is asked for because gossip did not.
+    // Gossip, and requests for popular pages that gossip did not bring.
     gossip: {
       sentBytes: gossip.sentBytes + view.sentBytes, receivedBytes: gossip.receivedBytes + view.receivedBytes,
     },
@@ -31,14 +31,14 @@ export function trafficOf({ mesh, popularity, possession, swap }: Parts): Omit<A
   }
 }
 
-/** What was spent beside handoffs, both ways. */
+/** Bytes sent and received apart from handoffs. */
 export function spentOf({ report, gossip, swap }: ReturnType<typeof trafficOf>): SpentBytes {
   return { report: bothWays(report), gossip: bothWays(gossip), swap: bothWays(swap) }
 }
 
 /**
- * What this host spent and saved since its agent started. A byte counts at either end: the sum over all hosts has each
- * twice, what was spent as well as what was saved.
+ * Bytes that this host spent and saved since its agent started. Both ends count each byte, spent or saved, so the sum
+ * over all hosts counts it twice.
  */
 export function ledgerOf(traffic: ReturnType<typeof trafficOf>, savedBytes: number): AgentStatus['ledger'] {
   const spent = { ...spentOf(traffic), peers: bothWays(traffic.peers) }

@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { createAudit, type Audit } from './audit.ts'
 
-/** The audit log of a host, which hears what mesh and pins refuse. */
+/** A host's audit log, fed with the refusals of the mesh and the pins. */
 export function auditOf(
   components: { clock: Clock; log: Log }, { path, mesh, pins }: { path: string; mesh: Mesh; pins: NamePins },
 ): Audit {

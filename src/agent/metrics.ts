@@ -2,7 +2,7 @@ import { Counter, Gauge, Registry } from 'prom-client'
 
 import type { AgentStatus, Traffic } from './status.ts'
 
-/** Prometheus metrics of one agent, in a registry of its own, taken from the same snapshot as everything else. */
+/** Prometheus metrics of one agent, in its own registry, from the snapshot that status shows. */
 export function createMetrics(status: () => AgentStatus): () => Promise<string> {
   const registry = new Registry()
   const registers = [registry]
@@ -23,12 +23,12 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   counter('pagemesh_census_scans_total', 'Whole scans of guests.', ({ census }) => census.scans)
   counter('pagemesh_popularity_refused_total', 'Reports and news of popular pages that were refused.',
     ({ popularity }) => popularity.refused)
-  counter('pagemesh_popularity_unproven_total', 'Pages that hosts were said to hold and did not prove when asked.',
+  counter('pagemesh_popularity_unproven_total', 'Reported pages whose holders did not prove that they hold them.',
     ({ popularity }) => popularity.unproven)
   counter('pagemesh_strangers_total', 'Peers dropped that did not prove the cluster key.', ({ strangers }) => strangers)
-  counter('pagemesh_refused_offers_total', 'Guests that members offered and that were not taken.',
+  counter('pagemesh_refused_offers_total', 'Offers of guests that were refused.',
     ({ refused }) => refused.offers)
-  counter('pagemesh_refused_names_total', 'Times that a host was refused because its name is another identity\'s.',
+  counter('pagemesh_refused_names_total', 'Refused hosts whose name belongs to another identity.',
     ({ refused }) => refused.names)
   gauge('pagemesh_intercept_active', 'Whether connections of managers to members pass through here.',
     ({ intercept }) => (intercept.active ? 1 : 0))
@@ -36,11 +36,11 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
     ({ intercept }) => intercept.carried)
   counter('pagemesh_intercept_direct_total', 'Intercepted connections that went direct, as without an agent.',
     ({ intercept }) => intercept.direct)
-  counter('pagemesh_intercept_refused_total', 'Connections that came to the listeners and were closed.',
+  counter('pagemesh_intercept_refused_total', 'Connections to the listeners that were closed.',
     ({ intercept }) => intercept.refused)
   addHandoffs(registers, status)
-  gauge('pagemesh_saved_bytes', 'What handoffs took less than QEMU would have.', ({ ledger }) => ledger.savedBytes)
-  gauge('pagemesh_net_saved_bytes', 'Saved, less all that was spent beside.', ({ ledger }) => ledger.netBytes)
+  gauge('pagemesh_saved_bytes', 'Bytes saved by handoffs, compared with QEMU alone.', ({ ledger }) => ledger.savedBytes)
+  gauge('pagemesh_net_saved_bytes', 'Bytes saved, minus bytes spent otherwise.', ({ ledger }) => ledger.netBytes)
   new Counter({
     name: 'pagemesh_traffic_bytes_total',
     help: 'Bytes on the wire by account and direction.',
@@ -57,7 +57,7 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
   return async () => await registry.metrics()
 }
 
-/** Handoffs by direction and driver; those of a manager by its name as well, where that is known. */
+/** Handoffs by direction, driver and, if known, manager. */
 function addHandoffs(registers: Registry[], status: () => AgentStatus): void {
   new Gauge({
     name: 'pagemesh_handoffs_running',
@@ -73,12 +73,12 @@ function addHandoffs(registers: Registry[], status: () => AgentStatus): void {
   })
   new Counter({
     name: 'pagemesh_handoffs_total',
-    help: 'Handoffs that have ended, by what they came to as far as this host knows.',
+    help: 'Handoffs that have ended, by outcome, as far as this host knows.',
     labelNames: ['direction', 'driver', 'manager', 'status'],
     registers,
     collect() {
       this.reset()
-      // A label without a value is one that is not there.
+      // Prometheus treats an empty label as absent.
       for (const { count, manager, ...labels } of status().ended) this.inc({ ...labels, manager: manager ?? '' }, count)
     },
   })

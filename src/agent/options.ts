@@ -24,21 +24,21 @@ export type OptionKind = keyof KindValues
 
 export type OptionValue = KindValues[OptionKind]
 
-/** One option: what it is, why it has its default, and what happens when one turns it either way. */
+/** One option: its meaning, its default and bounds, and the effect of a higher or lower value. */
 export interface OptionInfo {
   /** Its name in the configuration file, sections joined by a dot. */
   key: string
   kind: OptionKind
   required?: true
-  /** As it would stand in the file; none: the option is off or follows from others. */
+  /** As written in the file; absent: the option is off or follows from others. */
   default?: string | number | boolean | readonly string[]
-  /** Bounds of numbers, in the unit that `kind` stands for (bytes, bytes a second, or a plain count). */
+  /** Bounds of numbers, in the unit of `kind`: bytes, bytes a second, or a plain count. */
   min?: number
   max?: number
-  /** What a choice may be. */
+  /** Allowed values of a choice. */
   choices?: readonly (string | boolean)[]
   about: string
-  /** What changes when it goes up, and down. */
+  /** The effect of a higher and of a lower value. */
   tuning?: string
 }
 
@@ -64,16 +64,16 @@ const TABLE = [
   },
   {
     key: 'managed', kind: 'choice', default: 'off', choices: ['off', 'libvirt', 'proxmox', 'any'],
-    about: 'Guests of a manager, found by process: those of `libvirt` or of `proxmox`, `any` QEMU, or `off`. They ' +
-      'count as all others do, and their manager moves them. One whose memory must not be merged ' +
+    about: 'Guests of a manager, found by process: those of `libvirt` or of `proxmox`, `any` QEMU, or `off`. Their ' +
+      'pages count like those of other guests, and the manager moves them. A guest whose memory must not be merged ' +
       '(`mem-merge=off`, libvirt\'s `nosharepages`) shares nothing.',
-    tuning: '`any`: also QEMUs that users start by hand, under whatever name they like.',
+    tuning: '`any`: also QEMUs that users start by hand, under any name.',
   },
   {
     key: 'intercept.ports', kind: 'portRanges',
     about: 'Ports at which managers migrate guests to members, such as `[49152-49215]` (libvirt) or `[60000-60050]` ' +
       '(Proxmox): connections of this host to them pass through the agent. Absent: none.',
-    tuning: 'Whatever else listens at these ports of a member passes through as well, such as bricks of GlusterFS.',
+    tuning: 'Other connections to these ports of members pass through as well, such as those to GlusterFS bricks.',
   },
   {
     key: 'control', kind: 'text', default: '/run/pagemesh/control.sock',
@@ -83,7 +83,7 @@ const TABLE = [
   {
     key: 'census.pagesPerSecond', kind: 'count', default: 50_000, min: 100, max: 10_000_000,
     about: 'Pages that the census reads and hashes a second.',
-    tuning: 'Higher: fresher census, more CPU. Lower: staler, so that more pages travel whole.',
+    tuning: 'Higher: fresher census, more CPU. Lower: older census, so that more pages are sent whole.',
   },
   {
     key: 'census.intervalSeconds', kind: 'count', default: 60, min: 1, max: 86_400,
@@ -93,60 +93,60 @@ const TABLE = [
   {
     key: 'census.maxBytes', kind: 'bytes', default: '1GiB', min: 2 ** 20, max: 2 ** 40,
     about: 'Memory that the census may take.',
-    tuning: '13 bytes a distinct page of each guest. When full, volatile pages go first, then those of one guest ' +
-      'alone, and status says so.',
+    tuning: '13 bytes a distinct page of each guest. When it is full, volatile pages are left out first, then pages ' +
+      'that only one guest holds, and status says so.',
   },
   {
     key: 'popularity.minHosts', kind: 'count', default: 2, min: 1, max: 1000,
     about: 'Hosts that must hold a page before it may be gossiped or served proactively.',
-    tuning: 'Higher: less is shared and less leaks. Lower: more pages travel as references.',
+    tuning: 'Higher: less is shared and less leaks. Lower: more pages are sent as references.',
   },
   {
     key: 'popularity.maxPages', kind: 'count', default: 2_000_000, min: 1000, max: 10_000_000,
-    about: 'Pages in this host\'s view of what is popular.',
+    about: 'Most pages in this host\'s view of popular pages.',
     tuning: 'Higher: more memory, 20 bytes a page. Lower: only the most popular pages are known.',
   },
   {
     key: 'store.path', kind: 'text', default: '/var/lib/pagemesh',
-    about: 'Directory for what outlives a restart: the host\'s identity and the pages it keeps.',
+    about: 'Directory of data that survives a restart: the host\'s identity and the pages it keeps.',
   },
   {
     key: 'store.maxBytes', kind: 'bytes', default: '2GiB', min: 0, max: 2 ** 50,
-    about: 'Disk for kept pages; 0: none are kept.',
+    about: 'Disk space for kept pages; 0: none are kept.',
     tuning: 'Higher: more pages are at hand when a guest arrives. Lower: less disk. 21 bytes of memory a page.',
   },
   {
     key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 125_000, max: 2 ** 40,
-    about: 'Cap of proactive traffic, both ways together; what moving guests need is not capped.',
+    about: 'Cap of proactive traffic, both ways together; traffic of moving guests is not capped.',
     tuning: 'Higher: pages spread sooner. Lower: guests have more of the network.',
   },
   {
     key: 'handoff.references', kind: 'switch', default: true,
-    about: 'Whether guests that leave here travel as references to what their destination has.',
-    tuning: 'Off: every page travels once, for finding out what references are worth, or whether they are at fault.',
+    about: 'Whether pages of leaving guests that the destination has are sent as references.',
+    tuning: 'Off: every page is sent whole once, to measure what references save or to rule them out as a fault.',
   },
   {
     key: 'handoff.peers', kind: 'switch', default: true,
-    about: 'Whether a guest that arrives here has pages fetched from other hosts meanwhile.',
+    about: 'Whether pages are also fetched from other hosts while a guest arrives here.',
     tuning: 'Off: only the source\'s link is used.',
   },
   {
     key: 'handoff.compression', kind: 'choice', default: 'auto', choices: ['auto', 'always', 'never', true, false],
-    about: 'Whether pages that leave here whole are compressed: `auto` (unless the link is seen to be faster than ' +
-      'zstd), `always` or `never`; `true` and `false` mean the latter two.',
+    about: 'Whether pages sent whole are compressed: `auto` (unless the link is measured to be faster than zstd), ' +
+      '`always` or `never`; `true` and `false` mean the latter two.',
     tuning: '`always`: fewest bytes on any link. `never`: less CPU and more bytes.',
   },
   {
     key: 'handoff.threads', kind: 'autoCount', default: 'auto', min: 0, max: 256,
-    about: 'Worker threads for the streams of moving guests, one each; 0: the agent\'s own thread, which also takes ' +
-      'what finds none free. `auto`: one less than there are cores, or 0 below eight cores. Without the kernel ' +
-      'always 0.',
+    about: 'Worker threads for the streams of moving guests, one each; 0: the agent\'s own thread, which also runs ' +
+      'streams that find no free thread. `auto`: one less than there are cores, or 0 below eight cores. Without ' +
+      'the kernel always 0.',
     tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
   },
   {
     // Both are made for nothing else.
     key: 'tunnel.to', kind: 'dialRules', default: ['/run/pagemesh/tunnel/*', '127.64.0.0/16:20000-30999'],
-    about: 'What other hosts may have this one dial for migrations that a manager drives: globs of socket paths, ' +
+    about: 'Addresses that other hosts may have this one dial for a manager\'s migrations: globs of socket paths, ' +
       '`host:port` or `host:port-port`.',
     tuning: 'An empty list: nothing.',
   },
@@ -203,7 +203,7 @@ export function valueOf(options: Partial<AgentOptions>, key: Key): unknown {
   return chosen ?? defaultOf(OPTIONS.find((option) => option.key === key)!)
 }
 
-/** How pages that leave here whole are compressed; it was once a switch, on or off. */
+/** Compression of pages sent whole; booleans are the option's older form. */
 export function compressionMode(chosen: CompressionMode | boolean | undefined): CompressionMode {
   if (typeof chosen === 'boolean') return chosen ? 'always' : 'never'
   return chosen ?? 'auto'

@@ -36,13 +36,13 @@ export interface OutgoingHandoffsComponents {
 type Record = Extract<Unsettled, { role: 'outgoing' }>
 
 const ID_BYTES = 16
-/** Between two tries to reach the QEMU of a handoff that an agent before this one left. */
+/** Between two tries to reach the QEMU of a handoff that an earlier agent process left. */
 const RETRY_MS = 2000
 const KEPT_MAX = 100
-/** States that only news from elsewhere leads on from. */
+/** States that only news from outside can change. */
 const AT_REST: ReadonlySet<Outgoing['state']['at']> = new Set(['over', 'unconfirmed', 'cut'])
 
-/** The handoffs that this host's guests left with, or are leaving: those that run, and those that are not settled. */
+/** Outgoing handoffs of this host: those under way, and those that are not settled. */
 export class OutgoingHandoffs {
   readonly #components: OutgoingHandoffsComponents
   readonly #init: { directory: string; references: boolean; compression: CompressionMode }
@@ -58,7 +58,7 @@ export class OutgoingHandoffs {
     this.#init = init
   }
 
-  /** Makes the outgoing end of a handoff that begins now. */
+  /** Creates the outgoing end of a new handoff. */
   create(
     request: MigrateRequest, plan: 'move' | 'dryRun', onMeasure: (measure: HandoffMeasure) => void,
   ): Outgoing {
@@ -75,27 +75,27 @@ export class OutgoingHandoffs {
     })
   }
 
-  /** To be called when an outgoing end has rested. */
+  /** Call it when an outgoing end has rested. */
   rested(outgoing: Outgoing): void {
     if (outgoing.state.at !== 'over') return
     this.#live.delete(outgoing.init.id)
-    behind(this.#components.log, 'a guest was not let go', outgoing.stop())
+    behind(this.#components.log, 'the session of a guest could not be closed', outgoing.stop())
   }
 
-  /** The post-copy of this guest that was cut, if there is one. */
+  /** This guest's cut post-copy, if there is one. */
   cut(guest: string): Outgoing | undefined {
     return [...this.#live.values()].find(({ init, state }) => init.guest === guest && state.at === 'cut')
   }
 
-  /** Takes up what an agent before this one left. */
+  /** Resumes a handoff that an earlier agent process left. */
   adopt(id: string, record: Record): void {
     this.#records.set(id, record)
-    // What it kept it only answers for; what it had changed in QEMU is put back all the same.
+    // A guest that was kept needs no more than answers, unless QEMU settings are still to be restored.
     if (record.as === 'kept' && record.undo === undefined) return
     behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
   }
 
-  /** What this host says of its copy, to the host that it was handed to. */
+  /** Tells the destination what became of this host's copy. */
   async asked(id: string, copy: CopyNews, from: Member): Promise<Verdict> {
     const record = this.#records.get(id)
     let outgoing = this.#live.get(id)
@@ -110,7 +110,7 @@ export class OutgoingHandoffs {
     return verdict
   }
 
-  /** Asks all that runs to end, and waits for the answers of their QEMUs, but not for ever. */
+  /** Asks handoffs under way to end, and waits for their QEMUs' answers until `patience` resolves. */
   async stop(reason: Reason, patience: Promise<void>): Promise<void> {
     this.#life.abort()
     const running = [...this.#live.values()].filter(({ state }) => !AT_REST.has(state.at))
@@ -124,7 +124,7 @@ export class OutgoingHandoffs {
     while (!this.#life.signal.aborted) {
       try {
         const outgoing = await this.#restart(id, record)
-        // It may rest at once, or in days.
+        // Not awaited: this may take days.
         behind(this.#components.log, 'a handoff is not in the history', outgoing.rested().then(async (result) => {
           this.rested(outgoing)
           await history.add(result, { direction: 'outgoing' })
@@ -154,7 +154,7 @@ export class OutgoingHandoffs {
     }
   }
 
-  /** Guests that were kept are answered for as long as there are not too many of them: who asks, asks soon. */
+  /** Forgets the oldest records of kept guests beyond a limit: destinations ask soon after the handoff. */
   async #forgetOldest(): Promise<void> {
     const kept = [...this.#records].filter(([, { as }]) => as === 'kept')
     for (const [id] of kept.slice(0, -KEPT_MAX)) {
@@ -224,13 +224,13 @@ export class OutgoingHandoffs {
   }
 }
 
-/** The guest's process, which must be the one that a record names, if it names one. */
+/** The guest's process. Throws PagemeshError `guest-gone` if the record names another process. */
 export function requireSame(guest: Guest, recorded: Unsettled['process']): Unsettled['process'] {
   const { process } = guest
   if (recorded === undefined || (process?.pid === recorded.pid && process.startTicks === recorded.startTicks)) {
     return process
   }
-  throw new PagemeshError('guest-gone', `The QEMU of ${guest.name} is another one than the handoff's.`, {
+  throw new PagemeshError('guest-gone', `The QEMU of ${guest.name} is not the one of the handoff.`, {
     fault: 'guest', data: { guest: guest.name, pid: recorded.pid },
   })
 }

@@ -2,14 +2,14 @@ import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { PeerPages, Swap } from '../swap/index.ts'
 
-/** For a host that is not to ask others while a guest arrives. */
+/** For a host that asks no peers while a guest arrives. */
 export const noPeerPages: PeerPages = {
   among: () => ({ count: 0, high: new Uint32Array(0), low: new Uint32Array(0), indices: new Uint32Array(0) }),
   fetch: () => Promise.resolve(),
   receivedBytes: 0,
 }
 
-/** What incoming handoffs may have of other hosts: popular pages, from anybody but the source, whose link is in use. */
+/** Popular pages for incoming handoffs, from any host but the source, whose link is in use. */
 export function createPeerPages(
   { popularity, keeper, swap }: { popularity: Popularity; keeper: Keeper; swap: Swap },
 ): PeerPages {

@@ -2,16 +2,16 @@ import type { Mesh, NamePins } from '../mesh/index.ts'
 import { isoTime } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
-/** A name of the mesh: who has it now, and whose it is. */
+/** A host name in the mesh: the member that uses it now, and the identity that it belongs to. */
 export interface PeerName {
   host: string
-  /** Of the member that has the name now; null: nobody. */
+  /** Peer id of the member that uses the name now; null: no member does. */
   peerId: string | null
   address: string | null
-  /** The identity that the name belongs to, and since when; null: no host has shown up under it yet. */
+  /** The identity that the name belongs to, and since when; null: no host has used the name yet. */
   pinnedTo: string | null
   pinnedAt: string | null
-  /** Other identities that wanted the name and were refused. */
+  /** Other identities that claimed the name and were refused. */
   claims: { peerId: string; count: number; lastAt: string }[]
 }
 
@@ -22,7 +22,7 @@ export interface AcceptedPeer {
   before: string | null
 }
 
-/** All names that are known, this host's own among them, sorted. */
+/** All known names, including this host's own, sorted. */
 export function listPeers(mesh: Mesh, pins: NamePins): PeerName[] {
   const members = new Map([mesh.self, ...mesh.members()].map((member) => [member.name, member]))
   const pinned = new Map(pins.pins().map((pin) => [pin.name, pin]))
@@ -40,8 +40,8 @@ export function listPeers(mesh: Mesh, pins: NamePins): PeerName[] {
 }
 
 /**
- * Gives a name to another identity. Throws PagemeshError `own-name`, `name-in-use` while a host is there under its
- * identity, `no-claim` or `several-claims`.
+ * Gives a name to another identity. Throws PagemeshError `own-name`, `no-claim`, `several-claims`, or `name-in-use`
+ * while the host that the name belongs to is a member.
  */
 export function acceptPeer(mesh: Mesh, pins: NamePins, name: string, peerId?: string): AcceptedPeer {
   if (name === mesh.self.name) {

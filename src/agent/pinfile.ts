@@ -12,7 +12,7 @@ const FILE_BYTES_MAX = 2 ** 20
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 const PEER_ID = /^[A-Za-z0-9]{1,96}$/
 
-/** Which identity each name belongs to, kept in a file that is whole at any time. */
+/** The identity that each name belongs to, in a file that is replaced atomically. */
 export class PinFile {
   readonly #log: Log
   readonly #path: string
@@ -26,13 +26,13 @@ export class PinFile {
     this.#path = init.path
   }
 
-  /** Reads the pins and keeps the file as they are from now on. Throws PagemeshError `pins-unusable`. */
+  /** Reads the pins, and from then on writes each change to the file. Throws PagemeshError `pins-unusable`. */
   async start(): Promise<void> {
     this.#pins.load(await this.#read())
     this.#pins.onChange = () => this.#write()
   }
 
-  /** Resolves when all is written. Never rejects. */
+  /** Resolves when all pins are written. Never rejects. */
   async stop(): Promise<void> {
     this.#pins.onChange = () => {}
     await this.#writing
@@ -42,7 +42,7 @@ export class PinFile {
     let text: string
     try {
       const file = await lstat(this.#path)
-      if (!file.isFile() || file.size > FILE_BYTES_MAX) throw unusable(this.#path, 'it is no file of pins')
+      if (!file.isFile() || file.size > FILE_BYTES_MAX) throw unusable(this.#path, 'it is not a file of identities')
       text = await readFile(this.#path, 'utf8')
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return []
@@ -53,7 +53,7 @@ export class PinFile {
     return pins
   }
 
-  /** One write at a time, of what is pinned by then. */
+  /** One write at a time; each writes the pins of its moment. */
   #write(): void {
     if (this.#isWaiting) return
     this.#isWaiting = true
@@ -63,13 +63,13 @@ export class PinFile {
         await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
         await writeWholeFile(this.#path, `${JSON.stringify({ version: 1, pins: this.#pins.pins() })}\n`)
       } catch (error) {
-        this.#log.error('the names of hosts are not written down', { path: this.#path, error: describeError(error) })
+        this.#log.error('the identities of hosts cannot be written', { path: this.#path, error: describeError(error) })
       }
     })
   }
 }
 
-/** Undefined for what no agent wrote. Pure. */
+/** Undefined if the text is not a file of pins. Pure. */
 export function parsePins(text: string): NamePin[] | undefined {
   const { version, pins } = (parseJson(text) ?? {}) as Record<string, unknown>
   if (version !== 1 || !Array.isArray(pins) || pins.length > PIN_LIMITS.pins) return undefined
@@ -83,7 +83,7 @@ export function parsePins(text: string): NamePin[] | undefined {
 }
 
 function unusable(path: string, why: string, cause?: unknown): PagemeshError {
-  const what = `Which identity each host's name belongs to cannot be read from ${path}: ${why}.`
+  const what = `The file of hosts' identities, ${path}, cannot be used: ${why}.`
   return new PagemeshError('pins-unusable', what, {
     fault: 'host', phase: 'start', data: { path }, ...(cause === undefined ? {} : { cause }),
     advice: 'Restore the file. Or remove it: then each name belongs to the first host that shows up under it, ' +

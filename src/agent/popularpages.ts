@@ -1,11 +1,11 @@
 import type { Census } from '../census/index.ts'
 import type { PopularityView } from '../popularity/index.ts'
 
-/** A page that lives on several hosts of the mesh, as this host knows it. */
+/** A page that several hosts of the mesh hold, as far as this host knows. */
 export interface PopularPage {
   /** The first 64 bits of its id: 16 hex digits. */
   prefix: string
-  /** Guests, and hosts, of the mesh that hold it. */
+  /** Numbers of guests and of hosts in the mesh that hold it. */
   guests: number
   hosts: number
   /** Whether a guest of this host held it when last scanned. */

@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 
 const RATE_OVER_MS = 1000
 
-/** Turns counts at moments into progress: percent, and the rate over the last second. */
+/** Turns counters with their times into progress: percent done, and the rate over the last second. */
 export class ProgressMeter {
   readonly #clock: Clock
   readonly #about: Pick<HandoffProgress, 'guest' | 'from' | 'to' | 'mode'>

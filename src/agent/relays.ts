@@ -23,37 +23,37 @@ import { valueOf, type AgentOptions } from './options.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
 import { standBack } from './standback.ts'
 
-/** Pages fetched from peers that all relays may hold at once: 256 MiB. */
+/** Most pages fetched from peers that all relays together hold: 256 MiB. */
 const FETCHED_PAGES_MAX = 2 ** 16
 
 export interface RelaysInit {
   switches: HandoffSwitches
   accept: readonly AcceptRule[] | undefined
-  /** What members may have this host dial. */
+  /** Addresses that members may have this host dial. */
   dial: readonly DialRule[]
-  /** What this host's agent listens on, which nobody dials through it. */
+  /** Addresses that this agent listens on: it never dials them for a member. */
   own: Omit<OwnAddresses, 'hosts'>
 }
 
-/** A relayed migration that runs, in `status`. */
+/** A relayed migration under way, as `status` shows it. */
 export interface RelayStatus {
   direction: 'outgoing' | 'incoming'
   driver: 'relay'
   guest: string
   from: string
   to: string
-  /** What is dialled at the destination. */
+  /** The address that is dialled at the destination. */
   address: string
-  /** Who started its QEMU; null where that is not known. */
+  /** The manager that started its QEMU; null: not known. */
   manager: Manager | null
   phase: 'precopy' | 'postcopy' | 'switchover' | 'relaying'
-  /** Bytes of its streams, and on the wire. */
+  /** Bytes that QEMU wrote, and bytes on the wire. */
   streamBytes: number
   wireBytes: number
 }
 
 /**
- * What members may have this host dial: what `tunnel.to` has, and its own addresses at the ports that it intercepts.
+ * Addresses that members may have this host dial: those of `tunnel.to`, and its own at the ports that it intercepts.
  * Throws PagemeshError `bad-option`. Pure.
  */
 export function dialRules({ to, ports }: { to: readonly string[]; ports: readonly PortRange[] }): DialRule[] {
@@ -67,13 +67,13 @@ export function dialRules({ to, ports }: { to: readonly string[]; ports: readonl
   })]
 }
 
-/** What this host's agent listens on, by its options. Pure. */
+/** Addresses that this host's agent listens on, from its options. Pure. */
 export function ownAddresses(options: Pick<AgentOptions, 'listen' | 'lane' | 'reserved'>): RelaysInit['own'] {
   const { lane, reserved = [] } = options
   const listen = valueOf(options, 'listen')
   const ports = [
     ...listen.map((address) => parseTcpMultiaddr(address)?.port),
-    // The first listen address' next port, where no other is given.
+    // Default: the port after that of the first listen address.
     lane === undefined ? (parseTcpMultiaddr(listen[0] ?? '')?.port ?? 0) + 1 : parseHostPort(lane)?.port,
     ...reserved.map((address) => parseHostPort(address)?.port),
   ]
@@ -84,8 +84,8 @@ export function ownAddresses(options: Pick<AgentOptions, 'listen' | 'lane' | 're
 }
 
 /**
- * The pages that the stream of a guest may bring: those of all guests together, where it is not known whose it is or
- * what it holds. None if it may be that of a guest that shares nothing.
+ * The pages that a stream may carry: those of its guest, or of all guests if its guest is not known or not scanned.
+ * Undefined if it may be a guest that shares nothing.
  */
 export function pagesOfStream(
   guest: Guest | undefined, { census, guests }: { census: Pick<Census, 'all' | 'of'>; guests: readonly Guest[] },
@@ -96,7 +96,7 @@ export function pagesOfStream(
   return own ?? listTogether(census.all().map(({ table }) => table))
 }
 
-/** The migrations that managers drive from this host and to it. */
+/** The migrations that managers drive from and to this host. */
 export class Relays {
   readonly #components: HandoffsComponents
   readonly #init: RelaysInit
@@ -104,7 +104,7 @@ export class Relays {
   readonly #incoming: IncomingRelays
   readonly #tunnels = new Set<Tunnel>()
   readonly traffic = { sentBytes: 0, receivedBytes: 0 }
-  /** What the streams of guests that moved, either way, took less than their QEMUs wrote. */
+  /** Bytes saved in both directions, compared with what QEMU wrote. */
   savedBytes = 0
 
   constructor(components: HandoffsComponents, init: RelaysInit) {
@@ -155,7 +155,7 @@ export class Relays {
       path: requireAddress(path), mode, ...(gid === undefined ? {} : { gid }), hosts: ownHosts(),
       carry: (endpoint, otherEnd) => this.carry({ endpoint, to, address, onNews }, otherEnd),
       onRefused: (error) => {
-        log.warn('a connection was not carried', { to, code: error.code, reason: describeError(error) })
+        log.warn('a connection was not relayed', { to, code: error.code, reason: describeError(error) })
         onNews({ event: 'refused', code: error.code, reason: describeError(error) })
       },
     })
@@ -204,7 +204,7 @@ export class Relays {
     })
   }
 
-  /** Whose socket is at the other end of a connection; a manager may have made it and handed it on. */
+  /** The guest whose socket is at the other end of a connection; a manager may have opened it and passed it on. */
   #guestBehind({ pid, inode }: OtherEnd): Guest | undefined {
     const guests = this.#components.guests.all()
     return guests.find((guest) => pid !== undefined && guest.pid === pid) ??
@@ -230,7 +230,7 @@ export class Relays {
     await this.#components.history.add(result, { direction: 'incoming', driver: 'relay', manager: offer.manager })
   }
 
-  /** What peers gave is spent, and counted as such. */
+  /** Bytes fetched from peers are not subtracted here: they count as spent. */
   #countSaved({ status, qemuBytes, wireBytes, receivedWireBytes }: RelayResult): void {
     if (status === 'completed') this.savedBytes += qemuBytes - wireBytes - receivedWireBytes
   }
@@ -259,7 +259,7 @@ function sum(counts: readonly number[]): number {
   return counts.reduce((total, count) => total + count, 0)
 }
 
-/** The addresses of this host's network interfaces, as they are now. */
+/** The current addresses of this host's network interfaces. */
 function ownHosts(): Set<string> {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
   return new Set(all.map(({ address }) => plainHost(address) ?? address))

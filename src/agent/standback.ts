@@ -3,7 +3,7 @@ import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Swap } from '../swap/index.ts'
 
-/** Makes what is not urgent wait while a guest moves; returns how to let it go on. */
+/** Pauses background work while a guest moves; returns a function that resumes it. */
 export function standBack(
   { census, popularity, keeper, swap }: { census: Census; popularity: Popularity; keeper: Keeper; swap: Swap },
 ): () => void {

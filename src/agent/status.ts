@@ -21,23 +21,23 @@ import { VERSION } from './version.ts'
 
 const UNUSABLE_MAX = 64
 
-/** One snapshot of an agent: what `pagemesh status --json` prints, and all that pages and metrics show. */
+/** A snapshot of an agent: printed by `pagemesh status --json`, and the source of the status page and metrics. */
 export interface AgentStatus {
   host: string
   peerId: string
   version: string
-  /** What hashes pages here: the instruction set of the compiled kernel, or the slower package in its place. */
+  /** What hashes pages: the compiled kernel, by instruction set, or the slower npm package. */
   kernel: KernelInUse
-  /** Every guest was scanned since it appeared, and nothing that placement wants is pending. */
+  /** Every guest was scanned since it appeared, and no page that placement wants is pending. */
   settled: boolean
   peers: { host: string; peerId: string; address: string }[]
   guests: {
     name: string
     pid: number | null
     state: GuestState | 'unknown'
-    /** Who moves it: this agent over QMP, or a manager; null for one that was added by who embeds the agent. */
+    /** Who moves it: this agent over QMP, or a manager; null for a guest that the embedding program added. */
     driver: DiscoveredGuest['driver'] | null
-    /** Who started its QEMU, such as libvirt; null where that is not known. */
+    /** The manager that started its QEMU, such as libvirt; null: not known. */
     manager: Manager | null
     ramBytes: number
     residentPages: number
@@ -45,8 +45,8 @@ export interface AgentStatus {
   }[]
   census: { distinctPages: number; omittedPages: number; scans: number; bytes: number }
   /**
-   * Pages that are known to be popular, memory of all that popularity keeps, news of others that was refused, and
-   * pages that hosts were said to hold and did not prove when they were asked.
+   * Known popular pages, the memory that popularity takes, refused reports and gossip messages, and pages whose
+   * reported holders could not prove that they hold them.
    */
   popularity: { pages: number; bytes: number; refused: number; unproven: number }
   placement: { wanted: number; held: number; pending: number }
@@ -54,36 +54,36 @@ export interface AgentStatus {
   traffic: {
     report: Traffic
     gossip: Traffic
-    /** Pages fetched and served beforehand, to be kept. */
+    /** Pages fetched and served for the store. */
     swap: Traffic
     /** Pages fetched and served for guests that were moving. */
     peers: Traffic
     handoff: Traffic
   }
   ledger: {
-    /** What QEMU would have sent for the guests that moved from here and to here, less what their handoffs took. */
+    /** Bytes that QEMU would have sent for the guests that moved from and to here, minus the handoffs' bytes. */
     savedBytes: number
-    /** What else was sent and received, by account. */
+    /** Bytes sent and received for other purposes, by account. */
     spentBytes: SpentBytes & { peers: number }
     netBytes: number
   }
-  /** `qmp`: driven by an agent; `relay`: by a manager, so that nobody says how much is left. */
+  /** `qmp`: driven by an agent; `relay`: by a manager, so that the rest to send is unknown. */
   handoffs: (
     | ({ direction: 'outgoing'; driver: 'qmp' } & HandoffProgress)
     | ({ direction: 'incoming'; driver: 'qmp' } & IncomingStatus)
     | RelayStatus
   )[]
-  /** Handoffs that have ended since start, by what they were and came to. */
+  /** Numbers of handoffs that ended since start, by kind and outcome. */
   ended: EndedCount[]
-  /** Copies of guests that stay paused here until it is decided whether they may run. */
+  /** Copies of guests that stay paused here until someone decides whether they may run. */
   held: HeldGuest[]
   /** Peers that could not prove the cluster key, since start. */
   strangers: number
-  /** Refused since start: guests that members offered, and hosts whose name belongs to another identity. */
+  /** Refused since start: offers of guests, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
-  /** Connections of managers to members that pass through here; neither active nor with a reason where it is off. */
+  /** Interception of managers' connections to members; if it is off: not active, and without a reason. */
   intercept: InterceptStatus
-  /** Sockets that match `guests`, and processes, where a guest was refused, with the reasons: the first 64. */
+  /** Sockets that match `guests`, and processes, that were refused as guests, with the reasons: the first 64. */
   unusable: UnusableGuest[]
 }
 
@@ -92,7 +92,7 @@ export interface Traffic {
   receivedBytes: number
 }
 
-/** Takes the snapshot; pure but for what the parts say of themselves. */
+/** Takes the snapshot: reads the state of all parts and changes nothing. */
 export function snapshot(
   parts: {
     mesh: Mesh

@@ -2,7 +2,7 @@ import type { IncomingRecordedAs, OutgoingRecordedAs, RunState } from '../conver
 import { isAlive, type MigrationMode, type ProcessIdentity, type SettingsUndo } from '../guest/index.ts'
 import { isKnowledgeData, type StreamKnowledgeData } from '../qemu/index.ts'
 
-/** What is written down of a handoff that is not settled, so that this host can answer for it after a restart. */
+/** The record of an unsettled handoff on disk: after a restart this host can still answer for it. */
 export type Unsettled =
   | ({ role: 'outgoing'; as: OutgoingRecordedAs; knowledge?: StreamKnowledgeData } & UnsettledCommon)
   | ({ role: 'incoming'; as: IncomingRecordedAs } & UnsettledCommon)
@@ -13,9 +13,9 @@ interface UnsettledCommon {
   other: string
   mode: MigrationMode
   runState: RunState
-  /** The guest's process; absent for guests that are none. */
+  /** The guest's process; absent for guests without one. */
   process?: ProcessIdentity
-  /** What must be put back in its QEMU. */
+  /** QEMU settings to restore. */
   undo?: SettingsUndo
 }
 
@@ -24,7 +24,7 @@ const AS: Record<Unsettled['role'], readonly string[]> = {
   incoming: ['loading', 'loaded', 'unfit', 'broken', 'arrived', 'cut'] satisfies IncomingRecordedAs[],
 }
 
-/** A record as it was written; undefined for anything else. Pure. */
+/** Parses a record; undefined for anything else. Pure. */
 export function readUnsettled(value: unknown): Unsettled | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const record = value as Record<string, unknown>

@@ -13,24 +13,24 @@ export interface GuestCensus {
   scans: number
   /** Clock time of the end of the last whole scan, ms. */
   scannedAt: number
-  /** 64-bit prefixes of the ids; what their values say is the census' own affair. Zero pages are left out. */
+  /** 64-bit prefixes of the page ids, without zero pages; the values are internal to the census. */
   table: SortedTable
-  /** One place of the page at `index` of the table: its number, counted through the guest's blocks in order. */
+  /** One location of the page at `index` of the table: its page number, counted through the guest's RAM blocks. */
   numberAt(index: number): number
-  /** Whether there was a scan before to compare with; if not, nobody knows what stays, and all counts as stable. */
+  /** Whether there was an earlier scan to compare with; without one all pages count as stable. */
   isCompared: boolean
-  /** Whether the page at `index` of the table was in its place already when scanned before. */
+  /** Whether the page at `index` of the table was at the same location in the scan before. */
   isStable(index: number): boolean
 }
 
 export interface CensusTotals {
-  /** Different pages over all guests; beyond a quarter of a million, estimated from a sample. */
+  /** Distinct pages over all guests; estimated from a sample beyond 262 144 table entries. */
   distinctPages: number
   /** Pages that were left out because the census was full. */
   omittedPages: number
   /** Whole scans since start. */
   scans: number
-  /** Memory held. */
+  /** Memory that the census takes. */
   bytes: number
 }
 
@@ -39,27 +39,27 @@ export interface Census {
   add(guest: Guest): void
   /** Forgets a guest; a scan of it that runs is abandoned. */
   remove(guestName: string): void
-  /** Tells that a guest that waited for a migration runs here now: its first scan is owed, once it has run a while. */
+  /** Call it when an arrived guest runs here: its first scan becomes due once it has run for a while. */
   arrived(guestName: string): void
   of(guestName: string): GuestCensus | undefined
   /** What is known of every guest that has been scanned. */
   all(): GuestCensus[]
   readonly totals: CensusTotals
-  /** True once every guest was scanned since it appeared; one that waits for a migration counts once it runs. */
+  /** True once every guest was scanned since it appeared. A guest that waits for a migration counts once it runs. */
   readonly settled: boolean
   /** Whether a page with this prefix was resident here when last scanned. `prefixBits` from 32 to 64. */
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
   /** Changes whenever what `stablePages` says may have changed. */
   readonly generation: number
   /**
-   * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`,
-   * each once, with the number of guests of this host that hold it. A page is stable if it stayed in its place in some
-   * guest; a guest that was scanned only once counts where another one shows that the page is stable.
+   * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`, each
+   * once, with the number of local guests that hold it. A page is stable if some guest had it at the same location in
+   * two scans. A guest that was scanned only once makes no page stable, but counts as a holder of stable pages.
    */
   stablePages(firstHigh: number, lastHigh: number, into: PrefixRun): void
-  /** Pages out of the guests' memory as it is now: what it fills must be verified. */
+  /** Reads pages from the guests' current memory: they may have changed since the scan, so verify them. */
   readonly resident: PageSource
-  /** Makes scans wait while something more urgent needs the CPU; returns how to let them go on. */
+  /** Pauses scans while something more urgent needs the CPU; returns a function that resumes them. */
   standBack(): () => void
   start(): Promise<void>
   stop(): Promise<void>

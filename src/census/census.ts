@@ -15,25 +15,25 @@ import { addStablePages } from './stablepages.ts'
 export interface CensusInit {
   /** 32 bytes, derived from the cluster key. */
   pageKey: Uint8Array
-  /** Pages hashed a second, over all guests: the census' share of a CPU (an agent's worker does 150 to 400 k/s). */
+  /** Pages hashed a second, over all guests. The worker could hash 150 000 to 400 000. */
   pagesPerSecond: number
   /** Time between the beginnings of two scans of one guest, ms. */
   intervalMs: number
   /**
-   * Bounds what is kept of all guests. Of pages that no longer fit the least useful go first, and `omittedPages` counts
-   * them. The one scan that runs has its own room beside it: at most as much, and twice that while it sorts.
+   * Bounds the tables of all guests. Beyond it the least useful pages are left out and counted as `omittedPages`. The
+   * running scan needs memory beside this: at most as much again, and twice that while it sorts.
    */
   bytesMax: number
 }
 
-/** A guest whose state forbids a scan is looked at again after this, ms; so is one whose scan failed. */
+/** Time until a guest is tried again that could not be scanned, ms. */
 const RETRY_MS = 2_000
-/** So long a guest that has just arrived is left to run: it needs the processors more than its first scan does. */
+/** Delay of an arrived guest's first scan, ms: just after arrival the guest needs the processors more. */
 const ARRIVED_REST_MS = 10_000
 
 /**
- * What fingerprints may take of a full census: of guests with more memory than that, one TiB at a GiB of census, a page
- * that was left out counts as volatile when it is seen again.
+ * Share of a full census that fingerprints may take: enough for 1 TiB of guests at 1 GiB of census. For guests beyond
+ * that, a page that was left out counts as volatile when it is seen again.
  */
 const PRINTS_SHARE_MAX = 0.5
 
@@ -43,11 +43,11 @@ export function createCensus(components: { clock: Clock; log: Log }, init: Censu
 
 interface Entry {
   guest: Guest
-  /** When the next scan is due, by the clock. */
+  /** Clock time of the next scan, ms. */
   dueAt: number
-  /** Whether its first scan is owed: not while the guest waits for a migration. */
+  /** Whether the first scan is still to come; false while the guest waits for a migration. */
   owed: boolean
-  /** Whether it waited for a migration when it was looked at last. */
+  /** Whether it waited for a migration at the last look. */
   hasWaited: boolean
   found: Found | undefined
   /** Set while scans of it fail, so that the log says it once. */
@@ -159,7 +159,7 @@ class ScanningCensus implements Census {
     await this.#working
   }
 
-  /** Works through what is due, one guest at a time, then sleeps until something is. */
+  /** Scans the guests that are due, one at a time, then sleeps until the next one is. */
   #work(): void {
     if (!this.#started || this.#working !== undefined) return
     this.#timer?.cancel()
@@ -207,10 +207,10 @@ class ScanningCensus implements Census {
     if (entry.hasWaited) return this.#letRun(entry)
     const before = entry.found
     if (before === undefined) entry.owed = true
-    // The mesh learns of a guest's pages when they were seen twice; after that a scan may take its time.
+    // Pages are reported after two scans. Until then scans are urgent; later ones may take their time.
     const isUrgent = before?.isCompared !== true
     const result = await this.#scanner.scan(guest.memory, await this.#scanInit(before), abort.signal, isUrgent)
-    // It may have begun to wait for a migration meanwhile, and then what was read means nothing.
+    // If it began to wait for a migration meanwhile, the pages read are meaningless.
     if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     if (abort.signal.aborted) return
     const occasion = { scans: (before?.scans ?? 0) + 1, scannedAt: this.#clock.now() }
@@ -239,7 +239,7 @@ class ScanningCensus implements Census {
     return { entriesMax, previous: await before.fingerprints() }
   }
 
-  /** Takes over what a scan found; when the census is full, the least useful pages of all guests give way. */
+  /** Stores a scan's result; if the census is full, the least useful pages of all guests are left out. */
   async #keep(entry: Entry, found: Found): Promise<void> {
     const others = [...this.#entries.values()].filter((other) => other !== entry && other.found !== undefined)
     const all = [found, ...others.map((other) => other.found!)]

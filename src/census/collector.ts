@@ -4,21 +4,21 @@ import { countShare, cutoffsFor, isKept, KINDS, noCutoffs, noShareCounts, type K
 import { fingerprintOf, type Fingerprints } from './fingerprints.ts'
 import { isVolatile, PAGE_NUMBERS_MAX, placeOf } from './place.ts'
 
-/** How full the columns are left when pages had to go: the next time comes after as many more. */
+/** Fill level after pages were left out: the free rest delays the next time. */
 const KEPT_SHARE = 0.75
 
 /**
- * The pages of one scan, up to a number. When they no longer fit, equal ones become one; if that does not help,
- * volatile pages are left out, and then others by their ids. Which pages other guests hold is not known here.
+ * Collects the pages of one scan, up to a maximum. When it is full, equal pages are merged; if that does not suffice,
+ * volatile pages are left out, then others by their ids. It does not know which pages other guests hold.
  */
 export class PageCollector {
   readonly #entriesMax: number
   readonly #columns: PageColumns
   readonly #previous: Fingerprints | undefined
-  /** Of all pages, also those that are left out. */
+  /** Fingerprints of all pages, including those left out. */
   readonly fingerprints: Fingerprints
   #cutoffs = noCutoffs()
-  /** Pages that were left out; such as are in the guest several times count several times. */
+  /** Pages that were left out; each copy of a page counts. */
   omittedPages = 0
 
   /** @param pageCount pages of the guest. @param previous what its scan before found, if there was one. */
@@ -31,7 +31,7 @@ export class PageCollector {
     this.fingerprints = new Uint16Array(pageCount)
   }
 
-  /** Notes that the page of this prefix is held at page `number`. */
+  /** Records that the page with this prefix is at page `number`. */
   note(high: number, low: number, number: number): void {
     const fingerprint = fingerprintOf(low)
     this.fingerprints[number] = fingerprint
@@ -42,7 +42,7 @@ export class PageCollector {
     else this.#columns.push(high, low, place)
   }
 
-  /** What was noted and found room; the collector is spent. */
+  /** Returns the table of the collected pages; the collector cannot be used afterwards. */
   finish(): SortedTable {
     return SortedTable.from(this.#columns)
   }
@@ -51,7 +51,7 @@ export class PageCollector {
     const table = SortedTable.from(this.#columns)
     const counts = noShareCounts()
     table.forEach((_high, low, place) => countShare(counts, kindOf(place), low))
-    // What an earlier cutoff left out is not among those counted: the new ones are never looser where pages are short.
+    // The counts lack the pages that earlier cutoffs left out, so the stricter cutoff of both is kept.
     const cutoffs = cutoffsFor(counts, Math.floor(this.#entriesMax * KEPT_SHARE))
     this.#cutoffs = this.#cutoffs.map((before, kind) => Math.min(before, cutoffs[kind]!))
     this.#columns.clear()

@@ -1,19 +1,19 @@
 /**
- * Which pages a full census keeps. Those that several guests of this host hold go last, volatile ones first. Of one
- * kind the ids decide, and not the order of scans: all hosts keep the same ones, so that what is common stays common.
+ * Which pages a full census keeps. Volatile pages go first, and pages that several local guests hold go last. Within a
+ * kind the page id decides, not the order of scans: so all hosts keep the same pages, and common pages stay common.
  */
 
-/** What a page is to a full census; the highest number goes first. */
+/** Kinds of pages; those with the highest number are left out first. */
 export const KINDS = { shared: 0, single: 1, volatile: 2 } as const
 export type Kind = typeof KINDS[keyof typeof KINDS]
 
 const KIND_COUNT = 3
-/** Pages of one kind are kept or left out in shares of this many. */
+/** The pages of one kind are divided into this many shares by id; a share is kept or left out as a whole. */
 const SHARES = 256
 
-/** How many entries there are of each kind in each share. */
+/** Number of entries of each kind in each share. */
 export type ShareCounts = Float64Array<ArrayBuffer>
-/** For each kind, how many of its shares are kept. */
+/** For each kind, the number of shares that are kept. */
 export type Cutoffs = Uint16Array<ArrayBuffer>
 
 export function noShareCounts(): ShareCounts {
@@ -47,7 +47,7 @@ export function cutoffsFor(counts: ShareCounts, entriesMax: number): Cutoffs {
   return cutoffs
 }
 
-/** By the low half of the id's prefix: tables are read in parts by the high half, and each part stays a fair sample. */
+/** By the low half of the prefix: reports read ranges of the high half, and each range stays a fair sample. */
 function shareOf(low: number): number {
   return low >>> 24
 }

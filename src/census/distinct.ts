@@ -1,11 +1,11 @@
 import { TableMerge, type SortedTable } from '../page/index.ts'
 
-/** Entries that are walked for certain; of more, a sample stands for the whole, so that a status costs little. */
+/** Up to this many entries are counted exactly; beyond, a sample keeps `status` cheap. */
 const ENTRIES_MAX = 2 ** 18
 
 /**
- * How many different pages the tables hold together. Exact up to ENTRIES_MAX entries; beyond, estimated from those
- * with the lowest prefixes: prefixes are random, so they are a fair sample.
+ * The number of distinct pages in all tables. Exact up to ENTRIES_MAX entries; beyond, estimated from the entries with
+ * the lowest prefixes: prefixes are random, so this sample is fair.
  */
 export function countDistinct(tables: readonly SortedTable[]): number {
   if (tables.length === 1) return tables[0]!.size

@@ -3,26 +3,26 @@ import { nextTurn } from '../runtime/turn.ts'
 import { numberOf } from './place.ts'
 
 /**
- * What the scan before found, by page number: 16 bits of the id of the page that was there, 0 for none or zeros. A page
- * that changed passes for one that stayed once in 65 535 times, which costs a few bytes of a report.
+ * The scan before, by page number: 16 bits of the page's id, 0 for an absent or a zero page. One changed page in
+ * 65 535 passes for unchanged, which costs a few bytes of a report.
  */
 export type Fingerprints = Uint16Array<ArrayBuffer>
 
-/** Entries that are written in one go: a few ms. */
+/** Entries written before the thread yields: a few ms. */
 const TURN_ENTRIES = 2 ** 18
 
 export function fingerprintOf(low: number): number {
   return (low & 0xffff) || 1
 }
 
-/** What fingerprints of so many pages take, bytes. */
+/** Size of the fingerprints of `pageCount` pages, bytes. */
 export function fingerprintBytes(pageCount: number): number {
   return pageCount * Uint16Array.BYTES_PER_ELEMENT
 }
 
 /**
- * The fingerprints that a table implies, for the next scan: those of the places in it. A table that has all pages of
- * its guest needs no others beside it; of the further copies of a page, nothing is known.
+ * Derives the fingerprints for the next scan from a table: those of the locations in it. For a table with all pages of
+ * its guest these suffice. Further copies of a page are not in the table and get none.
  */
 export async function fingerprintsOf(table: SortedTable, pageCount: number): Promise<Fingerprints> {
   const fingerprints = new Uint16Array(pageCount)

@@ -13,8 +13,8 @@ interface Occasion {
 }
 
 /**
- * What is kept of a guest between two scans. Never changes: a shorter one takes its place. Only of a guest whose pages
- * are not all in the table the fingerprints are kept too: else a page that was left out would always look new.
+ * A guest's data between two scans; immutable: a shortened copy replaces it. If pages were left out of the table, the
+ * fingerprints are kept too: otherwise those pages would always look new.
  */
 export class Found implements GuestCensus {
   readonly guest: string
@@ -45,12 +45,12 @@ export class Found implements GuestCensus {
     return this.table.size
   }
 
-  /** Memory that it takes. */
+  /** Memory taken, bytes. */
   get bytes(): number {
     return this.table.bytes + (this.#fingerprints?.byteLength ?? 0)
   }
 
-  /** What fingerprints of it take, whether or not they are kept. */
+  /** Size of its fingerprints, kept or not, bytes. */
   get fingerprintBytes(): number {
     return fingerprintBytes(pageCountOf(this.memory))
   }
@@ -63,12 +63,12 @@ export class Found implements GuestCensus {
     return !isVolatile(this.table.valueAt(index))
   }
 
-  /** A copy for the next scan to compare with. */
+  /** A copy of the fingerprints for the next scan. */
   async fingerprints(): Promise<Fingerprints> {
     return this.#fingerprints?.slice() ?? await fingerprintsOf(this.table, pageCountOf(this.memory))
   }
 
-  /** The same with fewer pages, and with fingerprints if there is room for them and they say more than the table. */
+  /** A copy with fewer pages, and with fingerprints if there is room for them and the table is incomplete. */
   async shortened({ table, omittedPages }: Shed, isRoomForPrints: boolean): Promise<Found> {
     const result = {
       residentPages: this.residentPages, zeroPages: this.zeroPages, isCompared: this.isCompared, table,

@@ -1,5 +1,5 @@
 /**
- * What the census and its worker thread say to each other. Tables travel without being copied.
+ * Messages between the census and its worker thread. Tables are transferred, not copied.
  *
  *   census                         worker
  *     scan n, layout   ------>
@@ -14,7 +14,7 @@ import type { ScanInit, ScanResult } from './scan.ts'
 export interface WorkerInit {
   pageKey: Uint8Array
   pagesPerSecond: number
-  /** Whoever holds it makes scans wait. */
+  /** While it is held, scans pause. */
   holdFlag: SharedArrayBuffer
 }
 

@@ -1,11 +1,11 @@
 /**
- * Where a guest holds a page, as one number beside its prefix: the page's number, counted through the guest's blocks in
- * order, and whether that page held something else, or nothing known, at the scan before. Of several places of one
- * page the smallest number is the best: stable ones come first.
+ * A page's location in a guest, packed into one number: the page number, counted through the guest's blocks in order,
+ * and a flag that the page changed since the scan before, or was not seen in it. Of several places of one page the
+ * smallest number is the best, because stable ones are smaller.
  */
 const VOLATILE = 0x8000_0000
 
-/** Pages that one guest may have: 8 TiB of memory. */
+/** Most pages of one guest: 8 TiB of memory. */
 export const PAGE_NUMBERS_MAX = VOLATILE
 
 export function placeOf(number: number, isVolatile: boolean): number {

@@ -10,7 +10,7 @@ export interface ScannedGuest {
   isStable(index: number): boolean
 }
 
-/** Wanted pages of one guest, in the order of its memory: page numbers, and each one's index in the batch. */
+/** Wanted pages of one guest, in memory order: page numbers, and each page's index in the batch. */
 export interface Places {
   count: number
   numbers: Uint32Array
@@ -20,8 +20,7 @@ export interface Places {
 const NONE = -1
 
 /**
- * Finds a place for each missing page of a batch; a place that did not change lately goes before one that did.
- * Guests without any are left out.
+ * Finds a location for each missing page of a batch, a stable one if there is one. Leaves out guests that have none.
  */
 export function findPlaces(
   batch: PageBatch, guests: readonly ScannedGuest[],
@@ -50,7 +49,7 @@ export function findPlaces(
 }
 
 function placesOf(guest: number, count: number, guestOf: Int32Array, numberOf: Uint32Array): Places {
-  // Number and index in one value: sorting plain numbers needs no function, and no object a page.
+  // Page number and index packed into one number: this sorts without a comparison function and without objects.
   const keys = new Float64Array(count)
   let found = 0
   for (let index = 0; index < guestOf.length; index++) {

@@ -1,12 +1,11 @@
 import { getPriority, setPriority } from 'node:os'
 
-/** A vCPU that wants the same core gets 28 times as much of it. */
+/** A vCPU that competes for the core gets 28 times as much processor time. */
 const POLITE_NICE = 15
 
 /**
- * How much of a busy core this thread, not its process, may take: on Linux a nice value is a thread's own. Urgent work
- * goes on as the thread was started. Where a change is not allowed things stay as they are: a thread without privileges
- * can become polite and not go back.
+ * The nice value of this thread; on Linux each thread has its own. Urgent work runs at the value that the thread
+ * started with. An unprivileged thread can raise its nice value but not lower it again; a refused change is ignored.
  */
 export class ThreadPriority {
   readonly #ownNice = getPriority(0)
@@ -15,7 +14,7 @@ export class ThreadPriority {
     try {
       setPriority(0, isUrgent ? this.#ownNice : Math.max(this.#ownNice, POLITE_NICE))
     } catch {
-      // It scans all the same.
+      // Not allowed: the scan runs at the old priority.
     }
   }
 }

@@ -4,20 +4,20 @@ import { PAGE_BYTES, type PageBatch, type PageSource } from '../page/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { findPlaces, type Places, type ScannedGuest } from './places.ts'
 
-/** Unwanted pages that are read along rather than begin another read. */
+/** A gap of up to this many unwanted pages is read along: cheaper than another read. */
 const GAP_PAGES_MAX = 4
-/** Pages of one read. */
+/** Most pages of one read. */
 const RUN_PAGES_MAX = 64
-/** Pages whose residency is asked at once, at most: to read of 50 costs the kernel as much as another question. */
+/** Most pages of one pagemap query. For the kernel, one query costs as much as 50 pages of another. */
 const WINDOW_PAGES = 512
-/** A longer stretch without a wanted page begins another question. */
+/** A longer gap between wanted pages starts another pagemap query. */
 const WINDOW_GAP_PAGES_MAX = 64
-/** Fills that run side by side, each with room of its own, beyond which room is made anew. */
+/** Read buffers kept for concurrent fills; further fills allocate their own. */
 const SPARES_MAX = 8
 
 /**
- * Pages out of the guests' memory as it is now. Where a page moved or changed since the scan, other bytes come:
- * wrap it in `verified`. A guest that vanishes while it is read is a miss.
+ * Reads pages from the guests' current memory. If a page moved or changed since the scan, the bytes are wrong: wrap
+ * the source in `verified`. A guest that ends while it is read is a miss.
  */
 export function residentSource(guests: () => Iterable<ScannedGuest>): PageSource {
   const rooms = new BufferPool(RUN_PAGES_MAX * PAGE_BYTES, SPARES_MAX)
@@ -56,7 +56,7 @@ class GuestRead {
   readonly #batch: PageBatch
   readonly #room: Buffer
   readonly #resident = new Uint8Array(WINDOW_PAGES)
-  /** The block that is read: its index, and the number of its first page and of the one behind its last. */
+  /** Index of the block that is read, the number of its first page, and the number after its last. */
   #block = 0
   #firstNumber = 0
   #endNumber = 0
@@ -82,7 +82,7 @@ class GuestRead {
     }
   }
 
-  /** Fills the places from `first` on whose residency one question tells; returns the index behind the last. */
+  /** Fills the places from `first` on that one pagemap query covers; returns the index after the last. */
   async #fillWindow(first: number): Promise<number> {
     const { numbers } = this.#places
     const behind = this.#behind(first, WINDOW_GAP_PAGES_MAX, WINDOW_PAGES)
@@ -102,7 +102,7 @@ class GuestRead {
     const { numbers, indices } = this.#places
     const start = numbers[first]!
     const pageCount = numbers[behind - 1]! - start + 1
-    // Pages that lie in the batch as they lie in the guest are read into it, all others past it.
+    // Pages in the same order in guest and batch are read straight into the batch, others through a buffer.
     const isStraight = this.#isStraight(first, behind)
     const into = isStraight ? this.#batch.bytes : this.#room
     await this.#readResident(start, pageCount, window, into, isStraight ? indices[first]! : 0)
@@ -142,7 +142,7 @@ class GuestRead {
     return true
   }
 
-  /** Index behind the last place of the block that lies close enough to those before it, from `first` on. */
+  /** Index after the last place, from `first` on, that belongs to the block and lies close to the place before it. */
   #behind(first: number, gapPagesMax: number, pagesMax: number): number {
     const { numbers, count } = this.#places
     const end = Math.min(this.#endNumber, numbers[first]! + pagesMax)

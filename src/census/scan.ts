@@ -1,6 +1,6 @@
 /**
- * One walk through a guest's memory. The same function runs in the worker thread and, for memories that only exist
- * in this thread, here.
+ * One walk through a guest's memory. It runs in the worker thread, or in the main thread for memories that only exist
+ * there.
  */
 import type { GuestMemory } from '../guest/index.ts'
 import { ID_BYTES, isZeroPage, PAGE_BYTES, type PageHasher, type SortedTable } from '../page/index.ts'
@@ -16,31 +16,31 @@ import type { Fingerprints } from './fingerprints.ts'
 export interface ScanResult {
   residentPages: number
   zeroPages: number
-  /** Pages that found no room in the table. */
+  /** Pages that did not fit in the table. */
   omittedPages: number
-  /** Whether there was a scan before to compare with; without it nothing is volatile. */
+  /** Whether there was an earlier scan to compare with; without one no page is volatile. */
   isCompared: boolean
   /** 64-bit prefix of the id -> place (see place.ts); zero pages are left out. */
   table: SortedTable
-  /** Of all pages, for the next scan to compare with. */
+  /** Of all pages, for comparison by the next scan. */
   fingerprints: Fingerprints
 }
 
 export interface ScanInit {
-  /** The table has no more entries than this; pages that no longer fit are counted as omitted. */
+  /** Most entries of the table; further pages are counted as omitted. */
   entriesMax: number
-  /** From the scan before, if there was one of the same memory. */
+  /** Of the scan before, if it saw the same memory. */
   previous?: Fingerprints
 }
 
-/** Pages read and hashed between two looks at the rate and the signal. */
+/** Pages read and hashed between two checks of the rate limit and the signal. */
 const BATCH_PAGES = 256
-/** Pages whose residency is asked at once to find the next resident ones; a hole of that size costs one question. */
+/** Pages of one pagemap query; a hole of this size costs one query. */
 const WINDOW_PAGES = 16 * 1024
 
 /**
- * Scans `memory` once. Rejects with the signal's reason, or with `guest-gone`. Pages that change under the scan are
- * taken as they were when read, and those that went are left out: whoever uses a page by its place verifies it.
+ * Scans `memory` once. Rejects with the signal's reason, or with `guest-gone`. The guest may change pages during and
+ * after the scan: verify a page that is read by its location.
  */
 export async function scanGuest(
   { clock, hasher, hold, throttle }: { clock: Clock; hasher: PageHasher; hold: HoldFlag; throttle: Throttle },
@@ -67,7 +67,7 @@ export async function scanGuest(
         await throttle.take(unpaidPages, signal)
         await hold.released(clock, signal)
         unpaidPages = 0
-        // Lets an abort, or in the main thread everybody else, have a turn.
+        // Lets abort messages, and in the main thread all other work, run.
         await nextTurn()
         signal.throwIfAborted()
       }
@@ -78,7 +78,7 @@ export async function scanGuest(
   return scan.finish()
 }
 
-/** How many pages a memory has, resident or not. */
+/** Number of pages of a memory, resident or not. */
 export function pageCountOf(memory: Pick<GuestMemory, 'blocks'>): number {
   return memory.blocks.reduce((sum, block) => sum + Math.floor(block.bytes / PAGE_BYTES), 0)
 }
@@ -120,7 +120,7 @@ class Scan {
 
   /** Reads `count` pages that were resident and notes those that are not zero; `number` is the number of the first. */
   async add(block: number, firstPage: number, count: number, number: number): Promise<void> {
-    // Asked again, for the guest may have given pages back since: reading a hole of shared memory would fill it.
+    // Queried again: the guest may have freed pages meanwhile, and reading a hole of shared memory would allocate it.
     await this.#memory.resident(block, firstPage, count, this.#resident)
     let kept = 0
     for (let start = nextRun(this.#resident, 0, count); start < count;) {
@@ -148,7 +148,7 @@ class Scan {
     }
   }
 
-  /** Reads resident pages to their place in the batch; false if they are no longer where they were. */
+  /** Reads resident pages into the batch at `at`; false if their mapping has changed. */
   async #read(block: number, firstPage: number, count: number, at: number): Promise<boolean> {
     try {
       const room = this.#pages.subarray(at * PAGE_BYTES, (at + count) * PAGE_BYTES)

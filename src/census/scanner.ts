@@ -11,11 +11,11 @@ import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
 import { scanGuest, type ScanInit, type ScanResult } from './scan.ts'
 
 export interface ScannerInit extends Omit<WorkerInit, 'holdFlag'> {
-  /** The worker's module; given by tests that need one that fails. */
+  /** The worker's module; tests pass a failing one. */
   workerUrl?: URL
 }
 
-/** Runs scans, one at a time: in a worker thread where the memory allows, else here. */
+/** Runs scans, one at a time: in a worker thread if it can read the memory, otherwise in this thread. */
 export class Scanner {
   readonly #clock: Clock
   readonly #log: Log
@@ -33,9 +33,9 @@ export class Scanner {
   }
 
   /**
-   * Scans `memory` once. `init.previous` is used up. Rejects with the signal's reason, with `guest-gone`, or with
-   * `scan-failed` when the worker died; the next scan starts another one. Where cores are short, guests go before a
-   * scan in the worker that is not urgent.
+   * Scans `memory` once and takes over `init.previous`. Rejects with the signal's reason, with `guest-gone`, or with
+   * `scan-failed` when the worker died; the next scan starts a new worker. A scan that is not urgent runs at low
+   * priority, behind the guests' vCPUs.
    */
   scan(memory: GuestMemory, init: ScanInit, signal: AbortSignal, isUrgent = false): Promise<ScanResult> {
     if (memory.layout !== undefined) return this.#scanInWorker(memory.layout, init, signal, isUrgent)
@@ -43,7 +43,7 @@ export class Scanner {
     return scanGuest({ clock: this.#clock, hasher: this.#hasher, hold: this.#hold, throttle }, memory, init, signal)
   }
 
-  /** Makes scans wait; returns how to let them go on. */
+  /** Pauses scans; returns a function that resumes them. */
   standBack(): () => void {
     return this.#hold.hold()
   }

@@ -4,18 +4,18 @@ import { nextTurn } from '../runtime/turn.ts'
 import { countShare, cutoffsFor, isKept, KINDS, noShareCounts, type Kind } from './cutoffs.ts'
 import { isVolatile } from './place.ts'
 
-/** Pages looked at in one go, before everybody else in this thread has a turn: a few ms. */
+/** Pages processed before the thread yields: a few ms. */
 const TURN_PAGES = 2 ** 15
 
-/** A guest's table with fewer pages, and how many went. */
+/** A guest's shortened table, and the number of pages removed from it. */
 export interface Shed {
   table: SortedTable
   omittedPages: number
 }
 
 /**
- * Leaves out pages of this host's guests until all tables together have at most `entriesMax` entries: see cutoffs.ts
- * for which. The tables themselves stay as they are; of one that loses nothing the answer is the table itself.
+ * Returns copies of the tables without some pages, so that all together have at most `entriesMax` entries; cutoffs.ts
+ * says which pages go. A table that loses nothing is returned itself.
  */
 export async function shed(tables: readonly SortedTable[], entriesMax: number): Promise<Shed[]> {
   const counts = noShareCounts()

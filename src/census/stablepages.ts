@@ -1,18 +1,18 @@
 import { TableMerge, type PrefixRun, type SortedTable } from '../page/index.ts'
 
-/** A guest's pages as they are counted for the mesh. */
+/** A guest's pages, as reports count them. */
 export interface CountedGuest {
   readonly table: SortedTable
-  /** Whether its last scan could be compared with one before: else nothing is known of what stays. */
+  /** Whether the last scan could be compared with an earlier one; otherwise stability is unknown. */
   readonly isCompared: boolean
-  /** Whether entry `index` of the table stayed in its place since the scan before. */
+  /** Whether the page at `index` of the table was at the same location in the scan before. */
   isStable(index: number): boolean
 }
 
 /**
  * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`, with
- * the number of guests that hold each. A guest that was scanned once does not make a page stable, but counts where
- * another guest does.
+ * the number of guests that hold each. A guest that was scanned only once makes no page stable, but counts as a holder
+ * of stable pages.
  */
 export function addStablePages(
   guests: readonly CountedGuest[], firstHigh: number, lastHigh: number, into: PrefixRun,
@@ -31,5 +31,5 @@ export function addStablePages(
   }
 }
 
-/** What a run of pages can say. */
+/** Largest count that a run of pages can express. */
 const GUESTS_MAX = 0xffff

@@ -21,7 +21,7 @@ const priority = new ThreadPriority()
 const running = new Map<number, AbortController>()
 
 port.on('message', (message: ToWorker) => {
-  // Never rejects: a scan that fails is an answer too.
+  // Never rejects: a failed scan is answered with `failed`.
   if (message.kind === 'scan') void scan(message)
   else running.get(message.scan)?.abort(abandoned())
 })

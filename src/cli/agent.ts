@@ -36,13 +36,13 @@ async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<
   }
 }
 
-/** Node's own warnings as lines of the log, instead of plain text between them. */
+/** Writes Node's own warnings to the log instead of as plain text. */
 function logWarnings(log: Log): void {
   process.removeAllListeners('warning')
   process.on('warning', ({ name, message, stack }) => log.warn('Node warns', { name, warning: message, stack }))
 }
 
-/** Aborts at the first SIGTERM or SIGINT; at the second the process ends as it stands. */
+/** Aborts at the first SIGTERM or SIGINT; the second ends the process at once. */
 function endingSignal(): AbortSignal {
   const abort = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

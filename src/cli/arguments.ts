@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { CONTROL_LIMITS } from '../daemon/control/index.ts'
 import { parseRate } from '../text/units.ts'
 
-/** Where the agent of a host listens unless its configuration says otherwise. */
+/** The agent's default control socket. */
 const CONTROL_DEFAULT = '/run/pagemesh/control.sock'
 
 export interface AgentFlags {
@@ -11,14 +11,14 @@ export interface AgentFlags {
   json?: true
 }
 
-/** The flags of every command that talks to a running agent. */
+/** Adds the flags of every command that talks to a running agent. */
 export function withAgentFlags(command: Command): Command {
   return command
     .option('--control <socket>', 'control socket of this host\'s agent', CONTROL_DEFAULT)
     .option('--json', 'one JSON object on standard output, nothing else there')
 }
 
-/** How many pages, or handoffs of the past, are to be shown: `most` of them at the most. */
+/** `--top`: how many records to show, at most `most`. */
 export function topOption(what: string, most: number, byDefault: number): Option {
   return new Option('--top <count>', `number of ${what}, 1 to ${most}`).default(byDefault).argParser((text) => {
     if (/^\d{1,6}$/.test(text) && Number(text) > 0 && Number(text) <= most) return Number(text)
@@ -26,27 +26,27 @@ export function topOption(what: string, most: number, byDefault: number): Option
   })
 }
 
-/** Bytes a second. */
+/** Parses a rate into bytes a second. */
 export function rateArgument(text: string): number {
   const bytesPerSecond = parseRate(text)
   if (bytesPerSecond !== undefined && bytesPerSecond > 0) return bytesPerSecond
   throw new InvalidArgumentError('Expected a rate such as 500Mbit or 60MB/s.')
 }
 
-/** Milliseconds. */
+/** Parses milliseconds. */
 export function millisecondsArgument(text: string): number {
   if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text)
   throw new InvalidArgumentError('Expected a whole number of milliseconds above 0, such as 300.')
 }
 
-/** Connections that a guest's pages travel over; `auto`: as its QEMU is set. */
+/** Parses the number of QEMU's channels; `auto`: as its QEMU is set. */
 export function channelsArgument(text: string): number | 'auto' {
   if (text === 'auto') return text
   if (/^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= CONTROL_LIMITS.channelsMax) return Number(text)
   throw new InvalidArgumentError(`Expected a whole number from 1 to ${CONTROL_LIMITS.channelsMax}, or auto.`)
 }
 
-/** Seconds on the command line, milliseconds here. */
+/** Parses seconds into milliseconds. */
 export function secondsArgument(text: string): number {
   if (/^\d{1,7}(?:\.\d{1,3})?$/.test(text) && Number(text) > 0) return Math.round(Number(text) * 1000)
   throw new InvalidArgumentError('Expected a number of seconds above 0, such as 600.')

@@ -1,9 +1,9 @@
 import type { AuditRecord } from '../index.ts'
 import { alignColumns } from './table.ts'
 
-/** The audit log for people, in the order given. Pure. */
+/** The audit log as text, in the order given. Pure. */
 export function renderAudit(records: readonly AuditRecord[]): string {
-  if (records.length === 0) return 'Nothing stands in the audit log of this host yet.'
+  if (records.length === 0) return 'The audit log of this host is empty.'
   return alignColumns(records.map((record) => [record.at.replace(/\.\d+Z$/, 'Z'), sentenceOf(record)]))
 }
 
@@ -21,7 +21,7 @@ function sentenceOf(record: AuditRecord): string {
     case 'name-accepted':
       return `an operator gave the name ${record.name} to ${record.peerId}, before: ${record.before ?? 'nobody'}`
     case 'strangers': return `${record.count} strangers were dropped`
-    case 'lost': return `${record.count} records found no room`
+    case 'lost': return `${record.count} records were dropped`
   }
 }
 

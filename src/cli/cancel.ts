@@ -20,7 +20,7 @@ Example:
 ${EXIT_HELP}`)
     .action(async (guest: string, { control, json }: AgentFlags) => {
       try {
-        // No limit: whether it is too late shows when the guest has switched over, and the agents have limits for that.
+        // No time limit: only switchover shows whether it is too late, and the agents limit that wait.
         const request = { command: 'cancel', arguments: { guest } } as const
         const outcome = await askAgent<CancelResult>({ path: control, request })
         if (outcome.status !== 'cancelled') {
@@ -37,7 +37,7 @@ ${EXIT_HELP}`)
     })
 }
 
-/** What became of a handoff that was not cancelled. Pure. */
+/** The outcome of a handoff that was not cancelled. Pure. */
 function describeRefusal({ guest, status, reason, result }: CancelResult): string {
   if (status === 'too-late') return `Too late: ${guest} has moved to ${result.to}.${describeArrival(result)}`
   return `Not cancelled: the handoff of ${guest} to ${result.to} failed. ${reason ?? 'See the log of the agent.'}`

@@ -15,9 +15,9 @@ import { EXIT_HELP, failConfigured } from './exit.ts'
 import { libvirtRows } from './libvirttext.ts'
 import { alignColumns } from './table.ts'
 
-/** Sockets and guests that are named; of the rest only the number is said. */
+/** Sockets and guests listed by name; of the rest only the number is shown. */
 const GUESTS_SHOWN_MAX = 20
-/** An agent that runs answers within so long, or is left out. */
+/** How long to wait for a running agent's answer. */
 const ANSWER_MS_MAX = 2_000
 const MANAGED: Record<Managed, string> = {
   libvirt: 'those of libvirt, which moves them', proxmox: 'those of Proxmox, which moves them',
@@ -42,7 +42,7 @@ async function check(flags: { config: string }): Promise<void> {
     const { readConfig } = await import('../daemon/index.ts')
     const { createAgent, scanQemus, whyNoInterception } = await import('../index.ts')
     const config = await readConfig(flags.config)
-    // An agent that is made and not started has read the key and checked the name, and touched nothing.
+    // An agent that was created but not started has read the key and checked the name, and changed nothing.
     const { kernel } = (await createAgent(config.agentOptions)).status()
     await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
     await requireDirectory(dirname(config.control), 'control')
@@ -59,7 +59,7 @@ async function check(flags: { config: string }): Promise<void> {
   }
 }
 
-/** Pure: what an agent with this configuration would do. */
+/** What an agent with this configuration would do. Pure. */
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
@@ -69,7 +69,7 @@ function describeConfig(
     scan: ProcessScan | undefined
     /** Why connections cannot be intercepted. */
     whyNot: string | undefined
-    /** Names of the other hosts; undefined where they are not asked for. */
+    /** Names of the other hosts; undefined if they were not asked for. */
     members: readonly string[] | undefined
   },
 ): string {
@@ -97,10 +97,10 @@ function describeConfig(
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
     ['pages are hashed by', describeKernel(kernel)],
   ]
-  return `${file} is valid. The agent would run so:\n${alignColumns(rows, '  ')}`
+  return `${file} is valid. The agent would run with:\n${alignColumns(rows, '  ')}`
 }
 
-/** Pure: which guests of managers are there now, and who of them shares nothing. */
+/** The managed guests found now, and those of them that share nothing. Pure. */
 function describeScan({ qemus, hidden, seesOthers }: ProcessScan): string[][] {
   const nameOf = ({ pid, said }: ProcessScan['qemus'][number]): string => `${printable(said.name ?? '?')} (pid ${pid})`
   const apart = qemus.filter(({ said }) => said.isPrivate)
@@ -113,31 +113,31 @@ function describeScan({ qemus, hidden, seesOthers }: ProcessScan): string[][] {
 }
 
 function describeKernel(kernel: AgentStatus['kernel']): string {
-  if (kernel === 'package') return 'the package, more slowly: the kernel is off or was not compiled'
+  if (kernel === 'package') return 'the npm package, which is slower: the kernel is off or was not compiled'
   return `the kernel, ${kernel}`
 }
 
-/** Pure: which connections of managers would pass through the agent, as far as who asks may do as much as the agent. */
+/** Which connections of managers would pass through the agent, if it has this user's rights. Pure. */
 function describeIntercept(ports: readonly PortRange[], whyNot: string | undefined): string {
   if (ports.length === 0) return 'nothing'
   const what = `connections to ports ${ports.map(formatPortRange).join(', ')} of members`
-  return whyNot === undefined ? what : `nothing, but should ${what}: ${escapeControls(whyNot)}`
+  return whyNot === undefined ? what : `${what}: not possible now (${escapeControls(whyNot)})`
 }
 
-/** Pure: how libvirt's migrations to each member pass through the agents. */
+/** How libvirt's migrations to each member pass through the agents. Pure. */
 function describeLibvirt(members: readonly string[]): string[][] {
   if (members.length > 0) return libvirtRows(members)
-  return [['libvirt by a tunnel', 'once the agent runs, `pagemesh check` says for each member what to tell virsh']]
+  return [['libvirt by a tunnel', 'once the agent runs, `pagemesh check` shows the commands for each member']]
 }
 
-/** Pure: who may hand over what. */
+/** Which hosts may hand over which guests. Pure. */
 function describeAccept(rules: readonly AcceptRule[] | undefined): string {
   if (rules === undefined) return 'every member, any guest (`accept` is not set)'
   if (rules.length === 0) return 'nobody'
   return rules.map(({ guest, from }) => `${guest} from ${listOf(from)}`).join('; ')
 }
 
-/** Names of the other hosts that the running agent knows; none where there is none. */
+/** Names of the other hosts that the running agent knows; empty if no agent answers. */
 async function findMembers(control: string): Promise<string[]> {
   try {
     const { peers } = await askAgent<AgentStatus>({
@@ -145,7 +145,7 @@ async function findMembers(control: string): Promise<string[]> {
     })
     return printable(peers.map(({ host }) => host))
   } catch {
-    // A configuration is checked before its agent runs, too, and by users who may not talk to it.
+    // The agent need not run yet, and this user may not be allowed to talk to it.
     return []
   }
 }
@@ -153,22 +153,22 @@ async function findMembers(control: string): Promise<string[]> {
 async function findSockets(globs: readonly string[]): Promise<string[]> {
   const found = new Set<string>()
   for await (const path of glob([...globs])) {
-    // A socket that has gone since it was listed is none.
+    // The socket may have been removed since it was listed.
     if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
   }
   return [...found].sort()
 }
 
-/** Throws PagemeshError `bad-config` unless `path` may be written to, or the nearest folder above it that is there. */
+/** Throws PagemeshError `bad-config` unless `path`, or its nearest existing parent, is a writable directory. */
 async function requireDirectory(path: string, key: string): Promise<void> {
   const isMissing = (candidate: string): Promise<boolean> => stat(candidate).then(() => false, () => true)
   let existing = path
   while (existing !== dirname(existing) && await isMissing(existing)) existing = dirname(existing)
-  // What cannot be looked at is no directory that could be used, and this is said below.
+  // A path that cannot be examined cannot be used either: reported below.
   const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
   const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
   if (isDirectory && isWritable) return
-  const message = `\`${key}\` cannot be made use of: ${existing} is no directory that may be written to.`
+  const message = `\`${key}\` cannot be used: ${existing} is not a writable directory.`
   throw new PagemeshError('bad-config', message, {
     fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
   })

@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline'
 
-/** Whether there is somebody to ask. */
+/** Whether a user can be asked: input and output are a terminal. */
 export function canAsk(): boolean {
   return process.stdin.isTTY && process.stderr.isTTY
 }
 
-/** Asks on the terminal; anything but a clear yes, and no answer at all, is a no. */
+/** Asks on the terminal; any answer but a clear yes counts as no. */
 export async function confirm(question: string): Promise<boolean> {
   process.stderr.write(`${question} [y/N] `)
   const lines = createInterface({ input: process.stdin, terminal: false })

@@ -2,28 +2,28 @@ import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { printableJson } from '../text/json.ts'
 import { escapeControls } from '../text/printable.ts'
 
-/** What the commands return to the shell. */
+/** Exit statuses of the commands. */
 export const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
 
 export const EXIT_HELP = 'Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 cancelled.'
 
-/** Says on standard error what went wrong and what to do next, and sets the exit status. */
+/** Prints an error with its advice on standard error and sets the exit status. */
 export function fail(error: unknown, status: number = EXIT.failed): void {
   complain(describeError(error))
   process.exitCode = status
 }
 
-/** One line on standard error, in which nothing that came from elsewhere can change the terminal. */
+/** Prints a line on standard error, with control characters escaped: they could change the terminal. */
 export function complain(text: string): void {
   process.stderr.write(`pagemesh: ${escapeControls(text)}\n`)
 }
 
-/** As `fail`, for commands that are given a configuration: what its author can mend is wrong configuration. */
+/** As `fail`, for commands that read a configuration: a usage error there exits as wrong configuration. */
 export function failConfigured(error: unknown): void {
   fail(error, error instanceof PagemeshError && error.fault === 'usage' ? EXIT.usage : EXIT.failed)
 }
 
-/** As `fail`; with `--json` the error is also the one object on standard output. */
+/** As `fail`; with `--json` the error is also printed as JSON on standard output. */
 export function failAnswer(error: unknown, json: boolean): void {
   fail(error)
   if (!json) return
@@ -37,7 +37,7 @@ export function failAnswer(error: unknown, json: boolean): void {
   })
 }
 
-/** The one object that `--json` promises. */
+/** Prints the JSON object of `--json`. */
 export function writeJson(value: unknown): void {
   process.stdout.write(`${printableJson(value)}\n`)
 }

@@ -8,15 +8,15 @@ import { complain, EXIT, writeJson } from './exit.ts'
 import { renderEstimate, renderResult } from './handofftext.ts'
 import { ProgressLine } from './progressline.ts'
 
-/** What the command line says of a handoff; more is known once the agent tells. */
+/** What is known of a handoff from the command line, before the agent's first news. */
 export type AboutHandoff = Pick<HandoffResult, 'guest'> & Partial<Pick<HandoffResult, 'to' | 'mode'>>
 
-/** What is known of a handoff whose result never came. */
+/** What is known of a handoff without a result. */
 type LostHandoff = AboutHandoff & Pick<HandoffResult, 'status'> & Partial<HandoffResult>
 
 /**
- * Asks the agent for a handoff, shows how far it is, asks to cancel it at Ctrl-C, says what it came to, and sets the
- * exit status.
+ * Asks the agent for a handoff and shows its progress and result. Ctrl-C asks for it to be cancelled. Sets the exit
+ * status.
  */
 export async function followHandoff(request: ControlRequest, about: AboutHandoff, flags: AgentFlags): Promise<void> {
   const progress = new ProgressLine({ output: process.stderr, clock: systemClock })
@@ -61,7 +61,7 @@ function show(value: unknown, text: string, flags: AgentFlags): void {
   else process.stdout.write(`${text}\n`)
 }
 
-/** What can be said when the agent refused, died or was never there. Pure. */
+/** The result to show when the agent refused, died or was not running. Pure. */
 function lostHandoff(about: AboutHandoff, error: PagemeshError, last: HandoffProgress | undefined): LostHandoff {
   const to = about.to ?? last?.to
   const reason = error.code === 'agent-ended'
@@ -80,7 +80,7 @@ function lostHandoff(about: AboutHandoff, error: PagemeshError, last: HandoffPro
   }
 }
 
-/** Ctrl-C asks the agent to cancel, and the command waits for the result; a second one waits no longer. */
+/** The first Ctrl-C asks the agent to cancel and waits for the result; the second ends the wait. */
 function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore: () => void } {
   const abort = new AbortController()
   const onSignal = (): void => {
@@ -88,7 +88,7 @@ function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore:
       progress.say('pagemesh: Not waiting any longer. `pagemesh status` shows whether the handoff still runs.')
       process.exit(EXIT.cancelled)
     }
-    progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for what becomes of the guest.')
+    progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for the outcome.')
     abort.abort()
   }
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)

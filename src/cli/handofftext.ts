@@ -3,7 +3,7 @@ import { formatBytes } from '../text/units.ts'
 import { savedPercent } from './progressline.ts'
 import { alignColumns } from './table.ts'
 
-/** A completed handoff for people. Pure. */
+/** A completed handoff as text. Pure. */
 export function renderResult(result: HandoffResult): string {
   const { guest, from, to, mode, totalMs, downtimeMs, qemuBytes, wireBytes, pages, ledger } = result
   const spent = ledger.savedBytes - ledger.netBytes
@@ -27,13 +27,13 @@ export function renderResult(result: HandoffResult): string {
   ].join('\n')
 }
 
-/** Says of a guest that does not run at its destination how it arrived: a sentence with a blank before it. Pure. */
+/** How a guest arrived that does not run at its destination: a sentence after a space, or nothing. Pure. */
 export function describeArrival({ arrivedState }: HandoffResult): string {
   if (arrivedState === null || arrivedState === 'running') return ''
   return ` It arrived ${arrivedState}, as it was at the source.`
 }
 
-/** A dry run for people. Pure. */
+/** The result of a dry run as text. Pure. */
 export function renderEstimate({ guest, from, to, mode, distinctPages, pagesAtDestination }: HandoffEstimate): string {
   const share = distinctPages === 0 ? 0 : (pagesAtDestination / distinctPages) * 100
   return `${guest} could move from ${from} to ${to} (${mode}); nothing was moved.\n` +

@@ -8,15 +8,15 @@ import { renderHistory } from './historytext.ts'
 import { showAnswer } from './showanswer.ts'
 
 const TOP_DEFAULT = 20
-/** An agent that hashes pages may be slow to answer, but not this slow. */
+/** An agent that is hashing pages may answer slowly, but not this slowly. */
 const ANSWER_MS_MAX = 10_000
 
 export function addHistory(program: Command): void {
   withAgentFlags(program.command('history'))
     .summary('show the last handoffs of this host')
     .description('Shows the last handoffs from and to this host, newest first, failed ones too. They survive a ' +
-      'restart of the agent. With --audit it shows the audit log instead: who moved what where, which member ' +
-      'fetched how many pages of this host, and what was refused; what repeats itself is one line a minute.')
+      'restart of the agent. With --audit it shows the audit log instead: guests moved, pages of this host that ' +
+      'members fetched, and requests refused; repeated events become one line a minute.')
     .option('--audit', 'show the audit log instead')
     .addOption(topOption(`records (of handoffs there are ${CONTROL_LIMITS.recordsMax})`, CONTROL_LIMITS.auditMax,
       TOP_DEFAULT))

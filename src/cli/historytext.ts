@@ -3,7 +3,7 @@ import { formatBytes } from '../text/units.ts'
 import { seconds } from './handofftext.ts'
 import { alignColumns } from './table.ts'
 
-/** Handoffs that have ended, for people, in the order given. Pure. */
+/** Handoffs that have ended as text, in the order given. Pure. */
 export function renderHistory(handoffs: readonly HandoffRecord[]): string {
   if (handoffs.length === 0) return 'No handoff from or to this host has ended yet.'
   return alignColumns([
@@ -16,7 +16,7 @@ function rowOf(handoff: HandoffRecord): string[] {
   const { endedAt, guest, direction, from, to, mode, status, arrivedState, totalMs, downtimeMs, wireBytes } = handoff
   const isAtRest = status === 'completed' && typeof arrivedState === 'string' && arrivedState !== 'running'
   return [
-    // To the second: `2026-11-26T13:42:37.123Z` has more.
+    // Drops the milliseconds of `2026-11-26T13:42:37.123Z`.
     endedAt.replace(/\.\d+Z$/, 'Z'),
     guest,
     direction === 'outgoing' ? `to ${to}` : `from ${from}`,

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 
-/** Of the addresses that are made for tunnels; the rest of the third number is other things'. */
+/** Network of the tunnels' loopback addresses; other parts of it have other uses. */
 const SLOT_NETWORK = '127.64'
 const SLOT_PORT = 20_500
-/** Where the QEMU at the destination waits: an address that only its own host reaches. */
+/** Address where the destination QEMU listens: only its own host can reach it. */
 const LISTEN_HOST = '127.64.0.9'
 
 /**
- * A loopback address of this host for each other one, where a tunnel to it listens: the same for a name whenever it is
- * asked for, unless two names would have one. Pure.
+ * A loopback address of this host for each other host, where the tunnel to it listens. It depends on the name alone,
+ * unless two names would get the same address. Pure.
  */
 export function tunnelHosts(members: readonly string[]): Map<string, string> {
   const hosts = new Map<string, string>()
@@ -24,7 +24,7 @@ export function tunnelHosts(members: readonly string[]): Map<string, string> {
   return hosts
 }
 
-/** What to say to have libvirt's migrations to each member pass through the agents: rows of a table. Pure. */
+/** The commands with which libvirt's migrations to each member pass through the agents, as rows of a table. Pure. */
 export function libvirtRows(members: readonly string[]): string[][] {
   return [...tunnelHosts(members)].flatMap(([member, host]) => [
     [`libvirt to ${member}`, `pagemesh tunnel --to ${member} --path ${host}:${SLOT_PORT} ` +
@@ -33,7 +33,7 @@ export function libvirtRows(members: readonly string[]): string[][] {
   ])
 }
 
-/** 1 to 254 in both places: nothing else is there. */
+/** 1 to 254 in both octets: these addresses have no other use. */
 function hostOf(number: number): string {
   return `${SLOT_NETWORK}.${1 + (number >>> 8) % 254}.${1 + (number & 0xff) % 254}`
 }

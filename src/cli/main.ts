@@ -1,8 +1,8 @@
 #!/usr/bin/env -S node --min-semi-space-size=32 --initial-old-space-size=256
 /**
- * The `pagemesh` command. One file a command; each loads what it needs when it runs, so that `status` and `--help` do
- * not wait for the mesh's libraries. The first line's flags give a busy handoff's short-lived buffers room: with V8's
- * defaults a third of the agent's time goes to collecting them.
+ * The `pagemesh` command. Each command has its own file and imports what it needs only when it runs, so that `status`
+ * and `--help` do not wait for the mesh's libraries. The first line's flags enlarge V8's young generation for a
+ * handoff's short-lived buffers: with the defaults a third of the agent's time goes to garbage collection.
  */
 import { createRequire } from 'node:module'
 
@@ -36,16 +36,16 @@ for (const add of [
   addPeers, addTunnel,
 ]) add(program)
 
-// A reader that has seen enough, such as `head`, is no failure.
+// A reader that closes the pipe early, such as `head`, is no error.
 process.stdout.on('error', () => process.exit())
 
 try {
   await program.parseAsync()
 } catch (error) {
-  // Commander has said itself what it found wrong, or printed the help that was asked for.
+  // Commander has already printed the error or the help.
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage
   else fail(error)
 }
-// What was written may still be on its way into a pipe, and would be lost.
+// Waits until buffered output has reached a pipe; otherwise it would be lost.
 await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
 process.exit()

@@ -8,7 +8,7 @@ import { explainNoPages, renderPages } from './pagestext.ts'
 import { showAnswer } from './showanswer.ts'
 
 const TOP_DEFAULT = 20
-/** An agent that hashes pages may be slow to answer, and there may be a hundred thousand pages. */
+/** An agent that is hashing pages may answer slowly, and the answer may list a hundred thousand pages. */
 const ANSWER_MS_MAX = 20_000
 
 export function addPages(program: Command): void {

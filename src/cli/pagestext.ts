@@ -1,7 +1,7 @@
 import type { AgentStatus, PopularPage } from '../index.ts'
 import { alignColumns } from './table.ts'
 
-/** Popular pages for people, best first. Pure. */
+/** Popular pages as text, most popular first. Pure. */
 export function renderPages(pages: readonly PopularPage[]): string {
   return alignColumns([
     ['PAGE', 'HOSTS', 'GUESTS', 'HERE', 'HOLDERS'],
@@ -16,17 +16,17 @@ function listHolders(holders: readonly string[], hosts: number): string {
   return others > 0 ? `${holders.join(' ')} and ${others} more` : holders.join(' ')
 }
 
-/** Why no page is known to be popular, and what to do, as far as the agent's status tells. Pure. */
+/** Why no popular page is known, and what to do, judged by the agent's status. Pure. */
 export function explainNoPages({ peers, guests, census }: AgentStatus): string {
   const none = 'No page is known to be popular yet'
   if (peers.length === 0) {
-    return `${none}: this host sees no other, and pages are popular that several hosts hold. ` +
+    return `${none}: this host sees no other host, and a page is popular only if several hosts hold it. ` +
       'Check `bootstrap`, the cluster key, and that agents run on the other hosts.'
   }
   if (census.scans < 2 * guests.length) {
-    return `${none}: pages count from a guest's second scan on, when those that stay as they are have shown, and ` +
-      'the guests here were not all scanned twice. Try again after two intervals (`census.intervalSeconds`).'
+    return `${none}: a guest's pages count from its second scan on, and the guests here were not all scanned twice. ` +
+      'Try again after two intervals (`census.intervalSeconds`).'
   }
   return `${none}: either too few hosts hold the same ones (\`popularity.minHosts\`), or the other hosts have not ` +
-    'scanned their guests twice and told of it. Try again after two intervals (`census.intervalSeconds`).'
+    'scanned their guests twice and reported. Try again after two intervals (`census.intervalSeconds`).'
 }

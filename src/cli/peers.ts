@@ -12,9 +12,9 @@ const ANSWER_MS_MAX = 10_000
 export function addPeers(program: Command): void {
   const peers = withAgentFlags(program.command('peers'))
     .summary('show which identity each host\'s name belongs to')
-    .description('Shows the names of the mesh, who has each of them now, and the identity that it belongs to: the\n' +
-      'first that proved the cluster key under it. Another identity that wants the name is refused until an\n' +
-      'operator accepts it on each host that knows the name.')
+    .description('Shows the host names of the mesh, the member that uses each now, and the identity that it belongs\n' +
+      'to: the first that proved the cluster key under it. Another identity that claims the name is refused\n' +
+      'until an operator accepts it on each host that knows the name.')
     .addHelpText('after', `
 Examples:
   pagemesh peers
@@ -32,17 +32,17 @@ ${EXIT_HELP}`)
 function addAccept(peers: Command): void {
   withAgentFlags(peers.command('accept'))
     .summary('give a name to the identity that claims it')
-    .description('Gives NAME to the identity that claims it, such as after a host was installed anew: look on that\n' +
-      'host (`pagemesh status --json`) whether it is its own.')
+    .description('Gives NAME to the identity that claims it, for example after a host was reinstalled. First\n' +
+      'compare the identity with `peerId` of `pagemesh status --json` on that host.')
     .argument('<name>', 'name of the host', nameArgument)
-    .option('--peer-id <id>', 'the identity, where several claim the name or none does yet')
+    .option('--peer-id <id>', 'the identity, if several claim the name or none does yet')
     .addHelpText('after', `
 Example:
   pagemesh peers accept host-b
 
 ${EXIT_HELP}`)
     .action(async (name: string, _flags: unknown, command: Command) => {
-      // What both commands know, such as --json, is read by the first.
+      // Options of both commands, such as --json, are parsed by the parent command.
       const { control, json, peerId } = command.optsWithGlobals<AgentFlags & { peerId?: string }>()
       const named = { name, ...(peerId === undefined ? {} : { peerId }) }
       const request = { command: 'acceptPeer', arguments: named } as const

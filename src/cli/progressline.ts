@@ -3,18 +3,18 @@ import type { Clock } from '../runtime/clock.ts'
 import { printable } from '../text/printable.ts'
 import { formatBytes, formatRate } from '../text/units.ts'
 
-/** Without a terminal, a line is for a log: one every so often. */
+/** Interval of progress lines without a terminal. */
 const LINE_EVERY_MS = 3000
 
-/** How much of what QEMU wrote did not have to be sent, in percent; negative when more was sent. Pure. */
+/** Percent of QEMU's bytes that did not have to be sent; negative if more was sent. Pure. */
 export function savedPercent({ qemuBytes, wireBytes }: { qemuBytes: number; wireBytes: number }): number {
   return qemuBytes === 0 ? 0 : (1 - wireBytes / qemuBytes) * 100
 }
 
-/** One line that says how far a handoff is. Pure. */
+/** A handoff's progress as one line. Pure. */
 function describeProgress(progress: HandoffProgress): string {
   const { guest, to, percent, phase, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
-  // At the beginning, what the agents told each other is more than what QEMU has written.
+  // At the beginning, the agents' own messages are more than QEMU has written.
   const hasSaved = wireBytes < qemuBytes
   const saved = hasSaved ? `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}` : ''
   return `${guest} -> ${to}  ${Math.floor(percent)} %  ${phase}  ${formatRate(wireBytesPerSecond)}` +
@@ -27,7 +27,7 @@ export interface ProgressOutput {
   columns?: number
 }
 
-/** Shows progress: in place on a terminal, elsewhere as a plain line now and then and at every new phase. */
+/** Shows progress: in place on a terminal; elsewhere as a line at every new phase and at an interval. */
 export class ProgressLine {
   readonly #output: ProgressOutput
   readonly #clock: Clock
@@ -43,7 +43,7 @@ export class ProgressLine {
   show(progress: HandoffProgress): void {
     const line = describeProgress(printable(progress))
     if (this.#output.isTTY === true) {
-      // A line that wraps could not be overwritten. `ESC [K` clears what is left of the longer line before.
+      // A line that wraps could not be overwritten. `ESC [K` clears the rest of a longer line before.
       this.#output.write(`\r${line.slice(0, (this.#output.columns ?? 80) - 1)}\u001B[K`)
       this.#isLineOpen = true
       return
@@ -55,13 +55,13 @@ export class ProgressLine {
     this.#output.write(`${line}\n`)
   }
 
-  /** Says something between, or after, the lines of progress. */
+  /** Prints a message between or after the lines of progress. */
   say(text: string): void {
     this.end()
     this.#output.write(`${text}\n`)
   }
 
-  /** Leaves the terminal's line as it stands. */
+  /** Ends the terminal's line. */
   end(): void {
     if (this.#isLineOpen) this.#output.write('\n')
     this.#isLineOpen = false

@@ -3,15 +3,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { AGENT_RIGHTS, INTERCEPT_RIGHT, keptRights, parseCapabilities } from '../host/rights.ts'
 
 const SETPCAP_BIT = 8
-/** Both are of util-linux. */
+/** Both belong to util-linux. */
 const PROGRAMS = { prlimit: '/usr/bin/prlimit', setpriv: '/usr/bin/setpriv' }
-/** Set in a process that has given up rights already: it does so once, whatever came of it. */
+/** Environment variable of a process that has tried to give up rights: it tries only once. */
 const DONE = 'PAGEMESH_RIGHTS'
 
 /**
- * Starts this program again, as the same process, with the rights alone that its configuration takes, and so that it
- * leaves no core file with pages or keys. Returns if it has no others, may not give any up, or the system lacks the
- * programs for it.
+ * Executes this program again in the same process, with only the capabilities that its configuration needs, and with
+ * core files off, because they would hold pages and keys. Returns if there is nothing to give up, if that is not
+ * allowed, or if the system lacks the programs for it.
  */
 export async function giveUpRights(configFile: string): Promise<void> {
   if (process.platform !== 'linux' || process.env[DONE] !== undefined) return
@@ -27,14 +27,14 @@ export async function giveUpRights(configFile: string): Promise<void> {
   process.execve!(PROGRAMS.prlimit, words, { ...process.env as Record<string, string>, [DONE]: 'few' })
 }
 
-/** Whether the configuration has interception. What else is wrong with it, whoever reads it says. */
+/** Whether the configuration enables interception. Flaws are reported when it is read again. */
 async function doesIntercept(configFile: string): Promise<boolean> {
   const { isMap, parseDocument } = await import('yaml')
   try {
     const { contents } = parseDocument(readFileSync(configFile, 'utf8'))
     return isMap(contents) && contents.has('intercept')
   } catch {
-    // Who reads it next says why it cannot be read.
+    // The next read reports the error.
     return false
   }
 }

@@ -8,7 +8,7 @@ import { nameArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
 import { canAsk, confirm } from './confirm.ts'
 import { complain, EXIT, EXIT_HELP, failAnswer, writeJson } from './exit.ts'
 
-/** To look takes no time, and to decide as long as a QEMU needs to open its disks, or to end. */
+/** Long enough for QEMU to open its disks, or to end. */
 const ANSWER_MS_MAX = 120_000
 
 interface SettleFlags extends AgentFlags {

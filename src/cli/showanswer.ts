@@ -3,8 +3,8 @@ import { printable } from '../text/printable.ts'
 import { failAnswer, writeJson } from './exit.ts'
 
 /**
- * Asks the agent and shows what it answers: as the one object of `--json`, or else as the text that `render` makes of
- * it. Says what went wrong, and sets the exit status.
+ * Asks the agent and prints its answer: as JSON with `--json`, otherwise as the text that `render` returns. Reports
+ * errors and sets the exit status.
  */
 export async function showAnswer<Answer>(
   ask: AskInit, json: true | undefined, render: (answer: Answer) => string | Promise<string>,

@@ -6,7 +6,7 @@ import { EXIT_HELP } from './exit.ts'
 import { showAnswer } from './showanswer.ts'
 import { renderStatus } from './statustext.ts'
 
-/** An agent that hashes pages may be slow to answer, but not this slow. */
+/** An agent that is hashing pages may answer slowly, but not this slowly. */
 const ANSWER_MS_MAX = 10_000
 
 export function addStatus(program: Command): void {

@@ -2,7 +2,7 @@ import type { AgentStatus } from '../index.ts'
 import { formatBytes, formatDuration, formatRate } from '../text/units.ts'
 import { alignColumns } from './table.ts'
 
-/** The agent's status for people. Pure. */
+/** The agent's status as text. Pure. */
 export function renderStatus(status: AgentStatus): string {
   const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, refused, unusable, ledger } = status
   return [
@@ -64,12 +64,12 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
   ]
 }
 
-/** Who drives it, where that is not this agent. */
+/** Which manager drives a relayed migration. */
 function relayedBy({ manager }: { manager: string | null }): string {
   return manager === null ? 'relayed' : `relayed for ${manager}`
 }
 
-/** Nothing where it is off. */
+/** Empty if interception is off. */
 function interceptLines({ active, why, members, carried, direct, refused }: AgentStatus['intercept']): string[] {
   if (!active && why === null) return []
   return [section('Interception', [

@@ -20,21 +20,21 @@ interface TunnelFlags extends AgentFlags {
 export function addTunnel(program: Command): void {
   withAgentFlags(program.command('tunnel'))
     .summary('carry a manager\'s migrations to another host')
-    .description('Listens at an address here and connects to one on HOST, connection by connection in their order, ' +
-      'with references in the place of pages that HOST has. Libvirt, Proxmox or QMP drive the migration as ever. ' +
-      'Runs until Ctrl-C, which takes no more connections; migrations that have begun go on. With --json each line ' +
-      'is an object.')
+    .description('Listens at an address here and forwards each connection, in order, to an address on HOST, with ' +
+      'references instead of pages that HOST has. Libvirt, Proxmox or QMP drive the migration as usual. Runs until ' +
+      'Ctrl-C, after which it accepts no connections; migrations that have begun go on. With --json each line is an ' +
+      'object.')
     .requiredOption('--to <host>', 'name of the destination host', nameArgument)
     .requiredOption('--path <addr>', 'where to listen: the path of a socket, or an IP address and port of this host',
       nameArgument)
-    .option('--remote-path <addr>', 'what is connected to on the destination; the same where it is left out',
+    .option('--remote-path <addr>', 'address to connect to on the destination; default: the same as --path',
       nameArgument)
-    .option('--mode <mode>', 'mode of the socket, octal; 0600 where it is left out', modeArgument)
-    .option('--group <group>', 'group of the socket, for a QEMU that connects itself: one of the agent\'s user. ' +
-      'Libvirt needs none, as it gives the socket to the user of its QEMU', nameArgument)
+    .option('--mode <mode>', 'mode of the socket, octal; default: 0600', modeArgument)
+    .option('--group <group>', 'group of the socket, one of the agent user\'s, for a QEMU that connects itself. ' +
+      'Libvirt needs none: it gives the socket to its QEMU\'s user', nameArgument)
     .addHelpText('after', `
-Whoever may connect to the address here can speak to the one on the destination: any user of this host, where it is a
-port. What may be connected to there its own configuration says (tunnel.to).
+Whoever may connect to the address here can reach the one on the destination: for a port, any user of this host. The
+destination's configuration (tunnel.to) says which addresses it allows.
 
 Examples:
   pagemesh tunnel --to host-b --path /run/pagemesh/tunnel/web

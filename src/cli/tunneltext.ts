@@ -2,7 +2,7 @@ import type { Progress, TunnelArguments } from '../daemon/control/index.ts'
 import { formatBytes } from '../text/units.ts'
 import { seconds } from './handofftext.ts'
 
-/** What a tunnel tells, for people, in a line. Pure. */
+/** An event of a tunnel as a line of text. Pure. */
 export function renderTunnelNews(news: Extract<Progress, { event: string }>, request: TunnelArguments): string {
   const { to, path, remotePath = path } = request
   switch (news.event) {

@@ -1,16 +1,16 @@
 /**
- * The conversation of a handoff: what its two ends say to each other beside the pages, and what each may conclude.
+ * The conversation of a handoff: the messages between its two ends, apart from the pages, and what each may conclude.
  *
- * Goals: no guest is ever lost. At most one copy runs; the destination's is let run only after the source's host said
- * given up, and ended only after it said kept; a lost connection, a cancel or a dead agent proves nothing.
- * Non-goals: pages (`passage/`), how a QEMU is told what to do (`driver.ts`).
+ * Goals: no guest is ever lost. At most one copy runs. The destination's copy is let run only after the source's host
+ * said given up, and ended only after it said kept. A lost connection, a cancel or a dead agent proves nothing.
+ * Non-goals: pages (`passage/`), commands to QEMU (`driver.ts`).
  *
  *   outgoing                                      incoming
  *      | offer ---------------------------------------> |  compares the machines, prepares its QEMU
  *      | <------------------------- accepted | refused  |  dials the conversation's lane
  *      | hello, census ------------------------------>  |
  *      | <------------------------------------- bitmap  |
- *      | order -------------------------------------->  |  fetches from other hosts; `fetched` tells what came
+ *      | order -------------------------------------->  |  fetches from other hosts; `fetched` tells which pages came
  *      | (QEMU is told to migrate; its stream begins)   |
  *      | channel (number, ticket) ------------------->  |  dials the passage's lane; only now connects to its QEMU
  *      |  ......... passages carry the stream ........  |
@@ -23,18 +23,18 @@
  *
  * Each end is a state value and a pure `step(state, event) -> { state, effects }`: outgoingstep.ts, incomingstep.ts.
  * The classes around them carry out effects. A message that a state does not expect ends the connection and names both.
- * Without a connection the incoming end asks (`asked`, `answered`) over streams of its own, telling what its copy is,
- * until it is answered. What an end promises is written down before it is said, so that a restarted agent keeps to it.
+ * Without a connection the incoming end asks (`asked`, `answered`) over separate streams, reporting its copy, until it
+ * is answered. An end records a promise on disk before it makes it, so that a restarted agent keeps it.
  */
 import type { GuestState } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import type { ErrorCode, Fault } from '../runtime/errors.ts'
 import type { IncomingSummary } from './summary.ts'
 
-/** The guest's run state at switchover; unknown where neither the stream nor a record tells it. */
+/** The guest's run state at switchover; unknown if neither the stream nor a record tells it. */
 export type RunState = GuestState | 'unknown'
 
-/** Why something ended, as data: what a PagemeshError says. */
+/** Why something ended: the data of a PagemeshError. */
 export interface Reason {
   code: ErrorCode
   message: string
@@ -42,33 +42,33 @@ export interface Reason {
   advice?: string
 }
 
-/** What the source's host says of its copy. Only `given-up` lets the other copy run, only `kept` lets it be ended. */
+/** The source's verdict. Only `given-up` allows the destination to run its copy, and only `kept` to end it. */
 export type Verdict =
   | { verdict: 'given-up'; runState: RunState }
   | { verdict: 'kept' }
-  /** It is not decided yet: ask again. */
+  /** Not decided yet: ask again. */
   | { verdict: 'pending' }
-  /** This host does not know and never will. */
+  /** The source's host does not know and never will. */
   | { verdict: 'unknown' }
 
-/** What the destination's host says of its copy. */
+/** The destination's report on its copy. */
 export type CopyNews =
   /** It holds the whole guest, paused. */
   | { kind: 'whole' }
-  /** It is as it was at the source at switchover. */
+  /** It was released: it is in its run state at switchover. */
   | { kind: 'arrived'; state: GuestState; summary: IncomingSummary | undefined }
-  /** It is whole but cannot run; it never ran and will not, unless an operator says so. */
+  /** It is whole but cannot run; it never ran, and will not unless an operator decides so. */
   | { kind: 'unfit'; reason: string }
-  /** Post-copy was cut before it was let run: it has a part of the guest's memory, and it is paused. */
+  /** Post-copy was cut before it was released: it is paused and has a part of the guest's memory. */
   | { kind: 'partial' }
-  /** Its QEMU does not say what it has; it was not let run. */
+  /** Its QEMU does not say whether it is whole; it was not released. */
   | { kind: 'unsaid' }
-  /** It is no whole copy and never will be; it never ran. */
+  /** It never ran and never will be whole. */
   | { kind: 'broken'; reason: string }
   /** It ended, and it may have run before. */
   | { kind: 'fell'; reason: string }
 
-/** What is only told over a stream of its own. */
+/** Reports that are only sent over a separate stream. */
 export type AskingNews = Extract<CopyNews, { kind: 'partial' | 'unsaid' }>
 
 export type OutgoingMessage =
@@ -86,7 +86,7 @@ export type IncomingMessage =
   | { kind: 'trouble'; reason: string }
   | Exclude<CopyNews, AskingNews>
 
-/** What the handoff is about: a guest is moved, nothing is moved, or a post-copy that was cut goes on. */
+/** Kind of handoff: move a guest, estimate only (dry run), or resume a cut post-copy. */
 export type Plan =
   | { kind: 'move'; mode: 'precopy' | 'postcopy' }
   | { kind: 'dryRun' }
@@ -94,30 +94,30 @@ export type Plan =
 
 export type Link = 'up' | 'lost'
 
-/** Waits with a limit; each has its own in LIMITS_MS. */
+/** Waits; each has its limit in LIMITS_MS. */
 export type Wait = keyof typeof LIMITS_MS
 
 export const LIMITS_MS = {
-  /** Until the other host answered the offer: it compares machines and prepares its QEMU meanwhile. */
+  /** Until the other host answers the offer: it compares machines and prepares its QEMU. */
   offer: 20_000,
   link: 8000,
-  /** Until the greeting has come; a census may be large. */
+  /** Until the greeting has arrived; a census may be large. */
   greeting: 60_000,
   /** From QEMU's order to migrate until its stream begins. */
   begin: 15_000,
-  /** Until the outgoing end has begun its stream. */
+  /** Until the outgoing end begins its stream. */
   channel: 60_000,
   /** Between two requests to a QEMU that does not answer a cancel. */
   giveUp: 5000,
-  /** From then on until this end rests without knowing; the answer is asked for later. */
+  /** After that, until this end rests undecided; QEMU's answer is followed up later. */
   undecided: 30_000,
-  /** From the source's end until the destination says that the guest is as it should be. */
+  /** From the end of the source's migration until the destination confirms that the guest is as it should be. */
   confirm: 30_000,
-  /** Until a source that died is known to have left a whole copy or none. */
+  /** After the source QEMU died, until the destination says whether its copy is whole. */
   orphan: 60_000,
-  /** From closing its connection until the destination QEMU says whether it is whole. */
+  /** From closing its connection until the destination QEMU says whether its copy is whole. */
   break: 30_000,
-  /** From the source's word that it keeps the guest until a broken copy must have ended by itself. */
+  /** From the source's `kept` until a broken copy must have ended by itself. */
   abandon: 3000,
   /** Between two questions to the source's host. */
   ask: 2000,

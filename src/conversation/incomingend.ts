@@ -1,6 +1,6 @@
 /**
- * How the incoming end of a conversation ends: the copy is let run, held, ended, or was never whole.
- * With what its states have in common.
+ * How the incoming end of a conversation ends: the copy is let run, held, ended, or was never whole. Also the
+ * transitions that its states share.
  */
 import type { GuestState } from '../guest/index.ts'
 import type { AskingNews, CopyNews, IncomingMessage, Link, Reason, RunState } from './conversation.ts'
@@ -22,7 +22,10 @@ export function say(message: IncomingMessage): IncomingEffect {
   return { do: 'say', message }
 }
 
-/** Written behind what follows: a restarted agent finds the same by asking QEMU or the source's host. */
+/**
+ * A record that need not be on disk before the next effect: a restarted agent learns the same by asking QEMU or the
+ * source's host.
+ */
 export function incomingRecord(as: IncomingRecordedAs, runState: RunState): IncomingEffect {
   return { do: 'record', as, runState, isFirst: false }
 }
@@ -31,12 +34,12 @@ const closing: readonly IncomingEffect[] = [
   { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'closeDriver' }, { do: 'goOn' },
 ]
 
-/** Everything that was opened, changed or held back is closed, put back and let go on. */
+/** Closes, restores and resumes all that was opened, changed or paused. */
 export function rest(ending: IncomingEnding, before: IncomingEffect[] = []): IncomingStep {
   return { state: { at: 'over', ending }, effects: [...before, ...closing, { do: 'deliver', ending }] }
 }
 
-/** Comes to rest, but tells the source's host what became of the copy until it answers: a message may be lost. */
+/** Reports the copy's fate to the source's host until it answers, because a message may be lost; then rests. */
 export function tell(
   link: Link, copy: Exclude<CopyNews, AskingNews>, ending: IncomingEnding, before: IncomingEffect[] = [],
 ): IncomingStep {
@@ -65,15 +68,15 @@ export function refused(plan: IncomingPlan, reason: Reason): IncomingStep {
   return withEffects([{ do: 'refuse', reason }], failed(plan, reason))
 }
 
-/** Nothing has begun: the QEMU waits as before; a post-copy that was cut stays cut. */
+/** Failed before the stream began: QEMU still waits for a migration; a cut post-copy stays cut. */
 export function failed(plan: IncomingPlan, reason: Reason): IncomingStep {
   if (plan.kind === 'rejoin') return cut({ runState: plan.runState, state: plan.state, why: reason })
   return rest({ as: 'failed', reason }, [{ do: 'forget' }])
 }
 
 /**
- * The copy is not whole and never will be; it never ran. Written down first, as every promise; meanwhile the source's
- * host knows what is wrong.
+ * The copy never ran and never will be whole. Recorded first, as every promise is; the source's host is told of the
+ * trouble meanwhile.
  */
 export function broke(link: Link, reason: Reason): IncomingStep {
   return tell(link, { kind: 'broken', reason: reason.message }, { as: 'failed', reason }, [
@@ -92,7 +95,7 @@ export function fell(link: Link, reason: Reason): IncomingStep {
   return tell(link, { kind: 'fell', reason: reason.message }, { as: 'fell', reason })
 }
 
-/** Lets the copy be what it was at switchover; if nobody knows what that was, it is held. */
+/** Puts the copy into its run state at switchover; holds it if that state is unknown. */
 export function release(
   { link, runState, memory }: { link: Link; runState: RunState; memory: Memory }, known: RunState,
 ): IncomingStep {
@@ -137,12 +140,12 @@ export function stepReleasing(state: IncomingAt<'releasing'>, event: IncomingEve
   }
 }
 
-/** The QEMU is still waited for, but by nobody else. */
+/** Reports the result and resumes background work, but keeps watching QEMU. */
 function letGo(ending: IncomingEnding): IncomingEffect[] {
   return [{ do: 'closeLink' }, { do: 'goOn' }, { do: 'deliver', ending }]
 }
 
-/** The copy is whole, but its QEMU refuses to let it run: the source may take the guest back. */
+/** The copy is whole, but QEMU refuses to run it: the source may take the guest back. */
 function unfit({ link, runState }: IncomingAt<'releasing'>, reason: Reason): IncomingStep {
   const copy = { kind: 'unfit', reason: reason.message } as const
   const record: IncomingEffect = { do: 'record', as: 'unfit', runState, isFirst: true }
@@ -169,7 +172,7 @@ export function stepServing(state: IncomingAt<'serving'>, event: IncomingEvent):
   }
 }
 
-/** This QEMU's last word to the source's may still be on its way: the passages end by themselves. */
+/** This QEMU's last message to the source QEMU may be in flight: lets the passages end by themselves. */
 function arrivedServing(state: GuestState): IncomingStep {
   const step = arrived('up', state)
   return { ...step, effects: step.effects.filter((effect) => effect.do !== 'stopPassages') }
@@ -179,7 +182,7 @@ function cutServing({ state }: IncomingAt<'serving'>, why: Reason): IncomingStep
   return cut({ runState: state, state, why })
 }
 
-/** Post-copy is broken: the QEMU waits to be resumed. Until the guest was released the source's host is asked. */
+/** Post-copy broke: QEMU waits to be resumed. Asks the source's host until the guest is released. */
 export function cut({ runState, state, why }: Omit<IncomingAt<'cut'>, 'at'>): IncomingStep {
   const asks: IncomingEffect[] = state === undefined
     ? [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }] : []
@@ -201,7 +204,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
         effects: [{ do: 'standBack' }, { do: 'check' }],
       }
     case 'qemu':
-      // All had come before the break.
+      // All memory had arrived before the break.
       if (event.status !== 'completed') return stay(state)
       return state.state === undefined ? hold({ why, link: 'lost', runState, copy: { kind: 'whole' } })
         : arrived('lost', event.state ?? state.state)
@@ -211,7 +214,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
       if (state.state !== undefined) return stay(state)
       if (event.verdict.verdict === 'kept') return end(runState, why)
       if (event.verdict.verdict !== 'given-up') return stay(state)
-      // Nobody knows what it was: it is asked for again, in case somebody finds out.
+      // Neither host knows the run state: ask again, in case the source learns it.
       if (event.verdict.runState === 'unknown' && runState === 'unknown') {
         return stay({ ...state, why: unknownRunState() })
       }
@@ -228,7 +231,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
   }
 }
 
-/** Nobody has said what becomes of the copy: it stays paused, `status` lists it, and the source's host is asked. */
+/** There is no verdict on the copy: it stays paused, `status` lists it, and the source's host is asked. */
 export function hold(state: Omit<IncomingAt<'holding'>, 'at'>): IncomingStep {
   return {
     state: { at: 'holding', ...state },
@@ -257,10 +260,10 @@ export function stepHolding(state: IncomingAt<'holding'>, event: IncomingEvent):
     case 'late':
       return { state, effects: [{ do: 'ask', copy }, { do: 'wait', wait: 'ask' }] }
     case 'settle':
-      // While the source's host is connected it may be taking the guest back this moment.
+      // While the source's host is connected, it may be taking the guest back.
       if (link === 'up') return stay(state)
       if (event.decision === 'end') return end(runState, settled(), true)
-      // The promise not to run it ends with the operator's word.
+      // The operator's decision lifts the promise not to run the copy.
       return withEffects([{ do: 'record', as: 'loaded', runState, isFirst: true }], release(
         { link: 'lost', runState, memory: 'whole' }, 'running',
       ))
@@ -282,7 +285,7 @@ export function stepEnding(state: IncomingAt<'ending'>, event: IncomingEvent): I
   const { reason, runState, isSettled } = state
   switch (event.kind) {
     case 'ended': case 'gone':
-      // The source's host does not know yet what the operator decided here.
+      // The source's host must learn the operator's decision.
       return isSettled ? tell('lost', { kind: 'broken', reason: reason.message }, { as: 'ended', reason }, [
         { do: 'record', as: 'broken', runState, isFirst: true },
       ]) : rest({ as: 'ended', reason }, [{ do: 'forget' }])
@@ -298,7 +301,7 @@ export function stepEnding(state: IncomingAt<'ending'>, event: IncomingEvent): I
   }
 }
 
-/** It is tried again and again, and told once. One that runs is somebody's; of any other its QEMU says nothing. */
+/** Ending the copy failed: it is tried again, and reported once. The copy runs, or QEMU does not answer. */
 function notEnded({ isTold }: IncomingAt<'ending'>, reason: Reason): IncomingEffect[] {
   return isTold ? [] : letGo({ as: reason.code === 'guest-runs' ? 'held' : 'unanswered', reason })
 }

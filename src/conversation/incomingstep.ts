@@ -18,7 +18,7 @@ import {
 } from './incomingstate.ts'
 import { destinationFailed, fromSource, notSaid, paused, unexpectedMessage } from './reasons.ts'
 
-/** Questions to the source's host until nobody waits any more for a QEMU that says nothing. */
+/** Questions to the source's host before the end rests although QEMU has not answered. */
 const ASKS_MAX = LIMITS_MS.break / LIMITS_MS.ask
 
 /** One step of the incoming end. Pure. */
@@ -58,7 +58,7 @@ function isExpected(state: IncomingState, message: OutgoingMessage): boolean {
   }
 }
 
-/** Main comes first, and once; those beside it come while the stream runs. */
+/** The main channel comes first, and once; the others come while the stream runs. */
 function isChannelExpected(state: IncomingState, isMain: boolean): boolean {
   switch (state.at) {
     case 'waiting': return isMain && state.plan.kind === 'move' && state.order === 'taken'
@@ -74,11 +74,11 @@ function stepIdle(state: IncomingAt<'idle'>, event: IncomingEvent): IncomingStep
 
 type Greeting = IncomingAt<'checking' | 'linking' | 'greeting' | 'listing' | 'waiting'>
 
-/** Nothing has begun: whatever goes wrong here leaves the QEMU waiting as it was. */
+/** Before the stream begins: a failure here leaves QEMU waiting as before. */
 function stepGreeting(state: Greeting, event: IncomingEvent): IncomingStep {
   const { at, plan } = state
   if (plan.kind === 'rejoin' && (event.kind === 'gone' || event.kind === 'qemu')) {
-    // Its post-copy ends without us, as it would have while it was cut.
+    // The post-copy may end without us, as in the state `cut`.
     const next = stepCut({ at: 'cut', runState: plan.runState, state: plan.state, why: paused() }, event)
     return next.state.at === 'cut' ? stay(state) : next
   }
@@ -159,7 +159,7 @@ function stepLoading(state: IncomingAt<'loading'>, event: IncomingEvent): Incomi
     case 'linkLost':
       return breakOff(event.reason, 'lost', runState)
     case 'failed':
-      // Without a channel not a byte has reached QEMU.
+      // Without a channel no byte has reached QEMU.
       return event.what === 'channel' ? broke('up', event.reason) : trouble(state, event.reason)
     case 'stop':
       return trouble(state, event.reason)
@@ -168,7 +168,7 @@ function stepLoading(state: IncomingAt<'loading'>, event: IncomingEvent): Incomi
   }
 }
 
-/** Breaks the stream: this QEMU says whether it has the guest all the same. */
+/** Breaks the stream; QEMU then says whether its copy is whole all the same. */
 export function breakOff(reason: Reason, link: Link, runState: RunState, isKept = false): IncomingStep {
   const state: IncomingAt<'breaking'> = { at: 'breaking', reason, link, runState, isKept, askCount: 0 }
   if (isKept) return withEffects([{ do: 'stopPassages' }], abandon(state))
@@ -258,7 +258,7 @@ function stepBreaking(state: IncomingAt<'breaking'>, event: IncomingEvent): Inco
     case 'gone':
       return broke(link, reason)
     case 'failed':
-      // It was being opened: not a byte has reached QEMU.
+      // The channel was still being opened: no byte has reached QEMU.
       return event.what === 'channel' ? broke(link, reason) : stay(state)
     case 'linkLost':
       return isKept || link === 'lost' ? stay({ ...state, link: 'lost' }) : askKept({ ...state, link: 'lost' })
@@ -270,19 +270,19 @@ function stepBreaking(state: IncomingAt<'breaking'>, event: IncomingEvent): Inco
         default: return stay(state)
       }
     case 'answered':
-      // What else is answered counts once its QEMU says what it has: it is asked for again then.
+      // Other verdicts count only once QEMU has said what it has: the question is repeated then.
       return event.verdict.verdict === 'kept' && !isKept ? abandon(state) : stay(state)
     case 'late':
-      // Its guest is whole elsewhere, and was not let run here: it is waited for no longer.
+      // The source keeps the guest, and the copy never ran: the wait is over.
       if (isKept) return event.wait === 'abandon' ? end(runState, reason) : stay(state)
-      // The source's host says nothing over the link either.
+      // The source's host did not answer over the link either.
       return askKept({ ...state, link: 'lost', askCount: event.wait === 'ask' ? state.askCount : ASKS_MAX })
     default:
       return stay(state)
   }
 }
 
-/** Asks the source's host whether it keeps the guest, also when nobody waits any more for what becomes of this copy. */
+/** Asks the source's host whether it keeps the guest, even after the result was reported. */
 function askKept(state: IncomingAt<'breaking'>): IncomingStep {
   return {
     state: { ...state, askCount: state.askCount + 1 },
@@ -293,12 +293,12 @@ function askKept(state: IncomingAt<'breaking'>): IncomingStep {
   }
 }
 
-/** The source keeps the guest. A QEMU whose stream broke ends by itself, or never: then it has to be ended. */
+/** The source keeps the guest. A QEMU whose stream broke ends by itself; if it does not in time, it is ended. */
 function abandon(state: IncomingAt<'breaking'>): IncomingStep {
   return { state: { ...state, isKept: true }, effects: [{ do: 'wait', wait: 'abandon' }] }
 }
 
-/** The QEMU goes on being watched, but nobody waits for it any more. */
+/** Reports the result and resumes background work, but keeps watching QEMU. */
 function watching(reason: Reason): IncomingEffect[] {
   return [{ do: 'closeLink' }, { do: 'goOn' }, { do: 'deliver', ending: { as: 'unanswered', reason } }]
 }

@@ -1,7 +1,7 @@
 /**
- * What the two ends of a handoff say to each other, and what each may conclude: pure, so that a simulation can explore
- * it. `conversation.ts` has the goals and the order of messages, the state files the vocabulary of each end, the step
- * files what it does, and `restart.ts` where it goes on after its agent died.
+ * The protocol between the two ends of a handoff, as pure functions, so that a simulation can explore it.
+ * `conversation.ts` has the goals and the order of messages, the state files each end's states, events and effects, the
+ * step files its transitions, and `restart.ts` the state in which it resumes after its agent died.
  */
 export {
   LIMITS_MS, type CopyNews, type IncomingMessage, type OutgoingMessage, type Plan, type Reason, type RunState,

@@ -1,6 +1,6 @@
 /**
  * How the outgoing end of a conversation ends: the source QEMU has decided, or post-copy has handed the guest over.
- * With what its states have in common: keeping the guest, giving it up, coming to rest.
+ * Also the transitions that its states share: keeping the guest, giving it up, coming to rest.
  */
 import {
   type CopyNews, type Link, type Reason, type RunState, type Verdict,
@@ -23,7 +23,7 @@ export function addFetched(state: OutgoingState, body: Buffer): OutgoingStep {
   return { state, effects: [{ do: 'addFetched', body }] }
 }
 
-/** Written behind what follows: a restarted agent finds the same by asking QEMU. */
+/** A record that need not be on disk before the next effect: a restarted agent learns the same by asking QEMU. */
 export function outgoingRecord(as: OutgoingRecordedAs, runState: RunState): OutgoingEffect {
   return { do: 'record', as, runState, isFirst: false }
 }
@@ -32,7 +32,7 @@ const closing: readonly OutgoingEffect[] = [
   { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'closeDriver' }, { do: 'goOn' },
 ]
 
-/** Everything that was opened, changed or held back is closed, put back and let go on, and the result is told. */
+/** Closes, restores and resumes all that was opened, changed or paused, and reports the result. */
 export function rest(ending: OutgoingEnding, before: OutgoingEffect[] = []): OutgoingStep {
   return { state: { at: 'over', ending }, effects: [...before, ...closing, { do: 'deliver', ending }] }
 }
@@ -41,7 +41,7 @@ export function lose(reason: Reason): OutgoingStep {
   return rest({ as: 'lost', reason }, [{ do: 'forget' }])
 }
 
-/** Written down first: the destination's host need not tell again what it is answered. */
+/** Recorded first: once answered, the destination's host will not report its copy again. */
 export function heldAt(runState: RunState, reason: Reason): OutgoingStep {
   return rest({ as: 'held', reason }, [{ do: 'record', as: 'held', runState, isFirst: true }])
 }
@@ -54,7 +54,7 @@ export function movingOf({ link, copy, runState, isCancelling }: Moving): Moving
   return { link, copy, runState, isCancelling }
 }
 
-/** Asks the source QEMU to give up: its answer decides. */
+/** Asks the source QEMU to give up; its answer decides. */
 export function stop(moving: Moving, reason: Reason, isWish = false): OutgoingStep {
   return {
     state: { at: 'stopping', reason, isWish, ...moving },
@@ -62,14 +62,14 @@ export function stop(moving: Moving, reason: Reason, isWish = false): OutgoingSt
   }
 }
 
-/** The source QEMU's migration ended without completing: the guest is this host's. */
+/** The source QEMU's migration ended without completing: the guest stays here. */
 export function keep({ link, runState }: { link: Link; runState: RunState }, reason: Reason): OutgoingStep {
   const told: OutgoingEffect[] = link === 'up'
     ? [{ do: 'say', message: { kind: 'kept', reason: sentenceOf(reason) } }] : []
   return rest({ as: 'kept', reason }, [...told, outgoingRecord('kept', runState)])
 }
 
-/** The source gave the guest up: the other copy is the guest now. */
+/** The source gave the guest up: from now on the destination's copy is the guest. */
 export function leave({ link, runState }: { link: Link; runState: RunState }, cause: LeavingCause): OutgoingStep {
   const told = cause === 'completed' || cause === 'dead'
     ? [...tellGivenUp({ link, runState }), outgoingRecord('given-up', runState)] : []
@@ -80,15 +80,15 @@ export function tellGivenUp({ link, runState }: { link: Link; runState: RunState
   return link === 'up' ? [{ do: 'say', message: { kind: 'givenUp', runState } }] : []
 }
 
-/** The source is no more: a whole copy at the destination is the only one, and a broken one means that none is left. */
+/** The source QEMU has died. If the destination's copy is whole, it is the only one; if not, none is left. */
 export function settleOrphan(state: OutgoingAt<'orphaned'>, effects: OutgoingEffect[]): OutgoingStep {
   if (state.copy === 'broken') return lose(state.reason)
-  // If it may have gone on, it wrote to its disks: nobody but its operator knows which copy is good.
+  // If the guest may have gone on here, it may have written to its disks: only the operator knows which copy is good.
   if (state.copy === 'whole' && !state.mayHaveGoneOn) return withEffects(effects, leave(state, 'dead'))
   return { state, effects }
 }
 
-/** Given up; the destination's word is awaited, over the link or when its host asks. */
+/** Given up; waits for the destination's confirmation, over the link or when its host asks. */
 export function stepLeaving(state: OutgoingAt<'leaving' | 'unconfirmed'>, event: OutgoingEvent): OutgoingStep {
   switch (event.kind) {
     case 'message':
@@ -131,7 +131,7 @@ export function stepConfirmed(state: OutgoingAt<'leaving' | 'unconfirmed'>, copy
   }
 }
 
-/** Written down first: from now on this host must not say `given up` any more. */
+/** Recorded first: from now on this host must not say `given up`. */
 export function takeBack(state: OutgoingAt<'takingBack'>): OutgoingStep {
   const { runState } = state
   return {
@@ -143,7 +143,7 @@ export function takeBack(state: OutgoingAt<'takingBack'>): OutgoingStep {
   }
 }
 
-/** The destination never ran its copy and promised not to; this one goes on. */
+/** The destination promised never to run its copy; the source's copy goes on. */
 export function stepTakingBack(state: OutgoingAt<'takingBack'>, event: OutgoingEvent): OutgoingStep {
   const { reason, copy, runState } = state
   switch (event.kind) {
@@ -170,7 +170,7 @@ export function stepTakingBack(state: OutgoingAt<'takingBack'>, event: OutgoingE
   }
 }
 
-/** Post-copy: the guest is the destination's; what is left of its memory comes from here. */
+/** Post-copy: the guest runs at the destination; this host sends the rest of its memory. */
 export function stepServing(state: OutgoingAt<'serving'>, event: OutgoingEvent): OutgoingStep {
   const { runState } = state
   switch (event.kind) {
@@ -188,7 +188,7 @@ export function stepServing(state: OutgoingAt<'serving'>, event: OutgoingEvent):
       if (event.status === 'completed') return leave(state, 'postcopy')
       return event.status === 'postcopy-paused' ? cut(runState, sourceEnded(event.status, event.error)) : stay(state)
     case 'gone':
-      // Had QEMU completed and nobody heard it, then the destination has everything.
+      // QEMU may have completed unheard; then the destination has the whole memory.
       return leave(state, 'torn')
     case 'linkLost': case 'failed':
       return cut(runState, event.reason)
@@ -197,13 +197,13 @@ export function stepServing(state: OutgoingAt<'serving'>, event: OutgoingEvent):
   }
 }
 
-/** What the destination says of a guest that post-copy has handed over. */
+/** The destination's report on a guest that post-copy has handed over. */
 export function stepServed(state: OutgoingState, copy: CopyNews, runState: RunState): OutgoingStep {
   switch (copy.kind) {
     case 'arrived': {
       const step = complete(copy)
       if (state.at !== 'serving') return step
-      // The destination QEMU's last word to the source's may still be on its way: the passages end by themselves.
+      // The destination QEMU's last message to the source QEMU may be in flight: let the passages end by themselves.
       return { ...step, effects: step.effects.filter((effect) => effect.do !== 'stopPassages') }
     }
     case 'broken': case 'fell':
@@ -225,7 +225,7 @@ export function cut(runState: RunState, reason: Reason): OutgoingStep {
   }
 }
 
-/** The source QEMU died after it had handed the guest over: only if all its memory had left is the guest whole. */
+/** The source QEMU died during post-copy: the guest is whole only if all its memory had been sent. */
 export function tear(runState: RunState, reason: Reason): OutgoingStep {
   return {
     state: { at: 'unconfirmed', cause: 'torn', link: 'lost', runState },
@@ -242,7 +242,7 @@ export function stepCut(state: OutgoingAt<'cut'>, event: OutgoingEvent): Outgoin
         effects: [{ do: 'standBack' }, { do: 'prepare' }],
       }
     case 'qemu':
-      // It got the destination QEMU's last word before the break.
+      // The source QEMU got the destination QEMU's last message before the break.
       if (event.status !== 'completed') return stay(state)
       return {
         state: { at: 'unconfirmed', cause: 'postcopy', link: 'lost', runState },
@@ -255,7 +255,7 @@ export function stepCut(state: OutgoingAt<'cut'>, event: OutgoingEvent): Outgoin
   }
 }
 
-/** What this host may say of its copy in a state. */
+/** What this host may say about its copy in each state. */
 export function verdictOf(state: OutgoingState): Verdict {
   switch (state.at) {
     case 'leaving': case 'unconfirmed': case 'serving': case 'cut':

@@ -1,15 +1,15 @@
-/** What the outgoing end of a conversation may be, be told and do: the vocabulary of `outgoingstep.ts`. */
+/** States, events and effects of a conversation's outgoing end; `outgoingstep.ts` has the transitions. */
 import type { GuestState } from '../guest/index.ts'
 import type {
   CopyNews, IncomingMessage, Link, OutgoingMessage, Plan, Reason, RunState, Verdict, Wait,
 } from './conversation.ts'
 import type { IncomingSummary } from './summary.ts'
 
-/** What is known while the source QEMU has not decided. */
+/** Data of the states in which the source QEMU has not decided. */
 export interface Moving {
   link: Link
   copy: 'unknown' | 'whole' | 'broken'
-  /** As the stream tells it at switchover. */
+  /** As the stream reports it at switchover. */
   runState: RunState
   /** QEMU said `cancelling`: the guest may go on here at any moment, even if QEMU dies before it can say so. */
   isCancelling: boolean
@@ -22,72 +22,71 @@ export type OutgoingState =
   | { at: 'idle'; plan: Plan }
   | { at: 'preparing' | 'offering' | 'linking' | 'listing' | 'starting'; plan: Plan }
   | ({ at: 'moving' } & Moving)
-  /** Post-copy: QEMU is switching over. It is not cancelled any more; it may still fail, and then it goes on itself. */
+  /** Post-copy: QEMU is switching over. It can no longer be cancelled; if it fails, the guest goes on here. */
   | ({ at: 'handingOver' } & Moving)
-  /** QEMU was asked to give up. */
-  /** `isWish`: nothing is wrong, somebody only wants it. */
+  /** QEMU was asked to give up. `isWish`: because of a cancel, not of a failure. */
   | ({ at: 'stopping'; reason: Reason; isWish: boolean } & Moving)
   /**
-   * QEMU's process ended before it was known to have completed: the destination's copy decides, unless the guest may
-   * have gone on here before, for then that copy may be older than the guest's disks.
+   * QEMU's process ended before it was known to have completed: the destination's copy decides. If the guest may have
+   * gone on here before, it does not, because that copy may be older than the guest's disks.
    */
   | ({ at: 'orphaned'; reason: Reason; mayHaveGoneOn: boolean } & Moving)
-  /** The source gave the guest up, and waits to hear that it arrived. `unconfirmed`: the result was told without it. */
+  /** The source gave the guest up and awaits its arrival. `unconfirmed`: the result was reported without it. */
   | { at: 'leaving' | 'unconfirmed'; cause: LeavingCause; link: Link; runState: RunState }
   /** The destination promised never to run its copy: the source QEMU is told to go on. */
   | { at: 'takingBack'; reason: Reason; copy: 'unfit' | 'broken'; link: Link; runState: RunState }
-  /** Post-copy: the guest runs there, the rest of its memory follows. */
+  /** Post-copy: the guest runs at the destination, and the rest of its memory follows. */
   | { at: 'serving'; link: Link; runState: RunState }
-  /** Post-copy, broken: both QEMUs wait to be resumed. The QEMU's session stays open, for there is news to be heard. */
+  /** Post-copy broke: both QEMUs wait to be resumed. The QMP session stays open for news. */
   | { at: 'cut'; runState: RunState }
   | { at: 'over'; ending: OutgoingEnding }
 
-/** The result. One that leaves something open may be followed by another. */
+/** The result. One that leaves a question open may be followed by another. */
 export type OutgoingEnding =
   | { as: 'estimated' }
   | { as: 'completed'; state: GuestState; summary: IncomingSummary | undefined }
-  /** The source keeps the guest; nothing was decided against its operator. */
+  /** The source keeps the guest. */
   | { as: 'kept'; reason: Reason }
-  /** Given up, and nobody has confirmed yet that it arrived: the destination holds it and asks. */
+  /** Given up, but the arrival is not confirmed: the destination holds its copy and asks. */
   | { as: 'unconfirmed' }
-  /** Nobody runs the guest, and no end may let its copy run by itself: the operator decides. */
+  /** The guest does not run, and neither end may let its copy run: the operator decides. */
   | { as: 'held'; reason: Reason }
-  /** Post-copy was cut: `recover` goes on. */
+  /** Post-copy was cut: `recover` resumes it. */
   | { as: 'cut'; reason: Reason }
   /** No whole copy is left. */
   | { as: 'lost'; reason: Reason }
-  /** Whether the source keeps the guest is not known: its QEMU does not say, or died and may have gone on before. */
+  /** Unknown whether the source keeps the guest: QEMU does not say, or died after the guest may have gone on here. */
   | { as: 'undecided'; reason: Reason }
-  /** The source QEMU has died, and the destination did not say whether its copy is whole: if it is, it is the guest. */
+  /** The source QEMU has died, and the destination has not said whether its copy is whole. If so, it is the guest. */
   | { as: 'orphaned'; reason: Reason }
 
 export type OutgoingEvent =
   | { kind: 'begin' }
   | { kind: 'prepared' | 'accepted' | 'linked' }
-  /** QEMU's stream has begun; after that, a channel beside it is there. */
+  /** QEMU's stream has begun; later, another channel was opened. */
   | { kind: 'begun' }
-  /** Something that was asked of this end's own world did not work. */
+  /** An effect failed. */
   | { kind: 'failed'; what: 'prepare' | 'offer' | 'link' | 'start' | 'passage' | 'postcopy'; reason: Reason }
   | { kind: 'message'; message: IncomingMessage }
   | { kind: 'linkLost'; reason: Reason }
-  /** The stream tells the run state at switchover. */
+  /** The stream reports the run state at switchover. */
   | { kind: 'switchover'; runState: GuestState }
-  /** Post-copy: behind the package more of the stream came, so QEMU cannot go back. */
+  /** Post-copy: more of the stream came after the package, so QEMU cannot go back. */
   | { kind: 'handedOver' }
-  /** What QEMU says of its migration. */
+  /** QEMU's migration status. */
   | { kind: 'qemu'; status: string; error?: string }
-  /** QEMU's process has ended. `wasHeard`: its QMP was connected to the end, so whatever it said has been told. */
+  /** QEMU's process has ended. `wasHeard`: QMP was connected until then, so no status was missed. */
   | { kind: 'gone'; reason: Reason; wasHeard: boolean }
   | { kind: 'cancel'; reason: Reason }
   | { kind: 'late'; wait: Wait }
   | { kind: 'takenBack' }
   | { kind: 'notTakenBack'; reason: Reason }
-  /** The destination's host asks over a stream of its own, and says what its copy is. */
+  /** The destination's host asks over a separate stream, and reports its copy. */
   | { kind: 'asked'; copy: CopyNews }
   | { kind: 'rejoin' }
 
 export type OutgoingEffect =
-  /** Census, swap and the like stand back, or go on. */
+  /** Pauses or resumes background work, such as census and swap. */
   | { do: 'standBack' | 'goOn' }
   /** Opens the QEMU's session and prepares it; for a rejoin it must be paused in post-copy. */
   | { do: 'prepare' }
@@ -97,28 +96,28 @@ export type OutgoingEffect =
   | { do: 'useBitmap'; body: Buffer }
   | { do: 'addFetched'; body: Buffer }
   | { do: 'say'; message: OutgoingMessage }
-  /** Tells QEMU to migrate, or to go on with its post-copy; its first bytes make `begun`. */
+  /** Tells QEMU to migrate, or to resume its post-copy; its first bytes cause `begun`. */
   | { do: 'start'; resume: boolean }
   | { do: 'startPostcopy' }
-  /** Offers a lane for the next channel that is there and lets its passage run. */
+  /** Offers a lane for the next channel that QEMU opened, and starts its passage. */
   | { do: 'openChannel' }
-  /** Asks QEMU to give up; a QEMU whose post-copy is paused is not asked, for it could never go on again. */
+  /** Asks QEMU to give up; not in a paused post-copy, which could then never be resumed. */
   | { do: 'cancelQemu' }
   | { do: 'takeBack'; runState: RunState }
   | { do: 'stopPassages' }
-  /** After all that was said. `reason`: the other end said something out of place. */
+  /** After all messages were sent. `reason`: the other end sent an unexpected message. */
   | { do: 'closeLink'; reason?: Reason }
-  /** Puts QEMU's settings back, as soon as it allows that, and closes its session. */
+  /** Restores QEMU's settings as soon as it allows that, and closes its session. */
   | { do: 'closeDriver' }
-  /** Writes down. With `isFirst` nothing else is done before it is written. */
+  /** Writes the record. With `isFirst` the next effect waits until it is on disk. */
   | { do: 'record'; as: OutgoingRecordedAs; runState: RunState; isFirst: boolean }
-  /** Nothing else is done before it is forgotten: what was said of it must not come back after a restart. */
+  /** Deletes the record; the next effect waits for that, because after a restart the record would no longer be true. */
   | { do: 'forget' }
   | { do: 'answer'; verdict: Verdict }
   | { do: 'wait'; wait: Wait }
   | { do: 'deliver'; ending: OutgoingEnding }
 
-/** What is written down of a handoff, so that this host can answer for it after a restart. */
+/** States that are recorded on disk, so that a restarted agent can answer for the handoff. */
 export type OutgoingRecordedAs = 'moving' | 'given-up' | 'taking-back' | 'held' | 'kept' | 'cut' | 'orphaned'
 
 export interface OutgoingStep {
@@ -130,7 +129,7 @@ export type OutgoingAt<At extends OutgoingState['at']> = Extract<OutgoingState, 
 export type Greeting = OutgoingAt<'preparing' | 'offering' | 'linking' | 'listing' | 'starting'>
 export type Undecided = OutgoingAt<'moving' | 'handingOver' | 'stopping' | 'orphaned'>
 
-/** Messages that a state takes; any other breaks the connection. */
+/** Messages that each state accepts; any other ends the connection. */
 export const OUTGOING_EXPECTS: Record<OutgoingState['at'], readonly IncomingMessage['kind'][]> = {
   idle: [], preparing: [], offering: [], linking: [], cut: [], over: [],
   listing: ['bitmap', 'trouble', 'broken'],

@@ -46,7 +46,7 @@ function stepIdle(state: OutgoingAt<'idle'>, event: OutgoingEvent): OutgoingStep
   return { state: { at: 'preparing', plan: state.plan }, effects: [{ do: 'standBack' }, { do: 'prepare' }] }
 }
 
-/** Nothing has begun: whatever goes wrong here leaves the guest as it is. */
+/** Before migration begins: a failure here leaves the guest as it is. */
 function stepGreeting(state: Greeting, event: OutgoingEvent): OutgoingStep {
   const { at, plan } = state
   const reason = failureOf(state, event)
@@ -59,7 +59,7 @@ function stepGreeting(state: Greeting, event: OutgoingEvent): OutgoingStep {
       return event.kind !== 'prepared' ? stay(state)
         : { state: { at: 'offering', plan }, effects: [{ do: 'offer' }, { do: 'wait', wait: 'offer' }] }
     case 'offering': case 'linking':
-      // The other end dials as soon as it accepts: which of the two is heard first is not certain.
+      // The other end dials as soon as it accepts: its connection may arrive before its answer.
       if (event.kind === 'linked') {
         return { state: { at: 'listing', plan }, effects: [{ do: 'greet' }, { do: 'wait', wait: 'greeting' }] }
       }
@@ -75,7 +75,7 @@ function stepGreeting(state: Greeting, event: OutgoingEvent): OutgoingStep {
   }
 }
 
-/** What ends a conversation in which nothing has begun; undefined if the event is no such thing. */
+/** The reason if the event ends the conversation before migration begins, otherwise undefined. */
 function failureOf(state: Greeting, event: OutgoingEvent): Reason | undefined {
   switch (event.kind) {
     case 'failed': case 'linkLost': case 'cancel': case 'gone':
@@ -99,7 +99,7 @@ function failureOf(state: Greeting, event: OutgoingEvent): Reason | undefined {
 function abandon({ at, plan }: Greeting, event: OutgoingEvent, reason: Reason): OutgoingStep {
   if (plan.kind === 'rejoin') return event.kind === 'gone' ? tear(plan.runState, reason) : cut(plan.runState, reason)
   if (event.kind === 'gone') return lose(reason)
-  // QEMU was told to migrate: unless it has refused or ended that itself, it must be asked.
+  // QEMU was told to migrate: unless it refused or has ended the migration itself, ask it to give up.
   const isAsked = at === 'starting' && event.kind !== 'qemu' && !(event.kind === 'failed' && event.what === 'start')
   if (!isAsked) return rest({ as: 'kept', reason }, [{ do: 'forget' }])
   const link = event.kind === 'linkLost' ? 'lost' : 'up'
@@ -132,7 +132,7 @@ function stepBegun(plan: Plan): OutgoingStep {
   }
 }
 
-/** The stream runs: only the source QEMU decides what becomes of the guest. */
+/** While the stream runs, only the source QEMU decides the outcome. */
 function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
   switch (event.kind) {
     case 'switchover':
@@ -144,10 +144,10 @@ function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
         ],
       }
     case 'begun':
-      // One that was asked to give up may go on all the same, and then it needs all of its channels.
+      // A QEMU that was asked to give up may go on all the same, and then it needs all of its channels.
       return state.link === 'up' && state.at !== 'orphaned' ? { state, effects: [{ do: 'openChannel' }] } : stay(state)
     case 'handedOver':
-      // One that was asked to give up before switchover never gets here; one that says `cancelling` decides by itself.
+      // A QEMU that was asked to give up before switchover never gets here; one in `cancelling` decides by itself.
       if (state.at === 'orphaned' || state.isCancelling) return stay(state)
       return {
         state: { at: 'serving', link: state.link, runState: state.runState },
@@ -167,7 +167,7 @@ function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
     case 'linkLost':
       return endangered({ ...state, link: 'lost' }, event.reason)
     case 'failed':
-      // A QEMU that refuses to migrate decides as well.
+      // A QEMU that refuses to migrate has decided too.
       return event.what === 'start' ? keep(state, event.reason) : endangered(state, event.reason)
     case 'cancel':
       return endangered(state, event.reason, true)
@@ -199,7 +199,7 @@ function stepDecided(state: Undecided, { status, error }: Extract<OutgoingEvent,
   }
 }
 
-/** QEMU cannot be asked to give up any more: a cancel comes too late, and trouble breaks its stream. */
+/** QEMU can no longer be asked to give up: a cancel is too late, and trouble breaks its stream. */
 function handOver(state: Undecided): OutgoingStep {
   if (state.at !== 'moving' && state.at !== 'stopping') return stay(state)
   const handing: Undecided = { ...movingOf(state), at: 'handingOver' }
@@ -218,7 +218,7 @@ function stepCopyNews(state: Undecided, copy: CopyNews): OutgoingStep {
     const known: Undecided = { ...state, copy: 'whole' }
     return known.at === 'orphaned' ? settleOrphan(known, []) : stay(known)
   }
-  // An agent that was restarted may not know any more that it gave the guest up.
+  // A restarted agent may have no record that it gave the guest up.
   if (copy.kind === 'arrived') return complete(copy)
   if (copy.kind === 'unsaid') return stay(state)
   if (state.at !== 'orphaned') {
@@ -228,17 +228,17 @@ function stepCopyNews(state: Undecided, copy: CopyNews): OutgoingStep {
   return copy.kind === 'unfit' ? heldAt(state.runState, fromOther(copy.reason)) : lose(state.reason)
 }
 
-/** Something is wrong: the source QEMU is asked to give up, unless it was already. */
+/** Something went wrong: asks the source QEMU to give up, unless it was asked already. */
 function endangered(state: Undecided, reason: Reason, isCancel = false): OutgoingStep {
   switch (state.at) {
     case 'moving':
       return stop(movingOf(state), reason, isCancel)
     case 'handingOver':
-      // A cancel would be too late. A broken stream QEMU answers by itself: it fails or waits to be resumed.
+      // Too late for a cancel. When the stream breaks, QEMU itself fails or waits to be resumed.
       if (isCancel) return stay(state)
       return { state, effects: [{ do: 'stopPassages' }, { do: 'wait', wait: 'undecided' }] }
     case 'stopping':
-      // That a lane closed says little: why it did, its other end tells a moment later.
+      // A closed lane says little: its other end reports the reason a moment later.
       if (isCancel) return stay(state)
       return stay({ ...state, isWish: false, ...(state.reason.code === 'lane-lost' ? { reason } : {}) })
     default:
@@ -246,7 +246,7 @@ function endangered(state: Undecided, reason: Reason, isCancel = false): Outgoin
   }
 }
 
-/** Nobody waits any longer; what is heard later is an amendment. */
+/** A wait ran out: the end rests, and later news amends the result. */
 function stepLate(state: Undecided, wait: Wait): OutgoingStep {
   if (wait === 'giveUp') {
     return state.at === 'stopping'
@@ -262,7 +262,7 @@ function stepLate(state: Undecided, wait: Wait): OutgoingStep {
   }
 }
 
-/** The destination's host asks: it has no connection, and tells what its copy is. */
+/** The destination's host has lost the connection: it reports its copy and asks for the source's verdict. */
 function stepAsked(state: OutgoingState, copy: CopyNews): OutgoingStep {
   const next = stepTold(state, copy)
   return { state: next.state, effects: [...next.effects, { do: 'answer', verdict: verdictOf(next.state) }] }

@@ -1,4 +1,4 @@
-/** Why a handoff goes wrong: reasons as data, for a PagemeshError, a log or the other host. */
+/** Reasons for failed handoffs, as data: for a PagemeshError, the log or the other host. */
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Reason } from './conversation.ts'
 
@@ -11,11 +11,11 @@ export function errorOf({ code, message, ...details }: Reason): PagemeshError {
   return new PagemeshError(code, message, { phase: 'handoff', ...details })
 }
 
-/** A message out of place: names it and the state. */
+/** An unexpected message: names the message and the state. */
 export function unexpectedMessage(kind: string, state: string): Reason {
   return {
     code: 'bad-frame',
-    message: `The other agent said ${kind} where this end is ${state} and does not expect it.`,
+    message: `The other agent sent ${kind}, which this end does not expect in state ${state}.`,
     fault: 'peer',
     advice: 'Check that both hosts run the same version of Pagemesh.',
   }
@@ -26,10 +26,10 @@ export function sentenceOf({ message, advice }: Reason): string {
   return advice === undefined ? message : `${message} ${advice}`
 }
 
-/** Code of a reason that the destination's host gave; it does not name itself. */
+/** Code of a reason that the destination's host sent as text only. */
 export const FAILED_THERE = 'failed-at-destination'
 
-/** What the destination's host said, as a reason of the source's. */
+/** A text from the destination's host as the source's reason. */
 export function fromOther(reason: string): Reason {
   return { code: FAILED_THERE, message: reason, fault: 'peer' }
 }
@@ -42,12 +42,12 @@ export function sourceEnded(status: string, error: string | undefined): Reason {
   }
 }
 
-/** The source QEMU died after it had handed the guest over. */
+/** The source QEMU died during post-copy. */
 export function torn(): Reason {
   return { code: 'guest-gone', fault: 'guest', message: 'The source QEMU has ended during post-copy.' }
 }
 
-/** What the source's host said, as a reason of the destination's. */
+/** A text from the source's host as the destination's reason. */
 export function fromSource(reason: string): Reason {
   return { code: 'failed-at-source', message: reason, fault: 'peer' }
 }
@@ -60,7 +60,7 @@ export function destinationFailed(error: string | undefined): Reason {
 export function paused(): Reason {
   return {
     code: 'postcopy-broken', fault: 'network', message: 'The connection was lost during post-copy; both QEMUs wait.',
-    advice: '`pagemesh recover GUEST` on the source\'s host goes on.',
+    advice: '`pagemesh recover GUEST` on the source\'s host resumes it.',
   }
 }
 
@@ -74,7 +74,7 @@ export function silent(what: 'run' | 'end'): Reason {
 
 export function unknownRunState(): Reason {
   return {
-    code: 'run-state-unknown', fault: 'host', message: 'Nobody knows whether the guest ran at switchover.',
+    code: 'run-state-unknown', fault: 'host', message: 'It is unknown whether the guest ran at switchover.',
     advice: '`pagemesh settle GUEST --run` lets it run.',
   }
 }
@@ -82,7 +82,7 @@ export function unknownRunState(): Reason {
 export function notSaid(): Reason {
   return {
     code: 'timeout', fault: 'guest',
-    message: 'The source gave the guest up, and the destination QEMU does not say that it has it.',
+    message: 'The source gave the guest up, but the destination QEMU does not confirm that it has it.',
   }
 }
 
@@ -90,7 +90,7 @@ export function restarted(message: string): Reason {
   return { code: 'agent-restarted', fault: 'host', message: `The agent was restarted during the handoff. ${message}` }
 }
 
-/** The other host may decide this moment: nobody here can. */
+/** The operator cannot decide yet: the other host may be deciding at this moment. */
 export function undecided(from: string): Reason {
   return {
     code: 'undecided', fault: 'usage', message: `${from} is connected, or being asked, and may decide this moment.`,

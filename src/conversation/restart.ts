@@ -1,7 +1,7 @@
 /**
- * Where a conversation goes on after its agent died: from what was written down, and from what the QEMU says now.
- * A record proves what it says; whatever happened after it is read off the QEMU, or not known. The QEMU's session is
- * open again, with what the dead agent left to be put back.
+ * The state in which a conversation resumes after its agent died, derived from the record on disk and from QEMU's
+ * present state. A record proves what it says; what happened after it is learnt from QEMU, or unknown. The QMP session
+ * is open again and knows which settings to restore.
  */
 import type { GuestState } from '../guest/index.ts'
 import type { RunState } from './conversation.ts'
@@ -12,10 +12,10 @@ import { cut, keep, rest, stop, takeBack, tear } from './outgoingend.ts'
 import type { LeavingCause, OutgoingRecordedAs, OutgoingState, OutgoingStep } from './outgoingstate.ts'
 import { restarted } from './reasons.ts'
 
-/** What a guest's process says now. Dead: the process that the record names has ended. */
+/** The present state of the guest's process; not alive: the process that the record names has ended. */
 export type Facts = { alive: false } | { alive: true; status: string; state: GuestState }
 
-/** The outgoing end, as its host must answer for it from now on. */
+/** The outgoing end's state after a restart. */
 export function restartOutgoing(
   { as, runState }: { as: OutgoingRecordedAs; runState: RunState }, facts: Facts,
 ): OutgoingStep {
@@ -32,7 +32,7 @@ export function restartOutgoing(
       return orphaned(false, runState)
     case 'given-up': case 'held': case 'moving': case 'cut':
       if (status === 'completed' && facts.alive && facts.state === 'running') {
-        return keep({ link: 'lost', runState }, restarted('Somebody let the guest go on at the source meanwhile.'))
+        return keep({ link: 'lost', runState }, restarted('The guest was resumed at the source meanwhile.'))
       }
       if (as === 'held') return rest({ as: 'held', reason: restarted('Nobody runs the guest.') })
       return as === 'given-up' ? unconfirmed(status === 'completed' ? 'completed' : 'dead', runState)
@@ -47,7 +47,7 @@ function decidedBy(status: string, isCut: boolean, runState: RunState): Outgoing
     case 'failed': case 'cancelled': case 'none':
       return keep({ link: 'lost', runState }, restarted(`The source QEMU says that the migration ${status}.`))
     case 'dead':
-      // It may have gone on before it died: the other copy may be older than the guest's disks.
+      // The guest may have gone on before it died: the destination's copy may be older than its disks.
       return isCut ? tear(runState, restarted('The source QEMU has ended meanwhile.')) : orphaned(true, runState)
     case 'postcopy-paused': case 'postcopy-recover':
       return cut(runState, restarted('Post-copy was cut.'))
@@ -80,7 +80,7 @@ function orphaned(mayHaveGoneOn: boolean, runState: RunState): OutgoingStep {
   return { state, effects: [{ do: 'deliver', ending: { as: mayHaveGoneOn ? 'undecided' : 'orphaned', reason } }] }
 }
 
-/** The incoming end, with whatever copy its host holds. */
+/** The incoming end's state after a restart. */
 export function restartIncoming(
   { as, runState }: { as: IncomingRecordedAs; runState: RunState }, facts: Facts,
 ): IncomingStep {
@@ -89,13 +89,13 @@ export function restartIncoming(
   if (as === 'broken') return broke('lost', reason)
   if (!facts.alive) {
     const died = restarted('The destination QEMU has ended meanwhile.')
-    // Only a copy that was never let run may be given back, and the last moments before the restart are not written.
+    // Only a copy that never ran may be given back, and the record may lack the last moments before the restart.
     return as === 'unfit' ? broke('lost', died) : fell('lost', died)
   }
   const { status, state } = facts
   switch (status) {
     case 'completed':
-      // Somebody let it run: its operator, or this agent just before it died.
+      // The operator let it run, or this agent did just before it died.
       if (state === 'running') return arrived('lost', state)
       return hold({
         why: reason, link: 'lost', runState,

@@ -1,6 +1,6 @@
 import type { PageSourceKind } from '../page/index.ts'
 
-/** Bytes that a host spent beside handoffs, both ways over its network, since its agent started: by account. */
+/** Bytes that a host sent and received apart from handoffs since its agent started, by account. */
 export interface SpentBytes {
   report: number
   gossip: number
@@ -9,12 +9,12 @@ export interface SpentBytes {
 
 /** What the incoming end says of all that it received, when all is done. */
 export interface IncomingSummary {
-  /** Bytes of the stream that its QEMU took, every one under a matching digest. */
+  /** Bytes of the stream that its QEMU accepted, all under matching digests. */
   streamBytes: number
   refsFilledBy: Record<PageSourceKind, number>
-  /** What came from other hosts than the source meanwhile. */
+  /** Bytes that came from hosts other than the source. */
   peerBytes: number
-  /** From the source's word that the guest may run here until it did, ms. */
+  /** From the source's `givenUp` until the guest was released, ms. */
   releaseMs: number
   spent: SpentBytes
 }

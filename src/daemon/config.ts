@@ -9,14 +9,14 @@ import { systemErrorCode } from '../runtime/errors.ts'
 import { badConfig, nearestKey } from './configerror.ts'
 import { readOptionValue } from './optionvalue.ts'
 
-/** What a configuration file says, with the defaults of the options table for all that it leaves out. */
+/** A configuration file's values; absent ones have the defaults of the options table. */
 export interface Config {
   agentOptions: AgentOptions
   control: NonNullable<ConfigOptions['control']>
   http?: NonNullable<ConfigOptions['http']>
 }
 
-/** A configuration is a page of text; anything much larger is some other file. */
+/** A configuration is a page of text: a much larger file is something else. */
 const FILE_BYTES_MAX = 1024 * 1024
 
 /** Reads a configuration file. Throws PagemeshError `bad-config`. */
@@ -34,7 +34,7 @@ export async function readConfig(file: string): Promise<Config> {
   return parseConfig(text, file)
 }
 
-/** Parses a configuration; `file` is for the messages. Pure. Throws PagemeshError `bad-config`. */
+/** Parses a configuration; messages name `file`. Pure. Throws PagemeshError `bad-config`. */
 export function parseConfig(text: string, file: string): Config {
   if (text.length > FILE_BYTES_MAX) {
     throw badConfig({ file, message: `a configuration is no longer than ${FILE_BYTES_MAX} bytes.` })
@@ -65,7 +65,7 @@ function nest(values: ReadonlyMap<string, OptionValue>): Record<string, unknown>
   return nested
 }
 
-/** Walks the YAML with positions at hand, so that every complaint can name its line. */
+/** Walks the YAML document, which has positions, so that every error can name its line. */
 class ConfigReader {
   readonly #file: string
   readonly #lines = new LineCounter()
@@ -77,7 +77,7 @@ class ConfigReader {
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
   }
 
-  /** What the file sets, by the option's key. */
+  /** The values that the file sets, by option key. */
   read(): Map<string, OptionValue> {
     const [error] = this.#document.errors
     if (error !== undefined) {
@@ -129,7 +129,7 @@ class ConfigReader {
     this.#values.set(option.key, read.value)
   }
 
-  /** The value without YAML around it; an alias to nothing, or one of very many, is refused here. */
+  /** The plain value of a YAML node; refuses aliases that do not resolve and documents with too many aliases. */
   #plain(value: unknown, key: string, line: number | undefined): unknown {
     try {
       return isNode(value) ? value.toJS(this.#document) : value

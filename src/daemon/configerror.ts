@@ -2,7 +2,7 @@ import { closest, distance } from 'fastest-levenshtein'
 
 import { PagemeshError } from '../runtime/errors.ts'
 
-/** Where in which file, and what is wrong there. */
+/** A flaw in a configuration file, and where it is. */
 export interface ConfigFlaw {
   file: string
   line?: number | undefined
@@ -12,7 +12,7 @@ export interface ConfigFlaw {
   cause?: unknown
 }
 
-/** PagemeshError `bad-config` that names the file and, where known, line and key. */
+/** PagemeshError `bad-config` that names the file and, if known, line and key. */
 export function badConfig({ file, line, key, message, advice, cause }: ConfigFlaw): PagemeshError {
   const where = line === undefined ? file : `${file}, line ${line}`
   return new PagemeshError('bad-config', `${where}: ${message}`, {
@@ -24,7 +24,7 @@ export function badConfig({ file, line, key, message, advice, cause }: ConfigFla
   })
 }
 
-/** Whichever of `known` was most likely meant: the nearest whole, or the same last word in another section. Pure. */
+/** The key of `known` that was probably meant: the most similar, or the same last word in another section. Pure. */
 export function nearestKey(written: string, known: readonly string[]): string {
   const nearest = closest(written, known)
   const sibling = known.find((key) => lastWord(key) === lastWord(written))

@@ -16,12 +16,12 @@ export interface DaemonInit {
 }
 
 /**
- * Runs a host's agent until `signal` aborts, then stops all and resolves. Rejects, with everything stopped, if the
+ * Runs a host's agent until `signal` aborts, then stops it and resolves. Rejects, with everything stopped, if the
  * start fails (PagemeshError `agent-running`, `control-unusable`, `http-unusable`, or the agent's own) or if the agent
  * ends by itself (another host took its name).
  */
 export async function runDaemon({ config, log, signal, createAgent: create = createAgent }: DaemonInit): Promise<void> {
-  // Asked first: two agents of one host would otherwise meet at some port, with a message that says less.
+  // First: otherwise a second agent of this host would fail at some port, with a less helpful message.
   await requireNoAgent(config.control)
   const { agentOptions, control: path, http } = config
   const runtimeDirectory = `${path}.d`
@@ -32,13 +32,13 @@ export async function runDaemon({ config, log, signal, createAgent: create = cre
   try {
     await agent.start()
     await page?.start()
-    // Last, so that the socket's file says: this agent is ready.
+    // Last: the socket file shows that the agent is ready.
     await control.start()
     agent.warmUp().catch((error: unknown) => log.warn('warming up failed', { error: describeError(error) }))
     await Promise.race([agent.ended, aborted(signal)])
     log.info('agent stops')
   } finally {
-    // The agent before the socket: who waits for a handoff still hears that it was cancelled.
+    // The agent before the socket: a command that waits for a handoff still learns that it was cancelled.
     await agent.stop()
     await control.stop()
     await page?.stop()

@@ -16,16 +16,16 @@ export interface StatusServer {
   start(): Promise<void>
   /** Idempotent. */
   stop(): Promise<void>
-  /** The port that it listens at, which matters where the configuration says 0. */
+  /** The port that it listens on; differs from the configuration if that says 0. */
   readonly port: number
 }
 
-/** Requests have no body and answers are small: whoever takes longer is not reading. */
+/** Requests have no body and answers are small: a client that takes longer is not reading. */
 const LIMITS = {
   connectionsMax: 64,
   headerBytesMax: 8 * 1024,
   requestMs: 5000,
-  /** How often Node looks for those that have taken longer. */
+  /** Interval of Node's check for timed-out connections. */
   lookMs: 1000,
   idleMs: 5000,
   socketMs: 15_000,
@@ -36,7 +36,7 @@ interface Page {
   body: string
 }
 
-/** Metrics, status and a page for people at `address` (`host:port`), read-only. */
+/** Serves metrics, status and the status page at `address` (`host:port`), read-only. */
 export function createStatusServer(components: { agent: Agent; log: Log }, init: { address: string }): StatusServer {
   const { agent, log } = components
   const listenAddress = parseHostPort(init.address)

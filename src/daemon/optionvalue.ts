@@ -3,10 +3,10 @@ import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
 import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN } from '../net/portranges.ts'
 import { parseBytes, parseRate } from '../text/units.ts'
 
-/** Either the value, or what the file should have said, to stand after "expected". */
+/** Either the value, or what the file should have said: a text to follow "expected". */
 export type ReadValue = { value: OptionValue } | { expected: string }
 
-/** More are no ranges of a manager. */
+/** No manager needs more ranges. */
 const PORT_RANGES_MAX = 32
 
 interface TextFormat {
@@ -28,7 +28,7 @@ const DIAL_RULE: TextFormat = {
 }
 const ANY_TEXT: TextFormat = { expected: 'some text', fits: (text) => text.trim() !== '' && !text.includes('\0') }
 
-/** Checks what the file says of one option against the options table. Pure. */
+/** Checks one option of the file against the options table. Pure. */
 export function readOptionValue(option: OptionInfo, written: unknown): ReadValue {
   switch (option.kind) {
     case 'text':
@@ -93,7 +93,7 @@ function isAcceptRule(written: unknown): written is AcceptRule {
   if (typeof written !== 'object' || written === null) return false
   const { guest, from, ...others } = written as Record<string, unknown>
   const isText = (value: unknown): boolean => typeof value === 'string' && ANY_TEXT.fits(value)
-  // A key too many may be a condition that somebody counts on.
+  // An unknown key may be meant as a condition: refuse it.
   return isText(guest) && Array.isArray(from) && from.every(isText) && Object.keys(others).length === 0
 }
 

@@ -3,10 +3,10 @@ import { isIP, isIPv4 } from 'node:net'
 import { isUnspecifiedHost, parseHostPort } from '../net/hostport.ts'
 
 /**
- * Whether the `Host` of a request is one under which this host is meant to be asked. A web page whose own name leads
- * to this host (DNS rebinding) is refused by it: its browser sends the page's name. Pure.
+ * Whether the `Host` header of a request names this host. This stops DNS rebinding: a browser whose web page's name
+ * resolves to this host sends that page's name. Pure.
  *
- * @param header as the client sent it: a host, with or without a port.
+ * @param header the client's header: a host, with or without a port.
  * @param init.listenHost the host of the configured address.
  * @param init.names other names of this host, for listeners that others can reach.
  */
@@ -16,13 +16,13 @@ export function isOwnHost(header: string, { listenHost, names }: { listenHost: s
   const isSame = (name: string): boolean => plain(name) === host
   if (isSame(listenHost) || isLoopback(host)) return true
   if (isLoopback(plain(listenHost))) return false
-  // An address is no name that somebody could lead elsewhere.
+  // Any IP address is fine: DNS rebinding needs a name.
   return names.some(isSame) || (isUnspecifiedHost(listenHost) && isIP(host) !== 0)
 }
 
 function hostIn(header: string): string | undefined {
   const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(header)?.[1]
-  // A name may end in the root's dot, which changes nothing.
+  // A trailing dot stands for the DNS root and changes nothing.
   const dotless = header.replace(/\.(?=(:\d+)?$)/, '')
   const parsed = bracketed ?? parseHostPort(dotless.includes(':') ? dotless : `${dotless}:80`)?.host
   return parsed === undefined ? undefined : plain(parsed)

@@ -1,25 +1,25 @@
-/** A connection as far as its seat is concerned. */
+/** A connection that can be closed to free its seat. */
 export interface Seated {
   destroy(): void
   once(event: 'close', listener: () => void): unknown
 }
 
 /**
- * Seats for connections, of which the idle ones give way: when all seats are taken, whoever has been idle for
- * longest is closed for a newcomer. Only where everybody is being answered is the newcomer closed.
+ * Limits the number of connections. when all seats are taken, the connection that has been idle for longest is closed
+ * for a new one. If none is idle, the new one is closed.
  */
 export class Seats<Connection extends Seated> {
   readonly #seatsMax: number
-  /** Those that are idle, for longest first. */
+  /** Idle connections, the longest idle first. */
   readonly #idle = new Set<Connection>()
-  /** Those that wait for answers, and for how many. */
+  /** Connections that wait for answers, and for how many. */
   readonly #busy = new Map<Connection, number>()
 
   constructor(init: { seatsMax: number }) {
     this.#seatsMax = init.seatsMax
   }
 
-  /** False if the connection was closed, because there is no seat for it. */
+  /** False if the connection was closed because there is no seat for it. */
   seat(connection: Connection): boolean {
     if (this.#idle.size + this.#busy.size >= this.#seatsMax) {
       const victim = this.#idle.values().next().value ?? connection
@@ -35,7 +35,7 @@ export class Seats<Connection extends Seated> {
     return true
   }
 
-  /** The connection is owed an answer until what this returns is called; it does nothing a second time. */
+  /** Marks the connection as waiting for an answer until the returned function is called, which is idempotent. */
   begin(connection: Connection): () => void {
     const isSeated = this.#idle.delete(connection) || this.#busy.has(connection)
     if (!isSeated) return () => {}

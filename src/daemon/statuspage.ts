@@ -2,7 +2,7 @@ import type { AgentStatus, Traffic } from '../index.ts'
 import { escapeControls } from '../text/printable.ts'
 import { formatBytes, formatDuration, formatRate } from '../text/units.ts'
 
-/** How often a browser asks for the page again. */
+/** Refresh interval of the page. */
 const REFRESH_SECONDS = 5
 
 const STYLE = `
@@ -18,7 +18,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 const HANDOFF_COLUMNS = ['Guest', 'Direction', 'Other host', 'Driver', 'Phase', '#Progress', '#Wire']
 const GUEST_COLUMNS = ['Name', 'Process', 'State', 'Driver', '#Memory', '#Resident pages', '#Distinct']
 
-/** The agent's status as a page for people, with no resource from elsewhere. Pure. */
+/** The agent's status as an HTML page without external resources. Pure. */
 export function renderStatusPage(status: AgentStatus): string {
   const { host, version, peerId, settled, peers, guests, handoffs, held, unusable } = status
   return `<!doctype html>
@@ -93,7 +93,7 @@ function pageRows({ census, popularity, placement, store }: AgentStatus): string
   ]
 }
 
-/** A heading and a table; a column whose title begins with # is of numbers. */
+/** A heading and a table; a column whose title begins with # holds numbers. */
 function section(title: string, columns: readonly string[], rows: readonly string[][]): string {
   if (rows.length === 0) return `<h2>${title}</h2>\n<p>None.</p>`
   const cell = (tag: string, text: string, column: number): string => {

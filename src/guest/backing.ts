@@ -9,10 +9,10 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   0x9123_683e: 'btrfs', 0x6969: 'nfs', 0x794c_7630: 'overlayfs', 0x2fc1_2fc1: 'zfs', 0xf2f5_2010: 'f2fs',
 }
 
-/** What the kernel can fetch page by page (userfaultfd), which a post-copy needs at the destination. */
+/** Backings that userfaultfd supports, which post-copy needs at the destination. */
 const SERVED = new Set(['anonymous', 'tmpfs', 'hugetlbfs'])
 
-/** What backs each block: `anonymous`, or the kind of the file system. Blocks that cannot be told are left out. */
+/** The backing of each block: `anonymous`, or the type of the file system. Blocks of unknown backing are left out. */
 export function readBackings(pid: number, blocks: readonly ProcessMemoryBlock[]): Map<string, string> {
   const backings = new Map<string, string>()
   const mappings = parseMaps(readFileSync(`/proc/${pid}/maps`, 'utf8'))
@@ -24,22 +24,22 @@ export function readBackings(pid: number, blocks: readonly ProcessMemoryBlock[])
   return backings
 }
 
-/** The first block that a post-copy could not fill, and what backs it. */
+/** The first block that post-copy could not fill, and its backing. */
 export function findUnserved(backings: ReadonlyMap<string, string>): { block: string; backing: string } | undefined {
   for (const [block, backing] of backings) if (!SERVED.has(backing)) return { block, backing }
   return undefined
 }
 
-/** What backs a mapping of process `pid`; undefined where that cannot be seen. */
+/** The backing of a mapping of process `pid`; undefined if it cannot be determined. */
 export function backingOf(
   pid: number, { path, start, end }: Pick<Mapping, 'path' | 'start' | 'end'>,
 ): string | undefined {
   if (path === '' || path.startsWith('[')) return 'anonymous'
-  // The kernel's own shared memory: files that have no name anywhere.
+  // Shared memory of the kernel: its files have no path.
   if (/^\/(memfd:|dev\/zero \(deleted\)|SYSV)/.test(path)) return 'tmpfs'
   if (path.startsWith('/anon_hugepage')) return 'hugetlbfs'
   const range = `${start.toString(16)}-${end.toString(16)}`
-  // The first also leads to a file that was deleted, but only root may follow it.
+  // map_files also leads to deleted files, but only root may follow it.
   return fileSystemOf(`/proc/${pid}/map_files/${range}`) ?? fileSystemOf(`/proc/${pid}/root${path}`)
 }
 
@@ -48,7 +48,7 @@ function fileSystemOf(path: string): string | undefined {
     const { type } = statfsSync(path)
     return FILE_SYSTEMS[type] ?? `a file system of kind 0x${type.toString(16)}`
   } catch {
-    // It is in another mount namespace, or has gone.
+    // It is in another mount namespace, or was deleted.
     return undefined
   }
 }

@@ -1,13 +1,13 @@
 import type { DiscoveredGuest } from './discovery.ts'
 
-/** Hears of a guest that has come or gone. One whose memory changed goes and comes. */
+/** Called when a guest appears or goes. A guest whose memory changed is removed and added. */
 export type ChangeListener = (change: 'added' | 'removed', guest: DiscoveredGuest) => void
 
-/** Everybody who is to hear of guests that come and go. */
+/** Listeners for guests that appear or go. */
 export class ChangeListeners {
   readonly #listeners = new Set<ChangeListener>()
 
-  /** Until the returned function is called. */
+  /** Adds a listener; returns a function that removes it. */
   add(listener: ChangeListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

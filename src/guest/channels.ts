@@ -2,16 +2,16 @@ import { CORES_TO_SPARE_MIN } from '../host/cores.ts'
 import type { MigrationMode } from './migration.ts'
 import { asCount } from './qmpvalue.ts'
 
-/** The most multifd channels that are carried. */
+/** Most multifd channels. */
 export const CHANNELS_MAX = 16
-/** Over so many channels a stream is spread where there are processors for them. */
+/** Number of multifd channels if there are processors for them. */
 const SEVERAL = 4
 
-/** What connections a migration has beside its main one. */
+/** A migration's connections besides the main one. */
 export interface BesideChannels {
-  /** Multifd channels, over which the pages go then; 0: they go over the main channel. */
+  /** Multifd channels, which then carry the pages; 0: the main channel carries them. */
   multifd: number
-  /** Post-copy: urgent pages have a channel of their own. */
+  /** Post-copy: urgent pages have their own channel. */
   preempt: boolean
 }
 
@@ -29,14 +29,14 @@ export function areBesideChannels(value: unknown): value is BesideChannels {
   return isCount && typeof preempt === 'boolean'
 }
 
-/** Whether a migration can have so many channels for its pages: QEMU before 10.1 refuses multifd with post-copy. */
+/** Whether this number of channels is possible: QEMU before 10.1 refuses multifd with post-copy. */
 export function areChannelsPossible({ mode, channels = 1 }: { mode?: MigrationMode; channels?: number }): boolean {
   return mode !== 'postcopy' || channels === 1
 }
 
 /**
- * The channels of a migration. `count` is what its operator asks for, 1 for the main channel alone; without it what is
- * set in QEMU holds, and where nothing is, many processors mean several channels. Post-copy has no multifd. Pure.
+ * The channels of a migration. `count`: the operator's choice, 1 for the main channel alone; without it QEMU's setting
+ * decides, and without that the number of processors. Post-copy has no multifd. Pure.
  */
 export function besideChannels(
   { mode, count, cores }: { mode: MigrationMode; count: number | undefined; cores: number },
@@ -53,7 +53,7 @@ export function besideChannels(
   return { multifd: cores >= CORES_TO_SPARE_MIN ? SEVERAL : 0, preempt: false }
 }
 
-/** What either QEMU is set to for these channels; QEMU encodes no page of them, so that each can be found. */
+/** Settings of both QEMUs for these channels; without QEMU's compression, so that the agent finds each page. */
 export function channelSettings({ multifd, preempt }: BesideChannels): {
   capabilities: Record<string, boolean>; parameters: Record<string, unknown>
 } {

@@ -3,14 +3,14 @@ import { connectQmp, type QmpOptions } from './qmp.ts'
 import { createQmpSession, type QmpSession } from './qmpsession.ts'
 import type { QmpAsker } from './status.ts'
 
-/** How long a short visit waits for its turn, ms: others that share the socket mostly make short visits as well. */
+/** How long a short visit waits for its turn, ms: other clients mostly make short visits as well. */
 const VISIT_TIMEOUT_MS = 1_000
 /** How long a session waits for its turn, ms. */
 const SESSION_TIMEOUT_MS = 5_000
 
 /**
- * One guest's QMP socket, shared with its operator: visited for as long as a question takes, and held only
- * while a migration runs. Visits during a session go over the session's connection, since QMP serves one client.
+ * One guest's QMP socket, shared with its operator: connected only for a short visit, or for a session while a
+ * migration runs. Visits during a session use the session's connection, since QMP serves one client at a time.
  */
 export class GuestControl {
   readonly path: string
@@ -28,7 +28,7 @@ export class GuestControl {
     return this.#session !== undefined
   }
 
-  /** Connects, lets `ask` ask, and hangs up. Throws what connectQmp throws. */
+  /** Connects, runs `ask`, and hangs up. Throws the errors of connectQmp. */
   async visit<Answer>(ask: (qmp: QmpAsker) => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
     if (this.#session !== undefined) return ask(this.#session)
     const qmp = await connectQmp(this.path, {
@@ -42,8 +42,8 @@ export class GuestControl {
   }
 
   /**
-   * Holds the socket until the returned session is closed or `isAlive` says that the guest's process has ended.
-   * The signal ends the opening only. Throws `guest-busy` if it is held by us already.
+   * Holds the socket until the returned session is closed or `isAlive` says that the guest's process has ended. The
+   * signal aborts only the opening. Throws `guest-busy` if we hold it already.
    */
   async hold({ signal, isAlive }: { signal: AbortSignal; isAlive: () => boolean }): Promise<QmpSession> {
     if (this.#session !== undefined || this.#isOpening) throw this.#busy()
@@ -78,7 +78,7 @@ export class GuestControl {
   }
 }
 
-/** All of a session but its end. */
+/** A session without `close`. */
 function facetsOf(session: QmpSession): Omit<QmpSession, 'close'> {
   return {
     version: session.version,

@@ -9,7 +9,7 @@ import { parseRamBlocks } from './ramblock.ts'
 import { readCapabilities } from './settings.ts'
 import { queryBlockers } from './status.ts'
 
-/** Capabilities that the stream's two ends must have alike. */
+/** Capabilities that must be equal at both ends. */
 const AGREED_CAPABILITIES = ['switchover-ack', 'validate-uuid', 'dirty-bitmaps', 'x-ignore-shared']
 
 export interface DescribeInit {
@@ -18,12 +18,12 @@ export interface DescribeInit {
   startsPaused: boolean
 }
 
-/** Asks QEMU for all of it. What it refuses to tell, such as what came with a later version, is left out. */
+/** Queries QEMU for the description. Leaves out what it refuses, such as commands of later versions. */
 export async function describeMachine(
   qmp: QmpSession, { pid, blocks: knownBlocks, startsPaused }: DescribeInit,
 ): Promise<MachineDescription> {
   const { major, minor, micro } = qmp.version
-  // Said in one breath: QEMU answers between two things that it does for its guest, which may take long each.
+  // Sent all at once: a busy QEMU may delay each answer.
   const [type, accelerator, cpus, tree, capabilities, blocks, blockers] = await Promise.all([
     told(qmp.execute('qom-get', { path: '/machine', property: 'type' })), told(qmp.execute('query-kvm')),
     describeCpus(qmp), told(qmp.hmp('info qtree')), told(readCapabilities(qmp)),
@@ -73,7 +73,7 @@ async function describeBlocks(qmp: QmpSession, backings: ReadonlyMap<string, str
   })
 }
 
-/** What QEMU answered; undefined where it refused. */
+/** QEMU's answer; undefined if it refused. */
 async function told<Answer>(answer: Promise<Answer>): Promise<Answer | undefined> {
   try {
     return await answer

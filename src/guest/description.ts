@@ -1,9 +1,9 @@
 /**
- * What the two QEMUs of a handoff must agree on, as far as QMP and /proc can tell. Plain JSON of at most
- * DESCRIPTION_BYTES_MAX: it travels to the other host. What a QEMU did not tell is absent, and then no difference.
+ * Properties that the two QEMUs of a handoff must agree on, from QMP and /proc. Sent to the other host as JSON of at
+ * most DESCRIPTION_BYTES_MAX. A property that a QEMU did not report is absent and counts as no difference.
  */
 export interface MachineDescription {
-  /** Such as `7.2.22`; told, not compared: the machine type is what must agree. */
+  /** Such as `7.2.22`; for information only: the machine types must agree, not the versions. */
   qemuVersion: string
   /** The versioned name, such as `pc-i440fx-7.2`, also where QEMU was started with an alias. */
   machine?: string
@@ -11,9 +11,9 @@ export interface MachineDescription {
   cpus?: { count: number; type?: string }
   blocks: BlockDescription[]
   devices?: DeviceList
-  /** Those that must agree between the two ends. */
+  /** Capabilities that must be equal at both ends. */
   capabilities: Record<string, boolean>
-  /** Why QEMU could not move it now (`blocked-reasons`). */
+  /** QEMU's reasons against a migration now (`blocked-reasons`). */
   blockers: string[]
   /** Whether QEMU was started with -S. */
   startsPaused: boolean
@@ -23,36 +23,36 @@ export interface BlockDescription {
   name: string
   /** Bytes in use. */
   bytes: number
-  /** What it may grow to: more than `bytes` for one that QEMU fits to what arrives. */
+  /** Size up to which it may grow: more than `bytes` for a block that QEMU resizes at arrival. */
   bytesMax: number
-  /** Bytes of a page of what backs it: 4096, or those of a huge page. */
+  /** Page size of its backing: 4096, or that of a huge page. */
   pageBytes: number
-  /** What backs it in QEMU's process: `anonymous`, or the kind of the file system. */
+  /** Its backing in QEMU's process: `anonymous`, or the type of the file system. */
   backing?: string
 }
 
 export interface DeviceDescription {
   /** Such as `virtio-net-pci`. */
   type: string
-  /** The way to it, such as `slot 03.0, unit 0:0:0`; tells devices of one type apart. */
+  /** Its path over the buses, such as `slot 03.0, unit 0:0:0`; distinguishes devices of one type. */
   place: string
 }
 
-/** The first devices by place, and a digest over all of them: the list is cut where it would not fit. */
+/** The first devices in order of place, and a digest over all of them; the list is cut to fit. */
 export interface DeviceList {
   listed: DeviceDescription[]
   count: number
   digest: string
 }
 
-/** A control message carries 64 KiB; the rest is for whoever sends the description. */
+/** A control message carries 64 KiB; the rest of it is for the offer's other fields. */
 export const DESCRIPTION_BYTES_MAX = 48 * 1024
 
-/** Things of one kind that another host may name; a machine has far fewer. */
+/** Longest list that another host may send; a machine has far fewer entries. */
 const LISTED_MAX = 4096
 const TEXT_LENGTH_MAX = 1024
 
-/** Whether what another host sent is a description: whatever is compared has its type. Pure. */
+/** Whether a value from another host is a description: all compared fields have their types. Pure. */
 export function isMachineDescription(value: unknown): value is MachineDescription {
   if (!isRecord(value)) return false
   const { qemuVersion, machine, accelerator, cpus, blocks, devices, capabilities, blockers, startsPaused } = value

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 
 import type { DeviceDescription, DeviceList } from './description.ts'
 
-/** How a device's place on its bus is told, by the property that has it. */
+/** Properties that hold a device's place on its bus, and how the place is written. */
 const PLACES: readonly [property: RegExp, segment: (value: string) => string][] = [
   [/^addr = (\S+)$/, (addr) => `slot ${addr}`],
   [/^addr [\d.]+, port ([\d.]+),/, (port) => `port ${port}`],
@@ -19,9 +19,9 @@ interface OpenDevice {
 }
 
 /**
- * Reads `info qtree`: each device with its place, which is the way to it over its buses. Names that an operator gave
- * to devices and buses are no part of it: no migration knows them. Devices that sit directly on the machine are its
- * type's, and left out.
+ * Parses `info qtree`: each device with its place, which is the path over its buses. Names given by the operator are
+ * not part of it, because migration does not use them. Devices directly on the machine belong to its type and are left
+ * out.
  */
 export function parseDeviceTree(text: string): DeviceDescription[] {
   const devices: DeviceDescription[] = []
@@ -48,7 +48,7 @@ export function parseDeviceTree(text: string): DeviceDescription[] {
   return devices.sort((a, b) => orderOf(a) < orderOf(b) ? -1 : 1)
 }
 
-/** A virtio device is two in QEMU, one inside the other; the outer one tells all. */
+/** In QEMU a virtio device consists of two nested devices; the outer one suffices. */
 function isInnerHalf(type: string): boolean {
   return /^(virtio|vhost)-.*-device$/.test(type)
 }
@@ -62,13 +62,13 @@ function noteProperty(device: OpenDevice, line: string): void {
   }
 }
 
-/** The devices as a list of at most `listedMax`, with a digest over all of them. */
+/** A list of at most `listedMax` devices, with a digest over all of them. */
 export function listDevices(devices: readonly DeviceDescription[], listedMax: number): DeviceList {
   const digest = createHash('sha256').update(devices.map(orderOf).join('\n')).digest('hex')
   return { listed: devices.slice(0, listedMax), count: devices.length, digest }
 }
 
-/** Devices are listed in the order of this text. */
+/** The sort key of devices. */
 export function orderOf({ place, type }: DeviceDescription): string {
   return `${place}\n${type}`
 }

@@ -8,8 +8,8 @@ interface Hosts {
 }
 
 /**
- * What keeps the guest of `source` from moving into `destination`: a sentence each, naming what differs and on which
- * side. What a side does not tell is no difference. Pure.
+ * Differences that prevent the guest of `source` from moving to `destination`, a sentence each. A property that one
+ * side does not report is no difference. Pure.
  */
 export function differencesOf(
   source: MachineDescription, destination: MachineDescription, hosts: Hosts, mode: MigrationMode = 'precopy',
@@ -18,7 +18,7 @@ export function differencesOf(
     here === undefined || there === undefined || here === there ? []
       : [`The ${what} is ${String(here)} on ${hosts.source} and ${String(there)} on ${hosts.destination}.`]
   const machine = differ('machine type', source.machine, destination.machine)
-  // Another machine has other devices and blocks throughout: naming them all would bury what is wrong.
+  // With another machine type all devices and blocks differ: listing them would hide the cause.
   if (machine.length > 0) return machine
   return [
     ...differ('accelerator', source.accelerator, destination.accelerator),
@@ -48,7 +48,7 @@ function blockDifferences(
   if (there.size === 0) return []
   return source.flatMap((block) => {
     const other = there.get(block.name)
-    // A block that only the destination has stays as it is: QEMU takes no notice of it.
+    // QEMU ignores a block that only the destination has.
     if (other === undefined) return [`Memory ${block.name} (${sizeText(block.bytes)}) is on ${hosts.source} only.`]
     if (!fits(block, other)) {
       return [`${block.name} is ${sizeText(block.bytes)} on ${hosts.source} and ${sizeText(other.bytes)} on ` +
@@ -66,7 +66,7 @@ function fits(source: BlockDescription, destination: BlockDescription): boolean 
   return destination.bytesMax > destination.bytes && source.bytes <= destination.bytesMax
 }
 
-/** A size of memory, exactly: sizes that differ must not read alike. */
+/** A size of memory, not rounded: different sizes must not look equal. */
 function sizeText(bytes: number): string {
   if (bytes >= 2 ** 20 && bytes % 2 ** 20 === 0) return `${bytes / 2 ** 20} MiB`
   return bytes % 1024 === 0 ? `${bytes / 1024} KiB` : `${bytes} bytes`
@@ -75,7 +75,7 @@ function sizeText(bytes: number): string {
 function deviceDifferences(source: MachineDescription, destination: MachineDescription, hosts: Hosts): string[] {
   if (source.devices === undefined || destination.devices === undefined) return []
   if (source.devices.digest === destination.devices.digest) return []
-  // What a machine type has built in, QEMU's versions may model in other parts; devices with a slot it keeps.
+  // QEMU versions may model a machine type's built-in devices differently; devices in slots stay the same.
   const isSameVersion = source.qemuVersion === destination.qemuVersion
   const counted = ({ listed }: { listed: readonly DeviceDescription[] }): DeviceDescription[] =>
     listed.filter(({ place }) => isSameVersion || /^slot [^,]+$/.test(place))
@@ -94,14 +94,14 @@ function deviceDifferences(source: MachineDescription, destination: MachineDescr
     `${hosts.destination} has ${destination.devices.count}.`]
 }
 
-/** What of `devices` would stand in the list of the other side: what is behind its cut may be there all the same. */
+/** Those of `devices` that the other side's list could contain: it is cut off after the last listed device. */
 function within(devices: readonly DeviceDescription[], { listed, count }: DeviceList): readonly DeviceDescription[] {
   if (count <= listed.length) return devices
   const last = listed.at(-1)
   return last === undefined ? [] : devices.filter((device) => orderOf(device) <= orderOf(last))
 }
 
-/** What of `devices` has no counterpart of its own among `others`. */
+/** Those of `devices` without a counterpart among `others`. */
 function without(devices: readonly DeviceDescription[], others: readonly DeviceDescription[]): DeviceDescription[] {
   const left = new Map<string, number>()
   for (const other of others) left.set(keyOf(other), (left.get(keyOf(other)) ?? 0) + 1)

@@ -12,21 +12,21 @@ import type { Manager } from './qemuarguments.ts'
 import { isBusy, QemuGuest } from './qemuguest.ts'
 import { linkStatOrNothing, statOrNothing } from './vanishing.ts'
 
-/** A guest that discovery found, with what is known of it without asking. */
+/** A guest that discovery found, with its last known properties. */
 export interface DiscoveredGuest extends Guest {
   readonly pid: number
   readonly process: ProcessIdentity
   /** Who moves it: this agent over its QMP socket, or a manager. */
   readonly driver: 'qmp' | 'managed'
-  /** Who started it, where its command line tells. */
+  /** The manager that started it, if its command line shows one. */
   readonly manager?: Manager | undefined
-  /** What it was doing when last asked, or seen. */
+  /** Its run state at the last look. */
   readonly lastState: GuestState | 'unknown'
 }
 
-/** A socket that matches, or a process that looks like a QEMU's, and cannot be used. */
+/** A matching socket, or a process that looks like a QEMU, that cannot be used as a guest. */
 export interface UnusableGuest {
-  /** The socket, or the process' folder in /proc. */
+  /** Path of the socket, or the process' directory in /proc. */
   path: string
   code: string
   /** Why, and what to do about it. */
@@ -34,13 +34,13 @@ export interface UnusableGuest {
 }
 
 export interface GuestDiscovery {
-  /** The guests that are there, by name. */
+  /** The present guests, sorted by name. */
   guests(): DiscoveredGuest[]
-  /** Where a guest was refused, by path; not sockets that a QEMU left when it ended. */
+  /** Refused sockets and processes, by path; without sockets that an ended QEMU left. */
   unusable(): UnusableGuest[]
-  /** Looks now, also where a look failed lately; resolves when everything has been asked. */
+  /** Looks now, also at sockets that failed lately; resolves when all QEMUs have answered. */
   refresh(): Promise<void>
-  /** Calls `listener` for each guest that comes or goes. One whose memory changed goes and comes. */
+  /** Calls `listener` when a guest appears or goes. A guest whose memory changed is removed and added. */
   onChange(listener: ChangeListener): () => void
   /** Looks for the first time, then every POLL_MS. Idempotent. */
   start(): Promise<void>
@@ -53,16 +53,16 @@ export interface GuestDiscoveryInit {
 }
 
 const POLL_MS = 2_000
-/** After a socket could not be used it is left alone for this long, doubling up to the second. */
+/** Pause before an unusable socket is tried again, doubled up to the second value. */
 const RETRY_MIN_MS = 2_000
 const RETRY_MAX_MS = 60_000
-/** Sockets that are looked at, and asked at the same time. Those beyond the first are passed over with a warning. */
+/** Most sockets in all, the rest being skipped with a warning, and most QEMUs asked at the same time. */
 const SOCKETS_MAX = 4_096
 const VISITS_MAX = 16
-/** What befalls a socket that a QEMU left when it ended, which is ordinary. */
+/** Error code for a socket that an ended QEMU left, which is ordinary. */
 const LEFT_BEHIND = 'guest-gone'
 
-/** Watches the patterns for QMP sockets and keeps the list of guests behind them. */
+/** Watches for QMP sockets that match the patterns and lists the guests behind them. */
 export function discoverGuests(components: { clock: Clock; log: Log }, init: GuestDiscoveryInit): GuestDiscovery {
   return new SocketDiscovery(components, init)
 }
@@ -141,19 +141,19 @@ class SocketDiscovery implements GuestDiscovery {
     await Promise.all(Array.from({ length: VISITS_MAX }, visit))
   }
 
-  /** Path of each socket that matches, with what tells it from a later one at the same path. */
+  /** Path of each matching socket, with an identity that tells it from a later one at the same path. */
   async #sockets(): Promise<Map<string, string>> {
     const sockets = new Map<string, string>()
     const seen = new Set<string>()
     for await (const path of glob([...this.#globs])) {
       if (statOrNothing(path)?.isSocket() !== true) continue
-      // A link is another thing than the socket that it leads to, and is refused when it is looked at.
+      // Links are not followed here; a link is refused when it is examined.
       const file = linkStatOrNothing(path)
       if (file === undefined) continue
       const identity = `${file.dev}:${file.ino}:${file.ctimeMs}`
       if (seen.has(identity)) continue
       if (sockets.size >= SOCKETS_MAX) {
-        this.#log.warn('more QMP sockets match than are looked at', { socketsMax: SOCKETS_MAX })
+        this.#log.warn('too many QMP sockets match: the rest are ignored', { socketsMax: SOCKETS_MAX })
         break
       }
       seen.add(identity)
@@ -175,7 +175,7 @@ class SocketDiscovery implements GuestDiscovery {
       this.#failed.delete(path)
     } catch (error) {
       if (found === undefined || !this.#found.has(path)) this.#fail(path, socket, error)
-      // One that lives and hung up, such as when its migration's session was closed meanwhile, is asked next time.
+      // A living QEMU that hung up, for example because its session was closed meanwhile, is asked next time.
       else if (!found.guest.alive) await this.#remove(path, 'its process ended')
       else if (!isBusy(error)) this.#log.debug('a guest did not answer', { path, error: describeError(error) })
     }
@@ -203,7 +203,7 @@ class SocketDiscovery implements GuestDiscovery {
     await found.guest.close()
   }
 
-  /** Leaves the socket alone for a while; says why once, not at every try. */
+  /** Pauses tries at the socket; logs the reason once. */
   #fail(path: string, socket: string, error: unknown): void {
     const code = error instanceof PagemeshError ? error.code : 'unknown'
     const before = this.#failed.get(path)

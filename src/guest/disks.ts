@@ -8,9 +8,9 @@ import { asList, asRecord, asText } from './qmpvalue.ts'
 import { makeRoom } from './room.ts'
 
 export interface DiskOwner {
-  /** A directory of the agent's that QEMU can see: a room is made in it, and removed. */
+  /** A directory of the agent that QEMU can see: a room is created in it and removed. */
   directory: string
-  /** QEMU's user. */
+  /** QEMU's user id. */
   uid: number
 }
 
@@ -18,12 +18,12 @@ const EXPORT_TIMEOUT_MS = 5_000
 const ASK_EVERY_MS = 10
 
 /**
- * Makes QEMU take over the disks of a guest that does not run, as `cont` would for one that is let run: a guest that
- * arrived paused leaves them to the source otherwise, and QEMU before 10.0 aborts when such a guest moves on.
- * QEMU 10.0 has a command for it. Before, a node that is exported is taken over first, so each is exported for a
- * moment, read-only, to a socket that QEMU makes. Where the operator's own NBD server runs,
- * which is one for all of QEMU, a vhost-user export with a socket of its own does the same.
- * QEMU does not say whether an export took the node over: see `isTaken` of images.ts. Throws what QEMU refused.
+ * Makes QEMU activate the disks of a guest that does not run, as `cont` does for one that is let run. Otherwise the
+ * disks of a guest that arrived paused stay inactive, and QEMU before 10.0 aborts when such a guest migrates again.
+ * QEMU 10.0 has a command for it. Earlier versions activate a block node before they export it, so each node is
+ * exported for a moment, read-only, to a socket that QEMU creates. QEMU has only one NBD server: if the operator uses
+ * it, a vhost-user export with its own socket does the same. QEMU does not report whether an export activated the node:
+ * see `isTaken` in images.ts. Throws QEMU's refusal.
  */
 export async function activateDisks(
   { qmp, clock }: { qmp: QmpSession; clock: Clock }, { directory, uid }: DiskOwner,
@@ -44,7 +44,7 @@ export async function activateDisks(
 
 interface BlockNode {
   name: string
-  /** Whether a device of the guest has it. What lies under one that has a device is taken over with it. */
+  /** Whether a device of the guest uses it. Nodes below such a node are activated with it. */
   hasDevice: boolean
 }
 
@@ -68,7 +68,7 @@ async function exportEach(
         ? { type: 'nbd' }
         : { type: 'vhost-user-blk', addr: { type: 'unix', path: join(directory, String(index)) } }
       const settings = { id: `pagemesh-${index}`, 'node-name': name, writable: false, ...kind }
-      // A node under another refuses, and needs nothing.
+      // Nodes below another one refuse, and need no export.
       if (hasDevice) await exportOnce(components, settings)
       else await succeeds(exportOnce(components, settings))
     }
@@ -88,7 +88,7 @@ async function exportOnce(
   while (clock.now() < deadline && await isThere()) await clock.sleep(ASK_EVERY_MS)
 }
 
-/** Whether QEMU did it; false if it refused. */
+/** Whether the command succeeded; false if QEMU refused it. */
 async function succeeds(command: Promise<unknown>): Promise<boolean> {
   try {
     await command

@@ -5,30 +5,30 @@ import { isAlive, type ProcessIdentity } from './process.ts'
 import { listensAt } from './qemuprocess.ts'
 import { linkStatOrNothing } from './vanishing.ts'
 
-/** What was heard of a QEMU from before its migration began. */
+/** What is known of a QEMU that has been followed since before its migration began. */
 export interface Hearing {
-  /** What it said last of its migration. */
+  /** Last known migration status. */
   status: string | undefined
-  /** It said that it lets its guest run, at whatever time. */
+  /** Whether a `RESUME` event was ever received. */
   hasResumed: boolean
-  /** The connection to it was lost for a while: something may have been said that nobody heard. */
+  /** Whether the QMP connection was ever lost, so that events may have been missed. */
   wasInterrupted: boolean
 }
 
-/** While QEMU loads in pre-copy, and before it takes the switch to post-copy: its guest has no state to run from. */
+/** Statuses in which the destination QEMU has not loaded the device state: its guest cannot run. */
 const LOADS: ReadonlySet<string> = new Set(['setup', 'active'])
 
 /**
- * Whether no processor of a waiting QEMU's guest has run. Before one does, QEMU says `RESUME`; a thread of its own says
- * it, also while all commands wait. Pure.
+ * Whether a waiting QEMU's guest has certainly not run. QEMU emits `RESUME` before a vCPU runs; a separate thread sends
+ * it, even while all commands block. Pure.
  */
 export function cannotHaveRun({ status, hasResumed, wasInterrupted }: Hearing): boolean {
   return !wasInterrupted && !hasResumed && status !== undefined && LOADS.has(status)
 }
 
 /**
- * Kills the QEMU that was found at a QMP socket, if it is the very same process and listens there still: its number
- * cannot have become another's a moment later. Does nothing to one that has ended. Throws PagemeshError `guest-silent`.
+ * Kills the QEMU that was found at a QMP socket, if the same process still listens there: then its pid cannot have been
+ * reused. Does nothing if it has ended. Throws PagemeshError `guest-silent`.
  */
 export function endProcess(
   { name, process: identity }: { name: string; process: ProcessIdentity }, path: string,

@@ -5,14 +5,14 @@ import { asText } from './qmpvalue.ts'
 import { queryMigration } from './status.ts'
 
 /**
- * Tells each new status of a guest's migration, in order and none twice in a row. QEMU says them as events, if the
- * capability `events` is on; what was said while the connection was lost is found by asking afterwards.
+ * Reports each new status of a guest's migration, in order and none twice in a row. QEMU emits them as events if the
+ * capability `events` is on; after a lost connection the status is queried.
  */
 export class StatusFollower {
   readonly #qmp: QmpSession
   readonly #log: Log
   readonly #listeners: ((news: MigrationNews) => void)[] = []
-  /** Everything that is still to be told, in order. */
+  /** Resolves when all reports so far are delivered, in order. */
   #telling: Promise<void> = Promise.resolve()
   #last: string | undefined
   #wasInterrupted = false
@@ -29,12 +29,12 @@ export class StatusFollower {
     })
   }
 
-  /** The status that was told last, or learnt; undefined where none was. */
+  /** The last status reported or learnt; undefined if there is none. */
   get last(): string | undefined {
     return this.#last
   }
 
-  /** The connection was lost at some time: something may have been said that nobody heard. */
+  /** Whether the connection was ever lost, so that events may have been missed. */
   get wasInterrupted(): boolean {
     return this.#wasInterrupted
   }
@@ -43,12 +43,12 @@ export class StatusFollower {
     this.#listeners.push(listener)
   }
 
-  /** Takes how things stand now for known, so that the end of an earlier migration is no news. */
+  /** Records the present status as known, so that the end of an earlier migration is no news. */
   async learn(): Promise<void> {
     this.#last = (await queryMigration(this.#qmp)).status
   }
 
-  /** Lets `begin` begin a migration; from then on a status is news although the one before it ended alike. */
+  /** Runs `begin`, which starts a migration; from then on a status is news even if it equals the last one. */
   async expect(begin: () => Promise<unknown>): Promise<void> {
     await this.learn()
     const before = this.#last
@@ -56,7 +56,7 @@ export class StatusFollower {
     if (this.#last === before) this.#last = undefined
   }
 
-  /** Resolves when everything that was heard so far was told. */
+  /** Resolves when all statuses received so far were reported. */
   async told(): Promise<void> {
     await this.#telling
   }
@@ -69,7 +69,7 @@ export class StatusFollower {
 
   async #hear(status: string): Promise<void> {
     if (status !== 'failed') return this.#tell({ status })
-    // The event does not say why; a QEMU that has ended since cannot be asked.
+    // The event has no error text. If QEMU has ended meanwhile, there is none.
     const error = await queryMigration(this.#qmp).then((progress) => progress.error, () => undefined)
     this.#tell(error === undefined ? { status } : { status, error })
   }

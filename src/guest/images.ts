@@ -14,7 +14,7 @@ export interface ImageFile {
   writes: boolean
 }
 
-/** The images that the guest's devices have: those of its disks, not what lies behind them unchanged. */
+/** Images of the guest's disks, without their backing files. */
 export async function queryImages(qmp: QmpAsker): Promise<ImageFile[]> {
   return asList(await qmp.execute('query-block')).flatMap((device) => {
     const inserted = asRecord(asRecord(device)['inserted'])
@@ -24,8 +24,8 @@ export async function queryImages(qmp: QmpAsker): Promise<ImageFile[]> {
 }
 
 /**
- * What would keep the QEMU `pid` from using its images once its guest `guest` is let run, a sentence each. A waiting
- * QEMU has not locked them yet.
+ * Obstacles to QEMU `pid` using its images once its guest `guest` is released, a sentence each. A waiting QEMU has not
+ * locked its images yet.
  */
 export function findImageFaults(pid: number, guest: string, images: readonly ImageFile[]): string[] {
   const words = readArguments(pid)
@@ -33,7 +33,7 @@ export function findImageFaults(pid: number, guest: string, images: readonly Ima
     const { path, writes } = image
     const seen = pathSeenBy(pid, path)
     const file = statOrNothing(seen)
-    // A file that was handed over as a descriptor has no path; whoever handed it over answers for it.
+    // A file that was passed as a descriptor has no path; its manager is responsible for it.
     if (file === undefined) return []
     if (writes && !mayWrite(pid, seen, file)) {
       return [`The disk ${path} may not be written by its QEMU (process ${pid}).`]
@@ -42,15 +42,15 @@ export function findImageFaults(pid: number, guest: string, images: readonly Ima
   })
 }
 
-/** How a QEMU with these arguments uses an image; undefined where it was told to leave it unlocked. Pure. */
+/** How a QEMU with these arguments uses an image; undefined if locking is off. Pure. */
 export function useOf({ path, writes }: ImageFile, words: readonly string[]): ImageUse | undefined {
   if (words.some((word) => word.includes(path) && /locking"?[=:]\s*"?off/.test(word))) return undefined
   return { writes, sharesWriting: words.some((word) => /share-rw"?[=:]\s*"?(on|true)/.test(word)) }
 }
 
 /**
- * Who keeps the QEMU of `guest` from using an image so, as a sentence; undefined if nobody does, or if it needs no
- * lock. A QEMU of the same name is the guest's source on this host: it will let the image go. Pure.
+ * A sentence that names the process whose lock prevents `guest`'s QEMU from using an image; undefined if there is none
+ * or no lock is needed. A QEMU of the same name is the guest's source on this host: it will release the image. Pure.
  */
 export function lockFault(
   path: string, use: ImageUse | undefined, { guest, holders }: { guest: string; holders: readonly LockHolder[] },
@@ -62,14 +62,14 @@ export function lockFault(
   return `The disk ${path} is in use by ${who} (process ${holder.pid}).`
 }
 
-/** Whether QEMU has taken the image over: it opens it for writing only then. Undefined where that cannot be seen. */
+/** Whether QEMU has activated the image, which opens it for writing. Undefined if that cannot be seen. */
 export function isTaken(pid: number, { path, writes }: ImageFile): boolean | undefined {
   if (!writes) return true
   const file = statOrNothing(pathSeenBy(pid, path))
   return file === undefined ? undefined : opensForWriting(pid, file)
 }
 
-/** Whether QEMU's user may write the file; true where that cannot be told, as with access lists. */
+/** Whether QEMU's user may write the file; true if that cannot be determined, as with ACLs. */
 function mayWrite(pid: number, path: string, file: Stats): boolean {
   if (file.isFile() && isOnReadOnly(path)) return false
   const uid = readUid(pid)
@@ -78,7 +78,7 @@ function mayWrite(pid: number, path: string, file: Stats): boolean {
   return (file.mode & 0o022) !== 0
 }
 
-/** Whether the file system takes no writes. Only of files: a block device that is closed again wakes udev. */
+/** Whether the file system is read-only. Only tested for files: closing a block device triggers udev. */
 function isOnReadOnly(path: string): boolean {
   try {
     closeSync(openSync(path, constants.O_WRONLY))

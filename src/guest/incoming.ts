@@ -3,10 +3,10 @@
  *
  *   inmigrate -- prepare --> inmigrate -- begin --> loading --> paused -- release --> running
  *
- * Goals: never two running guests. QEMU would start the guest by itself as soon as it is loaded, even if the source
- * meanwhile decided otherwise; `stop` said to a waiting QEMU makes it stay paused instead (it clears QEMU's
- * `autostart`), and the agent lets it run once the source has given it up. In post-copy it is loaded before all of
- * its memory is here, and `cont` said to one that is still loading is kept for when it is.
+ * Goals: never two running copies. QEMU would start the guest by itself as soon as it is loaded, even if the source
+ * keeps it. So the agent sends `stop` to the waiting QEMU, which clears its `autostart`: the guest stays paused until
+ * the source has given it up. In post-copy it is loaded before all its memory is here; a `cont` while it is still
+ * loading takes effect afterwards.
  */
 import { PagemeshError } from '../runtime/errors.ts'
 import { waitAtMost, withTimeout } from '../runtime/wait.ts'
@@ -23,17 +23,17 @@ import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { queryMigration, queryState } from './status.ts'
 
-/** How long QEMU may take to end when it is told to, ms. */
+/** Longest time for QEMU to end after `quit`, ms. */
 const END_TIMEOUT_MS = 30_000
-/** How long it may take to answer then: one that is only busy needs less. */
+/** Longest time for its answer before that: a QEMU that is only busy answers sooner. */
 const ANSWER_MS_MAX = 3000
-/** How long one may take to end that does not answer. */
+/** Longest time for a killed QEMU to end. */
 const SILENT_MS_MAX = 10_000
 
-/** What a guest was doing at the source when `cont` is right for it here; and what is not to be ended. */
+/** States at switchover for which `cont` is right here; a copy in one of these states is never ended. */
 const LET_RUN: ReadonlySet<GuestState> = new Set<GuestState>(['running', 'suspended'])
 
-/** Resolves when the session knows how things stand. */
+/** Resolves when the session knows the migration's present status. */
 export async function createIncoming(components: SideComponents, init: SideInit): Promise<IncomingMigration> {
   const incoming = new QemuIncoming(components, init)
   await incoming.learn()
@@ -41,7 +41,7 @@ export async function createIncoming(components: SideComponents, init: SideInit)
 }
 
 class QemuIncoming extends QemuSide implements IncomingMigration {
-  /** What was found as the last check passed; what changes the settings comes next, and takes it. */
+  /** Result of the last passed check, for `prepare`, which follows. */
   #checked: { mode: MigrationMode; settings: QemuSettings } | undefined
   #hasResumed = false
 
@@ -84,12 +84,12 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
       capabilities: {
         ...TURNED_OFF,
         ...capabilities,
-        // It would make QEMU wait for what never comes.
+        // With it, QEMU would wait for data that never comes.
         'x-colo': false,
         events: true,
         'return-path': true,
         'postcopy-ram': mode === 'postcopy',
-        // Images are opened for writing when the guest is let run, not while the source may still go on.
+        // Images are opened for writing only when the guest is released: until then the source may go on.
         'late-block-activate': true,
       },
       parameters: { mode: 'normal', ...parameters },
@@ -103,7 +103,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   async recover(socketPath: string): Promise<void> {
-    // Whoever waits for a page that does not come may hold up all other commands.
+    // A thread that waits for a missing page may block all other commands.
     await this.qmp.executeOutOfBand('migrate-recover', { uri: `unix:${socketPath}` })
   }
 
@@ -111,17 +111,17 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     const { status } = await queryMigration(this.qmp)
     const state = await queryState(this.qmp)
     if (state === 'running') return state
-    // One that waits still, or loads in pre-copy, might never become whole: QEMU would start it by itself then.
+    // While QEMU waits or loads in pre-copy the copy may never become whole, and `cont` would make it start by itself.
     if (state === 'inmigrate' && !status.startsWith('postcopy')) throw notLoaded(this.init.guest)
     if (LET_RUN.has(runState) && !ENDED.has(state)) await this.letRun()
-    // In post-copy QEMU takes the disks by itself.
+    // In post-copy QEMU activates the disks by itself.
     else if (!status.startsWith('postcopy')) await this.claimDisks()
     this.settings.forgetAutostart()
     return queryState(this.qmp)
   }
 
   async end(): Promise<void> {
-    // A QEMU that does not answer may be on its way out.
+    // A QEMU that does not answer may be about to end.
     const state = await queryState(this.qmp, ANSWER_MS_MAX).catch(() => undefined)
     if (state !== undefined && LET_RUN.has(state)) throw stillRuns(this.init.guest)
     let isSilent = false
@@ -139,8 +139,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   /**
-   * A QEMU with several channels may wait for ever, deaf to everybody, for one of them that broke: then nothing but
-   * its end helps.
+   * A QEMU with several channels may wait for ever for a broken one without answering QMP: then it must be killed.
    */
   async #endSilent(): Promise<void> {
     const { guest, process: { pid }, endProcess } = this.init
@@ -153,10 +152,10 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     let isGone = false
     await waitAtMost(this.clock, this.gone.then(() => { isGone = true }), SILENT_MS_MAX)
     if (isGone) return
-    throw silent(guest, pid, isCertain ? 'it was killed in vain' : 'it is not certain that its guest has not run')
+    throw silent(guest, pid, isCertain ? 'killing it did nothing' : 'its guest may have run')
   }
 
-  /** QEMU asks its kernel about post-copy when the capability is set, and only then. */
+  /** Sets the capability for a moment: only then does QEMU ask its kernel whether post-copy is possible. */
   async #tryPostcopy(where: string, before: ReadonlyMap<string, boolean>): Promise<void> {
     if (before.get('postcopy-ram') === true) return
     const set = (state: boolean): Promise<unknown> =>

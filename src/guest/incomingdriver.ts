@@ -8,19 +8,19 @@ import type { IncomingMigration, OpenInit } from './migration.ts'
 import { QmpDriver } from './qmpdriver.ts'
 import type { Rendezvous } from './rendezvous.ts'
 
-/** The state of the devices travels before it: some megabytes, behind what was on its way. */
+/** Limit of the wait for post-copy's switch: the device state, some megabytes, arrives before it. */
 const SWITCH_MS_MAX = 20_000
 const LOOK_EVERY_MS = 10
 const BEFORE_SWITCH: ReadonlySet<string> = new Set(['none', 'setup', 'active'])
 
 export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
   /**
-   * Compares the machines and looks at whatever can be known beforehand; changes nothing for good.
-   * Throws PagemeshError `machines-differ` and those of the guest.
+   * Compares the machines and checks all that can be checked beforehand; leaves nothing changed.
+   * Throws PagemeshError `machines-differ` and the errors of the guest's checks.
    */
   async check(source: MachineDescription, hosts: { source: string; destination: string }): Promise<void> {
     const side = await this.open()
-    // One that waits for pages may not answer a question now: it is told to recover, and says then what is wrong.
+    // In a cut post-copy QEMU may be unable to answer now. It reports errors when it is told to recover.
     if (this.rejoins) return
     await side.check({ mode: this.init.mode, host: hosts.destination })
     const differences = differencesOf(source, await side.describe(), hosts, this.init.mode)
@@ -31,7 +31,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     })
   }
 
-  /** Makes QEMU ready; from now on it never starts the guest by itself. */
+  /** Prepares QEMU; from now on it never starts the guest by itself. */
   async prepare(): Promise<void> {
     const { beside, init: { mode } } = this
     if (!this.rejoins) await (await this.open()).prepare({ mode, beside, onChange: this.noteChange })
@@ -43,7 +43,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     return await side.release(runState)
   }
 
-  /** The source's word may be faster than its stream: QEMU takes the switch to post-copy a moment later. */
+  /** Waits for QEMU's switch to post-copy: the source's message may arrive before its stream. */
   async #untilSwitchedOver(side: IncomingMigration): Promise<void> {
     const { clock } = this.components
     const deadline = clock.now() + SWITCH_MS_MAX

@@ -2,7 +2,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 
 const PHASE = 'preparing the destination'
 
-/** An image that the guest could not use here; `fault` is a sentence. */
+/** The guest could not use an image here; `fault` is a sentence. */
 export function diskUnusable(guest: string, fault: string): PagemeshError {
   return new PagemeshError('disk-unusable', fault, {
     fault: 'host', phase: PHASE, data: { guest },
@@ -45,7 +45,7 @@ export function stillRuns(guest: string): PagemeshError {
   })
 }
 
-/** It does not answer, and nobody ends it by himself; `why` is a clause. */
+/** QEMU does not answer, and the agent must not or cannot kill it; `why` is a clause. */
 export function silent(guest: string, pid: number, why: string, cause?: unknown): PagemeshError {
   const message = `The waiting QEMU of ${guest}, process ${pid}, does not answer, and ${why}.`
   return new PagemeshError('guest-silent', message, {

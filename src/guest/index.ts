@@ -1,6 +1,6 @@
 /**
- * A running VM as we may see it: its memory, read-only, and its migration, through QMP.
- * Hosts that are not QEMU (tests, other hypervisors) implement the same two ports.
+ * A running VM: its memory, read-only, and its migration, through QMP. Tests and other hypervisors implement the same
+ * two interfaces.
  */
 export {
   areBesideChannels, areChannelsPossible, countOfChannels, MAIN_ONLY, CHANNELS_MAX, type BesideChannels,

@@ -8,11 +8,11 @@ import type { Managed } from './qemuscan.ts'
 export interface AllDiscoveryInit {
   /** Patterns of QMP sockets. */
   globs: readonly string[]
-  /** Whose QEMUs are looked for among the processes, too. */
+  /** Managers whose QEMUs are also found by process. */
   managed: Managed | 'off'
 }
 
-/** Keeps the list of this host's guests, in whichever way each is found. */
+/** Lists this host's guests, found by QMP socket or by process. */
 export function discoverAll(
   components: { clock: Clock; log: Log }, { globs, managed }: AllDiscoveryInit,
 ): GuestDiscovery {
@@ -22,7 +22,7 @@ export function discoverAll(
   return new JoinedDiscovery({ sockets, processes })
 }
 
-/** Both ways to find guests as one. A guest that both find is the one with the QMP socket. */
+/** Joins both ways of discovery. For a guest that both find, the QMP socket wins. */
 class JoinedDiscovery implements GuestDiscovery {
   readonly #sockets: GuestDiscovery
   readonly #processes: ProcessDiscovery
@@ -30,7 +30,7 @@ class JoinedDiscovery implements GuestDiscovery {
   constructor({ sockets, processes }: { sockets: GuestDiscovery; processes: ProcessDiscovery }) {
     this.#sockets = sockets
     this.#processes = processes
-    // The first to hear: nobody is told of the one before the other is gone.
+    // Registered first: the process guest is removed before others hear of the QMP guest.
     sockets.onChange((change, guest) => { if (change === 'added') processes.yieldTo(guest) })
   }
 

@@ -9,14 +9,14 @@ import type { QmpAsker } from './status.ts'
 
 export interface FoundLayout {
   layout: ProcessMemoryLayout
-  /** Names of blocks that could not be found in the process: the census does without them. */
+  /** Names of blocks that were not found in the process: the census leaves them out. */
   unmapped: string[]
 }
 
 /**
- * Finds out which RAM blocks a guest has and where its process maps them. Three ways, the surest first:
- * QEMU 8.0 and later say it outright; before, blocks in the guest's address space are asked for with `gpa2hva`;
- * of the rest, a mapping of exactly the block's size with QEMU's guard page behind it is taken if there is one only.
+ * Finds a guest's RAM blocks and where its process maps them. Three ways, the surest first: QEMU 8.0 and later list the
+ * addresses; in earlier versions `gpa2hva` gives those of blocks in the guest's address space; for other blocks, a
+ * mapping of exactly the block's size with QEMU's guard page after it is taken, if there is only one.
  */
 export async function findLayout(name: string, qmp: QmpAsker, process: ProcessIdentity): Promise<FoundLayout> {
   const lines = parseRamBlocks(await qmp.hmp('info ramblock')).filter((block) => block.usedBytes >= PAGE_BYTES)
@@ -26,7 +26,7 @@ export async function findLayout(name: string, qmp: QmpAsker, process: ProcessId
   return { layout: { guest: name, pid: process.pid, startTicks: process.startTicks, blocks }, unmapped }
 }
 
-/** Where the blocks lie, and which cannot be found; `asked` is what QEMU said. Pure. */
+/** The mapped blocks, and those that were not found; `asked`: QEMU's answers. Pure. */
 export function placeBlocks(
   lines: readonly RamBlockLine[], mappings: readonly Mapping[], asked: ReadonlyMap<string, bigint>,
 ): { blocks: ProcessMemoryBlock[]; unmapped: string[] } {
@@ -37,7 +37,7 @@ export function placeBlocks(
   for (const { name, usedBytes } of lines) {
     const bytes = usedBytes - usedBytes % PAGE_BYTES
     const address = addresses.get(name)
-    // QEMU's word is not taken blindly: the guest's map may have changed between two questions.
+    // QEMU's answer is checked: the guest's address map may have changed between two queries.
     if (address === undefined || !isMapped(mappings, address, bytes)) unmapped.push(name)
     else blocks.push({ name, bytes, address })
   }
@@ -67,7 +67,7 @@ function addGuarded(
   const taken = new Set(addresses.values())
   const guarded = findGuarded(mappings).filter(({ start }) => !taken.has(start))
   for (const { name, totalBytes } of missing) {
-    // Two blocks of one size cannot be told apart.
+    // Two blocks of equal size cannot be told apart.
     if (missing.filter((other) => other.totalBytes === totalBytes).length > 1) continue
     const [fitting, another] = guarded.filter((mapping) => bytesOf(mapping) === totalBytes)
     if (fitting !== undefined && another === undefined) addresses.set(name, fitting.start)

@@ -4,12 +4,12 @@ import type { Log } from '../runtime/log.ts'
 
 export interface LookingInit {
   everyMs: number
-  /** What a look that threw is called in the log. */
+  /** Log message for a look that threw. */
   failure: string
   lookOnce: () => Promise<void>
 }
 
-/** Looks every so often at what may have changed without a word, one look at a time. */
+/** Polls at an interval, one look at a time. */
 export class Looking {
   readonly #clock: Clock
   readonly #log: Log
@@ -23,7 +23,7 @@ export class Looking {
     this.#init = init
   }
 
-  /** Resolves after the first look. Whoever starts it once more waits for the look that goes on. */
+  /** Resolves after the first look. Another call waits for the look under way. */
   async start(): Promise<void> {
     if (this.#timer !== undefined) return this.#looking
     // It never rejects.
@@ -31,19 +31,19 @@ export class Looking {
     await this.look()
   }
 
-  /** Resolves when the look that goes on has ended. */
+  /** Resolves when the look under way has ended. */
   async stop(): Promise<void> {
     this.#timer?.cancel()
     this.#timer = undefined
     await this.#looking
   }
 
-  /** Resolves when no look goes on. */
+  /** Resolves when no look is under way. */
   async ended(): Promise<void> {
     await this.#looking
   }
 
-  /** Whoever asks during a look gets that one's end. Never rejects. */
+  /** Looks now; during a look, waits for that one. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.#init.lookOnce()
       .catch((error: unknown) => this.#log.error(this.#init.failure, { error: describeError(error) }))

@@ -1,23 +1,23 @@
 /**
- * Which mappings of a QEMU are its guest's memory, without asking it. Pure.
+ * Finds a guest's memory among its QEMU's mappings, without QMP. Pure.
  *
- * Memory that the guest was started with has a size that the command line says. What was plugged in later it does not
- * say: there the kernel's flags tell (`dc`: QEMU keeps a child from having it, and does so with nothing else that has a
- * page without permission behind it). Reading them walks the page tables of the whole process, so that they are asked
- * for only when a mapping appears that may be such.
+ * The command line says the sizes of the memory that the guest was started with. Memory that was hot-plugged later is
+ * recognised by the kernel's flag `dc` (MADV_DONTFORK): QEMU sets it on guest memory and on nothing else that has a
+ * guard page. Reading the flags walks the page tables of the whole process, so they are read only when a mapping
+ * appears that may be hot-plugged memory.
  */
 import { bytesOf, findGuarded, type Mapping } from './maps.ts'
 import type { ProcessMemoryBlock } from './memory.ts'
 
-/** Smaller ones are of graphics cards and threads' stacks, and not worth a look. */
+/** Smaller mappings belong to graphics cards and thread stacks. */
 const PLUGGED_BYTES_MIN = 32 * 2 ** 20
-/** No QEMU has so many; a program that plays one might. */
+/** No QEMU has more; a program that imitates one might. */
 export const MANAGED_BLOCKS_MAX = 1024
 
 export interface ManagedMappings {
-  /** Of the memory that the guest was started with. */
+  /** Memory that the guest was started with. */
   declared: Mapping[]
-  /** Of what may have been plugged in since. */
+  /** Mappings that may be hot-plugged memory. */
   perhaps: Mapping[]
 }
 
@@ -31,7 +31,7 @@ export function sortMappings(mappings: readonly Mapping[], ramSizes: readonly nu
   }
 }
 
-/** Those whose flags are of memory that was plugged in; `flags` by a mapping's first byte. */
+/** The hot-plugged memory among `perhaps`; `flags` are keyed by a mapping's first byte. */
 export function findPlugged(perhaps: readonly Mapping[], flags: ReadonlyMap<bigint, ReadonlySet<string>>): Mapping[] {
   return perhaps.filter(({ start }) => {
     const own = flags.get(start)
@@ -39,7 +39,7 @@ export function findPlugged(perhaps: readonly Mapping[], flags: ReadonlyMap<bigi
   })
 }
 
-/** The blocks in the order of their addresses. Which of QEMU's each is cannot be told, and the census need not know. */
+/** Blocks in address order. Their QEMU names are unknown; the census does not need them. */
 export function blocksOf(mappings: readonly Mapping[]): ProcessMemoryBlock[] {
   return mappings.toSorted((a, b) => (a.start < b.start ? -1 : 1))
     .map((mapping, index) => ({ name: `ram${index}`, bytes: bytesOf(mapping), address: mapping.start }))

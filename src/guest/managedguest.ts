@@ -7,7 +7,7 @@ import { openProcessMemory } from './processmemory.ts'
 import { hasRun } from './processors.ts'
 import type { Manager, QemuArguments } from './qemuarguments.ts'
 
-/** A QEMU of this host that a manager drives: its memory is seen from outside, and nobody asks it anything. */
+/** A QEMU of this host that a manager drives: its memory is read from outside, without QMP. */
 export class ManagedGuest implements DiscoveredGuest {
   readonly driver = 'managed'
   readonly name: string
@@ -19,10 +19,10 @@ export class ManagedGuest implements DiscoveredGuest {
   readonly isPrivate: boolean
   readonly #memory: ManagedMemory
   readonly #blocks: string
-  /** Whether it may still wait for a migration: its memory is no content yet. */
+  /** Whether it may still wait for a migration: its memory has no content yet. */
   #waits: boolean
 
-  /** `name` is what this host calls it. Throws as `ManagedMemory.look`. */
+  /** `name`: its name on this host. Throws as `ManagedMemory.look`. */
   constructor(name: string, process: ProcessIdentity, said: QemuArguments) {
     this.name = name
     this.uuid = said.uuid
@@ -37,7 +37,7 @@ export class ManagedGuest implements DiscoveredGuest {
     this.memory = openProcessMemory({ guest: name, ...process, blocks })
   }
 
-  /** Nobody asks QEMU: that it waits can be seen, and no more. */
+  /** Without QMP, only waiting for a migration can be recognised. */
   get lastState(): GuestState | 'unknown' {
     return this.#waits ? 'inmigrate' : 'unknown'
   }
@@ -46,13 +46,13 @@ export class ManagedGuest implements DiscoveredGuest {
     return isAlive(this.process)
   }
 
-  /** A guest whose threads do not tell whether it ever ran counts as one that did. */
+  /** A guest whose threads do not show whether it ever ran counts as one that did. */
   async state(): Promise<GuestState | 'unknown'> {
     if (this.#waits && hasRun(this.pid) !== false) this.#waits = false
     return this.lastState
   }
 
-  /** Resolves to whether the guest's memory is still as it was found. Throws as the constructor does. */
+  /** Resolves to whether the guest's memory has changed since it was found. Throws as the constructor does. */
   async refresh(): Promise<'same' | 'changed'> {
     await this.state()
     return describe(this.#memory.look()) === this.#blocks ? 'same' : 'changed'

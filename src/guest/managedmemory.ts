@@ -7,14 +7,14 @@ import type { ProcessMemoryBlock } from './memory.ts'
 import { processGone, type ProcessIdentity } from './process.ts'
 import { readProcFile } from './processmemory.ts'
 
-/** A guest may have more memory than its host, but one that says so much more keeps the census busy with nothing. */
+/** A guest may have more memory than its host, but beyond this factor the census would waste its time. */
 const RAM_OF_HOST_MAX = 2
 
-/** Finds the memory of a guest in its QEMU, again and again: memory is plugged in and out. */
+/** Finds a guest's memory in its QEMU process, repeatedly, because memory is hot-plugged. */
 export class ManagedMemory {
   readonly #process: ProcessIdentity
   readonly #ramSizes: readonly number[]
-  /** What was judged last by its flags, and what of it was memory. */
+  /** The candidates whose flags were read last, and which of them were hot-plugged memory. */
   #judged: { perhaps: string; plugged: Mapping[] } = { perhaps: '', plugged: [] }
 
   constructor(process: ProcessIdentity, ramSizes: readonly number[]) {
@@ -23,8 +23,8 @@ export class ManagedMemory {
   }
 
   /**
-   * The blocks that are there now; at least one. Throws PagemeshError `guest-gone`, `guest-forbidden` without the right
-   * to look, `guest-unproven` for a process that shows no memory of a guest, or more than a host can hold.
+   * The present blocks; at least one. Throws PagemeshError `guest-gone`, `guest-forbidden` without the right to read
+   * /proc/PID, `guest-unproven` if the process maps no guest memory, or more than a host can hold.
    */
   look(): ProcessMemoryBlock[] {
     const { pid } = this.#process

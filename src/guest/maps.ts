@@ -1,15 +1,15 @@
 /** A line of /proc/PID/maps. */
 export interface Mapping {
-  /** First byte and first byte behind. */
+  /** First byte, and first byte after the mapping. */
   start: bigint
   end: bigint
   /** Such as `rw-p`. */
   permissions: string
-  /** What is mapped: a file's path, perhaps with ` (deleted)`, or a name in brackets; empty for anonymous memory. */
+  /** The mapped file's path, perhaps with ` (deleted)`, or a name in brackets; empty for anonymous memory. */
   path: string
 }
 
-/** Reads /proc/PID/maps. Pure: text to values. */
+/** Parses /proc/PID/maps. Pure. */
 export function parseMaps(text: string): Mapping[] {
   const mappings: Mapping[] = []
   for (const match of text.matchAll(/^([0-9a-f]+)-([0-9a-f]+) ([rwxsp-]{4})(?: \S+ \S+ \d+ *)?(.*)$/gm)) {
@@ -32,15 +32,15 @@ export function isMapped(mappings: readonly Mapping[], start: bigint, bytes: num
   return false
 }
 
-/** What QEMU maps a RAM block by: 2 MiB on x86-64 and arm64, 1 MiB on s390x. */
+/** QEMU aligns RAM blocks to 2 MiB on x86-64 and arm64, to 1 MiB on s390x. */
 const BLOCK_ALIGNMENT = 2n ** 20n
-/** Bytes and alignment of an arena of the C library's allocator: what it does not use yet has no permission either. */
+/** Size and alignment of an arena of the C library's allocator: its unused part has no permissions either. */
 const ARENA_BYTES = 2n ** 26n
 
 /**
- * The mappings that may be RAM blocks of a QEMU: it puts a page without any permission behind each, and aligns those
- * that no file backs. Other memory in front of a thread's guard page is not aligned so. What a device shows of itself
- * is left out: reading a device may change it.
+ * The mappings that may be RAM blocks of a QEMU: QEMU puts a guard page without permissions after each block, and
+ * aligns blocks that no file backs. Thread stacks have guard pages too but are not aligned so. Device memory is left
+ * out, because reading a device may change it.
  */
 export function findGuarded(mappings: readonly Mapping[]): Mapping[] {
   return mappings.filter((mapping, index) => {

@@ -1,8 +1,8 @@
 /**
  * The two sides of a guest's migration, as a handoff drives them.
  *
- * A session lives until `close`, however long the QMP connection under it does: one that is lost while the guest's
- * process lives is opened again. QEMU decides what became of a migration: the sides only ask, and tell what it said.
+ * A session lives until `close`: if its QMP connection is lost while the guest's process lives, it is opened again.
+ * QEMU decides the outcome of a migration: the sides only ask, and report its answers.
  */
 import type { MachineDescription } from './description.ts'
 import type { BesideChannels } from './channels.ts'
@@ -11,7 +11,7 @@ import type { SettingsUndo } from './settings.ts'
 
 export type MigrationMode = 'precopy' | 'postcopy'
 
-/** Where a migration stands, as QEMU says it (`query-migrate`). Counts are QEMU's, before references. */
+/** State of a migration, from QEMU's `query-migrate`. Counts are QEMU's, before references. */
 export interface MigrationProgress {
   /** `none` when there never was one. */
   status: string
@@ -26,18 +26,18 @@ export interface MigrationProgress {
   error?: string
 }
 
-/** A status of the migration that was not told before, and why, if it failed. */
+/** A new status of the migration, with the error if it failed. */
 export interface MigrationNews {
   status: string
   error?: string
 }
 
 export interface OpenInit {
-  /** Ends the opening only, never the session. */
+  /** Aborts only the opening, never the session. */
   signal: AbortSignal
-  /** Where a room for QEMU's sockets may be made: a directory that only the agent may write. */
+  /** Directory for QEMU's sockets, writable by the agent alone. */
   directory: string
-  /** What an agent that died had changed: put back at `close`, together with what this session changes. */
+  /** Settings changed by an agent process that died: restored at `close`, together with this session's changes. */
   undo?: SettingsUndo
 }
 
@@ -45,54 +45,55 @@ export interface PrepareOptions {
   mode: MigrationMode
   /** Default: none. */
   beside?: BesideChannels
-  /** Awaited before anything is changed, with all that has to be put back from then on. */
+  /** Awaited before a setting is changed, with all that must be restored from then on. */
   onChange?: (undo: SettingsUndo) => Promise<void>
 }
 
 export interface MigrationSide {
-  /** The user that the guest's process runs as: who must be able to make sockets. */
+  /** User id of the guest's process, which must be able to create sockets. */
   readonly uid: number
-  /** What the two QEMUs must agree on. An older QEMU that lacks a command only says less. */
+  /** Properties that both QEMUs must agree on; fewer if an older QEMU lacks a command. */
   describe(): Promise<MachineDescription>
   /**
-   * Looks whether `prepare` would refuse, with the same errors, which call this end `host`. Leaves nothing changed.
+   * Checks whether `prepare` would refuse, and throws the same errors, with `host` as this end's name. Leaves nothing
+   * changed.
    */
   check(options: { mode: MigrationMode; host?: string }): Promise<void>
-  /** Every new status of the migration in order, none twice in a row; all of them before `gone` resolves. */
+  /** Calls `listener` for every new status, in order, none twice in a row, all of them before `gone` resolves. */
   follow(listener: (news: MigrationNews) => void): void
   progress(): Promise<MigrationProgress>
   state(): Promise<GuestState>
-  /** Resolves when the guest's process has ended, however QMP fares. */
+  /** Resolves when the guest's process has ended, whatever happens to the QMP connection. */
   readonly gone: Promise<Error>
   /**
-   * Puts back every setting that was changed, then hangs up. Never throws. Idempotent. Resolves to what could not be
-   * put back, because a post-copy still goes on or QEMU does not answer; undefined if nothing is left.
+   * Restores all changed settings, then hangs up. Never throws. Idempotent. Resolves to the settings that could not be
+   * restored because a post-copy still runs or QEMU does not answer; undefined if there are none.
    */
   close(): Promise<SettingsUndo | undefined>
 }
 
 /** The source guest's side of a migration. One session at a time. */
 export interface OutgoingMigration extends MigrationSide {
-  /** The channels that its migration will have, or has; `count` is what its operator asks for, if anything. */
+  /** The channels that its migration will have, or has; `count`: the number that the operator asks for, if any. */
   channels(options: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels>
   /**
-   * Sets what a handoff needs (return-path, bandwidth raised ...) after all checks passed.
+   * Changes the settings that a handoff needs (return-path, higher bandwidth ...) after all checks passed.
    * Throws PagemeshError `guest-not-movable` with the reason and the remedy.
    */
   prepare(options: PrepareOptions & { maxDowntimeMs?: number }): Promise<void>
-  /** Tells the guest to write its stream to the UNIX socket at `socketPath`. */
+  /** Tells QEMU to write its stream to the UNIX socket at `socketPath`. */
   begin(socketPath: string): Promise<void>
   startPostcopy(): Promise<void>
-  /** After a break in post-copy (`postcopy-paused`): goes on over a new socket. Needs no `prepare` before it. */
+  /** Resumes a broken post-copy (`postcopy-paused`) over a new socket. Needs no `prepare`. */
   resume(socketPath: string): Promise<void>
   /**
-   * Asks QEMU to give up; what `follow` then tells decides. No error if nothing runs. Resolves to false once it hands
-   * its disks over: it is not asked any more, and in pre-copy only a broken stream makes it give up.
+   * Asks QEMU to give up; the status that `follow` reports decides. No error if no migration runs. Resolves to false
+   * once QEMU hands its disks over: then it is not asked, and in pre-copy only a broken stream makes it give up.
    */
   cancel(): Promise<boolean>
   /**
-   * Lets the guest go on here after a migration that completed, as it was (`runState`) at switchover. Only where the
-   * destination promised never to run its copy. Resolves to the state then; throws `guest-cannot-run`.
+   * Lets the guest go on here after a completed migration, in its run state at switchover (`runState`). Only if the
+   * destination promised never to run its copy. Resolves to the new state; throws `guest-cannot-run`.
    */
   takeBack(runState: GuestState): Promise<GuestState>
 }
@@ -100,26 +101,27 @@ export interface OutgoingMigration extends MigrationSide {
 /** The destination guest's side: a QEMU that waits with `-incoming defer`. */
 export interface IncomingMigration extends MigrationSide {
   /**
-   * Sets what a handoff needs; from then on QEMU never starts the guest by itself.
-   * Throws PagemeshError `no-waiting-guest` if it does not wait for a migration, and others of `check`.
+   * Changes the settings that a handoff needs; from then on QEMU never starts the guest by itself.
+   * Throws PagemeshError `no-waiting-guest` if it does not wait for a migration, and the errors of `check`.
    */
   prepare(options: PrepareOptions): Promise<void>
   /**
-   * Tells the guest to listen on the UNIX socket at `socketPath`; resolves when one can connect to it. To be called
-   * once the source's stream has begun: a QEMU that was connected to waits for no other.
+   * Tells QEMU to listen on the UNIX socket at `socketPath`; resolves when it accepts connections. Call it once the
+   * source's stream has begun: after one connection QEMU waits for no other.
    */
   begin(socketPath: string): Promise<void>
-  /** After a break in post-copy (`postcopy-paused`): listens for the rest on a new socket. Needs no `prepare`. */
+  /** Resumes a broken post-copy (`postcopy-paused`): listens for the rest on a new socket. Needs no `prepare`. */
   recover(socketPath: string): Promise<void>
   /**
-   * Lets the arrived guest be as it was (`runState`) at the source at switchover: running, whatever -S says, or as it
-   * stands, with its disks ready. Resolves to the state then. Throws `guest-cannot-run` when QEMU refuses, for example
-   * for a locked disk, and `guest-not-loaded`; the copy stays as it is then.
+   * Puts the arrived guest into its run state at switchover (`runState`): running, whatever -S says, or paused with its
+   * disks activated. Resolves to the new state. Throws `guest-cannot-run` if QEMU refuses, for example because of a
+   * locked disk, and `guest-not-loaded`; the copy then stays as it is.
    */
   release(runState: GuestState): Promise<GuestState>
   /**
-   * Ends a copy; resolves when its process is gone. One that answers nobody is killed, but only if it is certain that
-   * its guest has not run. Throws `guest-runs` for one that runs, `guest-silent` for one that nobody here may kill.
+   * Ends a copy; resolves when its process is gone. A QEMU that does not answer is killed, but only if its guest has
+   * certainly not run. Throws `guest-runs` if the copy runs, `guest-silent` if QEMU does not answer and must not be
+   * killed.
    */
   end(): Promise<void>
 }

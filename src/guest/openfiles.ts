@@ -12,14 +12,14 @@ export interface FileIdentity {
 
 export interface LockHolder {
   pid: number
-  /** Such as `qemu-system-x86`, as the kernel calls it. */
+  /** The kernel's name of the process, such as `qemu-system-x86`. */
   command: string
-  /** What a QEMU calls its guest, if it is one with a name. */
+  /** Guest name, if the process is a QEMU with `-name`. */
   guest: string | undefined
   locks: FileLock[]
 }
 
-/** Who else than `pid` has `file` open, with the locks that they hold on it. Processes come and go meanwhile. */
+/** Processes other than `pid` that have `file` open, with their locks on it. Processes may end meanwhile. */
 export function findLockHolders(pid: number, file: FileIdentity): LockHolder[] {
   return readdirSync('/proc').filter((entry) => /^\d+$/.test(entry) && entry !== String(pid))
     .flatMap((other) => {

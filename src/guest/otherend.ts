@@ -1,4 +1,4 @@
-/** Who is at the other end of a connection that was accepted: for streams that other processes begin. */
+/** Finds the process at the other end of an accepted connection, for streams that other processes begin. */
 import { isIPv4, type Socket } from 'node:net'
 
 import { descriptorOf, peerProcess } from '../page/index.ts'
@@ -8,13 +8,13 @@ import { socketInode } from './unixsockets.ts'
 import { listOrNothing, readOrNothing } from './vanishing.ts'
 
 export interface OtherEnd {
-  /** The process that connected. It may have handed its connection on since: libvirtd hands it to a QEMU. */
+  /** The process that connected. It may have passed the connection on, as libvirtd does to QEMU. */
   pid: number | undefined
-  /** The number of its socket; undefined where the operating system does not tell. */
+  /** Inode number of its socket; undefined if the kernel does not tell. */
   inode: string | undefined
 }
 
-/** @param path where the listener was bound, if it is a UNIX socket's. */
+/** @param path of a UNIX listener. */
 export async function otherEndOf(socket: Socket, path?: string): Promise<OtherEnd> {
   const fd = descriptorOf(socket)
   if (fd === undefined) return { pid: undefined, inode: undefined }
@@ -36,8 +36,8 @@ export function holdsSocket({ pid }: ProcessIdentity, inode: string): boolean {
 }
 
 /**
- * The socket whose own address this is, by lines of /proc/net/tcp and /proc/net/tcp6; undefined if there is none, or
- * more than one. Where it meant to go is not looked at: that may have been changed on the way. Pure.
+ * Inode of the socket with this local address, from /proc/net/tcp and /proc/net/tcp6; undefined if there is none, or
+ * more than one. The remote address is not compared: NAT may have changed it. Pure.
  *
  *    1: 0100007F:9C41 0200407F:5014 01 00000000:00000000 00:00000000 00000000  0  0 1121375 1 ...
  */
@@ -51,7 +51,7 @@ export function inodeAt(tables: string, address: string, port: number): string |
   return inodes.size === 1 ? [...inodes][0] : undefined
 }
 
-/** An address as the tables have it: words of four bytes, each backwards. */
+/** An address in the tables' form: words of four bytes in reverse byte order. */
 function formsOf(address: string): string[] {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
   if (!isIPv4(plain)) return [backwards(bytesOfIpv6(plain))]

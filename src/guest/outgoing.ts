@@ -6,12 +6,12 @@
  *                            |             |           `--> postcopy-paused -- resume --> postcopy-recover
  *                            `-------------`--> failed | cancelled     the guest goes on here
  *
- * QEMU waits in `pre-switchover`, its guest stopped, until it is told to go on: from then on it is not asked to give
- * up. A QEMU before 10.0 that is cancelled while it hands its disks over goes on without them, and aborts sooner or
- * later; one whose stream breaks meanwhile takes them back.
+ * QEMU waits in `pre-switchover`, its guest stopped, until it is told to go on; after that it is not asked to give up.
+ * QEMU before 10.0, if cancelled while it hands its disks over, goes on without them and aborts sooner or later; if
+ * its stream breaks instead, it takes them back.
  *
- * Goals: the guest's stream reaches us whole and unpacked, and QEMU never throttles it: the agent does.
- * Non-goals: deciding when to switch to postcopy, retrying, deciding what became of the guest.
+ * Goals: the stream reaches the agent complete and uncompressed; the agent throttles it, not QEMU.
+ * Non-goals: deciding when to switch to post-copy, retrying, deciding the outcome.
  */
 import { availableParallelism } from 'node:os'
 
@@ -29,23 +29,23 @@ import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { holdsMigration, isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
 
-/** Bytes a second, beyond any memory's speed. QEMU's own default of 128 MiB/s would hold the stream back. */
+/** Bytes a second, faster than any memory. QEMU's default of 128 MiB/s would throttle the stream. */
 const BANDWIDTH_UNLIMITED = 2 ** 40
 
-/** How long QEMU may take to clear a migration away that is over, ms. */
+/** Longest time for QEMU to clean up a migration that is over, ms. */
 const CLEARING_MS_MAX = 5000
 const CLEARING_LOOK_MS = 50
 
-/** What part of its downtime QEMU may reckon with at first, and the pass over the memory with which that ends. */
+/** Share of the downtime limit that QEMU gets at first, and the pass over memory from which it gets the whole. */
 const DOWNTIME_AT_FIRST = 0.25
 const RELAXED_AT_PASS = 4
 
-/** It hands its disks over, or has: one whose post-copy is cut could never go on, here or there. */
+/** Statuses from which QEMU hands its disks over. A cut post-copy, if cancelled, could never be resumed. */
 const PAST_ASKING: ReadonlySet<string> = new Set([
   'device', 'postcopy-active', 'postcopy-paused', 'postcopy-recover', 'postcopy-recover-setup',
 ])
 
-/** Resolves when the session knows how things stand. */
+/** Resolves when the session knows the migration's present status. */
 export async function createOutgoing(components: SideComponents, init: SideInit): Promise<OutgoingMigration> {
   const outgoing = new QemuOutgoing(components, init)
   await outgoing.learn()
@@ -53,9 +53,9 @@ export async function createOutgoing(components: SideComponents, init: SideInit)
 }
 
 class QemuOutgoing extends QemuSide implements OutgoingMigration {
-  /** Whether it waits before switchover for us, and for nobody else who migrates it. */
+  /** Whether we started the migration: QEMU may also wait in pre-switchover for another client. */
   #isOurs = false
-  /** What the guest may be down for at the most, ms. */
+  /** Limit of the guest's downtime, ms. */
   #downtimeMsMax: number | undefined
   #wasAskedToGiveUp = false
   #wasToldToGoOn = false
@@ -63,7 +63,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   async learn(): Promise<void> {
     this.qmp.onEvent(({ name, data }) => {
       if (name !== 'MIGRATION_PASS' || asCount(data['pass']) !== RELAXED_AT_PASS || !this.#isOurs) return
-      behind(this.log, 'a guest keeps its first limit of downtime', this.#relax())
+      behind(this.log, 'a guest keeps its first downtime limit', this.#relax())
     })
     this.follower.follow(({ status }) => {
       if (status === 'pre-switchover') behind(this.log, 'a guest waits for its switchover', this.#goOn())
@@ -75,7 +75,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     await this.#settingsOfMovable()
   }
 
-  /** How QEMU is set, if nothing keeps its guest from being moved. */
+  /** QEMU's settings; throws if its guest cannot be moved. */
   async #settingsOfMovable(): Promise<QemuSettings> {
     const { guest } = this.init
     const [state, { status }, settings, blockers, isHeld] = await Promise.all([
@@ -92,7 +92,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     return settings
   }
 
-  /** Whether QEMU is done with a migration that is over, soon enough. */
+  /** Whether QEMU cleans up a finished migration within CLEARING_MS_MAX. */
   async #isCleared(): Promise<boolean> {
     const until = this.clock.now() + CLEARING_MS_MAX
     while (this.clock.now() < until) {
@@ -125,7 +125,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
         'max-bandwidth': BANDWIDTH_UNLIMITED,
         'max-postcopy-bandwidth': 0,
         'mode': 'normal',
-        // Refs go faster than literals: by what went last, QEMU would leave more for the end than it takes to send.
+        // References pass faster than literals: QEMU overestimates the bandwidth and would leave too much for the end.
         ...(downtimeMs === 0 ? {} : { 'downtime-limit': Math.ceil(downtimeMs * DOWNTIME_AT_FIRST) }),
       },
     }, onChange, current)
@@ -152,15 +152,15 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
 
   async cancel(): Promise<boolean> {
     this.#wasAskedToGiveUp = true
-    // An agent that died may have told it to go on.
+    // An earlier agent process may have told it to go on.
     if (this.#wasToldToGoOn || PAST_ASKING.has((await this.progress()).status)) return false
     await this.qmp.execute('migrate_cancel')
-    // One that was about to wait, and did not see that it was cancelled, would wait for ever (before 9.1).
+    // Before 9.1, QEMU may miss the cancel just before pre-switchover and wait for ever.
     await this.#continueFrom('cancelling')
     return true
   }
 
-  /** A guest that dirties its memory so fast may need all the downtime that it was allowed. */
+  /** Allows the whole downtime limit: a guest that dirties its memory fast may need it. */
   async #relax(): Promise<void> {
     if (this.#downtimeMsMax === undefined) return
     await this.qmp.execute('migrate-set-parameters', { 'downtime-limit': this.#downtimeMsMax })
@@ -172,12 +172,12 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     await this.#continueFrom('pre-switchover')
   }
 
-  /** Ends QEMU's waiting, if it is there. */
+  /** Lets QEMU go on if it waits in `status`. */
   async #continueFrom(status: string): Promise<void> {
     try {
       await this.qmp.execute('migrate-continue', { state: status })
     } catch (error) {
-      // It has gone on by itself: its migration failed, or ended.
+      // QEMU no longer waits: its migration failed or ended.
       if (!(error instanceof PagemeshError) || error.code !== 'qmp-error') throw error
     }
   }
@@ -192,8 +192,8 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   }
 
   /**
-   * Leads a paused guest out of `postmigrate`, from where QEMU moves no guest. It knows no other way than `cont`, so
-   * `stop` is said in the same breath: the processors run for a fraction of a millisecond.
+   * Brings a paused guest out of `postmigrate`, a state from which QEMU migrates no guest. Only `cont` does that, so
+   * `stop` is sent together with it: the vCPUs run for a fraction of a millisecond.
    */
   async #becomePaused(): Promise<void> {
     const letRun = this.letRun()

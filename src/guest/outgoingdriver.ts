@@ -19,7 +19,7 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     this.#channels = init.channels
   }
 
-  /** Makes QEMU ready to migrate. Resolves to what the other end compares. Throws PagemeshError. */
+  /** Prepares QEMU to migrate. Resolves to the description that the other end compares. Throws PagemeshError. */
   async prepare(): Promise<MachineDescription> {
     const side = await this.open()
     const machine = await side.describe()
@@ -38,8 +38,8 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   }
 
   /**
-   * Asks QEMU to give up; what it then says is news. One that cannot be asked any more gives up when its stream
-   * breaks, if the destination has not everything yet: not in post-copy, for which it is too late then.
+   * Asks QEMU to give up; its answer comes as news. If it can no longer be asked, its stream is broken: QEMU gives up
+   * unless the destination already has everything. Not in post-copy, where it is too late for that.
    */
   async cancel(): Promise<void> {
     const isAsked = await (await this.open()).cancel()
@@ -47,7 +47,7 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
   }
 
   async takeBack(runState: GuestState | 'unknown'): Promise<void> {
-    // Where nobody knows whether it ran it stays paused: its operator does.
+    // If the run state is unknown, the guest stays paused: its operator can let it run.
     await (await this.open()).takeBack(runState === 'unknown' ? 'paused' : runState)
   }
 
@@ -71,7 +71,7 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     await tell()
     let count = 0
     for await (const arrival of arrivals) {
-      // Main comes first. What comes beside it may have nothing to say for long.
+      // Only the main channel is waited for: on others the first bytes may take long.
       if (count === 0) this.#endpoint = await untilBegun(arrival)
       yield count === 0 ? this.#endpoint! : arrival
       count += 1

@@ -1,7 +1,7 @@
-/** Bytes of one page's entry in /proc/PID/pagemap. */
+/** Size of one page's entry in /proc/PID/pagemap. */
 export const PAGEMAP_ENTRY_BYTES = 8
 
-/** The highest byte of an entry: bit 63 says that the page is present, bit 62 that it is swapped out. */
+/** In the highest byte of an entry: bit 63, the page is present, and bit 62, it is swapped out. */
 const PRESENT_AND_SWAPPED = 0xc0
 const PRESENT = 0x80
 

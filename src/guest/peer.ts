@@ -1,6 +1,6 @@
 /**
- * Who is at the other end of a UNIX connection. The operating system tells who asks in C, as our addon does; without it
- * another program reads its tables.
+ * Finds the process at the other end of a UNIX connection. The addon asks the kernel; without the addon, `ss` reads the
+ * kernel's tables.
  */
 import { execFile } from 'node:child_process'
 import type { Socket } from 'node:net'
@@ -12,23 +12,22 @@ import { socketInode, unixSocketsOf } from './unixsockets.ts'
 const ANSWER_MS_MAX = 5_000
 const ANSWER_BYTES_MAX = 1024 * 1024
 
-/** Connected sockets of a process that were bound to nothing: those with which it connected to others. */
+/** Connected, unbound sockets of a process: those with which it connected to others. */
 export function connectionsOf({ pid }: ProcessIdentity): Set<string> {
   const own = unixSocketsOf(pid).filter(({ state, path }) => state === 'connected' && path === undefined)
   return new Set(own.map(({ inode }) => inode))
 }
 
 /**
- * Whether `process` made the connection that was accepted from the listener bound to `path`. Without the addon the
- * operating system's table says it (`ss` reads it). Where there is none, the process must at least have connected to
- * something since `before`.
+ * Whether `process` made a connection that the listener bound to `path` accepted. Without the addon, `ss` tells.
+ * Without `ss` too, the process must at least have opened a new connection since `before`.
  */
 export async function isFrom(
   socket: Socket, path: string, { process, before }: { process: ProcessIdentity; before: ReadonlySet<string> },
 ): Promise<boolean> {
   const fd = descriptorOf(socket)
   const own = fd === undefined ? undefined : socketInode(`/proc/self/fd/${fd}`)
-  // It has been closed already.
+  // The socket has been closed already.
   if (fd === undefined || own === undefined) return false
   const pid = peerProcess(fd)
   if (pid !== undefined) return pid === process.pid && isAlive(process)
@@ -40,8 +39,8 @@ export async function isFrom(
 }
 
 /**
- * Reads what `ss -xnH` says of the connections accepted at `path`, which holds no blank: to each socket the one at its
- * other end. More than one for a socket means that somebody forged a line. Pure.
+ * Parses the output of `ss -xnH` for the connections accepted at `path`, which has no spaces: maps each socket to its
+ * peer. More than one peer for a socket means that a line was forged. Pure.
  *
  *   u_str ESTAB 0      0      /run/pagemesh/control.sock.d/handoff-0123456789ab/s 1121376 * 1121375
  */
@@ -54,12 +53,12 @@ export function parsePeers(text: string, path: string): Map<string, string[]> {
   return peers
 }
 
-/** What `ss` says of the connections accepted at `path`; nothing where there is no such program. */
+/** The output of `ss` for the connections accepted at `path`; empty if the program is missing. */
 export function listPeers(path: string): Promise<string> {
   const pattern = path.replace(/[*?[\\]/g, '\\$&')
   return new Promise((resolve) => {
     const limits = { timeout: ANSWER_MS_MAX, maxBuffer: ANSWER_BYTES_MAX }
-    // Without the program there is nothing to read, and whoever reads it knows what that means.
+    // An error, such as a missing program, gives empty output: callers handle that.
     execFile('ss', ['-xnH', 'src', pattern], limits, (_error, output) => resolve(output))
   })
 }

@@ -10,11 +10,11 @@ import { isAlive, type ProcessIdentity } from './process.ts'
 import { scanQemus, type Managed, type ScannedQemu } from './qemuscan.ts'
 
 const POLL_MS = 5_000
-/** Guests of managers; QEMUs beyond the first are passed over with a warning. */
+/** Most guests of managers; further QEMUs are skipped with a warning. */
 const GUESTS_MAX = 4_096
-/** Of a longer name the rest is left out. */
+/** Longer names are cut. */
 const NAME_CHARACTERS_MAX = 256
-/** So often a process is refused before anybody hears of it: one that has just begun has no memory yet. */
+/** Refusals of a process before it is reported: a process that has just started has no guest memory yet. */
 const REFUSALS_MIN = 2
 
 interface Found {
@@ -29,7 +29,7 @@ interface Refused {
   reason: string
 }
 
-/** Watches the processes of this host and keeps the list of QEMUs that a manager drives. */
+/** Watches this host's processes and lists the QEMUs that a manager drives. */
 export class ProcessDiscovery implements GuestDiscovery {
   readonly #log: Log
   readonly #others: () => readonly DiscoveredGuest[]
@@ -37,11 +37,11 @@ export class ProcessDiscovery implements GuestDiscovery {
   readonly #found = new Map<number, Found>()
   readonly #refused = new Map<number, Refused>()
   readonly #listeners = new ChangeListeners()
-  /** What was said once and need not be said again. */
+  /** Warnings that are logged only once. */
   readonly #said = new Set<string>()
   readonly #looking: Looking
 
-  /** `others` are guests that are found in another way, which is the better one. */
+  /** `others`: guests found by QMP socket, which take precedence. */
   constructor(
     { clock, log, others }: { clock: Clock; log: Log; others: () => readonly DiscoveredGuest[] },
     { managed }: { managed: Managed },
@@ -82,7 +82,7 @@ export class ProcessDiscovery implements GuestDiscovery {
     this.#refused.clear()
   }
 
-  /** Lets go of a guest that was found in the better way, and of a name that is that one's. */
+  /** Removes the guest that was also found by QMP socket, or that has the same name. */
   yieldTo({ pid, name }: DiscoveredGuest): void {
     for (const [own, { guest }] of this.#found) {
       if (own === pid) this.#remove(own, 'it has a QMP socket')
@@ -121,14 +121,14 @@ export class ProcessDiscovery implements GuestDiscovery {
 
   #add(qemu: ScannedQemu): void {
     if (this.#found.size >= GUESTS_MAX) {
-      this.#sayOnce('there are more QEMUs than are looked at', { guestsMax: GUESTS_MAX })
+      this.#sayOnce('too many QEMUs: the rest are ignored', { guestsMax: GUESTS_MAX })
       return
     }
     const called = (qemu.said.name ?? `qemu-${qemu.pid}`).slice(0, NAME_CHARACTERS_MAX)
     const isTaken = (name: string): boolean =>
       [...this.#others(), ...this.guests()].some((guest) => guest.name === name)
     const name = isTaken(called) ? `${called}-${qemu.pid}` : called
-    // Only who means to can call his own guest so.
+    // A name with another process' pid cannot arise by accident.
     if (isTaken(name)) return
     const guest = new ManagedGuest(name, { pid: qemu.pid, startTicks: qemu.startTicks }, qemu.said)
     if (name !== called) this.#log.warn('two guests of this host have one name', { name: called, shownAs: name })
@@ -146,11 +146,11 @@ export class ProcessDiscovery implements GuestDiscovery {
     this.#found.delete(pid)
     this.#log.info('guest gone', { guest: found.guest.name, pid, why })
     this.#listeners.tell('removed', found.guest)
-    // Its files are closed before the promise is made.
+    // Closes its files synchronously; the promise need not be awaited.
     void found.guest.close()
   }
 
-  /** Says why when it is certain, once for a process, and once for all where it is the agent's own fault. */
+  /** Logs the reason once it is certain: once for each process, or once in all if the agent lacks rights. */
   #refuse({ pid, startTicks }: ProcessIdentity, error: unknown): void {
     const code = error instanceof PagemeshError ? error.code : 'unknown'
     if (code === 'guest-gone') return

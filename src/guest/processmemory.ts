@@ -12,8 +12,8 @@ import { processGone, readStartTicks } from './process.ts'
 const PAGEMAP_PAGES = 32 * 1024
 
 /**
- * Opens a guest's memory through /proc/PID/mem, read-only, whatever backs it: anonymous memory, memfd, files,
- * huge pages. Pages that are absent or swapped out are told by /proc/PID/pagemap without touching them.
+ * Opens a guest's memory through /proc/PID/mem, read-only, whatever backs it: anonymous memory, memfd, files, huge
+ * pages. /proc/PID/pagemap tells which pages are absent or swapped out, without touching them.
  * Throws PagemeshError `guest-gone` if that process has ended, `guest-forbidden` without the right to read it.
  */
 export function openProcessMemory(layout: ProcessMemoryLayout): GuestMemory {
@@ -25,7 +25,7 @@ export function openProcessMemory(layout: ProcessMemoryLayout): GuestMemory {
     closeSync(memory)
     throw error
   }
-  // Checked after opening: the files stay bound to this very process, and read as empty once it has ended.
+  // Checked after opening: open files stay bound to this process, and read as empty once it has ended.
   if (readStartTicks(layout.pid) !== layout.startTicks) {
     closeSync(memory)
     closeSync(pagemap)
@@ -74,7 +74,7 @@ class ProcessMemory implements GuestMemory {
   }
 
   #addressOf(block: number, firstPage: number, pageCount: number): bigint {
-    // A closed memory is one whose guest was given up: whoever still holds it is told the same as about a dead one.
+    // A closed memory belongs to a removed guest: remaining users get the same error as for a dead one.
     if (this.#closed) throw processGone(this.layout.pid)
     const place = this.layout.blocks[block]
     assert(place !== undefined, 'the block exists')
@@ -103,7 +103,7 @@ class ProcessMemory implements GuestMemory {
   }
 }
 
-/** All that /proc/PID/NAME says; nothing once the process has ended. Throws as `openProcessMemory`. */
+/** The content of /proc/PID/NAME; empty once the process has ended. Throws as `openProcessMemory`. */
 export function readProcFile(pid: number, name: string): string {
   const file = openProcFile(pid, name)
   try {

@@ -1,11 +1,11 @@
 import { listOrNothing, readOrNothing } from './vanishing.ts'
 
-/** What the processors of a guest that never ran take of the machine's, ticks of 10 ms: less than a tenth of this. */
+/** A vCPU with more CPU time than this has run, ticks of 10 ms. One that never ran uses less than a tenth of it. */
 const IDLE_TICKS_MAX = 5
 
 /**
- * Reads /proc/PID/task/TID/stat: how long the thread has run, in clock ticks; undefined where it is none of a guest's
- * processors. QEMU names them with `debug-threads=on`, as managers start it. Pure.
+ * Parses /proc/PID/task/TID/stat: the thread's CPU time in clock ticks; undefined if it is no vCPU thread. QEMU names
+ * these threads with `debug-threads=on`, as managers start it. Pure.
  */
 export function processorTicks(stat: string): number | undefined {
   const [, name = '', rest = ''] = /^\d+ \((.*)\) (.*)$/s.exec(stat) ?? []
@@ -14,7 +14,7 @@ export function processorTicks(stat: string): number | undefined {
   return user === undefined || system === undefined ? undefined : user + system
 }
 
-/** Whether the guest in a QEMU ever ran there; undefined where its threads do not tell. */
+/** Whether the guest in a QEMU ever ran there; undefined if no thread is a named vCPU. */
 export function hasRun(pid: number): boolean | undefined {
   let isTold: false | undefined
   for (const thread of listOrNothing(`/proc/${pid}/task`)) {

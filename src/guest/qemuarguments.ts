@@ -1,22 +1,22 @@
 /**
- * What a QEMU's command line says of its guest. Pure: words in, values out. Whoever starts a QEMU may write what he
- * likes there: nothing of it is believed that the process itself does not show.
+ * Parses a QEMU's command line. Pure. Whoever starts a QEMU can write anything there, so its values count only if the
+ * process itself confirms them.
  */
 import { PAGE_BYTES } from '../page/index.ts'
 import { parseJson } from '../text/json.ts'
 
-/** Who starts QEMUs and migrates them, as far as their command lines tell. */
+/** Managers that can be recognised by QEMU's command line. */
 export const MANAGERS = ['libvirt', 'proxmox'] as const
 export type Manager = (typeof MANAGERS)[number]
 
 export interface QemuArguments {
-  /** What `-name` calls the guest. */
+  /** The guest's name, from `-name`. */
   name: string | undefined
-  /** What `-uuid` says, in lower case; channels of a multifd migration begin with it. */
+  /** The value of `-uuid`, in lower case; channels of a multifd migration begin with it. */
   uuid: string | undefined
-  /** The manager whose words these are; undefined for a QEMU that somebody started by hand. */
+  /** The manager that started QEMU; undefined if it was started by hand. */
   manager: Manager | undefined
-  /** Bytes of each piece of memory that the guest was started with; one of each size. */
+  /** Sizes of the memory that the guest was started with, bytes, without duplicates. */
   ramSizes: number[]
   /** Pages of it must not be shared (`mem-merge=off`, or a backend with `merge=off`). */
   isPrivate: boolean
@@ -26,26 +26,26 @@ export interface QemuArguments {
 
 const MIB = 2 ** 20
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-/** What QEMU gives a guest of which nothing says how much memory it has. */
+/** QEMU's default memory size. */
 const DEFAULT_RAM_BYTES = 128 * MIB
-/** QEMU rounds `-m` up to this, and a backend to a page. */
+/** QEMU rounds `-m` up to this, and backends up to a page. */
 const RAM_GRAIN_BYTES = 8192
 
-/** An option with the word behind it: those without one do not count here. */
+/** An option with its argument; options without one do not matter here. */
 interface Option {
   name: string
   value: string
 }
 
-/** A property of an option, as text whatever it was in JSON. */
+/** An option's properties as text, also those from JSON. */
 type Properties = ReadonlyMap<string, string>
 
-/** Whether a program's file is named as distributions name QEMU; it may have been replaced since it was started. */
+/** Whether an executable is named as distributions name QEMU; the file may have been replaced since it was started. */
 export function isQemuProgram(path: string): boolean {
   return /(^|\/)(qemu-system-[\w-]+|qemu-kvm|kvm)( \(deleted\))?$/.test(path)
 }
 
-/** Reads a command line, the program's own name first. */
+/** Parses a command line that begins with the program's name. */
 export function parseQemuArguments(words: readonly string[]): QemuArguments {
   const options = optionsOf(words)
   const backends = valuesOf(options, 'object').map((value) => properties(value, 'qom-type'))
@@ -63,7 +63,7 @@ export function parseQemuArguments(words: readonly string[]): QemuArguments {
   }
 }
 
-/** What -name calls the guest: `-name vm`, `-name guest=vm,debug-threads=on`; a doubled comma is one. */
+/** The guest's name: `-name vm`, `-name guest=vm,debug-threads=on`; a doubled comma stands for one. */
 export function guestNameOf(words: readonly string[]): string | undefined {
   const last = valuesOf(optionsOf(words), 'name').at(-1)
   return last === undefined ? undefined : properties(last, 'guest').get('guest')
@@ -77,7 +77,7 @@ function managerOf(options: readonly Option[]): Manager | undefined {
   return isProxmox ? 'proxmox' : undefined
 }
 
-/** `-name a`, `--name a`: each option with the word behind it, unless that is an option, too. */
+/** `-name a`, `--name a`: each option with the next word, unless that is an option, too. */
 function optionsOf(words: readonly string[]): Option[] {
   return words.slice(1).flatMap((word, index, all) => {
     const name = /^--?([A-Za-z].*)$/.exec(word)?.[1]
@@ -90,7 +90,7 @@ function valuesOf(options: readonly Option[], name: string): string[] {
   return options.filter((option) => option.name === name).map(({ value }) => value)
 }
 
-/** `{"id": "a", "size": 4096}`, or `a,size=4k,b=on`: what stands first without a key has `impliedKey`. */
+/** `{"id": "a", "size": 4096}`, or `a,size=4k,b=on`: a first value without a key gets `impliedKey`. */
 function properties(value: string, impliedKey: string): Properties {
   if (value.startsWith('{')) return new Map(jsonProperties(value))
   const parts = (value.match(/(?:[^,]|,,)+/g) ?? []).map((part) => part.replaceAll(',,', ','))
@@ -116,14 +116,14 @@ function backendBytes(backend: Properties): number[] {
   return wholeBytes(backend.get('size'), 1, PAGE_BYTES)
 }
 
-/** What `-m` says; without it a guest that has no backend either has what QEMU gives it. */
+/** The size from `-m`; without `-m` and without a backend, QEMU's default. */
 function mainBytes(options: readonly Option[], hasBackend: boolean): number[] {
   const last = valuesOf(options, 'm').at(-1)
   if (last !== undefined) return wholeBytes(properties(last, 'size').get('size'), MIB, RAM_GRAIN_BYTES)
   return hasBackend ? [] : [DEFAULT_RAM_BYTES]
 }
 
-/** A size as QEMU reads it, rounded up: `512`, `0x1000`, `1.5G`; none where it is no size. */
+/** A size as QEMU reads it, rounded up: `512`, `0x1000`, `1.5G`; empty if it is no size. */
 function wholeBytes(text: string | undefined, plainUnit: number, grain: number): number[] {
   const [, digits, letter = ''] = /^(0x[0-9a-f]+|\d+(?:\.\d+)?)([bkmgtpe]?)$/i.exec(text ?? '') ?? []
   if (digits === undefined) return []

@@ -17,13 +17,13 @@ import { asRecord, asText } from './qmpvalue.ts'
 import type { SideComponents, SideInit } from './side.ts'
 import { queryState, type QmpAsker } from './status.ts'
 
-/** What a guest said of itself on a visit. */
+/** Answers of QEMU on a visit. */
 interface Answers {
   process: ProcessIdentity
   name: string
   state: GuestState
   memory: GuestMemory
-  /** QEMU's own table of blocks: when it changes, the memory is another. */
+  /** QEMU's table of RAM blocks: if it changes, the memory has changed. */
   blockTable: string
 }
 
@@ -57,8 +57,8 @@ export class QemuGuest implements DiscoveredGuest {
   }
 
   /**
-   * Visits the QEMU behind `path` and asks who it is; `fallbackName` is for one without -name.
-   * Throws `guest-gone`, `qmp-busy`, `guest-unseen`, `guest-unproven` and whatever else a visit may throw.
+   * Visits the QEMU behind `path` and identifies it; `fallbackName` is for a QEMU without -name.
+   * Throws `guest-gone`, `qmp-busy`, `guest-unseen`, `guest-unproven` and the other errors of a visit.
    */
   static async find(components: { clock: Clock; log: Log }, path: string, fallbackName: string): Promise<QemuGuest> {
     const control = new GuestControl(path, components)
@@ -66,7 +66,7 @@ export class QemuGuest implements DiscoveredGuest {
     return new QemuGuest(control, answers, components)
   }
 
-  /** What the guest was doing when last asked. */
+  /** The guest's run state at the last query. */
   get lastState(): GuestState {
     return this.#state
   }
@@ -75,7 +75,7 @@ export class QemuGuest implements DiscoveredGuest {
     return isAlive(this.process)
   }
 
-  /** Asks QEMU now; answers what was last known when somebody else holds the socket. */
+  /** Queries QEMU; if another client holds the socket, returns the last known state. */
   async state(): Promise<GuestState> {
     try {
       this.#state = await this.#control.visit(queryState)
@@ -86,8 +86,8 @@ export class QemuGuest implements DiscoveredGuest {
   }
 
   /**
-   * Refreshes the state; resolves to whether the guest's memory is still as it was found.
-   * During a migration only the state is asked: blocks may grow then, and the stream must not wait for us.
+   * Refreshes the state; resolves to whether the guest's memory has changed since it was found. During a migration only
+   * the state is queried: blocks may grow then, and queries would delay the stream.
    */
   async refresh(): Promise<'same' | 'changed'> {
     return this.#control.visit(async (qmp) => {
@@ -123,7 +123,7 @@ export class QemuGuest implements DiscoveredGuest {
     }
   }
 
-  /** Somebody may have taken the place of the socket since the guest was found. */
+  /** Throws if another process now answers at the socket. */
   async #requireSame(qmp: QmpAsker): Promise<void> {
     const { pid, startTicks } = await findQemu(qmp, this.path)
     if (pid === this.pid && startTicks === this.process.startTicks) return
@@ -135,7 +135,7 @@ export class QemuGuest implements DiscoveredGuest {
   }
 }
 
-/** Whether an error says that somebody else holds the socket. */
+/** Whether an error says that another client holds the socket. */
 export function isBusy(error: unknown): boolean {
   return error instanceof PagemeshError && error.code === 'qmp-busy'
 }

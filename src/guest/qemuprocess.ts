@@ -1,9 +1,9 @@
 /**
- * Which process is behind a QMP socket.
+ * Finds the process behind a QMP socket.
  *
- * QEMU says it itself, over the very connection: the numbers of the threads that run its processors. No path says it:
- * any user can bind a socket, and put a link to another one in its place. That process must hold the socket, too, so
- * that a program which claims to be another's QEMU gains nothing.
+ * QEMU itself reports the thread ids of its vCPUs over the connection. The socket's path proves nothing: any user can
+ * bind a socket and put a link to another one in its place. The process must hold the socket, too, so that a program
+ * cannot pass for another user's QEMU.
  */
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -17,14 +17,14 @@ import type { QmpAsker } from './status.ts'
 import { unixSocketsOf } from './unixsockets.ts'
 import { linkStatOrNothing, listOrNothing, readOrNothing } from './vanishing.ts'
 
-/** A process that has a thread of that number and holds the socket. */
+/** A process that has a thread with the reported id and holds the socket. */
 export interface Claimant extends ProcessIdentity {
   uid: number
-  /** Whether the number is one of our own PID namespace, where no two threads have the same. */
+  /** Whether the thread id belongs to our own PID namespace, where it is unique. */
   isExact: boolean
 }
 
-/** Asks the QEMU at `path` which process it is. Throws PagemeshError `guest-unproven`, `guest-unseen`. */
+/** Finds the process of the QEMU at `path`. Throws PagemeshError `guest-unproven`, `guest-unseen`. */
 export async function findQemu(qmp: QmpAsker, path: string): Promise<ProcessIdentity> {
   const file = linkStatOrNothing(path)
   if (file === undefined) throw unseen(path)
@@ -41,8 +41,8 @@ export async function findQemu(qmp: QmpAsker, path: string): Promise<ProcessIden
 }
 
 /**
- * The one whose socket it is; never a guess. A socket of root's, or of ours, may belong to a QEMU that gave up its
- * rights later: then only the number of its thread tells, which must be beyond doubt. Throws as `findQemu`. Pure.
+ * The claimant whose user owns the socket; never a guess. A socket of root or of our user may belong to a QEMU that
+ * changed its user later: then the thread id alone decides and must be exact. Throws as `findQemu`. Pure.
  */
 export function chooseClaimant(
   path: string, { socketUid, agentUid }: { socketUid: number; agentUid: number }, claimants: readonly Claimant[],
@@ -67,13 +67,13 @@ export function unproven(path: string, why: string, advice: string): PagemeshErr
   return new PagemeshError('guest-unproven', message, { fault: 'usage', advice, data: { path } })
 }
 
-/** The number of one thread, as QEMU sees it. */
+/** The thread id of one vCPU, in QEMU's PID namespace. */
 async function queryThread(qmp: QmpAsker): Promise<number | undefined> {
   const [processor] = asList(await qmp.execute('query-cpus-fast'))
   return asCount(asRecord(processor)['thread-id']) || undefined
 }
 
-/** All processes with a thread of that number, in whatever PID namespace it counts. */
+/** All processes with a thread of this id in any PID namespace. */
 function claimantsOf(thread: number): Claimant[] {
   const status = readOrNothing(`/proc/${thread}/status`) ?? ''
   const here = claimant(Number(/^Tgid:\s+(\d+)/m.exec(status)?.[1]), threadNumbers(status).length === 1)
@@ -82,7 +82,7 @@ function claimantsOf(thread: number): Claimant[] {
   return [...here, ...elsewhere.flatMap((pid) => claimant(pid, false))]
 }
 
-/** None if it has ended. */
+/** Empty if the process has ended. */
 function claimant(pid: number, isExact: boolean): Claimant[] {
   const startTicks = Number.isNaN(pid) ? undefined : readStartTicks(pid)
   const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(readOrNothing(`/proc/${pid}/status`) ?? '')?.[1]
@@ -98,12 +98,12 @@ function hasThread(pid: number, thread: number): boolean {
     .some((entry) => threadNumbers(readOrNothing(`/proc/${pid}/task/${entry}/status`) ?? '').at(-1) === thread)
 }
 
-/** What a thread is called in our PID namespace and in each below it, its own last. */
+/** A thread's ids in our PID namespace and in each nested one, its own last. */
 function threadNumbers(status: string): number[] {
   return /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/).map(Number) ?? []
 }
 
-/** Whether the process listens at that very file. Links on the last step are not followed: none was ever bound. */
+/** Whether the process listens at this file. A link as the last step is not followed: links cannot be bound. */
 export function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
   return unixSocketsOf(pid).some(({ state, path }) => {
     if (state !== 'listening' || path === undefined || path.startsWith('@')) return false

@@ -6,29 +6,29 @@ import { readArguments, readStartTicks, type ProcessIdentity } from './process.t
 import { isQemuProgram, parseQemuArguments, type Manager, type QemuArguments } from './qemuarguments.ts'
 import { listOrNothing } from './vanishing.ts'
 
-/** Whose QEMUs are guests of this host without QMP: a manager's, or everybody's. */
+/** Which QEMUs are guests of this host without QMP: those of one manager, or any. */
 export type Managed = Manager | 'any'
 
-/** A process that runs QEMU's program with the words of a manager that counts. */
+/** A process that runs QEMU with the command line of one of these managers. */
 export interface ScannedQemu extends ProcessIdentity {
-  /** The command line as it stands: another one is another guest. */
+  /** The whole command line: if it changes, it is another guest. */
   line: string
   said: QemuArguments
 }
 
 export interface ProcessScan {
-  /** The eldest first. */
+  /** Oldest first. */
   qemus: ScannedQemu[]
-  /** Processes that call themselves QEMU and may not be looked at. */
+  /** Processes that are named like QEMU and that this user may not inspect. */
   hidden: ProcessIdentity[]
-  /** False where /proc does not show the processes of others. */
+  /** False if /proc hides other users' processes. */
   seesOthers: boolean
 }
 
-/** Processes that are looked at before everything else has a turn: a millisecond's worth. */
+/** Processes examined before the thread yields: about a millisecond. */
 const PROCESSES_A_TURN = 64
 
-/** Looks at all processes of this host, and in containers that it sees into. */
+/** Scans all processes of this host, including those of visible containers. */
 export async function scanQemus(managed: Managed): Promise<ProcessScan> {
   const scan: ProcessScan = { qemus: [], hidden: [], seesOthers: false }
   const pids = listOrNothing('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number)
@@ -44,7 +44,7 @@ export async function scanQemus(managed: Managed): Promise<ProcessScan> {
 function lookAt(pid: number, managed: Managed, scan: ProcessScan): void {
   const program = programOf(pid)
   if (program !== undefined && program !== 'hidden' && !isQemuProgram(program)) return
-  // Before what belongs to it: a later process of this number began later.
+  // Read before the other properties: a later process with this pid has a later start time.
   const startTicks = program === undefined ? undefined : readStartTicks(pid)
   if (startTicks === undefined) return
   const words = readArguments(pid)
@@ -54,7 +54,7 @@ function lookAt(pid: number, managed: Managed, scan: ProcessScan): void {
   else if (isQemuProgram(words[0] ?? '')) scan.hidden.push({ pid, startTicks })
 }
 
-/** The file that a process runs; undefined for one of the kernel's, or one that has ended. */
+/** The executable of a process; undefined for a kernel thread, or if the process has ended. */
 function programOf(pid: number): string | 'hidden' | undefined {
   try {
     return readlinkSync(`/proc/${pid}/exe`)

@@ -1,13 +1,13 @@
 /**
  * QMP, QEMU's control protocol, as a client.
  *
- * Goals: short, well-behaved visits, since QMP serves one client at a time and others share the socket.
- * Non-goals: reconnecting, which is a session's (qmpsession.ts).
+ * Goals: short connections, since QMP serves one client at a time and others share the socket.
+ * Non-goals: reconnecting, which qmpsession.ts does.
  *
  *   agent                         QEMU
  *     connect           ------>
  *                       <------   greeting         (nothing yet while another client is being served)
- *     qmp_capabilities  ------>                    with `oob` where the greeting offers it
+ *     qmp_capabilities  ------>                    with `oob` if the greeting offers it
  *                       <------   return
  *     command, id n     ------>                    any number, answered by id
  *                       <------   return | error, id n
@@ -26,7 +26,7 @@ import { asText } from './qmpvalue.ts'
 export interface QmpOptions {
   clock: Clock
   log: Log
-  /** Aborting ends the connecting; it does nothing to what is connected. */
+  /** Aborts only the connecting, not an open connection. */
   signal?: AbortSignal
   /** How long to wait for the greeting, ms; default 5000. */
   timeoutMs?: number
@@ -40,32 +40,32 @@ export interface QmpEvent {
 export interface QmpClient {
   readonly version: QemuVersion
   /**
-   * Runs one command; resolves to what it returns. Throws PagemeshError `qmp-error` with QEMU's own class and words
+   * Runs one command; resolves to its return value. Throws PagemeshError `qmp-error` with QEMU's class and description
    * in `data`, `qmp-timeout` after `timeoutMs` (default 10 s), `guest-gone` when the connection is lost.
    */
   execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
   /**
-   * As `execute`, for one of the few commands that QEMU runs also while all others wait, as they do when its guest
-   * waits for memory that a broken post-copy does not bring.
+   * As `execute`, for the few commands that QEMU runs out of band. The others may block while the guest waits for
+   * memory of a broken post-copy.
    */
   executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown>
   /** Runs a command of the human monitor; resolves to its text. */
   hmp(commandLine: string): Promise<string>
   /** Calls `listener` for every event from now on, until the returned function is called. */
   onEvent(listener: (event: QmpEvent) => void): () => void
-  /** Resolves with why when the connection is lost; not when we close it. */
+  /** Resolves with the reason when the connection is lost, but not when we close it. */
   readonly lost: Promise<Error>
   close(): Promise<void>
 }
 
 const GREETING_TIMEOUT_MS = 5_000
 const COMMAND_TIMEOUT_MS = 10_000
-/** Commands that wait for their answer at once; more is a programmer's error. */
+/** Most commands that await answers at once; more is a programmer's error. */
 const PENDING_MAX = 64
 
 /**
- * Connects to the QMP socket at `path` and greets. Throws PagemeshError `guest-gone` when nobody listens there,
- * `qmp-busy` when no greeting comes in time, `qmp-forbidden`, `qmp-garbled`.
+ * Connects to the QMP socket at `path` and negotiates capabilities. Throws PagemeshError `guest-gone` if no QEMU
+ * listens there, `qmp-busy` if no greeting comes in time, `qmp-forbidden`, `qmp-garbled`.
  */
 export async function connectQmp(path: string, options: QmpOptions): Promise<QmpClient> {
   options.signal?.throwIfAborted()
@@ -110,7 +110,7 @@ class QmpConnection implements QmpClient {
     const lost = Promise.withResolvers<Error>()
     this.lost = lost.promise
     this.#tellLost = lost.resolve
-    // Whoever waits for it hears why it never came, and nobody may be waiting yet.
+    // Avoids an unhandled rejection: the waiting side may not have been reached yet.
     this.#greeting.promise.catch(() => {})
     this.#socket = new PatientSocket()
     this.#socket.connect(path)
@@ -155,7 +155,7 @@ class QmpConnection implements QmpClient {
   }
 
   async close(): Promise<void> {
-    // Whoever waits for a loss shall not take our own closing for one.
+    // Our own close is no loss of the connection.
     this.#tellLost = () => {}
     this.#break(qmpLost(this.#path))
     await this.#closed.promise
@@ -205,13 +205,13 @@ class QmpConnection implements QmpClient {
 
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
-    if (pending === undefined) this.#log.debug('QMP answered what was not asked, or too late', { path: this.#path, id })
+    if (pending === undefined) this.#log.debug('QMP sent an answer that is not awaited', { path: this.#path, id })
     this.#pending.delete(id)
     pending?.timer.cancel()
     return pending
   }
 
-  /** Ends the connection; the first reason is the one everybody gets. */
+  /** Ends the connection; all pending commands fail with the first reason. */
   #break(why: Error): void {
     if (this.#why !== undefined) return
     this.#why = why

@@ -1,8 +1,8 @@
 /**
- * Who tells QEMU to migrate, over QMP: one for each end of a handoff, over the two sides of a guest's migration.
+ * The QMP driver: tells QEMU to migrate. One for each end of a handoff, over the two sides of a guest's migration.
  *
- * A driver only asks and tells: the conversation decides. Its QMP session is opened when it is needed and closed by
- * `close`, which puts back what it changed; it may be opened again afterwards.
+ * A driver only asks and reports: the conversation decides. Its QMP session is opened when needed. `close` restores
+ * the settings and closes the session, which may be opened again afterwards.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Endpoint } from '../net/endpoint.ts'
@@ -15,10 +15,10 @@ import { isAlive, type ProcessIdentity } from './process.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
 import type { SettingsUndo } from './settings.ts'
 
-/** What a driver tells of the guest at its end, in the order in which it happened. */
+/** A driver's news of the guest at its end, in order. */
 export type DriverNews =
   | { kind: 'qemu'; status: string; error?: string; state?: GuestState }
-  /** Its process has ended. `wasHeard`: QMP was connected to the end, so whatever QEMU said has been told before. */
+  /** Its process has ended. `wasHeard`: QMP was connected until then, so all of QEMU's statuses were reported. */
   | { kind: 'gone'; wasHeard: boolean }
 
 export interface DriverComponents {
@@ -27,32 +27,32 @@ export interface DriverComponents {
 }
 
 export interface DriverInit {
-  /** Where the rendezvous with QEMU is made. */
+  /** Directory of the rendezvous with QEMU. */
   directory: string
   mode: MigrationMode
-  /** What an agent that died had changed. */
+  /** Settings changed by an earlier agent process. */
   undo: SettingsUndo | undefined
   /** Finds the guest; throws PagemeshError with the reason if there is none. */
   find: () => Promise<Guest>
-  /** Awaited before anything is changed; `undo` of the driver is what must be put back from then on. */
+  /** Awaited before a setting is changed; the driver's `undo` then has what must be restored. */
   onChange: () => Promise<void>
   onNews: (news: DriverNews) => void
 }
 
 const LOOK_EVERY_MS = 200
-/** How long a QEMU whose stream was cut may take to say so. */
+/** Longest time for a QEMU whose stream was cut to report it. */
 const PAUSE_MS_MAX = 15_000
 const GO_ON_MS_MAX = 3000
-/** Of a QEMU that is there and does not answer. */
+/** Errors of a QEMU that lives and does not answer. */
 const SILENT: ReadonlySet<string> = new Set(['qmp-timeout', 'qmp-busy'])
 
-/** What both ends have in common: one session at a time, the rendezvous, and an eye on the process. */
+/** Common part of both ends' drivers: the session, the rendezvous, and the watch on the process. */
 export abstract class QmpDriver<Side extends MigrationSide> {
   protected readonly components: DriverComponents
   protected readonly init: DriverInit
-  /** A post-copy that was cut goes on: nothing is prepared, and QEMU is told to resume. */
+  /** Resumes a cut post-copy: QEMU is told to resume instead of being prepared. */
   rejoins = false
-  /** The channels beside the main one: known at the source once it is prepared, told to the destination before. */
+  /** Channels besides main: at the source known after `prepare`, at the destination set before it. */
   beside: BesideChannels = MAIN_ONLY
   #opening: AbortController | undefined
   #session: Promise<Side> | undefined
@@ -70,12 +70,12 @@ export abstract class QmpDriver<Side extends MigrationSide> {
 
   protected abstract openSide(guest: Guest, init: OpenInit): Promise<Side>
   protected abstract tellToMigrate(side: Side, socketPath: string): Promise<void>
-  /** Meets QEMU: it comes, or is gone to, once for each channel. */
+  /** Yields one connection with QEMU for each channel: QEMU connects at the source, the agent at the destination. */
   protected abstract meet(
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
   ): AsyncGenerator<Endpoint>
 
-  /** Where the channels of this end's QEMU are met, in the order in which QEMU opens them. */
+  /** The channels of this end's QEMU, in the order in which QEMU opens them. */
   async * channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
     const side = await this.open()
     const rendezvous = await createRendezvous(this.components, {
@@ -89,12 +89,12 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     }
   }
 
-  /** What must be put back in the guest's QEMU, whoever does it. */
+  /** Settings that must be restored in the guest's QEMU. */
   get undo(): SettingsUndo | undefined {
     return this.#undo
   }
 
-  /** Lets the guest's QEMU go; what was changed in it is put back, as far as it can be now. Idempotent. */
+  /** Restores settings as far as possible now, and closes the QMP session. Idempotent. */
   async close(): Promise<void> {
     this.#opening?.abort(new PagemeshError('cancelled', 'The handoff ended.', { fault: 'cancelled' }))
     const session = this.#session ?? (this.#undo === undefined || this.#isGone ? undefined : this.open())
@@ -103,32 +103,32 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     try {
       this.#undo = await (await session)?.close()
     } catch {
-      // It could not be opened, and so nothing put back: `undo` still says what.
+      // The session could not be opened, so nothing was restored: `undo` still has the settings.
     }
   }
 
-  /** Ends the watching, too: the driver is used no more. */
+  /** Ends the watch on the process: the driver is no longer used. */
   stop(): void {
     this.#watch?.cancel()
   }
 
-  /** Where QEMU's migration stands; undefined while no session is open. */
+  /** State of QEMU's migration; undefined while no session is open. */
   async progress(): Promise<MigrationProgress | undefined> {
     return await (await this.#session)?.progress()
   }
 
-  /** What the guest is doing now. */
+  /** The guest's run state. */
   async state(): Promise<GuestState> {
     return await (await this.open()).state()
   }
 
-  /** What QEMU says of its migration and of the guest. */
+  /** QEMU's migration status and run state. */
   async look(): Promise<{ status: string; state: GuestState }> {
     const side = await this.open()
     return { status: (await side.progress()).status, state: await side.state() }
   }
 
-  /** The same, or `otherwise` where QEMU is there and does not answer. */
+  /** As `look`, or `otherwise` if QEMU lives and does not answer. */
   async lookOr(otherwise: { status: string; state: GuestState }): Promise<{ status: string; state: GuestState }> {
     try {
       return await this.look()
@@ -138,13 +138,13 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     }
   }
 
-  /** For `prepare`: what is about to be changed is remembered here, and then by whoever writes it down. */
+  /** Keeps the settings that are about to change, then awaits `onChange`, which records them. */
   protected readonly noteChange = async (undo: SettingsUndo): Promise<void> => {
     this.#undo = undo
     await this.init.onChange()
   }
 
-  /** What the guest is doing, once it is doing anything: after a migration that failed it needs a moment to go on. */
+  /** The guest's run state once it has settled: after a failed migration the guest needs a moment to go on. */
   async stateAtRest(): Promise<GuestState> {
     const { clock } = this.components
     const deadline = clock.now() + GO_ON_MS_MAX
@@ -165,7 +165,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     }
   }
 
-  /** Resolves once QEMU says that its post-copy is paused. */
+  /** Resolves once QEMU reports `postcopy-paused`. */
   protected async untilPaused(side: Side): Promise<void> {
     const { clock } = this.components
     const deadline = clock.now() + PAUSE_MS_MAX
@@ -189,16 +189,16 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     const undo = this.#undo === undefined ? {} : { undo: this.#undo }
     const { directory } = this.init
     const side = await this.openSide(guest, { signal: this.#opening.signal, directory, ...undo })
-    // Statuses come in order, and the one that says that the guest is whole tells what it is then.
+    // News stays in order; `completed` also has the guest's run state.
     let telling: Promise<void> = Promise.resolve()
     side.follow((news) => {
       telling = telling.then(async () => {
-        // A QEMU that has ended meanwhile says nothing more.
+        // QEMU may have ended meanwhile.
         const state = news.status === 'completed' ? await side.state().catch(() => undefined) : undefined
         this.init.onNews({ kind: 'qemu', ...news, ...(state === undefined ? {} : { state }) })
       })
     })
-    // It never rejects, and comes behind the last status.
+    // Never rejects, and comes after the last status.
     void side.gone.then(async (error) => {
       await telling
       this.#tellGone(!(error instanceof PagemeshError) || error.data['wasHeard'] !== false)
@@ -206,7 +206,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     return side
   }
 
-  /** Without a session the process is looked at all the same. */
+  /** Watches the process even without a session. */
   #watchProcess({ process }: Guest): void {
     if (process === undefined || this.#watch !== undefined) return
     this.#watch = this.components.clock.every(LOOK_EVERY_MS, () => {

@@ -1,7 +1,7 @@
 import { RIGHTS_ADVICE } from '../host/rights.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
-/** No greeting came: somebody else holds the socket, or QEMU's main loop is stuck. */
+/** No greeting came: another client holds the socket, or QEMU's main loop is stuck. */
 export function qmpBusy(path: string, waitedMs?: number): PagemeshError {
   return new PagemeshError('qmp-busy', `The QMP socket ${path} is held by another client.`, {
     fault: 'guest',
@@ -11,7 +11,7 @@ export function qmpBusy(path: string, waitedMs?: number): PagemeshError {
   })
 }
 
-/** QEMU refused a command; `data` has its own class and words. */
+/** QEMU refused a command; `data` has its class and description. */
 export function qmpError(path: string, command: string, errorClass: string, description: string): PagemeshError {
   return new PagemeshError('qmp-error', `QEMU refused ${command}: ${description}.`.replace(/\.\.$/, '.'), {
     fault: 'guest',
@@ -33,7 +33,7 @@ export function qmpLost(path: string): PagemeshError {
   })
 }
 
-/** What a failed connect says about the guest. */
+/** The error for a failed connect. */
 export function connectionFault(path: string, error: Error): PagemeshError {
   const code = systemErrorCode(error)
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === 'EPIPE') {
@@ -53,7 +53,7 @@ export function connectionFault(path: string, error: Error): PagemeshError {
   })
 }
 
-/** The connection was lost between a command and its answer: whether QEMU heard it is not known. */
+/** The connection was lost between a command and its answer: QEMU may or may not have run it. */
 export function qmpInterrupted(path: string, command: string, cause: Error): PagemeshError {
   return new PagemeshError('qmp-interrupted', `The guest's QMP connection was lost while it was told ${command}.`, {
     fault: 'guest', data: { path, command }, cause,

@@ -30,14 +30,14 @@ export type QmpMessage =
 
 const NO_ID = -1
 
-/** The messages in `bytes`, cut by `cutter` from what came before. Throws `qmp-garbled`; then the cutter is spent. */
+/** Messages completed by `bytes`; `cutter` keeps the rest. After `qmp-garbled` the cutter must not be used. */
 export function cutQmpMessages(cutter: LineCutter, bytes: Buffer): QmpMessage[] {
   const lines = cutter.push(bytes)
   if (lines === 'too-long') throw garbled('a line is longer than any of QEMU\'s')
   return lines.filter((line) => line.trim() !== '').map(parseQmpLine)
 }
 
-/** Reads one line. Throws `qmp-garbled` on anything that QMP would not say. */
+/** Parses one line. Throws `qmp-garbled` if it is no QMP message. */
 export function parseQmpLine(line: string): QmpMessage {
   const message = asRecord(parseJson(line))
   if ('QMP' in message) {
@@ -57,7 +57,7 @@ export function parseQmpLine(line: string): QmpMessage {
   throw garbled('an object is neither greeting, reply nor event')
 }
 
-/** Out of band QEMU runs it at once, beside commands that wait: only where it offered that, and few commands. */
+/** `outOfBand`: QEMU runs it at once, beside blocked commands; only if QEMU offers it, and only few commands. */
 export function formatQmpCommand(
   id: number, command: string, args: Record<string, unknown>, outOfBand = false,
 ): string {
@@ -78,7 +78,7 @@ function parseVersion(greeting: Record<string, unknown>): QemuVersion {
 }
 
 function garbled(why: string, cause?: unknown): PagemeshError {
-  return new PagemeshError('qmp-garbled', `What answers is not QMP: ${why}.`, {
+  return new PagemeshError('qmp-garbled', `The socket does not speak QMP: ${why}.`, {
     fault: 'guest',
     advice: 'Check that the socket belongs to QEMU\'s -qmp, and not to its human monitor or to another program.',
     cause,

@@ -7,23 +7,23 @@ import { qmpInterrupted, qmpTimeout, qmpLost } from './qmperror.ts'
 import type { QemuVersion } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
 
-/** QMP for as long as the guest's process lives: a connection that is lost is opened again. */
+/** QMP for as long as the guest's process lives: a lost connection is opened again. */
 export interface QmpSession {
   readonly version: QemuVersion
   /**
-   * As QmpClient's, and waits for the connection where there is none, `timeoutMs` at most in all. A command whose
-   * connection is lost before its answer is said again if that does no harm; else it throws `qmp-interrupted`.
+   * As QmpClient's, but waits for the connection if it is lost, `timeoutMs` at most in all. If the connection is lost
+   * before the answer, a repeatable command is sent again; any other throws `qmp-interrupted`.
    */
   execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
-  /** As QmpClient's, never said twice. */
+  /** As QmpClient's; never sent twice. */
   executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown>
   hmp(commandLine: string): Promise<string>
   onEvent(listener: (event: QmpEvent) => void): void
-  /** Calls `listener` when the connection was opened again: events may have been missed. */
+  /** Calls `listener` when the connection was opened again, since events may have been missed. */
   onReopened(listener: () => void): void
   /**
-   * Resolves when the process has ended, after everything that it said. `data.wasHeard` of the PagemeshError: it was
-   * connected to the end; false if it may have said something that nobody heard.
+   * Resolves when the process has ended, after all its messages. `data.wasHeard` of the PagemeshError: whether QMP was
+   * connected until then, so that no message was missed.
    */
   readonly gone: Promise<Error>
   close(): Promise<void>
@@ -32,21 +32,21 @@ export interface QmpSession {
 export interface QmpSessionInit {
   path: string
   first: QmpClient
-  /** Connects again; throws what connectQmp throws. */
+  /** Connects again; throws the errors of connectQmp. */
   connect(): Promise<QmpClient>
-  /** Whether the guest's process, and no later one of its number, lives. */
+  /** Whether the guest's process lives, not a later one with its pid. */
   isAlive(): boolean
 }
 
 const COMMAND_TIMEOUT_MS = 10_000
 const ALIVE_EVERY_MS = 100
-/** A process whose connection was lost as it ended is seen to be dead within this time. */
+/** If a process ends with its connection, it is seen to be dead within this time. */
 const HEARD_MS_MAX = 1000
-/** Rest between two tries to connect: doubled up to the second. */
+/** Interval between two tries to connect, doubled up to the second value. */
 const RETRY_MIN_MS = 50
 const RETRY_MAX_MS = 1_000
 
-/** Said twice, these do what they do said once. */
+/** Idempotent commands. */
 const REPEATABLE = new Set([
   'human-monitor-command', 'cont', 'stop', 'migrate_cancel', 'migrate-set-capabilities', 'migrate-set-parameters',
   'migrate-start-postcopy', 'qom-get',
@@ -66,7 +66,7 @@ class LastingQmp implements QmpSession {
   readonly #eventListeners: ((event: QmpEvent) => void)[] = []
   readonly #reopenListeners: (() => void)[] = []
   #client: QmpClient | undefined
-  /** Settled when there is a client again, or never will be. */
+  /** Settles when there is a client again, or never will be. */
   #reopening: Deferred<void> | undefined
   #isOver = false
   #lostAt = 0
@@ -92,7 +92,7 @@ class LastingQmp implements QmpSession {
         return await client.execute(command, args, Math.max(1, deadline - this.#clock.now()))
       } catch (error) {
         if (!(error instanceof PagemeshError) || error.code === 'qmp-error' || error.code === 'qmp-timeout') throw error
-        // Whether it was heard is not known: only the command itself tells whether that matters.
+        // QEMU may have run the command: only an idempotent one may be repeated.
         if (this.#isOver || !this.#init.isAlive()) throw error
         if (!isRepeatable(command)) throw qmpInterrupted(this.#init.path, command, error)
         this.#lose(client)
@@ -140,7 +140,7 @@ class LastingQmp implements QmpSession {
     client.onEvent((event) => {
       for (const listener of this.#eventListeners) listener(event)
     })
-    // Resolves with why, and never rejects.
+    // Never rejects.
     void client.lost.then(() => this.#lose(client))
   }
 
@@ -151,7 +151,7 @@ class LastingQmp implements QmpSession {
     this.#reopening = deferred()
     const watch = this.#clock.every(ALIVE_EVERY_MS, () => this.#endIfDead(watch))
     this.#endIfDead(watch)
-    // Ends when connected, closed or gone, and catches what connecting throws.
+    // Ends when connected, closed or gone, and catches connection errors.
     if (!this.#isOver) void this.#reopen(watch)
   }
 

@@ -1,4 +1,4 @@
-/** What QMP answers, read with care: a field that is missing or of another type becomes the empty value. */
+/** Reads QMP answers: a field that is missing or of another type becomes the empty value. */
 
 export function asRecord(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : {}

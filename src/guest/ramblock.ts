@@ -1,4 +1,4 @@
-/** QEMU's own tables of guest memory, as its human monitor prints them. Pure: text to values. */
+/** Parsers for QEMU's tables of guest memory, as its human monitor prints them. Pure. */
 
 /** A line of `info ramblock`. */
 export interface RamBlockLine {
@@ -6,19 +6,19 @@ export interface RamBlockLine {
   /** Bytes in use, and bytes mapped: a resizable block may use less than it maps. */
   usedBytes: number
   totalBytes: number
-  /** Bytes of a page of what backs the block. */
+  /** Page size of the block's backing, bytes. */
   pageBytes: number
-  /** Where the block lies in QEMU's own address space; only QEMU 8.0 and later say so. */
+  /** The block's address in QEMU's address space; from QEMU 8.0 on. */
   hostAddress?: bigint
 }
 
 /**
- * Reads `info ramblock`:
+ * Parses `info ramblock`:
  *
  *               Block Name    PSize              Offset               Used              Total                HVA  RO
  *                   pc.ram    4 KiB  0x0000000000000000 0x0000000004000000 0x0000000004000000 0x00007f50...  rw
  *
- * The last two columns came with QEMU 8.0. Lines that do not look so are passed over.
+ * The last two columns came with QEMU 8.0. Lines of another form are skipped.
  */
 export function parseRamBlocks(text: string): RamBlockLine[] {
   const hasHostAddress = /\bHVA\b/.test(text.split('\n', 1)[0] ?? '')
@@ -37,18 +37,18 @@ export function parseRamBlocks(text: string): RamBlockLine[] {
   return blocks
 }
 
-/** A stretch of the guest's physical addresses that memory answers. */
+/** A range of guest-physical addresses that is backed by memory. */
 export interface MemoryRange {
   /** Name of the memory region: the block's own name, without its device's path. */
   region: string
-  /** Guest-physical, as hex digits, to be asked for as it is. */
+  /** Guest-physical address in hex digits, ready for a query. */
   guestAddress: string
-  /** Where in the block the stretch begins, bytes. */
+  /** Offset of the range in the block, bytes. */
   offset: bigint
 }
 
 /**
- * Reads `info mtree -f`: the ranges of the flat view whose address space is "memory", such as
+ * Parses `info mtree -f`: the ranges of the flat view whose address space is "memory", such as
  *
  *   0000000000100000-0000000003ffffff (prio 0, ram): pc.ram @0000000000100000 KVM
  */
@@ -65,7 +65,7 @@ export function parseMemoryTree(text: string): MemoryRange[] {
   return ranges
 }
 
-/** The range that shows where `blockName` lies, if exactly one block can be meant by the range's region. */
+/** A range of `blockName`, if its region name matches this block only. */
 export function rangeOfBlock(
   blockName: string, blockNames: readonly string[], ranges: readonly MemoryRange[],
 ): MemoryRange | undefined {
@@ -75,12 +75,12 @@ export function rangeOfBlock(
   })
 }
 
-/** A block is named after its region, with the path of its device in front: `0000:00:02.0/vga.vram`. */
+/** A block's name is its region's, with the device path in front: `0000:00:02.0/vga.vram`. */
 function namesRegion(blockName: string, region: string): boolean {
   return blockName === region || blockName.endsWith(`/${region}`)
 }
 
-/** Reads what `gpa2hva` says: `Host virtual address for 0x0 (pc.ram) is 0x7f50...`. Undefined if it says no. */
+/** Parses the answer of `gpa2hva`: `Host virtual address for 0x0 (pc.ram) is 0x7f50...`; undefined for an error. */
 export function parseHostAddress(text: string): { region: string; hostAddress: bigint } | undefined {
   const match = /^Host virtual address for 0x[0-9a-f]+ \((.+)\) is 0x([0-9a-f]+)/m.exec(text)
   if (match === null) return undefined

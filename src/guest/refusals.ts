@@ -2,24 +2,24 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { GuestState } from './guest.ts'
 import { asText } from './qmpvalue.ts'
 
-/** Capabilities that a handoff cannot do with and that are their operator's to turn off, and what would go wrong. */
+/** Capabilities that prevent a handoff, with the reason; the operator must turn them off. */
 const REFUSED_CAPABILITIES: Readonly<Record<string, string>> = {
   'x-colo': 'the guest is replicated by COLO',
   'rdma-pin-all': 'RDMA does not pass through a socket',
   'x-ignore-shared': 'shared memory would stay behind',
 }
 
-/** Capabilities that are turned off for a handoff: they only say how QEMU would have sent the same guest. */
+/** Capabilities that are turned off for a handoff: they only change how QEMU encodes the stream. */
 export const TURNED_OFF: Readonly<Record<string, false>> = {
   compress: false, 'background-snapshot': false, 'mapped-ram': false, 'zero-copy-send': false,
 }
 
-/** What a source may be doing when it is moved. `prelaunch` was started with -S and never let run. */
+/** States from which a guest can be moved. `prelaunch`: started with -S and never let run. */
 const MOVABLE: ReadonlySet<GuestState> = new Set<GuestState>([
   'running', 'paused', 'prelaunch', 'shutdown', 'guest-panicked', 'io-error', 'watchdog',
 ])
 
-/** What a guest is not let run from: it would go on after its power was cut, or after its kernel gave up. */
+/** States from which a guest is not let run: its power is off, or its kernel has panicked. */
 export const ENDED: ReadonlySet<GuestState> = new Set<GuestState>(['shutdown', 'guest-panicked', 'internal-error'])
 
 /** Why a guest in this state cannot move; undefined if it can. */
@@ -32,14 +32,14 @@ export function stateRefusal(
 }
 
 /**
- * Whether a paused guest stays in `postmigrate` after a migration that was cancelled or failed once it was all but
- * over: QEMU before 9.0 has no other state for it. It never left, and is paused.
+ * Whether a paused guest was left in `postmigrate` by a migration that was cancelled or failed near its end; QEMU
+ * before 9.0 has no other state for it. The guest never left.
  */
 export function isLeftBehind(state: GuestState, status: string): boolean {
   return state === 'postmigrate' && (status === 'cancelled' || status === 'failed')
 }
 
-/** Why the source's settings hide pages from who carries them, with how to change them; undefined if they do not. */
+/** The error if the source's settings would hide pages from the agent, with the remedy; otherwise undefined. */
 export function sourceSettingsRefusal(
   guest: string, capabilities: ReadonlyMap<string, boolean>, parameters: Record<string, unknown>,
 ): PagemeshError | undefined {
@@ -62,8 +62,8 @@ export function busyRefusal(guest: string, status: string): PagemeshError {
 
 export function unfinishedRefusal(guest: string, status: string): PagemeshError {
   return notMovable(
-    guest, `its QEMU has not finished with the last migration, which is ${status}, and takes no other one`,
-    'Try again later. If QEMU never finishes, the guest moves only once it was started anew.', { status })
+    guest, `its QEMU has not cleaned up its last migration (${status}) and accepts no other one`,
+    'Try again later. If QEMU never finishes, the guest can move only after a restart.', { status })
 }
 
 export function blockerRefusal(guest: string, blockers: readonly string[]): PagemeshError {
@@ -99,7 +99,7 @@ export function notLoaded(guest: string): PagemeshError {
   })
 }
 
-/** QEMU would not let the guest run, or would not take its disks; `words` are QEMU's own. */
+/** QEMU refused to run the guest or to activate its disks; `words` are QEMU's. */
 export function cannotRun(guest: string, words: string, cause?: unknown): PagemeshError {
   const message = `Guest ${guest} is whole but cannot run: ${words}.`.replace(/\.\.$/, '.')
   return new PagemeshError('guest-cannot-run', message, {

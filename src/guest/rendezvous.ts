@@ -14,24 +14,23 @@ import { createSocketEndpoint } from './socketendpoint.ts'
 import { unixSocketsOf } from './unixsockets.ts'
 
 const LOOK_EVERY_MS = 20
-/** How long a QEMU may take to accept a connection; whoever it is that does not is left. */
+/** Longest time for QEMU to accept a connection; afterwards the connection is given up. */
 const ACCEPT_MS_MAX = 60_000
 const ANYBODY_CONNECTS = 0o666
-/** At a rendezvous, strangers with them: a QEMU has a main channel, up to 16 beside it, and one for urgent pages. */
+/** Connections at a rendezvous, including those of strangers: QEMU needs main, up to 16 multifd, and preempt. */
 const CONNECTIONS_MAX = 64
 
 /**
- * A place where a QEMU and its agent meet: a socket whose name only they know, in a room that only QEMU's user and the
- * agent enter. Whoever comes, or is met there, is that QEMU, or is left. It is removed as soon as all connections that
- * were to come are there.
+ * Connects a QEMU and its agent: a socket with a secret name, in a directory that only QEMU's user and the agent may
+ * enter. Connections with any other process are closed. It is removed as soon as all expected connections are open.
  */
 export interface Rendezvous {
   readonly socketPath: string
-  /** Begins to listen; gives QEMU's connections in the order in which they come. The signal ends the waiting only. */
+  /** Listens; yields QEMU's connections in the order of their arrival. The signal aborts only the waiting. */
   listen(signal: AbortSignal): Promise<AsyncGenerator<Endpoint, void>>
   /**
-   * Connects to where QEMU listens; QEMU may need a moment to get there. Resolves once QEMU has taken the connection,
-   * for it tells several apart by their order. The signal ends the connecting only.
+   * Connects to QEMU's listening socket; waits until QEMU listens. Resolves once QEMU has accepted the connection,
+   * because QEMU identifies channels by their order. The signal aborts only the connecting.
    */
   connect(signal: AbortSignal): Promise<Endpoint>
   /** Idempotent. */
@@ -39,11 +38,11 @@ export interface Rendezvous {
 }
 
 export interface RendezvousInit {
-  /** Only the agent may write it. */
+  /** Writable by the agent alone. */
   directory: string
-  /** QEMU's user. */
+  /** QEMU's user id. */
   uid: number
-  /** QEMU's; undefined for a guest that has none, which cannot be told from others. */
+  /** QEMU's process; undefined for a guest without one: its connections cannot be verified. */
   process: ProcessIdentity | undefined
 }
 
@@ -54,7 +53,7 @@ export async function createRendezvous(
   const socketPath = join(room.inside, 'q')
   let server: Server | undefined
   let endArrivals: ((why: unknown) => void) | undefined
-  /** Connections that were made from here. */
+  /** Number of connections made by the agent. */
   let madeCount = 0
   return {
     socketPath,
@@ -80,7 +79,7 @@ export async function createRendezvous(
         listening.listen(bound, resolve)
       })
       await chmod(bound, ANYBODY_CONNECTS)
-      // The kernel tells everybody where a socket was bound, and not where it went.
+      // Renamed after binding: /proc/net/unix shows all users the name that was bound, but not the new one.
       await rename(bound, socketPath)
       await room.open()
       return arrivals
@@ -89,7 +88,7 @@ export async function createRendezvous(
       for (;;) {
         signal.throwIfAborted()
         const isThere = await isSocketOf({ uid, process }, socketPath)
-        // Who else could enter would only do harm from now on.
+        // QEMU is connected: nobody else needs to enter.
         if (isThere) await room.shut()
         const socket = isThere ? await connectOnce(socketPath) : undefined
         if (socket !== undefined && await isAccepted(socket, signal)) {
@@ -102,7 +101,7 @@ export async function createRendezvous(
     },
   }
 
-  /** Whether QEMU has taken our connection: what was planted at the path would have led us elsewhere. */
+  /** Whether QEMU, and not another process with a socket at this path, accepted our connection. */
   async function isAccepted(socket: Socket, signal: AbortSignal): Promise<boolean> {
     if (process === undefined) return true
     const deadline = components.clock.now() + ACCEPT_MS_MAX
@@ -119,11 +118,11 @@ export async function createRendezvous(
   }
 }
 
-/** QEMU's connections, in the order in which they came; others are closed, and whoever comes after `end`. */
+/** QEMU's connections, in the order of their arrival; closes those of others, and all after `end`. */
 function arrivalsAt(
   server: Server, isOurs: (socket: Socket) => Promise<boolean>, signal: AbortSignal,
 ): { arrivals: AsyncGenerator<Endpoint, void>; end: (why: unknown) => void } {
-  /** Each with whether it is QEMU's. */
+  /** Sockets, each with whether it is QEMU's. */
   const waiting: { socket: Socket; isFit: Promise<boolean> }[] = []
   let news = ignored(deferred<void>())
   let isOver = false
@@ -142,7 +141,7 @@ function arrivalsAt(
       if (!isFit || isOver) socket.destroy()
       return isFit
     })
-    // It is awaited in its turn.
+    // Awaited later, in order.
     isFit.catch(() => undefined)
     waiting.push({ socket, isFit })
     news.resolve()
@@ -161,14 +160,14 @@ function arrivalsAt(
 }
 
 function ignored(waited: Deferred<void>): Deferred<void> {
-  // Whoever gives up before QEMU has come need not wait for it.
+  // The caller may have given up before QEMU came.
   waited.promise.catch(() => undefined)
   return waited
 }
 
 /**
- * Whether QEMU listens at the path. Throws PagemeshError `rendezvous-disturbed` if it does, and its socket is not there
- * any more.
+ * Whether QEMU listens at the path. Throws PagemeshError `rendezvous-disturbed` if QEMU listens but its socket was
+ * removed or replaced.
  */
 async function isSocketOf({ uid, process }: Omit<RendezvousInit, 'directory'>, path: string): Promise<boolean> {
   const listens = process !== undefined && countOf(process, 'listening', path) > 0
@@ -186,11 +185,11 @@ function countOf({ pid }: ProcessIdentity, state: 'listening' | 'connected', pat
   return unixSocketsOf(pid).filter((socket) => socket.state === state && socket.path === path).length
 }
 
-/** Undefined if nobody listens there any more. */
+/** Undefined if the socket no longer listens. */
 function connectOnce(path: string): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, allowHalfOpen: true })
-    // Before it is connected, so that nothing is read until somebody asks for it.
+    // Paused before it is connected, so that no byte is read before the endpoint takes over.
     socket.pause()
     socket.once('error', (error) => {
       const code = systemErrorCode(error)

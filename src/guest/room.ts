@@ -1,11 +1,11 @@
 /**
- * A room where a QEMU and its agent make sockets for each other.
+ * A directory in which a QEMU and its agent create sockets for each other.
  *
- *   handoff-xxxxxxxxxxxx/    nobody else writes it; the others may enter it while it is open
- *     xxxxxxxxxxxxxxxxxxxxxx/    where QEMU makes sockets; whoever does not know the name does not find it
+ *   handoff-xxxxxxxxxxxx/    only the agent may write it; other users may enter it while it is open
+ *     xxxxxxxxxxxxxxxxxxxxxx/    QEMU creates its sockets here; the name is secret
  *
- * Both are the agent's and stay so: nothing is given away, which would take the right to give files away. A QEMU of
- * another user adds its sockets to the inner directory, where nobody but the agent removes what is another's.
+ * The agent owns both: changing the owner would take CAP_CHOWN. A QEMU of another user adds its sockets to the inner
+ * directory, which is sticky: only the agent can remove other users' files.
  */
 import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises'
@@ -16,11 +16,11 @@ import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 
 export interface Room {
-  /** Only we write it. */
+  /** Writable by the agent alone. */
   readonly path: string
-  /** QEMU makes its sockets here. */
+  /** QEMU creates its sockets here. */
   readonly inside: string
-  /** Keeps everybody out who does not stand inside already. */
+  /** Lets no other user enter any more. */
   shut(): Promise<void>
   open(): Promise<void>
   /** Idempotent. */
@@ -28,21 +28,20 @@ export interface Room {
 }
 
 const PREFIX = 'handoff-'
-/** Beyond guessing, in as few characters as a path has room for. */
+/** Too long to guess, short enough for a socket's path. */
 const SECRET_BYTES = 16
 const NAME_BYTES = 6
-/** What the kernel allows in a socket's path, less the terminating zero, and the longest name in a room. */
+/** The kernel's limit of a socket path without the terminating zero, and the longest name in a room. */
 const SOCKET_PATH_BYTES_MAX = 107
 const SOCKET_NAME_BYTES_MAX = 4
 const SHUT = 0o700
 const OPEN = 0o711
-/** Whoever finds it may add something, and nobody removes what is another's. */
+/** Write and search for all, without read, and sticky: others may add files but not list or remove them. */
 const ADDED_TO = 0o1733
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /**
- * Makes a room that is open, for a QEMU of user `uid`.
- * Throws PagemeshError `directory-exposed`, `socket-path-too-long`.
+ * Creates an open room for a QEMU of user `uid`. Throws PagemeshError `directory-exposed`, `socket-path-too-long`.
  */
 export async function makeRoom(
   { random }: { random: Random }, { directory, uid }: { directory: string; uid: number },
@@ -65,15 +64,15 @@ export async function makeRoom(
 
 /** Removes the rooms that a killed agent left in its directory. */
 export async function removeStaleRooms(directory: string): Promise<void> {
-  // What cannot be listed has nothing that could be removed.
+  // A directory that cannot be listed counts as empty.
   for (const entry of await readdir(directory).catch(() => [])) {
     if (entry.startsWith(PREFIX)) await removeRoom(join(directory, entry))
   }
 }
 
 /**
- * Shuts both directories first: from then on nobody else can change what is where, and a path means what it meant a
- * moment ago. Directories that others left in there with something in them stay; nothing is followed.
+ * Shuts both directories first: from then on no other user can move files, so that paths stay valid. Directories of
+ * other users that are not empty stay; links are not followed.
  */
 async function removeRoom(path: string): Promise<void> {
   const room = await lstatOrNothing(path)
@@ -106,7 +105,7 @@ async function removeFile(path: string): Promise<void> {
   try {
     await unlink(path)
   } catch (error) {
-    // QEMU removes its own when it stops listening.
+    // QEMU removes its socket when it stops listening.
     if (systemErrorCode(error) !== 'ENOENT') throw error
   }
 }
@@ -115,7 +114,7 @@ async function removeEmpty(path: string): Promise<void> {
   try {
     await rmdir(path)
   } catch (error) {
-    // It stays, shut to everybody but us.
+    // It stays, closed to all other users.
     if (systemErrorCode(error) !== 'ENOTEMPTY') throw error
   }
 }

@@ -4,28 +4,28 @@ import type { Log } from '../runtime/log.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
 import { isAtRest, queryMigration, type QmpAsker } from './status.ts'
 
-/** JSON: what a session changed in its QEMU and must put back; survives a restart of the agent. */
+/** The QEMU settings that a session changed and must restore, as JSON: it survives a restart of the agent. */
 export interface SettingsUndo {
-  /** What each changed capability and parameter was before. */
+  /** Earlier values of the changed capabilities and parameters. */
   capabilities: Record<string, boolean>
   parameters: Record<string, unknown>
-  /** Whether a waiting QEMU was told not to start its guest by itself (`stop`), and would have done so. */
+  /** Whether a waiting QEMU would start its guest by itself and was told not to (`stop`). */
   autostart: boolean
 }
 
-/** How a QEMU is set now. */
+/** QEMU's present settings. */
 export interface QemuSettings {
   capabilities: ReadonlyMap<string, boolean>
   parameters: Record<string, unknown>
 }
 
-/** QEMU takes back no capability before its migration is at rest: a cancelled one needs a moment for that. */
+/** QEMU allows no change of capabilities before its migration is over; a cancel takes a moment. */
 const REST_TIMEOUT_MS = 10_000
 const ASK_EVERY_MS = 50
 
 /**
- * A guest's migration settings: changed for one handoff, and put back after it, because they are its operator's.
- * What this QEMU does not know is left alone.
+ * A guest's migration settings: changed for one handoff and restored after it, because they belong to its operator.
+ * Settings that this QEMU does not know are skipped.
  */
 export class MigrationSettings {
   readonly #qmp: QmpAsker
@@ -45,9 +45,8 @@ export class MigrationSettings {
   }
 
   /**
-   * Sets what differs, after `onChange` was told all that will have to be put back.
-   * With `staysPaused`, a waiting QEMU that would start its guest by itself is told not to. `current` is how it is set,
-   * where that was asked just now.
+   * Changes the settings that differ, after `onChange` was given all that must be restored. With `staysPaused`, a
+   * waiting QEMU that would start its guest by itself is told not to. `current`: the present settings, if just asked.
    */
   async change(
     wanted: { capabilities: Record<string, boolean>; parameters?: Record<string, unknown>; staysPaused?: boolean },
@@ -58,7 +57,7 @@ export class MigrationSettings {
       .filter(([name, state]) => (capabilities.get(name) ?? state) !== state)
     const changedParameters = Object.entries(wanted.parameters ?? {})
       .filter(([name, value]) => name in parameters && parameters[name] !== value)
-    // What an agent before this one changed is remembered as it was before that one.
+    // If an earlier agent process changed a setting, its record of the old value stands.
     for (const [name] of changedCapabilities) this.#undo.capabilities[name] ??= capabilities.get(name) === true
     for (const [name] of changedParameters) this.#undo.parameters[name] ??= parameters[name]
     if (wanted.staysPaused === true) this.#undo.autostart = true
@@ -70,20 +69,20 @@ export class MigrationSettings {
     ])
   }
 
-  /** The guest arrived or was let run: how it waited is no longer of any matter. */
+  /** The guest arrived or was let run: `autostart` need not be restored any more. */
   forgetAutostart(): void {
     this.#undo.autostart = false
   }
 
   /**
-   * Puts back what was changed; never throws. Resolves to what could not be put back, which is undefined if nothing:
-   * a migration still goes on, or QEMU does not answer.
+   * Restores the changed settings; never throws. Resolves to those that could not be restored because a migration still
+   * runs or QEMU does not answer; undefined if there are none.
    */
   async restore(): Promise<SettingsUndo | undefined> {
     try {
       if (!isNothing(this.#undo)) await this.#restoreAll()
     } catch (error) {
-      // A QEMU that has ended needs nothing back.
+      // QEMU has ended: nothing to restore.
       if (error instanceof PagemeshError && error.code === 'guest-gone') return undefined
       this.#log.warn('a guest kept migration settings of its handoff', { error: String(error) })
     }
@@ -91,7 +90,7 @@ export class MigrationSettings {
   }
 
   async #restoreAll(): Promise<void> {
-    // A post-copy goes on for as long as it takes; its settings are those of whoever recovers it.
+    // Not awaited in post-copy, which may take any time; whoever recovers it needs these settings.
     if ((await queryMigration(this.#qmp)).status.startsWith('postcopy')) return
     if (Object.keys(this.#undo.parameters).length > 0) {
       await this.#qmp.execute('migrate-set-parameters', this.#undo.parameters)
@@ -109,7 +108,7 @@ export class MigrationSettings {
     }
   }
 
-  /** If nothing began, lets QEMU start the guest by itself again, for whoever migrates it next. */
+  /** If no migration began, lets QEMU start the guest by itself again, as before. */
   async #waitAsBefore(): Promise<void> {
     const { status } = await queryMigration(this.#qmp)
     const state = asText(asRecord(await this.#qmp.execute('query-status'))['status'])
@@ -117,7 +116,7 @@ export class MigrationSettings {
     this.#undo.autostart = false
   }
 
-  /** Why QEMU refused, if it did. */
+  /** QEMU's refusal, or undefined. */
   async #tryCapabilities(): Promise<PagemeshError | undefined> {
     try {
       await this.#sendCapabilities(this.#undo.capabilities)

@@ -26,16 +26,16 @@ export interface SideInit {
   process: ProcessIdentity
   uid: number
   blocks: readonly ProcessMemoryBlock[]
-  /** Whether QEMU was started with -S: it does not let its guest run by itself. */
+  /** Whether QEMU was started with -S: it does not start its guest by itself. */
   startsPaused: boolean
-  /** Where a room for QEMU's sockets may be made. */
+  /** Directory for a room with QEMU's sockets. */
   directory: string
   undo: SettingsUndo | undefined
-  /** Ends the guest's process by force; throws PagemeshError `guest-silent` where that is not to be. */
+  /** Kills the guest's process; throws PagemeshError `guest-silent` if that is not allowed. */
   endProcess: () => void
 }
 
-/** What both sides of a QEMU's migration have in common. */
+/** Common part of both sides of a QEMU's migration. */
 export class QemuSide {
   readonly uid: number
   readonly gone: Promise<Error>
@@ -80,12 +80,12 @@ export class QemuSide {
     return this.#closing
   }
 
-  /** `cont`; throws `guest-cannot-run` with QEMU's words when it refuses. */
+  /** Sends `cont`; throws `guest-cannot-run` with QEMU's words if it refuses. */
   protected async letRun(): Promise<void> {
     await this.#orCannotRun(() => this.qmp.execute('cont'))
   }
 
-  /** Makes QEMU take over the disks of a guest that does not run; throws `guest-cannot-run`. */
+  /** Makes QEMU activate the disks of a guest that does not run; throws `guest-cannot-run`. */
   protected async claimDisks(): Promise<void> {
     const { guest, process: { pid } } = this.init
     let refusal: unknown
@@ -97,7 +97,7 @@ export class QemuSide {
     const images = await queryImages(this.qmp)
     const inactive = images.find((image) => isTaken(pid, image) === false)
     if (inactive !== undefined) throw cannotRun(guest, `its disk ${inactive.path} is held by somebody else`, refusal)
-    // What QEMU would not do twice, for example for a disk that is being copied, need not be done.
+    // If all images are active, a refusal does not matter: QEMU refuses for example a disk that is being copied.
     if (refusal !== undefined && images.some((image) => isTaken(pid, image) === undefined)) throw refusal
   }
 

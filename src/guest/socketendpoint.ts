@@ -7,17 +7,17 @@ import { assert } from '../runtime/assert.ts'
 import { deferred } from '../runtime/wait.ts'
 import { PatientSocket } from './patientsocket.ts'
 
-/** What one read of a socket brings at most: a shorter one says that the other end paused. */
+/** Most bytes of one read; a shorter read means that the other end paused. */
 const READ_BYTES = 256 * 1024
 
-/** The part of a socket that Node does not document: the operating system's end of it. */
+/** Undocumented parts of Node's socket: its handle. */
 interface Adoptable {
   _handle: object | null
 }
 
 /**
- * A connected socket as an endpoint. It must have been made with `allowHalfOpen` and be paused since before it was
- * connected (`pauseOnConnect`), so that nothing was read from it; it is not to be used by anybody else afterwards.
+ * Turns a connected socket into an endpoint. The socket must have `allowHalfOpen` and must have been paused since
+ * before it was connected (`pauseOnConnect`), so that no byte was read. Do not use the socket itself afterwards.
  */
 export function createSocketEndpoint(socket: Socket): Endpoint {
   const adoptable = socket as unknown as Adoptable
@@ -28,7 +28,7 @@ export function createSocketEndpoint(socket: Socket): Endpoint {
   return endpoint
 }
 
-/** A connection that another thread gave away. */
+/** Opens a connection that another thread handed over. */
 export function openHandedEndpoint({ fd, early }: HandedConnection): Endpoint {
   return new SocketEndpoint({ fd }, early)
 }
@@ -43,14 +43,14 @@ class SocketEndpoint implements Endpoint {
   #early: Uint8Array | undefined
   #taker: Taker | undefined
 
-  /** @param early what was read already. */
+  /** @param early bytes that were already read. */
   constructor(connection: { handle: object } | { fd: number }, early: Uint8Array = new Uint8Array(0)) {
     let why: Error | undefined
     this.#early = early.length > 0 ? early : undefined
     this.#socket = readInPlace(connection, (bytes) => this.#onBytes!(bytes))
     this.#socket.on('end', () => {
       this.#onEnd?.()
-      // Nothing can be said any more either: there is nothing to wait for.
+      // Writing has failed too: close.
       if (this.#socket.writeError !== undefined) this.#socket.destroy()
     })
     this.#socket.on('error', (error) => { why = error })
@@ -63,7 +63,7 @@ class SocketEndpoint implements Endpoint {
     this.#onBytes = onBytes
     this.#onEnd = onEnd
     if (this.#early === undefined) this.#flow()
-    // Nothing comes before whoever receives has been made.
+    // Deferred, so that the receiver is fully constructed before the first byte.
     else queueMicrotask(() => this.#flow())
   }
 
@@ -97,7 +97,7 @@ class SocketEndpoint implements Endpoint {
   }
 
   handOver(taker: Taker): HandedConnection | undefined {
-    // It is paused before it is given away, and has been since before it was connected if nobody receives.
+    // Paused before it is handed over; without a receiver it has been paused since before it was connected.
     const handed = giveAway(this.#socket)
     if (handed === undefined) return undefined
     this.#taker = taker
@@ -116,9 +116,9 @@ class SocketEndpoint implements Endpoint {
 }
 
 /**
- * Reads a socket into one buffer that is used again, instead of fresh memory for each read: with a stream of some GB
- * that is a fifth of the CPU time. Node offers this (`onread`) only to sockets that it makes from options, so the
- * handle of the paused socket moves to a new one, paused as well. `receiver` must copy what it keeps.
+ * Reads a socket into one reused buffer instead of new memory for each read, which saves a fifth of the CPU time of a
+ * stream of some GB. Node offers this (`onread`) only for sockets that it creates from options, so the paused socket's
+ * handle moves to a new socket, paused as well. `receiver` must copy the bytes that it keeps.
  */
 function readInPlace(
   connection: { handle: object } | { fd: number }, receiver: (bytes: Buffer) => void,

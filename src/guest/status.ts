@@ -3,18 +3,18 @@ import type { GuestState } from './guest.ts'
 import type { MigrationProgress } from './migration.ts'
 import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
 
-/** Whatever runs QMP commands: a connection or a session. */
+/** Runs QMP commands: a connection or a session. */
 export interface QmpAsker {
   execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
   hmp(commandLine: string): Promise<string>
 }
 
-/** What the guest is doing now, in QEMU's words; without `timeoutMs` QEMU may take as long as for any command. */
+/** The guest's run state, in QEMU's words; `timeoutMs` as of `execute`. */
 export async function queryState(qmp: QmpAsker, timeoutMs?: number): Promise<GuestState> {
   return asText(asRecord(await qmp.execute('query-status', {}, timeoutMs))['status']) as GuestState
 }
 
-/** Where the guest's migration stands; the status is `none` when there never was one. */
+/** State of the guest's migration; the status is `none` if there never was one. */
 export async function queryMigration(qmp: QmpAsker): Promise<MigrationProgress> {
   const answer = asRecord(await qmp.execute('query-migrate'))
   const ram = asRecord(answer['ram'])
@@ -31,14 +31,14 @@ export async function queryMigration(qmp: QmpAsker): Promise<MigrationProgress> 
   }
 }
 
-/** Why QEMU could not move the guest now, in its own words; none before QEMU 6.0, which cannot say. */
+/** QEMU's reasons why it cannot migrate the guest now; empty before QEMU 6.0, which does not report them. */
 export async function queryBlockers(qmp: QmpAsker): Promise<string[]> {
   return asList(asRecord(await qmp.execute('query-migrate'))['blocked-reasons']).map(asText)
 }
 
 /**
- * Whether QEMU holds on to a migration, be it to one that is over: it refuses another one for so long, and may then
- * say for ever that one is being set up. QEMU before 6.0 does not say.
+ * Whether QEMU still has a migration, even one that is over: until it is cleaned up QEMU refuses another one, and may
+ * stay in `setup` for ever. QEMU before 6.0 does not report it.
  */
 export async function holdsMigration(qmp: QmpAsker): Promise<boolean> {
   try {

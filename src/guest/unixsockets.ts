@@ -4,7 +4,7 @@ import { listOrNothing, readLinkOrNothing, readOrNothing } from './vanishing.ts'
 export interface UnixSocket {
   inode: string
   state: 'listening' | 'connected' | 'other'
-  /** What it was bound to, as its process said it; one that was accepted has its listener's. */
+  /** The path that was bound, as given by the process; an accepted socket has its listener's. */
   path: string | undefined
 }
 
@@ -12,8 +12,8 @@ const LISTENS = 0x1_0000
 const CONNECTED = '03'
 
 /**
- * Reads /proc/net/unix. A path may hold line ends, so that whoever binds it can write lines of his own: a socket that
- * stands there twice is left out. Pure.
+ * Parses /proc/net/unix. A bound path may contain line ends and so forge lines: sockets that are listed twice are left
+ * out. Pure.
  */
 export function parseUnixSockets(text: string): UnixSocket[] {
   const sockets = new Map<string, UnixSocket>()
@@ -26,14 +26,14 @@ export function parseUnixSockets(text: string): UnixSocket[] {
   return [...sockets.values()].filter(({ inode }) => !twice.has(inode))
 }
 
-/** The UNIX sockets that a process holds; none where its descriptors may not be seen. */
+/** The UNIX sockets of a process; empty if its descriptors are not accessible. */
 export function unixSocketsOf(pid: number): UnixSocket[] {
   const held = new Set(listOrNothing(`/proc/${pid}/fd`).map((fd) => socketInode(`/proc/${pid}/fd/${fd}`)))
   if (held.size === 0) return []
   return parseUnixSockets(readOrNothing(`/proc/${pid}/net/unix`) ?? '').filter(({ inode }) => held.has(inode))
 }
 
-/** The number of the socket that a descriptor is, by its link in /proc; undefined if it is none. */
+/** The inode number of a socket, from a descriptor's link in /proc; undefined if it is no socket. */
 export function socketInode(link: string): string | undefined {
   return /^socket:\[(\d+)\]$/.exec(readLinkOrNothing(link) ?? '')?.[1]
 }

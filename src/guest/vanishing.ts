@@ -1,11 +1,11 @@
-/** Files that may be gone when they are looked at, or may not be seen: those of other processes. */
+/** Access to files of other processes, which may vanish at any time or be inaccessible. */
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync, type Stats } from 'node:fs'
 
 export function statOrNothing(path: string): Stats | undefined {
   return orNothing(() => statSync(path))
 }
 
-/** What is at the path itself, be it a link. */
+/** Status of the path itself; links are not followed. */
 export function linkStatOrNothing(path: string): Stats | undefined {
   return orNothing(() => lstatSync(path))
 }
@@ -26,7 +26,7 @@ function orNothing<T>(look: () => T): T | undefined {
   try {
     return look()
   } catch {
-    // Whoever looks at what is another's says what it means that nothing is there.
+    // Callers decide what a missing file means.
     return undefined
   }
 }

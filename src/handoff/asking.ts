@@ -7,8 +7,8 @@ import {
 } from './messages.ts'
 
 /**
- * Offers a guest to a host, with a ticket for the conversation's lane. Resolves once the offer is accepted; `lane` is
- * there once the other end has dialled it. Throws what the host refused with.
+ * Offers a guest to a host, with a ticket for the conversation's lane. Resolves once the offer is accepted; `lane`
+ * resolves once the other end has dialled it. Throws the host's refusal.
  */
 export function offerGuest(
   mesh: Mesh, to: string, offer: Omit<HandoffOffer, 'ticket'>, signal: AbortSignal,
@@ -16,7 +16,7 @@ export function offerGuest(
   return offerLink(mesh, { to, protocol: HANDOFF_PROTOCOL }, (ticket) => encodeOffer({ ...offer, ticket }), signal)
 }
 
-/** Tells the source's host what this host's copy is, and asks what that host says of its own. */
+/** Reports this host's copy to the source's host and asks for its verdict. */
 export async function askVerdict(
   mesh: Mesh, from: string, question: OutcomeQuestion, signal: AbortSignal,
 ): Promise<Verdict> {
@@ -25,7 +25,7 @@ export async function askVerdict(
     await stream.send(encodeQuestion(question), signal)
     return decodeVerdict(await stream.receive(signal))
   } finally {
-    // All that was to be said over it was said.
+    // The question and the answer were all: an error on close does not matter.
     await stream.close().catch(() => undefined)
   }
 }

@@ -1,53 +1,53 @@
 /**
- * Who tells QEMU to migrate, and learns what became of the guest: a port, one for each end of a handoff. The agents
- * themselves do it over QMP (`guest/`).
+ * The driver interface: tells QEMU to migrate and learns the outcome. One driver for each end of a handoff; `guest/`
+ * implements it over QMP.
  *
- * A driver only asks and tells: the conversation decides. What it tells comes in the order in which it happened.
+ * A driver only asks and reports, in order: the conversation decides.
  */
 import type { RunState } from '../conversation/index.ts'
 import type { BesideChannels, GuestState, MachineDescription, MigrationProgress } from '../guest/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
 
 export interface Driver {
-  /** A post-copy that was cut goes on: nothing is prepared, and QEMU is told to resume. */
+  /** Resumes a cut post-copy: QEMU is told to resume instead of being prepared. */
   rejoins: boolean
-  /** The channels beside the main one: known at the source once it is prepared, told to the destination before. */
+  /** Channels besides main: at the source known after `prepare`, at the destination set before it. */
   beside: BesideChannels
-  /** Where the channels of this end's QEMU are met, in the order in which QEMU opens them. */
+  /** The channels of this end's QEMU, in the order in which QEMU opens them. */
   channels(signal: AbortSignal): AsyncIterable<Endpoint>
-  /** What the guest is doing now. */
+  /** The guest's run state. */
   state(): Promise<GuestState>
-  /** The same, once the guest is doing anything: after a migration that failed it needs a moment to go on. */
+  /** The guest's run state once it has settled: after a failed migration the guest needs a moment to go on. */
   stateAtRest(): Promise<GuestState>
-  /** What QEMU says of its migration and of the guest. */
+  /** QEMU's migration status and run state. */
   look(): Promise<{ status: string; state: GuestState }>
-  /** The same, or `otherwise` where QEMU is there and does not answer. */
+  /** As `look`, or `otherwise` if QEMU lives and does not answer. */
   lookOr(otherwise: { status: string; state: GuestState }): Promise<{ status: string; state: GuestState }>
-  /** Lets the guest's QEMU go; nothing of it stays changed. What needs it again opens it again. Idempotent. */
+  /** Restores QEMU's settings and closes its session; a later call opens it again. Idempotent. */
   close(): Promise<void>
-  /** Watches the guest no more. */
+  /** Ends the watch on the guest. */
   stop(): void
 }
 
 export interface OutgoingDriver extends Driver {
-  /** Makes QEMU ready to migrate, or sees that it waits to be resumed. Resolves to what the other end compares. */
+  /** Prepares QEMU, or checks that it waits to be resumed. Resolves to the description for the other end. */
   prepare(): Promise<MachineDescription>
   startPostcopy(): Promise<void>
-  /** Asks QEMU to give up; what it then says is news. */
+  /** Asks QEMU to give up; its answer comes as news. */
   cancel(): Promise<void>
-  /** Lets the guest go on here, as it was at switchover. */
+  /** Lets the guest go on here, in its run state at switchover. */
   takeBack(runState: RunState): Promise<void>
-  /** Where QEMU's migration stands; undefined while QEMU is not held. */
+  /** State of QEMU's migration; undefined while no session is open. */
   progress(): Promise<MigrationProgress | undefined>
 }
 
 export interface IncomingDriver extends Driver {
-  /** Compares the machines and looks at whatever can be known beforehand; changes nothing for good. */
+  /** Compares the machines and checks all that can be checked beforehand; leaves nothing changed. */
   check(source: MachineDescription, hosts: { source: string; destination: string }): Promise<void>
-  /** Makes QEMU ready; from now on it never starts the guest by itself. */
+  /** Prepares QEMU; from now on it never starts the guest by itself. */
   prepare(): Promise<void>
-  /** Makes the guest what it was at switchover; resolves to what it is. */
+  /** Puts the guest into its run state at switchover; resolves to the new state. */
   release(runState: GuestState): Promise<GuestState>
-  /** Ends the copy; resolves when it is no more. */
+  /** Ends the copy; resolves when its process is gone. */
   end(): Promise<void>
 }

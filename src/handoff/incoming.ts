@@ -18,30 +18,30 @@ import type { IncomingComponents, IncomingInit, IncomingStatus } from './incomin
 import { Machine } from './machine.ts'
 import { INCOMING_LANGUAGE, type HandoffOffer } from './messages.ts'
 
-/** A guest that runs and waits for a page of a post-copy that was cut lets nobody speak to its QEMU. */
+/** Assumed state if QEMU does not answer: in a cut post-copy a guest that waits for a page can block QMP. */
 const WAITS_FOR_PAGES = { status: 'postcopy-paused', state: 'running' } as const
 
-/** Nothing is open any more. */
+/** States without an open decision. */
 const SETTLED: ReadonlySet<IncomingState['at']> = new Set(['telling', 'over'])
 
-/** The incoming end of one handoff: carries out what its side of the conversation decides. */
+/** The incoming end of one handoff: carries out the effects of its conversation. */
 export class Incoming {
   readonly #components: IncomingComponents
   readonly #init: IncomingInit
   readonly #machine: Machine<IncomingState, IncomingEvent, IncomingEffect>
   readonly #driver: IncomingDriver
   readonly #channels: IncomingChannels
-  /** Ends what one connection needs, and what the whole handoff does. */
+  /** Abort signals of the present connection and of the whole handoff. */
   #abort = new AbortController()
   readonly #life = new AbortController()
   #rested = deferred<void>()
   #goOn: (() => void) | undefined
   #offer: { offer: HandoffOffer; stream: MessageStream; from: Member } | undefined
   #link: Link<IncomingMessage, OutgoingMessage> | undefined
-  /** What the source listed and this host said of it, until the source says in which order it comes. */
+  /** The source's census and this host's bitmap, kept until the order arrives. */
   #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
   #releaseMs = 0
-  /** When this host began to hold a copy that nobody has decided about. */
+  /** When this host began to hold an undecided copy. */
   #heldSince: number | undefined
   #ending: IncomingEnding | undefined
   #settled: Deferred<IncomingEnding> | undefined
@@ -79,7 +79,7 @@ export class Incoming {
     return { guest, from, phase: this.state.at, streamBytes: this.#channels.streamBytes }
   }
 
-  /** A copy that nobody has decided about, or whose QEMU does not answer: since when, and why. */
+  /** For a copy that is undecided or whose QEMU does not answer: how long, and why. */
   get held(): { sinceMs: number; why: Reason } | undefined {
     const why = this.#whyHeld
     if (this.#heldSince === undefined || why === undefined) return undefined
@@ -90,7 +90,7 @@ export class Incoming {
     return 'why' in this.state ? this.state.why : this.#silence
   }
 
-  /** Why nobody waits for its QEMU any more, which does not answer. */
+  /** The reason if the handoff rests without QEMU's answer. */
   get #silence(): Reason | undefined {
     return this.#ending?.as === 'unanswered' && !SETTLED.has(this.state.at) ? this.#ending.reason : undefined
   }
@@ -102,14 +102,14 @@ export class Incoming {
     return { sentBytes: sentBytes + (link?.sentBytes ?? 0), receivedBytes: receivedBytes + (link?.receivedBytes ?? 0) }
   }
 
-  /** Bytes that the guest came without: what its QEMU took, less what was on the wire. 0 while it is not here. */
+  /** Bytes saved: those that QEMU accepted minus those on the wire. 0 until the guest has arrived. */
   get savedBytes(): number {
     if (this.#ending?.as !== 'arrived') return 0
     const { sentBytes, receivedBytes } = this.traffic
     return this.#channels.streamBytes - sentBytes - receivedBytes
   }
 
-  /** Takes the guest that `stream` offers, or the rest of it. Resolves when the handoff rests; never rejects. */
+  /** Receives the guest that `stream` offers, or the rest of a cut post-copy. Resolves when it rests; never rejects. */
   async run(offer: HandoffOffer, stream: MessageStream, from: Member): Promise<void> {
     this.#offer = { offer, stream, from }
     this.#abort = new AbortController()
@@ -119,14 +119,14 @@ export class Incoming {
     await this.#rested.promise
   }
 
-  /** Goes on from where an agent that died left it. Throws if its process lives, but its QEMU does not answer. */
+  /** Resumes from an earlier agent process' record. Throws if QEMU's process lives but does not answer. */
   async restart(record: { as: IncomingRecordedAs; runState: RunState }, isAlive: boolean): Promise<void> {
     const look = (): Promise<Omit<Extract<Facts, { alive: true }>, 'alive'>> =>
       record.as === 'cut' ? this.#driver.lookOr(WAITS_FOR_PAGES) : this.#driver.look()
     this.#machine.goOn(restartIncoming(record, isAlive ? { alive: true, ...await look() } : { alive: false }))
   }
 
-  /** The operator decides for a copy that is held. Resolves to what became of it; throws what QEMU refused with. */
+  /** Carries out the operator's decision on a held copy. Resolves to its ending; throws QEMU's refusal. */
   async settle(decision: 'run' | 'end'): Promise<IncomingEnding> {
     const { state } = this
     const isOpen = (state.at === 'holding' && state.link === 'lost') ||
@@ -137,7 +137,7 @@ export class Incoming {
     return await this.#settled.promise
   }
 
-  /** The agent stops: what is not whole is given up, and then nothing is watched or waited for any more. */
+  /** Gives up a copy that is not whole, then ends all watching and waiting. */
   async stop(reason: Reason, patience: Promise<void>): Promise<void> {
     this.#machine.send({ kind: 'stop', reason })
     await Promise.race([this.#rested.promise, patience])
@@ -179,16 +179,16 @@ export class Incoming {
       case 'closeDriver': return this.#closeDriver()
       case 'record': {
         const written = this.#init.record(effect.as, effect.runState)
-        return effect.isFirst ? written : behind(log, 'a handoff was not written down', written)
+        return effect.isFirst ? written : behind(log, 'the record of a handoff could not be written', written)
       }
-      case 'forget': return behind(log, 'the record of a handoff stays', this.#init.forget())
+      case 'forget': return behind(log, 'the record of a handoff could not be removed', this.#init.forget())
       case 'ask': return behind(log, 'the source\'s host did not answer what became of a guest', this.#ask(effect.copy))
       case 'wait': return this.#machine.wait(LIMITS_MS[effect.wait], { kind: 'late', wait: effect.wait })
       case 'deliver': return this.#deliver(effect.ending)
     }
   }
 
-  /** Begins work of this end's own world; what goes wrong with it is an event. */
+  /** Starts an effect's work; its failure becomes an event. */
   #begin(what: Extract<IncomingEvent, { kind: 'failed' }>['what'], work: Promise<void>): void {
     behind(this.#components.log, what, work.catch((error: unknown) => {
       this.#machine.send({ kind: 'failed', what, reason: reasonOf(asPagemeshError(error)) })
@@ -255,7 +255,7 @@ export class Incoming {
 
   async #closeDriver(): Promise<void> {
     await this.#driver.close()
-    behind(this.#components.log, 'the record of a handoff is out of date', this.#init.onClosed())
+    behind(this.#components.log, 'the record of a handoff could not be updated', this.#init.onClosed())
   }
 
   async #ask(copy: CopyNews): Promise<void> {
@@ -282,7 +282,7 @@ export class Incoming {
     }
   }
 
-  /** The conversation decides that a guest has arrived; what it took stands beside. */
+  /** Adds the summary to a message that says that the guest has arrived. */
   #withSummary<Message extends IncomingMessage | CopyNews>(message: Message): Message {
     if (message.kind !== 'arrived') return message
     const spent = this.#components.spent()
@@ -299,7 +299,7 @@ export class Incoming {
     else if ('reason' in ending) {
       log.warn('incoming handoff ended', { guest, from, as: ending.as, reason: sentenceOf(ending.reason) })
     }
-    // Where it is held again, its state has said so.
+    // A copy that is held is reported on the state change.
     const isOpen = ending.as === 'unanswered' || (ending.as === 'held' && !('why' in this.state))
     if (isOpen) this.#settled?.reject(errorOf(ending.reason))
     else if (ending.as !== 'held') this.#settled?.resolve(ending)

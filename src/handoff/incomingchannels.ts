@@ -15,15 +15,15 @@ export interface IncomingChannelsComponents extends IncomingPassagesComponents {
   threads: PassageThreads
 }
 
-/** The channels of an incoming handoff: each a passage from a lane to QEMU; and what other hosts give meanwhile. */
+/** The channels of an incoming handoff, each a passage from a lane to QEMU; and the pages fetched from other hosts. */
 export class IncomingChannels {
   readonly #components: IncomingChannelsComponents
   readonly #onFailed: (reason: Reason) => void
   readonly #passages: IncomingPassages
-  /** Where QEMU is met, once for each channel of this connection. */
+  /** Yields one connection with QEMU for each channel. */
   #meetings: AsyncIterator<Endpoint, void> | undefined
   #openedCount = 0
-  /** Settles once the channel that was opened last has met QEMU. */
+  /** Settles once the last opened channel is connected to QEMU. */
   #opening: Promise<void> = Promise.resolve()
 
   constructor(components: IncomingChannelsComponents, init: { onFailed: (reason: Reason) => void }) {
@@ -36,7 +36,7 @@ export class IncomingChannels {
     return this.#passages.traffic
   }
 
-  /** Bytes that QEMU took. */
+  /** Bytes that QEMU accepted. */
   get streamBytes(): number {
     return this.#passages.streamBytes
   }
@@ -45,7 +45,7 @@ export class IncomingChannels {
     return this.#passages.summary
   }
 
-  /** Fetches what is lacking from other hosts; `tell` gets the numbers of what came. Throws `bad-frame`. */
+  /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Throws `bad-frame`. */
   fetch(
     answered: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
     tell: (numbers: Buffer) => void,
@@ -54,8 +54,8 @@ export class IncomingChannels {
   }
 
   /**
-   * Dials the lane of a channel that has begun, and lets it run into QEMU. Until the first does not one byte reaches
-   * QEMU, which is met once for each channel in the order of their numbers: that tells QEMU which is which.
+   * Dials the lane of a new channel and starts its passage into QEMU. Before the first channel no byte reaches QEMU.
+   * Channels are connected to QEMU in the order of their numbers, because QEMU identifies them by that.
    */
   async open(
     { driver, from, number, ticket }: { driver: Driver; from: Member; number: number; ticket: LaneTicket },
@@ -67,7 +67,7 @@ export class IncomingChannels {
     }
     this.#openedCount += 1
     const dialling = this.#dial(from, ticket, signal)
-    // The channel of urgent pages comes last.
+    // The channel for urgent pages comes last.
     const mayHangUp = number > driver.beside.multifd
     this.#opening = this.#meet({ number, mayHangUp }, dialling, this.#opening)
     await this.#opening
@@ -94,7 +94,7 @@ export class IncomingChannels {
       const meeting = await this.#meetings!.next()
       if (meeting.done === true) throw badFrame(`QEMU waits for no channel ${number}`)
       this.#passages.start({ lane, qemu: meeting.value, mayHangUp }, {
-        // The others end before it, or have nothing more to say.
+        // After the main channel's end no other channel carries data.
         ended: () => { if (number === 0) this.#passages.letGo() },
         failed: (error) => this.#onFailed(reasonOf(error)),
       })
@@ -104,9 +104,9 @@ export class IncomingChannels {
     }
   }
 
-  /** Closes every connection at once, and lets go of what was fetched. */
+  /** Closes every connection at once and frees the fetched pages. */
   stop(): void {
     this.#passages.stop()
-    behind(this.#components.log, 'a QEMU is still being met', Promise.resolve(this.#meetings?.return?.()))
+    behind(this.#components.log, 'a connection to QEMU was not closed', Promise.resolve(this.#meetings?.return?.()))
   }
 }

@@ -6,7 +6,7 @@ import type { IncomingDriver } from './driver.ts'
 import type { IncomingChannelsComponents } from './incomingchannels.ts'
 
 export interface IncomingComponents extends IncomingChannelsComponents {
-  /** What this host spent beside handoffs so far. */
+  /** Bytes that this host has spent apart from handoffs. */
   spent: () => SpentBytes
 }
 
@@ -20,18 +20,18 @@ export interface IncomingInit {
   createDriver: (onNews: (news: DriverNews) => void) => IncomingDriver
   /** Whether this host has a page whose id begins with these bits. */
   has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean
-  /** What is not urgent stands back; returns how to let it go on. */
+  /** Pauses background work; returns a function that resumes it. */
   standBack: () => () => void
-  /** Writes down where the handoff stands. */
+  /** Writes the handoff's record to disk. */
   record: (as: IncomingRecordedAs, runState: RunState) => Promise<void>
   forget: () => Promise<void>
-  /** QEMU's settings were put back, or not all of them: what is written down of them is out of date. */
+  /** QEMU's settings were restored, some perhaps not: their record must be updated. */
   onClosed: () => Promise<void>
-  /** The handoff rests: the guest's name is free. May come again when more is known. */
+  /** The handoff rests: the guest's name is free. Called again if the ending changes. */
   onDelivered: (ending: IncomingEnding) => void
 }
 
-/** What stands for a running incoming handoff in `status`. */
+/** An incoming handoff under way, as `status` shows it. */
 export interface IncomingStatus {
   guest: string
   from: string

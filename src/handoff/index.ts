@@ -1,6 +1,6 @@
 /**
- * One migration through us. `outgoing.ts` and `incoming.ts` carry out what the two sides of the conversation decide,
- * over a driver (who tells QEMU what to do) and channels (what QEMU writes).
+ * One migration through Pagemesh. `outgoing.ts` and `incoming.ts` carry out the decisions of the two ends of the
+ * conversation, with a driver (commands to QEMU) and channels (QEMU's streams).
  */
 export { Incoming } from './incoming.ts'
 export type { IncomingComponents, IncomingInit, IncomingStatus } from './incominginit.ts'

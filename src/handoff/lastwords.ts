@@ -5,12 +5,12 @@ import type { Clock } from '../runtime/clock.ts'
 import { deferred, waitAtMost } from '../runtime/wait.ts'
 import type { Link } from '../transfer/index.ts'
 
-/** From the end of a stream until the other end has said over the conversation's own lane why it ended it, ms. */
+/** Wait after the end of a stream for the other end's reason, which comes over the conversation's lane, ms. */
 const LAST_WORDS_MS = 500
 
 /**
- * Why the destination ended a handoff, in its own words. The end of a stream's lane comes over another connection, and
- * so may be here before them; it says only that the lane was closed.
+ * The destination's reason for ending a handoff. A stream's lane is another connection: its end may arrive before the
+ * reason, and says only that the lane was closed.
  */
 export class LastWords {
   readonly #clock: Clock
@@ -23,12 +23,12 @@ export class LastWords {
 
   note(message: IncomingMessage): void {
     if (message.kind !== 'trouble' && message.kind !== 'broken') return
-    // The last is the best: QEMU's end explains why its connection closed.
+    // The last reason is the best: the end of QEMU explains why its connection closed.
     this.#reason = message.reason
     this.#said.resolve()
   }
 
-  /** Closes the link; before, if an end is to be explained, the destination has a moment to say why. */
+  /** Closes the link; if an ending needs a reason, first waits a moment for the destination's. */
   async close(
     link: Link<OutgoingMessage, IncomingMessage> | undefined, state: OutgoingState, fault: Reason | undefined,
   ): Promise<void> {
@@ -39,7 +39,7 @@ export class LastWords {
     await link.close(fault)
   }
 
-  /** The ending, with the destination's reason where ours says nothing. */
+  /** The ending, with the destination's reason if ours says only that the lane was closed. */
   explain(ending: OutgoingEnding): OutgoingEnding {
     if (!isUnexplained(ending) || this.#reason === undefined) return ending
     return { as: 'kept', reason: { code: FAILED_THERE, message: this.#reason, fault: 'peer' } }

@@ -1,5 +1,5 @@
 /**
- * What the agents of a handoff say, as bytes. What comes in is read field by field: anything odd is a PagemeshError.
+ * Encodings of a handoff's messages. Incoming ones are checked field by field: anything invalid is a PagemeshError.
  *
  *   outgoing -> incoming   offer: may this guest come to you? What must agree, and a ticket for the conversation's lane
  *   incoming -> outgoing   accepted, or refused with a code, a sentence and advice
@@ -28,11 +28,11 @@ export interface HandoffOffer {
   id: string
   guest: string
   mode: MigrationMode
-  /** `dryRun`: only ask; `rejoin`: go on with a post-copy that was cut. */
+  /** `dryRun`: only ask; `rejoin`: resume a cut post-copy. */
   plan: 'move' | 'dryRun' | 'rejoin'
-  /** The source's machine; the destination compares. */
+  /** The source's machine, which the destination compares with its own. */
   machine: MachineDescription
-  /** What connections its migration has beside the main one. */
+  /** The migration's channels besides main. */
   beside: BesideChannels
   ticket: LaneTicket
 }
@@ -41,7 +41,7 @@ export function encodeOffer(offer: HandoffOffer): Uint8Array {
   return encodeObject(offer)
 }
 
-/** Throws PagemeshError `bad-offer` on anything but a whole offer of a version that we speak. */
+/** Throws PagemeshError `bad-offer` unless it is a complete offer of a version that we support. */
 export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   const { version, id, guest, mode, plan, machine, beside, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== HANDOFF_VERSION) {
@@ -49,7 +49,7 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   }
   if (!isId(id)) throw bad('bad-offer', 'the handoff has no id')
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')
-  if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'it does not say what for')
+  if (plan !== 'move' && plan !== 'dryRun' && plan !== 'rejoin') throw bad('bad-offer', 'its plan is unknown')
   if (!isMachineDescription(machine)) throw bad('bad-offer', 'the machine is not described')
   if (!areBesideChannels(beside)) throw bad('bad-offer', 'its channels cannot be carried')
   const read = readTicket(ticket)
@@ -70,7 +70,7 @@ export function encodeQuestion({ id, copy }: OutcomeQuestion): Uint8Array {
 export function decodeQuestion(bytes: Uint8Array): OutcomeQuestion {
   const { id, kind, copy } = parseObject(bytes, 'bad-question')
   if (!isText(id, 64) || !isText(kind, 16) || !isText(copy, INCOMING_FRAMES.arrived.bytesMax)) {
-    throw bad('bad-question', 'it asks for nothing')
+    throw bad('bad-question', 'it names no handoff or no copy')
   }
   if (kind === 'partial' || kind === 'unsaid') return { id, copy: { kind } }
   if (kind !== 'whole' && kind !== 'arrived' && kind !== 'unfit' && kind !== 'broken' && kind !== 'fell') {
@@ -88,12 +88,12 @@ export function decodeVerdict(bytes: Uint8Array): Verdict {
   const { verdict, runState } = parseObject(bytes, 'bad-answer')
   if (verdict === 'given-up' && isRunState(runState)) return { verdict, runState: runState satisfies RunState }
   if (verdict === 'kept' || verdict === 'pending' || verdict === 'unknown') return { verdict }
-  throw bad('bad-answer', 'it is no verdict')
+  throw bad('bad-answer', 'it is not a verdict')
 }
 
 const TEXT_BYTES_MAX = 4096
 
-/** What the outgoing end says. */
+/** Frames of the outgoing end's messages. */
 export const OUTGOING_FRAMES: FrameTable<OutgoingMessage['kind']> = {
   hello: { kind: 1, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
   census: { kind: 2, bytesMin: 0, bytesMax: 64 * 2 ** 20 },
@@ -104,7 +104,7 @@ export const OUTGOING_FRAMES: FrameTable<OutgoingMessage['kind']> = {
   kept: { kind: 7, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
 }
 
-/** What the incoming end says. */
+/** Frames of the incoming end's messages. */
 export const INCOMING_FRAMES: FrameTable<IncomingMessage['kind']> = {
   bitmap: { kind: 32, bytesMin: 0, bytesMax: 4 * 2 ** 20 },
   fetched: { kind: 33, bytesMin: 0, bytesMax: 64 * 1024 },
@@ -116,7 +116,7 @@ export const INCOMING_FRAMES: FrameTable<IncomingMessage['kind']> = {
   fell: { kind: 39, bytesMin: 2, bytesMax: TEXT_BYTES_MAX },
 }
 
-/** Sentences that travel are cut: what a frame carries is bounded, in characters of up to three bytes. */
+/** Sentences are cut before sending, because frames are bounded: characters, of up to three bytes each. */
 const SENTENCE_LENGTH_MAX = 1000
 
 export function encodeMessage(message: OutgoingMessage | IncomingMessage | CopyNews): Uint8Array {
@@ -152,7 +152,7 @@ export function decodeIncoming(kind: IncomingMessage['kind'], body: Buffer): Inc
       return { kind }
     case 'arrived': {
       const { state, report } = objectIn(kind, body)
-      if (!isRunState(state) || state === 'unknown') throw badFrame('a guest arrived in no known state')
+      if (!isRunState(state) || state === 'unknown') throw badFrame('a guest arrived in an unknown state')
       return { kind, state, summary: report === undefined ? undefined : readSummary(report) }
     }
     case 'trouble': case 'unfit': case 'broken': case 'fell':
@@ -170,7 +170,7 @@ function isRunState(value: unknown): value is RunState {
   return typeof value === 'string' && RUN_STATES.has(value)
 }
 
-/** The run state that a stream tells; one that QEMU has since invented is not known here. */
+/** The run state that a stream tells; undefined for one that only a later QEMU knows. */
 export function knownRunState(word: string): GuestState | undefined {
   return isRunState(word) && word !== 'unknown' ? word : undefined
 }
@@ -187,7 +187,7 @@ function textIn(kind: string, body: Buffer, name: string): string {
   return value
 }
 
-/** What the outgoing end of a conversation says and hears, and what the incoming one does. */
+/** Frames and codecs of each end: those that it sends and those that it receives. */
 export const OUTGOING_LANGUAGE: Language<OutgoingMessage, IncomingMessage> = {
   said: OUTGOING_FRAMES, heard: INCOMING_FRAMES, encode: encodeMessage, decode: decodeIncoming,
 }

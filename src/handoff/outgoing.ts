@@ -24,7 +24,7 @@ import { OutgoingTally } from './tally.ts'
 /** States in which the stream runs. */
 const SENDING: ReadonlySet<OutgoingState['at']> = new Set(['moving', 'handingOver', 'serving'])
 
-/** The outgoing end of one handoff: carries out what its side of the conversation decides. */
+/** The outgoing end of one handoff: carries out the effects of its conversation. */
 export class Outgoing {
   readonly #components: OutgoingComponents
   readonly #init: OutgoingInit
@@ -44,7 +44,7 @@ export class Outgoing {
   #deadline: Timer | undefined
   #link: Link<OutgoingMessage, IncomingMessage> | undefined
   #machineHere: MachineDescription | undefined
-  /** What goes on is a post-copy that was cut. */
+  /** Whether this resumes a cut post-copy. */
   #hasBeenCut = false
 
   constructor(components: OutgoingComponents, init: OutgoingInit) {
@@ -88,7 +88,7 @@ export class Outgoing {
     return this.#machine.state
   }
 
-  /** Moves the guest, or goes on with one whose post-copy was cut. Never rejects: what went wrong is in the result. */
+  /** Moves the guest, or resumes its cut post-copy. Never rejects: the result tells of failures. */
   async run(): Promise<HandoffResult> {
     const { timeoutMs } = this.#init
     this.#abort = new AbortController()
@@ -104,12 +104,12 @@ export class Outgoing {
     return this.#result(await this.#done.promise)
   }
 
-  /** Resolves when a handoff that was restarted rests. */
+  /** Resolves when a restarted handoff rests. */
   async rested(): Promise<HandoffResult> {
     return this.#result(await this.#done.promise)
   }
 
-  /** Asks the destination what it has, and moves nothing. Throws what would have failed the handoff. */
+  /** Asks the destination which pages it has, and moves nothing. Throws where a handoff would fail. */
   async estimate(): Promise<HandoffEstimate> {
     this.#machine.send({ kind: 'begin' })
     const ending = await this.#done.promise
@@ -121,7 +121,7 @@ export class Outgoing {
     }
   }
 
-  /** Goes on from where an agent that died left it. Throws if its process lives, but its QEMU does not answer. */
+  /** Resumes from an earlier agent process' record. Throws if QEMU's process lives but does not answer. */
   async restart(record: { as: OutgoingRecordedAs; runState: RunState }, isAlive: boolean): Promise<void> {
     const facts: Facts = isAlive ? { alive: true, ...await this.#driver.look() } : { alive: false }
     this.#machine.goOn(restartOutgoing(record, facts))
@@ -132,7 +132,7 @@ export class Outgoing {
     this.#machine.send({ kind: 'cancel', reason })
   }
 
-  /** The destination's host says what its copy is, and asks for a verdict. */
+  /** Answers the destination's host, which reports its copy and asks for a verdict. */
   asked(copy: CopyNews): Promise<Verdict> {
     if (copy.kind === 'arrived') this.#tally.arrived(copy.summary)
     return new Promise((resolve) => {
@@ -141,7 +141,7 @@ export class Outgoing {
     })
   }
 
-  /** The agent stops: nothing is watched or waited for any more. */
+  /** Ends all watching and waiting, because the agent stops or the handoff has ended. */
   async stop(): Promise<void> {
     this.#machine.stop()
     this.#rest()
@@ -177,16 +177,16 @@ export class Outgoing {
       case 'closeDriver': return this.#closeDriver()
       case 'record': {
         const written = this.#init.record(effect.as, effect.runState, this.#channels.knowledge)
-        return effect.isFirst ? written : behind(log, 'a handoff was not written down', written)
+        return effect.isFirst ? written : behind(log, 'the record of a handoff could not be written', written)
       }
-      case 'forget': return behind(log, 'the record of a handoff stays', this.#init.forget())
+      case 'forget': return behind(log, 'the record of a handoff could not be removed', this.#init.forget())
       case 'answer': return this.#askers.shift()?.(effect.verdict)
       case 'wait': return this.#machine.wait(LIMITS_MS[effect.wait], { kind: 'late', wait: effect.wait })
       case 'deliver': return this.#deliver(effect.ending)
     }
   }
 
-  /** Begins work of this end's own world; what goes wrong with it is an event. */
+  /** Starts an effect's work; its failure becomes an event. */
   #begin(what: Extract<OutgoingEvent, { kind: 'failed' }>['what'], work: Promise<void>): void {
     behind(this.#components.log, what, work.catch((error: unknown) => {
       this.#machine.send({ kind: 'failed', what, reason: reasonOf(asPagemeshError(error)) })
@@ -215,7 +215,7 @@ export class Outgoing {
       onMessage: (message) => {
         if (message.kind === 'arrived') this.#tally.arrived(message.summary)
         this.#lastWords.note(message)
-        // What was said before this end's decision was heard is no mistake.
+        // A message that was sent before this end's decision arrived is no error.
         if (this.state.at !== 'over') this.#machine.send({ kind: 'message', message })
       },
       onLost: (reason) => this.#machine.send({ kind: 'linkLost', reason }),
@@ -230,7 +230,7 @@ export class Outgoing {
 
   #useBitmap(bitmap: Buffer): void {
     this.#inventory.answer(bitmap)
-    // Nothing large but the census went over the link so far, and all of it has arrived.
+    // So far only the census was large, and all of it has arrived: a good measure of the link.
     this.#linkBytesPerSecond = linkRateOf(this.#link?.delivery)
     if (this.#init.plan.kind === 'move' && !this.#hasBeenCut) {
       this.#link?.say({ kind: 'order', body: this.#inventory.order() })
@@ -247,7 +247,7 @@ export class Outgoing {
     else this.#machine.send({ kind: 'gone', wasHeard: news.wasHeard, reason: sourceGone(this.#init.guest) })
   }
 
-  /** What decides; where the stream did not tell what the guest was doing, what was seen last is told before. */
+  /** Sends the deciding event; if the stream did not tell the run state, sends the last one observed first. */
   #tell(event: Extract<OutgoingEvent, { kind: 'qemu' | 'handedOver' }>): void {
     const { state } = this.#machine
     const runState = this.#watch.ran
@@ -270,7 +270,7 @@ export class Outgoing {
     const { state } = this
     await this.#watch.finish(state.at === 'over' && state.ending.as === 'kept')
     await this.#driver.close()
-    behind(this.#components.log, 'the record of a handoff is out of date', this.#init.onClosed())
+    behind(this.#components.log, 'the record of a handoff could not be updated', this.#init.onClosed())
   }
 
   #deliver(decided: OutgoingEnding): void {

@@ -14,9 +14,9 @@ import { OutgoingPassages } from '../transfer/index.ts'
 import type { Driver } from './driver.ts'
 import { knownRunState } from './messages.ts'
 
-/** What the streams tell, in their order. */
+/** Events of the streams, in order. */
 export interface OutgoingChannelsListener {
-  /** QEMU's stream has begun, or a channel beside it is there. */
+  /** QEMU's stream has begun, or another channel was opened. */
   begun(): void
   switchover(runState: GuestState): void
   handedOver(): void
@@ -28,18 +28,18 @@ export interface OutgoingChannelsInit {
   mode: 'precopy' | 'postcopy'
   compression: CompressionMode
   bytesPerSecondMax: number
-  /** What an earlier connection of a post-copy that was cut told. */
+  /** Knowledge from the earlier connection of a cut post-copy. */
   continuation: StreamKnowledgeData | undefined
   listener: OutgoingChannelsListener
 }
 
-/** What is known as a channel opens. */
+/** Properties of a channel that opens. */
 export interface OpeningChannel {
   /** The pages that the destination has. */
   known: Prefixes
-  /** It goes on with a post-copy that was cut. */
+  /** Whether it resumes a cut post-copy. */
   resumes: boolean
-  /** How fast the link was seen to be; undefined where nobody knows. */
+  /** Measured speed of the link; undefined if unknown. */
   linkBytesPerSecond: number | undefined
 }
 
@@ -51,17 +51,17 @@ export interface OutgoingChannelsComponents {
   threads: PassageThreads
 }
 
-/** The channels of an outgoing handoff: QEMU's connections as they come, each with a passage over a lane of its own. */
+/** The channels of an outgoing handoff: QEMU's connections, each with a passage over its own lane. */
 export class OutgoingChannels {
   readonly #components: OutgoingChannelsComponents
   readonly #init: OutgoingChannelsInit
   readonly #passages: OutgoingPassages
-  /** QEMU's connections, in the order in which they came. */
+  /** QEMU's connections, in the order of their arrival. */
   #endpoints: Endpoint[] = []
   #openedCount = 0
-  /** What each multifd channel may take of the rate: pages travel over them, and hardly anything over the others. */
+  /** Each multifd channel's share of the rate limit: they carry the pages, the other channels hardly anything. */
   #multifdShare = 1
-  /** The device state is on its way, or was. */
+  /** Whether QEMU has begun to send the device state. */
   isSwitchingOver = false
 
   constructor(components: OutgoingChannelsComponents, init: OutgoingChannelsInit) {
@@ -74,14 +74,14 @@ export class OutgoingChannels {
     return this.#passages.counts
   }
 
-  /** What a later connection of the same migration needs to know. */
+  /** Knowledge for a later connection of the same migration. */
   get knowledge(): StreamKnowledgeData | undefined {
     return this.#passages.knowledge
   }
 
   /**
-   * Tells QEMU to migrate, and meets its connections as they come: `begun` is said of each. Rejects only if none came;
-   * what is wrong with those that should follow is said as of a passage.
+   * Tells QEMU to migrate and accepts its connections; `begun` is called for each. Rejects only if none came; errors
+   * with later ones are reported through `failed`.
    */
   async start(driver: Driver, signal: AbortSignal): Promise<void> {
     this.#endpoints = []
@@ -96,12 +96,12 @@ export class OutgoingChannels {
       }
     } catch (error) {
       if (!hasBegun) throw error
-      // At its end a handoff waits for no more of them.
+      // After the handoff's end, missing connections are no error.
       if (!signal.aborted) this.#init.listener.failed(reasonOf(asPagemeshError(error)))
     }
   }
 
-  /** Lets the stream that has begun, or one beside it, run over a lane that the other end is told of. */
+  /** Starts the passage of the main stream or of another channel, over a lane announced to the other end. */
   async open(
     { known, resumes, linkBytesPerSecond }: OpeningChannel, say: (message: OutgoingMessage) => void,
     signal: AbortSignal,
@@ -116,7 +116,7 @@ export class OutgoingChannels {
     const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
     say({ kind: 'channel', number, ticket })
     const lane = await openPassageLane(this.#components, await offered, signal)
-    // It was stopped meanwhile.
+    // Stopped meanwhile.
     if (this.#endpoints[number] !== qemu) return lane.destroy()
     this.#passages.start({
       lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare,
@@ -157,7 +157,7 @@ export class OutgoingChannels {
     if (mode === 'precopy' || resumes || this.isSwitchingOver) return
     listener.failed({
       code: 'stream-not-understood', fault: 'guest',
-      message: `The stream of ${guest} cannot be followed, and so not the moment of its switchover: ${reason}.`,
+      message: `The stream of ${guest} is not understood, so its switchover cannot be seen: ${reason}.`,
       advice: 'Hand it over with --mode precopy.',
     })
   }

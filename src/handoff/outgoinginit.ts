@@ -15,7 +15,7 @@ export interface OutgoingComponents {
   mesh: Mesh
   hasher: PageHasher
   threads: PassageThreads
-  /** What this host spent beside handoffs so far. */
+  /** Bytes that this host has spent apart from handoffs. */
   spent: () => SpentBytes
 }
 
@@ -26,25 +26,25 @@ export interface OutgoingInit {
   to: string
   mode: MigrationMode
   plan: Plan
-  /** What an earlier connection of a post-copy that was cut told. */
+  /** Knowledge from the earlier connection of a cut post-copy. */
   continuation?: StreamKnowledgeData
   createDriver: (onNews: (news: DriverNews) => void) => OutgoingDriver
-  /** The guest's census, if it was scanned already; without it nothing but pages sent before become refs. */
+  /** The guest's census, if it was scanned; without it only pages sent before become refs. */
   census: ListedPages | undefined
-  /** Whether pages that travel whole are compressed. */
+  /** Whether pages sent whole are compressed. */
   compression: CompressionMode
-  /** Bytes a second on the wire; absent: as fast as it goes. */
+  /** Bytes a second on the wire; absent: unlimited. */
   bytesPerSecondMax?: number
-  /** The handoff is cancelled if the guest has not switched over by then. */
+  /** The handoff is cancelled if the guest has not switched over within this time. */
   timeoutMs?: number
-  /** What is not urgent stands back; returns how to let it go on. */
+  /** Pauses background work; returns a function that resumes it. */
   standBack: () => () => void
-  /** Writes down where the handoff stands. */
+  /** Writes the handoff's record to disk. */
   record: (as: OutgoingRecordedAs, runState: RunState, knowledge: StreamKnowledgeData | undefined) => Promise<void>
   forget: () => Promise<void>
-  /** QEMU's settings were put back, or not all of them: what is written down of them is out of date. */
+  /** QEMU's settings were restored, some perhaps not: their record must be updated. */
   onClosed: () => Promise<void>
-  /** A result that was delivered before has become another: what was not known then is known now. */
+  /** A delivered result has changed, because more is known now. */
   onAmended: (result: HandoffResult) => void
   onMeasure?: (measure: HandoffMeasure) => void
 }

@@ -10,13 +10,13 @@ import type { OutgoingTally } from './tally.ts'
 
 const PROGRESS_EVERY_MS = 250
 
-/** Looks at the source QEMU while it sends: how far it is, and what the guest is doing. */
+/** Watches the source QEMU while it sends: its progress and the guest's run state. */
 export class SourceWatch {
   readonly #components: { clock: Clock; log: Log }
   readonly #parts: { driver: OutgoingDriver; channels: OutgoingChannels; tally: OutgoingTally }
   readonly #onMeasure: (measure: Omit<HandoffMeasure, 'phase'>) => void
   #poll: Timer | undefined
-  /** What the guest was doing when last looked at before switchover. The stream's own word goes before it. */
+  /** The guest's last observed run state before switchover. The stream's own report takes precedence. */
   ran: GuestState | undefined
 
   constructor(
@@ -56,7 +56,7 @@ export class SourceWatch {
     })
   }
 
-  /** The last words of QEMU before it is let go; `isKept`: the guest goes on here, and what it is doing is told. */
+  /** Reads QEMU's last counts before its session closes; with `isKept`, the guest's run state too. */
   async finish(isKept: boolean): Promise<void> {
     const { driver, tally } = this.#parts
     try {

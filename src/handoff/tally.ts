@@ -5,17 +5,17 @@ import type { Clock } from '../runtime/clock.ts'
 import { addStreams, failedResult, type HandoffResult } from '../transfer/index.ts'
 import { wordsOf } from './words.ts'
 
-/** What is noted of an outgoing handoff on its way, for its result. */
+/** Collects an outgoing handoff's counts and times for its result. */
 export class OutgoingTally {
   readonly #clock: Clock
   readonly #startedAt: number
   readonly #about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>
-  /** Bytes of the messages that are not on a lane. */
+  /** Bytes of messages outside lanes. */
   offerBytes = 0
   answerBytes = 0
-  /** What QEMU said last of its migration. */
+  /** QEMU's last report on its migration. */
   qemu: MigrationProgress | undefined
-  /** What the guest is doing at the source, once that host keeps it. */
+  /** The guest's run state at the source, once the source keeps it. */
   here: GuestState | undefined
   #runState: RunState = 'unknown'
   #givenUpAt: number | undefined
@@ -61,10 +61,10 @@ export class OutgoingTally {
     return result
   }
 
-  /** Null for a guest that did not run: it was not missed. */
+  /** Null for a guest that did not run. */
   #downtimeMs(): number | null {
     if (this.#runState !== 'running' || this.#givenUpAt === undefined || this.#arrivedAt === undefined) return null
-    // In post-copy the destination's word comes long after the guest ran there: it tells how long letting it run took.
+    // In post-copy the destination says so long after the guest ran there: its summary tells how long the release took.
     const releaseMs = this.#about.mode === 'precopy' ? this.#arrivedAt - this.#givenUpAt : this.#summary?.releaseMs ?? 0
     return Math.round((this.qemu?.downtimeMs ?? 0) + releaseMs)
   }

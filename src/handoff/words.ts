@@ -2,7 +2,7 @@ import { FAILED_THERE, sentenceOf, type OutgoingEnding } from '../conversation/i
 import type { GuestState } from '../guest/index.ts'
 import type { HandoffResult } from '../transfer/index.ts'
 
-/** How an ending reads: status, code, and a reason that says where the guest is. `here`: its state at the source. */
+/** An ending as status, code, and a reason that says where the guest is. `here`: its state at the source. */
 export function wordsOf(
   ending: OutgoingEnding,
   { guest, from, to, here }: { guest: string; from: string; to: string; here: GuestState | undefined },
@@ -43,7 +43,7 @@ function whereabouts(
       return `${guest} runs nowhere. If ${to} holds its copy, \`pagemesh settle ${guest}\` there lets it run or ends ` +
         `it; only once that copy is no more, let the one at ${from} run (QMP \`cont\`).`
     case 'cut':
-      return `${guest} had switched over: end neither QEMU. \`pagemesh recover ${guest}\` on ${from} goes on.`
+      return `${guest} had switched over: end neither QEMU. \`pagemesh recover ${guest}\` on ${from} resumes it.`
     case 'lost':
       return 'No whole copy of the guest is left.'
     case 'undecided':

@@ -12,34 +12,34 @@ import { plainAddress } from '../net/addresses.ts'
 import { DirectDials } from './direct.ts'
 import { splice } from './splice.ts'
 
-/** A connection that a manager, or anybody else on this host, made to a port of a member. */
+/** A connection that a manager, or another process of this host, made to a port of a member. */
 export interface InterceptedConnection {
   endpoint: Endpoint
   /** The member's name. */
   host: string
-  /** What to dial there: the address and port that were meant. */
+  /** The original destination, to be dialled there. */
   address: HostPort
-  /** Whose it is. */
+  /** The process that connected. */
   otherEnd: Promise<OtherEnd>
 }
 
 /**
- * Carries a connection to its member. Resolves once it has been dialed there, and not before: the next one to that
- * address waits. To nothing if it is taken care of, whatever becomes of it; else to the connection, with every byte
- * still to come that came of it, and then it goes direct.
+ * Carries a connection to its member. Resolves once it has been dialled there; until then the next connection to the
+ * same address waits. Resolves to undefined if the connection was relayed, whatever becomes of it; otherwise to the
+ * connection with none of its bytes consumed, which then goes direct.
  */
 export type Carry = (connection: InterceptedConnection, signal: AbortSignal) => Promise<Endpoint | undefined>
 
 export interface ArrivalCounts {
-  /** Connections that a relay took to a member. */
+  /** Connections relayed to their member. */
   carried: number
-  /** Those that this host connected past the mesh, as if there were no agent. */
+  /** Connections made direct, as without an agent. */
   direct: number
-  /** Those that were closed: nobody could say where they were meant to go, or they were too many, or could not go. */
+  /** Connections closed: unknown destination, too many, or not possible. */
   refused: number
 }
 
-/** Connections that are open at once. */
+/** Most connections open at once. */
 const OPEN_MAX = 1024
 const CARRY_MS_MAX = 30_000
 
@@ -50,15 +50,15 @@ interface Components {
 }
 
 interface ArrivalsInit {
-  /** The member whose address it is and who is to get what is meant for it; undefined: the connection goes direct. */
+  /** The member with this address, if connections to it are relayed; undefined: they go direct. */
   memberAt: (address: string) => string | undefined
-  /** A member did not take a connection that it should have taken. */
+  /** A member refused a connection that it should have accepted. */
   onRefused: (host: string) => void
-  /** There was none and there is one, or the other way round. */
+  /** The first connection was opened, or the last one closed. */
   onOpenChange: () => void
 }
 
-/** Intercepted connections, each on its way. Those to one address take their turns, in the order of their arrival. */
+/** Intercepted connections. Those to one address are carried one after the other, in the order of their arrival. */
 export class Arrivals {
   readonly counts: ArrivalCounts = { carried: 0, direct: 0, refused: 0 }
   readonly #components: Components
@@ -78,9 +78,9 @@ export class Arrivals {
     return this.#open.size
   }
 
-  /** Takes a connection over that was led to a listener. */
+  /** Takes over a connection that arrived at a listener. */
   accept(socket: Socket): void {
-    // It may break before it is anybody's; then there is nothing to carry.
+    // It may break before an endpoint handles its errors.
     socket.on('error', () => {})
     const address = destinationOf(socket)
     if (address === undefined || this.#open.size >= OPEN_MAX || this.#stopping.signal.aborted) {
@@ -88,7 +88,7 @@ export class Arrivals {
       socket.resetAndDestroy()
       return
     }
-    // It looks before it lets anything else happen: afterwards the socket is nobody's.
+    // Called first: it looks synchronously, before the socket is turned into an endpoint.
     const otherEnd = otherEndOf(socket)
     const endpoint = createSocketEndpoint(socket)
     this.#open.add(endpoint)
@@ -116,7 +116,7 @@ export class Arrivals {
   }
 
   async #send(connection: Omit<InterceptedConnection, 'host'>): Promise<void> {
-    // Who waited for a turn may have given up.
+    // The connection may have closed while it waited.
     if (!this.#open.has(connection.endpoint)) return
     const host = this.#init.memberAt(connection.address.host)
     try {
@@ -126,7 +126,7 @@ export class Arrivals {
     } catch (error) {
       this.counts.refused++
       connection.endpoint.destroy()
-      // Every user of this host can make as many of these as he likes.
+      // At debug level: any local user can cause these at will.
       const address = formatHostPort(connection.address)
       this.#components.log.debug('an intercepted connection was closed', { address, reason: describeError(error) })
     }
@@ -134,7 +134,7 @@ export class Arrivals {
 
   async #sendDirect(endpoint: Endpoint, address: HostPort, host: string | undefined): Promise<void> {
     const direct = await this.#dials.connect(address, this.#stopping.signal)
-    // Only now it is known that the member's agent was at fault, and not what it was asked for.
+    // The direct connection worked, so the refusal was the fault of the member's agent.
     if (host !== undefined) this.#init.onRefused(host)
     this.counts.direct++
     // It never rejects.
@@ -148,14 +148,14 @@ export class Arrivals {
         phase: 'interception', fault: 'peer', message: 'The member was not reached in time.',
       })
     } catch (error) {
-      // What was sent of it is not known: it cannot go another way, but the next one can.
+      // Bytes may have been sent, so this connection cannot go direct; the next one can.
       this.#init.onRefused(connection.host)
       throw error
     }
   }
 }
 
-/** Where a connection was meant to go; undefined for one that came to the listener by itself. */
+/** A connection's original destination; undefined if it was made to the listener itself. */
 function destinationOf(socket: Socket): HostPort | undefined {
   const fd = descriptorOf(socket)
   const said = parseHostPort((fd === undefined ? undefined : originalDestination(fd)) ?? '')

@@ -2,22 +2,22 @@ import { parseTcpMultiaddr } from '../net/hostport.ts'
 import { isPortIn, type PortRange } from '../net/portranges.ts'
 import { isOneHosts, plainAddress } from '../net/addresses.ts'
 
-/** A member, and where it was met. */
+/** A member, and the address of its connection. */
 export interface MetMember {
   name: string
-  /** The multiaddr that it is connected over. A member cannot choose it: this host dialed it, or saw it come. */
+  /** The multiaddr of its connection. The member cannot choose it: this host dialled it or accepted from it. */
   address: string
-  /** Ports that its agent says it listens at. */
+  /** Ports that its agent claims to listen on. */
   agentPorts: readonly number[]
 }
 
-/** Members whose addresses are intercepted at most; the others go direct. */
+/** Most members whose addresses are intercepted; connections to others go direct. */
 export const MEMBERS_MAX = 1024
 
 /**
- * The members whose addresses are intercepted: their names by address. Left out is where it is not sure whose an
- * address is: two members at one, this host's own, and what means another host elsewhere. So is a member whose agent
- * listens at such a port: this agent's own connections would be taken for a manager's. Pure.
+ * The members whose addresses are intercepted: names by address. Leaves out ambiguous addresses: those of two members,
+ * this host's own, and those that mean another host on each machine, such as loopback. Leaves out members whose agent
+ * listens on an intercepted port: this agent's own connections would be taken for a manager's. Pure.
  */
 export function chooseMembers(
   members: readonly MetMember[],

@@ -11,7 +11,7 @@ import { DIRECT_PORTS } from './ports.ts'
 const CONNECT_MS_MAX = 20_000
 const PORT_COUNT = DIRECT_PORTS.last - DIRECT_PORTS.first + 1
 
-/** Connects to members past the own table, by the port from where it comes. */
+/** Connects to members without interception by our own table, from source ports that the table exempts. */
 export class DirectDials {
   readonly #clock: Clock
   #turn = 0
@@ -31,7 +31,7 @@ export class DirectDials {
           return await connectFrom(localPort, to, within)
         } catch (error) {
           within.throwIfAborted()
-          // Another connection to there comes from this port already.
+          // This source port already has a connection to that address.
           const isTaken = ['EADDRINUSE', 'EADDRNOTAVAIL'].includes(systemErrorCode(error) ?? '')
           if (!isTaken || tries === PORT_COUNT) throw unreachable(to, error)
         }
@@ -42,7 +42,7 @@ export class DirectDials {
 
 function connectFrom(localPort: number, to: HostPort, signal: AbortSignal): Promise<Endpoint> {
   const socket = new Socket({ allowHalfOpen: true }).setNoDelay()
-  // Before it is connected: whoever takes it over reads from the first byte on.
+  // Paused before it is connected, so that the endpoint gets the first byte.
   socket.pause()
   const abort = (): void => { socket.destroy(new Error('given up')) }
   signal.addEventListener('abort', abort, { once: true })

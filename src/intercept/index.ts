@@ -1,6 +1,6 @@
 /**
- * Connections that managers of this host make to members, to hand them a guest, led through the agent without a word
- * to the manager: an nftables table has the kernel translate their address. The table lives and dies with the agent;
+ * Redirects migration connections of this host's managers to members through the agent, invisibly to the manager: an
+ * nftables table makes the kernel translate the destination address (DNAT). The table exists only while the agent runs;
  * without it connections go direct.
  */
 export { requireForeignPorts } from './ports.ts'

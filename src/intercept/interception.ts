@@ -13,9 +13,9 @@ import { OwnedTable } from './table.ts'
 export interface InterceptionComponents {
   clock: Clock
   log: Log
-  /** Everybody who is in the mesh now. */
+  /** The present members. */
   members: () => readonly MetMember[]
-  /** Addresses of this host's interfaces, as they are now. */
+  /** The present addresses of this host's interfaces. */
   ownAddresses: () => readonly string[]
   carry: Carry
 }
@@ -24,37 +24,37 @@ export interface InterceptionInit {
   ports: readonly PortRange[]
 }
 
-/** Connections since start, and whether they come here at all. */
+/** Counts of connections since start, and whether interception is active. */
 export interface InterceptStatus extends ArrivalCounts {
   active: boolean
-  /** Why connections go direct, as a sentence, where they should not. */
+  /** Why interception is configured but not active, as a sentence. */
   why: string | null
   /** Members whose addresses are intercepted now. */
   members: string[]
 }
 
-/** What a host says that was not told to intercept anything. */
+/** The status of a host without interception. */
 export const NO_INTERCEPTION: InterceptStatus = {
   active: false, why: null, members: [], carried: 0, direct: 0, refused: 0,
 }
 
-/** How often members and addresses are looked at, besides when they are said to have changed. */
+/** Interval of checks of members and addresses, besides those on notified changes. */
 const LOOK_MS = 5_000
-/** Doubled after each try that was in vain. */
+/** Doubled after each failed try. */
 const RETRY_MS = 1_000
 const RETRY_MS_MAX = 60_000
-/** How long a member goes direct that did not take a connection. */
+/** How long connections to a member go direct after it refused one. */
 const ASIDE_MS = 60_000
 
 /**
- * Leads connections of this host's managers to members through the agent, for as long as it can: where anything is
- * missing or fails, they go direct, and the reason is logged and told.
+ * Redirects connections of this host's managers to members through the agent. If anything is missing or fails, they go
+ * direct, and the reason is logged and shown in `status`.
  */
 export class Interception {
   readonly #components: InterceptionComponents
   readonly #ports: readonly PortRange[]
   readonly #arrivals: Arrivals
-  /** Members that go direct, by name, until when. Only those that are members are remembered. */
+  /** Members to which connections go direct, by name, with the end of that time. Present members only. */
   readonly #aside = new Map<string, number>()
   readonly #stopping = new AbortController()
   #running: Promise<void> | undefined
@@ -69,7 +69,7 @@ export class Interception {
       memberAt: (address) => this.#chosen.get(address),
       onRefused: (member) => {
         if (!this.#aside.has(member)) {
-          components.log.warn('a member takes no intercepted connections: they go direct for a minute', { member })
+          components.log.warn('a member refuses intercepted connections: they go direct for a minute', { member })
         }
         this.#aside.set(member, components.clock.now() + ASIDE_MS)
         this.refresh()
@@ -86,7 +86,7 @@ export class Interception {
     }
   }
 
-  /** Idempotent. What is missing is told, and tried again; nothing is thrown. */
+  /** Idempotent. Never throws: failures are reported in `status` and tried again. */
   start(): void {
     this.#running ??= this.#run(this.#stopping.signal)
   }
@@ -97,7 +97,7 @@ export class Interception {
     this.#news.resolve()
   }
 
-  /** Takes the table away, then closes what is open. Idempotent. */
+  /** Removes the table, then closes open connections. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the agent stops'))
     this.#news.resolve()
@@ -116,14 +116,14 @@ export class Interception {
         const why = error instanceof Error ? error.message : String(error)
         if (this.#why !== why) log.warn('migrations of managers go direct: interception is not possible', { why })
         this.#why = why
-        // It rejects only when it is no longer to be waited for.
+        // Rejects only on abort, which ends the loop.
         await clock.sleep(pauseMs, signal).catch(() => undefined)
         pauseMs = Math.min(2 * pauseMs, RETRY_MS_MAX)
       }
     }
   }
 
-  /** Returns when it is to stop; throws an Error, whose message is a sentence, when connections go direct again. */
+  /** Intercepts until it is stopped; throws an Error whose message is a sentence if interception ends by itself. */
   async #intercept(signal: AbortSignal, onActive: () => void): Promise<void> {
     const nft = requireNft()
     const listeners = await Listeners.open((socket) => this.#arrivals.accept(socket))
@@ -141,7 +141,7 @@ export class Interception {
         await table.close()
       }
     } finally {
-      // The table has gone: nobody is led here any more.
+      // The table is gone: no connection is redirected here any more.
       listeners.close()
     }
   }

@@ -6,19 +6,19 @@ import { systemErrorCode } from '../runtime/errors.ts'
 import { deferred } from '../runtime/wait.ts'
 import { LISTENER_HOSTS, LISTENER_PORTS } from './ports.ts'
 
-/** Connections that wait until the agent has a moment, such as many channels at once. */
+/** Connections that may queue for `accept`: managers open many channels at once. */
 const BACKLOG = 1024
 
-/** The part of a server that Node does not document: the operating system's end of it. */
+/** Undocumented part of Node's server: its handle. */
 interface Described {
   _handle?: { fd?: number } | null
 }
 
-/** Where intercepted connections arrive. */
+/** Listeners for intercepted connections. */
 export class Listeners {
   readonly #servers: readonly Server[]
   readonly #failed = deferred<string>()
-  /** Resolves, with the reason, if one of them ends by itself. Never rejects. */
+  /** Resolves with the reason if a listener ends by itself. Never rejects. */
   readonly failed = this.#failed.promise
 
   private constructor(servers: readonly Server[]) {
@@ -26,7 +26,7 @@ export class Listeners {
     for (const server of servers) server.on('error', (error) => this.#failed.resolve(error.message))
   }
 
-  /** Listens for IPv4, and for IPv6 where there is any. Throws the system's error where no port is free. */
+  /** Listens on IPv4, and on IPv6 if available. Throws the system's error if no port is free. */
   static async open(onConnection: (socket: Socket) => void): Promise<Listeners> {
     const servers: Server[] = []
     try {
@@ -52,13 +52,13 @@ export class Listeners {
     return this.#servers.flatMap((server) => (server as unknown as Described)._handle?.fd ?? [])
   }
 
-  /** Connections that have arrived stay. */
+  /** Stops listening; open connections stay. */
   close(): void {
     for (const server of this.#servers) server.close()
   }
 }
 
-/** At the first port that is free; undefined where this system has no such address. */
+/** Listens on the first free port; undefined if this system has no such address. */
 async function listenAt(host: string, onConnection: (socket: Socket) => void): Promise<Server | undefined> {
   for (let port = LISTENER_PORTS.first; ; port++) {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, onConnection)

@@ -6,18 +6,18 @@ import { kernelInUse } from '../page/index.ts'
 import { LISTENER_HOSTS, LISTENER_PORTS } from './ports.ts'
 import { createTable, explainNft } from './program.ts'
 
-/** Where distributions have it. What somebody's PATH finds does not run with the agent's rights. */
+/** Paths of nft in distributions. PATH is not searched: the program runs with the agent's rights. */
 const PLACES = ['/usr/sbin/nft', '/sbin/nft', '/usr/bin/nft', '/run/current-system/sw/bin/nft']
 const ANSWER_MS_MAX = 5_000
 const ANSWER_BYTES_MAX = 64 * 1024
 
-/** Its messages in English, no file of its history in a home, and nothing else of ours. */
+/** Environment of nft: messages in English, no history file in a home directory, nothing else. */
 export const NFT_ENVIRONMENT = { LC_ALL: 'C', HOME: '/nonexistent' }
 
-/** Where nft is. Throws an Error whose message is a sentence, for an operator, about what is missing. */
+/** Path of nft. Throws an Error whose message tells the operator what is missing. */
 export function requireNft(places: readonly string[] = PLACES): string {
   if (kernelInUse() === 'package') {
-    throw new Error('the kernel in C was not compiled here, which asks where a connection was meant to go')
+    throw new Error('the C kernel, which reads the original destination of connections, was not compiled')
   }
   const nft = places.find((place) => existsSync(place))
   if (nft === undefined) throw new Error(`nft is missing (package nftables): none of ${places.join(', ')} is there`)
@@ -25,8 +25,8 @@ export function requireNft(places: readonly string[] = PLACES): string {
 }
 
 /**
- * Why connections to these ports cannot be intercepted here, as a sentence; undefined if they can. The kernel judges
- * the very table, and does not take it.
+ * Why connections to these ports cannot be intercepted here, as a sentence; undefined if they can. The kernel checks
+ * the table without adding it.
  */
 export async function whyNoInterception(ports: readonly PortRange[]): Promise<string | undefined> {
   const port = LISTENER_PORTS.first
@@ -38,7 +38,7 @@ export async function whyNoInterception(ports: readonly PortRange[]): Promise<st
   }
 }
 
-/** Why nft, or the kernel, would not take a program; undefined if they would. */
+/** Why nft or the kernel would refuse a program; undefined if they accept it. */
 export function whyRefused(nft: string, program: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const limits = { timeout: ANSWER_MS_MAX, maxBuffer: ANSWER_BYTES_MAX, cwd: '/', env: NFT_ENVIRONMENT }

@@ -1,21 +1,21 @@
 import { formatPortRange, isPortIn, type PortRange } from '../net/portranges.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
-/** On the loopback interface, where no other host comes to. IPv6 has one address there. */
+/** Loopback addresses, which other hosts cannot reach. IPv6 has only one. */
 export const LISTENER_HOSTS = ['127.64.0.1', '::1'] as const
 
-/** Where this host listens for what is intercepted: the first that is free. A manager's ports must stay free. */
+/** Ports for the listeners, of which the first free one is used. They must not be managers' ports. */
 export const LISTENER_PORTS: PortRange = { first: 20_000, last: 20_015 }
 
 /**
- * From where this host connects to a member past its own table: nothing that comes from these ports is intercepted.
- * Who else uses them goes direct as well, as everybody does without an agent.
+ * Source ports of direct connections to members: the table exempts them. Other processes' connections from these ports
+ * go direct as well.
  */
 export const DIRECT_PORTS: PortRange = { first: 20_016, last: 20_079 }
 
 /**
- * Throws PagemeshError `bad-config` if ports are to be intercepted that agents need themselves: those at which members
- * dial this agent, and those where interception itself is.
+ * Throws PagemeshError `bad-config` if `ports` include ports that the agent itself uses: those that members dial, and
+ * those of interception.
  */
 export function requireForeignPorts(ports: readonly PortRange[], agentPorts: ReadonlySet<number>): void {
   const used = [...agentPorts].find((port) => isPortIn(ports, port))

@@ -1,15 +1,15 @@
 /**
- * What nft is told, one line a transaction, and what it answers. Pure.
+ * Input for nft, one transaction a line, and parsing of its output. Pure.
  *
- *   table inet pagemesh            owned by the nft that made it, and gone with it: whose packets are led to us
- *   table inet pagemesh_keep       nobody's: one rule that changes nothing, while intercepted connections are open
+ *   table inet pagemesh            redirects connections; owned by the nft process that made it, removed with it
+ *   table inet pagemesh_keep       without owner: one rule without effect, while intercepted connections are open
  *
- * A connection is led to one listener a family, whatever its member and port: where it was meant to go, the kernel
- * says. The other way, a listener for each member and port, takes thousands of them, and IPv6 has but one address that
- * no other host can reach.
+ * There is one listener for each address family, for all members and ports: the kernel tells the original destination
+ * (SO_ORIGINAL_DST). One listener for each member and port would take thousands of them, and IPv6 has only one address
+ * that no other host can reach.
  *
- * Without the second table the kernel would reset open connections when the first one goes: it forgets about
- * translation and connections when the last rule that asks for them is gone. A chain without a rule does not ask.
+ * Without the second table the kernel would reset open connections when the first one is removed: it drops NAT and
+ * connection tracking with the last rule that needs them. A chain without a rule does not count.
  */
 import { isIPv4, isIPv6 } from 'node:net'
 
@@ -21,18 +21,18 @@ import { DIRECT_PORTS } from './ports.ts'
 const TABLE = 'inet pagemesh'
 const KEEP = 'inet pagemesh_keep'
 
-/** What the tables are to hold. */
+/** Wanted content of the tables. */
 export interface TableContent {
-  /** Addresses of members, plainly written. */
+  /** Addresses of members, in canonical form. */
   addresses: readonly string[]
-  /** Whether open connections have to outlive the table. */
+  /** Whether open connections must outlive the table. */
   keep: boolean
 }
 
-/** Asks for the table, which `readTable` understands. */
+/** Lists the table, for `readTable`. */
 export const LIST_TABLE = `list table ${TABLE}`
 
-/** Makes the table, with no member in it. */
+/** Creates the table without members. */
 export function createTable(init: { ports: readonly PortRange[]; listeners: readonly HostPort[] }): string {
   const meant = init.ports.map(formatPortRange).join(', ')
   const ports = `tcp sport != ${formatPortRange(DIRECT_PORTS)} tcp dport { ${meant} }`
@@ -43,7 +43,7 @@ export function createTable(init: { ports: readonly PortRange[]; listeners: read
     `chain out { type nat hook output priority -100; ${rules.join(' ')} }; }`
 }
 
-/** Makes the tables hold `content`, whatever they held. */
+/** Sets the tables' content to `content`. */
 export function fillTables({ addresses, keep }: TableContent): string {
   const sets = [['four', addresses.filter(isIPv4)], ['six', addresses.filter(isIPv6)]] as const
   return [
@@ -54,7 +54,7 @@ export function fillTables({ addresses, keep }: TableContent): string {
   ].join('; ')
 }
 
-/** The rule is made anew in one transaction, however often: there is always one. */
+/** Replaces the rule in one transaction, so that there is always exactly one. */
 function keepRule(): string[] {
   return [
     `table ${KEEP} { chain out { type nat hook output priority 100; }; }`,
@@ -63,7 +63,7 @@ function keepRule(): string[] {
   ]
 }
 
-/** The addresses in the table as nft lists it, sorted; undefined until `text` has the whole of it. */
+/** The addresses in nft's listing of the table, sorted; undefined until `text` is complete. */
 export function readTable(text: string): string[] | undefined {
   const listed = /^table inet pagemesh \{.*?^\}$/ms.exec(text)?.[0]
   if (listed === undefined) return undefined
@@ -71,16 +71,16 @@ export function readTable(text: string): string[] | undefined {
   return elements.flatMap((element) => plainAddress(element.trim()) ?? []).sort()
 }
 
-/** Why nft could not do what it was told, as a sentence for an operator. */
+/** nft's error as a sentence for an operator. */
 export function explainNft(said: string): string {
   const error = /Error: (.*)/.exec(said)?.[1] ?? said.trim().split('\n')[0] ?? ''
   if (/must be root|initialization failed: Operation not permitted/.test(said)) {
     return 'the agent lacks CAP_NET_ADMIN (see Deploying in the daemon\'s README)'
   }
   if (/not permitted/.test(error)) return 'another agent of this host has its table already'
-  if (/syntax error/.test(error)) return `this nft is too old: it takes 0.9.9 or later (${error})`
+  if (/syntax error/.test(error)) return `this nft is too old: 0.9.9 or later is needed (${error})`
   if (/not supported|No such file|Invalid argument/.test(error)) {
-    return `the kernel cannot do it: it takes Linux 5.12 or later with nf_tables and nat (${error})`
+    return `the kernel cannot do it: Linux 5.12 or later with nf_tables and nat is needed (${error})`
   }
   return `nft: ${error === '' ? 'no reason given' : error}`
 }

@@ -8,31 +8,31 @@ import { explainNft, fillTables, LIST_TABLE, readTable, type TableContent } from
 
 const ANSWER_MS_MAX = 5_000
 const END_MS_MAX = 2_000
-/** Far more than the longest list. What says more is no nft. */
+/** Limit of nft's output, far above the longest list. */
 const SAID_CHARACTERS_MAX = 1024 * 1024
 
 export interface OwnedTableInit {
   /** Path of the program. */
   nft: string
-  /** Makes the table. */
+  /** nft input that creates the table. */
   create: string
   /**
-   * Descriptors of the listeners that the table leads to. nft holds them as well, so that nobody else can listen
-   * there for as long as there is the table, even if the agent is killed.
+   * Descriptors of the listeners that the table redirects to. nft holds them as well: even if the agent is killed, no
+   * other process can listen there while the table exists.
    */
   listenerFds: readonly number[]
 }
 
 /**
- * The table, and the process of nft that owns it: nobody else can change it, and the kernel removes it when that
- * process ends. It ends when its input does: with the agent, however the agent ends, and 10 to 40 ms after it. A
- * connection that comes within these is reset.
+ * The table, and the nft process that owns it: no other process can change the table, and the kernel removes it when
+ * nft ends. nft ends with its input, 10 to 40 ms after the agent, however the agent ends. A connection made within this
+ * time is reset.
  */
 export class OwnedTable {
   readonly #clock: Clock
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
   readonly #gone = deferred<string>()
-  /** Resolves, with the reason as a sentence, when the table is no more. Never rejects. */
+  /** Resolves with the reason, a sentence, when the table is gone. Never rejects. */
   readonly gone = this.#gone.promise
   #listed = ''
   #complaints = ''
@@ -40,7 +40,7 @@ export class OwnedTable {
 
   private constructor(components: { clock: Clock }, { nft, listenerFds }: OwnedTableInit) {
     this.#clock = components.clock
-    // In a session of its own: Ctrl-C is for the agent, which ends things in their order.
+    // In its own session: Ctrl-C must reach the agent only, which stops things in order.
     this.#child = spawn(nft, ['--interactive'], {
       stdio: ['pipe', 'pipe', 'pipe', ...listenerFds], env: NFT_ENVIRONMENT, cwd: '/', detached: true,
     }) as ChildProcessByStdio<Writable, Readable, Readable>
@@ -48,13 +48,13 @@ export class OwnedTable {
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#complaints = (this.#complaints + text).slice(-SAID_CHARACTERS_MAX)
     })
-    // Where the process has ended, `close` says so.
+    // If the process has ended, `close` reports it.
     this.#child.stdin.on('error', () => {})
     this.#child.on('error', (error) => this.#end(error.message))
     this.#child.on('close', (code, signal) => this.#end(`nft ended (${signal ?? code})`))
   }
 
-  /** Makes the table and puts `content` into it. Throws an Error whose message is a sentence. */
+  /** Creates the table with `content`. Throws an Error whose message is a sentence. */
   static async open(components: { clock: Clock }, init: OwnedTableInit, content: TableContent): Promise<OwnedTable> {
     const table = new OwnedTable(components, init)
     try {
@@ -67,7 +67,7 @@ export class OwnedTable {
     }
   }
 
-  /** Resolves when the kernel has it so. One at a time. Throws an Error whose message is a sentence. */
+  /** Sets the content; resolves when the kernel has it. One call at a time. Throws an Error with a sentence. */
   async fill(content: TableContent): Promise<void> {
     const wanted = [...content.addresses].sort().join()
     const waiting = { deferred: deferred<string[]>(), isDone: (listed: readonly string[]) => listed.join() === wanted }
@@ -87,7 +87,7 @@ export class OwnedTable {
     }
   }
 
-  /** Takes the table away, and resolves when it has gone. */
+  /** Removes the table; resolves when it is gone. */
   async close(): Promise<void> {
     this.#child.stdin.end()
     await waitAtMost(this.#clock, this.gone, END_MS_MAX)
@@ -109,7 +109,7 @@ export class OwnedTable {
     const addresses = readTable(this.#listed)
     if (addresses === undefined || this.#waiting === undefined) return
     if (this.#waiting.isDone(addresses)) this.#waiting.deferred.resolve(addresses)
-    else this.#waiting.deferred.reject(new Error('the table does not hold what it was told'))
+    else this.#waiting.deferred.reject(new Error('the table does not have the wanted content'))
   }
 
   #end(why: string): void {

@@ -6,11 +6,11 @@ import { bufferOver } from '../bytes/bufferover.ts'
 export const DIGEST_BYTES = 32
 
 /**
- * The digest of a stream that comes in batches: each batch's digest is that of the digest before it and of what stands
- * for the batch, so that two equal ones say that everything up to there is equal. The first follows on 32 zeros.
+ * The digest of a stream of batches, chained: each batch's digest covers the digest before it and the batch's content,
+ * so that two equal digests prove equal streams up to there. The chain starts with 32 zeros.
  */
 export interface StreamDigest {
-  /** The digest behind `parts`, one after the other, when the one in front of them was `previous`. */
+  /** The digest after `parts`, in order, if the digest before them was `previous`. */
   after(previous: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array
 }
 

@@ -2,12 +2,12 @@ import { PrefixTable } from './prefixtable.ts'
 import { ID_BYTES, PAGE_BYTES } from './size.ts'
 import type { PageBatch } from './source.ts'
 
-/** Pages whose memory is made at once: most fetches end long before their room is full. */
+/** Pages of one allocation: most fetches end long before their room is full. */
 const CHUNK_PAGES = 256
 
-/** Pages that peers gave for one handoff, in memory, found by id. */
+/** Pages fetched from peers for one handoff, in memory, found by id. */
 export class FetchedPages {
-  /** The most that fit. */
+  /** Most pages that fit. */
   readonly room: number
   readonly #slots: PrefixTable
   readonly #ids: Buffer
@@ -24,7 +24,7 @@ export class FetchedPages {
     return this.#count
   }
 
-  /** Keeps pages that were hashed; ones that are here already, or find no room, are passed over. */
+  /** Keeps verified pages; skips those that are already here or do not fit. */
   add({ count, ids, bytes }: { count: number; ids: Buffer; bytes: Buffer }): void {
     for (let page = 0; page < count && this.#count < this.room; page++) {
       const id = page * ID_BYTES

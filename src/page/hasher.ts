@@ -3,21 +3,21 @@ import { loadKernel } from './kernel/kernel.ts'
 import { createPackageHasher } from './packagehasher.ts'
 
 /**
- * Makes page ids, a batch at a time. The id of a page is the first 16 bytes of BLAKE3 over its 4096 bytes,
- * keyed with the page key, so that an id tells nothing to who does not hold the cluster key.
+ * Computes page ids, a batch at a time. The id of a page is the first 16 bytes of BLAKE3 over its 4096 bytes, keyed
+ * with the page key, so that an id reveals nothing without the cluster key.
  */
 export interface PageHasher {
   /**
-   * Hashes `count` pages that lie one after the other in `pages` from byte `offset`,
-   * and writes their ids one after the other into `ids` from byte `idOffset`.
+   * Hashes `count` consecutive pages from byte `offset` of `pages`, and writes their ids consecutively from byte
+   * `idOffset` of `ids`.
    */
   hashPages(pages: Uint8Array, offset: number, count: number, ids: Uint8Array, idOffset: number): void
-  /** Hashes pages that lie apart: page i begins at byte `offsets[i]`; ids go into `ids` from its start. */
+  /** Hashes pages at any positions: page i begins at byte `offsets[i]`; ids go into `ids` from its start. */
   hashScattered(pages: Uint8Array, offsets: Uint32Array, count: number, ids: Uint8Array): void
 }
 
 /**
- * Hashes with the kernel where there is one, a batch in one call, and with the package elsewhere: ids are the same.
+ * Hashes with the kernel, a batch in one call, or with the package if there is no kernel: the ids are the same.
  * @param pageKey 32 bytes, derived from the cluster key.
  */
 export function createPageHasher(pageKey: Uint8Array): PageHasher {

@@ -1,6 +1,6 @@
 /**
- * What a page is: its size, its id, tables keyed by it, and where its bytes may come from.
- * Everything here works in batches over typed arrays; nothing is made per page.
+ * What a page is: its size, its id, tables keyed by id, and sources of its bytes. All of this works in batches over
+ * typed arrays, without an object for each page.
  */
 
 export { createPageHasher, type PageHasher } from './hasher.ts'

@@ -1,6 +1,6 @@
 /**
- * The census exchange before a handoff: the outgoing end lists the prefixes of what its guest holds, the incoming
- * end answers with one bit each, and both then agree on what may travel as a reference.
+ * The census exchange before a handoff: the outgoing end lists the prefixes of its guest's pages, the incoming end
+ * answers with one bit for each: whether it has the page, so that the page may be sent as a reference.
  */
 import { countBits, hasBit, setBit } from '../bytes/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -12,16 +12,16 @@ import {
 import { SortedTable } from './sortedtable.ts'
 import { TableMerge } from './tablemerge.ts'
 
-/** What a guest holds, as its census has it. */
+/** A guest's pages, from its census. */
 export interface ListedPages {
   table: SortedTable
-  /** The number of the page at `index` of the table, counted through the guest's memory. */
+  /** Page number in the guest's memory of the page at `index` of the table. */
   numberAt(index: number): number
 }
 
 /**
- * What several guests hold together: the best that can be listed for one that is not known, beside which they run. Of
- * more than the limit, only as many as the limit; where they lie in its memory nobody knows.
+ * The pages of several guests together: the best list for a guest of this host that is not known. At most as many as
+ * the limit. Their locations in that guest's memory are unknown.
  */
 export function listTogether(tables: readonly SortedTable[]): ListedPages {
   const held = tables.reduce((sum, { size }) => sum + size, 0)
@@ -35,7 +35,7 @@ export function listTogether(tables: readonly SortedTable[]): ListedPages {
   return { table, numberAt: () => 0 }
 }
 
-/** The sorted prefixes of a guest's pages; of a guest with more than the limit, only as many as the limit. */
+/** The sorted prefixes of a guest's pages, at most as many as the limit. */
 export function listPages(table: SortedTable): PrefixSet {
   const count = Math.min(table.size, PREFIX_SET_LIMITS.countMax)
   const bits = prefixBitsFor(count)
@@ -43,13 +43,13 @@ export function listPages(table: SortedTable): PrefixSet {
   let distinct = 0
   for (let index = 0; index < count; index++) {
     const prefix = truncatePrefix(table.highAt(index), table.lowAt(index), bits)
-    // In rising order: those that their first bits do not tell apart are neighbours.
+    // In rising order: prefixes that share their first bits are neighbours.
     if (distinct === 0 || prefix !== prefixes[distinct - 1]) prefixes[distinct++] = prefix
   }
   return { bits, prefixes: prefixes.slice(0, distinct) }
 }
 
-/** One bit for each prefix of the set, lowest bit first: whether `has` knows it. */
+/** One bit for each prefix of the set, lowest bit first: whether `has` returns true for it. */
 export function answerPages(
   set: PrefixSet,
   has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean,
@@ -63,15 +63,15 @@ export function answerPages(
 }
 
 /**
- * Into so many parts a guest's memory is divided to say where a page is. That fine, pages that lie side by side are
- * fetched side by side, and compress as well as in the stream.
+ * Number of parts into which a guest's memory is divided to tell where a page is. This is fine enough for neighbouring
+ * pages to be fetched together, so that they compress as well as in the stream.
  */
 const PARTS = 2 ** 16
 const PART_BYTES = 2
 
 /**
- * In which part of the guest's memory each page that the bitmap lacks comes first: two bytes for each, in rising order
- * of their prefixes.
+ * For each page that the bitmap lacks, the part of the guest's memory where it first occurs: two bytes each, in rising
+ * order of prefixes.
  */
 export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitmap: Uint8Array): Buffer {
   const { table } = listed
@@ -79,7 +79,7 @@ export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitm
   for (let index = 0; index < table.size; index++) pageCount = Math.max(pageCount, listed.numberAt(index) + 1)
   const order = Buffer.alloc(prefixes.length * PART_BYTES)
   let length = 0
-  // Both in rising order: they are walked side by side. Of pages that share their first bits the first counts.
+  // Both are in rising order and walked together. Of pages that share their first bits the first counts.
   let number = 0
   for (let index = 0; index < table.size && number < prefixes.length; index++) {
     if (truncatePrefix(table.highAt(index), table.lowAt(index), bits) !== prefixes[number]) continue
@@ -91,8 +91,8 @@ export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitm
 }
 
 /**
- * The numbers of the prefixes that the bitmap lacks, those of the last part of memory first.
- * Throws PagemeshError `bad-frame` if the order is not one of so many.
+ * The numbers of the prefixes that the bitmap lacks, those of the last part of memory first. Throws PagemeshError
+ * `bad-frame` if `order` does not have one entry for each.
  */
 export function lastFirst(count: number, bitmap: Uint8Array, order: Buffer): Uint32Array {
   const lacking = lackingOf(count, bitmap)
@@ -118,7 +118,7 @@ function lackingOf(count: number, bitmap: Uint8Array): Uint32Array {
   return numbers.subarray(0, lacking)
 }
 
-/** Prefixes in columns, gathered one by one. */
+/** Prefixes in columns, added one by one. */
 class PrefixColumns implements Prefixes {
   count = 0
   readonly high: Uint32Array
@@ -135,12 +135,12 @@ class PrefixColumns implements Prefixes {
   }
 }
 
-/** The pages that the destination said it has. Throws PagemeshError `bad-frame` if the bitmap has another size. */
+/** The pages that the destination has. Throws PagemeshError `bad-frame` if the bitmap has another size. */
 export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Array): Prefixes {
   if (bitmap.length !== Math.ceil(set.prefixes.length / 8)) throw badFrame('a bitmap has the wrong size')
   // Pages that share their first bits share a bit of the map.
   const known = new PrefixColumns(countBits(bitmap) === 0 ? 0 : table.size)
-  // Both in rising order: they are walked side by side.
+  // Both are in rising order and walked together.
   let index = 0
   table.forEach((high, low) => {
     const prefix = truncatePrefix(high, low, set.bits)
@@ -151,7 +151,7 @@ export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Arra
 }
 
 /**
- * The pages that the destination has fetched since: it tells numbers of prefixes of the set, 4 bytes each.
+ * The pages that the destination has fetched since: it sends numbers of prefixes of the set, 4 bytes each.
  * Throws PagemeshError `bad-frame` if the set has no such prefix.
  */
 export function fetchedPages(table: SortedTable, set: PrefixSet, numbers: Buffer): Prefixes {
@@ -160,7 +160,7 @@ export function fetchedPages(table: SortedTable, set: PrefixSet, numbers: Buffer
   for (let at = 0; at < numbers.length; at += 4) {
     const prefix = set.prefixes[numbers.readUInt32BE(at)]
     if (prefix === undefined) throw badFrame('a page was fetched that was not in the census')
-    // A page that shares its first bits with the one that came is asked back, should it be sent as a reference.
+    // Another page with the same first bits may be meant: if it is sent as a reference, the destination asks it back.
     const first = table.firstFrom(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits))
     for (let index = first; index < table.size; index++) {
       if (truncatePrefix(table.highAt(index), table.lowAt(index), set.bits) !== prefix) break
@@ -172,14 +172,14 @@ export function fetchedPages(table: SortedTable, set: PrefixSet, numbers: Buffer
   return columns
 }
 
-/** The outgoing end's side of the exchange: what the guest holds, and what of it the destination is known to have. */
+/** The outgoing end's side of the exchange: the guest's pages, and which of them the destination has. */
 export class Inventory {
   readonly #listed: ListedPages
   readonly #set: PrefixSet
   #known: Prefixes = { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
   #bitmap: Uint8Array = new Uint8Array(0)
 
-  /** @param listed the guest's census; without it nothing is listed. */
+  /** @param listed the guest's census; without it the list is empty. */
   constructor(listed: ListedPages | undefined) {
     this.#listed = listed ?? { table: SortedTable.empty(), numberAt: () => 0 }
     this.#set = listPages(this.#listed.table)
@@ -189,12 +189,12 @@ export class Inventory {
     return this.#listed.table.size
   }
 
-  /** Of the pages listed, those that the destination has. */
+  /** The listed pages that the destination has. */
   get known(): Prefixes {
     return this.#known
   }
 
-  /** What is listed, as it travels. */
+  /** The encoded list. */
   encode(): Buffer {
     return Buffer.from(encodePrefixSet(this.#set))
   }
@@ -205,18 +205,18 @@ export class Inventory {
     this.#bitmap = bitmap
   }
 
-  /** Where in the guest's memory lies what the destination lacks. */
+  /** Locations in the guest's memory of the pages that the destination lacks. */
   order(): Buffer {
     return orderOf(this.#listed, this.#set, this.#bitmap)
   }
 
-  /** Pages that the destination has had from elsewhere since. Throws PagemeshError `bad-frame`. */
+  /** Pages that the destination has fetched from other hosts. Throws PagemeshError `bad-frame`. */
   fetched(numbers: Buffer): Prefixes {
     return fetchedPages(this.#listed.table, this.#set, numbers)
   }
 }
 
-/** What the other end sent does not go together with what it was sent. */
+/** The other end's message does not match the list that it was sent. */
 function badFrame(why: string): PagemeshError {
   return new PagemeshError('bad-frame', `The other agent sent a frame that cannot be read: ${why}.`, {
     fault: 'peer', phase: 'handoff', advice: 'Check that both hosts run the same version of Pagemesh.',

@@ -6,14 +6,14 @@ import { PageColumns } from './pagecolumns.ts'
 import { decodePrefixSet } from './prefixset.ts'
 import { SortedTable } from './sortedtable.ts'
 
-/** Enough for the engine to compile the exchange: some tens of milliseconds of work a round. */
+/** Enough for V8 to compile the exchange: some tens of milliseconds of work a round. */
 const PAGES = 20_000
 const ROUNDS = 3
 const LACKING_EVERY = 4
 
 /**
- * Lets two made-up guests go through the census exchange, so that the first real handoff finds it compiled: that took
- * a sixth of a second before its first byte. Yields between rounds.
+ * Runs the census exchange for made-up guests, so that V8 has compiled it before the first real handoff: compiling took
+ * a sixth of a second before the first byte. Yields between rounds.
  */
 export async function warmUpInventory({ random }: { random: Random }): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {

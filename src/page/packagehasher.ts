@@ -5,19 +5,19 @@ import { assert } from '../runtime/assert.ts'
 import type { PageHasher } from './hasher.ts'
 import { ID_BYTES, PAGE_BYTES } from './size.ts'
 
-/** Hashes page by page with a package from the registry, on every system: where there is no kernel, and to check it. */
+/** Hashes page by page with an npm package, on every system: used without the kernel, and to verify the kernel. */
 export function createPackageHasher(pageKey: Uint8Array): PageHasher {
   const hasher = Blake3Hasher.newKeyed(Buffer.from(pageKey))
-  // The page is copied here first: handing the hasher one and the same view costs less than a new view a page.
+  // Each page is copied here first: reusing one view costs less than creating a view for each page.
   const page = Buffer.from(new ArrayBuffer(PAGE_BYTES))
   const hashOne = (pages: Buffer, offset: number, ids: Buffer, idOffset: number): void => {
-    // The kernel refuses these too.
+    // As the kernel does.
     assert(offset + PAGE_BYTES <= pages.length, 'a page lies within the pages')
     assert(idOffset + ID_BYTES <= ids.length, 'there is room for every id')
     pages.copy(page, 0, offset, offset + PAGE_BYTES)
     hasher.reset()
     hasher.update(page)
-    // As hex: measured at twice the rate of digestBuffer(), whose external buffer costs more than the hash itself.
+    // Hex is twice as fast as digestBuffer(), whose external buffer costs more than the hash.
     ids.hexWrite(hasher.digest('hex'), idOffset, ID_BYTES)
   }
   return {
@@ -36,7 +36,7 @@ export function createPackageHasher(pageKey: Uint8Array): PageHasher {
 
 declare global {
   interface Buffer {
-    /** Node's own, left out of its types: writes hex digits as bytes, without looking at an encoding's name. */
+    /** Exists in Node but is missing from its types: writes hex digits as bytes. */
     hexWrite(text: string, offset: number, byteCount: number): number
   }
 }

@@ -5,26 +5,26 @@ import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
 const compress = promisify(zstdCompress)
 
-/** On memory pages level 3 saves 6 % more bytes for a third more CPU time. */
+/** zstd level; on memory pages level 3 would save 6 % more bytes for a third more CPU time. */
 const PAGES_LEVEL = 1
 
-/** Below this many bytes the work is done at once: a trip to another thread costs more than it. */
+/** Below this size compression is synchronous: handing the work to another thread would cost more. */
 const AT_ONCE_BYTES = 16 * 1024
 
-/** Taken from the beginning, the middle and the end, to see whether all is worth compressing. */
+/** Size of each sample; samples come from the beginning, the middle and the end. */
 const SAMPLE_BYTES = 4096
-/** Of the samples, what must come again or be zeros, as a share: shrinking by less is not worth the time. */
+/** Least share of repeated words or zeros in the samples: below it, compression is not worth the time. */
 const REPEATED_MIN = 1 / 20
-/** Bits a byte of noise of which so much is zeros. */
+/** Entropy, in bits a byte, of noise with this share of zeros. */
 const ENTROPY_MAX = 7.886
 const WORD_BYTES = 4
 const counts = new Uint32Array(256)
-/** The last word of each hash. */
+/** The last word seen for each hash. */
 const seen = new Int32Array(2 ** 12)
 
 /**
- * Whether bytes like these shrink enough: looks at a few of them only, at how evenly their values are spread and how
- * many words come again. Compressing the samples would take ten times as long.
+ * Whether the bytes are worth compressing, judged by a few samples: the entropy of byte values and the share of
+ * repeated words. Compressing the samples would take ten times as long.
  */
 export function looksPackable(bytes: Buffer): boolean {
   if (bytes.length <= 3 * SAMPLE_BYTES) return true
@@ -51,7 +51,7 @@ export function looksPackable(bytes: Buffer): boolean {
   return repeated * WORD_BYTES > sampled * REPEATED_MIN || entropyOf(counts, sampled) < ENTROPY_MAX
 }
 
-/** Bits a byte, of `total` bytes with so many of each value. */
+/** Entropy in bits a byte of `total` bytes with these counts of each value. */
 function entropyOf(byteCounts: Uint32Array, total: number): number {
   let entropy = 0
   for (const count of byteCounts) if (count > 0) entropy += (count / total) * Math.log2(total / count)
@@ -62,32 +62,32 @@ function paramsOf(level: number): Record<number, number> {
   return { [constants.ZSTD_c_compressionLevel]: level }
 }
 
-/** Bytes under zstd, or the very same bytes where that would not be smaller. The bytes must not change meanwhile. */
+/** Compresses with zstd; resolves to the same bytes if that is not smaller. Do not change the bytes meanwhile. */
 export async function pack(bytes: Buffer): Promise<Buffer> {
   if (bytes.length === 0) return bytes
-  // Room for what usually comes out: Node makes a trip to another thread each time that the room is used up.
+  // Room for a usual result: Node switches threads each time that a chunk is full.
   const options = { params: paramsOf(PAGES_LEVEL), chunkSize: Math.max(1024, bytes.length >>> 1) }
   const packed = bytes.length <= AT_ONCE_BYTES ? zstdCompressSync(bytes, options) : await compress(bytes, options)
   return packed.length < bytes.length ? packed : bytes
 }
 
-/** The same at once, in this thread: a third of the processor time, but nothing else is done meanwhile. */
+/** As `pack`, but synchronous: takes a third of the CPU time and blocks this thread. */
 export function packNow(bytes: Buffer, level = PAGES_LEVEL): Buffer {
   if (bytes.length === 0) return bytes
-  // Room for all that may come out: what does not fit is put together from pieces, at the price of compressing it.
+  // Room for the largest result: joining several chunks would cost as much as compressing.
   const chunkSize = bytes.length + (bytes.length >>> 7) + 1024
   const packed = zstdCompressSync(bytes, { params: paramsOf(level), chunkSize })
   return packed.length < bytes.length ? packed : bytes
 }
 
-/** Reverses `pack`; `length` is what must come out. Throws PagemeshError `bad-frame` otherwise. */
+/** Reverses `pack`. Throws PagemeshError `bad-frame` unless the result has `length` bytes. */
 export function unpack(packed: Buffer, length: number): Buffer {
   if (packed.length === length) return packed
   const room = Math.max(64, length)
   let bytes: Buffer
   try {
-    // At once, not on another thread: a batch takes less than a millisecond, and the next step waits for it anyway.
-    // A byte more than it needs: where the room is used up Node makes as much again, and copies.
+    // Synchronous: a batch takes less than a millisecond, and the next step waits for it anyway.
+    // One byte more than needed: when a chunk is full, Node allocates another one and copies.
     bytes = zstdDecompressSync(packed, { maxOutputLength: room, chunkSize: room + 1 })
   } catch (error) {
     const isTooMuch = systemErrorCode(error) === 'ERR_BUFFER_TOO_LARGE'

@@ -1,6 +1,6 @@
 /**
- * Memory that all incoming handoffs of a host share for pages fetched from peers, counted in pages. Each takes at most
- * half of what is left, so that one that begins later is not left with nothing.
+ * Memory for pages fetched from peers, shared by all incoming handoffs of a host and counted in pages. Each takes at
+ * most half of the rest, so that later ones get some too.
  */
 export class PageBudget {
   #remaining: number

@@ -1,8 +1,8 @@
 import { assert } from '../runtime/assert.ts'
 
 /**
- * Pages in any order, as columns of a fixed size: 64-bit prefixes of ids, and a number below 2^32 for each; 12 bytes
- * a page. What a sorted table is made of. Memory that was never written costs nothing: it may be sized generously.
+ * Pages in any order, as columns of a fixed size: the 64-bit prefix of each id, and a number below 2^32; 12 bytes a
+ * page. A sorted table is made from it. Memory that is never written costs nothing, so the size may be generous.
  */
 export class PageColumns {
   readonly high: Uint32Array<ArrayBuffer>

@@ -1,4 +1,4 @@
-/** 64-bit prefixes of ids in halves, as columns: entry i is the i-th of each. */
+/** 64-bit prefixes of ids, as columns of high and low halves. */
 export interface Prefixes {
   count: number
   high: Uint32Array

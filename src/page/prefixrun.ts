@@ -1,4 +1,4 @@
-/** Pages in rising order of their ids, as columns that grow: 64-bit prefixes, and how many guests hold each. */
+/** Pages in rising order of their ids, as growing columns: 64-bit prefixes, and the number of guests that hold each. */
 export class PrefixRun {
   count = 0
   high: Uint32Array<ArrayBuffer>
@@ -15,7 +15,7 @@ export class PrefixRun {
     this.count = 0
   }
 
-  /** Adds a page behind all that are there; its prefix is greater than theirs. */
+  /** Appends a page; its prefix must be greater than all before it. */
   push(high: number, low: number, guests: number): void {
     if (this.count === this.high.length) this.#grow()
     this.high[this.count] = high

@@ -5,9 +5,8 @@
  *   version = u8 1    count = u32    bits = u8 (32..52)    rice = u8 (0..51)
  *   deltas = count times: quotient in unary (ones, then a zero), remainder in `rice` bits; padded to a byte
  *
- * A prefix is the first `bits` bits of an id, as a number. 24 bits more than the set's own size needs keep a chance
- * meeting with a foreign page below 2^-24 times the foreign pages per page of the set, at about 3.2 bytes a page:
- * log2(2^24) + 1.5 bits. The entropy of such a set is log2(2^24) + 1.44 bits a page.
+ * A prefix is the first `bits` bits of an id, as a number. With log2(count) + 24 bits, a foreign page matches a prefix
+ * of the set with a chance below 2^-24. This costs about 3.2 bytes a page: 24 + 1.5 bits; the entropy is 24 + 1.44.
  */
 import { BitReader, BitWriter } from '../bytes/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -21,7 +20,7 @@ export interface PrefixSet {
 }
 
 export const PREFIX_SET_LIMITS = {
-  /** Pages of a guest of 64 GiB with nothing twice; larger guests send what comes first. */
+  /** Enough for a guest of 64 GiB with all pages distinct; larger guests list only the first ones. */
   countMax: 1 << 24,
   bitsMin: 32,
   bitsMax: 52,
@@ -31,7 +30,7 @@ const VERSION = 1
 const HEADER_BYTES = 7
 const SPARE_BITS = 24
 
-/** How many bits a prefix needs in a set of `count`. */
+/** Number of bits of a prefix in a set of `count`. */
 export function prefixBitsFor(count: number): number {
   const needed = SPARE_BITS + Math.ceil(Math.log2(Math.max(2, count)))
   return Math.min(PREFIX_SET_LIMITS.bitsMax, Math.max(PREFIX_SET_LIMITS.bitsMin + 8, needed))
@@ -64,7 +63,7 @@ export function encodePrefixSet(set: PrefixSet): Uint8Array {
   return out.finish()
 }
 
-/** Throws PagemeshError `bad-prefix-set` on anything that the encoder would not write. */
+/** Throws PagemeshError `bad-prefix-set` unless the encoder could have written it. */
 export function decodePrefixSet(bytes: Uint8Array): PrefixSet {
   const input = new BitReader(bytes)
   if (bytes.length < HEADER_BYTES) throw badSet('it is cut short')
@@ -77,7 +76,7 @@ export function decodePrefixSet(bytes: Uint8Array): PrefixSet {
     throw badSet('its prefix size is out of bounds')
   }
   if (rice > RICE_MAX) throw badSet('its Rice parameter is out of bounds')
-  // Every entry takes at least rice + 1 bits: a count that the bytes cannot hold allocates nothing.
+  // Every entry takes at least rice + 1 bits: refuses an impossible count before allocating memory.
   if (count * (rice + 1) > (bytes.length - HEADER_BYTES) * 8) throw badSet('it is cut short')
   const prefixes = new Float64Array(count)
   const fault = readRising(input, prefixes, 0, count, rice, 2 ** bits)

@@ -4,12 +4,12 @@ const LOAD_MAX = 0.75
 const CAPACITY_MIN = 16
 
 /**
- * A table from the 64-bit prefix of a page id to a number below 2^32 - 1, in typed arrays:
- * 12 bytes a slot, 16 bytes an entry at full load, no object or string per page.
+ * Maps the 64-bit prefix of a page id to a number below 2^32 - 1, in typed arrays: 12 bytes a slot, 16 bytes an entry
+ * at full load, no object or string for each page.
  *
- * Open addressing with linear probing; the slot comes from the topmost bits of the prefix, so that an entry can
- * also be found by fewer than 64 bits. Prefixes come out of a keyed hash and need no mixing.
- * When full it grows to twice its size; nothing is ever removed: tables are built anew by each scan.
+ * Open addressing with linear probing. The slot comes from the topmost bits of the prefix, so that an entry can also be
+ * found by fewer than 64 bits. Prefixes come from a keyed hash and need no mixing. A full table doubles; entries are
+ * never removed.
  */
 export class PrefixTable {
   #high: Uint32Array<ArrayBuffer>
@@ -32,7 +32,7 @@ export class PrefixTable {
     return this.#size
   }
 
-  /** Memory that the table takes. */
+  /** Memory that the table takes, bytes. */
   get bytes(): number {
     return this.#values.length * 12
   }
@@ -70,14 +70,14 @@ export class PrefixTable {
     return -1
   }
 
-  /** Visits every entry, in no order. */
+  /** Visits every entry, in no particular order. */
   forEach(visit: (high: number, low: number, value: number) => void): void {
     for (let slot = 0; slot < this.#values.length; slot++) {
       if (this.#values[slot] !== 0) visit(this.#high[slot]!, this.#low[slot]!, this.#values[slot]! - 1)
     }
   }
 
-  /** The table as plain buffers, to hand to another thread; the table must not be used afterwards. */
+  /** The table as plain buffers, for another thread; do not use the table afterwards. */
   release(): PrefixTableParts {
     const parts: PrefixTableParts = { high: this.#high, low: this.#low, values: this.#values, size: this.#size }
     this.#high = this.#low = this.#values = new Uint32Array(0)
@@ -94,7 +94,7 @@ export class PrefixTable {
     return table
   }
 
-  /** The slot that holds the prefix, or the empty one where it belongs. */
+  /** The slot of the prefix, or the empty slot where it belongs. */
   #slotOf(high: number, low: number): number {
     const mask = this.#values.length - 1
     const wantedHigh = high >>> 0
@@ -117,7 +117,7 @@ export class PrefixTable {
   }
 }
 
-/** The parts of a table as they travel between threads; all three arrays may be transferred. */
+/** A table's parts for another thread; all three arrays can be transferred. */
 export interface PrefixTableParts {
   high: Uint32Array<ArrayBuffer>
   low: Uint32Array<ArrayBuffer>

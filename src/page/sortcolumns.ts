@@ -1,26 +1,26 @@
 import type { PageColumns } from './pagecolumns.ts'
 
-/** Pages in rising order of their prefixes, each prefix once; all arrays may be transferred to a thread. */
+/** Pages in rising order of their prefixes, each prefix once; all arrays can be transferred to a thread. */
 export interface SortedColumns {
   high: Uint32Array<ArrayBuffer>
   low: Uint32Array<ArrayBuffer>
   values: Uint32Array<ArrayBuffer>
-  /** By the topmost bits of a prefix: the index of the first entry that has these or more; one more at the end. */
+  /** For each value of the topmost bits: index of the first entry with this or a higher value; one more at the end. */
   starts: Uint32Array<ArrayBuffer>
 }
 
 type Unindexed = Omit<SortedColumns, 'starts'>
 
-/** Entries that share a bucket or a start, at least. */
+/** Average number of entries of a bucket or a start, at least. */
 const BUCKET_ENTRIES = 4
-/** More buckets are not filled side by side without leaving the processor's caches at every page. */
+/** With more buckets, filling them misses the processor's caches at every page. */
 const BUCKET_BITS_MAX = 20
 const START_BITS_MAX = 28
 
 /**
- * Sorts pages by their prefixes; of equal prefixes the one with the smallest value stays. Prefixes come out of a hash
- * and are spread evenly, so that one pass brings each page almost to its place: time grows with the number of pages,
- * and so does the room beside it, 12 bytes a page and a bucket for four.
+ * Sorts pages by their prefixes; of equal prefixes the one with the smallest value stays. Prefixes come from a hash and
+ * are spread evenly, so one pass brings each page almost to its place: time is linear, and so is the extra memory,
+ * 12 bytes a page and a bucket for every four pages.
  */
 export function sortColumns(columns: PageColumns): SortedColumns {
   const { high, low, values } = scatter(columns)
@@ -30,7 +30,7 @@ export function sortColumns(columns: PageColumns): SortedColumns {
   return { high: own, low: low.slice(0, size), values: values.slice(0, size), starts: startsOf(own) }
 }
 
-/** Where the entries of a sorted column begin that have the same topmost bits. */
+/** Indexes at which runs of entries with equal topmost bits begin. */
 export function startsOf(high: Uint32Array): Uint32Array<ArrayBuffer> {
   const bits = bucketBits(high.length, START_BITS_MAX)
   const starts = new Uint32Array(2 ** bits + 1)
@@ -43,16 +43,16 @@ export function startsOf(high: Uint32Array): Uint32Array<ArrayBuffer> {
   return starts
 }
 
-/** Bits that tell buckets of BUCKET_ENTRIES or more apart: one at least. */
+/** Number of bits for buckets with BUCKET_ENTRIES or more entries; at least one. */
 function bucketBits(count: number, bitsMax: number): number {
   return Math.min(bitsMax, Math.max(1, Math.floor(Math.log2(count / BUCKET_ENTRIES + 1))))
 }
 
-/** Copies the pages, in rising order of the topmost bits of their prefixes. */
+/** Copies the pages in rising order of their prefixes' topmost bits. */
 function scatter({ high, low, values, count }: PageColumns): Unindexed {
   const bits = bucketBits(count, BUCKET_BITS_MAX)
   const shift = 32 - bits
-  /** Where the next page of each bucket goes. */
+  /** Index of each bucket's next free entry. */
   const next = new Uint32Array(2 ** bits + 1)
   for (let i = 0; i < count; i++) next[(high[i]! >>> shift) + 1]! += 1
   for (let bucket = 1; bucket < next.length; bucket++) next[bucket]! += next[bucket - 1]!
@@ -66,7 +66,7 @@ function scatter({ high, low, values, count }: PageColumns): Unindexed {
   return sorted
 }
 
-/** Sorts in place what lies close to its place already, and moves pages over equal ones; returns how many are left. */
+/** Sorts almost sorted pages in place and removes duplicates; returns how many pages remain. */
 function settle({ high, low, values }: Unindexed): number {
   let size = 0
   for (let i = 0; i < high.length; i++) {

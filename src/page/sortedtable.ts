@@ -4,26 +4,26 @@ import { PageColumns } from './pagecolumns.ts'
 import { sortColumns, startsOf, type SortedColumns } from './sortcolumns.ts'
 
 const ENTRY_BYTES = 12
-/** The most that the starts take beside each entry, bytes: four for every four entries. */
+/** Most bytes of `starts` for each entry: four for every four entries. */
 const START_BYTES = 1
-/** What an empty table takes, about, bytes. */
+/** Approximate size of an empty table, bytes. */
 const TABLE_BYTES = 16
-/** Entries of one start that are walked through; of more, halves are taken first. */
+/** Up to this many entries are searched linearly; a larger range is bisected first. */
 const WALK_ENTRIES_MAX = 64
 
 /**
- * A table from the 64-bit prefix of a page id to a number below 2^32, as columns in rising order: 13 bytes an entry.
- * Made at once and never changed, so that tables can be walked side by side. Entries have an index.
+ * Maps the 64-bit prefix of a page id to a number below 2^32, as columns in rising order: 13 bytes an entry. Immutable
+ * and sorted, so that tables can be merged. Entries have an index.
  *
- * Prefixes come out of a keyed hash and are spread evenly: their topmost bits lead to within eight entries of the
- * right one. Others are found too, but not as fast.
+ * Prefixes come from a keyed hash and are spread evenly: their topmost bits lead to within eight entries of the right
+ * one. Unevenly spread prefixes work too, but more slowly.
  */
 export class SortedTable {
   #high: Uint32Array<ArrayBuffer>
   #low: Uint32Array<ArrayBuffer>
   #values: Uint32Array<ArrayBuffer>
   #starts: Uint32Array<ArrayBuffer>
-  /** From the high half of a prefix to its place in the starts. */
+  /** Right shift from the high half of a prefix to its index in `starts`. */
   #shift: number
 
   private constructor({ high, low, values, starts }: SortedColumns) {
@@ -35,12 +35,12 @@ export class SortedTable {
     this.#shift = 32 - Math.log2(starts.length - 1)
   }
 
-  /** A table of these pages; of those with equal prefixes the one with the smallest value stays. */
+  /** A table of these pages; of equal prefixes the one with the smallest value stays. */
   static from(columns: PageColumns): SortedTable {
     return new SortedTable(sortColumns(columns))
   }
 
-  /** A table of pages that come in rising order already, each prefix once. */
+  /** A table of pages that are already in rising order, each prefix once. */
   static fromRising(columns: Omit<SortedColumns, 'starts'>): SortedTable {
     return new SortedTable({ ...columns, starts: startsOf(columns.high) })
   }
@@ -49,7 +49,7 @@ export class SortedTable {
     return SortedTable.from(new PageColumns(0))
   }
 
-  /** How many entries `tableCount` tables of at most `bytes` hold together. */
+  /** Number of entries that fit in `tableCount` tables with at most `bytes` together. */
   static entriesIn(bytes: number, tableCount: number): number {
     return Math.max(0, Math.floor((bytes - tableCount * TABLE_BYTES) / (ENTRY_BYTES + START_BYTES)))
   }
@@ -58,7 +58,7 @@ export class SortedTable {
     return this.#high.length
   }
 
-  /** Memory that the table takes. */
+  /** Memory that the table takes, bytes. */
   get bytes(): number {
     return this.size * ENTRY_BYTES + this.#starts.byteLength
   }
@@ -139,7 +139,7 @@ export class SortedTable {
     return new SortedTable({ high, low, values, starts: startsOf(high) })
   }
 
-  /** The table as plain buffers, to hand to another thread; it is empty afterwards. */
+  /** The table as plain buffers, for another thread; the table is empty afterwards. */
   release(): SortedColumns {
     const columns = { high: this.#high, low: this.#low, values: this.#values, starts: this.#starts }
     this.#high = this.#low = this.#values = new Uint32Array(0)

@@ -2,23 +2,23 @@ import { assert } from '../runtime/assert.ts'
 import type { PageHasher } from './hasher.ts'
 import { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'
 
-/** Where the bytes of a page came from, by the names of `refsFilledBy`. */
+/** Where the bytes of a page came from: the names in `refsFilledBy`. */
 export type PageSourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'
 
 const KINDS: readonly PageSourceKind[] = ['sentBefore', 'resident', 'store', 'peer', 'source']
 
-/** Pages that are wanted: their ids, room for their bytes, and who filled each so far. */
+/** A batch of wanted pages: their ids, room for their bytes, and which source has filled each. */
 export class PageBatch {
   readonly count: number
   /** `count` ids of 16 bytes. */
   readonly ids: Uint8Array
-  /** Room for `count` pages of 4096 bytes; what an unfilled page holds means nothing. */
+  /** Room for `count` pages of 4096 bytes; the content of unfilled pages is undefined. */
   readonly bytes: Buffer
-  /** How many bytes of each id are known: all, or the first 8, and then what is behind them means nothing. */
+  /** Known bytes of each id: all, or the first 8; the rest is then undefined. */
   readonly knownBytes: number
   readonly #filledBy: Uint8Array
 
-  /** @param room memory to use for the pages; without it the batch takes its own. */
+  /** @param room memory for the pages; by default the batch allocates it. */
   constructor(ids: Uint8Array, room?: Buffer, knownBytes: typeof ID_BYTES | typeof PREFIX_BYTES = ID_BYTES) {
     assert(ids.length % ID_BYTES === 0, 'ids come whole')
     this.knownBytes = knownBytes
@@ -33,7 +33,7 @@ export class PageBatch {
     return this.#filledBy[index] !== 0
   }
 
-  /** Who filled page `index`; undefined while nobody did. */
+  /** The source that filled page `index`; undefined if it is missing. */
   filledBy(index: number): PageSourceKind | undefined {
     const kind = this.#filledBy[index]
     return kind === undefined || kind === 0 ? undefined : KINDS[kind - 1]
@@ -47,25 +47,25 @@ export class PageBatch {
     this.#filledBy[index] = 0
   }
 
-  /** Who filled each page so far, a number each, for another thread. */
+  /** The source of each page as a number, for another thread. */
   marks(): Uint8Array {
     return Uint8Array.from(this.#filledBy)
   }
 
-  /** Takes over what `marks` of the same batch in another thread told. */
+  /** Adopts `marks` of the same batch from another thread. */
   setMarks(marks: Uint8Array): void {
     assert(marks.length === this.count, 'there is a mark for each page')
     this.#filledBy.set(marks)
   }
 
-  /** Whether the id at `ids[offset]` is the wanted one of page `index`, as far as that is known. */
+  /** Whether the id at `ids[offset]` equals the known bytes of the id of page `index`. */
   isOf(index: number, ids: Uint8Array, offset: number): boolean {
     const own = index * ID_BYTES
     for (let i = 0; i < this.knownBytes; i++) if (this.ids[own + i] !== ids[offset + i]) return false
     return true
   }
 
-  /** Indices of the pages that nobody filled. */
+  /** Indexes of the missing pages. */
   missing(): number[] {
     const indices: number[] = []
     for (let i = 0; i < this.count; i++) if (this.#filledBy[i] === 0) indices.push(i)
@@ -73,17 +73,17 @@ export class PageBatch {
   }
 }
 
-/** Somewhere that pages may be had from. It fills what it can of a batch and leaves the rest as it was. */
+/** A source of pages. It fills the pages of a batch that it has and leaves the others unchanged. */
 export interface PageSource {
   readonly kind: PageSourceKind
-  /** It hashes by itself what it fills. */
+  /** Whether it verifies the pages itself. */
   readonly isVerified?: boolean
   fill(batch: PageBatch, signal: AbortSignal): Promise<void>
 }
 
 /**
- * Hashes every page that `source` fills, and takes back those whose id is not the wanted one:
- * nothing but the source guest's own stream is believed unseen. A source that does so by itself stays as it is.
+ * Hashes every page that `source` fills, and marks those with a wrong id as missing again: only the source guest's own
+ * stream is trusted without a check. A source that verifies its pages itself is returned unchanged.
  */
 export function verified(source: PageSource, hasher: PageHasher): PageSource {
   if (source.isVerified === true) return source
@@ -98,7 +98,7 @@ export function verified(source: PageSource, hasher: PageHasher): PageSource {
   }
 }
 
-/** Hashes the pages at `indices` and marks those missing again whose id is not the wanted one. */
+/** Hashes the pages at `indices` and marks those with a wrong id as missing again. */
 function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: PageHasher): void {
   const offsets = Uint32Array.from(indices, (index) => index * PAGE_BYTES)
   const ids = new Uint8Array(indices.length * ID_BYTES)
@@ -108,7 +108,7 @@ function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: Pag
   }
 }
 
-/** Asks each source in turn for what the ones before it left over. */
+/** Asks each source in turn for the pages that the earlier ones did not fill. */
 export function firstOf(sources: readonly PageSource[]): Pick<PageSource, 'fill'> {
   return {
     async fill(batch, signal) {

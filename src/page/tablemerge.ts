@@ -1,19 +1,19 @@
 import type { SortedTable } from './sortedtable.ts'
 
 /**
- * Walks tables side by side in rising order of prefixes: each `next` is one page, with every table that holds it.
- * The tables that still have entries stand in a heap, by the prefix that comes next in each.
+ * Merges tables in rising order of prefixes: each `next` yields one page with all tables that hold it. Tables with
+ * entries left are in a heap, ordered by their next prefix.
  */
 export class TableMerge {
   /** The page's prefix. */
   high = 0
   low = 0
-  /** How many tables hold the page; the first so many of `tableOf` and `indexOf` say which, and where. */
+  /** Number of tables that hold the page; as many entries of `tableOf` and `indexOf` tell which and where. */
   holders = 0
   readonly tableOf: Uint32Array
   readonly indexOf: Uint32Array
   readonly #tables: readonly SortedTable[]
-  /** Of each table: the index of the entry that comes next, its prefix, and the index behind the last. */
+  /** For each table: index of the next entry, its prefix, and the index after the last entry. */
   readonly #nextIndex: Uint32Array
   readonly #nextHigh: Uint32Array
   readonly #nextLow: Uint32Array
@@ -21,7 +21,7 @@ export class TableMerge {
   readonly #heap: Uint32Array
   #heapSize = 0
 
-  /** Only pages whose prefix has a high half from `firstHigh` to `lastHigh`. */
+  /** Yields only pages whose prefix has a high half from `firstHigh` to `lastHigh`. */
   constructor(tables: readonly SortedTable[], firstHigh = 0, lastHigh = 0xffff_ffff) {
     this.#tables = tables
     this.tableOf = new Uint32Array(tables.length)
@@ -68,7 +68,7 @@ export class TableMerge {
     this.#nextLow[table] = this.#tables[table]!.lowAt(index)
   }
 
-  /** Moves the table at `place` of the heap down to where it belongs. */
+  /** Restores the heap's order by moving the table at `place` down. */
   #sink(place: number): void {
     const heap = this.#heap
     const sinking = heap[place]!

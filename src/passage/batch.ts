@@ -4,13 +4,13 @@
  *   batch    = header ops&raw ids literals
  *   header   = sequence:u32 streamBytes:u32 digest:32 literals:u32 refs:u32
  *              opsBytes:u32 rawBytes:u32 packedBytes:u32 literalWireBytes:u32
- *   ops&raw  = the ops, then the raw bytes, together under zstd (stored as they are when that is not smaller)
+ *   ops&raw  = the ops, then the raw bytes, together under zstd (uncompressed if that is not smaller)
  *   op       = varint of  count * 4 + kind:   raw bytes | literal pages | refs | one page sent before
  *   ids      = refs x 16 bytes, in order
- *   literals = pages in order under zstd (stored as they are when that is not smaller)
+ *   literals = pages in order under zstd (uncompressed if that is not smaller)
  *
- * `digest` is that of the whole stream up to and with this batch: `batchdigest.ts`. A varint is
- * unsigned LEB128, at most 5 bytes.
+ * `digest` covers the whole stream up to and including this batch: `batchdigest.ts`. A varint is unsigned LEB128, at
+ * most 5 bytes.
  */
 import { DIGEST_BYTES, ID_BYTES, looksPackable, packNow, PAGE_BYTES } from '../page/index.ts'
 import type { CompressionLevel } from './compression.ts'
@@ -19,28 +19,28 @@ import { badFrame } from './frames.ts'
 export const OP_RAW = 0
 export const OP_LITERAL = 1
 export const OP_REF = 2
-/** `count` is not a count but the page's ordinal among the literals of this passage, modulo SENT_PAGES. */
+/** Here `count` is the page's ordinal among the literals of this passage, modulo SENT_PAGES. */
 export const OP_SENT = 3
 
 /**
- * QEMU's bytes in one batch: 64 pages with their headers, about what a socket's buffer holds, so that QEMU fills the
- * one while the other is worked on. Larger batches save 1 % of the bytes and cost a tenth of the time.
+ * QEMU's bytes in one batch: 64 pages with their headers. This is about a socket's buffer, so that QEMU fills the
+ * buffer while the agent processes a batch. Larger batches save 1 % of the bytes and cost a tenth more time.
  */
 export const BATCH_STREAM_BYTES = 64 * (PAGE_BYTES + 8)
 export const BATCH_HEADER_BYTES = 24 + DIGEST_BYTES + 8
 
-/** Ops and raw bytes that are so many times smaller than the literals are not worth compressing: it takes 0.1 ms. */
+/** Ops and raw bytes this many times smaller than the literals are not compressed: it would take 0.1 ms. */
 const SMALL_BESIDE = 64
 
 /** Limits that apply while decoding. */
 export const BATCH_LIMITS = {
-  /** Some more than what one batch has today: the other end may run another version. */
+  /** More than a batch of this version: the other end may run another version. */
   streamBytes: BATCH_STREAM_BYTES + 64 * 1024,
-  /** Each op but the last raw one stands for a page or for the bytes between two. */
+  /** Each op but the last raw one stands for a page or for the bytes between two pages. */
   opsBytes: 64 * 1024,
 }
 
-/** The most pages that lie in one batch. */
+/** Most pages of one batch. */
 export const BATCH_PAGES_MAX = Math.floor(BATCH_LIMITS.streamBytes / PAGE_BYTES)
 
 export interface BatchHeader {
@@ -58,22 +58,22 @@ export interface BatchHeader {
   literalWireBytes: number
 }
 
-/** A batch as ops, before it is packed. */
+/** A batch as ops, before compression. */
 export interface EncodedBatch {
   sequence: number
-  /** The bytes that QEMU wrote; what refs stand for is in here until the batch is acknowledged. */
+  /** The bytes that QEMU wrote; kept for refs that are asked back until the batch is acknowledged. */
   stream: Buffer
   digest: Uint8Array
   ops: Buffer
   raw: Buffer
   /** Ids of the refs, 16 bytes each, in order. */
   refIds: Buffer
-  /** Where in `stream` the page of each ref begins. */
+  /** Offset in `stream` of each ref's page. */
   refOffsets: Uint32Array
   literals: Buffer
 }
 
-/** A batch as it travels: the body of its frame is the header and then the parts. */
+/** A batch for the wire: the body of its frame is the header followed by the parts. */
 export interface PackedBatch {
   header: Buffer
   parts: Buffer[]
@@ -82,14 +82,14 @@ export interface PackedBatch {
 }
 
 /**
- * Compresses the parts of a batch, at once: handing them to other threads costs three times the processor time.
- * @param init.level how the literals are; what goes raw is small, and compressed wherever that matters.
+ * Compresses the parts of a batch, synchronously: handing them to other threads takes three times the CPU time.
+ * @param init.level level for the literals; raw bytes are few, and are compressed where it matters.
  */
 export function packBatch(batch: EncodedBatch, init: { level: CompressionLevel }): PackedBatch {
   const isWorthIt = init.level > 0 && looksPackable(batch.literals)
   const literals = isWorthIt ? packNow(batch.literals, init.level) : batch.literals
   const plainBytes = batch.ops.length + batch.raw.length
-  // What passes raw altogether may be encrypted.
+  // An all-raw stream may be encrypted and so incompressible.
   const staysPlain = plainBytes * SMALL_BESIDE <= literals.length || !looksPackable(batch.raw)
   const opsAndRaw = staysPlain ? [batch.ops, batch.raw] : [packNow(Buffer.concat([batch.ops, batch.raw]))]
   const header = encodeBatchHeader({
@@ -126,7 +126,7 @@ export function encodeBatchHeader(header: BatchHeader): Buffer {
   return bytes
 }
 
-/** Throws PagemeshError `bad-frame` where a length is beyond its limit or does not fit the body. */
+/** Throws PagemeshError `bad-frame` if a length exceeds its limit or does not match the body. */
 export function decodeBatchHeader(body: Buffer): BatchHeader {
   if (body.length < BATCH_HEADER_BYTES) throw badFrame('a batch is cut short')
   const counts = 8 + DIGEST_BYTES
@@ -153,7 +153,7 @@ export function decodeBatchHeader(body: Buffer): BatchHeader {
   return header
 }
 
-/** Writes ops into a growing buffer; neighbours of one kind become one op. */
+/** Writes ops into a growing buffer; consecutive ones of one kind become one op. */
 export class OpWriter {
   readonly #bytes = Buffer.allocUnsafe(BATCH_LIMITS.opsBytes)
   #length = 0
@@ -194,7 +194,7 @@ export class OpWriter {
   }
 }
 
-/** Reads ops one after the other: `next` sets `kind` and `count`, or returns false at the end. */
+/** Reads ops in order: `next` sets `kind` and `count`, or returns false at the end. */
 export class OpReader {
   kind = OP_RAW
   count = 0

@@ -1,12 +1,11 @@
 /**
- * What the digest of a batch covers: the pages by their ids, which both ends have to know anyway, and the rest by its
- * bytes.
+ * The digest of a batch covers the pages by their ids, which both ends compute anyway, and all other bytes as they are.
  *
  *   digest = BLAKE3(digest before, streamBytes:u32, pages:u32, offset of each page:u32*, id of each page:16*, raw)
  *
- * The number of pages says where offsets and ids end, and what remains of `streamBytes` is the length of `raw`: no two
- * streams that lie differently, or that differ in a byte, are told by the same bytes. Whether a page travelled as a
- * literal, as a ref or as one sent before is left out on purpose: then an end that took one for the other cannot agree.
+ * The number of pages tells where offsets and ids end, and the rest of `streamBytes` is the length of `raw`: two
+ * streams with different layouts or bytes never have the same digest input. Whether a page was sent as a literal, as a
+ * ref or as sent before is left out on purpose: only the resulting bytes count.
  */
 import { createStreamDigest, ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
@@ -15,15 +14,15 @@ import { BATCH_PAGES_MAX } from './batch.ts'
 const COUNTS_BYTES = 8
 const OFFSET_BYTES = 4
 
-/** A batch as each end sees it once it has all of it. */
+/** A complete batch, for its digest. */
 export interface DigestedBatch {
   streamBytes: number
   pageCount: number
-  /** Where in the batch each page begins, in rising order; there may be room for more. */
+  /** Offset of each page in the batch, in rising order; the array may be longer. */
   pageOffsets: Uint32Array
-  /** What each page hashes to at this end, in the same order. */
+  /** Ids that this end computed, in the same order. */
   pageIds: Uint8Array
-  /** All that is in no page, in order. */
+  /** All bytes outside pages, in order. */
   raw: Uint8Array
 }
 
@@ -31,7 +30,7 @@ export class BatchDigest {
   readonly #digest = createStreamDigest()
   readonly #layout = Buffer.alloc(COUNTS_BYTES + BATCH_PAGES_MAX * (OFFSET_BYTES + ID_BYTES))
 
-  /** The digest of the stream up to and with this batch, when the one in front of it was `previous`. */
+  /** The digest of the stream including this batch, if the digest before it was `previous`. */
   after(previous: Uint8Array, { streamBytes, pageCount, pageOffsets, pageIds, raw }: DigestedBatch): Uint8Array {
     assert(pageCount <= BATCH_PAGES_MAX, 'a batch has no more pages than its bytes hold')
     assert(raw.length === streamBytes - pageCount * PAGE_BYTES, 'what is in no page is raw')

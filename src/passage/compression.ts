@@ -1,91 +1,91 @@
 import type { Delivery } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 
-/** Whether pages that travel whole are compressed; `auto`: while the link is slower than this end makes batches. */
+/** Whether pages sent whole are compressed; `auto`: while the link is slower than this end makes batches. */
 export type CompressionMode = 'auto' | 'always' | 'never'
 
-/** How the literals of a batch travel: as they are, or under zstd of this level. */
+/** zstd level of a batch's literals; 0: uncompressed. */
 export type CompressionLevel = 0 | 1 | 3 | 6
 
-/** What is known of the way to the other end when a batch is packed. */
+/** State of the connection to the other end when a batch is packed. */
 export interface LinkState {
   nowMs: number
-  /** Bytes that the lane has not taken yet. */
+  /** Bytes queued for the lane. */
   queuedBytes: number
-  /** Of the bytes that may be on the wire, the share that is: 1 is full. */
+  /** Bytes on the wire as a share of those allowed; 1: full. */
   wireFill: number
-  /** Bytes of all batches so far, as they travelled, and of those that were acknowledged. */
+  /** Wire bytes of all batches so far, and of the acknowledged ones. */
   sentBytes: number
   deliveredBytes: number
-  /** How fast they were acknowledged lately; undefined before that was measured. */
+  /** Recent rate of acknowledgements; undefined before it was measured. */
   deliveredBytesPerSecond: number | undefined
 }
 
-/** A lane with so much in its queue is backed up; so is one with so much on the wire. */
+/** A lane counts as backed up with this many bytes in its queue, or with this fill of the wire. */
 const QUEUED_BYTES = 256 * 1024
 const FILL_BACKED_UP = 3 / 4
 const FILL_EMPTY = 1 / 2
-/** Batches in a row that found the lane so, before something is changed. */
+/** Batches in a row that find the lane empty, or backed up, before the level changes. */
 const EMPTY_BATCHES = 8
 const BACKED_UP_BATCHES = 3
-/** As many as fill the window: this end may make so many in one go, on however fast a link. */
+/** Batches of a full window: this end may make as many in one burst, however fast the link is. */
 const STEADY_BATCHES = 40
-/** More than a link of 1 Gbit/s brings: beyond it, zstd takes longer than it saves. */
+/** More than a link of 1 Gbit/s carries: above it, zstd takes longer than it saves. */
 const FAST_BYTES_PER_SECOND = 150e6
-/** A lane that is backed up for so long with raw literals shows how fast they arrive; rates are of 100 ms each. */
+/** A lane that raw literals have backed up for this time shows their rate; rates are measured over 100 ms. */
 const RAW_RATE_MS = 200
-/** Sent as they are to find that out: more than what passes a traffic shaper at once. */
+/** Raw bytes of a trial: more than the burst that a traffic shaper lets pass. */
 const TRIAL_BYTES = 2 * 2 ** 20
-/** Trials that turn out badly cost at most this share of what is sent, and half of it after each. */
+/** Failed trials may cost at most this share of the bytes sent, halved after each failure. */
 const TRIAL_SHARE = 1 / 50
-/** Of so many bytes, sent in one go, the last ones arrive as fast as the link is, even behind a traffic shaper. */
+/** A burst of this size is long enough for its last bytes to arrive at the link's rate, even with a traffic shaper. */
 const BURST_BYTES_MIN = 1.5e6
-/** Literals of so many bytes are worth a trial, and a higher level. */
+/** Least size of literals for a trial or a higher level. */
 const LARGE_BYTES = 128 * 1024
-/** Below these rates the processor has time for the levels: they pack pages into 50 and 20 MB a second. */
+/** Below these rates there is CPU time for the levels, which produce 50 and 20 MB a second. */
 const LEVEL_3_BYTES_PER_SECOND = 40e6
 const LEVEL_6_BYTES_PER_SECOND = 20e6
-/** What is assumed of literals before some were compressed. */
+/** Assumed compression ratio before it was measured. */
 const PACKED_SHARE = 1 / 4
-/** After raw literals backed up the lane, so many times as many batches must find it empty, at most. */
+/** After raw literals have backed up the lane, more batches must find it empty: at most this many times as many. */
 const PATIENCE_MAX = 128
 
 export interface CompressionInit {
   mode: CompressionMode
-  /** How fast the link was seen to be before, bytes a second; it must not be guessed. Default: nobody knows. */
+  /** Measured speed of the link, bytes a second; never a guess. Default: unknown. */
   linkBytesPerSecond?: number
-  /** The share of the link that this channel has beside those that fill it with it. Default 1. */
+  /** This channel's share of the link, beside the other busy channels. Default 1. */
   share?: number
 }
 
-/** Literals that are sent as they are, to see how fast the link is. */
+/** Literals sent uncompressed to measure the link. */
 interface Trial {
   fromMs: number
   fromBytes: number
-  /** `sentBytes` behind its last batch, once that is known. */
+  /** `sentBytes` after its last batch, once that was sent. */
   untilBytes: number
 }
 
 /**
- * How fast a link is over which little but one large message went so far, bytes a second: what is said of its last
- * bytes. Undefined if it was not large enough to tell.
+ * Speed of a link, bytes a second, from its delivery rate after one large message. Undefined if the message was too
+ * small to tell.
  */
 export function linkRateOf(delivery: Delivery | undefined): number | undefined {
   return delivery !== undefined && delivery.bytes >= BURST_BYTES_MIN ? delivery.bytesPerSecond : undefined
 }
 
 /**
- * Decides batch by batch how literals travel. A slow link needs them compressed and a fast one does not, and what is
- * not known of a link counts as slow: bytes matter there more than time does elsewhere. Pure but for its own state.
+ * Chooses the compression level batch by batch. Slow links need compression and fast ones do not. An unknown link
+ * counts as slow, because a wrong choice costs more on a slow link. No I/O.
  */
 export class Compression {
   readonly #mode: CompressionMode
-  /** Beyond it, zstd takes longer than it saves: bytes a second over this lane. */
+  /** Bytes a second over this lane above which zstd takes longer than it saves. */
   readonly #fastBytesPerSecond: number
-  /** Batches in a row that found the lane empty, and backed up. */
+  /** Batches in a row that found the lane empty, and those that found it backed up. */
   #empty = 0
   #backedUp = 0
-  /** Since when, if the last batch found it backed up. */
+  /** Start of the present backlog, if the last batch found the lane backed up. */
   #backedUpFromMs = 0
   #isRaw = false
   /** Whether a trial found the link fast. */
@@ -94,7 +94,7 @@ export class Compression {
   #trial: Trial | undefined
   #trialShare = TRIAL_SHARE
   #trialBytes = 0
-  /** What compressed literals came to lately, as a share. */
+  /** Recent compression ratio of literals. */
   #packedShare = PACKED_SHARE
 
   constructor({ mode, linkBytesPerSecond = 0, share = 1 }: CompressionInit) {
@@ -103,7 +103,7 @@ export class Compression {
     this.#isFast = this.#isRaw = linkBytesPerSecond >= FAST_BYTES_PER_SECOND
   }
 
-  /** How literals of so many bytes shall travel now. */
+  /** The level for literals of this size now. */
   levelFor(literalBytes: number, link: LinkState): CompressionLevel {
     this.#look(link)
     if (this.#mode === 'never') return 0
@@ -111,7 +111,7 @@ export class Compression {
     return this.#levelOf(literalBytes, link)
   }
 
-  /** Literals came to so many bytes on the wire, at this level. */
+  /** Records the size of literals on the wire at this level. */
   packed(literalBytes: number, wireBytes: number, level: CompressionLevel): void {
     assert(wireBytes <= literalBytes, 'literals never travel larger than they are')
     if (literalBytes === 0) return
@@ -122,7 +122,7 @@ export class Compression {
   #look({ nowMs, queuedBytes, wireFill }: LinkState): void {
     const isBackedUp = queuedBytes >= QUEUED_BYTES || wireFill >= FILL_BACKED_UP
     const isEmpty = queuedBytes === 0 && wireFill <= FILL_EMPTY
-    // What is neither leaves both counts as they are.
+    // A lane that is neither empty nor backed up changes no count.
     if (this.#backedUp === 0) this.#backedUpFromMs = nowMs
     this.#empty = isEmpty ? this.#empty + 1 : isBackedUp ? 0 : this.#empty
     this.#backedUp = isBackedUp ? this.#backedUp + 1 : isEmpty ? 0 : this.#backedUp
@@ -144,8 +144,8 @@ export class Compression {
   }
 
   /**
-   * Whether raw literals back the lane up and it is the link that cannot carry them. Where they arrive as fast as zstd
-   * could make them the other end is what is slow: to compress would slow this end down as well.
+   * Whether raw literals back the lane up because the link is slow. If they arrive as fast as zstd could produce them,
+   * the other end is the bottleneck, and compressing would slow this end down as well.
    */
   #isTooSlow({ nowMs, deliveredBytesPerSecond = 0 }: LinkState): boolean {
     return this.#backedUp >= BACKED_UP_BATCHES && nowMs - this.#backedUpFromMs >= RAW_RATE_MS &&
@@ -156,7 +156,7 @@ export class Compression {
     return this.#trialBytes + TRIAL_BYTES * (1 - this.#packedShare) <= sentBytes * this.#trialShare
   }
 
-  /** Whether literals go on travelling as they are for the trial. It ends when all of it has arrived, or too late. */
+  /** Whether the trial goes on. It ends when all its bytes have arrived, or when its time is over. */
   #goesOnTrying(trial: Trial, { nowMs, sentBytes, deliveredBytes }: LinkState): boolean {
     if (trial.untilBytes === Infinity && sentBytes - trial.fromBytes >= TRIAL_BYTES) trial.untilBytes = sentBytes
     const isDelivered = deliveredBytes >= trial.untilBytes

@@ -10,7 +10,7 @@ import { badFrame } from './frames.ts'
 import { SentPages } from './sentpages.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 
-/** A batch taken apart, its compressed parts unpacked. */
+/** A decoded batch with its parts decompressed. */
 export interface UnpackedBatch {
   header: BatchHeader
   ops: Buffer
@@ -19,17 +19,17 @@ export interface UnpackedBatch {
   literals: Buffer
 }
 
-/** A batch as QEMU's bytes again, but for the refs, whose places in `stream` are still empty. */
+/** A batch as QEMU's bytes, except that the pages of refs are still missing in `stream`. */
 export interface AssembledBatch extends DigestedBatch {
   sequence: number
   stream: Buffer
-  /** What the source says of the stream in front of this batch, and with it. */
+  /** The source's digests of the stream before this batch, and including it. */
   previousDigest: Uint8Array
   digest: Uint8Array
-  /** Room for the ids that the pages in `stream` turn out to have; nothing is in it yet. */
+  /** Room for the ids of the pages in `stream`, still unset. */
   pageIds: Buffer
   raw: Buffer
-  /** The ids that the refs should have, and which of the pages each is. */
+  /** The expected ids of the refs, and each ref's page number in the batch. */
   refIds: Buffer
   refPages: Uint32Array
   sentBefore: number
@@ -50,7 +50,7 @@ export function unpackBatch(body: Buffer): UnpackedBatch {
   }
 }
 
-/** Puts batches together again, and checks each against its digest before it leaves. */
+/** Reassembles batches and checks each against its digest. */
 export class Decoder {
   readonly #pool = new BufferPool(BATCH_LIMITS.streamBytes, WINDOW_BATCHES_MAX)
   readonly #sent = new SentPages()
@@ -58,19 +58,19 @@ export class Decoder {
   #nextSequence = 0
   #lastDigest: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
-  /** Batches must come in order. Throws PagemeshError `bad-frame` where the ops do not fit the parts. */
+  /** Batches must come in order. Throws PagemeshError `bad-frame` if the ops do not match the parts. */
   assemble({ header, ops, raw, refIds, literals }: UnpackedBatch): AssembledBatch {
     if (header.sequence !== this.#nextSequence) {
       throw badFrame(`batch ${header.sequence} came where ${this.#nextSequence} was due`)
     }
     this.#nextSequence += 1
     const previousDigest = this.#lastDigest
-    // Copied, so that the frame that it came in need not be kept.
+    // Copied, so that the frame need not be kept.
     this.#lastDigest = Uint8Array.from(header.digest)
     const batch: AssembledBatch = {
       sequence: header.sequence,
       streamBytes: header.streamBytes,
-      // What came raw altogether is the stream itself.
+      // A batch that is all raw is the stream itself.
       stream: raw.length === header.streamBytes ? raw : this.#pool.take().subarray(0, header.streamBytes),
       previousDigest,
       digest: this.#lastDigest,
@@ -87,8 +87,8 @@ export class Decoder {
   }
 
   /**
-   * Whether the batch is the right one, once all its pages are in place and hashed. If it is, and every batch before
-   * was, then not a byte differs from what the source took from QEMU, wherever the pages came from.
+   * Whether the batch is right; call it once all its pages are in place and hashed. If it and all batches before it are
+   * right, every byte equals the source QEMU's, wherever the pages came from.
    */
   isRight(batch: AssembledBatch): boolean {
     const own = this.#digest.after(batch.previousDigest, batch)
@@ -96,7 +96,7 @@ export class Decoder {
     return true
   }
 
-  /** Gives the memory of a batch back once QEMU has taken it. */
+  /** Returns the memory of a batch once QEMU has accepted it. */
   recycle(batch: AssembledBatch): void {
     if (batch.stream !== batch.raw) this.#pool.give(batch.stream)
   }
@@ -132,16 +132,16 @@ export class Decoder {
       at += bytes
     }
     if (at !== stream.length || rawAt !== raw.length || literalAt !== literals.length || refs !== refPages.length) {
-      throw badFrame('the ops of a batch leave parts of it over')
+      throw badFrame('the ops of a batch do not use all its parts')
     }
   }
 }
 
-/** Not one byte of this batch may reach QEMU. */
+/** The error of a batch with a wrong digest: no byte of it may reach QEMU. */
 export function digestMismatch(sequence: number): PagemeshError {
   return new PagemeshError(
     'digest-mismatch',
-    'The stream put together at the destination is not the one that the source QEMU wrote; nothing of it was released.',
+    'The stream at the destination differs from what the source QEMU wrote; QEMU got nothing of the wrong batch.',
     {
       fault: 'host', phase: 'handoff', data: { sequence },
       advice: 'The guest goes on at the source. Please report this.',

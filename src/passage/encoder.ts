@@ -10,7 +10,7 @@ import { BatchDigest } from './batchdigest.ts'
 import { SentIndex } from './sentpages.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 
-/** What the encoder made of the stream so far. All counts are exact. */
+/** The encoder's counts of the stream so far; all exact. */
 export interface EncoderCounts {
   streamBytes: number
   zero: number
@@ -21,11 +21,11 @@ export interface EncoderCounts {
 }
 
 export interface EncoderInit {
-  /** The pages that may travel as refs; they are copied. */
+  /** The pages that may be sent as refs; copied. */
   known: Prefixes
-  /** The migration's main connection, or one beside it. Default 'main'. */
+  /** The migration's main channel, or another one. Default 'main'. */
   channel?: 'main' | 'beside'
-  /** What other connections of the same migration told. */
+  /** Knowledge from other connections of the same migration. */
   continuation?: StreamKnowledgeData
   onBatch: (batch: EncodedBatch) => void
   onMark: (mark: StreamMark) => void
@@ -33,14 +33,13 @@ export interface EncoderInit {
   onLost: (reason: string) => void
 }
 
-/** Buffers kept for use again: two for each batch of a full window. */
+/** Buffers kept for reuse: two for each batch of a full window. */
 const SPARES_MAX = 2 * WINDOW_BATCHES_MAX
 const PAGES_MAX = Math.ceil(BATCH_STREAM_BYTES / PAGE_BYTES) + 1
 
 /**
- * Turns QEMU's stream into batches of ops. A page becomes a ref where the destination is known to have it,
- * a number where it was sent before in this passage, and a literal otherwise; all else stays raw.
- * Pure but for its own state: bytes in, batches out.
+ * Turns QEMU's stream into batches of ops. A page becomes a ref if the destination has it, a number if it was sent
+ * before in this passage, and a literal otherwise; all other bytes stay raw. Bytes in, batches out; no I/O.
  */
 export class Encoder {
   readonly counts: EncoderCounts = { streamBytes: 0, zero: 0, ref: 0, sentBefore: 0, literal: 0, rawBytes: 0 }
@@ -53,7 +52,7 @@ export class Encoder {
   readonly #sent = new SentIndex()
   readonly #ops = new OpWriter()
   readonly #ids = Buffer.alloc(PAGES_MAX * ID_BYTES)
-  /** Where in the batch the page payloads begin that were announced. */
+  /** Offsets in the batch of the announced page payloads. */
   readonly #pages = new Uint32Array(PAGES_MAX)
   #pageCount = 0
   readonly #pool = new BufferPool(BATCH_STREAM_BYTES, SPARES_MAX)
@@ -85,27 +84,27 @@ export class Encoder {
     })
   }
 
-  /** What a later connection of the same migration needs to know. */
+  /** Knowledge for a later connection of the same migration. */
   get knowledge(): StreamKnowledgeData {
     return this.#reader.knowledge.toData()
   }
 
-  /** What the main channel told by now. */
+  /** Adds the main channel's knowledge so far. */
   addKnowledge(knowledge: StreamKnowledgeData): void {
     this.#reader.knowledge.restore(knowledge)
   }
 
-  /** From now on these pages may travel as refs too. */
+  /** Adds pages that may be sent as refs from now on. */
   addKnown({ count, high, low }: Prefixes): void {
     for (let i = 0; i < count; i++) this.#known.add(high[i]!, low[i]!, 0)
   }
 
-  /** Bytes that were taken but are in no batch yet. */
+  /** Bytes that are in no batch yet. */
   get pendingBytes(): number {
     return this.#length
   }
 
-  /** Takes more of the stream; full batches leave at once. */
+  /** Takes more of the stream; emits full batches at once. */
   push(bytes: Uint8Array): void {
     this.counts.streamBytes += bytes.length
     let at = 0
@@ -121,8 +120,8 @@ export class Encoder {
   }
 
   /**
-   * Makes a batch of what there is. A page of which the first part arrived stays behind, unless `all`:
-   * then it goes raw, because the rest may never come (what looked like a page was none).
+   * Makes a batch of the pending bytes. An incomplete page stays behind. With `all` it is included, raw, because the
+   * rest may never come: perhaps it is no page.
    */
   flush(all = false): void {
     const stream = this.#batch
@@ -139,12 +138,12 @@ export class Encoder {
     this.#startNext(stream, end, lastIsPartial && !all)
   }
 
-  /** Gives memory of a batch, its stream or its literals, back once nothing needs it any more. */
+  /** Returns the memory of a batch, its stream or its literals, once it is no longer needed. */
   recycle(bytes: Buffer): void {
     this.#pool.give(bytes)
   }
 
-  /** Moves what follows `end` into the next batch. */
+  /** Moves the bytes after `end` into the next batch. */
   #startNext(stream: Buffer, end: number, keepsPage: boolean): void {
     this.#batch = this.#pool.take()
     stream.copy(this.#batch, 0, end, this.#length)
@@ -157,7 +156,7 @@ export class Encoder {
   #encode(stream: Buffer, pageCount: number): EncodedBatch {
     this.#hasher.hashScattered(stream, this.#pages, pageCount, this.#ids)
     this.#ops.clear()
-    // Without a page all of it goes as it lies there: until it is acknowledged nobody writes to it.
+    // Without pages, `raw` is the stream itself: its memory is not reused before the acknowledgement.
     const raw = pageCount === 0 ? stream : Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
     const literals = this.#pool.take()
     const refIds = Buffer.allocUnsafe(pageCount * ID_BYTES)

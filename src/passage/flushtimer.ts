@@ -1,27 +1,27 @@
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Encoder } from './encoder.ts'
 
-/** How long bytes may wait for a batch to fill while QEMU pauses. */
+/** Longest wait for a batch to fill while QEMU pauses. */
 const FLUSH_AFTER_MS = 3
-/** The start of what looked like a page goes raw if nothing follows it for so long. */
+/** After this time without further bytes, an incomplete page is sent raw: perhaps it is no page. */
 const STALLED_AFTER_MS = 200
 const STALLED_LOOKS = 4
 
-/** Sees to it that nothing stays in the encoder while QEMU pauses. */
+/** Flushes the encoder while QEMU pauses. */
 export class FlushTimer {
   readonly #clock: Clock
   readonly #encoder: Encoder
   readonly #isPaused: () => boolean
   #timer: Timer | undefined
 
-  /** @param init.isPaused whether QEMU is not read at the moment, so that nothing can follow. */
+  /** @param init.isPaused whether reading from QEMU is paused, so that no bytes can follow. */
   constructor(components: { clock: Clock; encoder: Encoder }, init: { isPaused: () => boolean }) {
     this.#clock = components.clock
     this.#encoder = components.encoder
     this.#isPaused = init.isPaused
   }
 
-  /** Bytes were taken: if some are in no batch yet, they will be soon. */
+  /** Call it after bytes were pushed: starts the timer if some are in no batch yet. */
   start(): void {
     if (this.#encoder.pendingBytes > 0 && this.#timer === undefined) this.#flushLater()
   }
@@ -40,8 +40,8 @@ export class FlushTimer {
   }
 
   /**
-   * What is pending now is the start of a page. It goes raw when nothing followed it at several looks: at several,
-   * because after a busy moment a timer is due before what has arrived meanwhile is read.
+   * The pending bytes are the start of a page. They are sent raw if nothing has followed at several looks in a row: one
+   * look would not do, since after a busy moment a timer fires before bytes that have already arrived are read.
    */
   #watchStalledPage(streamBytes: number, looks: number): void {
     this.#timer = this.#clock.after(STALLED_AFTER_MS / STALLED_LOOKS, () => {

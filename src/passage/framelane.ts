@@ -5,25 +5,25 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { Throttle } from '../runtime/throttle.ts'
 import { ALIVE_KIND, frameHeader, FrameReader, type FrameTable } from './frames.ts'
 
-/** Each end says at least this often that it lives. */
+/** Interval of keep-alives. */
 const ALIVE_EVERY_MS = 1000
-/** A lane on which nothing at all arrived for so long is lost, whatever TCP still hopes. */
+/** A lane without any arriving byte for this time is lost, even if TCP has not given up. */
 const SILENCE_MS_MAX = 5000
-/** A throttled frame leaves in pieces of what the rate brings in so long: above 30 MB/s that is every frame whole. */
+/** Length of a piece of a throttled frame, in time at the rate; above 30 MB/s every frame is one piece. */
 const PIECE_SECONDS = 0.01
 const PIECE_BYTES_MIN = 1024
 
 export interface FrameLaneInit<Name extends string> {
   frames: FrameTable<Name>
-  /** What may be sent on the wire; Infinity: as fast as it goes. */
+  /** Rate limit on the wire; Infinity: unlimited. */
   bytesPerSecondMax: number
-  /** What it throws is handed to `onLost`. */
+  /** Its errors go to `onLost`. */
   onFrame: (name: Name, body: Buffer) => void
-  /** Called once when the lane closes, falls silent or carries nonsense; never after `complete` or `destroy`. */
+  /** Called once when the lane closes, falls silent or gets an invalid frame; never after `complete` or `destroy`. */
   onLost: (error: PagemeshError) => void
 }
 
-/** Frames over a lane: whole frames in order, in both directions, with signs of life. */
+/** Frames over a lane: whole frames in order, in both directions, with keep-alives. */
 export class FrameLane<Name extends string> {
   readonly #clock: Clock
   readonly #lane: Lane
@@ -32,12 +32,12 @@ export class FrameLane<Name extends string> {
   readonly #pieceBytes: number
   readonly #onLost: (error: PagemeshError) => void
   readonly #alive: Timer
-  /** The end of the queue of frames: each is written when the one before has found room. */
+  /** The end of the queue of frames: each is written when there is room after the one before. */
   #queue: Promise<void> = Promise.resolve()
   #queued = 0
   #queuedBytes = 0
   #heardAt: number
-  /** The other end may close from now on. */
+  /** Whether the other end may close. */
   #isComplete = false
   #isOver = false
 
@@ -50,7 +50,7 @@ export class FrameLane<Name extends string> {
     this.#onLost = init.onLost
     this.#heardAt = this.#clock.now()
     const reader = new FrameReader(init.frames, (name, body) => {
-      // What stands behind the frame that ended it is nobody's any more.
+      // Frames after the one that ended the lane are ignored.
       if (!this.#isOver) init.onFrame(name, body)
     })
     this.#lane.receive((bytes) => this.#hear(reader, bytes))
@@ -59,7 +59,7 @@ export class FrameLane<Name extends string> {
     this.#alive = this.#clock.every(ALIVE_EVERY_MS, () => this.#beAlive())
   }
 
-  /** Bytes of frames that wait: for the throttle, for frames before them, or for the lane to take them. */
+  /** Bytes of queued frames: behind the throttle, other frames, or the lane. */
   get queuedBytes(): number {
     return this.#queuedBytes
   }
@@ -81,17 +81,17 @@ export class FrameLane<Name extends string> {
     return this.#enqueue(frameOf(this.#frames[name].kind, parts))
   }
 
-  /** Sends a frame of each body, in order and all at once: small ones cost a packet and a record each otherwise. */
+  /** Sends a frame for each body, in order, in one write: small frames then share packets and TLS records. */
   sendAll(name: Name, bodies: readonly Uint8Array[]): Promise<void> {
     return this.#enqueue(bodies.flatMap((body) => frameOf(this.#frames[name].kind, [body])))
   }
 
-  /** All that was expected has come: from now on the other end may close, fall silent or break without being lost. */
+  /** All expected frames have come: from now on a close, silence or error is no loss. */
   complete(): void {
     this.#isComplete = true
   }
 
-  /** Sends what is queued, then closes; resolves when it is closed. Never rejects: what breaks it is in `onLost`. */
+  /** Sends the queued frames, then closes; resolves when closed. Never rejects: errors go to `onLost`. */
   async close(): Promise<void> {
     await this.#queue
     if (this.#isOver) return
@@ -99,7 +99,7 @@ export class FrameLane<Name extends string> {
     try {
       await this.#lane.end()
     } catch {
-      // It is closed all the same, and its other end will tell for itself what it lacks.
+      // Closed all the same; the other end reports what it misses.
     }
   }
 
@@ -110,7 +110,7 @@ export class FrameLane<Name extends string> {
 
   #enqueue(parts: readonly Uint8Array[]): Promise<void> {
     const bytes = bytesOf(parts)
-    // What waits for nothing leaves at once.
+    // With an empty queue the frame is written at once.
     const writing = this.#queued === 0 ? this.#write(parts, bytes) : this.#queue.then(() => this.#write(parts, bytes))
     this.#queued += 1
     this.#queuedBytes += bytes
@@ -149,7 +149,7 @@ export class FrameLane<Name extends string> {
     if (this.#clock.now() - this.#heardAt > SILENCE_MS_MAX) {
       this.#lose(laneLost(`nothing arrived for ${SILENCE_MS_MAX / 1000} s`))
     } else if (this.#queued === 0) {
-      // What is queued already is a sign of life too. It never rejects.
+      // Queued frames count as a keep-alive too. `#enqueue` never rejects.
       void this.#enqueue(frameOf(ALIVE_KIND, []))
     }
   }
@@ -176,7 +176,7 @@ function bytesOf(parts: readonly Uint8Array[]): number {
   return bytes
 }
 
-/** Cuts frames into pieces of so many bytes, each a row of parts that leave together. */
+/** Cuts frames into pieces of `pieceBytes`; each piece is a list of parts that are written together. */
 function* piecesOf(parts: readonly Uint8Array[], pieceBytes: number): Generator<Uint8Array[]> {
   let piece: Uint8Array[] = []
   let room = pieceBytes

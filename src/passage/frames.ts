@@ -1,24 +1,23 @@
 /**
- * Frames: how whole messages travel over a lane.
+ * Frames: the encoding of whole messages on a lane.
  *
  *   frame = length kind body;  length = u32, bytes of the body;  kind = u8
  *
- * Who talks over a lane has a table of its own: which kinds there are, and how long their bodies may be. A sign of
- * life is a frame of every table.
+ * Each protocol over a lane has its own table of kinds and body lengths. The keep-alive is part of every table.
  */
 import { FrameCutter } from '../bytes/framecutter.ts'
 import { assert } from '../runtime/assert.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
 export const FRAME_HEADER_BYTES = 5
-/** The kind of a sign of life, in every table: it has no body and is handed to nobody. */
+/** The kind of a keep-alive, in every table: it has no body and is not passed on. */
 export const ALIVE_KIND = 255
 
-/** What a frame may be. */
+/** Kind and body lengths of a frame. */
 export interface FrameRule {
-  /** 1 to 254, another for each. */
+  /** 1 to 254, unique in the table. */
   kind: number
-  /** The shortest and the longest body; another one is refused before it is buffered. */
+  /** Least and greatest length of the body; others are refused before they are buffered. */
   bytesMin: number
   bytesMax: number
 }
@@ -32,12 +31,12 @@ export function frameHeader(kind: number, bodyBytes: number): Buffer {
   return header
 }
 
-/** Cuts the bytes of a lane into frames. `push` throws PagemeshError `bad-frame` on one that the table has not. */
+/** Cuts the bytes of a lane into frames. `push` throws PagemeshError `bad-frame` if a frame is not in the table. */
 export class FrameReader<Name extends string> {
   readonly #cutter: FrameCutter
   readonly #byKind = new Map<number, FrameRule & { name: Name }>()
 
-  /** `onFrame` gets each body whole, in memory of its own. */
+  /** `onFrame` gets each whole body, in separate memory. */
   constructor(table: FrameTable<Name>, onFrame: (name: Name, body: Buffer) => void) {
     for (const [name, rule] of Object.entries(table) as [Name, FrameRule][]) {
       assert(!this.#byKind.has(rule.kind) && rule.kind < ALIVE_KIND, 'each frame has a kind of its own')
@@ -69,7 +68,7 @@ export class FrameReader<Name extends string> {
   }
 }
 
-/** What the other agent sent cannot be; `why` names the frame, and the state that it came in. */
+/** The other agent sent an invalid frame; `why` names the frame, and the state in which it came. */
 export function badFrame(why: string): PagemeshError {
   return new PagemeshError('bad-frame', `The other agent sent a frame that cannot be read: ${why}.`, {
     fault: 'peer',

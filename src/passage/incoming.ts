@@ -12,34 +12,34 @@ import { WINDOW_BATCHES_MAX } from './window.ts'
 import { connectionLost, PASSAGE_FRAMES, RETURNED_BYTES_MAX, type PassageFrame } from './wire.ts'
 
 /**
- * Batches that may be on their way at once, seen from here; an outgoing end that sends more breaks the protocol. It may
- * be ahead of its window by what one read of QEMU's socket brings.
+ * Most unacknowledged batches that this end accepts; more break the protocol. The outgoing end may exceed its window by
+ * one read of QEMU's socket.
  */
 const IN_FLIGHT_MAX = 4 * WINDOW_BATCHES_MAX
-/** Acks wait for each other while batches are here that QEMU has not taken: no more of them than the window spares. */
+/** Most acks held back to be sent together while further batches are being processed; few enough for the window. */
 const ACKS_HELD_BACK_MAX = WINDOW_BATCHES_MAX / 5
-/** Pages that were asked back come behind what is queued on a slow lane already. */
+/** Longest wait for pages that were asked back: they queue behind other frames on a slow lane. */
 const ASK_BACK_MS_MAX = 60_000
-/** Bytes of the return path that wait for the lane at which QEMU is not read for a while. */
+/** Queued bytes of the return path at which reading from QEMU pauses. */
 const RETURNING_BYTES_MAX = 2 ** 20
 
 export interface IncomingPassageInit {
-  /** Whether QEMU may close its connection while bytes are on their way: urgent pages, when it has all others. */
+  /** Whether QEMU may close its connection early: the channel of urgent pages, when it has all pages. */
   mayHangUp?: boolean
-  /** Called once a batch, when what `counts` gives has changed. */
+  /** Called after each batch, when `counts` has changed. */
   onCounts?: () => void
   listener: IncomingPassageListener
 }
 
 export interface IncomingPassageListener {
-  /** Both QEMUs ended their sides, and everything was delivered. */
+  /** Both QEMUs ended their sides, and all bytes were delivered. */
   ended(): void
-  /** Anything else; QEMU's connection and the lane are closed already. Nothing is said after either. */
+  /** Any other end; QEMU's connection and the lane are already closed. No event follows either. */
   failed(error: PagemeshError): void
 }
 
 export interface IncomingPassageCounts {
-  /** Bytes that QEMU took, each under a matching digest. */
+  /** Bytes that QEMU accepted, all under matching digests. */
   streamBytes: number
   refsFilledBy: Record<PageSourceKind, number>
   /** Bytes on the lane. */
@@ -47,7 +47,7 @@ export interface IncomingPassageCounts {
   receivedBytes: number
 }
 
-/** The way from the lane to the destination QEMU, and from it back to the lane. */
+/** Relays the stream from the lane to the destination QEMU, and the return path from QEMU to the lane. */
 export class IncomingPassage {
   readonly #clock: Clock
   readonly #qemu: Endpoint
@@ -58,23 +58,23 @@ export class IncomingPassage {
   readonly #onCounts: (() => void) | undefined
   readonly #mayHangUp: boolean
   readonly #abort = new AbortController()
-  /** Batches whose pages were asked back, until they come. */
+  /** Batches whose pages were asked back and have not come. */
   readonly #askedBack = new Map<number, Deferred<Buffer>>()
-  /** Resolves when QEMU took all batches that came so far. */
+  /** Resolves when QEMU has accepted all batches so far. */
   #writing: Promise<void> = Promise.resolve()
   #down: 'streaming' | 'ending' | 'ended' = 'streaming'
   #up: 'returning' | 'ended' = 'returning'
   #isOver = false
-  /** QEMU has closed its connection, which it may: it needs nothing more. */
+  /** Whether QEMU has closed its connection early, as it may. */
   #hasHungUp = false
   #batches = 0
-  /** For batches that QEMU took. */
+  /** Acks of batches that QEMU accepted. */
   #acks: Buffer[] = []
   #streamBytes = 0
   #returningBytes = 0
   #isPaused = false
 
-  /** @param components.sources where refs are filled from, nearest first; what they give is hashed here. */
+  /** @param components.sources for filling refs, nearest first; their pages are verified here. */
   constructor(
     components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint; sources: readonly PageSource[] },
     init: IncomingPassageInit,
@@ -102,7 +102,7 @@ export class IncomingPassage {
     return { streamBytes: this.#streamBytes, refsFilledBy: this.#resolver.filledBy, sentBytes, receivedBytes }
   }
 
-  /** Closes QEMU's connection and the lane, and says nothing more. Idempotent, and nothing once it has ended. */
+  /** Closes QEMU's connection and the lane, without further events. Idempotent; no effect after the end. */
   stop(): void {
     if (!this.#isOver) this.#shut(new Error('the passage was stopped'))
   }
@@ -114,13 +114,13 @@ export class IncomingPassage {
     else throw this.#misplaced(name)
   }
 
-  /** Takes a batch. Refs of several batches are filled side by side; QEMU gets the batches in order. */
+  /** Takes a batch. Refs of several batches are filled in parallel; QEMU gets the batches in order. */
   #onBatch(body: Buffer): void {
     this.#batches += 1
     if (this.#batches > IN_FLIGHT_MAX) throw this.#misplaced('batch beyond the window')
     const batch = this.#decoder.assemble(unpackBatch(body))
     const completing = this.#complete(batch)
-    // It is awaited when its turn to be written comes; what fails before fails the passage at once.
+    // Awaited in order for the write; an earlier failure fails the passage at once.
     completing.catch((error: unknown) => this.#fail(error))
     this.#writing = this.#writing.then(async () => {
       await completing
@@ -128,7 +128,7 @@ export class IncomingPassage {
     }).catch((error: unknown) => this.#fail(error))
   }
 
-  /** Resolves when all pages are in their places, and the digest says that they are the right ones. */
+  /** Resolves when all pages are filled in and the digest matches. */
   async #complete(batch: AssembledBatch): Promise<void> {
     const lacking = await this.#resolver.fill(batch, this.#abort.signal)
     if (lacking.length > 0) this.#resolver.accept(batch, lacking, await this.#askBack(batch.sequence, lacking))
@@ -145,7 +145,7 @@ export class IncomingPassage {
     // A send never rejects.
     void this.#lane.send('missing', request)
     return unpack(await withTimeout(this.#clock, answer.promise, ASK_BACK_MS_MAX, {
-      phase: 'handoff', fault: 'peer', message: 'The source\'s agent did not send pages again that were missing.',
+      phase: 'handoff', fault: 'peer', message: 'The source\'s agent did not send the missing pages again.',
       advice: 'See the log of that agent.',
     }), refs.length * PAGE_BYTES)
   }
@@ -153,7 +153,7 @@ export class IncomingPassage {
   #onPages(body: Buffer): void {
     const sequence = body.readUInt32BE(0)
     const waiting = this.#askedBack.get(sequence)
-    if (waiting === undefined) throw this.#misplaced(`pages for batch ${sequence}, which nobody asked for,`)
+    if (waiting === undefined) throw this.#misplaced(`pages for batch ${sequence}, which were not asked for,`)
     this.#askedBack.delete(sequence)
     waiting.resolve(body.subarray(4))
   }
@@ -167,7 +167,7 @@ export class IncomingPassage {
     const ack = Buffer.allocUnsafe(4)
     ack.writeUInt32BE(batch.sequence, 0)
     this.#acks.push(ack)
-    // The last of those that are here takes along what was held back.
+    // The ack of the last batch here is sent with those held back.
     if (this.#batches === 0 || this.#acks.length === ACKS_HELD_BACK_MAX) {
       // A send never rejects.
       void this.#lane.sendAll('ack', this.#acks)
@@ -208,7 +208,7 @@ export class IncomingPassage {
     this.#qemu.pause()
   }
 
-  /** What still comes for QEMU is for nobody. */
+  /** QEMU has hung up: discards the rest of the stream. */
   #hangUp(): void {
     this.#hasHungUp = true
     if (this.#up === 'returning') this.#endReturn()
@@ -229,13 +229,13 @@ export class IncomingPassage {
     }
     if (this.#down !== 'ended' || this.#up !== 'ended') return
     this.#isOver = true
-    // It never rejects, and nobody waits for it: both ends have all that they wanted.
+    // Never rejects, and need not be awaited: both ends have all their bytes.
     void this.#lane.close()
     this.#listener.ended()
   }
 
   #onQemuClosed(error: Error | undefined): void {
-    // Closed after both its ends is how it should be.
+    // A close after both directions ended is normal.
     if (this.#isOver || (this.#down === 'ended' && this.#up === 'ended')) return
     if (this.#mayHangUp) this.#hangUp()
     else this.#fail(connectionLost('destination', error))

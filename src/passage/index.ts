@@ -1,16 +1,16 @@
 /**
- * One channel from QEMU to QEMU: what the source QEMU writes goes in at one end, the very same bytes come out at the
- * other, with references in between wherever the destination has the pages. `wire.ts` says how the two ends talk.
+ * One channel from QEMU to QEMU: the bytes that the source QEMU writes go in at one end, the same bytes come out at the
+ * other, and in between references replace pages that the destination has. `wire.ts` describes the protocol.
  *
  * A passage relays one connection: the stream down, the return path up, and either end's half-close. It knows nothing
- * of QMP, phases and host names. It says `ended` once both directions ended and everything was delivered, and `failed`
- * once for anything else; then both its legs are closed already, so that QEMU sees a broken network at once.
- * What it is given beside its endpoints is data, and what it gives is copies.
+ * of QMP, phases and host names. It reports `ended` once both directions ended and all bytes were delivered, and
+ * `failed` in any other case; by then both connections are closed, so that QEMU sees a broken network at once. Apart
+ * from its endpoints it takes only data, and it returns copies.
  *
- * It runs in a worker thread where the machine has cores for it, else in the agent's own, with the same code:
+ * It runs in a worker thread if the machine has cores for it, otherwise in the agent's thread, with the same code:
  * `worker/`.
  *
- * The frames of a lane and their signs of life are of use to whoever else talks over a lane.
+ * The frames of a lane and their keep-alives are also used by other protocols over lanes.
  */
 export { linkRateOf, type CompressionMode } from './compression.ts'
 export { FrameLane, type FrameLaneInit } from './framelane.ts'

@@ -13,65 +13,65 @@ import { badFrame, FRAME_HEADER_BYTES } from './frames.ts'
 import { Window } from './window.ts'
 import { connectionLost, PASSAGE_FRAMES, type PassageFrame } from './wire.ts'
 
-/** A shorter piece says that QEMU paused: its socket is read so much at a time. */
+/** Size of a full read of QEMU's socket; a shorter one means that QEMU paused. */
 const FULL_READ_BYTES = 256 * 1024
-/** Bytes of the return path that QEMU has not taken yet; its messages are short, and it waits for them. */
+/** Most queued bytes of the return path; its messages are short, and QEMU waits for them. */
 const UNTAKEN_BYTES_MAX = 64 * 2 ** 20
 
 export interface OutgoingPassageInit {
-  /** The pages that the destination has: they may travel as refs. Copied. */
+  /** The pages that the destination has, to be sent as refs. Copied. */
   known: Prefixes
-  /** Whether pages that travel whole are compressed. */
+  /** Whether pages sent whole are compressed. */
   compression: CompressionMode
-  /** Bytes a second on the wire; Infinity: as fast as it goes. */
+  /** Bytes a second on the wire; Infinity: unlimited. */
   bytesPerSecondMax: number
-  /** How fast the link was seen to be, bytes a second. Default: nobody knows. */
+  /** Measured speed of the link, bytes a second. Default: unknown. */
   linkBytesPerSecond?: number
-  /** The share of the link that is this channel's beside others with pages. Default 1. */
+  /** This channel's share of the link, beside other channels with pages. Default 1. */
   linkShare?: number
-  /** The migration's main connection, or one beside it: what that carries its first bytes tell. Default 'main'. */
+  /** The migration's main channel, or another one, whose first bytes tell its kind. Default 'main'. */
   channel?: 'main' | 'beside'
-  /** What the main channel told, or the connection before, if this one goes on with a post-copy that broke. */
+  /** Knowledge from the main channel, or from the earlier connection of a resumed post-copy. */
   continuation?: StreamKnowledgeData
-  /** Called once a batch, when what `counts` gives has changed. */
+  /** Called after each batch, when `counts` has changed. */
   onCounts?: () => void
   listener: OutgoingPassageListener
 }
 
-/** What a passage says, in order; nothing after `ended`, `failed` or `stop`. */
+/** Events of a passage, in order; none after `ended`, `failed` or `stop`. */
 export interface OutgoingPassageListener {
   mark(mark: StreamMark): void
-  /** The guest's run state at switchover, by QEMU's word for it; the last one holds. Never with machines up to 2.3. */
+  /** The guest's run state at switchover, in QEMU's words; the last call counts. Never for machine types up to 2.3. */
   runState(state: string): void
-  /** From here on QEMU's stream is not understood, and passes raw. */
+  /** QEMU's stream is not understood from here on, and passes raw. */
   lost(reason: string): void
   /** The source QEMU ended its side, in order. */
   streamEnded(): void
-  /** The destination QEMU ended its side, in order; `shut` is its last word of how its load ended: 0 for well. */
+  /** The destination QEMU ended its side, in order; `shut`: its final status of the load, 0 for success. */
   returnEnded(shut: number | undefined): void
-  /** Both QEMUs ended their sides, and everything was delivered. */
+  /** Both QEMUs ended their sides, and all bytes were delivered. */
   ended(): void
-  /** Anything else; QEMU's connection and the lane are closed already. */
+  /** Any other end; QEMU's connection and the lane are already closed. */
   failed(error: PagemeshError): void
 }
 
 export interface OutgoingPassageCounts extends EncoderCounts {
-  /** Bytes of literals as they travelled. */
+  /** Bytes of literals on the wire. */
   literalWireBytes: number
   /** Bytes on the lane. */
   sentBytes: number
   receivedBytes: number
 }
 
-/** A batch that is not acknowledged: its pages may be asked back. */
+/** An unacknowledged batch: its pages may be asked back. */
 interface KeptBatch {
   batch: EncodedBatch
-  /** Memory that is on its way, or may be asked for. */
+  /** Memory that is being sent or may be asked back. */
   memory: readonly Buffer[]
   isAskedBack: boolean
 }
 
-/** The way from the source QEMU to the lane, and from the lane back to it. */
+/** Relays the source QEMU's stream to the lane, and the return path from the lane to QEMU. */
 export class OutgoingPassage {
   readonly #clock: Clock
   readonly #qemu: Endpoint
@@ -84,13 +84,13 @@ export class OutgoingPassage {
   /** Whether pages that are asked back are compressed. */
   readonly #compresses: boolean
   readonly #compression: Compression
-  /** In the order of their sequence. */
+  /** In order of sequence. */
   readonly #kept = new Map<number, KeptBatch>()
   #down: 'streaming' | 'ending' | 'ended' = 'streaming'
   #up: 'returning' | 'ending' | 'ended' = 'returning'
   #isOver = false
   #isPaused = false
-  /** Set once QEMU waits for single answers: in post-copy, and when the device state is on its way. */
+  /** Whether QEMU waits for single answers: in post-copy, and while it sends the device state. */
   #isUrgent = false
   #returnedBytes = 0
   readonly #returnPathEnd = new ReturnPathEnd()
@@ -133,12 +133,12 @@ export class OutgoingPassage {
     void qemu.closed.then((error) => this.#onQemuClosed(error))
   }
 
-  /** From now on these pages may travel as refs too: they arrived at the destination. */
+  /** Adds pages that arrived at the destination: they may be sent as refs from now on. */
   addKnown(prefixes: Prefixes): void {
     this.#encoder.addKnown(prefixes)
   }
 
-  /** What the main channel told by now, for a channel beside it. */
+  /** Adds the main channel's knowledge so far, for another channel. */
   addKnowledge(knowledge: StreamKnowledgeData): void {
     this.#encoder.addKnowledge(knowledge)
     if (knowledge.isPostcopy) this.#hurry()
@@ -149,12 +149,12 @@ export class OutgoingPassage {
     return { ...this.#encoder.counts, literalWireBytes: this.#literalWireBytes, sentBytes, receivedBytes }
   }
 
-  /** What the passage of a connection that goes on with this migration needs to know; JSON. */
+  /** Knowledge for a later connection of this migration, as JSON. */
   knowledge(): StreamKnowledgeData {
     return this.#encoder.knowledge
   }
 
-  /** Closes QEMU's connection and the lane, and says nothing more. Idempotent, and nothing once it has ended. */
+  /** Closes QEMU's connection and the lane, without further events. Idempotent; no effect after the end. */
   stop(): void {
     if (!this.#isOver) this.#shut()
   }
@@ -200,7 +200,7 @@ export class OutgoingPassage {
     this.#kept.set(batch.sequence, { batch, memory, isAskedBack: false })
     this.#window.add(batch.sequence, batch.stream.length, FRAME_HEADER_BYTES + wireBytes)
     this.#holdBackIfFull()
-    // A send never rejects; how much is queued the window bounds.
+    // A send never rejects; the window bounds the queue.
     void this.#lane.send('batch', header, ...parts)
     this.#onCounts?.()
   }
@@ -228,7 +228,7 @@ export class OutgoingPassage {
     this.#finishIfDone()
   }
 
-  /** Sends the pages of refs that the destination could not fill rightly. */
+  /** Sends the pages of refs that the destination could not fill. */
   #giveMissing(body: Buffer): void {
     const sequence = body.readUInt32BE(0)
     const kept = this.#kept.get(sequence)
@@ -264,7 +264,7 @@ export class OutgoingPassage {
     if (this.#returnedBytes > 0) return
     this.#up = 'ended'
     this.#isOver = true
-    // It never rejects, and nobody waits for it: both ends have all that they wanted.
+    // Never rejects, and need not be awaited: both ends have all their bytes.
     void this.#lane.close()
     this.#listener.ended()
   }
@@ -276,7 +276,7 @@ export class OutgoingPassage {
   }
 
   #onQemuClosed(error: Error | undefined): void {
-    // Closed after both its ends is how it should be; what it did not take before, its write tells.
+    // A close after both directions ended is normal; if QEMU missed bytes, the write has failed.
     if (this.#down === 'streaming' || this.#up === 'returning') this.#fail(connectionLost('source', error))
   }
 

@@ -7,7 +7,7 @@ import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
 import type { AssembledBatch } from './decoder.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 
-/** A source that has not answered by then has nothing: the other end has everything, and the guest waits. */
+/** A source that does not answer in this time counts as a miss: the other end has all pages, and the guest waits. */
 const SOURCE_MS_MAX = 2000
 
 export function noRefsFilled(): Record<PageSourceKind, number> {
@@ -15,24 +15,24 @@ export function noRefsFilled(): Record<PageSourceKind, number> {
 }
 
 /**
- * Puts pages in the places of a batch's refs, and hashes every page of the batch: each once, where it will be given
- * to QEMU. What a source gave is believed only if its hash is the wanted one; a wrong page is had from the next source.
+ * Fills in the pages of a batch's refs, and hashes every page of the batch once, in the memory that QEMU will get. A
+ * source's page is accepted only if its hash is right; a wrong page is taken from the next source.
  */
 export class Resolver {
   readonly #clock: Clock
   readonly #hasher: PageHasher
   readonly #sources: readonly PageSource[]
-  /** Shared memory: the sources may be in another thread. */
+  /** Shared memory, because the sources may be in another thread. */
   readonly #rooms = new BufferPool(BATCH_LIMITS.streamBytes, WINDOW_BATCHES_MAX, (size) => new SharedArrayBuffer(size))
-  /** Sources that still owe an answer that came too late to wait for: they are not asked meanwhile. */
+  /** Sources with an answer overdue: they are not asked meanwhile. */
   readonly #late = new Set<PageSource>()
   readonly #filledBy = noRefsFilled()
-  /** Which pages of a batch are hashed in one go, where they lie in it, and what they hash to. */
+  /** Pages of a batch that are hashed in one call: their numbers, offsets and ids. */
   readonly #pages = new Uint32Array(BATCH_PAGES_MAX)
   readonly #offsets = new Uint32Array(BATCH_PAGES_MAX)
   readonly #ids = Buffer.alloc(BATCH_PAGES_MAX * ID_BYTES)
 
-  /** @param components.sources nearest first; they need not hash what they give. */
+  /** @param components.sources nearest first; they need not verify their pages. */
   constructor(components: { clock: Clock; hasher: PageHasher; sources: readonly PageSource[] }) {
     this.#clock = components.clock
     this.#hasher = components.hasher
@@ -43,7 +43,7 @@ export class Resolver {
     return { ...this.#filledBy }
   }
 
-  /** Fills what it can; returns which refs nobody had, or had only wrongly. */
+  /** Fills refs from the sources; returns those that no source had, or only wrong pages of. */
   async fill(batch: AssembledBatch, signal: AbortSignal): Promise<readonly number[]> {
     this.#hashOwn(batch)
     this.#filledBy.sentBefore += batch.sentBefore
@@ -57,7 +57,7 @@ export class Resolver {
       if (await this.#ask(source, refs, signal)) {
         this.#place(batch, refs, before)
       } else {
-        // What failed or is late may still write into this memory: it is left to it.
+        // A failed or late source may still write into this memory: continue with other memory.
         refs = unfilled(refs, before, this.#rooms.take())
       }
     }
@@ -69,7 +69,7 @@ export class Resolver {
     return refs.missing()
   }
 
-  /** Puts the pages of these refs, which the other end sent, in their places. The digest says if they are right. */
+  /** Fills in the pages of these refs that the other end sent. The digest tells whether they are right. */
   accept(batch: AssembledBatch, refs: readonly number[], pages: Buffer): void {
     refs.forEach((ref, i) => {
       const page = batch.refPages[ref]!
@@ -80,7 +80,7 @@ export class Resolver {
     this.#filledBy.source += refs.length
   }
 
-  /** Hashes the pages that came with the stream itself. */
+  /** Hashes the pages that came as literals or were sent before. */
   #hashOwn(batch: AssembledBatch): void {
     let count = 0
     for (let page = 0, ref = 0; page < batch.pageCount; page++) {
@@ -90,7 +90,7 @@ export class Resolver {
     this.#hash(batch, count)
   }
 
-  /** Puts what a source filled of these in its places, and takes back what is wrong. */
+  /** Fills in the pages that a source gave, and marks wrong ones as missing again. */
   #place(batch: AssembledBatch, refs: PageBatch, wanted: readonly number[]): void {
     let count = 0
     for (const ref of wanted) {
@@ -105,7 +105,7 @@ export class Resolver {
     }
   }
 
-  /** Writes down what the first `count` of `#pages` of the batch hash to, as they are now. */
+  /** Hashes the first `count` of `#pages` of the batch into `pageIds`. */
   #hash({ stream, pageOffsets, pageIds }: AssembledBatch, count: number): void {
     for (let i = 0; i < count; i++) this.#offsets[i] = pageOffsets[this.#pages[i]!]!
     this.#hasher.hashScattered(stream, this.#offsets, count, this.#ids)
@@ -116,7 +116,7 @@ export class Resolver {
     }
   }
 
-  /** Lets a source fill what it can; false if it failed, or has not answered in time. */
+  /** Asks a source to fill refs; false if it failed or did not answer in time. */
   async #ask(source: PageSource, refs: PageBatch, signal: AbortSignal): Promise<boolean> {
     let isOver = false
     const answer = fillFrom(source, refs, signal).then((isFilled) => {
@@ -133,18 +133,18 @@ export class Resolver {
   }
 }
 
-/** A source that fails is one that has nothing. */
+/** Asks a source; a failure counts as a miss. */
 async function fillFrom(source: PageSource, refs: PageBatch, signal: AbortSignal): Promise<boolean> {
   try {
     await source.fill(refs, signal)
     return true
   } catch {
-    // Its pages are looked for elsewhere.
+    // The next source is asked.
     return false
   }
 }
 
-/** The same refs in other memory, of which these are missing: the others are in their places already. */
+/** A copy of the batch in other memory, with only the refs of `missing` unfilled: the others are already in place. */
 function unfilled(refs: PageBatch, missing: readonly number[], room: Buffer): PageBatch {
   const fresh = new PageBatch(refs.ids, room)
   for (let ref = 0; ref < refs.count; ref++) {

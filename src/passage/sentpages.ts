@@ -1,7 +1,7 @@
 /**
- * Pages sent before in the same handoff, kept alike at both ends: literals are numbered in the order they are sent,
- * and the last SENT_PAGES of them can be named by number. The outgoing end keeps ids, the incoming end keeps bytes;
- * since both forget the same page at the same time, such a reference never misses.
+ * Pages sent before in the same passage, in step at both ends: literals are numbered in the order of sending, and the
+ * last SENT_PAGES of them can be named by number. The outgoing end keeps ids, the incoming end keeps bytes. Both forget
+ * the same page at the same time, so such a reference never misses.
  */
 import { ID_BYTES, PAGE_BYTES, PrefixTable } from '../page/index.ts'
 
@@ -10,11 +10,11 @@ export const SENT_PAGES = 8192
 
 const GENERATION = SENT_PAGES / 2
 
-/** The outgoing end: which literal, if any of the last ones, has this id. */
+/** The outgoing end: finds a recent literal by id. */
 export class SentIndex {
   readonly #ids = Buffer.alloc(SENT_PAGES * ID_BYTES)
   #sent = 0
-  // Two generations instead of removal: between them they hold at least the last half of SENT_PAGES.
+  // Two generations instead of removal: together they hold at least the last half of SENT_PAGES.
   #young = new PrefixTable(GENERATION)
   #old = new PrefixTable()
 
@@ -30,7 +30,7 @@ export class SentIndex {
     return slot
   }
 
-  /** Notes that the page with the id at `ids[offset]` is sent as a literal now. */
+  /** Records that the page with the id at `ids[offset]` is now sent as a literal. */
   add(ids: Buffer, offset: number): void {
     if (this.#young.size >= GENERATION) {
       this.#old = this.#young
@@ -45,14 +45,14 @@ export class SentIndex {
 
 /** The incoming end: the bytes of the last literals. */
 export class SentPages {
-  /** In what, and where in it, each page lies. */
+  /** For each page, the memory that holds it and its offset there. */
   readonly #memory: Uint8Array[] = []
   readonly #offsets = new Uint32Array(SENT_PAGES)
   #received = 0
 
   /**
-   * Keeps a page that arrived as a literal: in the memory that it came in, which must not change from now on, unless
-   * that would keep twice as much as is needed.
+   * Keeps a page that arrived as a literal: in the memory that it came in, which must not change from now on, or as a
+   * copy if that memory is more than twice as large as needed.
    */
   add(bytes: Buffer, offset: number): void {
     const slot = this.#received % SENT_PAGES

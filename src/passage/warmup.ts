@@ -7,17 +7,17 @@ import { Decoder, digestMismatch, unpackBatch } from './decoder.ts'
 import { Encoder } from './encoder.ts'
 import { Resolver } from './resolver.ts'
 
-/** Enough for the engine to compile the data path well: some hundred milliseconds of work a round. */
+/** Enough for V8 to compile the data path: some hundred milliseconds of work a round. */
 const PAGES = 6000
 const ROUNDS = 2
-/** Every how many pages one is zero, and one is at the destination already. */
+/** One page in ZERO_EVERY is zero, and one in REF_EVERY is already at the destination. */
 const ZERO_EVERY = 3
 const REF_EVERY = 2
 const PIECE_BYTES = 100_000
 
 /**
- * Sends a made-up stream through encoder and decoder, so that the first real handoff finds them compiled: that took
- * a third of its CPU time. Yields between batches. Throws if what comes out is not what went in.
+ * Sends a made-up stream through encoder and decoder, so that V8 has compiled them before the first real handoff:
+ * compiling took a third of its CPU time. Yields between batches. Throws if the output differs from the input.
  */
 export async function warmUp(components: { clock: Clock; hasher: PageHasher; random: Random }): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) await sendMadeUpStream(components)
@@ -52,7 +52,7 @@ async function passOn(batch: EncodedBatch, decoder: Decoder, resolver: Resolver)
   decoder.recycle(assembled)
 }
 
-/** Has the pages of this batch's refs. */
+/** A source with the pages of this batch's refs. */
 function sourceOf({ stream, refOffsets }: EncodedBatch): PageSource {
   return {
     kind: 'resident',
@@ -65,7 +65,7 @@ function sourceOf({ stream, refOffsets }: EncodedBatch): PageSource {
   }
 }
 
-/** Pages that are half noise and half alike, each unlike the others; one after the other. */
+/** Distinct pages, half of each page being noise and half constant; consecutive. */
 function madeUpPages(random: Random): Buffer {
   const pages = Buffer.alloc(PAGES * PAGE_BYTES)
   const noise = random.bytes(PAGE_BYTES / 2)
@@ -88,7 +88,7 @@ function knownHalf(pages: Buffer, hasher: PageHasher): Prefixes {
   return known
 }
 
-/** A migration stream of one block with these pages, up to its last page. */
+/** A migration stream of one block with these pages, without its end. */
 function madeUpStream(pages: Buffer): Buffer {
   const start = Buffer.from(
     '5145564d00000003' + // QEVM, version 3

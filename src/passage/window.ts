@@ -2,27 +2,27 @@ import type { Clock } from '../runtime/clock.ts'
 import type { LinkState } from './compression.ts'
 
 /**
- * Bytes of QEMU's stream that may be on their way: what the outgoing end keeps for refs that are asked back. With half
- * of it two agents that share two cores wait for each other: 1.20 of plain QEMU's time for noise, 1.15 with this.
+ * Most unacknowledged bytes of QEMU's stream: the outgoing end keeps them for refs that are asked back. With half as
+ * many, two agents on two shared cores wait for each other: noise took 1.20 times plain QEMU's time, 1.15 with this.
  */
 const WINDOW_STREAM_BYTES = 8 * 2 ** 20
-/** In post-copy a requested page queues behind what is on its way: keep that short. */
+/** Less in post-copy, where a requested page queues behind the bytes in flight. */
 const WINDOW_STREAM_BYTES_POSTCOPY = 2 * 2 ** 20
-/** Batches on their way, however small: each takes whole buffers at both ends. */
+/** Most batches in flight, however small: each takes whole buffers at both ends. */
 export const WINDOW_BATCHES_MAX = 40
 const WINDOW_WIRE_BYTES_MIN = 2 * 2 ** 20
 const WINDOW_WIRE_BYTES_MAX = 8 * 2 ** 20
-/** What is on the wire shall be delivered within this time: QEMU takes its downtime from what we accept. */
+/** Bytes in flight should be delivered within this time: QEMU computes its downtime from what we accept. */
 const WINDOW_MS = 50
 const RATE_PERIOD_MS = 100
 
-/** A batch that is on its way: sent, but not yet taken by the destination QEMU. */
+/** A batch in flight: sent, but not yet accepted by the destination QEMU. */
 interface InFlight {
   streamBytes: number
   wireBytes: number
 }
 
-/** How much of the stream may be on its way, from how fast it was acknowledged lately. */
+/** Bounds the bytes in flight by the recent rate of acknowledgements. */
 export class Window {
   readonly #clock: Clock
   readonly #inFlight = new Map<number, InFlight>()
@@ -50,7 +50,7 @@ export class Window {
     return this.#inFlight.size === 0
   }
 
-  /** What is known of the way to the other end from what was acknowledged, and when. */
+  /** State of the connection, from the acknowledgements and their times. */
   state(): Omit<LinkState, 'nowMs' | 'queuedBytes'> {
     return {
       wireFill: this.#wireBytes / this.#wireBytesMax,
@@ -64,7 +64,7 @@ export class Window {
     this.#streamBytesMax = WINDOW_STREAM_BYTES_POSTCOPY
   }
 
-  /** A batch was made, and is on its way from now on. */
+  /** Adds a batch in flight. */
   add(sequence: number, streamBytes: number, wireBytes: number): void {
     if (this.isEmpty) this.#startPeriod()
     this.#inFlight.set(sequence, { streamBytes, wireBytes })
@@ -73,7 +73,7 @@ export class Window {
     this.#sentBytes += wireBytes
   }
 
-  /** Returns whether this batch was on its way. */
+  /** Removes a batch; returns whether it was in flight. */
   acknowledge(sequence: number): boolean {
     const batch = this.#inFlight.get(sequence)
     if (batch === undefined) return false

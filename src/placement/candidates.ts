@@ -4,24 +4,24 @@ import type { PageKind, Store } from '../store/index.ts'
 import { inShortTurns } from './turns.ts'
 
 /**
- * What is known of a popular page: as what it is kept already, whether this host is among its owners in the tail, and
- * whether it is stably resident here.
+ * Flags of a popular page: the kind as which it is kept, whether this host is an owner in the tail, and whether it is
+ * stably resident here.
  */
 export const FLAG = { head: 1, tail: 2, departed: 4, owned: 8, chosen: 16, resident: 32 } as const
 
-/** Popular pages, in rising order of their prefixes. 14 bytes a page. */
+/** Popular pages in rising order of prefixes; 14 bytes a page. */
 export interface Candidates {
   count: number
-  /** Guests and hosts of the mesh that hold each page: 16 bits each. */
+  /** Numbers of guests and hosts that hold each page: 16 bits each. */
   table: SortedTable
   flags: Uint8Array<ArrayBuffer>
 }
 
 export interface CandidateSources {
   view: Pick<PopularityView, 'pages' | 'forEach'>
-  /** Whether a page is stably resident here; asked once a page, in rising order. */
+  /** Whether a page is stably resident here; called once for each page, in rising order. */
   isResident: (high: number, low: number) => boolean
-  /** Whether a page could not be had a short while ago. */
+  /** Whether no host had the page a short while ago. */
   isGivenUp: (high: number, low: number) => boolean
 }
 
@@ -55,7 +55,7 @@ export function* gatherCandidates({ view, isResident, isGivenUp }: CandidateSour
   return { count, table, flags }
 }
 
-/** Marks the candidates that are kept. Returns pages of head and tail that are kept and are no longer popular. */
+/** Marks the kept candidates. Returns kept pages of head and tail that are no longer popular. */
 export function* markKept(
   { table, flags }: Candidates, store: Pick<Store, 'pages' | 'forEach'>,
 ): Generator<void, Prefixes> {

@@ -1,17 +1,17 @@
-/** Reading of what a guest left behind: its stable pages, in the order of its memory. */
+/** Reads the stable pages of a guest that left, in memory order. */
 import type { GuestMemory } from '../guest/index.ts'
 import { ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
 import type { PagesToKeep } from '../store/index.ts'
 import type { StablePages } from './api.ts'
 
-/** Pages read, hashed and kept at once. */
+/** Pages read, hashed and stored together. */
 const BATCH_PAGES = 256
-/** Pages whose residency is asked at once. */
+/** Pages of one residency query. */
 const WINDOW_PAGES = 4096
 
 /**
- * The pages of `memory` that are among the stable ones and still what they were, in batches; the buffers of a batch are
- * used again for the next. Throws PagemeshError `guest-gone` when the guest's process has ended.
+ * The stable pages of `memory` that have not changed, in batches whose buffers are reused for the next. Throws
+ * PagemeshError `guest-gone` when the guest's process has ended.
  */
 export async function* departedPages(
   hasher: PageHasher, memory: GuestMemory, stable: StablePages,
@@ -37,7 +37,7 @@ export async function* departedPages(
   }
 }
 
-/** Runs of pages that are wanted and resident, at most a batch long. */
+/** Runs of wanted, resident pages, at most a batch long. */
 function* runsOf(wanted: Uint8Array, resident: Uint8Array): Generator<[number, number]> {
   for (let start = 0; start < wanted.length;) {
     if (wanted[start] === 0 || resident[start] === 0) {
@@ -62,7 +62,7 @@ class Batch {
     this.#stable = stable
   }
 
-  /** Reads pages that lie one after the other, and keeps those at the front that are what the census knew. */
+  /** Reads consecutive pages, and moves those that the census knows to the front. */
   async read(memory: GuestMemory, block: number, first: number, count: number): Promise<PagesToKeep> {
     await memory.read(block, first, count, this.#bytes.subarray(0, count * PAGE_BYTES))
     this.#hasher.hashPages(this.#bytes, 0, count, this.#ids, 0)

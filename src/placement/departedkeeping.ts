@@ -9,9 +9,9 @@ import type { StablePages } from './api.ts'
 import { departedPages } from './departed.ts'
 import { DEPARTED_SECONDS_MAX, oldestDeparted } from './oldest.ts'
 
-/** How often what is too old is looked for, ms. */
+/** Interval of the search for pages that are too old, ms. */
 const AGEING_MS = 3_600_000
-/** Pages that make room at once: choosing them walks through the whole store. */
+/** Pages dropped together to make room: choosing them walks through the whole store. */
 const ROOM_PAGES = 16 * 1024
 
 interface Components {
@@ -23,15 +23,15 @@ interface Components {
 }
 
 interface Init {
-  /** Takes at most `countMax` of the pages that are kept and that nobody wants any more; they will be dropped. */
+  /** Takes at most `countMax` surplus pages, to be dropped. */
   takeSurplus: (countMax: number) => Prefixes
 }
 
-/** Keeps the pages of guests that left, in the room that nothing better takes. */
+/** Stores the pages of guests that left, in room that better pages do not need. */
 export class DepartedKeeping {
   readonly #components: Components
   readonly #init: Init
-  /** Guests are kept one after the other. */
+  /** Guests' pages are stored one guest at a time. */
   #last: Promise<void> = Promise.resolve()
   #abort = new AbortController()
   #ageing: Timer | undefined
@@ -42,7 +42,7 @@ export class DepartedKeeping {
     this.#init = init
   }
 
-  /** Pages of guests that have left which are still to be kept. */
+  /** Pages of guests that left which are still to be stored. */
   get pending(): number {
     return this.#pending
   }
@@ -71,7 +71,7 @@ export class DepartedKeeping {
     const { clock, log, hasher, store, hold } = this.#components
     if (store.bytesMax === 0) return
     const { signal } = this.#abort
-    // Whole seconds, as the store counts.
+    // In whole seconds, as in the store.
     const begunAt = Math.floor(clock.wallTime() / 1000)
     let kept = 0
     this.#pending = pages.count
@@ -86,7 +86,7 @@ export class DepartedKeeping {
       }
       log.info('pages of a guest that left are kept', { guest: memory.name, wanted: pages.count, kept })
     } catch (error) {
-      // Its process may end at any time now; what was kept until then is good.
+      // The guest's process may end at any time; the pages stored before are good.
       log.info('not all pages of a guest that left could be kept', {
         guest: memory.name, wanted: pages.count, kept, error: describeError(error),
       })
@@ -95,7 +95,7 @@ export class DepartedKeeping {
     }
   }
 
-  /** Keeps a batch, if need be in place of surplus pages or of what others left before; says how many found no room. */
+  /** Stores a batch, if need be in place of surplus or of earlier guests' pages; returns how many did not fit. */
   async #put(batch: PagesToKeep, begunAt: number): Promise<number> {
     const { store } = this.#components
     const { refused } = await store.put(batch, 'departed')
@@ -106,7 +106,7 @@ export class DepartedKeeping {
     return (await store.put(batch, 'departed')).refused
   }
 
-  /** Drops what is too old, and the `count` oldest pages that guests left before `before`, seconds since the epoch. */
+  /** Drops pages that are too old, and the `count` oldest of those stored before `before`, seconds since the epoch. */
   async #dropOldest(count: number, before: number): Promise<void> {
     const { clock, store } = this.#components
     await store.remove(oldestDeparted(store, count, { before, since: clock.wallTime() / 1000 - DEPARTED_SECONDS_MAX }))

@@ -1,6 +1,6 @@
 /**
- * Makes the store what a plan says: pages that are kept take the better kind, and what is missing is fetched, the best
- * first, in place of what is surplus.
+ * Carries out a plan: pages that are kept already get their better kind, and missing pages are fetched, the best first,
+ * in place of surplus pages.
  */
 import { ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, type PageHasher, type Prefixes } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -9,11 +9,11 @@ import type { PageKind, Store } from '../store/index.ts'
 import type { ArrivedPages, Swap } from '../swap/index.ts'
 import type { Plan, PlannedPages } from './policy.ts'
 
-/** Pages that are asked for at once: 8 MiB. */
+/** Pages of one request: 8 MiB. */
 const FETCH_PAGES = 2048
-/** Pages that are read and put back at once to take a better kind: 1 MiB. */
+/** Pages that are read and stored again together to get a better kind: 1 MiB. */
 const CLAIM_PAGES = 256
-/** So many batches one after the other of which most pages are missing end a pass: nobody answers. */
+/** Batches in a row with most pages missing that end a pass: no host seems to answer. */
 const BAD_BATCHES_MAX = 2
 
 interface Components {
@@ -25,23 +25,23 @@ interface Components {
 }
 
 export interface FillingInit {
-  /** Hosts that may have a page, by name. */
+  /** Names of hosts that may have a page. */
   holdersOf: (high: number, low: number) => string[]
-  /** Hears of each page that nobody gave. */
+  /** Called for each page that no host had. */
   onMissing: (high: number, low: number) => void
   signal: AbortSignal
-  /** Clock time at which what is left is to be planned anew, ms. */
+  /** Clock time at which the pass ends and the rest is planned anew, ms. */
   until: number
 }
 
-/** How a pass ended: all was tried, its time was over, or there was no use in going on. */
+/** How a pass ended: all pages were tried, its time was over, or most pages were missing. */
 export type FillingEnd = 'tried' | 'late' | 'hopeless'
 
-/** One pass over what a plan wants. */
+/** One pass over a plan. */
 export class Filling {
   readonly #components: Components
   readonly #plan: Plan
-  /** Pages of the surplus that went, from its start. */
+  /** Number of surplus pages dropped, from the start of the list. */
   #dropped = 0
   #fetched = 0
   #givenUp = 0
@@ -51,22 +51,22 @@ export class Filling {
     this.#plan = plan
   }
 
-  /** Pages that are still to come. */
+  /** Pages still to be fetched. */
   get pending(): number {
     return this.#plan.fetch.count - this.#fetched - this.#givenUp
   }
 
-  /** Pages that are wanted, are not kept, and are not tried any more. */
+  /** Wanted pages that are not kept and no longer tried. */
   get givenUp(): number {
     return this.#givenUp
   }
 
-  /** Pages that are kept and not wanted. */
+  /** Kept pages that are not wanted. */
   get surplus(): number {
     return this.#plan.surplus.count - this.#dropped
   }
 
-  /** Takes at most `countMax` of the surplus, to be dropped. */
+  /** Takes at most `countMax` pages of the surplus, to be dropped. */
   takeSurplus(countMax: number): Prefixes {
     const { surplus } = this.#plan
     const start = this.#dropped
@@ -96,14 +96,14 @@ export class Filling {
         const batch = partOf(pages, start, Math.min(pages.count, start + FETCH_PAGES))
         const { missing, refused } = await this.#fetch(batch, kind, init)
         badBatches = missing * 2 > batch.count ? badBatches + 1 : 0
-        // What came and finds no room would only be fetched again and again.
+        // Pages that do not fit would only be fetched again and again.
         if (badBatches === BAD_BATCHES_MAX || refused * 2 > batch.count) return 'hopeless'
       }
     }
     return 'tried'
   }
 
-  /** Has pages that are kept already take a better kind; those that are gone meanwhile stay gone. */
+  /** Gives kept pages a better kind; pages dropped meanwhile are skipped. */
   async #claim(pages: Prefixes, kind: PageKind, signal: AbortSignal): Promise<void> {
     const { store, hasher } = this.#components
     const ids = Buffer.alloc(pages.count * ID_BYTES)
@@ -123,7 +123,7 @@ export class Filling {
     await store.put({ ids: ids.subarray(0, count * ID_BYTES), bytes: batch.bytes, count }, kind)
   }
 
-  /** Returns how many pages did not come, and how many found no room. */
+  /** Returns how many pages did not come, and how many did not fit. */
   async #fetch(
     pages: Prefixes, kind: PageKind, { holdersOf, onMissing, signal }: FillingInit,
   ): Promise<{ missing: number; refused: number }> {
@@ -145,7 +145,7 @@ export class Filling {
     return { missing, refused }
   }
 
-  /** Returns how many are kept now. */
+  /** Returns how many pages were stored. */
   async #put({ ids, bytes, count }: ArrivedPages, kind: PageKind): Promise<number> {
     const pages = { ids: ids.subarray(0, count * ID_BYTES), bytes: bytes.subarray(0, count * PAGE_BYTES), count }
     const { refused } = await this.#components.store.put(pages, kind)

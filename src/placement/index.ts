@@ -1,7 +1,7 @@
 /**
- * Which pages this host should keep: the head of what is popular, kept by every host; the tail, each page on a few
- * hosts; and, in the room that both leave, the stable pages of guests that left, for they often come back. What is
- * resident here needs no keeping.
+ * Which pages this host should keep: the head, the most popular pages, on every host; the tail, each page on a few
+ * hosts; and in the rest of the room the stable pages of guests that left, because guests often come back. Pages that
+ * are resident here need not be kept.
  */
 export type { Keeper, PlacementTotals, StablePages } from './api.ts'
 export { createKeeper, type KeeperInit } from './keeper.ts'

@@ -1,11 +1,11 @@
 import { PrefixTable } from '../page/index.ts'
 
-/** Pages that are remembered; 1.5 MiB. */
+/** Most pages remembered; 1.5 MiB. */
 const PAGES_MAX = 2 ** 16
-/** Intervals after which all are asked for again. */
+/** Intervals after which all of them are tried again. */
 const INTERVALS_MAX = 8
 
-/** Pages that could not be had, so that they are not asked for again at once; when full, no more are remembered. */
+/** Pages that no host had, so that they are not requested again at once; when full, no more are remembered. */
 export class MissedPages {
   #table = new PrefixTable()
   #intervals = 0
@@ -18,7 +18,7 @@ export class MissedPages {
     return this.#table.get(high, low) >= 0
   }
 
-  /** Says that an interval has passed. */
+  /** Call it after each interval. */
   age(): void {
     this.#intervals += 1
     if (this.#intervals % INTERVALS_MAX === 0) this.#table = new PrefixTable()

@@ -1,12 +1,12 @@
 import type { Prefixes } from '../page/index.ts'
 import type { PageKind, Store } from '../store/index.ts'
 
-/** Seconds after which what a guest left is given up: who has not come back by then will come back changed. */
+/** Seconds after which the pages of a guest that left are dropped: a guest that returns later has changed. */
 export const DEPARTED_SECONDS_MAX = 3 * 24 * 3600
 
 /**
- * Pages of guests that left: the `count` oldest of those kept before `before`, and all that were kept before `since`.
- * Times are seconds since the Unix epoch.
+ * Pages of guests that left: the `count` oldest of those stored before `before`, and all that were stored before
+ * `since`. Times are seconds since the Unix epoch.
  */
 export function oldestDeparted(
   store: Pick<Store, 'forEach'>, count: number, { before, since }: { before: number; since: number },

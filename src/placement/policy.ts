@@ -1,20 +1,19 @@
 /**
- * What this host should keep: a pure function of what is popular, what is resident here, what is kept, and who the
- * members are. It does its work in steps, so that others have a turn in between.
+ * Which pages this host should keep: a pure function of the popular pages, the resident pages, the kept pages and the
+ * members. It works in steps, so that the thread can do other work in between.
  *
- * What a page is worth here is the chance that a guest that arrives has it: the guests elsewhere that hold it. The
- * head are the best, kept by every host. The tail are the next ones, of which each is kept by few hosts: here stand
- * those that this host owns. The tail takes what it needs of its share of the budget, and the head all the rest; if
- * all fits, all is head.
+ * The worth of a page is the chance that an arriving guest has it, measured by the guests elsewhere that hold it. The
+ * head is the best pages, kept by every host. The tail is the next ones, each kept by a few hosts; this host keeps
+ * those that it owns. The tail takes what it needs of its share of the budget, and the head all the rest; if all pages
+ * fit, all are head.
  *
- * What is kept as the head counts for more than it is worth there, and what is kept at all in the tail, so that small
- * changes move nothing. What is resident here needs no keeping; but what is kept and then becomes resident counts half,
- * for the guest may leave again. What is kept and no longer wanted, because it fell below or is no longer popular, is
- * surplus: it stays while there is room, and goes first when room is needed. What guests left takes the room that is
- * over: the store gives it up by itself.
+ * Pages that are already kept get a bonus, so that small changes move nothing: for the head those kept as head, for the
+ * tail all kept ones. Resident pages need not be kept. But a kept page that becomes resident counts half, because its
+ * guest may leave again. Kept pages that are no longer wanted are surplus: they stay while there is room and are
+ * dropped first. Pages of guests that left use the free room: the store drops them by itself.
  *
- * For 2 million popular pages and 4 million kept ones it takes some 1.5 s of CPU, in steps of a millisecond but for two
- * that read the view and the store (some 50 ms), and 100 MB meanwhile: 26 bytes a popular page, 9 a kept one.
+ * For 2 million popular and 4 million kept pages it takes about 1.5 s of CPU time, in steps of a millisecond, except
+ * two of about 50 ms that read the view and the store; and 100 MB of memory: 26 bytes a popular page, 9 a kept one.
  */
 import type { Prefixes } from '../page/index.ts'
 import type { Store } from '../store/index.ts'
@@ -27,37 +26,37 @@ import { inShortTurns, inTurns } from './turns.ts'
 /**
  * Share of the budget that the tail leaves to the head. In the simulation (`npm run -s sim:placement -- --settings`,
  * 200 hosts) a budget of 1 % finds 1.5 points more at the destination if all of it is head, 1.4 with this share and 1.1
- * with none, while the tail gains 0.1 points at best where nine hosts in ten are out of reach: what is popular is
- * resident somewhere. So the head comes first, and the tail is there for pages that few hosts hold.
+ * with none. The tail gains 0.1 points at best, with nine hosts in ten unreachable, because popular pages are resident
+ * somewhere. So the head comes first, and the tail is for pages that few hosts hold.
  */
 export const HEAD_SHARE = 0.9
-/** Hosts that keep each page of the tail: one may be away. In the simulation one, two and three are alike. */
+/** Hosts that keep each page of the tail: one may be away. In the simulation one, two and three did equally well. */
 export const TAIL_COPIES = 2
 
-/** What is kept holds its place until others are worth an eighth more than it, and one guest. In eighths of a guest. */
+/** A kept page stays until others are worth an eighth more plus one guest. In eighths of a guest. */
 const EIGHTHS = 8
 const KEPT_EIGHTHS = 9
 const KEPT_MORE = 8
 /**
- * What a kept page is worth while it is resident here: as likely as not, its guest leaves before another one comes. In
- * the simulation of churn (40 hosts, budgets of 1, 5 and 10 %), beside 0, this saves 33, 44 and 48 % of all that is
- * fetched, and finds 0.1, 0.5 and 0.5 points less.
+ * Factor on a kept page's worth while it is resident here: its guest may well leave before another one comes. In the
+ * simulation of churn (40 hosts, budgets of 1, 5 and 10 %), compared with 0, this saves 33, 44 and 48 % of all fetched
+ * pages, and finds 0.1, 0.5 and 0.5 points less.
  */
 const RESIDENT_WORTH = 0.5
-/** What a page may be kept as that is less than what it should be kept as. */
+/** Kinds below the kind that a page should have. */
 const LESSER = { head: FLAG.tail | FLAG.departed, tail: FLAG.departed }
 
 export interface PlanInput extends CandidateSources {
   store: Pick<Store, 'pages' | 'forEach'>
-  /** Pages that there is room for. */
+  /** Budget in pages. */
   budgetPages: number
   /** Share of the budget that the tail leaves to the head. */
   headShare: number
-  /** Whether this host is one of those that keep a page of the tail. */
+  /** Whether this host is an owner of a page in the tail. */
   isOwned: (high: number, low: number) => boolean
 }
 
-/** Pages in the order of their worth, those of the head before those of the tail. */
+/** Pages in order of worth, the head before the tail. */
 export interface PlannedPages extends Prefixes {
   headCount: number
 }
@@ -65,13 +64,13 @@ export interface PlannedPages extends Prefixes {
 export interface Plan {
   /** Pages of head and tail that should be kept. */
   wanted: number
-  /** Those that are not kept. */
+  /** Those not kept yet. */
   fetch: PlannedPages
-  /** Those that are kept for a lesser reason, and would lose their place for it. */
+  /** Those kept as a lesser kind, which the store would drop earlier. */
   claim: PlannedPages
-  /** Kept, and not wanted: what goes first stands first. */
+  /** Kept pages that are not wanted, in the order of dropping. */
   surplus: Prefixes
-  /** How many of these have to go for all that is fetched to find room. */
+  /** Number of surplus pages to drop so that all fetched ones fit. */
   dropCount: number
 }
 
@@ -100,7 +99,7 @@ export function* planPlacement(input: PlanInput): Generator<void, Plan> {
   return { wanted: headCount + tail.length, fetch, claim, surplus, dropCount: Math.min(surplus.count, lacking) }
 }
 
-/** Marks what this host owns and has to fetch to have it. */
+/** Marks pages that this host owns and that are not resident. */
 function* markOwned({ table, flags, count }: Candidates, isOwned: PlanInput['isOwned']): Generator<void, number> {
   let owned = 0
   yield* inShortTurns(count, (index) => {
@@ -111,7 +110,7 @@ function* markOwned({ table, flags, count }: Candidates, isOwned: PlanInput['isO
   return owned
 }
 
-/** The best first; those that are kept as one of `kinds` count for more. Ties: most hosts, then the least prefix. */
+/** Best first; pages kept as one of `kinds` get the bonus. Ties: most hosts, then the least prefix. */
 function* rank(candidates: Candidates, pages: Uint32Array, kinds: number): Generator<void> {
   const { flags } = candidates
   let guestsMax = 0
@@ -132,7 +131,7 @@ function* rank(candidates: Candidates, pages: Uint32Array, kinds: number): Gener
   })
 }
 
-/** The candidates whose flags meet a condition, in the order of their prefixes. */
+/** The candidates whose flags meet a condition, in order of prefixes. */
 function* pagesWhere({ flags, count }: Candidates, isMet: (flags: number) => boolean): Generator<void, Uint32Array> {
   const pages = new Uint32Array(count)
   let found = 0
@@ -150,7 +149,7 @@ interface Bounds {
   tailMax: number
 }
 
-/** How many pages the head can have so that the owned ones below it find room in the tail, as far as its share goes. */
+/** Size of the head that leaves room for the owned pages below it, up to the tail's share. */
 function headCountOf({ flags }: Candidates, order: Uint32Array, { ownedCount, budgetPages, tailMax }: Bounds): number {
   let ownedBelow = ownedCount
   for (let headCount = 0; headCount < order.length; headCount++) {
@@ -160,7 +159,7 @@ function headCountOf({ flags }: Candidates, order: Uint32Array, { ownedCount, bu
   return order.length
 }
 
-/** What is kept as head or tail, and was not chosen: those that are not popular, then the least worth first. */
+/** Pages kept as head or tail that were not chosen: first the unpopular ones, then by rising worth. */
 function* surplusOf(
   { table, flags }: Candidates, rest: Uint32Array, strangers: Prefixes,
 ): Generator<void, Prefixes> {
@@ -180,7 +179,7 @@ function* surplusOf(
   return surplus
 }
 
-/** Those of head and tail whose flags, and what they should be kept as, meet a condition. */
+/** Pages of head and tail whose flags and wanted kind meet a condition. */
 function* planned(
   { table, flags }: Candidates, head: Uint32Array, tail: Uint32Array,
   isMet: (flags: number, role: 'head' | 'tail') => boolean,

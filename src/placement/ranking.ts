@@ -1,7 +1,7 @@
-/** Ranking of pages by counting: time grows with their number alone, and nothing is compared. */
+/** Ranking of pages by counting sort: linear time, without comparisons. */
 import { inTurns } from './turns.ts'
 
-/** What pages are ranked by: two whole numbers from 0 to their greatest value, the first one first. */
+/** Sort keys of pages: two whole numbers, from 0 to a greatest value; the first one is the primary key. */
 export interface RankKeys {
   firstOf: (page: number) => number
   firstMax: number
@@ -9,7 +9,7 @@ export interface RankKeys {
   secondMax: number
 }
 
-/** Puts `pages` in order, the greatest keys first; pages with equal keys stay in the order in which they were. */
+/** Sorts `pages`, greatest keys first; stable. */
 export function* rankPages(pages: Uint32Array, keys: RankKeys): Generator<void> {
   const bySecond = new Uint32Array(pages.length)
   yield* pass(pages, bySecond, keys.secondOf, keys.secondMax)
@@ -19,7 +19,7 @@ export function* rankPages(pages: Uint32Array, keys: RankKeys): Generator<void> 
 function* pass(
   from: Uint32Array, into: Uint32Array, keyOf: (page: number) => number, keyMax: number,
 ): Generator<void> {
-  /** By key: how many pages have it, and then where the next of them goes. */
+  /** For each key: first the number of its pages, then the index of the next one. */
   const next = new Uint32Array(keyMax + 1)
   yield* inTurns(from.length, (i) => { next[keyOf(from[i]!)]! += 1 })
   let place = 0

@@ -1,12 +1,12 @@
 import type { GuestCensus } from '../census/index.ts'
 import { TableMerge } from '../page/index.ts'
 
-/** To look one page up in one table costs about as much as to walk past so many entries. */
+/** Cost of looking up a page in a table, in entries walked. */
 const LOOKUP_ENTRIES = 2
 
 /**
- * Whether a page is stably resident here: asked page by page in rising order of prefixes, about `pages` times. Of a
- * guest that was scanned only once all pages count as stable: what has just arrived is not fetched once more.
+ * Whether a page is stably resident here: call it in rising order of prefixes, about `pages` times. All pages of a
+ * guest that was scanned only once count as stable, so that the pages of an arrived guest are not fetched again.
  */
 export function stableResidents(guests: readonly GuestCensus[], pages: number): (high: number, low: number) => boolean {
   const entries = guests.reduce((sum, { table }) => sum + table.size, 0)

@@ -17,7 +17,7 @@ import { HEAD_SHARE, planPlacement, TAIL_COPIES, type Plan } from './policy.ts'
 import { stableResidents } from './residents.ts'
 import { TailOwners } from './tailowners.ts'
 
-/** For so long the members are taken to be the same, ms: owners are asked for page by page. */
+/** How long the list of members is cached, ms: owners are queried page by page. */
 const MEMBERS_MS = 1_000
 
 export interface RoundsComponents {
@@ -33,13 +33,13 @@ export interface RoundsComponents {
   hold: HoldFlag
 }
 
-/** Plans what this host should keep, again and again, and fetches it: one round at a time. */
+/** Plans which pages this host should keep and fetches them, in rounds, one at a time. */
 export class Rounds {
   readonly #components: RoundsComponents
   readonly #due: Due
   readonly #missed = new MissedPages()
   #filling: Filling | undefined
-  /** The owners that were asked for last, and when their members were looked at. */
+  /** The cached owners, and when their members were read. */
   #lastOwners: TailOwners | undefined
   #ownersAt = 0
   #running: Promise<void> | undefined
@@ -51,7 +51,7 @@ export class Rounds {
     this.#due = new Due(components, init)
   }
 
-  /** Pages that are to come; at least one while a plan is expected that may want more. */
+  /** Pages still to be fetched; at least one while a further plan is expected. */
   get pending(): number {
     const pending = this.#filling?.pending ?? 0
     return this.#timer !== undefined && this.#due.isAwaited(this.#look()) ? Math.max(1, pending) : pending
@@ -61,7 +61,7 @@ export class Rounds {
     return this.#filling?.givenUp ?? 0
   }
 
-  /** Pages of head and tail that are kept and not wanted. */
+  /** Kept pages of head and tail that are not wanted. */
   get surplus(): number {
     return this.#filling?.surplus ?? 0
   }
@@ -70,7 +70,7 @@ export class Rounds {
     return this.#filling?.takeSurplus(countMax) ?? { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
   }
 
-  /** Other hosts whose guests hold the page, and those that may keep it for all, as far as they are known here. */
+  /** Other hosts that are known to hold the page, and its owners in the tail. */
   holdersOf(high: number, low: number): string[] {
     const now = this.#components.clock.now()
     if (this.#lastOwners === undefined || now - this.#ownersAt >= MEMBERS_MS) {

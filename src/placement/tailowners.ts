@@ -1,8 +1,8 @@
 import { hostTag, weightOf } from '../popularity/index.ts'
 
 /**
- * Which hosts may keep a page of the tail: rendezvous hashing over the members, page by page. Whoever knows the same
- * members names the same hosts, and a member that comes or goes moves its own share only.
+ * The owners of a page in the tail: rendezvous hashing over the members, page by page. Hosts with the same list of
+ * members get the same owners, and a member that joins or leaves moves only its own share.
  */
 export class TailOwners {
   readonly #self: string
@@ -19,7 +19,7 @@ export class TailOwners {
     this.#copies = copies
   }
 
-  /** Whether this host is one of a page's owners. Looks at about a dozen members, however many there are. */
+  /** Whether this host is one of a page's owners. Examines about a dozen members, however many there are. */
   owns(low: number): boolean {
     const own = weightOf(low, this.#selfTag)
     const tags = this.#otherTags
@@ -30,7 +30,7 @@ export class TailOwners {
     return true
   }
 
-  /** The other members among a page's owners, the greatest weight first. */
+  /** The other members among a page's owners, in falling order of weight. */
   othersOf(low: number): string[] {
     const ranked = [{ name: this.#self, weight: weightOf(low, this.#selfTag) }]
     for (const [other, name] of this.#others.entries()) {

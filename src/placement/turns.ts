@@ -1,4 +1,4 @@
-/** Pages after which others have a turn where each costs little, and where each is looked up in large tables. */
+/** Pages between two yields: if each costs little, and if each is looked up in large tables. */
 const LIGHT_PAGES = 2 ** 15
 const HEAVY_PAGES = 2 ** 12
 
@@ -11,7 +11,7 @@ export function* inTurns(count: number, visit: (index: number) => void, turnPage
   }
 }
 
-/** The same where visiting costs much. */
+/** As `inTurns`, for expensive visits. */
 export function inShortTurns(count: number, visit: (index: number) => void): Generator<void> {
   return inTurns(count, visit, HEAVY_PAGES)
 }

@@ -39,7 +39,7 @@ export class IncomingPassages {
     }
   }
 
-  /** Bytes that QEMU took. */
+  /** Bytes that QEMU accepted. */
   get streamBytes(): number {
     return this.#passages.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
   }
@@ -54,7 +54,7 @@ export class IncomingPassages {
     return { streamBytes: this.streamBytes, refsFilledBy, peerBytes: this.#prefetch?.receivedBytes ?? this.#peerBytes }
   }
 
-  /** Fetches what is lacking from other hosts; `tell` gets the numbers of what came. Throws `bad-frame`. */
+  /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Throws `bad-frame`. */
   fetch(
     { census, bitmap }: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
     tell: (numbers: Buffer) => void,
@@ -75,7 +75,7 @@ export class IncomingPassages {
     }))
   }
 
-  /** Closes every connection at once, and lets go of what was fetched. */
+  /** Closes every connection at once and frees the fetched pages. */
   stop(): void {
     for (const passage of this.#passages) passage.stop()
     this.letGo()

@@ -24,7 +24,7 @@ export interface Language<Said extends Message, Heard extends Message> {
 }
 
 export interface LinkInit<Said extends Message, Heard extends Message> {
-  /** Bytes a second on the wire; Infinity: as fast as it goes. */
+  /** Bytes a second on the wire; Infinity: unlimited. */
   bytesPerSecondMax: number
   language: Language<Said, Heard>
   onMessage: (message: Heard) => void

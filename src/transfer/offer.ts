@@ -47,7 +47,7 @@ export async function offerLink(
     requireAccepted(answer, to)
     return { lane, offerBytes: message.length, answerBytes: answer.length }
   } finally {
-    // All that was to be said over it was said.
+    // The question and the answer were all: an error on close does not matter.
     await stream.close().catch(() => undefined)
   }
 }

@@ -7,7 +7,7 @@ import type { StreamKnowledgeData } from '../qemu/index.ts'
 
 export interface OutgoingPassagesInit {
   compression: CompressionMode
-  /** What an earlier connection of a post-copy that was cut told. */
+  /** Knowledge from the earlier connection of a cut post-copy. */
   continuation: StreamKnowledgeData | undefined
 }
 
@@ -21,7 +21,7 @@ export interface OutgoingPassageStart {
   /** The pages that the destination has. */
   known: Prefixes
   bytesPerSecondMax: number
-  /** How fast the link was seen to be; undefined where nobody knows. */
+  /** Measured speed of the link; undefined if unknown. */
   linkBytesPerSecond?: number | undefined
   /** The share of the link that this connection has beside others with pages; undefined: nobody knows. */
   linkShare?: number | undefined
@@ -46,7 +46,7 @@ export class OutgoingPassages {
     return this.#passages.map((passage) => passage.counts())
   }
 
-  /** What a later connection of the same migration needs to know. */
+  /** Knowledge for a later connection of the same migration. */
   get knowledge(): StreamKnowledgeData | undefined {
     return this.#main?.knowledge() ?? this.#init.continuation
   }

@@ -25,7 +25,7 @@ describe('an agent beside libvirt', function () {
     for (const words of [['migrate', 'web', '--to', 'nowhere'], ['cancel', 'web']]) {
       const { status, errors } = await agent.command(...words)
       assert.equal(status, 1)
-      assert.match(errors, /The guest web is its manager's to move/)
+      assert.match(errors, /The guest web is moved by its manager/)
     }
   })
 

@@ -15,9 +15,9 @@ export interface AskInit {
   path: string
   request: ControlRequest
   onProgress?: (progress: Progress) => void
-  /** When it aborts the agent is asked to cancel the request; its answer is still waited for. */
+  /** On abort the agent is asked to cancel the request; the answer is still awaited. */
   cancel?: AbortSignal
-  /** Limit of the wait for the answer; absent for what takes as long as it takes. */
+  /** Limit of the wait for the answer; absent: none. */
   answerMsMax?: number
 }
 
@@ -67,7 +67,7 @@ async function converse(socket: Socket, { path, request, onProgress, cancel }: A
   }
 }
 
-/** What arrives. Throws `no-agent` or `control-denied` before there is a connection, `agent-ended` when it breaks. */
+/** Received bytes. Throws `no-agent` or `control-denied` while connecting, `agent-ended` when the connection breaks. */
 async function* bytesOf(socket: Socket, path: string): AsyncGenerator<Buffer> {
   let isConnected = false
   socket.once('connect', () => { isConnected = true })

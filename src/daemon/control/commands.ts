@@ -5,14 +5,14 @@ import type {
 } from './protocol.ts'
 
 export interface RequestContext {
-  /** Aborts when the client asks to cancel what it waits for. */
+  /** Aborts when the client cancels its request. */
   signal: AbortSignal
   /** Aborts when the client has hung up. */
   gone: AbortSignal
   onProgress(progress: Progress): void
 }
 
-/** Does what a client asks; rejects with what goes back as an error. */
+/** Carries out a client's request; a rejection is sent back as the error. */
 export type RequestHandler = (request: ControlRequest, context: RequestContext) => Promise<unknown>
 
 /** The commands that an agent answers. */
@@ -23,7 +23,7 @@ export function createRequestHandler(agent: Agent): RequestHandler {
     return await agent.migrate({ ...request, signal }).on('progress', onProgress)
   }
 
-  /** Open until whoever asked for it has enough or is gone, or the agent stops. */
+  /** Stays open until the client cancels it or hangs up, or the agent stops. */
   const tunnel = async (asked: TunnelArguments, { signal, gone, onProgress }: RequestContext): Promise<object> => {
     const opened = await agent.tunnel({ ...asked, onNews: onProgress })
     onProgress({ event: 'listening' })

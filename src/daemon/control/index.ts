@@ -1,6 +1,6 @@
 /**
- * The control socket, by which the commands of this host reach its agent: `protocol.ts` is what they say, the server
- * is the agent's end and `askAgent` the command's. Loads nothing of the agent itself, so that commands start fast.
+ * The control socket between this host's commands and its agent: `protocol.ts` defines the messages, the server is the
+ * agent's end and `askAgent` the command's. It does not load the agent's code, so that commands start fast.
  */
 export { askAgent, type AskInit } from './client.ts'
 export {

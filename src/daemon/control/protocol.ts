@@ -1,5 +1,5 @@
 /**
- * What commands and agent say to each other over the control socket.
+ * The protocol between commands and agent over the control socket.
  *
  * Goals: readable with a terminal and by any script; progress while a handoff runs; an exact result at its end; a
  * handoff outlives the command that asked for it. Non-goals: other machines and other users (the socket's mode is the
@@ -19,8 +19,8 @@
  *      |------------------------------>|
  *      |   {progress} several times/s  |
  *      |<------------------------------|
- *      | {command: 'cancel'}           |   without a guest: the request that waits on this connection, which is
- *      |- - - - - - - - - - - - - - - >|   a migrate, a recover or a tunnel. It has no answer of its own, theirs tells.
+ *      | {command: 'cancel'}           |   without a guest: cancels the migrate, recover or tunnel that waits on
+ *      |- - - - - - - - - - - - - - - >|   this connection. It has no answer of its own: that request's result tells.
  *      |   {result}                    |
  *      |<------------------------------|
  *
@@ -37,31 +37,31 @@ import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../text/json.ts'
 
 export const CONTROL_LIMITS = {
-  /** A request is a few names and numbers. */
+  /** A request holds a few names and numbers. */
   requestBytesMax: 64 * 1024,
-  /** The longest answer is a full list of pages, each with three holders whose names are as long as can be. */
+  /** The longest answer is a full list of pages, each with three holders with names of the greatest length. */
   answerBytesMax: 32 * 1024 * 1024,
-  /** Popular pages that are listed at once. */
+  /** Most popular pages in one answer. */
   pagesMax: 100_000,
-  /** Handoffs of the past that are listed at once; an agent remembers no more. */
+  /** Most past handoffs in one answer; an agent remembers no more. */
   recordsMax: 200,
-  /** Records of the audit log that are listed at once; a record takes some 200 bytes. */
+  /** Most records of the audit log in one answer; a record takes about 200 bytes. */
   auditMax: 20_000,
-  /** Commands connected at once; for one more, whoever has been silent for longest is turned away. */
+  /** Most connections at once; beyond it the longest idle one is closed. */
   connectionsMax: 64,
-  /** Progress is left out, not queued, for a client that reads no faster than this. */
+  /** While more than this is unread by the client, progress is dropped, not queued. */
   unreadBytesMax: 64 * 1024,
   nameCharactersMax: 255,
-  /** Channels of one handoff: the agent's own limit, repeated here because commands do not load the agent. */
+  /** Most channels of a handoff: the agent's limit, repeated here because commands do not load the agent. */
   channelsMax: 16,
 } as const
 
 export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
-  /** Only asks the destination what it has. */
+  /** Only asks the destination which pages it has. */
   dryRun?: boolean
 }
 
-/** A tunnel is open until its request is cancelled, or whoever asked for it hangs up. */
+/** A tunnel is open until its request is cancelled or its client hangs up. */
 export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
 
 export type ControlRequest =
@@ -72,10 +72,10 @@ export type ControlRequest =
   | { command: 'migrate'; arguments: MigrateArguments }
   | { command: 'tunnel'; arguments: TunnelArguments }
   | { command: 'settle'; arguments: { guest: string; decision: SettleDecision } }
-  /** Without a guest: the request that waits on this connection. */
+  /** Without a guest: cancels the request that waits on this connection. */
   | { command: 'cancel'; arguments: { guest?: string } }
 
-/** The most popular pages, best first. */
+/** The most popular pages, most popular first. */
 export interface PagesResult {
   pages: PopularPage[]
 }
@@ -90,17 +90,17 @@ export interface AuditResult {
   records: AuditRecord[]
 }
 
-/** The names of the mesh, and which identity each belongs to. */
+/** The host names of the mesh, and which identity each belongs to. */
 export interface PeersResult {
   peers: PeerName[]
 }
 
-/** What `cancel` of a guest came to, once that was decided. */
+/** The outcome of a guest's `cancel`. */
 export interface CancelResult {
   guest: string
   status: CancelOutcome['status']
   reason?: string
-  /** Of the handoff that was to be cancelled. */
+  /** The result of the handoff. */
   result: HandoffResult
 }
 
@@ -111,12 +111,12 @@ export interface ErrorAnswer {
   fault: Fault
 }
 
-/** What comes before the answer: of a handoff how far it is, of a tunnel that it is open, and what passes. */
+/** Messages before the answer: a handoff's progress, or a tunnel's opening and events. */
 export type Progress = HandoffProgress | TunnelNews | { event: 'listening' }
 
 export type ControlAnswer = { progress: Progress } | { result: unknown } | { error: ErrorAnswer }
 
-/** How many are listed at once. */
+/** Most records of one answer. */
 const MOST = {
   pages: CONTROL_LIMITS.pagesMax, history: CONTROL_LIMITS.recordsMax, audit: CONTROL_LIMITS.auditMax,
 }
@@ -204,7 +204,7 @@ export function decodeAnswer(line: string): ControlAnswer {
 }
 
 export function badAnswer(): PagemeshError {
-  return new PagemeshError('bad-answer', 'What listens at the control socket does not speak as a Pagemesh agent.', {
+  return new PagemeshError('bad-answer', 'No Pagemesh agent of this version answers at the control socket.', {
     fault: 'host', advice: 'Check --control, and that agent and command are of the same version.',
   })
 }

@@ -13,7 +13,7 @@ import { listenForCommands } from './socketfile.ts'
 export interface ControlServer {
   /** Throws PagemeshError `agent-running` or `control-unusable`. */
   start(): Promise<void>
-  /** Answers what runs, hangs up and removes the socket's file. Idempotent. */
+  /** Waits for running requests' answers, hangs up and removes the socket file. Idempotent. */
   stop(): Promise<void>
 }
 

@@ -8,27 +8,27 @@ import {
   badRequest, CONTROL_LIMITS, decodeRequest, encodeAnswer, errorAnswer, type ControlAnswer, type ControlRequest,
 } from './protocol.ts'
 
-/** One client at the agent's end, as `protocol.ts` draws it: idle, working, closed. */
+/** The agent's end of one connection, with the states of `protocol.ts`: idle, working, closed. */
 export class ControlSession {
   readonly #socket: Socket
   readonly #handle: RequestHandler
   readonly #log: Log
   readonly #lines = new LineCutter(CONTROL_LIMITS.requestBytesMax)
   readonly #gone = new AbortController()
-  /** What the client waits for; absent when idle. */
+  /** The request under way; absent when idle. */
   #working: { abort: AbortController; done: Promise<void> } | undefined
 
   constructor(components: { socket: Socket; handle: RequestHandler; log: Log }) {
     this.#socket = components.socket
     this.#handle = components.handle
     this.#log = components.log
-    // A client that hangs up leaves its handoff running: nothing to do but not to fall over it.
+    // Not an error: a client may hang up, and its handoff goes on.
     this.#socket.on('error', () => undefined)
     this.#socket.once('close', () => this.#gone.abort())
     this.#socket.on('data', (bytes) => this.#onBytes(bytes as Buffer))
   }
 
-  /** Lets a running request give its answer, then hangs up. */
+  /** Waits for the running request's answer, then hangs up. */
   async close(): Promise<void> {
     await this.#working?.done
     if (this.#socket.destroyed) return
@@ -58,7 +58,7 @@ export class ControlSession {
 
   #onRequest(request: ControlRequest): void {
     if (request.command === 'cancel' && request.arguments.guest === undefined) {
-      // Nothing to cancel any more is no error: the answer was on its way already.
+      // Not an error if nothing runs: the answer may have crossed the cancel.
       this.#working?.abort.abort()
       return
     }
@@ -90,7 +90,7 @@ export class ControlSession {
   #hangUp(error: PagemeshError): void {
     this.#send(errorAnswer(error))
     this.#socket.end()
-    // What still arrives is of no interest, and must not pile up.
+    // Discards further input, so that it does not pile up.
     this.#socket.removeAllListeners('data').resume()
   }
 

@@ -1,10 +1,10 @@
 /**
- * Compiles kernel.c, where there is a C compiler. npm runs this at install, before anything else is built, and for a
- * package inside of node_modules as well, where Node reads no TypeScript: hence JavaScript. Nothing depends on its
- * success: without the addon pages are hashed by the package, more slowly. So it never fails; it says what it did.
+ * Compiles kernel.c if there is a C compiler. npm runs this at install, before anything else is built, and also for a
+ * package in node_modules, where Node does not run TypeScript: hence JavaScript. The addon is optional: without it the
+ * npm package hashes pages, more slowly. So this script never fails; it prints what it did.
  *
- * The addon lies beside its sources, named after the platform, for src and dist alike. `node build.js FOLDER` writes
- * it to another folder.
+ * The addon is written beside its sources, named after the platform, for src and dist alike. `node build.js FOLDER`
+ * writes it to another folder.
  */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs'
@@ -25,12 +25,12 @@ const target = join(folder, `kernel-${process.platform}-${process.arch}.node`)
 try {
   console.log(isFresh() ? `The hash kernel is up to date: ${target}` : `Compiled the hash kernel: ${await compile()}`)
 } catch (error) {
-  // The first line is enough: a compiler's output has been shown by itself.
+  // The first line suffices: the compiler's output was already shown.
   const [reason] = String(error.message).split('\n')
   console.log(`The hash kernel was not compiled, pages are hashed by the package instead: ${reason}`)
 }
 
-/** Whether the addon is no older than its sources, and is one that this machine loads. */
+/** Whether the addon is no older than its sources and can be loaded on this machine. */
 function isFresh() {
   try {
     const builtMs = statSync(target).mtimeMs
@@ -38,12 +38,12 @@ function isFresh() {
     createRequire(import.meta.url)(target)
     return true
   } catch {
-    // It is missing, or was made for another system: it is compiled.
+    // Missing, or made for another system: compile it.
     return false
   }
 }
 
-/** Whoever loads the addon meanwhile finds the old one or the new one, never a half. */
+/** Replaces the addon atomically, because other processes may be loading it. */
 async function compile() {
   const { include_dir: headers } = (await import('node-api-headers')).default
   const compiler = findCompiler()
@@ -53,7 +53,7 @@ async function compile() {
     execFileSync(compiler, [...FLAGS, `-I${headers}`, '-o', output, join(HERE, 'kernel.c')], {
       stdio: ['ignore', 'inherit', 'inherit'], timeout: TIMEOUT_MS,
     })
-    // Agents give up their rights and are another user then.
+    // Readable for all: agents run as other users.
     chmodSync(output, 0o755)
     renameSync(output, target)
     return target
@@ -73,7 +73,7 @@ function runs(command) {
     execFileSync(command, ['--version'], { stdio: 'ignore', timeout: TIMEOUT_MS })
     return true
   } catch {
-    // It is not there, or does not work: the next one is tried.
+    // Missing or broken: the next one is tried.
     return false
   }
 }

@@ -1,7 +1,6 @@
 /*
- * What JavaScript cannot ask of a connection: another descriptor of it, so that it can go to another thread, who is at
- * its other end, where it was meant to go that this system's address translation led here, and how fast what is sent
- * over it arrives. kernel.c includes it.
+ * Socket operations that Node lacks: duplicating a descriptor for another thread, the process at the other end, the
+ * destination before NAT, and the delivery rate. kernel.c includes it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,8 +25,8 @@ static bool take_descriptor(napi_env env, napi_callback_info info, int32_t *fd)
 }
 
 /*
- * duplicate(fd): another descriptor of what is open as `fd`, closed by exec. Throws a TypeError, or an Error whose
- * code is EBADF or EMFILE.
+ * duplicate(fd): a duplicate of descriptor `fd`, with close-on-exec. Throws a TypeError, or an Error whose code is
+ * EBADF or EMFILE.
  */
 static napi_value duplicate(napi_env env, napi_callback_info info)
 {
@@ -35,7 +34,7 @@ static napi_value duplicate(napi_env env, napi_callback_info info)
 	int32_t fd;
 	if (!take_descriptor(env, info, &fd))
 		return NULL;
-	/* None of the three that programs write to by their number. */
+	/* Never 0 to 2: programs use these numbers directly. */
 	int other = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (other < 0) {
 		napi_throw_error(env, errno == EBADF ? "EBADF" : "EMFILE", strerror(errno));
@@ -45,8 +44,8 @@ static napi_value duplicate(napi_env env, napi_callback_info info)
 }
 
 /*
- * peerProcess(fd): the id of the process at the other end of a UNIX connection: the one that connected, or that
- * listened; 0 if it is in a namespace that is not ours to see. Throws a TypeError, or an Error if it is no connection.
+ * peerProcess(fd): the id of the process at the other end of a UNIX connection: the one that connected or listened; 0
+ * if it is in a PID namespace that we cannot see. Throws a TypeError, or an Error if it is no connection.
  */
 static napi_value peer_process(napi_env env, napi_callback_info info)
 {
@@ -64,9 +63,8 @@ static napi_value peer_process(napi_env env, napi_callback_info info)
 }
 
 /*
- * originalDestination(fd): where an accepted TCP connection was meant to go before this system's address translation
- * led it here, as host:port or [host]:port. Throws a TypeError, or an Error whose code is ENOENT if the system
- * knows of no such connection.
+ * originalDestination(fd): the destination of an accepted TCP connection before this system's NAT, as host:port or
+ * [host]:port. Throws a TypeError, or an Error whose code is ENOENT if the kernel tracks no such connection.
  */
 static napi_value original_destination(napi_env env, napi_callback_info info)
 {
@@ -92,8 +90,8 @@ static napi_value original_destination(napi_env env, napi_callback_info info)
 }
 
 /*
- * delivery(fd): how fast the other end of a TCP connection acknowledged what was sent last, in bytes a second, and how
- * many bytes it has acknowledged in all. Throws a TypeError, or an Error if this system does not say.
+ * delivery(fd): the latest delivery rate of a TCP connection, in bytes a second, and the number of acknowledged bytes.
+ * Throws a TypeError, or an Error if the kernel does not report them.
  */
 static napi_value delivery(napi_env env, napi_callback_info info)
 {

@@ -3,15 +3,15 @@ import type { Socket } from 'node:net'
 import type { HandedConnection } from '../../net/handover.ts'
 import { deliveryOf, duplicateDescriptor, type Delivery } from './kernel.ts'
 
-/** The part of a socket that Node does not document: the operating system's end of it. */
+/** Undocumented part of Node's socket: its handle. */
 interface Handled {
   _handle: { fd?: number; readStop?: () => void } | null
 }
 
 /**
- * Takes the connection out of a socket, so that another thread can open it; the socket itself is destroyed, which the
- * connection does not feel. Whoever reads the socket must have paused it. Undefined, and nothing has happened, where
- * there is no kernel or the socket is closed.
+ * Takes the connection out of a socket, so that another thread can open it. The socket object is destroyed, but the
+ * connection stays open. The socket must be paused. Returns undefined, without effect, if there is no kernel or the
+ * socket is closed.
  */
 export function giveAway(socket: Socket): HandedConnection | undefined {
   const own = descriptorOf(socket)
@@ -23,13 +23,13 @@ export function giveAway(socket: Socket): HandedConnection | undefined {
   return { fd, early: early === null ? new Uint8Array(0) : Uint8Array.from(early) }
 }
 
-/** How fast, and how much, has arrived of what was sent over a socket; undefined where nobody can say. */
+/** Delivery rate and acknowledged bytes of a socket; undefined if unknown. */
 export function deliveryOver(socket: Socket): Delivery | undefined {
   const fd = descriptorOf(socket)
   return fd === undefined ? undefined : deliveryOf(fd)
 }
 
-/** What a socket is to the operating system; undefined for one that is closed. */
+/** A socket's file descriptor; undefined if it is closed. */
 export function descriptorOf(socket: Socket): number | undefined {
   const fd = handleOf(socket)?.fd
   return fd === undefined || fd < 0 ? undefined : fd

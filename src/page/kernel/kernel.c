@@ -1,13 +1,12 @@
 /*
- * Makes the ids of pages, a batch in one call: keyed BLAKE3 of 4096 bytes, of which an id is the first 16 bytes.
- * What it does for connections stands in descriptors.h.
+ * Computes page ids, a batch in one call: an id is the first 16 bytes of the keyed BLAKE3 of 4096 bytes. Functions for
+ * connections are in descriptors.h.
  *
- * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 blocks of 64 bytes that
- * depend on each other, so chunks are what is hashed side by side: see lanes.h. Here is what surrounds it: the choice
- * of an instruction set, and the function for JavaScript. JavaScript may ask for anything at all; whatever it asks
- * for, nothing outside of its arrays is read or written.
+ * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 dependent blocks of 64
+ * bytes, so chunks are hashed in parallel: see lanes.h. This file chooses the instruction set and checks the arguments
+ * from JavaScript: whatever they are, no memory outside of the given arrays is read or written.
  *
- * The addon has no state of its own, so that any number of threads may load it.
+ * The addon has no global state, so that any number of threads can load it.
  */
 #define _GNU_SOURCE
 #include <stdbool.h>
@@ -29,7 +28,7 @@
 #define ID_BYTES 16
 #define LANES_MAX 16
 
-/* What a block is, as BLAKE3 numbers it. */
+/* BLAKE3's block flags. */
 #define CHUNK_START 1
 #define CHUNK_END 2
 #define PARENT 4
@@ -37,7 +36,7 @@
 #define KEYED_HASH 16
 
 
-/* Of BLAKE3's initial value only these words are used where there is a key. */
+/* The words of BLAKE3's initial value that keyed hashing uses. */
 static const uint32_t INITIAL[4] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a};
 
 #ifndef __has_builtin
@@ -75,7 +74,7 @@ static const uint32_t INITIAL[4] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff5
 /* An instruction set that this file was compiled for. */
 struct set {
 	const char *name;
-	/* Pages of one call. */
+	/* Most pages of one call. */
 	size_t lanes;
 	void (*hash_pages)(const uint32_t key[8], const uint8_t *const pages[], size_t count, uint8_t *ids);
 };
@@ -93,7 +92,7 @@ static const struct set SETS[] = {
 };
 #define SET_COUNT (sizeof SETS / sizeof SETS[0])
 
-/* Whether this processor, and the system that it runs, have the set. */
+/* Whether this processor and its operating system support the set. */
 static bool has(const struct set *set)
 {
 #ifdef __x86_64__
@@ -105,18 +104,18 @@ static bool has(const struct set *set)
 	return set->lanes == 4;
 }
 
-/* Bytes of a Uint8Array; none of them if it is detached. */
+/* Bytes of a Uint8Array; empty if it is detached. */
 struct bytes {
 	uint8_t *data;
 	size_t length;
 };
 
-/* What JavaScript asked for, as far as it is sure to be of the right types. */
+/* Arguments from JavaScript, after the check of their types. */
 struct request {
 	const struct set *set;
 	struct bytes key;
 	struct bytes pages;
-	/* Where each page begins, or NULL where they lie one after the other from `first` on. */
+	/* Start of each page, or NULL if the pages are consecutive from `first` on. */
 	const uint32_t *offsets;
 	size_t offset_count;
 	uint64_t first;
@@ -125,7 +124,7 @@ struct request {
 	uint64_t id_offset;
 };
 
-/* What is thrown, by whether a type or a number was wrong; either has the answer false. */
+/* Throw a TypeError or a RangeError; both return false. */
 static bool wrong_type(napi_env env, const char *message)
 {
 	napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
@@ -164,7 +163,7 @@ static bool take_bytes(napi_env env, napi_value value, struct bytes *bytes, cons
 	return is_taken || wrong_type(env, message);
 }
 
-/* Takes a whole number that a double holds exactly, so that no sum of two of them overflows. */
+/* Takes a whole number that a double holds exactly: the sum of two such numbers cannot overflow. */
 static bool take_number(napi_env env, napi_value value, uint64_t *number, const char *message)
 {
 	double given;
@@ -198,7 +197,7 @@ static bool take_places(napi_env env, napi_value value, struct request *request)
 	void *offsets;
 	if (!take_array(env, value, napi_uint32_array, &offsets, &request->offset_count))
 		return wrong_type(env, "offsets are to be a number or a Uint32Array");
-	/* Empty ones may have no memory at all. */
+	/* An empty array may have a null pointer. */
 	static const uint32_t none;
 	request->offsets = offsets == NULL ? &none : offsets;
 	return true;
@@ -220,8 +219,8 @@ static bool take_request(napi_env env, napi_callback_info info, struct request *
 }
 
 /*
- * Where page `i` begins, or NULL if it does not lie within the pages. An offset is read once: another thread may
- * write to the array meanwhile.
+ * Start of page `i`, or NULL if it is not within the pages. An offset is read only once, because another thread may
+ * change the array.
  */
 static const uint8_t *page_at(const struct request *request, uint64_t i)
 {
@@ -241,7 +240,7 @@ static bool is_within_bounds(napi_env env, const struct request *request)
 		return out_of_range(env, "there is no room for so many ids");
 	if (request->offsets != NULL && request->count > request->offset_count)
 		return out_of_range(env, "there are fewer offsets than pages");
-	/* The count is no larger than what fits into memory, and so is any product below. */
+	/* The count is bounded by memory, so the products below do not overflow. */
 	for (uint64_t i = 0; i < request->count; i++)
 		if (page_at(request, i) == NULL)
 			return out_of_range(env, "a page lies beyond the end");
@@ -250,8 +249,8 @@ static bool is_within_bounds(napi_env env, const struct request *request)
 
 /*
  * hash(set, key, pages, offsets, count, ids, idOffset): writes the ids of `count` pages from byte `idOffset` of `ids`.
- * Pages begin at the bytes of `pages` that the Uint32Array `offsets` tells, or one after the other from the number
- * that it is. `set` is an index of instructionSets. Throws a TypeError or a RangeError, and then has written nothing.
+ * `offsets` is a Uint32Array with the start of each page in `pages`, or the start of the first of consecutive pages.
+ * `set` is an index of instructionSets. Throws a TypeError or a RangeError, and then has written nothing.
  */
 static napi_value hash(napi_env env, napi_callback_info info)
 {
@@ -268,7 +267,7 @@ static napi_value hash(napi_env env, napi_callback_info info)
 		for (size_t lane = 0; lane < lanes; lane++) {
 			pages[lane] = page_at(&request, done + (lane < count ? lane : 0));
 			if (pages[lane] == NULL) {
-				/* Another thread has changed the offset since it was looked at. */
+				/* Another thread has changed the offset since it was checked. */
 				out_of_range(env, "a page lies beyond the end");
 				return NULL;
 			}

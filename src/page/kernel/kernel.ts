@@ -1,6 +1,6 @@
 /**
- * Loads what build.js compiled from kernel.c. Nothing depends on it: where it is missing or is not right, pages are
- * hashed by the package, to the same ids, and no connection goes to another thread.
+ * Loads the addon that build.js compiled from kernel.c. It is optional: if it is missing or faulty, the package hashes
+ * pages, to the same ids, and connections stay in their thread.
  */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -8,72 +8,72 @@ import { fileURLToPath } from 'node:url'
 import { createPackageHasher } from '../packagehasher.ts'
 import { ID_BYTES, PAGE_BYTES } from '../size.ts'
 
-/** What the kernel was compiled for, and the processor has. */
+/** An instruction set that the kernel was compiled for and the processor supports. */
 export type InstructionSet = 'avx512' | 'avx2' | 'sse2' | 'neon' | 'baseline'
 
 /** What hashes pages in this process. */
 export type KernelInUse = InstructionSet | 'package'
 
-/** What kernel.c exports. */
+/** Exports of kernel.c. */
 export interface Addon {
-  /** The fastest first; never empty. */
+  /** Fastest first; never empty. */
   readonly instructionSets: readonly InstructionSet[]
   /**
-   * Writes the ids of `count` pages into `ids` from byte `idOffset`. Pages begin at the bytes of `pages` that
-   * `offsets` lists, or one after the other from the byte that it is. `set` is an index of `instructionSets`.
-   * Throws TypeError or RangeError if anything lies outside of what was given, and then has written nothing.
+   * Writes the ids of `count` pages into `ids` from byte `idOffset`. `offsets` lists the start of each page in `pages`,
+   * or is the start of the first of consecutive pages. `set` is an index of `instructionSets`. Throws TypeError or
+   * RangeError if a page or id lies outside of its array, and then has written nothing.
    */
   hash(
     set: number, key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number,
     ids: Uint8Array, idOffset: number,
   ): void
-  /** Another descriptor of what is open as `fd`. Throws an Error with the system's code. */
+  /** A duplicate of descriptor `fd`. Throws an Error with the system's code. */
   duplicate(fd: number): number
   /**
-   * Id of the process at the other end of the UNIX connection `fd`: the one that connected, or that listened; 0 if it
-   * cannot be seen from here. Throws an Error if it is no such connection.
+   * Id of the process at the other end of the UNIX connection `fd`: the one that connected or listened; 0 if it is in
+   * a PID namespace that we cannot see. Throws an Error if it is no such connection.
    */
   peerProcess(fd: number): number
   /**
-   * Where the accepted TCP connection `fd` was meant to go before this system's address translation led it here, as
-   * `host:port` or `[host]:port`. Throws an Error if the system knows of no such connection.
+   * Destination of the accepted TCP connection `fd` before this system's NAT, as `host:port` or `[host]:port`. Throws
+   * an Error if the kernel tracks no such connection.
    */
   originalDestination(fd: number): string
   /**
-   * How fast the other end of the TCP connection `fd` acknowledged what was sent last, bytes a second, and how many
-   * bytes in all. Throws an Error if the system does not say.
+   * Latest delivery rate of the TCP connection `fd`, bytes a second, and the number of acknowledged bytes. Throws an
+   * Error if the kernel does not report them.
    */
   delivery(fd: number): [bytesPerSecond: number, bytes: number]
 }
 
-/** What the operating system saw of a TCP connection. */
+/** The kernel's measurements of a TCP connection. */
 export interface Delivery {
-  /** How fast what was sent last was acknowledged. */
+  /** Latest delivery rate. */
   bytesPerSecond: number
-  /** How much was acknowledged in all. */
+  /** Acknowledged bytes in all. */
   bytes: number
 }
 
 export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess' | 'originalDestination' | 'delivery'> {
   readonly instructionSet: InstructionSet
-  /** As the addon's, with the fastest instruction set. */
+  /** The addon's `hash`, with the fastest instruction set. */
   hash(
     key: Uint8Array, pages: Uint8Array, offsets: Uint32Array | number, count: number, ids: Uint8Array, idOffset: number,
   ): void
 }
 
-/** Beside its sources, whether this file runs from src or from dist. */
+/** Beside the C sources, whether this file runs from src or from dist. */
 export const ADDON_PATH = fileURLToPath(
   new URL(`../../../src/page/kernel/kernel-${process.platform}-${process.arch}.node`, import.meta.url))
 
-/** Full steps of every instruction set, and a rest that fills none. */
+/** Covers full calls of every instruction set, and a rest smaller than any of them. */
 const PROBE_PAGES = 16 + 7
-/** Odd, so that the pages overlap and begin at every alignment. */
+/** Odd, so that the pages overlap and have every alignment. */
 const PROBE_STEP_BYTES = 97
 
 let loaded: { kernel: Kernel | undefined } | undefined
 
-/** The kernel, or undefined where there is none, or `PAGEMESH_KERNEL` is `off`. A thread looks once. */
+/** The kernel; undefined if it is missing or `PAGEMESH_KERNEL` is `off`. Each thread loads it once. */
 export function loadKernel(): Kernel | undefined {
   loaded ??= { kernel: process.env.PAGEMESH_KERNEL === 'off' ? undefined : kernelOf(loadAddon(ADDON_PATH)) }
   return loaded.kernel
@@ -83,49 +83,49 @@ export function kernelInUse(): KernelInUse {
   return loadKernel()?.instructionSet ?? 'package'
 }
 
-/** Another descriptor of what is open as `fd`, or undefined without a kernel, or where there is no room for it. */
+/** A duplicate of descriptor `fd`; undefined without a kernel, or if the process has too many descriptors. */
 export function duplicateDescriptor(fd: number): number | undefined {
   try {
     return loadKernel()?.duplicate(fd)
   } catch {
-    // Closed meanwhile, or too many are open: what was to be given away stays where it is.
+    // Closed meanwhile, or too many open descriptors: the connection stays in this thread.
     return undefined
   }
 }
 
-/** Who is at the other end of a UNIX connection, as the addon says; undefined where there is no kernel to ask. */
+/** Id of the process at the other end of a UNIX connection; undefined without a kernel. */
 export function peerProcess(fd: number): number | undefined {
   return loadKernel()?.peerProcess(fd)
 }
 
-/** Where a connection was meant to go that was led here; undefined where nobody can say, or no kernel to ask. */
+/** A redirected connection's original destination; undefined if unknown, or without a kernel. */
 export function originalDestination(fd: number): string | undefined {
   try {
     return loadKernel()?.originalDestination(fd)
   } catch {
-    // It came by itself, or has been closed already.
+    // The connection was not redirected, or is already closed.
     return undefined
   }
 }
 
-/** How fast, and how much, arrived that was sent over a connection; undefined where nobody can say. */
+/** Delivery rate and acknowledged bytes of a connection; undefined if unknown. */
 export function deliveryOf(fd: number): Delivery | undefined {
   try {
     const [bytesPerSecond, bytes] = loadKernel()?.delivery(fd) ?? []
     return bytesPerSecond === undefined || bytes === undefined ? undefined : { bytesPerSecond, bytes }
   } catch {
-    // No TCP connection, closed already, or a system that does not measure it.
+    // No TCP connection, already closed, or the kernel does not measure it.
     return undefined
   }
 }
 
-/** The addon at `path`, or undefined if it is missing, cannot be loaded, or hashes otherwise than the package. */
+/** The addon at `path`; undefined if it is missing, cannot be loaded, or hashes differently from the package. */
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
     return 'delivery' in addon && agreesWithPackage(addon) ? addon : undefined
   } catch {
-    // Not compiled, made for another system, or of another version: the package does as well.
+    // Not compiled, or made for another system or version: the package is used instead.
     return undefined
   }
 }

@@ -1,24 +1,24 @@
 /*
- * The hash itself, for LANES lanes of 32 bits; kernel.c includes it once an instruction set.
+ * The hash itself, for LANES lanes of 32 bits; kernel.c includes it once for each instruction set.
  *
- * Parameters: LANES (4, 8 or 16), TARGET (an attribute of every function here, for helpers do not inherit it from
- * their callers) and FOR_SET(name), which makes a name that is this instruction set's own.
+ * Parameters: LANES (4, 8 or 16), TARGET (an attribute of every function here, because helpers do not inherit it from
+ * their callers) and FOR_SET(name), which makes a name unique to this instruction set.
  *
- * A lane is one chunk of 1024 bytes. A group is LANES / 4 pages, so that its chunks fill all lanes. Up to 4 groups,
- * LANES pages, are hashed in one call: two groups' chunks have as many parents as there are lanes, and so on.
+ * A lane is one chunk of 1024 bytes. A group is LANES / 4 pages: its chunks fill all lanes. Up to 4 groups, that is
+ * LANES pages, are hashed in one call: the parents of two groups fill all lanes, as do the roots of four groups.
  */
 #ifndef EVEN
 #define CHUNK_OF(lane) (lane) % PAGE_CHUNKS
-/* Where element `lane` of a shuffle of two vectors comes from; elements of the second are counted from LANES on. */
+/* Source index of element `lane` in a shuffle of two vectors; the second vector's elements count from LANES on. */
 #define EVEN(lane) 2 * (lane)
 #define ODD(lane) 2 * (lane) + 1
-/* Words 0 and 1, or 2 and 3, of each 4 of both, in turn. */
+/* Words 0 and 1, or 2 and 3, of each 4 words, alternately from both vectors. */
 #define WORDS_LOW(lane) (lane) / 4 * 4 + (lane) % 4 / 2 + (lane) % 2 * LANES
 #define WORDS_HIGH(lane) WORDS_LOW(lane) + 2
-/* Half of each 4 of the first, then the same half of the second. */
+/* Half of each 4 words of the first vector, then the same half of the second. */
 #define PAIRS_LOW(lane) (lane) / 4 * 4 + (lane) % 2 + (lane) % 4 / 2 * LANES
 #define PAIRS_HIGH(lane) PAIRS_LOW(lane) + 2
-/* Every other 4, or 8, of both. */
+/* Every other 4, or 8, words of both vectors. */
 #define FOURS_LOW(lane) ((lane) & 4 ? LANES + (lane) - 4 : (lane))
 #define FOURS_HIGH(lane) ((lane) & 4 ? LANES + (lane) : (lane) + 4)
 #define EIGHTS_LOW(lane) ((lane) & 8 ? LANES + (lane) - 8 : (lane))
@@ -31,7 +31,7 @@
 
 typedef uint32_t VECTOR __attribute__((vector_size(LANES * 4)));
 
-/* Calls INDEX for each lane: the elements of a shuffle of two vectors, the second one's counted from LANES on. */
+/* Calls INDEX for each lane. */
 #define FOUR(INDEX, from) INDEX(from), INDEX(from + 1), INDEX(from + 2), INDEX(from + 3)
 #if LANES == 4
 #define EACH(INDEX) FOUR(INDEX, 0)
@@ -56,8 +56,8 @@ typedef uint32_t VECTOR __attribute__((vector_size(LANES * 4)));
 	} while (0)
 
 /*
- * Transposes a square of words: row i then holds word i of all rows. First within quarters of 4 x 4 words, by
- * shuffles that stay within 128 bits, which every instruction set has; then whole quarters change places.
+ * Transposes a square of words: afterwards row i holds word i of all rows. First blocks of 4 x 4 words are transposed
+ * by shuffles within 128 bits, which every instruction set has; then whole blocks change places.
  */
 INLINE void FOR_SET(transpose)(VECTOR rows[LANES])
 {
@@ -66,7 +66,7 @@ INLINE void FOR_SET(transpose)(VECTOR rows[LANES])
 	UNROLL for (int i = 0; i < LANES; i += 4) {
 		CROSS(rows, i, i + 2, PAIRS_LOW, PAIRS_HIGH);
 		CROSS(rows, i + 1, i + 3, PAIRS_LOW, PAIRS_HIGH);
-		/* They are words 0, 2, 1, 3 now. */
+		/* The order of words is now 0, 2, 1, 3. */
 		VECTOR second = rows[i + 2];
 		rows[i + 2] = rows[i + 1];
 		rows[i + 1] = second;
@@ -84,7 +84,7 @@ INLINE void FOR_SET(transpose)(VECTOR rows[LANES])
 
 #define ROTATE(x, bits) ((x) >> (bits) | (x) << (32 - (bits)))
 
-/* AVX2 has no rotation, but a shuffle that turns whole bytes: measured 15 % faster. */
+/* AVX2 has no rotation. Rotating whole bytes by a shuffle was measured 15 % faster. */
 #if LANES == 8 && __has_builtin(__builtin_shufflevector)
 typedef uint8_t byte_vector __attribute__((vector_size(32)));
 #define TURNED_1(byte) ((byte) & ~3) + ((byte) + 1) % 4
@@ -96,7 +96,7 @@ typedef uint8_t byte_vector __attribute__((vector_size(32)));
 #define ROTATE_BYTES(x, bytes) ROTATE(x, (bytes) * 8)
 #endif
 
-/* BLAKE3's quarter round, of all lanes at once. */
+/* BLAKE3's quarter round, for all lanes at once. */
 #define MIX(a, b, c, d, x, y) do { \
 		v[a] += v[b] + (x); \
 		v[d] = ROTATE_BYTES(v[d] ^ v[a], 2); \
@@ -108,7 +108,7 @@ typedef uint8_t byte_vector __attribute__((vector_size(32)));
 		v[b] = ROTATE(v[b] ^ v[c], 7); \
 	} while (0)
 
-/* A round takes the words of the message in an order of its own: columns first, then diagonals. */
+/* One round: columns first, then diagonals. The arguments are the round's order of the message words. */
 #define ROUND(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) do { \
 		MIX(0, 4, 8, 12, words[a], words[b]); \
 		MIX(1, 5, 9, 13, words[c], words[d]); \
@@ -120,7 +120,7 @@ typedef uint8_t byte_vector __attribute__((vector_size(32)));
 		MIX(3, 4, 9, 14, words[o], words[p]); \
 	} while (0)
 
-/* Compresses one block a lane, all full: `chain` goes in as the chaining value and comes out as the next one. */
+/* Compresses one full block in each lane; `chain` is the chaining value, in and out. */
 INLINE void FOR_SET(compress)(VECTOR chain[8], const VECTOR words[16], VECTOR *counter, uint32_t flags)
 {
 	VECTOR zero = {0};
@@ -173,7 +173,7 @@ TARGET static void FOR_SET(hash_chunks)(const uint32_t key[8], const uint8_t *co
 	memcpy(out, chain, sizeof chain);
 }
 
-/* Hashes pairs of neighbours in the row of lanes that `first` and `second` make: lane i is the parent of pair i. */
+/* Hashes neighbouring pairs of the lanes of `first` followed by `second`: lane i is the parent of pair i. */
 TARGET static void FOR_SET(hash_parents)(
 	const uint32_t key[8], const VECTOR first[8], const VECTOR second[8], uint32_t flags, VECTOR out[8])
 {
@@ -189,8 +189,8 @@ TARGET static void FOR_SET(hash_parents)(
 }
 
 /*
- * Hashes `count` pages, 1 to LANES, and writes their ids one after the other. All LANES entries of `pages` must lead
- * to a page: what is beyond `count` may be read and is not used.
+ * Hashes `count` pages, 1 to LANES, and writes their ids consecutively. All LANES entries of `pages` must point to a
+ * page: those from `count` on may be read, and their result is not used.
  */
 TARGET static void FOR_SET(hash_pages)(
 	const uint32_t key[8], const uint8_t *const pages[], size_t count, uint8_t *ids)
@@ -200,7 +200,7 @@ TARGET static void FOR_SET(hash_pages)(
 	FOR_SET(hash_chunks)(key, pages, chunks[0]);
 	for (size_t group = 1; group < groups; group++)
 		FOR_SET(hash_chunks)(key, pages + group * GROUP_PAGES, chunks[group]);
-	/* A group that is not there is replaced by one that is; its lanes hold no page that was asked for. */
+	/* A missing group is replaced by an existing one; its result is not used. */
 	FOR_SET(hash_parents)(key, chunks[0], chunks[groups > 1 ? 1 : 0], 0, parents[0]);
 	if (groups > 2)
 		FOR_SET(hash_parents)(key, chunks[2], chunks[groups > 3 ? 3 : 2], 0, parents[1]);

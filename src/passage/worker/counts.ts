@@ -4,7 +4,7 @@ import type { OutgoingPassageCounts } from '../outgoing.ts'
 
 const BYTES_EACH = Float64Array.BYTES_PER_ELEMENT
 
-/** Where each count stands in the shared memory. */
+/** Index of each count in the shared memory. */
 const OUTGOING: Record<keyof OutgoingPassageCounts, number> = {
   streamBytes: 0, zero: 1, ref: 2, sentBefore: 3, literal: 4, rawBytes: 5, literalWireBytes: 6, sentBytes: 7,
   receivedBytes: 8,

@@ -1,6 +1,6 @@
 import { asPagemeshError, PagemeshError, systemErrorCode, type ErrorCode, type Fault } from '../../runtime/errors.ts'
 
-/** An error as a message between threads carries it. */
+/** An error, encoded for a message between threads. */
 export interface ErrorData {
   code: ErrorCode
   message: string

@@ -1,18 +1,18 @@
 /**
- * What the agent's thread and a worker thread say to each other, one passage at a time.
+ * Messages between the agent's thread and a worker thread, one passage at a time.
  *
  *   agent's thread                 worker
- *     lane             ------>       opens it, makes TLS
+ *     lane             ------>       opens it, negotiates TLS
  *                      <------     secured | unsecured
  *     outgoing | incoming  -->       opens QEMU's connection: the passage runs
- *                      <------     said n: what the passage says, in order
+ *                      <------     said n: the passage's events, in order
  *                      <------     fill n: refs of a batch, and shared memory for their pages
  *     filled n         ------>
  *     addKnown, addKnowledge ->
- *     destroy | stop   ------>       at any time: one connection is closed, or both and nothing more is said
+ *     destroy | stop   ------>       at any time: closes one connection, or both without further events
  *                      <------     over: both connections are closed, the worker is free
  *
- * What was said to a passage that is over by then is for nobody.
+ * Messages that arrive after the passage is over are ignored.
  */
 import type { HandedLane } from '../../mesh/index.ts'
 import type { HandedConnection } from '../../net/handover.ts'
@@ -22,12 +22,12 @@ import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'
 import type { ErrorData } from './errordata.ts'
 
-/** Each thread's. */
+/** Settings of each thread. */
 export interface ThreadInit {
   pageKey: Uint8Array
 }
 
-/** The two connections of a passage, by their place in `opened`. */
+/** The two connections of a passage: their index in `opened`. */
 export const CONNECTIONS = { lane: 0, qemu: 1 } as const
 export type ConnectionName = keyof typeof CONNECTIONS
 
@@ -38,7 +38,7 @@ export type ToThread =
   | {
     kind: 'lane'
     lane: HandedLane
-    /** Written by the worker: the passage's counts, and a 1 for each connection that it has opened. */
+    /** Written by the worker: the passage's counts, and a 1 for each connection that it opened. */
     counts: SharedArrayBuffer
     opened: SharedArrayBuffer
   }
@@ -46,11 +46,11 @@ export type ToThread =
   | { kind: 'incoming'; qemu: HandedConnection; sources: PageSourceKind[]; init: IncomingOrder }
   | { kind: 'addKnown'; pages: Prefixes }
   | { kind: 'addKnowledge'; knowledge: StreamKnowledgeData }
-  /** Without marks the source failed. */
+  /** `marks` undefined: the source failed. */
   | { kind: 'filled'; request: number; marks: Uint8Array | undefined }
   | { kind: 'destroy'; connection: ConnectionName }
   | { kind: 'stop' }
-  /** Instead of a passage, and answered by `over`. */
+  /** Instead of a passage; answered by `over`. */
   | { kind: 'warmUp' }
 
 export type Said =
@@ -65,7 +65,7 @@ export type Said =
 export type FromThread =
   | { kind: 'secured' }
   | { kind: 'unsecured'; error: ErrorData }
-  /** With what an outgoing passage knows of its stream by then. */
+  /** `knowledge`: of an outgoing passage, at this time. */
   | { kind: 'said'; said: Said; knowledge: StreamKnowledgeData | undefined }
   | { kind: 'fill'; request: number; sourceIndex: number; ids: Uint8Array; room: ArrayBufferLike; marks: Uint8Array }
   | { kind: 'over' }

@@ -8,12 +8,12 @@ import { OutgoingPassage, type OutgoingPassageInit } from '../outgoing.ts'
 import { PassagePort } from './passageport.ts'
 import type { PassageThreads } from './threads.ts'
 
-/** What runs from the source QEMU to the lane, in whichever thread. */
+/** An outgoing passage in any thread. */
 export interface OutgoingRun extends Pick<OutgoingPassage, 'addKnown' | 'addKnowledge' | 'counts' | 'stop'> {
-  /** As of the last word of its listener, if it runs elsewhere; undefined before. */
+  /** In another thread: as of its last event; undefined before the first. */
   knowledge(): StreamKnowledgeData | undefined
 }
-/** What runs from the lane to the destination QEMU, in whichever thread. */
+/** An incoming passage in any thread. */
 export type IncomingRun = Pick<IncomingPassage, 'counts' | 'stop'>
 
 /** A lane that one passage will run over. */
@@ -28,8 +28,9 @@ export interface PassageLane {
 }
 
 /**
- * Makes TLS over a lane where its passage will run: in a worker thread if one is free and the lane can be handed over,
- * else here. Throws as the lane's `secure`, and PagemeshError `passage-thread-ended`; then the lane is closed.
+ * Negotiates TLS over a lane in the thread where its passage will run: a worker thread if one is free and the lane can
+ * be handed over, otherwise this one. Throws as the lane's `secure`, and PagemeshError `passage-thread-ended`; the lane
+ * is then closed.
  */
 export async function openPassageLane(
   components: { clock: Clock; threads: PassageThreads }, lane: UnsecuredLane, signal: AbortSignal,

@@ -19,13 +19,13 @@ import {
 } from './message.ts'
 import type { PassageThread, PassageThreads, ThreadListener } from './threads.ts'
 
-/** A thread that has not closed its connections by then hangs: it is ended, and they with it. */
+/** A thread that has not closed its connections within this time hangs: it is ended, and with it the connections. */
 const CLOSE_MS_MAX = 5000
 
 type Listener = IncomingPassageListener & Partial<OutgoingPassageListener>
 type FillOrder = FromThread & { kind: 'fill' }
 
-/** The agent's end of a passage in a worker thread. A thread that dies is a passage that failed. */
+/** The agent's end of a passage in a worker thread. If the thread dies, the passage has failed. */
 export class PassagePort {
   readonly #clock: Clock
   readonly #thread: PassageThread
@@ -37,16 +37,16 @@ export class PassagePort {
   #listener: Listener | undefined
   #sources: readonly PageSource[] = []
   #patience: Timer | undefined
-  /** Nothing is said any more. */
+  /** No further events are passed on. */
   #isOver = false
-  /** Where it failed before there was anybody to tell. */
+  /** A failure before there was a listener. */
   #failure: PagemeshError | undefined
   #isClosed = false
   readonly counts = new SharedCounts()
-  /** What the passage was seen to know of its stream. */
+  /** The last known knowledge of the passage. */
   knowledge: StreamKnowledgeData | undefined
 
-  /** Undefined where no thread is free. */
+  /** Undefined if no thread is free. */
   static take({ clock, threads }: { clock: Clock; threads: PassageThreads }): PassagePort | undefined {
     const words: ThreadListener = { hear: () => {}, died: () => {} }
     const thread = threads.take(words)
@@ -60,16 +60,16 @@ export class PassagePort {
   private constructor(clock: Clock, thread: PassageThread) {
     this.#clock = clock
     this.#thread = thread
-    // Not everybody wants to know.
+    // Avoids an unhandled rejection: not every caller awaits it.
     this.secured.catch(() => {})
   }
 
-  /** Resolves once the lane has its TLS. */
+  /** Resolves once TLS is negotiated. */
   get secured(): Promise<void> {
     return this.#securing.promise
   }
 
-  /** This passage as who takes one of its connections over. */
+  /** This passage as the taker of one of its connections. */
   taker(connection: ConnectionName): LaneTaker {
     return {
       destroy: () => this.#end({ kind: 'destroy', connection }),
@@ -78,12 +78,12 @@ export class PassagePort {
     }
   }
 
-  /** The thread is not needed. */
+  /** Frees the thread, which is not needed. */
   free(): void {
     this.#thread.free()
   }
 
-  /** The lane is the thread's from now on. */
+  /** Hands the lane over to the thread. */
   begin(lane: HandedLane): void {
     this.#fds.set('lane', lane.fd)
     this.#thread.post({ kind: 'lane', lane, counts: this.counts.shared, opened: this.#opened })
@@ -132,7 +132,7 @@ export class PassagePort {
     this.#end({ kind: 'stop' })
     const failure = this.#failure ?? connectionLost(end, undefined)
     this.#over()
-    // Who starts a passage hears of it only afterwards.
+    // Deferred until the caller has the passage.
     queueMicrotask(() => listener.failed(failure))
     return undefined
   }
@@ -142,7 +142,7 @@ export class PassagePort {
       case 'secured': return this.#securing.resolve()
       case 'unsecured': return this.#securing.reject(errorOfData(message.error))
       case 'said': return this.#say(message.said, message.knowledge)
-      // It never rejects: a source that fails is an answer, too.
+      // Never rejects: a failing source is answered, too.
       case 'fill': return void this.#fill(message)
       case 'over': return this.#close(laneLost('it was closed'))
     }
@@ -173,7 +173,7 @@ export class PassagePort {
       await this.#sources[sourceIndex]!.fill(batch, this.#abort.signal)
       filled = batch.marks()
     } catch {
-      // Its pages are looked for elsewhere.
+      // The worker asks the next source.
     }
     if (!this.#isOver) this.#thread.post({ kind: 'filled', request, marks: filled })
   }
@@ -190,21 +190,21 @@ export class PassagePort {
     this.#abort.abort()
   }
 
-  /** Asks the thread to close what it has, which it does soon. */
+  /** Tells the thread to close one connection or both; kills it if it does not. */
   #end(order: { kind: 'stop' } | { kind: 'destroy'; connection: ConnectionName }): void {
     if (this.#isClosed) return
     this.#thread.post(order)
-    // One that has said how it ended lives, and closes in order.
+    // A thread that has reported its end is alive and closes in order.
     if (!this.#isOver) this.#patience ??= this.#clock.after(CLOSE_MS_MAX, () => this.#thread.kill())
   }
 
-  /** @param why what is said of a passage that has not said itself how it ended. */
+  /** @param why the failure to report, unless the passage has reported its end. */
   #close(why: PagemeshError): void {
     this.#isClosed = true
     this.#patience?.cancel()
     const opened = new Int32Array(this.#opened)
     for (const [connection, fd] of this.#fds) {
-      // What the thread has not opened nobody else closes.
+      // A descriptor that the thread never opened must be closed here.
       if (Atomics.load(opened, CONNECTIONS[connection]) === 0) closeSync(fd)
     }
     this.#thread.free()
@@ -220,7 +220,7 @@ function threadEnded(): PagemeshError {
   })
 }
 
-/** In memory of its own, which can be given away. */
+/** A copy in separate memory, which can be transferred. */
 function copyOf({ count, high, low }: Prefixes): Prefixes {
   return { count, high: high.slice(0, count), low: low.slice(0, count) }
 }

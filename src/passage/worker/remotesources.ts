@@ -2,11 +2,11 @@ import type { PageBatch, PageSource, PageSourceKind } from '../../page/index.ts'
 import { deferred, type Deferred } from '../../runtime/wait.ts'
 import type { FromThread } from './message.ts'
 
-/** The agent's page sources as a passage in a worker sees them: asked by message, they fill memory that is shared. */
+/** A worker's access to the agent's page sources: asked by message, they fill shared memory. */
 export class RemoteSources {
   readonly sources: readonly PageSource[]
   readonly #post: (message: FromThread) => void
-  /** At most one for each batch that is on its way. */
+  /** At most one for each batch in flight. */
   readonly #asked = new Map<number, Deferred<Uint8Array | undefined>>()
   #nextRequest = 0
 
@@ -26,7 +26,7 @@ export class RemoteSources {
     this.#asked.set(request, answer)
     this.#post({
       kind: 'fill', request, sourceIndex,
-      // A view of a larger buffer would travel with all of it.
+      // Copied: a view would be posted with its whole buffer.
       ids: Uint8Array.from(batch.ids), room: batch.bytes.buffer, marks: batch.marks(),
     })
     const marks = await answer.promise

@@ -17,7 +17,7 @@ interface Components {
   post: (message: FromThread) => void
 }
 
-/** One passage in a worker: it does what the agent's thread says, over connections that it was handed. */
+/** One passage in a worker: follows the agent thread's orders, over the connections that it was handed. */
 export class ThreadPassage {
   readonly #components: Components
   readonly #counts: SharedCounts
@@ -108,12 +108,12 @@ export class ThreadPassage {
     this.#open('qemu')
     const qemu = openHandedEndpoint(handed)
     this.#qemu = qemu
-    // Stopped, or its lane was lost, while this was on its way.
+    // Stopped, or its lane was lost, before this order arrived.
     if (this.#lane === undefined || this.#abort.signal.aborted) qemu.destroy()
     else make({ clock, hasher, lane: this.#lane, qemu })
   }
 
-  /** From now on it is this thread that closes the connection. */
+  /** From now on this thread must close the connection. */
   #open(connection: ConnectionName): void {
     Atomics.store(this.#opened, CONNECTIONS[connection], 1)
   }

@@ -4,25 +4,25 @@ import { CORES_TO_SPARE_MIN } from '../../host/cores.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { FromThread, ThreadInit, ToThread } from './message.ts'
 
-/** Of JavaScript's own memory; what passages buffer is outside of it and has bounds of its own. */
+/** Limit of V8's heap; the passages' buffers are outside of it and have their own bounds. */
 const HEAP_MIB_MAX = 512
 
-/** As many as a handoff of four channels needs are warmed up; more are started where they are needed. */
+/** Threads to warm up: enough for a handoff of four channels. More are started when needed. */
 const WARM_THREADS_MAX = 5
 
-/** Whose words a thread's are. */
+/** Receives a thread's messages. */
 export interface ThreadListener {
   hear(message: FromThread): void
-  /** The thread has ended, and the passage with it. */
+  /** The thread has ended, and with it the passage. */
   died(): void
 }
 
 /** A worker thread with one passage. */
 export interface PassageThread {
   post(message: ToThread, transfer?: ArrayBuffer[]): void
-  /** Its passage is over: the thread may have another. */
+  /** The passage is over: the thread may run another one. */
   free(): void
-  /** Ends the thread, and whatever it does. */
+  /** Ends the thread and its passage. */
   kill(): void
 }
 
@@ -32,13 +32,13 @@ interface Seat {
 }
 
 export interface PassageThreadsInit extends ThreadInit {
-  /** Threads at once; 0: passages run in the agent's thread. */
+  /** Most threads; 0: passages run in the agent's thread. */
   count: number
-  /** The worker's module; given by tests that need one that fails. */
+  /** The worker's module; tests pass a failing one. */
   workerUrl?: URL
 }
 
-/** The worker threads of passages. They are started when they are needed first, and kept. */
+/** The worker threads of passages. They are started on first need, and kept. */
 export class PassageThreads {
   readonly #log: Log
   readonly #init: PassageThreadsInit
@@ -50,7 +50,7 @@ export class PassageThreads {
     this.#init = init
   }
 
-  /** A thread for one passage; undefined where all are taken. */
+  /** A thread for one passage; undefined if all are busy. */
   take(listener: ThreadListener): PassageThread | undefined {
     const seat = [...this.#seats].find((idle) => idle.listener === undefined) ?? this.#start()
     if (seat === undefined) return undefined
@@ -63,8 +63,8 @@ export class PassageThreads {
   }
 
   /**
-   * Lets the threads of a handoff do what a passage does, so that the first one finds them started and their code
-   * compiled: one after the other, so that the guests hardly feel it.
+   * Starts the threads of a handoff and warms up their code, so that the first handoff finds them ready. One after the
+   * other, so that guests hardly notice.
    */
   async warmUp(): Promise<void> {
     const warm: PassageThread[] = []
@@ -104,14 +104,14 @@ export class PassageThreads {
   }
 
   #kill({ worker }: Seat): void {
-    // It never rejects, and `exit` tells.
+    // Never rejects; `exit` reports the end.
     void worker.terminate()
   }
 }
 
 /**
- * How many threads `handoff.threads` comes to on a machine: where there are processors to spare, all but one may carry
- * passages. One stream alone is faster in the agent's own thread. Pure.
+ * Number of threads for `handoff.threads` on a machine. `auto`: with processors to spare, all but one may carry
+ * passages; otherwise none, because a single stream is faster in the agent's thread. Pure.
  */
 export function threadCount(wanted: number | 'auto', machine: { cores: number; hasKernel: boolean }): number {
   if (!machine.hasKernel) return 0

@@ -1,4 +1,4 @@
-/** A worker thread of passages: one at a time, each with connections that the agent's thread hands over. */
+/** A worker thread: runs one passage at a time, with connections that the agent's thread hands over. */
 import { parentPort, workerData } from 'node:worker_threads'
 
 import { createPageHasher } from '../../page/index.ts'
@@ -22,7 +22,7 @@ port.on('message', (message: ToThread) => {
       post({ kind: 'over' })
     })
   } else if (message.kind === 'warmUp') {
-    // Cold it would do the same, more slowly; what fails here fails a passage, too, and is told then.
+    // A failure is ignored: without warm-up passages are only slower, and a real fault will show in a passage.
     warmUp({ clock: systemClock, hasher, random: systemRandom }).catch(() => {}).finally(() => post({ kind: 'over' }))
   } else {
     passage?.hear(message)

@@ -47,7 +47,7 @@ describe('the guests of a host', () => {
 
   it('are not ours to move where a manager does it', async () => {
     found = [discovered('web', { state: async () => 'inmigrate' })]
-    const isManaged = { code: 'guest-managed', message: /web is its manager's to move/ }
+    const isManaged = { code: 'guest-managed', message: /web is moved by its manager/ }
     assert.throws(() => requireOwn(found[0]!), isManaged)
     await assert.rejects(guests.requireWaiting('web'), isManaged)
     assert.equal(notOwn(undefined), undefined)

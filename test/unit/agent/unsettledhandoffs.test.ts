@@ -256,10 +256,10 @@ describe('handoffs of a host', () => {
     await hosts.wait()
     hosts.network.cutLanes()
     const cut = await result
-    assert.match(cut.reason!, /`pagemesh recover web` on a goes on/)
+    assert.match(cut.reason!, /`pagemesh recover web` on a resumes it/)
     assert.deepEqual([a.recorded, b.recorded], [['cut'], ['cut']])
     assert.equal(b.handoffs.allHeld().length, 1)
-    assert.match(b.handoffs.held('web').otherCopy, /`pagemesh recover web` there goes on/)
+    assert.match(b.handoffs.held('web').otherCopy, /`pagemesh recover web` there resumes it/)
     await assert.rejects(b.handoffs.settle('web', 'run'), { code: 'undecided' })
     await until(() => source.status === 'postcopy-paused' && destination.status === 'postcopy-paused')
     delete (destination as Partial<FakeDestination>).become

@@ -53,7 +53,7 @@ describe('a message of a conversation', () => {
   })
 
   function said(kind: string, at: string): string {
-    return `The other agent said ${kind} where this end is ${at} and does not expect it.`
+    return `The other agent sent ${kind}, which this end does not expect in state ${at}.`
   }
 
   it('is refused a second time, or before its turn, though its state knows its kind', () => {
@@ -65,12 +65,12 @@ describe('a message of a conversation', () => {
     const waiting = { at: 'waiting', plan: move, order: 'awaited' } as const
     const ordered = stepIncoming(waiting, order).state
     assert.deepEqual(ordered, { at: 'waiting', plan: move, order: 'taken' })
-    assert.match(refusalOf(stepIncoming(ordered, order))!, /said order/)
-    assert.match(refusalOf(stepIncoming(waiting, channel))!, /said channel/)
-    assert.match(refusalOf(stepIncoming(ordered, givenUp))!, /said givenUp/)
-    assert.match(refusalOf(stepIncoming({ ...waiting, plan: { kind: 'dryRun' } }, order))!, /said order/)
+    assert.match(refusalOf(stepIncoming(ordered, order))!, /sent order,/)
+    assert.match(refusalOf(stepIncoming(waiting, channel))!, /sent channel,/)
+    assert.match(refusalOf(stepIncoming(ordered, givenUp))!, /sent givenUp,/)
+    assert.match(refusalOf(stepIncoming({ ...waiting, plan: { kind: 'dryRun' } }, order))!, /sent order,/)
     const serving = { at: 'serving', state: 'running', memory: 'coming' } as const
-    assert.match(refusalOf(stepIncoming(serving, channel))!, /said channel/)
+    assert.match(refusalOf(stepIncoming(serving, channel))!, /sent channel,/)
   })
 
   it('out of place never ends a copy, lets none run, and tells nobody that a guest is kept', () => {

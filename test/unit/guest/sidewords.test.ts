@@ -147,7 +147,7 @@ describe('a side of a migration', () => {
       qmp.event('MIGRATION_PASS', { pass: 4 })
       qmp.event('MIGRATION', { status: 'pre-switchover' })
       await clock.run(1)
-      assert.deepEqual(warnings, ['a guest keeps its first limit of downtime', 'a guest waits for its switchover'])
+      assert.deepEqual(warnings, ['a guest keeps its first downtime limit', 'a guest waits for its switchover'])
       // What was told to go on is not asked to give up, though nobody knows whether it heard.
       assert.equal(await outgoing.cancel(), false)
     })

@@ -197,7 +197,7 @@ describe('a question, and its verdict', () => {
     const asked = { id: 'x'.repeat(64), kind: 'whole', copy: `{${' '.repeat(4094)}}` }
     assert.deepEqual(decodeQuestion(json(asked)), { id: asked.id, copy: { kind: 'whole' } })
     // A word that is too long is not repeated in a log.
-    for (const [length, why] of [[16, /a copy cannot be x/], [17, /it asks for nothing/]] as const) {
+    for (const [length, why] of [[16, /a copy cannot be x/], [17, /it names no handoff or no copy/]] as const) {
       assert.throws(() => decodeQuestion(json({ ...asked, kind: 'x'.repeat(length) })), { message: why })
     }
     for (const verdict of [{}, { verdict: 'given-up' }, { verdict: 'given-up', runState: 'x' }, { verdict: 'yes' }]) {

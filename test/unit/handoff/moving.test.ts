@@ -196,7 +196,7 @@ describe('a guest that moves in post-copy', () => {
     await ends.cut()
     const cut = await result
     assert.deepEqual([cut.status, cut.arrivedState], ['failed', null])
-    assert.match(cut.reason!, /end neither QEMU\. `pagemesh recover web` on a goes on\.$/)
+    assert.match(cut.reason!, /end neither QEMU\. `pagemesh recover web` on a resumes it\.$/)
     assert.deepEqual([ends.outgoing.state.at, ends.incoming.state.at], ['cut', 'cut'])
     assert.deepEqual([ends.written.a.at(-1), ends.written.b.at(-1)], ['cut running', 'cut running'])
     assert.ok(ends.source.qemu!.hasHeardEnd && ends.destination.qemu!.hasHeardEnd)

@@ -42,7 +42,8 @@ describe('the words for how a handoff ended', () => {
   const places: [OutgoingEnding, RegExp][] = [
     [{ as: 'kept', reason: REASON }, /^It is odd\. Look\. The guest runs on at the source, a\.$/],
     [{ as: 'held', reason: REASON }, /web runs nowhere\. If b holds its copy, `pagemesh settle web` there .* at a run/],
-    [{ as: 'cut', reason: REASON }, /web had switched over: end neither QEMU\. `pagemesh recover web` on a goes on\.$/],
+    [{ as: 'cut', reason: REASON },
+      /web had switched over: end neither QEMU\. `pagemesh recover web` on a resumes it\.$/],
     [{ as: 'lost', reason: REASON }, /No whole copy of the guest is left\.$/],
     [{ as: 'undecided', reason: REASON },
       /What became of web is not known.* b holds its copy, if it is whole, and asks a/],

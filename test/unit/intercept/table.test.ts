@@ -34,7 +34,7 @@ describe('the process that owns the table', () => {
     const table = await open(await played(`${LIST} "10.0.0.3, 10.0.0.2"`), {
       addresses: ['10.0.0.2', '10.0.0.3'], keep: true,
     })
-    await assert.rejects(table.fill({ addresses: ['10.0.0.2'], keep: true }), /does not hold what it was told/)
+    await assert.rejects(table.fill({ addresses: ['10.0.0.2'], keep: true }), /does not have the wanted content/)
     await table.close()
     await table.close()
     assert.match(await table.gone, /nft ended/)

@@ -68,12 +68,12 @@ describe('a frame that the incoming end does not expect fails the passage:', () 
   it('pages that nobody asked for, or a second time', async () => {
     const none = playedOutgoing()
     none.played.send('pages', Buffer.concat([u32(0), REFS[0]!]))
-    await assertFailed(none.end, none.played, /pages for batch 0, which nobody asked for, while the stream is str/)
+    await assertFailed(none.end, none.played, /pages for batch 0, which were not asked for, while the stream is str/)
     const { end, played } = await withMissing()
     const pages = Buffer.concat([u32(0), REFS[0]!, REFS[2]!])
     played.send('pages', pages)
     played.send('pages', pages)
-    await assertFailed(end, played, /pages for batch 0, which nobody asked for/)
+    await assertFailed(end, played, /pages for batch 0, which were not asked for/)
   })
 
   it('more batches than the window allows, but not as many in turn', async () => {
@@ -121,7 +121,7 @@ describe('the incoming end of a passage', () => {
     assert.equal(end.qemu.received.length, 0)
     played.send('pages', Buffer.concat([u32(0), REFS[0]!, REFS[2]!]))
     // What stands behind it was another stream's: its digest does not follow on.
-    await assertFailed(end, played, /not the one that the source QEMU wrote/, 'digest-mismatch')
+    await assertFailed(end, played, /differs from what the source QEMU wrote/, 'digest-mismatch')
   })
 
   it('asks for what is missing once, and puts it in its place', async () => {
@@ -177,7 +177,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
     digest[8 + 31]! ^= 1
     const { end, played } = playedOutgoing({ sources: [sourceWith(REFS)] })
     played.send('batch', digest)
-    await assertFailed(end, played, /not the one that the source QEMU wrote/, 'digest-mismatch')
+    await assertFailed(end, played, /differs from what the source QEMU wrote/, 'digest-mismatch')
     assert.equal(end.qemu.received.length, 0)
     assert.deepEqual(played.of('missing'), [], 'there is nothing to ask for')
   })
@@ -191,7 +191,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
     parts[4]![BATCH_HEADER_BYTES - 24 - 5]! ^= 1
     played.send('batch', parts[4]!)
     for (const body of parts.slice(5)) played.send('batch', body)
-    await assertFailed(end, played, /not the one/, 'digest-mismatch')
+    await assertFailed(end, played, /differs from what/, 'digest-mismatch')
     assert.ok(given > 0 && end.qemu.received.length === given)
   })
 
@@ -199,7 +199,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
     for (const pages of [[REFS[2]!, REFS[0]!], [REFS[0]!, page(9)], [page(9), REFS[2]!]]) {
       const { end, played } = await withMissing()
       played.send('pages', Buffer.concat([u32(0), ...pages]))
-      await assertFailed(end, played, /not the one/, 'digest-mismatch')
+      await assertFailed(end, played, /differs from what/, 'digest-mismatch')
       assert.equal(end.qemu.received.length, 0)
       assert.equal(played.of('missing').length, 1, 'nothing is asked for twice')
     }
@@ -221,7 +221,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
     await clock.until(() => end.said.errors.length > 0)
     alive.cancel()
     assert.ok(clock.now() >= 60_000 && clock.now() < 63_000)
-    await assertFailed(end, played, /did not send pages again/, 'timeout')
+    await assertFailed(end, played, /did not send the missing pages again/, 'timeout')
     assert.equal(end.qemu.received.length, 0)
   })
 
