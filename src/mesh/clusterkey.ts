@@ -14,7 +14,7 @@ import { systemRandom, type Random } from '../runtime/random.ts'
  *
  *   pagemesh-key-1:<base64url of 32 bytes>
  *
- * It is never used itself: every use has a key of its own, derived with a context of its own.
+ * It is never used directly: each use has its own key, derived with its own context.
  */
 const KEY_PREFIX = 'pagemesh-key-1:'
 const KEY_BYTES = 32
@@ -60,7 +60,7 @@ export async function writeClusterKey(path: string, random: Random = systemRando
     await using file = await open(path, 'wx', 0o600)
     await file.writeFile(text)
     await file.sync()
-    // A strange umask may have taken the owner's own bits away.
+    // An unusual umask may have removed the owner's own bits.
     await chmod(path, 0o600)
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') {
