@@ -2,7 +2,7 @@ import { PagemeshError } from '../../src/runtime/errors.ts'
 import { parseRate } from '../../src/text/units.ts'
 import type { Scenario, Step } from './scenario.ts'
 
-/** Throws PagemeshError `lab-bad-scenario` if a scenario speaks of what it does not have. Pure. */
+/** Throws PagemeshError `lab-bad-scenario` if a scenario names things that it does not define. Pure. */
 export function checkScenario(scenario: Scenario): void {
   const hosts = scenario.hosts.map(({ name }) => name)
   const guests = scenario.guests.map(({ name }) => name)
@@ -21,7 +21,7 @@ export function checkScenario(scenario: Scenario): void {
   })
 }
 
-/** All steps, those of tracks too, in the order in which they are written. Pure. */
+/** All steps, those of tracks included, in the order in which they are written. Pure. */
 export function flatten(steps: readonly Step[]): Step[] {
   return steps.flatMap((step) => step.do === 'together' ? step.tracks.flatMap(flatten) : [step])
 }
