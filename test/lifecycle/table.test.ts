@@ -110,7 +110,7 @@ describe('a guest that moves while its operator acts', function () {
     await expectBeats(destination.guest)
   })
 
-  rule('it powers off in pre-copy, on QEMUs with -no-shutdown: it is off at one end, and the result says so', async () => {
+  rule('it powers off in pre-copy, on QEMUs with -no-shutdown: it is off at one end, as the result says', async () => {
     await guest.restore('a', ['-no-shutdown'])
     const { home } = guest
     const destination = await guest.waiting(['-no-shutdown'])

@@ -1,7 +1,7 @@
 import type { HandMadeFault } from './fault.ts'
 import { HANDOFF_FAULTS } from './handofffaults.ts'
 
-/** Mistakes that somebody could make, and that a fast test must notice. */
+/** Plausible mistakes that a fast test must notice. */
 export const HAND_MADE_FAULTS: readonly HandMadeFault[] = [
   ...HANDOFF_FAULTS,
   {

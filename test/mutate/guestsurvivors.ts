@@ -2,7 +2,7 @@ import type { ExplainedSurvivor } from './fault.ts'
 
 const FAR_ABOVE = 'a bound far above anything that is met: near it nothing changes'
 
-/** Faults that may survive in what looks at guests, and in what all folders stand on. */
+/** Faults that may survive in the code about guests, and in the code under all folders. */
 export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
   // guest
   {

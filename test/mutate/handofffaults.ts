@@ -1,4 +1,4 @@
-/** Faults made by hand in what moves a guest: how it comes to be lost, doubled, stuck or changed on the way. */
+/** Faults made by hand in the code that moves a guest: it would be lost, doubled, stuck or changed on its way. */
 import type { HandMadeFault } from './fault.ts'
 
 const RULES = 'test/unit/conversation/rules.test.ts'

@@ -3,7 +3,7 @@ import type { ExplainedSurvivor } from './fault.ts'
 const ROOM = 'room for what is counted elsewhere; what lies in it is the same'
 const LETS_GO = 'it only lets go of memory, or hands it on to be used again'
 
-/** Faults that may survive in what moves a guest. */
+/** Faults that may survive in the code that moves a guest. */
 export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
   // handoff
   {

@@ -2,7 +2,7 @@ import type { ExplainedSurvivor } from './fault.ts'
 
 const NOBODYS = 'the connection was handed to an endpoint: the socket that is left has nothing to close'
 
-/** Of src/relay. */
+/** Faults that may survive in src/relay. */
 export const RELAY_SURVIVORS: readonly ExplainedSurvivor[] = [
   { file: 'src/relay/dial.ts', line: 'signal.removeEventListener(\'abort\', abort)', why: NOBODYS },
   {

@@ -4,7 +4,7 @@ import { HANDOFF_SURVIVORS } from './handoffsurvivors.ts'
 import { MESH_SURVIVORS } from './meshsurvivors.ts'
 import { RELAY_SURVIVORS } from './relaysurvivors.ts'
 
-/** Reading or writing an index past the end of a typed array does nothing. */
+/** Reading or writing past the end of a typed array does nothing. */
 const PAST_THE_END = 'one index more is past the end of a typed array: reading gives nothing, writing does nothing'
 const ROOM = 'room that a writer begins with or grows to; what is written is the same'
 const ONLY_SPEED = 'it decides how fast the result is found, not which'
