@@ -154,7 +154,7 @@ class RunningAgent implements LabAgent {
       const request = { command: 'status' } as const
       return await askAgent<AgentStatus>({ path: this.control, request, answerMsMax: STATUS_TIMEOUT_MS })
     } catch (cause) {
-      const message = `${this.host.name} says no status: ${describeError(cause)}`
+      const message = `${this.host.name} does not tell its status: ${describeError(cause)}`
       throw new PagemeshError('lab-agent-ended', message, { fault: 'host', cause })
     }
   }

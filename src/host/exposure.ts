@@ -68,7 +68,7 @@ export async function findExposure(directory: string, init: TrustInit): Promise<
     if (exposure !== undefined) return exposure
     if (step.isLink) {
       links += 1
-      if (links > LINKS_MAX) return { path: here, why: `${here} leads in circles`, advice: 'Remove that link.' }
+      if (links > LINKS_MAX) return { path: here, why: `${here} is in a loop of links`, advice: 'Remove that link.' }
       const target = resolve(dirname(here), await readlink(here))
       ahead = [...target.split('/').filter((name) => name !== ''), ...ahead]
       here = parse(target).root
@@ -85,7 +85,7 @@ export async function requireUnexposed(directory: string, use: string): Promise<
   const users = [ROOT, process.geteuid?.() ?? ROOT]
   const exposure = await findExposure(directory, { users, trustsGroups: false })
   if (exposure === undefined) return
-  throw new PagemeshError('directory-exposed', `Others can change ${use}: ${exposure.why}.`, {
+  throw new PagemeshError('directory-exposed', `Other users can change ${use}: ${exposure.why}.`, {
     fault: 'usage', phase: 'start', advice: exposure.advice, data: { directory, path: exposure.path },
   })
 }

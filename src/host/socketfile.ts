@@ -36,7 +36,7 @@ export async function requireUntaken(init: Omit<SocketFileInit, 'mode' | 'gid'>)
   // Usually nothing is there. If it cannot be read, listening fails as well, with the reason.
   const file = await lstat(path).catch(() => undefined)
   if (file === undefined) return
-  if (!file.isSocket()) throw unusable(init, 'something that is no socket is there')
+  if (!file.isSocket()) throw unusable(init, 'the file there is not a socket')
   const code = await connectErrorCode(path)
   if (code === undefined || code === 'EAGAIN') {
     throw new PagemeshError(codes.taken, `Another ${other} runs already: it listens at ${path}.`, {

@@ -104,15 +104,15 @@ function parseClusterKey(text: string, path: string): Uint8Array {
 }
 
 function exposed(path: string, mode: number): PagemeshError {
-  return new PagemeshError('key-exposed', `Others than its owner may use the cluster key ${path}.`, {
+  return new PagemeshError('key-exposed', `Users other than its owner may read or write the cluster key ${path}.`, {
     fault: 'usage', data: { path, mode: (mode & 0o777).toString(8) },
-    advice: `Run \`chmod 600 ${path}\`; if somebody may have read it, make a new key for the cluster.`,
+    advice: `Run \`chmod 600 ${path}\`; if another user may have read it, make a new cluster key.`,
   })
 }
 
 function malformed(path: string): PagemeshError {
   return new PagemeshError('key-malformed', `${path} holds no cluster key.`, {
     fault: 'usage', data: { path },
-    advice: 'Copy the file of a host that works, whole, or make one with `pagemesh keygen`.',
+    advice: 'Copy the whole file from a host that works, or make one with `pagemesh keygen`.',
   })
 }

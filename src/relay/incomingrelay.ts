@@ -173,7 +173,7 @@ export class IncomingRelay {
 
   #fetch(order: Buffer): void {
     const answered = this.#answered
-    if (answered === undefined) throw badFrame('an order of what was not listed')
+    if (answered === undefined) throw badFrame('an order for pages that were not listed')
     this.#answered = undefined
     this.#passages.fetch(answered, order, this.#init.from.name, (body) => this.#link?.say({ kind: 'fetched', body }))
   }

@@ -126,9 +126,9 @@ function decodeFromSource(kind: FromSource['kind'], body: Buffer): FromSource {
     case 'outcome': {
       const { status, mode, code, reason } = objectIn(kind, body)
       if (status !== 'completed' && status !== 'cancelled' && status !== 'failed' && status !== 'unknown') {
-        throw badFrame('an outcome is none that there is')
+        throw badFrame('an outcome is unknown')
       }
-      if (mode !== 'precopy' && mode !== 'postcopy') throw badFrame('an outcome is of no mode that there is')
+      if (mode !== 'precopy' && mode !== 'postcopy') throw badFrame('an outcome has an unknown mode')
       return {
         kind,
         outcome: {

@@ -57,28 +57,28 @@ export function endingOf(outcome: StreamOutcome, process: SourceProcess, to: str
     case 'loaded':
       if (process === 'gone') return { status: 'completed' }
       return unknown('not-ended', `The QEMU on ${to} has the whole guest; ` + (process === 'lives'
-        ? 'that of the source has not ended: its manager may still let it go on there.'
+        ? 'that of the source has not ended: its manager may still resume it there.'
         : 'whether that of the source has ended cannot be seen from here.'))
     case 'cancelled':
       if (process === 'lives') {
-        return { status: 'cancelled', code: 'cancelled', reason: 'The source ended the migration. Its QEMU lives on.' }
+        return { status: 'cancelled', code: 'cancelled', reason: 'The source ended the migration. Its QEMU lives.' }
       }
       return unknown('cancelled', 'The source ended the migration; whether its QEMU lives cannot be seen from here.')
     case 'failed':
       if (process === 'lives') {
         return {
-          status: 'failed', code: 'qemu-failed', reason: `It was not loaded on ${to}. The source QEMU lives on.`,
+          status: 'failed', code: 'qemu-failed', reason: `The guest was not loaded on ${to}. The source QEMU lives.`,
         }
       }
       return unknown('qemu-failed',
-        `It was not loaded on ${to}; whether the source QEMU lives cannot be seen from here.`)
+        `The guest was not loaded on ${to}; whether the source QEMU lives cannot be seen from here.`)
     case 'cut':
       return {
         status: 'failed', code: 'postcopy-cut',
         reason: 'The connection of a post-copy was cut: end neither QEMU. Its manager resumes it.',
       }
     case 'open':
-      return unknown('no-return-path', `All of it was sent to ${to}, and neither QEMU says whether it was loaded.`)
+      return unknown('no-return-path', `All of it was sent to ${to}, and neither QEMU tells whether it was loaded.`)
     case 'foreign':
       return unknown('not-understood', 'The stream is no readable migration: it passed unchanged.')
   }

@@ -143,7 +143,7 @@ export class OutgoingRelays {
     }
     const { id } = relay.init
     onNews({ event: 'begun', id, guest: guest.name ?? UNKNOWN_GUEST, to, address: formatRelayAddress(address) })
-    behind(this.#components.log, 'a relay did not end well', this.#follow(running, goOn).then((result) => {
+    behind(this.#components.log, 'following a relay failed', this.#follow(running, goOn).then((result) => {
       onNews({ event: 'ended', id, result })
     }))
   }

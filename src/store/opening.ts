@@ -69,7 +69,7 @@ async function prepare(log: Log, slab: PlacedFile, index: PlacedFile, init: Open
   const head = Buffer.alloc(HEAD_BYTES)
   const verdict = judgeHead(head.subarray(0, await index.read(head, 0, HEAD_BYTES, 0)), mark)
   if (verdict === 'other-key' || verdict === 'other-version') {
-    log.warn('the page store is of another key or version, and is begun anew', { path: directory, reason: verdict })
+    log.warn('the page store has another key or version, and is emptied', { path: directory, reason: verdict })
     await index.truncate(0)
     await slab.truncate(0)
   }
@@ -83,7 +83,7 @@ async function prepare(log: Log, slab: PlacedFile, index: PlacedFile, init: Open
   const slabMax = slotsMax * PAGE_BYTES
   const indexMax = HEAD_BYTES + slotsMax * RECORD_BYTES
   if (await slab.size() <= slabMax && await index.size() <= indexMax) return
-  log.warn('the page store is larger than its bound, and is cut to it', { path: directory, slots: slotsMax })
+  log.warn('the page store is larger than its bound, and is truncated', { path: directory, slots: slotsMax })
   if (await slab.size() > slabMax) await slab.truncate(slabMax)
   if (await index.size() > indexMax) await index.truncate(indexMax)
 }

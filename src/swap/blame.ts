@@ -8,6 +8,6 @@ export const WEIGHT = { suspicious: 0.25, dishonest: 1, max: 4 } as const
 export function blame(
   { standing, log }: { standing: Standing; log: Log }, holder: Member, weight: number, why: string,
 ): void {
-  log.warn('a host did not give the pages that it claimed', { host: holder.name, why })
+  log.warn('a host did not deliver the pages that it claimed', { host: holder.name, why })
   standing.fault(holder.peerId, Math.min(WEIGHT.max, weight))
 }

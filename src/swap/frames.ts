@@ -47,7 +47,7 @@ export function decodeAnswer(body: Buffer): Answer {
   if (body.length < STATUS_BYTES) throw badSwap('an answer is cut short')
   const sequence = body.readUInt32BE(1)
   if (body[0] === STATUS.busy && body.length === STATUS_BYTES) return { status: 'busy', sequence }
-  if (body[0] !== STATUS.pages || body.length < STATUS_BYTES + COUNT_BYTES) throw badSwap('an answer is of no kind')
+  if (body[0] !== STATUS.pages || body.length < STATUS_BYTES + COUNT_BYTES) throw badSwap('an unknown kind of answer')
   const count = body.readUInt16BE(STATUS_BYTES)
   const bitmapAt = STATUS_BYTES + COUNT_BYTES
   const packedAt = bitmapAt + Math.ceil(count / 8)

@@ -43,7 +43,7 @@ export class Holder {
     const { standing } = this.#components
     const calls = this.#callers.get(from.name) ?? 0
     if (!standing.isTrusted(from.peerId)) throw refused('it has lost its standing')
-    if (calls >= LIMITS.sessionsPerMember || this.#sessions.size >= LIMITS.sessions) throw refused('there are too many')
+    if (calls >= LIMITS.sessionsPerMember || this.#sessions.size >= LIMITS.sessions) throw refused('too many sessions')
     this.#callers.set(from.name, calls + 1)
     const over = new AbortController()
     const follow = (): void => over.abort(signal.reason)
@@ -86,11 +86,11 @@ export class Holder {
   }
 
   async #greet(stream: MessageStream, signal: AbortSignal): Promise<SwapPurpose> {
-    const late = (): Error => refused('it did not greet')
+    const late = (): Error => refused('it sent no hello in time')
     return await withDeadline(this.#components.clock, { signal, limitMs: HELLO_TIMEOUT_MS, late }, async (within) => {
       const bytes = await stream.receive(within)
       const message = decodeAskerMessage(bytes)
-      if (message.kind !== 'hello') throw badSwap('it does not greet')
+      if (message.kind !== 'hello') throw badSwap('its first message is no hello')
       this.#components.accounts[message.purpose].countReceived(bytes)
       return message.purpose
     })
@@ -98,7 +98,7 @@ export class Holder {
 
   #take(session: HoldingSession, bytes: Uint8Array): void {
     const message = decodeAskerMessage(bytes)
-    if (message.kind !== 'want') throw badSwap('it greets twice')
+    if (message.kind !== 'want') throw badSwap('it sends a second hello')
     const { sequence, prefixes } = message
     if (!session.accepts(sequence)) throw badSwap('a sequence comes twice')
     if (!this.#components.standing.isTrusted(session.from.peerId)) throw refused('it has lost its standing')
@@ -106,7 +106,7 @@ export class Holder {
     if (session.isShut) return
     const isFull = session.wants.length + session.answering >= LIMITS.wantsPerSession
     if (isFull || this.#queuedPages(session.purpose) >= this.#queuedPagesMax(session.purpose)) {
-      if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without listening')
+      if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without reading answers')
       // Never rejects: a session that cannot send it is over, or will be.
       void session.refuse(sequence)
       return

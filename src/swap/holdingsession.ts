@@ -180,7 +180,7 @@ export class HoldingSession {
 
   async #inTime(send: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const late = (): Error => {
-      const error = new PagemeshError('swap-stalled', 'A host does not take the pages that it asked for.', {
+      const error = new PagemeshError('swap-stalled', 'A host stopped reading the pages that it asked for.', {
         fault: 'peer', phase: 'swap',
       })
       this.#stream.abort(error)

@@ -78,7 +78,7 @@ export function decodeAskerMessage(message: Uint8Array): AskerMessage {
   const bytes = bufferOver(message)
   if (bytes[0] === ASKER.hello) {
     const purpose = PURPOSES[bytes[2]! - 1]
-    if (bytes.length !== 3 || bytes[1] !== VERSION || purpose === undefined) throw badSwap('its greeting is unknown')
+    if (bytes.length !== 3 || bytes[1] !== VERSION || purpose === undefined) throw badSwap('its hello is malformed')
     return { kind: 'hello', purpose }
   }
   if (bytes[0] !== ASKER.want) throw badSwap('its kind is unknown')

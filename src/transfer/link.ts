@@ -51,7 +51,7 @@ export class Link<Said extends Message, Heard extends Message> {
       frames: { ...said, ...heard } as FrameTable<Said['kind'] | Heard['kind']>,
       bytesPerSecondMax: init.bytesPerSecondMax,
       onFrame: (kind, body) => {
-        if (!(kind in heard)) throw badFrame(`${kind} is for the other end to say`)
+        if (!(kind in heard)) throw badFrame(`only the other end may send ${kind}`)
         init.onMessage(decode(kind as Heard['kind'], body))
       },
       onLost: (error) => this.#lose(reasonOf(error)),
@@ -96,7 +96,7 @@ export class Link<Said extends Message, Heard extends Message> {
    * message is at fault.
    */
   async close(reason?: Reason): Promise<void> {
-    if (reason !== undefined) this.#log.warn('the other agent is not understood', { reason: sentenceOf(reason) })
+    if (reason !== undefined) this.#log.warn('the other agent broke the protocol', { reason: sentenceOf(reason) })
     this.#isOver = true
     this.#lane.complete()
     await waitAtMost(this.#clock, this.#lane.close(), FAREWELL_MS)

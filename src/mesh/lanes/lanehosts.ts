@@ -61,7 +61,7 @@ async function addressesOf(name: string): Promise<string[]> {
 }
 
 function foreign(host: string): PagemeshError {
-  return new PagemeshError('lane-foreign', `The ticket for a bulk lane leads to ${host}, which is not the member's.`, {
+  return new PagemeshError('lane-foreign', `The ticket for a bulk lane names ${host}, not an address of the member.`, {
     fault: 'peer', phase: 'opening a lane', data: { host },
     advice: 'Set `lane` there to an address that the mesh listens on as well, or wait a minute until it is announced.',
   })
