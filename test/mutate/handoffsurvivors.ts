@@ -116,7 +116,7 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/passage/warmup.ts', line: 'packBatch(batch, { level: 1 })',
-    why: 'it decides which code is compiled beforehand: only speed',
+    why: 'it decides it decides which code is compiled beforehand: only speed',
   },
   { file: 'src/passage/warmup.ts', line: 'decoder.recycle(assembled)', why: LETS_GO },
   {
