@@ -1,23 +1,23 @@
 import { Socket } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
-/** How long what tests have closed may take to be gone. */
+/** How long closed resources may take to disappear, ms. */
 export const CLOSING_MS_MAX = Number(process.env['PAGEMESH_CLOSING_MS'] ?? 20_000)
 const PAUSE_MS = 10
 
-/** Open sockets, as Node names them. One that nobody reads from keeps no process alive: others are counted. */
+/** Open sockets, by Node's names. A socket that is not read keeps no process alive: others are counted. */
 const SOCKETS = ['PipeWrap', 'TCPSocketWrap']
 
-/** Not documented: what Node has open, itself. */
+/** Node's undocumented list of open handles. */
 interface Handles {
   _getActiveHandles(): object[]
 }
 
 let before = new Map<string, number>()
 
-/** How many of each kind this process has open that would keep it alive. */
+/** How many handles of each kind this process has open that would keep it alive. */
 async function countOpen(): Promise<Map<string, number>> {
-  // What has ended, or was closed, is gone after a turn.
+  // Ended and closed handles disappear after a turn.
   await setImmediate()
   const counts = new Map<string, number>()
   const kinds = process.getActiveResourcesInfo().filter((kind) => !SOCKETS.includes(kind))
@@ -37,8 +37,8 @@ async function leftOpen(): Promise<string[]> {
 }
 
 /**
- * For `mocha --parallel`, which ends its processes once all tests are done: a file whose tests leave a server, a
- * process or a timer behind fails. Without `--parallel` they would keep the process alive, and the reporter says so.
+ * For `mocha --parallel`, which ends its processes after all tests: a file whose tests leave a server, a process or a
+ * timer open fails. Without `--parallel` these would keep the process alive, and the reporter names them.
  */
 export const mochaHooks = {
   async beforeAll(): Promise<void> {

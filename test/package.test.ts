@@ -11,7 +11,7 @@ import { blocksOf } from './readme/documents.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..')
 const MODULES = join(REPOSITORY, 'node_modules')
-/** Packing builds the package, and the compiler reads all of libp2p's types. */
+/** Packing builds the package, and the compiler reads all types of libp2p. */
 const TIMEOUT_MS = 180_000
 const run = promisify(execFile)
 
@@ -32,7 +32,7 @@ interface Lock {
   packages: Record<string, { integrity?: string; resolved?: string; dev?: boolean; os?: string[]; cpu?: string[] }>
 }
 
-/** Binaries for other systems are not installed where an agent runs: Linux on x86-64. */
+/** Packages for other systems than an agent's, Linux on x86-64, are not installed. */
 function isForHosts({ os = ['linux'], cpu = ['x64'] }: Lock['packages'][string]): boolean {
   return os.includes('linux') && cpu.includes('x64')
 }
@@ -42,7 +42,7 @@ describe('the package as others install it', function () {
   let folder = ''
   let installed = ''
 
-  /** As `npm install` would lay it out, without a registry: the packed files, and links to what they depend on. */
+  /** Like `npm install`, without a registry: the packed files, and links to their dependencies. */
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'pm-package-'))
     await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: REPOSITORY })
@@ -128,7 +128,7 @@ describe('the package as others install it', function () {
     const sources = join(installed, 'src/page/kernel')
     for (const name of await readdir(sources)) if (name.endsWith('.node')) await rm(join(sources, name))
     assert.equal(await inUse(), 'package')
-    // As npm runs it for a package inside of node_modules.
+    // Like npm does for a package inside of node_modules.
     const { stdout } = await run(process.execPath, [join(sources, 'build.js')])
     assert.equal(await inUse({ ...process.env, PAGEMESH_KERNEL: '' }) !== 'package', stdout.startsWith('Compiled'))
   })

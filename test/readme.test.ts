@@ -10,23 +10,23 @@ import { listFiles, read, ROOT } from './tidy/sources.ts'
 import { COMMAND_MS_MAX, pagemesh } from './support/pagemesh.ts'
 
 const README = 'README.md'
-/** Where an operator reads on. */
+/** The operators' document. */
 const RUNNING = 'src/daemon/README.md'
-/** Where somebody reads on who embeds an agent. */
+/** The document for embedders. */
 const INSIDE = 'src/README.md'
 /** The first document is for users, and short. */
 const LINES_MAX = 150
 const COLUMNS_MAX = 120
 
 const documents = listFiles().filter((path) => path.endsWith('.md'))
-/** Those that nobody writes by hand are left out. */
+/** Without generated documents. */
 const written = documents.filter((path) => path.endsWith(README))
 
 function textOf(path: string): string {
   return read(path) ?? assert.fail(`${path} should be there`)
 }
 
-/** The code of one language in all documents. */
+/** The code blocks of one language in all documents. */
 function allBlocks(language: string): string[] {
   return written.flatMap((path) => blocksOf(textOf(path), language))
 }
@@ -35,7 +35,7 @@ function hasTable(path: string, table: string): void {
   assert.ok(textOf(path).includes(`\n${table}\n`), `${path} should have:\n\n${table}\n`)
 }
 
-/** Why a link of a document leads nowhere, or undefined. */
+/** Why a link of a document is broken, or undefined. */
 function brokenLink(path: string, link: string): string | undefined {
   const [file = '', place] = link.split('#')
   const target = file === '' ? path : normalize(join(dirname(path), file))

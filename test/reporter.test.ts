@@ -9,7 +9,7 @@ import { slowestFiles } from './slowest.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const MOCHA = join(ROOT, 'node_modules', '.bin', 'mocha')
-/** How tests that share a process are run, and how those are that share none. */
+/** Mocha's flags for tests that share a process, and for tests in several. */
 const WAYS = { serial: [], parallel: ['--parallel', '--jobs', '2', '--require', './test/lingering.ts'] }
 const SLOW = `
 describe('a slow file', () => {

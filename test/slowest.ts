@@ -1,9 +1,9 @@
 import { relative } from 'node:path'
 
-/** Nobody waits for files that are faster. */
+/** Faster files are not listed. */
 const SHOWN_MS_MIN = 1000
 
-/** Lines that name the files that took longest, `filesMax` at the most; `spent` is ms by the path of the file. Pure. */
+/** Lines that name the slowest files, `filesMax` at most; `spent` is ms by the path of the file. Pure. */
 export function slowestFiles(
   spent: ReadonlyMap<string, number>, filesMax: number, folder = process.cwd(),
 ): string[] {

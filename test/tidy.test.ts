@@ -1,6 +1,6 @@
 /**
- * Guards the shape of the project: who imports whom, what stands outside of the ports, what nobody uses.
- * A rule that gets in the way is changed here, with a reason, and not worked around.
+ * Guards the shape of the project: imports, use of ports, dead code. A rule that gets in the way is changed here, with
+ * a reason, and not worked around.
  */
 import assert from 'node:assert/strict'
 
@@ -8,7 +8,7 @@ import { createAgent, ERROR_CODES, MemoryNetwork, OPTIONS, type AgentOptions } f
 import { code, importsOf, listFiles, loadsOf, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
 import { findSwallowed } from './tidy/swallowed.ts'
 
-/** Folders of src, the highest first. Imports go down only; neighbours on one level do not know each other. */
+/** Folders of src, the highest first. Imports go down only; neighbours on one level do not import each other. */
 const LEVELS = [
   ['cli'], // `pagemesh agent` runs the daemon
   ['daemon'],
@@ -28,7 +28,7 @@ const LEVELS = [
 /** What every file may use, file by file: these folders have no face. */
 const GROUND = ['bytes', 'host', 'net', 'runtime', 'text']
 
-/** What is built on the embeddable face alone. */
+/** Folders that use only the embeddable face. */
 const EMBEDDERS = ['cli', 'daemon']
 
 const LIBP2P = /^(libp2p|@libp2p\/|@chainsafe\/libp2p|@multiformats\/)/
@@ -39,7 +39,7 @@ const TOP_LEVEL = new Set([
   'peers', 'src', 'test', 'testnet', 'tsconfig.json',
 ])
 
-/** Where errors may still be dropped without a word, until these files are rewritten. */
+/** Files that may still drop errors without a comment, until they are rewritten. */
 const UNEXPLAINED: string[] = []
 
 const LINES_MAX = 400
@@ -48,12 +48,12 @@ const COLUMNS_MAX = 120
 const files = listFiles()
 const scripts = files.filter((path) => path.endsWith('.ts'))
 const sources = scripts.filter((path) => path.startsWith('src/'))
-/** The kernel is written in C, and what compiles it in JavaScript. */
+/** The kernel is written in C, and its build script in JavaScript. */
 const written = [...scripts, ...files.filter((path) => /^src\/.*\.(js|c|h)$/.test(path))]
 const imports = sources.flatMap(importsOf)
 const ownImports = imports.filter(({ isOwn }) => isOwn)
 
-/** The folder of src that a file belongs to; `index.ts` for the embeddable face. */
+/** The folder of src that contains a file; `index.ts` for the embeddable face. */
 function folderOf(path: string): string {
   return path.split('/')[1]!
 }
@@ -70,7 +70,7 @@ function show({ from, target }: Import): string {
   return `${from} -> ${target}`
 }
 
-/** `path:line: text` for each line of the code of `paths` that matches. */
+/** `path:line: text` for each matching line of the code of `paths`. */
 function matches(paths: readonly string[], pattern: RegExp): string[] {
   return paths.flatMap((path) => code(path).split('\n')
     .flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])))
@@ -138,7 +138,7 @@ describe('the world', () => {
   })
 
   it('of the process is read by the commands alone', () => {
-    // The kernel is switched off for a whole process, its threads included, before there is any configuration.
+    // The kernel is switched off per process, threads included, before there is any configuration.
     const sealed = sources.filter((path) => !isInside(path, 'src/cli') && path !== 'src/page/kernel/kernel.ts')
     assert.deepEqual(matches(sealed, /\bprocess\.(env|argv|exit|exitCode|std(in|out|err))\b/), [])
   })
@@ -211,7 +211,7 @@ describe('nothing is there for nothing', () => {
     const faces = sources.filter((path) => /^src\/\w+\/index\.ts$/.test(path))
     const unused = faces.flatMap((path) => {
       const outside = scripts.filter((other) => !isInside(other, `src/${folderOf(path)}`))
-      // Types are offered with what takes them, whether or not anybody names them.
+      // Types are exported with the functions that use them, even if no file names them.
       const offered = [...code(path).matchAll(/^export (?:type )?\{([^}]*)\} from/gm)]
         .filter((match) => !match[0].startsWith('export type'))
         .flatMap((match) => match[1]!.replace(/type \w+/g, '').match(/\w+/g) ?? [])
@@ -256,7 +256,7 @@ describe('files', () => {
   })
 
   it('leave nothing for later', () => {
-    // The words are put together here, so that this file does not find itself.
+    // The words are assembled here, so that this file does not find itself.
     const later = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX'].join('|')})\\b`)
     const found = files.filter((path) => path !== 'npm-shrinkwrap.json' && later.test(read(path)!))
     assert.deepEqual(found, [])

@@ -16,32 +16,32 @@ import { startProcess, type LabProcess } from './machine/process.ts'
 import { waitFor } from './wait.ts'
 
 const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
-/** The words that run the program as its own first line would: this Node, with the flags written there. */
+/** Runs the program like its own first line: this Node, with the flags written there. */
 export const PAGEMESH: readonly string[] = [process.execPath, ...nodeFlags(readFileSync(CLI, 'utf8')), CLI]
 const MESH_PORT = 4001
 const START_TIMEOUT_MS = 120_000
 const SETTLE_TIMEOUT_MS = 120_000
 const STATUS_TIMEOUT_MS = 10_000
-/** Between two looks. */
+/** Time between two polls, ms. */
 const PAUSE_MS = 100
 
 export interface AgentOptions {
   host: LabHost
-  /** Where the agent's files live; its guests' directory is `guestDirectory`. */
+  /** For the agent's own files; `guestDirectory` is its guests'. */
   directory: string
-  /** Whose `*.qmp` sockets are the agent's guests. */
+  /** The agent's guests are its `*.qmp` sockets. */
   guestDirectory: string
   clusterKey: string
   /** Hosts to dial first. */
   bootstrap: readonly LabHost[]
-  /** Further configuration, by the names of the configuration file. */
+  /** Further configuration, in the form of the configuration file. */
   settings?: Record<string, unknown>
-  /** What its service was given besides the unit's own rights. */
+  /** Capabilities of its service beyond the unit's own. */
   rights?: readonly Right[]
   clock?: Clock
 }
 
-/** What a finished command said. */
+/** The result of a finished command. */
 export interface CommandOutcome {
   status: number
   output: string
@@ -49,32 +49,34 @@ export interface CommandOutcome {
 }
 
 export interface MigrateOutcome extends CommandOutcome {
-  /** What `--json` printed; undefined if the command was used wrongly. */
+  /** Its `--json` output; undefined after wrong usage. */
   result: HandoffResult | undefined
 }
 
 /**
- * A host's agent: its own process on its host, with the user and the rights of its service, driven through the command
- * line as an operator would.
+ * A host's agent: its own process on its host, with the user and capabilities of its service, driven through the
+ * command line as by an operator.
  */
 export interface LabAgent {
   readonly host: LabHost
   readonly pid: number
-  /** Its log: JSON lines, the end of it. */
+  /** The end of its log: JSON lines. */
   readonly log: string
   readonly running: boolean
   /** Its control socket. */
   readonly control: string
-  /** Runs `pagemesh` with these words and the agent's control socket. */
+  /** Runs `pagemesh` with these arguments and the agent's control socket. */
   command(...words: string[]): Promise<CommandOutcome>
-  /** Asks the control socket without a command: a process for each look would slow down what is looked at. */
+  /**
+   * Asks the control socket without a command: starting a process for each poll would slow the measured system down.
+   */
   status(): Promise<AgentStatus>
-  /** Resolves when it sees `peers` peers and every guest of it was scanned. */
+  /** Resolves when it sees `peers` peers and has scanned all its guests. */
   settled(peers: number): Promise<AgentStatus>
   migrate(guest: string, to: string, ...words: string[]): Promise<MigrateOutcome>
-  /** Ends it at once, as a crash would. */
+  /** Kills it at once, like a crash. */
   kill(): Promise<void>
-  /** Ends it as an operator would, with SIGTERM. */
+  /** Ends it with SIGTERM, like an operator. */
   stop(): Promise<void>
 }
 
@@ -153,7 +155,7 @@ class RunningAgent implements LabAgent {
       const request = { command: 'status' } as const
       return await askAgent<AgentStatus>({ path: this.control, request, answerMsMax: STATUS_TIMEOUT_MS })
     } catch (cause) {
-      const message = `${this.host.name} says no status: ${describeError(cause)}`
+      const message = `${this.host.name} does not tell its status: ${describeError(cause)}`
       throw new LabError('lab-agent-ended', message, { cause })
     }
   }

@@ -5,24 +5,24 @@ import { runCommand } from './machine/command.ts'
 
 const UNIT = new URL('../src/daemon/pagemesh.service', import.meta.url)
 
-/** A user that agents run as, as their service does. */
+/** The user of the agents' service. */
 export interface AgentUser {
   uid: number
   gid: number
-  /** Put before a command to run it as that user, with the capabilities of the service and no others. */
+  /** Prefix of a command, to run it as that user with the capabilities of the service and no others. */
   words: readonly string[]
 }
 
-/** What a line of the service's unit says; the last, if there are more. Throws if there is none. Pure. */
+/** The value of a setting in the service's unit; the last, if there are several. Throws if there is none. Pure. */
 export function unitSetting(unit: string, name: string): string {
   const value = [...unit.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].at(-1)?.[1]
-  if (value === undefined) throw new Error(`the unit says nothing of ${name}`)
+  if (value === undefined) throw new Error(`the unit has no ${name}`)
   return value
 }
 
 /**
- * The user of the service's unit, which testnet/setup.sh makes, with rights besides the unit's; undefined for who may
- * not act as another user. Throws LabError `lab-command-failed` where there is no such user.
+ * The user of the service's unit, which testnet/setup.sh makes, with further capabilities; undefined if this process
+ * may not act as another user. Throws LabError `lab-command-failed` if there is no such user.
  */
 export async function findAgentUser(further: readonly Right[] = []): Promise<AgentUser | undefined> {
   if (process.getuid?.() !== 0) return undefined

@@ -13,25 +13,25 @@ const SCAN_TIMEOUT_MS = 120_000
 
 export interface ClusterOptions {
   hosts: readonly string[]
-  /** What every link carries each way, bytes a second; absent: as fast as the machine is. */
+  /** Rate of every link each way, bytes a second; absent: unlimited. */
   bytesPerSecond?: number
   /** Further configuration of every agent. */
   settings?: Record<string, unknown>
-  /** What every agent's service was given besides its unit's own rights. */
+  /** Capabilities of every agent's service beyond the unit's own. */
   rights?: readonly Right[]
-  /** Starts no agent yet: `restartAgent` starts each when it is wanted. */
+  /** Starts no agent: `restartAgent` starts each later. */
   withoutAgents?: boolean
 }
 
-/** Hosts with an agent each, and the guests that are started on them. Everything goes with `close`. */
+/** Hosts with an agent each, and the guests started on them. `close` removes everything. */
 export interface LabCluster {
   readonly network: LabNetwork
   readonly directory: string
-  /** Path of the key that all agents have. */
+  /** Path of the agents' common key. */
   readonly clusterKey: string
   /** The agent of a host; a new one after `restartAgent`. */
   agent(host: string): LabAgent
-  /** Starts an agent where there is none, or the one before was killed or stopped; with further configuration. */
+  /** Starts the agent of a host without a running one; with further configuration. */
   restartAgent(host: string, settings?: Record<string, unknown>): Promise<LabAgent>
   /** Starts a guest on a host, among the guests of its agent. */
   startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest>
@@ -40,11 +40,11 @@ export interface LabCluster {
   close(): Promise<void>
 }
 
-/** Makes network, key and agents. A failed start takes away what had started. */
+/** Makes network, key and agents. A failed start removes what it had started. */
 export async function createCluster(options: ClusterOptions): Promise<LabCluster> {
   const { hosts, bytesPerSecond } = options
-  // A socket's path has room for 107 bytes: keep this one short. Named like our namespaces, so that what a run that
-  // died left behind can be told from what is in use.
+  // A socket's path holds 107 bytes: keep this one short. Named like our namespaces, so that leftovers of a run that
+  // was killed can be recognised.
   const directory = mkdtempSync(join(tmpdir(), `pm-${process.pid}-`))
   const network = await createNetwork({ hosts, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) })
   const cluster = new RunningCluster(options, network, directory)
@@ -113,9 +113,9 @@ class RunningCluster implements LabCluster {
     for (const guest of this.#guests) await this.#scanned(guest)
   }
 
-  /** A guest that just arrived is one that waits, to its agent, until that looks again: settled says nothing of it. */
+  /** To its agent a guest that just arrived is a waiting one until the next scan: `settled` does not cover it. */
   async #scanned(guest: LabGuest): Promise<void> {
-    // One that has ended is not to be scanned any more.
+    // An ended guest will not be scanned.
     const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status?: string } | undefined
     if (said?.status !== 'running' || guest.host === undefined) return
     const agent = this.agent(guest.host.name)

@@ -1,7 +1,7 @@
 /**
- * `npm run compare`: Pagemesh beside QEMU's own ways of moving a guest, measured in one run on this machine.
- * Progress goes to standard error, where the report is to standard output. Exit status: 0 done, 1 failed, 2 wrong
- * usage, 130 cancelled. Whatever ends it, processes, namespaces and files of the lab go with it.
+ * `npm run compare`: Pagemesh beside QEMU's own ways of moving a guest, measured in one run on this machine. Progress
+ * goes to standard error, the report's directory to standard output. Exit status: 0 done, 1 failed, 2 wrong usage, 130
+ * cancelled. Processes, namespaces and files of the lab are removed however it ends.
  */
 import { join } from 'node:path'
 
@@ -65,7 +65,7 @@ async function compare({ quick, json, out }: Flags): Promise<number> {
   await writeReport(out, measured)
   if (json !== undefined) await writeResults(json, measured)
   process.stdout.write(`${join(out, 'report.html')}\n`)
-  // What QEMU breaks by itself is in the report, and no fault of ours.
+  // Guests that QEMU itself breaks are in the report; they do not fail the run.
   const isWhole = measured.samples.every(({ way, failure, loss }) => !isOurs(way) || (failure ?? loss) === undefined)
   return measured.samples.length > 0 && isWhole ? EXIT.done : EXIT.failed
 }
@@ -77,7 +77,7 @@ async function measureAll(isQuick: boolean, progress: Progress, signal: AbortSig
   const running = creating.then((lab) =>
     runPlan({ clock: systemClock, progress, lab }, { plan: planOf(isQuick), startedAt, signal }))
   const close = async (): Promise<void> => {
-    // What could not be created has taken itself away, and fails the run by itself.
+    // A failed creation cleans up after itself, and fails the run.
     const lab = await creating.catch(() => undefined)
     await lab?.close()
   }
@@ -87,14 +87,14 @@ async function measureAll(isQuick: boolean, progress: Progress, signal: AbortSig
   } finally {
     await progress.step('taking everything away again', async () => {
       await close()
-      // What was cancelled fails at its next step, now that nothing is there; what it made until then goes too.
+      // A cancelled run fails at its next step, since the lab is gone; it removes what it made until then.
       await running.catch(() => undefined)
       await close()
     })
   }
 }
 
-/** Aborts at the first signal; further ones change nothing, because what follows takes seconds. */
+/** Aborts at the first signal; further ones change nothing, because the clean-up takes only seconds. */
 function cancelOnSignal(progress: Progress, abort: AbortController): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

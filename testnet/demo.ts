@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: a real guest moves between two hosts of this machine, with Pagemesh and with QEMU alone.
- * Progress goes to standard error, the table to standard output. Exit status: 0 done, 1 failed, 130 cancelled.
- * Whatever ends it, processes, namespaces and files of the lab go with it.
+ * `npm run demo`: a real guest moves between two hosts of this machine, with Pagemesh and with QEMU alone. Progress
+ * goes to standard error, the table to standard output. Exit status: 0 done, 1 failed, 130 cancelled. Processes,
+ * namespaces and files of the lab are removed however it ends.
  */
 import { describeError } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
@@ -42,7 +42,7 @@ async function demonstrate(progress: Progress, cancelled: Promise<never>): Promi
   const creating = progress.step(what, () => createCluster({ hosts: HOSTS, bytesPerSecond: LINK_BYTES_PER_SECOND }))
   const journey = creating.then((cluster) => makeJourney({ cluster, progress }))
   const close = async (): Promise<void> => {
-    // What could not be created has taken itself away, and fails the run by itself.
+    // A failed creation cleans up after itself, and fails the run.
     const cluster = await creating.catch(() => undefined)
     await cluster?.close()
   }
@@ -51,7 +51,7 @@ async function demonstrate(progress: Progress, cancelled: Promise<never>): Promi
   } finally {
     await progress.step('taking everything away again', async () => {
       await close()
-      // A cancelled journey fails at its next step, now that nothing is there; what it made until then goes too.
+      // A cancelled journey fails at its next step, since the lab is gone; it removes what it made until then.
       await journey.catch(() => undefined)
       await close()
     })
@@ -59,8 +59,8 @@ async function demonstrate(progress: Progress, cancelled: Promise<never>): Promi
 }
 
 /**
- * Rejects at the first signal. Further ones change nothing: npm passes Ctrl-C on to a process that the terminal has
- * told already, and what follows takes seconds.
+ * Rejects at the first signal. Further ones change nothing: npm passes on a Ctrl-C that the process already got from
+ * the terminal, and the clean-up takes only seconds.
  */
 function cancellation(progress: Progress): Promise<never> {
   return new Promise((_, reject) => {

@@ -1,6 +1,6 @@
 /**
- * The lab: real guests on real QEMU, on hosts that are network namespaces joined by links of a given rate.
- * Tests, the demo and the comparison are built from it:
+ * The lab: real guests on real QEMU, on hosts that are network namespaces joined by links of a given rate. Tests, the
+ * demonstration and the comparison use it:
  *
  *   const network = await createNetwork({ hosts: ['a', 'b'], bytesPerSecond: 125e6 })
  *   const guest = await startGuest({ name: 'web', work: 'web', directory, host: network.host('a') })

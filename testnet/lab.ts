@@ -1,7 +1,7 @@
 /**
  * `npm run lab -- SCENARIO`: a scenario on hosts that are network namespaces of this machine, with real guests.
  * Progress goes to standard error, tables to standard output. Exit status: 0 all assertions hold, 1 not all, 2 wrong
- * usage, 130 cancelled. Whatever ends it, nothing of the lab is left, at the latest when the next one starts.
+ * usage, 130 cancelled. The lab is removed however it ends, at the latest when the next one starts.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ import { runCommand } from './machine/command.ts'
 const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
 
 process.exitCode = await main()
-// What was written may still be on its way into a pipe, and would be lost.
+// Output may still be on its way into a pipe, and would be lost.
 await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
 process.exit()
 
@@ -47,10 +47,10 @@ async function runAll(request: Extract<LabRequest, { kind: 'run' }>, cancelled: 
     process.stderr.write(`The lab needs ${missing}.\nRun it as root on Linux: sudo npm run lab\n`)
     return EXIT.failed
   }
-  // Lines of steps that run side by side would overwrite each other in place: each stays.
+  // Not a terminal: parallel steps would overwrite each other's lines.
   const progress = new Progress({ output: { write: (text) => process.stderr.write(text) }, clock: systemClock })
   cancelOnSignal(cancelled, progress)
-  for (const path of deleteOrphanedDirectories()) progress.say(`${path}, of a run that died, is taken away`)
+  for (const path of deleteOrphanedDirectories()) progress.say(`${path}, of a run that was killed, is removed`)
   const { scenarios, jsonPath, logDirectory } = request
   const outcomes: RunOutcome[] = []
   for (const scenario of scenarios) {
@@ -60,14 +60,14 @@ async function runAll(request: Extract<LabRequest, { kind: 'run' }>, cancelled: 
     outcomes.push(outcome)
     process.stdout.write(`\n${scenario.name}: ${scenario.title}\n${renderRun(outcome)}\n`)
     if (!outcome.passed) process.stderr.write(`${lastLines(outcome.logs)}\n`)
-    // After each, so that what was found is not lost with a run that is cancelled.
+    // After each scenario, so that a cancelled run keeps its results.
     if (jsonPath !== undefined) writeFileSync(jsonPath, `${JSON.stringify(outcomes.map(withoutLogs), undefined, 2)}\n`)
   }
   process.stdout.write(`\n${renderSummary(outcomes)}\n`)
   return outcomes.every(({ passed }) => passed) ? EXIT.done : EXIT.failed
 }
 
-/** Installs what is missing where that is allowed; returns what is missing still. */
+/** Installs missing packages if allowed; returns what is still missing. */
 async function missingAfterSetup(): Promise<string | undefined> {
   if (process.platform === 'linux' && process.getuid?.() === 0) {
     await runCommand(['bash', join(import.meta.dirname, 'setup.sh')], true)
@@ -75,7 +75,7 @@ async function missingAfterSetup(): Promise<string | undefined> {
   return await missingForLab()
 }
 
-/** At the first signal; further ones change nothing: npm passes on what the terminal has told this process already. */
+/** Aborts at the first signal; further ones change nothing: npm passes on signals that this process already got. */
 function cancelOnSignal(cancelled: AbortController, progress: Progress): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

@@ -1,4 +1,4 @@
-# Where Debian's packages come from: sourced by what fetches them.
+# The source of Debian packages; sourced by the scripts that fetch them.
 
 # The Debian mirror that this machine's apt uses, or PAGEMESH_DEBIAN_MIRROR.
 mirror() {

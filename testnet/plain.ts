@@ -1,5 +1,5 @@
 /**
- * QEMU's own migration, without Pagemesh: what Pagemesh is compared with, and the proof that the lab works.
+ * QEMU's own migration, without Pagemesh: the reference for Pagemesh's figures, and the proof that the lab works.
  *
  *   source QEMU on host a                          destination QEMU on host b, -incoming defer
  *                        <--- settings --->
@@ -17,19 +17,19 @@ import type { LabGuest } from './machine/qemu.ts'
 import { waitFor, type WaitOptions } from './wait.ts'
 
 /**
- * Plain pre-copy, pre-copy that sends of a page what changed since (xbzrle), pre-copy over several connections as it is
- * or with zstd, or post-copy.
+ * Plain pre-copy, pre-copy that sends changes within pages (xbzrle), pre-copy over several connections, plain or with
+ * zstd, or post-copy.
  */
 export type PlainMode = 'precopy' | 'xbzrle' | 'multifd' | 'multifd-zstd' | 'postcopy'
 
 export interface PlainOptions {
   source: LabGuest
-  /** Waits for the migration, on another host. */
+  /** The waiting QEMU, on another host. */
   destination: LabGuest
-  /** Whose counters give wireBytes. */
+  /** Its counters give `wireBytes`. */
   network: LabNetwork
   mode: PlainMode
-  /** Post-copy begins when memory was sent this many times; default 1, and 0 means at once. */
+  /** Post-copy begins after this many passes over memory; default 1, and 0 means at once. */
   passesBeforePostcopy?: number
   /** Default 300 s. */
   timeoutMs?: number
@@ -40,11 +40,13 @@ export interface PlainResult {
   mode: PlainMode
   totalMs: number
   downtimeMs: number
-  /** What the source host's interface sent; undefined where the network does not count. */
+  /** Bytes that the source host's interface sent; undefined if the network does not count. */
   wireBytes: number | undefined
-  /** What QEMU says it sent. */
+  /** Bytes that QEMU reports as sent. */
   qemuBytes: number
-  /** Why the destination's process ended, though the source has sent all: QEMU broke the guest. The figures hold. */
+  /**
+   * Why the destination's process ended although the source sent everything: QEMU broke the guest. The figures hold.
+   */
   loss: string | undefined
 }
 
@@ -64,8 +66,8 @@ interface MigrationInfo {
 }
 
 /**
- * Migrates a running guest and resolves when both ends say that it is complete, or when the source does and the
- * destination's process has ended. Throws LabError `lab-migration-failed`.
+ * Migrates a running guest and resolves when both ends report completion, or when the source does and the destination's
+ * process has ended. Throws LabError `lab-migration-failed`.
  */
 export async function migratePlain(options: PlainOptions): Promise<PlainResult> {
   const { source, destination, network, mode, clock = systemClock, timeoutMs = TIMEOUT_MS } = options
@@ -81,7 +83,7 @@ export async function migratePlain(options: PlainOptions): Promise<PlainResult> 
   const waiting = { clock, timeoutMs, what: `${mode} of guest ${source.name} to complete` }
   if (mode === 'postcopy') {
     const passes = options.passesBeforePostcopy ?? 1
-    // The count of dirty syncs is one while the first pass runs.
+    // The count of dirty syncs is one during the first pass.
     await waitFor(async () => {
       const info = await queryMigrate(source.qmp)
       return (info.ram?.['dirty-sync-count'] ?? 0) > passes || info.status === 'completed' ? true : undefined
@@ -104,12 +106,12 @@ export async function migratePlain(options: PlainOptions): Promise<PlainResult> 
 }
 
 /**
- * To QEMU all memory of a guest has changed when it first migrates, and its emulator takes about a millisecond for each
- * MiB to note that it is clean: time that no way of moving is to be charged with. This begins a migration into nothing
- * and cancels it, which leaves nothing else behind.
+ * Before its first migration all memory of a guest counts as dirty, and the emulator takes about a millisecond per MiB
+ * to mark it clean, a time that no measured way should include. This starts a migration to nowhere and cancels it,
+ * which has no other effect.
  */
 export async function clearDirtyLog(guest: LabGuest, clock: Clock = systemClock): Promise<void> {
-  // Nothing comes back from a command.
+  // An exec target has no return path.
   await guest.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'return-path', state: false }] })
   await guest.qmp.execute('migrate', { uri: 'exec:cat > /dev/null' })
   const status = async (): Promise<string | undefined> => (await queryMigrate(guest.qmp)).status
@@ -123,7 +125,7 @@ export async function clearDirtyLog(guest: LabGuest, clock: Clock = systemClock)
   })
 }
 
-/** Waits for the destination to be complete; undefined if it is, or how it ended. */
+/** Waits for the destination to complete; undefined if it does, or how it ended. */
 async function lossOf(destination: LabGuest, waiting: WaitOptions): Promise<string | undefined> {
   try {
     await waitFor(() => completed(destination.qmp), waiting)
@@ -135,7 +137,7 @@ async function lossOf(destination: LabGuest, waiting: WaitOptions): Promise<stri
   }
 }
 
-/** Sets every capability that matters, so that nothing is left over from an earlier migration. */
+/** Sets every relevant capability, so that no setting of an earlier migration remains. */
 async function applySettings(qmp: QmpClient, mode: PlainMode): Promise<void> {
   const states: Record<string, boolean> = {
     'return-path': true, 'multifd': mode.startsWith('multifd'), 'postcopy-ram': mode === 'postcopy',

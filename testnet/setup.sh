@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Makes this machine ready for the lab: QEMU, the user of the agents, what builds the guest image, Node modules, the
-# image itself, and a newer QEMU beside this system's, which is not installed but kept in .cache.
-# Installs only what is missing, so that running it again costs a moment. Exits 1, with the one line to run,
-# where it may not or cannot install.
+# Makes this machine ready for the lab: QEMU, the user of the agents, the tools for building the guest image, Node
+# modules, the image itself, and a newer QEMU, which is kept in .cache and not installed. Installs only what is missing,
+# so that running it again costs a moment. Exits 1, with the one line to run, if it may not or cannot install.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -29,7 +28,7 @@ needed=(
 missing_packages() {
   local entry
   for entry in "${needed[@]}"; do
-    # Debian keeps administrators' commands where a plain user's PATH does not look.
+    # Debian keeps administrators' commands outside of a plain user's PATH.
     PATH=$PATH:/usr/sbin:/sbin command -v "${entry%%:*}" >/dev/null || echo "${entry##*:}"
   done | sort -u | tr '\n' ' '
   # Ubuntu's debootstrap comes without the keys that Debian's releases are signed with.
@@ -65,7 +64,7 @@ install_modules() {
   (cd "$repository" && npm ci --no-audit --no-fund --loglevel=error >&2)
 }
 
-# Agents of the lab run as the user of their service.
+# The lab's agents run as the user of their service.
 make_user() {
   local user
   user=$(sed -n 's/^User=//p' "$repository/src/daemon/pagemesh.service")

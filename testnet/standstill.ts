@@ -1,12 +1,12 @@
 /**
- * How a guest that works comes to stand still on its way, so that its memory can be compared where it arrives: an agent
- * lets a guest be what it was at switchover. Whoever wants it to arrive paused stops it at the source.
+ * How a working guest comes to stand still on its way, so that its memory can be compared after its arrival: an agent
+ * restores a guest's run state at switchover, so a guest that shall arrive paused is stopped at the source.
  *
  *   pre-copy     migrate ---- half of its memory ---- stop ---- the rest, and what it changed ---- arrives paused
  *   post-copy    stop, migrate ------------------------------------------------------------------- arrives paused
  *
- * In pre-copy most of the way is that of a guest that runs. In post-copy an agent switches over as soon as the stream
- * has begun: there is no later moment that a stop would not miss.
+ * In pre-copy the guest runs for most of the way. In post-copy an agent switches over as soon as the stream has begun,
+ * so that no later stop would be in time.
  */
 import type { MigrationMode } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
@@ -16,8 +16,8 @@ import { waitFor } from './wait.ts'
 export interface StandstillOptions {
   mode: MigrationMode
   /**
-   * In pre-copy it stops only when what it changed meanwhile was sent so often; default 0: while all is sent for the
-   * first time. It must change its memory faster than its pre-copy could end.
+   * In pre-copy the guest stops after this many passes over its changes; default 0: during the first pass. It must
+   * change its memory faster than pre-copy could converge.
    */
   passesAfterFirst?: number
 }
@@ -27,8 +27,8 @@ const WAIT_MS = 300_000
 const PAUSE_MS = 5
 
 /**
- * Stops `guest` by its own QMP client while `move` moves it. Resolves to what that resolves to; throws what it throws.
- * A guest that stays at the source goes on there. One that switches over before it could be stopped arrives running.
+ * Stops `guest` through its own QMP client while `move` moves it. Resolves and rejects like `move`. A guest that stays
+ * at the source is resumed there. One that switches over before the stop arrives running.
  */
 export async function moveStopping<Result>(
   guest: LabGuest, { mode, passesAfterFirst = 0 }: StandstillOptions, move: () => Promise<Result>,
@@ -39,7 +39,7 @@ export async function moveStopping<Result>(
   }
   let isOver = false
   const moving = move().finally(() => { isOver = true })
-  // Whoever waits for it hears of it, but only after the stop.
+  // The caller gets its error, but only after the stop.
   moving.catch(() => undefined)
   await waitFor(async () => {
     if (isOver) return true
@@ -56,7 +56,7 @@ async function isUnderway(guest: LabGuest, passesAfterFirst: number): Promise<bo
     ram?: { 'remaining': number; 'total': number; 'dirty-sync-count': number }
   }
   if (status !== 'active' || ram === undefined) return false
-  // It is one while all is sent for the first time.
+  // It is one during the first pass.
   const pass = ram['dirty-sync-count']
   if (passesAfterFirst > 0) return pass > passesAfterFirst + 1
   return pass > 1 || (pass === 1 && ram.remaining <= (1 - SENT_SHARE) * ram.total)
@@ -66,7 +66,7 @@ async function goOnIfLeft<Result>(guest: LabGuest, moving: Promise<Result>): Pro
   try {
     return await moving
   } finally {
-    // A QEMU that is no more has no guest that could go on.
+    // A QEMU that has ended has no guest to resume.
     const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status: string } | undefined
     if (said?.status === 'paused') await guest.qmp.execute('cont')
   }

@@ -6,14 +6,14 @@ export interface WaitOptions {
   /** What is waited for, for the error: "guest web to be ready". */
   what: string
   timeoutMs: number
-  /** How long to rest between two looks, ms; default 50. */
+  /** Pause between two polls, ms; default 50. */
   pauseMs?: number
   signal?: AbortSignal
 }
 
 /**
- * Looks again and again until `look` finds something other than undefined, and resolves to it.
- * Throws LabError `lab-timeout`, or whatever `look` throws.
+ * Polls until `look` returns something other than undefined, and resolves to it. Throws LabError `lab-timeout`, or
+ * the error of `look`.
  */
 export async function waitFor<T>(look: () => T | undefined | Promise<T | undefined>, options: WaitOptions): Promise<T> {
   const { clock, what, timeoutMs, pauseMs = 50, signal } = options

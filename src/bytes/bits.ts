@@ -1,4 +1,4 @@
-/** The most bits that are shifted at once: with 7 more that wait, they fit a 32-bit integer. */
+/** The most bits shifted at once: with up to 7 waiting ones they fit a 32-bit integer. */
 const SHIFT_BITS_MAX = 24
 const SHIFT_FACTOR = 2 ** SHIFT_BITS_MAX
 
@@ -47,13 +47,13 @@ export class BitWriter {
     this.writeBits(value >= 2 ** 31 ? value - 2 ** 31 : value & ((1 << extraBits) - 1), extraBits)
   }
 
-  /** Writes all that `other` holds. */
+  /** Writes all bits of `other`. */
   writeAll(other: BitWriter): void {
     for (let at = 0; at < other.#length; at++) this.writeBits(other.#bytes[at]!, 8)
     this.writeBits(other.#waiting, other.#waitingBits)
   }
 
-  /** Bytes that `finish` would return. */
+  /** Length of the result of `finish`. */
   get byteLength(): number {
     return this.#length + (this.#waitingBits > 0 ? 1 : 0)
   }
@@ -70,7 +70,7 @@ export class BitWriter {
   }
 }
 
-/** Bytes to bits. Reading past the end gives zeros and sets `exhausted`: a decoder looks once a record. */
+/** Bytes to bits. Reading past the end gives zeros and sets `exhausted`, which a decoder checks once per record. */
 export class BitReader {
   readonly #bytes: Uint8Array
   #at = 0
@@ -81,7 +81,7 @@ export class BitReader {
     this.#bytes = bytes
   }
 
-  /** Whether more was read than there is; what was read past the end is zero. */
+  /** Whether more was read than there is. */
   get exhausted(): boolean {
     return this.#at > this.#bytes.length
   }
@@ -105,7 +105,7 @@ export class BitReader {
     return value
   }
 
-  /** How many ones stand before the next zero. */
+  /** How many ones come before the next zero. */
   readUnary(): number {
     let count = 0
     while (this.readBits(1) === 1) count += 1
@@ -119,12 +119,12 @@ export class BitReader {
   }
 }
 
-/** Whether the bit at `index` of a bitmap is set: in each byte the lowest comes first. */
+/** Whether the bit at `index` of a bitmap is set; the lowest bit of each byte comes first. */
 export function hasBit(bitmap: Uint8Array, index: number): boolean {
   return (bitmap[index >>> 3]! & (1 << (index & 7))) !== 0
 }
 
-/** Sets the bit at `index` of a bitmap, as `hasBit` finds it. */
+/** Sets the bit at `index` of a bitmap, in the order of `hasBit`. */
 export function setBit(bitmap: Uint8Array, index: number): void {
   bitmap[index >>> 3]! |= 1 << (index & 7)
 }

@@ -1,6 +1,6 @@
 /**
- * Buffers of one size that are used again: fresh memory costs more than what is done with it, since the kernel
- * must fill every page of it and the garbage collector is called for it.
+ * Reusable buffers of one size: fresh memory costs more than the work on it, since the kernel zeroes every page and the
+ * garbage collector runs for it.
  */
 export class BufferPool {
   readonly #bytes: number
@@ -10,8 +10,8 @@ export class BufferPool {
 
   /**
    * @param bytes size of each.
-   * @param sparesMax how many are kept for use again; more are left to the collector.
-   * @param make memory of that size; shared memory may be filled by another thread.
+   * @param sparesMax how many are kept for reuse; the collector gets the rest.
+   * @param make allocates that many bytes; shared memory can be filled by another thread.
    */
   constructor(bytes: number, sparesMax: number, make = (size: number): ArrayBufferLike => new ArrayBuffer(size)) {
     this.#bytes = bytes
@@ -19,12 +19,12 @@ export class BufferPool {
     this.#make = make
   }
 
-  /** A buffer of the pool's size, with anything in it. */
+  /** A buffer of the pool's size, with arbitrary contents. */
   take(): Buffer {
     return this.#spares.pop() ?? Buffer.from(this.#make(this.#bytes))
   }
 
-  /** Gives back a buffer, or the beginning of one, that `take` gave; nobody may use it any more. */
+  /** Returns a buffer of `take`, or a view of its start; the caller may not use it any more. */
   give(buffer: Buffer): void {
     if (this.#spares.length < this.#sparesMax) this.#spares.push(Buffer.from(buffer.buffer, 0, this.#bytes))
   }

@@ -1,14 +1,14 @@
 export interface FrameCutterInit {
   headBytes: number
-  /** How long the body behind this head is; throws if no such frame may come: nothing may be pushed after. */
+  /** Length of the body after this head; throws if no such frame may come, after which nothing may be pushed. */
   bodyBytesOf: (head: Buffer) => number
-  /** Takes each frame: the head's memory is used again, the body has memory of its own. */
+  /** Takes each frame: the head's memory is reused, the body has its own. */
   onFrame: (head: Buffer, body: Buffer) => void
 }
 
 /**
- * Cuts arriving bytes into frames, whatever pieces they come in: a head of fixed size, and a body as long as it says.
- * Holds at most one frame.
+ * Cuts arriving bytes into frames, whatever pieces they come in: a head of fixed size, and a body whose length the head
+ * gives. Holds at most one frame.
  */
 export class FrameCutter {
   readonly #init: FrameCutterInit

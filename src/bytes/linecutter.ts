@@ -6,12 +6,12 @@ export class LineCutter {
   #pieces: Buffer[] = []
   #keptBytes = 0
 
-  /** @param bytesMax length of the longest line that is taken. */
+  /** @param bytesMax length of the longest accepted line. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
-  /** The lines that `bytes` completes, or `too-long` once a line exceeds the limit; then the cutter is spent. */
+  /** The lines that `bytes` completes, or `too-long` once a line exceeds the limit; then the cutter is unusable. */
   push(bytes: Buffer): string[] | 'too-long' {
     const lines: string[] = []
     let start = 0
@@ -22,7 +22,7 @@ export class LineCutter {
       this.#keptBytes = 0
       start = end + 1
     }
-    // Copied: the socket may use its buffer again.
+    // Copied: the socket may reuse its buffer.
     return this.#keep(Buffer.from(bytes.subarray(start))) ? lines : 'too-long'
   }
 

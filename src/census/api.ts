@@ -49,7 +49,7 @@ export interface Census {
   readonly settled: boolean
   /** Whether a page with this prefix was resident here when last scanned. `prefixBits` from 32 to 64. */
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
-  /** Changes whenever what `stablePages` says may have changed. */
+  /** Changes whenever the result of `stablePages` may have changed. */
   readonly generation: number
   /**
    * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`, each

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../runtime/clock.ts'
 
-/** A state that is stepped by events: pure, and told by `at` which of its variants it is. */
+/** One step of a pure state machine; the state's `at` names its variant. */
 export type Step<State extends { at: string }, Event, Effect> =
   (state: State, event: Event) => { state: State; effects: readonly Effect[] }
 
@@ -8,8 +8,8 @@ export interface MachineInit<State extends { at: string }, Event, Effect> {
   state: State
   step: Step<State, Event, Effect>
   /**
-   * Carries out one effect. The next effect, and the next event, wait for what it returns; what takes long is begun
-   * and answered with an event. What it throws is a fault of this host and is handed to `onError`.
+   * Carries out one effect. The next effect and the next event wait for the returned promise; long work is only begun
+   * here, and its end comes back as an event. What it throws is a fault of this host and goes to `onError`.
    */
   perform: (effect: Effect) => Promise<void> | void
   onError: (error: unknown) => void
@@ -22,7 +22,7 @@ export class Machine<State extends { at: string }, Event, Effect> {
   readonly #init: MachineInit<State, Event, Effect>
   readonly #events: Event[] = []
   #state: State
-  /** An event is being worked on: others wait for it. */
+  /** An event is being processed: others wait for it. */
   #isWorking = false
   #wait: Timer | undefined
 
@@ -36,26 +36,26 @@ export class Machine<State extends { at: string }, Event, Effect> {
     return this.#state
   }
 
-  /** Takes an event; what it leads to happens now, or once what is being done is done. */
+  /** Takes an event, which is processed now or after the present one. */
   send(event: Event): void {
     this.#events.push(event)
     if (!this.#isWorking) this.#work()
   }
 
-  /** Goes on from a step that was made elsewhere: its state, and its effects before any event. */
+  /** Continues from a step that was made elsewhere: its state, and its effects before any event. */
   goOn({ state, effects }: { state: State; effects: readonly Effect[] }): void {
     this.#isWorking = true
     this.#become(state)
     this.#performFrom(effects, 0)
   }
 
-  /** Sends `event` after `delayMs`, unless the machine has moved on from where it is, or waits for something else. */
+  /** Sends `event` after `delayMs`, unless the machine has changed its state or waits for something else by then. */
   wait(delayMs: number, event: Event): void {
     this.#wait?.cancel()
     this.#wait = this.#clock.after(delayMs, () => this.send(event))
   }
 
-  /** Nothing is waited for any more. */
+  /** Cancels the wait. */
   stop(): void {
     this.#wait?.cancel()
   }
@@ -72,12 +72,12 @@ export class Machine<State extends { at: string }, Event, Effect> {
     this.#performFrom(effects, 0)
   }
 
-  /** What need not be waited for is done with at once: nothing else comes between. */
+  /** Effects without a promise are all carried out at once: nothing comes in between. */
   #performFrom(effects: readonly Effect[], first: number): void {
     for (let index = first; index < effects.length; index++) {
       const pending = this.#perform(effects[index]!)
       if (pending === undefined) continue
-      // It never rejects.
+      // Never rejects.
       void pending.then(() => this.#performFrom(effects, index + 1))
       return
     }
@@ -91,7 +91,7 @@ export class Machine<State extends { at: string }, Event, Effect> {
     this.#init.onState?.(state)
   }
 
-  /** Never throws, and what it returns never rejects. */
+  /** Never throws, and its promise never rejects. */
   #perform(effect: Effect): Promise<void> | undefined {
     try {
       return this.#init.perform(effect)?.catch(this.#init.onError)

@@ -1,2 +1,2 @@
-/** A host with so many processors has some to spare: a migration has several channels there, and threads for them. */
+/** From this many processors on, a migration gets several channels and threads for them. */
 export const CORES_TO_SPARE_MIN = 8

@@ -1,13 +1,13 @@
 /**
- * Whether another user could put something of his own where the agent believes its own to be: whoever may write a
- * directory may replace what is in it, and whoever owns one may give himself that right.
+ * Whether another user could replace the agent's own files: a user who may write a directory can replace its entries,
+ * and its owner can give himself that right.
  */
 import { lstat, readFile, readlink } from 'node:fs/promises'
 import { dirname, join, parse, resolve } from 'node:path'
 
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
-/** A directory or link that others can change, what is wrong with it, and what mends it. */
+/** A directory or link that others can change, why, and how to mend it. */
 export interface Exposure {
   path: string
   why: string
@@ -17,7 +17,7 @@ export interface Exposure {
 export interface TrustInit {
   /** Users that may change the directories. */
   users: readonly number[]
-  /** Whether a directory's group may write it: its members are trusted then. */
+  /** Whether a directory's group may write it: its members are then trusted. */
   trustsGroups: boolean
 }
 
@@ -31,15 +31,15 @@ interface Step {
 
 const OTHERS_WRITE = 0o002
 const GROUP_WRITES = 0o020
-/** Only a file's owner may remove it, and the directory's. */
+/** Only the owner of a file, or of the directory, may remove it. */
 const STICKY = 0o1000
 const ROOT = 0
-/** As the kernel's MAXSYMLINKS. */
+/** Like the kernel's MAXSYMLINKS. */
 const LINKS_MAX = 40
-/** What files belong to whose owner has no number in this user namespace. */
+/** Owner of files whose real owner has no number in this user namespace. */
 const NOBODY = 65534
 
-/** What is wrong with one step of the way; undefined if only `users` can change it. Pure. */
+/** What is wrong with one step of the path; undefined if only `users` can change it. Pure. */
 export function exposureOf({ path, isLink, uid, gid, mode }: Step, init: TrustInit): Exposure | undefined {
   if (!init.users.includes(uid)) {
     return { path, why: `${path} belongs to user ${uid}`, advice: `Run \`chown -h root ${path}\`.` }
@@ -53,8 +53,8 @@ export function exposureOf({ path, isLink, uid, gid, mode }: Step, init: TrustIn
 }
 
 /**
- * The first directory from the root to `directory`, or link on the way, that others can change; undefined if there is
- * none. What does not exist yet is whoever's makes it.
+ * The first directory, or link on the way, from the root to `directory` that others can change; undefined if there is
+ * none. A missing directory is no exposure: its creator owns it.
  */
 export async function findExposure(directory: string, init: TrustInit): Promise<Exposure | undefined> {
   const trust = { ...init, users: [...init.users, ...await unmappedUsers()] }
@@ -68,7 +68,7 @@ export async function findExposure(directory: string, init: TrustInit): Promise<
     if (exposure !== undefined) return exposure
     if (step.isLink) {
       links += 1
-      if (links > LINKS_MAX) return { path: here, why: `${here} leads in circles`, advice: 'Remove that link.' }
+      if (links > LINKS_MAX) return { path: here, why: `${here} is in a loop of links`, advice: 'Remove that link.' }
       const target = resolve(dirname(here), await readlink(here))
       ahead = [...target.split('/').filter((name) => name !== ''), ...ahead]
       here = parse(target).root
@@ -80,12 +80,12 @@ export async function findExposure(directory: string, init: TrustInit): Promise<
   }
 }
 
-/** Throws PagemeshError `directory-exposed` if others than root and the agent's user can change the way to it. */
+/** Throws PagemeshError `directory-exposed` if others than root and the agent's user can change the path to it. */
 export async function requireUnexposed(directory: string, use: string): Promise<void> {
   const users = [ROOT, process.geteuid?.() ?? ROOT]
   const exposure = await findExposure(directory, { users, trustsGroups: false })
   if (exposure === undefined) return
-  throw new PagemeshError('directory-exposed', `Others can change ${use}: ${exposure.why}.`, {
+  throw new PagemeshError('directory-exposed', `Other users can change ${use}: ${exposure.why}.`, {
     fault: 'usage', phase: 'start', advice: exposure.advice, data: { directory, path: exposure.path },
   })
 }
@@ -96,20 +96,20 @@ async function look(path: string): Promise<Step | undefined> {
     return { path, uid: file.uid, gid: file.gid, mode: file.mode, isLink: file.isSymbolicLink() }
   } catch (error) {
     const code = systemErrorCode(error)
-    // Nobody can use what is not there, and what may not be looked at is refused by whoever uses it.
+    // A missing directory exposes nothing, and an unreadable one is refused where it is used.
     if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR') return undefined
     throw error
   }
 }
 
-/** In a user namespace that knows few users, root's own directories belong to nobody. */
+/** In a user namespace that maps few users, root's own directories belong to nobody. */
 async function unmappedUsers(): Promise<number[]> {
-  // Where there is no such file there are no such namespaces.
+  // Without this file there are no user namespaces.
   const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '0 0 4294967295')
   return isMapped(map, NOBODY) ? [] : [NOBODY]
 }
 
-/** Whether a user has a number of its own, by the lines `inside outside count`. Pure. */
+/** Whether a user has a number in this namespace, by the lines `inside outside count`. Pure. */
 export function isMapped(map: string, uid: number): boolean {
   return map.trim().split('\n').some((line) => {
     const [first = 0, , count = 0] = line.trim().split(/\s+/).map(Number)

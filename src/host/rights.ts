@@ -1,6 +1,6 @@
 /**
- * What an agent may do beyond any user, all of it, and why. pagemesh.service gives it these rights and no others; an
- * agent that root starts by hand gives up the others itself.
+ * The capabilities of an agent beyond any user's, all of them, and why. pagemesh.service grants these and no others; an
+ * agent that root starts by hand drops the others itself.
  */
 
 /** A capability of Linux, and its number. */
@@ -11,24 +11,24 @@ export interface Right {
 }
 
 export const AGENT_RIGHTS: readonly Right[] = [
-  { name: 'CAP_SYS_PTRACE', bit: 19, why: 'reading the memory of guests, and whose a socket is' },
+  { name: 'CAP_SYS_PTRACE', bit: 19, why: 'reading the memory of guests, and finding the process behind a socket' },
   {
     name: 'CAP_DAC_OVERRIDE', bit: 1,
     why: 'connecting to the sockets of QEMUs of other users: the kernel asks for the right to write a socket. ' +
       'CAP_DAC_READ_SEARCH gives none',
   },
 ]
-/** What an agent needs besides where it intercepts (`intercept`), and only there. */
+/** Needed only where the agent intercepts (`intercept`). */
 export const INTERCEPT_RIGHT: Right = {
   name: 'CAP_NET_ADMIN', bit: 12, why: 'having nft lead connections of managers to members through the agent',
 }
-/** What an agent may be given besides, so that it ends a QEMU of another user that hangs while a guest comes. */
+/** May be granted so that the agent can end a hung waiting QEMU of another user. */
 export const END_RIGHT: Right = { name: 'CAP_KILL', bit: 5, why: 'ending a waiting QEMU of another user that hangs' }
-/** What an error about a lack of rights advises. */
+/** The advice of errors about missing capabilities. */
 export const RIGHTS_ADVICE = `Run the agent with ${AGENT_RIGHTS.map(({ name }) => name).join(' and ')}, ` +
   'as pagemesh.service does, or as root.'
 
-/** Rights, and no others, as a list that `setpriv` understands. Pure. */
+/** These capabilities and no others, as a list for `setpriv`. Pure. */
 export function keptRights(rights: readonly Right[]): string {
   return ['-all', ...rights.map(({ name }) => `+${name.slice('CAP_'.length).toLowerCase()}`)].join(',')
 }

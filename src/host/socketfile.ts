@@ -5,38 +5,38 @@ import { dirname, join } from 'node:path'
 import { requireUnexposed } from './exposure.ts'
 import { PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
 
-/** Linux's limit of a socket's path (sun_path less its final zero). */
+/** Linux's limit on a socket's path (sun_path without its final zero). */
 const PATH_BYTES_MAX = 107
 
-/** The file that a server listens at. */
+/** The socket file of a server. */
 export interface SocketFile {
-  /** Where the kernel says that it was bound. */
+  /** The path to which the kernel bound it. */
   boundAt: string
-  /** Takes it away, if it is still the same. */
+  /** Removes it, if it is still the same. */
   remove(): Promise<void>
 }
 
 export interface SocketFileInit {
   path: string
   mode: number
-  /** The group that it is given to. */
+  /** The group that gets it. */
   gid?: number
-  /** What it is for, to stand behind "the", who else may have it, and the codes of what is thrown. */
+  /** The words for messages: its use, to follow "the", and who else may have it; and the codes of thrown errors. */
   use: string
   other: string
   codes: { taken: ErrorCode; unusable: ErrorCode }
 }
 
 /**
- * Throws PagemeshError `codes.taken` if somebody answers at `path`, `codes.unusable` if something else is there.
- * Nothing there, or a socket that nobody listens at, is fine.
+ * Throws PagemeshError `codes.taken` if a process listens at `path`, `codes.unusable` if something else is there. A
+ * free path, or a socket without a listener, is fine.
  */
 export async function requireUntaken(init: Omit<SocketFileInit, 'mode' | 'gid'>): Promise<void> {
   const { path, other, codes } = init
-  // Mostly nothing is there; what may not even be looked at, nobody can listen at, and that says why.
+  // Usually nothing is there. If it cannot be read, listening fails as well, with the reason.
   const file = await lstat(path).catch(() => undefined)
   if (file === undefined) return
-  if (!file.isSocket()) throw unusable(init, 'something that is no socket is there')
+  if (!file.isSocket()) throw unusable(init, 'the file there is not a socket')
   const code = await connectErrorCode(path)
   if (code === undefined || code === 'EAGAIN') {
     throw new PagemeshError(codes.taken, `Another ${other} runs already: it listens at ${path}.`, {
@@ -47,9 +47,9 @@ export async function requireUntaken(init: Omit<SocketFileInit, 'mode' | 'gid'>)
 }
 
 /**
- * Lets `server` listen at a path, in place of a socket at which nobody listens any more. The socket is made in a
- * directory that only we may enter and moved into place when its mode is right: at no time can others connect who may
- * not, whatever the umask. Throws as `requireUntaken` does, and `directory-exposed` where others could replace it.
+ * Lets `server` listen at a path, replacing a socket without a listener. The socket is made in a directory that only
+ * the agent may enter, and moved into place once its mode is right: at no time can others connect who may not, whatever
+ * the umask. Throws like `requireUntaken`, and `directory-exposed` where others could replace it.
  */
 export async function listenAt(server: Server, init: SocketFileInit): Promise<SocketFile> {
   const { path, mode, gid, use } = init
@@ -58,7 +58,7 @@ export async function listenAt(server: Server, init: SocketFileInit): Promise<So
   try {
     await mkdir(dirname(path), { recursive: true })
     await requireUnexposed(dirname(path), `the ${use}`)
-    // No longer than `control.sock`, so that the limit of a path is no surprise here.
+    // No longer than `control.sock`, so that the limit on paths does not strike here.
     const directory = await mkdtemp(`${dirname(path)}/.`)
     try {
       const boundAt = join(directory, 's')
@@ -79,7 +79,7 @@ export async function listenAt(server: Server, init: SocketFileInit): Promise<So
   }
 }
 
-/** Only root may give a file to a group that he is not in. */
+/** Only root may give a file to a group of which it is no member. */
 async function giveToGroup(file: string, gid: number, { path, use, codes }: SocketFileInit): Promise<void> {
   try {
     await chown(file, process.geteuid?.() ?? 0, gid)
@@ -94,9 +94,9 @@ async function giveToGroup(file: string, gid: number, { path, use, codes }: Sock
   }
 }
 
-/** Another process may have taken the place meanwhile: its socket is not ours to remove. */
+/** Another process may have replaced it meanwhile: its socket is not ours to remove. */
 async function removeSame(path: string, inode: number): Promise<void> {
-  // What is gone, or cannot be looked at any more, is left.
+  // A file that is gone or unreadable is left.
   const file = await lstat(path).catch(() => undefined)
   if (file?.ino === inode) await rm(path, { force: true })
 }
@@ -111,7 +111,7 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-/** Undefined if somebody listens. */
+/** Undefined if a process listens. */
 function connectErrorCode(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path)

@@ -14,7 +14,7 @@ import { systemRandom, type Random } from '../runtime/random.ts'
  *
  *   pagemesh-key-1:<base64url of 32 bytes>
  *
- * It is never used itself: every use has a key of its own, derived with a context of its own.
+ * It is never used directly: each use has its own key, derived with its own context.
  */
 const KEY_PREFIX = 'pagemesh-key-1:'
 const KEY_BYTES = 32
@@ -60,7 +60,7 @@ export async function writeClusterKey(path: string, random: Random = systemRando
     await using file = await open(path, 'wx', 0o600)
     await file.writeFile(text)
     await file.sync()
-    // A strange umask may have taken the owner's own bits away.
+    // An unusual umask may have removed the owner's own bits.
     await chmod(path, 0o600)
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') {
@@ -104,15 +104,15 @@ function parseClusterKey(text: string, path: string): Uint8Array {
 }
 
 function exposed(path: string, mode: number): PagemeshError {
-  return new PagemeshError('key-exposed', `Others than its owner may use the cluster key ${path}.`, {
+  return new PagemeshError('key-exposed', `Users other than its owner may read or write the cluster key ${path}.`, {
     fault: 'usage', data: { path, mode: (mode & 0o777).toString(8) },
-    advice: `Run \`chmod 600 ${path}\`; if somebody may have read it, make a new key for the cluster.`,
+    advice: `Run \`chmod 600 ${path}\`; if another user may have read it, make a new cluster key.`,
   })
 }
 
 function malformed(path: string): PagemeshError {
   return new PagemeshError('key-malformed', `${path} holds no cluster key.`, {
     fault: 'usage', data: { path },
-    advice: 'Copy the file of a host that works, whole, or make one with `pagemesh keygen`.',
+    advice: 'Copy the whole file from a host that works, or make one with `pagemesh keygen`.',
   })
 }

@@ -26,7 +26,7 @@ import type { Verdict } from './admission/proofcodec.ts'
 import { Redialer } from './members/redialer.ts'
 import { Strangers } from './admission/strangers.ts'
 
-/** How long `start` waits for the first attempt at every bootstrap peer; later ones go on beside it. */
+/** How long `start` waits for the first attempt at every bootstrap peer; later attempts go on in the background. */
 const FIRST_ROUND_MS = 5_000
 const OPEN_TIMEOUT_MS = 10_000
 
@@ -38,11 +38,11 @@ interface HostMeshInit {
   listen: string[]
   lane?: string
   bootstrap: string[]
-  /** Which identity each name belongs to; left out: whoever has it now. */
+  /** Which identity each name belongs to; left out: the first that comes. */
   pins?: NamePins
 }
 
-/** A host's place in the mesh: who is there, and how to reach them, over a peer-to-peer network and a lane port. */
+/** A host in the mesh: its members, and the ways to reach them, over a peer-to-peer network and a lane port. */
 export class HostMesh implements Mesh {
   readonly #components: { clock: Clock; log: Log; random: Random }
   readonly #clock: Clock
@@ -52,10 +52,10 @@ export class HostMesh implements Mesh {
   readonly #members: MemberTable
   readonly #handlers = new Map<string, { handler: Handler; stop: Unsubscribe | undefined }>()
   readonly #topics = new Map<string, Set<TopicListener>>()
-  /** The start or stop that runs or ran last: they wait for each other. */
+  /** The last start or stop; the next one waits for it. */
   #transition: Promise<void> = Promise.resolve()
   #isStarted = false
-  /** Kept: `self` is asked for often, and the network makes its addresses anew each time. */
+  /** Cached: `self` is read often, and the network builds its addresses anew each time. */
   #address = ''
   #lanes: LaneServer | undefined
   readonly #dialedLanes = new Set<UnsecuredLane>()
@@ -110,7 +110,7 @@ export class HostMesh implements Mesh {
     assert(!this.#handlers.has(protocol), 'a protocol has one handler')
     const entry: { handler: Handler; stop: Unsubscribe | undefined } = { handler, stop: undefined }
     this.#handlers.set(protocol, entry)
-    // Never rejects: what cannot be served is logged there.
+    // Never rejects: it logs its failure.
     if (this.#isStarted) void this.#serve(protocol)
     return () => {
       if (this.#handlers.get(protocol) !== entry) return
@@ -200,13 +200,13 @@ export class HostMesh implements Mesh {
 
   #inTurn(run: () => Promise<void>): Promise<void> {
     const turn = this.#transition.then(run)
-    // Whoever asked for this turn hears how it failed; the next one only waits for its end.
+    // The caller of this turn gets its error; the next one only waits for its end.
     this.#transition = turn.catch(() => {})
     return turn
   }
 
   async #start(): Promise<void> {
-    // Before the mesh: the first peer to arrive may be offered a lane at once.
+    // Before the mesh: the first peer may get a lane offer at once.
     this.#lanes = new LaneServer(this.#components, {
       isKnown: (host) => this.#knownHosts.has(host),
       stranger: (host, reason) => this.#strangers.note(host, reason),
@@ -245,7 +245,7 @@ export class HostMesh implements Mesh {
   async #firstRound(redialer: Redialer): Promise<void> {
     const attempts = Promise.all(this.#init.bootstrap.map((address) => redialer.keepBootstrap(address)))
     await waitAtMost(this.#clock, attempts, FIRST_ROUND_MS)
-    // The compiler cannot see that the network's listener may have set it meanwhile.
+    // TypeScript cannot see that the network's listener may have set it meanwhile.
     const refusal = this.#refusal as RefusedError | undefined
     if (refusal !== undefined) throw nameTaken(refusal.holderName, refusal.holderPeerId)
   }
@@ -285,7 +285,7 @@ export class HostMesh implements Mesh {
     }
   }
 
-  /** Whether a host may join under this name: nobody has it, here or in what is pinned, but the same identity. */
+  /** Whether a host may join under this name: no other identity has it now or is pinned to it. */
   #admit(name: string, peerId: string): Verdict {
     const { pins } = this.#init
     const pinned = pins?.holderOf(name)
@@ -299,7 +299,7 @@ export class HostMesh implements Mesh {
   #refused(refusal: RefusedError): void {
     const fields = { name: refusal.holderName, holderPeerId: refusal.holderPeerId }
     if (refusal.by === 'self') {
-      // Pins say more of it, and no more often than is good for a log.
+      // With pins, NamePins logs more about it, at a bounded rate.
       if (this.#init.pins === undefined) this.#log.warn('a host was refused: its name is taken', fields)
       return
     }
@@ -317,15 +317,15 @@ export class HostMesh implements Mesh {
     if (entry === undefined) return
     try {
       entry.stop = await this.#network.handle(protocol, (channel, peerId) => {
-        // Never rejects: what fails is logged there, and breaks the stream.
+        // Never rejects: it logs its failure and breaks the stream.
         void this.#answer(protocol, entry.handler, this.#framed(channel), peerId)
       })
     } catch (error) {
-      // The mesh stopped in between: the next start serves it.
+      // The mesh stopped meanwhile: the next start serves it.
       this.#log.debug('a protocol is not served', { protocol, reason: String(error) })
       return
     }
-    // The handler may have gone while the network took it up.
+    // The handler may have been removed while the network registered it.
     if (this.#handlers.get(protocol) !== entry) entry.stop()
   }
 
@@ -339,7 +339,7 @@ export class HostMesh implements Mesh {
       await handler(stream, { ...from })
       await stream.close()
     } catch (error) {
-      // Most handlers read until the other side has had enough.
+      // Most handlers read until the peer closes the stream.
       if (error instanceof PagemeshError && error.code === 'stream-ended') return stream.close()
       this.#log.warn('a stream was given up', { protocol, member: from.name, reason: String(error) })
       stream.abort(error instanceof Error ? error : new Error(String(error)))

@@ -11,12 +11,12 @@ export interface Member {
 }
 
 export interface Mesh {
-  /** This host. Between hosts its peer id and address are known, and not empty, once it has started. */
+  /** This host. Between hosts its peer id and address are empty until it has started. */
   readonly self: Member
-  /** Everyone else who is connected and has proved the cluster key, by name. */
+  /** All other hosts that are connected and have proved the cluster key, by name. */
   members(): Member[]
   member(name: string): Member | undefined
-  /** Ports that a peer announced: where its agent listens for the mesh and for lanes. Empty until it has. */
+  /** Ports that a peer announced: where its agent listens for the mesh and for lanes. Empty before. */
   portsOf(peerId: string): readonly number[]
   /** Peers that were dropped because they could not prove the cluster key, since start. */
   readonly strangerCount: number
@@ -24,36 +24,36 @@ export interface Mesh {
   onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe
 
   /**
-   * Serves `protocol` (such as `/pagemesh/handoff/1`) to members, before or after start. The stream is closed when
-   * the handler returns or ends in `stream-ended`, and broken when it throws anything else.
+   * Serves `protocol` (such as `/pagemesh/handoff/1`) to members, before or after start. The stream is closed when the
+   * handler returns or throws `stream-ended`, and broken when it throws anything else.
    */
   handle(protocol: string, handler: (stream: MessageStream, from: Member) => Promise<void>): Unsubscribe
   /** Opens a stream to a member. Throws PagemeshError `host-unknown` or `host-unreachable` (after 10 s at most). */
   open(memberName: string, protocol: string, signal: AbortSignal): Promise<MessageStream>
 
-  /** Gossips `message`, at most 32 KiB, to all members. A lost one is not repeated: callers publish afresh. */
+  /** Gossips `message`, at most 32 KiB, to all members. A lost message is not repeated; callers publish again. */
   publish(topic: string, message: Uint8Array): Promise<void>
-  /** Follows `topic`; `from` is the member or host (by peer id) whose signature the message carries. */
+  /** Follows `topic`; `fromPeerId` is the peer that signed the message. */
   subscribe(topic: string, listener: (message: Uint8Array, fromPeerId: string) => void): Unsubscribe
 
   /**
-   * Makes a one-time ticket for a lane to this host and waits for whoever redeems it.
-   * The ticket travels over a stream (encrypted); the receiver of bulk bytes is the one who dials.
+   * Makes a one-time ticket for a lane to this host and waits for a peer that redeems it. The ticket travels over an
+   * encrypted stream; the receiver of the bulk bytes dials.
    */
   offerLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<Lane> }
   /**
-   * Dials the lane that a member's ticket stands for, at an address of that member. Throws PagemeshError
-   * `lane-foreign` or `lane-unreachable`.
+   * Dials the lane of a member's ticket, at an address of that member. Throws PagemeshError `lane-foreign` or
+   * `lane-unreachable`.
    */
   dialLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<Lane>
-  /** The same, with TLS left to be made: here, or in another thread. */
+  /** The same before TLS, which is then made in this thread or in another. */
   offerUnsecuredLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> }
   dialUnsecuredLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<UnsecuredLane>
 
   /**
-   * Resolves once every bootstrap peer has been tried once, or after 5 s; goes on trying those it did not reach.
-   * Throws PagemeshError `name-taken` if one of them knows another host of this name. Idempotent; a failed start
-   * stops what had started.
+   * Resolves once every bootstrap peer has been tried once, or after 5 s; goes on trying those it did not reach. Throws
+   * PagemeshError `name-taken` if a bootstrap peer knows another host of this name. Idempotent; a failed start stops
+   * what had started.
    */
   start(): Promise<void>
   stop(): Promise<void>
@@ -67,7 +67,7 @@ export interface MeshTraffic {
 
 /** A stream of whole messages to one member. Back-pressure is honoured by `send`. */
 export interface MessageStream {
-  /** Resolves when the message is on its way and there is room for more. */
+  /** Resolves when the message is queued and there is room for more. */
   send(message: Uint8Array, signal?: AbortSignal): Promise<void>
   /** The next message; throws PagemeshError `stream-ended` or `stream-broken`, or `message-too-long` from the peer. */
   receive(signal?: AbortSignal): Promise<Uint8Array>

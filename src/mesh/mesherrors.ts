@@ -12,7 +12,7 @@ export function hostUnknown(name: string, memberNames: string[]): PagemeshError 
 export function hostUnreachable(name: string, protocol: string, cause: unknown): PagemeshError {
   return new PagemeshError('host-unreachable', `The host ${name} does not answer.`, {
     fault: 'network', data: { host: name, protocol }, cause,
-    advice: 'Check that its agent runs in the same version, and the network between the hosts; then try again.',
+    advice: 'Check that its agent runs the same version, and check the network between the hosts; then try again.',
   })
 }
 
@@ -20,7 +20,7 @@ export function nameTaken(name: string, holderPeerId: string): PagemeshError {
   return new PagemeshError('name-taken', `Another host of the mesh is named ${name}: the peer ${holderPeerId}.`, {
     fault: 'usage', phase: 'start', data: { name, holderPeerId },
     advice: 'Choose another name for this host. If it had that name under a former identity, ' +
-      `say \`pagemesh peers accept ${name}\` on the others, and start it again.`,
+      `run \`pagemesh peers accept ${name}\` on the others, and start it again.`,
   })
 }
 

@@ -4,8 +4,7 @@ import type { RefusedError } from './admission/proof.ts'
 import type { Verdict } from './admission/proofcodec.ts'
 
 /**
- * What HostMesh needs of a peer-to-peer library, and no more: proven connections, byte channels, gossip.
- * `libp2p.ts` is the one that implements it.
+ * What HostMesh needs of a peer-to-peer library: proven connections, byte channels, gossip. `libp2p.ts` implements it.
  */
 export interface Network {
   /** Known once started. */
@@ -19,7 +18,9 @@ export interface Network {
   /** Closes every connection, channel and port. Idempotent. */
   stop(): Promise<void>
 
-  /** Connects to a multiaddr and resolves to the peer id found there. Throws SelfDialedError at this host's own. */
+  /**
+   * Connects to a multiaddr and resolves to the peer id found there. Throws SelfDialedError at this host's own address.
+   */
   dial(address: string, signal: AbortSignal): Promise<string>
   disconnect(peerId: string): void
   openChannel(peerId: string, protocol: string, signal: AbortSignal): Promise<ByteChannel>
@@ -30,18 +31,18 @@ export interface Network {
   publish(topic: string, message: Uint8Array): Promise<void>
 }
 
-/** What a network tells of its peers. No peer is connected before it has proved the cluster key. */
+/** What a network reports about its peers. No peer counts as connected before it has proved the cluster key. */
 export interface NetworkListener {
   /** Whether a host of this name, which proved the key, may join. */
   admit(name: string, peerId: string): Verdict
-  /** Whether members are met, or expected, at this address. */
+  /** Whether members were met or are expected at this address. */
   isKnown(host: string): boolean
   connected(peer: { peerId: string; name: string; address: string }): void
   /** The last connection to the peer is gone. */
   disconnected(peerId: string): void
   /** A peer, known by address or peer id, was dropped because it did not prove the key. */
   stranger(from: string, reason: string): void
-  /** This host or the other refused to be joined. */
+  /** This host or the other one refused the join. */
   refused(refusal: RefusedError): void
   /** `fromPeerId` signed it; `viaPeerId` is the connected peer that passed it on. */
   message(topic: string, message: Uint8Array, fromPeerId: string, viaPeerId: string): void

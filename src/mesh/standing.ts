@@ -1,15 +1,15 @@
 import type { Clock } from '../runtime/clock.ts'
 
-/** Faults are forgotten by half in this time, ms. */
+/** Half-life of a member's faults, ms. */
 const HALF_LIFE_MS = 600_000
-/** From this score on a member is not listened to: it comes back after some 20 minutes without a fault. */
+/** From this score on a member is not trusted; without further faults it is trusted again after some 20 minutes. */
 const DISTRUST_SCORE = 4
-/** Members remembered; those of the least score go first. */
+/** Members remembered; those with the least score are dropped first. */
 const MEMBERS_MAX = 1024
 
 /**
- * What this host thinks of other members, by peer id: each fault costs standing, time heals. Who has lost it is not
- * heard in what needs trust (reports, gossip, pages); a handoff verifies everything and needs none.
+ * This host's trust in other members, by peer id: each fault adds to a score, which decays with time. A distrusted
+ * member's reports, gossip and pages are ignored; a handoff verifies everything and needs no trust.
  */
 export class Standing {
   readonly #clock: Clock
@@ -19,7 +19,7 @@ export class Standing {
     this.#clock = components.clock
   }
 
-  /** Notes a fault. `weight` 1 is one that honest hosts do not commit; less is one that may be bad luck. */
+  /** Notes a fault. `weight` 1: honest hosts never commit it; less: it may be bad luck. */
   fault(peerId: string, weight: number): void {
     const score = this.#scoreOf(peerId) + weight
     if (!this.#scores.has(peerId) && this.#scores.size >= MEMBERS_MAX) this.#forgetBest()

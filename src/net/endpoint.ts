@@ -1,41 +1,41 @@
 import { deferred } from '../runtime/wait.ts'
 import type { HandedConnection, Taker } from './handover.ts'
 
-/** One connection as bytes both ways, with real back-pressure: a QEMU's channel as a passage sees it. */
+/** One connection as bytes both ways, with real back-pressure: QEMU's channel as a passage sees it. */
 export interface Endpoint {
   /**
-   * Hands every arriving piece to `onBytes`, which must copy what it keeps (the buffer is used again), then calls
-   * `onEnd` once when the other side has said all. To be called once; nothing is read before.
+   * Passes every arriving piece to `onBytes`, which must copy what it keeps (the buffer is reused), then calls `onEnd`
+   * once at the other side's end of stream. Call it once; nothing is read before.
    */
   receive(onBytes: (bytes: Buffer) => void, onEnd: () => void): void
-  /** Nothing more is handed over until `resume`: what still arrives fills the way, and then holds the writer up. */
+  /** Stops `onBytes` until `resume`: bytes that still arrive fill the buffers, which then block the writer. */
   pause(): void
   resume(): void
   /**
-   * Resolves when the other side's system took the bytes, in order; rejects when it never will.
-   * They must not change until then. What the other side said before can still be read after a write has failed.
+   * Resolves when the other side's system took the bytes, in order; rejects when it never will. They must not change
+   * until then. After a failed write, bytes from the other side can still be read.
    */
   write(bytes: Uint8Array): Promise<void>
-  /** Says that nothing more comes (half-close), after all that was written. Idempotent. */
+  /** Half-closes, after all that was written. Idempotent. */
   end(): void
-  /** Closes at once, in both directions; what was not taken yet is lost. Idempotent. */
+  /** Closes both directions at once; bytes not yet taken are lost. Idempotent. */
   destroy(): void
   /** Resolves when it is closed, with the error that closed it, if one did. Never rejects. */
   readonly closed: Promise<Error | undefined>
   /**
-   * Gives the connection to another thread, where it can be given: before `receive`. From then on only `destroy` and
-   * `closed` may be used here, and follow it. Undefined, and nothing has happened, where it cannot.
+   * Gives the connection to another thread, if possible: before `receive`. From then on only `destroy` and `closed` may
+   * be used here, and they follow it. Undefined, without any effect, if it is not possible.
    */
   handOver?(taker: Taker): HandedConnection | undefined
 }
 
-/** What one direction of a pair holds at most before its writer has to wait. */
+/** Most bytes on the way in one direction of a pair before its writer must wait. */
 const WAY_BYTES_MAX = 256 * 1024
 
 /**
- * Two ends of one connection in memory, for tests and embedders. They behave as the two ends of a UNIX socket:
- * `destroy` looks like an ordinary end to the other side's reader, or like an error where bytes were left unread,
- * and the other side's next write fails. Everything arrives in later microtasks; nothing needs a clock.
+ * Two ends of one connection in memory, for tests and embedders. They behave like a UNIX socket: `destroy` looks like a
+ * normal end to the other side's reader, or like an error if bytes were left unread, and the other side's next write
+ * fails. Everything arrives in later microtasks; no clock is needed.
  */
 export function createEndpointPair(): [Endpoint, Endpoint] {
   const there = new Way()
@@ -57,7 +57,7 @@ class Way {
   #ending = false
   #writerGone: 'no' | 'ended' | 'reset' = 'no'
   #readerGone = false
-  /** Told, one microtask later, that there is something to take: bytes, an end or an error. */
+  /** Called one microtask after there is something to take: bytes, an end or an error. */
   onNews: (() => void) | undefined
   onWriteRefused: ((error: Error) => void) | undefined
   #isNewsDue = false
@@ -90,14 +90,14 @@ class Way {
     this.tell()
   }
 
-  /** The writer closed: what it had handed over still arrives, the rest never will. */
+  /** The writer closed: bytes already on the way still arrive, the rest never will. */
   abandon(isReset: boolean): void {
     if (this.#writerGone === 'no') this.#writerGone = isReset ? 'reset' : 'ended'
     this.#refuseWrites(new Error('the connection was closed'))
     this.tell()
   }
 
-  /** The reader closed: nobody takes what is on the way. */
+  /** The reader closed: nobody takes the bytes on the way. */
   block(): void {
     this.#readerGone = true
     this.#pieces.length = 0
@@ -215,7 +215,7 @@ class PairEnd implements Endpoint {
     if (this.#isClosed) return
     this.#isClosed = true
     const isReset = !this.#incoming.isEmpty
-    // What is ended in order still arrives; only what was cut short is given up.
+    // A half-closed direction still delivers its bytes; an unfinished one is given up.
     if (!this.#hasEnded || isReset) this.#outgoing.abandon(isReset)
     this.#incoming.block()
     this.#closing.resolve(error ?? this.#writeError)

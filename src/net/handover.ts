@@ -1,12 +1,12 @@
 /** A connection on its way to another thread, as a message can carry it. */
 export interface HandedConnection {
-  /** Belongs to whoever opens it. */
+  /** Owned by whoever opens it. */
   fd: number
-  /** What was read of it already. */
+  /** Bytes that were already read. */
   early: Uint8Array
 }
 
-/** Who takes a connection over, as it is seen from where the connection was. */
+/** The receiver of a connection, as seen from the thread that gave it away. */
 export interface Taker {
   /** Closes the connection at once. */
   destroy(): void

@@ -8,7 +8,7 @@ export interface HostPort {
 const PORT_MAX = 65_535
 const HOST_LABELS = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$/
 
-/** Parses `host:port`, IPv6 as `[host]:port`; undefined if it is none. Pure: names are not resolved. */
+/** Parses `host:port`, IPv6 as `[host]:port`; undefined for anything else. Pure: names are not resolved. */
 export function parseHostPort(text: string): HostPort | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
@@ -23,8 +23,8 @@ export function formatHostPort({ host, port }: HostPort): string {
 }
 
 /**
- * Host and port of a TCP multiaddr such as `/ip4/10.0.0.2/tcp/4001`, with or without `/p2p/PEER` at its end;
- * undefined if it is none.
+ * Host and port of a TCP multiaddr such as `/ip4/10.0.0.2/tcp/4001`, with or without a final `/p2p/PEER`; undefined for
+ * anything else.
  */
 export function parseTcpMultiaddr(text: string): HostPort | undefined {
   const match = /^\/(ip4|ip6|dns|dns4|dns6)\/([^/]+)\/tcp\/(\d{1,5})(?:\/p2p\/[A-Za-z0-9]+)?$/.exec(text)
@@ -39,7 +39,7 @@ export function isUnspecifiedHost(host: string): boolean {
   return host === '0.0.0.0' || /^[0:]+$/.test(host)
 }
 
-/** What looks like an IPv4 address must be one: 10.0.0.300 is nobody's name. */
+/** Text that looks like an IPv4 address must be one: 10.0.0.300 is no host name. */
 function isHost(text: string): boolean {
   return /^[\d.]+$/.test(text) ? isIPv4(text) : HOST_LABELS.test(text)
 }

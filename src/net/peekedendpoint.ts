@@ -1,15 +1,15 @@
 import { deferred } from '../runtime/wait.ts'
 import type { Endpoint } from './endpoint.ts'
 
-/** A connection whose first bytes are looked at, and stay where they are for whoever receives. */
+/** A connection whose first bytes can be read without being taken from its later receiver. */
 export interface PeekedEndpoint extends Endpoint {
   /** Resolves with the first bytes, or undefined if it ends or closes without any. Never rejects. */
   readonly first: Promise<Buffer | undefined>
-  /** What has come so far; undefined while nothing has. */
+  /** The bytes that have arrived so far; undefined while there are none. */
   readonly seen: Buffer | undefined
 }
 
-/** Begins to read `endpoint`, of which nobody has received yet, and stops at the first piece. */
+/** Begins to read `endpoint`, which must have no receiver yet, and stops at the first piece. */
 export function peek(endpoint: Endpoint): PeekedEndpoint {
   let listener: { onBytes: (bytes: Buffer) => void; onEnd: () => void } | undefined
   let seen: Buffer | undefined
@@ -28,7 +28,7 @@ export function peek(endpoint: Endpoint): PeekedEndpoint {
     else hasEnded = true
     first.resolve(undefined)
   })
-  // It never rejects.
+  // Never rejects.
   void endpoint.closed.then(() => first.resolve(undefined))
   return {
     first: first.promise,
@@ -50,7 +50,7 @@ export function peek(endpoint: Endpoint): PeekedEndpoint {
     closed: endpoint.closed,
     handOver(taker) {
       const handed = endpoint.handOver?.(taker)
-      // What was read goes along; an end that was heard is heard there again.
+      // The bytes already read go along; the other thread sees the end of stream again by itself.
       return handed === undefined || seen === undefined ? handed : { ...handed, early: seen }
     },
   }

@@ -3,7 +3,7 @@ import type { Prefixes, PrefixRun } from '../page/index.ts'
 
 /** What this host's guests hold, as the census knows it. */
 export interface HeldPages {
-  /** Changes whenever what `stablePages` says may have changed. */
+  /** Changes whenever the result of `stablePages` may have changed. */
   readonly generation: number
   /**
    * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`,
@@ -15,7 +15,7 @@ export interface HeldPages {
 /** Popular pages as columns, best first: entry i is the i-th of each. */
 export interface PopularPages {
   count: number
-  /** The 64-bit prefix of each id, in halves. */
+  /** First halves of the 64-bit page id prefixes; `low` has the second halves. */
   high: Uint32Array
   low: Uint32Array
   /** Guests, and hosts, of the mesh that hold each page. */
@@ -28,7 +28,7 @@ export interface PopularPages {
 /** What this host knows of the mesh's popular pages, bounded by `popularity.maxPages`. */
 export interface PopularityView {
   readonly pages: number
-  /** Memory that it takes. */
+  /** Bytes of memory in use. */
   readonly bytes: number
   /** How many guests, or hosts, of the mesh hold the page of this prefix; 0 if it is not known to be popular. */
   guestsOf(high: number, low: number): number
@@ -36,8 +36,8 @@ export interface PopularityView {
   /** Up to three hosts that were said to hold the page, by name; those that are not in the mesh are left out. */
   holdersOf(high: number, low: number): string[]
   /**
-   * Of prefixes of which only the first `bits` bits are known, 32 to 64, those that a popular page begins with: the
-   * page's whole prefix, and at `indices` which one it was.
+   * Of prefixes of which only the first `bits` bits are known (32 to 64), those with which a popular page begins: the
+   * page's whole prefix, and in `indices` the index of the given prefix.
    */
   among(prefixes: Prefixes, bits: number): Prefixes & { indices: Uint32Array }
   /** Visits every popular page, in the order of their prefixes. */
@@ -48,11 +48,11 @@ export interface PopularityView {
 
 export interface Popularity {
   readonly view: PopularityView
-  /** Bytes of reports and their answers, and of views that were asked for. Gossip is the mesh's account. */
+  /** Bytes of reports, of requested views, and of the answers to both. The mesh accounts for gossip. */
   readonly traffic: Record<'report' | 'view', { sentBytes: number; receivedBytes: number }>
   /** What was refused from other members since start, by reason. */
   readonly refusals: Readonly<Record<string, number>>
-  /** Sizes of everything that is kept, for status, metrics and the tests that watch for growth. */
+  /** Sizes of all tables, for status, metrics and the tests that watch for growth. */
   readonly sizes: {
     reportBytes: number
     reportedPages: number
@@ -60,7 +60,7 @@ export interface Popularity {
     viewBytes: number
     publishedPages: number
   }
-  /** Makes rounds wait while something more urgent needs the CPU; returns how to let them go on. */
+  /** Pauses the rounds while something more urgent needs the CPU; returns the function that resumes them. */
   standBack(): () => void
   start(): Promise<void>
   stop(): Promise<void>

@@ -7,20 +7,20 @@ interface Stay {
   askedAt: number
 }
 
-/** Who is in the mesh, since when, and who was until lately. */
+/** Who is in the mesh, since when, and who left recently. */
 export class Members {
   readonly #clock: Clock
   readonly #graceMs: number
   readonly #stays = new Map<string, Stay>()
   readonly #peers = new Map<string, Stay>()
-  /** When those who left did so, by name. */
+  /** When each absent member left, by name. */
   readonly #leftAt = new Map<string, number>()
   #changedAt: number
   #isChanged = true
-  /** When the first change came that was not told yet. */
+  /** When the first change came that `takeChanged` has not reported. */
   #untoldSince: number
 
-  /** @param init.graceMs who left may come back within it, and nothing is forgotten. */
+  /** @param init.graceMs a member that left may come back within this time, and nothing of it is forgotten. */
   constructor(components: { clock: Clock }, init: { graceMs: number }) {
     this.#clock = components.clock
     this.#graceMs = init.graceMs
@@ -61,14 +61,14 @@ export class Members {
     return this.#peers.get(peerId)?.member
   }
 
-  /** For how long nobody came or went, ms: after a while hosts agree on who owns what. */
+  /** Time since the last member joined or left, ms: after a while hosts agree on the owners. */
   get quietMs(): number {
     return this.#clock.now() - this.#changedAt
   }
 
   /**
-   * Whether somebody came or went since this said so last. Where many come and go at once it waits for `quietMs`
-   * without a change, `quietMs` four times over at the most.
+   * Whether a member joined or left since the last `true`. While many come and go it waits for `quietMs` without a
+   * change, for four times `quietMs` at most.
    */
   takeChanged(quietMs: number): boolean {
     const now = this.#clock.now()
@@ -77,14 +77,14 @@ export class Members {
     return true
   }
 
-  /** Names of those who left and stayed away for the time of grace; each is named once. */
+  /** Names of members that left and stayed away for `graceMs`; each is returned once. */
   takeGone(): string[] {
     const gone = [...this.#leftAt].filter(([, at]) => this.#clock.now() - at >= this.#graceMs).map(([name]) => name)
     for (const name of gone) this.#leftAt.delete(name)
     return gone
   }
 
-  /** A member that has been here for `stayedMs`, and was not named by this in the last `gapMs`. */
+  /** A member that has been here for `stayedMs` and that this did not return in the last `gapMs`. */
   takeStayer(stayedMs: number, gapMs: number, isWanted: (member: Member) => boolean): Member | undefined {
     const now = this.#clock.now()
     for (const stay of this.#stays.values()) {

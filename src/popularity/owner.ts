@@ -11,9 +11,9 @@ import { SLICE_COUNT } from './slice.ts'
 import { SliceSum } from './slicesum.ts'
 import type { View } from './view/view.ts'
 
-/** Pages summed between two turns of everybody else: some milliseconds. */
+/** Pages summed before yielding to the event loop: some milliseconds. */
 const TURN_PAGES = 16 * 1024
-/** After news follow messages without, for those who missed them; each next one after twice the time, so often. */
+/** Messages without news repeat the versions, for members that missed a message; their gap doubles this often. */
 const DOUBLINGS_MAX = 3
 
 interface Parts {
@@ -27,37 +27,37 @@ interface Parts {
 
 interface Init {
   self: string
-  /** Secret start of the sums' hash. */
+  /** Secret seed of the hash tables of the sums. */
   seed: number
   minHosts: number
   intervalMs: number
   incarnation: number
-  /** Of one message. */
+  /** Of one message, bytes. */
   bytesMax: number
-  /** Least time between two messages with nothing left over, ms. */
+  /** Least time between two messages when the first held everything, ms. */
   gapMs: (hosts: number) => number
 }
 
 /**
- * What this host does as an owner: sums the reports of the slices that are its to publish, puts the sums in the view
- * and composes the messages about them. A slice is a host's to publish when it ranks first, one interval after it
- * became an owner (by then all have reported), or second, when the first has been silent for long. Where every host
- * owns everything, each sums for itself and nobody publishes.
+ * This host's work as an owner: sums the reports of the slices that it publishes, writes the sums to the view and
+ * composes the messages about them. A host publishes a slice when it ranks first, one interval after it became an owner
+ * (by then all have reported), or second, when the first has been silent for long. Where every host owns every slice,
+ * each sums for itself and nobody publishes.
  */
 export class Owner {
   readonly #parts: Parts
   readonly #init: Init
   readonly #publisher: Publisher
   readonly #sum: SliceSum
-  /** Since when this host has owned each slice, by the clock; NaN: it does not. */
+  /** Since when this host has owned each slice, by the clock; NaN: it is no owner. */
   readonly #ownedSince = new Float64Array(SLICE_COUNT).fill(NaN)
   readonly #isActing = new Uint8Array(SLICE_COUNT)
   readonly #isDirty = new Uint8Array(SLICE_COUNT).fill(1)
   #saidAt = -Infinity
-  /** When a message listed all slices last. */
+  /** When a message last listed all slices. */
   #listedAt = -Infinity
   #restMs = 0
-  /** Messages without news since the last one with some. */
+  /** Messages without news since the last one with news. */
   #quietMessages = 0
 
   constructor(parts: Parts, init: Init) {
@@ -71,12 +71,12 @@ export class Owner {
     return this.#publisher.pages
   }
 
-  /** Something was reported of these slices. */
+  /** These slices were reported anew. */
   touch(slices: Iterable<number>): void {
     for (const slice of slices) this.#isDirty[slice] = 1
   }
 
-  /** Takes up what has become this host's to publish, and leaves what is no longer. */
+  /** Takes up the slices that have become this host's to publish, and leaves those that no longer are. */
   follow(): void {
     const { clock, owners, follower } = this.#parts
     const now = clock.now()
@@ -97,7 +97,7 @@ export class Owner {
     }
   }
 
-  /** Sums all slices of this host's that changed. */
+  /** Sums all of this host's slices that changed. */
   async sum(signal: AbortSignal): Promise<void> {
     const run = new PopularRun()
     let pages = 0
@@ -115,7 +115,7 @@ export class Owner {
     }
   }
 
-  /** Whether there might be news to say by now. */
+  /** Whether the least time between two messages has passed. */
   get maySay(): boolean {
     return this.#parts.clock.now() - this.#saidAt >= this.#restMs
   }
@@ -134,12 +134,12 @@ export class Owner {
     if (listsAll) this.#listedAt = now
     this.#saidAt = now
     this.#quietMessages = isNews ? 0 : this.#quietMessages + 1
-    // What did not fit follows as soon as it may.
+    // The pages that did not fit follow in the next message, as soon as possible.
     this.#restMs = this.#publisher.isBehind ? 0 : this.#init.gapMs(owners.hostCount)
     return message
   }
 
-  /** All that this host knows of a slice, for one that asks; undefined if it is nothing. */
+  /** All that this host knows of a slice, for a host that asks; undefined if it knows nothing. */
   known(slice: number): BulletinGroup | undefined {
     const { states } = this.#parts.follower
     const own = this.#publisher.whole(slice, hostTag(this.#init.self))
@@ -166,11 +166,11 @@ export class Owner {
   #isMine(slice: number, rank: number, now: number): boolean {
     const ownedMs = now - this.#ownedSince[slice]!
     if (rank === 0) return ownedMs >= this.#init.intervalMs
-    // Who took the place of a silent first keeps it until that is heard again.
+    // A second owner that replaced a silent first keeps the slice until the first is heard again.
     return rank === 1 && ownedMs >= this.#init.intervalMs && this.#parts.follower.isSilent(slice)
   }
 
-  /** Puts what is popular of a slice in `into`; returns how many pages were looked at. */
+  /** Writes the popular pages of a slice to `into`; returns how many reported pages were summed. */
   #sumSlice(slice: number, into: PopularRun): number {
     const { snapshot, table } = this.#parts
     const selfTag = hostTag(this.#init.self)
@@ -180,7 +180,7 @@ export class Owner {
       this.#sum.add(rest, guests, selfTag)
       pages += 1
     })
-    // Pages come origin by origin: a tag is worked out once for each.
+    // Pages come origin by origin: the tag is computed once for each.
     let origin = ''
     let tag = 0
     table.forEach(slice, (name, rest, guests) => {

@@ -1,25 +1,25 @@
 /**
- * Who owns which slice: rendezvous hashing. Each member has a weight for each slice, and a slice's owners are those of
- * the greatest weights. No election and no coordinator: whoever knows the same members finds the same owners, and a
- * member that comes or goes moves its own slices only.
+ * Who owns which slice: rendezvous hashing. Each member has a weight for each slice, and a slice's owners are the
+ * members with the greatest weights. No election and no coordinator: hosts that know the same members find the same
+ * owners, and a member that comes or goes moves only its own slices.
  *
- * A member's weights come from a hash of its peer id, keyed with the cluster key: who picks a host's name picks no
- * slices with it, and strangers cannot tell who owns what. A member can still make identities until one suits it.
+ * A member's weights come from a hash of its peer id, keyed with the cluster key: choosing a host name does not choose
+ * slices, and strangers cannot tell the owners. A member can still make identities until one suits it.
  */
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import type { Member } from '../mesh/index.ts'
 import { SLICE_COUNT } from './slice.ts'
 
-/** Owners of a slice; with this many hosts and one more, every host owns all. */
+/** Owners of a slice. Up to one host more than this, every host owns every slice. */
 export const OWNERS_MAX = 2
 const ALL_OWN_HOSTS_MAX = OWNERS_MAX + 1
-/** How far down a slice's ranking is known: the owners, and who would be next. */
+/** How many ranks of a slice are known: the owners, and the next in line. */
 export const RANKED_MAX = 4
 
 const NOBODY = 0xffff
 
-/** A host's name as 32 bits: stands for it where a page's holders are listed. Never 0. */
+/** A host's name as 32 bits, which stands for it among a page's holders. Never 0. */
 export function hostTag(name: string): number {
   let hash = 0x811c_9dc5
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193)
@@ -33,7 +33,7 @@ export function mix(value: number): number {
   return (mixed ^ (mixed >>> 16)) >>> 0
 }
 
-/** Weight of a host for what `seed` stands for. Both are spread already: one round of multiply and shift is enough. */
+/** Weight of a host for `seed`. Both are spread already, so that one round of multiply and shift is enough. */
 export function weightOf(seed: number, tag: number): number {
   const product = Math.imul(seed ^ tag, 0x7feb_352d)
   return Math.imul(product ^ (product >>> 15), 0x846c_a68b) >>> 0
@@ -41,17 +41,17 @@ export function weightOf(seed: number, tag: number): number {
 
 const SLICE_SEEDS = Uint32Array.from({ length: SLICE_COUNT }, (_, slice) => mix(slice + 1))
 
-/** A host as far as its slices are concerned. */
+/** The fields of a member that decide its slices. */
 export type SliceMember = Pick<Member, 'name' | 'peerId'>
 
-/** The ranking of the members known for every slice, kept up as they come and go. */
+/** The ranking of the known members for every slice, updated as they come and go. */
 export class SliceOwners {
   readonly #hasher: Blake3Hasher
-  /** By member number; an empty name marks a number that is free. */
+  /** By member number; an empty name marks a free number. */
   readonly #names: string[] = []
   readonly #peerIds: string[] = []
   #tags = new Uint32Array(64)
-  /** What each member's weights grow from. */
+  /** The seeds of each member's weights. */
   #seeds = new Uint32Array(64)
   readonly #numbers = new Map<string, number>()
   readonly #namesByTag = new Map<number, string>()
@@ -65,12 +65,12 @@ export class SliceOwners {
     this.#hasher = Blake3Hasher.newKeyed(Buffer.from(key))
   }
 
-  /** How many members there are, this host among them. */
+  /** Number of members, this host among them. */
   get hostCount(): number {
     return this.#numbers.size
   }
 
-  /** Owners that every slice has. */
+  /** Number of owners of each slice. */
   get ownersPerSlice(): number {
     return this.hostCount <= ALL_OWN_HOSTS_MAX ? this.hostCount : OWNERS_MAX
   }
@@ -80,7 +80,7 @@ export class SliceOwners {
     return this.hostCount <= ALL_OWN_HOSTS_MAX
   }
 
-  /** Takes the members as they are now, this host among them. Returns those that left, or have another identity. */
+  /** Takes the present members, this host among them. Returns those that left or have another identity. */
   update(members: readonly SliceMember[]): string[] {
     const wanted = new Map(members.map(({ name, peerId }) => [name, peerId]))
     const left = [...this.#numbers].filter(([name, number]) => wanted.get(name) !== this.#peerIds[number])
@@ -100,7 +100,7 @@ export class SliceOwners {
     return left
   }
 
-  /** Place of a host in a slice's ranking, 0 for the first; -1 if it is not among the first RANKED_MAX. */
+  /** Rank of a host for a slice, 0 for the first; -1 if it is not among the first RANKED_MAX. */
   rankOf(name: string, slice: number): number {
     const number = this.#numbers.get(name)
     if (number === undefined) return -1
@@ -110,12 +110,12 @@ export class SliceOwners {
     return -1
   }
 
-  /** The host at a place of a slice's ranking; undefined if there are fewer. */
+  /** The host at a rank of a slice; undefined if there are fewer. */
   at(slice: number, rank: number): string | undefined {
     return this.#names[this.#ranking[slice * RANKED_MAX + rank]!]
   }
 
-  /** The tag of the host at a place of a slice's ranking; 0 if there are fewer. */
+  /** The tag of the host at a rank of a slice; 0 if there are fewer. */
   tagAt(slice: number, rank: number): number {
     return this.#tags[this.#ranking[slice * RANKED_MAX + rank]!] ?? 0
   }
@@ -142,7 +142,7 @@ export class SliceOwners {
     this.#tags[number] = tag
     this.#seeds[number] = this.#seedOf(peerId)
     this.#numbers.set(name, number)
-    // Names can be chosen to meet in one tag: it stays with who came first.
+    // Names can be chosen to collide in one tag: it stays with the first.
     if (!this.#namesByTag.has(tag)) this.#namesByTag.set(tag, name)
     return number
   }
@@ -176,7 +176,7 @@ export class SliceOwners {
     this.#insertAll(slice, numbers)
   }
 
-  /** Puts members at their places among the ranked, if they have any. */
+  /** Inserts members into a slice's ranking, where they rank high enough. */
   #insertAll(slice: number, numbers: Uint16Array): void {
     const base = slice * RANKED_MAX
     const seed = SLICE_SEEDS[slice]!
@@ -200,7 +200,7 @@ export class SliceOwners {
     const otherWeight = this.#weights[place]!
     if (weight !== otherWeight) return weight > otherWeight
     const other = this.#ranking[place]!
-    // Equal weights are one in four thousand million: then the names decide, the same everywhere.
+    // Two weights are equal once in 2^32: then the names decide, the same on all hosts.
     return other === NOBODY || this.#names[number]! < this.#names[other]!
   }
 }

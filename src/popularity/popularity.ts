@@ -24,9 +24,9 @@ export interface PopularityInit {
   minHosts: number
   /** Pages in this host's view; four times as many may be reported to it as an owner. */
   maxPages: number
-  /** Time between two reports, ms: the census' interval. */
+  /** Time between two reports, ms: the interval of the census. */
   intervalMs: number
-  /** 32 bytes, derived from the cluster key: draws the owners of slices. */
+  /** 32 bytes, derived from the cluster key: keys the hash that draws the owners of slices. */
   sliceKey: Uint8Array
 }
 
@@ -39,18 +39,18 @@ interface Parts {
   standing: Standing
 }
 
-/** Where bulletins are gossiped. */
+/** The gossip topic of bulletins. */
 const BULLETIN_TOPIC = '/pagemesh/popular/2'
-/** Looks at what is to be done, a share of the interval apart, within these bounds, ms. */
+/** Ticks per interval; the bounds of a tick follow, ms. */
 const TICKS_PER_INTERVAL = 6
 const TICK_MS_MIN = 250
 const TICK_MS_MAX = 10_000
-/** Least time between two messages of one host, ms, whatever it has to say. */
+/** Least time between two messages of one host, ms. */
 const GOSSIP_GAP_MS = 10_000
-/** A host that has said all speaks again after half an interval, or later in a mesh of very many hosts. */
+/** A host without news repeats its message after half an interval, or later in a mesh of very many hosts. */
 const MESSAGES_PER_INTERVAL = 2
 const MESH_GAP_MS = 30
-/** Between two looks at the census, for each page of it, ms: some fifty times what a look takes. */
+/** Least time between two reads of the census, ms per page: some fifty times what a read takes. */
 const REFRESH_REST_MS = 0.015
 const REPORTED_PAGES_PER_VIEW_PAGE = 4
 
@@ -58,7 +58,7 @@ export function createPopularity(parts: Parts, init: PopularityInit): Popularity
   return new HostPopularity(parts, init)
 }
 
-/** Runs the parts in turns: who is there, what is here, tell the owners, sum what was told, gossip, repair. */
+/** Runs the parts in turns: follow the members, read the census, report to the owners, sum reports, gossip, repair. */
 class HostPopularity implements Popularity {
   readonly view: View
   readonly traffic = { report: new StreamTraffic(), view: new StreamTraffic() }
@@ -77,11 +77,11 @@ class HostPopularity implements Popularity {
   readonly #repairs: Repairs
   readonly #hold = new HoldFlag()
   readonly #undo: Unsubscribe[] = []
-  /** Turns that run now, by name: each waits for itself alone. */
+  /** Turns that run now, by name; a turn waits only for its own last run. */
   readonly #running = new Map<string, Promise<void>>()
   #abort = new AbortController()
   readonly #tickMs: number
-  /** Whether pages may have been reported of slices that are no longer this host's. */
+  /** Whether the table may hold reports of slices that are no longer this host's. */
   #holdsForeign = false
   #generation = -1
   #refreshFrom = 0
@@ -160,7 +160,7 @@ class HostPopularity implements Popularity {
     this.#undo.push(this.#exchange.listen((slice) => this.#owner.known(slice), signal))
     this.#undo.push(mesh.subscribe(BULLETIN_TOPIC, (message, peerId) => this.#hear(message, peerId)))
     const tickMs = this.#tickMs
-    // Hosts that were started together do not chime.
+    // A random first tick, so that hosts started together do not send at the same moments.
     const first = clock.after(random.fraction() * tickMs, () => {
       this.#tick()
       const timer = clock.every(tickMs, () => this.#tick())
@@ -182,12 +182,12 @@ class HostPopularity implements Popularity {
     this.#run('repair', (signal) => this.#repairs.round(signal))
   }
 
-  /** Whether hosts should have come to agree on who is there. */
+  /** Whether hosts should agree on the members by now. */
   #isSettled(): boolean {
     return this.#members.quietMs > 2 * this.#init.intervalMs
   }
 
-  /** Begins a turn, unless its last one still runs. */
+  /** Begins a turn, unless its last run still goes on. */
   #run(name: string, turn: (signal: AbortSignal) => Promise<void>): void {
     if (this.#running.has(name)) return
     const { signal } = this.#abort
@@ -200,7 +200,7 @@ class HostPopularity implements Popularity {
     this.#running.set(name, running)
   }
 
-  /** Takes the members as they are now; who stays away is forgotten with all that it reported. */
+  /** Takes the present members; drops the reports of those that stayed away. */
   #follow(quietMs: number): void {
     const { self } = this.#parts.mesh
     if (this.#members.takeChanged(quietMs)) {
@@ -210,13 +210,13 @@ class HostPopularity implements Popularity {
       this.#holdsForeign = true
     }
     if (this.#holdsForeign && this.#isSettled()) {
-      // By now origins know that these slices are others', and tell them anew should they come back.
+      // By now the origins know that these slices are others'; should one come back, they report it anew.
       this.#table.retain((slice) => this.#owners.owns(self.name, slice))
       this.#holdsForeign = false
     }
     for (const name of this.#members.takeGone()) this.#owner.touch(this.#table.drop(name))
     for (const member of this.#members.all) {
-      // What it reported before it lost its standing is believed no more than what it says now.
+      // What it reported before it lost its standing is not believed either.
       if (!this.#refusals.isTrusted(member)) this.#owner.touch(this.#table.drop(member.name))
     }
     this.#owner.follow()
@@ -228,7 +228,7 @@ class HostPopularity implements Popularity {
     if (held.generation !== this.#generation && clock.now() >= this.#refreshFrom) {
       const { generation } = held
       this.#owner.touch(await this.#snapshot.refresh(held, signal))
-      // Only now: what was broken off is begun anew.
+      // Only now: an interrupted refresh starts anew.
       this.#generation = generation
       this.#refreshFrom = clock.now() + REFRESH_REST_MS * this.#snapshot.pages
     }

@@ -1,4 +1,4 @@
-/** Holders that are named of each popular page. */
+/** Holders that are named per popular page. */
 export const HOLDERS_MAX = 3
 
 /**
@@ -23,7 +23,7 @@ export class PopularRun {
     this.count = 0
   }
 
-  /** Makes room for one more page behind all others and returns its index; its holders are none. */
+  /** Appends a page without holders and returns its index. */
   push(rest: number, guests: number, hosts: number): number {
     const index = this.count
     if (index === this.rests.length) this.#grow()
@@ -35,7 +35,7 @@ export class PopularRun {
     return index
   }
 
-  /** Adds page `index` of `other` behind all others. */
+  /** Appends page `index` of `other`. */
   copy(other: PopularRun, index: number): void {
     const to = this.push(other.rests[index]!, other.guests[index]!, other.hosts[index]!)
     for (let holder = 0; holder < HOLDERS_MAX; holder++) {
@@ -56,7 +56,7 @@ export class PopularRun {
   }
 }
 
-/** Which of two pages is the more popular: more hosts, then more guests. A host's word counts once. */
+/** A page's rank: more hosts first, then more guests. A host's word counts once. */
 export function popularityRank(hosts: number, guests: number): number {
   return hosts * 2 ** 16 + guests
 }

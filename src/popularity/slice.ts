@@ -1,6 +1,6 @@
 /**
- * A slice is the page ids that begin with the same SLICE_BITS bits. What is left of a 64-bit prefix behind them, its
- * rest, is a whole number below 2^52, which a double holds exactly: no BigInt, and sorting is native.
+ * A slice is the page ids that begin with the same SLICE_BITS bits. The rest of a 64-bit prefix is a whole number below
+ * 2^52, which a double holds exactly: no BigInt, and sorting is native.
  */
 export const SLICE_BITS = 12
 export const SLICE_COUNT = 2 ** SLICE_BITS
@@ -28,7 +28,7 @@ export function lastHighOf(slice: number): number {
   return firstHighOf(slice) + HIGH_REST_MASK
 }
 
-/** The two halves of the prefix that a slice and a rest make up. */
+/** The two halves of the prefix that consists of a slice and a rest. */
 export function highOf(slice: number, rest: number): number {
   return firstHighOf(slice) + Math.floor(rest / 2 ** 32)
 }

@@ -3,13 +3,13 @@ import { HOLDERS_MAX, type PopularRun } from './popularrun.ts'
 
 const EMPTY = -1
 const COUNT_MAX = 0xffff
-/** A table of more slots that was nearly empty makes way for a smaller one: all are cleared for each slice. */
+/** A nearly empty table with more slots than this is replaced by a smaller one: each slice clears all slots. */
 const SLOTS_KEPT = 2 ** 10
 const CROWDED_SHARE = 1 / 8
 
 /**
- * Adds up what hosts hold of one slice: guests and hosts of each page, and some of the hosts by their tags. Which hosts
- * are named is drawn by page and host, so that those who want pages spread over all holders.
+ * Sums the hosts of one slice's pages: guests and hosts of each page, and the tags of some hosts. Which hosts are named
+ * is drawn by page and host, so that requests spread over all holders.
  */
 export class SliceSum {
   /** Rests by slot, open addressing. */
@@ -20,7 +20,7 @@ export class SliceSum {
   #size = 0
   readonly #seed: number
 
-  /** @param seed nobody else knows it, so that nobody can choose prefixes that meet in one slot. */
+  /** @param seed secret, so that nobody can choose prefixes that collide in one slot. */
   constructor(seed: number, expectedPages = 32) {
     this.#seed = seed
     this.#make(slotsFor(expectedPages))
@@ -38,7 +38,7 @@ export class SliceSum {
     this.#holders.fill(0)
   }
 
-  /** Counts one host's guests of a page. A host comes once a page. */
+  /** Adds one host's guests of a page. Each host is added once per page. */
   add(rest: number, guests: number, tag: number): void {
     if (this.#size * 2 >= this.#keys.length) this.#grow()
     const slot = this.#slotOf(rest)
@@ -63,7 +63,7 @@ export class SliceSum {
     }
   }
 
-  /** Keeps the HOLDERS_MAX hosts of the greatest draw, the greatest first. */
+  /** Keeps the HOLDERS_MAX hosts with the greatest draws, the greatest first. */
   #offerHolder(slot: number, rest: number, tag: number): void {
     const low = rest % 2 ** 32
     const draw = mix(low ^ tag)
@@ -107,7 +107,7 @@ export class SliceSum {
   }
 }
 
-/** Slots of a table for so many pages: at most half of them are taken. */
+/** Slots of a table for this many pages: at most half of them are used. */
 function slotsFor(pages: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(16, pages * 2)))
 }

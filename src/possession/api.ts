@@ -2,24 +2,24 @@
 import type { Member } from '../mesh/index.ts'
 import type { Prefixes } from '../page/index.ts'
 
-/** Up to 256 pages of this host that another wants, as columns; their bytes were hashed and are those of their ids. */
+/** Up to 256 pages of this host that another wants, as columns; their bytes were hashed and match their ids. */
 export interface HeldBatch extends Prefixes {
   /** 4096 bytes each, one after the other. */
   bytes: Uint8Array
-  /** 1 for each that a guest of this host holds now, 0 for those that only the store has. */
+  /** 1 for each page that a guest of this host holds now, 0 for pages that only the store has. */
   resident: Uint8Array
 }
 
 export interface AskedBy {
-  /** The host that wants the pages. It is not asked whether it has them. */
+  /** The host that wants the pages. It is not challenged itself. */
   asker: Member
-  /** A guest that arrives waits for them. */
+  /** An arriving guest waits for the pages. */
   isUrgent: boolean
   signal: AbortSignal
 }
 
 export interface PossessionCounts {
-  /** Pages that hosts proved when asked; those that they were said to hold and did not prove; wrong proofs. */
+  /** Pages that challenged hosts proved; pages that they were said to hold and did not prove; wrong proofs. */
   proven: number
   missing: number
   wrong: number
@@ -27,11 +27,11 @@ export interface PossessionCounts {
 
 export interface Possession {
   readonly counts: Readonly<PossessionCounts>
-  /** Bytes of challenges and their answers, at both ends. */
+  /** Bytes of challenges and their answers, as challenger and as witness. */
   readonly traffic: { sentBytes: number; receivedBytes: number }
   /**
-   * Which of these pages so many hosts hold that they may leave this one: 1 for each. Takes two seconds at most for a
-   * guest that arrives. A host that does not answer proves nothing. Rejects with the signal's reason only.
+   * Which of these pages enough hosts hold, so that they may leave this one: 1 for each. Takes two seconds at most for
+   * an arriving guest. A host that does not answer proves nothing. Rejects only with the signal's reason.
    */
   confirm(pages: HeldBatch, by: AskedBy): Promise<Uint8Array>
   start(): Promise<void>

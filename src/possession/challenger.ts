@@ -12,11 +12,11 @@ import {
 } from './proof.ts'
 import type { ProvenPages } from './provenpages.ts'
 
-/** A host that did not answer is not asked again for this long, ms. */
+/** A host that did not answer is not challenged again for this long, ms. */
 const REST_MS = 10_000
-/** A stream that is not used is closed after this long, ms. */
+/** An idle stream is closed after this long, ms. */
 const IDLE_MS = 10_000
-/** From so many pages on that a host was said to hold, it is a doubtful witness if it proved fewer than an eighth. */
+/** After this many challenged pages, a host that proved fewer than an eighth of them is no longer asked. */
 const DOUBT_PAGES = 1024
 const DOUBT_SHARE = 1 / 8
 
@@ -34,15 +34,15 @@ export interface ChallengerComponents {
 
 export interface Question {
   pages: HeldBatch
-  /** Which of them to ask about, and which of these the host is said to hold. */
+  /** Which of the pages to ask about, by index, and which of these the host is said to hold. */
   places: readonly number[]
   isNamed: (place: number) => boolean
   limitMs: number
-  /** Aborts when nobody waits any more: the bytes of the pages may be others from then on. */
+  /** Aborts when nobody waits for the proofs any more; the memory of the pages may then be reused. */
   signal: AbortSignal
 }
 
-/** Asks one other host for its proofs, one challenge at a time, over a stream that stays open while it is used. */
+/** Challenges one other host, one challenge at a time, over a stream that stays open while it is used. */
 export class Challenger {
   readonly member: Member
   readonly #components: ChallengerComponents
@@ -55,7 +55,7 @@ export class Challenger {
   #kept = 0
   #isDoubted = false
 
-  /** @param signal aborts when this host stops: an asker of pages that goes away is no fault of the witness. */
+  /** @param signal aborts when this host stops. An asker of pages that goes away does not end the stream. */
   constructor(components: ChallengerComponents, member: Member, signal: AbortSignal) {
     this.#components = components
     this.member = member
@@ -68,13 +68,13 @@ export class Challenger {
     return !this.#isDoubted && clock.now() >= this.#restsUntil && standing.isTrusted(this.member.peerId)
   }
 
-  /** Resolves when the host has answered or failed to; what it proved is noted. Never rejects. */
+  /** Resolves when the host has answered or failed to; its proofs are recorded. Never rejects. */
   ask(question: Question): Promise<void> {
     this.#turn = this.#turn.then(() => this.#ask(question)).catch((error: unknown) => this.#fail(error))
     return this.#turn
   }
 
-  /** Begins a new account of what the host proved: a guest that left is no lie. */
+  /** Restarts the count of proved pages: a guest that left is no lie. */
   forgive(): void {
     this.#named = 0
     this.#kept = 0
@@ -86,7 +86,7 @@ export class Challenger {
   }
 
   close(): void {
-    // A stream that breaks while it is being closed is closed all the same.
+    // A stream that breaks while it closes counts as closed.
     void this.#stream?.close().catch(() => undefined)
     this.#stream = undefined
   }
@@ -96,7 +96,7 @@ export class Challenger {
     const { pages, limitMs, signal: over } = question
     const signal = this.#signal
     const { peerId } = this.member
-    // Another want may have asked the same in the meantime.
+    // Another want may have asked about the same pages meanwhile.
     const places = question.places.filter((place) => !proven.has(peerId, pages.high[place]!, pages.low[place]!))
     if (places.length === 0 || over.aborted || !this.mayBeAsked) return
     const late = (): Error => new Error('no answer in time')
@@ -138,7 +138,7 @@ export class Challenger {
     else counts.missing += 1
   }
 
-  /** A host that proves next to nothing of what it is said to hold is not asked again in this interval. */
+  /** A host that proves next to nothing of what it is said to hold is not challenged again in this interval. */
   #judge(): void {
     if (this.#isDoubted || this.#named < DOUBT_PAGES || this.#kept >= this.#named * DOUBT_SHARE) return
     this.#isDoubted = true

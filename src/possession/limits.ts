@@ -1,9 +1,9 @@
-/** Limits of what other members may ask, and of what is kept about them. */
+/** Limits on other members' challenges and on what is remembered of them. */
 export const LIMITS = {
   /** Pages of one challenge: 1 MiB is read for its answer. One challenge is answered at a time. */
   pagesPerChallenge: 256,
-  /** Streams of one member; more are refused. Each challenger keeps one, and a broken one may linger. */
+  /** Streams per member; more are refused. A challenger uses one, and a broken one may linger. */
   streamsPerMember: 2,
-  /** Proofs of pages that are remembered from one interval, about 24 bytes each; when full, the older half goes. */
+  /** Proofs remembered per interval, about 24 bytes each; when full, the older half is dropped. */
   provenPages: 2 ** 18,
 } as const

@@ -11,12 +11,12 @@ import { ProvenPages } from './provenpages.ts'
 import { firstQuestion, furtherQuestions, type Questions } from './questions.ts'
 import { Witness } from './witness.ts'
 
-/** How long a host may take to answer, and for how long further ones are asked, ms: an asker of pages waits. */
+/** How long a host may take to answer, and for how long further hosts are challenged, ms: an asker of pages waits. */
 const ANSWER_MS = { urgent: 750, other: 3_000 } as const
 const ASK_MS = { urgent: 1_000, other: 4_000 } as const
-/** Rounds of questions: the first, and one for each host that the view names. */
+/** Rounds of challenges: the first, and one for each host that the view names. */
 const ROUNDS_MAX = 4
-/** Holders that the view names of each page at most. */
+/** Holders that the view names per page, at most. */
 const NAMED_MAX = 3
 const SWEEP_MS = 2_000
 
@@ -27,18 +27,18 @@ export interface PossessionComponents {
   mesh: Mesh
   hasher: PageHasher
   standing: Standing
-  /** What guests of this host hold. */
+  /** Pages that guests of this host hold. */
   resident: PageSource
-  /** Hosts that were said to hold a page, by name. Nothing is believed of it: they are asked. */
+  /** Hosts that are said to hold a page, by name. This is not believed: they are challenged. */
   namedHolders: (high: number, low: number) => readonly string[]
 }
 
 export interface PossessionInit {
   /** 32 bytes, derived from the cluster key. */
   key: Uint8Array
-  /** Hosts whose guests must hold a page, this one among them, before it may leave. */
+  /** Hosts whose guests must hold a page, this one included, before it may leave. */
   minHosts: number
-  /** Time between two scans, ms: a proof counts for one at least and two at most. */
+  /** Time between two scans, ms: a proof is valid for one to two of them. */
   intervalMs: number
 }
 
@@ -74,7 +74,7 @@ class HostPossession implements Possession {
   }
 
   async confirm(pages: HeldBatch, by: AskedBy): Promise<Uint8Array> {
-    // The operator's choice: one host is enough, and this is one.
+    // The operator's choice: one host is enough, and this host is one.
     if (this.#minHosts <= 1) return new Uint8Array(pages.count).fill(1)
     this.#age()
     const over = new AbortController()
@@ -142,13 +142,13 @@ class HostPossession implements Possession {
     return this.#components.namedHolders(high[place]!, low[place]!)
   }
 
-  /** Hosts that a page lacks before it may leave: this one counts where a guest of its own holds the page. */
+  /** How many more hosts a page needs before it may leave: this host counts where its own guest holds the page. */
   #lackOf({ high, low, resident }: HeldBatch, place: number): number {
     const needed = this.#minHosts - resident[place]!
     return needed - this.#proven.hostsOf(high[place]!, low[place]!, needed)
   }
 
-  /** Members that may be asked now, by name. Who wants a page has no proof of it to give. */
+  /** Members that may be challenged now, by name. The host that wants a page cannot prove it. */
   #witnesses(askerName: string): Map<string, Challenger> {
     const witnesses = new Map<string, Challenger>()
     for (const member of this.#components.mesh.members()) {

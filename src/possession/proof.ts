@@ -1,8 +1,8 @@
 /**
- * What a challenger and a witness say to each other.
+ * The messages of a challenger and a witness.
  *
- * Goals: one message each way proves any number of pages; a proof is of use to nobody but who asked for it, and only
- * once. Non-goals: to hide which pages the witness holds: members may ask each other that.
+ * Goals: one message each way proves any number of pages; a proof is useful only to its challenger, and only once.
+ * Non-goals: hiding which pages the witness holds; members may ask each other that.
  *
  *   challenger                                 witness
  *     challenge (nonce, prefixes) ------------> |  looks them up in its guests' memory, and hashes what it finds
@@ -13,8 +13,8 @@
  *   answer    = 1:u8 bitmap proof:16       bitmap: a bit for each prefix, lowest first: which pages the witness holds
  *   proof     = keyed BLAKE3 (nonce, peer id of the challenger, peer id of the witness, bitmap, bytes of the pages)
  *
- * The nonce is fresh, so an old proof is of no use. Both peer ids are in it, so a challenge that is passed on to a host
- * that does hold the pages comes back with a proof for another pair of hosts.
+ * The nonce is fresh, so that an old proof is useless. The proof covers both peer ids, so that a challenge relayed to a
+ * host that does hold the pages returns a proof for another pair of hosts.
  */
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 
@@ -47,7 +47,7 @@ export interface ProofContext {
   witnessPeerId: string
 }
 
-/** Makes proofs. */
+/** Computes proofs. */
 export class Prover {
   readonly #hasher: Blake3Hasher
 
@@ -86,7 +86,7 @@ export function encodeChallenge({ nonce, prefixes: { count, high, low } }: Chall
   return bytes
 }
 
-/** Throws PagemeshError `bad-possession` on anything that no challenger of ours would write. */
+/** Throws PagemeshError `bad-possession` on bytes that no Pagemesh challenger writes. */
 export function decodeChallenge(message: Uint8Array): Challenge {
   const bytes = bufferOver(message)
   const count = (bytes.length - HEAD_BYTES) / PREFIX_BYTES
@@ -104,7 +104,7 @@ export function encodeAnswer({ bitmap, proof }: Answer): Uint8Array {
   return Buffer.concat([Uint8Array.of(VERSION), bitmap, proof])
 }
 
-/** Throws PagemeshError `bad-possession` on anything that no witness of ours would write about `count` pages. */
+/** Throws PagemeshError `bad-possession` on bytes that no Pagemesh witness writes about `count` pages. */
 export function decodeAnswer(message: Uint8Array, count: number): Answer {
   const proofAt = 1 + Math.ceil(count / 8)
   if (message[0] !== VERSION || message.length !== proofAt + PROOF_BYTES) throw badPossession('a bad length')

@@ -5,8 +5,8 @@ import { LIMITS } from './limits.ts'
 type Generation = Map<string, PrefixTable>
 
 /**
- * Which hosts proved to hold which pages, by peer id. A proof counts for one interval at least and two at most, or less
- * where there are very many: guests' memory changes, and so must what is believed of it.
+ * Which hosts proved that they hold which pages, by peer id. A proof is valid for one to two intervals, less if there
+ * are very many: guests' memory changes, and proofs become outdated.
  */
 export class ProvenPages {
   readonly #clock: Clock
@@ -24,11 +24,11 @@ export class ProvenPages {
     this.#turnedAt = components.clock.now()
   }
 
-  /** Lets go of what is too old. */
+  /** Drops outdated proofs. */
   age(): void {
     const now = this.#clock.now()
     if (now - this.#turnedAt < this.#intervalMs) return
-    // What is two intervals old goes at once.
+    // Everything is outdated after two intervals.
     if (now - this.#turnedAt >= 2 * this.#intervalMs) this.#current = new Map()
     this.#turn()
   }
@@ -47,7 +47,7 @@ export class ProvenPages {
     return hasIn(this.#current, peerId, high, low) || hasIn(this.#previous, peerId, high, low)
   }
 
-  /** How many hosts proved to hold a page; counts no further than `countMax`. */
+  /** How many hosts proved that they hold a page; counts up to `countMax`. */
   hostsOf(high: number, low: number, countMax: number): number {
     let hosts = 0
     for (const [peerId, table] of this.#current) {

@@ -1,24 +1,24 @@
-/** Whom to ask next about which pages: pure. */
+/** Decides which hosts to challenge next about which pages. Pure. */
 
-/** Pages for which too few hosts are known, by their places in a batch, and who may be asked about them. */
+/** Pages with too few proven hosts, by their index in a batch, and the hosts that may be challenged about them. */
 export interface OpenPages {
   places: readonly number[]
-  /** Hosts that are said to hold a page, and may be asked. */
+  /** Hosts that are said to hold a page and may be challenged. */
   namedOf: (place: number) => readonly string[]
   /** How many more hosts a page needs. */
   lackOf: (place: number) => number
-  /** Whether a host was asked about a page already. */
+  /** Whether a host was challenged about a page already. */
   wasAsked: (host: string, place: number) => boolean
-  /** All other hosts that may be asked, for pages that need more hosts than are named. */
+  /** All other hosts that may be challenged, for pages that need more hosts than are named. */
   others: readonly string[]
 }
 
-/** Hosts, and the places of the pages to ask each about. */
+/** Hosts, and the indices of the pages to ask each about. */
 export type Questions = Map<string, number[]>
 
 /**
- * The first question goes to one host about all pages: popular pages are mostly on most hosts, and one message costs
- * least. It goes to the host that is named for the most pages.
+ * The first round challenges one host about all pages: popular pages are mostly on most hosts, and one message is
+ * cheapest. It is the host named for the most pages.
  */
 export function firstQuestion({ places, namedOf }: OpenPages): Questions {
   const counts = new Map<string, number>()
@@ -28,7 +28,7 @@ export function firstQuestion({ places, namedOf }: OpenPages): Questions {
   return favourite === undefined ? new Map() : new Map([[favourite, [...places]]])
 }
 
-/** Every further round asks each page's named hosts, as many as it lacks; and others where too few are named. */
+/** Every further round challenges as many named hosts of each page as it lacks, and others where too few are named. */
 export function furtherQuestions({ places, namedOf, lackOf, wasAsked, others }: OpenPages): Questions {
   const questions: Questions = new Map()
   const ask = (host: string, place: number): void => {

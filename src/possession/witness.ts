@@ -11,19 +11,19 @@ interface Components {
   mesh: Mesh
   standing: Standing
   hasher: PageHasher
-  /** What the guests of this host hold: what it keeps for others, or of guests that left, it does not count for. */
+  /** Pages in guests of this host. Stored pages do not count: they are kept for others, or of guests that left. */
   resident: PageSource
   prover: Prover
   traffic: StreamTraffic
 }
 
-/** Answers the challenges of other members, for this host alone: it never asks another. */
+/** Answers challenges from other members, about this host's guests only. */
 export class Witness {
   readonly #components: Components
   readonly #source: PageSource
   readonly #room = Buffer.alloc(LIMITS.pagesPerChallenge * PAGE_BYTES)
   readonly #streams = new Map<string, number>()
-  /** One challenge is answered at a time, whoever asks: there is one room for its pages. */
+  /** One challenge is answered at a time, whoever asks: there is one buffer for its pages. */
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(components: Components) {
@@ -58,7 +58,7 @@ export class Witness {
 
   #answerInTurn(challenge: Challenge, from: Member, signal: AbortSignal): Promise<Uint8Array> {
     const answer = this.#turn.then(() => this.#answer(challenge, from, signal))
-    // Whoever asked hears how it failed; the next one only waits for its end.
+    // The caller gets the error; the next challenge only waits for the end.
     this.#turn = answer.catch(() => undefined)
     return answer
   }

@@ -2,10 +2,10 @@
  *   blocklist = u64:(total | 004) block*                     until the used lengths make up the total
  *   block     = cstr:name u64:used_length [u64:page_size] [u64:guest_address]
  *
- * `guest_address` is there if the configuration says x-ignore-shared. Nothing says whether `page_size` is there: only
- * in post-copy, and only for blocks on pages other than the host's. What stands behind it tells: the next block's
- * name is never empty, so its first byte is not 0, and the first record behind the last block has a flag in its
- * low 12 bits; a page size and a guest address have neither.
+ * `guest_address` is present if the configuration lists x-ignore-shared. `page_size` is present only in post-copy, and
+ * only for blocks with other pages than the host's; nothing announces it. The bytes after it tell: the next block's
+ * name is never empty, so its first byte is not 0, and the first record after the last block has a flag in its low 12
+ * bits; page sizes and guest addresses have neither.
  */
 import type { ByteInput, Parse } from './input.ts'
 import { BLOCKS_MAX } from './blocktable.ts'
@@ -16,7 +16,7 @@ import { fail } from './unintelligible.ts'
 const FLAG_MASK = 0xfff
 export const MEMORY_SIZE = 0x004
 
-/** Reads the list of RAM blocks at the head of RAM's first section; replaces what was known of blocks. */
+/** Reads the list of RAM blocks at the start of RAM's first section; replaces the blocks known before. */
 export function* blockList(input: ByteInput, knowledge: StreamKnowledge): Parse {
   yield* input.need(8)
   if ((input.u32(4) & FLAG_MASK) !== MEMORY_SIZE) fail('RAM does not begin with its size')
@@ -30,7 +30,7 @@ export function* blockList(input: ByteInput, knowledge: StreamKnowledge): Parse 
   }
 }
 
-/** Reads one block; `remaining` bytes of RAM are not announced yet. Returns its length in bytes. */
+/** Reads one block; `remaining` bytes of RAM are not announced yet. Returns the block's length in bytes. */
 function* block(input: ByteInput, knowledge: StreamKnowledge, remaining: number): Parse<number> {
   yield* input.need(1)
   const nameLength = input.u8(0)
@@ -50,7 +50,7 @@ function* block(input: ByteInput, knowledge: StreamKnowledge, remaining: number)
   return length
 }
 
-/** How many bytes the page size of a block takes: 8, or 0 if it is left out. */
+/** Bytes of a block's page size field: 8, or 0 if it is absent. */
 function* pageSizeField(input: ByteInput, ahead: number, addressBytes: number, isLast: boolean): Parse<0 | 8> {
   const behind = ahead + addressBytes
   yield* input.need(behind + 8)

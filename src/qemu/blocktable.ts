@@ -1,4 +1,4 @@
-/** The most RAM blocks that a stream may announce: QEMU has some ten, a few hundred with many memory devices. */
+/** The most RAM blocks in a stream: QEMU has about ten, a few hundred with many memory devices. */
 export const BLOCKS_MAX = 1024
 
 /** The guest's RAM blocks as the stream announced them: names as bytes, lengths in bytes. */
@@ -16,7 +16,7 @@ export class BlockTable {
     return this.#largest
   }
 
-  /** Bytes of block `index`; 0, in which no page lies, for an index that is none. */
+  /** Bytes of block `index`; 0 for an invalid index, so that no page lies in it. */
   length(index: number): number {
     return this.#lengths[index] ?? 0
   }
@@ -33,15 +33,15 @@ export class BlockTable {
   }
 
   add(name: Uint8Array, length: number): void {
-    // `slice` of a Buffer would be a view, and the caller may use its memory again.
+    // `slice` of a Buffer would be a view, and the caller may reuse its memory.
     this.#names.push(Uint8Array.from(name))
     this.#lengths.push(length)
     if (length > this.length(this.#largest)) this.#largest = this.#lengths.length - 1
   }
 
   /**
-   * The block whose counted name begins at `bytes[at]` (the length byte), or -1. Looks first behind block `after`,
-   * because QEMU goes through the blocks in the order in which it announced them.
+   * The block whose counted name begins at `bytes[at]` (the length byte), or -1. Searches after block `after` first:
+   * QEMU walks the blocks in the order in which it announced them.
    */
   find(bytes: Uint8Array, at: number, after: number): number {
     const count = this.#names.length
@@ -56,7 +56,7 @@ export class BlockTable {
 
 function sameName(name: Uint8Array, bytes: Uint8Array, at: number): boolean {
   if (bytes[at] !== name.length) return false
-  // From the end: names of many alike devices differ there.
+  // From the end: names of similar devices differ there.
   for (let i = name.length - 1; i >= 0; i--) if (bytes[at + 1 + i] !== name[i]) return false
   return true
 }

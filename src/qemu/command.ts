@@ -1,6 +1,6 @@
 /**
  *   command  = 08 u16:command u16:n payload[n]
- *   packaged = 08 0007 0004 u32:L stream[L]           of the nested stream only the run state is looked for
+ *   packaged = 08 0007 0004 u32:L stream[L]           only the run state is searched for in the nested stream
  *
  * Recovery of a broken post-copy begins a new connection with RECV_BITMAP commands and POSTCOPY_RESUME.
  */
@@ -24,7 +24,7 @@ const ENABLE_COLO = 8
 const POSTCOPY_RESUME = 9
 const RECEIVED_BITMAP = 10
 const SWITCHOVER_START = 11
-/** Commands above those known today still have a length; a number above this is no command. */
+/** Commands beyond the known ones still have a length; a number above this is not a command. */
 const COMMAND_MAX = 63
 
 /** Bytes of each known command's payload: the least and the most. */
@@ -48,7 +48,7 @@ export function isKnownCommand(number: number, payloadBytes: number): boolean {
   return bounds !== undefined && payloadBytes >= bounds[0] && payloadBytes <= bounds[1]
 }
 
-/** Reads a command, its type byte included, and a package behind it. */
+/** Reads a command, its type byte included, and the package after it. */
 export function* command(
   input: ByteInput, knowledge: StreamKnowledge, listener: StreamListener, runState: RunStateSearch,
 ): Parse {
@@ -76,7 +76,7 @@ export function* command(
 
 function* advise(input: ByteInput, knowledge: StreamKnowledge): Parse {
   yield* input.need(5 + 16)
-  // The first number is all blocks' page sizes together: one alone means that all blocks have the host's.
+  // The first number is the OR of all blocks' page sizes: 4096 alone means that no block has another.
   knowledge.mayHavePageSizes = input.u32(5) !== 0 || input.u32(9) !== TARGET_PAGE_BYTES
 }
 

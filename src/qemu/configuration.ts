@@ -15,7 +15,7 @@ const SUBSECTION = 0x05
 const MACHINE_NAME_BYTES_MAX = 255
 const CAPABILITIES_MAX = 64
 const TARGET_PAGE_BITS = 12
-/** Bytes of a page in the streams that can be read; where a stream says otherwise it passes raw. */
+/** Bytes of a page in readable streams; a stream with other pages passes raw. */
 export const TARGET_PAGE_BYTES = 2 ** TARGET_PAGE_BITS
 
 /** Reads the configuration section, its type byte included. */

@@ -5,8 +5,8 @@
  *   preempt   = records                              knowing the blocks of the main channel
  *   element   = start | part | end | full | command | 00
  *
- * Reading ends behind RAM's END section in pre-copy (devices follow whose state has no length: only the run state is
- * looked for in them) and at 00.
+ * Reading ends after RAM's END section in pre-copy (device states follow without a length; only the run state is
+ * searched for in them) and at 00.
  */
 import { blockList } from './blocklist.ts'
 import { COMMAND, command } from './command.ts'
@@ -27,16 +27,16 @@ const FILE_VERSION = 3
 const TLS_HANDSHAKE = 0x16
 const END_OF_FILE = 0x00
 
-/** The symbols of the grammar that need to know what went by. */
+/** The symbols of the grammar that depend on what came before. */
 export class Grammar {
   readonly #input: ByteInput
   readonly #knowledge: StreamKnowledge
   readonly #records: RamRecords
   readonly #listener: StreamListener
   readonly #runState: RunStateSearch
-  /** A section has come behind the device package. */
+  /** A section came after the device package. */
   #isHandedOver = false
-  /** The section that is being read: its footer is what to look for if its body is not understood. */
+  /** The section being read: if its body is not understood, the reader searches for its footer. */
   openSection: number | undefined
 
   constructor(input: ByteInput, knowledge: StreamKnowledge, records: RamRecords, listener: StreamListener) {
@@ -50,7 +50,7 @@ export class Grammar {
   *main(): Parse {
     yield* this.#fileHeader()
     yield* this.#input.need(1)
-    // Both came with machine type 2.4.
+    // Machine type 2.4 introduced both.
     if (this.#input.u8(0) === CONFIGURATION) yield* configuration(this.#input, this.#knowledge)
     else this.#knowledge.hasFooters = false
     yield* this.elements()
@@ -124,7 +124,7 @@ export class Grammar {
     yield* this.#body(kind, this.openSection!)
   }
 
-  /** Reads an END section; returns whether nothing behind it can be read. */
+  /** Reads an END section; returns whether nothing after it can be read. */
   *#end(): Parse<boolean> {
     const kind = yield* this.#startedSection()
     if (kind === 'ram') this.#listener.mark('ramEnd', this.#input.position)

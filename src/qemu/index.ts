@@ -1,11 +1,11 @@
 /**
- * QEMU's migration stream as a grammar: where in a stream the guest's pages lie.
+ * QEMU's migration stream as a grammar: where in a stream the guest's pages are.
  *
- * Goals: announce every RAM page of pre-copy and post-copy streams of QEMU 7.2 to 10.2 while the bytes pass by, a
- * million records a second; stay in step through everything else that may stand between; whatever the bytes are,
- * never throw, never hold more than CARRY_BYTES_MAX of them, and find the way again.
- * Non-goals: holding or changing bytes; device state but for the run state; what QEMU compressed; the return path;
- * reading behind RAM's end in pre-copy, where devices' state has no length and no page follows.
+ * Goals: announce every RAM page of pre-copy and post-copy streams of QEMU 7.2 to 10.2 while the bytes pass, a million
+ * records a second; stay in step through all other elements; for any input, never throw, hold at most CARRY_BYTES_MAX
+ * bytes, and resynchronise.
+ * Non-goals: holding or changing bytes; device state except the run state; pages that QEMU compressed; the return path;
+ * reading after RAM's end in pre-copy, where device states have no length and no page follows.
  *
  *   QEMU ---- bytes ----> encoder ---- bytes, refs ---->
  *                push |   ^ page(offset), mark, lost ...

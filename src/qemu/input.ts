@@ -1,9 +1,9 @@
 import { assert } from '../runtime/assert.ts'
 
-/** The most bytes that a reader ever holds back between two pieces of the stream. */
+/** The most bytes that a reader holds back between two pieces of the stream. */
 export const CARRY_BYTES_MAX = 512
 
-/** A part of the grammar under way: it yields where it needs bytes that have not come yet. */
+/** A part of the grammar in progress: it yields where it needs bytes that have not arrived. */
 export type Parse<T = void> = Generator<void, T, void>
 
 const NOTHING: Uint8Array = new Uint8Array(0)
@@ -11,9 +11,9 @@ const NOTHING: Uint8Array = new Uint8Array(0)
 /**
  * The stream as the grammar sees it: a window `bytes[at..end)` that begins at the next byte to read.
  *
- * The window is the piece that was supplied last, in place. Only where an element straddles two pieces its first
- * bytes are kept in a small carry, the rest is appended there, and the window is the carry until the element is
- * read. `at` may be set beyond `end`: that skips bytes that have not come yet, without looking at them.
+ * The window is normally the last supplied piece, in place. If an element straddles two pieces, its first bytes are
+ * kept in a small carry and the rest is appended, and the window is the carry until the element is read. `at` may be
+ * set beyond `end`: that skips bytes that have not arrived yet.
  */
 export class ByteInput {
   bytes: Uint8Array
@@ -23,7 +23,7 @@ export class ByteInput {
   base = 0
   readonly #carry: Uint8Array = new Uint8Array(CARRY_BYTES_MAX)
   #piece = NOTHING
-  /** How many of the piece's first bytes are in the carry too. */
+  /** How many of the piece's first bytes are also in the carry. */
   #borrowed = 0
 
   constructor() {
@@ -35,19 +35,19 @@ export class ByteInput {
     return this.base + this.at
   }
 
-  /** Bytes that came and were not read: 0 to CARRY_BYTES_MAX once a piece has been used up. */
+  /** Bytes that arrived and were not read: 0 to CARRY_BYTES_MAX once a piece has been used up. */
   get unreadBytes(): number {
     return Math.max(0, this.end - this.at)
   }
 
-  /** Brings the next piece of the stream; the piece before must be used up. */
+  /** Supplies the next piece of the stream; the piece before must be used up. */
   supply(piece: Uint8Array): void {
     assert(this.#piece === NOTHING, 'the piece before is used up')
     this.#piece = piece
     this.#borrowed = 0
   }
 
-  /** Whether the window holds `count` bytes; if false, the piece is used up and what was left of it is kept. */
+  /** Whether the window holds `count` bytes; if false, the piece is used up and its rest is kept. */
   has(count: number): boolean {
     if (this.end - this.at >= count) return true
     assert(count <= CARRY_BYTES_MAX, 'nothing larger than the carry is read whole')
@@ -69,7 +69,7 @@ export class ByteInput {
     while (!this.has(count)) yield
   }
 
-  /** Drops what came: for the rest of a stream that nobody reads. `position` means nothing from then on. */
+  /** Drops all bytes, for the rest of a stream that nobody reads. `position` is meaningless from then on. */
   drop(): void {
     this.bytes = this.#carry
     this.at = 0
@@ -78,7 +78,7 @@ export class ByteInput {
     this.#borrowed = 0
   }
 
-  /** The byte `ahead` of the next one; the caller made sure that it is there, as for all below. */
+  /** The byte at distance `ahead` from the next one; as for all below, the caller has checked that it is there. */
   u8(ahead: number): number {
     return this.bytes[this.at + ahead]!
   }
@@ -91,7 +91,7 @@ export class ByteInput {
     return readU32(this.bytes, this.at + ahead)
   }
 
-  /** A 64-bit number as a double: exact up to 2^53, only its magnitude is right above. */
+  /** A 64-bit number as a double: exact up to 2^53; above it only the magnitude is right. */
   u64(ahead: number): number {
     return this.u32(ahead) * 0x1_0000_0000 + this.u32(ahead + 4)
   }
@@ -100,7 +100,7 @@ export class ByteInput {
     return Buffer.from(this.bytes.subarray(this.at + ahead, this.at + ahead + length)).toString('latin1')
   }
 
-  /** All unread bytes of the carry are in the piece too: go on there. `unread` is negative while skipping. */
+  /** All unread bytes of the carry are in the piece too: continue there. `unread` is negative while skipping. */
   #readInPlace(unread: number): void {
     const at = this.#borrowed - unread
     this.base = this.position - at

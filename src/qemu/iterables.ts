@@ -1,6 +1,6 @@
 /**
- * The bodies of the sections beside RAM that may come before RAM's end. They have no length, so they are walked only
- * to find what comes behind them.
+ * The bodies of sections other than RAM that may come before RAM's end. They have no length, so they are walked only to
+ * find what comes after them.
  *
  *   dirtyBitmap       = (flags [cstr:node] [cstr:bitmap] chunk)* flags:01
  *   block             = (u64:(sector | 1) cstr:device [1 MiB] | u64:(progress | 4))* u64:2
@@ -13,10 +13,10 @@ import type { ByteInput, Parse } from './input.ts'
 import { fail } from './unintelligible.ts'
 
 const DISK_BLOCK_BYTES = 2 ** 20
-/** The most bytes that one length inside these bodies may name: far above any, and arithmetic stays exact. */
+/** The most bytes that a length in these bodies may name: far above any real one, and arithmetic stays exact. */
 const LENGTH_MAX = 2 ** 40
 
-/** Reads `cstr` and throws it away. */
+/** Reads `cstr` and discards it. */
 function* skipName(input: ByteInput): Parse {
   yield* input.need(1)
   input.at += 1 + input.u8(0)
@@ -51,7 +51,7 @@ export function* dirtyBitmap(input: ByteInput): Parse {
   }
 }
 
-/** One byte; the top bit says that one more follows, and that one's that two more do. Returns the last byte. */
+/** One byte; if its top bit is set, one more follows, and if that one's is set, two more. Returns the last byte. */
 function* dirtyBitmapFlags(input: ByteInput): Parse<number> {
   yield* input.need(1)
   let length = 1
@@ -94,7 +94,7 @@ export function* hashTable(input: ByteInput): Parse {
   yield* input.need(4)
   const header = input.u32(0)
   input.at += 4
-  // A number other than 0 is the table's size, or says that the kernel has it: nothing follows.
+  // A number other than 0 is the table's size, or means that the kernel has the table: nothing follows.
   if (header > 0 && header <= HTAB_ABSENT) return
   for (;;) {
     yield* input.need(8)

@@ -2,19 +2,19 @@ import { assert } from '../runtime/assert.ts'
 import { BLOCKS_MAX, BlockTable } from './blocktable.ts'
 import { fail } from './unintelligible.ts'
 
-/** What lies in a section's body, as far as this folder can walk it. */
+/** The kinds of section bodies that this folder can walk. */
 const SECTION_KINDS = [
   'ram', 'dirtyBitmap', 'vfio', 'block', 'htab', 'storageAttributes', 'virtioMemEarly', 'unknown',
 ] as const
 export type SectionKind = (typeof SECTION_KINDS)[number]
 
-/** The most iterable sections of one stream; QEMU has one per device that can be iterated. */
+/** The most iterable sections of one stream; QEMU has one per iterable device. */
 const SECTIONS_MAX = 1024
 
-/** Knowledge as JSON: it may be kept in a file, and be read by another agent than the one that wrote it. */
+/** Knowledge as JSON: it may be kept in a file and read by another agent than its writer. */
 export interface StreamKnowledgeData {
   version: 1
-  /** In the order in which they were announced; names in Latin-1, one letter a byte. */
+  /** In the order of their announcement; names in Latin-1, one letter per byte. */
   blocks: { name: string; bytes: number }[]
   sections: { id: number; kind: SectionKind }[]
   ramSection: number
@@ -25,8 +25,8 @@ export interface StreamKnowledgeData {
 }
 
 /**
- * What a migration's main channel told about the channels and connections that come later: a recovered connection
- * repeats neither header nor sections nor blocks, and the preempt channel never has them.
+ * What a migration's main channel told that later channels and connections need: a recovered connection repeats neither
+ * header nor sections nor blocks, and the preempt channel never has them.
  */
 export class StreamKnowledge {
   readonly blocks = new BlockTable()
@@ -37,9 +37,9 @@ export class StreamKnowledge {
   hasFooters = true
   /** With x-ignore-shared every announced block has its guest address. */
   hasGuestAddresses = false
-  /** POSTCOPY_ADVISE told of block page sizes other than 4 KiB: announced blocks may have theirs. */
+  /** POSTCOPY_ADVISE named block page sizes other than 4 KiB: announced blocks may carry theirs. */
   mayHavePageSizes = false
-  /** The device package went by: RAM goes on behind it. */
+  /** The device package passed: RAM continues after it. */
   isPostcopy = false
 
   /** The kind of section `id`, undefined if it never started. */
@@ -53,7 +53,7 @@ export class StreamKnowledge {
     if (kind === 'ram') this.ramSection = id
   }
 
-  /** Becomes what `data` says, which must be such (`isKnowledgeData`). */
+  /** Takes over `data`, which must be valid (`isKnowledgeData`). */
   restore(data: StreamKnowledgeData): this {
     assert(isKnowledgeData(data), 'knowledge from elsewhere is looked at before it is used')
     this.blocks.clear()
@@ -75,7 +75,7 @@ export class StreamKnowledge {
   }
 }
 
-/** Whether `data` is what `toData` gives. */
+/** Whether `data` has the shape of `toData`'s result. */
 export function isKnowledgeData(data: unknown): data is StreamKnowledgeData {
   if (!isRecord(data) || data['version'] !== 1) return false
   const { blocks, sections, ramSection } = data
@@ -85,7 +85,7 @@ export function isKnowledgeData(data: unknown): data is StreamKnowledgeData {
     ['hasFooters', 'hasGuestAddresses', 'mayHavePageSizes', 'isPostcopy'].every((key) => typeof data[key] === 'boolean')
 }
 
-/** Knowledge from data, which must be such (`isKnowledgeData`). */
+/** Knowledge from data, which must be valid (`isKnowledgeData`). */
 export function readKnowledge(data: StreamKnowledgeData): StreamKnowledge {
   return new StreamKnowledge().restore(data)
 }

@@ -4,10 +4,10 @@
  *   packet  = 11223344 u32:1 u32:flags u32:alloc u32:pages u32:bytes u64:number u32:zeros rest[1308] page[4096]{pages}
  *           | 11223344 u32:1 u32:(flags with 40) name[256] u32:instance u32:n state[n]          a device's, 10.0+
  *
- * `bytes` counts the payload, and means nothing without pages: QEMU up to 8.1 leaves there what the packet before had.
- * Pages may stand in a packet that asks for a meeting of all channels (flag 01, before 9.0), and zero pages are counted
- * only from 9.0 on. Bits 1 to 5 of the flags are QEMU's compression: one compressor goes through the whole channel, so
- * no page can be taken out.
+ * `bytes` counts the payload, and is meaningless without pages: QEMU up to 8.1 leaves the last packet's value there.
+ * Pages may come in a packet that synchronises all channels (flag 01, before 9.0), and zero pages are counted only from
+ * 9.0 on. Bits 1 to 5 of the flags are QEMU's compression: one compressor spans the whole channel, so that no page can
+ * be taken out.
  */
 import { TARGET_PAGE_BYTES } from './configuration.ts'
 import type { ByteInput, Parse } from './input.ts'
@@ -23,14 +23,14 @@ const COMPRESSION = 0x3e
 const DEVICE_STATE = 0x40
 const FLAGS_KNOWN = 0x7f
 
-/** Up to and with the count of zero pages. */
+/** Bytes up to and including the count of zero pages. */
 const COUNTS_BYTES = 36
-/** QEMU sends half a MiB at the most in one packet, and has room in its header for as many offsets. */
+/** QEMU sends half a MiB at most in one packet, and its header has room for as many offsets. */
 const PAGES_MAX = 512 * 1024 / TARGET_PAGE_BYTES
 const PACKET_HEADER_BYTES = 320 + 8 * PAGES_MAX
 const DEVICE_HEADER_BYTES = 276
 
-/** Reads a multifd channel. Nothing in it can be recognised again: what is not understood is lost for good. */
+/** Reads a multifd channel. It has nothing to resynchronise at: after unknown bytes all the rest is raw. */
 export function* multifd(
   input: ByteInput, { listener, counts }: { listener: StreamListener; counts: RecordCounts },
 ): Parse {
@@ -50,7 +50,7 @@ export function* multifd(
     counts.zeroPages += zeros
     for (let zero = 0; zero < zeros; zero++) listener.zeroPage()
     for (let page = 0; page < pages; page++) {
-      // Said when it begins, not before: its batch must have begun, too.
+      // Reported when the page begins, not before: its batch must have begun, too.
       if (!input.has(0)) yield* input.need(0)
       counts.pages += 1
       listener.page(input.position)

@@ -27,9 +27,9 @@ export const MULTIFD_FLUSH = 0x200
 
 const PAGE_SAME_BLOCK = PAGE | SAME_BLOCK
 const ZERO_SAME_BLOCK = ZERO | SAME_BLOCK
-/** deflate grows what it cannot shrink by a few bytes only. */
+/** deflate makes incompressible data only a few bytes larger. */
 const DEFLATED_BYTES_MAX = 2 * TARGET_PAGE_BYTES
-/** Legal records that must go by before one without a name is believed, when its block went by unseen. */
+/** If a block's name passed unread, this many legal records must pass before records without a name are believed. */
 const PROBATION_RECORDS = 3
 
 const READ = 0
@@ -39,21 +39,21 @@ const ENDED = -1
 export interface RecordCounts {
   pages: number
   zeroPages: number
-  /** Pages as XBZRLE deltas or compressed by QEMU: their bytes pass raw. */
+  /** Pages that QEMU compressed, or sent as XBZRLE deltas: their bytes pass raw. */
   encodedPages: number
-  /** Pages not announced, because nobody knows yet which block they belong to. */
+  /** Pages not announced, because their block is not known yet. */
   unplacedPages: number
 }
 
-/** Walks RAM records; one per channel, because "same block" is meant per channel. */
+/** Walks RAM records; one per channel, because "same block" refers to the channel. */
 export class RamRecords {
   readonly counts: RecordCounts = { pages: 0, zeroPages: 0, encodedPages: 0, unplacedPages: 0 }
   readonly #input: ByteInput
   readonly #knowledge: StreamKnowledge
   readonly #listener: StreamListener
-  /** The block of the record before, -1 while unknown. */
+  /** The block of the last record, -1 while unknown. */
   #block = -1
-  /** Bytes of `#block`; 0, which no offset is inside of, while unknown. */
+  /** Bytes of `#block`; 0 while unknown, so that no offset is inside. */
   #blockBytes = 0
   #onProbation = 0
 
@@ -63,14 +63,14 @@ export class RamRecords {
     this.#listener = listener
   }
 
-  /** Records went by unseen: which block was the last is no longer known. */
+  /** Records passed unread: the last block is no longer known. */
   forgetBlock(): void {
     this.#block = -1
     this.#blockBytes = 0
     this.#onProbation = 0
   }
 
-  /** Reads records up to and with the end mark. */
+  /** Reads records up to and including the end mark. */
   *read(): Parse {
     for (;;) {
       this.#readRun()
@@ -80,7 +80,7 @@ export class RamRecords {
     }
   }
 
-  /** Reads the usual records, pages and zero pages of the same block, as far as the window goes. */
+  /** Reads the usual records, pages and zero pages of the same block, as far as the window reaches. */
   #readRun(): void {
     const input = this.#input
     const { bytes, end, base } = input
@@ -105,7 +105,7 @@ export class RamRecords {
     input.at = at
   }
 
-  /** Reads any one record. Returns READ, ENDED, or how many bytes from its beginning must have come. */
+  /** Reads any one record. Returns READ, ENDED, or how many bytes of the record must have arrived first. */
   #readRecord(): number {
     const input = this.#input
     if (!input.has(8)) return 8
@@ -144,7 +144,7 @@ export class RamRecords {
     return READ
   }
 
-  /** Bytes of a record behind its header; negative if that many bytes of the record must have come to say so. */
+  /** Bytes of a record after its header; negative: that many bytes of the record must arrive before it can tell. */
   #bodyBytes(kind: number, bodyAt: number): number {
     const input = this.#input
     if (kind === PAGE) return TARGET_PAGE_BYTES
@@ -183,8 +183,8 @@ export class RamRecords {
   }
 
   /**
-   * A record of "the same block" where that block's name went by unseen. Most often QEMU is inside the largest block
-   * and will not name one again, so after a few more legal records that block is taken for it.
+   * A record of "the same block" after that block's name passed unread. Most often QEMU is inside the largest block and
+   * will not name it again, so after a few more legal records that block is assumed.
    */
   #passUnplaced(): void {
     this.counts.unplacedPages += 1

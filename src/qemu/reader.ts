@@ -6,12 +6,12 @@ import { resynchronise } from './resync.ts'
 import type { StreamListener, StreamReader, StreamReaderOptions, StreamSummary } from './streamreader.ts'
 import { Unintelligible } from './unintelligible.ts'
 
-/** A reader for a connection whose bytes will be pushed from the first on. */
+/** A reader for a connection whose bytes are pushed from the first on. */
 export function createStreamReader(listener: StreamListener, options: StreamReaderOptions = {}): StreamReader {
   return new MigrationStreamReader(listener, options)
 }
 
-/** Drives the grammar over the pieces of one connection, and finds the way again where it does not fit. */
+/** Runs the grammar over the pieces of one connection, and resynchronises where the bytes do not fit it. */
 class MigrationStreamReader implements StreamReader {
   readonly knowledge: StreamKnowledge
   readonly #input = new ByteInput()
@@ -60,12 +60,12 @@ class MigrationStreamReader implements StreamReader {
     this.#reading.next()
   }
 
-  /** Reads the main channel: what is not understood is passed over until an element is recognised. */
+  /** Reads the main channel: bytes that are not understood are skipped until an element is recognised. */
   *#readOn(symbol: Parse): Parse {
     let lost = yield* this.#understood(symbol)
     let resumedAt = -1
     while (lost !== undefined && !lost.forGood) {
-      // What looked right here was wrong: the same look would find it right again.
+      // The reader resynchronised here wrongly: searching from the same place would find it again.
       if (this.#input.position === resumedAt) this.#input.at += 1
       yield* resynchronise(this.#input, this.knowledge, this.#grammar.openSection)
       resumedAt = this.#input.position
@@ -76,13 +76,13 @@ class MigrationStreamReader implements StreamReader {
     yield* this.#passRest()
   }
 
-  /** Reads a channel beside the main one: nothing in it can be recognised again. */
+  /** Reads a channel beside the main one, which has nothing to resynchronise at. */
   *#readOnce(symbol: Parse): Parse {
     yield* this.#understood(symbol)
     yield* this.#passRest()
   }
 
-  /** Reads `symbol`; returns undefined at its end, or why the bytes do not fit it. */
+  /** Reads `symbol`; returns undefined at its end, or the reason why the bytes do not fit it. */
   *#understood(symbol: Parse): Parse<Unintelligible | undefined> {
     try {
       yield* symbol

@@ -1,13 +1,13 @@
 /**
- * Finding the way again after bytes that were not understood. What is looked for, at every byte:
+ * Resynchronising after bytes that were not understood. Searched for at every byte:
  *
- *   7e <open section> element      the end of the section that was not understood, and what may follow it
+ *   7e <open section> element      the footer of the section that was not understood, and a possible next element
  *   02|03 <ram> record             more of RAM, with a legal first record
  *   01 <id> 03 'ram' 0 4 u64:..004 RAM's beginning
  *   08 0007 0004 <L> 08 0004 0000  the device package, which begins with POSTCOPY_LISTEN
  *
- * Each takes at least 64 bits to line up by chance. A wrong find costs compression, never correctness. Nothing is
- * looked at further ahead than it takes to say no, so that a page's record is known as soon as its header came.
+ * Each takes at least 64 bits to match by chance. A wrong match costs compression, never correctness. No candidate
+ * waits for more bytes than it takes to reject it, so that a page's record is known as soon as its header has arrived.
  */
 import { MEMORY_SIZE } from './blocklist.ts'
 import { COMMAND, isKnownCommand, PACKAGED } from './command.ts'
@@ -25,11 +25,11 @@ const RAM_NAME_COUNTED = 0x0372616d
 const POSTCOPY_LISTEN = 0x04
 const NAME_BYTES_MIN = 1
 
-/** What a look at one place says, or how many bytes from there must have come to say it. */
+/** The result of checking one place, or how many bytes from there must have arrived to tell. */
 const MATCH = 0
 const MISMATCH = -1
 
-/** Passes over bytes until an element begins; `openSection` is the section that was not understood. */
+/** Skips bytes until an element begins; `openSection` is the section that was not understood. */
 export function* resynchronise(
   input: ByteInput, knowledge: StreamKnowledge, openSection: number | undefined,
 ): Parse {
@@ -43,7 +43,7 @@ export function* resynchronise(
   if (input.u8(0) === SECTION_FOOTER) input.at += 5
 }
 
-/** Moves to the first byte of the window that what is looked for can begin with, or to the window's end. */
+/** Moves to the first byte of the window that can begin an element, or to the window's end. */
 function seekCandidate(input: ByteInput): void {
   const { bytes, end } = input
   let at = input.at
@@ -73,7 +73,7 @@ function judge(input: ByteInput, knowledge: StreamKnowledge, openSection: number
   }
 }
 
-/** What may stand behind a footer; the end of the stream may not, before RAM's end. */
+/** What may follow a footer; the end of the stream may not, before RAM's end. */
 function judgeFollower(input: ByteInput, knowledge: StreamKnowledge): number {
   if (!input.has(10)) return 10
   switch (input.u8(5)) {
@@ -93,7 +93,7 @@ function judgeFollower(input: ByteInput, knowledge: StreamKnowledge): number {
   }
 }
 
-/** A section header behind a footer: its name is text. */
+/** A section header after a footer: its name is text. */
 function judgeHeader(input: ByteInput): number {
   const nameAt = 11
   if (!input.has(nameAt)) return nameAt

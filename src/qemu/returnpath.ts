@@ -1,9 +1,9 @@
 /**
  *   return path = message*
  *   message     = u16:type u16:n payload[n]
- *   SHUT        = 0001 0004 u32:error         the last one: how the destination's load ended, 0 for well
+ *   SHUT        = 0001 0004 u32:error         the last message: the result of the destination's load, 0 for success
  *
- * Only how it ends matters here, and a stream that anybody may have written tells that by its last bytes.
+ * Only this result matters here, and even if the pieces before are unknown, the last bytes tell it.
  */
 const SHUT_BYTES = 8
 const SHUT_HEADER = 0x0001_0004
@@ -20,7 +20,7 @@ export class ReturnPathEnd {
     this.#length = Math.min(SHUT_BYTES, this.#length + taken.length)
   }
 
-  /** What the destination QEMU said last of its load; undefined if it said nothing of that. */
+  /** The destination QEMU's last word on its load; undefined if it sent none. */
   get shut(): number | undefined {
     const isShut = this.#length === SHUT_BYTES && this.#last.readUInt32BE(0) === SHUT_HEADER
     return isShut ? this.#last.readUInt32BE(4) : undefined

@@ -4,10 +4,10 @@
  *   globalstate = 04 u32:id 0b 'globalstate' u32:0 u32:1 u32:size state[100] 7e u32:id
  *   state       = the run state's name, `size` - 1 letters, then zeros
  *
- * So it is searched for, in all bytes behind RAM's end or inside the package of a post-copy, and nowhere else. Each
- * that fits in every byte is told, and the last one holds: QEMU writes it behind all devices that it started with, in
- * some of which a guest could place such bytes itself. (One that was plugged in later stands behind it: there a guest
- * could still lie, about its own state only.) Machine types up to 2.3 do not have it.
+ * So all bytes after RAM's end or inside the package of a post-copy are searched for it, and nothing else. Each exact
+ * match is reported, and the last one holds: QEMU writes it after all devices that it started with, in some of which a
+ * guest could place such bytes itself. (A device plugged in later comes after it: there a guest could still lie, about
+ * its own state only.) Machine types up to 2.3 do not have it.
  */
 import { bufferOver } from '../bytes/bufferover.ts'
 import { type ByteInput, type Parse, readU32 } from './input.ts'
@@ -21,13 +21,13 @@ const STATE_AT = SIZE_AT + 4
 const STATE_BYTES = 100
 const FOOTER_AT = STATE_AT + STATE_BYTES
 const SECTION_BYTES = FOOTER_AT + 5
-/** No whole section fits in so many bytes: none is told twice. */
+/** Shorter than a whole section, so that none is reported twice. */
 const KEPT_BYTES = SECTION_BYTES - 1
 
-/** Looks for it in pieces of any size; holds back less than one such section. */
+/** Searches pieces of any size; holds back less than one such section. */
 export class RunStateSearch {
   readonly #onFound: (state: string) => void
-  /** The last bytes, in which it may have begun. */
+  /** The last bytes, in which a section may have begun. */
   readonly #carry = Buffer.alloc(2 * KEPT_BYTES)
   #carried = 0
 
@@ -35,7 +35,7 @@ export class RunStateSearch {
     this.#onFound = onFound
   }
 
-  /** Passes over so many bytes, and looks for it in them. */
+  /** Skips this many bytes and searches them. */
   *read(input: ByteInput, byteCount: number): Parse {
     for (let remaining = byteCount; remaining > 0;) {
       yield* input.need(1)
@@ -48,7 +48,7 @@ export class RunStateSearch {
 
   #look(bytes: Uint8Array): void {
     const piece = bufferOver(bytes)
-    // First where it straddles the pieces: the carry, and as much of the piece as a section that began there can take.
+    // First across the border: the carry, and as much of the piece as a section that began in the carry can take.
     const ahead = Math.min(piece.length, KEPT_BYTES)
     piece.copy(this.#carry, this.#carried, 0, ahead)
     this.#search(this.#carry.subarray(0, this.#carried + ahead))
@@ -63,20 +63,20 @@ export class RunStateSearch {
     }
   }
 
-  /** Keeps the last bytes of the stream; `inCarry` are in the carry now. */
+  /** Keeps the last bytes of the stream; `inCarry` bytes are in the carry now. */
   #keepEnd(piece: Buffer, inCarry: number): void {
     if (piece.length >= KEPT_BYTES) {
       this.#carried = piece.copy(this.#carry, 0, piece.length - KEPT_BYTES)
       return
     }
-    // A piece this short is in the carry whole.
+    // A piece this short is entirely in the carry.
     const from = Math.max(0, inCarry - KEPT_BYTES)
     this.#carry.copyWithin(0, from, inCarry)
     this.#carried = inCarry - from
   }
 }
 
-/** The state that a section at `at` tells; undefined if there is none, or it is not all there. */
+/** The state in a section at `at`; undefined if there is no section, or not all of it. */
 function stateOf(bytes: Buffer, at: number): string | undefined {
   if (at + SECTION_BYTES > bytes.length || bytes[at] !== SECTION_FULL) return undefined
   if (readU32(bytes, at + INSTANCE_AT) !== 0 || readU32(bytes, at + INSTANCE_AT + 4) !== 1) return undefined

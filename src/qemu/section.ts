@@ -29,7 +29,7 @@ export interface SectionHeader {
   bytes: number
 }
 
-/** Looks at the header of a START or FULL section, its type byte included, without reading it. */
+/** Peeks at the header of a START or FULL section, its type byte included, without reading it. */
 export function* sectionHeader(input: ByteInput): Parse<SectionHeader> {
   yield* input.need(6)
   const nameLength = input.u8(5)
@@ -50,7 +50,7 @@ function sectionKind(name: string): SectionKind {
     case 'spapr/htab': return 'htab'
     case 's390-storage_attributes': return 'storageAttributes'
   }
-  // Devices put their path in front.
+  // Devices put their path before the name.
   const lastPart = name.slice(name.lastIndexOf('/') + 1)
   if (lastPart === 'vfio') return 'vfio'
   if (lastPart === 'virtio-mem-device-early') return 'virtioMemEarly'

@@ -1,10 +1,10 @@
 /**
- * Thrown inside this folder where the bytes are not what the grammar wants; the reader catches it and goes raw.
- * It is no Error because it never reaches a caller, and hostile bytes could make many: a stack for each is waste.
+ * Thrown inside this folder where the bytes do not fit the grammar; the reader catches it and passes the bytes raw. It
+ * is no Error: it never reaches a caller, and hostile bytes could cause many, each with a useless stack.
  */
 export class Unintelligible {
   readonly reason: string
-  /** Nothing that comes later can be understood either. */
+  /** Nothing after this can be understood either. */
   readonly forGood: boolean
 
   constructor(reason: string, forGood: boolean) {
@@ -13,7 +13,7 @@ export class Unintelligible {
   }
 }
 
-/** The bytes at the input's position are not what was expected; the reader may find its way again further on. */
+/** The bytes at the input's position do not fit the grammar; the reader may resynchronise further on. */
 export function fail(reason: string): never {
   throw new Unintelligible(reason, false)
 }

@@ -3,8 +3,8 @@
  *   tag     = setup | data u64:n bytes[n] | configuration opaque
  *   end     = ...ef100001 | ...ef100005                the latter: initial data sent, 8.1+, instead of the former
  *
- * The device configuration has no length. In pre-copy it comes behind RAM's end, where nobody reads; in post-copy
- * (which QEMU allows with VFIO up to 8.1 only) the end tag with the section's footer behind it is searched for.
+ * The device configuration has no length. In pre-copy it comes after RAM's end, where nobody reads; in post-copy (which
+ * QEMU allows with VFIO up to 8.1 only) the end tag followed by the section's footer is searched for.
  */
 import type { ByteInput, Parse } from './input.ts'
 import { fail } from './unintelligible.ts'

@@ -5,12 +5,12 @@ import { formatHostPort, parseHostPort } from '../net/hostport.ts'
 /** Where a migration's connections go at the destination, or come from at the source. */
 export type RelayAddress = { kind: 'unix'; path: string } | { kind: 'tcp'; host: string; port: number }
 
-/** What the kernel allows in a socket's path, less the terminating zero. */
+/** The kernel's limit on a socket's path, without the terminating zero. */
 const PATH_BYTES_MAX = 107
 
 /**
- * A socket's absolute path, or `host:port` with the host as an IP address: names mean one thing here and another
- * there. Undefined for anything else. Each address has one form: what is compared is equal where it means the same.
+ * A socket's absolute path, or `host:port` with the host as an IP address: names may resolve differently on two hosts.
+ * Undefined for anything else. Each address has one form, so that equal texts mean equal addresses.
  */
 export function parseRelayAddress(text: string): RelayAddress | undefined {
   if (text.startsWith('/')) return isPlainPath(text) ? { kind: 'unix', path: text } : undefined
@@ -23,7 +23,7 @@ export function formatRelayAddress(address: RelayAddress): string {
   return address.kind === 'unix' ? address.path : formatHostPort(address)
 }
 
-/** An IP address in the one form that it has here; undefined if it is none, or one of IPv4 in the clothes of IPv6. */
+/** An IP address in its one form; undefined for anything else, IPv4-mapped IPv6 included. */
 export function plainHost(host: string): string | undefined {
   const version = isIP(host)
   if (version === 4) return host
@@ -32,7 +32,7 @@ export function plainHost(host: string): string | undefined {
   return address.startsWith('::ffff:') ? undefined : address
 }
 
-/** A path that leads where it says: nothing in it is left out, or goes back. */
+/** A path without empty, `.` or `..` parts. */
 function isPlainPath(path: string): boolean {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX || path.includes('\0')) return false
   return path.slice(1).split('/').every((name) => name !== '' && name !== '.' && name !== '..')

@@ -3,7 +3,7 @@ import { matchesGlob } from 'node:path'
 import { isOneHosts } from '../net/addresses.ts'
 import { parseRelayAddress, plainHost, type RelayAddress } from './address.ts'
 
-/** What may be dialled here for a member: sockets by a glob of their paths, or ports of addresses. */
+/** What a member may have this host dial: sockets by a glob of their paths, or ports of addresses. */
 export type DialRule =
   | { kind: 'unix'; glob: string }
   | { kind: 'tcp'; host: string; first: number; last: number }
@@ -15,17 +15,17 @@ const LOOPBACK_SLOTS = /^127\.64\.\d{1,3}\.\d{1,3}$/
 const SLOTS = '127.64.0.0/16'
 const PORT_MAX = 65_535
 
-/** What this host has that nobody dials through it, and which addresses are its own. */
+/** This host's addresses, and its agent's own ports and sockets, which nobody may dial through it. */
 export interface OwnAddresses {
   /** Addresses of its network interfaces. */
   hosts: ReadonlySet<string>
-  /** Ports that its agent listens on, at whichever address. */
+  /** Ports that its agent listens on, at any address. */
   ports: ReadonlySet<number>
-  /** Sockets that its agent listens on, and directories whose sockets are its own. */
+  /** Sockets that its agent listens on, and directories of its own sockets. */
   paths: readonly string[]
 }
 
-/** Reads `/run/vms/*.sock`, `10.0.0.2:8102` or `[fd00::2]:49152-49215`; undefined if it is none of them. Pure. */
+/** Reads `/run/vms/*.sock`, `10.0.0.2:8102` or `[fd00::2]:49152-49215`; undefined for anything else. Pure. */
 export function parseDialRule(text: string): DialRule | undefined {
   if (text.startsWith('/')) return parseRelayAddress(text) === undefined ? undefined : { kind: 'unix', glob: text }
   const [, bracketed, plain, from, to] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? []
@@ -48,7 +48,7 @@ export function mayDial(
   if (own.ports.has(port)) return false
   return rules.some((rule) => {
     if (rule.kind === 'unix' || port < rule.first || port > rule.last) return false
-    // What listens on the loopback interface alone was never meant for others.
+    // A service that listens only on loopback is not meant for other hosts.
     if (rule.kind === 'own') return own.hosts.has(host) && isOneHosts(host)
     return rule.host === SLOTS ? LOOPBACK_SLOTS.test(host) : rule.host === host
   })

@@ -7,21 +7,22 @@ import type { Endpoint } from '../net/endpoint.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 
-/** A descriptor that only names a file: what it names is neither read nor followed. Node has no word for it. */
+/**
+ * Linux's O_PATH: a descriptor that only names a file, which is neither read nor followed. Node has no constant for it.
+ */
 const PATH_ONLY = 0o10000000
 const STEP = PATH_ONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /**
- * Connects to where a QEMU waits. No link is followed on the way to a socket: what was allowed is what is dialled,
- * whoever may write the directory that it is in. Throws PagemeshError `not-dialled`; the signal ends the connecting
- * only.
+ * Connects to a waiting QEMU. Links on the way to a socket are not followed, so that the dialled socket is the allowed
+ * one, whoever may write its directory. Throws PagemeshError `not-dialled`; the signal ends only the connecting.
  */
 export async function dial(address: RelayAddress, signal: AbortSignal): Promise<Endpoint> {
   try {
     if (address.kind === 'tcp') return await connectTo({ host: address.host, port: address.port }, signal)
     await using file = await openWithoutLinks(address.path)
     if (!(await file.stat()).isSocket()) throw new Error('it is no socket')
-    // By its descriptor: what has been put in its place since is not what was looked at.
+    // By its descriptor: a file put in its place meanwhile was not checked.
     return await connectTo({ path: nameOf(file) }, signal)
   } catch (cause) {
     if (signal.aborted) throw signal.reason
@@ -57,7 +58,7 @@ function nameOf({ fd }: FileHandle): string {
 function connectTo(to: { path: string } | { host: string; port: number }, signal: AbortSignal): Promise<Endpoint> {
   return new Promise((resolve, reject) => {
     const socket: Socket = connect({ ...to, allowHalfOpen: true })
-    // Before it is connected, so that nothing is read until somebody asks for it.
+    // Before it connects, so that nothing is read until a reader asks for it.
     socket.pause()
     const abort = (): void => fail(signal.reason)
     const fail = (error: unknown): void => {

@@ -1,9 +1,9 @@
 /**
- * What the first bytes of a connection tell of it. Pure.
+ * What the first bytes of a connection tell about it. Pure.
  *
  *   QEVM ...                            a migration begins: its main channel
  *   11223344 00000001 uuid[16] ...      a multifd channel of the domain with this uuid
- *   08 000a | 08 0009 ...               a post-copy that was cut goes on: RECV_BITMAP, or POSTCOPY_RESUME
+ *   08 000a | 08 0009 ...               an interrupted post-copy is resumed: RECV_BITMAP, or POSTCOPY_RESUME
  *   anything else                       urgent pages of a post-copy, TLS, NBD, ...
  */
 export type Beginning = { kind: 'main' } | { kind: 'resumed' } | { kind: 'other' } | { kind: 'multifd'; uuid: string }

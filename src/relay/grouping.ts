@@ -1,18 +1,18 @@
 import type { Beginning } from './firstbytes.ts'
 
-/** A migration that runs, as far as it tells which connections are its own. */
+/** A running migration, with what tells its connections from others'. */
 export interface RunningRelay {
-  /** The process that made its first connection; undefined if that cannot be told. */
+  /** The process that made its first connection; undefined if unknown. */
   pid: number | undefined
-  /** The domain's, as its first multifd channel told it. */
+  /** The domain's UUID, from the migration's first multifd channel. */
   uuid: string | undefined
-  /** Its guest may run at the destination by now: urgent pages get a connection of their own. */
+  /** Its guest may already run at the destination: urgent pages get a connection of their own. */
   isPostcopy: boolean
 }
 
 /**
- * To which of the migrations that run to an address a connection belongs that comes there now, by its first bytes and
- * the process that made it; undefined: it begins one. `running` has the one that began last at its end. Pure.
+ * The running migration to which a new connection belongs, by its first bytes and the process that made it; undefined:
+ * it begins one. `running` lists the migrations to the same address, the latest last. Pure.
  */
 export function relayOf<Relay extends RunningRelay>(
   running: readonly Relay[], { beginning, pid }: { beginning: Beginning; pid: number | undefined },
@@ -26,7 +26,7 @@ export function relayOf<Relay extends RunningRelay>(
     running.findLast((relay) => relay.uuid === undefined)
 }
 
-/** Whether it is clear without a look at its first bytes to which it belongs: those of urgent pages come late. Pure. */
+/** The migration of an urgent channel, known without its first bytes, which come late. Pure. */
 export function urgentOf<Relay extends RunningRelay>(
   running: readonly Relay[], pid: number | undefined,
 ): Relay | undefined {

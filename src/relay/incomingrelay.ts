@@ -13,42 +13,42 @@ import {
 } from './messages.ts'
 import { CHANNELS_MAX } from './outgoingrelay.ts'
 
-/** How long it may take to connect to what waits here, or to the source's agent. */
+/** How long connecting to the waiting QEMU, or to the source's agent, may take, ms. */
 const DIAL_MS_MAX = 5000
-/** A relay without a connection is given up after so long. */
+/** A relay without a connection is given up after this long, ms. */
 const IDLE_MS_MAX = 60_000
-/** How long the source's host may take to know what became of a migration whose connections are closed. */
+/** After all connections are closed, how long the source's host may take to tell the outcome, ms. */
 const OUTCOME_MS_MAX = 120_000
 
 export interface IncomingRelayComponents extends IncomingPassagesComponents {
   clock: Clock
   mesh: Mesh
   threads: PassageThreads
-  /** What this host spent beside handoffs so far. */
+  /** Bytes that this host spent outside of handoffs so far. */
   spent: () => SpentBytes
 }
 
 export interface IncomingRelayInit {
   offer: RelayOffer
   from: Member
-  /** Connects to where a QEMU waits. */
+  /** Connects to a waiting QEMU. */
   dial: (address: RelayAddress, signal: AbortSignal) => Promise<Endpoint>
   /** Whether this host has a page whose id begins with these bits. */
   has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean
 }
 
-/** The destination's end of one migration that somebody else drives: it dials what waits here, and nothing else. */
+/** The destination's end of one migration that a manager drives: it dials the waiting QEMU, and nothing else. */
 export class IncomingRelay {
   readonly #components: IncomingRelayComponents
   readonly #init: IncomingRelayInit
   readonly #passages: IncomingPassages
   readonly #life = new AbortController()
   readonly #over = deferred<void>()
-  /** Settles once the connection that was asked for last is made, or is not. */
+  /** Settles once the last requested connection is made or has failed. */
   #opening: Promise<void> = Promise.resolve()
   #link: Link<FromDestination, FromSource> | undefined
   #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
-  /** What the source listed, until a connection is made: who only asks learns nothing. */
+  /** The source's list of pages, until a connection is made: a source that makes none learns nothing. */
   #listed: PrefixSet | undefined
   #hasListed = false
   #isMade = false
@@ -70,27 +70,27 @@ export class IncomingRelay {
     return this.#init
   }
 
-  /** What the source's host said of the migration; undefined until it has. */
+  /** The outcome that the source's host told; undefined until it has. */
   get outcome(): RelayOutcome | undefined {
     return this.#outcome
   }
 
-  /** Resolves once nothing passes any more. Never rejects. */
+  /** Resolves once no connection passes bytes any more. Never rejects. */
   get quiet(): Promise<void> {
     return this.#quiet.promise
   }
 
-  /** From the offer until nothing passed any more, or until now. */
+  /** Time from the offer until the last connection ended, or until now, ms. */
   get totalMs(): number {
     return (this.#quietAt ?? this.#components.clock.now()) - this.#begunAt
   }
 
-  /** Connections that were asked for. */
+  /** Requested connections. */
   get channelCount(): number {
     return this.#channelCount
   }
 
-  /** Bytes that QEMU took, where the refs among them were filled from, and what other hosts gave. */
+  /** Bytes that QEMU took, the sources of the pages for its refs, and bytes from other hosts. */
   get summary(): IncomingPassages['summary'] {
     return this.#passages.summary
   }
@@ -146,7 +146,7 @@ export class IncomingRelay {
       case 'channel': return this.#openChannel(message)
       case 'end':
         this.#fallQuiet()
-        // What became of the migration it says as soon as it knows.
+        // It sends the outcome of the migration as soon as it knows it.
         this.#wait(OUTCOME_MS_MAX)
         return this.#link!.say({
           kind: 'summary', summary: { ...this.#passages.summary, releaseMs: 0, spent: this.#components.spent() },
@@ -173,12 +173,12 @@ export class IncomingRelay {
 
   #fetch(order: Buffer): void {
     const answered = this.#answered
-    if (answered === undefined) throw badFrame('an order of what was not listed')
+    if (answered === undefined) throw badFrame('an order for pages that were not listed')
     this.#answered = undefined
     this.#passages.fetch(answered, order, this.#init.from.name, (body) => this.#link?.say({ kind: 'fetched', body }))
   }
 
-  /** Connections are made one after the other: QEMU tells them apart by their order. */
+  /** Connections are made one after the other: QEMU distinguishes them by their order. */
   #openChannel({ number, ticket }: FromSource & { kind: 'channel' }): void {
     const { log } = this.#components
     if (number !== this.#channelCount || number >= CHANNELS_MAX) throw badFrame(`channel ${number} is not the next`)
@@ -203,7 +203,7 @@ export class IncomingRelay {
     try {
       const lane = await this.#within(async (signal) =>
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))
-      // One that breaks is broken at both ends, and the others go on: QEMU would see no more without us.
+      // A connection that breaks is broken at both ends, and the others continue, as between two QEMUs.
       this.#passages.start({ lane, qemu, mayHangUp: false }, {
         ended: () => this.#closed(), failed: () => this.#closed(),
       })
@@ -220,7 +220,7 @@ export class IncomingRelay {
     else this.#wait(IDLE_MS_MAX)
   }
 
-  /** What runs goes on; nothing more is asked for. */
+  /** Running connections continue; no new ones are made. */
   #onLinkLost(reason: Reason): void {
     const { address, id } = this.#init.offer
     this.#components.log.info('the agents of a relay lost each other', {

@@ -9,20 +9,20 @@ import { decodeRelayOffer } from './messages.ts'
 import { UNKNOWN_GUEST } from './relayresult.ts'
 
 const OFFER_MS_MAX = 5000
-/** Relays that may come in at once, and of one member. */
+/** Incoming relays at a time: in all, and per member. */
 const RELAYS_MAX = 32
 const OF_ONE_MAX = 16
 
 export interface IncomingRelaysInit {
   has: IncomingRelayInit['has']
-  /** Throws PagemeshError where a member may not have this host dial an address for a guest. */
+  /** Throws PagemeshError if a member may not have this host dial an address for a guest. */
   requireAllowed: (address: RelayAddress, about: { guest: string; from: string }) => void
   standBack: () => () => void
   onRefused: (about: { from: Member; guest: string; code: string }) => void
   onOver: (relay: IncomingRelay) => Promise<void>
 }
 
-/** The migrations that managers drive to this host. */
+/** The migrations to this host that managers drive. */
 export class IncomingRelays {
   readonly #components: IncomingRelayComponents
   readonly #init: IncomingRelaysInit
@@ -37,11 +37,11 @@ export class IncomingRelays {
     return [...this.#running]
   }
 
-  /** Serves a member that wants something dialled here; resolves once that relay is over. */
+  /** Serves a member that wants this host to dial; resolves once that relay is over. */
   async receive(stream: MessageStream, from: Member): Promise<void> {
     const relay = await this.#begin(stream, from)
     if (relay === undefined) return
-    // It never rejects, and neither does the run.
+    // Neither this nor the run rejects.
     void relay.quiet.then(this.#init.standBack())
     await relay.run(stream)
     this.#running.delete(relay)

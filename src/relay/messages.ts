@@ -1,5 +1,5 @@
 /**
- * What the two agents of a relay say. What comes in is read field by field: anything odd is a PagemeshError.
+ * The messages of a relay's two agents. Received ones are checked field by field: anything odd is a PagemeshError.
  *
  *   source's agent                               destination's agent
  *      | offer (address, guest, ticket) ----------> |   over a stream: may ADDRESS be dialled?
@@ -11,7 +11,7 @@
  *      | <------------------------------ fetched *  |   pages that came from elsewhere
  *      | channel 0 (ticket) ----------------------> |   dials the lane, and then ADDRESS
  *      | <-------------------- opened 0 | refused 0 |
- *      | channel 1 ... ---------------------------> |   never before `opened 0`: QEMU tells them apart by their order
+ *      | channel 1 ... ---------------------------> |   never before `opened 0`: QEMU distinguishes them by their order
  *      | end -------------------------------------> |   every connection is closed
  *      | <------------------------------- summary    |
  *      | outcome ---------------------------------> |   as far as the source's host knows it
@@ -38,16 +38,16 @@ const ADDRESS_LENGTH_MAX = 255
 export interface RelayOffer {
   /** Names the relay on both hosts: 16 random bytes as hex. */
   id: string
-  /** The guest's name; undefined where the source's host does not know whose stream it is. */
+  /** The guest's name; undefined if the source's host does not know whose stream it is. */
   guest: string | undefined
-  /** Who started the source QEMU, as far as that is known. */
+  /** Who started the source QEMU, if known. */
   manager: Manager | undefined
-  /** What is to be dialled at the destination. */
+  /** The address to dial at the destination. */
   address: RelayAddress
   ticket: LaneTicket
 }
 
-/** What became of a migration, as far as the source's host knows. */
+/** The outcome of a migration, as far as the source's host knows. */
 export type RelayEnding = Pick<RelayResult, 'status' | 'code' | 'reason'>
 /** The same, and what it was. */
 export type RelayOutcome = RelayEnding & Pick<RelayResult, 'mode'>
@@ -66,11 +66,11 @@ export type FromDestination =
 
 export function encodeRelayOffer({ id, guest, manager, address: to, ticket }: RelayOffer): Uint8Array {
   const address = formatRelayAddress(to)
-  // What is undefined is left out.
+  // Undefined fields are left out.
   return encodeObject({ version: RELAY_VERSION, id, guest, manager, address, ticket })
 }
 
-/** Throws PagemeshError `bad-offer` on anything but a whole offer of a version that we speak. */
+/** Throws PagemeshError `bad-offer` unless it is a complete offer of our version. */
 export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
   const { version, id, guest, manager, address, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== RELAY_VERSION) {
@@ -82,7 +82,7 @@ export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
   if (readAddress === undefined) throw bad('bad-offer', 'the address cannot be read')
   const read = readTicket(ticket)
   if (read === undefined) throw bad('bad-offer', 'the ticket cannot be read')
-  // Managers that this host does not know are nobody's to it.
+  // A manager that this host does not know counts as none.
   const readManager = MANAGERS.find((known) => known === manager)
   return { id, guest, manager: readManager, address: readAddress, ticket: read }
 }
@@ -126,9 +126,9 @@ function decodeFromSource(kind: FromSource['kind'], body: Buffer): FromSource {
     case 'outcome': {
       const { status, mode, code, reason } = objectIn(kind, body)
       if (status !== 'completed' && status !== 'cancelled' && status !== 'failed' && status !== 'unknown') {
-        throw badFrame('an outcome is none that there is')
+        throw badFrame('an outcome is unknown')
       }
-      if (mode !== 'precopy' && mode !== 'postcopy') throw badFrame('an outcome is of no mode that there is')
+      if (mode !== 'precopy' && mode !== 'postcopy') throw badFrame('an outcome has an unknown mode')
       return {
         kind,
         outcome: {
@@ -153,7 +153,7 @@ function decodeFromDestination(kind: FromDestination['kind'], body: Buffer): Fro
   }
 }
 
-/** What the source's end says and hears, and what the destination's does. */
+/** The messages that the source's end sends and receives, and those of the destination's end. */
 export const SOURCE_LANGUAGE: Language<FromSource, FromDestination> = {
   said: SOURCE_FRAMES, heard: DESTINATION_FRAMES, encode: encodeMessage, decode: decodeFromDestination,
 }
@@ -161,7 +161,7 @@ export const DESTINATION_LANGUAGE: Language<FromDestination, FromSource> = {
   said: DESTINATION_FRAMES, heard: SOURCE_FRAMES, encode: encodeMessage, decode: decodeFromSource,
 }
 
-/** Sentences that travel are cut: what a frame carries is bounded, in characters of up to three bytes. */
+/** Sentences are cut, because frames are bounded; the limit counts characters of up to three bytes. */
 function cut(sentence: string): string {
   return sentence.slice(0, SENTENCE_LENGTH_MAX)
 }

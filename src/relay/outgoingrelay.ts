@@ -20,17 +20,17 @@ import {
 } from './messages.ts'
 import { NOTHING_TOLD, type MainChannel } from './outcome.ts'
 
-/** How long it may take until a connection is made at the destination: its manager waits meanwhile. */
+/** How long making a connection at the destination may take, ms: the source's manager waits meanwhile. */
 const OPEN_MS_MAX = 10_000
-/** How long the agent there may take before the two talk; later it is its silence that tells. */
+/** How long the destination's agent may take to open the link between the two, ms. */
 const LINK_MS_MAX = 5000
-/** How long a stream waits until it is known what of it the destination has; then it begins without. */
+/** How long a stream waits for the destination's inventory, ms; then it begins without. */
 const INVENTORY_MS_MAX = 2000
-/** How long the destination may take to say what it received. */
+/** How long the destination may take to send its summary, ms. */
 const SUMMARY_MS_MAX = 5000
-/** Of the destination, until it has said what it has. */
+/** The destination's pages, before it has sent its inventory. */
 const NOTHING_KNOWN: Prefixes = { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
-/** A main channel, as many multifd channels as are carried, one for urgent pages. */
+/** A main channel, the most multifd channels that are carried, and one for urgent pages. */
 export const CHANNELS_MAX = 18
 
 export interface OutgoingRelayComponents {
@@ -43,29 +43,29 @@ export interface OutgoingRelayComponents {
 
 export interface OutgoingRelayInit {
   id: string
-  /** Name of the destination host, and what is dialled there. */
+  /** Name of the destination host, and the address to dial there. */
   to: string
   address: RelayAddress
-  /** Undefined where it is not known whose stream it is. */
+  /** Undefined if it is not known whose stream it is. */
   guest: string | undefined
   manager: Manager | undefined
-  /** What that guest holds; without it nothing but pages sent before become refs. */
+  /** The guest's pages; without them only pages sent before become refs. */
   census: ListedPages | undefined
   compression: CompressionMode
-  /** What the main channel told before a post-copy was cut, if this may be what goes on with one. */
+  /** What the main channel told before a post-copy was interrupted, if this may be its resumption. */
   continuation: StreamKnowledgeData | undefined
 }
 
-/** The source's end of one migration that somebody else drives: its connections, each with a passage. */
+/** The source's end of one migration that a manager drives: its connections, each with a passage. */
 export class OutgoingRelay {
   readonly #components: OutgoingRelayComponents
   readonly #init: OutgoingRelayInit
   readonly #passages: OutgoingPassages
   readonly #inventory: Inventory
   readonly #life = new AbortController()
-  /** Ends what waits for the destination once nothing is heard of it any more. */
+  /** Ends all waiting for the destination once the link is gone. */
   readonly #hearing = new AbortController()
-  /** Resolves once it is known what the destination has, or that nobody will say. */
+  /** Resolves once the destination's inventory is known, or will not come. */
   readonly #inventoried = deferred<void>()
   readonly #summarized = deferred<void>()
   readonly #over = deferred<void>()
@@ -92,12 +92,12 @@ export class OutgoingRelay {
     return this.#init
   }
 
-  /** What its main channel has told so far. */
+  /** What the main channel has shown so far. */
   get told(): MainChannel {
     return this.#told
   }
 
-  /** Whether a connection that comes now may belong to it. */
+  /** Whether a new connection may belong to this migration. */
   get isOpen(): boolean {
     return this.#isMainOpen && this.#link?.isOver === false && this.#channelCount < CHANNELS_MAX
   }
@@ -106,7 +106,7 @@ export class OutgoingRelay {
     return this.#passages.counts
   }
 
-  /** Bytes of all that is not a passage. */
+  /** Bytes of everything except passages. */
   get traffic(): { sentBytes: number; receivedBytes: number } {
     const { sentBytes = 0, receivedBytes = 0 } = this.#link ?? {}
     return { sentBytes: this.#bytes.sentBytes + sentBytes, receivedBytes: this.#bytes.receivedBytes + receivedBytes }
@@ -120,17 +120,17 @@ export class OutgoingRelay {
     return this.#summary
   }
 
-  /** Why the first connection that broke did. */
+  /** The error of the first connection that broke. */
   get error(): PagemeshError | undefined {
     return this.#error
   }
 
-  /** Resolves once every connection is closed, and the destination has told its summary or will not. */
+  /** Resolves once every connection is closed, and the destination has sent its summary or failed to. */
   get over(): Promise<void> {
     return this.#over.promise
   }
 
-  /** Asks the destination whether it dials the address. Throws what it refuses with. */
+  /** Asks the destination whether it dials the address. Throws its refusal. */
   async open(): Promise<void> {
     const { mesh, clock, log } = this.#components
     const { id, to, guest, manager, address } = this.#init
@@ -154,7 +154,8 @@ export class OutgoingRelay {
 
   /**
    * Carries a connection of the migration. Resolves once the destination has made it there as well: the next one must
-   * not be accepted before. Throws what kept it from that; the connection is as it was then, with nothing read away.
+   * not be accepted before. Throws the reason if the destination does not make it; then nothing was read from the
+   * connection.
    */
   async carry(endpoint: PeekedEndpoint): Promise<void> {
     const { mesh } = this.#components
@@ -168,7 +169,7 @@ export class OutgoingRelay {
       await this.#within(OPEN_MS_MAX, async (signal) => {
         const { ticket, lane: offered } = mesh.offerUnsecuredLane(signal)
         link.say({ kind: 'channel', number, ticket })
-        // It is waited for once the connection is made there.
+        // It is awaited once the connection is made there.
         offered.catch(() => {})
         await Promise.race([opening.promise, aborted(signal)])
         const lane = await openPassageLane(this.#components, await offered, signal)
@@ -187,7 +188,7 @@ export class OutgoingRelay {
     }
   }
 
-  /** Says to the destination's host what became of the migration, and closes. */
+  /** Tells the destination's host the outcome of the migration, and closes. */
   async settle(outcome: RelayOutcome): Promise<void> {
     this.#link?.say({ kind: 'outcome', outcome })
     await this.#link?.close()
@@ -222,7 +223,7 @@ export class OutgoingRelay {
     const tell = (news: Partial<MainChannel>): void => {
       if (isMain) this.#told = { ...this.#told, ...news }
     }
-    // It is no other thing, even where nothing is known of the connection before it.
+    // The main channel of a resumed post-copy, even if nothing is known of the connection before it.
     if (resumes) tell({ isMigration: true, isPostcopy: true })
     this.#passages.start({
       lane, qemu, isMain, resumes, known: NOTHING_KNOWN, bytesPerSecondMax: Infinity,
@@ -281,7 +282,7 @@ export class OutgoingRelay {
     }
   }
 
-  /** What runs goes on; nothing more is carried. */
+  /** Running connections continue; no new ones are carried. */
   #onLinkLost(reason: Reason): void {
     this.#components.log.info('the agents of a relay lost each other', { id: this.#init.id, reason: reason.message })
     this.#inventoried.resolve()
@@ -305,7 +306,7 @@ function aborted(signal: AbortSignal): Promise<never> {
   const abort = (): void => reject(signal.reason)
   if (signal.aborted) abort()
   else signal.addEventListener('abort', abort, { once: true })
-  // It loses the race where all goes well, and then nobody looks at it.
+  // If `promise` loses the race, nobody awaits its rejection.
   promise.catch(() => {})
   return promise
 }

@@ -16,25 +16,27 @@ import { OutgoingRelay, type OutgoingRelayComponents } from './outgoingrelay.ts'
 import { relayResult, UNKNOWN_GUEST } from './relayresult.ts'
 
 const ID_BYTES = 16
-/** How long a connection's first bytes are waited for: they tell what it is. Those of some never come by themselves. */
+/**
+ * How long to wait for a connection's first bytes, which identify it, ms. On some connections none come by themselves.
+ */
 const FIRST_BYTES_MS_MAX = 500
-/** A manager ends the source QEMU some seconds after a migration that went well. */
+/** How long a manager may take to end the source QEMU after a successful migration, ms. */
 const PROCESS_MS_MAX = 30_000
 const PROCESS_EVERY_MS = 250
-/** Post-copies that were cut and may go on; the oldest are forgotten. */
+/** Interrupted post-copies that may be resumed; the oldest are forgotten. */
 const CUT_MAX = 64
 
 /** One connection that a manager or a QEMU made. */
 export interface Connection {
   endpoint: PeekedEndpoint
-  /** Name of the destination host, and what is dialled there. */
+  /** Name of the destination host, and the address to dial there. */
   to: string
   address: RelayAddress
-  /** The process that made it, if that can be told. */
+  /** The process that made it, if known. */
   pid: number | undefined
-  /** Whose stream it is, asked once its first bytes are there. */
+  /** Finds the guest, called once the connection's first bytes are there. */
   findGuest: () => Promise<RelayedGuest>
-  /** Told if it is the first of a migration: that it has begun, and what it came to. */
+  /** Called for the first connection of a migration: when it has begun, and with its outcome. */
   onNews?: (news: RelayNews) => void
 }
 
@@ -42,7 +44,7 @@ export type RelayNews =
   | { event: 'begun'; id: string; guest: string; to: string; address: string }
   | { event: 'ended'; id: string; result: RelayResult }
 
-/** The guest behind a connection, as far as it is known. */
+/** The guest behind a connection, as far as known. */
 export interface RelayedGuest {
   name: string | undefined
   manager: Manager | undefined
@@ -52,10 +54,10 @@ export interface RelayedGuest {
 
 export interface OutgoingRelaysInit {
   compression: CompressionMode
-  /** What is not urgent stands back; returns how to let it go on. */
+  /** Pauses work that is not urgent; returns the function that resumes it. */
   standBack: () => () => void
   spent: () => SpentBytes
-  /** All is known that will be. Not called for connections that carried nothing. */
+  /** The result is final. Not called for connections that carried nothing. */
   onOver: (result: RelayResult, about: { manager: Manager | undefined }) => Promise<void>
 }
 
@@ -71,7 +73,7 @@ interface Cut {
   knowledge: StreamKnowledgeData
 }
 
-/** The migrations that managers drive from this host: puts their connections together. */
+/** The migrations that managers drive from this host; assigns connections to them. */
 export class OutgoingRelays {
   readonly #components: OutgoingRelayComponents & { random: Random }
   readonly #init: OutgoingRelaysInit
@@ -84,14 +86,14 @@ export class OutgoingRelays {
     this.#init = init
   }
 
-  /** Those whose connections are open. */
+  /** Relays with open connections. */
   running(): OutgoingRelay[] {
     return [...this.#running].map(({ relay }) => relay)
   }
 
   /**
    * Carries a connection to the destination. Resolves once it is made there as well: the next one to the same address
-   * must not be accepted before. Throws what kept it from that; nothing was sent then, and the connection is as it was.
+   * must not be accepted before. Throws the reason if it is not made; then nothing was sent or read.
    */
   async carry(connection: Connection): Promise<void> {
     const { endpoint, to, address, pid } = connection
@@ -141,12 +143,12 @@ export class OutgoingRelays {
     }
     const { id } = relay.init
     onNews({ event: 'begun', id, guest: guest.name ?? UNKNOWN_GUEST, to, address: formatRelayAddress(address) })
-    behind(this.#components.log, 'a relay did not end well', this.#follow(running, goOn).then((result) => {
+    behind(this.#components.log, 'following a relay failed', this.#follow(running, goOn).then((result) => {
       onNews({ event: 'ended', id, result })
     }))
   }
 
-  /** Until it is known what became of it. */
+  /** Runs until the outcome is known. */
   async #follow(running: Running, goOn: () => void): Promise<RelayResult> {
     const { clock, mesh } = this.#components
     const { relay, process } = running
@@ -170,14 +172,14 @@ export class OutgoingRelays {
     return result
   }
 
-  /** Whether the source QEMU has ended, which takes a moment where all went well. */
+  /** Whether the source QEMU has ended, which takes a moment after a success. */
   async #watch(process: ProcessIdentity | undefined, outcome: StreamOutcome): Promise<SourceProcess> {
     if (process === undefined) return 'unknown'
     const { clock } = this.#components
     const deadline = clock.now() + PROCESS_MS_MAX
     while (isAlive(process)) {
       if (outcome !== 'loaded' || clock.now() >= deadline || this.#life.signal.aborted) return 'lives'
-      // An agent that stops waits no longer.
+      // An agent that stops does not wait any longer.
       await clock.sleep(PROCESS_EVERY_MS, this.#life.signal).catch(() => undefined)
     }
     return 'gone'
@@ -189,7 +191,7 @@ export class OutgoingRelays {
     this.#cut = [...this.#cut, { to, address: formatRelayAddress(address), guest, knowledge }].slice(-CUT_MAX)
   }
 
-  /** What is known of the post-copy that goes on: that of the same guest, or to the same address. */
+  /** Knowledge of the interrupted post-copy that this resumes: of the same guest, or to the same address. */
   #takeCut(to: string, address: RelayAddress, guest: string | undefined): StreamKnowledgeData | undefined {
     const text = formatRelayAddress(address)
     const mayBe = this.#cut.filter((cut) => cut.to === to)

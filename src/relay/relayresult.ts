@@ -3,16 +3,16 @@ import type { OutgoingPassageCounts } from '../passage/index.ts'
 import { addStreams, failedResult, ledgerOf, type RelayResult } from '../transfer/index.ts'
 import type { RelayEnding, RelayOutcome } from './messages.ts'
 
-/** What stands for the name of a guest that is not known. */
+/** Stands for the name of an unknown guest. */
 export const UNKNOWN_GUEST = '(unknown)'
 
-/** What a relayed migration came to. Its pause cannot be told from here: no downtime is claimed. Pure. */
+/** The result of a relayed migration. The guest's pause cannot be measured here: no downtime is claimed. Pure. */
 export function relayResult(
   about: { guest: string | undefined; from: string; to: string; mode: RelayResult['mode'] },
   ending: RelayEnding,
   { totalMs, sentBytes, receivedBytes, channels, summary, spent }: {
     totalMs: number
-    /** Of all that is no passage. */
+    /** Of everything except passages. */
     sentBytes: number
     receivedBytes: number
     channels: readonly OutgoingPassageCounts[]
@@ -33,13 +33,13 @@ export function relayResult(
 }
 
 /**
- * The same as its destination saw it, which does not know how the other pages travelled, nor what was spent at the
- * source. Bytes on the wire are named as at the source. Pure.
+ * The same as its destination saw it, which does not know how the other pages travelled, nor the source's spending.
+ * Bytes on the wire are named as at the source. Pure.
  */
 export function arrivalResult(
   about: { guest: string | undefined; from: string; to: string },
   { outcome, totalMs, traffic, summary, channels, spent }: {
-    /** What the source's host said; undefined if it has not. */
+    /** The outcome that the source's host told; undefined if it has not. */
     outcome: RelayOutcome | undefined
     totalMs: number
     traffic: { sentBytes: number; receivedBytes: number }
@@ -54,7 +54,7 @@ export function arrivalResult(
   const empty = failedResult({ guest, from, to, mode: 'precopy' })
   return {
     ...empty,
-    ...outcome ?? { status: 'unknown', code: 'not-told', reason: `${from} has not said what became of it.` },
+    ...outcome ?? { status: 'unknown', code: 'not-told', reason: `${from} has not told the outcome.` },
     ...bytes, totalMs: Math.round(totalMs), channels, refsFilledBy,
     ledger: ledgerOf(bytes, { source: empty.ledger.spentBytes.source, destination: spent }),
   }

@@ -13,22 +13,24 @@ const WAITING_MAX = 64
 const CODES = { taken: 'tunnel-taken', unusable: 'tunnel-unusable' } as const
 
 export interface TunnelInit {
-  /** Where the connections come. */
+  /** The address to listen at. */
   path: RelayAddress
-  /** Of a UNIX socket: its mode, and the group that it is given to. */
+  /** For a UNIX socket: its mode and its group. */
   mode: number
   gid?: number
-  /** Addresses of this host; what is asked is elsewhere refused. */
+  /** Addresses of this host; listening at any other is refused. */
   hosts: ReadonlySet<string>
-  /** Carries one connection; rejects with what kept it from that. */
+  /** Carries one connection; rejects with the reason if it cannot. */
   carry: (endpoint: PeekedEndpoint, otherEnd: OtherEnd) => Promise<void>
   /** A connection was not carried, and is closed. */
   onRefused: (error: PagemeshError) => void
 }
 
-/** A place on this host whose connections are carried to another, one after the other in the order of their coming. */
+/**
+ * An address on this host whose connections are carried to another, one after the other in the order of their arrival.
+ */
 export interface Tunnel {
-  /** Takes no more connections; those that are carried go on. Idempotent. */
+  /** Takes no more connections; carried ones continue. Idempotent. */
   close(): Promise<void>
   /** Resolves once it is closed. Never rejects. */
   readonly closed: Promise<void>
@@ -47,11 +49,11 @@ export async function openTunnel(components: { log: Log }, init: TunnelInit): Pr
       socket.destroy()
       return
     }
-    // Whoever carries it hears of it as well.
+    // The reader of the connection gets the error as well.
     const ignore = (): void => {}
     socket.on('error', ignore)
     waiting.add(socket)
-    // It never rejects. A QEMU tells its connections apart by their order: one at a time.
+    // Never rejects. QEMU distinguishes its connections by their order: one at a time.
     turn = turn.then(async () => {
       waiting.delete(socket)
       if (!isClosed && !socket.destroyed) await carryOne(socket, boundAt, init)
@@ -81,7 +83,7 @@ async function carryOne(socket: Socket, boundAt: string | undefined, init: Tunne
     endpoint = peek(createSocketEndpoint(socket))
     await init.carry(endpoint, otherEnd)
   } catch (error) {
-    // Its QEMU sees a connection that broke, at once.
+    // Its QEMU sees a broken connection at once.
     const ours = endpoint ?? socket
     ours.destroy()
     init.onRefused(asPagemeshError(error))

@@ -1,4 +1,4 @@
-/** Time as our code sees it: a port, so that tests and the simulation bring their own. */
+/** Time as a port, so that tests and the simulation bring their own. */
 export interface Clock {
   /** Milliseconds since an arbitrary start; never goes back. */
   now(): number
@@ -8,7 +8,7 @@ export interface Clock {
   after(delayMs: number, run: () => void): Timer
   /** Calls `run` every `periodMs`, first after `periodMs`. The timer alone does not keep the process alive. */
   every(periodMs: number, run: () => void): Timer
-  /** Resolves after `delayMs`; rejects with the signal's reason when it aborts first. Keeps the process alive. */
+  /** Resolves after `delayMs`; rejects with the signal's reason if it aborts first. Keeps the process alive. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>
 }
 

@@ -8,7 +8,7 @@ export type Fault = 'usage' | 'guest' | 'peer' | 'network' | 'host' | 'cancelled
 export interface ErrorDetails {
   /** Whose fault it is. */
   fault: Fault
-  /** What was being done, in the words of the README. */
+  /** The phase in which it happened, in the words of the README. */
   phase?: string
   /** What the reader can do next: a whole sentence. */
   advice?: string
@@ -54,7 +54,7 @@ export function systemErrorCode(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
-/** Any thrown value as one of ours; what is not ours already is a fault of this host. */
+/** Any thrown value as a PagemeshError; any other error is a fault of this host. */
 export function asPagemeshError(error: unknown): PagemeshError {
   if (error instanceof PagemeshError) return error
   return new PagemeshError('unexpected', error instanceof Error ? error.message : String(error), {

@@ -2,11 +2,11 @@ import type { Clock } from './clock.ts'
 
 const LOOK_EVERY_MS = 20
 
-/** Asks background work, also in other threads, to stand back for a while; may be held several times over. */
+/** Asks background work, also in other threads, to pause; several holders may overlap. */
 export class HoldFlag {
   readonly #holds: Int32Array<SharedArrayBuffer>
 
-  /** @param shared the `shared` of a flag in another thread, to see that one; without it the flag is a new one. */
+  /** @param shared the `shared` of a flag in another thread, to see that one; without it this is a new flag. */
   constructor(shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
     this.#holds = new Int32Array(shared)
   }
@@ -15,7 +15,7 @@ export class HoldFlag {
     return this.#holds.buffer
   }
 
-  /** Returns how to let go again. */
+  /** Returns the function that releases the hold. */
   hold(): () => void {
     Atomics.add(this.#holds, 0, 1)
     let held = true

@@ -2,23 +2,23 @@ import { pino } from 'pino'
 
 import { escapeControls } from '../text/printable.ts'
 
-/** Structured log: constant messages, everything that varies in `fields`, never the bytes of a page. */
+/** Structured log: constant messages, all variable parts in `fields`, never the bytes of a page. */
 export interface Log {
   debug(message: string, fields?: LogFields): void
   info(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
   error(message: string, fields?: LogFields): void
-  /** The same log with `fields` beside every message. */
+  /** The same log with `fields` added to every message. */
   with(fields: LogFields): Log
 }
 
 export type LogFields = Record<string, unknown>
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-/** A log that writes one JSON object a line to standard error, in which nothing can change a terminal. */
+/** A log that writes one JSON object a line to standard error, without any terminal control. */
 export function createLog(level: LogLevel): Log {
   const stderr = pino.destination({ fd: 2, sync: true })
-  // JSON escapes some controls, and leaves those of eight bits and the marks of direction as they are.
+  // JSON does not escape the 8-bit controls and the marks of writing direction.
   const write = (line: string): void => { stderr.write(`${escapeControls(line.trimEnd())}\n`) }
   return wrap(pino({ level, base: null }, { write }))
 }

@@ -1,11 +1,11 @@
 import type { Clock } from './clock.ts'
 
-/** What may be spent at once after a pause: as long as a busy thread may be late, so that no rate is lost by it. */
+/** What may be spent at once after a pause: as long as a busy thread may be late, so that no rate is lost. */
 const BURST_SECONDS = 0.02
 
 /**
- * A token bucket: at most `rate` units a second, and never more than `burst` at once. Within any time it lets through
- * at most what the rate brings meanwhile, the burst, and what is taken in one piece.
+ * A token bucket: at most `rate` units a second, and never more than `burst` at once. In any period it passes at most
+ * the rate's share, the burst, and one piece.
  */
 export class Throttle {
   readonly #clock: Clock
@@ -14,7 +14,7 @@ export class Throttle {
   #tokens: number
   #filledAt: number
 
-  /** @param rate units a second; Infinity never waits. @param burst units; by default what 20 ms bring. */
+  /** @param rate units a second; Infinity never waits. @param burst units; default: those of 20 ms. */
   constructor(components: { clock: Clock }, init: { rate: number; burst?: number }) {
     this.#clock = components.clock
     this.#rate = init.rate
@@ -23,7 +23,7 @@ export class Throttle {
     this.#filledAt = components.clock.now()
   }
 
-  /** Spends `units` if anything may be spent now; what was not there is a debt. False: nothing is spent. */
+  /** Spends `units` if the bucket is not empty; missing units become a debt. False: nothing is spent. */
   tryTake(units: number): boolean {
     if (this.#rate === Infinity) return true
     this.#fill()
@@ -32,22 +32,22 @@ export class Throttle {
     return true
   }
 
-  /** Waits until something may be spent, and spends `units`. More than there is are spent as a debt. */
+  /** Waits until the bucket is not empty, and spends `units`. Missing units become a debt. */
   async take(units: number, signal?: AbortSignal): Promise<void> {
     while (!this.tryTake(units)) {
-      // Whole milliseconds: a timer is due early by a part of one, and would have to be set again.
+      // Whole milliseconds: a timer may fire a fraction early, and would have to be set again.
       await this.#clock.sleep(Math.ceil(((1 - this.#tokens) / this.#rate) * 1000), signal)
     }
   }
 
-  /** Spends at once what cannot wait any more; whoever takes next waits the longer. */
+  /** Spends at once, without waiting; the next `take` waits the longer. */
   spend(units: number): void {
     if (this.#rate === Infinity) return
     this.#fill()
     this.#tokens -= units
   }
 
-  /** Gives back what was taken and not used. */
+  /** Returns units that were taken and not used. */
   giveBack(units: number): void {
     if (this.#rate === Infinity) return
     this.#fill()

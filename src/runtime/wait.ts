@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts'
 import { PagemeshError, type Fault } from './errors.ts'
 
-/** Waits for `work`, but no longer than `limitMs`; then throws PagemeshError `timeout` that names the phase. */
+/** Waits for `work`, but at most `limitMs`; then throws PagemeshError `timeout`, which names the phase. */
 export async function withTimeout<T>(
   clock: Clock,
   work: Promise<T>,
@@ -22,10 +22,10 @@ export async function withTimeout<T>(
   }
 }
 
-/** Waits for `work`, but no longer than `limitMs`: both are fine. Throws what `work` throws until then. */
+/** Waits until `work` ends or `limitMs` has passed. Rethrows an error of `work` until then. */
 export async function waitAtMost(clock: Clock, work: Promise<unknown>, limitMs: number): Promise<void> {
   const isOver = new AbortController()
-  // The sleep rejects only when it is ended below, once the race is over.
+  // Rejects only when it is ended below, after the race.
   const patience = clock.sleep(limitMs, isOver.signal).catch(() => undefined)
   try {
     await Promise.race([work, patience])
@@ -35,8 +35,8 @@ export async function waitAtMost(clock: Clock, work: Promise<unknown>, limitMs: 
 }
 
 /**
- * Runs `work` under a signal of its own, which aborts when `signal` does, and after `limitMs` with what `late` makes.
- * Other than with AbortSignal.any, nothing of it stays behind at a signal that lives as long as the agent.
+ * Runs `work` under its own signal, which aborts with `signal`, or after `limitMs` with the error of `late`. Unlike
+ * AbortSignal.any, it leaves no listener on a signal that lives as long as the agent.
  */
 export async function withDeadline<T>(
   clock: Clock,
@@ -65,7 +65,7 @@ export interface Deferred<T> {
 
 export function deferred<T>(): Deferred<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
-  // A rejection that nobody waits for yet is no error of the process; whoever waits later still hears it.
+  // A rejection before anybody awaits the promise must not count as unhandled; later awaiters still get it.
   promise.catch(() => undefined)
   return { promise, resolve, reject }
 }

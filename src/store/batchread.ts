@@ -1,30 +1,30 @@
 import { ID_BYTES, PAGE_BYTES, type PageBatch } from '../page/index.ts'
 import { isStraight, runEnd, type SlotList } from './slotlist.ts'
 
-/** Unwanted slots that are read along rather than begin another read. */
+/** Unwanted slots that are read along rather than starting another read. */
 const GAP_SLOTS_MAX = 4
 /** Slots of one read. */
 const RUN_SLOTS_MAX = 64
 
-/** Slots that are hashed at once: a run, and those before it that are fewer than a run's. */
+/** Pages hashed at once: a run, and the earlier ones that were fewer than a run. */
 const GROUP_SLOTS_MAX = 2 * RUN_SLOTS_MAX
 
 const NOTHING: Buffer = Buffer.alloc(0)
 
-/** What a reader works with: the run that is read, and slots that were read until their pages are hashed. */
+/** A reader's buffers: the run being read, and the pages that were read and are not hashed yet. */
 export class Room {
-  /** The read of a run; used again for the next, as there may be one a page. */
+  /** The read of a run; reused for the next, because there may be one per page. */
   readonly run = { into: NOTHING, offset: 0, slot: 0, count: 0, isStraight: false }
   readonly offsets = new Uint32Array(GROUP_SLOTS_MAX)
   readonly ids = Buffer.alloc(GROUP_SLOTS_MAX * ID_BYTES)
-  /** Whether the page was there to be read, by entry from the group's first. */
+  /** Whether the page could be read, by index from the group's first. */
   readonly wasRead = new Uint8Array(GROUP_SLOTS_MAX)
-  /** The group: its first entry, and the one behind its last. */
+  /** The group: its first entry, and its end (exclusive). */
   first = 0
   behind = 0
   #pages: Buffer | undefined
 
-  /** Memory for the pages of a run that cannot be read into their batch. */
+  /** Memory for the pages of a run that cannot be read straight into their batch. */
   get pages(): Buffer {
     this.#pages ??= Buffer.from(new ArrayBuffer(RUN_SLOTS_MAX * PAGE_BYTES))
     return this.#pages
@@ -36,7 +36,7 @@ export class Room {
   }
 }
 
-/** A batch on its way: the slots that are still to be read, run by run, and what turned out damaged. */
+/** A batch being filled: the entries still to be read, run by run, and the damaged ones. */
 export class BatchRead {
   readonly batch: PageBatch
   readonly list: SlotList
@@ -55,7 +55,7 @@ export class BatchRead {
     return this.#next >= this.list.count || this.#signal.aborted
   }
 
-  /** Takes the next run: returns its first entry; that of the next one is behind its last. */
+  /** Takes the next run: returns its first entry; the next run begins at its end. */
   takeRun(): number {
     const first = this.#next
     this.#next = runEnd(this.list, first, GAP_SLOTS_MAX, RUN_SLOTS_MAX)
@@ -66,15 +66,15 @@ export class BatchRead {
     return this.#next
   }
 
-  /** Leaves what comes from this entry on to be read later. */
+  /** Leaves the entries from this one on for a later read. */
   putBack(first: number): void {
     this.#next = first
   }
 }
 
 /**
- * Sets the room's run to a read of the entries from `first` to `behind`: `count` slots from `slot` on go to byte
- * `offset` of `into`. Pages that lie in the batch as they lie in the slab go right into it.
+ * Sets the room's run to a read of the entries from `first` to `behind` (exclusive): `count` slots from `slot` on go to
+ * byte `offset` of `into`. Pages that lie in the batch in the order of the slab are read straight into it.
  */
 export function planRun({ batch, list }: BatchRead, first: number, behind: number, room: Room): typeof room.run {
   const { run } = room
@@ -86,7 +86,7 @@ export function planRun({ batch, list }: BatchRead, first: number, behind: numbe
   return run
 }
 
-/** Brings the pages of the room's run, of which `bytes` were read, to where they belong, and adds it to the group. */
+/** Copies the pages of the room's run, of which `bytes` were read, to their entries, and adds it to the group. */
 export function placeRun(
   { batch, list }: BatchRead, first: number, behind: number, bytes: number, room: Room,
 ): void {

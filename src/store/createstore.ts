@@ -3,7 +3,7 @@ import { EmptyStore } from './emptystore.ts'
 import { slotsIn } from './format.ts'
 import type { Store } from './store.ts'
 
-/** A store within `bytesMax` of disk. Nothing is opened before `start`; with too little for a page it holds nothing. */
+/** A store within `bytesMax` of disk space. Opens nothing before `start`; with no room for a page it holds nothing. */
 export function createStore(components: StoreComponents, init: StoreInit): Store {
   return slotsIn(init.bytesMax) === 0 ? new EmptyStore(components, init) : new DiskStore(components, init)
 }

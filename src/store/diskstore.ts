@@ -16,13 +16,13 @@ export interface StoreComponents {
 }
 
 export interface StoreInit {
-  /** The directory that the files stand in; it is made. */
+  /** The directory of the files; it is created. */
   path: string
-  /** Disk that all files together may take. */
+  /** Disk space of all files together, bytes. */
   bytesMax: number
 }
 
-/** What there is only while the store is open. */
+/** State that exists only while the store is open. */
 interface Opened {
   lock: StoreLock
   store: OpenStore
@@ -30,7 +30,7 @@ interface Opened {
   writer: Writer
 }
 
-/** A store in two files of a directory of its own. */
+/** A store in two files of its own directory. */
 export class DiskStore implements Store {
   readonly source: PageSource
   readonly #components: StoreComponents
@@ -112,7 +112,7 @@ export class DiskStore implements Store {
   }
 
   async #close(starting: Promise<void>): Promise<void> {
-    // Whoever started it has heard why it failed.
+    // The caller of `start` got its error.
     await starting.catch(() => undefined)
     const opened = this.#opened
     if (opened === undefined) return

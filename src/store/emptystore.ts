@@ -7,7 +7,7 @@ import { lockStore } from './lock.ts'
 import { FILE_NAMES } from './opening.ts'
 import type { PagesToKeep, PutCounts, Store } from './store.ts'
 
-/** A store without room for a page: it holds nothing, and takes no disk; not even for what an earlier run left. */
+/** A store without room for a page: it holds nothing and takes no disk space, and removes what an earlier run left. */
 export class EmptyStore implements Store {
   readonly pages = 0
   readonly pagesMax = 0

@@ -1,12 +1,12 @@
 import { read, readSync, write } from 'node:fs'
 import { constants, open, type FileHandle } from 'node:fs/promises'
 
-/** Pages are memory of guests: nobody else may read them. */
+/** Pages are memory of guests: no other user may read them. */
 const MODE = 0o600
 
 /**
- * A file that is read and written at places. Whole, or it says how much. Goes by the handle's number: measured, small
- * reads side by side come at one and a half times the rate of the handle's own.
+ * A file for reads and writes at positions, complete or with the number of bytes. It uses the descriptor's number:
+ * small parallel reads are measured at 1.5 times the rate of the FileHandle's own.
  */
 export class PlacedFile {
   readonly #handle: FileHandle
@@ -15,7 +15,7 @@ export class PlacedFile {
     this.#handle = handle
   }
 
-  /** Opens the file, or makes it. */
+  /** Opens the file, or creates it. */
   static async open(path: string): Promise<PlacedFile> {
     return new PlacedFile(await open(path, constants.O_RDWR | constants.O_CREAT, MODE))
   }
@@ -24,7 +24,10 @@ export class PlacedFile {
     return (await this.#handle.stat()).size
   }
 
-  /** Reads `length` bytes at `position` into `into` from `offset` on; returns how many there are, fewer at the end. */
+  /**
+   * Reads `length` bytes at `position` into `into` from `offset` on; returns the number read, less at the end of the
+   * file.
+   */
   async read(into: Uint8Array, offset: number, length: number, position: number): Promise<number> {
     let done = 0
     while (done < length) {
@@ -35,7 +38,7 @@ export class PlacedFile {
     return done
   }
 
-  /** The same, while everything else waits: for what the system has in memory, where it is several times as fast. */
+  /** The same, synchronously: several times as fast for data in the page cache. */
   readAtOnce(into: Uint8Array, offset: number, length: number, position: number): number {
     let done = 0
     while (done < length) {
@@ -46,7 +49,7 @@ export class PlacedFile {
     return done
   }
 
-  /** Writes `length` bytes of `from` at `position`; a write that the disk cuts short goes on until it says why. */
+  /** Writes `length` bytes of `from` at `position`; repeats short writes until an error tells the cause. */
   async write(from: Uint8Array, offset: number, length: number, position: number): Promise<void> {
     for (let done = 0; done < length;) {
       done += await this.#writeOnce(from, offset + done, length - done, position + done)

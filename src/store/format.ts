@@ -1,6 +1,6 @@
 /**
- * The two files of a store. The slab is slots of one page each, slot i at byte i * 4096, and nothing else. The index
- * says what is in them:
+ * The two files of a store. The slab consists of slots of one page each, slot i at byte i * 4096. The index describes
+ * their contents:
  *
  *   index  = head record*                        record i tells of slot i
  *   head   = magic version mark check zeros      4096 bytes
@@ -8,10 +8,9 @@
  *   magic  = 8 bytes    version = u32    mark = 16 bytes, of the key that ids are made with
  *   id     = 16 bytes   time = u32 seconds since the Unix epoch    kind = u8    zeros = 7 bytes    check = u32
  *
- * Numbers stand as the host has them, little-endian wherever this runs. A record's check
- * covers its slot and the mark too: what was written for another slot or under another key does not pass. So the head
- * only lets us say what happened, and losing it loses nothing. That a check passes by chance does no harm, since each
- * page is hashed before anybody uses it.
+ * Numbers are in the host's byte order, little-endian wherever this runs. A record's check also covers its slot and the
+ * mark: a record written for another slot or under another key does not pass. So the head only serves the log, and
+ * losing it loses nothing. A check that passes by chance does no harm, since each page is hashed before use.
  */
 import { ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
 
@@ -27,20 +26,20 @@ const TIME_WORD = 4
 const KIND_WORD = 5
 const SPARE_WORD = 6
 const CHECK_WORD = 7
-/** 4 TiB of pages: what a table of 32-bit numbers and its memory are made for. */
+/** 4 TiB of pages: the bound of a table of 32-bit numbers. */
 const SLOTS_MAX = 2 ** 30
 
-/** How many slots fit into `bytes` of disk. */
+/** How many slots fit into `bytes` of disk space. */
 export function slotsIn(bytes: number): number {
   return Math.min(SLOTS_MAX, Math.max(0, Math.floor((bytes - HEAD_BYTES) / (PAGE_BYTES + RECORD_BYTES))))
 }
 
-/** Disk that so many slots take. */
+/** Disk space of this many slots. */
 export function bytesOf(slots: number): number {
   return HEAD_BYTES + slots * (PAGE_BYTES + RECORD_BYTES)
 }
 
-/** What the key that `hasher` makes ids with is recognised by; it tells nothing of the key. */
+/** Identifies the key of `hasher`'s ids without revealing it. */
 export function markOf(hasher: PageHasher): Uint8Array {
   const mark = new Uint8Array(ID_BYTES)
   const page = Buffer.alloc(PAGE_BYTES)
@@ -58,7 +57,7 @@ export function encodeHead(mark: Uint8Array): Buffer {
   return head
 }
 
-/** Whose the store is: ours, another version's or key's, or damaged in its head, so that its records must tell. */
+/** Whose the store is: ours, of another version or key, or damaged in its head, so that its records must tell. */
 export type HeadVerdict = 'ours' | 'other-version' | 'other-key' | 'damaged'
 
 export function judgeHead(head: Buffer, mark: Uint8Array): HeadVerdict {
@@ -74,12 +73,12 @@ function headCheck(head: Buffer): number {
   return finished(check)
 }
 
-/** What the checks of a store's records begin with. */
+/** The start value of the checks of a store's records. */
 export function seedOf(mark: Uint8Array): number {
   return Buffer.from(mark).readUInt32LE(0)
 }
 
-/** Writes the record of `slot` as words from `at` on. The id is in `ids` at byte `idAt`. */
+/** Writes the record of `slot` as words from `at` on. Its id is in `ids` at byte `idAt`. */
 export function writeRecord(
   words: Uint32Array, at: number, slot: number, seed: number, ids: Buffer, idAt: number, kind: number, time: number,
 ): void {
@@ -90,13 +89,13 @@ export function writeRecord(
   words[at + CHECK_WORD] = recordCheck(words, at, slot, seed)
 }
 
-/** Whether the words from `at` on are those of a free slot. */
+/** Whether the words from `at` on are a free slot's. */
 export function isFreeRecord(words: Uint32Array, at: number): boolean {
   for (let word = 0; word < RECORD_WORDS; word++) if (words[at + word] !== 0) return false
   return true
 }
 
-/** Whether the words from `at` on are a record that was written for `slot` under this seed. */
+/** Whether the words from `at` on are a record written for `slot` under this seed. */
 export function isWholeRecord(words: Uint32Array, at: number, slot: number, seed: number): boolean {
   return words[at + CHECK_WORD] === recordCheck(words, at, slot, seed)
 }
@@ -124,7 +123,7 @@ function recordCheck(words: Uint32Array, at: number, slot: number, seed: number)
   return finished(check)
 }
 
-/** The rounds of MurmurHash3 for one more word, and its end. */
+/** The rounds of MurmurHash3 for one more word, and its finish. */
 function mixed(check: number, word: number): number {
   let part = Math.imul(word, 0xcc9e2d51)
   part = Math.imul((part << 15) | (part >>> 17), 0x1b873593)
@@ -138,7 +137,7 @@ function finished(check: number): number {
   return (part ^ (part >>> 16)) >>> 0
 }
 
-/** The word with its bytes the other way round: prefixes are read big-endian everywhere else. */
+/** The word with its bytes reversed: prefixes are read big-endian everywhere else. */
 function swapped(word: number): number {
   return ((word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0
 }

@@ -6,10 +6,10 @@ import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
 const NAME = 'store.lock'
-/** How long a holder may take to say its name. */
+/** How long a holder may take to tell its name, ms. */
 const ANSWER_MS = 1000
 const ANSWER_CHARS_MAX = 100
-/** A dead holder's lock may be taken over by others at the same time: how often we look again. */
+/** Several agents may take over a dead holder's lock at the same time: this many attempts are made. */
 const ATTEMPTS_MAX = 5
 
 export interface StoreLock {
@@ -17,9 +17,9 @@ export interface StoreLock {
 }
 
 /**
- * Locks a directory for this process: a socket stands there that the holder listens at. The system closes it with the
- * holder, however that ends, and it is seen from other containers too; neither holds of a file with a process id in it.
- * Throws PagemeshError `store-in-use` that names the holder, `store-unusable` if nothing can be made there.
+ * Locks a directory for this process by a socket in it, at which the holder listens. The kernel closes it when the
+ * holder ends, however it ends, and other containers see it too; a file with a process id offers neither. Throws
+ * PagemeshError `store-in-use`, which names the holder, `store-unusable` if the socket cannot be made.
  */
 export async function lockStore(components: { clock: Clock }, directory: string): Promise<StoreLock> {
   try {
@@ -31,11 +31,11 @@ export async function lockStore(components: { clock: Clock }, directory: string)
 
 async function lock(clock: Clock, directory: string): Promise<StoreLock> {
   await using folder = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  // The path of a socket is limited to 107 bytes; this one is short wherever the directory is.
+  // A socket's path is limited to 107 bytes; this one is short wherever the directory is.
   const within = `/proc/self/fd/${folder.fd}`
   const own = await mkdtemp(join(within, '.lock-'))
   const server = createServer((socket) => {
-    // Whoever asks and leaves before the answer is no concern of the holder.
+    // A client that leaves before the answer is no concern of the holder.
     socket.on('error', () => undefined)
     socket.end(`process ${process.pid}`)
   })
@@ -54,9 +54,9 @@ async function lock(clock: Clock, directory: string): Promise<StoreLock> {
 
 interface Claim {
   directory: string
-  /** The same directory by a short path. */
+  /** A short path to the same directory. */
   within: string
-  /** A directory in it that is ours alone, with our socket. */
+  /** A directory in it that only we use, with our socket. */
   own: string
 }
 
@@ -73,7 +73,7 @@ async function claim(clock: Clock, { directory, within, own }: Claim): Promise<v
   throw inUse(directory, 'an agent that starts')
 }
 
-/** Takes a dead holder's lock away. Another agent may have replaced it meanwhile: that one is put back. */
+/** Removes a dead holder's lock. If another agent has replaced it meanwhile, that agent's lock is put back. */
 async function removeDead(clock: Clock, { directory, within, own }: Claim): Promise<void> {
   const dead = join(own, 'dead')
   const path = join(within, NAME)
@@ -82,14 +82,14 @@ async function removeDead(clock: Clock, { directory, within, own }: Claim): Prom
   if (code !== undefined) throw unlockable(directory, code)
   const holder = await askHolder(clock, dead)
   if (holder !== undefined) {
-    // Fails if yet another agent has taken the place: the store is in use either way.
+    // Fails if yet another agent has the lock by now: the store is in use either way.
     await link(dead, path).catch(() => undefined)
     throw inUse(directory, holder)
   }
   await rm(dead, { force: true, recursive: true })
 }
 
-/** The name of who listens at `path`; undefined if nobody does. */
+/** The name that the listener at `path` tells; undefined if there is no listener. */
 function askHolder(clock: Clock, path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     let answer = ''
@@ -121,9 +121,9 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-/** Nobody takes the place of a living holder, so that what is there is ours; unless somebody tidied up by hand. */
+/** Nobody replaces a living holder's lock, so this one is ours, unless someone tidied up by hand. */
 async function release(server: Server, path: string, inode: number): Promise<void> {
-  // What is gone, or cannot be looked at any more, is left.
+  // A file that is gone or unreadable is left.
   const found = await lstat(path).catch(() => undefined)
   if (found?.ino === inode) await rm(path, { force: true })
   await new Promise((resolve) => server.close(resolve))

@@ -4,12 +4,12 @@ const DIGIT_BITS = 16
 const DIGITS = 2 ** DIGIT_BITS
 const TIME_BITS = 32
 
-/** The most slots that may be asked for: with the time beside it, the place of one fits a double. */
+/** The most slots per call: with the time beside it, an index fits a double. */
 export const OLDEST_MAX = 2 ** 16
 
 /**
- * The slots of this state that were put longest ago, at most `countMax`, the oldest first. Passes over the columns and
- * counts, digit by digit of the time, so that nothing but the few that are wanted is ever sorted.
+ * The slots of this state that were put longest ago, at most `countMax`, the oldest first. It counts over the columns,
+ * digit by digit of the time, so that only the wanted few are ever sorted.
  */
 export function oldestSlots(slots: Slots, state: number, countMax: number): Uint32Array {
   const { states, times, count } = slots
@@ -17,7 +17,7 @@ export function oldestSlots(slots: Slots, state: number, countMax: number): Uint
   if (found.length === 0) return found
   const { last, olderCount } = lastTime(slots, state, found.length)
   let older = 0
-  // Those of the last second are as good as each other: they take the room that the older ones leave.
+  // Slots of the last second rank equally: they fill the room that older ones leave.
   let equal = olderCount
   for (let slot = 0; slot < count; slot++) {
     if (states[slot] !== state || times[slot]! > last) continue
@@ -27,7 +27,7 @@ export function oldestSlots(slots: Slots, state: number, countMax: number): Uint
   return sortedByTime(found, times)
 }
 
-/** The time of the `rank`-th oldest slot of this state, of which there are as many, and how many are older than it. */
+/** The time of the `rank`-th oldest slot of this state (there are at least `rank`), and how many are older. */
 function lastTime({ states, times, count }: Slots, state: number, rank: number): { last: number; olderCount: number } {
   let last = 0
   let remaining = rank
@@ -46,7 +46,7 @@ function lastTime({ states, times, count }: Slots, state: number, rank: number):
   return { last, olderCount: rank - remaining }
 }
 
-/** Time and place in one value: sorting plain numbers needs no function. */
+/** Time and index in one value: sorting plain numbers needs no compare function. */
 function sortedByTime(slots: Uint32Array, times: Uint32Array): Uint32Array {
   const keys = Float64Array.from(slots, (slot, place) => times[slot]! * OLDEST_MAX + place).sort()
   return Uint32Array.from(keys, (key) => slots[key % OLDEST_MAX]!)

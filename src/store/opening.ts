@@ -14,27 +14,27 @@ import { SlotTable } from './slottable.ts'
 
 export const FILE_NAMES = { slab: 'pages.slab', index: 'pages.index' }
 
-/** Records that are read at once: a mebibyte. */
+/** Records per read: a mebibyte. */
 const PIECE_RECORDS = 32_768
 
-/** A store that is open: its two files, and what is known of them. */
+/** An open store: its two files, and its tables. */
 export interface OpenStore {
   slab: PlacedFile
   index: PlacedFile
   slots: Slots
   table: SlotTable
-  /** Records that cannot be believed: each was a page. */
+  /** Records that fail their check: each was a page. */
   damagedPages: number
 }
 
 export interface OpenInit {
   directory: string
-  /** What the key of the ids is recognised by. */
+  /** Identifies the key of the ids. */
   mark: Uint8Array
   slotsMax: number
 }
 
-/** Opens the files in a directory, which is locked. Throws PagemeshError `store-unusable`. */
+/** Opens the files in a directory, which must be locked. Throws PagemeshError `store-unusable`. */
 export async function openStore(components: { log: Log }, init: OpenInit): Promise<OpenStore> {
   const files: PlacedFile[] = []
   try {
@@ -48,13 +48,13 @@ export async function openStore(components: { log: Log }, init: OpenInit): Promi
     await prepare(components.log, slab, index, init)
     return await load(slab, index, init)
   } catch (cause) {
-    // Nothing was written that a close could lose; what is thrown below says more.
+    // Nothing was written, so that a close loses nothing; the error thrown below tells more.
     for (const file of files) await file.close().catch(() => undefined)
     throw unusable(init.directory, cause)
   }
 }
 
-/** Makes the directory of a store; pages are memory of guests, and nobody else may look at them. */
+/** Creates the directory of a store. Pages are memory of guests: no other user may read it. */
 export async function makeDirectory(directory: string): Promise<void> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -63,32 +63,32 @@ export async function makeDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Begins anew what is not ours, and cuts what is larger than its bound. */
+/** Clears a store that is not ours, and truncates one that exceeds its bound. */
 async function prepare(log: Log, slab: PlacedFile, index: PlacedFile, init: OpenInit): Promise<void> {
   const { directory, mark, slotsMax } = init
   const head = Buffer.alloc(HEAD_BYTES)
   const verdict = judgeHead(head.subarray(0, await index.read(head, 0, HEAD_BYTES, 0)), mark)
   if (verdict === 'other-key' || verdict === 'other-version') {
-    log.warn('the page store is of another key or version, and is begun anew', { path: directory, reason: verdict })
+    log.warn('the page store has another key or version, and is emptied', { path: directory, reason: verdict })
     await index.truncate(0)
     await slab.truncate(0)
   }
   const isNew = await index.size() === 0
   if (verdict === 'damaged' && !isNew) log.warn('the head of the page store is damaged', { path: directory })
   if (verdict !== 'ours') {
-    // A head that cannot be written, on a full disk, is as good as a damaged one.
+    // A missing head, on a full disk, does as little harm as a damaged one.
     await index.write(encodeHead(mark), 0, HEAD_BYTES, 0)
       .catch((error: unknown) => log.warn('the head of the page store cannot be written', { error: String(error) }))
   }
   const slabMax = slotsMax * PAGE_BYTES
   const indexMax = HEAD_BYTES + slotsMax * RECORD_BYTES
   if (await slab.size() <= slabMax && await index.size() <= indexMax) return
-  log.warn('the page store is larger than its bound, and is cut to it', { path: directory, slots: slotsMax })
+  log.warn('the page store is larger than its bound, and is truncated', { path: directory, slots: slotsMax })
   if (await slab.size() > slabMax) await slab.truncate(slabMax)
   if (await index.size() > indexMax) await index.truncate(indexMax)
 }
 
-/** Reads the index and believes, record by record, what checks out; all else is free room. */
+/** Reads the index and takes each record that passes its check; all other slots are free. */
 async function load(slab: PlacedFile, index: PlacedFile, { mark, slotsMax }: OpenInit): Promise<OpenStore> {
   const slots = new Slots(slotsMax)
   const table = new SlotTable(slots)
@@ -109,12 +109,12 @@ async function load(slab: PlacedFile, index: PlacedFile, { mark, slotsMax }: Ope
 interface Loading {
   slots: Slots
   table: SlotTable
-  /** Slots that the slab is long. */
+  /** Length of the slab in slots. */
   slabSlots: number
   seed: number
 }
 
-/** Takes the pages of `count` records, the first of which is of slot `first`; returns how many are damaged. */
+/** Takes the pages of `count` records, the first of which is slot `first`'s; returns how many are damaged. */
 export function loadRecords(words: Uint32Array, count: number, first: number, loading: Loading): number {
   const { slots, table, slabSlots, seed } = loading
   let damagedPages = 0
@@ -128,7 +128,7 @@ export function loadRecords(words: Uint32Array, count: number, first: number, lo
       continue
     }
     slots.fill(slot, recordHigh(words, at), recordLow(words, at), kind, recordTime(words, at))
-    // Two slots with one page: a machine that lost power may have kept an older record. One is enough.
+    // Two slots with the same page: after a power loss an older record may remain. One is enough.
     if (!table.add(slot)) slots.setState(slot, SLOT.free)
   }
   return damagedPages

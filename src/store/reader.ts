@@ -9,23 +9,23 @@ import { slotListOf, type SlotList } from './slotlist.ts'
 import { holdsPage, SLOT } from './slots.ts'
 
 /**
- * What reading a batch may take while everything else waits: several times what it takes out of the system's memory,
- * and less than a few reads of a disk.
+ * How long a batch may be read synchronously, ms: several times what the page cache takes, and less than a few disk
+ * reads.
  */
 const AT_ONCE_MS = { batch: 0.2, page: 0.02 }
-/** Pages that are read and hashed before everything else has its turn. */
+/** Pages read and hashed before yielding to the event loop. */
 const TURN_PAGES = 256
-/** Reads of one batch from the disk that are under way at once: Node's four threads never wait for this one. */
+/** Parallel disk reads of one batch: enough that Node's four threads never wait for this thread. */
 const LANES = 16
-/** Rooms that are kept for use again. */
+/** Buffers kept for reuse. */
 const SPARES_MAX = 16
 
 /**
- * Pages out of the slab, each hashed after it was read. Nothing is locked: a slot that is given to another page
- * meanwhile yields a page that is not the wanted one, which is a miss.
+ * Reads pages from the slab and hashes each. Nothing is locked: a slot that gets another page meanwhile yields a page
+ * with the wrong id, which is a miss.
  *
- * Reads begin while everything else waits, with no promise a page: out of the system's memory that takes microseconds.
- * As soon as they take longer the disk is at work, and the rest of the batch is read in the background, many at a time.
+ * Reads begin synchronously, without a promise per page: from the page cache that takes microseconds. As soon as they
+ * take longer, the disk is at work, and the rest of the batch is read in the background, many pages at a time.
  */
 export class Reader {
   readonly #store: OpenStore
@@ -38,7 +38,7 @@ export class Reader {
   #damagedPages = 0
   #isFailing = false
 
-  /** @param init.onDamaged takes slots that were dropped, so that their records go too. */
+  /** @param init.onDamaged takes dropped slots, so that their records are cleared too. */
   constructor(
     components: { store: OpenStore; clock: Clock; hasher: PageHasher; log: Log },
     init: { onDamaged: (slots: Uint32Array) => void },
@@ -54,7 +54,7 @@ export class Reader {
     return this.#damagedPages
   }
 
-  /** Resolves when nothing is read any more. */
+  /** Resolves when no read is running. */
   async drain(): Promise<void> {
     await Promise.allSettled([...this.#running])
   }
@@ -74,7 +74,7 @@ export class Reader {
     let failed: PromiseRejectedResult | undefined
     await this.#fillAtOnce(reading)
     if (!reading.isOver) {
-      // The batch's memory is its owner's again only when no read into it is under way.
+      // The batch's memory goes back to its owner only after all reads into it.
       const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#runLane(reading)))
       failed = lanes.find((lane) => lane.status === 'rejected')
     }
@@ -95,7 +95,7 @@ export class Reader {
     return slotListOf(slots)
   }
 
-  /** Fills from the system's memory, and stops when that takes so long that it must be the disk, or fails. */
+  /** Fills from the page cache; stops when a read takes as long as a disk's, or fails. */
   async #fillAtOnce(reading: BatchRead): Promise<void> {
     const room = this.#spares.pop() ?? new Room()
     let readMs = 0
@@ -114,7 +114,7 @@ export class Reader {
     this.#putAway(room)
   }
 
-  /** Reads the next run; false if the disk refuses, and what is to be done about it is seen later. */
+  /** Reads the next run; false if the disk refuses, which is handled later. */
   #readAtOnce(reading: BatchRead, room: Room): boolean {
     const first = reading.takeRun()
     const run = planRun(reading, first, reading.next, room)
@@ -123,7 +123,7 @@ export class Reader {
       placeRun(reading, first, reading.next, bytes, room)
       return true
     } catch {
-      // Read once more with patience, where what is damaged is told from what is slow.
+      // Read again in the background, which tells damaged slots from slow ones.
       reading.putBack(first)
       return false
     }
@@ -138,7 +138,7 @@ export class Reader {
     this.#putAway(room)
   }
 
-  /** Reads the entries from `first` to `behind` in the background; where the disk refuses, one by one. */
+  /** Reads the entries from `first` to `behind` (exclusive) in the background; one by one if the disk refuses. */
   async #fillRun(reading: BatchRead, first: number, behind: number, room: Room): Promise<void> {
     const run = planRun(reading, first, behind, room)
     let bytes = 0
@@ -160,7 +160,7 @@ export class Reader {
     this.#keepRight(reading, room)
   }
 
-  /** Marks the pages of a room's group filled that are the wanted ones, and drops damaged ones. */
+  /** Marks the wanted pages of a room's group as filled, and drops damaged ones. */
   #keepRight({ batch, list, damaged }: BatchRead, { first, behind, offsets, ids, wasRead }: Room): void {
     for (let entry = first; entry < behind; entry++) offsets[entry - first] = list.indices[entry]! * PAGE_BYTES
     this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
@@ -178,8 +178,8 @@ export class Reader {
   }
 
   /**
-   * Whether a slot no longer holds the page that it should, which has id `idAt` of `ids` now. It does if that page was
-   * removed since it was looked up, or if another one was asked for whose id only begins like its own.
+   * Whether a slot holds another page than it should; its page has id `idAt` of `ids`. It is not damaged if its page
+   * was removed since the lookup, or if the wanted id only shares the page's prefix.
    */
   #isDamaged(batch: PageBatch, index: number, slot: number, ids: Buffer | undefined, idAt: number): boolean {
     const wanted = Buffer.from(batch.ids.buffer, batch.ids.byteOffset + index * ID_BYTES, ID_BYTES)

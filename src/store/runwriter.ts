@@ -7,7 +7,7 @@ import { isStraight, runEnd, type SlotList } from './slotlist.ts'
 /** Slots of one write: a mebibyte of pages. */
 const RUN_SLOTS_MAX = 256
 
-/** Writes pages and records, neighbours at once. Used by one batch at a time. */
+/** Writes pages and records, neighbouring ones in one write. Used by one batch at a time. */
 export class RunWriter {
   readonly #store: OpenStore
   readonly #seed: number
@@ -32,7 +32,7 @@ export class RunWriter {
     }
   }
 
-  /** Writes the record of each entry's slot as it is now, with the id at the entry's index of `ids`. */
+  /** Writes the present record of each entry's slot, with the id at the entry's index of `ids`. */
   async writeRecords(ids: Uint8Array, list: SlotList): Promise<void> {
     const { states, times } = this.#store.slots
     const view = bufferOver(ids)
@@ -56,7 +56,7 @@ export class RunWriter {
     }
   }
 
-  /** Cuts both files to so many slots; a file that cannot be cut holds room that is used later. */
+  /** Truncates both files to this many slots; if that fails, the room is used later. */
   async cut(slots: number): Promise<void> {
     // An error costs nothing but that room.
     await this.#store.slab.truncate(slots * PAGE_BYTES).catch(() => undefined)

@@ -1,14 +1,14 @@
-/** Pages of a batch by where they are in the slab, in rising order: slots, and each one's index in the batch. */
+/** Pages of a batch in the order of their slots: slots, and each page's index in the batch. */
 export interface SlotList {
   count: number
   slots: Uint32Array
   indices: Uint32Array
 }
 
-/** Slots by index in a batch, -1 where there is none, as a list of slots. */
+/** Slots by index in a batch (-1: none) as a list of slots. */
 export function slotListOf(slots: Int32Array): SlotList {
   const { length } = slots
-  // Slot and index in one value: sorting plain numbers needs no function, and no object a page.
+  // Slot and index in one value: sorting plain numbers needs no compare function, and no object per page.
   const keys = new Float64Array(length)
   let count = 0
   for (let index = 0; index < length; index++) {
@@ -23,7 +23,7 @@ export function slotListOf(slots: Int32Array): SlotList {
   return list
 }
 
-/** The index behind the last entry that one read or write should cover, from entry `first` on. */
+/** End (exclusive) of the entries that one read or write should cover, from entry `first` on. */
 export function runEnd({ slots, count }: SlotList, first: number, gapMax: number, slotsMax: number): number {
   const behindAll = Math.min(count, first + slotsMax)
   let behind = first + 1
@@ -32,7 +32,7 @@ export function runEnd({ slots, count }: SlotList, first: number, gapMax: number
   return behind
 }
 
-/** Whether the pages of these entries lie in the batch as they lie in the slab, with no gap. */
+/** Whether the pages of these entries lie in the batch in the order of the slab, with no gap. */
 export function isStraight({ slots, indices }: SlotList, first: number, behind: number): boolean {
   for (let entry = first + 1; entry < behind; entry++) {
     if (slots[entry] !== slots[entry - 1]! + 1 || indices[entry] !== indices[entry - 1]! + 1) return false

@@ -1,6 +1,8 @@
 import type { PageKind } from './store.ts'
 
-/** What a slot holds: nothing, a page of a kind (the best is the lowest), or a page on its way in or out. */
+/**
+ * What a slot holds: nothing, a page of a kind (the best has the lowest number), or a page being written or removed.
+ */
 export const SLOT = { free: 0, head: 1, tail: 2, departed: 3, busy: 4 } as const
 const STATES = 5
 
@@ -15,16 +17,16 @@ export function kindName(number: number): PageKind {
   return KINDS[number - 1]!
 }
 
-/** Whether a slot in this state holds a page that can be had. */
+/** Whether a slot in this state holds a readable page. */
 export function holdsPage(state: number): boolean {
   return state >= SLOT.head && state <= SLOT.departed
 }
 
-/** What is known of each slot, as columns: 13 bytes a slot, and an eighth more at most. */
+/** The slots as columns: 13 bytes a slot, and an eighth more at most. */
 export class Slots {
-  /** Slots that there may be. */
+  /** The most slots. */
   countMax: number
-  /** High and low half of each slot's prefix, side by side: they are looked at together. */
+  /** High and low half of each slot's prefix, side by side: they are read together. */
   prefixes: Uint32Array<ArrayBuffer>
   states: Uint8Array<ArrayBuffer>
   /** Seconds since the Unix epoch. */
@@ -43,7 +45,7 @@ export class Slots {
     this.times = new Uint32Array(capacity)
   }
 
-  /** Slots that were ever in use: the files are as long. */
+  /** Slots that were ever in use, which is the length of the files. */
   get count(): number {
     return this.#count
   }
@@ -57,7 +59,7 @@ export class Slots {
     return this.prefixes.byteLength + this.states.byteLength + this.times.byteLength
   }
 
-  /** A free slot, busy from now on; the lowest first, so that pages of one batch lie side by side. -1: none. */
+  /** A free slot, now busy; the lowest first, so that pages of one batch are neighbours. -1: none. */
   take(): number {
     if (this.counts[SLOT.free] === 0) {
       if (this.#count >= this.countMax) return -1
@@ -69,7 +71,7 @@ export class Slots {
     return slot
   }
 
-  /** Sets the state of a slot; whoever makes it hold a page fills it. */
+  /** Sets the state of a slot; the caller fills a slot before it marks it as holding a page. */
   setState(slot: number, state: number): void {
     this.counts[this.states[slot]!]! -= 1
     this.counts[state]! += 1
@@ -84,7 +86,7 @@ export class Slots {
     this.setState(slot, state)
   }
 
-  /** More slots are free ones; of fewer, those that go must be free. */
+  /** Additional slots are free; slots that are cut off must be free. */
   setCount(count: number): void {
     if (count > this.states.length) this.#grow(count)
     this.counts[SLOT.free]! += count - this.#count

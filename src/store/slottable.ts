@@ -2,7 +2,7 @@ import type { Slots } from './slots.ts'
 
 const SEGMENT_BITS = 8
 const SEGMENTS = 2 ** SEGMENT_BITS
-/** Bits of the high half that lead to a bucket within its segment. */
+/** Bits of the high half that select a bucket within its segment. */
 const REST_BITS = 32 - SEGMENT_BITS
 const REST_MASK = 2 ** REST_BITS - 1
 const CAPACITY_MIN = 8
@@ -11,7 +11,7 @@ const GROWTH = 1.25
 /** Tags are 1 to 255; 0 marks an empty bucket. */
 const TAGS = 255
 
-/** One part of the table: by place, a tag of the prefix and the slot. */
+/** One part of the table: per bucket, a tag of the prefix and the slot. */
 interface Segment {
   tags: Uint8Array<ArrayBuffer>
   slots: Uint32Array<ArrayBuffer>
@@ -20,12 +20,11 @@ interface Segment {
 
 /**
  * From the 64-bit prefix of a page id to its slot, which may be busy: 5 bytes a bucket, 8.3 bytes a page at most; the
- * prefixes themselves stand with the slots. Entries can be removed, and found by fewer than 64 bits, though never by
- * fewer than 32.
+ * prefixes themselves are in the slots. Entries can be removed, and found by their first 32 to 64 bits.
  *
- * Open addressing with linear probing in segments, by the topmost bits of the prefix, which comes out of a keyed hash
- * and needs no mixing. Each segment grows by itself, so that no growth makes anybody wait. A tag keeps most of the
- * entries that are passed over from being looked up in the slots. Removing moves the entries behind up.
+ * Open addressing with linear probing in segments, by the topmost bits of the prefix, which comes from a keyed hash and
+ * needs no mixing. Each segment grows by itself, so that no growth takes long. Tags avoid most lookups of passed
+ * entries in the slots. Removing an entry moves later ones up.
  */
 export class SlotTable {
   readonly #of: Slots
@@ -46,7 +45,7 @@ export class SlotTable {
     return this.#bytes
   }
 
-  /** The slot of some page whose first `bits` bits (32 to 64) are those given, or -1. */
+  /** The slot of any page whose first `bits` bits (32 to 64) are those given, or -1. */
   find(high: number, low: number, bits = 64): number {
     const lowMask = bits >= 64 ? 0xffff_ffff : bits <= 32 ? 0 : ~(0xffff_ffff >>> (bits - 32)) >>> 0
     const segment = this.#segmentOf(high)
@@ -54,7 +53,7 @@ export class SlotTable {
     return segment.tags[place] === 0 ? -1 : segment.slots[place]!
   }
 
-  /** Adds `slot` by the prefix that it has; false if another slot has that prefix already. */
+  /** Adds `slot` under its prefix; false if another slot has that prefix already. */
   add(slot: number): boolean {
     const high = this.#of.prefixes[slot * 2]!
     const segment = this.#segmentOf(high)
@@ -68,7 +67,7 @@ export class SlotTable {
     return true
   }
 
-  /** Takes `slot` out, which was added. */
+  /** Removes `slot`, which must be in the table. */
   remove(slot: number): void {
     const high = this.#of.prefixes[slot * 2]!
     const segment = this.#segmentOf(high)
@@ -92,7 +91,7 @@ export class SlotTable {
     return this.#segments[high >>> REST_BITS]!
   }
 
-  /** Where the prefix is, or the empty bucket where it belongs. */
+  /** The bucket of the prefix, or the empty bucket where it belongs. */
   #placeOf({ tags, slots }: Segment, high: number, low: number, lowMask: number): number {
     const prefixes = this.#of.prefixes
     const tag = tagOf(high)
@@ -128,7 +127,7 @@ function tagOf(high: number): number {
   return (high % TAGS) + 1
 }
 
-/** Within a segment, in rising order of prefixes; the product stays below 2^53. */
+/** Home within a segment, in rising order of prefixes; the product stays below 2^53. */
 function homeOf(high: number, capacity: number): number {
   return Math.floor(((high & REST_MASK) * capacity) / 2 ** REST_BITS)
 }

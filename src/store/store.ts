@@ -2,8 +2,8 @@
 import type { PageSource, Prefixes } from '../page/index.ts'
 
 /**
- * Why a page is kept, the better reason first: every host keeps it, some hosts do, or a guest that left had it. Only
- * the last kind gives way to the others by itself when the store is full.
+ * Why a page is kept, the better reason first: every host keeps it, some hosts do, or a guest that left had it. When
+ * the store is full, pages of the last kind give way to the others.
  */
 export type PageKind = 'head' | 'tail' | 'departed'
 
@@ -14,11 +14,11 @@ export interface PagesToKeep {
   count: number
 }
 
-/** What became of the pages of one batch; together they are all of them. */
+/** The counts of one batch's pages; together they are all of them. */
 export interface PutCounts {
   /** Kept from now on. */
   stored: number
-  /** Kept already: they took the better kind and the newer time. */
+  /** Kept already: they got the better kind and the newer time. */
   known: number
   /** Not kept: the store is full, or busy, or its disk cannot be written to. */
   refused: number
@@ -26,36 +26,37 @@ export interface PutCounts {
 
 export interface Store {
   readonly pages: number
-  /** Pages that there is room for. */
+  /** Room in pages. */
   readonly pagesMax: number
-  /** Disk that is taken, and its bound; everything is counted. */
+  /** Disk space in use, and its bound, all files included. */
   readonly bytes: number
   readonly bytesMax: number
-  /** Memory that the tables take. */
+  /** Memory of the tables, bytes. */
   readonly memoryBytes: number
-  /** Pages that were found damaged since start, and dropped. */
+  /** Pages found damaged and dropped since start. */
   readonly damagedPages: number
-  /** Fills what is kept. Every page is hashed here: `verified` has nothing to add. */
+  /** Fills pages from the store. Every page is hashed here already: `verified` would add nothing. */
   readonly source: PageSource
   /**
-   * Opens what is there, or begins anew; may be called again. A start that fails leaves nothing open.
-   * Throws PagemeshError `store-in-use` while another agent has it, `store-unusable` if the directory cannot be used.
+   * Opens the existing files, or new ones; may be called again. A failed start leaves nothing open. Throws
+   * PagemeshError `store-in-use` while another agent has it, `store-unusable` if the directory cannot be used.
    */
   start(): Promise<void>
-  /** Finishes what is being read and written, and closes. What still waits to be put is refused. */
+  /** Finishes running reads and writes, and closes. Waiting puts are refused. */
   stop(): Promise<void>
-  /** Whether a page whose id begins with these bits is kept. `prefixBits` from 32 to 64. */
+  /** Whether the store has a page whose id begins with these bits. `prefixBits` from 32 to 64. */
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
   /**
-   * Keeps pages, in batches of 64 and more; `ids` and `bytes` stay untouched until it resolves. One batch is written at
-   * a time, few may wait, and more are refused. Ids are believed: who puts pages has hashed them. Never rejects.
+   * Keeps pages, best in batches of 64 and more; `ids` and `bytes` must not change until it resolves. One batch is
+   * written at a time, few may wait, and more are refused. Ids are trusted: the caller has hashed the pages. Never
+   * rejects.
    */
   put(pages: PagesToKeep, kind: PageKind): Promise<PutCounts>
   /**
-   * Drops pages, after what was put before; resolves to how many of them were kept: none, and nothing is done, if too
-   * much waits already. Never rejects.
+   * Drops pages, after earlier puts; resolves to how many of them were kept. If too much waits already, it does nothing
+   * and resolves to 0. Never rejects.
    */
   remove(prefixes: Prefixes): Promise<number>
-  /** Visits every page that is kept, in no order. `time` is when it was last put, in seconds since the Unix epoch. */
+  /** Visits every kept page, in no order. `time` is when it was last put, in seconds since the Unix epoch. */
   forEach(visit: (high: number, low: number, kind: PageKind, time: number) => void): void
 }

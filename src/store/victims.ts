@@ -2,21 +2,21 @@ import { OLDEST_MAX, oldestSlots } from './oldest.ts'
 import { SLOT, type Slots } from './slots.ts'
 
 /**
- * The pages of guests that left which give way to others, the oldest first. Many are found at once, since it takes
- * passes over all slots: about 50 ms at four million.
+ * Pages of guests that left, which give way to others, the oldest first. Many are found at once, since that takes
+ * passes over all slots: about 50 ms for four million.
  */
 export class Victims {
   readonly #slots: Slots
   #found: Uint32Array = new Uint32Array(0)
   #next = 0
-  /** The newest time there was among those found: who is newer was put since. */
+  /** The newest time among those found: a slot with a newer time was put since. */
   #timeMax = 0
 
   constructor(slots: Slots) {
     this.#slots = slots
   }
 
-  /** The slot of the next one, -1 if there is none. Whoever takes it must change its state. */
+  /** The slot of the next one, -1 if there is none. The caller must change its state. */
   next(): number {
     const { states, times, counts } = this.#slots
     while (counts[SLOT.departed]! > 0) {

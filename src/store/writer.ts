@@ -11,21 +11,20 @@ import type { PageKind, PagesToKeep, PutCounts } from './store.ts'
 import { Victims } from './victims.ts'
 import { WriteQueue } from './writequeue.ts'
 
-/** A page that is put again takes the newer time only if it is so much newer, for each costs a write. Seconds. */
+/** A page that is put again gets a newer time only if it is this much newer, s: each renewal costs a write. */
 const RENEW_SECONDS = 60
-/** On a full disk the store does with the slots that it has for so long, before it tries for more. */
+/** After a full disk the store keeps its present size for this long, ms, before it tries to grow. */
 const FULL_MS = 60_000
 const DISK_FULL = ['ENOSPC', 'EDQUOT', 'EFBIG']
 
 const NOWHERE = -1
 
 /**
- * Pages into the slab and out of it, one batch after the other. First a page is written, then it can be found, then its
- * record is written, so that a process that dies leaves nothing but whole pages behind and at worst room unused.
+ * Writes pages to the slab and removes them, one batch after the other. A page is written first, then it can be found,
+ * then its record is written: a process that dies leaves only whole pages behind, and at worst unused room.
  *
- * Nothing is forced to the disk (no fsync): what a machine that loses power had not written yet is lost, and a
- * record without its page is found out when the page is hashed. Pages are had again from where they came from; waiting
- * for the disk with every batch would cost more than that ever does.
+ * Nothing is forced to disk (no fsync): a power loss may lose pages, and a record without its page is detected when the
+ * page is hashed. Lost pages are fetched again; an fsync per batch would cost more than that.
  */
 export class Writer {
   readonly #store: OpenStore
@@ -58,7 +57,7 @@ export class Writer {
     return this.#queue.run(0, () => this.#remove(prefixes), 0)
   }
 
-  /** Takes slots that are busy because their pages were damaged; they are free when their records are cleared. */
+  /** Takes busy slots of damaged pages; they become free when their records are cleared. */
   condemn(slots: Uint32Array): void {
     const isFirst = this.#condemned.length === 0
     for (const slot of slots) this.#condemned.push(slot)
@@ -93,7 +92,7 @@ export class Writer {
     return { stored, known, refused: count - known - stored }
   }
 
-  /** Finds a slot for each page that is not there yet, busy until it is written, and renews those that are. */
+  /** Finds a slot for each new page, busy until it is written, and renews the pages that are there. */
   #place({ ids, count }: PagesToKeep, state: number): PlacedBatch {
     const { slots, table } = this.#store
     const time = this.#now()
@@ -120,7 +119,7 @@ export class Writer {
     return batch
   }
 
-  /** Gives a page the better kind and the newer time; whether there is anything to write down. */
+  /** Gives a page the better kind and the newer time; returns whether the record must be written. */
   #renew(slot: number, state: number, time: number): boolean {
     const { slots } = this.#store
     // The same page twice in one batch.
@@ -132,7 +131,7 @@ export class Writer {
     return isBetter || isNewer
   }
 
-  /** A slot that is busy from now on: a free one, or that of a page which gives way. */
+  /** A slot, now busy: a free one, or that of a page which gives way. */
   #takeSlot(state: number): number {
     const { slots, table } = this.#store
     const free = slots.take()
@@ -144,7 +143,7 @@ export class Writer {
     return victim
   }
 
-  /** Gives up the slots of a batch that could not be written, and the disk beyond those there were before. */
+  /** Frees the slots of a batch that could not be written, and truncates the files to their size before. */
   async #undo(fresh: Int32Array, countBefore: number, error: unknown): Promise<void> {
     const { slots, table } = this.#store
     if (!this.#isFailing) {
@@ -152,7 +151,7 @@ export class Writer {
     }
     this.#isFailing = true
     for (const slot of fresh) {
-      // A page that was found damaged meanwhile is condemned, and its slot no longer ours.
+      // A page found damaged meanwhile is condemned, and its slot no longer ours.
       if (slot === NOWHERE || table.find(slots.prefixes[slot * 2]!, slots.prefixes[slot * 2 + 1]!) !== slot) continue
       table.remove(slot)
       slots.setState(slot, SLOT.free)
@@ -182,7 +181,10 @@ export class Writer {
     return removed
   }
 
-  /** Clears the records of slots and frees these. A record that stays tells of a page that is hashed all the same. */
+  /**
+   * Clears the records of slots and frees them. A record that remains does no harm, because its page is hashed before
+   * use.
+   */
   async #clear(cleared: Int32Array): Promise<void> {
     await this.#runs.clearRecords(slotListOf(cleared)).catch((error: unknown) => {
       this.#log.warn('records of the page store could not be cleared', { error: String(error) })
@@ -197,9 +199,9 @@ export class Writer {
 
 /** Where the pages of a batch go, by index: -1 is nowhere. */
 interface PlacedBatch {
-  /** Slots of pages that were not there. */
+  /** Slots of new pages. */
   fresh: Int32Array
-  /** Slots whose records are to be written. */
+  /** Slots whose records must be written. */
   records: Int32Array
   /** How many were there, and how many were not. */
   known: number

@@ -1,7 +1,7 @@
 import { MESSAGE_LENGTH_BYTES, type Lane, type MessageStream } from '../mesh/index.ts'
 import type { SwapTraffic } from './api.ts'
 
-/** What goes over the wire for one purpose: messages of streams, and whole lanes. */
+/** Bytes on the wire for one purpose: messages of streams, and whole lanes. */
 export class Account {
   #sentBytes = 0
   #receivedBytes = 0
@@ -27,12 +27,12 @@ export class Account {
     return message
   }
 
-  /** Counts a message that was received before it was known for what. */
+  /** Counts a message that was received before its purpose was known. */
   countReceived(message: Uint8Array): void {
     this.#receivedBytes += message.length + MESSAGE_LENGTH_BYTES
   }
 
-  /** Counts all that a lane carries, from its first byte on. */
+  /** Counts all bytes of a lane, from the first on. */
   watch(lane: Lane): void {
     this.#lanes.add(lane)
     // `closed` never rejects.

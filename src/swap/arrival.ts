@@ -2,18 +2,18 @@ import { hasBit } from '../bytes/bits.ts'
 import { ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
 import type { Answer } from './frames.ts'
 
-/** An answer to a want, every page of it hashed. Numbers are places within the want. */
+/** An answer to a want, every page of it hashed. Numbers are indices within the want. */
 export interface CheckedAnswer {
-  /** Those whose bytes are right, in order, with their ids and bytes, one after the other. */
+  /** Pages with the right bytes, in order, with their ids and bytes, one after the other. */
   right: Uint32Array
   ids: Buffer
   bytes: Buffer
-  /** Pages that the holder says it does not have, and those whose bytes are another page's. */
+  /** Pages that the holder does not have, and pages whose bytes do not match. */
   lacking: Uint32Array
   wrong: Uint32Array
 }
 
-/** Unpacks and hashes what came. Throws PagemeshError `bad-frame` if it does not unpack to the pages it claims. */
+/** Unpacks and hashes an answer. Throws PagemeshError `bad-frame` if it does not unpack to the pages it claims. */
 export function checkAnswer(
   { bitmap, packed }: Extract<Answer, { status: 'pages' }>, { count, high, low }: Prefixes, hasher: PageHasher,
 ): CheckedAnswer {

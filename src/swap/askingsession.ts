@@ -9,20 +9,20 @@ import { badSwap } from './badswap.ts'
 import { decodeAnswer, AnswerReader, type Answer } from './frames.ts'
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from './wire.ts'
 
-/** A holder that sends nothing at all for so long while it owes an answer has stalled, ms. */
+/** A holder that owes an answer and sends nothing for this long has stalled, ms. */
 const STALL_MS: Readonly<Record<SwapPurpose, number>> = { handoff: 2_000, placement: 10_000 }
-/** Nor may an answer take longer than this many times as long, however steadily it trickles. */
+/** An answer may take this many times as long in all, however steadily it trickles. */
 const ANSWER_STALLS_MAX = 4
 const LOOK_MS = 250
-/** Wants remembered whose answer may have crossed a holder's word that it stands back; the oldest go first. */
+/** Remembered wants whose answer may have crossed the holder's `shut`; the oldest are dropped. */
 const DROPPED_MAX = 16
 
 const NONSENSE = new Set(['bad-swap', 'message-too-long'])
 
-/** What came of a want: an answer, or the holder stood back, or the session broke. */
+/** The outcome of a want: an answer, or the holder paused its answers, or the session broke. */
 export type Outcome = (Answer & { bodyBytes: number }) | { status: 'shut' } | { status: 'broken' }
 
-/** How a session ended: this host closed it, or it broke, or the holder stalled before or within an answer, or lied. */
+/** How a session ended: this host closed it, it broke, the holder stalled before or within an answer, or lied. */
 export type SessionEnd = 'closed' | 'lost' | 'stalled' | 'stalledMidway' | 'nonsense'
 
 interface Pending {
@@ -40,9 +40,9 @@ interface Components {
 interface Init {
   holder: Member
   purpose: SwapPurpose
-  /** The holder stands back, or goes on. */
+  /** The holder pauses its answers, or resumes. */
   onShut: () => void
-  /** An answer that nobody waits for any more, since the holder had stood back when it was asked for. */
+  /** An answer that nobody waits for any more: the holder had sent `shut` after the want. */
   onStray: (bodyBytes: number) => void
   /** Called once, when the session is over. */
   onOver: (end: SessionEnd) => void
@@ -54,7 +54,7 @@ export class AskingSession {
   readonly #init: Init
   readonly #abort = new AbortController()
   readonly #pending = new Map<number, Pending>()
-  /** Wants that were under way when the holder stood back: an answer may have crossed. */
+  /** Wants that were under way at the holder's `shut`: an answer may still come. */
   readonly #dropped = new Set<number>()
   readonly #stream: Promise<MessageStream>
   readonly #onStream = new AnswerReader((body) => this.#onAnswer(body))
@@ -76,7 +76,7 @@ export class AskingSession {
     this.#stream.catch(() => this.#break('lost'))
   }
 
-  /** The holder stands back: nothing is to be asked. */
+  /** The holder pauses its answers: nothing may be asked. */
   get isShut(): boolean {
     return this.#isShut
   }
@@ -85,12 +85,12 @@ export class AskingSession {
     return this.#isOver
   }
 
-  /** Wants that are under way. */
+  /** Wants under way. */
   get wants(): number {
     return this.#pending.size
   }
 
-  /** How long nothing was asked or expected, ms: while a holder stands back, its word that it goes on is. */
+  /** How long nothing was asked or expected, ms; while a holder pauses, its `open` is expected. */
   get idleMs(): number {
     return this.#pending.size > 0 || this.#isShut ? 0 : this.#components.clock.now() - this.#usedAt
   }
@@ -110,12 +110,12 @@ export class AskingSession {
     return await outcome.promise
   }
 
-  /** Ends the session in good order; what is under way is lost. */
+  /** Closes the session cleanly; wants under way are lost. */
   async close(): Promise<void> {
     // A stream that never opened needs no closing: the constructor has ended the session.
     const stream = await this.#stream.catch(() => undefined)
     this.#break('closed')
-    // A stream that breaks while it is being closed is closed all the same.
+    // A stream that breaks while it closes counts as closed.
     await stream?.close().catch(() => undefined)
   }
 
@@ -129,7 +129,7 @@ export class AskingSession {
       stream.abort(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
-    // Never rejects: what ends it ends the session.
+    // Never rejects: an error ends the session.
     void this.#listen(stream)
     return stream
   }
@@ -140,7 +140,7 @@ export class AskingSession {
     } catch (error) {
       const isNonsense = error instanceof PagemeshError && NONSENSE.has(error.code)
       this.#break(isNonsense ? 'nonsense' : 'lost')
-      // A stream that breaks while it is being closed is closed all the same.
+      // A stream that breaks while it closes counts as closed.
       if (!isNonsense) await stream.close().catch(() => undefined)
     }
   }
@@ -152,19 +152,19 @@ export class AskingSession {
     else if (message.kind === 'lane') {
       if (this.#hasTicket) throw badSwap('a second lane is offered')
       this.#hasTicket = true
-      // Never rejects: where no lane comes of it, the stream goes on.
+      // Never rejects: without a lane the stream goes on.
       void this.#dial(message.ticket)
     } else this.#setShut(message.kind === 'shut')
   }
 
-  /** Dials the lane that the holder offers; where that fails it stays with the stream. */
+  /** Dials the lane that the holder offers; if that fails, answers stay on the stream. */
   async #dial(ticket: Parameters<Mesh['dialLane']>[1]): Promise<void> {
     const { mesh, account } = this.#components
     let lane: Lane
     try {
       lane = await mesh.dialLane(this.#init.holder, ticket, this.#abort.signal)
     } catch {
-      // The stream, on which it was offered, goes on without a lane.
+      // Answers go on over the stream, without a lane.
       return
     }
     account.watch(lane)
@@ -182,7 +182,7 @@ export class AskingSession {
       try {
         this.#onLane!.push(bytes)
       } catch {
-        // No frame: the holder breaks the rules.
+        // Not a frame: the holder breaks the protocol.
         this.#break('nonsense')
       }
     })
@@ -242,7 +242,7 @@ export class AskingSession {
     const reason = new Error('the session is over')
     this.#abort.abort(reason)
     const isCut = end !== 'closed' && end !== 'lost'
-    // The stream goes too, unless it is closed in good order, or gone already, or never opened.
+    // The stream is broken too, unless it was closed cleanly, is gone already, or never opened.
     void this.#stream.then((stream) => { if (isCut) stream.abort(reason) }, () => undefined)
     this.#init.onOver(end)
   }

@@ -3,40 +3,40 @@ import type { Clock } from '../runtime/clock.ts'
 import { Throttle } from '../runtime/throttle.ts'
 import { LIMITS } from './limits.ts'
 
-/** What may be spent at once, in one piece, and what may be asked for and not yet have come: parts of a second's. */
+/** Seconds of the rate: the burst, one piece, and the pages that were asked for and have not arrived. */
 const BURST_SECONDS = 0.02
 const PIECE_SECONDS = 0.025
 const ASKED_SECONDS = 0.075
-/** What TCP/IP, Ethernet, TLS and the acknowledgements the other way put on top of each byte, and of each message. */
+/** Overhead of TCP/IP, Ethernet, TLS and acknowledgements: a factor on each byte, and bytes per message. */
 const WIRE_FACTOR = 1.08
 const MESSAGE_BYTES = 128
-/** What a page takes beside its bytes: its prefix in the want and its bit in the answer. */
+/** Bytes of a page besides its contents: its prefix in the want and its bit in the answer. */
 const ENTRY_BYTES = 9
 /** A piece is never larger than a message. */
 const PIECE_BYTES_MAX = 60 * 1024
 
-/** What some bytes in one message cost at the interface. */
+/** Bytes on the interface of one message. */
 function wireBytes(bytes: number): number {
   return bytes * WIRE_FACTOR + MESSAGE_BYTES
 }
 
-/** What a want for so many pages and its answer cost at most: a page is never sent larger than it is. */
+/** Upper bound of a want for this many pages and its answer, bytes: a page is never sent larger than it is. */
 function worstWireBytes(pages: number): number {
   return 2 * MESSAGE_BYTES + pages * (PAGE_BYTES + ENTRY_BYTES) * WIRE_FACTOR
 }
 
-/** Bytes that were paid for and are still to come. */
+/** Bytes that were paid for and have not arrived. */
 export interface Reservation {
-  /** The answer has come, or never will: what it did not take is given back. */
+  /** The answer has arrived, or never will: unused bytes are given back. */
   settle(usedBytes: number): void
 }
 
 /**
- * The cap of proactive traffic: one allowance for both ways, paid before bytes leave and before they are asked for.
+ * The cap of proactive traffic: one allowance for both ways, paid before bytes leave and before pages are asked for.
  *
- * No second sees more than 1.2 times the rate: what is spent within it is at most the rate, the burst (0.02) and one
- * piece (0.025), and what was asked for before and comes within it at most 0.075. At rates at which a page is more
- * than its part the parts are a page: the least rate that is offered keeps the sum below.
+ * No second sees more than 1.2 times the rate: at most the rate, the burst (0.02) and one piece (0.025) are spent
+ * within it, and at most 0.075 arrive that were asked for before. At rates at which a page is larger than such a share,
+ * the share is one page: the least configurable rate keeps the sum below the bound.
  */
 export class ProactiveCap {
   readonly #throttle: Throttle
@@ -44,14 +44,14 @@ export class ProactiveCap {
   readonly #onHeld: (isHeld: boolean) => void
   #holds = 0
   #askedBytes = 0
-  /** The end of the queue of those who wait to spend: nobody overtakes, so that neither way starves the other. */
+  /** The end of the queue of payers, first come, first served, so that neither way starves the other. */
   #turn: Promise<void> = Promise.resolve()
   #settled = Promise.withResolvers<void>()
   /** Bytes of one piece, and pages of one want. */
   readonly pieceBytes: number
   readonly pagesPerWant: number
 
-  /** @param init.onHeld hears when the first one stands back, and when the last one goes on. */
+  /** @param init.onHeld called with true at the first hold, and with false when the last one is released. */
   constructor(
     components: { clock: Clock }, init: { bytesPerSecondMax: number; onHeld?: (isHeld: boolean) => void },
   ) {
@@ -68,7 +68,7 @@ export class ProactiveCap {
     return this.#holds > 0
   }
 
-  /** Makes all wait who look; returns how to let them go on. */
+  /** Makes all payers wait; returns the function that releases them. */
   hold(): () => void {
     if (++this.#holds === 1) this.#onHeld(true)
     let isHeld = true
@@ -79,20 +79,20 @@ export class ProactiveCap {
     }
   }
 
-  /** Waits until so many bytes may leave. */
+  /** Waits until this many bytes may leave. */
   async pay(bytes: number, signal: AbortSignal): Promise<void> {
     await this.#take(wireBytes(bytes), signal)
   }
 
-  /** Counts bytes that go or came without having been paid for: refusals, and what nobody waits for any more. */
+  /** Counts bytes that were sent or received without being paid for: refusals, and stray answers. */
   charge(bytes: number): void {
     this.#throttle.spend(wireBytes(bytes))
   }
 
-  /** Waits until so many pages may be asked for. */
+  /** Waits until this many pages may be asked for. */
   async reserve(pages: number, signal: AbortSignal): Promise<Reservation> {
     const bytes = worstWireBytes(pages)
-    // One alone may always be under way, however large.
+    // A single want may always be under way, however large.
     while (this.#askedBytes > 0 && this.#askedBytes + bytes > this.#askedBytesMax) {
       await unlessAborted(this.#settled.promise, signal)
     }
@@ -125,13 +125,13 @@ export class ProactiveCap {
       signal.throwIfAborted()
       await this.#throttle.take(bytes, signal)
     })
-    // Whoever has this turn hears how it failed; the next one only waits for its end.
+    // The caller of this turn gets its error; the next one only waits for its end.
     this.#turn = turn.catch(() => undefined)
     await unlessAborted(turn, signal)
   }
 }
 
-/** Waits for `work`, which goes on by itself when the signal aborts first. */
+/** Waits for `work`, which continues in the background if the signal aborts first. */
 async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   const { promise, reject } = Promise.withResolvers<never>()

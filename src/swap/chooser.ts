@@ -6,13 +6,13 @@ import { FetchPlan } from './plan.ts'
 import type { HolderRatings } from './ratings.ts'
 import type { Sessions } from './sessions.ts'
 
-/** Batches of one holder that are under way for this host: while one is read, another travels. */
+/** Batches of one holder under way for this host: while one is read, another travels. */
 const WANTS_PER_HOLDER = 3
-/** A batch is not cut smaller than this to spread what is left over more holders. */
+/** The last pages are spread over several holders in batches no smaller than this. */
 const SHARE_PAGES_MIN = 16
-/** A page is left to a holder that has enough to do if it would bring it so much sooner than one that is free. */
+/** A page is left to a busy holder that would deliver it this many times sooner than a free one. */
 const FASTER_FACTOR = 2
-/** How soon to look again whether that still holds, ms. */
+/** How soon to check that again, ms. */
 const FASTER_LOOK_MS = 25
 
 interface Components {
@@ -26,12 +26,12 @@ interface Components {
 /** Pages that one holder is asked for at once. */
 export interface Batch {
   holder: Member
-  /** Its number in the plan. */
+  /** The holder's number in the plan. */
   number: number
-  /** Which of the wanted pages, and their prefixes. */
+  /** Indices of the pages among the wanted, and their prefixes. */
   indices: Uint32Array
   prefixes: Prefixes
-  /** They are no longer in flight. */
+  /** They no longer count as in flight. */
   isReleased: boolean
 }
 
@@ -41,13 +41,13 @@ interface Candidate {
   expectedMs: number
 }
 
-/** Decides for one fetch whom to ask for which pages next, and keeps track of what is in flight for it. */
+/** Decides for one fetch which holder to ask next for which pages, and tracks what is in flight for it. */
 export class Chooser {
   readonly plan: FetchPlan
   readonly #components: Components
   readonly #wanted: WantedPages
   readonly #purpose: SwapPurpose
-  /** Holders by their number in the plan. */
+  /** Names of holders by their number in the plan. */
   readonly #names: string[] = []
   readonly #numbers = new Map<string, number>()
   #waitsForFaster = false
@@ -59,7 +59,9 @@ export class Chooser {
     this.plan = new FetchPlan(init.wanted, (name) => this.#numberOf(name))
   }
 
-  /** The most urgent pages that can be had now, of whoever will bring them soonest; they count as in flight. */
+  /**
+   * The most urgent pages that can be asked for now, of the holder that delivers them soonest; they count as in flight.
+   */
   next(pagesMax: number): Batch | undefined {
     const { free, full } = this.#candidates()
     const share = Math.max(SHARE_PAGES_MIN, Math.ceil(this.plan.open / free.length))
@@ -74,7 +76,7 @@ export class Chooser {
     return undefined
   }
 
-  /** How long nothing changes by itself, ms. */
+  /** Time until something may change by itself, ms. */
   get quietMs(): number {
     let quietMs = this.#waitsForFaster ? FASTER_LOOK_MS : Infinity
     for (const [number, name] of this.#names.entries()) {
@@ -84,7 +86,7 @@ export class Chooser {
     return quietMs
   }
 
-  /** The pages of a batch are no longer in flight: others may ask for them. */
+  /** The pages of a batch are no longer in flight: other fetches may ask for them. */
   release(batch: Batch): void {
     if (batch.isReleased) return
     batch.isReleased = true
@@ -93,7 +95,7 @@ export class Chooser {
     for (let i = 0; i < count; i++) inFlight.remove(high[i]!, low[i]!)
   }
 
-  /** Who may be asked for one more batch now, the soonest to bring it first; and who has enough to do already. */
+  /** Holders that may be asked for one more batch now, the soonest to deliver it first; and busy ones. */
   #candidates(): { free: Candidate[]; full: Candidate[] } {
     const { sessions, ratings } = this.#components
     const free: Candidate[] = []
@@ -114,14 +116,16 @@ export class Chooser {
     return { free, full }
   }
 
-  /** Someone who has enough to do, and would bring this batch much sooner all the same. */
+  /** A busy holder that would still deliver this batch much sooner. */
   #fasterOf(full: readonly Candidate[], { holder }: Candidate, pages: number): Candidate | undefined {
     const { ratings } = this.#components
     const limitMs = ratings.expectedMs(holder.name, pages) / FASTER_FACTOR
     return full.find((other) => ratings.expectedMs(other.holder.name, pages) < limitMs)
   }
 
-  /** A guest that arrives does not wait for what proactive traffic is slow to bring; all others wait for each other. */
+  /**
+   * An arriving guest does not wait for pages that proactive traffic brings slowly; other fetches wait for each other.
+   */
   readonly #accept = (high: number, low: number): boolean => {
     const { inFlight } = this.#components
     const isLeft = this.#purpose === 'placement' && inFlight.handoff.has(high, low)

@@ -1,7 +1,7 @@
 import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import type { ArrivedPages, FetchInit } from './api.ts'
 
-/** Hands pages over, one batch at a time and in order; each waits until the one before it was taken. */
+/** Delivers pages, one batch at a time and in order; each waits until the one before was taken. */
 export class Delivery {
   readonly #deliver: FetchInit['deliver']
   readonly #onTaken: () => void
@@ -16,7 +16,7 @@ export class Delivery {
     this.#onTaken = onTaken
   }
 
-  /** Batches that are not taken yet. */
+  /** Batches not taken yet. */
   get waiting(): number {
     return this.#waiting
   }
@@ -34,18 +34,18 @@ export class Delivery {
     })
   }
 
-  /** Throws what the receiver threw, if it did. */
+  /** Rethrows the receiver's error, if there was one. */
   throwIfFailed(): void {
     if (this.#error !== undefined) throw this.#error.reason
   }
 
-  /** Nothing more is handed over. */
+  /** Nothing more is delivered. */
   end(): void {
     this.#isOver = true
   }
 }
 
-/** Moves the pages of which `isKept` is true together, over the others; returns those. */
+/** Moves the pages for which `isKept` is true to the front, and returns those. */
 export function keepPages(pages: ArrivedPages, isKept: (index: number) => boolean): ArrivedPages {
   const { ids, bytes, indices } = pages
   let kept = 0

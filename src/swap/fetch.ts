@@ -16,9 +16,9 @@ import { LIMITS } from './limits.ts'
 import type { HolderRatings } from './ratings.ts'
 import type { Sessions } from './sessions.ts'
 
-/** Batches of one fetch that are asked for or not yet delivered: 16 MiB of pages. */
+/** Batches of one fetch that are under way or not yet delivered: 16 MiB of pages. */
 const BATCHES_MAX = 16
-/** A fetch to which nothing came for so long, and of which nothing is under way, gives the rest up, ms. */
+/** A fetch that received nothing for this long, and has nothing under way, gives up the rest, ms. */
 const PATIENCE_MS: Readonly<Record<SwapPurpose, number>> = { handoff: 3_000, placement: 30_000 }
 
 export interface FetchComponents {
@@ -34,7 +34,7 @@ export interface FetchComponents {
   counts: { fetched: number; missing: number; wrong: number }
 }
 
-/** One fetch while it runs: asks, takes what comes, and asks elsewhere for what does not. */
+/** One running fetch: asks, takes what arrives, and asks other holders for the rest. */
 export class Fetch {
   readonly #components: FetchComponents
   readonly #init: FetchInit
@@ -46,7 +46,7 @@ export class Fetch {
   #movedAt: number
   #isOver = false
 
-  /** @param onArrival sees pages that came, before they are delivered, for others who wait for the same. */
+  /** @param onArrival sees arrived pages before they are delivered, for other fetches of the same pages. */
   constructor(
     components: FetchComponents, wanted: WantedPages, init: FetchInit, onArrival: (pages: ArrivedPages) => void,
   ) {
@@ -58,7 +58,7 @@ export class Fetch {
     this.#delivery = new Delivery(init.deliver, () => this.wake())
   }
 
-  /** Rejects with the signal's reason, or with what `deliver` threw. */
+  /** Rejects with the signal's reason, or with the error of `deliver`. */
   async run(): Promise<FetchCounts> {
     const { signal } = this.#init
     const { plan } = this.#chooser
@@ -81,20 +81,20 @@ export class Fetch {
     }
   }
 
-  /** Looks again: something changed. */
+  /** Something changed: check again. */
   wake(): void {
     this.#wake.resolve()
     this.#wake = deferred()
   }
 
-  /** Ends it: what has not come is missing. */
+  /** Ends it: pages that have not arrived are missing. */
   giveUp(): void {
     for (const batch of this.#batches) this.#fail(batch, true)
     this.#chooser.plan.giveUp()
     this.wake()
   }
 
-  /** Takes what another fetch got, where this one waits for it too; unless it has more than enough to deliver. */
+  /** Takes pages that another fetch got, if this one waits for them too, unless its deliveries are backed up. */
   share(pages: ArrivedPages, places: PrefixTable): void {
     if (this.#isOver || this.#delivery.waiting >= BATCHES_MAX) return
     const { plan } = this.#chooser
@@ -113,7 +113,7 @@ export class Fetch {
     this.wake()
   }
 
-  /** Asks for one more batch; false if there is nothing to ask, or nobody who can be asked now. */
+  /** Asks for one more batch; false if there is nothing to ask, or nobody to ask now. */
   async #askNext(): Promise<boolean> {
     const { cap } = this.#components
     const { purpose, signal } = this.#init
@@ -128,13 +128,13 @@ export class Fetch {
       reservation?.settle(0)
       this.#fail(batch, false)
     } else {
-      // Never rejects: how it ended is noted with the batch.
+      // Never rejects: its result is noted with the batch.
       void this.#run(batch, reservation)
     }
     return true
   }
 
-  /** Asks and takes what comes; never rejects. */
+  /** Asks and takes the answer; never rejects. */
   async #run(batch: Batch, reservation: Reservation | undefined): Promise<void> {
     const { sessions, ratings, clock } = this.#components
     const { name } = batch.holder
@@ -143,7 +143,7 @@ export class Fetch {
     ratings.asked(name, count)
     const outcome = await sessions.with(batch.holder, this.#init.purpose).ask(batch.prefixes)
     ratings.ended(name, count)
-    // Of what broke off midway nobody knows how much had come: all of it counts.
+    // It is unknown how much of a broken answer had arrived: all of it counts.
     if (outcome.status === 'broken') reservation?.settle(Infinity)
     else reservation?.settle(outcome.status === 'shut' ? 0 : outcome.bodyBytes)
     if (outcome.status === 'pages') ratings.answered(name, count, askedAt)
@@ -170,7 +170,7 @@ export class Fetch {
     this.wake()
   }
 
-  /** Hashes what came; undefined if it is nothing that could be. */
+  /** Hashes an answer; undefined if it cannot be one. */
   #check(batch: Batch, answer: Extract<Answer, { status: 'pages' }>): CheckedAnswer | undefined {
     const { hasher, ratings, counts } = this.#components
     try {
@@ -180,7 +180,7 @@ export class Fetch {
       if (wrong > 0) blame(this.#components, batch.holder, WEIGHT.dishonest * wrong, 'wrong pages')
       return checked
     } catch {
-      // Bytes that are no answer are the holder's fault, and held against it.
+      // A malformed answer is the holder's fault, and costs it standing.
       ratings.failed(batch.holder.name)
       blame(this.#components, batch.holder, WEIGHT.dishonest, 'pages that cannot be unpacked')
       return undefined
@@ -193,11 +193,11 @@ export class Fetch {
     this.#movedAt = clock.now()
     counts.fetched += pages.count
     this.#onArrival(pages)
-    // What came from elsewhere in the meantime is not delivered twice.
+    // Pages that arrived from elsewhere meanwhile are not delivered twice.
     this.#delivery.add(keepPages(pages, (index) => this.#chooser.plan.arrived(index)))
   }
 
-  /** Nothing came of a batch: its pages are open again. */
+  /** A batch failed: its pages are open again. */
   #fail(batch: Batch, isTried: boolean): void {
     if (!batch.isReleased) {
       this.#chooser.release(batch)
@@ -207,7 +207,7 @@ export class Fetch {
     this.wake()
   }
 
-  /** Waits until something happens, a holder may be asked again, or patience ends. */
+  /** Waits until something happens, a holder may be asked again, or the fetch gives up. */
   async #wait(woken: Promise<void>): Promise<void> {
     const { clock, cap } = this.#components
     const { purpose } = this.#init

@@ -1,10 +1,10 @@
 /**
- * Answers as bytes: a run of frames, that travels in slices over a stream or as it is over a lane.
+ * Answers as bytes: a sequence of frames, in slices over a stream or unchanged over a lane.
  *
  *   frame  = bodyBytes:u32 body
  *   body   = status:u8 sequence:u32 [ count:u16 bitmap packed ]     status: 1 pages, 2 busy (nothing follows)
  *   bitmap = count bits, lowest first: which of the wanted pages come
- *   packed = these pages, in order, under zstd; as they are where that would not be smaller
+ *   packed = these pages, in order, under zstd; uncompressed where that would not be smaller
  */
 import { countBits } from '../bytes/bits.ts'
 import { FrameCutter } from '../bytes/framecutter.ts'
@@ -16,14 +16,14 @@ const FRAME_HEAD_BYTES = 4
 const STATUS = { pages: 1, busy: 2 } as const
 const STATUS_BYTES = 5
 const COUNT_BYTES = 2
-/** A frame of all pages of a want, none of which shrank. */
+/** A frame with all pages of a want, none of which shrank. */
 const BODY_BYTES_MAX = STATUS_BYTES + COUNT_BYTES + LIMITS.pagesPerWant / 8 + LIMITS.pagesPerWant * PAGE_BYTES
 
 export type Answer =
   | { status: 'busy'; sequence: number }
   | { status: 'pages'; sequence: number; count: number; bitmap: Uint8Array; packed: Buffer }
 
-/** The head of a frame of pages; `packed` comes right behind it. */
+/** The head of a frame of pages; `packed` follows it. */
 export function encodePagesHead(sequence: number, count: number, bitmap: Uint8Array, packedBytes: number): Buffer {
   const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES + STATUS_BYTES + COUNT_BYTES + bitmap.length)
   let at = head.writeUInt32BE(head.length - FRAME_HEAD_BYTES + packedBytes, 0)
@@ -42,12 +42,12 @@ export function encodeBusy(sequence: number): Buffer {
   return frame
 }
 
-/** Throws PagemeshError `bad-swap` where the parts do not add up. */
+/** Throws PagemeshError `bad-swap` if the parts do not add up. */
 export function decodeAnswer(body: Buffer): Answer {
   if (body.length < STATUS_BYTES) throw badSwap('an answer is cut short')
   const sequence = body.readUInt32BE(1)
   if (body[0] === STATUS.busy && body.length === STATUS_BYTES) return { status: 'busy', sequence }
-  if (body[0] !== STATUS.pages || body.length < STATUS_BYTES + COUNT_BYTES) throw badSwap('an answer is of no kind')
+  if (body[0] !== STATUS.pages || body.length < STATUS_BYTES + COUNT_BYTES) throw badSwap('an unknown kind of answer')
   const count = body.readUInt16BE(STATUS_BYTES)
   const bitmapAt = STATUS_BYTES + COUNT_BYTES
   const packedAt = bitmapAt + Math.ceil(count / 8)
@@ -65,7 +65,7 @@ export function decodeAnswer(body: Buffer): Answer {
 
 /** The frames of a session. Throws PagemeshError `bad-swap` on a frame beyond its limit. */
 export class AnswerReader extends FrameCutter {
-  /** Each body is handed over whole, in memory of its own. */
+  /** Each body is passed on whole, in its own memory. */
   constructor(onBody: (body: Buffer) => void) {
     super({ headBytes: FRAME_HEAD_BYTES, bodyBytesOf, onFrame: (_head, body) => onBody(body) })
   }

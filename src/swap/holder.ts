@@ -12,7 +12,7 @@ import { LIMITS } from './limits.ts'
 import type { PageReading } from './reading.ts'
 import { decodeAskerMessage } from './wire.ts'
 
-/** How long an asker may take to greet, ms. */
+/** How long an asker may take to send its hello, ms. */
 const HELLO_TIMEOUT_MS = 10_000
 
 interface Components {
@@ -26,10 +26,10 @@ interface Components {
   onServed: (member: Member, pages: number) => void
 }
 
-/** Answers the wants of other members: what guests that arrive need goes first, and everyone has a turn. */
+/** Answers the wants of other members: those for arriving guests first, and the sessions in turn. */
 export class Holder {
   readonly #components: Components
-  /** The one that was answered last stands last. */
+  /** The session answered last is last. */
   readonly #sessions = new Set<HoldingSession>()
   readonly #callers = new Map<string, number>()
   readonly #inHand: Record<SwapPurpose, number> = { placement: 0, handoff: 0 }
@@ -38,12 +38,12 @@ export class Holder {
     this.#components = components
   }
 
-  /** Serves one session until the asker ends it. Rejects when it is broken off. */
+  /** Serves one session until the asker ends it. Rejects when it breaks. */
   async serve(stream: MessageStream, from: Member, signal: AbortSignal): Promise<void> {
     const { standing } = this.#components
     const calls = this.#callers.get(from.name) ?? 0
     if (!standing.isTrusted(from.peerId)) throw refused('it has lost its standing')
-    if (calls >= LIMITS.sessionsPerMember || this.#sessions.size >= LIMITS.sessions) throw refused('there are too many')
+    if (calls >= LIMITS.sessionsPerMember || this.#sessions.size >= LIMITS.sessions) throw refused('too many sessions')
     this.#callers.set(from.name, calls + 1)
     const over = new AbortController()
     const follow = (): void => over.abort(signal.reason)
@@ -62,10 +62,10 @@ export class Holder {
     }
   }
 
-  /** This host stands back, or goes on: all who may ask for what is not urgent are told. */
+  /** This host pauses, or resumes: all sessions that are not urgent are told. */
   setShut(isShut: boolean): void {
     for (const session of this.#sessions) {
-      // A session that cannot carry this is over, or will be.
+      // A session that cannot send this is over, or will be.
       if (session.purpose === 'placement') session.setShut(isShut).catch(() => undefined)
     }
   }
@@ -86,11 +86,11 @@ export class Holder {
   }
 
   async #greet(stream: MessageStream, signal: AbortSignal): Promise<SwapPurpose> {
-    const late = (): Error => refused('it did not greet')
+    const late = (): Error => refused('it sent no hello in time')
     return await withDeadline(this.#components.clock, { signal, limitMs: HELLO_TIMEOUT_MS, late }, async (within) => {
       const bytes = await stream.receive(within)
       const message = decodeAskerMessage(bytes)
-      if (message.kind !== 'hello') throw badSwap('it does not greet')
+      if (message.kind !== 'hello') throw badSwap('its first message is no hello')
       this.#components.accounts[message.purpose].countReceived(bytes)
       return message.purpose
     })
@@ -98,16 +98,16 @@ export class Holder {
 
   #onWant(session: HoldingSession, bytes: Uint8Array): void {
     const message = decodeAskerMessage(bytes)
-    if (message.kind !== 'want') throw badSwap('it greets twice')
+    if (message.kind !== 'want') throw badSwap('it sends a second hello')
     const { sequence, prefixes } = message
     if (!session.accepts(sequence)) throw badSwap('a sequence comes twice')
     if (!this.#components.standing.isTrusted(session.from.peerId)) throw refused('it has lost its standing')
-    // Whoever asks now has not yet read that this host stands back.
+    // The asker has not read `shut` yet.
     if (session.isShut) return
     const isFull = session.wants.length + session.answering >= LIMITS.wantsPerSession
     if (isFull || this.#queuedPages(session.purpose) >= this.#queuedPagesMax(session.purpose)) {
-      if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without listening')
-      // Never rejects: a session that cannot carry it is over, or will be.
+      if (session.refusing >= LIMITS.refusalsPerSession) throw refused('it asks without reading answers')
+      // Never rejects: a session that cannot send it is over, or will be.
       void session.refuse(sequence)
       return
     }
@@ -124,7 +124,7 @@ export class Holder {
     return pages
   }
 
-  /** What waits under the cap must be sent before its askers lose patience: who comes later goes elsewhere at once. */
+  /** Queued answers must be sent before their askers time out: later askers are refused at once, and ask elsewhere. */
   #queuedPagesMax(purpose: SwapPurpose): number {
     return purpose === 'handoff' ? LIMITS.queuedPages : LIMITS.queuedPieces * this.#components.cap.pagesPerWant
   }
@@ -136,7 +136,7 @@ export class Holder {
       if (session === undefined) return
       this.#sessions.delete(session)
       this.#sessions.add(session)
-      // Never rejects: what cannot be answered is logged and refused.
+      // Never rejects: a failed answer is logged and refused.
       void this.#answer(session, session.wants.shift()!)
     }
   }

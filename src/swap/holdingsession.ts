@@ -10,11 +10,11 @@ import { encodeBusy, encodePagesHead } from './frames.ts'
 import type { ReadPages } from './reading.ts'
 import { encodeShut, encodeSlice, encodeTicket } from './wire.ts'
 
-/** Once so much went over the stream, a bulk lane is worth its handshake. */
+/** After this many bytes over the stream, a bulk lane is worth its handshake. */
 const LANE_AFTER_BYTES = 128 * 1024
-/** A slice of a run of frames that goes into one message. */
+/** A slice of the sequence of frames that fits one message. */
 const SLICE_BYTES = 60 * 1024
-/** An asker that takes no more for this long has its session ended, ms. */
+/** The session of an asker that reads nothing for this long is ended, ms. */
 const SEND_TIMEOUT_MS = 10_000
 
 export interface Want {
@@ -29,21 +29,21 @@ interface Components {
   account: Account
 }
 
-/** The answering end of one session: what is wanted and not yet answered, and the way that answers take. */
+/** The answering end of one session: the wants not answered yet, and the way of the answers. */
 export class HoldingSession {
   readonly from: Member
   readonly purpose: SwapPurpose
-  /** Wants that wait, the oldest first, and how many are being answered. */
+  /** Waiting wants, the oldest first, and how many are being answered. */
   readonly wants: Want[] = []
   answering = 0
-  /** Refusals that are not sent yet. */
+  /** Refusals not sent yet. */
   refusing = 0
   readonly #components: Components
   readonly #stream: MessageStream
   /** Aborts when the session is over. */
   readonly signal: AbortSignal
   #lastSequence = 0
-  /** Answers leave one after the other. */
+  /** Answers are sent one after the other. */
   #sending: Promise<unknown> = Promise.resolve()
   #streamBytes = 0
   #hasOffered = false
@@ -64,14 +64,14 @@ export class HoldingSession {
     return this.#isShut
   }
 
-  /** Whether a want may have this sequence: each is above all before it. */
+  /** Whether a want may have this sequence: it must be above all before it. */
   accepts(sequence: number): boolean {
     const isNext = sequence > this.#lastSequence
     this.#lastSequence = Math.max(sequence, this.#lastSequence)
     return isNext
   }
 
-  /** Says that this host stands back, or goes on. What is wanted and was not begun will not be answered. */
+  /** Tells that this host pauses, or resumes. Wants whose answer has not begun will not be answered. */
   async setShut(isShut: boolean): Promise<void> {
     if (isShut === this.#isShut) return
     this.#isShut = isShut
@@ -79,19 +79,19 @@ export class HoldingSession {
     await this.#say(encodeShut(isShut))
   }
 
-  /** Tells the asker to go elsewhere; how it fares is seen when the session ends. */
+  /** Tells the asker to go elsewhere. A failure shows when the session ends. */
   async refuse(sequence: number): Promise<void> {
     this.refusing += 1
     try {
       await this.#send([encodeBusy(sequence)])
     } catch {
-      // A session that cannot carry this is over, or will be.
+      // A session that cannot send this is over, or will be.
     } finally {
       this.refusing -= 1
     }
   }
 
-  /** Sends an answer after all before it; false if it was left out, because this host stands back. */
+  /** Sends an answer after all before it; false if it was dropped because this host pauses. */
   answer({ sequence, prefixes }: Want, { bitmap, packed }: ReadPages): Promise<boolean> {
     return this.#send([encodePagesHead(sequence, prefixes.count, bitmap, packed.length), packed])
   }
@@ -107,7 +107,7 @@ export class HoldingSession {
       this.signal.throwIfAborted()
       return this.purpose === 'placement' ? await this.#sendCapped(frame) : await this.#sendAtOnce(frame)
     })
-    // Whoever sends hears how it failed; the next one only waits for its end.
+    // The caller gets the error; the next answer only waits for the end.
     this.#sending = sent.catch(() => undefined)
     return sent
   }
@@ -128,7 +128,7 @@ export class HoldingSession {
     return true
   }
 
-  /** Pays for each piece before it leaves; once the first one has left, the answer is in flight and goes on. */
+  /** Pays for each piece before sending it; after the first piece the answer is completed. */
   async #sendCapped(frame: readonly Buffer[]): Promise<boolean> {
     const { cap } = this.#components
     const bytes = Buffer.concat(frame)
@@ -153,11 +153,11 @@ export class HoldingSession {
     await this.#inTime((signal) => this.#components.account.send(this.#stream, message, signal))
   }
 
-  /** Once, when many bytes went over the stream. Where no lane comes of it, the stream goes on to serve. */
+  /** Once, after many bytes over the stream. If no lane comes of it, the stream goes on to serve. */
   #offerLane(): void {
     if (this.#hasOffered || this.#streamBytes < LANE_AFTER_BYTES) return
     this.#hasOffered = true
-    // The stream goes on in its place, and what breaks it as well is heard there.
+    // The stream goes on in its place; if that breaks as well, it is noticed there.
     void this.#openLane().catch(() => undefined)
   }
 
@@ -167,7 +167,7 @@ export class HoldingSession {
     await this.#say(encodeTicket(ticket))
     const lane = await coming
     account.watch(lane)
-    // Nothing comes this way; but only who reads sees the other end close.
+    // Nothing arrives here, but only a reader sees the other end close.
     lane.receive(() => lane.destroy())
     if (this.signal.aborted) {
       lane.destroy()
@@ -180,7 +180,7 @@ export class HoldingSession {
 
   async #inTime(send: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const late = (): Error => {
-      const error = new PagemeshError('swap-stalled', 'A host does not take the pages that it asked for.', {
+      const error = new PagemeshError('swap-stalled', 'A host stopped reading the pages that it asked for.', {
         fault: 'peer', phase: 'swap',
       })
       this.#stream.abort(error)

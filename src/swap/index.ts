@@ -1,7 +1,7 @@
 /**
- * Pages traded between hosts: want and have in batches, pages compressed together, every page hashed on arrival. A peer
- * whose pages are not what they claim to be loses its standing, and the pages are had from the next one. Proactive
- * traffic has a rate cap of its own, both ways, and stands back while a guest moves.
+ * Pages traded between hosts: wanted and answered in batches, compressed together, every page hashed on arrival. A peer
+ * that sends wrong pages loses its standing, and the pages come from the next one. Proactive traffic has its own rate
+ * cap for both ways together, and pauses while a guest moves.
  */
 export type { ArrivedPages, FetchCounts, FetchInit, Swap, SwapPurpose, SwapTraffic, WantedPages } from './api.ts'
 export { Prefetch, type PeerPages } from './prefetch.ts'

@@ -1,6 +1,6 @@
 /**
- * Prefixes that are under way, in typed arrays: 9 bytes a slot. Open addressing with linear probing; what is removed
- * leaves no trace, its neighbours move up. Prefixes come out of a keyed hash and are spread evenly by themselves.
+ * Prefixes under way, in typed arrays: 9 bytes a slot. Open addressing with linear probing; removing an entry moves its
+ * neighbours up and leaves no mark. Prefixes come from a keyed hash and are evenly spread.
  */
 export class InFlight {
   readonly #high: Uint32Array
@@ -11,7 +11,7 @@ export class InFlight {
   readonly #entriesMax: number
   #size = 0
 
-  /** @param entriesMax how many there may be at once; when full, `add` refuses. */
+  /** @param entriesMax the most entries; when full, `add` refuses. */
   constructor(entriesMax: number) {
     const capacity = 2 ** Math.ceil(Math.log2(Math.max(16, entriesMax * 2)))
     this.#high = new Uint32Array(capacity)
@@ -45,7 +45,7 @@ export class InFlight {
     let empty = this.#slotOf(high, low)
     if (this.#isUsed[empty] === 0) return
     this.#size -= 1
-    // Whoever stands behind the gap and belongs at or before it moves into it, so that a search never ends too soon.
+    // An entry behind the gap that belongs at or before it moves into it, so that no search ends too soon.
     for (let slot = (empty + 1) & this.#mask; this.#isUsed[slot] === 1; slot = (slot + 1) & this.#mask) {
       const home = this.#high[slot]! >>> this.#shift
       if (((slot - home) & this.#mask) < ((slot - empty) & this.#mask)) continue
@@ -56,7 +56,7 @@ export class InFlight {
     this.#isUsed[empty] = 0
   }
 
-  /** The slot that holds the prefix, or the empty one where it belongs. */
+  /** The slot of the prefix, or the empty slot for it. */
   #slotOf(high: number, low: number): number {
     const wantedHigh = high >>> 0
     const wantedLow = low >>> 0

@@ -1,22 +1,24 @@
-/** Limits of what other members may send and ask, applied while decoding and before anything is kept. */
+/** Limits on other members' messages, applied while decoding and before anything is kept. */
 export const LIMITS = {
   /** Pages of one want: 1 MiB of memory for its answer. */
   pagesPerWant: 256,
-  /** Wants of one session that wait or are answered; further ones are told that the holder is busy. */
+  /** Wants of one session that wait or are being answered; further ones get `busy`. */
   wantsPerSession: 4,
-  /** Pages that all sessions want for guests that arrive and that wait: about a second's work, less than they wait. */
+  /** Queued pages of all sessions for arriving guests: about a second's work, less than the askers wait. */
   queuedPages: 16_384,
-  /** And of what is to be kept, in pieces of 25 ms of the cap: two seconds' worth. */
+  /** The same for placement, in pieces of 25 ms of the cap: two seconds' worth. */
   queuedPieces: 80,
-  /** Refusals of one session that are not sent yet; who asks on all the same has it ended. */
+  /** Refusals of one session that are not sent yet; a session that asks for more is ended. */
   refusalsPerSession: 16,
-  /** Sessions of one member; more are refused. Each asker keeps one a purpose, and a broken one may linger. */
+  /** Sessions per member; more are refused. An asker keeps one per purpose, and a broken one may linger. */
   sessionsPerMember: 4,
   /** Sessions in all. */
   sessions: 256,
-  /** Answers that are read, packed or sent at one time, each at most 1 MiB. Of them for placement: some stay free. */
+  /**
+   * Answers being read, packed or sent, each at most 1 MiB; and the most of them for placement, so that some stay free.
+   */
   answersInHand: 8,
   placementAnswersInHand: 4,
-  /** Answers of one session at one time: while one is sent, the next is read. */
+  /** Answers of one session at a time: while one is sent, the next is read. */
   answersPerSession: 2,
 } as const

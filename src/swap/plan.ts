@@ -1,18 +1,18 @@
 import { assert } from '../runtime/assert.ts'
 import type { WantedPages } from './api.ts'
 
-/** Pages that are looked at at one time, the most urgent that are not over: what a plan takes does not grow. */
+/** Pages of the window: the most urgent unfinished ones. It bounds the memory of a plan. */
 export const WINDOW_PAGES = 8192
-/** Holders that are tried of each page, the first named. */
+/** Holders tried per page, the first named. */
 const TRIES_MAX = 8
 
 const STATE = { over: 0, open: 1, underWay: 2 } as const
 const NOBODY = 0xffff
 
 /**
- * What a fetch still has to do: which pages are open, which are under way, and who was tried for each. A pure table;
- * holders are numbers here. The window moves on when its first page is over, and so behind a page that takes long
- * there are at most WINDOW_PAGES others. 28 bytes a page of the window.
+ * What a fetch still has to do: which pages are open, which are under way, and which holders were tried for each. A
+ * pure table; holders are numbers here. The window moves on when its first page is finished, so that at most
+ * WINDOW_PAGES pages wait behind a slow one. 28 bytes a page of the window.
  */
 export class FetchPlan {
   readonly #wanted: WantedPages
@@ -41,7 +41,7 @@ export class FetchPlan {
     return this.#fetched
   }
 
-  /** Pages that nobody was left to ask for. */
+  /** Pages with no holder left to ask. */
   get missing(): number {
     return this.#missing
   }
@@ -58,15 +58,15 @@ export class FetchPlan {
     return this.#begin === this.#wanted.count
   }
 
-  /** Open pages of the window that this holder was not tried for. */
+  /** Open pages of the window for which this holder was not tried. */
   openOf(holder: number): number {
     return this.#openOf[holder] ?? 0
   }
 
   /**
    * Takes up to `pagesMax` open pages that this holder may have, the most urgent first, and counts them under way.
-   * @param accept whether a page may be asked for now; those refused stay open.
-   * @param except another holder, to which its pages are left; -1 for none.
+   * @param accept whether a page may be asked for now; refused ones stay open.
+   * @param except another holder, whose pages are left to it; -1 for none.
    * @returns their indices among the wanted.
    */
   choose(
@@ -87,7 +87,7 @@ export class FetchPlan {
     return chosen.subarray(0, count)
   }
 
-  /** The page came, from whomever: it may also be one that is open. False if it is over already. */
+  /** The page arrived, from any holder: it may also be an open one. False if it was finished already. */
   arrived(index: number): boolean {
     if (!this.#leave(index)) return false
     this.#fetched += 1
@@ -95,7 +95,7 @@ export class FetchPlan {
     return true
   }
 
-  /** A page that was under way did not come: it is open again, for others if `isTried`. */
+  /** A page under way did not arrive: it is open again, for other holders only if `isTried`. */
   failed(index: number, holder: number, isTried: boolean): void {
     const slot = slotOf(index)
     if (!this.#isInWindow(index) || this.#state[slot] !== STATE.underWay) return
@@ -122,7 +122,7 @@ export class FetchPlan {
     this.#advance()
   }
 
-  /** All pages that are not under way are given up, those included that were not looked at yet. */
+  /** Gives up all pages that are not under way, also those beyond the window. */
   giveUp(): void {
     this.#isGivenUp = true
     for (let index = this.#begin; index < this.#end; index++) {
@@ -131,7 +131,7 @@ export class FetchPlan {
     this.#advance()
   }
 
-  /** Visits the pages of the window that have not come, open or under way. */
+  /** Visits the pages of the window that have not arrived, open or under way. */
   forEachWaiting(visit: (index: number, high: number, low: number) => void): void {
     const { high, low } = this.#wanted
     for (let index = this.#begin; index < this.#end; index++) {
@@ -164,7 +164,7 @@ export class FetchPlan {
     this.#miss(index)
   }
 
-  /** Moves the window past what is over, and takes up what comes into it. */
+  /** Moves the window past finished pages, and adds the next ones. */
   #advance(): void {
     for (;;) {
       while (this.#begin < this.#end && this.#state[slotOf(this.#begin)] === STATE.over) this.#begin += 1
@@ -190,7 +190,7 @@ export class FetchPlan {
     if (places === 0) this.#miss(index)
   }
 
-  /** Place of a holder among those of a page that it was not tried for yet, or -1. */
+  /** Position of a holder among a page's untried ones, or -1. */
   #placeOf(index: number, holder: number): number {
     const slot = slotOf(index)
     for (let place = 0; place < TRIES_MAX; place++) {
@@ -200,7 +200,7 @@ export class FetchPlan {
     return -1
   }
 
-  /** Counts a page in or out of the open ones, also those of each holder that is left. */
+  /** Adds a page to, or removes it from, the counts of open pages: the total, and those of its untried holders. */
   #setOpen(index: number, isOpen: boolean): void {
     const change = isOpen ? 1 : -1
     const slot = slotOf(index)

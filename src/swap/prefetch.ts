@@ -5,41 +5,41 @@ import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { ArrivedPages } from './api.ts'
 
-/** Pages of other hosts than the source, as an incoming handoff sees them. */
+/** Pages of hosts other than the source, as an incoming handoff sees them. */
 export interface PeerPages {
-  /** Of prefixes of which the first `bits` bits are known, those that begin a page that others are known to have. */
+  /** Of prefixes whose first `bits` bits are known, those of pages that others are known to have. */
   among(prefixes: Prefixes, bits: number): Prefixes & { indices: Uint32Array }
   /**
-   * Fetches pages, from anybody but `source`; `deliver` gets them hashed. Resolves when each was delivered or given
-   * up; rejects with the signal's reason only.
+   * Fetches pages, from any host but `source`; `deliver` gets them hashed. Resolves when each was delivered or given
+   * up; rejects only with the signal's reason.
    */
   fetch(
     wanted: Prefixes, init: { source: string; deliver: (pages: ArrivedPages) => void; signal: AbortSignal },
   ): Promise<unknown>
-  /** Bytes that came over the wire so far, in all that was fetched for handoffs. */
+  /** Bytes received so far by all fetches for handoffs. */
   readonly receivedBytes: number
 }
 
 export interface PrefetchInit {
-  /** What the source listed. */
+  /** The source's list of pages. */
   census: PrefixSet
-  /** One bit for each of it: whether this host has it. */
+  /** One bit for each of them: whether this host has it. */
   bitmap: Uint8Array
-  /** Two bytes for each that it lacks: in which part of the guest's memory it is. */
+  /** Two bytes for each page that it lacks: in which part of the guest's memory it is. */
   order: Buffer
-  /** The host that the guest comes from. */
+  /** The host from which the guest comes. */
   source: string
 }
 
-/** Pages that one handoff may fetch: 256 MiB of them are held until it is over. */
+/** Pages that one handoff may fetch: 256 MiB, which are held until it is over. */
 const PAGES_MAX = 2 ** 16
 /** Prefixes looked up at once. */
 const LOOK_PAGES = 2 ** 14
 const INDEX_BYTES = 4
 
 /**
- * Fetches, while the stream runs, what a guest needs and this host lacks from other hosts, and tells the source of each
- * page that came: it sends a reference from then on. Nobody waits for it: what has not come travels as it would have.
+ * Fetches, while the stream runs, pages that the guest needs and this host lacks from other hosts, and tells the source
+ * which arrived: it then sends references. Nothing waits for this: a page that has not arrived is sent by the source.
  */
 export class Prefetch {
   readonly #peers: PeerPages
@@ -51,7 +51,7 @@ export class Prefetch {
   #fetching: Promise<void> = Promise.resolve()
   #receivedBefore = 0
 
-  /** @param init.tell sends the numbers of prefixes, 4 bytes each, counted through the set that the source sent. */
+  /** @param init.tell sends the indices of prefixes in the source's list, 4 bytes each. */
   constructor(
     components: { peers: PeerPages; budget: PageBudget; log: Log }, init: { tell: (indices: Buffer) => void },
   ) {
@@ -61,7 +61,7 @@ export class Prefetch {
     this.#tell = init.tell
   }
 
-  /** What has come so far. */
+  /** The pages that have arrived so far. */
   readonly source: PageSource = {
     kind: 'peer',
     isVerified: true,
@@ -69,8 +69,8 @@ export class Prefetch {
   }
 
   /**
-   * Begins to fetch what the bitmap says is lacking. The order says where in its memory the guest has it: the stream
-   * comes from the front, and so this begins at the end. Throws PagemeshError `bad-frame` if they do not go together.
+   * Begins to fetch the pages that the bitmap lacks. The order tells where in its memory the guest has them: the stream
+   * comes from the front, so this begins at the end. Throws PagemeshError `bad-frame` if they do not fit together.
    */
   start({ census, bitmap, order, source }: PrefetchInit): void {
     const wanted = this.#wantedOf(census, lastFirst(census.prefixes.length, bitmap, order))
@@ -91,7 +91,7 @@ export class Prefetch {
       .then((end) => this.#log.debug('pages fetched from peers', { wanted: count, fetched: pages.count, end }))
   }
 
-  /** The first of these that peers have. There may be many: they are looked through in pieces. */
+  /** The first of these that peers have. There may be many: they are looked up in pieces. */
   #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): NumberedPrefixes {
     const wanted = new NumberedPrefixes(Math.min(PAGES_MAX, lacking.length))
     for (let next = 0; next < lacking.length && !wanted.isFull;) {
@@ -108,17 +108,17 @@ export class Prefetch {
     return wanted
   }
 
-  /** Bytes that came from peers since it began; those for other guests that arrive meanwhile are among them. */
+  /** Bytes received from peers since it began; fetches for other guests that arrive meanwhile are included. */
   get receivedBytes(): number {
     return this.#pages === undefined ? 0 : this.#peers.receivedBytes - this.#receivedBefore
   }
 
-  /** The stream has ended: more is of no use, what came is still needed. */
+  /** The stream has ended: more pages are useless, arrived ones are still needed. */
   finish(): void {
     this.#abort.abort(new Error('the stream has ended'))
   }
 
-  /** Ends what is under way and lets go of what came; idempotent. */
+  /** Ends running fetches and releases the pages; idempotent. */
   async stop(): Promise<void> {
     this.finish()
     await this.#fetching
@@ -127,7 +127,7 @@ export class Prefetch {
   }
 }
 
-/** 64-bit prefixes, and the number of each in the set that the source sent. */
+/** 64-bit prefixes, and the index of each in the source's list. */
 class NumberedPrefixes implements Prefixes {
   count = 0
   readonly high: Uint32Array

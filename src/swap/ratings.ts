@@ -1,34 +1,37 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 
-/** How long a holder is not asked after it broke off or stalled, ms: doubled each time in a row, up to the last. */
+/** Delay before a holder that broke off or stalled is asked again, ms: doubled at each failure in a row. */
 const FAILED_MS = { first: 2_000, last: 60_000 }
-/** And after it said that it is busy. */
+/** The same for a holder that answered `busy`. */
 const BUSY_MS = { first: 50, last: 1_600 }
-/** What a new measure counts against all before it. */
+/** Weight of the newest measurement in the moving average. */
 const NEWEST_SHARE = 0.3
-/** A measure of nothing is still known; and of whom nothing is known not so much is expected that all goes there. */
+/**
+ * Least measured time per page, and the assumed one of a holder never measured, which is not so low that it gets
+ * everything.
+ */
 const LEAST_MS = 0.001
 const UNKNOWN_PAGE_MS = 0.02
 
-/** How much lots may matter. */
+/** Largest effect of a lot on a holder's expected time. */
 const LOT_SHARE = 0.01
 
 interface Rating {
-  /** What a page took, from asking to its arrival, lately; 0 while nothing is known: then it is asked soon. */
+  /** Moving average of the time per page from want to arrival, ms; 0 while unknown. */
   pageMs: number
-  /** Pages asked for that are still to come. */
+  /** Pages asked for that have not arrived. */
   pages: number
   /** When it last answered, or was asked while it owed nothing. */
   heardAt: number
   passedOverUntil: number
   failures: number
   refusals: number
-  /** Decides between equals, so that not all hosts ask the same one first. */
+  /** A random number that orders equal holders, so that not all hosts ask the same one first. */
   lot: number
 }
 
-/** How each holder has answered lately: the nearest and least busy is asked first. */
+/** How fast each holder has answered recently: the one that will deliver soonest is asked first. */
 export class HolderRatings {
   readonly #clock: Clock
   readonly #random: Random
@@ -39,7 +42,7 @@ export class HolderRatings {
     this.#random = components.random
   }
 
-  /** Of a host that left the mesh nothing is kept; so there are never more than members, and those asked just now. */
+  /** A host left the mesh. So there are never more ratings than members and holders asked just now. */
   forget(name: string): void {
     this.#ratings.delete(name)
   }
@@ -50,13 +53,13 @@ export class HolderRatings {
     rating.pages += pages
   }
 
-  /** A want is over, whatever came of it. */
+  /** A want is over, with any outcome. */
   ended(name: string, pages: number): void {
     const rating = this.#of(name)
     rating.pages = Math.max(0, rating.pages - pages)
   }
 
-  /** Wants queue at the holder: an answer took what passed since the one before it, or since it was asked for. */
+  /** Wants queue at the holder: the time of an answer counts from the answer before it, or from its own want. */
   answered(name: string, pages: number, askedAt: number): void {
     const rating = this.#of(name)
     const tookMs = this.#clock.now() - Math.max(askedAt, rating.heardAt)
@@ -78,14 +81,14 @@ export class HolderRatings {
     rating.refusals += 1
   }
 
-  /** How long it is still passed over, ms. */
+  /** Time until it may be asked again, ms. */
   passedOverMs(name: string): number {
     return Math.max(0, this.#of(name).passedOverUntil - this.#clock.now())
   }
 
   /**
-   * When so many more pages would be here, about, ms from now: the lower the better. One who owes pages and has been
-   * silent for longer than they take is not expected sooner than that.
+   * Estimated time until this many more pages arrive, ms: lower is better. It is never less than the present silence of
+   * a holder that owes pages.
    */
   expectedMs(name: string, more: number): number {
     const { pageMs, pages, heardAt, lot } = this.#of(name)

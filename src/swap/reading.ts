@@ -7,33 +7,33 @@ import {
 } from '../page/index.ts'
 import { LIMITS } from './limits.ts'
 
-/** Pages for one want: which of them there are, and these in order under zstd. */
+/** Pages for one want: which of them this host sends, and these in order under zstd. */
 export interface ReadPages {
   count: number
   bitmap: Uint8Array
   packed: Buffer
 }
 
-/** Pages that were read for another host, as columns, their bytes one after the other. */
+/** Pages read for another host, as columns, their bytes one after the other. */
 export interface ReadColumns extends Prefixes {
   bytes: Uint8Array
-  /** 1 for each that a guest of this host holds now, 0 for those that only the store has. */
+  /** 1 for each page that a guest of this host holds now, 0 for pages that only the store has. */
   resident: Uint8Array
 }
 
-/** For whom pages are read, and whether a guest that arrives waits for them. */
+/** For which host pages are read, and whether an arriving guest waits for them. */
 export interface ReadFor {
   asker: Member
   isUrgent: boolean
   signal: AbortSignal
 }
 
-/** Says which of the pages so many hosts are proven to hold that they may leave this one: 1 for each. */
+/** Which of the pages are proven on enough hosts, so that they may leave this one: 1 for each. */
 export type Confirm = (pages: ReadColumns, by: ReadFor) => Promise<Uint8Array>
 
 /**
- * Reads what others want out of what this host has at that moment. A guest's memory may have changed since it was
- * scanned: every page is hashed before it leaves.
+ * Reads wanted pages from what this host has at that moment. A guest's memory may have changed since the scan: every
+ * page is hashed before it leaves.
  */
 export class PageReading {
   readonly #source: Pick<PageSource, 'fill'>
@@ -53,8 +53,8 @@ export class PageReading {
   }
 
   /**
-   * Pages that too few hosts are said to hold are not even looked for: nobody is told whether this host has them. Of
-   * the others those are left out that too few hosts have proven to hold: what hosts say may be a lie.
+   * Pages that too few hosts are said to hold are not even looked up, so that nobody learns whether this host has them.
+   * Of the others, those that too few hosts have proven to hold are left out: reports may be lies.
    */
   async read(wanted: Prefixes, by: ReadFor): Promise<ReadPages> {
     const places = this.#popularAmong(wanted)
@@ -77,7 +77,7 @@ export class PageReading {
     for (const index of leaving) setBit(bitmap, places[filled[index]!]!)
     const count = leaving.length
     const packed = await pack(room.subarray(0, count * PAGE_BYTES))
-    // What does not shrink travels out of the room itself, which is not used again then.
+    // Incompressible pages are sent from the room itself, which is then not reused.
     if (packed.buffer !== room.buffer) this.#rooms.give(room)
     return { count, bitmap, packed }
   }
@@ -92,7 +92,7 @@ export class PageReading {
   }
 }
 
-/** Moves the pages at these places, in rising order, to the beginning. */
+/** Moves the pages at these places, in rising order, to the start. */
 function moveTogether(room: Buffer, places: Uint16Array): void {
   for (let to = 0; to < places.length; to++) {
     const from = places[to]!

@@ -8,10 +8,10 @@ import { blame, WEIGHT } from './blame.ts'
 import type { ProactiveCap } from './cap.ts'
 import type { HolderRatings } from './ratings.ts'
 
-/** A session that is not used is closed after this long, ms. */
+/** An idle session is closed after this long, ms. */
 const IDLE_MS = 10_000
 const SWEEP_MS = 2_000
-/** What opening a stream says on the wire, about. */
+/** Approximate bytes on the wire for opening a stream. */
 const OPENING_BYTES = 1_000
 
 interface Components {
@@ -31,7 +31,7 @@ export class Sessions {
   readonly #sessions = { placement: new Map<string, AskingSession>(), handoff: new Map<string, AskingSession>() }
   #sweep: Timer | undefined
 
-  /** @param onChange hears whenever a holder stands back or goes on. */
+  /** @param onChange called whenever a holder pauses or resumes. */
   constructor(components: Components, onChange: () => void) {
     this.#components = components
     this.#onChange = onChange
@@ -58,12 +58,12 @@ export class Sessions {
     return session
   }
 
-  /** Whether a holder said that it stands back. */
+  /** Whether a holder has paused its answers. */
   isShut(holderName: string, purpose: SwapPurpose): boolean {
     return this.#sessions[purpose].get(holderName)?.isShut === true
   }
 
-  /** Wants that a holder owes an answer to. */
+  /** Unanswered wants at a holder. */
   wantsOf(holderName: string, purpose: SwapPurpose): number {
     return this.#sessions[purpose].get(holderName)?.wants ?? 0
   }
@@ -74,7 +74,10 @@ export class Sessions {
     await Promise.all(this.#all().map((session) => session.close()))
   }
 
-  /** Networks break at no cost; to begin an answer and then stall is suspicious; nonsense no honest host sends. */
+  /**
+   * Standing per end of a session: networks break at no cost; stalling within an answer is suspicious; nonsense is
+   * dishonest.
+   */
   #note(end: SessionEnd, holder: Member): void {
     if (end !== 'closed') this.#components.ratings.failed(holder.name)
     if (end === 'stalledMidway') blame(this.#components, holder, WEIGHT.suspicious, end)
@@ -82,7 +85,7 @@ export class Sessions {
   }
 
   #closeIdle(): void {
-    // Never rejects: a session that breaks while it is closed is closed all the same.
+    // Never rejects: a session that breaks while it closes counts as closed.
     for (const session of this.#all()) if (session.idleMs >= IDLE_MS) void session.close()
     if (this.#all().length > 0) return
     this.#sweep?.cancel()

@@ -24,18 +24,18 @@ export interface SwapComponents {
   mesh: Mesh
   hasher: PageHasher
   standing: Standing
-  /** What this host has, the nearest first. */
+  /** This host's pages, the nearest source first. */
   sources: readonly PageSource[]
-  /** Whether a page is held by so many hosts that it may leave this one. */
+  /** Whether enough hosts are said to hold a page, so that it may leave this one. */
   isPopular: (high: number, low: number) => boolean
-  /** Which of the pages that are popular by what hosts say may leave this one, by what they prove. */
+  /** Which of the pages that are popular by reports may leave this one, by proof. */
   confirm: Confirm
-  /** Hears of each answer that a member was given. */
+  /** Called for each answer that a member got. */
   onServed?: (member: Member, pages: number) => void
 }
 
 export interface SwapInit {
-  /** Cap of proactive traffic, both ways together, at the interface. */
+  /** Cap of proactive traffic, both ways together, measured at the interface. */
   bytesPerSecondMax: number
 }
 
@@ -89,7 +89,7 @@ class PageSwap implements Swap {
       return await fetch.run()
     } finally {
       this.#fetches.delete(fetch)
-      // What it had under way others may ask for now.
+      // Other fetches may now ask for the pages that it had under way.
       this.#wakeAll()
     }
   }
@@ -130,7 +130,7 @@ class PageSwap implements Swap {
     for (const fetch of this.#fetches) fetch.wake()
   }
 
-  /** Gives what one fetch got to the others that wait for the same pages: nothing is asked for twice at a time. */
+  /** Gives arrived pages to the other fetches that wait for them: no page is asked for twice at a time. */
   #share(from: Fetch, wanted: WantedPages, pages: ArrivedPages): void {
     if (this.#fetches.size < 2) return
     const places = new PrefixTable(pages.count)

@@ -1,20 +1,20 @@
 /**
- * What an asker and a holder say to each other.
+ * The messages of an asker and a holder.
  *
  * Goals: one session carries any number of wants, many under way at once; pages travel compressed together, over the
- * bulk lane where there are many; a holder that cannot answer now says so at once. Non-goals: to be believed (the
- * asker hashes every page), to survive the loss of the stream (the asker goes elsewhere), to mix purposes: a session
- * has one, so that its bytes have one account, and nothing urgent stands behind what is not.
+ * bulk lane where there are many; a holder that cannot answer now tells so at once. Non-goals: trust (the asker hashes
+ * every page); surviving the loss of the stream (the asker goes elsewhere); mixed purposes: a session has one, so that
+ * its bytes have one account, and urgent wants never queue behind others.
  *
  *   asker                                       holder
  *     hello (version, purpose) ------------------> |
- *     want (sequence, prefixes) -----------------> |  popular ones alone are read, and those sent
- *       |                                               |  that hosts enough prove to hold
+ *     want (sequence, prefixes) -----------------> |  only popular pages are read, and only those sent
+ *       |                                          |  that enough hosts have proven to hold
  *     want (sequence, prefixes) -----------------> |
- *       | <------------- pages (sequence, bitmap, packed)   as slices of one run of bytes
+ *       | <------------- pages (sequence, bitmap, packed)   as slices of one sequence of bytes
  *       | <------------------------ busy (sequence)         ask elsewhere, or again later
- *       | <---------------------------- lane (ticket)       many came: dial it, and all that follows comes there
- *       | <------------------------------------- shut       a guest moves here: what is not answered never will be
+ *       | <---------------------------- lane (ticket)       many pages: dial it; all further answers come over it
+ *       | <------------------------------------- shut       a guest moves here: open wants stay unanswered
  *       | <------------------------------------- open       ask again
  *     either closes the stream, and with it the session
  *
@@ -30,7 +30,7 @@
  *   lane   = 2:u8 idBytes:u8 id keyBytes:u8 key address
  *   shut   = 3:u8                  open = 4:u8
  *
- *   The lane, once there, carries a run of frames (frames.ts) of its own, from holder to asker and nothing else.
+ *   The lane then carries its own sequence of frames (frames.ts), only from holder to asker.
  */
 import { bufferOver } from '../bytes/bufferover.ts'
 import type { LaneTicket } from '../mesh/index.ts'
@@ -73,12 +73,12 @@ export function encodeWant(sequence: number, { count, high, low }: Prefixes): Ui
   return bytes
 }
 
-/** Throws PagemeshError `bad-swap` on anything that no asker of ours would write. */
+/** Throws PagemeshError `bad-swap` on bytes that no Pagemesh asker writes. */
 export function decodeAskerMessage(message: Uint8Array): AskerMessage {
   const bytes = bufferOver(message)
   if (bytes[0] === ASKER.hello) {
     const purpose = PURPOSES[bytes[2]! - 1]
-    if (bytes.length !== 3 || bytes[1] !== VERSION || purpose === undefined) throw badSwap('its greeting is unknown')
+    if (bytes.length !== 3 || bytes[1] !== VERSION || purpose === undefined) throw badSwap('its hello is malformed')
     return { kind: 'hello', purpose }
   }
   if (bytes[0] !== ASKER.want) throw badSwap('its kind is unknown')
@@ -92,7 +92,7 @@ export function decodeAskerMessage(message: Uint8Array): AskerMessage {
   return { kind: 'want', sequence: bytes.readUInt32BE(1), prefixes }
 }
 
-/** Slices of a run of frames, each a message of at most `bytesMax` and one byte. */
+/** Slices of a sequence of frames, each a message of at most `bytesMax` and one byte. */
 export function encodeSlice(bytes: Uint8Array): Uint8Array {
   const message = new Uint8Array(1 + bytes.length)
   message[0] = HOLDER.slice
@@ -112,7 +112,7 @@ export function encodeTicket({ address, id, key }: LaneTicket): Uint8Array {
   ])
 }
 
-/** Throws PagemeshError `bad-swap` on anything that no holder of ours would write. */
+/** Throws PagemeshError `bad-swap` on bytes that no Pagemesh holder writes. */
 export function decodeHolderMessage(message: Uint8Array): HolderMessage {
   if (message[0] === HOLDER.slice && message.length > 1) return { kind: 'slice', bytes: message.subarray(1) }
   if (message[0] === HOLDER.lane) return { kind: 'lane', ticket: decodeTicket(bufferOver(message)) }

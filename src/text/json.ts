@@ -1,17 +1,17 @@
 import { escapeControls } from './printable.ts'
 
-/** One line of JSON that changes no terminal, and that says exactly the same to whoever parses it. */
+/** One line of JSON without such characters, which parses to exactly the same value. */
 export function printableJson(value: unknown): string {
-  // Outside of texts JSON has no such character, and inside of them this is how JSON escapes.
+  // Outside of strings JSON has no such character, and inside them JSON escapes in the same way.
   return escapeControls(JSON.stringify(value))
 }
 
-/** What the text is in JSON; undefined if it is none. */
+/** The value of a JSON text; undefined if it is none. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // No JSON text means undefined, so whoever expects a value sees that there is none.
+    // No JSON text means undefined, so that the caller can tell.
     return undefined
   }
 }

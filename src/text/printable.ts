@@ -1,17 +1,17 @@
 /**
- * Characters that change how a terminal or a page shows what stands around them, or are not seen: controls of both
- * kinds, line separators, marks of direction and other formats, and halves of characters.
+ * Characters that change how a terminal or a page shows the text around them, or that are invisible: C0 and C1
+ * controls, line separators, marks of direction and other formats, and lone surrogates.
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu
 
-/** The text with every character that could change a terminal written as `\u001b`, for names and reasons of others. */
+/** The text with all such characters written as `\u001b`, for names and reasons from elsewhere. */
 export function escapeControls(text: string): string {
-  // Unit by unit, as JSON escapes a character that is two of them.
+  // Unit by unit, like JSON, which escapes a surrogate pair as two.
   return text.replace(UNPRINTABLE, (character) => character.split('')
     .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''))
 }
 
-/** The same value with `escapeControls` applied to every text in it, keys included. */
+/** The same value with `escapeControls` applied to every string in it, keys included. */
 export function printable<T>(value: T): T {
   if (typeof value === 'string') return escapeControls(value) as T
   if (Array.isArray(value)) return value.map(printable) as T

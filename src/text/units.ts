@@ -9,12 +9,12 @@ const RATE_UNITS: Record<string, number> = {
   B: 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30,
 }
 
-/** Parses a size such as `2GiB`, `512 MB` or `4096` to bytes; undefined if it is none. */
+/** Parses a size such as `2GiB`, `512 MB` or `4096` to bytes; undefined for anything else. */
 export function parseBytes(text: string): number | undefined {
   return parseUnit(text, BYTE_UNITS)
 }
 
-/** Parses a rate such as `500Mbit` or `100MB/s` to bytes a second; undefined if it is none. */
+/** Parses a rate such as `500Mbit` or `100MB/s` to bytes a second; undefined for anything else. */
 export function parseRate(text: string): number | undefined {
   return parseUnit(text.replace(/(?:\/s|ps)$/, ''), RATE_UNITS)
 }

@@ -1,6 +1,7 @@
 /**
- * What every migration through us has, whoever drives it: an offer to another host, a link over which the two agents
- * talk, and a result. `handoff/` moves guests over QMP, `relay/` carries what a manager moves.
+ * The common parts of every migration through the agents, whoever drives it: an offer to another host, a link over
+ * which the two agents talk, and a result. `handoff/` moves guests over QMP, `relay/` carries migrations that a manager
+ * drives.
  */
 export { IncomingPassages, type IncomingPassagesComponents } from './incomingpassages.ts'
 export { Link, type Language, type LinkInit } from './link.ts'

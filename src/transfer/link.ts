@@ -7,19 +7,19 @@ import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { waitAtMost } from '../runtime/wait.ts'
 
-/** How long the other end may take for what is still to be said to it, ms. */
+/** How long the other end may take to read the last messages, ms. */
 const FAREWELL_MS = 500
 
 interface Message {
   kind: string
 }
 
-/** What one end of a link says and hears, as frames. */
+/** The messages that one end of a link sends and receives, as frames. */
 export interface Language<Said extends Message, Heard extends Message> {
   said: FrameTable<Said['kind']>
   heard: FrameTable<Heard['kind']>
   encode: (message: Said) => Uint8Array
-  /** Throws what is wrong with a frame: that is the end of the link. */
+  /** Throws the error of a malformed frame, which ends the link. */
   decode: (kind: Heard['kind'], body: Buffer) => Heard
 }
 
@@ -28,7 +28,7 @@ export interface LinkInit<Said extends Message, Heard extends Message> {
   bytesPerSecondMax: number
   language: Language<Said, Heard>
   onMessage: (message: Heard) => void
-  /** Said once, unless this end closed it. */
+  /** Called once, unless this end closed it. */
   onLost: (reason: Reason) => void
 }
 
@@ -51,7 +51,7 @@ export class Link<Said extends Message, Heard extends Message> {
       frames: { ...said, ...heard } as FrameTable<Said['kind'] | Heard['kind']>,
       bytesPerSecondMax: init.bytesPerSecondMax,
       onFrame: (kind, body) => {
-        if (!(kind in heard)) throw badFrame(`${kind} is for the other end to say`)
+        if (!(kind in heard)) throw badFrame(`only the other end may send ${kind}`)
         init.onMessage(decode(kind as Heard['kind'], body))
       },
       onLost: (error) => this.#lose(reasonOf(error)),
@@ -71,17 +71,17 @@ export class Link<Said extends Message, Heard extends Message> {
     return this.#lane.receivedBytes
   }
 
-  /** What was seen of the way to the other end by what was said over it. */
+  /** What the operating system measured of the way to the other end, by this link's bytes. */
   get delivery(): Delivery | undefined {
     return this.#lane.delivery
   }
 
   say(message: Said): void {
-    // It never rejects: a lane that cannot be written to is lost.
+    // Never rejects: a lane that cannot be written to is lost.
     void this.#lane.send(message.kind, this.#encode(message))
   }
 
-  /** Takes what the other end said; what cannot be is the end of the link. */
+  /** Processes a message of the other end; an error in it ends the link. */
   heed(take: () => void): void {
     try {
       take()
@@ -91,9 +91,12 @@ export class Link<Said extends Message, Heard extends Message> {
     }
   }
 
-  /** Closes, after what was said; waits a moment for the other end to take it. `reason`: what it said is at fault. */
+  /**
+   * Closes after the messages sent so far, and waits a moment for the other end to read them. `reason`: the other end's
+   * message is at fault.
+   */
   async close(reason?: Reason): Promise<void> {
-    if (reason !== undefined) this.#log.warn('the other agent is not understood', { reason: sentenceOf(reason) })
+    if (reason !== undefined) this.#log.warn('the other agent broke the protocol', { reason: sentenceOf(reason) })
     this.#isOver = true
     this.#lane.complete()
     await waitAtMost(this.#clock, this.#lane.close(), FAREWELL_MS)

@@ -1,4 +1,4 @@
-/** Reading what another agent sent, field by field: anything odd is a PagemeshError. Pure. */
+/** Reads another agent's message field by field: anything odd is a PagemeshError. Pure. */
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame } from '../passage/index.ts'
 import { PagemeshError, type ErrorCode } from '../runtime/errors.ts'
@@ -29,12 +29,12 @@ export function bad(code: ErrorCode, why: string): PagemeshError {
   })
 }
 
-/** Names a transfer on both hosts: 16 random bytes as hex. */
+/** Identifies a transfer on both hosts: 16 random bytes as hex. */
 export function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
 }
 
-/** A ticket in what another host sent; undefined if it is none. */
+/** A ticket from another host; undefined if malformed. */
 export function readTicket(value: unknown): LaneTicket | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { address, id, key } = value as Record<string, unknown>
@@ -61,7 +61,7 @@ function recordOf(bytes: Uint8Array): Record<string, unknown> | undefined {
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? value as Record<string, unknown> : undefined
   } catch {
-    // Not JSON: refused by whoever asked, with the peer's name.
+    // Not JSON: the caller refuses it, with the peer's name.
     return undefined
   }
 }

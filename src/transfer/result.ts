@@ -1,4 +1,4 @@
-/** What a handoff came to, as `pagemesh migrate --json` prints it: our own, and one that a manager drives. */
+/** The result of a handoff, as `pagemesh migrate --json` prints it: one of our own, or one that a manager drives. */
 import type { IncomingSummary, SpentBytes } from '../conversation/index.ts'
 import type { GuestState, MigrationMode } from '../guest/index.ts'
 import { PAGE_BYTES, type PageSourceKind } from '../page/index.ts'
@@ -12,12 +12,12 @@ export interface PageCounts {
   literal: number
 }
 
-/** What a handoff saved, and what had been spent before so that it could. */
+/** What a handoff saved, and what both hosts had spent before to make that possible. */
 export interface HandoffLedger {
-  /** What QEMU wrote, less all that the handoff took: both ways between the two agents, and from peers. */
+  /** Bytes that QEMU wrote, less all bytes of the handoff: both ways between the two agents, and from peers. */
   savedBytes: number
   spentBytes: { source: SpentBytes; destination: SpentBytes }
-  /** Saved by this handoff alone, less all that both hosts ever spent: later handoffs are paid for as well. */
+  /** Saved by this handoff, less all bytes that both hosts ever spent; these pay for later handoffs as well. */
   netBytes: number
 }
 
@@ -32,41 +32,41 @@ export interface HandoffResult {
   reason?: string
   /** Stable name of the error behind `reason`. */
   code?: string
-  /** What the guest is at the destination, where it has arrived: as it was at the source at switchover. */
+  /** The guest's run state on arrival, which is the one at switchover; null if it has not arrived. */
   arrivedState: GuestState | null
   /** From the request until the destination confirmed, ms. */
   totalMs: number
   /**
-   * QEMU's own downtime plus what passed between the source's end and the guest's start at the destination, ms; null
-   * for a guest that did not run.
+   * QEMU's own downtime plus the time from the source's end to the guest's start at the destination, ms; null for a
+   * guest that did not run.
    */
   downtimeMs: number | null
-  /** What the source QEMU wrote. */
+  /** Bytes that the source QEMU wrote. */
   qemuBytes: number
-  /** What the source agent sent for this handoff, census exchange and encryption included. */
+  /** Bytes that the source agent sent for this handoff, census exchange and encryption included. */
   wireBytes: number
   receivedWireBytes: number
-  /** What the destination fetched from other hosts while the guest moved; of all guests that arrived there then. */
+  /** Bytes that the destination fetched from other hosts during the handoff, for all guests arriving there. */
   peerBytes: number
-  /** Connections of QEMU that were carried. */
+  /** QEMU connections that were carried. */
   channels: number
   pages: PageCounts
   refsFilledBy: Record<PageSourceKind, number>
-  /** Bytes of the stream that went raw, before compression. */
+  /** Bytes of the stream that passed raw, before compression. */
   rawBytes: number
   literalBytes: number
   literalWireBytes: number
-  /** Whether every batch's digest at the destination was that of the source. */
+  /** Whether every batch's digest at the destination matched the source's. */
   digestMatched: boolean
   ledger: HandoffLedger
 }
 
-/** What a migration that a manager drives came to, which cannot always be told from here. */
+/** The result of a migration that a manager drives; its outcome may be unknown here. */
 export type RelayResult = Omit<HandoffResult, 'status'> & { status: HandoffResult['status'] | 'unknown' }
 
 export type HandoffPhase = 'preparing' | 'precopy' | 'postcopy' | 'switchover' | 'finishing'
 
-/** Where a handoff stands, several times a second. */
+/** Progress of a handoff, sent several times a second. */
 export interface HandoffProgress {
   guest: string
   from: string
@@ -83,12 +83,12 @@ export interface HandoffProgress {
   remainingBytes: number
 }
 
-/** What a running handoff tells of itself: counts so far. */
+/** Counts of a running handoff so far. */
 export type HandoffMeasure = Pick<HandoffProgress, 'phase' | 'qemuBytes' | 'wireBytes' | 'remainingBytes'> & {
   totalBytes: number
 }
 
-/** What a dry run found: nothing moved. */
+/** The result of a dry run: nothing moved. */
 export interface HandoffEstimate {
   guest: string
   from: string
@@ -96,11 +96,11 @@ export interface HandoffEstimate {
   mode: MigrationMode
   dryRun: true
   distinctPages: number
-  /** Of those, how many the destination has. */
+  /** How many of those the destination has. */
   pagesAtDestination: number
 }
 
-/** Throws PagemeshError `bad-frame` on anything else than a summary. */
+/** Throws PagemeshError `bad-frame` on anything but a summary. */
 export function readSummary(value: unknown): IncomingSummary {
   const { streamBytes, refsFilledBy, peerBytes, releaseMs, spent } = (value ?? {}) as Record<string, unknown>
   return {
@@ -149,7 +149,7 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
   }
 }
 
-/** Adds what became of the streams to a result whose own bytes on the wire are known. */
+/** Adds the counts of the streams to a result that already has its own bytes on the wire. */
 export function addStreams(
   result: RelayResult,
   { channels, summary, spent }: {
@@ -173,7 +173,7 @@ export function addStreams(
   result.ledger = ledgerOf(result, { source: spent, destination: summary?.spent ?? noBytesSpent() })
 }
 
-/** What bytes come to, beside what was spent on both hosts. Pure. */
+/** The ledger of a handoff's bytes, beside what both hosts spent. Pure. */
 export function ledgerOf(
   bytes: { qemuBytes: number; wireBytes: number; receivedWireBytes: number; peerBytes: number },
   spentBytes: HandoffLedger['spentBytes'],

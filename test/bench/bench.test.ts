@@ -88,7 +88,7 @@ describe('all benches, small', () => {
     assert.ok(census >= 12 && census <= 14, `${census}`)
   })
 
-  it('come with where and how they were made', () => {
+  it('come with where and how they were measured', () => {
     const report = formatReport(outcome, circumstances('npm run bench'))
     assert.match(report, /npm run bench: 600 pages, .* seed 3, 2 rounds/)
     assert.match(report, new RegExp(`Node ${process.version}`))
@@ -98,7 +98,7 @@ describe('all benches, small', () => {
 })
 
 describe('the bench of several channels, small', () => {
-  it('carries all of the stream over each, and says what that took', async function () {
+  it('carries all of the stream over each, and reports the cost', async function () {
     this.timeout(60_000)
     const outcomes = await runChannelsBench(createMaterial(PAGES, SEED), [1, 2])
     assert.deepEqual(outcomes.map(({ channels }) => channels), [1, 2])
@@ -110,7 +110,7 @@ describe('the bench of several channels, small', () => {
 })
 
 describe('the bench of the census, small', () => {
-  it('counts memory, slices and scans, and says so', async () => {
+  it('counts memory, slices and scans, and reports them', async () => {
     const outcome = await runCensusBench({ distinctPages: 100_000, pages: PAGES, rounds: 2, seed: SEED })
     assert.ok(outcome.distinctPages > 99_900 && outcome.distinctPages < 100_100)
     for (const bytes of [outcome.bytesPerDistinctPage, outcome.saidBytesPerDistinctPage]) {
@@ -123,7 +123,7 @@ describe('the bench of the census, small', () => {
 })
 
 describe('the bench of the tables of a handoff, small', () => {
-  it('keeps at most twenty bytes a page, counts the wire, and says so', () => {
+  it('keeps at most twenty bytes a page, counts bytes on the wire, and reports them', () => {
     const outcome = runInventoryBench({ inventoryPages: 500_000, seed: SEED })
     assert.equal(outcome.pages, 500_000)
     assert.ok(outcome.bytesPerPage >= 8 && outcome.bytesPerPage <= 20, `${outcome.bytesPerPage}`)
@@ -133,7 +133,7 @@ describe('the bench of the tables of a handoff, small', () => {
 })
 
 describe('the bench of the view, small', () => {
-  it('counts memory and lookups, and says so', async () => {
+  it('counts memory and lookups, and reports them', async () => {
     const outcome = await runViewBench({ viewPages: 50_000, rounds: 2, seed: SEED })
     assert.equal(outcome.pages, 50_000)
     assert.ok(outcome.bytesPerPage >= 18 && outcome.bytesPerPage <= 24, `${outcome.bytesPerPage}`)
@@ -144,7 +144,7 @@ describe('the bench of the view, small', () => {
 })
 
 describe('the bench of the store, small', () => {
-  it('counts memory, opening and rates, and says so', async function () {
+  it('counts memory, opening and rates, and reports them', async function () {
     this.timeout(60_000)
     const outcome = await runStoreBench({ storedPages: 100_000, pages: PAGES, rounds: 2, seed: SEED })
     assert.ok(outcome.bytesPerPage > 18 && outcome.bytesPerPage <= 30, `${outcome.bytesPerPage}`)
@@ -157,7 +157,7 @@ describe('the bench of the store, small', () => {
 })
 
 describe('the bench of swap, small', () => {
-  it('fetches every page, counts the wire, and says so', async function () {
+  it('fetches every page, counts bytes on the wire, and reports them', async function () {
     this.timeout(60_000)
     const outcome = await runSwapBench({ pages: 4 * PAGES, rounds: 2, seed: SEED })
     assert.ok(outcome.pages > PAGES / 2 && outcome.pagesPerSecond > 0 && outcome.ratio.min > 0)

@@ -1,4 +1,4 @@
-/** The census: what it keeps of a page that many guests share, and how fast it scans beside mere reading. */
+/** The census: its memory per page that many guests share, and the speed of its scan relative to mere reading. */
 
 import { PageCollector } from '../../src/census/collector.ts'
 import { Found } from '../../src/census/found.ts'
@@ -15,9 +15,9 @@ import { heldBytes, measureInTurn, spreadOf, type Measured, type Spread } from '
 import { placeInOwnMemory } from './ownmemory.ts'
 
 export interface CensusBenchInit {
-  /** Different pages that the guests of the host hold together. */
+  /** Distinct pages of all guests of the host. */
   distinctPages: number
-  /** Pages of the guest that is scanned. */
+  /** Pages of the scanned guest. */
   pages: number
   rounds: number
   seed: number
@@ -28,21 +28,21 @@ export interface CensusBenchOutcome {
   distinctPages: number
   /** Pages of all guests, each counted in every guest that holds it. */
   heldPages: number
-  /** Memory of the process, measured, for each distinct page. */
+  /** Memory of the process, measured, per distinct page, bytes. */
   bytesPerDistinctPage: number
-  /** The same as the census itself says. */
+  /** The same by the census' own figures. */
   saidBytesPerDistinctPage: number
-  /** To tell the stable pages of one slice of 4096, ms. */
+  /** Time to list the stable pages of one slice of 4096, ms. */
   sliceMs: Spread
   /** Reading alone first, then the scan; both through /proc, in this thread. */
   scan: Measured[]
 }
 
 const GUESTS = 20
-/** Of each guest's pages, as many are in all others too. */
+/** Share of each guest's pages that all others hold too. */
 const SHARED_SHARE = 0.5
 const SLICES = 4096
-/** Pages of one read, as the census reads. */
+/** Pages per read, as in the census. */
 const READ_PAGES = 256
 
 export async function runCensusBench(init: CensusBenchInit): Promise<CensusBenchOutcome> {
@@ -75,7 +75,7 @@ function stateOf({ distinctPages, seed }: CensusBenchInit): Omit<CensusBenchOutc
   }
 }
 
-/** A guest after its second scan, with ids made up. */
+/** A guest after its second scan, with invented ids. */
 function madeGuest(guest: number, sharedPages: number, ownPages: number, seed: number): Found {
   const pageCount = sharedPages + ownPages
   const memory: GuestMemory = {
@@ -114,7 +114,7 @@ async function scanBesideReading({ pages, rounds, seed }: CensusBenchInit): Prom
   }
 }
 
-/** Reads what a scan reads, in the same pieces, and does nothing with it. */
+/** Reads the same pieces as a scan, and does nothing with them. */
 async function readAll(memory: GuestMemory): Promise<void> {
   const pageCount = memory.blocks[0]!.bytes / PAGE_BYTES
   const room = Buffer.alloc(READ_PAGES * PAGE_BYTES)

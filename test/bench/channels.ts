@@ -1,6 +1,6 @@
 /**
- * Passages side by side, as a migration of several channels has them: each end of each in a thread of its own, over
- * sockets and TLS, where the kernel is there to hand connections over; otherwise all in one thread.
+ * Passages in parallel, as in a migration over several channels: each end in its own thread, over sockets and TLS, if
+ * the kernel can hand connections over; otherwise all in one thread.
  */
 import { formatBytes } from '../../src/index.ts'
 import type { PageSource } from '../../src/page/index.ts'
@@ -9,13 +9,13 @@ import type { Material } from './material.ts'
 
 export interface ChannelsOutcome {
   channels: number
-  /** Of stream, over all channels. */
+  /** Bytes of stream a second, over all channels. */
   bytesPerSecond: number
-  /** Processor time for each GB of the stream: both ends of all passages, and what stands for both QEMUs. */
+  /** Processor time per GB of stream: both ends of all passages, and the stand-ins for both QEMUs. */
   processorSecondsPerGb: number
 }
 
-/** Each channel carries the material whole, all pages as they are. Throws if bytes are lost. */
+/** Each channel carries the whole material, uncompressed. Throws if bytes are lost. */
 export async function runChannelsBench({ stream }: Material, counts: readonly number[]): Promise<ChannelsOutcome[]> {
   const outcomes: ChannelsOutcome[] = []
   for (const channels of counts) {

@@ -1,7 +1,6 @@
 /**
- * How much slower a guest works while the census scans it: a real guest under TCG counts, and the census works and
- * stands back in turn. While it works it scans without a pause, at the default rate: with the default interval it
- * rests most of the time.
+ * How much the census slows a guest down: a real guest under TCG counts, with the census working and pausing in turn.
+ * While it works it scans without a pause, at the default rate; with the default interval it rests most of the time.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,20 +22,20 @@ export interface DisturbanceInit {
 }
 
 export interface DisturbanceOutcome extends DisturbanceInit {
-  /** Work of the guest with the census on, by that with it off in the same round. */
+  /** Work of the guest with the census on, relative to that with it off in the same round. */
   ratio: Spread
-  /** The same by its own CPU time, which others' work on the machine changes little. */
+  /** The same relative to its own CPU time, on which other load of the machine has little effect. */
   cpuRatio: Spread
-  /** Pages that the census read a second while it was on. */
+  /** Pages a second that the census read while it was on. */
   pagesPerSecond: number
   residentPages: number
 }
 
-/** What /proc counts in. */
+/** The unit of /proc. */
 const TICKS_PER_SECOND = 100
 const MEMORY_MIB = 512
 const FILLED_MIB = 256
-/** From a switch of the census until the watch begins, ms: it may have a batch to end. */
+/** From a switch of the census until the watch begins, ms: it may have to finish a batch. */
 const SETTLE_MS = 200
 const URGENT_SCANS = 2
 const FIRST_SCANS_MS = 60_000
@@ -48,7 +47,7 @@ interface Work {
 
 const NONE: Work = { perSecond: 0, perCpuSecond: 0 }
 
-/** How often the guest's beats are looked at, ms: they come about as often. */
+/** How often the guest's beats are polled, ms: about as often as they come. */
 const LOOK_MS = 2
 
 export async function runDisturbance(init: DisturbanceInit): Promise<DisturbanceOutcome> {
@@ -65,7 +64,7 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
     await discovery.start()
     await census.start()
     census.add(discovery.guests()[0]!)
-    // The first scans are in a hurry, and later ones are what a guest lives with.
+    // The first scans run faster; a guest lives with the later ones.
     await waitFor(() => ((census.of('g')?.scans ?? 0) >= URGENT_SCANS ? true : undefined), {
       clock: systemClock, what: 'the first scans', timeoutMs: FIRST_SCANS_MS,
     })
@@ -85,7 +84,7 @@ async function measure(qemu: CountingGuest, census: Census, init: DisturbanceIni
   let onMs = 0
   for (let round = 0; round < init.rounds; round++) {
     const work = { on: NONE, off: NONE }
-    // The one that goes first is another in every round: a machine that slows down favours neither.
+    // The first side alternates, so that a machine that slows down favours neither.
     for (const side of round % 2 === 0 ? ['off', 'on'] as const : ['on', 'off'] as const) {
       const goOn = side === 'off' ? census.standBack() : undefined
       const begunAt = performance.now()
@@ -104,7 +103,7 @@ async function measure(qemu: CountingGuest, census: Census, init: DisturbanceIni
   }
 }
 
-/** From one beat to another, so that no part of a piece of work is counted as whole or as nothing. */
+/** From beat to beat, so that no partial piece of work is counted or lost. */
 async function workOf(qemu: CountingGuest, watchMs: number): Promise<Work> {
   const first = await nextBeat(qemu)
   await systemClock.sleep(watchMs)

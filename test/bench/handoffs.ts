@@ -14,8 +14,8 @@ const CLUSTER_KEY = new Uint8Array(32).fill(11)
 const READY_MS = 60_000
 
 /**
- * Two agents of this process on loopback, over real lanes, with the other guest at the destination. The QEMUs are
- * played: one writes the stream to the agent's socket, the other takes what comes.
+ * Two agents of this process on loopback, over real lanes, with the other guest at the destination. Two stand-ins for
+ * QEMUs write the stream to the agent's socket and read it at the other end.
  */
 export class HandoffBench {
   readonly #material: Material
@@ -32,7 +32,7 @@ export class HandoffBench {
     destination.addGuest(this.#other.memory)
   }
 
-  /** @param directory for what the agents keep while they run. */
+  /** @param directory for the agents' files. */
   static async open(material: Material, directory: string): Promise<HandoffBench> {
     const meshA = createMesh('a', [])
     const source = await startAgent('a', meshA, directory)
@@ -43,7 +43,7 @@ export class HandoffBench {
     return bench
   }
 
-  /** One guest, ready to go: `run` hands it over. What stands before `run` is not part of the handoff. */
+  /** A guest ready to be handed over by `run`. The preparation is not part of the handoff. */
   async prepare(): Promise<{ run(): Promise<HandoffResult>; forget(): void }> {
     const name = `web-${this.#handoffs++}`
     const { pages, stream } = this.#material
@@ -60,7 +60,7 @@ export class HandoffBench {
     }
   }
 
-  /** Memory that the destination's census takes for each distinct page, bytes. */
+  /** Memory of the destination's census per distinct page, bytes. */
   get censusBytesPerPage(): number {
     const { bytes, distinctPages } = this.#destination.status().census
     return bytes / distinctPages
@@ -86,7 +86,7 @@ function createMesh(name: string, bootstrap: string[]): Mesh {
 async function startAgent(name: string, mesh: Mesh, directory: string): Promise<Agent> {
   const agent = await createAgent({
     name, clusterKey: CLUSTER_KEY, runtimeDirectory: join(directory, name), store: { path: directory, maxBytes: 0 },
-    // Everything is scanned once, at once, before it counts.
+    // Everything is scanned once, at once, before the measurement.
     census: { pagesPerSecond: 10_000_000, intervalSeconds: 86_400 },
   }, { mesh })
   await agent.start()

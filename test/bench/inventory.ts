@@ -1,6 +1,6 @@
 /**
- * The tables of one handoff of a large guest, made up: what the outgoing end keeps for each page beside its census, and
- * how long the exchange of the census takes at either end.
+ * The invented tables of one handoff of a large guest: what the outgoing end keeps per page besides its census, and how
+ * long the exchange of the census takes at both ends.
  */
 import { answerPages, decodePrefixSet, Inventory, lastFirst, SortedTable } from '../../src/page/index.ts'
 import { seededRandom } from '../support/random.ts'
@@ -12,16 +12,16 @@ export interface InventoryInit {
   seed: number
 }
 
-/** Work on all pages, ms: what is listed, sent, answered, taken and ordered. */
+/** Work on all pages, ms: listing, encoding, answering, taking and ordering them. */
 const STEPS = ['list', 'encode', 'decode', 'answer', 'take', 'order', 'sort'] as const
 
 export interface InventoryOutcome {
   pages: number
-  /** What is kept for the handoff, bytes a page. */
+  /** Memory for the handoff, bytes per page. */
   bytesPerPage: number
-  /** What its census has anyway. */
+  /** Memory of its census, bytes per page. */
   tableBytesPerPage: number
-  /** Of the list as it travels. */
+  /** The encoded list, bytes per page. */
   wireBytesPerPage: number
   ms: Record<typeof STEPS[number], number>
 }
@@ -45,7 +45,7 @@ export function runInventoryBench({ inventoryPages, seed }: InventoryInit): Inve
   timed('take', () => inventory.answer(bitmap))
   const order = timed('order', () => inventory.order())
   timed('sort', () => lastFirst(set.prefixes.length, bitmap, order))
-  // What travelled, and what the other end made of it, is not this end's.
+  // The encoded list, and the other end's results, are not this end's memory.
   const others = list.buffer.byteLength + set.prefixes.byteLength + order.buffer.byteLength
   return {
     pages: table.size,
@@ -66,7 +66,7 @@ export function formatInventory(outcome: InventoryOutcome): string {
   ].join('\n')
 }
 
-/** Pages with prefixes spread evenly, in any order of their memory. */
+/** Pages with evenly spread prefixes, in random order in memory. */
 function tableOf(pages: number, seed: number): SortedTable {
   const random = seededRandom(seed)
   const high = new Uint32Array(pages)
@@ -77,7 +77,7 @@ function tableOf(pages: number, seed: number): SortedTable {
     low[index] = random() * 2 ** 32
     values[index] = Math.floor(random() * pages)
   }
-  // Of an equal high half in a row, the low one must rise as well.
+  // Within an equal high half, the low half must rise as well.
   for (let index = 1; index < pages; index++) {
     if (high[index] === high[index - 1] && low[index]! <= low[index - 1]!) low[index] = low[index - 1]! + 1
   }

@@ -1,5 +1,5 @@
 /**
- * Throughputs and memory a page, as ratios to a plain copy of the same bytes made in the same run.
+ * Throughputs and memory per page, as ratios to a plain copy of the same bytes made in the same run.
  *
  *   npm run bench [-- --json] [--pages N] [--view-pages N] [--census-pages N] [--store-pages N]
  *                          [--inventory-pages N] [--swap-pages N] [--rounds N] [--seed N]
@@ -25,7 +25,7 @@ const { values } = parseArgs({
     'view-pages': { type: 'string', default: '4000000' },
     'census-pages': { type: 'string', default: '4000000' },
     'store-pages': { type: 'string', default: '4000000' },
-    // Those of 64 GiB.
+    // The pages of 64 GiB.
     'inventory-pages': { type: 'string', default: '16777216' },
     'swap-pages': { type: 'string', default: '65536' },
     disturbance: { type: 'boolean', default: false },
@@ -34,7 +34,7 @@ const { values } = parseArgs({
   },
 })
 
-/** Twice as long as a scan of that guest takes at the default rate. */
+/** Twice a scan of that guest at the default rate. */
 const WATCH_MS = 3_000
 
 const given = process.argv.slice(2)

@@ -1,6 +1,6 @@
 /**
- * What the benches work on: a guest made of real bytes, the pages of it that another guest holds, and the stream
- * that QEMU would write of it. The same for the same seed and the same Node.
+ * The benches' material: a guest made of real bytes, its pages that another guest also holds, and the stream that QEMU
+ * would write. The same for the same seed and the same Node.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 
@@ -18,14 +18,14 @@ export interface Material {
   stream: Uint8Array
 }
 
-/** Parts of the guest's memory. Of what is not zero, half lives in the other guest too. */
+/** Parts of the guest's memory. Half of the non-zero pages are in the other guest too. */
 const ZERO_SHARE = 0.3
 const REPEATED_SHARE = 0.1
 const HELD_SHARE = 0.5
-/** Pages come in runs, since files do: the longest. */
+/** Longest run of pages; files make runs. */
 const RUN_PAGES_MAX = 16
 
-/** @param pageCount pages of the guest, a few thousand at least for figures that mean something. */
+/** @param pageCount pages of the guest; meaningful figures take a few thousand at least. */
 export function createMaterial(pageCount: number, seed: number): Material {
   const random = seededRandom(seed)
   const real = realPages(pageCount)
@@ -53,7 +53,7 @@ export function createMaterial(pageCount: number, seed: number): Material {
   }
 }
 
-/** Different pages of Node's own program: machine code and tables, as a guest's programs are. */
+/** Distinct pages of Node's own program: machine code and tables, similar to a guest's programs. */
 function realPages(count: number): Buffer[] {
   const bytes = Buffer.alloc(count * PAGE_BYTES)
   const file = openSync(process.execPath, 'r')
@@ -62,7 +62,7 @@ function realPages(count: number): Buffer[] {
   const pages: Buffer[] = []
   for (let i = 0; i < count; i++) {
     const page = bytes.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
-    // Numbered, so that none is zero or another's copy but those that shall be.
+    // Numbered, so that only the intended pages are zero or copies.
     page.writeUInt32LE(i + 1, 0)
     pages.push(page)
   }

@@ -4,9 +4,9 @@ import { runInNewContext } from 'node:vm'
 /** One way to do a piece of work, measured in turn with the others. */
 export interface Side {
   name: string
-  /** Bytes that one run works on: rates are counted in these. */
+  /** Bytes of work per run: the unit of rates. */
   bytes: number
-  /** What comes before each run and is not measured; it hands over the run, and what comes after it. */
+  /** The unmeasured preparation of a run; returns the run, and its clean-up. */
   prepare(): Promise<{ run(): unknown; after?(): void }>
 }
 
@@ -23,7 +23,7 @@ export interface Measured {
   ratio: Spread
 }
 
-/** Runs all sides in turn, `rounds` times after one that does not count (it warms up); the first is the yardstick. */
+/** Runs all sides in turn, `rounds` times after one warm-up round; ratios are to the first side. */
 export async function measureInTurn(sides: readonly Side[], rounds: number): Promise<Measured[]> {
   const rates: number[][] = sides.map(() => [])
   for (let round = -1; round < rounds; round++) {
@@ -54,7 +54,7 @@ export function spreadOf(values: readonly number[]): Spread {
 export function heldBytes(): number {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  // What one collection finds is given back by the next.
+  // The next collection frees what one has found.
   for (let time = 0; time < 3; time++) collect()
   return process.memoryUsage().arrayBuffers
 }

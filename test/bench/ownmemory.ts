@@ -4,15 +4,15 @@ import { openProcessMemory, readStartTicks, type GuestMemory, type ProcessMemory
 import { parseMaps } from '../../src/guest/maps.ts'
 import { PAGE_BYTES } from '../../src/page/index.ts'
 
-/** How much of this process is looked through at once, bytes. */
+/** Bytes of this process searched at once. */
 const STEP_BYTES = 2 ** 22
 const MARK_BYTES = 64
 
-/** A guest's memory inside this process, read as that of another process is: through /proc. */
+/** A guest's memory inside this process, read through /proc like another process' memory. */
 export interface OwnMemory {
   /** To be closed after use. */
   memory: GuestMemory
-  /** The bytes themselves: they must be kept for as long as the memory is read. */
+  /** The bytes themselves: keep them for as long as the memory is read. */
   bytes: Buffer
 }
 
@@ -30,7 +30,7 @@ export function placeInOwnMemory(name: string, content: Buffer): OwnMemory {
   return { memory: openProcessMemory(layout), bytes }
 }
 
-/** Where `room` begins, which JavaScript does not tell: a mark is put there, looked for, and seen to change. */
+/** The address of `room`, which JavaScript does not tell: a mark is written to it, searched for, and seen to change. */
 function addressOf(room: Buffer): bigint {
   const mark = Buffer.from(`${process.pid} ${process.hrtime.bigint()}`.padEnd(MARK_BYTES))
   mark.copy(room)
@@ -56,7 +56,7 @@ function* placesOf(mark: Buffer, file: number, bytesMin: number): Generator<bigi
   const step = Buffer.alloc(STEP_BYTES)
   for (const { start, end, permissions } of parseMaps(readFileSync('/proc/self/maps', 'utf8'))) {
     if (!permissions.startsWith('rw') || end - start < bytesMin) continue
-    // The steps overlap, so that a mark across two of them is seen whole.
+    // The steps overlap, so that a mark across two of them is found.
     for (let at = start; at < end; at += BigInt(STEP_BYTES - MARK_BYTES)) {
       const wanted = end - at < STEP_BYTES ? Number(end - at) : STEP_BYTES
       const piece = step.subarray(0, readSync(file, step, 0, wanted, at))

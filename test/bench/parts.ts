@@ -1,4 +1,4 @@
-/** The parts of a handoff by themselves: each a function of the material that does the work once. */
+/** The parts of a handoff by themselves: each is a function of the material that does the work once. */
 import { residentSource } from '../../src/census/resident.ts'
 import { Encoder } from '../../src/passage/encoder.ts'
 import {
@@ -10,20 +10,20 @@ import { createStreamReader } from '../../src/qemu/index.ts'
 import type { Material } from './material.ts'
 import { placeInOwnMemory } from './ownmemory.ts'
 
-/** What one read of QEMU's socket brings. */
+/** Bytes of one read of QEMU's socket. */
 const PIECE_BYTES = 256 * 1024
-/** Refs of a full batch of which half are refs. */
+/** Pages of a full batch; half of them are refs. */
 const BATCH_PAGES = 128
-/** Pages hashed in one go, as the census does. */
+/** Pages hashed at once, as in the census. */
 const HASH_PAGES = 256
 
 const PAGE_KEY = new Uint8Array(32).fill(9)
 
 export const hasher: PageHasher = createPageHasher(PAGE_KEY)
-/** What hashes pages where there is no kernel. */
+/** Hashes pages without the native kernel. */
 export const packageHasher: PageHasher = createPackageHasher(PAGE_KEY)
 
-/** Reads the stream; returns the pages that it saw, zero pages included. */
+/** Reads the stream; returns the number of its pages, zero pages included. */
 export function readStream({ stream }: Material): number {
   let pages = 0
   const reader = createStreamReader({
@@ -34,7 +34,7 @@ export function readStream({ stream }: Material): number {
   return pages
 }
 
-/** Encodes the stream against what the other guest holds; returns pages by kind. */
+/** Encodes the stream, with the other guest's pages known; returns pages by kind. */
 export function encodeStream({ stream }: Material, known: Prefixes): Encoder['counts'] {
   const encoder: Encoder = new Encoder({ hasher }, {
     known,
@@ -46,7 +46,7 @@ export function encodeStream({ stream }: Material, known: Prefixes): Encoder['co
   return encoder.counts
 }
 
-/** The prefixes that a table holds. */
+/** The prefixes in a table. */
 export function prefixesOf(table: PrefixTable): Prefixes {
   const prefixes = { count: 0, high: new Uint32Array(table.size), low: new Uint32Array(table.size) }
   table.forEach((high, low) => {
@@ -56,7 +56,7 @@ export function prefixesOf(table: PrefixTable): Prefixes {
   return prefixes
 }
 
-/** Ids of whole pages that lie one after the other. */
+/** Ids of consecutive whole pages. */
 export function hashPages(pages: Buffer, by = hasher): Buffer {
   const count = pages.length / PAGE_BYTES
   const ids = Buffer.alloc(count * ID_BYTES)
@@ -75,7 +75,7 @@ export function tableOf(ids: Buffer): PrefixTable {
   return table
 }
 
-/** The same as the census keeps it. */
+/** The same in the form of the census. */
 export function sortedTableOf(ids: Buffer): SortedTable {
   const columns = new PageColumns(ids.length / ID_BYTES)
   for (let at = 0; at < ids.length; at += ID_BYTES) {
@@ -84,7 +84,7 @@ export function sortedTableOf(ids: Buffer): SortedTable {
   return SortedTable.from(columns)
 }
 
-/** The guest's pages that the other guest holds, had from its memory in the order in which a handoff wants them. */
+/** The guest's pages that the other guest holds, read from its memory in the order of a handoff. */
 export class ResidentBench {
   readonly #batches: Buffer[] = []
   readonly #other: ReturnType<typeof placeInOwnMemory>

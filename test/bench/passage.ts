@@ -1,6 +1,6 @@
 /**
- * A whole passage of the material, both ends in this process over memory: what the agents' own work costs, without
- * sockets and QEMU. Counted in processor time, all threads: that is what is dear on a host full of guests.
+ * A whole passage of the material, both ends in this process over memory: the agents' own cost, without sockets and
+ * QEMU. Measured in processor time of all threads, which is scarce on a host full of guests.
  */
 import { ID_BYTES, PAGE_BYTES, type PageSource, type PrefixTable } from '../../src/page/index.ts'
 import { createLanePair } from '../../src/mesh/memory/memorylane.ts'

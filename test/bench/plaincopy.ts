@@ -2,14 +2,14 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
-/** The same bytes over the same kinds of socket as a handoff takes, with nothing done to them. */
+/** The same bytes over the same kinds of sockets as in a handoff, unprocessed. */
 export interface PlainCopy {
-  /** Copies `bytes` through a UNIX socket, a relay and a TCP socket on loopback; resolves when all has arrived. */
+  /** Copies `bytes` through a UNIX socket, a relay and a TCP socket on loopback; resolves when all have arrived. */
   run(bytes: Uint8Array): Promise<void>
   close(): Promise<void>
 }
 
-/** @param directory where the UNIX socket may stand. */
+/** @param directory for the UNIX socket. */
 export async function openPlainCopy(directory: string): Promise<PlainCopy> {
   let arrived: (bytes: number) => void = () => {}
   const sink = createServer((socket) => {

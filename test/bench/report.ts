@@ -4,14 +4,14 @@ import { formatBytes } from '../../src/index.ts'
 import type { Spread } from './measure.ts'
 import type { BenchOutcome } from './run.ts'
 
-/** Where and how the figures came to be: without it they say nothing. */
+/** Where and how the figures were measured; without this they mean little. */
 export interface Circumstances {
   command: string
   cpu: string
   cpus: number
   memoryBytes: number
   node: string
-  /** Over the last minute, before the benches: others' work makes the spread wide. */
+  /** Over the last minute, before the benches: other load widens the spread. */
   load: number
 }
 

@@ -16,7 +16,7 @@ import { openPlainCopy } from './plaincopy.ts'
 export interface BenchInit {
   /** Pages of the guest that is handed over. */
   pages: number
-  /** Rounds that count. */
+  /** Measured rounds. */
   rounds: number
   seed: number
 }
@@ -26,11 +26,11 @@ export interface BenchOutcome extends BenchInit {
   /** All sides, the plain copy first. */
   sides: Measured[]
   pagesPerSecond: { hashed: number; hashedByPackage: number; resident: number }
-  /** What hashed the pages. */
+  /** The hash implementation in use. */
   kernel: KernelInUse
-  /** Bytes of memory for each page that is known. */
+  /** Bytes of memory per known page. */
   stateBytesPerPage: { prefixTable: number; census: number }
-  /** Processor time that both ends of the last passage took, for each GB of the stream. */
+  /** Processor time of both ends of the last passage, per GB of stream. */
   passageSecondsPerGb: number
   /** Of the last handoff. */
   handoff: Pick<HandoffResult, 'qemuBytes' | 'wireBytes' | 'pages' | 'refsFilledBy' | 'digestMatched'>

@@ -1,6 +1,6 @@
 /**
- * The page store: memory a page and the time to open at millions of pages, and how fast pages go in and out beside
- * plain writes and reads of the same bytes. What is read is hashed too, so hashing alone stands beside it.
+ * The page store: memory per page and opening time with millions of pages, and rates of puts and gets relative to plain
+ * writes and reads of the same bytes. Pages read are hashed too, so hashing alone is measured as well.
  */
 import { mkdtempSync, rmSync, truncateSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -20,16 +20,16 @@ import { measureInTurn, type Side, type Spread } from './measure.ts'
 
 const hasher = createPageHasher(new Uint8Array(32).fill(1))
 const { signal } = new AbortController()
-/** Pages of one batch, of puts, gets, and plain writes and reads. */
+/** Pages per batch of puts, gets, and plain writes and reads. */
 const BATCH_PAGES = 256
-/** Records that are made at once. */
+/** Records made at once. */
 const PIECE_RECORDS = 2 ** 16
 const KIND_TAIL = 2
 
 export interface StoreBenchInit {
   /** Pages of the large store, which has an index and room for pages, but none written. */
   storedPages: number
-  /** Pages that are put and had. */
+  /** Pages that are put and read. */
   pages: number
   rounds: number
   seed: number
@@ -40,11 +40,11 @@ export interface StoreOutcome {
   bytesPerPage: number
   openSeconds: Spread
   pages: number
-  /** Beside plain writes, and plain reads, of the same bytes in the same batches. */
+  /** Relative to plain writes, and plain reads, of the same bytes in the same batches. */
   put: { pagesPerSecond: number; ratio: Spread }
   inOrder: { pagesPerSecond: number; ratio: Spread }
   anyOrder: { pagesPerSecond: number; ratio: Spread }
-  /** Reading plainly and hashing, without a store. */
+  /** Plain reading and hashing, without a store. */
   hashed: { pagesPerSecond: number; ratio: Spread }
 }
 
@@ -84,7 +84,7 @@ function made(path: string, slots: number): Store {
   return createStore({ clock: systemClock, log: silentLog, hasher }, { path, bytesMax: bytesOf(slots) })
 }
 
-/** Opens a store of so many pages again and again. Its slab is a hole: opening reads none of it. */
+/** Opens a store with this many pages repeatedly. Its slab is a hole: opening reads none of it. */
 async function openLarge(
   path: string, { storedPages, rounds, seed }: StoreBenchInit,
 ): Promise<Pick<StoreOutcome, 'bytesPerPage' | 'openSeconds'>> {
@@ -180,7 +180,7 @@ interface Batch {
   count: number
 }
 
-/** Pages that are all different, by their first words. */
+/** Pages that differ in their first words. */
 function makeBatches(pages: number, seed: number): Batch[] {
   const random = seededRandom(seed)
   const batches: Batch[] = []

@@ -1,6 +1,6 @@
 /**
- * Pages fetched from another host over real meshes and lanes on loopback, both hosts in this process, beside a plain
- * copy of the same bytes: looked up, read, hashed and compressed at the one end, unpacked and hashed at the other.
+ * Pages fetched from another host over real meshes and lanes on loopback, both hosts in this process, relative to a
+ * plain copy of the same bytes: looked up, read, hashed and compressed at one end, unpacked and hashed at the other.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,19 +21,19 @@ const KEYS = deriveKeys(new Uint8Array(32).fill(12))
 const READY_MS = 30_000
 
 export interface SwapBenchInit {
-  /** Pages of the guest that the pages are taken from; a good third of them is fetched. */
+  /** Pages of the guest from which pages are fetched; a good third of them is. */
   pages: number
   rounds: number
   seed: number
 }
 
 export interface SwapBenchOutcome {
-  /** Pages of one fetch. */
+  /** Pages per fetch. */
   pages: number
   pagesPerSecond: number
-  /** Beside the plain copy. */
+  /** Relative to the plain copy. */
   ratio: Spread
-  /** Bytes on the wire, both ways, for each byte of the pages. */
+  /** Bytes on the wire, both ways, per byte of the pages. */
   wireShare: number
 }
 
@@ -51,7 +51,7 @@ export async function runSwapBench({ pages, rounds, seed }: SwapBenchInit): Prom
       pages: bytes / PAGE_BYTES,
       pagesPerSecond: fetched.bytesPerSecond.median / PAGE_BYTES,
       ratio: fetched.ratio,
-      // The round that warmed up went over the wire too.
+      // The warm-up round went over the wire too.
       wireShare: hosts.wireBytes / (bytes * (rounds + 1)),
     }
   } finally {

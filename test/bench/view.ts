@@ -1,6 +1,6 @@
 /**
- * The view of popular pages: memory a page, lookups beside a hash table of the same prefixes, and the list of the most
- * popular beside a plain pass over all counts.
+ * The view of popular pages: memory per page, lookups relative to a hash table of the same prefixes, and the list of
+ * the most popular pages relative to a plain pass over all counts.
  */
 import { PrefixTable } from '../../src/page/index.ts'
 import { HOLDERS_MAX, PopularRun } from '../../src/popularity/popularrun.ts'
@@ -9,14 +9,14 @@ import { View } from '../../src/popularity/view/view.ts'
 import { seededRandom } from '../support/random.ts'
 import { measureInTurn, type Measured, type Side, type Spread } from './measure.ts'
 
-/** Pages that are looked up in one run, at most. */
+/** Most pages looked up in one run. */
 const LOOKUPS_MAX = 200_000
 const TOP_PAGES = 1000
-/** Hosts of the mesh that the pages name. */
+/** Hosts that the pages name. */
 const HOSTS = 1000
 
 export interface ViewInit {
-  /** Pages that the view holds. */
+  /** Pages in the view. */
   viewPages: number
   rounds: number
   seed: number
@@ -25,16 +25,16 @@ export interface ViewInit {
 export interface ViewOutcome {
   pages: number
   bytesPerPage: number
-  /** Lookups a second, and beside the hash table. */
+  /** Lookups a second, and relative to the hash table. */
   hit: { perSecond: number; ratio: Spread }
   miss: { perSecond: number; ratio: Spread }
-  /** Bytes an entry of that hash table. */
+  /** Bytes per entry of that hash table. */
   hashBytesPerPage: number
-  /** Milliseconds of one list, and how many plain passes it is worth. */
+  /** Milliseconds per list, and the number of plain passes in that time. */
   top: { listed: number; ms: number; passes: Spread }
 }
 
-/** What is looked up: halves of prefixes. */
+/** Prefixes to look up, in halves. */
 interface Wanted {
   high: Uint32Array
   low: Uint32Array
@@ -87,7 +87,7 @@ function spread({ median, min, max }: Spread): string {
   return `${median.toFixed(2)}x (${min.toFixed(2)} to ${max.toFixed(2)})`
 }
 
-/** One run is so many pieces of work: rates count these, in place of bytes. */
+/** A run is `pieces` pieces of work: rates count these instead of bytes. */
 function side(name: string, pieces: number, run: () => number): Side {
   return { name, bytes: pieces, prepare: async () => ({ run }) }
 }
@@ -108,7 +108,7 @@ function passOver(hosts: Uint16Array, guests: Uint16Array): number {
   return sum
 }
 
-/** A view of `pages` random pages, few of them on many hosts, a table of the same, and some of them in any order. */
+/** A view of `pages` random pages, few of them on many hosts, a table of the same, and some of them in random order. */
 function fill(pages: number, random: () => number): { view: View; table: PrefixTable; known: Wanted } {
   const view = new View({ maxPages: 2 * pages, nameOfTag: (tag) => `host-${tag}` })
   const table = new PrefixTable(pages)
@@ -126,7 +126,7 @@ function fill(pages: number, random: () => number): { view: View; table: PrefixT
       const index = run.push(rest, hosts + Math.floor(hosts * random()), hosts)
       for (let i = 0; i < HOLDERS_MAX; i++) run.holders[index * HOLDERS_MAX + i] = 1 + Math.floor(random() * HOSTS)
       table.add(highOf(slice, rest), lowOf(rest), number)
-      // A random sample: later pages take the place of earlier ones ever more rarely.
+      // A random sample: later pages replace earlier ones ever more rarely.
       const place = number < lookups ? number : Math.floor(random() * number)
       if (place < lookups) {
         known.high[place] = highOf(slice, rest)

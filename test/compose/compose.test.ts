@@ -1,7 +1,7 @@
 /**
- * docker-compose.yml as its head says to use it: three hosts with real guests, and a guest that moves between them.
- * Run by testnet/docker/test.sh, which finds or starts an engine. The guests boot under emulation, beside whatever
- * else this machine does: the limits are long.
+ * docker-compose.yml used as its head describes: three hosts with real guests, and a guest that moves between them. Run
+ * by testnet/docker/test.sh, which finds or starts an engine. The guests boot under emulation on a busy machine: the
+ * limits are long.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -37,7 +37,7 @@ interface Inspected {
   }
 }
 
-/** Runs a command to its end; what it writes, both ways, is its output. */
+/** Runs a command to its end; its standard output and error are its output. */
 async function run(words: readonly string[]): Promise<Outcome> {
   const child = spawn(words[0]!, words.slice(1), {
     cwd: REPOSITORY, env: { ...process.env, COMPOSE_PROJECT_NAME: PROJECT }, stdio: ['ignore', 'pipe', 'pipe'],
@@ -61,9 +61,9 @@ async function succeed(words: readonly string[]): Promise<string> {
 
 describe('docker-compose.yml', function () {
   this.timeout(COMMAND_MS_MAX)
-  // Each step is about what the one before has left.
+  // Each step needs the result of the one before.
   this.bail(true)
-  /** `docker compose`, or docker-compose where the engine's client has no such command. */
+  /** `docker compose`, or docker-compose if the engine's client has no such command. */
   let compose: string[] = []
   let documented: string[][] = []
   const progress = new Progress({ output: process.stderr, clock: systemClock })
@@ -81,7 +81,7 @@ describe('docker-compose.yml', function () {
     const [inspected] = JSON.parse(await succeed(['docker', 'inspect', id])) as Inspected[]
     return inspected!
   }
-  /** Runs a documented command as it stands, but without a terminal. */
+  /** Runs a documented command unchanged, but without a terminal. */
   const runDocumented = (words: readonly string[]): Promise<Outcome> =>
     run([...compose, ...words.flatMap((word) => word === 'exec' ? [word, '-T'] : [word])])
 
@@ -115,7 +115,7 @@ describe('docker-compose.yml', function () {
   })
 
   it('builds its image', async () => {
-    await progress.step('building, from what is there already', () => succeed([...compose, 'build']))
+    await progress.step('building, with existing layers', () => succeed([...compose, 'build']))
   }).timeout(BUILD_MS_MAX)
 
   it('comes up, and its guests boot', async () => {
@@ -143,7 +143,7 @@ describe('docker-compose.yml', function () {
     }
   })
 
-  it('moves a guest by the documented command, and shows what that saved', async () => {
+  it('moves a guest by the documented command, and shows the savings', async () => {
     const command = documented.find((words) => words[0] === 'exec' && words[2] === 'migrate')
     assert.ok(command !== undefined)
     const { status, output } = await runDocumented(command)
@@ -173,7 +173,7 @@ describe('docker-compose.yml', function () {
     }
   })
 
-  it('does not boot a guest again that has moved, when the host that it left starts again', async () => {
+  it('does not boot a moved guest again when its old host restarts', async () => {
     await succeed([...compose, 'restart', 'host-a'])
     await expectAllHealthy()
     assert.deepEqual((await statusOf('host-a')).guests, [])
@@ -194,7 +194,7 @@ describe('docker-compose.yml', function () {
     }
   })
 
-  it('refuses what cannot be moved, and leaves it where it is', async () => {
+  it('refuses a guest that cannot be moved, and leaves it where it is', async () => {
     const unknown = await run([...compose, 'exec', '-T', 'host-a', 'migrate', 'nobody', 'host-b'])
     assert.notEqual(unknown.status, 0)
     assert.match(unknown.output, /no guest is called nobody here; there is web/)

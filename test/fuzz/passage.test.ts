@@ -31,7 +31,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   fc.uint8Array({ maxLength: 50 }).map((raw) => ({ raw })),
 )
 
-describe('whatever the other end of a passage says', function () {
+describe('whatever the other end of a passage sends', function () {
   this.timeout(0)
 
   it('the destination QEMU gets the beginning of what the source wrote, and nothing else', async () => {

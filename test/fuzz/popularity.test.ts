@@ -20,7 +20,7 @@ import { bulletinGroup, groupsOf, restsOf } from '../unit/popularity/made.ts'
 
 /** Runs of each property; a long run sets more. */
 const RUNS = Number(process.env['PAGEMESH_FUZZ_RUNS'] ?? 300)
-/** Far more than any message takes, even on a busy machine: what is guarded against are hours. */
+/** Far more than any message takes, even on a busy machine: this guards against hours. */
 const DECODE_MS_MAX = 2_000
 const REASONS = ['malformed', 'too-large', 'contradictory', 'absurd-count']
 
@@ -58,7 +58,7 @@ const BULLETINS = [bulletinGroups([1]), []].map((groups) => encodeBulletin({ inc
 const PARTS = [encodeViewPart(bulletinGroups([1, 77, 78]), true), encodeViewPart(bulletinGroups([5]), false)]
 const REQUESTS = [encodeRequest('all'), encodeRequest([0, 1, 9, 4000, 4095])]
 
-/** Fragments that lead a reader astray sooner than random bytes do: endless ones, large gammas, nothing. */
+/** Fragments that mislead a decoder sooner than random bytes: endless ones, large gammas, nothing. */
 const fragment = fc.oneof(
   fc.uint8Array({ maxLength: 12 }),
   fc.constantFrom(
@@ -72,7 +72,7 @@ function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
   return fc.tuple(fc.constantFrom(...messages), fc.array(wound, { maxLength: 2 }), fc.array(flip, { maxLength: 3 }))
     .map(([message, wounds, flips]) => {
       const bytes = wounds.reduce<Uint8Array>((before, { at, removed, added }) => {
-        // Heads are at the beginning: strike there more often.
+        // Heads are at the start: damage is more frequent there.
         const place = Math.floor(at ** 3 * before.length)
         return Buffer.concat([before.subarray(0, place), added, before.subarray(place + removed)])
       }, Uint8Array.from(message))
@@ -88,7 +88,7 @@ function hostile(messages: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
   return fc.oneof({ weight: 6, arbitrary: damaged(messages) }, { weight: 3, arbitrary: start }, random)
 }
 
-/** Runs a decoder: what it gives, or undefined if it refused with its own code and a known reason, in time. */
+/** Runs a decoder: its result, or undefined if it refused with its own code and a known reason, in time. */
 function decoded<T>(code: string, decode: () => T): T | undefined {
   const began = performance.now()
   try {
@@ -103,7 +103,7 @@ function decoded<T>(code: string, decode: () => T): T | undefined {
   }
 }
 
-/** What is decoded rises, is within bounds, and takes no more room than its bytes can stand for. */
+/** Decoded rests rise, are within bounds, and take no more room than their bytes can stand for. */
 function checkRests(rests: Float64Array, from: number, to: number): void {
   for (let page = from; page < to; page++) {
     assert.ok(Number.isSafeInteger(rests[page]) && rests[page]! >= 0 && rests[page]! < REST_LIMIT)
@@ -148,7 +148,7 @@ describe('decoders of popularity, whatever the bytes,', function () {
         checkRests(groups.rests, groups.startOf(group), groups.ends[group]!)
       }
       assert.ok(groups.guests.subarray(0, groups.count).every((guests) => guests <= LIMITS.guestsPerHost))
-      // What was read is something that can be written: the same again.
+      // Whatever was decoded can be encoded: the same again.
       const again = new ReportGroups()
       for (const own of encodeReport(frame, groups)) decodeReportFrame(own, again)
       assert.deepEqual(again.rests.slice(0, again.count), groups.rests.slice(0, groups.count))

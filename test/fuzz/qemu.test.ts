@@ -19,7 +19,7 @@ const MEMORY = [
 ]
 const BLOCKS = MEMORY.map(({ name, pages }) => ({ name, bytes: pages.length * PAGE_BYTES }))
 
-/** Streams with everything in them that the reader walks, and what it has to pass over. */
+/** Streams with all elements that the reader walks or skips. */
 const STREAMS: readonly BuiltStream[] = [
   precopyStream(MEMORY),
   postcopyStream(MEMORY, MEMORY),
@@ -35,7 +35,7 @@ const STREAMS: readonly BuiltStream[] = [
     .ramPart().page('pc.bios', 0, PAGE).u64(0x200).ramEos().ramEnd().ramEos().build(),
 ]
 
-/** What QEMU writes to a multifd channel. */
+/** The bytes of a multifd channel. */
 const MULTIFD = new MultifdBuilder()
   .packet({ pages: syntheticPages(3), zeros: 2 }).packet({ flags: 1, payloadBytes: 3 * PAGE_BYTES })
   .deviceState(new Uint8Array(700).fill(0x11)).packet({ flags: 1, alloc: 0 }).packet({ pages: syntheticPages(2, 9) })
@@ -46,7 +46,7 @@ const pieces = fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ m
   minLength: 1, maxLength: 20,
 })
 
-/** Fragments that lead a reader astray sooner than random bytes do. */
+/** Fragments that mislead a reader sooner than random bytes. */
 const fragment = fc.oneof(
   fc.uint8Array({ maxLength: 40 }),
   fc.constantFrom(
@@ -63,11 +63,11 @@ const fragment = fc.oneof(
   ),
 )
 
-/** A stream with fragments over or between its bytes, or bytes missing. */
+/** A stream with fragments over or between its bytes, or with bytes missing. */
 const damagedOf = (whole: fc.Arbitrary<BuiltStream>): fc.Arbitrary<Uint8Array> => fc.tuple(whole, fc.array(fc.record({
   at: fc.double({ min: 0, max: 1, noNaN: true }), removed: fc.integer({ min: 0, max: 60 }), added: fragment,
 }), { minLength: 1, maxLength: 4 })).map(([{ bytes }, wounds]) => wounds.reduce<Uint8Array>((before, wound) => {
-  // Most of a stream is page bytes: strike where records are, near the beginning, more often than elsewhere.
+  // Most of a stream is page bytes: records, near the start, are damaged more often.
   const at = Math.floor(wound.at ** 3 * before.length)
   return Buffer.concat([before.subarray(0, at), wound.added, before.subarray(at + wound.removed)])
 }, bytes))
@@ -79,7 +79,7 @@ const hostile = fc.oneof(
   fc.uint8Array({ maxLength: 2000 }),
 )
 
-/** Pushes `bytes` and checks what holds for every stream, good or bad. Returns how many pages were announced. */
+/** Pushes `bytes` and checks what holds for every stream, good or bad. Returns the number of announced pages. */
 function checkSayings(bytes: Uint8Array, lengths: readonly number[], options: StreamReaderOptions): number {
   let pieceAt = 0
   let pieceEnd = 0
@@ -126,7 +126,7 @@ function checkSayings(bytes: Uint8Array, lengths: readonly number[], options: St
 describe('the reader of QEMU\'s stream', function () {
   this.timeout(0)
 
-  it('says the same of a whole stream whatever the pieces', () => {
+  it('reports the same for a whole stream in any pieces', () => {
     fc.assert(fc.property(stream, pieces, ({ bytes, pageOffsets, marks }, lengths) => {
       const transcript = transcribe(bytes, lengths)
       assert.deepEqual(transcript.pageOffsets, pageOffsets)
@@ -134,7 +134,7 @@ describe('the reader of QEMU\'s stream', function () {
     }), { numRuns: RUNS })
   })
 
-  it('says the same of a damaged stream whatever the pieces', () => {
+  it('reports the same for a damaged stream in any pieces', () => {
     fc.assert(fc.property(hostile, pieces, (bytes, lengths) => {
       assert.deepEqual(transcribe(bytes, lengths).sayings, transcribe(bytes).sayings)
     }), { numRuns: RUNS })
@@ -148,7 +148,7 @@ describe('the reader of QEMU\'s stream', function () {
     assert.ok(announced > 0)
   })
 
-  it('does so on a multifd channel, and says the same whatever the pieces', () => {
+  it('does so on a multifd channel, and reports the same in any pieces', () => {
     fc.assert(fc.property(damagedOf(fc.constant(MULTIFD)), pieces, (bytes, lengths) => {
       const { sayings } = transcribe(bytes, bytes.length, { channel: 'beside' })
       assert.deepEqual(transcribe(bytes, lengths, { channel: 'beside' }).sayings, sayings)

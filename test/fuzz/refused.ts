@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { PagemeshError } from '../../src/runtime/errors.ts'
 
-/** What comes out, or undefined if it was refused as a peer's fault with this code. */
+/** The decoded result, or undefined if it was refused as a peer's fault with this code. */
 export function unlessRefused<T>(code: string, decode: () => T): T | undefined {
   try {
     return decode()

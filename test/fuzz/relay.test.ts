@@ -29,12 +29,12 @@ const FROM_DESTINATION: FromDestination[] = [
   { kind: 'summary', summary: SUMMARY }, { kind: 'bitmap', body: Buffer.from('abc') },
 ]
 
-/** Values that are none of what a message has in that place. */
+/** Values that a message never has in that place. */
 const odd = fc.oneof(
   fc.jsonValue(), fc.integer(), fc.double(), fc.string({ maxLength: 20 }), fc.constantFrom('../x', '\0', '__proto__'),
 )
 
-/** Bytes of a message, some of them struck; or with another value in one of its fields; or no message at all. */
+/** A message with damaged bytes, or with another value in one of its fields; or no message at all. */
 function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Buffer> {
   const place = fc.double({ min: 0, max: 1, noNaN: true })
   const struck = fc.tuple(fc.constantFrom(...messages), fc.array(fc.tuple(place, fc.nat(255)), { maxLength: 4 }))
@@ -59,8 +59,8 @@ function objectOf(message: Uint8Array): Record<string, unknown> | undefined {
   return text.startsWith('{') ? JSON.parse(text) as Record<string, unknown> : undefined
 }
 
-describe('whatever a member says to have a connection relayed', () => {
-  it('an offer is one that can be said again, or refused', () => {
+describe('whatever a member sends to have a connection relayed', () => {
+  it('an offer is one that can be encoded again, or refused', () => {
     let taken = 0
     fc.assert(fc.property(damaged([OFFER]), (bytes) => {
       const offer = unlessRefused('bad-offer', () => decodeRelayOffer(bytes))
@@ -77,7 +77,7 @@ describe('whatever a member says to have a connection relayed', () => {
     ['source', FROM_SOURCE, SOURCE_LANGUAGE, DESTINATION_LANGUAGE],
     ['destination', FROM_DESTINATION, DESTINATION_LANGUAGE, SOURCE_LANGUAGE],
   ] as const) {
-    it(`a message of the ${from}'s end is one that can be said again, or a bad frame`, () => {
+    it(`a message of the ${from}'s end is one that can be encoded again, or a bad frame`, () => {
       const bodies = messages.map((message) => said.encode(message as never))
       const kinds = fc.constantFrom(...messages.map(({ kind }) => kind))
       let taken = 0

@@ -20,7 +20,7 @@ const SLOTS = 40
 const PAGES = 12
 const mark = markOf(hasher)
 
-/** A record as it is written for page `number`, perhaps for another slot, under another key, or of no kind. */
+/** A record as written for page `number`, perhaps for another slot, under another key, or of no kind. */
 const record = fc.record({
   number: fc.nat(PAGES - 1), off: fc.constantFrom(0, 0, 0, 1, -1), kind: fc.constantFrom(1, 2, 3, 3, 0, 4, 2 ** 31),
   seed: fc.constantFrom(seedOf(mark), seedOf(mark), seedOf(mark), 0), time: fc.constantFrom(0, 1, 0xffff_ffff),
@@ -53,7 +53,7 @@ describe('the reader of a store\'s index', function () {
   this.timeout(0)
   const path = madeDirectory()
 
-  it('takes whole records alone, each page once, and counts what is damaged', () => {
+  it('takes only whole records, each page once, and counts damaged ones', () => {
     fc.assert(fc.property(index, fc.nat(SLOTS), (given, slabSlots) => {
       const bytes = recordsOf({ ...given, cut: 0 })
       const words = new Uint32Array(bytes.buffer, 0, bytes.length / 4)
@@ -75,7 +75,7 @@ describe('the reader of a store\'s index', function () {
     }), { numRuns: RUNS })
   })
 
-  it('opens whatever is in the files, and no page comes out that is not the wanted one', async () => {
+  it('opens any files, and never returns a page other than the wanted one', async () => {
     const head = fc.oneof(fc.constant(encodeHead(mark)), fc.uint8Array({ maxLength: HEAD_BYTES }))
     const slab = fc.array(fc.oneof(fc.nat(PAGES - 1), fc.constant('torn')), { maxLength: SLOTS + 4 })
     await fc.assert(fc.asyncProperty(head, index, slab, async (first, given, inSlots) => {
@@ -96,7 +96,7 @@ describe('the reader of a store\'s index', function () {
     }), { numRuns: RUNS })
   })
 
-  it('tells a head of its own from all others', () => {
+  it('distinguishes its own head from all others', () => {
     const own = encodeHead(mark)
     assert.equal(judgeHead(own, mark), 'ours')
     assert.equal(judgeHead(encodeHead(new Uint8Array(16).fill(1)), mark), 'other-key')

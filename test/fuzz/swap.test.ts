@@ -1,4 +1,4 @@
-/** Messages of the swap protocol that were damaged on purpose: decoded to something within bounds, or refused. */
+/** Deliberately damaged messages of the swap protocol: decoded to values within bounds, or refused. */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
@@ -23,7 +23,7 @@ function damaged(messages: readonly Uint8Array[]): fc.Arbitrary<Buffer> {
   const wounds = fc.array(wound, { maxLength: 2 })
   const changed = fc.tuple(fc.constantFrom(...messages), wounds, fc.array(flip, { maxLength: 4 }))
     .map(([message, wounds, flips]) => {
-      // Heads are at the beginning: strike there more often.
+      // Heads are at the start: damage is more frequent there.
       const bytes = wounds.reduce((before, { at, removed, added }) => {
         const from = Math.floor(at ** 3 * before.length)
         return Buffer.concat([before.subarray(0, from), added, before.subarray(from + removed)])
@@ -56,7 +56,7 @@ describe('damaged messages', () => {
     }), { numRuns: RUNS })
   })
 
-  it('with pages yield right pages alone, or none', async () => {
+  it('with pages yield only right pages, or none', async () => {
     const bitmap = Uint8Array.of(0xff, 0xff, 0x0f)
     const packed = await pack(pages.bytes)
     const some = await pack(pages.bytes.subarray(0, 2 * PAGE_BYTES))

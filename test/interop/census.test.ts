@@ -15,10 +15,10 @@ import { startCountingGuest, type CountingGuest } from './countingguest.ts'
 
 const components = { clock: systemClock, log: silentLog }
 const MEMORY_MIB = 256
-/** What QEMU itself may take to answer us on its control socket, kB: not a page of its guest's memory is among it. */
+/** Memory that QEMU itself may allocate to answer on its control socket, kB; none of it is its guest's. */
 const CONTROL_KILOBYTES = 1024
 
-/** Memory of a process as the kernel counts it, kB. */
+/** A process' memory as the kernel counts it, kB. */
 interface Footprint {
   rss: number
   anonymous: number
@@ -60,7 +60,7 @@ describe('a census of a guest of a real QEMU', function () {
   })
 
   for (const backend of ['anonymous', 'memfd'] satisfies MemoryBackend[]) {
-    it(`makes it grow by nothing in three scans: ${backend} memory`, async () => {
+    it(`does not make it grow in three scans: ${backend} memory`, async () => {
       qemu = await startCountingGuest({ name: 'g', directory, memoryMiB: MEMORY_MIB, filledMiB: 48, backend })
       await qemu.command('stop')
       await discovery.start()
@@ -76,7 +76,7 @@ describe('a census of a guest of a real QEMU', function () {
         { ramRss: after.ramRss, ramPss: after.ramPss, ramFile: after.ramFile },
         { ramRss: before.ramRss, ramPss: before.ramPss, ramFile: before.ramFile },
       )
-      // Not what is shared: the shares of QEMU's own code grow whenever another QEMU ends.
+      // Not shared memory: the shares of QEMU's own code grow whenever another QEMU ends.
       for (const figure of ['rss', 'anonymous'] as const) {
         const growth = after[figure] - before[figure]
         assert.ok(growth < CONTROL_KILOBYTES, `${figure} grew by ${growth} kB from ${before[figure]} kB`)
@@ -84,10 +84,10 @@ describe('a census of a guest of a real QEMU', function () {
       const { residentPages, distinctPages, table, ...own } = census.of('g')!
       assert.ok(residentPages >= before.ramRss / 4, 'everything that is resident was read')
       assert.ok(distinctPages > 48 * 256)
-      // Nothing moves in a paused guest: all of it stays.
+      // A paused guest changes nothing: all its pages are stable.
       for (let index = 0; index < table.size; index++) assert.ok(census.of('g')!.isStable(index))
       assert.ok(own.isCompared)
-      // The measure would have shown it: one hole that is read, and the file has a page more.
+      // The measurement is sensitive enough: after one hole is read, the file has a page more.
       if (backend === 'memfd') {
         await readHole(guest.memory)
         assert.equal(footprint(guest).ramFile - after.ramFile, PAGE_BYTES / 1024)
@@ -95,7 +95,7 @@ describe('a census of a guest of a real QEMU', function () {
     })
   }
 
-  it('can be weighed by the work that the guest does meanwhile', async () => {
+  it('can be measured by the work that the guest does meanwhile', async () => {
     const outcome = await runDisturbance({ rounds: 2, watchMs: 300 })
     for (const { min } of [outcome.ratio, outcome.cpuRatio]) assert.ok(min > 0)
     assert.ok(outcome.residentPages > 128 * 256)
@@ -127,7 +127,7 @@ function figureOf(text: string, name: string): number {
   return Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(text)![1])
 }
 
-/** What is allocated of the files without a name that a process holds, kB: a hole that is touched shows here. */
+/** Allocated memory of a process' memfds, kB: a touched hole shows here. */
 function memfdKilobytes(pid: number): number {
   let blocks = 0
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {

@@ -14,12 +14,12 @@ export interface CountingGuestOptions {
   name: string
   directory: string
   memoryMiB: number
-  /** Random bytes that fill part of the guest's memory before it begins to count. */
+  /** Random bytes that fill part of the guest's memory before it begins to count, MiB. */
   filledMiB: number
   backend: MemoryBackend
 }
 
-/** The lab's kernel and nothing but a shell that counts: it boots in seconds, and does the same work in each beat. */
+/** The lab's kernel with a shell that counts: it boots in seconds, and does the same work in each beat. */
 export interface CountingGuest {
   readonly pid: number
   /** Pieces of work done so far. */
@@ -28,7 +28,7 @@ export interface CountingGuest {
   stop(): Promise<void>
 }
 
-/** The init of the guest. A beat is some tens of milliseconds of work under TCG. */
+/** The guest's init. A beat is some tens of milliseconds of work under TCG. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev
@@ -84,7 +84,7 @@ function counting(guest: LabProcess, serial: SerialLog, qmp: QmpClient): Countin
   }
 }
 
-/** An archive with an init of our own: the kernel unpacks it over the one before it. */
+/** An archive with our init: the kernel unpacks it over the first archive. */
 function archiveOfInit({ directory, filledMiB }: CountingGuestOptions): Buffer {
   const path = join(directory, 'init')
   writeFileSync(path, INIT.replace('FILLED_MIB', String(filledMiB)))

@@ -47,7 +47,7 @@ describe('guests of a real QEMU', function () {
     return guest
   }
 
-  it('finds a guest with its process and all of its memory, and lets its socket go', async () => {
+  it('finds a guest with its process and all of its memory, and closes its socket', async () => {
     const qemu = await boot('a', '-name', 'first')
     await discovery.start()
     const guest = found('first')
@@ -92,7 +92,7 @@ describe('guests of a real QEMU', function () {
       assert.ok(residentKilobytes(qemu.pid) - before < 512, 'the guest did not grow')
       await qemu.command('pmemsave', { val: 0, size: RAM_BYTES, filename: path })
       const dump = readFileSync(path)
-      // The BIOS and its shadow copies lie below 1 MiB, where QEMU may map ROM over RAM: all else is plain.
+      // The BIOS and its shadow copies are below 1 MiB, where QEMU may map ROM over RAM; all else is plain.
       assert.ok(read.equals(dump), 'every page is the same; absent ones are zero')
     })
   }
@@ -125,7 +125,7 @@ describe('guests of a real QEMU', function () {
     await census.stop()
   })
 
-  it('takes the death of a QEMU as an ordinary event', async () => {
+  it('handles the death of a QEMU as an ordinary event', async () => {
     const qemu = await boot('d')
     await discovery.start()
     const { memory } = found('d')
@@ -158,7 +158,7 @@ describe('guests of a real QEMU', function () {
   })
 })
 
-/** All of a block, with zeros where nothing is resident. */
+/** A whole block, with zeros where nothing is resident. */
 async function readResident(memory: GuestMemory, block: number): Promise<Buffer> {
   const pageCount = memory.blocks[block]!.bytes / PAGE_BYTES
   const resident = new Uint8Array(pageCount)
@@ -171,7 +171,7 @@ async function readResident(memory: GuestMemory, block: number): Promise<Buffer>
   return bytes
 }
 
-/** Memory that a process holds, kB: its own, of files and shared. */
+/** Resident memory of a process, kB: its own, of files and shared. */
 function residentKilobytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1])
 }

@@ -12,29 +12,29 @@ const HOSTS = ['a', 'b']
 const LINK_BYTES_PER_SECOND = 125e6
 const MEMORY_MIB = 256
 const PAGES_PER_MIB = 256
-/** What the dirty guest writes over and over. */
+/** How much memory the dirty guest rewrites, MiB. */
 const DIRTY_MIB = 16
 /**
- * Long enough to send all that the dirty guest writes, otherwise its pre-copy would never end; so short that most of
- * its memory is sent while it runs.
+ * Long enough to send all that the dirty guest rewrites, since otherwise its pre-copy would never end; short enough
+ * that most of its memory is sent while it runs.
  */
 const DIRTY_DOWNTIME_MS = 500
-/** Never enough for it: its pre-copy goes on until it is stopped. */
+/** Never enough for it: its pre-copy continues until the guest is stopped. */
 const ENDLESS_DOWNTIME_MS = 1
 const SENT_AGAIN_MIB_MIN = 1
-/** Of a guest that has much in common with what the destination has. */
+/** For a guest that has much in common with the destination's pages. */
 const REFS_MIN = 1000
 
 interface HandoffCase {
   title: string
   guest: GuestKind
-  /** For the pre-copy of a guest that runs on. */
+  /** Arguments for the pre-copy of a running guest. */
   precopyWords: readonly string[]
-  /** Whether the guest writes all the while: then some pages are sent again. */
+  /** Whether the guest writes all the time, so that some pages are sent again. */
   dirties: boolean
-  /** Threads that an agent has for passages. */
+  /** Passage threads of the agents. */
   threads: number
-  /** Whether the destination has what the guest has: at b a guest like it, at a what it left there. */
+  /** Whether the destination has similar pages: at b those of a similar guest, at a those that the guest left there. */
   hasLike: boolean
 }
 
@@ -45,7 +45,7 @@ const CASES: readonly HandoffCase[] = [
     threads: 1, hasLike: true,
   },
   {
-    title: 'a guest that dirties memory fast all the while',
+    title: 'a guest that dirties memory fast',
     guest: { name: 'dirty', work: `dirty:${DIRTY_MIB}`, memoryMiB: MEMORY_MIB },
     precopyWords: ['--max-downtime', String(DIRTY_DOWNTIME_MS)], dirties: true, threads: 0, hasLike: false,
   },
@@ -71,7 +71,7 @@ describe('handoff between two agents', function () {
     await cluster?.close()
   })
 
-  /** How many threads for passages this host's agent has. */
+  /** Passage threads of this host's agent. */
   function threadsOf(host: string): number {
     const folder = `/proc/${cluster!.agent(host).pid}/task`
     return readdirSync(folder)
@@ -80,9 +80,9 @@ describe('handoff between two agents', function () {
 
   for (const { title, guest, precopyWords, dirties, threads, hasLike } of CASES) {
     describe(`of ${title}, ${threads === 0 ? 'in the agent\'s own thread' : 'in worker threads'}`, () => {
-      /** Where the guest lives now. */
+      /** The QEMU in which the guest lives now. */
       let home: LabGuest
-      /** A move went wrong: nobody knows where the guest is. */
+      /** After a failed move the guest's place is unknown. */
       let isLost = false
       const started: LabGuest[] = []
 
@@ -111,7 +111,7 @@ describe('handoff between two agents', function () {
         for (const qemu of started) await qemu.stop()
       })
 
-      /** The guest lives in `destination` now; the QEMU that it left ends, so that the guest can come back. */
+      /** The guest now lives in `destination`; its old QEMU ends, so that the guest can come back. */
       async function settleIn(destination: LabGuest, { pages }: MoveResult): Promise<void> {
         if (hasLike) assert.ok(pages.ref > REFS_MIN, JSON.stringify(pages))
         assert.deepEqual(HOSTS.map(threadsOf), HOSTS.map(() => threads))
@@ -151,7 +151,7 @@ describe('handoff between two agents', function () {
         await settleIn(destination, result)
       })
 
-      it('in pre-copy, running all the while', async () => {
+      it('in pre-copy, running all the time', async () => {
         const destination = await start('a', true)
         const result = await move(cluster!, 'b', 'a', guest.name, ...precopyWords)
         assert.equal(result.mode, 'precopy')

@@ -9,11 +9,11 @@ import {
   type GuestOptions, type LabGuest, type LabNetwork,
 } from '../../testnet/index.ts'
 
-/** Both guests boot while the machine is busy; the first run also builds the image. */
+/** Both guests boot on a busy machine; the first run also builds the image. */
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
 const LINK_BYTES_PER_SECOND = 125e6
-/** What a guest writes over and over. */
+/** How much memory the guest rewrites, MiB. */
 const DIRTY_MIB = 16
 
 describe('the lab', function () {
@@ -30,7 +30,7 @@ describe('the lab', function () {
     return guest
   }
 
-  /** Compares a migrated guest with what it left behind, then lets it run. */
+  /** Compares a migrated guest with its source, then resumes it. */
   async function expectArrived(source: LabGuest, destination: LabGuest): Promise<void> {
     assert.deepEqual(await source.qmp.execute('query-status').then(statusOf), 'postmigrate')
     assert.deepEqual(await destination.qmp.execute('query-status').then(statusOf), 'paused')
@@ -59,7 +59,7 @@ describe('the lab', function () {
     rmSync(directory, { recursive: true, force: true })
   })
 
-  it('boots guests that work and say so', async () => {
+  it('boots guests that work and report it', async () => {
     await Promise.all([web.moreBeats(2), database.moreBeats(2)])
   })
 
@@ -74,7 +74,7 @@ describe('the lab', function () {
     }
   })
 
-  it('sees that two guests differ', async () => {
+  it('detects that two guests differ', async () => {
     const comparison = await compareMemory(web, database)
     assert.equal(comparison.differences[0]?.block, 'pc.ram')
   })
@@ -103,7 +103,7 @@ describe('the lab', function () {
     await home.ready()
     for (const place of ['b', 'a']) {
       const arrived = await start({ ...kind, incoming: true, paused: true }, place)
-      // Long enough to send all that it writes, otherwise its pre-copy would never end.
+      // Long enough to send all that it rewrites, since otherwise its pre-copy would never end.
       await home.qmp.execute('migrate-set-parameters', { 'downtime-limit': 500 })
       await migratePlain({ source: home, destination: arrived, network, mode: 'precopy' })
       await expectArrived(home, arrived)
@@ -124,7 +124,7 @@ describe('the lab\'s network', function () {
     network = undefined
   })
 
-  /** What happens when a connection to port 9, where nobody listens, is tried from one host to another. */
+  /** The result of a connection from one host to another's port 9, where nothing listens. */
   function knock(from: string, to: string): 'refused' | 'silence' {
     const { exec } = network!.host(from)
     const script = `exec 3<>/dev/tcp/${network!.host(to).address}/9`
@@ -143,7 +143,8 @@ describe('the lab\'s network', function () {
 
   it('cuts hosts off that still reach each other', async () => {
     network = await createNetwork({ hosts: ['a', 'b', 'c'] })
-    // Now a knows c's address: one that asks for it in vain during the cut gives up only after it, and so finds no way.
+    // Now a has c's address in its neighbour table: a lookup during the cut would give up only after it, and report
+    // failure.
     assert.equal(knock('a', 'c'), 'refused')
     await network.cut('b', 'c')
     assert.equal(knock('b', 'c'), 'refused')
@@ -167,7 +168,7 @@ describe('the lab\'s network', function () {
     assert.equal(knock('a', 'b'), 'refused')
   })
 
-  it('takes away what a run that died left behind', async () => {
+  it('removes the leftovers of a run that was killed', async () => {
     const { pid: deadPid } = spawnSync('true')
     const leftover = `pm-${deadPid}-0-a`
     spawnSync('ip', ['netns', 'add', leftover])

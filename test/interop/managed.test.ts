@@ -12,10 +12,10 @@ import { silentLog, type Log } from '../../src/runtime/log.ts'
 import { skipWithoutQemu, startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const MIB = 2 ** 20
-/** Other guests of this machine have other names. */
+/** Unique on this machine. */
 const NAME = `web-of-${process.pid}`
 
-/** Guests that are found by process, without a word to their QEMUs. Other tests' QEMUs may run beside ours. */
+/** Guests that are found by process, without contact to their QEMUs. Other tests' QEMUs may run at the same time. */
 describe('a managed guest of a real QEMU', function () {
   this.timeout(120_000)
   let directory: string
@@ -55,7 +55,7 @@ describe('a managed guest of a real QEMU', function () {
     return discovery.guests().find(({ pid }) => pid === qemu.pid)
   }
 
-  /** Where QEMU itself says that its blocks of at least 32 MiB lie. */
+  /** Where QEMU itself reports its blocks of at least 32 MiB. */
   async function askedBlocks(qemu: Qemu): Promise<string[]> {
     const qmp = await connectQmp(qemu.socket, { clock: systemClock, log: silentLog })
     try {
@@ -98,7 +98,7 @@ describe('a managed guest of a real QEMU', function () {
       const guest = guestOf(qemu)!
       assert.deepEqual([guest.name, guest.driver, guest.lastState], ['web,1', 'managed', 'unknown'])
       assert.deepEqual(seenBlocks(qemu), await askedBlocks(qemu))
-      // The BIOS has put itself below 1 MiB: not all of the guest's first pages are zeros.
+      // The BIOS is below 1 MiB: not all of the guest's first pages are zeros.
       const resident = new Uint8Array(256)
       const contents = Buffer.alloc(PAGE_BYTES)
       let isBooted = false
@@ -114,7 +114,7 @@ describe('a managed guest of a real QEMU', function () {
     })
   }
 
-  it('goes and comes when memory is plugged in, and stays when it is rebooted', async () => {
+  it('goes and comes back when memory is plugged in, and stays at a reboot', async () => {
     const qemu = await start('one', '-name', NAME, '-m', '40,slots=2,maxmem=512M')
     await discovery.start()
     await qemu.command('system_reset')
@@ -129,7 +129,7 @@ describe('a managed guest of a real QEMU', function () {
     assert.equal(events.length, 3)
   })
 
-  it('waits until its first instruction ran here', async () => {
+  it('is not found before its first instruction ran here', async () => {
     const source = await start('a', '-name', `${NAME},debug-threads=on`, '-m', '40')
     const target = await start('b', '-name', `${NAME},debug-threads=on`, '-m', '40', '-incoming', 'defer')
     await source.untilBooted()
@@ -139,12 +139,12 @@ describe('a managed guest of a real QEMU', function () {
     await target.command('migrate-incoming', { uri })
     await source.command('migrate', { uri })
     await until(async () => (await target.command('query-status') as { status: string }).status === 'running')
-    // One that halts its processor says nothing: let it boot again.
+    // A halted processor shows nothing: reboot it.
     await target.command('system_reset')
     await until(async () => await guestOf(target)!.state() === 'unknown')
   })
 
-  it('has a name of its own where two are called the same, the eldest the plain one', async () => {
+  it('gets a unique name if two have the same, the eldest the plain one', async () => {
     const eldest = await start('a', '-name', NAME, '-m', '40')
     const other = await start('b', '-name', NAME, '-m', '40')
     await discovery.start()
@@ -157,7 +157,7 @@ describe('a managed guest of a real QEMU', function () {
     assert.equal(guestOf(other)!.name, `${NAME}-${other.pid}`)
   })
 
-  it('is the one with the QMP socket where both find it', async () => {
+  it('is the one with the QMP socket if both ways find it', async () => {
     const qemu = await start('other', '-name', NAME, '-m', '40')
     await discovery.start()
     assert.deepEqual(events, [`added ${NAME} managed`])

@@ -17,9 +17,9 @@ const LOW_MEMORY_BYTES = 0xa0000
 const HIGH_MEMORY_AT = 0x100000
 const HIGH_MEMORY_BYTES = 63 * 2 ** 20
 
-/** A UNIX socket that writes down what QEMU sends, and forwards it if there is somebody to forward to. */
+/** A UNIX socket that records what QEMU sends, and forwards it if there is a destination. */
 class Recorder {
-  /** What each connection brought, in the order in which they were made. */
+  /** The bytes of each connection, in the order of the connections. */
   readonly connections: Buffer[][] = []
   readonly #server: Server
   readonly #sockets: Socket[] = []
@@ -91,7 +91,7 @@ describe('the stream of a real QEMU', function () {
     return recorder
   }
 
-  /** What the reader says of a stopped guest's pre-copy stream, after it was compared with the guest's memory. */
+  /** The reader's report of a stopped guest's pre-copy stream, after a comparison with the guest's memory. */
   async function readPrecopy(args: readonly string[], capabilities: readonly string[]): Promise<Transcript> {
     const source = await start('source', [...GUEST, ...args])
     await source.untilBooted()
@@ -114,7 +114,7 @@ describe('the stream of a real QEMU', function () {
     return transcript
   }
 
-  /** Asserts that every page of the guest that is not zero was announced with its bytes. */
+  /** Asserts that every non-zero page of the guest was announced with its bytes. */
   async function assertAnnounced(source: Qemu, bytes: Buffer, offsets: readonly number[]): Promise<void> {
     const announced = new Set(offsets.map((offset) => pageDigest(bytes, offset)))
     const dump = join(directory, 'memory')
@@ -128,7 +128,7 @@ describe('the stream of a real QEMU', function () {
     }
   }
 
-  it('tells the run state behind all devices that the guest was started with', async () => {
+  it('has the run state after all devices that the guest was started with', async () => {
     const source = await start('source', [...GUEST, '-vga', 'std', '-device', 'virtio-balloon'])
     const recorder = await record()
     await source.command('migrate', { uri: `unix:${recorder.path}` })
@@ -140,7 +140,7 @@ describe('the stream of a real QEMU', function () {
       const first = bytes.indexOf(device, undefined, 'latin1')
       assert.ok(first >= 0 && first < section, device)
     }
-    // The section's footer is followed by the end of the stream's elements, and the description of the devices.
+    // After the section's footer come the end of the stream's elements and the description of the devices.
     assert.deepEqual([...bytes.subarray(section + 129, section + 131)], [0x00, 0x06])
   })
 
@@ -196,7 +196,7 @@ describe('the stream of a real QEMU', function () {
     assert.equal(sum('zeroPages'), ram.duplicate)
   })
 
-  /** What the reader says of the main channel of a post-copy that began before all pages were sent. */
+  /** The reader's report of the main channel of a post-copy that began before all pages were sent. */
   async function readPostcopy(capabilities: readonly string[], connections: number): Promise<Transcript> {
     const source = await start('source', GUEST)
     const destination = await start('destination', [...GUEST, '-incoming', 'defer'])
@@ -249,7 +249,7 @@ async function migrationStatus(qemu: Qemu): Promise<string> {
   return status ?? 'none'
 }
 
-/** Used bytes of every RAM block, by the monitor's table. */
+/** Used bytes of every RAM block, from the monitor's table. */
 async function ramBlocks(qemu: Qemu): Promise<number[]> {
   const table = await qemu.command('human-monitor-command', { 'command-line': 'info ramblock' }) as string
   return table.split('\n').flatMap((line) => {

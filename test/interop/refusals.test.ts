@@ -11,9 +11,9 @@ import { skipWithoutLab, stateOf, type GuestKind } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 180_000
-/** Nobody waits for this guest to boot: it only has to be there. */
+/** This guest need not boot: it only has to exist. */
 const GUEST: GuestKind = { name: 'guest', work: 'idle', memoryMiB: 128 }
-/** No member was ever called so: for one that left lately the agent would wait. */
+/** A name that no member ever had: for one that left recently the agent would wait. */
 const STRANGER = 'stranger'
 const STRANGER_TIMEOUT_MS = 60_000
 
@@ -44,7 +44,7 @@ describe('handoff is refused', function () {
     assert.deepEqual((await source.status()).handoffs, [])
   })
 
-  /** Expects exit status 1, one JSON object with `code`, and its sentence on standard error too. */
+  /** Expects exit status 1, one JSON object with `code`, and its sentence also on standard error. */
   async function expectRefused(words: readonly string[], code: string, reason: RegExp): Promise<void> {
     const outcome = await source.command('migrate', ...words, '--json')
     assert.equal(outcome.status, 1, outcome.errors)
@@ -65,7 +65,7 @@ describe('handoff is refused', function () {
     await expectRefused([GUEST.name, '--to', 'a'], 'same-host', /a is this host/)
   })
 
-  it('of a guest that nobody knows, naming those that are there', async () => {
+  it('of an unknown guest, naming the known ones', async () => {
     await expectRefused(['nobody', '--to', 'b'], 'guest-unknown', /no guest named nobody .*: guest\./)
   })
 
@@ -192,13 +192,13 @@ function expectUsageError(outcome: CommandOutcome, says: RegExp): void {
   assert.match(outcome.errors, says)
 }
 
-/** What a command with `--json` said: one object on one line, and nothing else. */
+/** The output of a command with `--json`: one object on one line, and nothing else. */
 function onlyObject({ output }: CommandOutcome): Record<string, unknown> {
   assert.match(output, /^\{.*\}\n$/)
   return JSON.parse(output) as Record<string, unknown>
 }
 
-/** An agent on host c under another name, with a key of its own, that dials host a. */
+/** An agent on host c with another name and its own key, which dials host a. */
 async function startStranger({ directory, network }: LabCluster): Promise<LabAgent> {
   const own = join(directory, STRANGER)
   return await startAgent({

@@ -10,9 +10,9 @@ const SETUP_TIMEOUT_MS = 900_000
 const TEST_TIMEOUT_MS = 300_000
 const LINK_BYTES_PER_SECOND = 125e6
 const GUEST = { name: 'web', work: 'web', memoryMiB: 512 } as const
-/** For how long the guest does its own work before it goes home; `npm run test:away` makes it ten minutes. */
+/** How long the guest works elsewhere before it goes home, ms; `npm run test:away` makes it ten minutes. */
 const AWAY_MS = Number(process.env.PAGEMESH_AWAY_SECONDS ?? 10) * 1000
-/** Of QEMU's plain pre-copy in the same run. */
+/** Relative to QEMU's plain pre-copy in the same run. */
 const WIRE_TO_PLAIN_MAX = 0.15
 
 describe('a guest that comes back to a host where nothing else runs', function () {
@@ -37,14 +37,14 @@ describe('a guest that comes back to a host where nothing else runs', function (
     })
   }
 
-  it('finds what it left in the store of that host', async () => {
+  it('finds its pages in the store of that host', async () => {
     const { network } = cluster!
     const sentBy = async (host: string): Promise<number> => (await network.counters(host))!.sentBytes
     let guest: LabGuest = await cluster!.startGuest('a', GUEST)
     await guest.moreBeats(2)
-    // What it has now that it is up must have been seen, and not only what it had while it booted.
+    // The scan must have seen the booted guest, not only the booting one.
     await scannedAgain('a')
-    // Away with Pagemesh: nothing is known of the guest at c.
+    // Away with Pagemesh: c knows none of the guest's pages.
     let destination = await cluster!.startGuest('c', { ...GUEST, incoming: true })
     await move(cluster!, 'a', 'c', GUEST.name)
     const kept = (await cluster!.agent('a').status()).store.pages

@@ -6,20 +6,20 @@ import {
   expectArrivedWhole, move, moveToStandstill, stateOf, type GuestKind, type MoveResult,
 } from '../support/labmove.ts'
 
-/** Heartbeats by which a guest that has arrived shows that it lives. */
+/** Heartbeats by which an arrived guest shows that it lives. */
 const BEATS = 2
-/** Where the guest is, and goes on after each move. */
+/** The guest's host, where it runs on after each move. */
 const FROM = 'a'
 
-/** One way to move the guest, and what it took. */
+/** The figures of one way to move the guest. */
 export interface Measured {
   way: string
-  /** What the source host's interface sent. */
+  /** Bytes that the source host's interface sent. */
   wireBytes: number
   totalMs: number
   /** Undefined for a guest that was stopped on its way. */
   downtimeMs: number | undefined
-  /** What Pagemesh said of it. */
+  /** Pagemesh's own result. */
   result?: MoveResult
 }
 
@@ -27,14 +27,14 @@ export interface ComparisonInit {
   kind: GuestKind
   guest: LabGuest
   to: string
-  /** By Pagemesh it moves stopped on its way, and stands still until its memory was found equal, byte for byte. */
+  /** With Pagemesh the guest is stopped on its way, until its memory was found equal byte for byte. */
   comparesMemory?: boolean
 }
 
 /**
- * Moves one guest from host a to another in several ways. What arrives shows that it lives and is thrown away; the
- * guest goes on where it was: each move starts from the same place, and agents find nothing of it at the destination.
- * That is allowed because nothing outside the guest's memory changed meanwhile: its only disk is read-only.
+ * Moves one guest from host a to another in several ways. The arrived guest shows that it lives and is ended; the guest
+ * runs on at its source: each move starts from the same place, and the agents find nothing of it at the destination.
+ * That is safe because nothing outside the guest's memory changed meanwhile: its only disk is read-only.
  */
 export class Comparison {
   readonly measured: Measured[] = []
@@ -49,7 +49,7 @@ export class Comparison {
     this.#init = init
   }
 
-  /** QEMU's own way, for its figures: if QEMU breaks the guest, the report says so. */
+  /** QEMU's own way, for its figures: if QEMU breaks the guest, the report tells. */
   async plain(mode: PlainMode): Promise<Measured> {
     const { guest } = this.#init
     const way = `QEMU ${mode}`
@@ -77,7 +77,7 @@ export class Comparison {
     })
   }
 
-  /** Prints what was measured, beside the first. */
+  /** Prints the figures, with ratios to the first. */
   report(): void {
     const [first] = this.measured as [Measured]
     console.log(`      ${'way'.padEnd(22)} wire MB  ratio      s  ratio  down ms  references filled by`)
@@ -112,7 +112,7 @@ export class Comparison {
     return measured
   }
 
-  /** Lets the guest that was moved run again where it was, and waits until the agents have seen it. */
+  /** Resumes the moved guest at its source, and waits until the agents have seen it. */
   async #goOn(): Promise<void> {
     const { guest } = this.#init
     assert.equal(await stateOf(guest), 'postmigrate')

@@ -5,16 +5,16 @@ import { createCluster, ensureImage, migratePlain, waitFor, type LabCluster } fr
 import { move, skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 
 const TEST_TIMEOUT_MS = 600_000
-/** Less than the guest rewrites, and more than that under zstd. */
+/** Less than the guest rewrites, but more than that takes under zstd. */
 const LINK_BYTES_PER_SECOND = 12.5e6
-/** So long each way is given: plain pre-copy sends what changes some five times over. */
+/** Time for each way: in it plain pre-copy sends the changes some five times. */
 const PATIENCE_SECONDS = 45
-/** The first sends all of the memory, and each one later what changed meanwhile. */
+/** The first pass sends all of the memory, each later one the changes of the time before. */
 const PASSES_MIN = 3
 
 const KIND: GuestKind = { name: 'scribe', work: 'rewrite', memoryMiB: 256 }
 
-describe('a guest that rewrites text faster than the link carries it as it is', function () {
+describe('a guest that rewrites text faster than the link carries it uncompressed', function () {
   this.timeout(TEST_TIMEOUT_MS)
   let cluster: LabCluster | undefined
 

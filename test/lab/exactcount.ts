@@ -1,10 +1,10 @@
-/** How often pages live in guests and hosts, counted from the guests' memory by the test itself. */
+/** How many guests and hosts hold each page, counted from the guests' memory by the test itself. */
 import type { PopularPage } from '../../src/index.ts'
 import { ID_BYTES, isZeroPage, PAGE_BYTES, type PageHasher } from '../../src/page/index.ts'
 import type { LabGuest } from '../../testnet/index.ts'
 import { openGuestMemory, residentRuns } from '../../testnet/machine/memory.ts'
 
-/** The 64-bit prefix of the id of each page of a guest, block after block; 0 for pages that are absent or zero. */
+/** The 64-bit prefix of the id of each page of a guest, block after block; 0 for absent and zero pages. */
 export type Reading = BigUint64Array
 
 /** How many guests and hosts hold a page. */
@@ -15,11 +15,11 @@ export interface PageCount {
 
 /** How far a host's view of popular pages agrees with exact counting, each share from 0 to 1. */
 export interface Agreement {
-  /** Share of the pages counted that the view has. */
+  /** Share of the counted pages that the view has. */
   recall: number
   /** Share of the view's pages that were counted. */
   precision: number
-  /** Share of the pages counted whose guests and hosts are both as the view says. */
+  /** Share of the counted pages with the same guests and hosts in the view. */
   equalCounts: number
 }
 
@@ -49,7 +49,7 @@ export async function readGuest(guest: LabGuest, hasher: PageHasher): Promise<Re
   return reading
 }
 
-/** Prefixes of the pages that were in their place at both readings of one guest. */
+/** Prefixes of pages that were the same at both readings of a guest. */
 export function stablePrefixes(before: Reading, after: Reading): Set<bigint> {
   const stable = new Set<bigint>()
   for (const [place, prefix] of after.entries()) if (prefix !== 0n && prefix === before[place]) stable.add(prefix)
@@ -75,7 +75,7 @@ export function countPages(
   return counts
 }
 
-/** Compares all that a host knows to be popular with what was counted. */
+/** Compares all popular pages that a host knows with the count. */
 export function agreement(counted: ReadonlyMap<bigint, PageCount>, view: readonly PopularPage[]): Agreement {
   let known = 0
   let equal = 0

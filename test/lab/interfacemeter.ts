@@ -3,7 +3,7 @@ import type { LabNetwork, LinkCounters } from '../../testnet/index.ts'
 
 const LOOK_EVERY_MS = 50
 
-/** Watches the bytes at a host's interface, and says what the busiest second had. */
+/** Watches the bytes at a host's interface, for its busiest second. */
 export class InterfaceMeter {
   readonly #network: LabNetwork
   readonly #host: string

@@ -10,31 +10,31 @@ import {
 } from './exactcount.ts'
 import { skipWithoutLab } from '../support/labmove.ts'
 
-/** The first run builds the image, and six guests boot on whatever processors there are. */
+/** The first run builds the image, and six guests boot on few processors. */
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
 const HOSTS = ['a', 'b', 'c']
 const MIN_HOSTS = 2
 const INTERVAL_MS = 15_000
-/** The news must be told by then. */
+/** Pages must be known by then. */
 const NEWS_MS = 2 * INTERVAL_MS
-/** An agent that starts knows what stays after its second scan. */
+/** A restarted agent knows its stable pages after its second scan. */
 const RETURN_TIMEOUT_MS = 5 * INTERVAL_MS
 const PAGES_MAX = 100_000
 const PAGES_MIN = 10_000
-/** The commands are started so long before the news must be there, for they take a while. */
+/** The commands start this long before the deadline, because they take a while. */
 const ASKED_AHEAD_MS = 2_000
-/** Between two looks at a view: a look takes a processor for a second. */
+/** Time between two reads of a view: each takes a processor for a second. */
 const LOOK_PAUSE_MS = 2_500
 /** A prefix and its count, delta-coded, take a little more than six bytes among thirty thousand. */
 const REPORT_BYTES_MAX = 10
-/** What the hosts' views must reach. */
+/** The least agreement of the hosts' views. */
 const LIMITS = { recall: 0.99, precision: 0.99, equalCounts: 0.99 }
 
 describe('popularity of real guests: three hosts, two systems on each', function () {
   this.timeout(TEST_TIMEOUT_MS)
   const guests = new Map<string, LabGuest[]>()
-  /** By host, of each of its guests, the pages that stay. */
+  /** The stable pages of each guest, by host. */
   const stable = new Map<string, Set<bigint>[]>()
   let cluster: LabCluster
   let hasher: PageHasher
@@ -46,7 +46,7 @@ describe('popularity of real guests: three hosts, two systems on each', function
     this.timeout(SETUP_TIMEOUT_MS)
     await ensureImage()
     const startedAt = systemClock.now()
-    // The agents come to guests that are up: on two processors their scans would take from the boot a third of both.
+    // The agents start after the guests: on two processors their scans would slow the boot by a third.
     cluster = await createCluster({
       hosts: HOSTS, withoutAgents: true,
       settings: { census: { intervalSeconds: INTERVAL_MS / 1000 }, popularity: { minHosts: MIN_HOSTS } },
@@ -74,7 +74,7 @@ describe('popularity of real guests: three hosts, two systems on each', function
     return countPages(hosts.map((host) => stable.get(host)!), MIN_HOSTS)
   }
 
-  /** All that a host knows to be popular. */
+  /** All popular pages that a host knows. */
   async function viewOf(host: string): Promise<PopularPage[]> {
     const { status, output, errors } = await cluster.agent(host).command('pages', '--top', `${PAGES_MAX}`, '--json')
     assert.equal(status, 0, errors)
@@ -83,7 +83,7 @@ describe('popularity of real guests: three hosts, two systems on each', function
     return pages
   }
 
-  /** Waits until a host's view is as counted; says what is wrong with it when it never is. */
+  /** Waits until a host's view agrees with the count; the error names the differences. */
   async function untilAgreed(host: string, pages: ReadonlyMap<bigint, PageCount>, timeoutMs: number): Promise<void> {
     let last = ''
     const look = async (): Promise<true | undefined> => {
@@ -99,7 +99,7 @@ describe('popularity of real guests: three hosts, two systems on each', function
   }
 
   it('within two intervals the views agree with exact counting', async () => {
-    // Between the first scans and the second ones, which want the processors too.
+    // Between the first and the second scans, which need the processors too.
     await systemClock.sleep(upAt + INTERVAL_MS / 2 - systemClock.now())
     const before = await readAll()
     await systemClock.sleep(upAt + NEWS_MS - ASKED_AHEAD_MS - systemClock.now())
@@ -119,10 +119,10 @@ describe('popularity of real guests: three hosts, two systems on each', function
     assert.deepEqual(found.flatMap(shortcomings), [])
   })
 
-  it('and the reports of it cost a few bytes a page', async () => {
+  it('and the reports cost a few bytes a page', async () => {
     const statuses = await Promise.all(HOSTS.map((host) => cluster.agent(host).status()))
     const sentBytes = statuses.reduce((sum, { traffic }) => sum + traffic.report.sentBytes, 0)
-    // Every host owns every slice where there are three: each page is told to both others.
+    // With three hosts every host owns every slice: each page is reported to both others.
     const ownPages = HOSTS.map((host) => countPages([stable.get(host)!], 1).size)
     const toldPages = (HOSTS.length - 1) * ownPages.reduce((sum, count) => sum + count, 0)
     say(`${(sentBytes / toldPages).toFixed(1)} bytes of reports a page and host told`)
@@ -154,7 +154,7 @@ describe('popularity of real guests: three hosts, two systems on each', function
   })
 })
 
-/** The small system first: while the other one boots for long, it is up and idle already. */
+/** The small system first: while the other boots, it is up and idle already. */
 async function startGuests(cluster: LabCluster, host: string): Promise<LabGuest[]> {
   return [
     await cluster.startGuest(host, { name: `busybox-${host}`, system: 'busybox', work: 'idle', memoryMiB: 256 }),

@@ -8,23 +8,24 @@ const TEST_TIMEOUT_MS = 900_000
 const HOSTS = ['a', 'b']
 const LINK_BYTES_PER_SECOND = 125e6
 const MEMORY_MIB = 512
-/** Pagemesh's default: some moves fit between two scans, which take a processor too. */
+/** Pagemesh's default: some moves fit between two scans, which need a processor too. */
 const CENSUS_SECONDS = 60
 
-/** What Debian guests must save, against QEMU alone in the same run. */
+/** Required savings of Debian guests, relative to QEMU alone in the same run. */
 const DEBIAN_LIMITS = { wireToPlain: 0.16, wireToMultifdZstd: 0.50, timeToPlain: 0.6, downtimeAboveMs: 100 }
 /**
- * QEMU stops a guest once it expects to need no longer than this. How long it then needs depends on how it left the log
- * of dirty pages at the move before: an emulated guest was down for 60 to 160 ms, or for 260 to 850, whoever moved it.
+ * QEMU stops a guest once it expects a shorter downtime than this. How long it then takes depends on the state of the
+ * dirty log after the move before: an emulated guest was down for 60 to 160 ms, or for 260 to 850, with Pagemesh or
+ * without.
  */
 const QEMU_DOWNTIME_LIMIT_MS = 300
-/** What a guest with nothing in common may cost. */
+/** Bounds for a guest with nothing in common. */
 const RANDOM_LIMITS = { wireToPlain: 1.01, timeToPlain: 1.2 }
-/** Moves each way, made in turn: a machine with other work slows now the one and now the other. */
+/** Moves in each way, in turn: other work on the machine slows now one and now the other. */
 const TURNS = 3
 const MODES = ['precopy', 'postcopy'] as const
 
-/** Ours, and QEMU's own pre-copy of the same turn. */
+/** Pagemesh's move, and QEMU's own pre-copy of the same turn. */
 interface Pair {
   plain: Measured
   ours: Measured
@@ -50,8 +51,8 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
   })
 
   /**
-   * Starts a cluster, the guest at a, and others at b that stand still once they are up. The agents come to guests that
-   * are up: what they know of them is not how they were while they booted, and no scan takes a processor from the boot.
+   * Starts a cluster, the guest at a, and others at b that are stopped once they are up. The agents start last: they
+   * scan the guests as they are after boot, and no scan slows the boot down.
    */
   async function startComparison(kind: GuestKind, others: readonly GuestKind[] = []): Promise<Comparison> {
     cluster = await createCluster({
@@ -71,9 +72,9 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
   }
 
   it('a Debian guest, with two others of its system at the destination, by the medians of turns', async () => {
-    // It has nothing to do, after it has read all that a server needs: its page cache is warm. What works takes the
-    // processors under emulation, and the times of a small machine would tell of that. The others have other work; they
-    // have done some of it and stand still, because their memory is what counts.
+    // It is idle, after it has read all that a server needs: its page cache is warm. A working guest would take the
+    // processors under emulation and distort the times on a small machine. The others have done some other work and
+    // stand still, because only their memory matters.
     const kind: GuestKind = { name: 'quiet', work: 'idle', memoryMiB: MEMORY_MIB }
     const comparison = await startComparison(kind, [
       { name: 'web', work: 'web', memoryMiB: MEMORY_MIB },
@@ -92,7 +93,7 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
       expectAtMost(`${mode}: wire bytes to plain`, wire, DEBIAN_LIMITS.wireToPlain)
       const toZstd = medianOf(pairs, ({ ours }) => ours.wireBytes / multifd.wireBytes)
       expectAtMost(`${mode}: wire bytes to zstd`, toZstd, DEBIAN_LIMITS.wireToMultifdZstd)
-      // What we add is in the lowest as well.
+      // The agents' share is in the lowest as well.
       const downtime = Math.min(...pairs.map(({ ours }) => ours.downtimeMs!))
       const plainDowntime = medianOf(pairs, ({ plain }) => plain.downtimeMs!)
       const limit = Math.max(plainDowntime, QEMU_DOWNTIME_LIMIT_MS) + DEBIAN_LIMITS.downtimeAboveMs
@@ -107,7 +108,7 @@ describe('compared with QEMU alone at 1 Gbit/s', function () {
     }
     const ratios = MODES.map((mode) => medianOf(debian[mode], ({ ours, plain }) => ours.totalMs / plain.totalMs))
     if (ratios.some((ratio) => ratio > DEBIAN_LIMITS.timeToPlain)) {
-      // On two cores the processor is the limit: both agents and both QEMUs share it. Said, not hidden.
+      // On two cores the processor is the limit: both agents and both QEMUs share it. Reported, not hidden.
       console.log(`      missed: ${ratios.map((ratio) => ratio.toFixed(2)).join(' and ')} of the time of QEMU alone`)
       this.skip()
     }

@@ -14,7 +14,7 @@ const TEST_TIMEOUT_MS = 300_000
 const END_TIMEOUT_MS = 60_000
 const NAMESPACES = '/run/netns'
 
-/** A lab in a process of its own, and what it said. */
+/** A lab in its own process, and its output. */
 interface Run {
   pid: number
   child: ChildProcess
@@ -81,9 +81,9 @@ describe('npm run lab', function () {
     await untilGone(run.pid)
   })
 
-  it('leaves nothing behind after Ctrl-C, nor the next start what one that was killed left behind', async () => {
+  it('leaves nothing behind after Ctrl-C, and removes the leftovers of a killed run at the next start', async () => {
     const killed = start('cancelled')
-    // Its guests come last: by then it has all that it could leave behind.
+    // Its guests come last: by then it has everything that it could leave behind.
     await waitFor(() => leftovers(killed.pid).some((what) => /^process .*qemu-system/.test(what)) ? true : undefined, {
       clock: systemClock, what: 'the lab to have a guest', timeoutMs: TEST_TIMEOUT_MS,
     })
@@ -100,7 +100,10 @@ describe('npm run lab', function () {
   })
 })
 
-/** Whatever a lab of that process has on this machine: namespaces, directories, processes that speak of either. */
+/**
+ * Leftovers of that process' lab on this machine: namespaces, directories, and processes with either in their
+ * arguments.
+ */
 function leftovers(pid: number): string[] {
   const prefix = `pm-${pid}-`
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && commandLine(name).includes(prefix))

@@ -12,14 +12,17 @@ const SETUP_TIMEOUT_MS = 900_000
 const TEST_TIMEOUT_MS = 600_000
 const WAIT_TIMEOUT_MS = 300_000
 const LINK_BYTES_PER_SECOND = 125e6
-/** Of host a alone, and of the others: slow enough that a's link is what a handoff waits for, not the processors. */
+/**
+ * Link rates of host a, and of the others: slow enough that a's link is the bottleneck of a handoff, not the
+ * processors.
+ */
 const SLOW_BYTES_PER_SECOND = { source: 6.25e6, others: 31.25e6 }
 const MEMORY_MIB = 512
 const SWAP_CAP = { text: '100Mbit', bytesPerSecond: 12.5e6 }
 const SLOW_SWAP_CAP = '20Mbit'
-/** Within it all comes that had been asked for when a handoff began. */
+/** Pages requested before a handoff began arrive within this time. */
 const IN_FLIGHT_MS = 300
-/** What the guests have in common is far more. */
+/** The guests have far more pages in common. */
 const POPULAR_PAGES_MIN = 10_000
 
 const LIMITS = {
@@ -46,7 +49,7 @@ describe('a host where no guest of that system runs', function () {
     const boot = async (host: string, kindThere: GuestKind): Promise<LabGuest> => {
       const booted = await cluster.startGuest(host, kindThere)
       await booted.ready()
-      // What the others hold is what counts; at work they would take the processors.
+      // Only the memory of the others matters; working guests would take the processors.
       if (host === 'b') await booted.qmp.execute('stop')
       return booted
     }
@@ -61,7 +64,7 @@ describe('a host where no guest of that system runs', function () {
     await cluster?.close()
   })
 
-  it('fills its store unattended with what the others hold, within the cap of proactive traffic', async () => {
+  it('fills its store unattended with the others\' pages, within the cap of proactive traffic', async () => {
     const meter = new InterfaceMeter(cluster.network, 'c')
     meter.start()
     await cluster.restartAgent('c')
@@ -80,7 +83,7 @@ describe('a host where no guest of that system runs', function () {
     expectAtMost('bytes of the busiest second to the cap', mostReceived / SWAP_CAP.bytesPerSecond, LIMITS.capBurst)
   })
 
-  it('takes a guest for a fifth of what QEMU sends, and little of what it would without its store', async () => {
+  it('takes a guest for a fifth of QEMU\'s bytes, and for far less than without its store', async () => {
     const comparison = compare()
     const plain = await comparison.plain('precopy')
     const precopy = await comparison.pagemesh('Pagemesh precopy')
@@ -101,7 +104,7 @@ describe('a host where no guest of that system runs', function () {
     }
   })
 
-  it('has what it lacks from peers while the source has a slow link', async () => {
+  it('fetches missing pages from peers while the source has a slow link', async () => {
     await guest.qmp.execute('cont')
     await Promise.all(['a', 'b', 'c'].map((host) => cluster.network.shape(
       host, host === 'a' ? SLOW_BYTES_PER_SECOND.source : SLOW_BYTES_PER_SECOND.others,
@@ -116,17 +119,17 @@ describe('a host where no guest of that system runs', function () {
     expectAtMost('time to no peers', withPeers.totalMs / without.totalMs, LIMITS.timeToNoPeers)
   })
 
-  it('waits with what it fetches to keep while a guest moves there', async () => {
+  it('pauses its proactive fetches while a guest moves there', async () => {
     await guest.qmp.execute('cont')
     await cluster.agent('c').stop()
-    // Its identity stays where it is: another one would be refused under this name.
+    // Its identity is kept: another one would be refused under this name.
     rmSync(join(cluster.directory, 'c', 'state', 'c.pages'), { recursive: true })
     await cluster.restartAgent('c', { swap: { maxBandwidth: SLOW_SWAP_CAP } })
     await until('c to begin to fill its store', async () => (await proactive() > 0 ? true : undefined))
     const comparison = compare()
     const moving = comparison.pagemesh('while it fills its store')
     await until('the guest to be on its way', async () => (await handoffs() > 0 ? true : undefined))
-    // What had been asked for by then has come.
+    // Pages requested by then have arrived.
     await systemClock.sleep(IN_FLIGHT_MS)
     const before = await proactive()
     await until('the guest to arrive', async () => {
@@ -140,7 +143,7 @@ describe('a host where no guest of that system runs', function () {
     await until('c to go on filling its store', async () => (await proactive() > before ? true : undefined))
   })
 
-  it('has its guest all the same when the peer that gives pages dies', async () => {
+  it('gets its guest even if the peer that serves pages dies', async () => {
     await guest.qmp.execute('cont')
     await restart('c', WITHOUT_STORE)
     await untilPopular()
@@ -158,7 +161,7 @@ describe('a host where no guest of that system runs', function () {
     return new Comparison(cluster, { kind, guest, to: 'c', comparesMemory: true })
   }
 
-  /** Bytes of pages that c fetched and served to be kept. */
+  /** Bytes that c fetched and served proactively. */
   async function proactive(): Promise<number> {
     const { swap } = (await cluster.agent('c').status()).traffic
     return swap.sentBytes + swap.receivedBytes

@@ -9,7 +9,7 @@ import { WAYS, type WayName } from './ways.ts'
 const TCP = 'by a loopback address'
 const SHORT_MS = 3000
 const LONG_MS = 30_000
-/** How long an agent waits for a sign of life of the other one. */
+/** How long an agent waits for a sign of life from the other one, ms. */
 const SILENCE_MS_MAX = 5000
 const ENDS = { 'the source': 'from', 'the destination': 'to' } as const
 
@@ -87,7 +87,7 @@ describe('a migration of libvirt', function () {
   })
 
   for (const [name, end] of Object.entries(ENDS)) {
-    it(`goes on after the agent of ${name} hung for a while`, async () => {
+    it(`continues after the agent of ${name} hung for a while`, async () => {
       const migration = await SlowMigration.begin(lab, TCP)
       await lab.whileHung(migration[end], () => systemClock.sleep(SHORT_MS))
       await migration.hurry()
@@ -118,7 +118,7 @@ describe('a migration of libvirt', function () {
 
   it('breaks once the agent of the source has hung for long, and leaves the guest where it is', async () => {
     const migration = await SlowMigration.begin(lab, TCP)
-    // Until then the source knows nothing: its QEMU's connection is open.
+    // Until then the source does not notice: its QEMU's connection is open.
     await lab.whileHung(migration.from, () => systemClock.sleep(LONG_MS))
     await migration.failed()
     await migration.wentNowhere()

@@ -1,6 +1,6 @@
 /**
- * What the tests of libvirt share, as one lab for all of them: hosts `left` and `right` with an agent each, the guest
- * `web`, which moves, and a guest of the same system on each host that stays. It goes when the last test is over.
+ * One lab for all libvirt tests: hosts `left` and `right` with an agent each, the guest `web`, which moves, and on each
+ * host a guest of the same system that stays. It is removed after the last test.
  */
 import { strict as assert } from 'node:assert'
 import { readdirSync } from 'node:fs'
@@ -24,7 +24,7 @@ export const OTHER: Record<HostName, HostName> = { left: 'right', right: 'left' 
 let starting: Promise<LibvirtLab> | undefined
 let untouched: string[] = []
 
-/** For `before`: the lab, which is started if it has not been; skips the suite where this machine cannot have one. */
+/** For `before`: the lab, started if needed; skips the suite if this machine cannot have one. */
 export async function openLab(this: Mocha.Context): Promise<LibvirtLab> {
   await skipWithoutLab.call(this)
   this.timeout(START_MS_MAX)
@@ -44,7 +44,7 @@ after(async function () {
   assert.deepEqual(traces().filter(ours), untouched.filter(ours))
 })
 
-/** Where libvirt and the lab could leave something on this machine. */
+/** Traces that libvirt and the lab could leave on this machine. */
 function traces(): string[] {
   return ['/etc/libvirt', '/var/lib/libvirt', '/run', '/run/netns', '/var/log', '/var/cache']
     .flatMap((folder) => readEntries(folder).map((name) => `${folder}/${name}`))
@@ -55,7 +55,7 @@ function readEntries(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch {
-    // What is not there has no traces.
+    // A missing directory has no traces.
     return []
   }
 }
@@ -63,15 +63,15 @@ function readEntries(folder: string): string[] {
 /** A migration that completed. */
 export interface Move {
   to: HostName
-  /** What it put on the wire. */
+  /** Bytes that it put on the wire. */
   sentBytes: number
-  /** What the source's agent says of it. */
+  /** The source agent's record. */
   record: HandoffRecord
 }
 
 export class LibvirtLab {
   readonly cluster: LibvirtCluster
-  /** What a migration puts on the wire without us. */
+  /** Bytes that a migration without Pagemesh puts on the wire. */
   readonly plainBytes: number
   readonly #tunnels = new Map<string, LabProcess>()
 
@@ -109,7 +109,7 @@ export class LibvirtLab {
 
   async close(): Promise<void> {
     await this.cluster.close()
-    // With their hosts they have ended.
+    // They have ended with their hosts.
     await Promise.all([...this.#tunnels.values()].map(({ ended }) => ended))
   }
 
@@ -117,7 +117,7 @@ export class LibvirtLab {
     return this.cluster.host(name)
   }
 
-  /** Asks a host's agent as the command line would. */
+  /** Asks a host's agent like the command line. */
   ask<Result>(host: HostName, request: ControlRequest): Promise<Result> {
     return askAgent<Result>({ path: this.cluster.agent(host).control, request, answerMsMax: WAIT_MS_MAX })
   }
@@ -126,12 +126,12 @@ export class LibvirtLab {
     return this.cluster.agent(host).status()
   }
 
-  /** What a host's agent remembers of migrations, the newest first. */
+  /** A host agent's records of migrations, the newest first. */
   async history(host: HostName): Promise<HandoffRecord[]> {
     return (await this.ask<HistoryResult>(host, { command: 'history', arguments: { countMax: 200 } })).handoffs
   }
 
-  /** Starts the agents that have ended; resolves when both know each other. */
+  /** Starts agents that have ended; resolves when both see each other. */
   async restartAgents(): Promise<void> {
     const ended = (['left', 'right'] as const).filter((name) => !this.cluster.agent(name).running)
     await Promise.all(ended.map((name) => this.cluster.startAgent(name)))
@@ -145,7 +145,7 @@ export class LibvirtLab {
     }))
   }
 
-  /** The host on which the guest runs that moves, and nowhere else. */
+  /** The only host on which the moving guest runs. */
   async whereIsWeb(): Promise<HostName> {
     const names = await Promise.all((['left', 'right'] as const).map((name) => this.host(name).running()))
     const isThere = names.map((all) => all.includes('web'))
@@ -153,7 +153,7 @@ export class LibvirtLab {
     return isThere[0] ? 'left' : 'right'
   }
 
-  /** Resolves when the agent has counted a guest's pages, and a change of them. */
+  /** Resolves when the agent has scanned a guest, and scanned it again. */
   async counted(host: HostName, guest: string): Promise<void> {
     await this.until(`${guest} to be counted`, async () => {
       const { guests } = await this.status(host)
@@ -161,13 +161,13 @@ export class LibvirtLab {
     })
   }
 
-  /** Resolves when both agents know each other, and what may move where it is. */
+  /** Resolves when both agents see each other, and the moving guest is scanned where it is. */
   async settled(from: HostName): Promise<void> {
     await this.restartAgents()
     await Promise.all([this.counted(from, 'web'), this.counted(OTHER[from], `twin-${OTHER[from]}`)])
   }
 
-  /** Stops the agent of a host for as long as something is done; then it goes on as if nothing had been. */
+  /** Stops the agent of a host (SIGSTOP) while `meanwhile` runs; then continues it. */
   async whileHung(host: HostName, meanwhile: () => Promise<void>): Promise<void> {
     const outside = this.cluster.agent(host).pid
     const agent = childrenOf(outside)[0]!
@@ -175,7 +175,7 @@ export class LibvirtLab {
     try {
       await meanwhile()
     } finally {
-      // What waits for it outside of its host's namespaces has stopped as well.
+      // The process that waits for it outside of its host's namespaces was stopped as well.
       for (const pid of [agent, outside]) process.kill(pid, 'SIGCONT')
     }
   }
@@ -184,7 +184,7 @@ export class LibvirtLab {
     return waitFor(async () => (await isSo()) || undefined, { clock: systemClock, what, timeoutMs, pauseMs: 50 })
   }
 
-  /** Words for `virsh migrate`, on the guest's host. A tunnel that the way takes is open then, and stays open. */
+  /** Arguments of `virsh migrate`, on the guest's host. Opens the tunnel of the way, if it needs one; it stays open. */
   async words(from: HostName, wayName: WayName, { virsh }: Kind): Promise<string[]> {
     const to = OTHER[from]
     const way: Way = WAYS[wayName]
@@ -211,14 +211,14 @@ export class LibvirtLab {
     return { to, sentBytes, record: await this.newerThan(from, known) }
   }
 
-  /** What a host sent meanwhile. */
+  /** Bytes that a host sent meanwhile. */
   async sentDuring(host: HostName, meanwhile: () => Promise<unknown>): Promise<number> {
     const before = await this.cluster.network.counters(host)
     await meanwhile()
     return (await this.cluster.network.counters(host))!.sentBytes - before!.sentBytes
   }
 
-  /** What a host's agent says of the migration after the one that it told of last. */
+  /** The agent's next record after `known`. */
   newerThan(host: HostName, known: HandoffRecord | undefined): Promise<HandoffRecord> {
     return waitFor(async () => {
       const all = await this.history(host)
@@ -227,13 +227,13 @@ export class LibvirtLab {
     }, { clock: systemClock, what: `the agent of ${host} to tell of it`, timeoutMs: WAIT_MS_MAX })
   }
 
-  /** Has a migration go over to post-copy once so much has passed; the signal says that it is over. */
+  /** Switches a migration to post-copy after `bytes`; the signal ends the wait. */
   async goPostcopy(from: HostName, over: AbortSignal, bytes = 1): Promise<void> {
     await this.passed(from, over, bytes)
     await this.host(from).virsh('migrate-postcopy', 'web')
   }
 
-  /** Resolves when so much of the guest has passed. */
+  /** Resolves when this many bytes of the guest have passed. */
   async passed(from: HostName, over: AbortSignal, bytes = 1): Promise<void> {
     await this.until(`${bytes} bytes to pass`, async () => {
       over.throwIfAborted()
@@ -245,13 +245,13 @@ export class LibvirtLab {
     const key = `${from} ${words[1]!}`
     if (this.#tunnels.get(key)?.running === true) return
     const { exec } = this.host(from)
-    // The socket of an agent that was killed would be taken for the new one.
+    // The old socket of a killed agent would be mistaken for the new one.
     if (words[1]!.startsWith('/')) await this.host(from).run('rm', '--force', words[1]!)
     const tunnel = startProcess(exec, [
       ...PAGEMESH, 'tunnel', '--control', this.cluster.agent(from).control, '--to', OTHER[from], ...words,
     ])
     this.#tunnels.set(key, tunnel)
-    // A socket is there when it may be used, and the kernel names it as it was made elsewhere.
+    // A socket exists only when it may be used, and the kernel names it by the path where it was made.
     const isThere = words[1]!.startsWith('/') ? `[[ -S ${words[1]!} ]]` : `[[ $(ss -tlnH src ${words[1]!}) ]]`
     await this.until(`a tunnel at ${words[1]!}`, () => {
       if (!tunnel.running) throw new Error(tunnel.errors)

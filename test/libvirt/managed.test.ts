@@ -20,7 +20,7 @@ describe('an agent beside libvirt', function () {
     assert.deepEqual(unusable, [])
   })
 
-  it('does not move what is libvirt\'s', async () => {
+  it('does not move libvirt\'s guests', async () => {
     const agent = lab.cluster.agent(await lab.whereIsWeb())
     for (const words of [['migrate', 'web', '--to', 'nowhere'], ['cancel', 'web']]) {
       const { status, errors } = await agent.command(...words)
@@ -35,7 +35,7 @@ describe('an agent beside libvirt', function () {
     try {
       await lab.until('the guest to be shown', async () =>
         (await lab.status('left')).guests.some(({ name }) => name === 'apart'))
-      // Whoever was there before is counted anew meanwhile.
+      // The other guests are scanned anew meanwhile.
       const { census: { scans } } = await lab.status('left')
       await lab.until('another scan', async () => (await lab.status('left')).census.scans > scans + 1)
       const { guests } = await lab.status('left')

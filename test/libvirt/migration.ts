@@ -1,16 +1,16 @@
-/** A migration of the guest that goes so slowly that something can be done to it. */
+/** A migration of the guest that is slow enough to act on it. */
 import { strict as assert } from 'node:assert'
 
 import { systemClock } from '../../src/index.ts'
 import { OTHER, type HostName, type LibvirtLab } from './lab.ts'
 import { SLOW, type WayName } from './ways.ts'
 
-/** How long libvirt may take to say what it can know. */
+/** How long libvirt may take to report what it can know, ms. */
 const WORD_MS_MAX = 5000
-/** Its post-copy is slow. What it takes for a guest to run has passed before, and then some. */
+/** Its post-copy is slow. The pages that the guest needs to run have passed before. */
 const POSTCOPY = ['--postcopy', '--postcopy-bandwidth', '1', '--bandwidth', '8'] as const
 const PRECOPY_BYTES = 50 * 2 ** 20
-/** QEMU counts what it has written to the agent's socket: of so many bytes some have gone on. */
+/** QEMU counts bytes that it has written to the agent's socket: of this many, some have reached the destination. */
 const SOME_BYTES = 2 ** 18
 
 export class SlowMigration {
@@ -18,7 +18,7 @@ export class SlowMigration {
   readonly from: HostName
   readonly to: HostName
   readonly #over = new AbortController()
-  /** What it was told in the end: why it failed, or undefined. Never rejects. */
+  /** Libvirt's result: the error, or undefined. Never rejects. */
   readonly #word: Promise<Error | undefined>
 
   private constructor(lab: LibvirtLab, from: HostName, words: readonly string[]) {
@@ -29,7 +29,7 @@ export class SlowMigration {
       .finally(() => this.#over.abort(new Error('the migration is over')))
   }
 
-  /** Resolves when pages pass, and those of a post-copy where its guest runs at the destination. */
+  /** Resolves when pages pass, in a post-copy when its guest runs at the destination. */
   static async begin(lab: LibvirtLab, way: WayName, { postcopy = false } = {}): Promise<SlowMigration> {
     const from = await lab.whereIsWeb()
     await lab.settled(from)
@@ -44,20 +44,19 @@ export class SlowMigration {
     return migration
   }
 
-  /** Lets it go as fast as it can. */
+  /** Removes its rate limit. */
   async hurry(): Promise<void> {
     await this.lab.host(this.from).virsh('migrate-setspeed', 'web', '10000')
   }
 
-  /** Resolves when libvirt says that it has completed. */
+  /** Resolves when libvirt reports completion. */
   async completed(): Promise<void> {
     const error = await this.#word
     if (error !== undefined) throw error
   }
 
   /**
-   * Libvirt's own word that it has failed. Rejects if it takes libvirt more than five seconds from when that can be
-   * known: `afterMs` from now.
+   * Libvirt's error. Rejects if libvirt reports it more than five seconds after it can be known: `afterMs` from now.
    */
   async failed(afterMs = 0): Promise<string> {
     const since = systemClock.now()
@@ -68,12 +67,12 @@ export class SlowMigration {
     return error.message
   }
 
-  /** Resolves when the guest is seen to run on at the source, with nothing of it left elsewhere. */
+  /** Resolves when the guest runs on at the source, with nothing of it left elsewhere. */
   async wentNowhere(): Promise<void> {
     const { lab, from, to } = this
     assert.equal(await lab.whereIsWeb(), from)
     await lab.host(from).guest('web').moreBeats(1)
-    // It may be defined there, from where it came.
+    // It may be defined there if it came from there.
     assert.deepEqual((await lab.host(to).known()).filter((name) => name !== 'web'), [`twin-${to}`])
     await lab.until('the destination QEMU to be gone', async () => await lab.host(to).qemuOf('web') === undefined)
     for (const name of [from, to]) {

@@ -14,7 +14,7 @@ if (IS_WHOLE) describe('a post-copy of libvirt whose agents are killed', functio
     it(`goes on when they are back, ${way}`, async () => {
       const migration = await SlowMigration.begin(lab, way, { postcopy: true })
       const { from, to } = migration
-      // What it needs to run at all has come then.
+      // The pages that it needs to run have arrived.
       await lab.host(to).guest('web').moreBeats(2)
       await Promise.all([from, to].map((name) => lab.cluster.agent(name).kill()))
       assert.match(await migration.failed(), /post-copy/)
@@ -30,8 +30,8 @@ if (IS_WHOLE) describe('a post-copy of libvirt whose agents are killed', functio
   }
 
   /**
-   * Libvirt 9.0 gives up waiting, and says so, if it asks the destination for the end before that one's QEMU has been
-   * reached. It ends the migration all the same when that is over, with nobody waiting.
+   * Libvirt 9.0 reports a failure if it asks for the end before the destination QEMU is reached. It completes the
+   * migration in the background all the same.
    */
   async function resume(from: HostName, words: readonly string[]): Promise<void> {
     await lab.host(from).virsh(...words).catch((error: Error) => {
@@ -40,7 +40,7 @@ if (IS_WHOLE) describe('a post-copy of libvirt whose agents are killed', functio
   }
 })
 
-/** It may have been fast enough as it was. */
+/** It may have been fast enough without the resume. */
 function isOver(error: Error): void {
   assert.match(error.message, /no domain|not running|no migration|not active/i)
 }

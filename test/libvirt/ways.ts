@@ -1,10 +1,10 @@
-/** The ways in which a migration of libvirt goes through us, and the kinds of migration that it has. */
+/** The ways in which a libvirt migration passes through the agents, and libvirt's kinds of migration. */
 
 /** A way to a host. */
 export interface Way {
-  /** Words for `pagemesh tunnel`, where it takes one. */
+  /** Arguments of `pagemesh tunnel`, if the way needs one. */
   tunnel?: (to: string) => readonly string[]
-  /** Words for `virsh migrate`. */
+  /** Arguments of `virsh migrate`. */
   virsh: (to: string) => readonly string[]
 }
 
@@ -23,11 +23,11 @@ export type WayName = keyof typeof WAYS
 
 export interface Kind {
   virsh: readonly string[]
-  /** Is told to go over to post-copy once pages pass. */
+  /** Switched to post-copy once pages pass. */
   postcopy?: true
 }
 
-/** MiB a second: slow enough that a migration is still in its pre-copy when something is done to it. */
+/** Arguments for 1 MiB a second: slow enough to act on a migration during pre-copy. */
 export const SLOW = ['--bandwidth', '1'] as const
 
 export const KINDS = {

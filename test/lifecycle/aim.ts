@@ -4,14 +4,13 @@ import { seededRandom, shuffled } from '../support/random.ts'
 import type { Witness } from './witness.ts'
 
 const LOOK_EVERY_MS = 10
-/** The rate of memory is taken over so many looks. */
+/** The rate of memory is averaged over this many polls. */
 const LOOKS = 20
 const MARGIN_BYTES = 2 ** 20
 
 /**
- * Resolves some `leadMs` before the guest will stop: when what is left of its memory will take no longer than that, at
- * the rate of the last moments. How long moves took before says little on a busy machine. Resolves at the latest when
- * the guest stops.
+ * Resolves about `leadMs` before the guest will stop: when the rest of its memory will take that long at the present
+ * rate. The time of earlier moves says little on a busy machine. Resolves when the guest stops at the latest.
  */
 export async function beforeStop(source: Witness, leadMs: number, sinceMs: number): Promise<void> {
   const looks: { atMs: number; remainingBytes: number }[] = []
@@ -31,8 +30,8 @@ export async function beforeStop(source: Witness, leadMs: number, sinceMs: numbe
 }
 
 /**
- * Resolves once so many percent were sent of what was left to send when QEMU first said that its migration is `status`;
- * to false if the move was over before.
+ * Resolves once this many percent are sent of the memory that was left when QEMU first reported `status`; to false if
+ * the move was over before.
  */
 export async function untilSent(
   source: Witness, percent: number, status: 'active' | 'postcopy-active', over: Promise<unknown>,
@@ -60,7 +59,7 @@ export function spreadMoments(seed: number, count: number, fromMs: number, toMs:
   return shuffled(Array.from({ length: count }, (_, part) => fromMs + (part + random()) * partMs), random)
 }
 
-/** How often something fell into each fifty milliseconds, as text: where the strikes really were. */
+/** A histogram as text, in steps of 50 ms: when the strikes really happened. */
 export function histogram(valuesMs: readonly number[]): string {
   const counts = new Map<number, number>()
   for (const value of valuesMs) {

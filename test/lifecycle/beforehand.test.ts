@@ -1,4 +1,4 @@
-/** What can be known before a guest is touched: it is refused, in words that name what and where, or set right. */
+/** What can be checked before a guest is touched is refused, in words that name what and where, or set right. */
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,20 +14,20 @@ import type { Witness } from './witness.ts'
 const TEST_TIMEOUT_MS = 120_000
 const TMPFS = 0x01021994
 const RAM_KIB = 96 * 1024 - 8
-/** Moments at which the source QEMU is kept from migrating are small: so often it is tried. */
+/** The moments at which the source QEMU can be kept from migrating are short: this many attempts are made. */
 const TRIES_MAX = 10
 /** A disk of a format that QEMU cannot migrate. */
 const BLOCKER = { 'driver': 'vvfat', 'node-name': 'fat', 'rw': true } as const
 
 interface Difference {
   title: string
-  /** The waiting QEMU has it otherwise. */
+  /** The waiting QEMU's arguments, if they differ. */
   further?: readonly string[]
   other?: WitnessKind
   names: readonly RegExp[]
 }
 
-/** The sentence says on which side. */
+/** The sentence names the side. */
 const A_SIDE = /\b(on|at|of|for) [ab]\b/
 
 const DIFFERENCES: readonly Difference[] = [
@@ -50,13 +50,13 @@ const DIFFERENCES: readonly Difference[] = [
 
 interface Setting {
   title: string
-  /** Of both QEMUs; default next. */
+  /** For both QEMUs; default next. */
   qemu?: 'system' | 'next'
   source?: Record<string, boolean>
   destination?: Record<string, boolean>
   sourceParameters?: Record<string, unknown>
   mode?: 'precopy' | 'postcopy'
-  /** What a refusal must name. */
+  /** What the refusal must name. */
   names: RegExp
 }
 
@@ -83,12 +83,12 @@ const SETTINGS: readonly Setting[] = [
   },
 ]
 
-describe('what is known of a guest beforehand', function () {
+describe('a check before the guest is touched', function () {
   this.timeout(TEST_TIMEOUT_MS)
   let hosts: TwoHosts
   let guest: TravellingGuest
   let directory: string | undefined
-  /** What the blocker would serve. */
+  /** The directory that the blocker serves. */
   let fat: string
 
   const made = travels({
@@ -109,7 +109,7 @@ describe('what is known of a guest beforehand', function () {
     return await hosts.migrate(guest.home.host, guest.name, destination.host, ...words)
   }
 
-  /** Refused, by a dry run too, with a sentence that names all this; both QEMUs are as if nobody had asked. */
+  /** Refused, also by a dry run, with a sentence that names all of these; both QEMUs are unchanged. */
   async function expectRefused(destination: Witness, names: readonly RegExp[], ...words: string[]): Promise<void> {
     const { home } = guest
     const before = await stateOf(home)
@@ -179,7 +179,7 @@ describe('what is known of a guest beforehand', function () {
       const { home } = guest
       const destination = await guest.waiting()
       const moving = moveTo(destination)
-      // All was well when the agents looked; now there is a blocker.
+      // The agents' checks passed; only now there is a blocker.
       await untilTouched(home, moving)
       await home.client.execute('blockdev-add', { ...BLOCKER, dir: fat }).catch(() => {})
       const moved = await moving
@@ -201,7 +201,7 @@ describe('what is known of a guest beforehand', function () {
   })
 })
 
-/** All that a refusal must leave alone. */
+/** The state that a refusal must leave unchanged. */
 async function stateOf(witness: Witness): Promise<Record<string, unknown>> {
   const { status = 'none' } = await witness.client.execute('query-migrate') as { status?: string }
   return { state: await witness.client.state(), migration: status, settings: await witness.settings() }
@@ -211,7 +211,7 @@ function capabilitiesOf(states: Record<string, boolean>): { capability: string; 
   return Object.entries(states).map(([capability, state]) => ({ capability, state }))
 }
 
-/** Resolves when an agent has set something at the source, or the move ended. */
+/** Resolves when an agent has changed a setting at the source, or the move ended. */
 async function untilTouched(source: Witness, moving: Promise<unknown>): Promise<void> {
   const before = await source.settings()
   let isOver = false
@@ -219,7 +219,7 @@ async function untilTouched(source: Witness, moving: Promise<unknown>): Promise<
   while (!isOver && settingsLeft({ before, after: await source.settings() }) === '');
 }
 
-/** A directory on a file system that post-copy's memory cannot be on; undefined if there is none. */
+/** A directory on a file system that cannot hold post-copy's memory; undefined if there is none. */
 function onDisk(): string | undefined {
   const parent = [tmpdir(), '/var/tmp', import.meta.dirname].find((path) => statfsSync(path).type !== TMPFS)
   return parent === undefined ? undefined : mkdtempSync(join(parent, 'pm-memory-'))

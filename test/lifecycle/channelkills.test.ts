@@ -1,7 +1,7 @@
 /**
- * A guest is moved over several channels, and something happens to one of them at a random moment. Judged from outside,
- * as in rounds.test.ts. PAGEMESH_CHANNELS says how often for each number of channels, PAGEMESH_SEED repeats the same
- * moments; `npm run test:lifecycle` strikes ten times.
+ * A guest is moved over several channels, and one of them is struck at a random moment. Judged from outside, as in
+ * rounds.test.ts. PAGEMESH_CHANNELS sets the strikes per number of channels, PAGEMESH_SEED repeats the same moments;
+ * `npm run test:lifecycle` strikes ten times.
  */
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
@@ -14,10 +14,10 @@ import { travels } from './travels.ts'
 
 const ROUND_TIMEOUT_MS = 75_000
 const COUNT = Number(process.env['PAGEMESH_CHANNELS'] ?? 1)
-/** Half of its memory is like no other's, so that all of it has to travel. */
+/** Half of its memory is random, so that it must be sent. */
 const KIND = { work: 'random', memoryMiB: 128 } as const
 const RELEASES: readonly QemuRelease[] = ['system', 'next']
-/** Two passages at each end have a thread, the others are carried by the agent's own. */
+/** Two passages at each end have a thread; the agent's own thread carries the others. */
 const SETTINGS = { handoff: { threads: 2 } }
 
 for (const [index, qemu] of RELEASES.entries()) describe(`a guest that moves over many channels (${qemu} QEMU)`, () => {

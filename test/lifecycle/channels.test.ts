@@ -15,7 +15,7 @@ for (const qemu of RELEASES) describe(`a handoff over several channels (${qemu} 
   this.timeout(TEST_TIMEOUT_MS)
   const made = journey({ kind: GUEST, bytesPerSecond: LINK_BYTES_PER_SECOND, first: { qemu } })
 
-  /** Moves the guest to the other host; resolves to how many connections were carried. */
+  /** Moves the guest to the other host; resolves to the number of connections. */
   function moveOver(mode: 'precopy' | 'postcopy', ...words: string[]): Promise<number> {
     return made.step({ qemu }, async ({ cluster, from, to, source, destination }) => {
       const before = [await settingsOf(source), await settingsOf(destination)]
@@ -23,7 +23,7 @@ for (const qemu of RELEASES) describe(`a handoff over several channels (${qemu} 
       const { pages, rawBytes, qemuBytes } = result
       assert.equal(pages.total, pages.zero + pages.ref + pages.literal)
       assert.equal(qemuBytes, rawBytes + (pages.ref + pages.literal) * 4096)
-      // QEMU's own count of other pages is not what it writes to multifd channels (7.2).
+      // QEMU 7.2 does not count the pages that it writes to multifd channels.
       assert.equal(pages.zero, (await countOf(source)).zeroPages)
       assert.ok(pages.ref > 0, 'pages became references')
       assert.deepEqual([await settingsOf(source), await settingsOf(destination)], before)
@@ -42,7 +42,7 @@ for (const qemu of RELEASES) describe(`a handoff over several channels (${qemu} 
     assert.equal(await moveOver('precopy'), 1 + 2)
   })
 
-  it('goes over one if that is asked for', async () => {
+  it('uses one channel if asked to', async () => {
     await setCapability(made.home, 'multifd')
     assert.equal(await moveOver('precopy', '--channels', '1'), 1)
   })

@@ -1,4 +1,4 @@
-/** What may happen to one of the connections of a move, or to what carries it. */
+/** Strikes against one of a move's connections, or against its thread. */
 import { seededRandom, shuffled } from '../support/random.ts'
 import { untilSent } from './aim.ts'
 import { channelsOf, lanesOf, shut, stall, type Connection } from './connections.ts'
@@ -6,22 +6,22 @@ import { NO_STRIKE, type Ends, type ReadyStriker, type Striker } from './striker
 import { ThreadKill } from './threadkill.ts'
 import type { Observation } from './verdict.ts'
 
-/** Shorter than the silence after which a lane is lost, with what TCP waits until it tries again; and longer. */
+/** Short: less than the silence after which a lane counts as lost, plus TCP's retransmission timeout. Long: more. */
 const STALL_MS = { short: 2000, long: 8000 } as const
-/** Slow enough that moments of a move can be told apart. */
+/** Slow enough to tell moments of a move apart. */
 const SLOWLY = ['--max-bandwidth', '800Mbit']
 
-/** Something that may happen; `random` is in [0, 1). */
+/** A possible strike; `random` is in [0, 1). */
 export interface ChannelStrike {
   readonly title: string
-  /** What becomes of a move in pre-copy. */
+  /** How a move in pre-copy may end. */
   readonly mayEnd: Observation['mayEnd']
-  /** Before the move: what is slow to get ready. */
+  /** Before the move: slow preparations. */
   prepare(ends: Ends, random: number): Promise<ReadyChannelStrike>
 }
 
 export interface ReadyChannelStrike {
-  /** Resolves to false if there was nothing to strike any more. */
+  /** Resolves to false if there was nothing left to strike. */
   strike(): Promise<boolean>
   stop?(): void
 }
@@ -68,7 +68,7 @@ export const CHANNEL_STRIKES: readonly ChannelStrike[] = [
       const command = await hosts.hold(source.host, 'cancel', guest, '--json')
       await command.ready
       let isReleased = false
-      // It must be heard even when the move is over, or it would wait for ever.
+      // The command must be released even if the move is over, or it would wait for ever.
       const release = (): void => {
         if (!isReleased) command.release()
         isReleased = true
@@ -92,7 +92,7 @@ export const CHANNEL_STRIKES: readonly ChannelStrike[] = [
   })),
 ]
 
-/** Strikes in a random order, over and over. */
+/** Strikes in random order, over and over. */
 export function* strikesInTurn(seed: number): Generator<{ strike: ChannelStrike; random: number }, never> {
   const random = seededRandom(seed)
   for (;;) for (const strike of shuffled(CHANNEL_STRIKES, random)) yield { strike, random: random() }
@@ -104,8 +104,8 @@ export class ChannelStriker implements Striker {
   readonly window = [0, 98] as const
   readonly words = SLOWLY
   /**
-   * Two seconds until the source's host is asked again; then a destination QEMU that hangs has three to end by itself,
-   * and three for each of two questions.
+   * Two seconds until the source's host is asked again; then a hung destination QEMU has three seconds to end by
+   * itself, and three for each of two questions.
    */
   readonly restMsMax = 20_000
   readonly #multifd: number

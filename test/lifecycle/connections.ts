@@ -1,6 +1,6 @@
 /**
- * The connections of a move, broken from outside: another process' socket is copied (`pidfd_getfd`), and what is done
- * to the copy is done to the connection. Needs root.
+ * Breaks the connections of a move from outside: it copies another process' socket (`pidfd_getfd`) and acts on the
+ * copy. Needs root.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
@@ -9,21 +9,21 @@ import { socketInode, unixSocketsOf } from '../../src/guest/unixsockets.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { runCommand } from '../../testnet/machine/command.ts'
 
-/** An end of a connection: a socket of a process. */
+/** One end of a connection: a socket of a process. */
 export interface Connection {
   pid: number
   inode: string
 }
 
-/** As the agents are configured here: the port after that of the mesh. */
+/** The port after the mesh's, as the agents here are configured. */
 const LANE_PORT = 4002
 const ESTABLISHED = '01'
-/** Where the agents meet their QEMUs. */
+/** The directories in which agents meet their QEMUs. */
 const RENDEZVOUS = /\/control\.sock\.d\//
 
 const NO_SUCH_CONNECTION = 3
 
-/** `shutdown` of both ways; a filter that drops whatever arrives, and none. The numbers are the kernel's own. */
+/** `shutdown` of both ways; a filter that drops all arriving packets, and its removal. The numbers are the kernel's. */
 const BREAK = `
   my ($pid, $inode, $what) = @ARGV;
   my ($number) = grep { (readlink("/proc/$pid/fd/$_") // '') eq "socket:[$inode]" } 0 .. 4095;
@@ -39,7 +39,7 @@ const BREAK = `
   die "$what: $!" unless $is_done;
 `
 
-/** The lanes that an agent has at the moment: of the conversation, and of each channel. */
+/** An agent's present lanes: one of the conversation, and one per channel. */
 export function lanesOf(pid: number): Connection[] {
   const own = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => socketInode(`/proc/${pid}/fd/${fd}`)))
   return readFileSync(`/proc/${pid}/net/tcp`, 'latin1').split('\n').slice(1).flatMap((line) => {
@@ -49,7 +49,7 @@ export function lanesOf(pid: number): Connection[] {
   })
 }
 
-/** The connections between a QEMU and its agent, as the one of them has them that accepted them. */
+/** The connections between a QEMU and its agent, on the side of the process that accepted them. */
 export function channelsOf(pid: number): Connection[] {
   return unixSocketsOf(pid).filter(({ state, path = '' }) => state === 'connected' && RENDEZVOUS.test(path))
     .map(({ inode }) => ({ pid, inode }))
@@ -60,12 +60,12 @@ export async function shut(connection: Connection): Promise<boolean> {
   return await act('shut', connection)
 }
 
-/** Lets a TCP connection stall: what arrives at this end is lost for so long. Resolves to whether it was there. */
+/** Stalls a TCP connection: packets that arrive at this end are dropped for `forMs`. Resolves to whether it existed. */
 export async function stall(connection: Connection, forMs: number): Promise<boolean> {
   const isStalled = await act('deafen', connection)
   if (!isStalled) return false
   await setTimeout(forMs)
-  // It may be given up by now.
+  // It may have been closed meanwhile.
   await act('hear', connection)
   return true
 }

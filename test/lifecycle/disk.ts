@@ -7,7 +7,7 @@ import { OtherClient } from './otherclient.ts'
 const DISK_BYTES = 16 * 2 ** 20
 const JOB_TIMEOUT_MS = 20_000
 
-/** Makes an empty qcow2 disk by QEMU itself: `qemu-img` is in a package that the lab does not need otherwise. */
+/** Makes an empty qcow2 disk with QEMU itself: the lab needs nothing else from `qemu-img`'s package. */
 export async function makeDisk(directory: string, name: string): Promise<string> {
   const path = join(directory, `${name}.qcow2`)
   const socket = join(directory, `${name}.maker`)
@@ -37,7 +37,7 @@ async function runJob(client: OtherClient, command: string, args: Record<string,
   await client.execute('job-dismiss', { id: 'make' })
 }
 
-/** Another process that uses a disk: a virtual machine that does not run, but has it. */
+/** Another process that uses a disk: a QEMU with the disk that does not run. */
 export class DiskLocker {
   readonly #qemu: LabProcess
   readonly #client: OtherClient

@@ -9,18 +9,18 @@ import { skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 900_000
 const MOMENTS = Number(process.env['PAGEMESH_FAULTS'] ?? 10)
-/** After these faults the guest is moved for good. */
+/** After these faults the guest is moved successfully. */
 const SUCCESS_AFTER: readonly number[] = [3, 7, MOMENTS]
 /** Slow enough that pre-copy takes some seconds. */
 const LINK_BYTES_PER_SECOND = 25e6
 const ALONE_TIMEOUT_MS = 60_000
-/** Ready in seconds, and half of its memory is like no other's: pre-copy has something to do. */
+/** Ready in seconds, and half of its memory is random, so that pre-copy takes a while. */
 const GUEST: GuestKind = { name: 'random', system: 'busybox', work: 'random', memoryMiB: 256 }
-/** Some half of what QEMU writes of this guest's memory, so that every moment is before switchover. */
+/** About half of what QEMU writes of this guest's memory, so that every moment is before switchover. */
 const LATEST_MOMENT_BYTES = 100e6
 /**
- * How much an agent may grow over the second half of the faults that it survived: buffers that the collector has not
- * taken back yet. The buffers of ten handoffs, kept for good, are several times as much.
+ * How much a surviving agent may grow over the second half of the faults: buffers that the collector has not freed yet.
+ * Ten handoffs' buffers would be several times as much.
  */
 const AGENT_GROWTH_BYTES_MAX = 128 * 2 ** 20
 
@@ -51,7 +51,7 @@ const FAULTS: readonly Fault[] = [
     names: () => /connection between the two agents was lost/,
     strike: (cluster, { to }) => cluster.network.cut(to),
     mend: async (cluster, { from, to }) => {
-      // Restored sooner, the two would find each other gone at some moment after that.
+      // If it were restored sooner, the agents would lose each other at a later moment.
       await Promise.all([untilAlone(cluster, from), untilAlone(cluster, to)])
       await cluster.network.restore(to)
     },
@@ -59,10 +59,10 @@ const FAULTS: readonly Fault[] = [
   },
 ]
 
-/** All moments of one fault, in a cluster of its own. */
+/** All moments of one fault, in its own cluster. */
 interface Run {
   moves: InterruptedMove
-  /** Settles when all moments were seen; rejects with what was wrong. */
+  /** Settles after all moments; rejects with the fault found. */
   done: Promise<void>
 }
 
@@ -72,7 +72,7 @@ describe('a fault during pre-copy', function () {
   const clusters: LabCluster[] = []
   let runs: Run[] = []
 
-  // All of them at once: they wait more than they work.
+  // All in parallel: they wait more than they compute.
   before(async function () {
     await skipWithoutLab.call(this)
     this.timeout(SETUP_TIMEOUT_MS)
@@ -85,7 +85,7 @@ describe('a fault during pre-copy', function () {
     })
     runs = started.map((moves, index) => {
       const done = strikeAtAllMoments(FAULTS[index]!, moves, seededFractions(seed + index))
-      // For its own test to await; until that begins a failure is not one that nobody handles.
+      // Its own test awaits it; until then a rejection must not count as unhandled.
       done.catch(() => {})
       return { moves, done }
     })
@@ -107,11 +107,11 @@ describe('a fault during pre-copy', function () {
   })
 })
 
-/** Starts two hosts with agents, and the guest on one of them; the cluster is among `clusters` whatever fails. */
+/** Starts two hosts with agents, and the guest on one of them; the cluster is in `clusters` even if this fails. */
 async function startMoves(clusters: LabCluster[]): Promise<InterruptedMove> {
   const cluster = await createCluster({
     hosts: ['a', 'b'], bytesPerSecond: LINK_BYTES_PER_SECOND,
-    // A guest that has been found is scanned at once; a scan is not what this is about.
+    // A discovered guest is scanned at once; scans are not tested here.
     settings: { census: { intervalSeconds: 60 } },
   })
   clusters.push(cluster)
@@ -136,7 +136,7 @@ async function untilAlone(cluster: LabCluster, host: string): Promise<void> {
   })
 }
 
-/** The same moments again for the same seed: mulberry32, fractions in [0, 1). */
+/** The same moments for the same seed: mulberry32, fractions in [0, 1). */
 function seededFractions(seed: number): () => number {
   let state = seed >>> 0
   return () => {

@@ -13,7 +13,7 @@ const MEBIBYTE = 1024 * 1024
 const TMPFS = 0x0102_1994
 const NIC = ['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0,addr=3']
 
-describe('what is known of a move beforehand, of a real QEMU', function () {
+describe('the check of a real QEMU before a move', function () {
   this.timeout(120_000)
   let lab: GuestLab
   let holder: ChildProcess | undefined
@@ -44,7 +44,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     return description
   }
 
-  it('is what the machine is made of, in the space of a message', async () => {
+  it('describes the machine within the size of a message', async () => {
     const description = await describeSource('-machine', 'pc', '-smp', '2', '-S', ...NIC)
     assert.match(description.machine!, /^pc-i440fx-\d+\.\d+$/)
     assert.deepEqual([description.cpus?.count, description.accelerator, description.startsPaused], [2, 'tcg', true])
@@ -59,7 +59,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     assert.ok(JSON.stringify(description).length < 48 * 1024)
   })
 
-  it('is no difference between a guest that runs and one that waits, also when it was called by an alias', async () => {
+  it('finds no difference between a running and a waiting guest, even if an alias names its machine', async () => {
     const source = await describeSource('-machine', 'pc', ...NIC)
     const destination = await describeDestination('-machine', source.machine!, ...NIC)
     assert.deepEqual(differencesOf(source, destination, { source: 'host-a', destination: 'host-b' }), [])
@@ -82,7 +82,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     ['a serial port less', ['-serial', 'null'], [], ['An isa-serial at slot 01.0, port 0x3f8 is on host-a only.']],
   ]
   for (const [what, here, there, sentences] of differences) {
-    it(`is ${what}`, async () => {
+    it(`finds ${what}`, async () => {
       const [source, destination] = [await describeSource(...here), await describeDestination(...there)]
       assert.deepEqual(differencesOf(source, destination, { source: 'host-a', destination: 'host-b' }), sentences)
     })
@@ -95,7 +95,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     return { path, args: ['-drive', `if=none,id=d0,file=${path},format=raw`, '-device', 'virtio-blk-pci,drive=d0'] }
   }
 
-  it('is no disk that the source on the same host has', async () => {
+  it('accepts a disk that the source on the same host has open', async () => {
     const { args } = disk()
     await lab.boot('a', ...args)
     await lab.wait('b', ...args)
@@ -104,7 +104,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     await incoming.close()
   })
 
-  it('is a disk that another guest has', async () => {
+  it('finds a disk that another guest has open', async () => {
     const { path, args } = disk()
     const other = await lab.boot('x', '-name', 'other', ...args)
     await lab.wait('b', ...args)
@@ -117,7 +117,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     await incoming.close()
   })
 
-  it('is a disk that any program has locked', async () => {
+  it('finds a disk that another program has locked', async () => {
     const { path, args } = disk()
     const script = 'import fcntl, sys, time; f = open(sys.argv[1], "r+b"); fcntl.lockf(f, fcntl.LOCK_EX, 1, 201); ' +
       'print("held", flush=True); time.sleep(600)'
@@ -130,7 +130,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     await incoming.close()
   })
 
-  it('is a disk that QEMU\'s user may not write', async () => {
+  it('finds a disk that QEMU\'s user may not write', async () => {
     const { path, args } = disk()
     chmodSync(lab.directory, 0o755)
     chmodSync(path, 0o666)
@@ -144,7 +144,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     await incoming.close()
   })
 
-  it('is post-copy that QEMU may not do', async function () {
+  it('finds that QEMU may not do post-copy', async function () {
     await lab.wait('b', ...asNobody())
     const incoming = await lab.incoming('b')
     await assert.rejects(incoming.check({ mode: 'postcopy' }), (error) =>
@@ -153,7 +153,7 @@ describe('what is known of a move beforehand, of a real QEMU', function () {
     await incoming.close()
   })
 
-  it('is memory that post-copy cannot fill, also of a file that has no name any more', async function () {
+  it('finds memory that post-copy cannot fill, also in a deleted file', async function () {
     const directory = mkdtempSync('/var/tmp/ram-')
     if (statfsSync(directory).type === TMPFS) this.skip()
     try {

@@ -73,7 +73,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
     await move.incoming.close()
   })
 
-  it('leave a guest as it was that was paused, or never let run', async () => {
+  it('leave a guest paused that was paused, or never started', async () => {
     await lab.boot('a', '-S')
     await lab.wait('b')
     assert.equal(await lab.moveAndRelease('a', 'b', 'prelaunch'), 'prelaunch')
@@ -134,7 +134,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
     await qemu.command('human-monitor-command', { 'command-line': `qemu-io d0 "${what}"` })
   }
 
-  it('say QEMU\'s own words when a disk is held by somebody else, and the copy stays as it is', async () => {
+  it('report QEMU\'s own error when another process holds a disk, and leave the copy unchanged', async () => {
     const args = disk('disk')
     await lab.boot('a', ...args)
     await lab.wait('b', ...args)
@@ -169,26 +169,26 @@ describe('the two sides of a real QEMU\'s migration', function () {
     assert.equal(await lab.moveAndRelease('a', 'c', 'paused'), 'paused')
   })
 
-  it('move a paused guest again whose migration was cancelled once it was all but over', async () => {
+  it('move a paused guest again after its migration was cancelled at the last moment', async () => {
     const args = disk('disk')
     const source = await lab.boot('a', ...args)
     await source.command('stop')
     await lab.wait('b', ...args)
     const move = await lab.prepare('a', 'b')
     await move.incoming.begin(move.path)
-    // It waits before switchover for whoever began: the moment would be too short to be met otherwise.
+    // With pause-before-switchover: otherwise the moment would be too short to meet.
     await source.command('migrate', { uri: `unix:${move.path}` })
     await until(() => move.statuses.includes('pre-switchover'))
     await move.outgoing.cancel()
     await until(() => move.statuses.includes('cancelled'))
-    // QEMU before 9.0 does not know any more that it was paused.
+    // QEMU before 9.0 has forgotten that it was paused.
     assert.ok(['postmigrate', 'paused'].includes(await move.outgoing.state()))
     await close(move)
     await lab.wait('c', ...args)
     assert.equal(await lab.moveAndRelease('a', 'c', 'paused'), 'paused')
   })
 
-  it('put a source back as it was whose migration was cancelled in the middle', async () => {
+  it('restore a source whose migration was cancelled in the middle', async () => {
     const source = await lab.boot('a')
     await lab.wait('b')
     const before = await settingsOf(source)
@@ -203,7 +203,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
     assert.equal(await lab.guest('a').state(), 'running')
   })
 
-  it('put a waiting guest back as it was when nothing was sent to it', async () => {
+  it('restore a waiting guest that received nothing', async () => {
     const source = await lab.boot('a')
     const target = await lab.wait('b')
     const before = await settingsOf(target)
@@ -219,7 +219,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
   })
 
 
-  it('tell that the migration completed before they tell that QEMU ended right after', async () => {
+  it('report completion before the end of a QEMU that ends right after', async () => {
     for (const how of ['quit', 'SIGKILL'] as const) {
       const source = await lab.boot('a')
       await lab.wait('b')
@@ -242,7 +242,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
   })
 
 
-  it('put back what an agent that died had changed', async () => {
+  it('restore settings that a dead agent had changed', async () => {
     const target = await lab.wait('b')
     const source = await lab.boot('a')
     const before = await settingsOf(target)
@@ -265,9 +265,9 @@ describe('the two sides of a real QEMU\'s migration', function () {
     await until(async () => await lab.guest('b').state() === 'running')
   })
 
-  /** A post-copy that is cut in its middle, after the destination let its guest run or did not. */
+  /** A post-copy that is interrupted, after the destination resumed its guest or before. */
   async function breakPostcopy(runs: boolean) {
-    // So much that most of it is left for post-copy, and for after the break.
+    // Enough memory that most of it is left for post-copy, and for after the break.
     const content = join(lab.directory, 'content')
     writeFileSync(content, randomBytes(24 * MEBIBYTE))
     const filled = ['-device', `loader,file=${content},addr=0x2000000,force-raw=on`]
@@ -290,7 +290,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
     await until(() => news.source.includes('active'))
     await outgoing.startPostcopy()
     await until(() => news.destination.includes('postcopy-active'))
-    // Before it is loaded so far, QEMU 7.2 ends at a break instead of waiting for the rest.
+    // Before this state, QEMU 7.2 ends at a break instead of waiting for recovery.
     await until(async () => await incoming.state() === 'paused')
     if (runs) await incoming.release('running')
     relay.cut()
@@ -299,7 +299,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
     return { source, target, before, outgoing, incoming, undos, news, path: join(lab.directory, 'again') }
   }
 
-  it('bring a post-copy to its end that broke while its guest ran', async () => {
+  it('complete a post-copy that broke while its guest ran', async () => {
     const { source, target, before, outgoing, incoming, news, path } = await breakPostcopy(true)
     await incoming.recover(path)
     await outgoing.resume(path)
@@ -311,7 +311,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
     assert.deepEqual(await settingsOf(target), before)
   })
 
-  it('bring a post-copy to its end that broke, for agents that were restarted', async () => {
+  it('complete a broken post-copy for agents that were restarted', async () => {
     const { source, target, before, outgoing, incoming, undos, path } = await breakPostcopy(false)
     assert.deepEqual(await outgoing.close(), undos[0])
     assert.deepEqual(await incoming.close(), undos[1])
@@ -331,7 +331,7 @@ describe('the two sides of a real QEMU\'s migration', function () {
   })
 })
 
-/** What was told after the break; QEMU 9.1 and later tell of one step more. */
+/** The statuses after the break; QEMU 9.1 and later have one more. */
 function afterBreak(statuses: readonly string[]): string[] {
   return statuses.slice(statuses.lastIndexOf('postcopy-paused') + 1)
     .filter((status) => status !== 'postcopy-recover-setup')

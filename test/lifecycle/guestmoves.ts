@@ -17,25 +17,25 @@ import { startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const SIGNAL_MS = 60_000
 
-/** A migration that a test drives by the guests' two sides, QEMU to QEMU over one socket. */
+/** A migration that a test drives through the guests' two sides, from QEMU to QEMU over one socket. */
 export interface Move {
   outgoing: OutgoingMigration
   incoming: IncomingMigration
-  /** What the source's side told. */
+  /** Statuses that the source's side reported. */
   statuses: string[]
   path: string
 }
 
-/** What a source and its destinations are called: they are one guest. */
+/** The name of source and destinations: they are one guest. */
 const NAME = 'vm'
 
-/** QEMUs in a directory of their own, each found as the agent of a host of its own finds it. */
+/** QEMUs in their own directories, each discovered as by the agent of its own host. */
 export class GuestLab {
   readonly directory = mkdtempSync('/tmp/guest-test-')
   readonly #running: Qemu[] = []
   readonly #discoveries = new Map<string, GuestDiscovery>()
 
-  /** Starts a QEMU of 64 MiB; `place` stands for its host. Its `command` goes to a QMP socket of its own. */
+  /** Starts a QEMU of 64 MiB; `place` stands for its host. `command` uses its own QMP socket. */
   async boot(place: string, ...args: string[]): Promise<Qemu> {
     const own = join(this.directory, `${place}.test`)
     const named = args.includes('-name') ? args : ['-name', NAME, ...args]
@@ -50,7 +50,7 @@ export class GuestLab {
     return { ...qemu, command: (command, words) => commandAt(own, command, words) }
   }
 
-  /** Starts a QEMU that waits. */
+  /** Starts a waiting QEMU. */
   wait(place: string, ...args: string[]): Promise<Qemu> {
     return this.boot(place, '-incoming', 'defer', ...args)
   }
@@ -61,7 +61,7 @@ export class GuestLab {
     return guest
   }
 
-  /** Another agent looks after the guest from now on, by a QMP socket of its own. Nothing of the first helps it. */
+  /** Another agent takes over the guest, over another QMP socket, without any state of the first. */
   async forget(place: string): Promise<void> {
     const path = join(this.directory, `${place}.next`)
     const discovery = discoverGuests({ clock: systemClock, log: silentLog }, { globs: [path] })
@@ -88,7 +88,7 @@ export class GuestLab {
     return { outgoing, incoming, statuses, path: join(this.directory, `stream-${destination}`) }
   }
 
-  /** Moves a guest up to the point where the source has given it up; the destination has it, and does not run it. */
+  /** Moves a guest until the source has given it up; the destination has it and does not run it. */
   async move(source: string, destination: string, mode: MigrationMode = 'precopy'): Promise<Move> {
     const move = await this.prepare(source, destination, mode)
     await move.incoming.begin(move.path)
@@ -102,7 +102,7 @@ export class GuestLab {
     return move
   }
 
-  /** Moves a guest, lets it be as it was, and ends both sessions. Resolves to what it is then. */
+  /** Moves a guest, restores its run state, and ends both sessions. Resolves to its state. */
   async moveAndRelease(source: string, destination: string, runState: GuestState): Promise<GuestState> {
     const move = await this.move(source, destination)
     const state = await move.incoming.release(runState)
@@ -117,7 +117,7 @@ export class GuestLab {
   }
 }
 
-/** Looks until the guest is found: a QEMU that has just begun may take longer to answer than a visit lasts. */
+/** Polls until the guest is discovered: a QEMU that has just started may not answer within one visit. */
 async function found(discovery: GuestDiscovery): Promise<void> {
   await discovery.start()
   await until(async () => {
@@ -126,7 +126,7 @@ async function found(discovery: GuestDiscovery): Promise<void> {
   })
 }
 
-/** The words that make QEMU act as a user without rights once it has begun. */
+/** Arguments with which QEMU drops its privileges after its start. */
 export function asNobody(): string[] {
   const version = /version (\d+)/.exec(spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).stdout)
   return Number(version?.[1]) >= 10 ? ['-run-with', 'user=nobody'] : ['-runas', 'nobody']
@@ -136,13 +136,13 @@ function openInit(directory: string, undo: SettingsUndo | undefined): OpenInit {
   return { signal: AbortSignal.timeout(SIGNAL_MS), directory, ...(undo === undefined ? {} : { undo }) }
 }
 
-/** Ends both sessions; everything must have been put back. */
+/** Ends both sessions; all settings must have been restored. */
 export async function close({ outgoing, incoming }: Pick<Move, 'outgoing' | 'incoming'>): Promise<void> {
   assert.equal(await outgoing.close(), undefined, 'the source\'s settings are back')
   assert.equal(await incoming.close(), undefined, 'the destination\'s settings are back')
 }
 
-/** A QEMU's migration settings, and what it is about to do by itself. */
+/** A QEMU's migration settings and pending actions. */
 export async function settingsOf(qemu: Qemu): Promise<unknown> {
   return [await qemu.command('query-migrate-capabilities'), await qemu.command('query-migrate-parameters')]
 }
@@ -162,7 +162,7 @@ async function commandAt(path: string, command: string, words: Record<string, un
   }
 }
 
-/** Carries a migration from one socket to another until it is cut, as a network would be. */
+/** Relays a migration from one socket to another, like a network, until it is cut. */
 export class Relay {
   readonly #server: Server
   readonly #sockets: Socket[] = []

@@ -3,12 +3,12 @@ import { connect, createServer, type Socket } from 'node:net'
 import { runCli, type CommandOutcome, type LabHost } from '../../testnet/index.ts'
 
 /**
- * A `pagemesh` command that takes effect at an exact moment. Starting a program takes some hundred milliseconds, at
- * times twice as many; so it is started before, with a control socket of ours, and what it says is kept back until
+ * A `pagemesh` command that takes effect at an exact moment. Starting a program takes some hundred milliseconds,
+ * sometimes twice that; so it is started before, with a control socket of ours, and its request is held back until
  * `release`.
  */
 export class HeldCommand {
-  /** Resolves when the command has asked, or has ended without asking. */
+  /** Resolves when the command has sent its request, or has ended without one. */
   readonly ready: Promise<unknown>
   readonly outcome: Promise<CommandOutcome>
   readonly #control: string
@@ -16,12 +16,12 @@ export class HeldCommand {
 
   /**
    * @param control the agent's control socket
-   * @param path where ours may be
+   * @param path path for our socket
    */
   static async start(host: LabHost, control: string, path: string, words: readonly string[]): Promise<HeldCommand> {
     const server = createServer({ allowHalfOpen: true })
     const asked = new Promise<{ socket: Socket; said: Buffer }>((resolve) => server.once('connection', (socket) => {
-      // The command may end first, and then its socket breaks: its outcome says all.
+      // The command may end first, which breaks its socket: its outcome tells all.
       socket.on('error', () => {})
       socket.once('data', (said: Buffer) => {
         socket.pause()
@@ -43,11 +43,11 @@ export class HeldCommand {
     this.ready = Promise.race([asked, outcome])
   }
 
-  /** Lets the agent hear the command now; returns the time, milliseconds since 1970. */
+  /** Passes the request to the agent now; returns the time, milliseconds since 1970. */
   release(): number {
     void this.#asked.then(({ socket, said }) => {
       const agent = connect(this.#control)
-      // The agent is killed in some tests: the command then sees its connection end, as it would without us.
+      // Some tests kill the agent: the command's connection then ends as it would without us.
       agent.on('error', () => socket.destroy())
       agent.write(said)
       socket.pipe(agent)

@@ -1,4 +1,4 @@
-/** A guest that is moved again and again, and a fault that strikes while its memory is on its way. */
+/** A guest that is moved repeatedly, and a fault that strikes while its memory is being sent. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,30 +9,30 @@ import { countOf, move, stateOf, untilEnded, type GuestKind } from '../support/l
 
 export interface Fault {
   title: string
-  /** What the sentence of the failed command must name; `to` is the destination host. */
+  /** What the failed command's sentence must name; `to` is the destination host. */
   names: (to: string) => RegExp
   strike(cluster: LabCluster, ends: { from: string; to: string; destination: LabGuest }): Promise<void>
-  /** Brings back what the fault took, but for the destination QEMU. */
+  /** Restores what the fault destroyed, except the destination QEMU. */
   mend(cluster: LabCluster, ends: { from: string; to: string }): Promise<void>
-  /** Hosts whose agent lives on. */
+  /** Hosts whose agent survives. */
   survivors(ends: { from: string; to: string }): string[]
 }
 
-/** What the issue allows from the fault to the end of the command. */
+/** The most time from the fault to the end of the command. */
 const END_WITHIN_MS = 10_000
 const WAIT_MS = 60_000
 const PAUSE_MS = 5
-/** Between two looks at an agent: each is a command, and takes a processor for a moment. */
+/** Time between two polls of an agent: each is a command, and takes a processor for a moment. */
 const LOOK_PAUSE_MS = 200
 
-/** Moves one guest between two hosts; where it lives changes with every move that succeeds. */
+/** Moves one guest between two hosts; each successful move changes where it lives. */
 export class InterruptedMove {
   readonly #cluster: LabCluster
   readonly #kind: GuestKind
   #guest: LabGuest
   #from: string
   #to: string
-  /** Bytes of memory of each agent after each fault that it survived, by process. */
+  /** Resident bytes of each agent after each fault that it survived, by process. */
   readonly residentBytes = new Map<number, number[]>()
 
   constructor(cluster: LabCluster, kind: GuestKind, place: { guest: LabGuest; from: string; to: string }) {
@@ -44,8 +44,8 @@ export class InterruptedMove {
   }
 
   /**
-   * Begins a move, lets `fault` strike once QEMU has written `afterBytes` of memory, and checks that the guest stays
-   * as it was and nothing else does. Returns false if the move was faster than the fault: then it proves nothing.
+   * Begins a move, strikes once QEMU has written `afterBytes` of memory, and checks that the guest stays as it was and
+   * nothing is left over. Returns false if the move was faster than the fault, which proves nothing.
    */
   async interrupt(fault: Fault, afterBytes: number): Promise<boolean> {
     const ends = { from: this.#from, to: this.#to }
@@ -78,7 +78,7 @@ export class InterruptedMove {
     return true
   }
 
-  /** Moves the guest for good; from then on it moves the other way. */
+  /** Moves the guest successfully; later moves go the other way. */
   async succeed(): Promise<void> {
     const destination = await this.#cluster.startGuest(this.#to, { ...this.#kind, incoming: true })
     await move(this.#cluster, this.#from, this.#to, this.#kind.name)
@@ -127,7 +127,7 @@ export class InterruptedMove {
     this.residentBytes.set(agent.pid, [...seen, residentBytesOf(agent.pid)])
   }
 
-  /** Resolves when both agents see each other, and see the guest where it is. */
+  /** Resolves when both agents see each other, and the guest where it is. */
   async #untilJoined(): Promise<void> {
     await waitFor(async () => {
       const [from, to] = await Promise.all([this.#from, this.#to].map((host) => this.#cluster.agent(host).status()))

@@ -7,7 +7,7 @@ export interface JourneyInit {
   kind: GuestKind & { memoryMiB: number }
   bytesPerSecond: number
   settings?: Record<string, unknown>
-  /** What else its first QEMU has. */
+  /** Further options of its first QEMU. */
   first?: Pick<GuestOptions, 'qemu'>
 }
 
@@ -20,17 +20,20 @@ export interface JourneyEnds {
   destination: LabGuest
 }
 
-/** A guest that goes from host to host, one test a step; each time its memory at both ends is compared. */
+/** A guest that moves from host to host, one test per step; after each its memory at both ends is compared. */
 export interface Journey {
-  /** Where the guest lives now. */
+  /** The QEMU in which the guest lives now. */
   readonly home: LabGuest
-  /** `move` moves it, so that it stands still when it has arrived, to a QEMU that waits and has `other` besides. */
+  /**
+   * Calls `move` to move it to a waiting QEMU with the further options `other`, so that it stands still after its
+   * arrival.
+   */
   step<Result>(
     other: Pick<GuestOptions, 'qemu' | 'paused'>, move: (ends: JourneyEnds) => Promise<Result>,
   ): Promise<Result>
 }
 
-/** For all tests of a suite; after a move that went wrong the others are skipped: nobody knows where the guest is. */
+/** For all tests of a suite; after a failed move the others are skipped, because the guest's place is unknown. */
 export function journey({ kind, bytesPerSecond, settings = {}, first = {} }: JourneyInit): Journey {
   let cluster: LabCluster | undefined
   let home: LabGuest

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor } from '../../testnet/index.ts'
 
-/** One of QEMU's events, dated by QEMU itself: events of two QEMUs of one machine can be put in order. */
+/** A QEMU event with QEMU's own time, so that events of two QEMUs on one machine can be ordered. */
 export interface DatedEvent {
   name: string
   data: Record<string, unknown>
@@ -25,8 +25,8 @@ const CONNECT_TIMEOUT_MS = 20_000
 const COMMAND_TIMEOUT_MS = 10_000
 
 /**
- * Another client of a QEMU than the agent: an operator's script, or a manager. It has a QMP socket of its own and none
- * of our code, so that what it sees does not depend on what is tested.
+ * A client of QEMU other than the agent: an operator's script, or a manager. It has its own QMP socket and none of
+ * Pagemesh's code, so that it sees the truth independently.
  */
 export class OtherClient {
   /** Resolves when QEMU hung up: its process ends. */
@@ -42,7 +42,7 @@ export class OtherClient {
   static async connect(path: string): Promise<OtherClient> {
     const socket = await waitFor(() => new Promise<Socket | undefined>((resolve) => {
       const attempt = connect(path, () => resolve(attempt))
-      // Nobody listens yet.
+      // Nothing listens yet.
       attempt.once('error', () => resolve(undefined))
     }), { clock: systemClock, what: `QEMU to listen on ${path}`, timeoutMs: CONNECT_TIMEOUT_MS, pauseMs: 10 })
     const client = new OtherClient(socket)
@@ -58,7 +58,7 @@ export class OtherClient {
       this.#pending.clear()
       resolve()
     }))
-    // `close` follows, and is what counts.
+    // `close` follows and is handled.
     socket.on('error', () => {})
     socket.on('data', (bytes: Buffer) => this.#take(bytes.toString()))
   }
@@ -71,7 +71,7 @@ export class OtherClient {
     this.#listeners.add(listener)
   }
 
-  /** Rejects with QEMU's own words, when it hangs up, or after ten seconds. */
+  /** Rejects with QEMU's error, when it hangs up, or after ten seconds. */
   async execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
     if (!this.#isOpen) throw new Error('QEMU hung up')
     const id = ++this.#lastId
@@ -86,7 +86,7 @@ export class OtherClient {
     })
   }
 
-  /** What the guest does: running, paused, postmigrate, ...; `gone` when the process ended. */
+  /** The guest's run state: running, paused, postmigrate, ...; `gone` when the process ended. */
   async state(): Promise<string> {
     try {
       return (await this.execute('query-status') as { status: string }).status

@@ -1,7 +1,7 @@
 /**
- * Post-copy is cut at random moments, and `pagemesh recover` brings the guest to the destination: whole, as an unbroken
- * move would have. PAGEMESH_CUTS says how often, PAGEMESH_SEED repeats the same moments; `npm run test:lifecycle` cuts
- * ten times.
+ * Post-copy is interrupted at random moments, and `pagemesh recover` brings the whole guest to the destination, like an
+ * uninterrupted move. PAGEMESH_CUTS sets how often, PAGEMESH_SEED repeats the same moments; `npm run test:lifecycle`
+ * cuts ten times.
  */
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
@@ -18,7 +18,7 @@ import type { Witness } from './witness.ts'
 const TEST_TIMEOUT_MS = 180_000
 const WAIT_MS = 60_000
 const COUNT = Number(process.env['PAGEMESH_CUTS'] ?? 4)
-/** Half of its memory is like no other's, so that all of it has to travel. */
+/** Half of its memory is random, so that it must be sent. */
 const GUEST = { work: 'random', memoryMiB: 128 } as const
 const PREEMPT = ['postcopy-ram', 'postcopy-preempt'].map((capability) => ({ capability, state: true }))
 /** Post-copy of that guest takes some seconds. */
@@ -35,7 +35,7 @@ const CUTS: readonly Cut[] = [
     title: 'the link goes down',
     strike: ({ cluster }) => cluster.network.cut('b'),
     mend: async (hosts) => {
-      // Restored sooner, the two would not have noticed.
+      // If it were restored sooner, the agents would not notice.
       await alone(hosts)
       await hosts.cluster.network.restore('b')
     },
@@ -62,7 +62,7 @@ const CUTS: readonly Cut[] = [
   },
 ]
 
-/** What may break of several channels, beside the link. */
+/** What may break with several channels, besides the link. */
 const CHANNEL_CUTS: readonly Cut[] = [
   CUTS[0]!,
   {
@@ -86,9 +86,9 @@ interface Way {
 }
 
 const WAYS: readonly Way[] = [
-  { title: 'a guest in post-copy, whose way is cut', cuts: CUTS, kind: GUEST, isPreempted: false },
+  { title: 'an interrupted post-copy', cuts: CUTS, kind: GUEST, isPreempted: false },
   ...(['system', 'next'] as const).map((qemu): Way => ({
-    title: `a guest in post-copy over two channels, whose way is cut (${qemu} QEMU)`, cuts: CHANNEL_CUTS,
+    title: `an interrupted post-copy over two channels (${qemu} QEMU)`, cuts: CHANNEL_CUTS,
     kind: { ...GUEST, qemu }, isPreempted: true,
   })),
 ]
@@ -96,7 +96,7 @@ const WAYS: readonly Way[] = [
 for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function () {
   this.timeout(TEST_TIMEOUT_MS)
   const seed = Number(process.env['PAGEMESH_SEED'] ?? randomInt(2 ** 31))
-  /** Percent of what was left to send when post-copy began. */
+  /** Percent of the memory that was left when post-copy began. */
   const moments = spreadMoments(seed, COUNT, 5, 85)
   let hosts: TwoHosts
   let guest: TravellingGuest
@@ -107,7 +107,7 @@ for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function 
   before(() => console.log(`      PAGEMESH_SEED=${seed}`))
   beforeEach(() => { ({ hosts, guest } = made) })
 
-  /** Moves the guest, cuts its way, and has it recovered. */
+  /** Moves the guest, interrupts the move, and recovers it. */
   async function moveAndRecover(cut: Cut, percent: number): Promise<Witness> {
     const { home } = guest
     const destination = await guest.waiting()
@@ -116,7 +116,7 @@ for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function 
     await destination.tellEvents()
     if (isPreempted) await home.client.execute('migrate-set-capabilities', { capabilities: PREEMPT })
     const moving = hosts.migrate('a', guest.name, 'b', ...SLOWLY)
-    // Before it has taken over, a cut is none that a QEMU could recover from.
+    // Before the destination has taken over, QEMU cannot recover from a break.
     await hosts.untilState(destination, 'paused', 'running')
     assert.ok(await untilSent(home, percent, 'postcopy-active', moving), 'the move ended before its way was cut')
     hosts.trace.add('fault', cut.title)
@@ -130,7 +130,7 @@ for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function 
     assert.equal(outcome.status, 0, `recover: ${outcome.output}${outcome.errors}`)
     assert.equal((parsed(outcome.output) as MoveWords).status, 'completed')
     for (const end of [home, destination]) await untilMigration(end, 'completed')
-    // It may have ended when its way was cut, or waited for the recovery; what it says must be true.
+    // The command may have ended at the break, or waited for the recovery; its result must be true.
     const broken = await moving
     assert.equal(broken.status === 0, broken.words?.status === 'completed', broken.errors)
     assert.equal(await home.client.state(), 'postmigrate')
@@ -140,7 +140,7 @@ for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function 
   for (const [index, percent] of moments.entries()) {
     const cut = cuts[index % cuts.length]!
     it(`${cut.title} after ${percent.toFixed(0)} %: it is recovered, memory equal byte for byte`, async () => {
-      // It stands still, so that its memory at both ends can be compared; and so it must arrive.
+      // It stands still so that its memory at both ends can be compared; it must arrive like that.
       await guest.home.client.execute('stop')
       const source = guest.home
       const destination = await moveAndRecover(cut, percent)
@@ -165,15 +165,15 @@ for (const { title, cuts, kind, isPreempted } of WAYS) describe(title, function 
   })
 })
 
-/** Any of them: which one is the kernel's choice. */
+/** Any of them, in the kernel's order. */
 async function shutOne(connections: readonly Connection[]): Promise<void> {
   const connection = connections[randomInt(connections.length)]!
   assert.ok(await shut(connection), 'it was still there')
 }
 
 /**
- * Resolves when QEMU has said so by itself. Asked it may not answer: a guest that needs a page which is not there yet
- * can make all of its QEMU wait.
+ * Resolves when QEMU has reported this by an event. It may not answer a query: a guest that needs a missing page can
+ * block all of its QEMU.
  */
 async function untilMigration(witness: Witness, wanted: string): Promise<void> {
   await waitFor(() => {
@@ -184,7 +184,7 @@ async function untilMigration(witness: Witness, wanted: string): Promise<void> {
   })
 }
 
-/** Resolves when the agents see each other no more. */
+/** Resolves when the agents do not see each other any more. */
 async function alone(hosts: TwoHosts): Promise<void> {
   for (const host of ['a', 'b']) {
     await waitFor(async () => (await hosts.status(host)).peers.length === 0 ? true : undefined, {

@@ -7,15 +7,15 @@ import { journey, type JourneyEnds } from './journey.ts'
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 120_000
 const GUEST = { name: 'traveller', system: 'busybox', work: 'random', memoryMiB: 128 } as const
-/** So slow that pre-copy is not over before post-copy is asked for. */
+/** Slow enough that pre-copy is not over before post-copy is requested. */
 const LINK_BYTES_PER_SECOND = 50e6
 const MODES = ['precopy', 'postcopy'] as const
-/** Where one journey leads: every step of one release to another, and it ends where it began. */
+/** The steps of a journey: every change between releases, ending where it began. */
 const JOURNEY: readonly (readonly [from: QemuRelease, to: QemuRelease])[] = [
   ['system', 'system'], ['system', 'next'], ['next', 'next'], ['next', 'system'],
 ]
 
-/** Moves the guest from host to host, and tells what must hold in between. */
+/** Moves the guest from host to host, and checks it in between. */
 type Mover = (ends: JourneyEnds, mode: typeof MODES[number]) => Promise<void>
 
 const WAYS: Record<string, Mover> = {
@@ -49,9 +49,9 @@ describe('a guest between this system\'s QEMU and that of the next release', fun
         for (const [from, to] of JOURNEY) {
           it(`in ${mode}, ${from} to ${to}, memory equal byte for byte`, async () => {
             assert.equal(await majorOf(made.home) >= 10, from === 'next')
-            // It stands still, and so it must arrive: then its memory can be compared.
+            // It stands still so that its memory can be compared; it must arrive like that.
             await made.home.qmp.execute('stop')
-            // By itself a QEMU lets a guest run that arrives in post-copy, whatever it did before.
+            // QEMU by itself resumes a guest that arrives in post-copy, whatever its state before.
             await made.step({ qemu: to, paused: true }, (ends) => travel(ends, mode))
           })
         }

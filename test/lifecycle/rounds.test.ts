@@ -1,7 +1,6 @@
 /**
- * A guest with a disk is moved between two agents, and somebody strikes around its switchover. Judged from outside,
- * from what both QEMUs say to another client: nothing lost, nothing doubled, nobody wedged, true words, settings put
- * back.
+ * A guest with a disk is moved between two agents, and a strike happens around its switchover. Judged from outside, by
+ * what both QEMUs tell another client: no copy lost or doubled, no agent wedged, true results, settings restored.
  *
  *   npm run test:lifecycle                                        200 cancels, 60 ends, 60 kills
  *   PAGEMESH_CANCELS=500 PAGEMESH_ENDS=0 PAGEMESH_KILLS=0 npx mocha test/lifecycle/rounds.test.ts
@@ -15,15 +14,15 @@ import { Rounds } from './rounds.ts'
 import { Canceller, CRASH, MANAGER, type Striker } from './strikers.ts'
 import { travels } from './travels.ts'
 
-/** To put things right after a failure. */
+/** For repairs after a failure. */
 const REST_TIMEOUT_MS = 120_000
-/** A round that goes well takes two or three seconds, one that does not up to a minute. */
+/** A successful round takes two or three seconds, a failed one up to a minute. */
 const ROUND_TIMEOUT_MS = 75_000
 
 interface RoundsCase {
   striker: Striker
   title: string
-  /** How often, in `npm test`; PAGEMESH_CANCELS and so on say otherwise. */
+  /** Rounds in `npm test`; PAGEMESH_CANCELS and so on override it. */
   count: number
 }
 

@@ -8,33 +8,33 @@ import { FAULT_KINDS, judge, type Fault, type FaultKind, type Observation, type 
 import { overlapMs, type Settings, type Witness } from './witness.ts'
 
 const COMMAND_MS_MAX = 40_000
-/** From the end of the commands until all must have come to rest. */
+/** From the end of the commands until all hosts must be at rest. */
 const REST_MS_MAX = 10_000
-/** What was said, or left set, does not change any more. */
+/** After this time results and settings must not change any more. */
 const WORDS_MS_MAX = 4000
 const LOOK_EVERY_MS = 50
-/** Every so many rounds the guest must be heard, and scanned again. */
+/** The guest's heartbeat and its scan are checked every this many rounds. */
 const BEAT_EVERY = 5
 const SCAN_EVERY = 20
 const SCAN_MS_MAX = 20_000
 const SHOWN_MAX = 5
-/** What an agent logs when it ends a QEMU that hangs. */
+/** The agent's log message when it ends a hung QEMU. */
 const WAS_ENDED = 'a waiting QEMU that did not answer was ended'
 
 export interface RoundsReport {
   counts: Record<FaultKind, number>
-  /** How moves ended, how often. */
+  /** How often moves ended in each way. */
   ends: Record<string, number>
   rounds: number
-  /** Destination QEMUs that hung and that their agent ended. */
+  /** Hung destination QEMUs that their agent ended. */
   ended: number
-  /** When strikes took place, from the source's STOP; -Infinity where it did not stop any more. */
+  /** Time of each strike after the source's STOP; -Infinity if it did not stop afterwards. */
   struckMs: number[]
-  /** Of the first rounds that went wrong: what was wrong, and all that happened. */
+  /** The faults of the first failed rounds, with their traces. */
   failures: string[]
 }
 
-/** In each round the guest is moved, and somebody strikes. */
+/** Moves the guest in each round, with a strike. */
 export class Rounds {
   readonly #hosts: TwoHosts
   readonly #guest: TravellingGuest
@@ -56,11 +56,11 @@ export class Rounds {
       this.report.rounds += 1
       if (this.report.rounds % SCAN_EVERY === 0) await this.#expectScan()
     }
-    // The next move works, also after the last of them.
+    // The next move works, also after the last round.
     await this.#round(undefined)
   }
 
-  /** @param at when to strike; undefined: not at all */
+  /** @param at when to strike; undefined: never */
   async #round(at: number | undefined): Promise<void> {
     const { trace } = this.#hosts
     trace.clear()
@@ -108,7 +108,7 @@ export class Rounds {
     await this.#goOn(source, destination, faults)
   }
 
-  /** Looks until nothing is wrong; what still is after its time is wrong. */
+  /** Polls until there are no faults; those that remain at the end are returned. */
   async #faultsAtRest(observe: () => Promise<Observation>): Promise<Fault[]> {
     const startedAt = performance.now()
     for (;;) {
@@ -128,7 +128,7 @@ export class Rounds {
     return Object.fromEntries(entries)
   }
 
-  /** The guest lives where it runs now; whatever is broken is mended, so that every round stands for itself. */
+  /** The guest lives where it runs now; anything broken is repaired, so that every round is independent. */
   async #goOn(source: Witness, destination: Witness, faults: Fault[]): Promise<void> {
     const states = await Promise.all([source, destination].map(({ client }) => client.state().catch(() => 'silent')))
     if (faults.length > 0) this.#note(faults)
@@ -168,14 +168,14 @@ export class Rounds {
     const { counts, failures, rounds } = this.report
     for (const kind of new Set(faults.map((fault) => fault.kind))) counts[kind] += 1
     const said = faults.map(({ kind, what }) => `${kind}: ${what}`).join('\n  ')
-    // The first ones with all that happened; of the others the sentence is enough.
+    // The first ones with all evidence; for the others the sentence is enough.
     const evidence = failures.length < SHOWN_MAX ? `\n${this.#hosts.evidence()}` : ''
     failures.push(`round ${rounds} of ${this.#striker.name}:\n  ${said}${evidence}`)
   }
 }
 
 async function seenOf(witness: Witness, before: Settings): Promise<Seen> {
-  // One that does not answer is as bad as one that is gone, and stays the subject of its round.
+  // A QEMU that does not answer counts as gone.
   const state = await witness.client.state().catch(() => 'silent')
   const { host, hasArrived, wasQuit } = witness
   // It may end just now.
@@ -183,7 +183,7 @@ async function seenOf(witness: Witness, before: Settings): Promise<Seen> {
   return { host, state, hasArrived, wasQuit, ...after === undefined ? {} : { settings: { before, after } } }
 }
 
-/** What it comes to; undefined after forty seconds. */
+/** The result of `outcome`; undefined after forty seconds. */
 async function withinTime<T>(outcome: Promise<T> | undefined): Promise<T | undefined> {
   return await Promise.race([outcome, setTimeout(COMMAND_MS_MAX, undefined, { ref: false })])
 }

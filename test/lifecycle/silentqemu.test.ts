@@ -1,6 +1,6 @@
 /**
- * A QEMU that waits for a guest hangs when one of its channels breaks, and its agent has only the rights of its
- * service: the operator is told what to do, and afterwards nothing is left.
+ * A waiting QEMU hangs when one of its channels breaks, and its agent has only the capabilities of its service: the
+ * operator is told what to do, and afterwards nothing is left.
  */
 import assert from 'node:assert/strict'
 
@@ -14,7 +14,7 @@ import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 300_000
 const WAIT_MS = 60_000
-/** Whether QEMU hangs is chance: about every second one does. */
+/** Whether QEMU hangs is chance: about half of the time. */
 const TRIES_MAX = 12
 const KIND = { work: 'random', memoryMiB: 128 } as const
 const STRIKE = CHANNEL_STRIKES.find(({ title }) => title === 'a connection of the destination QEMU is closed')!
@@ -23,11 +23,11 @@ function* always(): Generator<{ strike: ChannelStrike; random: number }, never> 
   for (;;) yield { strike: STRIKE, random: 0.5 }
 }
 
-describe('a QEMU that hangs, where its agent may not end it', function () {
+describe('a hung QEMU that its agent may not end', function () {
   this.timeout(TEST_TIMEOUT_MS)
   const made = travels({ kind: KIND })
 
-  it('is named with what ends it, and leaves nothing when it has ended', async () => {
+  it('is reported with the command that ends it, and leaves nothing when it has ended', async () => {
     const { hosts, guest } = made
     const { destination, held } = await untilHung(hosts, guest)
     const { host, guest: { pid } } = destination
@@ -42,7 +42,7 @@ describe('a QEMU that hangs, where its agent may not end it', function () {
     process.kill(pid, 'SIGKILL')
     await destination.client.gone
     await hosts.expectFree()
-    // A source QEMU 7.2 may never be done with a migration whose channels broke: it is the agents' turn to be tried.
+    // QEMU 7.2 at the source may never end a migration whose channels broke: only the agents are tested here.
     await guest.restore()
     await guest.waiting()
     const { status, errors } = await hosts.migrate(guest.home.host, guest.name, guest.otherHost)
@@ -50,7 +50,7 @@ describe('a QEMU that hangs, where its agent may not end it', function () {
   })
 })
 
-/** Moves the guest until the QEMU that it moves to hangs. */
+/** Moves the guest until its destination QEMU hangs. */
 async function untilHung(hosts: TwoHosts, guest: TravellingGuest): Promise<{ destination: Witness; held: Held }> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const { home: source, name, otherHost } = guest
@@ -71,7 +71,7 @@ async function untilHung(hosts: TwoHosts, guest: TravellingGuest): Promise<{ des
   throw new Error(`none of ${TRIES_MAX} QEMUs hung`)
 }
 
-/** What its agent says of a QEMU that hangs and that it cannot end; undefined for one that has ended by itself. */
+/** The agent's report of a hung QEMU that it cannot end; undefined if the QEMU ended by itself. */
 async function heldOrGone(hosts: TwoHosts, destination: Witness): Promise<Held | undefined> {
   return await waitFor(async () => {
     if (!destination.client.isOpen) return { held: undefined }

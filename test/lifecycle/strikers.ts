@@ -1,4 +1,6 @@
-/** Who strikes in a round: an operator cancels; a manager ends the source QEMU; the source QEMU crashes. */
+/**
+ * The strikers of rounds: an operator who cancels, a manager that ends the source QEMU, and a crash of the source QEMU.
+ */
 import { setTimeout } from 'node:timers/promises'
 
 import type { CommandOutcome } from '../../testnet/index.ts'
@@ -7,7 +9,7 @@ import type { TwoHosts } from './twohosts.ts'
 import type { Observation } from './verdict.ts'
 import type { Witness } from './witness.ts'
 
-/** A guest that is about to move. */
+/** A guest about to move. */
 export interface Ends {
   hosts: TwoHosts
   guest: string
@@ -15,36 +17,36 @@ export interface Ends {
   destination: Witness
 }
 
-/** The move, once it has begun. */
+/** A move that has begun. */
 export interface Move {
   startedAtMs: number
   over: Promise<CommandOutcome>
 }
 
-/** What a strike was. */
+/** The result of a strike. */
 export interface Struck extends Pick<Observation, 'mayEnd' | 'mayBeLost'> {
   /** Milliseconds since 1970. */
   atMs: number
 }
 
-/** One who is ready to strike in one move. */
+/** A striker prepared for one move. */
 export interface ReadyStriker {
   /** Strikes at its moment; resolves to undefined if the move ended before. */
   strike(move: Move): Promise<Struck | undefined>
-  /** How the command ended with which it strikes, if it does with one. */
+  /** The result of the command with which it strikes, if any. */
   cancelled?: Promise<CommandOutcome>
 }
 
 export interface Striker {
   readonly name: string
-  /** Between which values its moments are spread. */
+  /** The range of its moments. */
   readonly window: readonly [from: number, to: number]
-  /** What the move is told further. */
+  /** Further arguments of the move. */
   readonly words?: readonly string[]
-  /** How long all may take to come to rest after a move that did not succeed. */
+  /** How long all may take to come to rest after a failed move, ms. */
   readonly restMsMax?: number
   /**
-   * Before the move. What it changes in the QEMUs counts as their own settings.
+   * Called before the move. Its changes to the QEMUs count as their own settings.
    * @param at its moment; undefined: it must not strike
    */
   prepare(ends: Ends, at: number | undefined): Promise<ReadyStriker>
@@ -56,7 +58,7 @@ export const NO_STRIKE: ReadyStriker = { strike: async () => undefined }
 export class Canceller implements Striker {
   readonly name = 'cancel'
   readonly window = [-150, 150] as const
-  /** How much sooner than reckoned a guest stops: the last of its memory goes faster than what came before. */
+  /** How much sooner than predicted a guest stops: the last of its memory is sent faster. */
   #earlyMs = 0
 
   async prepare({ hosts, guest, source }: Ends, offsetMs: number | undefined): Promise<ReadyStriker> {
@@ -70,7 +72,7 @@ export class Canceller implements Striker {
         const moment = offsetMs < 0 ? beforeStop(source, this.#earlyMs - offsetMs, startedAtMs)
           : afterStop(stopped, offsetMs)
         await Promise.race([moment, over])
-        // It must be heard even when the move is over, or it would wait for ever.
+        // The command must be released even if the move is over, or it would wait for ever.
         const atMs = command.release()
         hosts.trace.add('operator', 'cancel')
         if (offsetMs < 0) {
@@ -82,17 +84,17 @@ export class Canceller implements Striker {
   }
 
   #learn(actualMs: number, offsetMs: number): void {
-    // Where it did not stop any more, the strike was soon enough, or much too soon.
+    // If the guest did not stop afterwards, the strike was in time, perhaps much too early.
     this.#earlyMs = actualMs === -Infinity ? this.#earlyMs * 0.9 : this.#earlyMs + (actualMs - offsetMs) / 2
   }
 }
 
-/** Ends the source QEMU as soon as that says completed. */
+/** Ends the source QEMU as soon as that reports completed. */
 export const MANAGER: Striker = {
   name: 'end',
   window: [0, 0],
   async prepare({ hosts, source }, at) {
-    // A manager that waits for `completed` has asked for events.
+    // A manager that waits for `completed` has requested events.
     await source.tellEvents()
     if (at === undefined) return NO_STRIKE
     const completed = completedAt(source)
@@ -114,7 +116,7 @@ export const CRASH: Striker = {
   name: 'kill',
   window: [0, 60],
   async prepare({ hosts, source, destination }, offsetMs) {
-    // Whether all has arrived is seen by events.
+    // Events tell whether all has arrived.
     await destination.tellEvents()
     if (offsetMs === undefined) return NO_STRIKE
     const moment = afterStop(source.nextStop(), offsetMs)
@@ -131,7 +133,7 @@ export const CRASH: Striker = {
   },
 }
 
-/** Whether the move was over first. */
+/** Whether the move ended first. */
 export async function isOverBefore(moment: Promise<void>, over: Promise<unknown>): Promise<boolean> {
   return await Promise.race([moment.then(() => false), over.then(() => true)])
 }
@@ -141,7 +143,7 @@ async function afterStop(stopped: Promise<void>, offsetMs: number): Promise<void
   await setTimeout(offsetMs)
 }
 
-/** Resolves when QEMU says so by an event, which it was asked for. */
+/** Resolves at QEMU's event of completion; events must have been requested. */
 async function completedAt(source: Witness): Promise<void> {
   await new Promise<void>((resolve) => {
     source.client.onEvent(({ name, data }) => {

@@ -1,4 +1,4 @@
-/** What operators and their scripts do to a guest that moves, one thing a test, and what must come of it. */
+/** Operators' and scripts' actions on a moving guest, one per test, with the required result. */
 import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -12,7 +12,7 @@ import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 120_000
 const WAIT_MS = 30_000
-/** Slow enough that something can be done during pre-copy. */
+/** Slow enough for actions during pre-copy. */
 const SLOWLY = ['--max-bandwidth', '40Mbit']
 
 describe('a guest that moves while its operator acts', function () {
@@ -23,7 +23,7 @@ describe('a guest that moves while its operator acts', function () {
   const made = travels()
   beforeEach(() => { ({ hosts, guest } = made) })
 
-  /** Moves the guest from where it lives, with nobody in between. */
+  /** Moves the guest from where it lives, without any action. */
   async function moveTo(destination: Witness, ...words: string[]): Promise<Moved> {
     return await hosts.migrate(guest.home.host, guest.name, destination.host, ...words)
   }
@@ -35,7 +35,7 @@ describe('a guest that moves while its operator acts', function () {
     assert.equal(await destination.client.state(), 'running')
   }
 
-  /** Moves it, and acts once its memory is on its way. */
+  /** Moves it, and acts once its memory is being sent. */
   async function actDuring(destination: Witness, act: () => Promise<unknown>): Promise<Moved> {
     const moving = moveTo(destination, ...SLOWLY)
     await untilActive(guest.home)
@@ -43,7 +43,7 @@ describe('a guest that moves while its operator acts', function () {
     return await moving
   }
 
-  /** It arrived as `state`, never ran there, and that is what is said. */
+  /** It arrived as `state`, never ran there, and the result says so. */
   async function expectArrivedStill(moved: Moved, destination: Witness, state: string): Promise<void> {
     assert.equal(moved.status, 0, moved.errors)
     assert.deepEqual(wordsOf(moved), { status: 'completed', arrivedState: state, downtimeMs: null })
@@ -51,7 +51,7 @@ describe('a guest that moves while its operator acts', function () {
     assert.deepEqual(destination.spans, [], 'it never ran at the destination')
   }
 
-  /** Tests that the guest comes to its end, that no agent is wedged then, and that its name is free again. */
+  /** Tests one rule; afterwards the guest is at rest, no agent is wedged, and its name is free again. */
   function rule(title: string, test: () => Promise<void>): void {
     it(title, async () => {
       await test()
@@ -75,7 +75,7 @@ describe('a guest that moves while its operator acts', function () {
     assert.equal(await home.client.state(), 'running')
     assert.equal(home.stoppedSince(0), undefined, 'it never stopped')
     assert.equal(settingsLeft({ before, after: await home.settings() }), '')
-    // QEMU 7.2 shuts the connection before it says `cancelling`: its stream may fail before that.
+    // QEMU 7.2 closes the connection before it reports `cancelling`: its stream may fail first.
     assert.match(String(await migrationOf(home)), /^(cancelled|failed)$/, 'the source QEMU was asked to cancel')
     await expectBeats(home.guest)
     await hosts.stop(destination)
@@ -110,7 +110,7 @@ describe('a guest that moves while its operator acts', function () {
     await expectBeats(destination.guest)
   })
 
-  rule('it powers off in pre-copy, on QEMUs with -no-shutdown: it is off at one end, and that is told', async () => {
+  rule('it powers off in pre-copy, on QEMUs with -no-shutdown: it is off at one end, as the result says', async () => {
     await guest.restore('a', ['-no-shutdown'])
     const { home } = guest
     const destination = await guest.waiting(['-no-shutdown'])
@@ -200,7 +200,7 @@ async function migrationOf({ client }: Witness): Promise<string | undefined> {
   return (await client.execute('query-migrate') as { status?: string }).status
 }
 
-/** Resolves when memory is on its way. */
+/** Resolves when memory is being sent. */
 async function untilActive(source: Witness): Promise<void> {
   await waitFor(async () => await migrationOf(source) === 'active' ? true : undefined, {
     clock: systemClock, what: 'pre-copy to begin', timeoutMs: WAIT_MS, pauseMs: 5,

@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import type { LabAgent } from '../../testnet/index.ts'
 
 /**
- * Run on the agent's host: opens the agent's inspector, which tells of its threads, and ends one that carries passages
- * as soon as there is a word on standard input. Exit status: 0 one was ended, 3 there is none.
+ * Run on the agent's host: opens the agent's inspector, which lists its threads, and ends a passage thread at the first
+ * input on standard input. Exit status: 0 a thread was ended, 3 there was none.
  */
 const KILLER = `
   const pid = Number(process.argv[1])
@@ -38,7 +38,7 @@ const KILLER = `
   })
 `
 
-/** Ready to end a thread of an agent that carries a passage. */
+/** Prepared to end a passage thread of an agent. */
 export class ThreadKill {
   readonly #killer: ChildProcess
 

@@ -9,8 +9,8 @@ import type { Witness } from './witness.ts'
 const WAIT_MS = 30_000
 
 /**
- * A guest with a disk that is moved again and again between two hosts. It boots once; where it is lost it comes back
- * from its saved state, in a second.
+ * A guest with a disk that is moved repeatedly between two hosts. It boots once; when lost, it is restored from its
+ * saved state within a second.
  */
 export class TravellingGuest {
   readonly name: string
@@ -20,7 +20,7 @@ export class TravellingGuest {
   readonly #statePath: string
   #home: Witness | undefined
 
-  /** @param kind what its QEMUs are like, such as their memory and release */
+  /** @param kind options of its QEMUs, such as memory and release */
   static async boot(hosts: TwoHosts, name: string, kind: WitnessKind = {}): Promise<TravellingGuest> {
     const guest = new TravellingGuest(hosts, { ...kind, name }, await makeDisk(hosts.cluster.directory, name))
     await guest.#save()
@@ -35,7 +35,7 @@ export class TravellingGuest {
     this.#statePath = join(hosts.cluster.directory, `${options.name}.state`)
   }
 
-  /** Where it lives. */
+  /** The QEMU in which it lives. */
   get home(): Witness {
     return this.#home!
   }
@@ -44,7 +44,7 @@ export class TravellingGuest {
     return this.home.host === 'a' ? 'b' : 'a'
   }
 
-  /** It has moved. What it left ends. */
+  /** It has moved; its old QEMU ends. */
   async settleIn(destination: Witness): Promise<void> {
     const left = this.#home
     this.#home = destination
@@ -52,10 +52,10 @@ export class TravellingGuest {
   }
 
   /**
-   * Starts the QEMU that waits for it on the other host.
-   * @param further words for it beside its own
-   * @param other what it has otherwise than the guest
-   * @param diskPath another disk than the guest's
+   * Starts the waiting QEMU on the other host.
+   * @param further arguments beyond its own
+   * @param other options that differ from the guest's
+   * @param diskPath a disk other than the guest's
    */
   async waiting(
     further: readonly string[] = [], other: WitnessKind = {}, diskPath = this.#diskPath,
@@ -65,7 +65,7 @@ export class TravellingGuest {
     })
   }
 
-  /** Begins anew from its saved state, whatever has become of it; `further` words for its QEMU. */
+  /** Restores it from its saved state, whatever its state now; `further` are arguments for its QEMU. */
   async restore(host = 'a', further: readonly string[] = [], other: WitnessKind = {}): Promise<void> {
     await this.#hosts.stopAll()
     const home = await this.#hosts.start(host, {

@@ -6,7 +6,7 @@ import { TwoHosts, type WitnessKind } from './twohosts.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 
-/** Filled in before the first test of a suite. */
+/** Set before the first test of a suite. */
 export interface Travels {
   hosts: TwoHosts
   guest: TravellingGuest
@@ -15,15 +15,15 @@ export interface Travels {
 export interface TravelsInit {
   /** Further configuration of both agents. */
   settings?: Record<string, unknown>
-  /** What both agents have besides their service's rights. */
+  /** Capabilities of both agents beyond their service's. */
   rights?: readonly Right[]
   kind?: WitnessKind
-  /** What else a suite needs, before the guest boots and after all has ended. */
+  /** Further needs of a suite, before the guest boots and after all has ended. */
   prepare?: (hosts: TwoHosts) => Promise<void> | void
   mend?: (hosts: TwoHosts) => Promise<void>
 }
 
-/** Two hosts and a guest on one of them, for all tests of a suite; each finds it as it was booted. */
+/** Two hosts and a guest on one of them, for all tests of a suite; before each test the guest is as booted. */
 export function travels({ settings, rights, kind, prepare, mend }: TravelsInit = {}): Travels {
   const made = {} as Travels
 
@@ -47,7 +47,7 @@ export function travels({ settings, rights, kind, prepare, mend }: TravelsInit =
     this.timeout(SETUP_TIMEOUT_MS)
     console.log(made.hosts.evidence())
     await mend?.(made.hosts)
-    // So that the next test tells of itself.
+    // So that the next test's result is its own.
     await made.hosts.restartAgents()
   })
 

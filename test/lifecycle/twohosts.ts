@@ -12,12 +12,12 @@ import { HeldCommand } from './heldcommand.ts'
 import { Trace } from './trace.ts'
 import { Witness } from './witness.ts'
 
-/** What a move says of itself, with what is new in it: `pagemesh migrate --json`. */
+/** Fields of `pagemesh migrate --json` that these tests read. */
 export interface MoveWords {
   status: 'completed' | 'failed' | 'cancelled'
   code?: string
   reason?: string
-  /** How the guest is at the destination; null where it did not arrive. */
+  /** The guest's state at the destination; null if it did not arrive. */
   arrivedState?: string | null
   /** Null for a guest that did not run. */
   downtimeMs: number | null
@@ -27,7 +27,7 @@ export interface Moved extends CommandOutcome {
   words: MoveWords | undefined
 }
 
-/** A guest that the agent keeps because nobody knows whether the other copy lives. */
+/** A guest that the agent holds because the state of the other copy is unknown. */
 export interface Held {
   guest: string
   from: string
@@ -45,10 +45,10 @@ const LOG_LINES_SHOWN = 12
 const SEEN_TIMEOUT_MS = 30_000
 const STATE_TIMEOUT_MS = 30_000
 const FREE_TIMEOUT_MS = 15_000
-/** Boots in seconds. A guest of less memory has no room for its initramfs. */
+/** Boots in seconds. With less memory its initramfs would not fit. */
 const SMALL = { system: 'busybox', work: 'idle', memoryMiB: 96 } as const
 
-/** Two hosts with an agent each; their QEMUs are watched by a client of our own, beside the agents. */
+/** Two hosts with an agent each; a client of our own watches their QEMUs. */
 export class TwoHosts {
   readonly cluster: LabCluster
   readonly trace = new Trace()
@@ -57,7 +57,7 @@ export class TwoHosts {
 
   /**
    * @param settings further configuration of both agents
-   * @param rights what both have besides their service's own
+   * @param rights capabilities of both beyond their service's
    */
   static async create(settings: Record<string, unknown> = {}, rights: readonly Right[] = []): Promise<TwoHosts> {
     return new TwoHosts(await createCluster({
@@ -69,7 +69,7 @@ export class TwoHosts {
     this.cluster = cluster
   }
 
-  /** Starts a small QEMU that is watched from its first moment. */
+  /** Starts a small QEMU that is watched from its start. */
   async start(host: string, options: WitnessOptions): Promise<Witness> {
     const path = join(this.cluster.directory, host, 'guests', `${options.name}.other`)
     const { further = [], ...rest } = options
@@ -94,13 +94,13 @@ export class TwoHosts {
     await this.stop(...this.#witnesses)
   }
 
-  /** Begins a command, which is heard by the agent of `host` only when it is released. */
+  /** Starts a command whose request reaches the agent of `host` only when released. */
   async hold(host: string, ...words: string[]): Promise<HeldCommand> {
     const path = join(this.cluster.directory, `held-${++this.#commandCount}`)
     return await HeldCommand.start(this.cluster.network.host(host), this.control(host), path, words)
   }
 
-  /** Resolves when both ends of a move know their QEMUs: what an operator waits for without thinking of it. */
+  /** Resolves when both agents of a move see their QEMUs, which takes an operator no extra wait. */
   async seen(...witnesses: Witness[]): Promise<void> {
     for (const { host, guest } of witnesses) {
       await waitFor(async () => {
@@ -118,7 +118,7 @@ export class TwoHosts {
     return this.toldMove(await this.cluster.agent(from).command('migrate', guest, '--to', to, '--json', ...words))
   }
 
-  /** Takes down what a move said. */
+  /** Records the output of a move. */
   toldMove(outcome: CommandOutcome): Moved {
     const words = parsed(outcome.output) as MoveWords | undefined
     const shown = words === undefined ? outcome.errors :
@@ -130,7 +130,7 @@ export class TwoHosts {
     return { ...outcome, words }
   }
 
-  /** Asks the agent as `pagemesh status` does, without starting a program; rejects after five seconds. */
+  /** Asks the agent like `pagemesh status`, without starting a program; rejects after five seconds. */
   async status(host: string): Promise<Status> {
     return await askAgent({ path: this.control(host), request: { command: 'status' }, answerMsMax: STATUS_MS_MAX })
   }
@@ -139,7 +139,7 @@ export class TwoHosts {
     return join(this.cluster.directory, host, 'control.sock')
   }
 
-  /** Both agents die and come back; for those that something is wrong with. */
+  /** Both agents are killed and restarted, to repair them. */
   async restartAgents(): Promise<void> {
     for (const host of ['a', 'b']) await this.cluster.agent(host).kill()
     for (const host of ['a', 'b']) await this.cluster.restartAgent(host)
@@ -155,7 +155,7 @@ export class TwoHosts {
     }
   }
 
-  /** Expects that no agent is busy with a guest or holds one: every name is free. */
+  /** Checks that no agent is busy with a guest or holds one: every name is free. */
   async expectFree(): Promise<void> {
     for (const host of ['a', 'b']) {
       await waitFor(async () => (await this.status(host)).handoffs.length === 0 ? true : undefined, {
@@ -166,7 +166,7 @@ export class TwoHosts {
     }
   }
 
-  /** Resolves when the guest is in a state. */
+  /** Resolves when the guest is in one of these states. */
   async untilState(witness: Witness, ...states: string[]): Promise<string> {
     return await waitFor(async () => {
       const state = await witness.client.state()
@@ -177,7 +177,7 @@ export class TwoHosts {
     })
   }
 
-  /** What happened, and what the agents said last: for the message of a failed test. */
+  /** The trace and the agents' last log lines, for the message of a failed test. */
   evidence(): string {
     const logs = ['a', 'b'].map((host) => {
       const isRecent = (line: string): boolean => Number(/"time":(\d+)/.exec(line)?.[1] ?? 0) >= this.trace.firstMs
@@ -197,7 +197,7 @@ export function parsed(output: string): unknown {
   return output === '' ? undefined : JSON.parse(output)
 }
 
-/** A guest's disk as words for QEMU. */
+/** QEMU's arguments for a guest's disk. */
 export function diskWords(path: string): string[] {
   return [
     '-blockdev', `driver=file,node-name=own-file,filename=${path}`,
@@ -206,7 +206,7 @@ export function diskWords(path: string): string[] {
   ]
 }
 
-/** The guest goes on with its work: it says more. */
+/** The guest keeps working: it sends more heartbeats. */
 export async function expectBeats(guest: LabGuest): Promise<void> {
   await guest.moreBeats(1, 10_000)
 }

@@ -6,7 +6,7 @@ const COMPLETED = { status: 'completed', arrivedState: 'running', downtimeMs: 80
 const CANCELLED = { status: 'cancelled', reason: 'Cancelled; it runs on at the source.', downtimeMs: null } as const
 const FREE = { a: { handoffs: 0, held: [] }, b: { handoffs: 0, held: [] } }
 
-/** A move that went well, but for what is given. */
+/** A successful move, except for the given fields. */
 function observation(other: Partial<Observation> = {}): Observation {
   return {
     guest: 'g', overlapMs: 0, agents: FREE, mayEnd: ['completed', 'cancelled', 'failed'], mayBeLost: false,

@@ -1,4 +1,4 @@
-/** What must hold after a round, whoever struck: pure, from what was seen outside to what is wrong. */
+/** What must hold after a round, with any striker: a pure function from observations to faults. */
 import { isDeepStrictEqual } from 'node:util'
 
 import type { Held, MoveWords } from './twohosts.ts'
@@ -12,16 +12,16 @@ export interface Fault {
   what: string
 }
 
-/** One QEMU when all has come to rest. */
+/** One QEMU at rest. */
 export interface Seen {
   host: string
-  /** What its QEMU says: running, paused, postmigrate, inmigrate, ...; `gone` when the process ended. */
+  /** Its run state: running, paused, postmigrate, inmigrate, ...; `gone` when the process ended. */
   state: string
-  /** What the agent must have put back, before and after; undefined for a QEMU that is gone. */
+  /** Settings that the agent must restore, before and after; undefined for a QEMU that is gone. */
   settings?: { before: Settings; after: Settings }
   /** Whether all of the guest arrived here. */
   hasArrived: boolean
-  /** Whether somebody told this QEMU to end. */
+  /** Whether a client told this QEMU to quit. */
   wasQuit: boolean
 }
 
@@ -29,17 +29,17 @@ export interface Observation {
   guest: string
   source: Seen
   destination: Seen
-  /** How long both copies ran at once. */
+  /** How long both copies ran at the same time, ms. */
   overlapMs: number
   /** How `pagemesh migrate` ended; undefined if it never did. */
   move: { exit: number; words: MoveWords | undefined } | undefined
-  /** How `pagemesh cancel` ended, if one was given; exit undefined if it never did. */
+  /** How `pagemesh cancel` ended, if it was run; exit undefined if it never did. */
   cancel?: { exit: number | undefined }
-  /** What both agents say in the end; undefined for one that does not answer. */
+  /** Final status of both agents; undefined for one that does not answer. */
   agents: Record<string, { handoffs: number; held: Held[] } | undefined>
-  /** How the move may end; in another way is wrong, whatever it says. */
+  /** The statuses with which the move may end. */
   mayEnd: readonly MoveWords['status'][]
-  /** The source QEMU was killed before it could say that it has given the guest up: then the guest may be lost. */
+  /** The source QEMU was killed before it could report that it has given the guest up: then the guest may be lost. */
   mayBeLost: boolean
 }
 
@@ -47,7 +47,7 @@ const SAYS_AT_SOURCE = /\b(runs|goes|lives|stays|is)( on)? (at the source|here|w
 const SAYS_LOST = /\blost\b|no whole copy|not whole|nowhere|\bgone\b|has ended|ended before|died/i
 const MIGRATE_EXITS = { completed: 0, failed: 1, cancelled: 130 } as const
 
-/** Everything that is wrong; nothing is as it should be. */
+/** All faults; an empty list means that all is right. */
 export function judge(seen: Observation): Fault[] {
   return [...judgeCopies(seen), ...judgeAgents(seen), ...judgeWords(seen), ...judgeSettings(seen)]
 }
@@ -109,7 +109,7 @@ function judgeWords({ guest, source, destination, move, cancel, mayEnd, mayBeLos
   }
   if (runsAtDestination && words.status === 'completed') {
     if (words.arrivedState !== 'running') faults.push(wrong(`${guest} arrived running, but: ${said}`))
-    // Of a source QEMU that is gone nobody may know it.
+    // It may be unknown if the source QEMU is gone.
     if (typeof words.downtimeMs !== 'number' && source.state !== 'gone') {
       faults.push(wrong(`downtimeMs is ${words.downtimeMs} for a guest that ran`))
     }
@@ -137,7 +137,7 @@ function judgeSettings({ source, destination }: Observation): Fault[] {
   })
 }
 
-/** What is not as it was, as text; empty if all is. */
+/** Changed settings, as text; empty if there are none. */
 export function settingsLeft({ before, after }: { before: Settings; after: Settings }): string {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])]
   return names.filter((name) => !isDeepStrictEqual(before[name], after[name]))

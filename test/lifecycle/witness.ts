@@ -2,16 +2,16 @@ import type { LabGuest } from '../../testnet/index.ts'
 import { OtherClient, type DatedEvent } from './otherclient.ts'
 import type { Trace } from './trace.ts'
 
-/** When a copy ran, milliseconds since 1970; to `Infinity` while it does. */
+/** A time in which a copy ran, milliseconds since 1970; to `Infinity` while it runs. */
 export interface Span {
   fromMs: number
   toMs: number
 }
 
-/** Of a QEMU, what the agent must put back. */
+/** The settings of a QEMU that the agent must restore. */
 export type Settings = Record<string, unknown>
 
-/** One QEMU as it is seen from outside: what its events say, dated by itself, and what it answers another client. */
+/** One QEMU as seen from outside: its events, with its own times, and its answers to another client. */
 export class Witness {
   readonly host: string
   readonly guest: LabGuest
@@ -44,22 +44,22 @@ export class Witness {
     })
   }
 
-  /** Whether all of a migrating guest arrived here: seen only where QEMU's `events` capability is on. */
+  /** Whether all of a migrating guest arrived here; known only with QEMU's `events` capability. */
   get hasArrived(): boolean {
     return this.#hasArrived
   }
 
-  /** What it said last of a migration by itself: seen only where its `events` capability is on. */
+  /** The migration status of its last event; known only with its `events` capability. */
   get migration(): string | undefined {
     return this.#migration
   }
 
-  /** Whether somebody told this QEMU to end. */
+  /** Whether a client told this QEMU to quit. */
   get wasQuit(): boolean {
     return this.#wasQuit
   }
 
-  /** When it stopped last, by its own clock; undefined if it did not since `sinceMs`. */
+  /** Its last STOP by its own clock; undefined if there was none since `sinceMs`. */
   stoppedSince(sinceMs: number): number | undefined {
     return this.#stoppedAtMs >= sinceMs ? this.#stoppedAtMs : undefined
   }
@@ -82,7 +82,7 @@ export class Witness {
     return { ...parameters, ...Object.fromEntries(capabilities.map(({ capability, state }) => [capability, state])) }
   }
 
-  /** QEMU says what becomes of a migration without being asked. */
+  /** Makes QEMU send events about its migration. */
   async tellEvents(): Promise<void> {
     await this.client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] })
   }
@@ -117,7 +117,7 @@ export class Witness {
   }
 }
 
-/** How long two copies ran at once, ms. */
+/** How long two copies ran at the same time, ms. */
 export function overlapMs(left: readonly Span[], right: readonly Span[]): number {
   let sum = 0
   for (const one of left) {

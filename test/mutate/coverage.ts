@@ -1,15 +1,15 @@
 import type { Fault } from './fault.ts'
 import type { CodeRun } from './trial.ts'
 
-/** A test as it went on the code without faults. */
+/** A test's run on the code without faults. */
 export interface KnownTest {
-  /** The file that it stands in. */
+  /** Its file. */
   file: string
   title: string
   durationMs: number
-  /** What its file took beside its tests: to start a process, and to load everything. */
+  /** Time of its file outside of its tests: starting a process, and loading everything. */
   startMs: number
-  /** What it ran itself, and what its file ran outside of tests. */
+  /** The code that it ran itself, and that its file ran outside of tests. */
   ran: readonly CodeRun[]
   outside: readonly CodeRun[]
 }
@@ -21,8 +21,8 @@ export function testsFor(fault: Fault, tests: readonly KnownTest[]): KnownTest[]
 }
 
 /**
- * Whether the narrowest stretch around the fault ran. What stands right of `&&` or `||` is a stretch that begins with
- * the operator, and runs only where the left does not decide; the operator itself matters wherever the left runs.
+ * Whether the narrowest stretch around the fault ran. The right side of `&&` or `||` is a stretch that begins with the
+ * operator, and runs only where the left side does not decide; the operator itself matters wherever the left side runs.
  */
 function isRun({ file, start, kind }: Fault, stretches: readonly CodeRun[]): boolean {
   const place = kind === 'operator' ? start - 1 : start
@@ -31,7 +31,7 @@ function isRun({ file, start, kind }: Fault, stretches: readonly CodeRun[]): boo
     if (stretch.file !== file || stretch.start > place || stretch.end <= place) continue
     const width = stretch.end - stretch.start
     const best = narrowest === undefined ? Infinity : narrowest.end - narrowest.start
-    // Of equal stretches, which come from different looks, one that ran decides.
+    // Of equal stretches, which come from different measurements, one that ran decides.
     if (width < best || (width === best && stretch.isRun)) narrowest = stretch
   }
   return narrowest?.isRun === true

@@ -1,40 +1,40 @@
-/** A fault in one place of the source: what stands there, and what is put there instead. */
+/** A fault in one place of the source: the present text, and its replacement. */
 export interface Fault {
   /** Path from the root of the project. */
   file: string
-  /** Where it begins, counted from 1. */
+  /** Its first line, from 1. */
   line: number
-  /** Characters of the file that are replaced: from `start` up to `end`. */
+  /** Replaced characters of the file: from `start` up to `end`. */
   start: number
   end: number
   replacement: string
-  /** What was done, such as `condition`; `by hand` for one of the kept list. */
+  /** The kind of change, such as `condition`; `by hand` for one of the kept list. */
   kind: string
-  /** The lines that change, without what stands around them: as they are, and with the fault. */
+  /** The changed lines, without their surroundings: as they are, and with the fault. */
   before: string
   after: string
-  /** The file of tests that must notice it; without it whichever of the folder's tests run its code. */
+  /** The test file that must notice it; without it any of the folder's tests that run its code. */
   noticedBy?: string
 }
 
-/** A fault made by hand: a mistake that somebody could make, and that a fast test must notice. */
+/** A fault made by hand: a plausible mistake that a fast test must notice. */
 export interface HandMadeFault {
   file: string
-  /** What stands there; exactly once in the file. */
+  /** The present text; exactly once in the file. */
   find: string
   replace: string
-  /** What is wrong then. */
+  /** The consequence. */
   why: string
-  /** The file of tests that must notice it. */
+  /** The test file that must notice it. */
   noticedBy: string
 }
 
-/** A fault that no test can or should notice, with the reason; an entry stands for a line without the fault. */
+/** A fault that no test can or should notice, with the reason; an entry names a line without the fault. */
 export interface ExplainedSurvivor {
   file: string
-  /** The line or as much of it as tells it from others of its file. */
+  /** The line, or enough of it to be unique in its file. */
   line: string
-  /** Parts of the line with the fault, if only such are explained; without it whatever is done to the line. */
+  /** Parts of the line with the fault, if only such are explained; without it any change of the line. */
   after?: readonly string[]
   why: string
 }
@@ -61,12 +61,12 @@ export function withFault(text: string, { start, end, replacement }: Fault): str
   return text.slice(0, start) + replacement + text.slice(end)
 }
 
-/** The folder of src that a fault is in. */
+/** The folder of src that contains a fault. */
 export function folderOf(fault: { file: string }): string {
   return fault.file.split('/')[1]!
 }
 
-/** A fault for people: where, what stands there, and what instead. */
+/** A fault for people: its place, the present text, and the replacement. */
 export function describeFault({ file, line, kind, before, after }: Fault): string {
   return `${file}:${line} (${kind})\n  - ${before}\n  + ${after}`
 }

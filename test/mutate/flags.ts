@@ -3,9 +3,9 @@ import { Command, InvalidArgumentError } from 'commander'
 import { whole } from '../sim/options.ts'
 import { listFolders } from './sources.ts'
 
-/** What the command line says. */
+/** The command line's flags. */
 export interface MutateFlags {
-  /** Folders of src; without any those that are judged. */
+  /** Folders of src; if empty, the judged ones. */
   folder: string[]
   file?: string
   list?: true
@@ -24,15 +24,15 @@ export function parseFlags(argv: readonly string[], workers: number): MutateFlag
     .option('--folder <name>', 'a folder of src; may be repeated', folder, [])
     .option('--file <text>', 'only faults in files whose path contains this')
     .option('--by-hand', 'only the faults of the kept list, in all folders')
-    .option('--again <file>', 'only what survived in a run whose --json is in this file')
-    .option('--sample <n>', 'only so many faults, drawn by the seed', whole(1, 1_000_000))
-    .option('--seed <n>', 'where all chance comes from, that of the tests too', whole(0, 2 ** 31 - 1), 1)
-    .option('--workers <n>', 'faults that are tried at a time', whole(1, 256), workers)
+    .option('--again <file>', 'only survivors of a run whose --json is in this file')
+    .option('--sample <n>', 'only this many faults, drawn by the seed', whole(1, 1_000_000))
+    .option('--seed <n>', 'of all random numbers, in the tests too', whole(0, 2 ** 31 - 1), 1)
+    .option('--workers <n>', 'faults tried in parallel', whole(1, 256), workers)
     .option('--list', 'names the faults, and tries none')
     .option('--json', 'one JSON object on standard output, nothing else there')
     .allowExcessArguments(false)
     .exitOverride()
-    .addHelpText('after', '\nExit status: 0 enough were noticed, and what was not is explained; 1 not; 2 wrong usage.')
+    .addHelpText('after', '\nExit status: 0 enough were noticed, all survivors are explained; 1 not; 2 wrong usage.')
   return command.parse(argv, { from: 'user' }).opts<MutateFlags>()
 }
 

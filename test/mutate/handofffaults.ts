@@ -1,4 +1,4 @@
-/** Faults made by hand in what moves a guest: how it comes to be lost, doubled, stuck or changed on the way. */
+/** Faults made by hand in the code that moves a guest: it would be lost, doubled, stuck or changed on its way. */
 import type { HandMadeFault } from './fault.ts'
 
 const RULES = 'test/unit/conversation/rules.test.ts'
@@ -22,23 +22,23 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/agent/incominghandoffs.ts', find: 'ending === undefined && held === undefined',
-    replace: 'held === undefined', why: "a guest's name is not free where it could not be taken",
+    replace: 'held === undefined', why: "a guest's name is not free after it could not be taken",
     noticedBy: 'test/unit/agent/embed.test.ts',
   },
   {
     file: 'src/agent/outgoinghandoffs.ts', replace: '',
     find: "if ((outgoing?.init.to ?? record?.other) !== from.name) return { verdict: 'unknown' }",
-    why: 'a host that the guest was not handed to is told what became of it',
+    why: 'a host that did not get the guest learns its outcome',
     noticedBy: 'test/unit/agent/outgoinghandoffs.test.ts',
   },
   {
     file: 'src/conversation/incomingend.ts', replace: "{ do: 'closeDriver' },",
-    find: "{ do: 'closeDriver' }, { do: 'goOn' },", why: 'what stood back at the destination never goes on',
+    find: "{ do: 'closeDriver' }, { do: 'goOn' },", why: 'background work at the destination stays paused',
     noticedBy: RULES,
   },
   {
     file: 'src/conversation/incomingend.ts', find: "verdict.verdict !== 'given-up' || ", replace: '',
-    why: 'a copy that is held is let run at any answer', noticedBy: RULES,
+    why: 'a held copy is released at any answer', noticedBy: RULES,
   },
   {
     file: 'src/conversation/incomingend.ts', find: "if (link === 'up') return stay(state)", replace: '',
@@ -57,7 +57,7 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   {
     file: 'src/conversation/incomingstep.ts', find: 'if (isKept) return end(runState, reason)',
     replace: 'if (true) return end(runState, reason)', noticedBy: RULES,
-    why: 'a copy that came whole all the same is ended without "kept"',
+    why: 'a copy that arrived whole after all is ended without "kept"',
   },
   {
     file: 'src/conversation/incomingstep.ts', noticedBy: RULES,
@@ -67,22 +67,22 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   {
     file: 'src/conversation/incomingstep.ts', find: "as: 'loading', runState: 'unknown', isFirst: true",
     replace: "as: 'loading', runState: 'unknown', isFirst: false", noticedBy: INCOMING_STEP,
-    why: 'QEMU takes the stream before it is written down that a copy begins',
+    why: 'QEMU takes the stream before the start of a copy is recorded',
   },
   {
     file: 'src/conversation/incomingstep.ts', find: "return said === 'unknown' ? known : said",
     replace: "return known === 'unknown' ? said : known", noticedBy: INCOMING_STEP,
-    why: 'the run state that the source gave up with is not the one that the guest gets',
+    why: 'the guest does not get the run state of the source\'s "given up"',
   },
   {
     file: 'src/conversation/outgoingend.ts', replace: "{ do: 'closeDriver' },",
-    find: "{ do: 'closeDriver' }, { do: 'goOn' },", why: 'what stood back at the source never goes on',
+    find: "{ do: 'closeDriver' }, { do: 'goOn' },", why: 'background work at the source stays paused',
     noticedBy: RULES,
   },
   {
     file: 'src/conversation/outgoingend.ts', find: "effects: [{ do: 'cancelQemu' },", noticedBy: RULES,
     replace: "effects: [{ do: 'say', message: { kind: 'kept', reason: reason.message } }, { do: 'cancelQemu' },",
-    why: '"kept" is said before QEMU answered',
+    why: '"kept" is sent before QEMU answered',
   },
   {
     file: 'src/conversation/outgoingend.ts', find: "case 'linkLost': case 'failed':\n      return cut(",
@@ -102,72 +102,72 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   {
     file: 'src/conversation/outgoingstep.ts', find: "as: 'moving', runState: 'unknown', isFirst: true",
     replace: "as: 'moving', runState: 'unknown', isFirst: false", noticedBy: OUTGOING_STEP,
-    why: 'QEMU is told to migrate before it is written down that the guest moves',
+    why: 'QEMU is told to migrate before the move is recorded',
   },
   {
     file: 'src/conversation/outgoingstep.ts', find: 'state: { ...state, runState: event.runState },',
     replace: "state: { ...state, runState: state.runState === 'unknown' ? event.runState : state.runState },",
-    why: 'what the guest was doing is asked once, and not at switchover', noticedBy: RULES,
+    why: 'the run state is queried once, and not at switchover', noticedBy: RULES,
   },
   {
     file: 'src/conversation/outgoingstep.ts', find: '!OUTGOING_EXPECTS[state.at].includes(event.message.kind)',
-    replace: 'false', why: 'a message is taken in any state', noticedBy: STEPS,
+    replace: 'false', why: 'a message is accepted in any state', noticedBy: STEPS,
   },
   {
     file: 'src/guest/outgoing.ts',
     find: '}, onChange, current)\n    const state',
     replace: '}, undefined)\n    const state',
-    why: "the source's settings are changed before it is written down how they were",
+    why: "the source's settings are changed before the old ones are recorded",
     noticedBy: 'test/unit/guest/outgoing.test.ts',
   },
   {
     file: 'src/guest/incoming.ts', find: '}, onChange, settings)', replace: '}, undefined)',
-    why: "the destination's settings are changed before it is written down how they were",
+    why: "the destination's settings are changed before the old ones are recorded",
     noticedBy: 'test/unit/guest/incoming.test.ts',
   },
   {
     file: 'src/guest/settings.ts', find: 'await onChange?.(this.undo)', replace: 'void onChange?.(this.undo)',
-    why: 'settings are changed while it is still being written down how they were',
+    why: 'settings are changed while the old ones are still being recorded',
     noticedBy: 'test/unit/guest/settings.test.ts',
   },
   {
     file: 'src/guest/settings.ts', find: 'this.#undo.parameters[name] ??= parameters[name]',
     replace: 'this.#undo.parameters[name] = parameters[name]', noticedBy: 'test/unit/guest/settings.test.ts',
-    why: "an agent that was restarted puts back what it had set itself, not what was its operator's",
+    why: "a restarted agent restores its own settings, not its operator's",
   },
   {
     file: 'src/guest/qmpdriver.ts', find: 'await this.init.onChange()', replace: 'void this.init.onChange()',
-    why: 'a driver does not wait until it is written down how the settings were',
+    why: 'a driver does not wait until the old settings are recorded',
     noticedBy: 'test/unit/guest/qmpdriver.test.ts',
   },
   {
     file: 'src/guest/side.ts', find: 'const left = await this.settings.restore()', replace: 'const left = undefined',
-    why: 'the settings are not put back', noticedBy: 'test/unit/guest/outgoing.test.ts',
+    why: 'the settings are not restored', noticedBy: 'test/unit/guest/outgoing.test.ts',
   },
   {
     file: 'src/guest/incoming.ts', find: 'if (state !== undefined && LET_RUN.has(state)) throw',
-    replace: 'if (false) throw', why: 'a copy that runs is ended', noticedBy: 'test/unit/guest/incoming.test.ts',
+    replace: 'if (false) throw', why: 'a running copy is ended', noticedBy: 'test/unit/guest/incoming.test.ts',
   },
   {
     file: 'src/guest/incoming.ts', find: "isSilent = state === undefined && error.code === 'qmp-timeout'",
-    replace: "isSilent = error.code === 'qmp-timeout'", why: 'a QEMU is killed that answers',
+    replace: "isSilent = error.code === 'qmp-timeout'", why: 'a QEMU that answers is killed',
     noticedBy: SILENCE,
   },
   {
     file: 'src/guest/endprocess.ts', find: 'return !wasInterrupted && !hasResumed', replace: 'return !wasInterrupted',
-    why: 'a QEMU is killed that let its guest run', noticedBy: SILENCE,
+    why: 'a QEMU that has run its guest is killed', noticedBy: SILENCE,
   },
   {
     file: 'src/guest/endprocess.ts', find: 'if (!isAlive(identity)) return', replace: '',
-    why: 'a later process of the same number is killed', noticedBy: 'test/unit/guest/endprocess.test.ts',
+    why: 'a later process with the same id is killed', noticedBy: 'test/unit/guest/endprocess.test.ts',
   },
   {
     file: 'src/handoff/incoming.ts', find: 'this.#goOn?.()', replace: '',
-    why: 'the destination forgets to let go on what stood back', noticedBy: MOVING,
+    why: 'the destination forgets to resume background work', noticedBy: MOVING,
   },
   {
     file: 'src/handoff/outgoing.ts', find: 'this.#goOn?.()', replace: '',
-    why: 'the source forgets to let go on what stood back', noticedBy: MOVING,
+    why: 'the source forgets to resume background work', noticedBy: MOVING,
   },
   {
     file: 'src/handoff/messages.ts', find: 'if (version !== HANDOFF_VERSION) {', replace: 'if (false) {',
@@ -175,7 +175,7 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/passage/batch.ts', find: 'if (streamBytes > BATCH_LIMITS.streamBytes) throw',
-    replace: 'if (false) throw', why: 'a batch may stand for any number of bytes', noticedBy: BATCH,
+    replace: 'if (false) throw', why: 'a batch may unpack to any number of bytes', noticedBy: BATCH,
   },
   {
     file: 'src/passage/batch.ts', find: 'if (opsBytes > BATCH_LIMITS.opsBytes) throw', replace: 'if (false) throw',
@@ -183,7 +183,7 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/passage/batch.ts', find: 'if (rawBytes + (literals + refs) * PAGE_BYTES > streamBytes) throw',
-    replace: 'if (false) throw', why: 'a batch may claim more parts than it stands for', noticedBy: BATCH,
+    replace: 'if (false) throw', why: 'a batch may claim more parts than it has', noticedBy: BATCH,
   },
   {
     file: 'src/passage/batch.ts', find: 'if (packedBytes > opsBytes + rawBytes) throw', replace: 'if (false) throw',
@@ -201,11 +201,11 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   {
     file: 'src/passage/batchdigest.ts', find: 'this.#digest.after(previous, ',
     replace: 'this.#digest.after(new Uint8Array(32), ', noticedBy: DIGEST,
-    why: "a batch's digest does not follow on the one before",
+    why: "a batch's digest is not chained to the one before",
   },
   {
     file: 'src/passage/batchdigest.ts', find: 'pageIds.subarray(0, pageCount * ID_BYTES)',
-    replace: 'pageIds.subarray(0, (pageCount - 1) * ID_BYTES)', why: 'the digest leaves a page out', noticedBy: DIGEST,
+    replace: 'pageIds.subarray(0, (pageCount - 1) * ID_BYTES)', why: 'the digest omits a page', noticedBy: DIGEST,
   },
   {
     file: 'src/passage/decoder.ts', find: 'header.opsBytes + header.rawBytes)',
@@ -231,7 +231,7 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/passage/outgoing.ts', find: 'this.#isPaused = true\n    this.#qemu.pause()', replace: '',
-    why: 'QEMU is read however much is on its way', noticedBy: OUTGOING,
+    why: 'QEMU is read without a limit on bytes in flight', noticedBy: OUTGOING,
   },
   {
     file: 'src/passage/outgoing.ts', find: 'this.#window.narrowForPostcopy()', replace: '',
@@ -239,12 +239,12 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/passage/outgoing.ts', find: 'if (init.continuation?.isPostcopy === true) this.#hurry()', replace: '',
-    why: 'the window is not narrowed in a post-copy that goes on', noticedBy: OUTGOING,
+    why: 'the window is not narrowed in a resumed post-copy', noticedBy: OUTGOING,
   },
   {
     file: 'src/passage/resolver.ts', noticedBy: 'test/unit/passage/resolver.test.ts', replace: '',
     find: 'if (!refs.isOf(ref, batch.pageIds, batch.refPages[ref]! * ID_BYTES)) refs.markMissing(ref)',
-    why: 'what a source gave is believed',
+    why: 'pages from a source are not verified',
   },
   {
     file: 'src/passage/resolver.ts', find: 'this.#hash(batch, refs.length)', replace: '',
@@ -252,16 +252,17 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/passage/sentpages.ts', find: 'for (let i = 0; i < ID_BYTES; i++)',
-    replace: 'for (let i = 0; i < ID_BYTES / 2; i++)', why: 'a page sent before is told by the first half of its id',
+    replace: 'for (let i = 0; i < ID_BYTES / 2; i++)',
+    why: 'a page sent before is recognised by the first half of its id',
     noticedBy: 'test/unit/passage/sentpages.test.ts',
   },
   {
     file: 'src/passage/window.ts', find: 'this.#inFlight.size >= WINDOW_BATCHES_MAX || ', replace: '',
-    why: 'any number of small batches may be on their way', noticedBy: WINDOW,
+    why: 'any number of small batches may be in flight', noticedBy: WINDOW,
   },
   {
     file: 'src/passage/window.ts', find: 'this.#streamBytes -= batch.streamBytes', replace: '',
-    why: 'bytes on their way are never counted down', noticedBy: WINDOW,
+    why: 'bytes in flight are never counted down', noticedBy: WINDOW,
   },
   {
     file: 'src/passage/window.ts', find: 'this.#streamBytesMax = WINDOW_STREAM_BYTES_POSTCOPY', replace: '',
@@ -269,14 +270,14 @@ export const HANDOFF_FAULTS: readonly HandMadeFault[] = [
   },
   {
     file: 'src/handoff/incoming.ts', find: 'return effect.isFirst ? written : behind(', replace: 'return behind(',
-    why: 'the destination does not wait until it is written down that a copy begins', noticedBy: WRITTEN,
+    why: 'the destination does not wait until the start of a copy is recorded', noticedBy: WRITTEN,
   },
   {
     file: 'src/handoff/outgoing.ts', find: 'return effect.isFirst ? written : behind(', replace: 'return behind(',
-    why: 'the source does not wait until it is written down that the guest moves', noticedBy: WRITTEN,
+    why: 'the source does not wait until the move is recorded', noticedBy: WRITTEN,
   },
   {
     file: 'src/handoff/sourcewatch.ts', find: "'postmigrate') this.ran = state",
-    replace: "'postmigrate') this.ran ??= state", why: 'what the guest is doing is asked once', noticedBy: RUN_STATE,
+    replace: "'postmigrate') this.ran ??= state", why: 'the run state is queried once', noticedBy: RUN_STATE,
   },
 ]

@@ -1,7 +1,7 @@
 import { KILLED_SHARE_MIN } from './folders.ts'
 import { describeFault, folderOf, type ExplainedSurvivor, type Fault } from './fault.ts'
 
-/** What became of a fault: a test failed, the tests had to be ended, or all passed. */
+/** The fate of a fault: a test failed, the tests had to be ended, or all passed. */
 export type Fate = 'killed' | 'timed-out' | 'survived'
 
 export interface TriedFault {
@@ -9,7 +9,7 @@ export interface TriedFault {
   fate: Fate
   /** The test that failed. */
   failure?: string
-  /** Why it may survive, if the kept list says so. */
+  /** Why it may survive, from the kept list. */
   why?: string
 }
 
@@ -20,21 +20,21 @@ export interface FolderVerdict {
   timedOut: number
   survived: number
   explained: number
-  /** Killed or timed out, of all. */
+  /** Share killed or timed out. */
   share: number
 }
 
 export interface Verdict {
   folders: FolderVerdict[]
-  /** What nobody noticed, the explained ones too. */
+  /** Faults that no test noticed, explained ones included. */
   survivors: TriedFault[]
-  /** What ran out of time: mostly loops that never end, on a busy machine perhaps tests that were only slow. */
+  /** Faults whose tests ran out of time: mostly endless loops, on a busy machine perhaps slow tests. */
   timedOut: Fault[]
-  /** Why the run fails; empty if it does not. */
+  /** Reasons why the run fails; empty if it does not. */
   complaints: string[]
 }
 
-/** The entry of the kept list that a fault is explained by. */
+/** The entry of the kept list that explains a fault. */
 export function explanationOf(fault: Fault, explained: readonly ExplainedSurvivor[]): string | undefined {
   return explained.find(({ file, line, after }) => file === fault.file && fault.before.includes(line) &&
     (after === undefined || after.some((part) => fault.after.includes(part))))?.why

@@ -1,11 +1,11 @@
 /**
- * Whether the tests can fail: one-line faults are put into copies of the source, and the fast tests of the folder run.
+ * Whether the tests can fail: one-line faults are put into copies of the source, and the folder's fast tests run.
  *
  *   npm run mutate -- [--folder NAME]... [--file TEXT] [--by-hand] [--again FILE] [--sample N] [--seed S] [--list]
  *     [--json]
  *
- * Most faults come out of the syntax tree (operators.ts), some are kept by hand (faults.ts). Each runs the tests that
- * run its code, the fastest first, until one fails. Who survives must be explained in survivors.ts. Progress goes to
+ * Most faults come from the syntax tree (operators.ts), some are kept by hand (faults.ts). For each, the tests that run
+ * its code are run, the fastest first, until one fails. Survivors must be explained in survivors.ts. Progress goes to
  * standard error. Exit status: 0 enough were killed and every survivor is explained, 1 not, 2 wrong usage, 130
  * cancelled.
  */
@@ -32,7 +32,7 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     flags = parseFlags(argv, availableParallelism())
   } catch (error) {
-    // The command has said what is wrong already, or printed its help.
+    // The command has already printed its error or its help.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
     throw error
   }
@@ -61,7 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Folders that are asked for, or all that are judged; faults made by hand belong to the folder they are in. */
+/** The given folders, or all judged ones; hand-made faults belong to their folder. */
 function chooseFaults({ folder, file, sample, seed, byHand, again }: MutateFlags): Fault[] {
   const there = listFolders()
   const folders = folder.length > 0 ? folder : JUDGED_FOLDERS.filter((name) => there.includes(name))
@@ -75,18 +75,18 @@ function chooseFaults({ folder, file, sample, seed, byHand, again }: MutateFlags
   return draw(all, sample, new Chance(seed))
 }
 
-/** What survived an earlier run, by name. */
+/** The survivors of an earlier run, by name. */
 function readSurvivors(path: string): Set<string> {
   const { survivors } = JSON.parse(readFileSync(path, 'utf8')) as Verdict
   return new Set(survivors.map(({ fault }) => nameOf(fault)))
 }
 
-/** A fault's name stays the same while other lines of its file change. */
+/** A fault's name is independent of other lines of its file. */
 function nameOf({ file, kind, before, after }: Fault): string {
   return [file, kind, before, after].join('\n')
 }
 
-/** So many of these, in their order. */
+/** This many of the items, in their order. */
 function draw<T>(items: readonly T[], count: number, chance: Chance): T[] {
   const indices = items.map((_, index) => index)
   for (let place = 0; place < count; place++) {

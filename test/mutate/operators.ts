@@ -1,6 +1,6 @@
 /**
- * The faults that a tool can make by itself, out of the syntax tree. Left alone are what no test is meant to notice:
- * types, imports, log lines, the words of messages, and assertions, which only a programmer's error can break.
+ * Faults that a tool can make from the syntax tree. Code that no test is meant to notice is left alone: types, imports,
+ * log lines, the texts of messages, and assertions, which only a programmer's error can break.
  */
 import {
   isAwaitExpression, isBinaryExpression, isBreakStatement, isCallExpression, isCaseClause, isConditionalExpression,
@@ -13,7 +13,7 @@ import {
 
 import { faultAt, type Fault } from './fault.ts'
 
-/** What each operator becomes: boundaries move by one, and what adds takes away. */
+/** The replacement of each operator: boundaries move by one, addition becomes subtraction, and so on. */
 const BINARY: Record<string, string> = {
   '<': '<=', '<=': '<', '>': '>=', '>=': '>', '===': '!==', '!==': '===', '==': '!=', '!=': '==',
   '&&': '||', '||': '&&', '+': '-', '-': '+', '*': '/', '/': '*', '%': '*', '**': '*',
@@ -22,13 +22,13 @@ const BINARY: Record<string, string> = {
 }
 const UNARY: Record<string, string> = { '++': '--', '--': '++' }
 
-/** Functions that do the opposite. */
+/** Functions with opposite meaning. */
 const OPPOSITES: Record<string, string> = {
   'Math.min': 'Math.max', 'Math.max': 'Math.min', 'Math.floor': 'Math.ceil', 'Math.ceil': 'Math.floor',
   some: 'every', every: 'some', push: 'unshift',
 }
 
-/** Where the first argument is the name of an event or a stable code, and its words matter. */
+/** Calls whose first argument is the name of an event or a stable code, so that its text matters. */
 const TAKES_NAME = /\b(on|once|off|emit|addEventListener|removeEventListener|PagemeshError)$/
 /** Properties whose strings other code compares. */
 const NAMING_KEY = /^(kind|type|code|status|state|event|method|phase|mode)$/
@@ -36,7 +36,7 @@ const NAMING_KEY = /^(kind|type|code|status|state|event|method|phase|mode)$/
 const LOGS = /(^|[.#])log\??\.(debug|info|warn|error)$/
 const ASSERTS = /^assert(\.\w+)?$/
 
-/** A replacement of one node or of a part of it. */
+/** A replacement of a node or of a part of it. */
 interface Change {
   kind: string
   start: number
@@ -75,7 +75,10 @@ function replace(kind: string, node: Node, replacement: string): Change {
   return { kind, start: node.getStart(), end: node.end, replacement }
 }
 
-/** A branch that is always taken, and one that never is; loops only end at once, as the other way they never would. */
+/**
+ * A branch that is always taken, and one that never is; loops only get the variant that ends at once, as the other
+ * would never end.
+ */
 function conditionChanges(node: Node): Change[] {
   if (isIfStatement(node)) return forced(node.expression, ['true', 'false'])
   if (isConditionalExpression(node)) return forced(node.condition, ['true', 'false'])
@@ -95,7 +98,7 @@ function operatorChanges(node: Node): Change[] {
     const operator = node.operatorToken
     if (operator.getText() === '??') return [replace('default', node, node.right.getText())]
     const other = BINARY[operator.getText()]
-    // Texts are put together by + too: taking one away from the other tells nothing.
+    // + also joins strings: subtracting them shows nothing.
     const isText = [node.left, node.right].some((side) => /^['`]/.test(side.getText()))
     return other === undefined || isText ? [] : [replace('operator', operator, other)]
   }
@@ -134,7 +137,7 @@ function literalChanges(node: Node): Change[] {
   return isStringLiteral(node) && isName(node) ? [replace('name', node, "'changed'")] : []
 }
 
-/** Whether a text is one that other code compares, and not words for people. */
+/** Whether other code compares this string, so that it is no text for people. */
 function isName(node: Node): boolean {
   const parent = node.parent
   if (isCaseClause(parent)) return true
@@ -145,7 +148,7 @@ function isName(node: Node): boolean {
 }
 
 function statementChanges(node: Node): Change[] {
-  // What an `if` alone guards goes with its condition already.
+  // The condition of an `if` without else covers its body already.
   if (isIfStatement(node.parent) && node.parent.elseStatement === undefined) return []
   if (isExpressionStatement(node)) {
     if (isLeftAlone(node.expression)) return []

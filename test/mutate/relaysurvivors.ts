@@ -1,17 +1,17 @@
 import type { ExplainedSurvivor } from './fault.ts'
 
-const NOBODYS = 'the connection was handed to an endpoint: the socket that is left has nothing to close'
+const NOBODYS = 'the connection was given to an endpoint: the remaining socket has nothing to close'
 
-/** Of src/relay. */
+/** Faults that may survive in src/relay. */
 export const RELAY_SURVIVORS: readonly ExplainedSurvivor[] = [
   { file: 'src/relay/dial.ts', line: 'signal.removeEventListener(\'abort\', abort)', why: NOBODYS },
   {
     file: 'src/relay/incomingrelay.ts', line: 'this.#patience?.cancel()',
-    why: 'it ends what has ended, or later than the source\'s host takes to say what became of the migration',
+    why: 'it ends something that has ended, or later than the source\'s host takes to tell the outcome',
   },
   {
     file: 'src/relay/incomingrelays.ts', line: 'phase: \'offer\', fault: \'peer\', message: \'A relay was begun',
-    after: ['phase: \'changed\''], why: 'nobody reads the phase of what is only logged',
+    after: ['phase: \'changed\''], why: 'the phase of an error that is only logged is not read',
   },
   {
     file: 'src/relay/outgoingrelay.ts', line: 'const NOTHING_KNOWN: Prefixes = { count: 0,',
@@ -19,15 +19,15 @@ export const RELAY_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/relay/outgoingrelay.ts', line: 'endpoint.destroy()',
-    why: 'a passage is begun without anything that may fail, but for a programmer\'s error',
+    why: 'starting a passage cannot fail, except by a programmer\'s error',
   },
   {
     file: 'src/relay/outgoingrelay.ts', line: '\'a relay is still being closed\', this.#link?.close()',
-    why: 'whoever follows the relay hears that it is over, and closes the link as well',
+    why: 'the follower of the relay sees its end, and closes the link as well',
   },
   {
     file: 'src/relay/outgoingrelay.ts', line: 'if (signal.aborted) abort()', after: ['if (false) abort()'],
-    why: 'what limits the time ends what is late already',
+    why: 'the time limit ends it already',
   },
   {
     file: 'src/relay/tunnel.ts', line: 'createServer({ allowHalfOpen: true, pauseOnConnect: true }',

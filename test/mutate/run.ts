@@ -11,10 +11,10 @@ import { EXPLAINED_SURVIVORS } from './survivors.ts'
 import type { TrialRequest, TrialResult } from './trial.ts'
 import { Workplace } from './workplace.ts'
 
-/** What the tests may take with a fault in the code: so many times what they take without, and this beside it. */
+/** Time limit of tests with a fault: this many times their time without, plus a constant. */
 const SLOWER_MAX = 5
 const LIMIT_MIN_MS = 4_000
-/** What a file of tests may take on the code as it is. */
+/** Time limit of a test file on the code without faults, ms. */
 const FILE_LIMIT_MS = 180_000
 
 export interface RunInit {
@@ -25,14 +25,14 @@ export interface RunInit {
   say: (line: string) => void
 }
 
-/** Tries every fault, several at a time, each in a copy of the tree that it has for itself. */
+/** Tries every fault, several in parallel, each in its own copy of the tree. */
 export async function tryFaults({ faults, seed, workers, signal, say }: RunInit): Promise<TriedFault[]> {
   const directory = mkdtempSync(join(tmpdir(), 'pagemesh-mutate-'))
   try {
     const places = Array.from({ length: workers }, (_, index) => new Workplace(join(directory, String(index)), signal))
     const known = await learnTests(places, { faults, seed, say })
     const kept = new Set(faults.flatMap(({ noticedBy }) => noticedBy ?? []))
-    // What fails without a fault notices none.
+    // A test that fails without a fault notices none.
     await shareOut(places, [...kept], async (place, file) => {
       await runWithoutFault(place, { files: [file], seed, coverage: false })
     })
@@ -51,7 +51,7 @@ export async function tryFaults({ faults, seed, workers, signal, say }: RunInit)
   }
 }
 
-/** Runs the tests once on the code as it is: how long each takes, and which code it runs. */
+/** Runs the tests once on the code without faults: the time of each, and the code that it runs. */
 async function learnTests(
   places: readonly Workplace[], { faults, seed, say }: Pick<RunInit, 'faults' | 'seed' | 'say'>,
 ): Promise<Map<string, KnownTest[]>> {
@@ -66,7 +66,7 @@ async function learnTests(
   return new Map(folders.map((folder) => [folder, filesOf.get(folder)!.flatMap((file) => testsIn.get(file)!)]))
 }
 
-/** Two runs: code that is counted is slower, and its times would say nothing. */
+/** Two runs: with coverage the code is slower, and its times would mean nothing. */
 async function learnFile(place: Workplace, file: string, seed: number): Promise<KnownTest[]> {
   const counted = await runWithoutFault(place, { files: [file], seed, coverage: true })
   const begunAt = performance.now()
@@ -77,7 +77,7 @@ async function learnFile(place: Workplace, file: string, seed: number): Promise<
   return counted.tests.map((test) => ({ ...test, durationMs: durations.get(test.title) ?? 0, file, startMs, outside }))
 }
 
-/** Twice where need be: a busy machine may make a test fail that waits for something. */
+/** Twice if needed: on a busy machine a test that waits for something may fail. */
 async function runWithoutFault(place: Workplace, request: TrialRequest): Promise<TrialResult> {
   let result = await place.runTests(request, FILE_LIMIT_MS)
   if (result === 'timed-out' || result.failure !== undefined) result = await place.runTests(request, FILE_LIMIT_MS)
@@ -110,7 +110,7 @@ function requestFor(tests: readonly KnownTest[], seed: number): { request: Trial
   }
 }
 
-/** Hands each item to a place that is free; the first error ends all. */
+/** Gives each item to a free place; the first error ends all. */
 async function shareOut<T>(
   places: readonly Workplace[], items: readonly T[], work: (place: Workplace, item: T) => Promise<void>,
 ): Promise<void> {

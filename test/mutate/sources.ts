@@ -1,4 +1,4 @@
-/** The source as syntax trees, by the API that comes with TypeScript, and the faults that can be made in it. */
+/** The source as syntax trees, by TypeScript's own API, and the faults that can be made in it. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { join, normalize } from 'node:path'
@@ -34,7 +34,7 @@ export function generateFaults(folders: readonly string[]): Fault[] {
   }
 }
 
-/** Whether Node takes it for TypeScript: a fault that is none tells nothing about the tests. */
+/** Whether Node accepts it as TypeScript: an unreadable file tells nothing about the tests. */
 function canBeRead(text: string): boolean {
   try {
     stripTypeScriptTypes(text)
@@ -44,7 +44,7 @@ function canBeRead(text: string): boolean {
   }
 }
 
-/** A fault of the kept list; throws if its place is not found, or is not the only one. */
+/** A fault of the kept list; throws if its text is not found, or not unique. */
 export function placeFault({ file, find, replace, noticedBy }: HandMadeFault): Fault {
   const text = readFileSync(join(ROOT, file), 'utf8')
   const start = text.indexOf(find)

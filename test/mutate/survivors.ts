@@ -4,10 +4,10 @@ import { HANDOFF_SURVIVORS } from './handoffsurvivors.ts'
 import { MESH_SURVIVORS } from './meshsurvivors.ts'
 import { RELAY_SURVIVORS } from './relaysurvivors.ts'
 
-/** Reading or writing an index past the end of a typed array does nothing. */
-const PAST_THE_END = 'one index more is past the end of a typed array: reading gives nothing, writing does nothing'
-const ROOM = 'room that a writer begins with or grows to; what is written is the same'
-const ONLY_SPEED = 'it decides how fast the result is found, not which'
+/** Reading or writing past the end of a typed array does nothing. */
+const PAST_THE_END = 'one more index is past the end of a typed array: reading gives undefined, writing does nothing'
+const ROOM = 'a writer\'s initial or grown room; the written bytes are the same'
+const ONLY_SPEED = 'it decides how fast the result is found, not the result'
 
 export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   ...GUEST_SURVIVORS,
@@ -17,7 +17,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   // page/fetchedpages.ts
   {
     file: 'src/page/fetchedpages.ts', line: 'bytes.copy(chunk, offset, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)',
-    after: ['(page + 2)'], why: 'the next page is written over what is copied too much, or nobody reads it',
+    after: ['(page + 2)'], why: 'the next page overwrites the surplus bytes, or they are not read',
   },
   // page/inventory.ts
   {
@@ -28,7 +28,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   // page/packing.ts
   {
     file: 'src/page/packing.ts', line: 'const PAGES_LEVEL = 1',
-    why: 'a matter of time against bytes, which test/bench measures',
+    why: 'a trade of time for bytes, which test/bench measures',
   },
   { file: 'src/page/packing.ts', line: 'const AT_ONCE_BYTES = 16 * 1024', why: ONLY_SPEED },
   {
@@ -42,15 +42,16 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   {
     file: 'src/page/packing.ts', line: 'return packed.length < bytes.length ? packed : bytes',
     after: ['return packed.length <= bytes.length ? packed : bytes'],
-    why: 'no input is known that zstd brings to just its own length',
+    why: 'no input is known that zstd compresses to exactly its own length',
   },
   {
-    file: 'src/page/packing.ts', line: 'if (bytes.length === 0) return bytes', why: 'zstd makes no less of nothing',
+    file: 'src/page/packing.ts', line: 'if (bytes.length === 0) return bytes',
+    why: 'zstd does not shrink an empty input',
     after: ['if (false) return bytes', 'if (bytes.length === 1) return bytes'],
   },
   {
     file: 'src/page/packing.ts', line: 'const room = Math.max(64, length)', after: ['Math.max(65, length)'],
-    why: 'the least room that Node takes; any near it will do',
+    why: 'the least room that Node accepts; any similar size works',
   },
   // page/prefixset.ts
   {
@@ -60,19 +61,19 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   {
     file: 'src/page/prefixset.ts', line: 'return (high >>> 0) * 2 ** (bits - 32) + ((low >>> 0) >>> (64 - bits))',
     after: ['return (high >>> 0) * 2 ** (bits - 32) + ((low << 0) >>> (64 - bits))'],
-    why: 'the shift that follows takes the bits as they are, whatever their sign',
+    why: 'the next shift uses the bits whatever their sign',
   },
   {
     file: 'src/page/prefixset.ts', line: 'return ((prefix % 2 ** (bits - 32)) * 2 ** (64 - bits)) >>> 0',
     after: ['return ((prefix % 2 ** (bits + 32)) * 2 ** (64 - bits)) >>> 0'],
-    why: 'what the remainder leaves too many are bits above the 32 that are kept',
+    why: 'the surplus bits of the remainder are above the 32 that are kept',
   },
   {
-    file: 'src/page/prefixset.ts', why: 'room that the writer begins with; it grows when that is used up',
+    file: 'src/page/prefixset.ts', why: 'the writer\'s initial room; it grows when used up',
     line: 'const out = new BitWriter(HEADER_BYTES + Math.ceil((count * (rice + 3)) / 8) + 8)',
   },
   {
-    file: 'src/page/prefixset.ts', why: 'reading finds the same fault; only what is allocated before that differs',
+    file: 'src/page/prefixset.ts', why: 'reading finds the same fault; only the allocation before differs',
     line: 'if (count * (rice + 1) > (bytes.length - HEADER_BYTES) * 8) throw badSet(\'it is cut short\')',
   },
   // page/prefixtable.ts
@@ -86,17 +87,17 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/page/prefixtable.ts', line: 'this.#high = this.#low = this.#values = new Uint32Array(0)',
-    why: 'who hands a table on must not use it again; it only lets go of memory',
+    why: 'a table that was given away must not be used again; it only frees memory',
   },
   // page/rising.ts
   {
     file: 'src/page/rising.ts', line: 'const meanGap = count === 0 ? 1 : limit / count',
-    after: ['const meanGap = count === 0 ? 2 : limit / count'], why: 'a set of nothing has the parameter 0 either way',
+    after: ['const meanGap = count === 0 ? 2 : limit / count'], why: 'an empty set has the parameter 0 either way',
   },
   {
     file: 'src/page/rising.ts', line: 'out.writeBits(gap - quotient * divisor, rice)',
     after: ['out.writeBits(gap + quotient * divisor, rice)'],
-    why: 'what is too much falls on ones of the quotient that are written already',
+    why: 'the surplus bits fall on ones of the quotient that are already written',
   },
   // page/sortcolumns.ts
   { file: 'src/page/sortcolumns.ts', line: 'const BUCKET_ENTRIES = 4', why: ONLY_SPEED },
@@ -138,7 +139,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/page/sortcolumns.ts', line: 'let size = 0', after: ['let size = 1'],
-    why: 'the first page meets itself as an equal one, which makes one of the two',
+    why: 'the first page meets itself as an equal one, and the two are merged',
   },
   {
     file: 'src/page/sortcolumns.ts', why: PAST_THE_END,
@@ -155,7 +156,8 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/page/sortcolumns.ts', line: 'for (let moved = size; moved > place; moved--) {',
-    after: ['for (let moved = size; moved >= place; moved--) {'], why: 'what is moved to the place is overwritten next',
+    after: ['for (let moved = size; moved >= place; moved--) {'],
+    why: 'the entry moved to the place is overwritten next',
   },
   // page/sortedtable.ts
   { file: 'src/page/sortedtable.ts', line: 'const WALK_ENTRIES_MAX = 64', why: ONLY_SPEED },
@@ -164,7 +166,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['while (false) {', 'while (end - index >= WALK_ENTRIES_MAX) {'], why: ONLY_SPEED,
   },
   {
-    file: 'src/page/sortedtable.ts', why: 'the walk that follows makes up for two entries',
+    file: 'src/page/sortedtable.ts', why: 'the walk that follows corrects an error of two entries',
     line: 'if (highs[middle]! < high || (highs[middle] === high && this.#low[middle]! < low)) index = middle + 1',
     after: ['index = middle - 1'],
   },
@@ -190,7 +192,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   {
     file: 'src/page/sortedtable.ts', line: 'for (let index = 0; index < this.#high.length; index++) {',
     after: ['for (let index = 0; index <= this.#high.length; index++) {'],
-    why: 'no bit is set behind the last entry',
+    why: 'no bit is set after the last entry',
   },
   {
     file: 'src/page/sortedtable.ts', line: 'this.#shift = 31', after: [';'],
@@ -201,7 +203,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     file: 'src/page/source.ts', line: 'return kind === undefined || kind === 0 ? undefined : KINDS[kind - 1]',
     after: ['return false ? undefined : KINDS[kind - 1]',
       'return kind === undefined && kind === 0 ? undefined : KINDS[kind - 1]'],
-    why: 'no kind stands before the first either',
+    why: 'there is no kind before the first either',
   },
   {
     file: 'src/page/source.ts', line: 'for (let i = 0; i < this.count; i++) if (this.#filledBy',
@@ -221,13 +223,13 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
       'for (let place = this.#heapSize << 1; place-- > 0;) this.#sink(place)',
       'for (let place = this.#heapSize >>> 1; place-- >= 0;) this.#sink(place)',
     ],
-    why: 'what has nothing below it in the heap stays where it is',
+    why: 'a heap entry without children stays where it is',
   },
   {
     file: 'src/page/tablemerge.ts',
     line: 'return highA < highB || (highA === highB && this.#nextLow[a]! < this.#nextLow[b]!)',
     after: ['return highA < highB || (highA === highB && this.#nextLow[a]! <= this.#nextLow[b]!)'],
-    why: 'which of two equal pages comes first does not matter: they are told of together',
+    why: 'the order of two equal pages does not matter: they are reported together',
   },
   // page/zero.ts
   {
@@ -241,18 +243,18 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   // bytes/bits.ts
   {
     file: 'src/bytes/bits.ts', line: 'const SHIFT_BITS_MAX = 24', after: ['= 25'],
-    why: '25 bits and 7 that wait are 32, which still fit',
+    why: '25 bits and 7 waiting ones are 32, which still fit',
   },
   { file: 'src/bytes/bits.ts', line: 'constructor(expectedBytes = 256) {', why: ROOM },
   { file: 'src/bytes/bits.ts', line: 'if (this.#length + 4 > this.#bytes.length) this.#grow()', why: ROOM },
   { file: 'src/bytes/bits.ts', line: 'const larger = new Uint8Array(this.#bytes.length * 2 + 64)', why: ROOM },
   {
     file: 'src/bytes/bits.ts', line: 'this.#waiting &= (1 << this.#waitingBits) - 1',
-    why: 'what is left above the waiting bits is cut off when they become a byte',
+    why: 'bits above the waiting ones are cut off when these become a byte',
   },
   {
     file: 'src/bytes/bits.ts', line: 'for (let left = count; left > 0; left -= 8) {', after: ['left >= 0'],
-    why: 'no bit is written the one time more',
+    why: 'the extra round writes no bit',
   },
   {
     file: 'src/bytes/bits.ts', line: 'this.writeBits(value >= 2 ** 31 ? value - 2 ** 31 : value &',
@@ -273,7 +275,7 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/bytes/framecutter.ts', line: '#bodyFilled = 0', after: ['#bodyFilled = 1'],
-    why: 'the body to come sets it, before anything is added to it',
+    why: 'the next body sets it, before anything is added to it',
   },
   {
     file: 'src/bytes/linecutter.ts', line: 'if (piece.length > 0) this.#pieces.push(piece)',
@@ -281,6 +283,6 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   },
   {
     file: 'src/runtime/random.ts', line: 'fraction: () => randomBytes(4).readUInt32LE() / 0x1_0000_0000,',
-    after: ['randomBytes(5)', '(0x1_0000_0000 + 1)'], why: 'chance comes out as evenly',
+    after: ['randomBytes(5)', '(0x1_0000_0000 + 1)'], why: 'random numbers are as evenly distributed',
   },
 ]

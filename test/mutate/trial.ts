@@ -1,6 +1,6 @@
 /**
- * Runs tests in a process of its own, in the copy of the tree that it stands in, and tells its parent what came of
- * them. With `coverage` it also tells which code each test ran, as V8 counts it.
+ * Runs tests in its own process, in its own copy of the tree, and sends its parent the result. With `coverage` also the
+ * code that each test ran, as V8 counts it.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs'
 import { Session, type Profiler } from 'node:inspector'
@@ -12,20 +12,20 @@ import fc from 'fast-check'
 import Mocha from 'mocha'
 
 export interface TrialRequest {
-  /** Test files, in the order in which they are run; paths from the root of the copy. */
+  /** Test files, in the order of their runs; paths from the root of the copy. */
   files: readonly string[]
   /** Full titles of the tests to run; without it all. */
   titles?: readonly string[]
-  /** Where properties take their chance from, so that a run can be repeated. */
+  /** Seed of property tests, so that a run can be repeated. */
   seed: number
   coverage: boolean
 }
 
 export interface TrialResult {
-  /** What failed first, if anything did. */
+  /** The first failure, if any. */
   failure?: string
   tests: TestRecord[]
-  /** What ran outside of tests: while modules were loaded, and in the hooks of suites. */
+  /** Code that ran outside of tests: at module load, and in the hooks of suites. */
   outside: CodeRun[]
 }
 
@@ -35,7 +35,7 @@ export interface TestRecord {
   ran: CodeRun[]
 }
 
-/** A stretch of a source file that ran, or one inside of such that did not. */
+/** A stretch of a source file that ran, or one inside it that did not. */
 export interface CodeRun {
   file: string
   start: number
@@ -43,19 +43,19 @@ export interface CodeRun {
   isRun: boolean
 }
 
-/** What a test says it may take is meant for a machine at rest: here whoever started the trial ends it in time. */
+/** Test timeouts are meant for an idle machine: here the parent ends the trial in time. */
 const TIMEOUT_MS = 120_000
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 process.once('message', (request: TrialRequest) => {
-  // The parent waits for the message, and ends this process where none comes.
+  // The parent waits for the message, and ends this process if none comes.
   void runTrial(request).catch((error: unknown) => ({ failure: String(error), tests: [], outside: [] }))
     .then((result) => process.send!(result, () => process.exit(0)))
 })
 
 async function runTrial({ files, titles, seed, coverage }: TrialRequest): Promise<TrialResult> {
-  // A failure is enough: to look for a smaller one only takes time.
+  // One failure is enough: shrinking it would only take time.
   fc.configureGlobal({ seed, endOnFailure: true })
   const mocha = new Mocha({ bail: true, reporter: Mocha.reporters.Base, timeout: TIMEOUT_MS })
   const meter = coverage ? new CoverageMeter() : undefined
@@ -83,10 +83,10 @@ function escape(title: string): string {
   return title.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
-/** Which code of src ran since the last look, here and in processes and threads that tests started and that ended. */
+/** The code of src that ran since the last call, here and in ended processes and threads of tests. */
 class CoverageMeter {
   readonly #session = new Session()
-  /** Where Node writes what ran in others, at their end. */
+  /** Directory to which Node writes the coverage of other processes when they end. */
   readonly #directory = mkdtempSync(join(tmpdir(), 'pagemesh-coverage-'))
 
   constructor() {

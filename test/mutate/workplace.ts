@@ -8,15 +8,15 @@ import type { TrialRequest, TrialResult } from './trial.ts'
 
 const COPIED = ['src', 'test', 'peers', 'testnet', 'package.json', 'tsconfig.json', 'README.md']
 
-/** Optimised code does not count its calls: what was called often in one test would not show in the next. */
+/** Optimised code does not count its calls: code often called in one test would not show in the next. */
 const COUNTING = ['--no-opt', '--no-maglev']
 
-/** A copy of the tree in which faults are put, one after the other. The tree itself is never touched. */
+/** A copy of the tree for faults, one after the other. The original tree is never touched. */
 export class Workplace {
   readonly #directory: string
   readonly #signal: AbortSignal
 
-  /** @param directory where to make the copy. @param signal ends the process that runs. */
+  /** @param directory for the copy. @param signal ends the running process. */
   constructor(directory: string, signal: AbortSignal) {
     this.#directory = directory
     this.#signal = signal
@@ -25,7 +25,7 @@ export class Workplace {
     symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'))
   }
 
-  /** Resolves to what came of the tests while the fault was there; `timed-out` if they had to be ended. */
+  /** Resolves to the result of the tests with the fault; `timed-out` if they had to be ended. */
   async tryFault(fault: Fault, request: TrialRequest, limitMs: number): Promise<TrialResult | 'timed-out'> {
     const path = join(this.#directory, fault.file)
     const text = readFileSync(path, 'utf8')
@@ -37,7 +37,7 @@ export class Workplace {
     }
   }
 
-  /** Runs tests in a process of its own, which is ended after `limitMs`. */
+  /** Runs tests in their own process, which is ended after `limitMs`. */
   runTests(request: TrialRequest, limitMs: number): Promise<TrialResult | 'timed-out'> {
     const child = fork(join(this.#directory, 'test/mutate/trial.ts'), {
       cwd: this.#directory,

@@ -1,4 +1,4 @@
-/** What a Markdown document holds: code, links, places that others link to. Pure. */
+/** The parts of a Markdown document: code, links, link targets. Pure. */
 
 const CODE_BLOCK = /^```(\w*)\n(.*?)^```$/gms
 
@@ -7,13 +7,13 @@ export function blocksOf(text: string, language: string): string[] {
   return [...text.matchAll(CODE_BLOCK)].filter(([, name]) => name === language).map(([, , code = '']) => code)
 }
 
-/** Where the links and pictures lead, as they are written: `folder/file.md#place`. Others' sites are left out. */
+/** Targets of links and pictures, as written: `folder/file.md#place`. Links to other sites are left out. */
 export function linksOf(text: string): string[] {
   const links = [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
   return links.filter((target) => !/^[a-z]+:/.test(target))
 }
 
-/** The places that a link may name, as GitHub makes them of headings: `## Two commands` is `two-commands`. */
+/** The link targets that GitHub makes of headings: `## Two commands` is `two-commands`. */
 export function placesOf(text: string): string[] {
   return [...withoutCode(text).matchAll(/^#+ (.*)$/gm)]
     .map(([, heading = '']) => heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))

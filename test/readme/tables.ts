@@ -1,7 +1,7 @@
-/** The documents' tables as they follow from the code. Pure. */
+/** The documents' tables, generated from the code. Pure. */
 import { formatBytes, formatRate, type OptionInfo } from '../../src/index.ts'
 
-/** Configuration keys with default, bounds and what they do. */
+/** Configuration keys with default, bounds and description. */
 export function configTable(options: readonly OptionInfo[]): string {
   return table(['key', 'default', 'bounds', 'meaning'], options.map((option) => {
     const { key, required, about, tuning } = option
@@ -10,7 +10,7 @@ export function configTable(options: readonly OptionInfo[]): string {
   }))
 }
 
-/** The commands, from what `pagemesh --help` prints: `  keygen <file>   write a new cluster key`. */
+/** The commands, from the output of `pagemesh --help`: `  keygen <file>   write a new cluster key`. */
 export function commandTable(help: string): string {
   const commands = help.slice(help.indexOf('Commands:')).matchAll(/^ {2}(\w+) (.*?) {2,}(\w.*)$/gm)
   const rows = [...commands].filter(([, name]) => name !== 'help')

@@ -9,20 +9,20 @@ import {
   type PairOptions,
 } from './managerlab.ts'
 
-/** For how long agents hang, seconds: `PAGEMESH_HANGS=3,30` makes it longer. */
+/** How long agents hang, seconds: `PAGEMESH_HANGS=3,30` makes it longer. */
 const HANGS_SECONDS = (process.env.PAGEMESH_HANGS ?? '3').split(',').map(Number)
-/** An agent from which nothing has come for so long is taken for dead, by the other. */
+/** After this long without a sign of life, an agent counts as dead to the other. */
 const SILENCE_SECONDS = 5
-/** Within so long a manager must see what can be known. */
+/** How soon a manager must see what can be known, ms. */
 const NEWS_MS_MAX = 5_000
 
-/** Tests of migrations through a tunnel in which something dies, hangs or does not fit. */
+/** Tests of migrations through a tunnel with deaths, hangs and mismatches. */
 export function broken(lab: () => ManagerLab, isWhole: boolean): void {
   let source: LabGuest | undefined
   let destination: LabGuest
   let tunnel: OpenTunnel | undefined
 
-  /** It stays for the next test, unless it has moved. */
+  /** It is reused by the next test, unless it has moved. */
   beforeEach(async () => { source ??= await lab().source() })
 
   afterEach(async () => {
@@ -32,7 +32,7 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
 
   after(() => lab().endGuests())
 
-  /** Slowly, so that something can happen meanwhile. */
+  /** Slowly, so that faults can happen meanwhile. */
   async function begin(drive: Drive, options: PairOptions = {}): Promise<void> {
     destination = await lab().destinationFor(source!, options)
     tunnel = await lab().openTunnel(drive)
@@ -40,7 +40,7 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
     await tunnel.begun()
   }
 
-  /** The guest runs on at the source, and of the migration nothing is left but what is written down. */
+  /** The guest runs on at the source, and only the record of the migration is left. */
   async function stays(drive: Drive): Promise<void> {
     assert.equal(await stateOf(source!), 'running')
     await source!.moreBeats(1)
@@ -63,11 +63,11 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
   }
 
   for (const victim of ['a', 'b'] as const) {
-    it(`pauses in post-copy where the agent of ${victim} is killed, and goes on when it is back`, async () => {
+    it(`pauses in post-copy if the agent of ${victim} is killed, and resumes when it is back`, async () => {
       const drive = { ...lab().tcpDrive(), postcopy: true } as const
       await begin(drive)
       await untilStatus(source!, 'postcopy-active')
-      // Where its devices are still on their way, QEMU loses the guest by any network that breaks.
+      // While the devices are still on their way, any broken network makes QEMU lose the guest.
       await untilStatus(destination, 'postcopy-active')
       await lab().cluster.agent(victim).kill()
       await within(() => untilStatus(source!, 'postcopy-paused'))
@@ -104,7 +104,7 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
     await stays(drive)
   })
 
-  it('fails where the destination QEMU is killed', async () => {
+  it('fails if the destination QEMU is killed', async () => {
     const drive = lab().unixDrive()
     await begin(drive)
     await untilStatus(source!, 'active')
@@ -118,7 +118,7 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
     await stays(drive)
   })
 
-  it('fails where the destination cannot load it', async () => {
+  it('fails if the destination cannot load it', async () => {
     const drive = lab().unixDrive()
     await begin(drive, { destinationMiB: 104 })
     await within(() => untilStatus(source!, 'failed'))
@@ -128,19 +128,19 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
   })
 
   for (const victim of ['a', 'b'] as const) {
-    it(`fails at once where the agent of ${victim} is killed`, async () => {
+    it(`fails at once if the agent of ${victim} is killed`, async () => {
       const drive = lab().unixDrive()
       await begin(drive)
       await untilStatus(source!, 'active')
       await lab().cluster.agent(victim).kill()
       await within(() => untilStatus(source!, 'failed'))
       if (victim === 'b') assert.equal((await tunnel!.ended()).status, 'failed')
-      // Who only saw the connections break does not say what became of the guest.
+      // A host that only saw the connections break does not claim an outcome.
       else assert.equal((await lab().record('b', source!.name)).status, 'unknown')
       await lab().cluster.restartAgent(victim)
       await lab().met()
       await lab().counted(source!)
-      // What a killed agent left of its tunnel the next one replaces.
+      // The next agent replaces the leftovers of a killed one's tunnel.
       if (victim === 'a') tunnel = await lab().openTunnel(drive)
       await stays(drive)
     })
@@ -160,7 +160,7 @@ export function broken(lab: () => ManagerLab, isWhole: boolean): void {
         await systemClock.sleep(seconds * 1000)
         assert.ok(isStopped(pid))
         assert.ok(source!.beats() > beats, 'the guest ran meanwhile')
-        // The other end sees that nothing comes, and its QEMU hears of it.
+        // The other end notices the silence, and its QEMU's connection ends.
         if (isLong && victim === 'b') await within(() => untilStatus(source!, 'failed'))
       } finally {
         process.kill(pid, 'SIGCONT')

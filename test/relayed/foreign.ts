@@ -15,12 +15,12 @@ const PLAIN_PORT = 20_102
 const STREAM_BYTES = 192 * 2 ** 20
 const TURNS = 5
 /**
- * Of the bytes that plain relays carry for a second of processor time, both ends counted: where the processors are the
- * limit that is the speed, and other work beside it does not change it.
+ * Relative to plain relays: bytes carried per second of processor time, at both ends. With busy processors this ratio
+ * is the speed, and other work does not change it.
  */
 const SHARE_MIN = 0.5
 
-/** Tests of connections that nobody here can read: they pass as they are. */
+/** Tests of connections that the agents cannot read: they pass unchanged. */
 export function foreign(lab: () => ManagerLab): void {
   const ends = new StreamEnds()
 
@@ -50,7 +50,7 @@ export function foreign(lab: () => ManagerLab): void {
     }
   })
 
-  it('passes as NBD, at a port that is intercepted, as Proxmox copies disks', async () => {
+  it('passes as NBD, at an intercepted port, as Proxmox copies disks', async () => {
     const { carried } = await lab().intercepted()
     const disk = (host: string): string => join(lab().cluster.directory, host, 'disk')
     writeFileSync(disk('a'), systemRandom.bytes(DISK_BYTES))
@@ -80,7 +80,7 @@ export function foreign(lab: () => ManagerLab): void {
   it(`passes as random bytes, at ${SHARE_MIN} of the speed of plain relays or more`, async () => {
     const [a, b] = [lab().cluster.network.host('a'), lab().cluster.network.host('b')]
     const sink = await ends.listen(b, 'sink', '0.0.0.0', SINK_PORT)
-    // As many relays as there are agents, and as many connections, without encryption.
+    // As many relays and connections as with agents, without encryption.
     const plain = [
       await ends.listen(b, 'relay', b.address, PLAIN_PORT, '127.64.0.9', SINK_PORT),
       await ends.listen(a, 'relay', '127.64.0.3', PLAIN_PORT, b.address, PLAIN_PORT),
@@ -113,7 +113,7 @@ export function foreign(lab: () => ManagerLab): void {
   })
 }
 
-/** Bytes, by the clock and by what relays and both ends took of the processors. */
+/** Bytes, per second and per second of processor time of relays and both ends. */
 interface Turn {
   perSecond: number
   perCpuSecond: number

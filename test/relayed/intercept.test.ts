@@ -1,4 +1,4 @@
-/** Interception on real kernels' tables: hosts are network namespaces, and QEMUs are played by TCP servers. */
+/** Interception with real kernel tables: hosts are network namespaces, and TCP servers take the place of QEMUs. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 
@@ -69,7 +69,7 @@ describe('interception', function () {
       const isThere = isActive && members.length >= memberCount
       return isThere && (await tables(host.host)).includes('flags owner') ? true : undefined
     }, { clock: systemClock, what: 'interception', timeoutMs: WAIT_MS_MAX, pauseMs: 50 })
-    // The table may be there a moment before its members are.
+    // The table may exist a moment before its members.
     await waitFor(async () => ((await listed(host)).length >= memberCount ? true : undefined),
       { clock: systemClock, what: 'the members', timeoutMs: WAIT_MS_MAX, pauseMs: 50 })
   }
@@ -93,7 +93,7 @@ describe('interception', function () {
       { clock: systemClock, what, timeoutMs: WAIT_MS_MAX, pauseMs: 50 })
   }
 
-  /** The process of nft that the agent started. */
+  /** The agent's nft process. */
   function nftOf({ pid }: InterceptHost): number {
     const found = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).find((name) => {
       try {
@@ -105,7 +105,7 @@ describe('interception', function () {
     return Number(found ?? assert.fail('there is no nft of the agent'))
   }
 
-  it('leads connections to configured ports of members to the relay, each to its own', async () => {
+  it('redirects connections to configured ports of members to the relay of each', async () => {
     assert.equal(await manager.dial(1, addresses[1]!, PORT), `b ${addresses[1]}`)
     assert.equal(await manager.dial(2, addresses[2]!, 60_050), `c ${addresses[2]}`)
     assert.equal(await manager.say(1, 'one'), 'one')
@@ -116,7 +116,7 @@ describe('interception', function () {
     })
   })
 
-  it('does so by IPv6', async () => {
+  it('does so with IPv6', async () => {
     await agent.ask({ act: 'members', members: membersBut('a', true) })
     await until(agent, 'the members', (text) => text.includes(sixes[2]!) && !text.includes(addresses[2]!))
     assert.equal(await manager.dial(1, sixes[1]!, PORT), `b ${sixes[1]}`)
@@ -135,14 +135,14 @@ describe('interception', function () {
     assert.deepEqual([carried, direct], [0, 0])
   })
 
-  it('leaves a manager its ports to look for a free one', async () => {
+  it('lets a manager look for a free port', async () => {
     for (const port of [49_152, 49_153, 49_215, 60_000]) {
       assert.equal(await manager.ask({ act: 'bind', host: '::', port }), 'free')
       assert.equal(await manager.ask({ act: 'bind', host: '0.0.0.0', port }), 'free')
     }
   })
 
-  it('carries many connections at once, in the order in which they came', async () => {
+  it('carries many connections at once, in the order of their arrival', async () => {
     const dials = Array.from({ length: CHANNELS }, (_, id) => manager.dial(id, addresses[1]!, PORT))
     assert.deepEqual(await Promise.all(dials), Array(CHANNELS).fill(`b ${addresses[1]}`))
     const said = await Promise.all(dials.map((_, id) => manager.say(id, `channel ${id}`)))
@@ -150,7 +150,7 @@ describe('interception', function () {
     assert.equal((await agent.status()).carried, CHANNELS)
   })
 
-  it('goes direct where the member does not take it, and asks it no more for a while', async () => {
+  it('goes direct if the member refuses, and does not ask it again for a while', async () => {
     await agent.ask({ act: 'members', relay: 'refuses' })
     assert.equal(await manager.dial(1, addresses[1]!, PORT), `b ${addresses[0]}`)
     assert.equal(await manager.say(1, 'one'), 'one')
@@ -161,7 +161,7 @@ describe('interception', function () {
     assert.equal(await manager.ask({ act: 'close', id: 1 }), 'bye')
   })
 
-  it('does not hold it against a member that nothing listens at the port', async () => {
+  it('does not blame a member if nothing listens at the port', async () => {
     await agent.ask({ act: 'members', relay: 'refuses' })
     assert.equal(await manager.dial(1, addresses[1]!, 49_200), 'closed')
     const { direct, members, refused } = await agent.status()
@@ -188,7 +188,7 @@ describe('interception', function () {
     await until(agent, 'the rule to go', (text) => !text.includes('pagemesh_keep'))
   })
 
-  it('removes the rule that an agent left behind which was killed', async () => {
+  it('removes the rule that a killed agent left behind', async () => {
     await manager.dial(1, addresses[1]!, PORT)
     await until(agent, 'the rule that keeps it', (text) => text.includes('ct state new counter'))
     agent.kill()
@@ -200,7 +200,7 @@ describe('interception', function () {
     assert.doesNotMatch(await tables(), /pagemesh_keep/)
   })
 
-  it('takes the table of nobody, and its own back when that other agent has gone', async () => {
+  it('does not take another agent\'s table, and takes its own back when that agent has gone', async () => {
     const second = new InterceptHost(network.host('a'))
     await second.ask({ act: 'intercept', ports: PORTS, members: membersBut('a') })
     await waitFor(async () => /another agent/.test((await second.status()).why ?? '') || undefined,
@@ -211,7 +211,7 @@ describe('interception', function () {
     second.kill()
   })
 
-  it('refuses who comes to its listeners by himself, and is at none that another host reaches', async () => {
+  it('refuses direct connections to its listeners, which no other host can reach', async () => {
     for (const host of ['127.64.0.1', '::1']) assert.equal(await manager.dial(1, host, 20_000), 'closed')
     assert.equal((await agent.status()).refused, 2)
     const listening = await runCommand([...network.host('a').exec, 'ss', '-tlnH'])
@@ -220,7 +220,7 @@ describe('interception', function () {
     assert.equal(await others[0]!.dial(1, addresses[0]!, 20_000), 'closed')
   })
 
-  it('keeps its ports from others for as long as there is a table', async () => {
+  it('reserves its ports for as long as there is a table', async () => {
     const nft = nftOf(agent)
     process.kill(nft, 'SIGSTOP')
     agent.kill()

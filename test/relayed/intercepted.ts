@@ -8,7 +8,7 @@ import { expectMoved } from './tunnelled.ts'
 const AT_ONCE = 5
 const PROXMOX_PORT = 60_000
 
-/** Tests of migrations to an ordinary address of another host: nobody was told of Pagemesh. */
+/** Tests of migrations to an ordinary address of another host, by managers that know nothing of Pagemesh. */
 export function intercepted(lab: () => ManagerLab, isWhole: boolean): void {
   afterEach(() => lab().endGuests())
 
@@ -17,14 +17,14 @@ export function intercepted(lab: () => ManagerLab, isWhole: boolean): void {
     const incoming = ['-incoming', `tcp:${lab().cluster.network.host('b').address}:${PROXMOX_PORT}`]
     const pair = await lab().pair({ incoming })
     const { source, destination } = pair
-    // Of all capabilities Proxmox sets these two, at the source alone: there is no return path.
+    // The only capabilities that Proxmox sets, only at the source: there is no return path.
     await source.qmp.execute('migrate-set-capabilities', {
       capabilities: ['xbzrle', 'auto-converge'].map((capability) => ({ capability, state: true })),
     })
     await source.qmp.execute('migrate', { uri: `tcp:${destination.host!.address}:${PROXMOX_PORT}` })
     await lab().complete(pair)
     const record = await lab().record('a', source.name)
-    // Neither QEMU has said that it was loaded.
+    // Neither QEMU has reported that the guest was loaded.
     assert.deepEqual([record.status, record.code, record.channels], ['unknown', 'no-return-path', 1])
     assert.ok(record.digestMatched)
     assert.ok(record.pages.ref > 0 && record.wireBytes < record.qemuBytes / 2, JSON.stringify(record))
@@ -74,7 +74,7 @@ export function intercepted(lab: () => ManagerLab, isWhole: boolean): void {
     }
   })
 
-  /** All are under way before any is waited for. */
+  /** All are under way before the first is awaited. */
   async function all(pairs: readonly Pair[], driveOf: (pair: Pair, index: number) => Drive): Promise<void> {
     const drives = pairs.map(driveOf)
     await Promise.all(pairs.map(async (pair, index) => {

@@ -38,7 +38,7 @@ export class InterceptHost {
     return await this.#ask({ act: 'status' }) as InterceptStatus
   }
 
-  /** Connects, and returns who is there and whom it sees. */
+  /** Connects, and returns who is there and which address it sees. */
   async dial(id: number, host: string, port: number): Promise<string> {
     return await this.ask({ act: 'dial', id, host, port })
   }

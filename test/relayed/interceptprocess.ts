@@ -1,6 +1,7 @@
 /**
- * A process on a host of the lab that does what its parent says, a line of JSON each, and answers so: it plays the
- * QEMU that waits (`echo`), the manager that dials (`dial`), or the agent (`intercept`, and `relay` at the other side).
+ * A process on a host of the lab that carries out its parent's requests, one line of JSON each, and answers in the same
+ * form. It plays the waiting QEMU (`echo`), the manager that dials (`dial`), or the agent (`intercept`, and `relay` at
+ * the other side).
  */
 import { once } from 'node:events'
 import { connect, createServer, Socket, type Server } from 'node:net'
@@ -14,7 +15,7 @@ import type { PortRange } from '../../src/net/portranges.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/runtime/log.ts'
 
-/** The port at which the relay of these tests is met; not an intercepted one. */
+/** The relay port of these tests, which is not intercepted. */
 const RELAY_PORT = 7000
 
 export interface Request {
@@ -25,7 +26,7 @@ export interface Request {
   id?: number
   members?: { name: string; address: string }[]
   ports?: PortRange[]
-  /** Whether the relay is there and takes what it is asked to; hung: it never answers. */
+  /** Whether the relay answers and accepts; hung: it never answers. */
   relay?: 'there' | 'refuses'
 }
 
@@ -35,7 +36,7 @@ let interception: Interception | undefined
 let members: Request['members'] = []
 let relay: Request['relay'] = 'there'
 
-/** Says who is at the other end of it, then everything that comes, with a mark. */
+/** Sends the address of the other end, then echoes everything with a mark. */
 async function echo({ host = '::', port = 0, text = '' }: Request): Promise<string> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
@@ -56,7 +57,7 @@ async function dial({ host = '', port = 0, id = 0 }: Request): Promise<string> {
   return await next(socket)
 }
 
-/** What comes next; `closed` if nothing does. */
+/** The next bytes; `closed` if the socket ends. */
 function next(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     const done = (text: string): void => {
@@ -87,7 +88,7 @@ async function close({ id = 0 }: Request): Promise<string> {
   return await answer
 }
 
-/** Whether a manager can listen there, as libvirt does to find a free port. */
+/** Whether a manager can listen there, which is how libvirt looks for a free port. */
 async function bind({ host = '::', port = 0 }: Request): Promise<string> {
   const server = createServer()
   try {
@@ -100,7 +101,7 @@ async function bind({ host = '::', port = 0 }: Request): Promise<string> {
   }
 }
 
-/** The destination's side of the relay: who connects says in a line what is to be dialed. */
+/** The destination's side of the relay: a client sends the address to dial in a line. */
 async function serveRelay(): Promise<string> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     socket.on('error', () => {})

@@ -1,4 +1,4 @@
-/** Two hosts with agents, and a test in the place of a manager: it tells QEMUs what to do, by QMP alone. */
+/** Two hosts with agents; the test takes the place of a manager and drives QEMUs over QMP alone. */
 import assert from 'node:assert/strict'
 import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,22 +17,22 @@ const NEWS_TIMEOUT_MS = 90_000
 const ANSWER_MS_MAX = 30_000
 const HISTORY_MAX = 200
 const SMALL = { system: 'busybox', work: 'idle', memoryMiB: 96 } as const
-/** Slow enough to do something while it runs. */
+/** Slow enough to act during a migration. */
 export const SLOW_BYTES_PER_SECOND = 1_000_000
 const FAST_BYTES_PER_SECOND = 100e9
-/** At loopback addresses: those of the default of `tunnel.to`. */
+/** At loopback addresses, which `tunnel.to` allows by default. */
 const TUNNEL_PORT = 20_500
-/** One of those that are intercepted. */
+/** An intercepted port. */
 const MANAGER_PORT = 49_152
 
-/** A guest that is to move. */
+/** A guest to move, and its destination. */
 export interface Pair {
   source: LabGuest
   /** Waits, and stays paused when it has the guest. */
   destination: LabGuest
 }
 
-/** How a manager has a guest migrated. */
+/** How a manager migrates a guest. */
 export interface Drive {
   /** Where the source connects, and where the destination waits: the path of a socket, or `host:port`. */
   path: string
@@ -40,11 +40,11 @@ export interface Drive {
   capabilities?: readonly string[]
   parameters?: Record<string, unknown>
   postcopy?: true
-  /** Default: as fast as it goes. */
+  /** Default: unlimited. */
   bytesPerSecond?: number
 }
 
-/** A tunnel from a to b, as `pagemesh tunnel` asks for one. */
+/** A tunnel from a to b, as opened by `pagemesh tunnel`. */
 export interface OpenTunnel {
   begun(): Promise<void>
   ended(): Promise<HandoffRecord>
@@ -55,14 +55,14 @@ export interface OpenTunnel {
 export interface PairOptions {
   from?: string
   to?: string
-  /** What the destination has another amount of. */
+  /** The destination's memory, if it differs. */
   destinationMiB?: number
-  /** Further words for both QEMUs, and those that have the destination wait. Default: `-incoming defer`. */
+  /** Further arguments for both QEMUs, and those that make the destination wait. Default: `-incoming defer`. */
   further?: readonly string[]
   incoming?: readonly string[]
 }
 
-/** Hosts a and b; on b runs a guest of the system that all others have. Settings: `managed` and the like. */
+/** Hosts a and b; on b runs a guest of the same system as all others. Settings: `managed` and the like. */
 export class ManagerLab {
   readonly cluster: LabCluster
   readonly release: QemuRelease
@@ -97,7 +97,7 @@ export class ManagerLab {
     }
   }
 
-  /** Ends the guests that a test had. */
+  /** Ends a test's guests. */
   async endGuests(): Promise<void> {
     await Promise.all(this.#guests.splice(0).map((guest) => guest.stop()))
   }
@@ -114,7 +114,7 @@ export class ManagerLab {
     return (await this.status(host)).intercept
   }
 
-  /** Each host knows the other, and intercepts what goes there. */
+  /** Each host sees the other, and intercepts connections to it. */
   async met(): Promise<void> {
     for (const [host, other] of [['a', 'b'], ['b', 'a']] as const) {
       await this.until(`${host} to know ${other}`, async () => {
@@ -124,7 +124,7 @@ export class ManagerLab {
     }
   }
 
-  /** A guest that runs was counted by its host. */
+  /** A running guest was scanned by its host. */
   async counted({ name, host }: LabGuest): Promise<void> {
     await this.until(`${name} to be counted`, async () => {
       const known = (await this.status(host!.name)).guests.find((guest) => guest.name === name)
@@ -138,7 +138,7 @@ export class ManagerLab {
     })
   }
 
-  /** Guests that are to move, all at once. */
+  /** Guests to move, all at once. */
   async pairs(...all: readonly PairOptions[]): Promise<Pair[]> {
     const sources = await Promise.all(all.map((options) => this.source(options)))
     return await Promise.all(sources.map(async (source, index) => {
@@ -146,7 +146,7 @@ export class ManagerLab {
     }))
   }
 
-  /** A guest that runs, and that its host has counted. */
+  /** A running guest that its host has scanned. */
   async source({ from = 'a', further = [] }: PairOptions = {}): Promise<LabGuest> {
     const source = await this.guest(from, { name: `web${++this.#count}`, further })
     await source.ready()
@@ -154,7 +154,7 @@ export class ManagerLab {
     return source
   }
 
-  /** A QEMU that waits for that guest. */
+  /** A waiting QEMU for that guest. */
   async destinationFor({ name }: LabGuest, options: PairOptions = {}): Promise<LabGuest> {
     const { to = 'b', destinationMiB: memoryMiB = SMALL.memoryMiB, further = [], incoming = [] } = options
     return await this.guest(to, {
@@ -172,14 +172,14 @@ export class ManagerLab {
     return (await this.pairs(options))[0]!
   }
 
-  /** By a tunnel between sockets. */
+  /** Through a tunnel between sockets. */
   unixDrive(): Drive {
     const { directory } = this.cluster
     const number = ++this.#count
     return { path: join(directory, 'a', `t${number}`), remotePath: join(directory, 'b', 'guests', `${number}.in`) }
   }
 
-  /** By a tunnel between loopback addresses. */
+  /** Through a tunnel between loopback addresses. */
   tcpDrive(): Drive {
     const port = TUNNEL_PORT + ++this.#count
     return { path: `127.64.0.2:${port}`, remotePath: `127.64.0.9:${port}` }
@@ -198,7 +198,7 @@ export class ManagerLab {
       request: { command: 'tunnel', arguments: { to: 'b', path, remotePath } },
       onProgress: (one) => { news.push(one) },
     })
-    // Whoever closes it hears how it ended.
+    // The caller of `close` gets its error.
     asking.catch(() => {})
     const over = new AbortController()
     const seen = (event: string): Promise<unknown> =>
@@ -224,7 +224,7 @@ export class ManagerLab {
     }
   }
 
-  /** Tells both QEMUs, the destination first; returns when the source has begun. */
+  /** Starts the migration at both QEMUs, the destination first; returns when the source has begun. */
   async begin(pair: Pair, drive: Drive): Promise<void> {
     const { source, destination } = pair
     const { path, remotePath, capabilities = [], parameters = {}, postcopy } = drive
@@ -237,7 +237,7 @@ export class ManagerLab {
     }
     await limit(source, drive.bytesPerSecond ?? (postcopy === true ? SLOW_BYTES_PER_SECOND : FAST_BYTES_PER_SECOND))
     await destination.qmp.execute('migrate-incoming', { uri: uriOf(remotePath) })
-    // The agent's user is another than that of the lab's QEMUs.
+    // The agent's user differs from that of the lab's QEMUs.
     if (remotePath.startsWith('/')) chmodSync(remotePath, 0o777)
     await source.qmp.execute('migrate', { uri: uriOf(path) })
     if (postcopy !== true) return
@@ -246,7 +246,7 @@ export class ManagerLab {
     await limit(source, drive.bytesPerSecond ?? FAST_BYTES_PER_SECOND)
   }
 
-  /** Waits, compares, lets the source end as managers do, and the guest go on. */
+  /** Waits, compares, ends the source like a manager, and resumes the guest. */
   async complete({ source, destination }: Pair): Promise<void> {
     await untilStatus(source, 'completed')
     await untilStatus(destination, 'completed')
@@ -256,7 +256,7 @@ export class ManagerLab {
     await destination.moreBeats(1)
   }
 
-  /** Migrates a guest through a tunnel; what the tunnel says of it. `meanwhile`: when both have completed. */
+  /** Migrates a guest through a tunnel; returns the tunnel's result. `meanwhile`: called when both have completed. */
   async tunnelled(
     drive: Drive, meanwhile: (pair: Pair) => Promise<void> = async () => {}, options: PairOptions = {},
   ): Promise<HandoffRecord> {
@@ -273,7 +273,7 @@ export class ManagerLab {
     }
   }
 
-  /** What a host has written down of a guest. */
+  /** A host's record of a guest's migration. */
   async record(host: string, guest: string): Promise<HandoffRecord> {
     let record: HandoffRecord | undefined
     await this.until(`${host} to have a record of ${guest}`, async () => {
@@ -287,7 +287,7 @@ export class ManagerLab {
     return record!
   }
 
-  /** Nothing of a migration is under way at either host any more, nor kept for one. */
+  /** No migration is under way or kept at either host any more. */
   async untilNothingLeft(): Promise<void> {
     for (const host of ['a', 'b']) {
       await this.until(`nothing to be left on ${host}`, async () => {
@@ -319,7 +319,7 @@ export async function untilStatus({ name, qmp }: LabGuest, ...wanted: readonly s
   }, { clock: systemClock, what: `${name} to be ${wanted.join(' or ')}`, timeoutMs: NEWS_TIMEOUT_MS, pauseMs: 20 })
 }
 
-/** Whether a process has been told to stop, and has. */
+/** Whether a process is stopped (SIGSTOP). */
 export function isStopped(pid: number): boolean {
   return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
 }

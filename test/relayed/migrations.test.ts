@@ -1,4 +1,4 @@
-/** Migrations that managers drive, on real QEMUs: by a tunnel, by interception, and where something breaks. */
+/** Migrations that managers drive, on real QEMUs: by a tunnel, by interception, and with faults. */
 import type { QemuRelease } from '../../testnet/index.ts'
 import { skipWithoutLab } from '../support/labmove.ts'
 import { broken } from './broken.ts'
@@ -9,7 +9,10 @@ import { shut } from './shut.ts'
 import { tunnelled } from './tunnelled.ts'
 
 const RELEASES: readonly QemuRelease[] = ['system', 'next']
-/** With `PAGEMESH_RELAYED=long` all tests run with both; else only those with the second whose stream differs. */
+/**
+ * With `PAGEMESH_RELAYED=long` all tests run with both QEMUs; otherwise the second runs only tests whose stream
+ * differs.
+ */
 const isLong = process.env.PAGEMESH_RELAYED === 'long'
 
 for (const release of RELEASES) describe(`a migration that a manager drives (${release} QEMU)`, function () {
@@ -30,6 +33,6 @@ for (const release of RELEASES) describe(`a migration that a manager drives (${r
   describe('by interception', () => intercepted(lab, isWhole))
   describe('that breaks', () => broken(lab, isWhole))
   if (!isWhole) return
-  describe('of which nothing is understood', () => foreign(lab))
-  describe('to where nothing is configured', () => shut(lab))
+  describe('that the agents cannot read', () => foreign(lab))
+  describe('to addresses that are not configured', () => shut(lab))
 })

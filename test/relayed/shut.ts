@@ -12,7 +12,7 @@ const LANE_PORT = 4002
 const OPEN_PORT = 49_155
 const BYTES = 1000
 
-/** Tests that a member has nothing dialled at another host but what that one's configuration says. */
+/** Tests that a member can have another host dial only what that host's configuration allows. */
 export function shut(lab: () => ManagerLab): void {
   const ends = new StreamEnds()
   const servers: Server[] = []
@@ -22,7 +22,7 @@ export function shut(lab: () => ManagerLab): void {
     for (const server of servers.splice(0)) server.close()
   })
 
-  /** What comes of a connection to be carried to an address on b: the code of the refusal. */
+  /** The code with which b refuses to dial an address. */
   async function refusalOf(remotePath: string): Promise<string> {
     const path = join(lab().cluster.directory, 'a', 'knock')
     const tunnel = await lab().openTunnel({ path, remotePath })
@@ -67,7 +67,7 @@ export function shut(lab: () => ManagerLab): void {
     }
   })
 
-  it('gets no name, and no address that can be written in two ways', async () => {
+  it('gets no name, and no address in a second form', async () => {
     const texts = [
       'localhost:49155', 'host-b:49155', '[::ffff:10.77.0.2]:49155', '[fe80::1%eth0]:49155', '127.64.2:20500',
       '0x7f.1:80',
@@ -75,7 +75,7 @@ export function shut(lab: () => ManagerLab): void {
     for (const text of texts) await assert.rejects(refusalOf(text), { code: 'bad-address' }, text)
   })
 
-  it('gets no socket elsewhere, none by way of a link, and none of the agent\'s or a guest\'s', async () => {
+  it('gets no socket elsewhere, none through a link, and none of the agent or a guest', async () => {
     const directory = join(lab().cluster.directory, 'b')
     const guests = join(directory, 'guests')
     const outside = join(directory, 'outside.in')

@@ -4,14 +4,14 @@ import { startProcess, waitFor, type LabHost, type LabProcess } from '../../test
 const SCRIPT = new URL('streamprocess.ts', import.meta.url).pathname
 const STREAM_TIMEOUT_MS = 60_000
 
-/** What went over a connection, by either end. */
+/** The bytes of a connection, as counted by either end. */
 export interface Streamed {
   bytes: number
   /** CRC-32. */
   check: number
 }
 
-/** What a source says: how long it took, and its own processor time. */
+/** A source's figures: the time it took, and its own processor time. */
 export interface Written extends Streamed {
   ms: number
   cpuSeconds: number
@@ -21,14 +21,14 @@ export interface Written extends Streamed {
 export class StreamEnds {
   readonly #processes: LabProcess[] = []
 
-  /** Listens; resolves to its process. */
+  /** Starts a listener; resolves to its process. */
   async listen(host: LabHost, role: 'sink' | 'relay', ...words: readonly (string | number)[]): Promise<LabProcess> {
     const started = this.#start(host, role, words)
     await said(started, 1)
     return started
   }
 
-  /** Writes so many bytes to one, and resolves when its sink has them all: to what was written, and what arrived. */
+  /** Writes bytes to a listener, and resolves when its sink has them all: to what was written, and what arrived. */
   async stream(
     { from, sink }: { from: LabHost; sink: LabProcess }, to: string, port: number, bytes: number, seed: number,
   ): Promise<{ written: Written; arrived: Streamed }> {

@@ -1,12 +1,12 @@
 /**
  * One end of a connection that carries bytes, or a plain relay in between, on a host of the lab:
  *
- *   sink HOST PORT                  takes connections; says of each `{ bytes, check }` once it has ended
- *   source HOST PORT BYTES SEED     writes so many bytes to one; says `{ bytes, check, ms, cpuSeconds }` at their end
- *   relay HOST PORT TO PORT         passes on each connection that it takes, as any program does with node:net
+ *   sink HOST PORT                  takes connections; prints `{ bytes, check }` when each has ended
+ *   source HOST PORT BYTES SEED     writes BYTES bytes; prints `{ bytes, check, ms, cpuSeconds }` at the end
+ *   relay HOST PORT TO PORT         passes on each connection, like any program with node:net
  *
- * What a source writes its seed tells; `check` is the CRC-32 of it all. All is said on standard error, a line of JSON
- * each; who listens says `ready`.
+ * The seed determines a source's bytes; `check` is their CRC-32. All output is on standard error, one line of JSON
+ * each; listeners print `ready`.
  */
 import { connect, createServer, type Server } from 'node:net'
 import { crc32 } from 'node:zlib'
@@ -14,7 +14,7 @@ import { crc32 } from 'node:zlib'
 import { Chance } from '../support/chance.ts'
 
 const PIECE_BYTES = 1024 * 1024
-/** Random bytes that come again, each time with another number at their beginning. */
+/** Random bytes that repeat, each time with another number at their start. */
 const PERIOD_BYTES = 16 * PIECE_BYTES
 
 const [role, host = '', port = '', ...further] = process.argv.slice(2)
@@ -64,7 +64,7 @@ async function write(bytesMax: number, seed: number): Promise<void> {
     if (!socket.write(piece)) await new Promise((resolve) => { socket.once('drain', resolve) })
   }
   socket.end()
-  // The sink closes when it has heard the end.
+  // The sink closes when it has read the end.
   await new Promise((resolve) => { socket.resume().once('close', resolve) })
   const { user, system } = process.cpuUsage(startedWith)
   say({ bytes, check, ms: performance.now() - begunAt, cpuSeconds: (user + system) / 1e6 })

@@ -14,7 +14,7 @@ export function tunnelled(lab: () => ManagerLab, isWhole: boolean): void {
     const drive: Drive = {
       ...lab().unixDrive(), capabilities: ['multifd'], parameters: { 'multifd-channels': 8 },
     }
-    // The proxy of KubeVirt listens where QEMU will dial; the tunnel takes the place of its socket.
+    // KubeVirt's proxy listens where QEMU will dial; the tunnel replaces its socket.
     let strays = 0
     const proxy = createServer((socket) => {
       strays += 1
@@ -42,14 +42,14 @@ export function tunnelled(lab: () => ManagerLab, isWhole: boolean): void {
 
   it('passes in post-copy with a channel for urgent pages', async () => {
     const ended = await lab().tunnelled({ ...lab().unixDrive(), postcopy: true, capabilities: ['postcopy-preempt'] })
-    // A destination that has every urgent page may close their channel before its last word.
+    // A destination that has every urgent page may close their channel before its last message.
     expectMoved({ ...ended, digestMatched: true })
     assert.deepEqual([ended.mode, ended.channels], ['postcopy', 2])
   })
 
   if (!isWhole) return
 
-  it('passes over a UNIX socket; both hosts count it alike, and exactly', async () => {
+  it('passes over a UNIX socket; both hosts have the same exact counts', async () => {
     const before = { a: await lab().status('a'), b: await lab().status('b') }
     let counted: { counted: QemuCount; major: number } | undefined
     const ended = await lab().tunnelled(lab().unixDrive(), async ({ source }) => {
@@ -80,7 +80,7 @@ export function tunnelled(lab: () => ManagerLab, isWhole: boolean): void {
 
 type Ended = Awaited<ReturnType<ManagerLab['tunnelled']>>
 
-/** What holds for each that went well, whoever drove it. */
+/** What must hold of each successful migration. */
 export function expectMoved(ended: Ended): void {
   assert.equal(ended.status, 'completed', JSON.stringify(ended))
   assert.ok(ended.digestMatched)

@@ -1,14 +1,14 @@
-/** Programs that attack as a user without rights, for as long as a test lets them. Each success is a line. */
+/** Programs that attack as an unprivileged user, for as long as a test lets them. Each success is a line. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
 import { NOBODY } from './nobody.ts'
 
-/** Two attempts have some rest between them: the guest has to move on this machine, too. */
+/** Pause between attempts: the guest must be able to move on this machine, too. */
 const REST_MS = 2
 
 export interface Attacker {
-  /** What it says that it has reached. */
+  /** The successes that it reported. */
   readonly successes: readonly string[]
   /** How often it tried. */
   readonly attempts: number
@@ -16,8 +16,8 @@ export interface Attacker {
 }
 
 /**
- * For each socket in `guestDirectory`: listens at 20 sockets of its own and puts links to that one in their places.
- * Whoever takes it for a QEMU and talks to it counts.
+ * For each socket in `guestDirectory`: listens at 20 sockets of its own and replaces the socket with a link to one of
+ * them. A process that takes that for a QEMU and talks to it counts as a success.
  */
 export function plantLinks(guestDirectory: string, ownDirectory: string): Promise<Attacker> {
   return startAttacker(`
@@ -31,7 +31,7 @@ export function plantLinks(guestDirectory: string, ownDirectory: string): Promis
           const path = '${ownDirectory}/' + name + index
           const server = net.createServer((socket) => socket.once('data', () => succeed('asked at ' + path)))
           servers.push(server)
-          // A process may not hold any number of sockets open; those of guests that have left are of no use.
+          // A process may not have unlimited sockets open; those of guests that have left are useless.
           if (servers.length > 100) servers.shift().close()
           server.listen(path, () => {
             fs.unlinkSync(path)
@@ -44,8 +44,8 @@ export function plantLinks(guestDirectory: string, ownDirectory: string): Promis
 }
 
 /**
- * Looks for every socket of a handoff, connects to it, and puts a link to `target` in the place of whatever is at its
- * path or at its directory's. Bytes that come from somewhere count, and a change of the target's owner or mode.
+ * Looks for every socket of a handoff, connects to it, and replaces whatever is at its path, or its directory, with a
+ * link to `target`. Received bytes count as a success, and so does a change of the target's owner or mode.
  */
 export function swapSockets(target: string): Promise<Attacker> {
   return startAttacker(`

@@ -1,7 +1,7 @@
 /**
- * A crowd of strangers in a process of its own: connections that say nothing, from the given addresses in turn, each
- * opened again as soon as it is closed. `crowdprocess.ts COUNT PORT,PORT ADDRESS,ADDRESS`; tells its parent once, when
- * all have been opened, and answers every message with how often it has connected.
+ * A crowd of strangers in its own process: silent connections from the given addresses in turn, each reopened as soon
+ * as it is closed. `crowdprocess.ts COUNT PORT,PORT ADDRESS,ADDRESS`; notifies its parent once all are open, and
+ * answers every message with its number of connections so far.
  */
 import { createConnection } from 'node:net'
 
@@ -12,7 +12,7 @@ let openedCount = 0
 function open(port: number, localAddress: string): void {
   const socket = createConnection({ host: '127.0.0.1', port, localAddress })
   socket.on('connect', () => { openedCount += 1 })
-  // What cannot connect is closed as well, and tried again.
+  // A failed connection is closed as well, and retried.
   socket.on('error', () => {})
   socket.resume()
   socket.once('close', () => setImmediate(open, port, localAddress))

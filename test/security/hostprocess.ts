@@ -1,6 +1,6 @@
 /**
- * A host of the mesh in a process of its own, for tests that attack it and weigh it: tells its parent where it listens,
- * its memory and its counters when asked, and gives a lane to every member that asks for one. Logs to standard error.
+ * A host of the mesh in its own process, for tests that attack and measure it: sends its parent its addresses, on
+ * request its memory and counters, and gives a lane to every member that asks for one. Logs to standard error.
  */
 import { fromString } from 'uint8arrays/from-string'
 
@@ -14,7 +14,7 @@ export interface HostFigures {
   strangerCount: number
 }
 
-/** What it says first. */
+/** Its first message. */
 export interface HostPlaces {
   /** The multiaddr of its mesh port. */
   address: string
@@ -34,7 +34,7 @@ mesh.handle('/test/lane/1', async (stream) => {
 })
 await mesh.start()
 process.on('message', () => {
-  // What nobody holds any more weighs nothing: when it is collected depends on what else the machine does.
+  // Garbage is not counted: when it is collected depends on the machine's load.
   globalThis.gc!()
   const figures: HostFigures = { rssBytes: process.memoryUsage.rss(), strangerCount: mesh.strangerCount }
   process.send!(figures)

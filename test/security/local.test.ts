@@ -11,7 +11,7 @@ import { TravellingGuest, type TravelInit } from './travelling.ts'
 const ROUNDS = Number(process.env['PAGEMESH_ROUNDS'] ?? 20)
 const ROUND_MS_MAX = 60_000
 const HINDRANCES_A_ROUND_MAX = 20
-/** A user that no password file knows. */
+/** A user that is in no password file. */
 const MADE_UP = { uid: 64_999, gid: 64_999 }
 
 describe('a local user', function () {
@@ -43,7 +43,7 @@ describe('a local user', function () {
     rmSync(top, { recursive: true })
   })
 
-  /** The guest moves in each round; where it is hindered it stays whole, and moves when it is told to again. */
+  /** The guest moves in each round; if a move is hindered, the guest stays whole and moves at the next attempt. */
   async function attackWhileMoving(init: Partial<TravelInit>, hindrancesMax: number): Promise<void> {
     attackers.push(await plantLinks(directories.guestDirectory, join(top, 'attacker')), await swapSockets(target))
     guest = new TravellingGuest({ ...directories, ...init })
@@ -65,17 +65,17 @@ describe('a local user', function () {
     await attackWhileMoving({}, 0)
   })
 
-  it('gets nothing more as the user that QEMU runs as, whose guest moves', async function () {
+  it('gets no more as QEMU\'s own user, and the guest moves', async function () {
     this.timeout(ROUNDS * ROUND_MS_MAX)
-    // Who may end a QEMU may also remove its socket, again and again; more he does not reach.
+    // A user that may end a QEMU may also remove its socket repeatedly, but nothing more.
     await attackWhileMoving({ words: asNobody() }, HINDRANCES_A_ROUND_MAX * ROUNDS)
   })
 
   for (const mode of ['precopy', 'postcopy'] as const) {
-    it(`has guests of his own that move in ${mode}`, async function () {
+    it(`can move his own guests in ${mode}`, async function () {
       this.timeout(2 * ROUND_MS_MAX)
       chownSync(directories.guestDirectory, MADE_UP.uid, MADE_UP.gid)
-      // The kernel lets nobody else fetch pages for a post-copy.
+      // The kernel lets no other user fetch pages for a post-copy.
       const prefix = [
         'setpriv', `--reuid=${MADE_UP.uid}`, `--regid=${MADE_UP.gid}`, '--clear-groups',
         '--inh-caps=+sys_ptrace', '--ambient-caps=+sys_ptrace',

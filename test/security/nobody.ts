@@ -1,2 +1,2 @@
-/** The user without rights that attacks. */
+/** The unprivileged user that attacks. */
 export const NOBODY = { uid: 65534, gid: 65534 }

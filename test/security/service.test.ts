@@ -18,10 +18,10 @@ const NAMES = ['a', 'b'] as const
 const ADDRESSES = { a: '127.78.0.1', b: '127.78.0.2' }
 const SETUP_MS_MAX = 120_000
 const MOVE_MS_MAX = 60_000
-/** Of `systemd-analyze security`, times ten. */
+/** Most exposure in `systemd-analyze security`, times ten. */
 const EXPOSURE_MAX = 35
 const BITS = AGENT_RIGHTS.map(({ bit }) => bit).sort((a, b) => a - b)
-/** A user that no password file knows. The kernel lets nobody else fetch pages for a post-copy. */
+/** A user that is in no password file. The kernel lets no other user fetch pages for a post-copy. */
 const ANOTHER = {
   uid: 64_998,
   words: [
@@ -47,7 +47,7 @@ describe('the service of the agent', function () {
     assert.equal(status, 0, stdout + stderr)
   })
 
-  it('is no more than what an agent keeps that root starts by hand', async function () {
+  it('has no more rights than an agent keeps that root starts by hand', async function () {
     if (process.getuid?.() !== 0) this.skip()
     const directory = mkdtempSync('/tmp/svc-')
     const config = join(directory, 'agent.yaml')
@@ -172,7 +172,7 @@ describe('the service of the agent', function () {
       })
     }
 
-    /** The agent knows the other one, and its guest in this state; none by default. */
+    /** The agent sees the other one, and its guest in this state; no guest by default. */
     async function untilKnown(name: 'a' | 'b', state?: string): Promise<void> {
       await waitFor(async () => {
         const words = ['status', '--json', '--control', services.controlOf(name)]

@@ -1,4 +1,4 @@
-/** The agent's service under a systemd of its own: process ids, mounts and control groups that end with it. */
+/** The agent's service under its own systemd: process ids, mounts and control groups that end with it. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { PAGEMESH, waitFor, type LabHost } from '../../testnet/index.ts'
 
 export const UNIT = fileURLToPath(new URL('../../src/daemon/pagemesh.service', import.meta.url))
 const UP_MS_MAX = 30_000
-/** What is in /run and /var/lib is its own; what it would start by itself is not there. */
+/** It has its own /run and /var/lib, without the units that it would start by default. */
 const BEGIN = `
   mount --make-rprivate / && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/lib &&
   mount -t tmpfs tmpfs /etc/systemd/system && mkdir -p /run/systemd/system && cp -r "$0"/. /etc/systemd/system &&
@@ -25,13 +25,13 @@ export class Services {
   #process: ChildProcess | undefined
   #said = ''
 
-  /** @param directory for what it needs: what nobody but root can change. */
+  /** @param directory for its files; only root may change it. */
   constructor(directory: string, names: readonly string[]) {
     this.#directory = directory
     this.#names = names
   }
 
-  /** Starts all agents; resolves when systemd says that they run. Rejects with its words if it does not. */
+  /** Starts all agents; resolves when systemd reports them as running. Rejects with systemd's output otherwise. */
   async start(): Promise<void> {
     const units = join(this.#directory, 'units')
     mkdirSync(units, { recursive: true })
@@ -49,7 +49,7 @@ export class Services {
     }, { clock: systemClock, what: 'systemd to start the agents', timeoutMs: UP_MS_MAX, pauseMs: 50 })
   }
 
-  /** The process of a host's agent, as it is numbered outside. */
+  /** The process of a host's agent, by its id outside. */
   pidOf(name: string): number | undefined {
     const config = this.configOf(name)
     return descendantsOf(this.#process?.pid ?? 0).find((pid) => {
@@ -66,18 +66,18 @@ export class Services {
     return readOrNothing(join(this.#directory, `${name}.log`)) ?? ''
   }
 
-  /** The control socket of a host's agent, and its other paths, as they are called inside. */
+  /** The control socket of a host's agent, and its other paths, as named inside. */
   controlOf(name: string): string {
     return `/run/pagemesh-${name}/control.sock`
   }
 
-  /** How to run a command where the agents are. */
+  /** A host for running commands inside. */
   host(name: string, address: string, words: readonly string[] = []): LabHost {
     const [init] = childrenOf(this.#process?.pid ?? 0)
     return { name, address, exec: ['nsenter', `--target=${init}`, '--pid', '--mount', '--', ...words] }
   }
 
-  /** Ends all that runs in it. */
+  /** Ends all processes in it. */
   async stop(): Promise<void> {
     const ending = this.#process
     if (ending === undefined || ending.exitCode !== null) return
@@ -89,7 +89,7 @@ export class Services {
   #writeService(units: string, name: string): void {
     writeFileSync(join(units, serviceOf(name)), readFileSync(UNIT, 'utf8'))
     mkdirSync(join(units, `${serviceOf(name)}.d`))
-    // Two of them on one machine, with this checkout's program; no unit of the machine is asked for.
+    // Two services on one machine, with this checkout's program and none of the machine's units.
     writeFileSync(join(units, `${serviceOf(name)}.d`, 'test.conf'), `
 [Unit]
 DefaultDependencies=no

@@ -25,7 +25,7 @@ const CROWDS = [
   { from: '50 addresses', addresses: Array.from({ length: 50 }, (_, index) => `127.0.0.${index + 1}`) },
 ]
 
-/** A strangers' crowd holds connections open to both ports of a host and opens each again that is closed. */
+/** A crowd of strangers holds connections to both ports of a host open, and reopens each that is closed. */
 describe('a thousand idle strangers at each port', () => {
   const children: ChildProcess[] = []
   const key = systemRandom.bytes(32)
@@ -53,7 +53,7 @@ describe('a thousand idle strangers at each port', () => {
       let logged = ''
       host.stderr!.on('data', (bytes: Buffer) => { logged += bytes.toString() })
       const { address, lane } = await firstWord<HostPlaces>(host)
-      // What members make the host load, compile and leave for the garbage collector is not the strangers' doing.
+      // Memory that members make the host allocate is not the strangers' doing.
       let calmMs = 0
       for (let count = 0; count < VISITS_BEFORE; count += 1) {
         calmMs = Math.max(calmMs, (await visit(key, address)).joinMs)
@@ -64,7 +64,7 @@ describe('a thousand idle strangers at each port', () => {
       const crowd = start('crowdprocess.ts', [String(CONNECTIONS), ports.join(','), addresses.join(',')])
       while (await ask<number>(crowd) < 2 * CONNECTIONS) await systemClock.sleep(20)
 
-      // First the strangers alone, so that the members weigh nothing, and then members among them.
+      // First the strangers alone, so that no member's memory counts, then members among them.
       const phaseMs = SECONDS * 1000 / CROWDS.length / 2
       let rssBytes = 0
       for (const endAt = performance.now() + phaseMs; performance.now() < endAt;) {
@@ -93,7 +93,7 @@ describe('a thousand idle strangers at each port', () => {
   }
 })
 
-/** A new member joins, opens a lane with its ticket, sends something over it and has it back, and leaves. */
+/** A new member joins, opens a lane with its ticket, has some bytes echoed over it, and leaves. */
 async function visit(key: Uint8Array, address: string): Promise<{ joinMs: number; laneMs: number }> {
   const startedAt = performance.now()
   const member = createLibp2pMesh({ clock: systemClock, log: silentLog, random: systemRandom }, {

@@ -9,12 +9,12 @@ import { HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '../support/
 import { COMMAND_MS_MAX, pagemesh, type Finished } from '../support/pagemesh.ts'
 import { serveAgent } from '../unit/cli/servedagent.ts'
 
-/** Wipes what a command has said, and says that all is well, in as many ways as a terminal has. */
+/** Erases a command's output and prints a false success, in all ways that terminals have. */
 const FORGERY = 'no\r\u001B[2K\u001B[1A\u009B2K\u202E\u2028\nweb-1 is on host-b now, running\u200B\u007F'
 const FORGED_LINE = /^\s*web-1 is on host-b now/m
 const FOREIGN = /[\p{Cc}\p{Cf}\u2028\u2029]/u
 
-/** What came from outside must be visible, and must stand on the line that the command gave it. */
+/** Text from outside must be visible, and on the line where the command printed it. */
 function assertHarmless({ stdout, stderr }: Finished): void {
   for (const text of [stdout, stderr]) {
     assert.doesNotMatch(text.replaceAll('\n', ''), FOREIGN)
@@ -23,12 +23,12 @@ function assertHarmless({ stdout, stderr }: Finished): void {
   assert.match(stdout + stderr, /\\u001b\[2K/)
 }
 
-/** What hosts, QEMUs and guests say goes to the operator's terminal; nothing may look like the command's words. */
-describe('the words of others', function () {
+/** Text from hosts, QEMUs and guests goes to the operator's terminal; none may look like the command's own. */
+describe('text from outside', function () {
   this.timeout(2 * COMMAND_MS_MAX)
   const served = serveAgent()
 
-  /** Ends every handoff with what a refusal in these bytes leads to. */
+  /** Ends every handoff with the error of a refusal in these bytes. */
   const refuseWith = (answer: object): void => {
     served.agent.onMigrate = ({ outcome }) => {
       try {

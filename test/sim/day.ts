@@ -5,7 +5,7 @@ import type { Measure, Sizes, World, WorldInit } from './world.ts'
 
 export const DAY_INTERVALS = 1440
 
-/** Chances that something happens to a guest, or to a host, in one interval. */
+/** Chances of an event for a guest, or for a host, in one interval. */
 const RATES = {
   /** A guest vanishes, and a new one appears somewhere. */
   guestReplaced: 1 / 240,
@@ -14,27 +14,29 @@ const RATES = {
   hostRestarts: 1 / 360,
   hostCrashes: 1 / 720,
 }
-/** A host is down for so many intervals, between. */
+/** The least and the most intervals that a host is down. */
 const DOWN_INTERVALS = { least: 0.2, most: 4 }
-/** How far the median of a table may rise from the first quarter to the last, beside what there was to keep. */
+/** How far the median of a table may rise from the first quarter to the last, relative to what it must keep. */
 const GROWTH_MAX = 1.1
-/** What the size of a table follows: pages that live hosts hold, popular pages times live hosts; else live hosts. */
+/**
+ * What a table's size is proportional to: pages that live hosts hold, popular pages times live hosts, or live hosts.
+ */
 const FOLLOWS: Record<string, 'held' | 'popular' | 'hosts'> = {
   reportedPages: 'held', viewPages: 'popular', publishedPages: 'popular',
 }
-/** Until then tables fill. */
+/** Tables fill during this time. */
 const WARM_UP_INTERVALS = 10
 
 export interface DayOutcome extends WorldInit {
   scenario: 'day'
   intervals: number
-  /** Mean over all hosts and intervals, amid all that happens; hosts that have just started count too. */
+  /** Mean over all hosts and intervals, during the churn; hosts that have just started count too. */
   recall: number
   precision: number
   events: Record<string, number>
   /**
    * Median size of each table over a quarter, all hosts together; `growth` is the last over the first, each divided by
-   * what there was to be kept.
+   * what there was to keep.
    */
   tables: Record<string, { firstQuarter: number; lastQuarter: number; growth: number }>
   /** Tables that grew. */
@@ -80,7 +82,7 @@ interface Sample {
   toKeep: Record<'held' | 'popular' | 'hosts', number>
 }
 
-/** Draws what happens in the coming interval, and when in it. */
+/** Draws the events of the coming interval, and their times. */
 function churn(world: World, events: Record<string, number>): void {
   const { chance, init } = world
   const soon = (what: string, run: () => Promise<void> | void): void => {
@@ -120,7 +122,7 @@ function compareQuarters(samples: readonly Sample[]): DayOutcome['tables'] {
   const [first, last] = [samples.slice(0, quarter), samples.slice(-quarter)]
   const tables: DayOutcome['tables'] = {}
   for (const name of Object.keys(samples[0]!.sizes)) {
-    // Medians: while a host is down it keeps nothing, and what it held is still kept by others.
+    // Medians: while a host is down it keeps nothing, and others still keep its report.
     const sizeIn = (part: readonly Sample[]): number => median(part.map(({ sizes }) => sizes[name]!))
     const shareIn = (part: readonly Sample[]): number =>
       median(part.map(({ sizes, toKeep }) => sizes[name]! / Math.max(1, toKeep[FOLLOWS[name] ?? 'hosts'])))

@@ -1,11 +1,11 @@
 import type { PopularityView } from '../../src/popularity/index.ts'
 import { prefixHigh, prefixLow, type SimHeld } from './held.ts'
 
-/** How far a host's view agrees with what exact counting says, each from 0 to 1. */
+/** How far a host's view agrees with exact counting, each from 0 to 1. */
 export interface Agreement {
-  /** Share of the top set that the view has; pages as popular as the last of the set stand for it. */
+  /** Share of the top set that the view has; pages as popular as the set's last one count as well. */
   recall: number
-  /** Share of the view's that belongs to the top set; ties at its end count. */
+  /** Share of the view that belongs to the top set; ties with its last page count as well. */
   precision: number
 }
 
@@ -15,11 +15,11 @@ export class ExactCount {
   readonly pages: number
   readonly #high: Uint32Array
   readonly #low: Uint32Array
-  /** Whether each popular page, best first, is at least as popular as the last of the top set: as many as these. */
+  /** How many popular pages, best first, are at least as popular as the last of the top set. */
   readonly #tiedPages: number
   readonly #ranks = new Map<number, number>()
 
-  /** Counts what the hosts' last censuses found. */
+  /** Counts the pages of the hosts' last censuses. */
   constructor(hosts: readonly SimHeld[], init: { minHosts: number; maxPages: number }) {
     const popular = countPopular(hosts, init.minHosts)
     this.pages = Math.min(init.maxPages, popular.length)
@@ -40,7 +40,7 @@ export class ExactCount {
     }
   }
 
-  /** The whole view is its top: each page of the top set, and of its ties, is looked up in it. */
+  /** Each page of the top set, and of its ties, is looked up in the view. */
   #lookUp(view: PopularityView): { found: number; pages: number } {
     let found = 0
     for (let rank = 0; rank < this.#tiedPages; rank++) {
@@ -81,7 +81,7 @@ function countPopular(hosts: readonly SimHeld[], minHosts: number): CountedPage[
     const content = all[first]!
     if (next - first >= minHosts) popular.set(content, { content, hosts: next - first, guests: 0 })
   }
-  // Each host's contents are in rising order, as the popular ones are: both are walked side by side.
+  // Each host's contents rise, like the popular ones: both are walked in parallel.
   const rising = [...popular.values()]
   for (const { contents, guests } of hosts) {
     let place = 0
@@ -93,7 +93,7 @@ function countPopular(hosts: readonly SimHeld[], minHosts: number): CountedPage[
   return rising.sort((one, other) => comparePopularity(one, other) || one.content - other.content)
 }
 
-/** Below 0: `one` is the more popular. */
+/** Below 0: `one` is more popular. */
 function comparePopularity(one: CountedPage, other: CountedPage): number {
   return other.hosts - one.hosts || other.guests - one.guests
 }

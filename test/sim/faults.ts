@@ -1,15 +1,15 @@
-/** The faults scenario: start, crashes, a partition that heals, late hosts, and then quiet. */
+/** The faults scenario: start, crashes, a partition that heals, late hosts, and a quiet phase. */
 import type { HostBytes, SimHost } from './host.ts'
 import { bytesPerInterval, type Measure, type Sizes, type World, type WorldInit } from './world.ts'
 
-/** What every live host's view must reach, in recall and in precision. */
+/** The least recall and precision of every live host's view. */
 export const AGREEMENT_MIN = 0.97
-/** Intervals after a fault within which it must. */
+/** Intervals after a fault within which it must be reached. */
 export const CONVERGE_WITHIN = 3
-/** A phase ends once the views agree, and goes on at least and at most so many intervals. */
+/** Most intervals of a phase; it ends earlier once the views agree. */
 const PHASE_MAX = 10
 const MEASURES_PER_INTERVAL = 4
-/** With many hosts counting takes longer than what is counted: half as often. */
+/** With many hosts, exact counting takes longer than the simulation: it is done half as often. */
 const MANY_HOSTS = 300
 const CRASHED_SHARE = 0.1
 const PARTITIONED_SHARE = 1 / 3
@@ -20,22 +20,22 @@ const LATE_LOOK_MS = 1_000
 
 export interface PhaseOutcome {
   name: string
-  /** Hosts that the fault struck. */
+  /** Hosts that the fault hit. */
   struck: number
-  /** Intervals from the fault until all views agreed for good; null: they did not. */
+  /** Intervals from the fault until all views agreed for the rest of the phase; null: they did not. */
   convergedIntervals: number | null
-  /** Three intervals after the fault. */
+  /** Taken three intervals after the fault. */
   measure: Measure
 }
 
 export interface FaultsOutcome extends WorldInit {
   scenario: 'faults'
-  /** Of the worst live host, at any measure from three intervals after the last fault on. */
+  /** The worst live host's, in any measurement from three intervals after the last fault on. */
   recall: number
   precision: number
   /** The most intervals that any phase took; null: one did not converge. */
   convergedIntervals: number | null
-  /** Mean over hosts of the bytes of one interval, while all is quiet. */
+  /** Mean bytes of a host in one quiet interval. */
   perHostBytes: HostBytes
   bytes: { quiet: { mean: HostBytes; max: HostBytes }; wholeRun: { mean: HostBytes; max: HostBytes } }
   phases: PhaseOutcome[]
@@ -89,7 +89,7 @@ export async function runFaults(world: World, say: (line: string) => void): Prom
   return outcome
 }
 
-/** Measures until all views have agreed for an interval, but at least until CONVERGE_WITHIN. */
+/** Measures until all views have agreed for an interval, at least until CONVERGE_WITHIN. */
 async function watchPhase(world: World, name: string, struck: number): Promise<PhaseOutcome> {
   let agreedSince: number | null = null
   let atLimit: Measure | undefined
@@ -116,7 +116,7 @@ export function describePhase({ name, struck, convergedIntervals, measure }: Pha
     `precision ${measure.precision.worst.toFixed(4)} on the worst host, ${measure.popularPages} pages`
 }
 
-/** Crashes a tenth of the hosts, at moments of one interval; returns how many. */
+/** Crashes a tenth of the hosts, at random moments of one interval; returns how many. */
 function crashSome(world: World): number {
   const struck = pick(world, Math.max(1, Math.round(world.live.length * CRASHED_SHARE)))
   for (const host of struck) world.later(world.chance.below(1000), () => host.crash())
@@ -130,7 +130,7 @@ function partition(world: World): number {
   return struck.length
 }
 
-/** Starts a few new hosts, and looks every second whether their views agree with the count at their start yet. */
+/** Starts a few new hosts, and checks every second whether their views agree with the count at their start. */
 function joinLate(world: World): { count: number; seconds: () => { worst: number; mean: number } | null } {
   const count = Math.min(LATE_HOSTS_MAX, Math.max(1, Math.round(world.live.length / 50)))
   const exact = world.count()

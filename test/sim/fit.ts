@@ -1,6 +1,6 @@
 /**
  * Measures the lab's real guests for the model of synthetic ones (peers/model.ts): what guests of one system have in
- * common, with the same work and with other work, and what changes between two looks. Prints a table and the fit.
+ * common, with the same and with other work, and what changes between two looks. Prints a table and the fit.
  *
  *   node test/sim/fit.ts [SECONDS between two looks, default 30]
  */
@@ -14,7 +14,7 @@ import { missingForLab, startGuest, type LabGuest, type Work } from '../../testn
 import { openGuestMemory, residentRuns } from '../../testnet/machine/memory.ts'
 import { fitTrio, formatFit, type Look, type TrioFit } from './fitting.ts'
 
-/** Two guests with the same work and one with another, each trio by itself: three guests are what a small host runs. */
+/** Two guests with the same work and one with another, each trio by itself: a small host runs three guests. */
 const TRIOS: readonly (readonly [Work, Work, Work])[] = [
   ['web', 'web', 'database'],
   ['database', 'database', 'idle'],
@@ -38,7 +38,7 @@ for (const works of TRIOS) {
 }
 process.stdout.write(`${formatFit(fits, pauseSeconds)}\n`)
 
-/** Boots three guests and looks at each LOOKS times; by guest, then by look. */
+/** Boots three guests and takes LOOKS looks at each; by guest, then by look. */
 async function lookAtTrio(works: readonly Work[], seconds: number): Promise<Look[][]> {
   const directory = mkdtempSync(join(tmpdir(), 'pm-fit-'))
   const guests: LabGuest[] = []
@@ -60,7 +60,7 @@ async function lookAtTrio(works: readonly Work[], seconds: number): Promise<Look
   }
 }
 
-/** What each page of a guest holds; the guest stands still meanwhile. */
+/** The contents of each page of a guest, which stands still meanwhile. */
 async function lookAt(guest: LabGuest, hasher: PageHasher): Promise<Look> {
   await using memory = await openGuestMemory(guest)
   await guest.qmp.execute('stop')
@@ -90,7 +90,7 @@ function note(look: Look, first: number, bytes: Buffer, count: number, hasher: P
   hasher.hashPages(bytes, 0, count, ids, 0)
   const view = new DataView(ids.buffer)
   for (let page = 0; page < count; page++) {
-    // 52 bits of the id; two values are taken for what has none.
+    // 52 bits of the id; two values are reserved for absent and zero pages.
     const content = (view.getUint32(page * ID_BYTES) >>> 12) * 2 ** 32 + view.getUint32(page * ID_BYTES + 4)
     look[first + page] = isZeroPage(bytes, page * PAGE_BYTES) ? ZERO : Math.max(ZERO + 1, content)
   }

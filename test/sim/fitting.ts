@@ -1,4 +1,4 @@
-/** From looks at three real guests to the parameters of the model; pure. */
+/** From looks at three real guests to the parameters of the model. Pure. */
 
 /** By page number: 0 absent, 1 zeros, else 52 bits of the page's id. */
 export type Look = Float64Array
@@ -10,9 +10,12 @@ export interface TrioFit {
   /** Non-zero pages of the first guest, and the share of its resident pages that hold zeros. */
   nonZeroPages: number
   zeroShare: number
-  /** Different contents among the non-zero pages, as a share of them. */
+  /** Distinct contents among the non-zero pages, as a share of them. */
   distinctShare: number
-  /** Shares of the first guest's distinct pages that the guest with other work, with the same work, and both hold. */
+  /**
+   * Shares of the first guest's distinct pages that are also held by the guest with other work, the one with the same
+   * work, and both.
+   */
   inOther: number
   inSame: number
   inBoth: number

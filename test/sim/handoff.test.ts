@@ -12,7 +12,7 @@ const RUNS = 5000
 describe('the conversation of a handoff, explored', function () {
   this.timeout(120_000)
 
-  it('loses, doubles and wedges no guest, tells the truth and leaves nothing changed', () => {
+  it('loses, doubles and wedges no guest, reports true results and leaves no setting changed', () => {
     const seed = Math.floor(Math.random() * 2 ** 32)
     process.stderr.write(`    seed ${seed}\n`)
     const found = explore({ runs: RUNS, seed })
@@ -28,7 +28,7 @@ describe('the conversation of a handoff, explored', function () {
     assert.notDeepEqual(traceOf(77), traceOf(78))
   })
 
-  it('tells a failure in a trace that its seed repeats', () => {
+  it('shows a failure in a trace, which its seed repeats', () => {
     const steps = MUTANTS['releases without "given up"']!
     const [failure] = explore({ runs: RUNS, seed: 1, steps, isHasty: true }).failures
     assert.deepEqual(traceOf(failure!.seed, steps), failure!.trace)

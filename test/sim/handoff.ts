@@ -1,11 +1,11 @@
 /**
- * The conversation of a handoff, explored: both ends' real steps, two model QEMUs, a network, other clients, an
+ * Explores the conversation of a handoff: both ends' real steps, two model QEMUs, a network, other clients, an
  * operator, agents that die and come back, on virtual time.
  *
  *   npm run sim:handoff -- [--runs N] [--seed S] [--json] [--coverage]
  *
- * Standard error has the seed first. Run n has the seed S + n: `--runs 1 --seed` of a failure tells that run in full.
- * Exit status: 0 nothing was lost, doubled, wedged, told wrongly or left changed; 1 something was; 2 wrong usage.
+ * Standard error has the seed first. Run n has the seed S + n: `--runs 1 --seed` of a failure prints the trace of that
+ * run. Exit status: 0 no guest lost, doubled or wedged, no wrong result, no setting left; 1 otherwise; 2 wrong usage.
  */
 import { Command, CommanderError } from 'commander'
 
@@ -22,7 +22,7 @@ interface Flags {
 }
 
 const EXIT = { done: 0, failed: 1, usage: 2 } as const
-/** Shorter runs need no progress. */
+/** Shorter explorations print no progress. */
 const PROGRESS_AFTER_MS = 2000
 
 process.exitCode = main(process.argv.slice(2))

@@ -6,7 +6,7 @@ import type { HeldPages } from '../../src/popularity/index.ts'
 const LOW_BITS = 21
 const LOW_FACTOR = 2 ** LOW_BITS
 
-/** The halves of the prefix that stands for a content of the model: 64 bits, the last 11 from the others. */
+/** The halves of a content's prefix: 64 bits, of which the last 11 repeat others. */
 export function prefixHigh(content: number): number {
   return Math.floor(content / LOW_FACTOR)
 }
@@ -17,8 +17,8 @@ export function prefixLow(content: number): number {
 }
 
 /**
- * What a simulated host's guests hold, as its last census found it. As in the real census, a guest's pages count once
- * two looks have shown that they stay.
+ * The pages of a simulated host's guests, as of its last census. As in the real census, a page counts after two looks
+ * have shown it unchanged.
  */
 export class SimHeld implements HeldPages {
   generation = 0

@@ -9,7 +9,7 @@ import type { SimMesh } from './mesh.ts'
 import type { SimNetwork } from './network.ts'
 import type { VirtualClock } from '../support/time.ts'
 
-/** Draws the owners of slices. */
+/** Keys the draw of slice owners. */
 export const SLICE_KEY = new Uint8Array(32).fill(1)
 
 /** Bytes by account since the host's first start, over all its lives. */
@@ -34,22 +34,24 @@ interface Components {
   chance: Chance
 }
 
-/** One life of a host's agent, as far as it is simulated. */
+/** One life of a host's agent; only the simulated parts. */
 interface Life {
   mesh: SimMesh
   popularity: Popularity
   census: Timer
 }
 
-/** A host with its guests: a census once an interval, and the real code that counts what is popular. */
+/** A host with its guests: a census per interval, and the real popularity code. */
 export class SimHost {
   readonly name: string
   held = new SimHeld()
-  /** The guests that run here, and how often each was looked at. */
+  /** The guests here, and how often each was looked at. */
   readonly guests = new Map<SyntheticGuest, number>()
   readonly #components: Components
   readonly #init: HostInit
-  /** From a life's first look at the guests, at its start, to the second, ms; from then on one interval. */
+  /**
+   * Time from the first look at the guests, at a life's start, to the second, ms; later looks are one interval apart.
+   */
   readonly #secondLookMs: number
   readonly #past: HostBytes = { reportSent: 0, reportReceived: 0, gossipSent: 0, gossipReceived: 0 }
   readonly #pastRefusals: Record<string, number> = {}
@@ -76,12 +78,12 @@ export class SimHost {
     return bytes
   }
 
-  /** What was refused from others, by reason, over all lives. */
+  /** Refusals of other members, by reason, over all lives. */
   get refusals(): Record<string, number> {
     return addCounts({ ...this.#pastRefusals }, this.#life?.popularity.refusals ?? {})
   }
 
-  /** Begins a life that knows nothing of the one before; guests that run here go on. */
+  /** Begins a life without knowledge of the one before; guests keep running. */
   async start(): Promise<void> {
     const { clock, network, chance } = this.#components
     const { minHosts, maxPages, intervalMs } = this.#init
@@ -99,14 +101,14 @@ export class SimHost {
     await popularity.start()
   }
 
-  /** Stops in good order. */
+  /** Stops cleanly. */
   async stop(): Promise<void> {
     const life = this.#end()
     await life?.popularity.stop()
     await life?.mesh.stop()
   }
 
-  /** Ends without a word to anybody. */
+  /** Ends without notice. */
   async crash(): Promise<void> {
     const life = this.#end()
     if (life === undefined) return
@@ -150,7 +152,7 @@ function addLife(bytes: HostBytes, life: Life | undefined): void {
   const { report, view } = popularity.traffic
   bytes.reportSent += report.sentBytes
   bytes.reportReceived += report.receivedBytes
-  // As in the status: views are asked for because gossip did not tell.
+  // As in the status: views are requested to make up for gossip.
   bytes.gossipSent += mesh.traffic.gossip.sentBytes + view.sentBytes
   bytes.gossipReceived += mesh.traffic.gossip.receivedBytes + view.receivedBytes
 }

@@ -1,6 +1,6 @@
 /**
- * What members that lie get of pages that only a victim holds, whatever they claim. The seed decides names, answers and
- * the order of things; it is in the name of the test.
+ * What lying members get of pages that only a victim holds, whatever they claim. The seed, which is in the test's name,
+ * decides names, answers and order.
  */
 import assert from 'node:assert/strict'
 
@@ -44,7 +44,7 @@ describe('members that lie', function () {
 
   for (const { hosts, liars } of [{ hosts: 3, liars: 1 }, { hosts: 20, liars: 2 }]) {
     for (const [index, [name, lie]] of Object.entries(LIES).entries()) {
-      it(`keep nobody from what is common: ${liars} of ${hosts} hosts ${name} (seed ${SEED + index})`, async () => {
+      it(`keep no host from common pages: ${liars} of ${hosts} hosts ${name} (seed ${SEED + index})`, async () => {
         const world = new LiarWorld({ pages: PAGES, hosts, liars, seed: SEED + index, lie })
         await world.start()
         await world.addNewcomer('newcomer')

@@ -1,20 +1,20 @@
 import type { Chance } from '../support/chance.ts'
 
-/** What the network between hosts is like. Times in milliseconds, chances from 0 to 1. */
+/** The network between hosts. Times in milliseconds, chances from 0 to 1. */
 export interface LinkModel {
   /** One-way delay of most messages. */
   delayMs: { least: number; most: number }
-  /** Some take longer, up to `most`. */
+  /** Some messages take longer, up to `most`. */
   tail: { chance: number; mostMs: number }
-  /** A gossiped message does not reach a receiver; a stream does not open or breaks midway. */
+  /** Chance that a gossiped message does not reach a receiver, or that a stream does not open or breaks. */
   loss: number
-  /** A gossiped message reaches a receiver twice. */
+  /** Chance that a gossiped message reaches a receiver twice. */
   duplicates: number
-  /** From a crash until another host notices, each by itself. */
+  /** From a crash until another host notices, separately for each. */
   crashNoticedMs: { least: number; most: number }
-  /** From the beginning of a partition until a host notices that one on the other side is gone. */
+  /** From the start of a partition until a host notices the loss of one on the other side. */
   partitionNoticedMs: { least: number; most: number }
-  /** Until two hosts that can reach each other are members of each other: after the start of one, and after healing. */
+  /** Until two hosts that can reach each other are members of each other: after a start, and after healing. */
   joinMs: { least: number; most: number }
   rejoinMs: { least: number; most: number }
 }

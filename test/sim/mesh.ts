@@ -8,7 +8,7 @@ export type Handler = (stream: MessageStream, from: Member) => Promise<void>
 type MemberListener = (change: 'joined' | 'left', member: Member) => void
 type TopicListener = (message: Uint8Array, fromPeerId: string) => void
 
-/** What a mesh asks of the network that it is in. */
+/** The network as a mesh uses it. */
 export interface MeshNetwork {
   enter(mesh: SimMesh): void
   leave(mesh: SimMesh): void
@@ -16,23 +16,23 @@ export interface MeshNetwork {
   publish(from: SimMesh, topic: string, message: Uint8Array): void
 }
 
-/** A host's place in the simulated network: one life of it, from start to stop or crash. Lanes are not simulated. */
+/** A host in the simulated network: one life, from start to stop or crash. Lanes are not simulated. */
 export class SimMesh implements Mesh {
   readonly self: Member
   readonly index: number
   readonly portsOf = (): number[] => []
   readonly strangerCount = 0
   readonly traffic = { gossip: { sentBytes: 0, receivedBytes: 0 } }
-  /** Streams that are open, with the host at their other end. */
+  /** Open streams, with the host at their other end. */
   readonly streams = new Map<SimStream, SimMesh>()
   isAlive = false
   readonly #network: MeshNetwork
-  /** By name; the life of each host that this one is connected to. */
+  /** By name: the life of each connected host. */
   readonly #lives = new Map<string, SimMesh>()
   readonly #memberListeners = new Set<MemberListener>()
   readonly #handlers = new Map<string, Handler>()
   readonly #topics = new Map<string, Set<TopicListener>>()
-  /** What `members` gives, until a member comes or goes: it is asked for often. */
+  /** The result of `members`, cached until a member comes or goes, because it is read often. */
   #members: Member[] | undefined
 
   constructor(network: MeshNetwork, init: { name: string; index: number }) {
@@ -113,8 +113,8 @@ export class SimMesh implements Mesh {
   }
 
   /**
-   * Another host is connected. If this one still holds it for the life before, members stay as they were: only the
-   * streams of that life break.
+   * Another host is connected. If this one still has it with its earlier life, the members stay as they are, and only
+   * that life's streams break.
    */
   meet(other: SimMesh): void {
     const { name } = other.self
@@ -126,7 +126,7 @@ export class SimMesh implements Mesh {
     else for (const listener of [...this.#memberListeners]) listener('joined', other.self)
   }
 
-  /** Notices that another host's life, or the way to it, has ended. */
+  /** Another host's life, or the way to it, has ended. */
   lose(other: SimMesh): void {
     if (!this.isAlive || !this.isConnectedTo(other)) return
     this.#lives.delete(other.self.name)
@@ -135,7 +135,7 @@ export class SimMesh implements Mesh {
     for (const listener of [...this.#memberListeners]) listener('left', other.self)
   }
 
-  /** Ends this life: whoever waits for anything of it is told that it broke. */
+  /** Ends this life: whoever waits for it gets an error. */
   end(): void {
     this.isAlive = false
     for (const stream of [...this.streams.keys()]) stream.break(new Error('this host has ended'))
@@ -147,7 +147,7 @@ export class SimMesh implements Mesh {
     return this.#handlers.has(protocol)
   }
 
-  /** Hands an arriving stream to its handler. */
+  /** Passes an arriving stream to its handler. */
   async answer(protocol: string, stream: SimStream, from: Member): Promise<void> {
     try {
       const handler = this.#handlers.get(protocol)

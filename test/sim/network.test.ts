@@ -26,7 +26,7 @@ async function echo(stream: MessageStream): Promise<void> {
 }
 
 describe('the simulated network', () => {
-  it('introduces hosts to each other, and tells who left', async () => {
+  it('introduces hosts to each other, and reports those that left', async () => {
     const { clock, network, meshes: [a, b, c] } = await cluster(['a', 'b', 'c'])
     assert.deepEqual(a!.members().map(({ name }) => name).sort(), ['b', 'c'])
     const changes: string[] = []
@@ -41,7 +41,7 @@ describe('the simulated network', () => {
     assert.deepEqual(changes, ['left b', 'left c'])
   })
 
-  it('does not tell of a host that was back before anybody noticed', async () => {
+  it('does not report a host that was back before its loss was noticed', async () => {
     const { clock, network, meshes: [a, b] } = await cluster(['a', 'b'], {
       ...FLAWLESS, crashNoticedMs: { least: 10_000, most: 11_000 },
     })
@@ -59,7 +59,7 @@ describe('the simulated network', () => {
     await received
   })
 
-  it('carries messages in order, and says when a stream ended or broke', async () => {
+  it('carries messages in order, and reports the end or break of a stream', async () => {
     const { clock, meshes: [a, b] } = await cluster(['a', 'b'])
     b!.handle('/test/echo/1', echo)
     b!.handle('/test/fail/1', async (stream) => {
@@ -84,7 +84,7 @@ describe('the simulated network', () => {
     assert.equal(a!.streams.size + b!.streams.size, 0)
   })
 
-  it('holds a sender back that nobody reads', async () => {
+  it('blocks a sender whose messages are not read', async () => {
     const { clock, meshes: [a, b] } = await cluster(['a', 'b'])
     const gate = Promise.withResolvers<void>()
     b!.handle('/test/slow/1', async (stream) => {
@@ -102,7 +102,7 @@ describe('the simulated network', () => {
     await clock.complete(sending)
   })
 
-  it('loses what was on its way when a partition begins, and joins both sides again after it', async () => {
+  it('loses messages on their way when a partition begins, and rejoins both sides after it', async () => {
     const { clock, network, meshes: [a, b, c] } = await cluster(['a', 'b', 'c'])
     c!.handle('/test/echo/1', echo)
     const stream = await clock.complete(a!.open('c', '/test/echo/1', signal))

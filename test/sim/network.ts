@@ -10,9 +10,9 @@ import { SimStream } from './stream.ts'
 const OPEN_TIMEOUT_MS = 10_000
 /** Hosts that a host passes each gossiped message on to, as gossipsub is set in src/mesh/libp2p/libp2p.ts. */
 const GOSSIP_DEGREE = 4
-/** A gossiped message reaches its receivers at so many moments: an event for each receiver would cost the most. */
+/** Moments at which a gossiped message reaches its receivers: an event per receiver would be too slow. */
 const WAVES_MAX = 16
-/** Signature, author, sequence number, topic and framing around each gossiped message, in bytes. */
+/** Bytes around each gossiped message: signature, author, sequence number, topic and framing. */
 const GOSSIP_ENVELOPE_BYTES = 190
 
 /** A network of hosts on virtual time, with faults drawn from a seed. */
@@ -20,15 +20,15 @@ export class SimNetwork implements MeshNetwork {
   readonly #clock: Clock
   readonly #chance: Chance
   readonly #model: LinkModel
-  /** Hosts that run, in the order in which they started. */
+  /** Running hosts, in the order of their starts. */
   readonly #alive = new Set<SimMesh>()
   readonly #byName = new Map<string, SimMesh>()
-  /** Hosts on the far side of the partition, by name; empty: there is none. */
+  /** Hosts on the far side of the partition, by name; empty: no partition. */
   #separated: ReadonlySet<string> = new Set()
-  /** When everybody has noticed the last partition. */
+  /** When all hosts have noticed the last partition. */
   #noticedAt = 0
   #nextIndex = 0
-  /** Streams that were asked for, and gossiped messages that arrived. */
+  /** Opened streams, and gossiped messages that arrived. */
   openCount = 0
   deliveryCount = 0
 
@@ -38,14 +38,14 @@ export class SimNetwork implements MeshNetwork {
     this.#model = model
   }
 
-  /** Ends of streams that are open. */
+  /** Open ends of streams. */
   get openStreams(): number {
     let count = 0
     for (const mesh of this.#alive) count += mesh.streams.size
     return count
   }
 
-  /** A new life of the host of this name. */
+  /** A new life of the host with this name. */
   createMesh(name: string): SimMesh {
     return new SimMesh(this, { name, index: this.#nextIndex++ })
   }
@@ -59,17 +59,17 @@ export class SimNetwork implements MeshNetwork {
     this.#byName.set(mesh.self.name, mesh)
   }
 
-  /** A host stops in good order: the others are told at once. */
+  /** A host stops cleanly: the others are notified at once. */
   leave(mesh: SimMesh): void {
     this.#end(mesh, () => drawDelay(this.#model, this.#chance))
   }
 
-  /** A host ends without a word: each of the others notices by itself. */
+  /** A host ends without notice: each of the others notices by itself. */
   crash(mesh: SimMesh): void {
     this.#end(mesh, () => draw(this.#model.crashNoticedMs, this.#chance))
   }
 
-  /** Cuts the hosts of these names off from all others. What is on its way is lost; both sides notice later. */
+  /** Cuts these hosts off from all others. Bytes on their way are lost; both sides notice later. */
   partition(names: ReadonlySet<string>): void {
     assert(this.#separated.size === 0, 'one partition at a time')
     this.#separated = names
@@ -82,7 +82,7 @@ export class SimNetwork implements MeshNetwork {
     }
   }
 
-  /** Ends the partition, once everybody has noticed it. */
+  /** Ends the partition, after all hosts have noticed it. */
   heal(): void {
     assert(this.#clock.now() >= this.#noticedAt, 'a partition lasts until it is noticed')
     this.#separated = new Set()
@@ -129,8 +129,8 @@ export class SimNetwork implements MeshNetwork {
     const bytes = message.length + GOSSIP_ENVELOPE_BYTES
     const others = this.#alive.size - 1
     const hops = Math.max(1, Math.round(Math.log(Math.max(2, others)) / Math.log(GOSSIP_DEGREE)))
-    // Each host passes a message on to all of its GOSSIP_DEGREE neighbours but the one that it came from, and so gets
-    // as many copies as it sends on.
+    // Each host passes a message on to all of its GOSSIP_DEGREE neighbours except its sender, and so receives as many
+    // copies as it sends.
     const copies = Math.max(1, Math.min(GOSSIP_DEGREE, others) - 1)
     from.traffic.gossip.sentBytes += bytes * Math.min(GOSSIP_DEGREE, others)
     const waves: SimMesh[][] = Array.from({ length: Math.min(WAVES_MAX, others) }, () => [])
@@ -156,14 +156,14 @@ export class SimNetwork implements MeshNetwork {
     mesh.hear(topic, message, from.self.peerId)
   }
 
-  /** Whether two hosts can reach each other. What was on its way when one of them ended does not arrive. */
+  /** Whether two hosts can reach each other. Messages on their way when one of them ends do not arrive. */
   #reaches(one: SimMesh, other: SimMesh): boolean {
     if (!one.isAlive || !other.isAlive) return false
     if (this.#separated.size === 0) return true
     return this.#separated.has(one.self.name) === this.#separated.has(other.self.name)
   }
 
-  /** Lets time pass; unlike the clock's own sleep it takes no notice of signals, which would cost more than it does. */
+  /** Lets time pass; unlike the clock's own sleep it ignores signals, which would cost more than the wait. */
   #pass(delayMs: number): Promise<void> {
     return new Promise((resolve) => { this.#clock.after(delayMs, resolve) })
   }
@@ -191,7 +191,7 @@ export class SimNetwork implements MeshNetwork {
     mesh.end()
   }
 
-  /** Nobody answers: the stream fails when the time is over, or as soon as the host is known to be gone. */
+  /** No answer: the stream fails at its time limit, or as soon as the host is known to be gone. */
   async #unanswered(from: SimMesh, to: string, protocol: string, signal: AbortSignal): Promise<never> {
     const noticed = new AbortController()
     const stop = from.onMember((change, member) => {

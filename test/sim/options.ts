@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 
-/** What the command line says. */
+/** The command line's flags. */
 export interface SimFlags {
   hosts: number
   guests: number
@@ -23,7 +23,7 @@ export function parseFlags(argv: readonly string[]): SimFlags {
     .option('--hosts <n>', 'hosts at the start', whole(1, 5_000), 50)
     .option('--guests <n>', 'guests of each host', whole(0, 1_000), 20)
     .option('--pages <n>', 'non-zero pages of each guest', whole(1, 1_000_000), 500)
-    .option('--seed <n>', 'where all chance comes from', whole(0, 2 ** 32 - 1), 1)
+    .option('--seed <n>', 'of all random numbers', whole(0, 2 ** 32 - 1), 1)
     .option('--max-pages <n>', 'pages of a view, as popularity.maxPages', whole(1, 2 ** 30), 2_000_000)
     .option('--min-hosts <n>', 'as popularity.minHosts', whole(1, 1_000), 2)
     .option('--interval <s>', 'seconds, as census.intervalSeconds', whole(10, 86_400), 60)

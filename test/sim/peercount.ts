@@ -5,13 +5,13 @@ import { createPageHasher, ID_BYTES, PAGE_BYTES } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import type { Agreement } from './exact.ts'
 
-/** Exact counting of what synthetic-guest peers hold, by what the model says they do. */
+/** Exact counting of the pages of synthetic-guest peers, from the model. */
 export class PeerCount {
   readonly #init: { peers: number; guests: number; pages: number; seed: number }
   readonly #pageKey: Uint8Array
   /** Prefixes of popular pages, as 16 hex digits. */
   #popular = new Set<string>()
-  /** By content: pools stay the same from look to look. */
+  /** By content: pools are the same at every look. */
   readonly #prefixes = new Map<number, string>()
 
   constructor(init: { peers: number; guests: number; pages: number; seed: number }, pageKey: Uint8Array) {

@@ -29,7 +29,7 @@ export class PeerProcess {
   /** The request that waits for its answer: one at a time. */
   #asking: Promise<unknown> = Promise.resolve()
 
-  /** Starts one with a host for each of `options`; resolves when all run. */
+  /** Starts a process with a host for each of `options`; resolves when all run. */
   static async start(options: readonly SyntheticOptions[], directory: string): Promise<PeerProcess> {
     const paths = options.map(({ agent }) => join(directory, `${agent.name}.json`))
     for (const [index, path] of paths.entries()) await writeFile(path, JSON.stringify(options[index]))

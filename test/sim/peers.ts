@@ -1,6 +1,6 @@
 /**
- * Popularity over real libp2p: so many peers with synthetic guests on this machine's loopback, --together of them in
- * one process, each asked for its popular pages until all of them agree with exact counting.
+ * Popularity over real libp2p: peers with synthetic guests on this machine's loopback, --together of them per process.
+ * All are asked for their popular pages until they agree with exact counting.
  *
  *   npm run sim:peers -- [--peers 50] [--together 5] [--guests 20] [--pages 200] [--seed 1] [--json]
  *
@@ -20,7 +20,7 @@ import { AGREEMENT_MIN } from './faults.ts'
 import { PeerCount } from './peercount.ts'
 import { PeerProcess, type PeerStatus } from './peerprocess.ts'
 
-/** Scans, and so reports, are this far apart; the model's pages change more slowly, so that a count stands still. */
+/** Time between scans, and so between reports; the model's pages change more slowly, so that a count stays valid. */
 const INTERVAL_SECONDS = 15
 const LOOK_SECONDS = 60
 /** Processes that start at the same time: starting Node takes a CPU for seconds. */
@@ -32,7 +32,7 @@ const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
 interface Flags {
   peers: number
-  /** Peers that share a process: 50 processes would take two CPUs a minute to start. */
+  /** Peers per process: 50 processes would take two CPUs a minute to start. */
   together: number
   guests: number
   pages: number
@@ -46,10 +46,10 @@ interface PeersOutcome extends Flags {
   popularPages: number
   /** Peers whose recall and precision both reach AGREEMENT_MIN. */
   agreeing: number
-  /** From the moment the last peer ran until all agreed; null: they did not. */
+  /** From the start of the last peer until all agreed; null: they did not. */
   convergedSeconds: number | null
   /**
-   * A peer's mean and most. CPU and memory are its part of its process: CPU of its whole life, and while all is quiet,
+   * A peer's mean and most. CPU and memory are its part of its process: CPU over its whole life, and in a quiet phase
    * as a share of one CPU.
    */
   perPeer: Record<'cpuSeconds' | 'quietCpuShare' | 'residentBytes' | 'reportSentBytes' | 'gossipSentBytes' |
@@ -88,7 +88,7 @@ async function run(flags: Flags, directory: string, processes: PeerProcess[]): P
   const start = async (): Promise<void> => {
     while (peers.length > 0) processes.push(await PeerProcess.start(peers.splice(0, flags.together), directory))
   }
-  // The first peer is where all others begin.
+  // The first peer is the others' bootstrap peer.
   processes.push(await PeerProcess.start(peers.splice(0, flags.together), directory))
   await Promise.all(Array.from({ length: PROCESSES_AT_ONCE }, start))
   say(`${flags.peers} peers run in ${processes.length} processes`)
@@ -123,7 +123,7 @@ function optionsOf(
   }))
 }
 
-/** The worst peer's agreement. One after the other: asking costs a peer more than its work does. */
+/** The worst peer's agreement. One after the other: a request costs a peer more than its own work. */
 async function askAll(processes: readonly PeerProcess[], count: PeerCount): Promise<{
   recall: number; precision: number; popularPages: number; agreeing: number
 }> {
@@ -142,7 +142,7 @@ async function askAll(processes: readonly PeerProcess[], count: PeerCount): Prom
   return { recall, precision, popularPages: count.pages, agreeing }
 }
 
-/** Each peer's status, with its part of what its process takes. */
+/** Each peer's status, with its part of its process' resources. */
 async function statusOf(processes: readonly PeerProcess[]): Promise<PeerStatus[]> {
   const statuses = await Promise.all(processes.map((one) => Promise.all(one.hosts.map(async (host) => {
     const { status, cpuSeconds, residentBytes } = await one.status(host)
@@ -152,7 +152,7 @@ async function statusOf(processes: readonly PeerProcess[]): Promise<PeerStatus[]
   return statuses.flat()
 }
 
-/** What the peers know, for the progress: where views stay empty it says whether hosts have found each other. */
+/** The peers' views, for the progress: with empty views it shows whether hosts have found each other. */
 function describeViews(statuses: readonly PeerStatus[]): string {
   const range = (value: (status: AgentStatus) => number): string => {
     const values = statuses.map(({ status }) => value(status))

@@ -9,7 +9,7 @@ import { formatChurn, formatTrial } from './placementreport.ts'
 import { BELOW_OPTIMUM_MAX, tryPlacement, type Trial } from './placementtrial.ts'
 
 const PROGRAM = join(import.meta.dirname, 'placement.ts')
-/** Whatever else the machine has to do. */
+/** Enough on a busy machine. */
 const TIMEOUT_MS = 300_000
 const SMALL = { hosts: 30, guests: 6, pages: 200, seed: 3 }
 const nobody = (): void => undefined
@@ -29,7 +29,7 @@ describe('placement among thirty hosts', function () {
     }
   })
 
-  it('is worth more than other ways, and more the more room there is', () => {
+  it('beats other ways, by more the more room there is', () => {
     for (const { none, random, recent, policy, share } of trial.budgets) {
       for (const other of [none, random, recent]) {
         assert.ok(policy.atDestination > other.atDestination, formatTrial(trial))

@@ -1,11 +1,12 @@
 /**
- * What placement is worth: the real policy in a simulated cluster, beside other ways to choose what hosts keep.
+ * The value of placement: the real policy in a simulated cluster, compared with other ways to choose the pages of a
+ * host.
  *
  *   npm run -s sim:placement -- [--hosts N] [--guests M] [--pages P] [--seed S] [--intervals I] [--settings] [--json]
  *
- * A cluster is drawn, every host knows exactly what is popular, and guests migrate to other hosts: how much of what a
- * guest holds is there already. Then guests come, go, move and reboot: how much hosts fetch to keep up. The same seed
- * prints the same. Standard error has the seed first, then progress.
+ * A cluster is drawn, every host has an exact view, and guests migrate to other hosts: what share of a guest's pages is
+ * there already? Then guests come, go, move and reboot: how much do hosts fetch to keep up? The same seed prints the
+ * same. Standard error has the seed first, then progress.
  */
 import { Command, CommanderError } from 'commander'
 
@@ -33,7 +34,7 @@ function main(argv: readonly string[]): number {
   try {
     flags = parseFlags(argv)
   } catch (error) {
-    // The command has said what is wrong already, or printed its help.
+    // The command has already printed its error or its help.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
     throw error
   }
@@ -60,7 +61,7 @@ function parseFlags(argv: readonly string[]): Flags {
     .option('--hosts <n>', 'hosts', whole(2, 1_000), 200)
     .option('--guests <n>', 'guests of each host', whole(1, 1_000), 20)
     .option('--pages <n>', 'non-zero pages of each guest', whole(1, 100_000), 500)
-    .option('--seed <n>', 'where all chance comes from', whole(0, 2 ** 32 - 1), 1)
+    .option('--seed <n>', 'of all random numbers', whole(0, 2 ** 32 - 1), 1)
     .option('--intervals <n>', 'intervals of churn; 0: none', whole(0, 100_000), 50)
     .option('--settings', 'also with other shares of the head, and other numbers of copies of the tail')
     .option('--json', 'one JSON object on standard output, nothing else there')

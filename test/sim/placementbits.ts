@@ -1,4 +1,4 @@
-/** A set of whole numbers below a bound, a bit each. */
+/** A set of whole numbers below a bound, one bit each. */
 export class Bits {
   readonly #words: Uint32Array
 

@@ -6,33 +6,33 @@ import { drawMigrations, measure, MIGRATIONS_MAX } from './placementmeasure.ts'
 import { BUDGET_SHARES, budgetOf } from './placementtrial.ts'
 import { contentsOf, optimal, planFor, type KeptPages, type Way } from './placementways.ts'
 
-/** Chances that something happens to a guest in one interval: those of the day scenario. */
+/** Chances of an event for a guest in one interval: those of the day scenario. */
 const RATES = { replaced: 1 / 240, moves: 1 / 240, reboots: 1 / 480 }
-/** Until then stores fill. */
+/** Stores fill during this time. */
 const WARM_UP_INTERVALS = 5
 
 export interface Churn {
   budgetShare: number
   budgetPages: number
   intervals: number
-  /** Pages that a host fetched in an interval once its store had filled. */
+  /** Pages that a host fetched per interval after its store had filled. */
   fetchedPages: { mean: number; worst: number }
   /** The same, as a share of the budget. */
   fetchedShare: { mean: number; worst: number }
-  /** The part of these that the host had dropped before. */
+  /** The part of them that the host had dropped before. */
   fetchedAgainShare: number
-  /** Share of a migrating guest's stable pages found at the destination in the end; and if stores were optimal then. */
+  /** Share of a migrating guest's stable pages found at the destination at the end; and with optimal stores. */
   atDestination: number
   optimalAtDestination: number
   /**
-   * What it costs and is worth: pages fetched in the cluster for each guest that came or moved, and pages that a
-   * migration finds at its destination because they are kept there.
+   * Cost and value: pages fetched in the cluster per guest that came or moved, and stored pages that a migration finds
+   * at its destination.
    */
   fetchedPerEvent: number
   savedPerMigration: number
 }
 
-/** Guests come, go, move and reboot, and every interval each host plans and fetches. */
+/** Guests come, go, move and reboot, and each host plans and fetches once per interval. */
 export function churn(init: ClusterInit, intervals: number, say: (line: string) => void): Churn[] {
   const world = new ChurningWorld(init)
   const budgets = BUDGET_SHARES.map((share) => new ChurningBudget(share, budgetOf(init, share), init.hosts))
@@ -49,7 +49,7 @@ class ChurningWorld {
   readonly #chance: Chance
   readonly #cluster: SyntheticCluster
   readonly guests: PlacedGuest[]
-  /** What there is now. */
+  /** The cluster now. */
   look: ClusterLook
   /** Guests that came or moved so far. */
   events = 0
@@ -82,7 +82,7 @@ class ChurningWorld {
     this.look = new ClusterLook(this.guests, this.#init.hosts, this.#lookNumber)
   }
 
-  /** Share of the stable pages of guests that migrate now found at their destinations. */
+  /** Share of the stable pages of migrating guests found at their destinations. */
   foundBy(way: Way): number {
     const { hosts } = this.#init
     const migrations = drawMigrations(this.guests, { hosts, countMax: MIGRATIONS_MAX, chance: this.#chance.fork(1) })

@@ -10,7 +10,7 @@ export interface ClusterInit {
   seed: number
 }
 
-/** A guest where it runs now. */
+/** A guest and its present host. */
 export interface PlacedGuest {
   guest: SyntheticGuest
   host: number
@@ -23,7 +23,7 @@ export function drawGuests({ hosts, guests, pages, seed }: ClusterInit): PlacedG
   }))
 }
 
-/** All stable pages of a cluster at one look, counted exactly. A page is a number, in the order of its content. */
+/** All stable pages of a cluster at one look, counted exactly. Pages are numbered in the order of their contents. */
 export class ClusterLook {
   readonly hosts: number
   /** Content of each page, in rising order. */
@@ -59,7 +59,7 @@ export class ClusterLook {
     this.popular = Uint32Array.from({ length: pages }, (_, page) => page).filter((page) => this.hostsOf[page]! >= 2)
   }
 
-  /** The page of this content; any other one if there is none. */
+  /** The page with this content; any other if there is none. */
   pageOf(content: number): number {
     let first = 0
     let last = this.contents.length - 1

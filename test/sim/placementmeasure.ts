@@ -3,13 +3,13 @@ import type { Chance } from '../support/chance.ts'
 import type { ClusterLook, PlacedGuest } from './placementcluster.ts'
 import type { Way } from './placementways.ts'
 
-/** Bytes of a page, and of the reference that goes in its place. */
+/** Bytes of a page, and of the reference that replaces it. */
 const PAGE_BYTES = 4096
 const REFERENCE_BYTES = 16
-/** One host in so many can be asked, where few can. */
+/** With few peers, one host in this many can be asked. */
 const FEW = 10
 
-/** Guests that migrate to measure what is found. */
+/** Guests that migrate for the measurement. */
 export const MIGRATIONS_MAX = 2_000
 
 export interface Migration {
@@ -17,19 +17,21 @@ export interface Migration {
   to: number
 }
 
-/** Of the stable non-zero pages of the guests that migrate, on average. */
+/** Of the stable non-zero pages of the migrating guests, on average. */
 export interface Found {
   /** Share found at the destination, resident or kept. */
   atDestination: number
-  /** Share found at the destination, or at some host other than the source that may give it: one that is popular. */
+  /** Share found at the destination, or at a host other than the source that may serve it, because it is popular. */
   atPeer: number
-  /** The same with a tenth of the hosts besides the destination, always the same ones: the others are away or far. */
+  /**
+   * The same with only a tenth of the hosts besides the destination, always the same ones: the others are away or far.
+   */
   atFewPeers: number
-  /** Bytes of a migration that need not be sent because the destination has the page. */
+  /** Bytes that a migration does not send because the destination has the page. */
   savedBytes: number
 }
 
-/** Every guest once, or as many of them as are wanted, each to some other host. */
+/** Each guest once, or as many as wanted, to another host. */
 export function drawMigrations(
   guests: readonly PlacedGuest[], { hosts, countMax, chance }: { hosts: number; countMax: number; chance: Chance },
 ): Migration[] {
@@ -51,10 +53,10 @@ export function measure(
       const isThere = look.residentAt[to]!.has(page) || kept.at[to]!.has(page)
       sum.pages += 1
       if (isThere) sum.atDestination += 1
-      // What a single host holds does not leave it but with the guest itself.
+      // A page of a single host leaves it only with the guest itself.
       const isPopular = look.hostsOf[page]! > 1
       if (isThere || isPopular) sum.atPeer += 1
-      // The source holds it, and keeps no copy besides.
+      // The source has it resident, and keeps no stored copy.
       if (isThere || (isPopular && kept.fewCopies[page]! > (source % FEW === 0 ? 1 : 0))) sum.atFewPeers += 1
     }
   }
@@ -69,7 +71,7 @@ export function measure(
 interface Kept {
   /** Pages that are kept at each host. */
   at: Bits[]
-  /** How many of the few keep each page, or have it resident. */
+  /** On how many of the few peers each page is stored or resident. */
   fewCopies: Uint16Array
 }
 
@@ -90,8 +92,8 @@ function keptBy(look: ClusterLook, way: Way): Kept {
 }
 
 /**
- * The share that would be found at some peer if pages of a single host might be spread too, and the whole cluster's
- * budget were spent on that: out of reach by the rule that only popular pages leave a host.
+ * The share that some peer would have if pages of a single host might be spread too, with the whole cluster's budget
+ * spent on that: out of reach, because only popular pages may leave a host.
  */
 export function unboundAtPeer(look: ClusterLook, budgetPages: number): number {
   let all = 0

@@ -9,25 +9,25 @@ import { atRandom, byPolicy, everything, mostRecent, optimal, type Way } from '.
 
 /** Budgets, as shares of a host's memory. */
 export const BUDGET_SHARES = [0.01, 0.05, 0.1]
-/** How far below the optimum the policy may be, as a share of the pages. */
+/** How far the policy may stay below the optimum, as a share of the pages. */
 export const BELOW_OPTIMUM_MAX = 0.05
-/** Which look of the model it is does not matter, as long as there was one before. */
+/** Any look of the model will do, if there was one before. */
 const LOOK = 10
-/** Settings that the policy is tried with beside its own. */
+/** Settings to try besides the policy's own. */
 const HEAD_SHARES = [0, 0.5, 0.75, 0.9, 1]
 const TAIL_COPIES_TRIED = [1, 2, 3]
 
 export interface Budget {
   share: number
   pages: number
-  /** Nothing but what is resident. */
+  /** Resident pages only. */
   none: Found
   random: Found
   recent: Found
   policy: Found
-  /** At the destination: the best set of each host. At a peer: all that is popular kept everywhere. */
+  /** At the destination: the best set for each host. At a peer: all popular pages kept everywhere. */
   optimum: Found
-  /** Share at some peer, were pages of a single host spread too. */
+  /** Share at some peer, if pages of a single host were spread too. */
   unboundAtPeer: number
 }
 
@@ -47,7 +47,7 @@ export interface Trial extends ClusterInit {
   settings: TriedSettings[]
 }
 
-/** Places pages in a cluster in every way, and lets guests migrate. */
+/** Places pages in a cluster in each way, and lets guests migrate. */
 export function tryPlacement(init: ClusterInit, isThorough: boolean, say: (line: string) => void): Trial {
   const guests = drawGuests(init)
   const look = new ClusterLook(guests, init.hosts, LOOK)

@@ -1,4 +1,4 @@
-/** Ways to choose what each host keeps, of which the policy is one. Pages that are resident at a host are not kept. */
+/** Ways to choose the pages that each host keeps; the policy is one. Resident pages are not kept. */
 import { planPlacement, type Plan } from '../../src/placement/policy.ts'
 import { TailOwners } from '../../src/placement/tailowners.ts'
 import type { Prefixes } from '../../src/page/index.ts'
@@ -13,10 +13,10 @@ export interface PolicySettings {
   tailCopies: number
 }
 
-/** What a host keeps, as contents of the model. */
+/** The stored pages of a host, as contents of the model. */
 export type KeptPages = Map<number, PageKind>
 
-/** The real policy, for one host with an exact view, that keeps `kept` already. */
+/** The real policy, for one host with an exact view that already keeps `kept`. */
 export function planFor(
   look: ClusterLook, host: number, { headShare, tailCopies, budgetPages, kept }: PolicySettings & {
     budgetPages: number
@@ -44,7 +44,7 @@ export function planFor(
       },
     },
     budgetPages, headShare,
-    // It is asked page by page, in the order of the view.
+    // Called page by page, in the order of the view.
     isResident: () => look.residentAt[host]!.has(look.popular[asked++]!),
     isGivenUp: () => false,
     isOwned: (_high, low) => owners.owns(low),
@@ -55,12 +55,12 @@ export function planFor(
   }
 }
 
-/** The contents behind prefixes. */
+/** The contents of prefixes. */
 export function contentsOf({ high, low, count }: Prefixes): number[] {
   return Array.from({ length: count }, (_, index) => high[index]! * 2 ** 21 + (low[index]! >>> 11))
 }
 
-/** Which pages each host keeps, within the budget. */
+/** The pages that each host keeps, within the budget. */
 export type Way = (host: number) => number[]
 
 export function byPolicy(look: ClusterLook, budgetPages: number, settings: PolicySettings): Way {
@@ -75,7 +75,7 @@ export function atRandom(look: ClusterLook, budgetPages: number, chance: Chance)
     () => chance.fraction()).slice(0, budgetPages)
 }
 
-/** All that the guests held that left last, of which any guest that is elsewhere now may be one. */
+/** All pages of the guests that left last; each may be any guest that is elsewhere now. */
 export function mostRecent(
   look: ClusterLook, budgetPages: number, chance: Chance, hostOf: (guest: number) => number,
 ): Way {
@@ -92,7 +92,7 @@ export function mostRecent(
   }
 }
 
-/** The best there is for whom a guest drawn from all that are elsewhere will come: the pages that most of them hold. */
+/** The optimum for a guest drawn from all that are elsewhere: the pages that most of them hold. */
 export function optimal(look: ClusterLook, budgetPages: number): Way {
   const ranked = Uint32Array.from({ length: look.contents.length }, (_, page) => page)
     .sort((one, other) => look.guestsOf[other]! - look.guestsOf[one]!)
@@ -105,7 +105,7 @@ export function optimal(look: ClusterLook, budgetPages: number): Way {
   }
 }
 
-/** All that may be spread at all: more than any host keeps, so that some peer has whatever any peer could have. */
+/** All popular pages: more than any host keeps, so that some peer has all that any peer could have. */
 export function everything(look: ClusterLook): Way {
   return (host) => [...look.popular.filter((page) => !look.residentAt[host]!.has(page))]
 }

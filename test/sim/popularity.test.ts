@@ -10,7 +10,7 @@ import { formatDay, formatFaults } from './report.ts'
 import { World, type WorldInit } from './world.ts'
 
 const PROGRAM = join(import.meta.dirname, 'popularity.ts')
-/** Whatever else the machine has to do. */
+/** Enough on a busy machine. */
 const TIMEOUT_MS = 300_000
 const SMALL: WorldInit = {
   hosts: 8, guests: 4, pages: 60, seed: 7, intervalMs: 60_000, minHosts: 2, maxPages: 2_000_000,
@@ -38,7 +38,7 @@ describe('popularity among fifty hosts', function () {
       ['start', 50], ['crash', 5], ['heal', 15], ['join', 1],
     ])
     const [start, ...faults] = outcome.phases
-    // A page counts from a guest's second scan on, which comes half an interval to one and a half after the start.
+    // A page counts from a guest's second scan, which comes half an interval to one and a half after the start.
     assert.ok(start!.convergedIntervals !== null && start!.convergedIntervals <= CONVERGE_WITHIN + 1.5)
     for (const { name, convergedIntervals, measure } of faults) {
       assert.ok(convergedIntervals !== null && convergedIntervals <= CONVERGE_WITHIN, `${name}: ${convergedIntervals}`)

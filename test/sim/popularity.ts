@@ -1,5 +1,5 @@
 /**
- * Popularity in a simulated cluster: the real code on virtual time, compared to exact counting.
+ * Popularity in a simulated cluster: the real code on virtual time, compared with exact counting.
  *
  *   npm run sim -- [--hosts N] [--guests M] [--pages P] [--seed S] [--scenario faults|day] [--json]
  *
@@ -18,7 +18,7 @@ import { World } from './world.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2 } as const
 
-// Streams break by the hundred thousand, and to note where each error was made would take more time than all else.
+// Streams break by the hundred thousand, and recording each error's stack would take most of the time.
 Error.stackTraceLimit = 0
 
 process.exitCode = await main(process.argv.slice(2))
@@ -28,7 +28,7 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     flags = parseFlags(argv)
   } catch (error) {
-    // The command has said what is wrong already, or printed its help.
+    // The command has already printed its error or its help.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
     throw error
   }

@@ -2,20 +2,20 @@ import { MESSAGE_BYTES_MAX, type MessageStream } from '../../src/mesh/index.ts'
 import { Inbox, messageTooLong, streamBroken, streamEnded } from '../../src/mesh/streams/inbox.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 
-/** Bytes on their way or not yet received at which `send` waits for the receiver. */
+/** Bytes on their way or unread at which `send` waits for the receiver. */
 const QUEUE_BYTES_MAX = 256 * 1024
 
-/** One for all streams: they end by the million, and each new error would look where it was made. */
+/** One error for all streams: they end by the million, and each new error would record a stack. */
 const ENDED = streamEnded()
 
-/** What both ends of a stream have in common. */
+/** The common state of both ends of a stream. */
 interface Route {
   clock: Clock
-  /** One way; one for all messages of the stream, so that they keep their order. */
+  /** One-way delay; the same for all messages of the stream, so that they keep their order. */
   delayMs: number
-  /** Messages, both ways together, after which the stream breaks; Infinity: it does not. */
+  /** Messages, both ways together, after which the stream breaks; Infinity: never. */
   breaksAfter: number
-  /** Whether anything gets through now. */
+  /** Whether the network passes anything now. */
   isOpen: () => boolean
 }
 
@@ -31,7 +31,7 @@ export class SimStream implements MessageStream {
   #isClosed = false
   #taken: PromiseWithResolvers<void> | undefined
 
-  /** Both ends of a new stream. `onClosed` hears of each end that has closed or broken. */
+  /** Both ends of a new stream. `onClosed` is called for each end that has closed or broken. */
   static pair(route: Route, onClosed: (end: SimStream) => void): [SimStream, SimStream] {
     const near = new SimStream(route, onClosed)
     const far = new SimStream(route, onClosed)
@@ -58,7 +58,7 @@ export class SimStream implements MessageStream {
       this.#wakeSenders()
     })
     while (peer.#queuedBytes >= QUEUE_BYTES_MAX && this.#error === undefined) await this.#nextTaken(signal)
-    // Narrowed by the check above; what waited may have broken meanwhile.
+    // TypeScript has narrowed it by the check above; it may have broken during the wait.
     const error = this.#error as Error | undefined
     if (error !== undefined) throw error
   }
@@ -98,7 +98,7 @@ export class SimStream implements MessageStream {
     return this.#underwayBytes + this.#inbox.bytes
   }
 
-  /** What is sent while nothing gets through is gone: the stream then hangs until its host notices. */
+  /** Messages sent while the network passes nothing are lost: the stream hangs until its host notices. */
   #transmit(arrive: () => void): void {
     const { clock, delayMs, isOpen } = this.#route
     this.#route.breaksAfter -= 1

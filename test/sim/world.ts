@@ -8,7 +8,7 @@ import { SimNetwork } from './network.ts'
 
 export interface WorldInit {
   hosts: number
-  /** On each host at the start. */
+  /** Guests per host at the start. */
   guests: number
   /** Non-zero pages of each guest. */
   pages: number
@@ -24,7 +24,7 @@ export interface Spread {
   mean: number
 }
 
-/** What a look at all live hosts' views says. */
+/** A measurement of all live hosts' views. */
 export interface Measure {
   /** Virtual time, ms. */
   at: number
@@ -48,7 +48,7 @@ export class World {
   readonly hosts: SimHost[] = []
   readonly #cluster: SyntheticCluster
   #nextGuest = 0
-  /** What went wrong beside the events: never to be passed over. */
+  /** Errors outside of the events, which must not be ignored. */
   readonly #failures: unknown[] = []
 
   constructor(init: WorldInit) {
@@ -64,7 +64,7 @@ export class World {
     return this.hosts.filter((host) => host.isAlive)
   }
 
-  /** Makes a host with guests, and does not start it. */
+  /** Makes a host with guests, without starting it. */
   addHost(): SimHost {
     const index = this.hosts.length
     const chance = new Chance(this.init.seed).fork(100 + index)
@@ -75,7 +75,7 @@ export class World {
     return host
   }
 
-  /** Begins a new guest on a host. */
+  /** Starts a new guest on a host. */
   addGuest(host: SimHost): void {
     host.addGuest(this.#cluster.guestOf(this.#nextGuest++))
   }
@@ -85,14 +85,14 @@ export class World {
     for (const host of this.hosts) this.later(this.chance.fraction() * START_WITHIN_MS, () => host.start())
   }
 
-  /** Does something after a while. */
+  /** Runs something after a delay. */
   later(delayMs: number, run: () => Promise<void> | void): void {
     this.clock.after(delayMs, () => {
       void Promise.resolve(run()).catch((error: unknown) => { this.#failures.push(error) })
     })
   }
 
-  /** Lets time pass. Throws what went wrong meanwhile. */
+  /** Lets time pass. Throws errors of that time. */
   async pass(intervals: number): Promise<void> {
     await this.clock.run(this.clock.now() + intervals * this.init.intervalMs)
     if (this.#failures.length > 0) throw this.#failures[0]
@@ -116,7 +116,7 @@ export class World {
     return new Map(this.live.map((host) => [host.name, host.bytes]))
   }
 
-  /** What all live hosts keep, added up. */
+  /** Sizes of all live hosts' tables, added up. */
   sizes(): Sizes {
     const sizes: Sizes = {}
     for (const host of this.live) addCounts(sizes, host.popularity!.sizes)
@@ -135,7 +135,7 @@ export class World {
   }
 }
 
-/** Mean and greatest of the hosts' bytes by account, each divided by `intervals`. */
+/** Mean and greatest bytes of the hosts by account, each divided by `intervals`. */
 export function bytesPerInterval(
   before: ReadonlyMap<string, HostBytes>, after: ReadonlyMap<string, HostBytes>, intervals: number,
 ): { mean: HostBytes; max: HostBytes } {

@@ -11,7 +11,7 @@ export class Chance implements Random {
     this.#next = seededRandom(seed)
   }
 
-  /** A stream of its own for `purpose`: what one part draws does not change what another gets. */
+  /** An independent stream for `purpose`: draws of one part do not change those of another. */
   fork(purpose: number): Chance {
     return new Chance(Math.imul(this.#seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(purpose + 1, 0xc2b2ae35))
   }

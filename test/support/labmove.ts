@@ -1,4 +1,4 @@
-/** What the tests of handoffs between agents in the lab share: how a guest is moved, and what must hold then. */
+/** Moving guests between agents in the lab, and checking the results; for several tests. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 
@@ -8,10 +8,10 @@ import {
   type StandstillOptions,
 } from '../../testnet/index.ts'
 
-/** What source and destination QEMU have in common. */
+/** Options that source and destination QEMU share. */
 export type GuestKind = Pick<GuestOptions, 'name' | 'system' | 'work' | 'memoryMiB'>
 
-/** What a handoff says of itself in `pagemesh migrate --json`. */
+/** The result of a handoff, from `pagemesh migrate --json`. */
 export type MoveResult = NonNullable<Awaited<ReturnType<ReturnType<LabCluster['agent']>['migrate']>>['result']>
 
 /** QEMU's own count of the pages that it sent. */
@@ -25,9 +25,9 @@ export interface QemuCount {
 
 const END_TIMEOUT_MS = 30_000
 const LOG_CHARACTERS_SHOWN = 1500
-/** Pages in the middle of which a busy QEMU paused so long that they went raw. */
+/** Pages within which a busy QEMU paused so long that they were sent raw. */
 const STALLED_PAGES_MAX = 16
-/** Device state comes on top of what QEMU counts as RAM. */
+/** Device state, which QEMU does not count as RAM. */
 const DEVICE_STATE_BYTES_MAX = 8 * 2 ** 20
 
 /** For `before`: skips the suite, naming what this machine lacks. */
@@ -38,7 +38,7 @@ export async function skipWithoutLab(this: Mocha.Context): Promise<void> {
   this.skip()
 }
 
-/** Moves a guest that runs, and expects the agents to say that all went well. */
+/** Moves a running guest, and expects the agents to report success. */
 export async function move(
   cluster: LabCluster, from: string, to: string, guest: string, ...words: string[]
 ): Promise<MoveResult> {
@@ -50,7 +50,7 @@ export async function move(
 
 /**
  * Moves a guest that its operator stops on its way, so that it arrives paused and its memory can be compared; expects
- * the agents to say that all went well.
+ * the agents to report success.
  */
 export async function moveToStandstill(
   cluster: LabCluster, { from, to, source }: { from: string; to: string; source: LabGuest },
@@ -64,7 +64,7 @@ export async function moveToStandstill(
   return result
 }
 
-/** Whatever the guest was doing at switchover. */
+/** Moves a guest in any run state. */
 export async function moveAnyhow(
   cluster: LabCluster, from: string, to: string, guest: string, words: readonly string[],
 ): Promise<MoveResult> {
@@ -77,17 +77,17 @@ export async function moveAnyhow(
   return result
 }
 
-/** The last words of a host's agent, for the message of a failed test. */
+/** The last log lines of a host's agent, for the message of a failed test. */
 function logEnd(cluster: LabCluster, host: string): string {
   return `agent of ${host}: ...${cluster.agent(host).log.slice(-LOG_CHARACTERS_SHOWN)}`
 }
 
-/** Expects that the counts of a handoff add up, and that they are what the source QEMU counted. */
+/** Expects that the counts of a handoff add up and equal those of the source QEMU. */
 export async function expectExactCounts(result: MoveResult, source: LabGuest): Promise<void> {
   expectCounts(result, { counted: await countOf(source), major: await majorOf(source) })
 }
 
-/** The same, where the source QEMU may be gone by now: `counted` is what it said, `major` its version. */
+/** The same if the source QEMU may have ended: `counted` are its figures, `major` its version. */
 export function expectCounts(
   result: Omit<MoveResult, 'status'>, { counted, major }: { counted: QemuCount; major: number },
 ): void {
@@ -96,21 +96,20 @@ export function expectCounts(
   assert.equal(Object.values(refsFilledBy).reduce((sum, count) => sum + count, 0), pages.ref)
   assert.equal(result.literalBytes, pages.literal * 4096)
   assert.ok(result.literalWireBytes <= result.wireBytes)
-  // The stream is its pages and what goes raw, each byte in one of the two.
+  // Each byte of the stream is in a page or is sent raw.
   assert.equal(result.qemuBytes, result.rawBytes + (pages.ref + pages.literal) * 4096)
   assert.equal(counted.status, 'completed')
   assert.equal(pages.zero, counted.zeroPages)
   const stalled = counted.otherPages - pages.ref - pages.literal
   assert.ok(stalled >= 0 && stalled <= STALLED_PAGES_MAX, `${stalled} of ${counted.otherPages} pages are not counted`)
   const otherBytes = result.qemuBytes - counted.ramBytes
-  // A newer QEMU counts all that it writes, and the device state of post-copy, which travels in a package, twice.
+  // A newer QEMU counts all that it writes, and the device state of post-copy, which is sent in a package, twice.
   const range = major > 7 ? [-DEVICE_STATE_BYTES_MAX, 0] as const : [1, DEVICE_STATE_BYTES_MAX] as const
   assert.ok(otherBytes >= range[0] && otherBytes <= range[1], `${otherBytes} bytes beside RAM`)
 }
 
 /**
- * Compares a guest that has arrived, and stands still because it was stopped on its way, with what it left behind;
- * then lets it run and expects it to go on with its work.
+ * Compares a guest that was stopped on its way with its source; then resumes it and expects it to go on with its work.
  */
 export async function expectArrivedWhole(source: LabGuest, destination: LabGuest, memoryMiB: number): Promise<void> {
   assert.equal(await stateOf(source), 'postmigrate')
@@ -124,17 +123,17 @@ export async function expectArrivedWhole(source: LabGuest, destination: LabGuest
   assert.ok(destination.beats() > beatsBefore, 'the heartbeats go on counting')
 }
 
-/** What the guest's QEMU says that it does, such as `running`. */
+/** The guest's run state, such as `running`. */
 export async function stateOf(guest: LabGuest): Promise<string> {
   return (await guest.qmp.execute('query-status') as { status: string }).status
 }
 
-/** The first number of its QEMU's version. */
+/** The major version of its QEMU. */
 export async function majorOf(guest: LabGuest): Promise<number> {
   return (await guest.qmp.execute('query-version') as { qemu: { major: number } }).qemu.major
 }
 
-/** What the source QEMU says of its migration. */
+/** The source QEMU's counts of its migration. */
 export async function countOf(guest: LabGuest): Promise<QemuCount> {
   const said = await guest.qmp.execute('query-migrate') as {
     status?: string
@@ -144,7 +143,7 @@ export async function countOf(guest: LabGuest): Promise<QemuCount> {
   return { status: said.status ?? 'none', zeroPages: duplicate, otherPages: normal, ramBytes: transferred }
 }
 
-/** Resolves when the guest's process is no more. */
+/** Resolves when the guest's process has ended. */
 export async function untilEnded(guest: LabGuest): Promise<void> {
   await waitFor(() => existsSync(`/proc/${guest.pid}`) ? undefined : true, {
     clock: systemClock, timeoutMs: END_TIMEOUT_MS, what: `the QEMU of ${guest.name} (${guest.pid}) to end`,

@@ -11,9 +11,9 @@ import { waitFor } from '../../testnet/index.ts'
 export interface Qemu {
   pid: number
   socket: string
-  /** One QMP command over a connection of its own. */
+  /** Executes a QMP command over its own connection. */
   command(command: string, args?: Record<string, unknown>): Promise<unknown>
-  /** Resolves when the BIOS has been at work for long enough to fill some memory and wait for a disk. */
+  /** Resolves when the BIOS has filled some memory and waits for a disk. */
   untilBooted(): Promise<void>
   /** Ends the process; idempotent. */
   kill(): Promise<void>
@@ -21,7 +21,7 @@ export interface Qemu {
 
 const BINARY = 'qemu-system-x86_64'
 
-/** For `before`: where real QEMU cannot be tested the suite is skipped, and says why. */
+/** For `before`: skips the suite, with the reason, if real QEMU cannot be tested. */
 export function skipWithoutQemu(this: Mocha.Context): void {
   const missing = missingQemu()
   if (missing === undefined) return
@@ -36,7 +36,7 @@ function missingQemu(): string | undefined {
 }
 
 /**
- * Starts a QEMU without devices in `directory`, by the words of `prefix` as another user; resolves when its QMP socket
+ * Starts a QEMU without devices in `directory`, after `prefix`, which may change the user; resolves when its QMP socket
  * answers.
  */
 export async function startQemu(
@@ -72,7 +72,7 @@ export async function startQemu(
     untilBooted: () => until(async () => {
       const answer = await command('human-monitor-command', { 'command-line': 'xp /4wx 0x7c00' })
       const registers = await command('human-monitor-command', { 'command-line': 'info registers' })
-      // Halted for want of a disk, after the BIOS has run.
+      // Halted without a disk, after the BIOS has run.
       return typeof answer === 'string' && / HLT=1/.test(String(registers))
     }),
     async kill() {

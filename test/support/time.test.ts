@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { VirtualClock } from './time.ts'
 
 describe('virtual time', () => {
-  it('runs events in order of time, and of their making', async () => {
+  it('runs events in order of time, and of their creation', async () => {
     const clock = new VirtualClock()
     const ran: string[] = []
     for (const delay of [30, 10, 20, 10, 0]) clock.after(delay, () => ran.push(`${delay} at ${clock.now()}`))
@@ -28,7 +28,7 @@ describe('virtual time', () => {
     assert.equal(seenAt, 1)
   })
 
-  it('forgets what was cancelled, and keeps no room for it', async () => {
+  it('forgets cancelled events and frees their memory', async () => {
     const clock = new VirtualClock()
     let count = 0
     for (let i = 0; i < 10_000; i++) clock.after(5 + (i % 7), () => { count += 1 }).cancel()

@@ -2,21 +2,21 @@ import { setImmediate } from 'node:timers'
 
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 
-/** What `wallTime` counts from, so that it too is the same in every run. */
+/** The epoch of `wallTime`, fixed so that every run is the same. */
 const EPOCH_MS = Date.UTC(2026, 0, 1)
-/** Cancelled events are swept out once there are this many, and more of them than of the others. */
+/** Cancelled events are removed once there are this many, and more than others. */
 const SWEEP_AT = 1024
 const COMPLETE_WITHIN_MS = 3_600_000
 
 interface Event extends Timer {
   at: number
-  /** Of two events at one time the one that was made first goes first. */
+  /** Orders events of the same time by their creation. */
   order: number
-  /** Undefined once it is cancelled. */
+  /** Undefined once cancelled. */
   run: (() => void) | undefined
 }
 
-/** What a clock of a test can make out of its own time and timers. */
+/** Derives a test clock's waits from its time and timers. */
 export abstract class TimerClock implements Clock {
   abstract now(): number
   abstract wallTime(): number
@@ -48,8 +48,8 @@ export abstract class TimerClock implements Clock {
 }
 
 /**
- * Time that stands still while anything runs and jumps to the next event after it. After each event all promises
- * that can settle do so, and whatever they set off, before the next event: the same events give the same run.
+ * Time stands still while anything runs and then jumps to the next event. After each event all promises that can settle
+ * do so, with all that follows, before the next event: the same events give the same run.
  */
 export class VirtualClock extends TimerClock {
   #now = 0
@@ -57,10 +57,10 @@ export class VirtualClock extends TimerClock {
   /** A binary heap, the earliest first. */
   #heap: Event[] = []
   #cancelled = 0
-  /** Events that ran. */
+  /** Events that have run. */
   eventCount = 0
 
-  /** Events that are still to come. */
+  /** Events still to come. */
   get pendingCount(): number {
     return this.#heap.length - this.#cancelled
   }
@@ -81,7 +81,7 @@ export class VirtualClock extends TimerClock {
     return event
   }
 
-  /** Runs everything that is due until `untilMs`, and sets the time to it. */
+  /** Runs all events due until `untilMs`, and sets the time to it. */
   async run(untilMs: number): Promise<void> {
     await settled()
     for (let next = this.#heap[0]; next !== undefined && next.at <= untilMs; next = this.#heap[0]) {
@@ -100,7 +100,7 @@ export class VirtualClock extends TimerClock {
     this.#now = untilMs
   }
 
-  /** Runs the next event that is due until `untilMs`, for worlds without promises; false if there is none. */
+  /** Runs the next event due until `untilMs`, for worlds without promises; false if there is none. */
   runNext(untilMs: number): boolean {
     for (let next = this.#heap[0]; next !== undefined && next.at <= untilMs; next = this.#heap[0]) {
       this.#pop()
@@ -119,7 +119,7 @@ export class VirtualClock extends TimerClock {
     return false
   }
 
-  /** Runs as much time as it takes until `work` is done, and gives its result; throws after an hour. */
+  /** Runs time forward until `work` is done, and returns its result; throws after an hour. */
   async complete<T>(work: Promise<T>, stepMs = 10): Promise<T> {
     const untilMs = this.#now + COMPLETE_WITHIN_MS
     let isDone = false
@@ -156,7 +156,7 @@ export class VirtualClock extends TimerClock {
     heap[place] = event
   }
 
-  /** Takes the earliest event out. */
+  /** Removes and returns the earliest event. */
   #pop(): void {
     const heap = this.#heap
     const last = heap.pop()!
@@ -178,7 +178,7 @@ function compare(a: Event, b: Event): number {
   return a.at - b.at || a.order - b.order
 }
 
-/** One turn of Node's own loop: by then every promise that can settle has, with all that follows from it. */
+/** One turn of Node's event loop: after it every promise that can settle has settled, with all that follows. */
 function settled(): Promise<void> {
   return new Promise((resolve) => { setImmediate(resolve) })
 }

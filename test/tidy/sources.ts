@@ -1,11 +1,11 @@
-/** The files of the project as text, and what they import: what the tidy tests look at. */
+/** The project's files as text, and their imports, for the tidy tests. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = normalize(fileURLToPath(new URL('../../', import.meta.url)))
 
-/** What .gitignore names: made by tools, and not ours to tidy. */
+/** Names in .gitignore: generated files, which are not tidied. */
 const MADE = /^(\.git|\.cache|\.build-.*|dist|node_modules|.*\.(log|node))$/
 
 /** Files of the project, relative to the root, sorted. */
@@ -17,7 +17,7 @@ export function listFiles(folder = ''): string[] {
 
 const texts = new Map<string, string | undefined>()
 
-/** The text of a file, or undefined if it is not there. */
+/** The text of a file, or undefined if it does not exist. */
 export function read(path: string): string | undefined {
   if (!texts.has(path)) {
     try {
@@ -29,7 +29,7 @@ export function read(path: string): string | undefined {
   return texts.get(path)
 }
 
-/** The text without its comments; what looks like a comment inside a string goes too, which no rule minds. */
+/** The text without its comments; string parts that look like comments go too, which no rule minds. */
 export function code(path: string): string {
   return (read(path) ?? '')
     .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
@@ -37,9 +37,9 @@ export function code(path: string): string {
 }
 
 export interface Import {
-  /** The file that imports. */
+  /** The importing file. */
   from: string
-  /** What is imported: a path from the root for our own files, else the package's name for it. */
+  /** The imported file: a path from the root for our own files, else the package's name. */
   target: string
   isOwn: boolean
 }
@@ -63,7 +63,7 @@ export function importsOf(path: string): Import[] {
 
 const LOADED = /^(?:import|export)\s(?!type\b)(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm
 
-/** Of `importsOf`, what is loaded with the file itself: neither types alone nor what it imports when it runs. */
+/** The imports that are loaded with the file itself: without types and dynamic imports. */
 export function loadsOf(path: string): Import[] {
   const loaded = new Set([...code(path).matchAll(LOADED)].map((match) => match[1]!))
   return importsOf(path).filter(({ target, isOwn }) => {
@@ -71,7 +71,7 @@ export function loadsOf(path: string): Import[] {
   })
 }
 
-/** Everything that can be reached from `entries` by imports, the entries included. */
+/** All files reachable from `entries` by imports, the entries included. */
 export function reachableFrom(entries: readonly string[], targetsOf = importsOf): Set<string> {
   const reached = new Set<string>()
   const queue = [...entries]

@@ -1,4 +1,4 @@
-/** Where an error is dropped, or a promise is let go. Types such as `Promise<void>` and `() => void` are not meant. */
+/** Code that drops an error, or lets a promise go. Types such as `Promise<void>` and `() => void` do not count. */
 const DROPPED = [
   /\.catch\(\(\w*\) => (undefined|null|true|false|\d|'|\[\]|\{\s*\})/,
   /, \(\) => (undefined|null|\{\s*\})\)/,
@@ -7,7 +7,10 @@ const DROPPED = [
   /\bvoid [\w#(]/,
 ]
 
-/** Numbers of the lines that drop an error or let a promise go with no comment on the line, or above it, to say why. */
+/**
+ * Numbers of the lines that drop an error or let a promise go without a comment on the line, or above it, that says
+ * why.
+ */
 export function findSwallowed(text: string): number[] {
   const lines = text.split('\n')
   return lines.flatMap((line, index) => {

@@ -1,23 +1,24 @@
 /**
- * What is compared, as data: which way a guest moves, over which link, to which destination, which guest, how many at
- * once, and what of Pagemesh is left out. Pure.
+ * The measurements as data: in which way a guest moves, over which link, to which destination, which guest, how many at
+ * once, and which part of Pagemesh is left out. Pure.
  *
  *   host a: the guests that move    host b: `similar`, two others of their system    host c: no guest
- *                                                                      `placement`: what b and a have in common is kept
- *                                                                      `nothing`: nothing kept, nothing had from others
+ *                                                                      `placement`: keeps what b and a have in common
+ *                                                                      `nothing`: keeps nothing, asks no other host
  *
- * The whole grid is far more than fits. It is pruned so:
- * - QEMU sends the same wherever a guest goes: its ways are measured with `similar` alone, and stand for all three;
- * - 100 Mbit/s is measured in the first round alone: there the link decides, and figures differ least;
- * - parts are left out, and five guests leave together, at 1 Gbit/s with guests that have nothing to do.
- * Rounds go through all of it in the same order; when the time is up, what is left of them is not measured, and the
- * report says how often each figure was.
+ * The whole grid takes too long. It is pruned:
+ * - QEMU sends the same bytes to any destination: its ways are measured with `similar` only, which counts for all
+ *   three;
+ * - 100 Mbit/s is measured in the first round only: there the link decides, and figures vary least;
+ * - parts are left out, and five guests leave together, at 1 Gbit/s with idle guests only.
+ * All rounds have the same order. When the time is up, the remaining measurements are omitted; the report tells how
+ * many each figure is a median of.
  */
 export type WayName = (typeof QEMU_WAYS)[number] | (typeof PAGEMESH_WAYS)[number]
 export type LinkName = '100 Mbit/s' | '1 Gbit/s' | 'unshaped'
 export type Destination = 'similar' | 'placement' | 'nothing'
 export type GuestKind = 'idle' | 'busy'
-/** What of Pagemesh is left out; `none`: all is there. `nothing` as a destination is without store and peers. */
+/** The part of Pagemesh that is left out; `none`: none. The destination `nothing` is without store and peers. */
 export type LeftOut = 'none' | 'references' | 'store' | 'peers' | 'compression'
 
 export interface Cell {
@@ -29,7 +30,7 @@ export interface Cell {
   leftOut: LeftOut
 }
 
-/** One measurement to be made. */
+/** One measurement. */
 export interface Step {
   round: number
   cell: Cell
@@ -38,7 +39,7 @@ export interface Step {
 
 export interface Plan {
   steps: readonly Step[]
-  /** From the command's start until no further measurement begins. */
+  /** From the command's start; no measurement begins after this time. */
   secondsMax: number
 }
 
@@ -66,7 +67,7 @@ export const LINK_BYTES_PER_SECOND: Readonly<Record<LinkName, number | undefined
 const QUICK_SECONDS_MAX = 430
 const FULL_SECONDS_MAX = 2040
 const TOGETHER = 5
-/** More than fit on any machine that we know; each is measured as far as the time reaches. */
+/** More rounds than any known machine has time for; measuring stops when the time is up. */
 const ROUNDS_MAX = 5
 
 const ALL: Omit<Cell, 'link' | 'destination' | 'guest'> = { count: 1, leftOut: 'none' }
@@ -76,7 +77,7 @@ export function planOf(isQuick: boolean): Plan {
     ? { steps: quickSteps(), secondsMax: QUICK_SECONDS_MAX } : { steps: fullSteps(), secondsMax: FULL_SECONDS_MAX }
 }
 
-/** A move by QEMU takes its time over a slow link: its simplest way and its best. */
+/** QEMU is slow over a slow link: only its simplest and its best way. */
 const SLOW_WAYS = ['qemu-precopy', 'qemu-multifd-zstd', 'pagemesh-precopy', 'pagemesh-postcopy'] as const
 
 function quickSteps(): Step[] {
@@ -86,13 +87,13 @@ function quickSteps(): Step[] {
     ...allWays(round, { link: '1 Gbit/s', guest: 'idle' }),
     ...allWays(round, { link: '1 Gbit/s', guest: 'busy' }).filter(isNotPlainMultifd),
     ...steps(round, { ...cell, link: '100 Mbit/s', destination: 'similar' }, SLOW_WAYS),
-    // Last: agents start anew for it, and where time is short the rest is worth more.
+    // Last, because it restarts the agents; where time is short, the other cells matter more.
     ...steps(round, { ...cell, destination: 'nothing' }, PAGEMESH_WAYS),
     ...steps(round, { ...cell, destination: 'placement', leftOut: 'store' }, ['pagemesh-precopy']),
   ]
 }
 
-/** What a busy guest shows nothing new of. */
+/** Ways that show nothing new with a busy guest. */
 function isNotPlainMultifd({ way }: Step): boolean {
   return way !== 'qemu-multifd' && way !== 'pagemesh-multifd'
 }
@@ -107,7 +108,7 @@ function gridSteps(round: number): Step[] {
   return links.flatMap((link) => (['idle', 'busy'] as const).flatMap((guest) => allWays(round, { link, guest })))
 }
 
-/** All ways to `similar`, Pagemesh's own to `placement`. */
+/** All ways to `similar`; to `placement` Pagemesh's only. */
 function allWays(round: number, { link, guest }: Pick<Cell, 'link' | 'guest'>): Step[] {
   return [
     ...steps(round, { link, guest, destination: 'similar', ...ALL }, [...QEMU_WAYS, ...PAGEMESH_WAYS]),
@@ -115,7 +116,7 @@ function allWays(round: number, { link, guest }: Pick<Cell, 'link' | 'guest'>): 
   ]
 }
 
-/** What each part is worth; in an order that lets few agents start anew. */
+/** Measures each part, in an order that needs few restarts of agents. */
 function leftOutSteps(round: number): Step[] {
   const cell = { link: '1 Gbit/s', guest: 'idle', destination: 'placement', count: 1 } as const
   const nothing = (['1 Gbit/s', 'unshaped', '100 Mbit/s'] as const).filter((link) => round === 1 || link === '1 Gbit/s')
@@ -127,7 +128,7 @@ function leftOutSteps(round: number): Step[] {
   ]
 }
 
-/** Once: the guests that leave together must first be booted, and are not moved singly. */
+/** Only in the first round: the guests that leave together must be booted first, and are not moved singly. */
 function togetherSteps(round: number): Step[] {
   if (round !== 1) return []
   const cell: Cell = { link: '1 Gbit/s', guest: 'idle', destination: 'similar', count: TOGETHER, leftOut: 'none' }

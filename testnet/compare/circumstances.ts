@@ -7,7 +7,7 @@ import { QEMU } from '../machine/machine.ts'
 import { GUEST_MEMORY_MIB } from './lab.ts'
 import type { Circumstances } from './sample.ts'
 
-/** Where and how the figures came to be: without it they say nothing. Asked before anything runs. */
+/** Where and how the figures were measured; without this they mean little. Collected before anything runs. */
 export async function findCircumstances(command: string, clock: Clock): Promise<Omit<Circumstances, 'seconds'>> {
   const [version = ''] = (await runCommand([QEMU, '--version'])).split('\n')
   return {

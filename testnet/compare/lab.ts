@@ -1,9 +1,9 @@
 /**
- * The hosts and guests of the comparison. All boot once; what changes between measurements is the links' rate, which
- * guests run, and how agents are configured.
+ * The hosts and guests of the comparison. All boot once; between measurements only the links' rates, the running guests
+ * and the agents' configurations change.
  *
- *   host a: quiet (idle), web (busy), and more idle ones       these move, and are at a again after each measurement
- *   host b: database, compile                                  have done some work and stand still
+ *   host a: quiet (idle), web (busy), and more idle ones       these move, and are back at a after each measurement
+ *   host b: database, compile                                  have done some work, then stand still
  *   host c: no guest
  */
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ export type GuestDescription = Omit<GuestOptions, 'directory' | 'host'>
 
 export interface Mover {
   description: GuestDescription
-  /** Where it lives between measurements. */
+  /** The QEMU in which it lives between measurements. */
   guest: LabGuest
 }
 
@@ -31,7 +31,7 @@ type Settings = Record<string, unknown>
 
 const SETTINGS = { census: { intervalSeconds: 20 } }
 const NEIGHBOURS = ['database', 'compile'] as const
-/** Half of what the guests hold in common: with fewer, what is popular has not all become known. */
+/** Half of the pages that the guests have in common: with fewer, the view is not complete yet. */
 const POPULAR_PAGES_MIN = 10_000
 const SETTLE_TIMEOUT_MS = 180_000
 const ANSWER_MS_MAX = 30_000
@@ -48,12 +48,12 @@ export class ComparisonLab {
     this.cluster = cluster
   }
 
-  /** Makes the hosts; `boot` and `startAgents` come next. Everything goes with `close`. */
+  /** Makes the hosts; call `boot` and `startAgents` next. `close` removes everything. */
   static async create(clock: Clock): Promise<ComparisonLab> {
     return new ComparisonLab(clock, await createCluster({ hosts: HOSTS, withoutAgents: true, settings: SETTINGS }))
   }
 
-  /** Boots the guests; those that stay have work behind them and stand still from then on. */
+  /** Boots the guests; those that stay do some work and are then stopped. */
   async boot(): Promise<void> {
     const neighbours = NEIGHBOURS.map(async (work) => {
       const guest = await this.cluster.startGuest('b', { name: work, work, memoryMiB: GUEST_MEMORY_MIB })
@@ -69,7 +69,7 @@ export class ComparisonLab {
       .filter((name) => !this.#movers.has(name)).map((name) => this.#bootMover(name, 'idle')))
   }
 
-  /** Ends what `bootMore` booted. */
+  /** Ends the guests of `bootMore`. */
   async endMore(): Promise<void> {
     for (const [name, { guest }] of this.#movers) {
       if (name === 'quiet' || name === 'web') continue
@@ -92,11 +92,11 @@ export class ComparisonLab {
     return { accounts: await this.accounts(), storePages: store.pages, popularPages: popularity.pages }
   }
 
-  /** Makes links, agents and guests what a cell asks for; returns the guests that shall move. */
+  /** Sets links, agents and guests up for a cell; returns the guests that shall move. */
   async prepare(cell: Cell): Promise<Mover[]> {
     if (cell.count > 1) await this.bootMore(cell.count)
     await this.#configure(settingsOf(cell))
-    // Last: agents that are configured anew start without a limit.
+    // Last: restarted agents settle without a limit on the links.
     await this.#shape(LINK_BYTES_PER_SECOND[cell.link])
     const names = cell.guest === 'busy'
       ? ['web'] : [...this.#movers.keys()].filter((name) => name !== 'web').slice(0, cell.count)
@@ -105,7 +105,7 @@ export class ComparisonLab {
     return names.map((name) => this.#movers.get(name)!)
   }
 
-  /** Resolves when all agents see each other, have scanned the guests that run, and have nothing to fetch. */
+  /** Resolves when all agents see each other, have scanned the running guests, and have nothing left to fetch. */
   async settled(): Promise<void> {
     await waitFor(async () => {
       const all = await Promise.all(HOSTS.map((host) => this.status(host)))
@@ -118,13 +118,13 @@ export class ComparisonLab {
     return this.ask(host, { command: 'status' }, ANSWER_MS_MAX)
   }
 
-  /** By the control socket, without the command's own start, which would take part of the time that is measured. */
+  /** Over the control socket: starting the command would take part of the measured time. */
   ask<Result>(host: HostName, request: ControlRequest, answerMsMax?: number): Promise<Result> {
     const path = join(this.cluster.directory, host, 'control.sock')
     return askAgent<Result>({ path, request, ...(answerMsMax === undefined ? {} : { answerMsMax }) })
   }
 
-  /** What all agents have sent since they started. */
+  /** Bytes that all agents have sent since they started. */
   async accounts(): Promise<Accounts> {
     const sum: Accounts = { report: 0, gossip: 0, swap: 0, peers: 0, handoff: 0 }
     for (const { traffic } of await Promise.all(HOSTS.map((host) => this.status(host)))) {
@@ -159,7 +159,7 @@ export class ComparisonLab {
   async #configure(wanted: Readonly<Record<HostName, Settings>>): Promise<void> {
     const changed = HOSTS.filter((host) => this.#settings.get(host) !== JSON.stringify(wanted[host]))
     if (changed.length === 0) return
-    // Without a limit: what agents tell each other at their start is not what is measured.
+    // Without a limit: the agents' start is not measured.
     await this.#shape(undefined)
     for (const host of changed) {
       await this.cluster.agent(host).stop()
@@ -169,7 +169,7 @@ export class ComparisonLab {
     await this.#known(!('store' in wanted.c))
   }
 
-  /** Resolves when c knows what is popular, and keeps it if it keeps anything. */
+  /** Resolves when c knows the popular pages, and has stored them if it keeps any. */
   async #known(keeps: boolean): Promise<void> {
     await waitFor(async () => {
       const { popularity, store, settled } = await this.status('c')
@@ -179,7 +179,7 @@ export class ComparisonLab {
     await this.settled()
   }
 
-  /** Whether the agent of a has scanned all guests of it that run. */
+  /** Whether a's agent has scanned all running guests of a. */
   async #seesMovers({ guests }: AgentStatus): Promise<boolean> {
     for (const { guest } of this.#movers.values()) {
       if (await stateOf(guest) !== 'running') continue
@@ -190,7 +190,7 @@ export class ComparisonLab {
   }
 }
 
-/** How the agents are configured for a cell, beside what all have. Pure. */
+/** The agents' configuration for a cell, beyond the common one. Pure. */
 function settingsOf({ destination, leftOut }: Pick<Cell, 'destination' | 'leftOut'>): Record<HostName, Settings> {
   const withoutStore = { store: { maxBytes: 0 } }
   const withoutPeers = { handoff: { peers: false } }
@@ -205,7 +205,7 @@ function settingsOf({ destination, leftOut }: Pick<Cell, 'destination' | 'leftOu
   }
 }
 
-/** Lets a guest run or stand still, whatever it did; one that was moved can go on where it was. */
+/** Lets a guest run or stand still, whatever its state; a guest that was moved away can run on at its source. */
 async function setRunning(guest: LabGuest, isWanted: boolean): Promise<void> {
   const isRunning = await stateOf(guest) === 'running'
   if (isRunning !== isWanted) await guest.qmp.execute(isWanted ? 'cont' : 'stop')

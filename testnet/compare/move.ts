@@ -8,23 +8,23 @@ import { busiestRate, InterfaceWatch, sentBetween } from './measure/interfaces.t
 import { processorSeconds } from './measure/processor.ts'
 import type { Accounts, Sample } from './sample.ts'
 
-/** How long a guest is watched before it moves, and after. */
+/** How long a guest is watched before and after it moves, ms. */
 const WATCH_MS = 2500
-/** A guest that arrived and says nothing for so long is lost. */
+/** A guest without a heartbeat for this long after it arrived is lost, ms. */
 const LIFE_TIMEOUT_MS = 10_000
-/** Silence counts until so long after the end: the guest may run there before the end is told, or after. */
+/** Silence counts until this long after the end, ms: the guest may start before or after the end is reported. */
 const SILENCE_AFTER_MS = 1000
 const PEAK_WINDOW_MS = 100
 const MOVE_TIMEOUT_MS = 300_000
 
-/** A guest on its way, watched at both ends. */
+/** A guest being moved, watched at both ends. */
 interface Traveller {
   mover: Mover
   destination: LabGuest
   beats: { source: Heartbeat; destination: Heartbeat }
 }
 
-/** What one guest's move came to. */
+/** The result of one guest's move. */
 interface Outcome {
   totalMs: number
   downtimeMs: number
@@ -33,9 +33,9 @@ interface Outcome {
 }
 
 /**
- * Makes one measurement: starts QEMUs that wait, watches the guests, moves them at once, watches what arrived, throws
- * it away, and lets the guests go on where they were. So every measurement starts from the same place, and the agents
- * find nothing of it at the destination.
+ * Makes one measurement: starts waiting QEMUs, watches the guests, moves them at once, watches the arrived ones and
+ * ends them, then lets the guests run on where they were. So every measurement starts from the same place, and the
+ * agents find no traces of the last one at the destination.
  */
 export async function measure(lab: ComparisonLab, step: Step): Promise<Sample> {
   const { cell } = step
@@ -91,7 +91,7 @@ async function watchMove(lab: ComparisonLab, step: Step, travellers: readonly Tr
   }
 }
 
-/** Moves all at once. One that fails leaves the others to their end. */
+/** Moves all guests at once. If one fails, the others go on. */
 async function moveAll(
   lab: ComparisonLab, { way, cell }: Step, travellers: readonly Traveller[],
 ): Promise<{ outcomes: Outcome[]; failure?: string }> {
@@ -105,7 +105,7 @@ async function moveOne(lab: ComparisonLab, way: WayName, cell: Cell, traveller: 
   const { mover, destination } = traveller
   if (way.startsWith('qemu-')) {
     const mode = way.slice('qemu-'.length) as PlainMode
-    // As the agents do, post-copy begins at once.
+    // Post-copy begins at once, as with the agents.
     const { totalMs, downtimeMs, loss } = await migratePlain({
       source: mover.guest, destination, network: lab.cluster.network, mode, passesBeforePostcopy: 0,
       timeoutMs: MOVE_TIMEOUT_MS,
@@ -126,7 +126,7 @@ async function moveOne(lab: ComparisonLab, way: WayName, cell: Cell, traveller: 
   return { totalMs: handoff.totalMs, downtimeMs: handoff.downtimeMs, handoff }
 }
 
-/** Why not all guests live where they arrived; undefined if they do. */
+/** Why not all arrived guests are alive; undefined if all are. */
 async function lossOf(
   { clock }: ComparisonLab, travellers: readonly Traveller[], outcomes: readonly Outcome[],
 ): Promise<string | undefined> {
@@ -145,14 +145,14 @@ async function lossOf(
   return undefined
 }
 
-/** What could be seen of the guests from outside: the longest silence of any, and the work of the one that has some. */
+/** What the guests showed to the outside: the longest silence of any, and the work of the busy one. */
 function shownOutside(
   travellers: readonly Traveller[], startedAt: number, endedAt: number,
 ): Pick<Sample, 'silenceMs' | 'usualSilenceMs' | 'work'> {
   const silence = (from: number, to: number): number => Math.max(...travellers.map(({ beats }) =>
     longestSilence([...beats.source.beats, ...beats.destination.beats], from, to)))
   const marks = travellers.flatMap(({ beats }) => [...beats.source.marks, ...beats.destination.marks])
-  // The first moments of what listens are not the guest's.
+  // The listeners take a moment to start.
   const watchedFrom = startedAt - WATCH_MS * 0.8
   const shown = {
     silenceMs: silence(startedAt, endedAt + SILENCE_AFTER_MS), usualSilenceMs: silence(watchedFrom, startedAt),

@@ -1,4 +1,4 @@
-/** What the samples come to: medians with their spread, ratios within the run, and who won. Pure. */
+/** Medians with their spread, ratios within the run, and winners, from the samples. Pure. */
 import { PAGEMESH_WAYS, QEMU_WAYS, type Cell, type WayName } from './cells.ts'
 import type { Sample } from './sample.ts'
 
@@ -19,15 +19,15 @@ export interface Row {
   way: WayName
   samples: Sample[]
   figures: Record<MeasureName, Spread>
-  /** Beside plain pre-copy of the same round, where there is one. */
+  /** Relative to plain pre-copy of the same round, if it was measured. */
   ratios: { wireBytes: Spread; totalMs: Spread } | undefined
 }
 
-/** What is compared with the best of QEMU's ways. */
+/** The figures that are compared with the best of QEMU's ways. */
 export const CONTESTS = ['wireBytes', 'totalMs', 'downtimeMs', 'silenceMs'] as const
 export type Contest = typeof CONTESTS[number]
 
-/** One contest in one cell: the better of our ways against the best of QEMU's. */
+/** One contest in one cell: the best of Pagemesh's ways against the best of QEMU's. */
 export interface Verdict {
   cell: Cell
   contest: Contest
@@ -36,14 +36,14 @@ export interface Verdict {
   isLost: boolean
 }
 
-/** What of a saving comes from where, in bytes of one migration of the same guest over the same link. */
+/** Where a saving comes from: bytes of one migration of the same guest over the same link. */
 export interface Shares {
   plain: number
-  /** With nothing kept beforehand, and nothing had from others. */
+  /** Nothing kept beforehand, no pages from other hosts. */
   nothing: number
-  /** With what is common kept beforehand. */
+  /** Common pages kept beforehand. */
   placement: number
-  /** With guests of the same system there. */
+  /** Guests of the same system at the destination. */
   similar: number | undefined
 }
 
@@ -65,7 +65,7 @@ const VALUES: Readonly<Record<MeasureName, (sample: Sample) => number>> = {
   workAfter: ({ work }) => work?.after ?? 0,
 }
 
-/** Seconds for each GB that the source QEMUs wrote; 0 where QEMU did without the agents. */
+/** Seconds per GB that the source QEMUs wrote; 0 for QEMU without agents. */
 function perGb(seconds: number, handoffs: Sample['handoffs']): number {
   const bytes = handoffs.reduce((sum, { qemuBytes }) => sum + qemuBytes, 0)
   return bytes === 0 ? 0 : seconds * 1e9 / bytes
@@ -76,7 +76,7 @@ export function valueOf(sample: Sample, measure: MeasureName): number {
   return VALUES[measure](sample)
 }
 
-/** Values of an odd number have their middle one; of an even number the mean of the two. Throws on none. */
+/** An odd number of values has a middle one; of an even number it is the mean of the two. Throws on none. */
 export function spreadOf(values: readonly number[]): Spread {
   if (values.length === 0) throw new RangeError('nothing has no median')
   const sorted = [...values].sort((left, right) => left - right)
@@ -85,7 +85,7 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median, lowest: sorted[0]!, highest: sorted.at(-1)! }
 }
 
-/** One row for each way in each cell, in the order of the first samples. Samples of moves that failed are left out. */
+/** One row per way and cell, in the order of the first samples. Samples of failed moves are left out. */
 export function rowsOf(samples: readonly Sample[]): Row[] {
   const whole = samples.filter(({ failure }) => failure === undefined)
   const groups = new Map<string, Sample[]>()
@@ -101,7 +101,7 @@ export function rowsOf(samples: readonly Sample[]): Row[] {
   })
 }
 
-/** Each sample beside plain pre-copy of its round: what the machine did meanwhile is the same for both. */
+/** Each sample relative to plain pre-copy of its round, under the same load of the machine. */
 function ratiosOf(group: readonly Sample[], all: readonly Sample[]): Row['ratios'] {
   const pairs = group.flatMap((sample) => {
     const plain = all.find((other) => other.way === 'qemu-precopy' && other.round === sample.round &&
@@ -115,12 +115,14 @@ function ratiosOf(group: readonly Sample[], all: readonly Sample[]): Row['ratios
   }
 }
 
-/** Whether QEMU's ways of the one stand for the other: all but the destination, which QEMU does not care about. */
+/**
+ * Whether QEMU's ways count for both cells: they may differ only in the destination, which makes no difference to QEMU.
+ */
 export function isSameJourney(left: Cell, right: Cell): boolean {
   return left.link === right.link && left.guest === right.guest && left.count === right.count
 }
 
-/** All contests of cells in which both sides were measured and nothing is left out. */
+/** All contests of cells that both sides measured, with nothing left out. */
 export function verdictsOf(rows: readonly Row[]): Verdict[] {
   const cells = new Map(rows.filter(({ cell, way }) => isOurs(way) && cell.leftOut === 'none')
     .map(({ cell }) => [keyOf(cell), cell]))
@@ -132,7 +134,7 @@ export function verdictsOf(rows: readonly Row[]): Verdict[] {
   }))
 }
 
-/** Undefined where one of the first three was not measured. */
+/** Undefined unless the first three were measured. */
 export function sharesOf(rows: readonly Row[], link: Cell['link'], guest: Cell['guest']): Shares | undefined {
   const bytes = (way: WayName, destination: Cell['destination']): number | undefined => rows.find((row) =>
     row.way === way && row.cell.link === link && row.cell.guest === guest && row.cell.count === 1 &&
@@ -148,13 +150,13 @@ export function isOurs(way: WayName): boolean {
   return (PAGEMESH_WAYS as readonly WayName[]).includes(way)
 }
 
-/** Where a way stands among all: QEMU's first. */
+/** Position of a way in the report: QEMU's first. */
 export function rankOf(way: WayName): number {
   return [...QEMU_WAYS, ...PAGEMESH_WAYS].indexOf(way)
 }
 
 function best(rows: readonly Row[], contest: Contest): { way: WayName; value: number } | undefined {
-  // A guest that was lost is silent for ever: that way's silence stands against nobody's.
+  // A lost guest is silent for ever: its way takes no part in the contest for silence.
   const isWhole = ({ samples }: Row): boolean => samples.every(({ loss }) => loss === undefined)
   const [first] = rows.filter((row) => contest !== 'silenceMs' || isWhole(row))
     .map(({ way, figures }) => ({ way, value: figures[contest].median }))

@@ -7,16 +7,16 @@ import { measure } from './move.ts'
 import { describeCell, describeSample } from './report/words.ts'
 import { failedSample, type Beforehand, type Sample } from './sample.ts'
 
-/** What a measurement takes beside the bytes that it moves: the waiting QEMU, looking before and after, settling. */
+/** Time of a measurement besides the move, s: starting QEMU, watching before and after, settling. */
 const STEP_SECONDS = 12
-/** What QEMU's way of a guest takes at most on the slowest link, and each way on the others. */
+/** Longest time of a move, s: by QEMU on the slowest link, and in any way on the others. */
 const MOVE_SECONDS = { slow: 30, fast: 5 }
-/** Guests that leave together must be booted first. */
+/** Guests that leave together must be booted first, s. */
 const BOOT_SECONDS = 150
-/** Agents that are configured otherwise start anew, and learn what is popular. */
+/** Agents with a new configuration restart and relearn the popular pages, s. */
 const RESTART_SECONDS = 50
 
-/** After so many failures in a row nothing more is to be learned: a guest or an agent is gone. */
+/** After this many failures in a row the run stops: a guest or an agent is gone. */
 const FAILURES_MAX = 3
 
 export interface RunComponents {
@@ -29,20 +29,20 @@ export interface RunInit {
   plan: Plan
   /** When the command began, ms of the clock. */
   startedAt: number
-  /** When it aborts, what fails next ends the run. */
+  /** After its abort, the next failure ends the run. */
   signal: AbortSignal
 }
 
 export interface RunResult {
   samples: Sample[]
   beforehand: Beforehand
-  /** Measurements of the first round that were not made. */
+  /** Measurements of the first round that were omitted. */
   omitted: number
 }
 
 /**
- * Boots all, goes through the plan while there is time, and resolves to what was found; what fails is part of it.
- * The caller closes `lab`. Rejects if the guests or agents do not start, or the signal aborts.
+ * Boots everything, follows the plan while there is time, and resolves to the results, failures included. The caller
+ * closes `lab`. Rejects if the guests or agents do not start, or the signal aborts.
  */
 export async function runPlan(components: RunComponents, { plan, startedAt, signal }: RunInit): Promise<RunResult> {
   const { clock, progress, lab } = components
@@ -65,7 +65,7 @@ export async function runPlan(components: RunComponents, { plan, startedAt, sign
   return { samples, beforehand, omitted: planned - samples.filter(({ round }) => round === 1).length }
 }
 
-/** One measurement. Whatever goes wrong is its result, unless the run was cancelled. */
+/** One measurement. A failure is its result, unless the run was cancelled. */
 async function measureOrSay(
   { progress, lab }: RunComponents, step: Step, number: string, signal: AbortSignal,
 ): Promise<Sample> {
@@ -78,7 +78,7 @@ async function measureOrSay(
   return sample
 }
 
-/** How long a measurement may take, seconds; generous, because what has begun is not broken off. */
+/** The longest time of a measurement, s; generous, because a started measurement is not interrupted. */
 function secondsOf({ cell, way }: Step, before: Step | undefined): number {
   const isSlow = cell.link === '100 Mbit/s' && way !== 'qemu-multifd-zstd' && way.startsWith('qemu-')
   const moving = (isSlow ? MOVE_SECONDS.slow : MOVE_SECONDS.fast) * cell.count
@@ -87,7 +87,7 @@ function secondsOf({ cell, way }: Step, before: Step | undefined): number {
   return STEP_SECONDS + moving + booting + (isRestarted ? RESTART_SECONDS : 0)
 }
 
-/** What of a cell is the agents' matter: two cells of one configuration need no restart. */
+/** The part of a cell that configures agents: cells that share it need no restart. */
 function configurationOf({ destination, leftOut }: Cell): string {
   return `${leftOut} ${destination === 'nothing' ? destination : ''}`
 }

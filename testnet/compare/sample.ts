@@ -1,14 +1,14 @@
-/** What one measurement found: plain data. The report is made of it, and `--json` writes it as it is. */
+/** The result of one measurement as plain data. The report is made of it, and `--json` writes it unchanged. */
 import type { HandoffResult } from '../../src/index.ts'
 import type { Cell, Step, WayName } from './cells.ts'
 
-/** Bytes by the agents' accounts, sent by all hosts meanwhile. */
+/** Bytes by the agents' accounts, sent by all hosts during the move. */
 export interface Accounts {
   report: number
   gossip: number
-  /** Pages kept beforehand. */
+  /** Pages fetched to be kept. */
   swap: number
-  /** Pages had from others for guests that move. */
+  /** Pages fetched from other hosts for moving guests. */
   peers: number
   handoff: number
 }
@@ -24,36 +24,36 @@ export interface Sample {
   round: number
   cell: Cell
   way: WayName
-  /** What all hosts' interfaces sent, everything included. */
+  /** Bytes that all hosts' interfaces sent. */
   wireBytes: number
-  /** Of those what the source's host sent. */
+  /** The part of them that the source's host sent. */
   sourceBytes: number
   accounts: Accounts
-  /** As QEMU or the agent says; of several guests the last. */
+  /** As reported by QEMU or the agent; of several guests the last. */
   totalMs: number
-  /** As QEMU says, and what the agents add to it; of several guests the longest. */
+  /** As reported by QEMU, plus the agents' share; of several guests the longest. */
   downtimeMs: number
-  /** The longest time for which no heartbeat came out of a guest, from the start until a second after the end. */
+  /** The longest silence of a guest's heartbeat, from the start until a second after the end. */
   silenceMs: number
-  /** The same while the guest ran undisturbed just before. */
+  /** The same just before, while the guest ran undisturbed. */
   usualSilenceMs: number
-  /** The most that the source's interface sent in 100 ms. */
+  /** The most that the source's interface sent in 100 ms, as a rate. */
   peakBytesPerSecond: number
   /** Of all agents. */
   agentSeconds: number
-  /** Of the QEMUs of the guests that moved, at both ends. */
+  /** Of the moved guests' QEMUs, at both ends. */
   qemuSeconds: number
   /** Of a busy guest. */
   work?: Work
-  /** What Pagemesh says of each guest. */
+  /** Pagemesh's own result for each guest. */
   handoffs: HandoffResult[]
-  /** The figures hold, but there was no living guest at the destination: why. */
+  /** Why there was no living guest at the destination; the figures hold nevertheless. */
   loss?: string
-  /** The guest did not move: why. Then there are no figures. */
+  /** Why the guest did not move; then there are no figures. */
   failure?: string
 }
 
-/** Where, how and how long it was measured. */
+/** Where, how and for how long it was measured. */
 export interface Circumstances {
   command: string
   /** ISO 8601. */
@@ -69,10 +69,10 @@ export interface Circumstances {
   guestMemoryMiB: number
 }
 
-/** What the agents had spent before the first guest moved. */
+/** Bytes that the agents had spent before the first guest moved. */
 export interface Beforehand {
   accounts: Accounts
-  /** Pages that host c then kept, and knew as popular. */
+  /** Pages that host c kept then, and pages that it knew to be popular. */
   storePages: number
   popularPages: number
 }
@@ -81,11 +81,11 @@ export interface Measured {
   circumstances: Circumstances
   beforehand: Beforehand
   samples: Sample[]
-  /** Measurements of the plan's first round that were not made. */
+  /** Measurements of the plan's first round that were omitted. */
   omitted: number
 }
 
-/** A measurement that came to nothing. */
+/** The sample of a failed measurement. */
 export function failedSample(step: Step, failure: string): Sample {
   return {
     ...step, failure, wireBytes: 0, sourceBytes: 0,

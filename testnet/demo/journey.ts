@@ -1,14 +1,14 @@
 /**
- * The demonstration: one guest goes there and back three times, over the same link, beside the same neighbours.
+ * The demonstration: one guest moves there and back three times, over the same link, beside the same neighbours.
  *
  *   host a: web (moves), idle        host b: database        host c: an agent without guests
  *
- *   Pagemesh     a --- pre-copy --> b     b --- post-copy --> a     it runs all the while: the figures
- *   Pagemesh     a --- pre-copy --> b     b --- post-copy --> a     stopped on its way: its memory is compared
- *   QEMU alone   a --- pre-copy --> b     b --- post-copy --> a     paused when it has arrived: both
+ *   Pagemesh     a --- pre-copy --> b     b --- post-copy --> a     running all the time: for the figures
+ *   Pagemesh     a --- pre-copy --> b     b --- post-copy --> a     stopped on its way: to compare its memory
+ *   QEMU alone   a --- pre-copy --> b     b --- post-copy --> a     paused after its arrival: for both
  *
- * Every guest is the same Debian with different work. The neighbours are quiet, so that the two cores of a small
- * machine are not what is measured.
+ * Every guest is the same Debian with different work. The neighbours are idle, so that a small machine's two cores are
+ * not the bottleneck.
  */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { chooseAccelerator, ensureImage, type LabCluster, type LabGuest } from '../index.ts'
@@ -32,8 +32,8 @@ const LEGS: readonly Pick<MoveRequest, 'from' | 'to' | 'mode'>[] = [
 ]
 
 /**
- * Boots the guests and makes all moves; resolves to one for each way, with the figures of the first time and the bytes
- * that were found equal. Throws whatever goes wrong on the way; nothing is cleaned up here.
+ * Boots the guests and makes all moves; resolves to one move per way, with the figures of the first time and the bytes
+ * found equal. Throws any failure; the caller cleans up.
  */
 export async function makeJourney(components: { cluster: LabCluster; progress: Progress }): Promise<Move[]> {
   const { cluster, progress } = components

@@ -9,35 +9,35 @@ import type { Progress } from './progress.ts'
 export type Mover = 'Pagemesh' | 'QEMU alone'
 
 export interface MoveRequest {
-  /** Where it runs now. */
+  /** The QEMU in which it runs now. */
   guest: LabGuest
-  /** How it was started, for the QEMU that waits for it. */
+  /** Its options, for the QEMU that waits for it. */
   options: Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>
   from: string
   to: string
   mode: MigrationMode
   by: Mover
   /**
-   * Whether both memories are compared, which must stand still for it. QEMU alone then leaves the guest paused when it
-   * has arrived; for Pagemesh it is stopped on its way, because what runs goes on running where it arrives.
+   * Whether both memories are compared, which must stand still for that. QEMU alone leaves the guest paused after its
+   * arrival; with Pagemesh a running guest arrives running, so it is stopped on its way.
    */
   isCompared: boolean
 }
 
-/** One migration, measured the same way whoever does it. */
+/** One migration, measured in the same way for Pagemesh and QEMU. */
 export interface Move {
   mode: MigrationMode
   by: Mover
   from: string
   to: string
-  /** What the source host's interface sent meanwhile, everything included. */
+  /** Bytes that the source host's interface sent meanwhile. */
   wireBytes: number
   totalMs: number
   /** Null for a guest that was stopped on its way. */
   downtimeMs: number | null
-  /** Bytes of guest memory found equal at both ends; absent where they were not compared. */
+  /** Bytes of guest memory found equal at both ends; absent if not compared. */
   equalBytes?: number
-  /** What Pagemesh says of it; absent when QEMU was alone. */
+  /** Pagemesh's own result; absent for QEMU alone. */
   result?: HandoffResult
 }
 
@@ -45,8 +45,8 @@ const NOTICE_TIMEOUT_MS = 30_000
 const BEATS = 2
 
 /**
- * Moves a guest: starts the QEMU that waits, migrates, compares both memories if asked to and lets the guest run on,
- * waits for its heartbeat, and ends the old QEMU. Throws LabError `demo-failed` if any of it is not so.
+ * Moves a guest: starts the waiting QEMU, migrates, compares both memories if asked to and resumes the guest, waits for
+ * its heartbeat, and ends the old QEMU. Throws LabError `demo-failed` if any of this fails.
  */
 export async function moveGuest(
   components: { cluster: LabCluster; progress: Progress }, request: MoveRequest,
@@ -69,7 +69,7 @@ export async function moveGuest(
   return { move: { mode, by, from, to, ...found, ...measured }, arrived }
 }
 
-/** Compares both memories while both stand still, then lets the guest go on. */
+/** Compares both memories while both stand still, then resumes the guest. */
 async function compare(progress: Progress, title: string, guest: LabGuest, arrived: LabGuest): Promise<number> {
   const equalBytes = await progress.step(`${title}: comparing both memories`, () => requireEqual(guest, arrived))
   await arrived.qmp.execute('cont')
@@ -84,7 +84,7 @@ async function measure(
   const before = await network.counters(from)
   const figures = by === 'Pagemesh'
     ? await migrateByAgent(cluster, request)
-    // As the agents do, post-copy begins at once.
+    // Post-copy begins at once, as with the agents.
     : await migratePlain({ source: guest, destination: arrived, network, mode, passesBeforePostcopy: 0 })
   const after = await network.counters(from)
   return { ...figures, wireBytes: (after?.sentBytes ?? 0) - (before?.sentBytes ?? 0) }
@@ -102,7 +102,7 @@ async function migrateByAgent(
   return { totalMs: result.totalMs, downtimeMs: result.downtimeMs, result }
 }
 
-/** Resolves when the host's agent has noticed that the guest is there and in that state. */
+/** Resolves when the host's agent sees the guest in that state. */
 async function seen(
   cluster: LabCluster, { host, guest, state }: { host: string; guest: string; state: string },
 ): Promise<void> {

@@ -1,16 +1,16 @@
 import type { Clock } from '../../src/runtime/clock.ts'
 
-/** Where the words go; on a terminal the line of a running step counts its seconds in place. */
+/** The output; on a terminal the line of a running step counts its seconds in place. */
 export interface ProgressOutput {
   write(text: string): unknown
   isTTY?: boolean
 }
 
 const TICK_MS = 1000
-/** Without a terminal a step that takes long says so now and then. */
+/** Without a terminal, a long step prints a line after this many ticks. */
 const TICKS_A_LINE = 10
 
-/** Says what runs, how long it has run, and when it is done. */
+/** Prints the running step, its seconds so far, and its end. */
 export class Progress {
   readonly #output: ProgressOutput
   readonly #clock: Clock
@@ -22,12 +22,12 @@ export class Progress {
     this.#startedAt = this.#clock.now()
   }
 
-  /** A line by itself. */
+  /** Prints a line of its own. */
   say(text: string): void {
     this.#output.write(`${this.#time()} ${text}\n`)
   }
 
-  /** Runs `work` under a line that lives as long as it does; what it throws is thrown. */
+  /** Runs `work` as a step with its own line; rethrows its error. */
   async step<T>(what: string, work: () => Promise<T>): Promise<T> {
     const startedAt = this.#clock.now()
     const seconds = (): number => Math.round((this.#clock.now() - startedAt) / 1000)

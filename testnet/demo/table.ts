@@ -5,9 +5,9 @@ import type { Move } from './move.ts'
 
 const NO_LINES_BETWEEN = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' }
 
-/** All moves side by side, a column each; a move by Pagemesh is set against QEMU's of the same mode. Pure. */
+/** All moves side by side, a column each; ratios are to QEMU's move of the same mode. Pure. */
 export function renderMoves(moves: readonly Move[]): string {
-  // No colours: the table is meant for files and READMEs as well.
+  // No colours: the table also goes into files and READMEs.
   const style = { head: [], border: [] }
   const table = new Table({ head: ['', ...moves.map(titleOf)], style, chars: NO_LINES_BETWEEN })
   const row = (name: string, cell: (move: Move) => string): void => { table.push([name, ...moves.map(cell)]) }

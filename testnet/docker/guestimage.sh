@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The guest image of testnet/image inside `docker build`, which may not mount anything and so has no use for
-# debootstrap: a Debian image is its result already. Two steps of the Dockerfile, which has testnet/image in /tmp/image:
+# The guest image of testnet/image inside `docker build`, which may not mount anything: a Debian base image takes the
+# place of debootstrap. Two steps of the Dockerfile, which has testnet/image in /tmp/image:
 #
 #   guestimage.sh root              makes the stage that runs it a guest's root
 #   guestimage.sh disk ROOT OUT     writes OUT/image-HASH, as testnet/image/build.sh names it, from that root

@@ -14,11 +14,11 @@ export interface HostGuestsInit {
   control: string
 }
 
-/** The guests of one host: as many QEMUs as there are names. */
+/** The guests of one host, one QEMU each. */
 export interface HostGuests {
-  /** Boots the guests that this host begins with, but for those that run elsewhere by now; rejects if one fails. */
+  /** Boots this host's guests, except those that run elsewhere by now; rejects if one fails. */
   boot(): Promise<void>
-  /** Does what a request asks for. */
+  /** Carries out a request. */
   answer(request: HostRequest): Promise<unknown>
   /** Kills all of them. */
   stop(): Promise<void>
@@ -45,7 +45,7 @@ class RunningGuests implements HostGuests {
   readonly #clock: Clock
   readonly #log: Log
   readonly #init: HostGuestsInit
-  /** Names that are taken: those of held guests, and of guests about to be. */
+  /** Names in use: those of present guests, and of guests about to be started. */
   readonly #names = new Set<string>()
   readonly #held = new Map<string, HeldGuest>()
   #isBooted = false
@@ -90,10 +90,10 @@ class RunningGuests implements HostGuests {
     await Promise.all([...this.#held.values()].map(({ guest }) => guest.stop()))
   }
 
-  /** A host that was started again must not boot a guest that another one has taken over. */
+  /** A restarted host must not boot a guest that another host has taken over. */
   async #guestsElsewhere(): Promise<Set<string>> {
     const lists = this.#init.settings.peers.map(async (peer) =>
-      // A host that does not answer is not up, and runs no guest.
+      // A host that does not answer is down, and runs no guest.
       await askHost<string[]>(peer, { ask: 'guests' }).catch(() => []))
     return new Set((await Promise.all(lists)).flat())
   }
@@ -151,7 +151,7 @@ class RunningGuests implements HostGuests {
     return held.guest.beats()
   }
 
-  /** Never a guest that may run: whatever the one who asks believes, QEMU knows. */
+  /** Never ends a guest that may run: QEMU's run state decides, not the request. */
   async #end(held: HeldGuest): Promise<boolean> {
     if (!['postmigrate', 'inmigrate'].includes(await stateOf(held.guest))) return false
     await this.#stop(held)
@@ -160,7 +160,7 @@ class RunningGuests implements HostGuests {
 
   async #requireHealth(): Promise<void> {
     if (!this.#isBooted) throw refusal('its guests boot.')
-    // Throws where a QEMU has ended by itself.
+    // Throws if a QEMU has ended.
     for (const { guest } of this.#held.values()) await stateOf(guest)
     const { peers, settled } = await this.#status()
     const wanted = this.#init.settings.peers.length

@@ -1,4 +1,4 @@
-/** The health check of docker-compose.yml's hosts: says what is missing where `docker inspect` shows it. */
+/** The health check of docker-compose.yml's hosts: prints what is missing, for `docker inspect`. */
 import { hostname } from 'node:os'
 
 import { describeError } from '../../src/runtime/errors.ts'

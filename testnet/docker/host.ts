@@ -1,8 +1,8 @@
 #!/usr/bin/env -S node --min-semi-space-size=32 --initial-old-space-size=256
 /**
- * A host of docker-compose.yml: the agent, and the guests that it hands about. Both in one process tree, the guests
- * below the agent: where Yama restricts ptrace (Ubuntu's default) a process may read its descendants' memory and no
- * other's, so that no capability is needed.
+ * A host of docker-compose.yml: the agent and its guests, in one process tree with the guests below the agent. Where
+ * Yama restricts ptrace (Ubuntu's default), a process may read only its descendants' memory; so no capability is
+ * needed.
  */
 import { existsSync, linkSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -17,12 +17,12 @@ import { CLUSTER_DIRECTORY, serveHost } from './hostsocket.ts'
 import { readSettings, type HostSettings } from './settings.ts'
 
 const RUN_DIRECTORY = '/run/pagemesh'
-/** As the README's configuration says, so that `pagemesh status` needs no flag. */
+/** The default of the README's configuration, so that `pagemesh status` needs no flag. */
 const CONTROL = join(RUN_DIRECTORY, 'control.sock')
 const GUEST_DIRECTORY = join(RUN_DIRECTORY, 'guests')
 const MESH_PORT = 4001
 const HTTP_PORT = 9464
-/** Shorter than an operator's: whoever tries this out will not wait a minute for a scan. */
+/** Shorter than an operator's, so that a first trial need not wait a minute for a scan. */
 const SCAN_INTERVAL_SECONDS = 15
 const KVM = { baked: '/opt/pagemesh/kvm', device: '/dev/kvm' }
 
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   const server = await serveHost(settings.name, (request) => guests.answer(request))
   try {
     const daemon = runDaemon({ config: await readConfig(writeConfig(settings)), log, signal: ending })
-    // It rejects as soon as a guest does not boot; that all have booted ends nothing.
+    // `boot` rejects as soon as a guest does not boot; its success ends nothing.
     await Promise.race([daemon, guests.boot().then(() => daemon)])
   } finally {
     server.close()
@@ -55,12 +55,12 @@ async function main(): Promise<void> {
   }
 }
 
-/** KVM is where the image has baked a device node in; whether it works here is found out by the first guest. */
+/** Puts the image's KVM device node in place; the first guest finds out whether KVM works. */
 function offerKvm(): void {
   if (existsSync(KVM.baked) && !existsSync(KVM.device)) symlinkSync(KVM.baked, KVM.device)
 }
 
-/** The first host makes the key of all; it appears whole or not at all. */
+/** The first host makes the key for all; linking it in place makes it appear whole or not at all. */
 async function ensureKey(path: string, name: string): Promise<void> {
   if (existsSync(path)) return
   const own = `${path}.${name}`
@@ -92,7 +92,7 @@ function writeConfig({ name, peers }: HostSettings): string {
   return path
 }
 
-/** Aborts at the first SIGTERM or SIGINT; at the second the process ends as it stands, and its guests with it. */
+/** Aborts at the first SIGTERM or SIGINT; at the second the process ends at once, and its guests with it. */
 function endingSignal(): AbortSignal {
   const abort = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -1,7 +1,7 @@
 /**
- * What the hosts of docker-compose.yml ask each other beside the mesh, as an operator's tools would: to have a QEMU
- * wait for a guest, and how that guest does. One request and one answer a connection, each a JSON text up to the end
- * of its direction, over a UNIX socket in a volume that only these containers have.
+ * Requests among the hosts of docker-compose.yml outside the mesh, as an operator's tools would make them: start a
+ * waiting QEMU for a guest, and ask how a guest does. One request and one answer per connection, each a JSON text up to
+ * the end of its direction, over a UNIX socket in a volume that only these containers have.
  */
 import { rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
@@ -12,7 +12,7 @@ import { asPagemeshError, PagemeshError } from '../../src/runtime/errors.ts'
 import { LabError } from '../laberror.ts'
 import type { GuestSpec } from './settings.ts'
 
-/** Where the hosts meet: their sockets, and the cluster key. */
+/** The hosts' shared directory: their sockets, and the cluster key. */
 export const CLUSTER_DIRECTORY = '/cluster'
 
 export type HostRequest =
@@ -20,22 +20,22 @@ export type HostRequest =
   | { ask: 'guests' }
   /** Resolves to the guest's spec once it may leave: it is ready, and the census knows its pages. */
   | { ask: 'leave'; guest: string }
-  /** Starts a QEMU that waits for the guest; resolves when the agent has seen it. */
+  /** Starts a waiting QEMU for the guest; resolves when the agent has seen it. */
   | { ask: 'expect'; guest: GuestSpec }
   /** Resolves to the guest's last heartbeat: now, or after `more` further ones. */
   | { ask: 'beats'; guest: string; more: number }
-  /** Ends a QEMU whose guest is not here: it has left, or never came. Resolves to whether it was ended. */
+  /** Ends a QEMU whose guest has left or never arrived. Resolves to whether it was ended. */
   | { ask: 'end'; guest: string }
-  /** Rejects with what is still missing until all guests are ready, the mesh is whole and the census is done. */
+  /** Resolves once all guests are ready, the mesh is whole and the census is done; rejects with what is missing. */
   | { ask: 'health' }
 
 /** Serves this host's socket until the process ends. */
 export async function serveHost(name: string, answer: (request: HostRequest) => Promise<unknown>): Promise<Server> {
   const path = socketOf(name)
-  // A container that was killed has left it behind.
+  // Left by a container that was killed.
   rmSync(path, { force: true })
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    // Whoever hangs up does not want the answer.
+    // A client that hangs up needs no answer.
     socket.on('error', () => socket.destroy())
     text(socket).then((request) => answer(JSON.parse(request) as HostRequest)).then(
       (result) => socket.end(JSON.stringify({ result: result ?? null })),
@@ -46,7 +46,7 @@ export async function serveHost(name: string, answer: (request: HostRequest) => 
   return server
 }
 
-/** Asks a host. Throws LabError `host-refused` with its words, `host-absent` if nobody answers. */
+/** Asks a host. Throws LabError `host-refused` with its message, `host-absent` if it does not answer. */
 export async function askHost<Result>(name: string, request: HostRequest): Promise<Result> {
   const socket = connect({ path: socketOf(name), allowHalfOpen: true })
   try {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * `migrate GUEST HOST`, in a container of docker-compose.yml: hands a guest of this host to another one, as an operator
- * would. A QEMU waits there, `pagemesh migrate` moves the guest and says what was saved, the guest's heartbeat is
- * heard there, and the QEMU that it left ends. Further words are flags of `pagemesh migrate`.
- * Exit status: as `pagemesh migrate`; 1 also if the guest is not heard of afterwards.
+ * `migrate GUEST HOST`, in a container of docker-compose.yml: moves a guest of this host to another one as an operator
+ * would. It starts a waiting QEMU there, runs `pagemesh migrate`, which prints the savings, waits for the guest's
+ * heartbeat there, and ends the QEMU here. Further arguments are flags of `pagemesh migrate`. Exit status: that of
+ * `pagemesh migrate`; 1 also if the guest has no heartbeat afterwards.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -40,7 +40,7 @@ async function migrate(guest: string, to: string, flags: readonly string[]): Pro
   const before = await askHost<number>(from, { ask: 'beats', guest, more: 0 })
   const status = await runPagemesh(['migrate', guest, '--to', to, ...flags])
   if (status !== EXIT.done) {
-    // It ends only where the guest is not.
+    // A QEMU that has the guest is not ended.
     await askHost(to, { ask: 'end', guest })
     return status
   }
@@ -54,9 +54,9 @@ async function migrate(guest: string, to: string, flags: readonly string[]): Pro
   return EXIT.done
 }
 
-/** Its words go where ours go. Ctrl-C reaches both: it asks its agent to cancel, and we wait for what comes of it. */
+/** Its output goes to ours. Ctrl-C reaches both: it asks its agent to cancel, and we wait for the result. */
 async function runPagemesh(words: readonly string[]): Promise<number> {
-  // Not to end at it is all there is to do: the child hears it as well.
+  // It suffices not to end: the child gets the signal as well.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   const child = spawn('pagemesh', words, { stdio: 'inherit' })
   const [status] = await once(child, 'close') as [number | null]

@@ -1,14 +1,14 @@
 import type { GuestOptions, Work } from '../index.ts'
 import { LabError } from '../laberror.ts'
 
-/** What source and destination QEMU of a guest have in common. */
+/** The options that source and destination QEMU of a guest share. */
 export type GuestSpec = Required<Pick<GuestOptions, 'name' | 'work' | 'memoryMiB'>>
 
-/** What a host of docker-compose.yml is told by its environment. */
+/** A host's settings from its environment, see docker-compose.yml. */
 export interface HostSettings {
   /** Its name, in the mesh and in the containers' network. */
   name: string
-  /** The other hosts. */
+  /** Names of the other hosts. */
   peers: string[]
   /** The guests that it boots. */
   guests: GuestSpec[]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# `npm run test:compose`: test/compose, with a container engine and the base image at hand.
+# `npm run test:compose`: test/compose, after providing a container engine and the base image.
 #
-# Uses the engine that runs here, or else starts one of its own, whose images and containers are in a temporary folder
-# and go with it. Installs engine and compose where they are missing (Debian, Ubuntu). Where no image can be pulled,
-# debootstrap makes Debian's and it is imported under the name that the Dockerfile asks for. Says what is missing, and
-# counts the test as skipped, where it cannot run.
+# Uses the running engine, or else starts its own, whose images and containers are in a temporary folder that is
+# removed. Installs engine and compose if they are missing (Debian, Ubuntu). Where no image can be pulled, debootstrap
+# makes Debian's, and it is imported under the name in the Dockerfile. Where the test cannot run, says what is missing
+# and counts it as skipped.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,7 +39,7 @@ install_engine() {
 }
 
 start_engine() {
-  # An engine changes how the machine forwards packets; end puts back what others could notice.
+  # An engine changes the machine's packet forwarding; `end` restores what others could notice.
   forward_before=$(iptables -S FORWARD 2>/dev/null | head -1) || true
   docker0_before=$(ip link show docker0 2>/dev/null || true)
   export DOCKER_HOST=unix://$folder/docker.sock
@@ -56,7 +56,7 @@ start_engine() {
   skip 'no engine runs here, and none could be started: see above'
 }
 
-# What the engine holds open goes with its containers, which the command has ended.
+# Files that the engine holds open go with its containers, which the command has ended.
 end() {
   if [[ -n $engine ]]; then
     kill "$engine" 2>/dev/null || true
@@ -68,7 +68,7 @@ end() {
   rm -rf "$folder"
 }
 
-# Whoever made an image of that name knows best; then the registry; then debootstrap.
+# An existing image of that name comes first; then the registry; then debootstrap.
 ensure_base_image() {
   ! docker image inspect "$base_image" >/dev/null 2>&1 || return 0
   ! timeout 300 docker pull --quiet "$base_image" >/dev/null 2>&1 || return 0
@@ -78,9 +78,9 @@ ensure_base_image() {
   [[ -n $from ]] || skip 'apt is configured with no Debian mirror: name one in PAGEMESH_DEBIAN_MIRROR'
   debootstrap --variant=minbase "$suite" "$root" "$from" \
     >"$folder/debootstrap.log" 2>&1 || { tail -5 "$folder/debootstrap.log" >&2; skip 'debootstrap failed'; }
-  # As in Docker's own: unpacked for a layer, there is nothing to lose at a power failure.
+  # As in Docker's own image: no fsync while a layer is unpacked.
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
-  # What this machine trusts beyond Debian's own certificates, such as a proxy's.
+  # This machine's additional certificates, such as a proxy's.
   [[ ! -d /usr/local/share/ca-certificates ]] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
   tar -C "$root" --exclude='./dev/*' --exclude='./var/cache/apt/archives/*.deb' -c . |
     docker import - "$base_image" >/dev/null

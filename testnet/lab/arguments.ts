@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 
 import type { Scenario } from './scenario.ts'
 
-/** What the command line asks for. */
+/** The command line's request. */
 export type LabRequest =
   | { kind: 'help' }
   | { kind: 'list' }
@@ -22,7 +22,7 @@ Options:
 
 Exit status: 0 all assertions hold, 1 not all, 2 wrong usage, 130 cancelled.`
 
-/** Reads the words of the command line. Throws LabError `lab-bad-usage`. Pure. */
+/** Parses the command line's arguments. Throws LabError `lab-bad-usage`. Pure. */
 export function parseRequest(words: readonly string[], known: readonly Scenario[]): LabRequest {
   const { values, positionals } = parse(words)
   if (values.help === true) return { kind: 'help' }

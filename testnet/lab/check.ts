@@ -2,7 +2,7 @@ import { parseRate } from '../../src/text/units.ts'
 import { LabError } from '../laberror.ts'
 import type { Scenario, Step } from './scenario.ts'
 
-/** Throws LabError `lab-bad-scenario` if a scenario speaks of what it does not have. Pure. */
+/** Throws LabError `lab-bad-scenario` if a scenario names things that it does not define. Pure. */
 export function checkScenario(scenario: Scenario): void {
   const hosts = scenario.hosts.map(({ name }) => name)
   const guests = scenario.guests.map(({ name }) => name)
@@ -19,7 +19,7 @@ export function checkScenario(scenario: Scenario): void {
   throw new LabError('lab-bad-scenario', `The scenario ${scenario.name} has ${faults.join(', ')}.`)
 }
 
-/** All steps, those of tracks too, in the order in which they are written. Pure. */
+/** All steps, those of tracks included, in the order in which they are written. Pure. */
 export function flatten(steps: readonly Step[]): Step[] {
   return steps.flatMap((step) => step.do === 'together' ? step.tracks.flatMap(flatten) : [step])
 }

@@ -3,7 +3,7 @@ import type { Condition } from './scenario.ts'
 
 const MEGABYTE = 1e6
 
-/** Whether an agent that says this of itself sees what a scenario waits for. Pure. */
+/** Whether an agent with this status fulfils a scenario's condition. Pure. */
 export function holds(condition: Condition, status: AgentStatus): boolean {
   switch (condition.is) {
     case 'moving':
@@ -32,7 +32,7 @@ export function describeCondition(condition: Condition): string {
   }
 }
 
-/** The smallest share that two of these sets have in common, of what either holds; 0 where one is empty. Pure. */
+/** The smallest overlap of any two of these sets, as a share of their union; 0 if one is empty. Pure. */
 export function agreementOf(views: readonly ReadonlySet<string>[]): number {
   let worst = 1
   for (const [index, left] of views.entries()) {

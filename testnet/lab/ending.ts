@@ -1,4 +1,4 @@
-/** What is found when the last step has ended: for the assertions, so nothing here judges. */
+/** Records the state after the last step, for the assertions; nothing here judges. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -9,10 +9,10 @@ import { settle } from './settling.ts'
 
 const BEATS = 2
 
-/** Lets the agents settle, then records where every guest is and how every agent does. */
+/** Lets the agents settle, then records where every guest is and the status of every agent. */
 export async function recordEnd(lab: Lab): Promise<void> {
   const { places, recorder } = lab
-  // One that does not settle is for an assertion to find.
+  // An assertion finds an agent that does not settle.
   const isSettled = await settle(lab).then(() => true, () => false)
   for (const host of places.connected()) recorder.record.agents.push(await agentRecord(lab, host, isSettled))
   recorder.record.guests = await Promise.all(places.all().map(([name, place]) => guestRecord(lab, name, place)))
@@ -20,7 +20,7 @@ export async function recordEnd(lab: Lab): Promise<void> {
 
 async function agentRecord({ cluster, places }: Lab, host: string, allSettled: boolean): Promise<AgentRecord> {
   const rendezvous = readdirSync(join(cluster.directory, host, 'control.sock.d'))
-  // An agent that does not answer is put on record as not settled, for the assertions to find.
+  // An agent that does not answer is recorded as not settled, for the assertions.
   const status = await cluster.agent(host).status().catch(() => undefined)
   if (status === undefined) return { host, isSettled: false, rendezvous }
   const seesAll = status.peers.length === places.connected().length - 1

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * Takes away the directories of labs whose process is no more: `pm-PID-…`, as a cluster names its own. The kernel ends
- * their agents and guests with them, and their namespaces go when the next network is made. Returns their paths.
+ * Deletes the directories of labs whose process has ended: `pm-PID-…`, as clusters are named. The kernel has ended
+ * their agents and guests, and their namespaces are removed when the next network is made. Returns the paths.
  */
 export function deleteOrphanedDirectories(parent = tmpdir()): string[] {
   const orphans = readdirSync(parent).filter((name) => {

@@ -6,14 +6,14 @@ import type { RunOutcome } from './runner.ts'
 const LINES_SHOWN = 12
 const LINE_CHARACTERS_MAX = 400
 
-/** Keeps the end of every agent's log, what the guests said on their consoles, and the record, in a folder a run. */
+/** Writes the end of every agent's log, the guests' console output, and the record to a folder per run. */
 export function keepLogs(directory: string, outcome: RunOutcome, labDirectory: string): void {
   const folder = join(directory, outcome.scenario)
   mkdirSync(folder, { recursive: true })
   const { logs, ...rest } = outcome
   writeFileSync(join(folder, 'record.json'), `${JSON.stringify(rest, undefined, 2)}\n`)
   for (const [index, { host, log }] of logs.entries()) {
-    // An agent that was started again has a log of its own.
+    // A restarted agent has a log of its own.
     writeFileSync(join(folder, `agent-${index + 1}-${host}.log`), `${log}\n`)
     const guests = join(labDirectory, host, 'guests')
     if (!existsSync(guests)) continue

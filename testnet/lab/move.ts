@@ -9,9 +9,9 @@ const BEATS = 2
 const ERRORS_CHARACTERS_KEPT = 1000
 
 /**
- * Moves a guest as an operator would: a QEMU waits, `pagemesh migrate` runs, and the QEMU that was left ends. Unless
- * the step says otherwise the guest is stopped on its way, so that it arrives paused. Wherever it is then, it is found
- * there. Records how it went and judges nothing.
+ * Moves a guest as an operator would: starts a waiting QEMU, runs `pagemesh migrate`, and ends the QEMU at the source.
+ * Unless the step says otherwise, the guest is stopped on its way, so that it arrives paused. Afterwards the guest is
+ * looked for at both ends. Records the result and judges nothing.
  */
 export async function moveGuest(
   components: { cluster: LabCluster; places: Places; recorder: Recorder }, step: MigrateStep,
@@ -32,7 +32,7 @@ export async function moveGuest(
     ...(outcome.result === undefined ? {} : { result: outcome.result }),
   }
   recorder.move(move)
-  // Its progress stands before what it ended with.
+  // The last line is the error; progress comes before it.
   const why = outcome.status === 0 ? '' : `: ${move.errors.split('\n').at(-1)}`
   recorder.event(`${guest}: ${outcome.result?.status ?? 'refused'}${why}`)
   if (await hasArrived(source, arriving)) {
@@ -44,7 +44,7 @@ export async function moveGuest(
   }
 }
 
-/** The QEMU that waits for the guest: one that was prepared ahead, or a new one. */
+/** The waiting QEMU: one that was prepared ahead, or a new one. */
 async function waitingFor(places: Places, { guest, to }: MigrateStep): Promise<LabGuest> {
   const prepared = places.takeWaiting(guest, to)
   if (prepared !== undefined) return prepared
@@ -52,13 +52,16 @@ async function waitingFor(places: Places, { guest, to }: MigrateStep): Promise<L
   return places.takeWaiting(guest, to)!
 }
 
-/** Whatever the command said: a guest lives where it runs, or stands still after its source has given it up. */
+/**
+ * Whatever the command printed: whether the guest runs at the destination, or stands still there after its source gave
+ * it up.
+ */
 async function hasArrived(source: LabGuest, arriving: LabGuest): Promise<boolean> {
   const state = await stateOf(arriving)
   return state === 'running' || (state === 'paused' && await stateOf(source) === 'postmigrate')
 }
 
-/** Compares both ends while they stand still, then lets the guest go on. */
+/** Compares both ends while they stand still, then resumes the guest. */
 async function compareStanding(source: LabGuest, arriving: LabGuest): Promise<NonNullable<MoveRecord['comparison']>> {
   const states = [await stateOf(source), await stateOf(arriving)]
   if (states[0] !== 'postmigrate' || states[1] !== 'paused') {
@@ -75,7 +78,7 @@ async function compareStanding(source: LabGuest, arriving: LabGuest): Promise<No
 
 async function beatsOf(source: LabGuest, arriving: LabGuest): Promise<NonNullable<MoveRecord['beats']>> {
   const before = source.beats()
-  // A guest whose heart stands still is for an assertion to find.
+  // An assertion finds a guest without a heartbeat.
   await arriving.moreBeats(BEATS).catch(() => undefined)
   return { before, after: arriving.beats() }
 }

@@ -3,14 +3,14 @@ import { LabError } from '../laberror.ts'
 import type { Recorder } from './recorder.ts'
 import type { GuestPlan, Scenario } from './scenario.ts'
 
-/** Where a guest lives. */
+/** The host and QEMU of a guest. */
 export interface Place {
   plan: GuestPlan
   host: string
   qemu: LabGuest
 }
 
-/** Where everything of a run is: guests, the QEMUs that wait for them, agents, hosts that are cut off. */
+/** Where everything in a run is: guests, waiting QEMUs, agents, and hosts that are cut off. */
 export class Places {
   readonly #cluster: LabCluster
   readonly #recorder: Recorder
@@ -19,11 +19,11 @@ export class Places {
   readonly #places = new Map<string, Place | undefined>()
   /** By guest and host. */
   readonly #waiting = new Map<string, LabGuest>()
-  /** All QEMUs that live, by the guest's name. */
+  /** All living QEMUs, by the guest's name. */
   readonly #qemus = new Map<string, Set<LabGuest>>()
   readonly #running = new Set<string>()
   readonly #cut = new Set<string>()
-  /** Every agent there was, in the order of their starts. */
+  /** All agents, in the order of their starts. */
   readonly agents: LabAgent[] = []
 
   constructor(components: { cluster: LabCluster; recorder: Recorder }, init: { scenario: Scenario }) {
@@ -41,13 +41,13 @@ export class Places {
     await qemu.moreBeats(1)
   }
 
-  /** Starts the QEMU that waits for a guest. */
+  /** Starts a waiting QEMU for a guest. */
   async prepare(name: string, host: string): Promise<void> {
     const qemu = await this.#start(this.#plan(name), host, true)
     this.#waiting.set(`${name} ${host}`, qemu)
   }
 
-  /** The QEMU that waits for the guest at a host, if there is one; it waits no longer. */
+  /** The waiting QEMU of the guest at a host, if there is one; it no longer counts as waiting. */
   takeWaiting(name: string, host: string): LabGuest | undefined {
     const qemu = this.#waiting.get(`${name} ${host}`)
     this.#waiting.delete(`${name} ${host}`)
@@ -61,7 +61,7 @@ export class Places {
     throw new LabError('lab-guest-lost', `The guest ${name} is nowhere.`)
   }
 
-  /** Every guest that was booted, with its place; undefined if its host crashed. */
+  /** Every booted guest with its place; undefined if its host crashed. */
   all(): [string, Place | undefined][] {
     return [...this.#places]
   }
@@ -70,7 +70,7 @@ export class Places {
     return this.all().filter(([, place]) => place?.host === host).map(([name]) => name)
   }
 
-  /** The guest lives in another QEMU from now on; the one it left ends. */
+  /** The guest now lives in another QEMU; its old one ends. */
   async moved(name: string, host: string, qemu: LabGuest): Promise<void> {
     const left = this.require(name)
     this.#places.set(name, { plan: left.plan, host, qemu })
@@ -82,7 +82,7 @@ export class Places {
     await qemu.stop()
   }
 
-  /** Hosts whose QEMU says that it runs the guest. */
+  /** Hosts whose QEMU runs the guest. */
   async runsOn(name: string): Promise<string[]> {
     const found: string[] = []
     for (const qemu of this.#qemus.get(name) ?? []) if (await isRunning(qemu)) found.push(hostOf(qemu))
@@ -99,7 +99,7 @@ export class Places {
     await this.#cluster.agent(host)[how]()
   }
 
-  /** Hosts with an agent that others can reach. */
+  /** Hosts whose agent others can reach. */
   connected(): string[] {
     return [...this.#running].filter((host) => !this.#cut.has(host))
   }
@@ -114,7 +114,7 @@ export class Places {
     for (const host of hosts) this.#cut.delete(host)
   }
 
-  /** The host is gone at once: nobody hears a farewell. */
+  /** Cuts the host off at once, then ends all its processes: no peer gets a farewell. */
   async crash(host: string): Promise<void> {
     await this.cut([host])
     const lost = this.guestsOn(host)
@@ -135,7 +135,7 @@ export class Places {
     })
     const qemus = this.#qemus.get(name) ?? new Set()
     this.#qemus.set(name, qemus.add(qemu))
-    // Whoever begins to run while another runs is one too many, at whatever moment that happens.
+    // A guest that starts to run while another copy runs is a double, at any moment.
     qemu.qmp.onEvent((event) => {
       // Never rejects: a QEMU that does not answer does not run.
       if (event.name === 'RESUME') void this.#expectNoOther(qemu)
@@ -150,9 +150,9 @@ export class Places {
   }
 }
 
-/** What a QEMU does, such as `running`; undefined if it is no more. */
+/** A QEMU's run state, such as `running`; undefined if it has ended. */
 export async function stateOf(qemu: LabGuest): Promise<string | undefined> {
-  // It has ended, or hung up to end.
+  // It has ended, or is about to.
   const said = await qemu.qmp.execute('query-status').catch(() => undefined) as { status: string } | undefined
   return said?.status
 }

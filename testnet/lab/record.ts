@@ -1,4 +1,4 @@
-/** What happened in a run, for assertions and for `--json`: plain data. */
+/** The record of a run, for assertions and for `--json`: plain data. */
 import type { AgentStatus, HandoffResult, MigrationMode } from '../../src/index.ts'
 import type { MoveEnd } from './scenario.ts'
 
@@ -8,13 +8,13 @@ export interface RunRecord {
   durationMs: number
   events: RunEvent[]
   moves: MoveRecord[]
-  /** Each moment at which two QEMUs of one guest ran. */
+  /** A line for each moment at which two QEMUs of one guest ran. */
   doubles: string[]
-  /** As found at the end. */
+  /** At the end of the run. */
   guests: GuestRecord[]
   /** Of the agents that run at the end. */
   agents: AgentRecord[]
-  /** The smallest share of popular pages that the views of two hosts have in common; absent if nobody asked. */
+  /** The smallest overlap of two hosts' views, as a share of popular pages; absent if not measured. */
   viewAgreement?: number
 }
 
@@ -35,13 +35,13 @@ export interface MoveRecord {
   planned: { ends: MoveEnd; because?: string; isCompared: boolean }
   /** Of `pagemesh migrate`. */
   exitStatus: number
-  /** What it printed; absent if nothing. */
+  /** Its JSON output; absent if none. */
   result?: Partial<HandoffResult>
-  /** The last it said on standard error. */
+  /** The last lines of its standard error. */
   errors: string
-  /** Source beside destination, both standing still. */
+  /** Source compared with destination, both standing still. */
   comparison?: { comparedBytes: number; differences: string[] }
-  /** The guest's heartbeats: the last before it left, and the last seen after it arrived. */
+  /** The guest's heartbeats: the last before it left, and the last after it arrived. */
   beats?: { before: number; after: number }
 }
 
@@ -49,9 +49,9 @@ export interface GuestRecord {
   name: string
   /** The host where it must be; absent if it was lost with a host that crashed. */
   host?: string
-  /** Hosts where a QEMU says that it runs the guest. */
+  /** Hosts whose QEMU runs the guest. */
   runsOn: string[]
-  /** Hosts whose agent says so. */
+  /** Hosts whose agent reports the guest as running. */
   seenOn: string[]
   /** Whether its heartbeat goes on. */
   isAlive: boolean
@@ -61,15 +61,15 @@ export interface AgentRecord {
   host: string
   /** Absent if it did not answer. */
   status?: AgentStatus
-  /** Whether it settled at the end, seeing all other agents that run. */
+  /** Whether it settled at the end, with all other running agents connected. */
   isSettled: boolean
-  /** Directories in which a QEMU and an agent meet, that nobody took away. */
+  /** Directories for meeting a QEMU that an agent has left behind. */
   rendezvous: string[]
 }
 
-/** How one assertion came out. */
+/** The result of one assertion. */
 export interface Verdict {
   assertion: string
-  /** What was not so; none: it holds. */
+  /** The faults found; none: it holds. */
   faults: string[]
 }

@@ -8,7 +8,7 @@ export class Recorder {
   readonly #say: (text: string) => void
   #startedAt: number
 
-  /** `say` hears of every event as it happens. */
+  /** `say` is called with every event as it happens. */
   constructor(components: { clock: Clock; say: (text: string) => void }, init: { scenario: string }) {
     this.#clock = components.clock
     this.#say = components.say
@@ -42,7 +42,7 @@ export class Recorder {
     this.record.moves.push(move)
   }
 
-  /** A guest was found running twice. */
+  /** A guest was found running in two QEMUs. */
   double(guest: string, hosts: readonly string[]): void {
     const what = `${guest} runs on ${hosts.join(' and on ')} at ${(this.now() / 1000).toFixed(1)} s`
     this.record.doubles.push(what)

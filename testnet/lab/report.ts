@@ -5,7 +5,7 @@ import type { MoveRecord } from './record.ts'
 import type { RunOutcome } from './runner.ts'
 import type { Scenario } from './scenario.ts'
 
-// No colours: the tables are meant for files as well.
+// No colours: the tables also go into files.
 const STYLE = { head: [], border: [] }
 const NO_LINES_BETWEEN = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' }
 
@@ -38,7 +38,7 @@ export function renderSummary(outcomes: readonly RunOutcome[]): string {
   return table.toString()
 }
 
-/** The scenarios that there are, for whoever named none. Pure. */
+/** The list of scenarios, printed if none is named. Pure. */
 export function renderList(scenarios: readonly Scenario[]): string {
   const width = Math.max(...scenarios.map(({ name }) => name.length))
   return scenarios.map(({ name, title }) => `  ${name.padEnd(width)}  ${title}`).join('\n')

@@ -14,7 +14,7 @@ import { Recorder } from './recorder.ts'
 import type { Scenario } from './scenario.ts'
 import { runSteps } from './steps.ts'
 
-/** How a scenario came out. */
+/** The result of a scenario. */
 export interface RunOutcome {
   scenario: string
   passed: boolean
@@ -23,25 +23,25 @@ export interface RunOutcome {
   verdicts: Verdict[]
   /** Why the run broke off. */
   error?: string
-  /** Of each agent there was, in the order of their starts: the end of its log. */
+  /** The end of each agent's log, in the order of the agents' starts. */
   logs: { host: string; log: string }[]
 }
 
 export interface RunInit {
   scenario: Scenario
-  /** Aborting ends the run at once; what it started is taken away, then the reason is thrown. */
+  /** Aborting ends the run at once; the lab is removed, then the reason is thrown. */
   signal: AbortSignal
-  /** Where logs are kept; made if missing. */
+  /** Folder for logs; created if missing. */
   logDirectory?: string
 }
 
-/** With the link of a host that says nothing of its own. */
+/** The rate of links that the scenario does not set. */
 const RATE_DEFAULT = '1Gbit'
 
 /**
- * Builds the lab that a scenario asks for, runs it through the command line alone, and judges what was recorded.
- * Nothing of the lab is left when this resolves or throws. A run that breaks off is an outcome; throws PagemeshError
- * `lab-bad-scenario`, and whatever keeps the lab from being built.
+ * Builds the scenario's lab, runs it through the command line alone, and judges the record. The lab is removed when
+ * this resolves or throws. A run that breaks off is an outcome; throws LabError `lab-bad-scenario`, and errors of
+ * building the lab.
  */
 export async function runScenario(components: { progress: Progress }, init: RunInit): Promise<RunOutcome> {
   const { progress } = components
@@ -54,7 +54,7 @@ export async function runScenario(components: { progress: Progress }, init: RunI
     createCluster({ hosts: names, bytesPerSecond: parseRate(RATE_DEFAULT)!, withoutAgents: true }))
   const running = creating.then((cluster) => run(cluster, progress, init))
   const close = async (): Promise<void> => {
-    // What could not be created has taken itself away, and fails the run by itself.
+    // A failed creation cleans up after itself, and fails the run.
     const cluster = await creating.catch(() => undefined)
     await cluster?.close()
   }
@@ -63,7 +63,7 @@ export async function runScenario(components: { progress: Progress }, init: RunI
   } finally {
     await progress.step('taking everything away again', async () => {
       await close()
-      // A run that was ended fails at its next step, now that nothing is there; what it made until then goes too.
+      // An ended run fails at its next step, since the lab is gone; it removes what it made until then.
       await running.catch(() => undefined)
       await close()
     })
@@ -97,7 +97,7 @@ async function run(cluster: LabCluster, progress: Progress, init: RunInit): Prom
   return outcome
 }
 
-/** Guests boot before the agents start: on few processors a scan takes from the boot what it needs itself. */
+/** Guests boot before the agents start: with few processors, scans would slow the boot down. */
 async function setUp({ cluster, places, scenario }: Lab, progress: Progress): Promise<void> {
   for (const { name, rate } of scenario.hosts) {
     if (rate !== undefined) await cluster.network.shape(name, parseRate(rate)!)

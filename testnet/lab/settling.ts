@@ -1,4 +1,4 @@
-/** How the agents are waited for, through what they say of themselves. */
+/** Waiting for the agents, by their status. */
 import type { PopularPage } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor } from '../index.ts'
@@ -8,16 +8,16 @@ import type { Lab } from './lab.ts'
 
 const SCAN_TIMEOUT_MS = 60_000
 const LOOK_PAUSE_MS = 300
-/** Between two looks at all views: each is a command with a long answer. */
+/** Time between two reads of all views, ms: each is a command with a long answer. */
 const VIEWS_PAUSE_MS = 3_000
 const VIEW_PAGES_MAX = 100_000
 
-/** Until every agent that can be reached sees all others, and has scanned the guests that live there. */
+/** Waits until every reachable agent sees all others and has scanned its guests. */
 export async function settle(lab: Lab): Promise<void> {
   lab.recorder.event('the agents settle')
   const hosts = lab.places.connected()
   for (const host of hosts) await lab.cluster.agent(host).settled(hosts.length - 1)
-  // An agent that has not noticed yet that a guest runs is settled, too.
+  // An agent that has not noticed a running guest yet reports itself as settled, too.
   for (const host of hosts) await scanned(lab, host)
 }
 
@@ -34,7 +34,7 @@ async function scanned({ cluster, places, signal }: Lab, host: string): Promise<
   })
 }
 
-/** Until the views agree as the scenario expects it, or the time is up; records how far they do. */
+/** Waits until the views agree as expected, or the time is up; records how far they agree. */
 export async function converge(lab: Lab, seconds: number): Promise<void> {
   const { places, recorder, scenario, signal } = lab
   const share = scenario.expect.find((expectation) => expectation.that === 'views-agree')?.share ?? 1
@@ -51,7 +51,7 @@ export async function converge(lab: Lab, seconds: number): Promise<void> {
   }
 }
 
-/** The popular pages that a host knows of. */
+/** The popular pages that a host knows. */
 async function viewOf({ cluster }: Lab, host: string): Promise<Set<string>> {
   const { status, output, errors } = await cluster.agent(host).command('pages', '--top', `${VIEW_PAGES_MAX}`, '--json')
   if (status !== 0) {

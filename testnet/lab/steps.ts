@@ -1,4 +1,4 @@
-/** What each step of a scenario does to the lab. */
+/** Carries out each step of a scenario. */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { parseRate } from '../../src/text/units.ts'
 import { waitFor } from '../index.ts'
@@ -12,7 +12,7 @@ import { converge, settle } from './settling.ts'
 const UNTIL_SECONDS = 60
 const LOOK_PAUSE_MS = 150
 
-/** Runs steps in turn. Throws what a step throws; a migration that does not complete is recorded and no error. */
+/** Runs steps in order. Throws a step's error; a migration that does not complete is recorded and is no error. */
 export async function runSteps(lab: Lab, steps: readonly Step[]): Promise<void> {
   for (const step of steps) {
     lab.signal.throwIfAborted()
@@ -49,7 +49,7 @@ async function runStep(lab: Lab, step: Step): Promise<void> {
   }
 }
 
-/** What happens to hosts, links and agents. */
+/** Changes to hosts, links and agents. */
 async function strike(
   { cluster, places, recorder }: Lab,
   step: Extract<Step, { do: 'shape' | 'stop-agent' | 'kill-agent' | 'start-agent' | 'crash' }>,
@@ -98,7 +98,7 @@ async function evacuate(lab: Lab, { host, to, atOnce }: Extract<Step, { do: 'eva
   else await runSteps(lab, steps)
 }
 
-/** Waits for all of them, whatever becomes of one; then throws what the first to fail threw. */
+/** Waits for all, even if one fails; then throws the first error. */
 async function together(tracks: readonly Promise<void>[]): Promise<void> {
   const ends = await Promise.allSettled(tracks)
   for (const end of ends) if (end.status === 'rejected') throw end.reason

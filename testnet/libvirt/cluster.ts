@@ -18,7 +18,7 @@ export interface LibvirtClusterOptions {
   settings?: Record<string, unknown>
 }
 
-/** Hosts with a libvirtd, and an agent beside it once that is started. Everything goes with `close`. */
+/** Hosts with a libvirtd, and an agent beside it once that is started. `close` removes everything. */
 export class LibvirtCluster {
   readonly network: LabNetwork
   readonly hosts: LibvirtHost[] = []
@@ -33,11 +33,11 @@ export class LibvirtCluster {
     this.#settings = settings
   }
 
-  /** Starts the hosts; a failed start takes away what had started. */
+  /** Starts the hosts; a failed start removes what it had started. */
   static async start(options: LibvirtClusterOptions): Promise<LibvirtCluster> {
-    // Named as other labs are, so that what a run that died left can be told.
+    // Named like other labs, so that leftovers of a run that was killed can be recognised.
     const directory = mkdtempSync(join(tmpdir(), `pm-${process.pid}-`))
-    // QEMU's user passes through it.
+    // QEMU's user must pass through it.
     chmodSync(directory, 0o711)
     const network = await createNetwork({ hosts: options.hosts })
     const cluster = new LibvirtCluster(network, directory, options)
@@ -59,7 +59,7 @@ export class LibvirtCluster {
     return this.#agents.get(host)!
   }
 
-  /** Starts the agent of a host that has none, or whose agent has ended. */
+  /** Starts the agent of a host without a running one. */
   async startAgent(name: string): Promise<LabAgent> {
     const host = this.host(name)
     const directory = join(this.#directory, name)
@@ -72,7 +72,7 @@ export class LibvirtCluster {
     return agent
   }
 
-  /** A guest of the small system, with the same disk-less machine wherever it is started. */
+  /** A guest of the small system, with the same disk-less machine on every host. */
   startGuest(
     host: LibvirtHost, name: string, more: Pick<DomainOptions, 'isPrivate' | 'oddDevice'> = {},
   ): Promise<LibvirtGuest> {
@@ -88,7 +88,7 @@ export class LibvirtCluster {
   }
 
   async #build(): Promise<void> {
-    // Copies: libvirt gives what its guests use to QEMU's user.
+    // Copies, because libvirt changes the owner of its guests' files to QEMU's user.
     const { kernel, initramfs } = await ensureBusybox(await ensureImage())
     copyFileSync(kernel, join(this.#directory, 'kernel'))
     copyFileSync(initramfs, join(this.#directory, 'initramfs'))
@@ -102,8 +102,8 @@ export class LibvirtCluster {
   }
 
   /**
-   * The folders of migrations over sockets, as the daemon's README has them: one for each destination. At the source
-   * it belongs to the agent, which listens there, and at the destination to QEMU, which listens at the same path.
+   * The folders of migrations over sockets, as in the daemon's README: one per destination. At the source the agent
+   * owns it and listens there; at the destination QEMU does, at the same path.
    */
   async #makeSocketFolders(): Promise<void> {
     const agentUser = (await findAgentUser())?.uid ?? 0

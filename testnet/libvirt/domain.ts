@@ -1,20 +1,20 @@
-/** A guest of libvirt as its XML. Pure. */
+/** A libvirt guest as XML. Pure. */
 
 export interface DomainOptions {
   name: string
   memoryMiB: number
-  /** Files that every host finds at the same path. */
+  /** Files at the same path on every host. */
   kernel: string
   initramfs: string
-  /** Where its serial console goes: a path on whichever host it is. */
+  /** File of its serial console, at the same path on every host. */
   serial: string
-  /** Its pages must not be merged with those of others (`nosharepages`); default false. */
+  /** Its pages must not be merged with other guests' (`nosharepages`); default false. */
   isPrivate?: boolean
-  /** It has a device that libvirt does not know of: where it is moved to without, QEMU cannot load it. */
+  /** It has a device that libvirt does not know: a destination without it cannot load the guest. */
   oddDevice?: boolean
 }
 
-/** The same machine as other guests of the lab have, see machine.ts, with nothing on it that a test does not need. */
+/** The machine of the lab's other guests, see machine.ts, reduced to what tests need. */
 export function domainXml(
   { name, memoryMiB, kernel, initramfs, serial, isPrivate = false, oddDevice = false }: DomainOptions,
 ): string {
@@ -41,7 +41,7 @@ export function domainXml(
 `
 }
 
-/** The XML of a guest, as libvirt tells it, without what `oddDevice` adds. */
+/** The XML of a guest, as libvirt prints it, without the device of `oddDevice`. */
 export function withoutOddDevice(xml: string): string {
   return xml.replace(/<qemu:commandline>.*?<\/qemu:commandline>/s, '')
 }

@@ -1,4 +1,4 @@
-/** Hosts that run libvirt: each a network namespace of the lab with namespaces for mounts, hostname and processes. */
+/** Hosts with libvirt: each a network namespace of the lab with its own mounts, hostname and processes. */
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -19,13 +19,13 @@ const READY_TIMEOUT_MS = 120_000
 export interface LibvirtHostInit {
   /** A host of the lab's network. */
   host: LabHost
-  /** For all that libvirt writes; QEMU's user must be able to pass through it. */
+  /** For all files of libvirt; QEMU's user must be able to pass through it. */
   directory: string
-  /** What every host has as /etc/hosts: libvirt finds others by name. */
+  /** The /etc/hosts of every host: libvirt finds others by name. */
   hosts: string
 }
 
-/** A host with a libvirtd. All of it ends with `stop`, its guests included, and leaves nothing outside `directory`. */
+/** A host with a libvirtd. `stop` ends all of it, its guests included, and leaves nothing outside `directory`. */
 export class LibvirtHost implements LabHost {
   readonly name: string
   readonly address: string
@@ -41,7 +41,7 @@ export class LibvirtHost implements LabHost {
     this.#process = process
   }
 
-  /** Resolves when libvirtd answers. Throws LabError `lab-timeout`, `lab-host-ended` with its last words. */
+  /** Resolves when libvirtd answers. Throws LabError `lab-timeout`, `lab-host-ended` with its last output. */
   static async start(init: LibvirtHostInit): Promise<LibvirtHost> {
     const { host, directory, hosts } = init
     mkdirSync(directory, { recursive: true })
@@ -63,17 +63,17 @@ export class LibvirtHost implements LabHost {
     }
   }
 
-  /** Runs virsh on this host; resolves to what it prints. Throws LabError `lab-command-failed` with its error. */
+  /** Runs virsh on this host; resolves to its output. Throws LabError `lab-command-failed` with its error. */
   virsh(...words: string[]): Promise<string> {
     return runCommand(this.#words(...words))
   }
 
-  /** Runs a command on this host; resolves to what it prints. Throws as `virsh`. */
+  /** Runs a command on this host; resolves to its output. Throws like `virsh`. */
   run(...words: string[]): Promise<string> {
     return runCommand([...this.exec, ...words])
   }
 
-  /** Defines a guest and starts it; resolves when its system has come up. */
+  /** Defines and starts a guest; resolves when its system has booted. */
   async startGuest(options: Omit<DomainOptions, 'serial'>): Promise<LibvirtGuest> {
     const serial = `/var/log/${options.name}.serial`
     const xml = join(this.#directory, `${options.name}.xml`)
@@ -85,30 +85,30 @@ export class LibvirtHost implements LabHost {
     return guest
   }
 
-  /** The guest of this name, as its serial console on this host tells of it. */
+  /** The guest of this name, as seen on its serial console on this host. */
   guest(name: string): LibvirtGuest {
     return new LibvirtGuest(name, new SerialLog(join(this.#directory, 'log', `${name}.serial`)))
   }
 
-  /** Writes the XML of a guest that runs here, without its odd device; returns where. */
+  /** Writes the XML of a running guest, without its odd device; returns the path. */
   async writePlainXml(name: string): Promise<string> {
     const xml = join(this.#directory, `${name}-plain.xml`)
     writeFileSync(xml, withoutOddDevice(await this.virsh('dumpxml', '--migratable', name)))
     return xml
   }
 
-  /** The process of a guest's QEMU, by its number on this host; undefined if there is none. */
+  /** The process of a guest's QEMU, by its id on this host; undefined if there is none. */
   async qemuOf(name: string): Promise<number | undefined> {
     const file = `/run/libvirt/qemu/${name}.pid`
     const pid = await this.run('bash', '-c', `[[ ! -e ${file} ]] || cat ${file}`)
     return pid.trim() !== '' && await succeeds([...this.exec, 'kill', '-0', pid.trim()]) ? Number(pid) : undefined
   }
 
-  /** A hash of all the memory of a guest that stands still, by QEMU's own word. */
+  /** A hash of all memory of a guest that stands still, dumped by QEMU. */
   async memoryHash(name: string): Promise<string> {
     const file = join(this.#directory, 'log', 'memory')
     const bytes = Number(/^Max memory: +(\d+) KiB$/m.exec(await this.virsh('dominfo', name))?.[1]) * 1024
-    // QEMU's user may write what is there, and not make it.
+    // QEMU's user may write this file, but not create it.
     writeFileSync(file, '')
     chmodSync(file, 0o666)
     try {
@@ -126,20 +126,20 @@ export class LibvirtHost implements LabHost {
     return (await this.virsh('list', '--name')).split('\n').filter((name) => name !== '').sort()
   }
 
-  /** Names of the guests that it knows of, whether they run or not. */
+  /** Names of all defined guests, running or not. */
   async known(): Promise<string[]> {
     return (await this.virsh('list', '--all', '--name')).split('\n').filter((name) => name !== '').sort()
   }
 
-  /** How much of a guest's memory its migration from here has passed on; 0 while there is none. */
+  /** Bytes of a guest's memory that its migration from here has processed; 0 without a migration. */
   async migratedBytes(name: string): Promise<number> {
-    // There is no job before it has begun.
+    // There is no job before the migration has begun.
     const said = await this.virsh('domjobinfo', name).catch(() => '')
     const [, count = '0', unit = ''] = /^Memory processed: +([\d.]+) (\wi)?B/m.exec(said) ?? []
     return Number(count) * 1024 ** ['', 'Ki', 'Mi', 'Gi'].indexOf(unit)
   }
 
-  /** Ends everything on the host at once; idempotent. */
+  /** Kills everything on the host at once; idempotent. */
   stop(): Promise<void> {
     return this.#process.kill()
   }
@@ -149,7 +149,7 @@ export class LibvirtHost implements LabHost {
   }
 }
 
-/** A guest of libvirt on one host. */
+/** A libvirt guest on one host. */
 export class LibvirtGuest {
   readonly name: string
   readonly #serial: SerialLog
@@ -163,10 +163,10 @@ export class LibvirtGuest {
     await this.#until(() => this.#serial.ready, 'be ready')
   }
 
-  /** Resolves when it has said so many more heartbeats here. */
+  /** Resolves after this many more heartbeats on this host. */
   async moreBeats(count: number): Promise<void> {
     const { beats } = this.#serial
-    // The first one after a migration continues the count of the other host.
+    // The first heartbeat after a migration continues the count of the other host.
     const from = beats === 0 ? await this.#until(() => this.#serial.beats || undefined, 'say a heartbeat') - 1 : beats
     await this.#until(() => this.#serial.beats >= from + count, `say ${count} heartbeats after ${from}`)
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine ready for the lab of libvirt, after testnet/setup.sh: libvirt's daemon and client, and the user of
-# its QEMUs. The packages that would run a daemon of this machine's own are left out: the lab brings daemons to run in
-# namespaces. Exits 1, with the one line to run, where it may not install.
+# its QEMUs. Packages that would start a daemon on this machine are left out: the lab starts its own in namespaces.
+# Exits 1, with the one line to run, if it may not install.
 set -euo pipefail
 
 say() { echo "setup: $*" >&2; }
@@ -10,7 +10,7 @@ fail() { say "$*"; exit 1; }
 packages='libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients nftables libcap2-bin'
 user=libvirt-qemu
 
-# Debian keeps administrators' commands where a plain user's PATH does not look.
+# Debian keeps administrators' commands outside of a plain user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
@@ -35,7 +35,7 @@ if [[ -n $(missing) ]]; then
   rm -f "$log"
 fi
 
-# What the lab mounts its own folders over.
+# Mount points for the lab's own folders.
 for folder in /etc/libvirt /var/lib/libvirt; do
   [[ -d $folder ]] || mkdir -p "$folder" || fail "as root, run: mkdir -p $folder"
 done

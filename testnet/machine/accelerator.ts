@@ -11,7 +11,7 @@ import { machineArguments, machinePaths, QEMU, type Accelerator } from './machin
 import { startProcess } from './process.ts'
 import { SerialLog } from './serial.ts'
 
-/** A kernel that KVM runs is in its initramfs after a second or two. */
+/** Under KVM a kernel reaches its initramfs within a second or two. */
 const PROBE_TIMEOUT_MS = 10_000
 const PROBE_MEMORY_MIB = 256
 
@@ -19,9 +19,9 @@ const PROBE_MEMORY_MIB = 256
 let choice: Promise<Accelerator> | undefined
 
 /**
- * KVM where it really runs our guests, else TCG. That /dev/kvm exists and opens says little inside a virtual machine,
- * so our own kernel is booted once under KVM; the answer is kept in .cache until the machine boots again.
- * PAGEMESH_ACCEL=kvm or tcg overrides. Throws LabError `lab-bad-accelerator` if it is set to anything else.
+ * KVM if it really runs our guests, else TCG. Inside a virtual machine, a /dev/kvm that opens proves little, so our own
+ * kernel is booted once under KVM; the answer is kept in .cache until the machine reboots. PAGEMESH_ACCEL=kvm or tcg
+ * overrides. Throws LabError `lab-bad-accelerator` if it is set to anything else.
  */
 export function chooseAccelerator(image: GuestImage, clock: Clock): Promise<Accelerator> {
   choice ??= choose(image, clock)
@@ -51,7 +51,7 @@ function mayOpenKvm(): boolean {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
     return true
   } catch {
-    // No KVM here, or not for us.
+    // No KVM here, or no access.
     return false
   }
 }
@@ -72,7 +72,7 @@ function keepAnswer(path: string, answer: { key: string; accelerator: Accelerato
     writeFileSync(`${path}.new`, JSON.stringify(answer))
     renameSync(`${path}.new`, path)
   } catch (error) {
-    // In a container whose files are read-only the next process asks KVM again.
+    // In a container with read-only files, the next process probes KVM again.
     if (systemErrorCode(error) !== 'EROFS') throw error
   }
 }

@@ -8,8 +8,8 @@ import type { GuestImage } from './image.ts'
 const INIT = join(import.meta.dirname, '..', 'busybox', 'init')
 
 /**
- * Another system than Debian: the image's kernel and busybox with an init of its own, all in memory, ready in seconds.
- * Its initramfs is made once and kept in the image's folder, under a hash over its init.
+ * A system other than Debian: the image's kernel and busybox with its own init, all in memory, ready in seconds. Its
+ * initramfs is made once and kept in the image's folder, named by a hash over its init.
  */
 export async function ensureBusybox(image: GuestImage): Promise<GuestImage> {
   const hash = createHash('sha256').update(await readFile(INIT)).digest('hex').slice(0, 16)
@@ -19,8 +19,8 @@ export async function ensureBusybox(image: GuestImage): Promise<GuestImage> {
 }
 
 /**
- * The kernel unpacks one archive over the other: the second one's init takes the place of the first one's. An archive
- * that is not compressed would have to begin at a multiple of four bytes.
+ * The kernel unpacks one archive over the other, so that the second one's init replaces the first one's. An
+ * uncompressed archive would have to begin at a multiple of four bytes.
  */
 async function build(image: GuestImage, path: string): Promise<void> {
   const directory = await mkdtemp(`${path}-`)
@@ -33,7 +33,7 @@ async function build(image: GuestImage, path: string): Promise<void> {
       echo init | cpio --create --format=newc --quiet --reproducible | gzip -n >archive`])
     const whole = join(directory, 'whole')
     await writeFile(whole, Buffer.concat([await readFile(image.initramfs), await readFile(archive)]))
-    // Whole or not at all, and harmless where two runs make it at once.
+    // Atomic, and harmless if two runs do it at once.
     await rename(whole, path)
   } finally {
     await rm(directory, { recursive: true, force: true })

@@ -3,9 +3,9 @@ import { LabError } from '../laberror.ts'
 
 
 /**
- * Runs a short command to its end and resolves to its standard output.
- * Throws LabError `lab-command-failed` with what the command said on standard error.
- * @param showProgress passes standard error on to ours, for commands that take long and say what they do.
+ * Runs a short command to its end and resolves to its standard output. Throws LabError `lab-command-failed` with
+ * the command's standard error.
+ * @param showProgress passes standard error on to ours, for long commands that report progress.
  */
 export async function runCommand(argv: readonly string[], showProgress = false): Promise<string> {
   const [program = '', ...args] = argv

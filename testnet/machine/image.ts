@@ -2,7 +2,7 @@ import { join } from 'node:path'
 
 import { runCommand } from './command.ts'
 
-/** A bootable Debian, built once by image/build.sh and kept under .cache. Guests only ever read it. */
+/** A bootable Debian, built once by image/build.sh and kept under .cache. Guests only read it. */
 export interface GuestImage {
   /** Folder of the image; its name is a hash over the recipe. */
   directory: string
@@ -11,12 +11,12 @@ export interface GuestImage {
   disk: string
 }
 
-/** The repository's root: the lab keeps what it makes once in `.cache` there. */
+/** The repository's root: the lab keeps its images in `.cache` there. */
 export const REPOSITORY = join(import.meta.dirname, '..', '..')
 
 /**
- * The guest image, built if it is missing (a minute or two, with progress on standard error).
- * Throws LabError `lab-command-failed` where it cannot be built: not root, no mirror, no disk space.
+ * The guest image, built if missing (a minute or two, with progress on standard error). Throws LabError
+ * `lab-command-failed` if it cannot be built: not root, no mirror, no disk space.
  */
 export async function ensureImage(): Promise<GuestImage> {
   const script = join(import.meta.dirname, '..', 'image', 'build.sh')

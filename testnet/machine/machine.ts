@@ -3,31 +3,30 @@ import { join } from 'node:path'
 
 import type { GuestImage } from './image.ts'
 
-/** This system's own. */
+/** This system's own QEMU. */
 export const QEMU = 'qemu-system-x86_64'
 
 /**
- * Pinned: an alias such as `pc` means another machine in every QEMU version, and a migration needs the same one at
- * both ends. The oldest that all QEMU versions of qemu-stream's range have.
+ * Pinned: an alias such as `pc` is another machine in every QEMU version, and a migration needs the same one at both
+ * ends. It is the oldest that all supported QEMU versions have.
  */
 const MACHINE = 'pc-i440fx-7.2'
-/** What TCG and every host's KVM can give; with RDRAND the guest's kernel need not wait for entropy. */
+/** Available with TCG and every host's KVM; with RDRAND the guest's kernel does not wait for entropy. */
 const CPU = 'qemu64,+rdrand'
 
 const HEARTBEAT_MS = 10
 
 /**
- * What an emulated guest has less than its round size. Before 9.0 QEMU forgets to tell its emulator which pages count
- * as clean again, but only of memory that is a multiple of 256 KiB: what the guest writes there meanwhile is lost in a
- * migration, whoever carries it, at times more than a thousand pages (fixed by QEMU's commit 03bfc2188f). With KVM
- * there is no such thing.
+ * KiB that an emulated guest has less than its round size. Under TCG, QEMU before 9.0 does not mark pages as clean
+ * again if the memory is a multiple of 256 KiB: writes of a migrating guest are lost, with or without Pagemesh,
+ * sometimes in more than a thousand pages (fixed by QEMU's commit 03bfc2188f). KVM does not have this fault.
  */
 const TCG_KIB_LESS = 8
 
 export type Accelerator = 'kvm' | 'tcg'
 
 /**
- * What a guest does once booted; image/guest/work has a program for each. `dirty:N` writes N MiB over and over.
+ * The guest's work after boot; image/guest/work has a program for each. `dirty:N` writes N MiB over and over.
  * - idle: nginx and redis, nothing to do
  * - web: nginx serves the system's documentation to a local client
  * - database: redis with tens of MB of records under light traffic
@@ -38,7 +37,7 @@ export type Accelerator = 'kvm' | 'tcg'
  */
 export type Work = 'idle' | 'web' | 'database' | 'compile' | 'dirty' | 'rewrite' | 'random' | `dirty:${number}`
 
-/** What backs the guest's memory: private, or shared with a file (`memfd`: one without a name). */
+/** What backs the guest's memory: private memory, or a shared file (`memfd`: one without a name). */
 export type MemoryBackend = 'anonymous' | 'memfd' | 'file'
 
 export interface MachineOptions {
@@ -52,24 +51,24 @@ export interface MachineOptions {
   accelerator: Accelerator
   /** Waits for a migration (`-incoming defer`). */
   incoming: boolean
-  /** Does not run until told to (`-S`), even after a migration by QEMU alone; an agent does not heed it. */
+  /** Does not run until told to (`-S`), even after a migration by QEMU alone; agents ignore it. */
   paused: boolean
   backend: MemoryBackend
-  /** A beat every 10 ms on the second serial port, with how much work was done; default false. */
+  /** A beat every 10 ms on the second serial port, with the work count; default false. */
   heartbeat?: boolean
   /** Default pc-i440fx-7.2. */
   machine?: string
-  /** Further words for QEMU, after ours: disks, devices, sockets. */
+  /** Further arguments for QEMU, after ours: disks, devices, sockets. */
   further?: readonly string[]
 }
 
-/** Where a guest's sockets and files are. */
+/** Paths of a guest's sockets and files. */
 export interface MachinePaths {
-  /** QMP for the agent: QMP serves one client at a time, so the tests have one of their own. */
+  /** The agent's QMP socket; tests have another, since QMP serves one client at a time. */
   qmp: string
   testQmp: string
   serial: string
-  /** What the fine heartbeat says goes to whoever is connected. */
+  /** Socket of the fine heartbeat, written to whoever is connected. */
   heartbeat: string
   memory: string
 }
@@ -93,9 +92,9 @@ export function machineArguments(options: MachineOptions): string[] {
     '-accel', options.accelerator, '-cpu', CPU, '-smp', '1',
     '-no-user-config', '-nodefaults', '-display', 'none', '-nic', 'none', '-no-reboot',
     '-kernel', options.image.kernel, '-initrd', options.image.initramfs,
-    // An emulated timer is late on a busy machine, and a kernel that checks it then panics as it boots.
+    // On a busy machine an emulated timer is late, and a kernel that checks it panics at boot.
     '-append', `console=ttyS0 panic=-1 no_timer_check pagemesh.work=${options.work}${heartbeat.word}`,
-    // Without the lock, source and destination can both hold the one disk open.
+    // Without locking, source and destination can both open the one disk.
     '-drive', `if=none,id=disk,file=${options.image.disk},format=raw,read-only=on,file.locking=off`,
     '-device', 'virtio-blk-pci,drive=disk',
     '-serial', `file:${paths.serial}`, ...heartbeat.port,
@@ -107,7 +106,7 @@ export function machineArguments(options: MachineOptions): string[] {
   ]
 }
 
-/** The word for the guest's init, and the port that it then writes to. */
+/** The guest init's argument, and the serial port for it. */
 function heartbeatArguments({ heartbeat }: MachineOptions, path: string): { word: string; port: string[] } {
   if (heartbeat !== true) return { word: '', port: [] }
   return { word: ` pagemesh.heartbeat=${HEARTBEAT_MS}`, port: ['-serial', `unix:${path},server=on,wait=off`] }
@@ -119,7 +118,7 @@ function memoryArguments(options: MachineOptions, memoryPath: string): string[] 
   const size = ['-m', `${kib}K`]
   if (backend === 'anonymous') return ['-machine', machine, ...size]
   const kind = backend === 'memfd' ? 'memory-backend-memfd' : `memory-backend-file,mem-path=${memoryPath}`
-  // Named like the block of an anonymous guest, so that guests of different backends can migrate to each other.
+  // Named like the block of an anonymous guest, so that guests with different backends can migrate to each other.
   return [
     '-machine', `${machine},memory-backend=pc.ram`, ...size,
     '-object', `${kind},id=pc.ram,size=${kib}K,share=on`,

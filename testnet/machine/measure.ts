@@ -2,15 +2,15 @@ import { createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, type PageHasher } f
 import { openGuestMemory, residentRuns } from './memory.ts'
 import type { LabGuest } from './qemu.ts'
 
-/** What a guest's memory consists of, in pages. */
+/** The contents of a guest's memory, in pages. */
 export interface GuestMeasure {
   name: string
   residentPages: number
-  /** Resident pages that hold only zeros. */
+  /** Resident pages full of zeros. */
   zeroPages: number
-  /** Different contents among the others. */
+  /** Distinct contents among the others. */
   distinctPages: number
-  /** For every other guest: how many of this guest's non-zero pages it holds too. */
+  /** For every other guest: how many of this guest's non-zero pages it also holds. */
   commonPages: Record<string, number>
 }
 
@@ -18,7 +18,7 @@ const STEP_PAGES = 1024
 /** Ids stay inside the measurement, so any key will do. */
 const MEASURE_KEY = new Uint8Array(32)
 
-/** Counts the guests' pages and what they have in common. They may run meanwhile; then it is a near thing. */
+/** Counts the guests' pages and what they have in common. If the guests run meanwhile, the counts are approximate. */
 export async function measureGuests(guests: readonly LabGuest[]): Promise<GuestMeasure[]> {
   const hasher = createPageHasher(MEASURE_KEY)
   const contents: GuestContents[] = []
@@ -46,7 +46,7 @@ interface GuestContents {
   name: string
   residentPages: number
   zeroPages: number
-  /** 53 bits of a page's id -> how many pages of the guest have it. */
+  /** 53 bits of a page's id -> how often the guest holds it. */
   pages: Map<number, number>
 }
 

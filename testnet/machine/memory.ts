@@ -5,9 +5,9 @@ import { LabError } from '../laberror.ts'
 import type { LabGuest } from './qemu.ts'
 
 export interface MemoryComparison {
-  /** Bytes of all blocks that were compared, absent pages included. */
+  /** Bytes of all compared blocks, absent pages included. */
   comparedBytes: number
-  /** Blocks whose bytes differ; none: the two memories are the same. */
+  /** Blocks with differences; none: the memories are equal. */
   differences: BlockDifference[]
 }
 
@@ -19,19 +19,19 @@ export interface BlockDifference {
   firstOffset: number
 }
 
-/** Pages of one comparison step: 1 MiB. */
+/** Pages compared per step: 1 MiB. */
 const STEP_PAGES = 256
 /**
- * Both guests stand still, so a true difference stays. A page that the kernel moves just then (compaction) looks
- * absent for a moment, and so as if it held zeros: what differs is read again, all of a block after one rest.
+ * Both guests stand still, so that a true difference stays. A page that the kernel is moving (compaction) looks absent
+ * for a moment, like zeros: different pages are read again, all of a block after one pause.
  */
 const READS_AGAIN_MAX = 3
 const READ_AGAIN_AFTER_MS = 100
 
 /**
- * Compares all RAM blocks of two guests byte for byte; both should stand still. A page that is absent counts as zeros,
- * and is never touched: reading a hole of a shared mapping would fill it.
- * Throws LabError `lab-memory-not-found` if the guests' blocks are not the same or cannot be found.
+ * Compares all RAM blocks of two guests byte for byte; both should stand still. Absent pages count as zeros and are not
+ * touched: reading a hole of a shared mapping would fill it. Throws LabError `lab-memory-not-found` if the guests'
+ * blocks are not the same or cannot be found.
  */
 export async function compareMemory(left: LabGuest, right: LabGuest): Promise<MemoryComparison> {
   await using leftMemory = await openGuestMemory(left)
@@ -71,7 +71,7 @@ async function compareBlock(
   }
 }
 
-/** A guest's memory, read-only, closed by `await using`. Throws LabError `lab-memory-not-found`. */
+/** A guest's memory, read-only, for `await using`. Throws LabError `lab-memory-not-found`. */
 export async function openGuestMemory(guest: LabGuest): Promise<GuestMemory & AsyncDisposable> {
   const startTicks = readStartTicks(guest.pid)
   if (startTicks === undefined) throw notFound(guest.name, 'its process')
@@ -91,7 +91,7 @@ async function readStep(memory: GuestMemory, block: number, first: number, count
   return bytes
 }
 
-/** Stretches of resident pages among `count` from page `first` of a block. */
+/** Runs of resident pages among `count` pages from page `first` of a block. */
 export async function residentRuns(
   memory: GuestMemory, block: number, first: number, count: number,
 ): Promise<{ first: number; count: number }[]> {

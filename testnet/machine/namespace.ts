@@ -17,7 +17,7 @@ export async function addNamespace(name: string): Promise<void> {
   await runCommand(['ip', '-n', name, 'link', 'set', 'lo', 'up'])
 }
 
-/** Ends every process inside a namespace of ours, then takes the namespace away. No error if it is gone. */
+/** Kills every process in a namespace of the lab, then deletes it. No error if it is gone. */
 export async function deleteNamespace(name: string): Promise<void> {
   if (!existsSync(`/run/netns/${name}`)) return
   try {
@@ -25,12 +25,12 @@ export async function deleteNamespace(name: string): Promise<void> {
     for (const pid of pids) killIfThere(Number(pid))
     await runCommand(['ip', 'netns', 'delete', name])
   } catch (error) {
-    // Another network that is made just now takes the same leftovers away.
+    // Another process may be deleting the same leftovers.
     if (existsSync(`/run/netns/${name}`)) throw error
   }
 }
 
-/** Takes away what runs that died left behind: namespaces named after a process that is no more. */
+/** Deletes namespaces named after a process that has ended. */
 export async function deleteOrphanedNamespaces(): Promise<string[]> {
   const names = (await runCommand(['ip', 'netns', 'list'])).split('\n').map((line) => line.split(' ')[0] ?? '')
   const orphans = names.filter((name) => {

@@ -1,13 +1,13 @@
 /**
- * Hosts on one machine: each a network namespace with one interface, joined by a bridge in a namespace of its own.
+ * Hosts on one machine: each is a network namespace with one interface, joined by a bridge in its own namespace.
  *
  *   namespace pm-PID-N-a         namespace pm-PID-N (the switch)        namespace pm-PID-N-b
  *     eth0 10.77.0.1  ---veth---  a \                    / b  ---veth---  eth0 10.77.0.2
  *     tbf: what a sends              bridge with all ports                tbf: what b sends
  *                     tbf at port a: what a receives       one more bridge for hosts that are cut off together
  *
- * Nothing is added to this machine's own network, so several networks with the same addresses can exist side by side.
- * UNIX sockets are reached by path from everywhere. Non-goals: delay and random loss (netem is not in every kernel).
+ * Nothing is added to this machine's own network, so that several networks with the same addresses can coexist. UNIX
+ * sockets are reachable by path from everywhere. Non-goals: delay and random loss (not every kernel has netem).
  */
 import { LabError } from '../laberror.ts'
 import { runCommand, succeeds } from './command.ts'
@@ -16,36 +16,36 @@ import { addNamespace, deleteNamespace, deleteOrphanedNamespaces, namespaceName 
 export interface LabHost {
   readonly name: string
   readonly address: string
-  /** Put before a command's words to run it on this host; empty without namespaces. */
+  /** Prefix of a command, to run it on this host; empty without namespaces. */
   readonly exec: readonly string[]
 }
 
 export interface NetworkOptions {
-  /** Names of the hosts, at most 250, each of letters, digits and dashes, at most 15. */
+  /** Names of the hosts, at most 250, each of at most 15 letters, digits and dashes. */
   hosts: readonly string[]
-  /** What every link carries each way, bytes a second; absent: as fast as the machine is. */
+  /** Rate of every link each way, bytes a second; absent: unlimited. */
   bytesPerSecond?: number
 }
 
 export interface LinkCounters {
-  /** Bytes of Ethernet frames. A packet that the kernel splits late counts its headers once: some 2 % too few. */
+  /** Bytes of Ethernet frames. Headers of packets that the kernel splits late count once: some 2 % too few. */
   sentBytes: number
   receivedBytes: number
 }
 
 export interface LabNetwork {
   readonly hosts: readonly LabHost[]
-  /** False without root: all hosts share the loopback interface, unlimited, uncounted, and cannot be cut off. */
+  /** False without root: then all hosts share the loopback interface, without limits, counters and cuts. */
   readonly isolated: boolean
   host(name: string): LabHost
-  /** What passed the host's interface since the network was made; undefined if not isolated. */
+  /** Bytes of the host's interface since the network was made; undefined if not isolated. */
   counters(hostName: string): Promise<LinkCounters | undefined>
-  /** Changes the rate of a host's link, both ways; undefined: as fast as the machine is. */
+  /** Changes the rate of a host's link, both ways; undefined: unlimited. */
   shape(hostName: string, bytesPerSecond: number | undefined): Promise<void>
-  /** From now on these hosts reach each other and none of the others, and nobody is told. */
+  /** From now on these hosts reach only each other; no process is notified. */
   cut(...hostNames: string[]): Promise<void>
   restore(...hostNames: string[]): Promise<void>
-  /** Ends the processes on all hosts and takes the network away; idempotent. */
+  /** Kills the processes on all hosts and deletes the network; idempotent. */
   close(): Promise<void>
 }
 
@@ -53,7 +53,7 @@ const HOSTS_MAX = 250
 const BRIDGE = 'bridge'
 let networkCount = 0
 
-/** Makes a network; first takes away what dead runs left. Throws LabError `lab-bad-host`, `lab-command-failed`. */
+/** Makes a network; first deletes leftovers of dead runs. Throws LabError `lab-bad-host`, `lab-command-failed`. */
 export async function createNetwork(options: NetworkOptions): Promise<LabNetwork> {
   checkHosts(options.hosts)
   if (!await canIsolate()) return new LoopbackNetwork(options.hosts)
@@ -68,7 +68,7 @@ export async function createNetwork(options: NetworkOptions): Promise<LabNetwork
   }
 }
 
-/** Whether network namespaces can be made here: root, and not a container without the right to. */
+/** Whether network namespaces can be made here: as root, outside of containers that forbid it. */
 export async function canIsolate(): Promise<boolean> {
   return process.getuid?.() === 0 && succeeds(['unshare', '--net', 'ip', 'link', 'show', 'lo'])
 }
@@ -126,7 +126,7 @@ class NamespaceNetwork implements LabNetwork {
       return
     }
     const rate = Math.round(bytesPerSecond)
-    // 4 ms worth of bytes may pass at once, but never less than the largest packet the kernel hands over whole.
+    // 4 ms worth of bytes may pass at once, but at least the largest packet that the kernel passes unsplit.
     const burst = Math.max(128 * 1024, Math.round(bytesPerSecond * 0.004))
     const queue = ['root', 'tbf', 'rate', `${rate}bps`, 'burst', `${burst}`, 'latency', '50ms']
     await runCommand(['tc', '-n', this.#namespaceOf(hostName), 'qdisc', 'replace', 'dev', 'eth0', ...queue])
@@ -134,7 +134,7 @@ class NamespaceNetwork implements LabNetwork {
   }
 
   async cut(...hostNames: string[]): Promise<void> {
-    // To a bridge of their own: a link set down would tell the hosts' processes.
+    // To a bridge of their own: setting the link down would notify the hosts' processes.
     const bridge = `${BRIDGE}-${++this.#cutCount}`
     await this.#addBridge(bridge)
     await this.#join(hostNames, bridge)

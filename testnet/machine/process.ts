@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs'
 
 const STDERR_CHARACTERS_MAX = 16 * 1024
 
-/** A long-running process of the lab. It never outlives this one, however this one ends. */
+/** A long-running process of the lab. It never outlives this process, however that ends. */
 export interface LabProcess {
   readonly pid: number
-  /** What it said on standard error, the end of it. */
+  /** The end of its standard error. */
   readonly errors: string
   readonly running: boolean
   /** Resolves when it has ended and was reaped. Never rejects. */
@@ -18,9 +18,9 @@ export interface LabProcess {
 }
 
 /**
- * Starts `argv`, under `prefix` (a namespace). The kernel kills it when this process dies, so that not even a test run
- * that is killed leaves a QEMU behind; all words of the prefix replace themselves, so `pid` is the process itself. Only
- * who enters a namespace of processes stays outside: `pid` is then the one that waits there.
+ * Starts `argv`, under `prefix` (a namespace). The kernel kills it when this process dies, so that even a killed test
+ * run leaves no QEMU behind. All commands of the prefix exec the next one, so `pid` is the process itself; only nsenter
+ * into a PID namespace stays outside: then `pid` is nsenter's.
  */
 export function startProcess(prefix: readonly string[], argv: readonly string[]): LabProcess {
   const words = [...prefix, 'setpriv', '--pdeathsig', 'KILL', ...argv]
@@ -62,7 +62,7 @@ class RunningProcess implements LabProcess {
   }
 
   async terminate(): Promise<void> {
-    // If what waits outside of a namespace ended, the process itself would be killed. No other has a child that counts.
+    // If nsenter ended outside, the process inside would be killed. No other prefix has a relevant child.
     const [inside = this.pid] = this.#child.spawnfile === 'nsenter' ? childrenOf(this.pid) : []
     if (this.#running) process.kill(inside, 'SIGTERM')
     await this.ended
@@ -74,13 +74,13 @@ class RunningProcess implements LabProcess {
   }
 }
 
-/** The processes that a process started and has not reaped. */
+/** The children of a process that it has not reaped. */
 export function childrenOf(pid: number): number[] {
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
     return text.split(' ').filter((word) => word !== '').map(Number)
   } catch {
-    // One that has ended has none.
+    // The process has ended, and has no children.
     return []
   }
 }

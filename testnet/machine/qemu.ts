@@ -16,31 +16,31 @@ import { startProcess, type LabProcess } from './process.ts'
 import { SerialLog } from './serial.ts'
 
 export interface GuestOptions {
-  /** The same at source and destination: agents know guests by it. */
+  /** The same at source and destination: agents identify guests by it. */
   name: string
   /** Default 512. */
   memoryMiB?: number
-  /** The same at source and destination, too. */
+  /** The same at source and destination. */
   work: Work
-  /** Default debian; busybox is a small system of its own, its work idle or random. The same at both ends. */
+  /** Default debian; busybox is a small system of its own, with the work idle or random. The same at both ends. */
   system?: System
-  /** For sockets and the serial log; made if missing. Its path must be short: a socket's holds 107 bytes. */
+  /** For sockets and the serial log; created if missing. Its path must be short: a socket's holds 107 bytes. */
   directory: string
   /** Waits for a migration; default false. */
   incoming?: boolean
-  /** Does not run until told to, even after a migration by QEMU alone; an agent does not heed it. Default false. */
+  /** Does not run until told to, even after a migration by QEMU alone; agents ignore it. Default false. */
   paused?: boolean
-  /** Whose network the guest's process uses; default: this process' own. */
+  /** The network of the guest's process; default: this process' own. */
   host?: LabHost
-  /** Default anonymous. Post-copy with `file` needs a directory on tmpfs: the kernel asks for it. */
+  /** Default anonymous. Post-copy with `file` needs a directory on tmpfs: a kernel requirement. */
   backend?: MemoryBackend
-  /** A beat every 10 ms on a socket of its own, `paths.heartbeat`; default false. The same at both ends. */
+  /** A beat every 10 ms on its own socket, `paths.heartbeat`; default false. The same at both ends. */
   heartbeat?: boolean
   /** Default system: this system's own. `next` is that of the next Debian release, see nextqemu.ts. */
   qemu?: QemuRelease
   /** The same at both ends; default pc-i440fx-7.2, which both QEMUs have. */
   machine?: string
-  /** Further words for QEMU, after ours: disks, devices, sockets. */
+  /** Further arguments for QEMU, after ours: disks, devices, sockets. */
   further?: readonly string[]
   clock?: Clock
 }
@@ -57,9 +57,9 @@ export interface LabGuest {
   readonly qmp: QmpClient
   /** Resolves when the guest's work is in its steady state; throws LabError `lab-timeout`, `lab-guest-ended`. */
   ready(timeoutMs?: number): Promise<void>
-  /** The number of the last heartbeat said here; 0 before the first. */
+  /** The number of the last heartbeat here; 0 before the first. */
   beats(): number
-  /** Resolves when `count` more heartbeats were said than now. */
+  /** Resolves after `count` more heartbeats. */
   moreBeats(count: number, timeoutMs?: number): Promise<void>
   /** Kills the process and waits for its end; idempotent. */
   stop(): Promise<void>
@@ -71,8 +71,8 @@ const BEAT_TIMEOUT_MS = 60_000
 const SOCKET_PATH_BYTES_MAX = 107
 
 /**
- * Starts a guest; resolves when its process runs and answers QMP.
- * Throws LabError `lab-guest-ended` with QEMU's own words when it does not.
+ * Starts a guest; resolves when its process runs and answers QMP. Throws LabError `lab-guest-ended` with QEMU's
+ * error if it does not.
  */
 export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   const { name, directory, work, host, clock = systemClock } = options
@@ -86,7 +86,7 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   const accelerator = await chooseAccelerator(image, clock)
   const system = options.system === 'busybox' ? await ensureBusybox(image) : image
   mkdirSync(directory, { recursive: true })
-  // A socket that an earlier guest left would be taken for this one's.
+  // A socket that an earlier guest left would be mistaken for this one's.
   for (const path of Object.values(paths)) rmSync(path, { force: true })
   const argv = machineArguments({
     name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
@@ -110,7 +110,7 @@ function reachQmp(path: string, process: LabProcess, clock: Clock): Promise<QmpC
     try {
       return await connectQmp(path, { clock, log: silentLog })
     } catch (error) {
-      // Nobody listens yet, or QEMU is still too busy with its start to greet.
+      // Nothing listens yet, or QEMU is still too busy with its start to greet.
       if (error instanceof PagemeshError && ['guest-gone', 'qmp-busy'].includes(error.code)) return undefined
       throw error
     }

@@ -1,10 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 
 const CHUNK_BYTES = 64 * 1024
-/** More of a line than this is not kept: the lines that matter are short. */
+/** Longer lines are cut: the relevant lines are short. */
 const LINE_CHARACTERS_MAX = 4096
 
-/** What a guest has said on its serial console, read from the log file as it grows. */
+/** A guest's output on its serial console, read from the log file as it grows. */
 export class SerialLog {
   readonly #path: string
   readonly #buffer = Buffer.alloc(CHUNK_BYTES)
@@ -25,13 +25,13 @@ export class SerialLog {
     return this.#ready
   }
 
-  /** The number of the last heartbeat; 0 before the first. It goes on counting across a migration. */
+  /** The number of the last heartbeat; 0 before the first. The count continues across a migration. */
   get beats(): number {
     this.#readNew()
     return this.#beats
   }
 
-  /** The line with which its kernel panicked, or else the last whole one, for error messages. */
+  /** The line of a kernel panic, or else the last whole line, for error messages. */
   get lastWords(): string {
     this.#readNew()
     return this.#panic === '' ? this.#lastLine : this.#panic
@@ -57,7 +57,7 @@ export class SerialLog {
     for (const line of lines) {
       this.#lastLine = line.trim()
       if (this.#lastLine === 'pagemesh: ready') this.#ready = true
-      // What follows it is the same for every panic.
+      // The lines after it are the same for every panic.
       if (this.#lastLine.includes('Kernel panic')) this.#panic = this.#lastLine
       const beat = /pagemesh: beat (\d+)$/.exec(this.#lastLine)
       if (beat !== null) this.#beats = Number(beat[1])

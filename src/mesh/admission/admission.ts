@@ -1,11 +1,11 @@
 import { isIPv6 } from 'node:net'
 
 export interface AdmissionLimits {
-  /** Connections in each of the two rooms. */
+  /** Connections in each room: one for known addresses, one for strangers. */
   roomMax: number
-  /** Connections of one address, at most; when there are more the oldest of that address goes. */
+  /** Connections of one address; with more, the oldest of that address is dropped. */
   addressMax: number
-  /** How long a connection may take to prove itself, ms. */
+  /** How long a connection may take to prove the cluster key, ms. */
   limitMs: number
 }
 
@@ -23,12 +23,12 @@ interface Address {
 }
 
 /**
- * Decides which connections may stay among those that have proved nothing yet. It acts on none and reads no clock.
+ * Decides which unproven connections may stay. It closes none itself and reads no clock.
  *
- * Members that are known by their address have a room of their own, which strangers cannot fill. In each room the
- * newcomer always gets a place. When there is none left, a connection goes of the address that has the most: the
- * oldest that has said nothing, or else the oldest. So whoever speaks at once outlives any number of idle ones, even
- * of its own address, and whoever has an address to itself outlives a crowd behind another.
+ * Members known by their address have a room of their own, which strangers cannot fill. In each room the newcomer
+ * always gets a place. When a room is full, one connection is dropped of the address that has the most: the oldest that
+ * has sent nothing, or else the oldest. So a connection that sends at once outlives any number of idle ones, even of
+ * its own address, and an address with one connection outlives a crowd behind another address.
  */
 export class Admission<Connection> {
   readonly #limits: AdmissionLimits
@@ -45,7 +45,7 @@ export class Admission<Connection> {
     return this.#waiting.size
   }
 
-  /** Takes a connection in, and returns the one that has to go for it. */
+  /** Admits a connection, and returns the one to drop for it. */
   arrive(connection: Connection, from: { host: string; isKnown: boolean }, now: number): Connection | undefined {
     const room = from.isKnown ? this.#rooms.known : this.#rooms.unknown
     const key = addressKey(from.host)
@@ -59,13 +59,13 @@ export class Admission<Connection> {
     return victim
   }
 
-  /** The connection has said something: it goes after the silent ones. */
+  /** The connection has sent something: silent ones are dropped before it. */
   speak(connection: Connection): void {
     const address = this.#waiting.get(connection)?.address
     if (address?.silent.delete(connection) === true) address.spoken.add(connection)
   }
 
-  /** The connection is closed, or proved. False if it had left before. */
+  /** The connection is closed or proved. False if it had left before. */
   leave(connection: Connection): boolean {
     const waiting = this.#waiting.get(connection)
     if (waiting === undefined) return false
@@ -78,7 +78,7 @@ export class Admission<Connection> {
     return true
   }
 
-  /** Those that have taken too long by `now`, the oldest first, at most `countMax`. */
+  /** Connections that have taken too long by `now`, the oldest first, at most `countMax`. */
   overdue(now: number, countMax: number): Connection[] {
     const found: Connection[] = []
     for (const [connection, { arrivedAt }] of this.#waiting) {
@@ -107,7 +107,7 @@ export class Admission<Connection> {
   }
 }
 
-/** What counts as one address: an IPv6 host owns the 64 bits behind its network, and can take a new one at will. */
+/** What counts as one address: an IPv6 host owns the 64 bits behind its network prefix, and can change them at will. */
 export function addressKey(host: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host)?.[1]
   const plain = host.split('%', 1)[0]!

@@ -1,33 +1,33 @@
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import { Admission, type AdmissionLimits } from './admission.ts'
 
-/** What a connection may send before it has proved itself; an honest one sends less than half of it. */
+/** Bytes that a connection may send before it has proved the key; an honest one sends less than half. */
 export const UNPROVEN_BYTES_MAX = 2 * 1024
 
 /**
- * Overdue connections that are dropped at once, and the time between, ms. A crowd that came together, and comes again
- * as soon as it is dropped, shall not stand in line before a member.
+ * Overdue connections that are dropped at once, and the time between, ms. A crowd of strangers that reconnects as soon
+ * as it is dropped must not delay a member.
  */
 const DROPS_MAX = 25
 const DROPS_EVERY_MS = 50
 
-/** A connection that has come in. */
+/** An incoming connection. */
 export interface Arrival {
-  /** The address that it comes from. */
+  /** The address it comes from. */
   host: string
   /** Closes it. */
   drop: (reason: string) => void
 }
 
-/** A connection that has not proved itself yet. Every method may be called at any time, and again. */
+/** A connection that has not proved the key yet. Every method may be called at any time, and again. */
 export interface Unproven {
   /** It sent something. */
   read(byteCount: number): void
-  /** What it sent is no stranger's talk so far: it goes after the silent ones. */
+  /** What it sent so far can be a member's: silent ones are dropped before it. */
   spoke(): void
-  /** It cannot prove itself: it is dropped and counted as a stranger, unless it has left. */
+  /** It cannot prove the key: it is dropped and counted as a stranger, unless it has left. */
   fail(reason: string): void
-  /** It proved itself, or is closed. */
+  /** It proved the key, or is closed. */
   leave(): void
 }
 
@@ -39,7 +39,7 @@ interface ArrivalsInit {
   stranger: (host: string, reason: string) => void
 }
 
-/** The connections to a port that have not proved themselves: drops those that there is no room or no time for. */
+/** The unproven connections of a port; drops those for which there is no room or no time. */
 export class Arrivals {
   readonly #clock: Clock
   readonly #init: ArrivalsInit

@@ -3,9 +3,9 @@ import type { Clock } from '../../runtime/clock.ts'
 import { SelfDialedError, type NetworkListener } from '../network.ts'
 import { Arrivals, type Unproven } from './arrivals.ts'
 
-/** As libp2p's own limit of an upgrade. */
+/** Like libp2p's own limit for an upgrade. */
 const UNPROVEN_MS = 10_000
-/** A silent connection costs a few kilobytes, and to drop one so that it comes again costs more: there is much room. */
+/** A silent connection costs a few kilobytes, and dropping one that reconnects costs more: so there is much room. */
 const UNPROVEN_CONNECTIONS_MAX = { roomMax: 2_048, addressMax: 1_280 }
 
 /** What the gate needs of a raw connection of libp2p. */
@@ -25,7 +25,7 @@ interface Upgrader<Connection, Options> {
   upgradeInbound(connection: Connection, options: Options): Promise<void>
 }
 
-/** Stands before libp2p's upgrade of the connections that come in, until each has proved the cluster key. */
+/** Holds incoming connections until each has proved the cluster key; in front of libp2p's upgrade. */
 export class Gate {
   readonly #arrivals: Arrivals
   readonly #unproven = new WeakMap<object, Unproven>()
@@ -38,7 +38,7 @@ export class Gate {
     })
   }
 
-  /** The upgrader as a listener of connections shall see it. */
+  /** The upgrader as listeners shall see it. */
   before<Connection extends RawConnection, Options, Behind extends Upgrader<Connection, Options>>(
     upgrader: Behind,
   ): Behind {
@@ -63,12 +63,12 @@ export class Gate {
     })
     this.#unproven.set(connection, unproven)
     try {
-      // Whoever dials speaks first. A silent connection costs no more than its socket until then.
+      // The dialer sends first. Until then a silent connection costs only its socket.
       await firstBytes(connection, unproven)
       unproven.spoke()
       await upgrade()
     } catch (error) {
-      // What its own end closed is no stranger's: a member that is dialed twice at once closes one of the two.
+      // A connection that this host closed is no stranger's: of two that members dial at once, one is closed.
       const isOwn = connection.status !== 'open' || String(error).includes(new SelfDialedError().message)
       if (!isOwn) unproven.fail(String(error))
       throw error
@@ -83,7 +83,7 @@ function firstBytes(connection: RawConnection & Receiving, unproven: Unproven): 
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const { onData } = connection
   if (onData === undefined) return Promise.resolve()
-  // Not a listener of `message`: with one, libp2p would no longer keep what comes between two of its own.
+  // Not a listener of `message`: libp2p would then no longer keep what arrives between two of its own listeners.
   connection.onData = (bytes) => {
     unproven.read(bytes.byteLength)
     if (connection.status !== 'open') return

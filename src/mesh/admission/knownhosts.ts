@@ -3,14 +3,14 @@ import { isIP } from 'node:net'
 import { parseTcpMultiaddr } from '../../net/hostport.ts'
 import { addressKey } from './admission.ts'
 
-/** Addresses remembered; those not met for longest go first. */
+/** Addresses remembered; the one not met for longest is dropped first. */
 const HOSTS_MAX = 2_048
 
-/** The addresses at which members were met, or are expected. */
+/** The addresses at which members were met or are expected. */
 export class KnownHosts {
   readonly #keys = new Set<string>()
 
-  /** Remembers the host of a multiaddr; one that is a name is left out, since nobody comes in from a name. */
+  /** Remembers the host of a multiaddr, unless it is a name: incoming connections show only addresses. */
   add(multiaddr: string): void {
     const host = parseTcpMultiaddr(multiaddr)?.host
     if (host === undefined || isIP(host) === 0) return

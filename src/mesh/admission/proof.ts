@@ -11,12 +11,12 @@ import {
 } from './proofcodec.ts'
 
 /**
- * The proof of membership: two peers whose identities are known (noise has just shaken hands) show each other that
- * both hold the cluster key, before any protocol is spoken between them.
+ * The proof of membership: two peers with known identities (after noise's handshake) show each other that both hold the
+ * cluster key, before any other protocol runs between them.
  *
- * Goals: mutual, fresh, bound to this pair of peers and their roles, one and a half round trips; no waiting for each
- * other (both sides always speak before they listen); the refusal of a second host of the same name with its reason.
- * Non-goals: hiding that this is a Pagemesh host, or its name; secrecy (noise gives it); revoking single hosts.
+ * Goals: mutual, fresh, bound to this pair of peers and their roles, one and a half round trips; no deadlock (both
+ * sides always send before they read); a second host of the same name is refused with the reason. Non-goals: hiding
+ * that this is a Pagemesh host, or its name; secrecy (noise gives it); revoking single hosts.
  *
  *   dialer                                     listener
  *     hello(version, nonce, name)  ------->
@@ -52,7 +52,7 @@ export interface ProofInit {
   admit: (name: string, peerId: string) => Verdict
 }
 
-/** The peer does not hold the cluster key, or does not speak as if it did. */
+/** The peer does not hold the cluster key, or breaks the protocol of the proof. */
 export class StrangerError extends Error {
   override readonly name = 'StrangerError'
 }
@@ -72,7 +72,7 @@ export class RefusedError extends Error {
   }
 }
 
-/** Resolves to the name of the peer once both sides have proved the key and accepted each other. */
+/** Resolves to the peer's name once both sides have proved the key and accepted each other. */
 export async function proveMembership(
   channel: ProofChannel, components: { random: Random }, init: ProofInit,
 ): Promise<string> {

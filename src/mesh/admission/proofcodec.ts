@@ -54,7 +54,7 @@ export function encodeProofMessage(message: ProofMessage): Uint8Array {
   }
 }
 
-/** The message in `bytes`, whole; undefined if it is none: nothing about a stranger's bytes is worth an exception. */
+/** The message in `bytes`, whole; undefined if there is none. No exception: a stranger's bytes must stay cheap. */
 export function decodeProofMessage(bytes: Uint8Array): ProofMessage | undefined {
   switch (bytes[0]) {
     case HELLO: return decodeHello(bytes)
@@ -64,7 +64,7 @@ export function decodeProofMessage(bytes: Uint8Array): ProofMessage | undefined 
   }
 }
 
-/** The length of the message that a frame's first two bytes announce; undefined if no message is that long. */
+/** The message length in a frame's first two bytes; undefined if no message is that long. */
 export function decodeFrameLength(bytes: Uint8Array): number | undefined {
   const length = bytes[0]! * 256 + bytes[1]!
   return length === 0 || length > PROOF_LIMITS.messageBytes ? undefined : length
@@ -107,7 +107,7 @@ const textDecoder = new TextDecoder('utf-8', { fatal: false })
 function decodeText(bytes: Uint8Array, offset: number, bytesMax: number): { text: string; end: number } | undefined {
   const length = bytes[offset]
   if (length === undefined || length > bytesMax) return undefined
-  // Past the end of the message where it is cut short: whoever calls compares it with that, or finds no length there.
+  // Past the end if the message is cut short: the caller compares it with the message's length.
   const end = offset + 1 + length
   return { text: textDecoder.decode(bytes.subarray(offset + 1, end)), end }
 }

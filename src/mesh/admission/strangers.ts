@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
 
-/** Between two lines of the log about strangers, ms: there may be thousands of them a second. */
+/** Least time between two log lines about strangers, ms: there may be thousands of strangers a second. */
 const LINE_EVERY_MS = 60_000
 
-/** The strangers that were dropped: each is counted, the log hears of them once a minute at most. */
+/** The dropped strangers: each is counted, and logged in sums once a minute at most. */
 export class Strangers {
   readonly #clock: Clock
   readonly #log: Log
@@ -28,7 +28,7 @@ export class Strangers {
     if (this.#timer === undefined) this.#say()
   }
 
-  /** Says what has not been said yet. */
+  /** Logs what has not been logged yet. */
   stop(): void {
     if (this.#count > this.#loggedCount) this.#say()
     this.#timer?.cancel()

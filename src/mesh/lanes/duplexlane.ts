@@ -6,22 +6,22 @@ import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import type { Lane } from './lane.ts'
 
-/** Bytes that a lane queues before `write` says to wait: a corked batch of 256 pages, and some on their way. */
+/** Bytes that a lane queues before `write` returns false: a corked batch of 256 pages, and some on their way. */
 const LANE_QUEUE_BYTES_MAX = 4 * 1024 * 1024
-/** How long `end` waits for a reader that takes nothing more before it gives up on it. */
+/** How long `end` waits for a peer that reads nothing more, ms. */
 const END_STALL_MS = 30_000
 
 /** What a lane needs of its connection beyond a Duplex. */
 export interface LaneConnection {
   duplex: Duplex
-  /** Begins to deliver arriving pieces, which may lie in a buffer that is used again. */
+  /** Begins to deliver arriving pieces; their buffer may be used again. */
   deliver(receiver: (bytes: Uint8Array) => void): void
   pause(): void
   resume(): void
   /** Bytes on the wire so far; still right once the connection is closed. */
   sentBytes(): number
   receivedBytes(): number
-  /** Undefined where no operating system carries it. */
+  /** Undefined if no operating system carries it. */
   delivery?(): Delivery | undefined
 }
 
@@ -71,7 +71,7 @@ export class DuplexLane implements Lane {
   drained(signal?: AbortSignal): Promise<void> {
     if (this.#isOver()) return Promise.reject(this.#closedError())
     if (signal?.aborted === true) return Promise.reject(signal.reason)
-    // Waiting for a queue that is held back would last for ever.
+    // A corked queue would never drain.
     while (this.#duplex.writableCorked > 0) this.#duplex.uncork()
     if (this.#hasRoom()) return Promise.resolve()
     return new Promise((resolve, reject) => {
@@ -117,16 +117,16 @@ export class DuplexLane implements Lane {
   async end(): Promise<void> {
     if (this.#isClosed) return
     this.#duplex.end()
-    // A peer's end of stream is only seen by who reads: without a receiver there is nothing to wait for but that.
+    // Only a reader sees the peer's end of stream: without a receiver, reading waits for nothing else.
     if (!this.#isReceiving) this.receive(() => {})
     this.resume()
     let progress = this.#duplex.writableLength + this.receivedBytes
     const watch = this.#clock.every(END_STALL_MS, () => {
       const next = this.#duplex.writableLength + this.receivedBytes
       if (next === progress) {
-        this.#duplex.destroy(new PagemeshError('lane-stalled', 'The peer stopped taking what was left on a lane.', {
+        this.#duplex.destroy(new PagemeshError('lane-stalled', 'The peer stopped reading before a lane was empty.', {
           fault: 'network', phase: 'ending a lane',
-          advice: 'Check the network between the hosts and the load of the other.',
+          advice: 'Check the network between the hosts and the load of the other host.',
         }))
       }
       progress = next

@@ -12,7 +12,7 @@ import type { Delivery } from '../../page/index.ts'
  *     listens on `lane`      <--TCP----      preamble: ticket.id, in clear
  *     TLS server             <--TLS--->      TLS client, pre-shared key = ticket.key, identity = ticket.id
  *
- * The preamble says whose connection it is before TLS begins, so that TLS may be made in another thread.
+ * The preamble names the ticket before TLS begins, so that TLS may be made in another thread.
  */
 export interface LaneTicket {
   /** Where to dial: `host:port`. */
@@ -23,10 +23,10 @@ export interface LaneTicket {
   key: string
 }
 
-/** What TLS over a connection needs to know. */
+/** What TLS over a connection needs. */
 export interface LanePass {
   role: 'offered' | 'dialed'
-  /** The other end, for messages. */
+  /** The other end, for log messages. */
   address: string
   /** The ticket's id as hex, and its key. */
   id: string
@@ -35,7 +35,7 @@ export interface LanePass {
 
 /** A lane on its way to another thread. */
 export interface HandedLane extends HandedConnection, LanePass {
-  /** What went over the wire before. */
+  /** Bytes sent before. */
   sentBytes: number
   receivedBytes: number
 }
@@ -45,11 +45,14 @@ export interface LaneTaker extends Taker {
   readonly secured: Promise<void>
 }
 
-/** A connection whose ticket was shown, before TLS. Whoever has it goes on with it at once: the other end waits. */
+/** A connection that showed a valid ticket, before TLS. Its owner must continue at once: the other end waits. */
 export interface UnsecuredLane {
-  /** Makes TLS in this thread. Throws PagemeshError `lane-unreachable`, or the signal's reason, and is closed then. */
+  /**
+   * Makes TLS in this thread. On failure the connection is closed, and it throws PagemeshError `lane-unreachable` or
+   * the signal's reason.
+   */
   secure(signal: AbortSignal): Promise<Lane>
-  /** Gives it to another thread. Undefined, and nothing has happened, where that cannot be. */
+  /** Gives it to another thread. Undefined, without any effect, where that is impossible. */
   handOver(taker: LaneTaker): HandedLane | undefined
   /** Closes it at once, in whichever thread it is. */
   destroy(): void
@@ -58,30 +61,30 @@ export interface UnsecuredLane {
 /** One bulk connection, both ways. */
 export interface Lane {
   /**
-   * Queues bytes; false says: wait for `drained` before writing more. The bytes must not change afterwards.
-   * A lane that is closed takes nothing and says false.
+   * Queues bytes; false: wait for `drained` before writing more. The bytes must not change afterwards. A closed lane
+   * takes nothing and returns false.
    */
   write(bytes: Uint8Array): boolean
   /**
-   * Resolves as soon as the write queue has room again (at once if it has). Uncorks: what is held back cannot drain.
+   * Resolves as soon as the write queue has room (at once if it has). Uncorks, since a corked queue cannot drain.
    * Rejects with PagemeshError `lane-closed` when the lane closes, or with the signal's reason.
    */
   drained(signal?: AbortSignal): Promise<void>
   /** Holds back packets between writes, to send one large piece instead of many small ones. */
   cork(): void
   uncork(): void
-  /** Hands every arriving piece to `receiver`, which must copy what it keeps: the buffer is used again. Call once. */
+  /** Passes every arriving piece to `receiver`, which must copy what it keeps: the buffer is reused. Call once. */
   receive(receiver: (bytes: Uint8Array) => void): void
   /**
-   * Stops reading from the socket, so that the sender feels it; `resume` goes on.
-   * What is already decrypted, a few records, may still reach the receiver.
+   * Stops reading from the socket, which stops the sender; `resume` continues. A few records that are already decrypted
+   * may still reach the receiver.
    */
   pause(): void
   resume(): void
   /** Bytes handed to the operating system and taken from it, TLS framing included. */
   readonly sentBytes: number
   readonly receivedBytes: number
-  /** What the operating system saw arrive at the other end; undefined where it does not say. */
+  /** What the operating system knows to have arrived at the other end; undefined where it does not tell. */
   readonly delivery: Delivery | undefined
   /** Sends what is queued, then closes. Throws `lane-stalled` if the peer takes nothing more for 30 s. */
   end(): Promise<void>
@@ -96,7 +99,7 @@ export function securedOffer(
   { ticket, lane }: { ticket: LaneTicket; lane: Promise<UnsecuredLane> }, signal: AbortSignal,
 ): { ticket: LaneTicket; lane: Promise<Lane> } {
   const secured = lane.then((unsecured) => unsecured.secure(signal))
-  // Whoever offered may have given up and look at it no more.
+  // The caller may have given up and not look at it any more.
   secured.catch(() => {})
   return { ticket, lane: secured }
 }

@@ -5,7 +5,7 @@ import { PagemeshError } from '../../runtime/errors.ts'
 export function parseLaneAddress(address: string): HostPort {
   const parsed = parseHostPort(address)
   if (parsed !== undefined) return parsed
-  throw new PagemeshError('address-malformed', `${JSON.stringify(address)} is no host and port.`, {
+  throw new PagemeshError('address-malformed', `${JSON.stringify(address)} is not a host and port.`, {
     fault: 'usage', data: { address }, advice: 'Write it as 10.0.0.1:4002, or as [fd00::1]:4002.',
   })
 }

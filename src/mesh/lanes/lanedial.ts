@@ -12,8 +12,8 @@ import { SocketLane } from './socketlane.ts'
 const DIAL_TIMEOUT_MS = 10_000
 
 /**
- * Shows `ticket` at `address` (`host:port`: the ticket's, its host filled in).
- * Throws PagemeshError `lane-unreachable`, or the signal's reason.
+ * Dials `address` (the ticket's `host:port`, its host filled in) and shows `ticket`. Throws PagemeshError
+ * `lane-unreachable`, or the signal's reason.
  */
 export async function dialLaneSocket(
   components: { clock: Clock }, address: string, ticket: LaneTicket, signal: AbortSignal,
@@ -21,7 +21,7 @@ export async function dialLaneSocket(
   signal.throwIfAborted()
   const { id } = ticket
   const socket = connect(parseLaneAddress(address))
-  // Before it is connected, so that nothing is read until there is TLS.
+  // Before it connects, so that nothing is read before TLS.
   socket.pause()
   const lane = new SocketLane(components, socket, { role: 'dialed', address, id, key: fromString(ticket.key, 'hex') })
   const abort = (): void => { socket.destroy() }
@@ -31,7 +31,7 @@ export async function dialLaneSocket(
     await new Promise<void>((resolve, reject) => {
       socket.on('error', reject)
       socket.once('close', () => reject(new Error('the other end closed the connection')))
-      // With it all is written that stands before TLS: whoever goes on finds nothing queued.
+      // Resolves once the whole preamble is written, so that nothing is queued when TLS begins.
       socket.once('connect', () => socket.write(encodePreamble(id), () => resolve()))
     })
   } catch (error) {

@@ -4,25 +4,25 @@ import { isIP } from 'node:net'
 import { isUnspecifiedHost } from '../../net/hostport.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 
-/** What is known of where a member is. */
+/** The known addresses of a member. */
 export interface MemberHosts {
   /** Where its connection comes from, or where it was dialed: address or name. */
   connected: string | undefined
-  /** Addresses and names that it announced as its own. */
+  /** Addresses and names that it announced. */
   announced: readonly string[]
 }
 
 /**
- * The address that the lane of a member's ticket is dialed at: one of that member's own, never another's, so that no
- * member can make this host connect to wherever it likes. A name is looked up here, once: what is dialed is what was
- * judged. Throws PagemeshError `lane-foreign`.
+ * The address at which a member's lane is dialed: one of its own, never another's, so that no member can make this host
+ * connect anywhere. A name is looked up here, once: the address that was checked is the one dialed. Throws
+ * PagemeshError `lane-foreign`.
  */
 export async function laneHost(
   host: string, member: MemberHosts, resolve: (name: string) => Promise<string[]> = addressesOf,
 ): Promise<string> {
   const { connected } = member
   if (connected === undefined) throw foreign(host)
-  // A host that listens everywhere is dialed where the mesh reaches it.
+  // A host that listens on all addresses is dialed where the mesh reaches it.
   if (isUnspecifiedHost(host) || host === connected) return connected
   const ownAddresses = isIP(connected) === 0 ? await resolve(connected) : [connected]
   const found = isIP(host) === 0 ? await resolve(host) : [host]
@@ -35,9 +35,9 @@ export async function laneHost(
 /** Whether a lane may be dialed at this address. Pure. */
 export function mayDial(address: string, ownAddresses: readonly string[], isAnnounced: boolean): boolean {
   if (ownAddresses.some((own) => plain(own) === plain(address))) return true
-  // Who is connected over the loopback interface runs on this machine, whatever address it listens at there.
+  // A member connected over loopback runs on this machine, whatever address it listens at.
   if (isLoopback(plain(address)) && ownAddresses.some((own) => isLoopback(plain(own)))) return true
-  // What a member says of itself cannot make an address of this machine, or of this link's services, its own.
+  // An announcement cannot make an address of this machine or of this link a member's own.
   return isAnnounced && !isNearby(plain(address))
 }
 
@@ -56,12 +56,12 @@ function plain(address: string): string {
 }
 
 async function addressesOf(name: string): Promise<string[]> {
-  // A name that nobody knows has no address, and that is refused.
+  // A name without an address is refused.
   return (await lookup(name, { all: true }).catch(() => [])).map(({ address }) => address)
 }
 
 function foreign(host: string): PagemeshError {
-  return new PagemeshError('lane-foreign', `The ticket for a bulk lane leads to ${host}, which is not the member's.`, {
+  return new PagemeshError('lane-foreign', `The ticket for a bulk lane names ${host}, not an address of the member.`, {
     fault: 'peer', phase: 'opening a lane', data: { host },
     advice: 'Set `lane` there to an address that the mesh listens on as well, or wait a minute until it is announced.',
   })

@@ -4,26 +4,26 @@ import { assert } from '../../runtime/assert.ts'
 
 const READ_BUFFER_BYTES = 256 * 1024
 
-/** What Node's sockets have for `onread`, which they take from options only, and not over a socket that is there. */
+/** The fields of Node's sockets behind `onread`, which an existing socket takes in no documented way. */
 interface ReadsInPlace {
   _handle: { useUserBuffer?: (buffer: Uint8Array) => void } | null
   [key: symbol]: unknown
 }
 
 /**
- * The reading side of a TLS socket over another: reads into one buffer for as long as the lane lives, which saves new
- * memory and an event a piece, two fifths of a lane's CPU time. Holds the socket while nobody receives. Where a Node
- * has other insides than those it knows, pieces come as events.
+ * The reading side of a TLS socket over another: it reads into one buffer for the lane's whole life. That saves an
+ * allocation and an event per piece, two fifths of a lane's CPU time. Pauses the socket while there is no receiver. On
+ * a Node with other internals, pieces come as events.
  */
 export class LaneInlet {
   readonly #socket: TLSSocket
   readonly #readsInPlace: boolean
   #receiver: ((bytes: Uint8Array) => void) | undefined
   #isPaused = true
-  /** What had been decrypted before there was a receiver: a TLS record or a few, since reading stops with the first. */
+  /** Bytes decrypted before there was a receiver: a few TLS records, since reading stops with the first. */
   #early: Uint8Array[] = []
 
-  /** Before the socket has read anything. */
+  /** Call before the socket has read anything. */
   constructor(socket: TLSSocket) {
     this.#socket = socket
     const inside = socket as unknown as ReadsInPlace

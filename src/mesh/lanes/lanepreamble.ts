@@ -1,5 +1,5 @@
 /**
- * What whoever dials a lane says in clear before TLS begins.
+ * What the dialer of a lane sends in clear before TLS.
  *
  *   preamble = magic id;  magic = "pmlane1\n";  id = the ticket's, 16 bytes
  */

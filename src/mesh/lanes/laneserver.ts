@@ -14,11 +14,11 @@ import { decodePreamble, PREAMBLE_BYTES } from './lanepreamble.ts'
 import { lanesExhausted, LaneTickets } from './lanetickets.ts'
 import { SocketLane } from './socketlane.ts'
 
-/** Lanes at once; when there are as many, tickets are refused. */
+/** Open lanes; above it tickets are refused. */
 const LANES_MAX = 512
-/** A socket that has not redeemed a ticket by then is closed. */
+/** A socket that has not redeemed a ticket after this time is closed. */
 const HANDSHAKE_TIMEOUT_MS = 5_000
-/** Sockets that have not redeemed a ticket. Each costs a few kilobytes; to drop one so that it comes again, more. */
+/** Sockets that have not redeemed a ticket. Each costs a few kilobytes; dropping one that reconnects costs more. */
 const UNPROVEN_SOCKETS_MAX = { roomMax: 2_048, addressMax: 1_280 }
 /** Connections that wait to be accepted by this process, if the kernel allows as many (net.core.somaxconn). */
 const BACKLOG_MAX = 4_096
@@ -34,7 +34,9 @@ interface LaneServerInit {
   lanesMax?: number
 }
 
-/** The lane port of a host: gives out tickets and turns whoever redeems one into a lane. Starts and stops once. */
+/**
+ * The lane port of a host: issues tickets, and makes a lane of each connection that redeems one. Starts and stops once.
+ */
 export class LaneServer {
   readonly #clock: Clock
   readonly #log: Log
@@ -42,7 +44,7 @@ export class LaneServer {
   readonly #tickets: LaneTickets
   readonly #server: Server
   readonly #arrivals: Arrivals
-  /** What closes each connection, wherever it is by now. */
+  /** Closes each connection, in whichever thread it is. */
   readonly #connected = new Set<{ close: () => void }>()
   #laneCount = 0
   #address = ''
@@ -74,15 +76,14 @@ export class LaneServer {
     this.#address = formatHostPort({ host, port: (this.#server.address() as AddressInfo).port })
   }
 
-  /** `host:port` as it listens; the host may be unspecified (0.0.0.0), which the dialer then replaces. */
+  /** `host:port` that it listens on; the host may be unspecified (0.0.0.0), which the dialer then replaces. */
   get address(): string {
     return this.#address
   }
 
   /**
-   * Throws PagemeshError `lanes-exhausted`.
-   * The lane is a connection that has shown the ticket, before TLS; it counts as unproven until TLS is made. It
-   * rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
+   * The lane is a connection that showed the ticket, before TLS; it counts as unproven until TLS is made. Throws
+   * PagemeshError `lanes-exhausted`; the lane rejects with `lane-expired`, `mesh-stopped` or the signal's reason.
    */
   offer(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> } {
     if (this.#laneCount >= this.#lanesMax) throw lanesExhausted(`${this.#lanesMax} bulk lanes are open already.`)
@@ -101,7 +102,7 @@ export class LaneServer {
 
   #hold(socket: Socket): void {
     const host = socket.remoteAddress
-    // The peer has hung up before it was looked at.
+    // The peer has already hung up.
     if (host === undefined) return void socket.destroy()
     const connected = { close: (): void => { socket.destroy() } }
     const unproven = this.#arrivals.arrived({ host, drop: () => connected.close() })
@@ -110,7 +111,7 @@ export class LaneServer {
       this.#connected.delete(connected)
       unproven.leave()
     }
-    // A socket that breaks is closed next, and that is heard.
+    // A broken socket closes next, and that is handled.
     socket.on('error', () => {})
     socket.once('close', leave)
     readPreamble(socket, unproven, (preamble) => {
@@ -121,18 +122,18 @@ export class LaneServer {
       const pass = { role: 'offered', address: host, id, key: ticket.key } as const
       const lane = new SocketLane({ clock: this.#clock }, socket, pass)
       connected.close = () => lane.destroy()
-      // From now on it may be closed here and go on elsewhere.
+      // From now on it may be closed here and continue in another thread.
       socket.off('close', leave)
       this.#follow(lane, unproven, leave)
       ticket.settle(lane)
     })
   }
 
-  /** A lane counts from its ticket on; whoever holds it is a stranger until TLS proves the ticket's key. */
+  /** A lane counts from its ticket on; its peer is a stranger until TLS proves the ticket's key. */
   #follow(lane: SocketLane, unproven: Unproven, leave: () => void): void {
     this.#laneCount += 1
     lane.secured.then(() => unproven.leave(), (error: unknown) => {
-      // What this host gave up is no stranger, nor is a peer that hung up.
+      // A lane that this host gave up is no stranger's, nor is one whose peer hung up.
       if (!(error instanceof PagemeshError) || error.code !== 'lane-unreachable') return
       if (systemErrorCode(error.cause) !== 'ECONNRESET') unproven.fail(String(error.cause))
     })
@@ -144,18 +145,18 @@ export class LaneServer {
   }
 }
 
-/** Hands over the first bytes of a connection once all of them are there. What stands behind them stays unread. */
+/** Passes on the first bytes of a connection once all of them are there. Bytes after them stay unread. */
 function readPreamble(socket: Socket, unproven: Unproven, use: (preamble: Buffer) => void): void {
   let countedBytes = 0
   const look = (): void => {
-    // Counted here alone: what comes later goes to OpenSSL, which bounds a handshake itself.
+    // Counted only here: later bytes go to OpenSSL, which bounds a handshake itself.
     unproven.read(socket.readableLength - countedBytes)
     countedBytes = socket.readableLength
     if (socket.readableLength === 0) socket.destroy()
     const preamble = socket.destroyed ? null : socket.read(PREAMBLE_BYTES) as Buffer | null
     if (preamble === null) return
     socket.off('readable', look)
-    // A peer that hung up leaves less.
+    // There are fewer bytes if the peer hung up.
     if (preamble.length < PREAMBLE_BYTES) socket.destroy()
     else use(preamble)
   }

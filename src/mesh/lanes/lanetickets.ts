@@ -6,9 +6,9 @@ import type { Random } from '../../runtime/random.ts'
 import { meshStopped } from '../mesherrors.ts'
 import type { UnsecuredLane } from './lane.ts'
 
-/** A ticket that nobody redeems is worth nothing after this long. */
+/** A ticket expires after this time. */
 export const TICKET_VALID_MS = 30_000
-/** Tickets open at once; a host that hands over many guests opens a few per guest. When full, offers are refused. */
+/** Open tickets; a host that hands over many guests opens a few per guest. When full, offers are refused. */
 export const TICKETS_MAX = 256
 const ID_BYTES = 16
 const KEY_BYTES = 32
@@ -26,7 +26,7 @@ interface OpenTicket {
   settle: (outcome: UnsecuredLane | Error) => void
 }
 
-/** The tickets that this host gave out and nobody has redeemed yet. Each is good once. */
+/** The tickets that this host issued and nobody has redeemed yet. Each is valid once. */
 export class LaneTickets {
   readonly #clock: Clock
   readonly #random: Random
@@ -45,7 +45,7 @@ export class LaneTickets {
     const id = toString(this.#random.bytes(ID_BYTES), 'hex')
     const key = this.#random.bytes(KEY_BYTES)
     const { promise, resolve, reject } = Promise.withResolvers<UnsecuredLane>()
-    // Whoever offered may have given up and look at it no more.
+    // The caller may have given up and not look at it any more.
     promise.catch(() => {})
     let expiry: Timer | undefined
     const abort = (): void => settle(asError(signal.reason))
@@ -66,7 +66,7 @@ export class LaneTickets {
     return { id, key, lane: promise }
   }
 
-  /** Takes a ticket: nobody else can have it then. Undefined if there is none of that id (any more). */
+  /** Redeems a ticket: it is gone then. Undefined if there is none of that id (any more). */
   take(id: string): OpenTicket | undefined {
     const ticket = this.#open.get(id)
     this.#open.delete(id)

@@ -9,23 +9,23 @@ import type { HandedLane, Lane, LanePass } from './lane.ts'
 import { LaneInlet } from './laneinlet.ts'
 
 /**
- * TLS as both ends of a lane set it: 1.3 with a pre-shared key and no certificates. OpenSSL's callback for such keys
- * allows the suites over SHA-256 only; AES is the one that processors have instructions for.
+ * TLS options of both ends of a lane: 1.3 with a pre-shared key and no certificates. With OpenSSL's callback for such
+ * keys only suites over SHA-256 work; of these AES has hardware support.
  */
 const LANE_TLS_OPTIONS = {
   minVersion: 'TLSv1.3',
   maxVersion: 'TLSv1.3',
   ciphers: 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256',
 } as const
-/** Idle time after which the kernel asks whether the other end is still there. */
+/** Idle time before the kernel probes the other end (TCP keep-alive), ms. */
 const LANE_KEEP_ALIVE_MS = 10_000
-/** Whoever dialed gives the other end so long; whoever was dialed has less patience. */
+/** How long the dialer waits for the handshake, ms; the listener waits less. */
 const DIALED_MS_MAX = 10_000
 const OFFERED_MS_MAX = 5_000
 
 interface LaneConnection {
   socket: Socket
-  /** What went over the wire in another thread. */
+  /** Bytes already sent in another thread. */
   sentBytes?: number
   receivedBytes?: number
 }
@@ -36,8 +36,8 @@ interface SecuredSocket {
 }
 
 /**
- * Makes a lane of a connection from which nothing was read that stands not in its buffer.
- * Throws PagemeshError `lane-unreachable`, or the signal's reason; then the connection is closed.
+ * Makes a lane of a connection whose received bytes are all still in its buffer. On failure the connection is closed,
+ * and it throws PagemeshError `lane-unreachable` or the signal's reason.
  */
 export async function secureLane(
   components: { clock: Clock }, connection: LaneConnection, pass: LanePass, signal: AbortSignal,
@@ -67,7 +67,7 @@ export async function secureLane(
     deliver: (receiver) => inlet.deliver(receiver),
     pause: () => inlet.pause(),
     resume: () => inlet.resume(),
-    // The TLS socket counts what it carries; the one below, what goes over the wire.
+    // The TLS socket counts plain bytes; the socket below counts bytes on the wire.
     sentBytes: () => sentBytes + socket.bytesWritten,
     receivedBytes: () => receivedBytes + socket.bytesRead,
     delivery: () => deliveryOver(socket),
@@ -78,13 +78,13 @@ export async function secureLane(
 export function openHandedLane({ fd, early, sentBytes, receivedBytes }: HandedLane): Required<LaneConnection> {
   const options: SocketConstructorOpts & { pauseOnCreate: boolean } = { fd, pauseOnCreate: true }
   const socket = new Socket(options)
-  // What breaks it closes it next, and that is heard.
+  // A broken connection closes next, and that is handled.
   socket.on('error', () => {})
   if (early.length > 0) socket.unshift(early)
   return { socket, sentBytes, receivedBytes }
 }
 
-/** TLS as the end that was dialed. A server of its own, for this one connection, gives the errors their usual ways. */
+/** TLS at the dialed end. A TLS server of its own for this one connection reports errors in the usual ways. */
 function accepted(socket: Socket, { id, key }: LanePass): Promise<SecuredSocket> {
   return new Promise((resolve, reject) => {
     const server = createServer({
@@ -93,7 +93,7 @@ function accepted(socket: Socket, { id, key }: LanePass): Promise<SecuredSocket>
     })
     server.on('secureConnection', (duplex) => resolve({ duplex, inlet: new LaneInlet(duplex) }))
     server.on('tlsClientError', reject)
-    // One that is closed already says nothing more.
+    // A socket that is already closed emits no more events.
     if (socket.destroyed) reject(new Error('the other end closed the connection'))
     else server.emit('connection', socket)
   })
@@ -105,13 +105,13 @@ function proved(socket: Socket, { id, key }: LanePass): Promise<SecuredSocket> {
     const duplex = connect({
       ...LANE_TLS_OPTIONS, socket,
       pskCallback: () => ({ psk: key, identity: id }),
-      // There is no certificate to look at: that the handshake succeeds proves the ticket.
+      // There is no certificate: the handshake itself proves the ticket.
       checkServerIdentity: () => undefined,
     })
     let why: Error | undefined
     for (const end of [socket, duplex]) end.on('error', (error: Error) => { why ??= error })
     duplex.once('secureConnect', () => resolve({ duplex, inlet: new LaneInlet(duplex) }))
-    // Once it is open nobody hears of this any more.
+    // After it is open, this rejection has no effect.
     duplex.once('close', () => reject(why ?? new Error('the other end closed the connection')))
   })
 }

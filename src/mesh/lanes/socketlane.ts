@@ -6,7 +6,7 @@ import { deferred } from '../../runtime/wait.ts'
 import type { HandedLane, Lane, LanePass, LaneTaker, UnsecuredLane } from './lane.ts'
 import { secureLane } from './securelane.ts'
 
-/** A connection that becomes a lane, here or in another thread; it is followed wherever it goes. */
+/** A connection that becomes a lane, here or in another thread; its close is reported in either case. */
 export class SocketLane implements UnsecuredLane {
   readonly #clock: Clock
   readonly #socket: Socket
@@ -24,7 +24,7 @@ export class SocketLane implements UnsecuredLane {
     this.#clock = components.clock
     this.#socket = socket
     this.#pass = pass
-    // Not everybody wants to know.
+    // Callers need not wait for it.
     this.secured.catch(() => {})
     socket.once('close', () => {
       if (this.#taker === undefined) this.#closing.resolve()

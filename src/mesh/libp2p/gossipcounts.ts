@@ -1,6 +1,6 @@
 const ignore = (): void => {}
 
-/** A metrics register that keeps two of gossipsub's figures: every byte sent and received, control included. */
+/** A metrics register that keeps two figures of gossipsub: bytes sent and received, control messages included. */
 export function byteCounters(counts: { sentBytes: number; receivedBytes: number }) {
   const increments: Record<string, (bytes: number) => void> = {
     gossipsub_rpc_sent_bytes_total: (bytes) => { counts.sentBytes += bytes },

@@ -5,9 +5,9 @@ import { requireUnexposed } from '../../host/exposure.ts'
 import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
 
 /**
- * The bytes of this host's private key, kept at `path` (mode 0600) and made by `generate` at the first start,
- * so that a host keeps its peer id when it restarts. Throws PagemeshError `identity-unusable`, or `directory-exposed`
- * where others could replace it.
+ * The bytes of this host's private key, kept at `path` (mode 0600) and made by `generate` at the first start, so that a
+ * host keeps its peer id across restarts. Throws PagemeshError `identity-unusable`, or `directory-exposed` where others
+ * could replace it.
  */
 export async function keepIdentity(path: string, generate: () => Promise<Uint8Array>): Promise<Uint8Array> {
   try {
@@ -37,7 +37,7 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** Writes beside the path first: a crash midway must not leave half a key that shadows the name for ever. */
+/** Writes a temporary file first: a crash must not leave half a key at the path. */
 async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   const draft = `${path}.new`
   await rm(draft, { force: true })

@@ -1,5 +1,6 @@
 /**
- * libp2p behind the narrow port `Network`. The only file that imports libp2p and gossipsub: their quirks end here.
+ * libp2p behind the narrow port `Network`. The only file that imports libp2p and gossipsub; their peculiarities stay in
+ * here.
  */
 import { gossipsub, type GossipSub, type GossipsubOpts } from '@chainsafe/libp2p-gossipsub'
 import { noise } from '@chainsafe/libp2p-noise'
@@ -49,11 +50,11 @@ export interface Libp2pMeshInit {
   listen: string[]
   /** `host:port` of the bulk lanes; default: the host of the first listen address and the next port. */
   lane?: string
-  /** Multiaddrs to dial first, with or without `/p2p/<peer id>`; this host's own is passed over. */
+  /** Multiaddrs to dial first, with or without `/p2p/<peer id>`; this host's own is skipped. */
   bootstrap: string[]
-  /** Told to members when they ask who this is. */
+  /** Sent to members that ask for it. */
   version?: string
-  /** Which identity each name belongs to; left out: whoever has it now. */
+  /** Which identity each name belongs to; left out: the first that comes. */
   pins?: NamePins
 }
 
@@ -62,7 +63,7 @@ export function createLibp2pMesh(components: { clock: Clock; log: Log; random: R
   return new HostMesh(components, new Libp2pNetwork(components, init), init)
 }
 
-/** Connections of this host in all: a mesh of some hundred hosts, twice over while both dial. More are refused. */
+/** Connections of this host in all: a mesh of some hundred hosts, twice while both ends dial. More are refused. */
 const CONNECTIONS_MAX = 1_024
 /** Connections that wait to be accepted by this process, if the kernel allows as many (net.core.somaxconn). */
 const BACKLOG_MAX = 4_096
@@ -139,9 +140,9 @@ class Libp2pNetwork implements Network {
     this.#pinger?.stop()
     this.#gate?.stop()
     if (node === undefined) return
-    // A peer that vanished would hold back a close in good order.
+    // A peer that vanished would delay a clean close.
     for (const connection of this.#peers?.all() ?? []) {
-      // What cannot be closed in good order is cut off when the node stops.
+      // Connections that do not close in time are cut off when the node stops.
       void connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
     }
     await node.stop()
@@ -152,7 +153,7 @@ class Libp2pNetwork implements Network {
     try {
       return (await this.#started().dial(multiaddr(address), { signal })).remotePeer.toString()
     } catch (error) {
-      // libp2p wraps what an encrypter throws and keeps only its words.
+      // libp2p wraps an encrypter's error and keeps only its message.
       throw String(error).includes(new SelfDialedError().message) ? new SelfDialedError() : error
     }
   }
@@ -173,7 +174,7 @@ class Libp2pNetwork implements Network {
       maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX,
     })
     return () => {
-      // The handler is gone at once. What may fail is telling peers of it later, when the node stops meanwhile.
+      // The handler is gone at once. Only telling the peers can fail later, when the node stops meanwhile.
       void node.unhandle(protocol).catch((error: unknown) => {
         this.#components.log.debug('a protocol was not withdrawn', { protocol, reason: String(error) })
       })
@@ -222,10 +223,10 @@ class Libp2pNetwork implements Network {
       } })],
       connectionManager: {
         maxConnections: CONNECTIONS_MAX, reconnectRetries: 0,
-        // libp2p refuses newcomers, however old and idle those are that take up the room: gate.ts decides instead.
+        // libp2p would refuse newcomers while old idle connections take up the room: gate.ts decides instead.
         inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: Infinity,
       },
-      // It asks every peer as often however many there are: pinger.ts does not.
+      // It pings every peer equally often, however many there are: pinger.ts does not.
       connectionMonitor: { enabled: false },
       services: { identify: identify(), ping: ping(), gossip: gossipsub(gossipOptions(this.#gossip)) },
     })
@@ -239,7 +240,7 @@ class Libp2pNetwork implements Network {
     return transport
   }
 
-  /** Noise, and then the proof of membership on the encrypted connection, before anything else is spoken on it. */
+  /** Noise, then the proof of membership on the encrypted connection, before any other protocol. */
   #provenNoise(inner: ConnectionEncrypter, listener: NetworkListener): ConnectionEncrypter {
     const capabilities = { [serviceCapabilities]: ['@libp2p/connection-encryption', '@chainsafe/libp2p-noise'] }
     return Object.assign(capabilities, {
@@ -252,7 +253,7 @@ class Libp2pNetwork implements Network {
     })
   }
 
-  /** @param unproven of a connection that came in; undefined for one that this host dialed. */
+  /** @param unproven the incoming connection; undefined for one that this host dialed. */
   async #prove(
     secured: SecuredConnection, unproven: Unproven | undefined, listener: NetworkListener,
     outer: AbortSignal | undefined,
@@ -283,7 +284,7 @@ class Libp2pNetwork implements Network {
       const isStranger = timeout.signal.aborted || error instanceof StrangerError
       if (isStranger && unproven === undefined) listener.stranger(remotePeerId, String(error))
       if (error instanceof RefusedError) listener.refused(error)
-      // In good order, not by a reset: what this side last said must reach the other. Why it failed is known by now.
+      // A clean close, no reset: this side's last message must arrive. The cause of the failure is known by now.
       await secured.connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})
       if (isStranger) unproven?.fail(String(error))
       throw error

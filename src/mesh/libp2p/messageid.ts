@@ -2,7 +2,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import { bufferOver } from '../../bytes/bufferover.ts'
 
-/** How a node of gossip tells copies of a message from others without a look at their signatures. */
+/** Message ids by which gossipsub recognises copies without verifying their signatures. */
 export function messageIds(): (message: { signature?: Uint8Array; data?: Uint8Array }) => string {
   const hasher = new Blake3Hasher()
   return ({ signature, data }) => {

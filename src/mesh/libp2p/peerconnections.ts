@@ -1,6 +1,6 @@
 import type { NetworkListener } from '../network.ts'
 
-/** What is needed of a connection of libp2p, once it is upgraded. */
+/** What is used of an upgraded libp2p connection. */
 export interface PeerConnection {
   readonly status: string
   readonly remotePeer: { toString(): string }
@@ -10,15 +10,15 @@ export interface PeerConnection {
 
 type PeerListener = Pick<NetworkListener, 'admit' | 'connected' | 'disconnected'>
 
-/** The connections that are open, by peer, and under which name each peer proved the key. */
+/** The open connections by peer, and the name under which each peer proved the key. */
 export class PeerConnections<Connection extends PeerConnection> {
   readonly #listener: PeerListener
   readonly #namesMax: number
   readonly #connections = new Map<string, Set<Connection>>()
-  /** Names proved by peers whose connection is still being upgraded or is open. */
+  /** Proven names of peers whose connection is being upgraded or is open. */
   readonly #names = new Map<string, string>()
 
-  /** @param init.namesMax beyond so many names, those of peers that never connected are forgotten. */
+  /** @param init.namesMax above it, names of peers that never connected are forgotten. */
   constructor(listener: PeerListener, init: { namesMax: number }) {
     this.#listener = listener
     this.#namesMax = init.namesMax
@@ -51,7 +51,7 @@ export class PeerConnections<Connection extends PeerConnection> {
     const peerId = connection.remotePeer.toString()
     const name = this.#names.get(peerId)
     if (name === undefined || this.#listener.admit(name, peerId).code !== 'accepted') {
-      // Two hosts of one name proved themselves at the same moment: the first to get here stays.
+      // Two hosts of one name proved the key at the same moment: the first to get here stays.
       connection.abort(new Error('the name was taken meanwhile'))
       return
     }

@@ -2,10 +2,10 @@ import type { Clock, Timer } from '../../runtime/clock.ts'
 import { withDeadline } from '../../runtime/wait.ts'
 
 const TICK_MS = 1_000
-/** A peer is asked so often; in a large mesh less often, so that a host asks PINGS_PER_SECOND peers a second. */
+/** Ping period per peer; longer in a large mesh, so that a host pings PINGS_PER_SECOND peers a second. */
 const PERIOD_MS_MIN = 4_000
 const PINGS_PER_SECOND = 5
-/** How long a peer may take to answer: more where more peers share what time there is. */
+/** How long a peer may take to answer; longer in a large mesh. */
 const TIMEOUT_MS_MIN = 8_000
 const TIMEOUT_MS_PER_PEER = 400
 
@@ -17,7 +17,7 @@ interface PingerInit {
   drop: (peerId: string) => void
 }
 
-/** Finds out which peers have vanished without a word: in a small mesh within twelve seconds. */
+/** Detects peers that vanished without closing: in a small mesh within twelve seconds. */
 export class Pinger {
   readonly #clock: Clock
   readonly #init: PingerInit
@@ -25,7 +25,7 @@ export class Pinger {
   readonly #stopped = new AbortController()
   readonly #timer: Timer
 
-  /** Begins at once. */
+  /** Starts at once. */
   constructor(components: { clock: Clock }, init: PingerInit) {
     this.#clock = components.clock
     this.#init = init
@@ -46,7 +46,7 @@ export class Pinger {
       .sort((a, b) => (this.#askedAt.get(a) ?? 0) - (this.#askedAt.get(b) ?? 0))
     for (const peerId of due.slice(0, PINGS_PER_SECOND)) {
       this.#askedAt.set(peerId, now)
-      // Never rejects: who does not answer is dropped there.
+      // Never rejects: it drops a peer that does not answer.
       void this.#ask(peerId, Math.max(TIMEOUT_MS_MIN, peers.size * TIMEOUT_MS_PER_PEER))
     }
   }
@@ -57,7 +57,7 @@ export class Pinger {
     try {
       await withDeadline(this.#clock, { signal, limitMs: timeoutMs, late }, (within) => this.#init.ping(peerId, within))
     } catch {
-      // A peer that does not answer is dropped, whatever kept it from that.
+      // A peer that does not answer is dropped, whatever the cause.
       if (!signal.aborted) this.#init.drop(peerId)
     }
   }

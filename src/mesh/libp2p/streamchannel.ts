@@ -1,6 +1,6 @@
 import type { ByteChannel, ByteChannelListener } from '../streams/framedstream.ts'
 
-/** What is needed of a stream of libp2p. */
+/** What is used of a libp2p stream. */
 export interface MuxedStream {
   readonly status: string
   readonly readStatus: string
@@ -16,7 +16,7 @@ export interface MuxedStream {
   addEventListener(type: 'close', listener: (event: { error?: Error }) => void): void
 }
 
-/** A stream of libp2p as a channel of bytes. */
+/** A libp2p stream as a byte channel. */
 export function channelOf(stream: MuxedStream): ByteChannel {
   return {
     send: (bytes) => { stream.send(bytes) },
@@ -32,11 +32,11 @@ export function channelOf(stream: MuxedStream): ByteChannel {
 function listenTo(stream: MuxedStream, listener: ByteChannelListener): void {
   stream.addEventListener('message', ({ data }) => listener.bytes(data.subarray()))
   stream.addEventListener('drain', () => listener.drain())
-  // Not `remoteCloseWrite`, which comes ahead of what a paused stream still holds. A reset says `end` as well.
+  // Not `remoteCloseWrite`, which comes before the bytes that a paused stream still holds. A reset emits `end` as well.
   const end = (): void => { if (stream.status !== 'reset' && stream.status !== 'aborted') listener.ended() }
   stream.addEventListener('end', end)
   stream.addEventListener('close', ({ error }) => listener.closed(error))
-  // Both may have passed already, and what the negotiation of the protocol read ahead comes only after this.
+  // Both events may have passed already; bytes that the protocol negotiation read ahead come only after this.
   queueMicrotask(() => {
     if (stream.readableEnded) end()
     if (stream.status !== 'open') listener.closed(undefined)

@@ -1,13 +1,10 @@
 import { isUnspecifiedHost, parseHostPort, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
 import type { Announcement } from './announcement.ts'
 
-/** Peers whose addresses are remembered; who announced itself longest ago goes first, and announces itself again. */
+/** Peers whose addresses are remembered. The one announced longest ago is dropped first; it announces itself again. */
 const PEERS_MAX = 1_024
 
-/**
- * Where peers say that they are: hosts and ports, by peer id. A peer speaks for itself alone, and newer news
- * replaces older.
- */
+/** Addresses that peers announced for themselves: hosts and ports, by peer id. Newer ones replace older ones. */
 export class AnnouncedHosts {
   readonly #addresses = new Map<string, HostPort[]>()
 

@@ -5,14 +5,14 @@ import { parseHostPort, parseTcpMultiaddr } from '../../net/hostport.ts'
 import { parseJson } from '../../text/json.ts'
 import { isHostName } from '../hostname.ts'
 
-/** What a host tells of itself by gossip, so that members who know only one bootstrap peer find each other. JSON. */
+/** What a host gossips about itself, so that members that know only one bootstrap peer find each other. JSON. */
 export interface Announcement {
   version: 1
   name: string
   peerId: string
   /** Multiaddrs listened on, without the peer id. */
   addresses: string[]
-  /** `host:port` of its lanes, where they are at an address of their own. */
+  /** `host:port` of its lanes, if they have an address of their own. */
   lane?: string
 }
 
@@ -22,7 +22,7 @@ export function encodeAnnouncement(announcement: Announcement): Uint8Array {
   return fromString(JSON.stringify({ ...announcement, addresses: dialable(announcement.addresses) }), 'utf8')
 }
 
-/** The announcement in `bytes`, or undefined if they are none. */
+/** The announcement in `bytes`, or undefined if there is none. */
 export function decodeAnnouncement(bytes: Uint8Array): Announcement | undefined {
   if (bytes.length > ANNOUNCEMENT_LIMITS.bytes) return undefined
   const value = parseJson(toString(bytes, 'utf8'))
@@ -53,7 +53,7 @@ function isAddress(value: unknown): value is string {
     /^\/(ip4|ip6|dns|dns4|dns6)\/[0-9A-Za-z.:-]+\/tcp\/\d{1,5}$/.test(value)
 }
 
-/** Others cannot dial our loopback, unless there is nothing else: then they are on this machine. */
+/** Without loopback addresses, which others cannot dial, unless there is nothing else: then all are on this machine. */
 function dialable(addresses: string[]): string[] {
   const isLoopback = (address: string): boolean =>
     /^(127\.|::1$|localhost$)/.test(parseTcpMultiaddr(address)?.host ?? '')

@@ -4,25 +4,27 @@ import { decodeAnnouncement, encodeAnnouncement, type Announcement } from './ann
 
 export const MEMBERS_TOPIC = '/pagemesh/members/1'
 const INTERVAL_MS_MIN = 15_000
-/** After somebody joined: time for the two to learn each other's topics, and for others to join as well. */
+/** Delay after a member joined: time for the two to learn each other's topics, and for others to join. */
 const DELAY_MS_MIN = 1_000
 /**
- * Every host verifies the signature of every announcement, a third of a millisecond: so that it need not spend all its
- * time on that, hosts speak the more rarely the more there are.
+ * Every host verifies the signature of every announcement, a third of a millisecond each. To bound that share of CPU,
+ * hosts announce themselves less often the more there are.
  */
 const INTERVAL_MS_PER_MEMBER = 500
 const DELAY_MS_PER_MEMBER = 200
 
 interface AnnouncerInit {
   own: () => Announcement
-  /** How many others are here now. */
+  /** How many other members there are. */
   memberCount: () => number
   publish: (message: Uint8Array) => Promise<void>
-  /** Hears of every other host that announces itself, and which member passed that on. */
+  /** Called with the announcement of every other host, and the member that passed it on. */
   learn: (announcement: Announcement, viaPeerId: string) => void
 }
 
-/** Tells the mesh where this host listens: soon after anyone joins, and from time to time, since gossip may be lost. */
+/**
+ * Announces where this host listens: soon after a member joined, and again from time to time, since gossip may be lost.
+ */
 export class Announcer {
   readonly #clock: Clock
   readonly #log: Log
@@ -59,11 +61,11 @@ export class Announcer {
     })
   }
 
-  /** A host speaks for itself only: the signature of the message must be that of the peer it announces. */
+  /** A host may announce only itself: the message must be signed by the peer that it announces. */
   heard(message: Uint8Array, fromPeerId: string, viaPeerId: string): void {
     const announcement = decodeAnnouncement(message)
     if (announcement === undefined || announcement.peerId !== fromPeerId) {
-      this.#log.debug('an announcement was passed over', { fromPeerId })
+      this.#log.debug('an announcement was ignored', { fromPeerId })
       return
     }
     this.#init.learn(announcement, viaPeerId)

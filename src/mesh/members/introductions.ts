@@ -21,7 +21,7 @@ interface IntroductionsInit {
   publish: (message: Uint8Array) => Promise<void>
 }
 
-/** How hosts that know one member in common find each other: each announces itself, and is dialed by the others. */
+/** Lets hosts with one common member find each other: each announces itself, and the others dial it. */
 export class Introductions {
   readonly #init: IntroductionsInit
   readonly #announcer: Announcer
@@ -53,12 +53,12 @@ export class Introductions {
     this.#announcer.heard(message, fromPeerId, viaPeerId)
   }
 
-  /** Where a peer says that it is. */
+  /** Addresses that a peer announced. */
   hostsOf(peerId: string): readonly string[] {
     return this.#hosts.of(peerId)
   }
 
-  /** Ports at which a peer says that it listens. */
+  /** Ports that a peer announced. */
   portsOf(peerId: string): readonly number[] {
     return this.#hosts.portsOf(peerId)
   }
@@ -69,7 +69,7 @@ export class Introductions {
     return { version: 1, ...self, addresses: addresses(), ...(isNamed ? { lane: laneAddress } : {}) }
   }
 
-  /** Takes up a host that announced itself, unless its name is another's or nobody who is here passed it on. */
+  /** Takes up an announced host, unless its name is another's or the peer that passed it on has left. */
   #learn(announcement: Announcement, viaPeerId: string): void {
     const { self, pins, isMember, redialer } = this.#init
     const { name, peerId, addresses } = announcement

@@ -4,7 +4,7 @@ import type { Member, Unsubscribe } from '../mesh.ts'
 
 type Listener = (change: 'joined' | 'left', member: Member) => void
 
-/** The members that are connected now, each name at most once. Bounded by the connections that the network allows. */
+/** The connected members, each name at most once. Bounded by the connections that the network allows. */
 export class MemberTable {
   readonly #log: Log
   readonly #byName = new Map<string, Member>()
@@ -27,7 +27,7 @@ export class MemberTable {
     return this.#byPeerId.get(peerId)
   }
 
-  /** Whether a host of this name and identity may join beside `self` and those who are here. */
+  /** Whether a host of this name and identity may join beside `self` and the present members. */
   admit(self: { name: string; peerId: string }, name: string, peerId: string): Verdict {
     const holder = name === self.name ? self : this.#byName.get(name)
     return holder === undefined || holder.peerId === peerId
@@ -35,7 +35,7 @@ export class MemberTable {
       : { code: 'name-taken', holderName: name, holderPeerId: holder.peerId }
   }
 
-  /** Adds a member, or its new address; a host that came back under another name leaves under the old one first. */
+  /** Adds a member or its new address; a host that came back under another name leaves under the old one first. */
   add(member: Member): void {
     const known = this.#byPeerId.get(member.peerId)
     if (known?.name === member.name) {

@@ -3,14 +3,14 @@ import { PagemeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 
 export const PIN_LIMITS = {
-  /** Names that are pinned. Beyond them a host is let in without a pin, and that is logged: no pin is ever dropped. */
+  /** Pinned names. Further hosts are let in without a pin, and that is logged: no pin is ever dropped. */
   pins: 4096,
-  /** Names of one identity: whoever has more loses the pin of the one that it has not used for longest. */
+  /** Names of one identity; with more, the name not used for longest loses its pin. */
   namesPerPeer: 4,
-  /** Identities that claim names of others; those that claimed longest ago go first. */
+  /** Identities that claim others' names; the one that claimed longest ago is dropped first. */
   claims: 256,
 } as const
-/** A claim that goes on is logged again after this long. */
+/** A claim that continues is logged again after this time. */
 const LOG_EVERY_MS = 60_000
 
 export interface NamePin {
@@ -20,18 +20,18 @@ export interface NamePin {
   since: number
 }
 
-/** An identity that claimed a name which is pinned to another. */
+/** An identity that claimed a name pinned to another. */
 export interface NameClaim {
   name: string
   peerId: string
   count: number
-  /** When it did so last, ms since the Unix epoch. */
+  /** When it last did so, ms since the Unix epoch. */
   last: number
 }
 
 /**
- * Which identity each name of a host belongs to: the first that proved the cluster key under it, until an operator
- * accepts another. So a member cannot take the name of a host that is down.
+ * Which identity each host name belongs to: the first that proved the cluster key under it, until an operator accepts
+ * another. So a member cannot take the name of a host that is down.
  */
 export class NamePins {
   readonly #clock: Clock
@@ -40,7 +40,7 @@ export class NamePins {
   readonly #claims = new Map<string, NameClaim & { loggedAt: number }>()
   /** Called after each change of the pins. */
   onChange: () => void = () => {}
-  /** Called with each claim that is refused. */
+  /** Called for each refused claim. */
   onClaim: (claim: { name: string; peerId: string }) => void = () => {}
   #claimCount = 0
   #isFullLogged = false
@@ -50,12 +50,12 @@ export class NamePins {
     this.#log = components.log
   }
 
-  /** Claims refused since start. */
+  /** Refused claims since start. */
   get claimCount(): number {
     return this.#claimCount
   }
 
-  /** Takes what an agent before this one pinned. */
+  /** Loads the pins that an earlier agent saved. */
   load(pins: readonly NamePin[]): void {
     for (const pin of pins.slice(0, PIN_LIMITS.pins)) this.#pins.set(pin.name, { ...pin })
   }
@@ -64,7 +64,7 @@ export class NamePins {
     return [...this.#pins.values()].map((pin) => ({ ...pin }))
   }
 
-  /** Those that nobody has decided about, the latest last. */
+  /** Claims without a decision, the latest last. */
   claims(): NameClaim[] {
     return [...this.#claims.values()].map(({ name, peerId, count, last }) => ({ name, peerId, count, last }))
   }
@@ -88,7 +88,7 @@ export class NamePins {
     this.onChange()
   }
 
-  /** This host's own name is its own, whatever was pinned: who has the key of the identity has the name. */
+  /** This host's own name is its own, whatever was pinned: the holder of the identity's key has the name. */
   own(name: string, peerId: string): void {
     const before = this.holderOf(name)
     if (before === peerId) return
@@ -99,7 +99,7 @@ export class NamePins {
     this.onChange()
   }
 
-  /** Notes that an identity claimed a name that is another's, and was refused. */
+  /** Notes that an identity claimed another's name and was refused. */
   refuse(name: string, peerId: string): void {
     const key = `${name} ${peerId}`
     const known = this.#claims.get(key)
@@ -120,8 +120,8 @@ export class NamePins {
   }
 
   /**
-   * Pins a name to the identity that claims it, or to the one named: an operator says that it is the right one. Returns
-   * what it was pinned to. Throws PagemeshError `no-claim` or `several-claims`.
+   * Pins a name to the identity that claims it, or to the one given: an operator confirms it. Returns it and the
+   * identity pinned before. Throws PagemeshError `no-claim` or `several-claims`.
    */
   accept(name: string, named?: string): { peerId: string; before: string | undefined } {
     const claims = this.claims().filter((claim) => claim.name === name).map(({ peerId }) => peerId)
@@ -146,7 +146,7 @@ export class NamePins {
 function severalClaims(name: string, claims: string[]): PagemeshError {
   return new PagemeshError('several-claims', `${claims.length} identities claim the name ${name}.`, {
     fault: 'usage', data: { name, claims },
-    advice: 'Look on that host which one is its own (`pagemesh status --json`), and give it by --peer-id: ' +
+    advice: 'Read on that host which one is its own (`pagemesh status --json`), and pass it as --peer-id: ' +
       `${claims.join(', ')}.`,
   })
 }
@@ -154,6 +154,6 @@ function severalClaims(name: string, claims: string[]): PagemeshError {
 function noClaim(name: string): PagemeshError {
   return new PagemeshError('no-claim', `No other identity claims the name ${name}.`, {
     fault: 'usage', data: { name },
-    advice: 'Start the host that has a new identity, so that it shows up here, then say this again.',
+    advice: 'Start the host that has a new identity, so that it shows up here, then run this again.',
   })
 }

@@ -4,24 +4,27 @@ import type { Random } from '../../runtime/random.ts'
 import { withDeadline } from '../../runtime/wait.ts'
 import { SelfDialedError } from '../network.ts'
 
-/** Between two attempts at one peer: doubling from the first to the last, spread by half so that hosts do not chime. */
+/**
+ * Delay between two attempts at one peer: doubled from the first to the last, randomised so that hosts do not dial in
+ * step.
+ */
 const BACKOFF_MS_MIN = 250
 const BACKOFF_MS_MAX = 4_000
 const DIAL_TIMEOUT_MS = 10_000
-/** Attempts at once: a handshake takes some ten milliseconds of CPU at both ends, and those who wait time out. */
+/** Parallel attempts: a handshake takes some ten milliseconds of CPU at both ends, and waiting ones time out. */
 const DIALS_MAX = 4
-/** Of two hosts that learnt of each other one dials at once, the other only when that has had this long. */
+/** Of two hosts that learnt of each other one dials at once, the other only after this time. */
 const OTHERS_TURN_MS = 10_000
-/** A peer learnt from others that cannot be reached for this long is forgotten; bootstrap peers never are. */
+/** A learnt peer that cannot be reached for this long is forgotten; bootstrap peers never are. */
 const FORGET_MS = 600_000
-/** Peers learnt from others; when full, further ones are left to dial us. */
+/** Learnt peers; when full, further ones must dial this host. */
 const LEARNT_MAX = 1_024
-/** Of these, those that one member told of and that have not been reached yet: it may have made them up. */
+/** Learnt peers per announcing member that have not been reached yet: the member may have invented them. */
 const UNPROVEN_PER_MEMBER_MAX = 64
-/** One that was never reached is forgotten after this long; it is announced again if it is there. */
+/** A learnt peer that was never reached is forgotten after this time; if it exists, it is announced again. */
 const FORGET_UNPROVEN_MS = 60_000
 
-/** How long to wait after `failureCount` failures in a row (at least 1), in ms. `fraction` in [0, 1) spreads it. */
+/** Wait after `failureCount` failures in a row (at least 1), in ms. `fraction` in [0, 1) randomises it. */
 export function backoffMs(failureCount: number, fraction: number): number {
   const whole = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failureCount - 1, 16))
   return whole * (0.5 + fraction / 2)
@@ -30,10 +33,10 @@ export function backoffMs(failureCount: number, fraction: number): number {
 interface Target {
   /** Multiaddrs, tried in turn. */
   addresses: string[]
-  /** Who answered there last, or must answer. */
+  /** The peer that answered there last, or must answer. */
   peerId: string | undefined
   isLearnt: boolean
-  /** Who told of it, until it has been reached. */
+  /** The member that announced it, until it has been reached. */
   toldBy?: string | undefined
   /** Wakes the loop that waits for its peer to leave. */
   wake: () => void
@@ -45,7 +48,7 @@ interface RedialerInit {
   isConnected: (peerId: string) => boolean
 }
 
-/** Keeps this host connected to its bootstrap peers and to those it learnt of: one loop a peer, until stopped. */
+/** Keeps this host connected to its bootstrap peers and to learnt peers: one loop a peer, until stopped. */
 export class Redialer {
   readonly #clock: Clock
   readonly #random: Random
@@ -57,7 +60,7 @@ export class Redialer {
   readonly #targets = new Set<Target>()
   readonly #stop = new AbortController()
   #dialing = 0
-  /** Those who wait for one of the attempts to end. */
+  /** Loops that wait for a free attempt. */
   readonly #waiting: (() => void)[] = []
   readonly #loops = new Set<Promise<void>>()
 
@@ -70,14 +73,14 @@ export class Redialer {
     this.#selfPeerId = init.selfPeerId
   }
 
-  /** Begins to dial a bootstrap address; resolves after the first attempt, however it ended. */
+  /** Begins to dial a bootstrap address; resolves after the first attempt, failed or not. */
   keepBootstrap(address: string): Promise<void> {
     return this.#begin({ addresses: [address], peerId: peerIdOf(address), isLearnt: false, wake: () => {} })
   }
 
   /**
-   * Keeps connected to a peer that was announced; newer addresses replace older ones. `viaPeerId` is the member that
-   * told of it: of those that it may have made up only so many are tried at a time.
+   * Keeps this host connected to an announced peer; newer addresses replace older ones. `viaPeerId` is the member that
+   * passed it on; it bounds how many unreached peers one member can add.
    */
   keepLearnt(peerId: string, addresses: string[], viaPeerId: string): void {
     const whole = addresses.map((address) => `${address}/p2p/${peerId}`)
@@ -88,7 +91,7 @@ export class Redialer {
       return
     }
     if (this.#learnt.size >= LEARNT_MAX) return
-    // Who is here has proved itself already.
+    // A connected peer has proved itself already.
     const toldBy = this.#isConnected(peerId) || viaPeerId === peerId ? undefined : viaPeerId
     if (toldBy !== undefined && this.#unprovenBy(toldBy) >= UNPROVEN_PER_MEMBER_MAX) return
     const target: Target = { addresses: whole, peerId, isLearnt: true, toldBy, wake: () => {} }
@@ -109,7 +112,7 @@ export class Redialer {
   async stop(): Promise<void> {
     this.#stop.abort()
     for (const target of this.#targets) target.wake()
-    // Those who wait for an attempt to end go on, one after the other, as the attempts end.
+    // Loops that wait for an attempt go on, one after the other, as the attempts end.
     await Promise.all(this.#loops)
   }
 
@@ -129,7 +132,7 @@ export class Redialer {
   async #keep(target: Target, onAttempt: () => void): Promise<void> {
     const { signal } = this.#stop
     if (target.isLearnt && target.peerId! < this.#selfPeerId()) {
-      // Rejects only when this stops, and the loop below sees that.
+      // Rejects only on stop, which the loop below sees.
       await this.#clock.sleep(OTHERS_TURN_MS * (0.5 + this.#random.fraction() / 2), signal).catch(() => {})
     }
     let failureCount = 0
@@ -150,7 +153,7 @@ export class Redialer {
       failureCount += 1
       const forgetMs = target.toldBy === undefined ? FORGET_MS : FORGET_UNPROVEN_MS
       if (target.isLearnt && this.#clock.now() - reachedAt > forgetMs) return
-      // Rejects only when this stops, and the loop sees that.
+      // Rejects only on stop, which the loop sees.
       await this.#clock.sleep(backoffMs(failureCount, this.#random.fraction()), signal).catch(() => {})
     }
   }

@@ -12,11 +12,11 @@ export function createLanePair(components: { clock: Clock }): [Lane, Lane] {
   return [laneOver(components, near, far, nearCount, farCount), laneOver(components, far, near, farCount, nearCount)]
 }
 
-/** What one end has received, the other has sent. */
+/** One end's received bytes are the other's sent bytes. */
 function laneOver(
   components: { clock: Clock }, duplex: Duplex, other: Duplex, received: { bytes: number }, sent: { bytes: number },
 ): Lane {
-  // A socket closes both ways and for both ends; a pair of streams must be told.
+  // A socket closes both ways at both ends; a pair of streams must be told to.
   duplex.once('end', () => duplex.end())
   duplex.once('close', () => other.destroy())
   return new DuplexLane(components, {

@@ -16,14 +16,14 @@ import { MemoryStream } from './memorystream.ts'
 type Handler = (stream: MessageStream, from: Member) => Promise<void>
 type TopicListener = (message: Uint8Array, fromPeerId: string) => void
 
-/** What the hosts of one process share: who has started, and who can reach whom. */
+/** State that the hosts of one process share: who has started, and who can reach whom. */
 export interface MemoryHub {
   readonly clock: Clock
-  /** Takes a host in, unless its name is taken: then by whom. */
+  /** Admits a host, or returns the member that has its name. */
   enter(mesh: MemoryMesh): Member | undefined
   leave(mesh: MemoryMesh): void
   reach(from: string, to: string): MemoryMesh | undefined
-  /** Remembers a lane, to be cut. */
+  /** Remembers a lane, so that it can be cut. */
   hold(lane: Lane): void
 }
 
@@ -35,7 +35,7 @@ export class MemoryMesh implements Mesh {
   readonly #members = new MemberTable({ log: silentLog })
   readonly #handlers = new Map<string, Handler>()
   readonly #topics = new Map<string, Set<TopicListener>>()
-  /** Streams that are open, by the name of the other host. */
+  /** Open streams, by the name of the other host. */
   readonly #streams = new Map<MemoryStream, string>()
   readonly #lanes = new Set<Lane>()
   readonly #gossip = { sentBytes: 0, receivedBytes: 0 }
@@ -64,7 +64,7 @@ export class MemoryMesh implements Mesh {
     return member === undefined ? undefined : { ...member }
   }
 
-  /** Nobody dials anything here. */
+  /** Nobody dials anything in this mesh. */
   portsOf(): readonly number[] {
     return []
   }
@@ -94,7 +94,7 @@ export class MemoryMesh implements Mesh {
     })
     this.#streams.set(near, memberName)
     other.#streams.set(far, this.self.name)
-    // Never rejects: what fails breaks the stream.
+    // Never rejects: a failure breaks the stream.
     void other.#answer(protocol, far, this.self)
     return near
   }
@@ -107,7 +107,7 @@ export class MemoryMesh implements Mesh {
       const other = this.#hub.reach(this.self.name, name)
       if (other === undefined || !other.#topics.has(topic)) continue
       this.#gossip.sentBytes += copy.length
-      // Later, as a network would: whoever publishes inside a listener must not find itself inside another.
+      // Asynchronously, as in a network: a host that publishes inside a listener must not be called back from it.
       queueMicrotask(() => other.#hear(topic, copy, this.self.peerId))
     }
   }
@@ -169,13 +169,13 @@ export class MemoryMesh implements Mesh {
     return this.#handlers.has(protocol)
   }
 
-  /** Another host is there: a member if it has our key. */
+  /** Another host started: a member if it has our key. */
   meet(other: MemoryMesh): void {
     if (other.#key === this.#key) this.#members.add({ ...other.self })
     else this.strangerCount += 1
   }
 
-  /** A member cannot be reached any more: what ran with it breaks. */
+  /** A member cannot be reached any more: its streams and lanes break. */
   lose(name: string): void {
     const member = this.#members.named(name)
     if (member === undefined) return
@@ -213,7 +213,7 @@ export class MemoryMesh implements Mesh {
   }
 }
 
-/** A lane inside this process has no descriptor that could go to another thread. */
+/** A lane inside this process has no file descriptor to give to another thread. */
 function unsecured(lane: Lane): UnsecuredLane {
   return { secure: async () => lane, handOver: () => undefined, destroy: () => lane.destroy() }
 }

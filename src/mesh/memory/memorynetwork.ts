@@ -7,8 +7,8 @@ import { MemoryMesh, type MemoryHub } from './memorymesh.ts'
 const COMMON_KEY = 'common'
 
 /**
- * A mesh inside one process: every host that starts joins all those with the same key. It keeps the promises of
- * `Mesh` (bounded queues, back-pressure, one-time tickets), and can be made to fail at will.
+ * A mesh inside one process: every host that starts joins all those with the same key. It behaves like `Mesh` (bounded
+ * queues, back-pressure, one-time tickets), and tests can make it fail.
  */
 export class MemoryNetwork {
   readonly #hub: NetworkHub
@@ -17,7 +17,7 @@ export class MemoryNetwork {
     this.#hub = new NetworkHub(components)
   }
 
-  /** @param init.key hosts with another key are strangers to each other. */
+  /** @param init.key hosts with different keys are strangers to each other. */
   createMesh(name: string, init: { key?: string } = {}): Mesh {
     return new MemoryMesh(this.#hub, { name, key: init.key ?? COMMON_KEY })
   }
@@ -32,14 +32,14 @@ export class MemoryNetwork {
     }
   }
 
-  /** Joins again what `disconnect` cut from this host. */
+  /** Undoes `disconnect` for this host. */
   reconnect(name: string): void {
     for (const other of this.#hub.meshes.keys()) this.#hub.cutPairs.delete(pairOf(name, other))
     const mesh = this.#hub.meshes.get(name)
     if (mesh !== undefined) this.#hub.introduce(mesh)
   }
 
-  /** Breaks every bulk lane that is open. */
+  /** Breaks every open bulk lane. */
   cutLanes(): void {
     for (const lane of this.#hub.lanes) lane.destroy()
   }

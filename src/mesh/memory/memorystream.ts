@@ -2,7 +2,7 @@ import { MESSAGE_BYTES_MAX } from '../limits.ts'
 import type { MessageStream } from '../mesh.ts'
 import { Inbox, messageTooLong, streamBroken, streamEnded } from '../streams/inbox.ts'
 
-/** Bytes of messages not yet received at which `send` waits for the receiver. */
+/** Bytes of unread messages at which `send` waits for the receiver. */
 const QUEUE_BYTES_MAX = 256 * 1024
 
 /** One end of a stream inside this process. */
@@ -13,7 +13,7 @@ export class MemoryStream implements MessageStream {
   #isClosed = false
   #taken = Promise.withResolvers<void>()
 
-  /** Both ends of a new stream. `onClosed` hears of each end that has closed or broken. */
+  /** Both ends of a new stream. `onClosed` is called for each end that has closed or broken. */
   static pair(onClosed: (end: MemoryStream) => void): [MemoryStream, MemoryStream] {
     const near = new MemoryStream(onClosed)
     const far = new MemoryStream(onClosed)

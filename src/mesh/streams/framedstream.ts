@@ -3,31 +3,31 @@ import type { MessageStream } from '../mesh.ts'
 import { FrameDecoder, FrameTooLongError, encodeMessageFrame } from './framing.ts'
 import { Inbox, messageTooLong, streamBroken, streamEnded } from './inbox.ts'
 
-/** Bytes of messages nobody has received yet at which the sender is stopped. It may overshoot by one stream window. */
+/** Bytes of unread messages at which the sender is stopped. One stream window more may arrive. */
 const INBOX_BYTES_MAX = 256 * 1024
-/** A peer that closes its end no sooner than this is cut off. */
+/** A peer that has not closed its end after this time is cut off. */
 const CLOSE_TIMEOUT_MS = 5_000
-/** A peer that takes nothing for this long has its stream broken: it would block its sender for ever. */
+/** A stream is broken when its peer reads nothing for this long: it would block the sender for ever. */
 const SEND_STALL_MS = 60_000
 
 /** A stream of bytes as a muxer gives it. */
 export interface ByteChannel {
   /** Throws once the channel is closed. */
   send(bytes: Uint8Array): void
-  /** Whether the peer or the network must take something before more is sent. */
+  /** Whether the peer or the network must take bytes before more are sent. */
   readonly needsDrain: boolean
   pause(): void
   resume(): void
   /** Sends what is queued and closes the writing end. */
   closeWrite(signal: AbortSignal): Promise<void>
   abort(reason: Error): void
-  /** Sets who hears of the channel; called once, at once after the channel came to be. */
+  /** Sets the listener; called once, right after the channel was made. */
   listen(listener: ByteChannelListener): void
 }
 
 export interface ByteChannelListener {
   bytes(bytes: Uint8Array): void
-  /** Something was taken: `needsDrain` may have changed. */
+  /** Bytes were taken: `needsDrain` may have changed. */
   drain(): void
   /** The peer will send nothing more. */
   ended(): void
@@ -74,7 +74,7 @@ export class FramedStream implements MessageStream {
     } catch (error) {
       throw this.#error ?? streamBroken(error)
     }
-    // A drain only says that something was taken: look again until there is room.
+    // A drain does not promise room: check again until there is some.
     while (this.#channel.needsDrain && !this.#isClosed) await this.#nextDrain(signal)
     if (this.#error !== undefined) throw this.#error
   }
@@ -97,16 +97,16 @@ export class FramedStream implements MessageStream {
   async #close(): Promise<void> {
     this.#inbox.end(streamEnded(), true)
     if (this.#isClosed) return
-    // Whatever still arrives is discarded, but it must arrive: the peer's end of stream stands behind it.
+    // Bytes that still arrive are discarded, but they must be read: the peer's end of stream comes after them.
     if (this.#isPaused) this.#channel.resume()
     const timeout = new AbortController()
     const timer = this.#clock.after(CLOSE_TIMEOUT_MS, () => {
       timeout.abort(new Error('the peer did not close its end of the stream'))
       this.#channel.abort(timeout.signal.reason as Error)
     })
-    // `#closed` is only ever resolved.
+    // `#closed` never rejects.
     void this.#closed.promise.then(() => timer.cancel())
-    // A stream that breaks while it is being closed is closed all the same.
+    // A stream that breaks while it closes counts as closed.
     await this.#channel.closeWrite(timeout.signal).catch(() => {})
   }
 
@@ -152,7 +152,7 @@ export class FramedStream implements MessageStream {
   #finish(error: Error | undefined): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    // A connection that closes in good order takes its streams with it, and with them what they still held.
+    // A connection that closes cleanly takes its streams along, with the messages still in them.
     const isCutShort = error === undefined && !this.#hasEnded && this.#closing === undefined
     if (error !== undefined || isCutShort) this.#error = streamBroken(error ?? new Error('the connection was closed'))
     this.#inbox.end(this.#error ?? streamEnded())

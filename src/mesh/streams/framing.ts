@@ -1,10 +1,10 @@
 import { concat } from 'uint8arrays/concat'
 
 /**
- * Frames of a message stream: `length:u32 message`, big-endian. The limit applies to the announced length, before
- * anything of the message is kept.
+ * Frames of a message stream: `length:u32 message`, big-endian. The limit applies to the announced length, before any
+ * byte of the message is kept.
  */
-/** What a stream puts in front of each message. */
+/** Bytes before each message. */
 export const MESSAGE_LENGTH_BYTES = 4
 
 export function encodeMessageFrame(message: Uint8Array): Uint8Array {
@@ -24,7 +24,7 @@ export class FrameDecoder {
     this.#messageBytesMax = messageBytesMax
   }
 
-  /** Messages completed by `piece`, each with bytes of its own. Throws FrameTooLongError above the limit. */
+  /** Messages that `piece` completes, each with its own bytes. Throws FrameTooLongError above the limit. */
   push(piece: Uint8Array): Uint8Array[] {
     this.#pieces.push(piece)
     this.#heldBytes += piece.length

@@ -1,8 +1,8 @@
 import { PagemeshError } from '../../runtime/errors.ts'
 
 /**
- * Whole messages that arrived and wait for a receiver. It does not bound itself: whoever fills it looks at `bytes`
- * and stops the sender. One `receive` waits at a time; a second one queues behind it.
+ * Whole messages that wait for a receiver. It is not bounded: its owner watches `bytes` and stops the sender. One
+ * `receive` waits at a time; a second one queues behind it.
  */
 export class Inbox {
   readonly #messages: Uint8Array[] = []
@@ -11,7 +11,7 @@ export class Inbox {
   #bytes = 0
   #error: Error | undefined
 
-  /** @param onTaken called whenever a message has left, so that the sender may go on. */
+  /** @param onTaken called whenever a message was taken, so that the sender may go on. */
   constructor(onTaken: () => void) {
     this.#onTaken = onTaken
   }
@@ -31,7 +31,7 @@ export class Inbox {
     this.#bytes += message.length
   }
 
-  /** No more messages will come. What has arrived may still be received, unless `discard`. */
+  /** No more messages will come. Those that arrived may still be received, unless `discard`. */
   end(error: Error, discard = false): void {
     if (discard) {
       this.#messages.length = 0
@@ -70,7 +70,7 @@ export function streamEnded(): PagemeshError {
   return new PagemeshError('stream-ended', 'The other host closed the stream.', { fault: 'peer' })
 }
 
-/** An error of ours keeps its own words; any other becomes the cause. */
+/** A PagemeshError is kept; any other error becomes the cause. */
 export function streamBroken(cause: unknown): PagemeshError {
   if (cause instanceof PagemeshError) return cause
   return new PagemeshError('stream-broken', 'The stream to the other host broke.', {

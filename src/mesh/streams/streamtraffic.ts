@@ -1,7 +1,7 @@
 import type { MessageStream } from '../mesh.ts'
 import { MESSAGE_LENGTH_BYTES } from './framing.ts'
 
-/** What this host's streams of one kind cost on the wire. */
+/** Bytes on the wire of this host's streams of one kind. */
 export class StreamTraffic {
   sentBytes = 0
   receivedBytes = 0

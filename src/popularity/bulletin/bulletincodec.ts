@@ -1,9 +1,9 @@
 /**
  * Bulletins (gossiped by the publisher of some slices) and views (one host's answer to another) as bytes.
  *
- * Goals: any message makes sense by itself; who missed one sees it from the versions in the next. Non-goals: to be
- * complete (the best pages come first, the rest in later messages); to be signed here (gossip is, by the mesh; in a
- * view only what comes from the publisher itself counts for more than hearsay).
+ * Goals: each message can be read by itself; a member that missed one learns it from the versions in the next.
+ * Non-goals: completeness (the most popular pages come first, the rest in later messages); signatures (the mesh signs
+ * gossip; in a view, only the publisher's own groups count for more than hearsay).
  *
  *   message = version flags incarnation tagCount tag* groupCount rice group*
  *   version = 8 bits, 1      flags = 8 bits: 1 groups name their publishers (a view), 2 last message of a view
@@ -28,7 +28,7 @@ import { createGroup, GROUP_KIND, type BulletinGroup, type GroupKind } from './b
 const VERSION = 1
 const FLAG = { publishers: 1, last: 2 } as const
 const COUNT_MAX = 0xffff
-/** Shared by all groups without pages; nobody adds to a decoded group. */
+/** Shared by all groups without pages; nothing is ever pushed to the run of a decoded group. */
 const NOTHING = new PopularRun(0)
 
 export interface Bulletin {
@@ -49,7 +49,7 @@ export function encodeViewPart(groups: BulletinGroup[], isLast: boolean): Uint8A
 
 /**
  * Decodes a bulletin; its groups carry `publisherTag`. Throws PagemeshError `bad-bulletin`, with the reason in
- * `data.reason`, on anything that no publisher of ours would write.
+ * `data.reason`, on bytes that no Pagemesh publisher writes.
  */
 export function decodeBulletin(bytes: Uint8Array, publisherTag: number): Bulletin {
   if (bytes.length > LIMITS.bulletinBytes) throw bad('too-large', 'it is too long')
@@ -66,12 +66,12 @@ export function decodeViewPart(bytes: Uint8Array): { groups: BulletinGroup[]; is
   return { groups, isLast: (flags & FLAG.last) !== 0 }
 }
 
-/** Bits that a page takes at most, when its holders are listed already. */
+/** Upper bound of the bits that a page takes when its holders are already in the list of tags. */
 export function pageBitsMax(hosts: number, guests: number): number {
   return RICE_MAX + 3 + 2 * Math.log2(hosts + 1) + 1 + 2 * Math.log2(guests - hosts + 1) + 1 + HOLDERS_MAX * 12
 }
 
-/** Bytes of each host that is named. */
+/** Bytes per named host. */
 export const TAG_BYTES = 4
 
 function bad(reason: string, why: string): PagemeshError {
@@ -125,13 +125,13 @@ function writePages(out: BitWriter, pages: PopularRun, rice: number, tags: Map<n
   }
 }
 
-/** The tags that a message names, each with its place in the list, from 1. */
+/** The tags that a message names, each with its index in the list, from 1. */
 function tagsOf(groups: BulletinGroup[], namesPublishers: boolean): Map<number, number> {
   const tags = new Map<number, number>()
   const add = (tag: number): void => {
     if (tag !== 0 && !tags.has(tag) && tags.size < LIMITS.tagsPerBulletin) tags.set(tag, tags.size + 1)
   }
-  // Publishers first: a holder may be left out, who publishes a slice may not.
+  // Publishers first: a holder may be left out of a full list, a publisher may not.
   if (namesPublishers) for (const { publisher } of groups) add(publisher)
   for (const { pages } of groups) {
     for (let holder = 0; holder < pages.count * HOLDERS_MAX; holder++) add(pages.holders[holder]!)

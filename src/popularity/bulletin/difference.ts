@@ -1,14 +1,13 @@
 import { HOLDERS_MAX, type PopularRun } from '../popularrun.ts'
 
-/** A count that moved by less than this share is not worth a word. */
+/** A count that changed by less than this share is not gossiped. */
 const NOTICED_SHARE = 1 / 8
-/** Of the holders named, so many must still be right. */
+/** A page is gossiped again when fewer of its named holders than this still hold it. */
 const HOLDERS_RIGHT_MIN = 2
 
 /**
- * What must be said for `published` to become `wanted`: pages that are new or whose counts moved noticeably, and pages
- * that are popular no more (hosts 0, their old guests beside it). Both are in rising order, and so is what is added to
- * `into`.
+ * The changes that turn `published` into `wanted`: pages that are new or whose counts changed noticeably, and pages
+ * that are no longer popular (hosts 0, with their old guests). Both inputs and `into` are in rising order.
  */
 export function difference(published: PopularRun, wanted: PopularRun, into: PopularRun): void {
   let page = 0
@@ -22,7 +21,7 @@ export function difference(published: PopularRun, wanted: PopularRun, into: Popu
   }
 }
 
-/** The pages of `run` as `changes` make them: a new run, no larger than it must be. */
+/** The pages of `run` after `changes`, as a new run that is no larger than necessary. */
 export function applied(run: PopularRun, changes: PopularRun, into: PopularRun): void {
   let page = 0
   for (let change = 0; page < run.count || change < changes.count;) {

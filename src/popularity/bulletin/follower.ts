@@ -10,16 +10,16 @@ import { SLICE_COUNT } from '../slice.ts'
 import { SliceStates } from './slicestates.ts'
 import type { View } from '../view/view.ts'
 
-/** A publisher that was not heard for so many intervals has lost its slices to the next owner. */
+/** After this many intervals without a message, a publisher loses its slices to the next owner. */
 const SILENT_INTERVALS = 10
-/** A slice of which nobody was heard for so many intervals is forgotten. */
+/** After this many intervals without a message about a slice, its pages are forgotten. */
 const FORGOTTEN_INTERVALS = 20
-/** Hosts that may have joined unnoticed, when it is judged whether a count is possible. */
+/** Hosts that may have joined unnoticed; added to the known count when a page's host count is checked. */
 const HOSTS_SLACK = 8
 
 /**
- * Keeps the view by what publishers gossip: a slice is what its publisher says, and the publisher is the best-ranked
- * owner that was heard. Newer versions replace older ones; a version that was missed marks the slice for a repair.
+ * Keeps the view from gossip: a slice's contents are what its publisher gossips, and its publisher is the best-ranked
+ * owner that was heard. Newer versions replace older ones; a missed version marks the slice for a repair.
  */
 export class Follower {
   readonly states = new SliceStates()
@@ -47,7 +47,7 @@ export class Follower {
     this.#isSettled = init.isSettled
   }
 
-  /** Takes a gossiped message from a member. What is wrong with it is counted, and costs the sender standing. */
+  /** Takes a gossiped message from a member. Faults in it are counted, and cost the sender standing. */
   hear(message: Uint8Array, from: Member): void {
     if (!this.#refusals.isTrusted(from)) {
       this.#refusals.refuse('untrusted', from, 0)
@@ -64,7 +64,7 @@ export class Follower {
         if (this.#owners.rankOf(from.name, group.slice) >= 0) this.#take(group)
         else isForeign = true
       }
-      // While members come and go, honest hosts disagree on who owns what.
+      // While members come and go, honest hosts disagree on the owners.
       if (isForeign && this.#isSettled()) this.#refusals.refuse('not-owner', from, 0.25)
     } catch (error) {
       if (!(error instanceof PagemeshError) || error.code !== 'bad-bulletin') throw error
@@ -72,7 +72,7 @@ export class Follower {
     }
   }
 
-  /** Takes what `from` said of a slice when asked: as its publisher, or as one that has heard it from another. */
+  /** Takes a member's answer about a slice: `from` is its publisher, or repeats what it heard from the publisher. */
   learn(group: BulletinGroup, from: Member): void {
     const { slice, publisher } = group
     if (this.#owners.allOwn || group.kind !== GROUP_KIND.whole || publisher === 0) return
@@ -84,7 +84,7 @@ export class Follower {
       if (this.#owners.rankOf(from.name, slice) >= 0 && this.#mayPublish(group)) this.#replace(group)
       return
     }
-    // Hearsay is better than nothing, and than older hearsay; never than what a publisher said itself.
+    // Hearsay replaces nothing or older hearsay, never what a publisher sent itself.
     const known = this.states.publishers[slice] !== 0 && !this.states.isHearsay(slice)
     if (known || publisher === hostTag(this.#self)) return
     this.#replace(group)
@@ -96,12 +96,15 @@ export class Follower {
     this.states.set(slice, { publisher: hostTag(this.#self), incarnation: 0, version: 0, heardAt: this.#clock.now() })
   }
 
-  /** Whether nobody better ranked than this host has said anything of a slice for long. */
+  /** Whether no better-ranked owner has sent anything about a slice for SILENT_INTERVALS. */
   isSilent(slice: number): boolean {
     return this.#clock.now() - this.states.heardAt[slice]! > SILENT_INTERVALS * this.#intervalMs
   }
 
-  /** Forgets slices whose publishers were silent for too long, and has what a full view did not take asked for. */
+  /**
+   * Forgets slices whose publishers were silent for too long. Marks all slices for repair once a full view has room
+   * again.
+   */
   expire(): void {
     const hasRoom = this.#view.takeRefusedPages()
     const oldest = this.#clock.now() - FORGOTTEN_INTERVALS * this.#intervalMs
@@ -116,13 +119,13 @@ export class Follower {
     }
   }
 
-  /** Takes what a publisher itself said of a slice. */
+  /** Takes a group that the publisher itself sent. */
   #take(group: BulletinGroup): void {
     const { slice, kind, version } = group
     if (this.#owners.allOwn || version === 0 || !this.#mayPublish(group)) return
     const { states } = this
     const isOlder = version < states.versions[slice]!
-    // Another's word about a version that has never been does not stand against the publisher's own.
+    // A forged version number from another host must not outweigh the publisher's own word.
     const isKnown = states.publishers[slice] === group.publisher && states.incarnations[slice] === group.incarnation
       && !(isOlder && states.isHearsay(slice))
     if (isKnown && isOlder) return
@@ -140,7 +143,7 @@ export class Follower {
     return checksumOf(this.#scratch) === checksum
   }
 
-  /** Notes a version of which the contents are not here, unless they are. */
+  /** Notes that a version exists whose contents this host lacks, unless it has them. */
   #hearOf(group: BulletinGroup, isKnown: boolean): void {
     const { states } = this
     const { slice, version, publisher, incarnation } = group
@@ -153,7 +156,7 @@ export class Follower {
     states.markBehind(slice)
   }
 
-  /** Whether the publisher of a group may take the slice over from the one that is known. */
+  /** Whether the publisher of a group may take the slice over from the known one. */
   #mayPublish({ slice, publisher, incarnation }: BulletinGroup): boolean {
     const known = this.states.publishers[slice]!
     const isLater = incarnation >= this.states.incarnations[slice]!
@@ -182,7 +185,7 @@ export class Follower {
     this.states.set(slice, { publisher, incarnation, version, heardAt: this.#clock.now() })
   }
 
-  /** Pages that are popular by this host's own measure; in changes the others count as popular no more. */
+  /** Pages that are popular by this host's own `minHosts`; in changes the others count as no longer popular. */
   #popular({ kind, pages }: BulletinGroup): PopularRun {
     const popular = new PopularRun(pages.count)
     for (let page = 0; page < pages.count; page++) {
@@ -194,7 +197,7 @@ export class Follower {
     return popular
   }
 
-  /** Whether a page is said to be on more hosts than there can be. */
+  /** Whether a page claims more hosts than the mesh can have. */
   #isAbsurd(groups: readonly BulletinGroup[]): boolean {
     const hostsMax = this.#owners.hostCount * 2 + HOSTS_SLACK
     return groups.some(({ pages }) => {

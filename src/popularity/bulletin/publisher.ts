@@ -5,7 +5,7 @@ import { applied, difference } from './difference.ts'
 import { encodeBulletin, pageBitsMax, TAG_BYTES } from './bulletincodec.ts'
 import { checksumOf, createGroup, GROUP_KIND, type BulletinGroup } from './bulletingroups.ts'
 
-/** A candidate for the next message: a page of a slice's changes. */
+/** The changes of one slice, from which the next message is chosen. */
 interface Candidates {
   slices: Uint16Array
   pages: Uint32Array
@@ -16,28 +16,28 @@ interface Published {
   version: number
   /** What all others know of the slice, if they heard every message. */
   run: PopularRun
-  /** Nothing was said of it yet: `run` is what another publisher said. */
+  /** This host has not published the slice yet: `run` is what another publisher sent. */
   isNew: boolean
 }
 
-/** What `wanted` says of the slice that this host publishes. */
+/** Writes the wanted contents of a slice that this host publishes to `into`. */
 type WantedSlice = (slice: number, into: PopularRun) => void
 
-/** What a group takes besides its pages, about; if that was too little, the room for pages shrinks until all fits. */
+/** About what a group takes besides its pages; if it takes more, the room for pages shrinks until all fits. */
 const GROUP_BYTES = 6
 const NARROWING = 0.85
 
 /**
- * What this host has told the mesh of the slices that it publishes, and what it says next: of all that differs from
- * what is wanted the most popular first, as much as one message holds. Each change raises its slice's version by one;
- * a slice of which nothing was said yet comes as a whole, or as what changed since another published it. What waits is
- * said in later messages, if it is true by then.
+ * What this host has published of its slices, and what it publishes next: the most popular of all changes, as many as
+ * one message holds. Each change raises its slice's version by one. A slice that this host has not published yet is
+ * sent whole, or as changes to what another published. Changes that do not fit wait for later messages, and are dropped
+ * if they are outdated by then.
  */
 export class Publisher {
   readonly #bytesMax: number
   readonly #incarnation: number
   readonly #published = new Map<number, Published>()
-  /** The last version of each slice: a slice that comes back goes on from there. */
+  /** The last version of each slice: a slice that comes back continues from it. */
   readonly #versions = new Uint32Array(SLICE_COUNT)
   /** Slices whose wanted contents may differ from those published. */
   readonly #open = new Set<number>()
@@ -57,7 +57,7 @@ export class Publisher {
     return pages
   }
 
-  /** Whether something is left to say. */
+  /** Whether changes are waiting. */
   get isBehind(): boolean {
     return this.#open.size > 0
   }
@@ -67,15 +67,15 @@ export class Publisher {
   }
 
   /**
-   * This host publishes the slice from now on. `known` is what all others have of it, if they have heard what this host
-   * heard: a newcomer must not make them forget it, so that it goes on from there.
+   * This host publishes the slice from now on. `known` is what the others have of it if they heard what this host
+   * heard: the new publisher continues from there, so that they need not forget it.
    */
   begin(slice: number, known: PopularRun): void {
     this.#published.set(slice, { version: this.#versions[slice]!, run: known, isNew: true })
     this.#open.add(slice)
   }
 
-  /** What is wanted of a slice that this host publishes may have changed. */
+  /** The wanted contents of a slice that this host publishes may have changed. */
   touch(slice: number): void {
     if (this.#published.has(slice)) this.#open.add(slice)
   }
@@ -95,8 +95,8 @@ export class Publisher {
   }
 
   /**
-   * The next message, or undefined if there is nothing to say. What it says counts as published from now on. With
-   * `listsAll` it also names the version of each slice that did not change, so that who missed one sees it.
+   * The next message, or undefined if there is nothing to send. Its contents count as published from now on. With
+   * `listsAll` it also names the version of each unchanged slice, so that members that missed one notice.
    */
   compose(wanted: WantedSlice, publisher: number, listsAll: boolean): Uint8Array | undefined {
     const changes = this.#changes(wanted)
@@ -116,7 +116,7 @@ export class Publisher {
     }
   }
 
-  /** What differs, by slice; slices of which nothing was said yet stand here even if nothing does. */
+  /** The changes, by slice; slices that were not published yet are listed even without changes. */
   #changes(wanted: WantedSlice): Map<number, PopularRun> {
     const changes = new Map<number, PopularRun>()
     const run = new PopularRun()
@@ -154,7 +154,7 @@ export class Publisher {
   }
 }
 
-/** The most popular of all changes, as many as `roomBits` hold, by slice and in rising order. */
+/** The most popular of all changes, as many as fit `roomBits`, by slice and in rising order. */
 function choose(changes: ReadonlyMap<number, PopularRun>, roomBits: number): Map<number, PopularRun> {
   const candidates = rank(changes)
   const order = Uint32Array.from(candidates.ranks.keys()).sort((a, b) => candidates.ranks[b]! - candidates.ranks[a]!)
@@ -194,7 +194,7 @@ function rank(changes: ReadonlyMap<number, PopularRun>): Candidates {
   return candidates
 }
 
-/** Bits that a page takes in a message at most; notes the tags that it brings along. */
+/** Upper bound of the bits that a page takes in a message; adds its new tags to `tags`. */
 function bitsOf(run: PopularRun, page: number, tags: Set<number>): number {
   const before = tags.size
   for (let holder = page * HOLDERS_MAX; holder < (page + 1) * HOLDERS_MAX; holder++) {

@@ -10,15 +10,15 @@ import type { BulletinGroup } from './bulletingroups.ts'
 import type { Follower } from './follower.ts'
 import type { ViewExchange } from './viewexchange.ts'
 
-/** Publishers asked in one round for what was missed of them, and for what is known by hearsay only. */
+/** Publishers asked per round: those of missed versions (at least BEHIND_MIN), and those known only by hearsay. */
 const BEHIND_MIN = 16
 const BEHIND_SHARE = 8
 const HEARSAY_MAX = 4
-/** A view that lacks so many slices is a newcomer's: it asks a neighbour for everything. */
+/** A host that lacks more slices than this is a newcomer: it asks a neighbour for everything. */
 const LACKING_MAX = SLICE_COUNT / 2
-/** Neighbours who know nothing themselves before a newcomer believes that all are newcomers. */
+/** Neighbours asked that know nothing themselves, before a newcomer assumes that all are newcomers. */
 const NEWCOMER_TRIES = 3
-/** With the members unchanged for so many intervals, every slice is published by its first owner. */
+/** After this many intervals without a change of the members, every slice is published by its first owner. */
 const OVERDUE_INTERVALS = 1.25
 
 interface Parts {
@@ -31,15 +31,18 @@ interface Parts {
   follower: Follower
 }
 
-/** Asks for what this host has missed: a newcomer asks a neighbour for all, who missed a bulletin its publisher. */
+/**
+ * Asks for what this host has missed: a newcomer asks any neighbour for all slices, a host that missed a bulletin asks
+ * the publisher.
+ */
 export class Repairs {
   readonly #parts: Parts
   readonly #intervalMs: number
   #askedAllAt = -Infinity
-  /** A newcomer asks at once, whatever gossip brings meanwhile, until somebody has told it something. */
+  /** A newcomer asks at once, whatever gossip brings meanwhile, until one answer had most slices. */
   #triesLeft = NEWCOMER_TRIES
   #lackingBefore = 0
-  /** When each publisher was asked last, by tag. */
+  /** When each publisher was last asked, by tag. */
   readonly #askedAt = new Map<number, number>()
 
   constructor(parts: Parts, init: { intervalMs: number }) {
@@ -47,7 +50,7 @@ export class Repairs {
     this.#intervalMs = init.intervalMs
   }
 
-  /** Between two questions to the same host. */
+  /** Least time between two requests to the same host, ms. */
   get #retryMs(): number {
     return this.#intervalMs / 2
   }
@@ -56,14 +59,14 @@ export class Repairs {
     const { owners, clock } = this.#parts
     if (owners.allOwn) return
     const due = this.#due()
-    // While gossip fills the view, as when all hosts begin at once, there is no need.
+    // While gossip fills the view, as when all hosts start at once, no request is needed.
     const isFilling = due.lacking < this.#lackingBefore
     this.#lackingBefore = due.lacking
     const isDue = !isFilling && clock.now() - this.#askedAllAt >= this.#retryMs
     if (this.#triesLeft > 0 ? due.lacking > 0 : due.lacking > LACKING_MAX && isDue) {
       this.#askedAllAt = clock.now()
       const learned = await this.#ask(this.#neighbour(), 'all', signal)
-      // Another newcomer knows little more: then the next neighbour is asked.
+      // A neighbour that is a newcomer itself knows little more: the next one is asked.
       if (learned !== undefined) this.#triesLeft = learned > LACKING_MAX ? 0 : Math.max(0, this.#triesLeft - 1)
     }
     const behindMax = Math.max(BEHIND_MIN, owners.hostCount / BEHIND_SHARE)
@@ -75,12 +78,12 @@ export class Repairs {
     for (const [tag, at] of this.#askedAt) if (clock.now() - at >= this.#retryMs) this.#askedAt.delete(tag)
   }
 
-  /** Slices to ask for, by the tag of whom to ask, and how many are not known at all. */
+  /** Slices to ask for, by the tag of the host to ask, and how many slices are not known at all. */
   #due(): { behind: Map<number, number[]>; hearsay: Map<number, number[]>; lacking: number } {
     const { owners, members, follower: { states } } = this.#parts
     const behind = new Map<number, number[]>()
     const hearsay = new Map<number, number[]>()
-    // By then the first owner of each slice has published it: who has not heard that has missed it.
+    // By then the first owner of each slice has published it: a host that knows another publisher missed that.
     const isOverdue = members.quietMs > OVERDUE_INTERVALS * this.#intervalMs
     let lacking = 0
     for (let slice = 0; slice < SLICE_COUNT; slice++) {
@@ -112,7 +115,7 @@ export class Repairs {
     return name === undefined ? undefined : members.named(name)
   }
 
-  /** Gives how many slices the member told of; undefined if it did not answer to the end. */
+  /** Returns how many slices the member sent; undefined if the answer broke off. */
   async #ask(
     member: Member | undefined, slices: number[] | 'all', signal: AbortSignal,
   ): Promise<number | undefined> {
@@ -128,7 +131,7 @@ export class Repairs {
       return learned
     } catch (error) {
       signal.throwIfAborted()
-      log.debug('a member did not say what it knows', { member: member.name, error: describeError(error) })
+      log.debug('a member did not answer with its view', { member: member.name, error: describeError(error) })
       return undefined
     }
   }

@@ -1,11 +1,11 @@
 import { SLICE_COUNT } from '../slice.ts'
 
-/** How a slice in the view came about, and whether it is due for a repair. */
+/** What the view's contents of a slice are: outdated, or told by another than the publisher. */
 const FLAG = { behind: 1, hearsay: 2 } as const
 
 /**
- * Where this host stands with each slice: who publishes it, by tag and incarnation, the version that the view has of
- * it, and when the publisher was last heard.
+ * The state of each slice in the view: its publisher, by tag and incarnation, the version in the view, and when the
+ * publisher was last heard.
  */
 export class SliceStates {
   readonly publishers = new Uint32Array(SLICE_COUNT)
@@ -20,7 +20,7 @@ export class SliceStates {
     this.set(slice, { publisher: 0, incarnation: 0, version: 0, heardAt: 0 })
   }
 
-  /** What is in the view comes from this publisher, whole. */
+  /** The view has this publisher's contents, complete. */
   set(slice: number, state: { publisher: number; incarnation: number; version: number; heardAt: number }): void {
     this.publishers[slice] = state.publisher
     this.incarnations[slice] = state.incarnation
@@ -29,7 +29,7 @@ export class SliceStates {
     this.#flags[slice] = 0
   }
 
-  /** Whether changes were missed, so that the publisher must be asked. */
+  /** Whether a version was missed, so that the publisher must be asked. */
   isBehind(slice: number): boolean {
     return (this.#flags[slice]! & FLAG.behind) !== 0
   }
@@ -38,7 +38,7 @@ export class SliceStates {
     this.#flags[slice]! |= FLAG.behind
   }
 
-  /** Whether somebody else than the publisher told it. */
+  /** Whether a host other than the publisher sent it. */
   isHearsay(slice: number): boolean {
     return (this.#flags[slice]! & FLAG.hearsay) !== 0
   }

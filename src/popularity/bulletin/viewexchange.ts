@@ -1,6 +1,6 @@
 /**
- * One host asks another for what it knows of popular pages: a newcomer all of it from any neighbour, and who missed a
- * bulletin some slices from their publisher.
+ * One host asks another for the popular pages that it knows: a newcomer asks any neighbour for all slices, a host that
+ * missed a bulletin asks the publisher for some.
  *
  *   asker                    other
  *     request  ------------->              all slices, or those listed
@@ -28,11 +28,13 @@ const VERSION = 1
 const KIND = { all: 1, some: 2 } as const
 /** How long the other may take for the next message, ms. */
 const MESSAGE_TIMEOUT_MS = 20_000
-/** How long an answer may take in all, on either side, ms: nobody is kept waiting, or busy, by a slow one. */
+/** How long an answer may take in all, on either side, ms: a slow peer must not keep this host waiting or busy. */
 const ANSWER_TIMEOUT_MS = 60_000
-/** Members whose requests are answered at once, one each; further ones are told to come again by a broken stream. */
+/**
+ * Members that are answered at the same time, one request each; the stream of any other is broken, and it tries later.
+ */
 const ANSWERS_MAX = 8
-/** Groups of a message, and what one of them takes besides its pages at most: with a tag of its publisher. */
+/** Groups of a message, and what a group takes besides its pages at most: with a tag of its publisher. */
 const PART_GROUPS = 512
 const GROUP_BITS = 160
 
@@ -53,7 +55,7 @@ export class ViewExchange {
     this.#parts = parts
   }
 
-  /** Asks a member, and gives each group of the answer to `learn`. Rejects if it does not answer properly. */
+  /** Asks a member, and passes each group of the answer to `learn`. Rejects if the answer is faulty or late. */
   async ask(
     member: Member, slices: Slices, learn: (group: BulletinGroup, from: Member) => void, signal: AbortSignal,
   ): Promise<void> {
@@ -81,7 +83,7 @@ export class ViewExchange {
     }
   }
 
-  /** Answers such requests with the groups that `wholeOf` gives; slices of which nothing is known are left out. */
+  /** Answers such requests with the groups of `wholeOf`; slices of which this host knows nothing are left out. */
   listen(wholeOf: (slice: number) => BulletinGroup | undefined, signal: AbortSignal): Unsubscribe {
     const { mesh, clock, refusals } = this.#parts
     return mesh.handle(VIEW_PROTOCOL, async (stream, from) => {
@@ -90,7 +92,7 @@ export class ViewExchange {
         throw new Error('the member has lost its standing')
       }
       const isBusy = this.#answering.has(from.name) || this.#answering.size === ANSWERS_MAX
-      if (isBusy) throw new Error('too many ask at once')
+      if (isBusy) throw new Error('too many members ask at once')
       this.#answering.add(from.name)
       const late = (): Error => new Error('the answer takes too long')
       try {
@@ -180,7 +182,7 @@ function best(pages: PopularRun, countMax: number): PopularRun {
   const ranks = Float64Array.from({ length: pages.count }, (_, page) => popularityRank(hosts[page]!, guests[page]!))
   const sorted = ranks.toSorted()
   const least = sorted[pages.count - countMax]!
-  // Of those of the least rank, as many as there is room for beside the better ones.
+  // Of the pages of the least rank, as many as fit beside the more popular ones.
   let leastRemaining = sorted.lastIndexOf(least) + 1 - (pages.count - countMax)
   const kept = new PopularRun(countMax)
   for (let page = 0; page < pages.count; page++) {

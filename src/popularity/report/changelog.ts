@@ -1,11 +1,9 @@
 import { SLICE_COUNT } from '../slice.ts'
 
-/** Changes that may always be kept; beyond, as many as a quarter of the pages. */
+/** Changes that may always be kept; above it, at most a quarter as many as there are pages. */
 const ENTRIES_FREE = 64 * 1024
 
-/**
- * Which pages changed and in which version last, slice by slice in rising order: 12 bytes a page that changed lately.
- */
+/** Which pages changed and in which version last, per slice in rising order: 12 bytes per changed page. */
 export class ChangeLog {
   readonly #versionsMax: number
   #starts = new Uint32Array(SLICE_COUNT + 1)
@@ -13,13 +11,13 @@ export class ChangeLog {
   #versions = new Uint32Array(0)
   #oldest: number
 
-  /** @param init.version the version that there is now. @param init.versionsMax how many may be looked back. */
+  /** @param init.version the current version. @param init.versionsMax how many versions back the log may reach. */
   constructor(init: { version: number; versionsMax: number }) {
     this.#oldest = init.version
     this.#versionsMax = init.versionsMax
   }
 
-  /** The oldest version that changes are known against. */
+  /** The oldest version against which changes are known. */
   get oldest(): number {
     return this.#oldest
   }
@@ -28,13 +26,13 @@ export class ChangeLog {
     return this.#starts.byteLength + this.#rests.byteLength + this.#versions.byteLength
   }
 
-  /** Takes the pages that changed on the way to `version`; forgets the oldest versions when it grows too long. */
+  /** Adds the pages that changed up to `version`; drops the oldest versions when the log grows too long. */
   add(version: number, changed: { starts: Uint32Array; rests: Float64Array }, pages: number): void {
     this.#oldest = Math.max(this.#oldest, version - this.#versionsMax)
     const entriesMax = Math.max(ENTRIES_FREE, pages / 4)
     this.#merge(version, changed)
     while (this.#rests.length > entriesMax && this.#oldest < version) {
-      // Half of what is left at a time: few rounds, however many versions there are.
+      // Halves what is left each time, so that the loop ends after few rounds however many versions there are.
       this.#oldest = Math.ceil((this.#oldest + version) / 2)
       this.#merge(version, { starts: new Uint32Array(SLICE_COUNT + 1), rests: new Float64Array(0) })
     }
@@ -55,7 +53,7 @@ export class ChangeLog {
     return count
   }
 
-  /** Merges what is not too old with what changed now. */
+  /** Merges the older changes that are still kept with those of this version. */
   #merge(version: number, changed: { starts: Uint32Array; rests: Float64Array }): void {
     const starts = new Uint32Array(SLICE_COUNT + 1)
     const rests = new Float64Array(this.#rests.length + changed.rests.length)

@@ -1,8 +1,8 @@
 /**
  * Reports as bytes.
  *
- * Goals: each page at the entropy of its prefix, a report of nothing much in a dozen bytes. Non-goals: to be read
- * without the frames before it; to be signed (the stream says whom it is from).
+ * Goals: each page at the entropy of its prefix; an empty report in a dozen bytes. Non-goals: a frame that can be read
+ * without the frames before it; signatures (the stream identifies the origin).
  *
  *   origin                           owner
  *     frame* (the last one says so) ----->
@@ -33,32 +33,32 @@ import { ReportGroups } from './reportgroups.ts'
 
 export const REPORT_PROTOCOL = '/pagemesh/report/2'
 
-/** One less than gamma can write, as an age is written with one more. */
+/** One less than gamma can write, because an age is written plus one. */
 export const NUMBER_MAX = 2 ** 32 - 2
-/** Half a year of seconds. */
+/** Seconds of half a year fit. */
 export const INCARNATION_BITS = 24
 const VERSION = 1
 const VERSION_BITS = 5
 const KIND_BITS = 2
 const KIND = { report: 1, ask: 2 } as const
-/** Pages of a group that are put into one frame at most: at nine bytes each they fit it. */
+/** Most pages of a group per frame: at nine bytes each they fit. */
 const PART_PAGES = 4096
 
 export interface ReportHead {
-  /** Second in which the origin started, modulo 2^INCARNATION_BITS: with another one, all numbers begin anew. */
+  /** Second in which the origin started, modulo 2^INCARNATION_BITS; with another one, the versions restart. */
   incarnation: number
   /** Version of what is reported, 1 to NUMBER_MAX. */
   number: number
-  /** The version that changes are against; 0 if there is none. */
+  /** The version that the changes refer to; 0 for a whole report. */
   base: number
 }
 
-/** One frame as decoded; its groups were added to those of the frames before. */
+/** One decoded frame; its groups were added to those of the frames before. */
 export interface ReportFrame extends ReportHead {
   isLast: boolean
 }
 
-/** The frames of a report, or of a part of it that others follow: as many as its groups need, at least one. */
+/** The frames of a report, or of a part of it that others follow: at least one. */
 export function* encodeReport(head: ReportHead, groups: ReportGroups, isEnd = true): Generator<Uint8Array> {
   const rice = riceOf(groups)
   let part = new FramePart(groups)
@@ -79,8 +79,8 @@ export function encodeAsk(): Uint8Array {
 }
 
 /**
- * Decodes a frame and adds its groups to `into`, which holds those of the frames before it; 'ask' if it is one.
- * Throws PagemeshError `bad-report`, with the reason in `data.reason`, on anything that no origin of ours would write.
+ * Decodes a frame and adds its groups to `into`, which holds those of the frames before it; returns 'ask' for an ask.
+ * Throws PagemeshError `bad-report`, with the reason in `data.reason`, on bytes that no Pagemesh origin writes.
  */
 export function decodeReportFrame(bytes: Uint8Array, into: ReportGroups): ReportFrame | 'ask' {
   const input = new BitReader(bytes)
@@ -117,7 +117,7 @@ export function encodeAnswer(answer: Answer): Uint8Array {
   return Uint8Array.of((VERSION << (8 - VERSION_BITS)) | ANSWERS.indexOf(answer))
 }
 
-/** Throws PagemeshError `bad-report` on anything else. */
+/** Throws PagemeshError `bad-report` if the bytes are no answer. */
 export function decodeAnswer(bytes: Uint8Array): Answer {
   const answer = bytes[0]! >>> (8 - VERSION_BITS) === VERSION ? ANSWERS[bytes[0]! & 7] : undefined
   if (answer === undefined || bytes.length !== 1) throw bad('malformed', 'its answer is unknown')
@@ -130,12 +130,12 @@ function bad(reason: string, why: string): PagemeshError {
   })
 }
 
-/** One parameter for the whole report: prefixes are random, so its gaps are those of pages drawn at random. */
+/** One Rice parameter for the whole report: prefixes are random, so the mean gap decides. */
 function riceOf(groups: ReportGroups): number {
   return riceFor(groups.groupCount * REST_LIMIT, groups.count)
 }
 
-/** What goes into one frame: groups from `#group` on, the first of them from page `#from` on. */
+/** The contents of one frame: groups from `#group` on, the first of them from page `#from` on. */
 class FramePart {
   readonly #groups: ReportGroups
   readonly #group: number
@@ -149,7 +149,7 @@ class FramePart {
     this.#from = from
   }
 
-  /** Writes groups until the frame is full; returns the part that comes next, if there is one. */
+  /** Writes groups until the frame is full; returns the next part, if there is one. */
   fill(rice: number): FramePart | undefined {
     const { groupCount, ends } = this.#groups
     let from = this.#from
@@ -192,7 +192,7 @@ class FramePart {
   }
 }
 
-/** Guests as they are written: most pages are held by one, and gamma's shortest word is 1. */
+/** The guest count as written: most pages have one guest, and 1 is gamma's shortest code. */
 function codeOf(guests: number): number {
   return guests === 1 ? 1 : guests === 0 ? 2 : guests + 1
 }

@@ -11,20 +11,20 @@ import { ReportGroups } from './reportgroups.ts'
 import { CHANGES_KEPT, type Snapshot } from './snapshot.ts'
 import { Told } from './told.ts'
 
-/** Owners that are told at once. */
+/** Owners that this host reports to at the same time. */
 const EXCHANGES_MAX = 8
-/** Pages encoded between two turns of everybody else: some milliseconds. */
+/** Pages encoded before yielding to the event loop: some milliseconds. */
 const PART_PAGES = 16 * 1024
-/** An owner that is full is told again after so many times as long: a report without use costs as much as another. */
+/** An owner that is full is retried this many times later: a useless report costs as much as any other. */
 const FULL_RETRIES = 10
 /** How long an owner may take to answer a report, ms. */
 const ANSWER_TIMEOUT_MS = 20_000
-/** Changes that are worth a report by themselves: fewer wait for more, so that a report is not mostly envelope. */
+/** Changes that justify a report; fewer wait for more, so that a report is not mostly envelope. */
 const CHANGES_DUE = 12
 
 /**
- * For how many retry times few changes wait, by the number of hosts: the more hosts, the fewer pages of this host each
- * owner has, so that what a host spends on envelopes stays the same.
+ * How many retry intervals a few changes wait, by the number of hosts: the more hosts, the fewer of this host's pages
+ * each owner has. So the bytes that a host spends on envelopes stay the same.
  */
 function retriesWaited(hosts: number): number {
   return Math.min(CHANGES_KEPT / 4, Math.max(4, Math.ceil(hosts / 32)))
@@ -33,13 +33,13 @@ function retriesWaited(hosts: number): number {
 interface Duty {
   owner: string
   base: number
-  /** Slices that it must be told of in full. */
+  /** Slices to report to it in full. */
   wholes: number[]
   /** Slices that it knows in version `base`. */
   known: number[]
 }
 
-/** Tells the owners of each slice what this host holds of it: all of it once, then what changed. */
+/** Reports this host's stable pages to the owners of each slice: everything once, then the changes. */
 export class Reporter {
   readonly #mesh: Mesh
   readonly #clock: Clock
@@ -50,16 +50,16 @@ export class Reporter {
   readonly #incarnation: number
   readonly #retryMs: number
   readonly #told = new Told()
-  /** Whether something is left to do although nothing changed here. */
+  /** Whether a report is still owed although nothing changed here. */
   #isOwing = true
   #toldVersion = 0
-  /** When the last round looked for something to do. */
+  /** When the last round looked for work. */
   #lookedAt = -Infinity
-  /** Since when owners have been owed few changes. */
+  /** Since when each owner has been owed a few changes. */
   readonly #waitingSince = new Map<string, number>()
-  /** When an owner that did not take a report may be told again, by the clock. */
+  /** When an owner that did not take a report may be retried, by the clock. */
   readonly #retryAt = new Map<string, number>()
-  /** When an owner last said that it knows nothing, by the clock. */
+  /** When an owner last asked for a report, by the clock. */
   readonly #askedAt = new Map<string, number>()
 
   constructor(
@@ -76,7 +76,7 @@ export class Reporter {
     this.#retryMs = init.retryMs
   }
 
-  /** Slices have other owners than before. */
+  /** The owners of some slices changed. */
   ownersChanged(): void {
     this.#isOwing = true
   }
@@ -90,7 +90,7 @@ export class Reporter {
     this.#askedAt.delete(owner)
   }
 
-  /** An owner says that it knows nothing. It is told the whole, but not again and again. */
+  /** An owner that knows nothing asks for a report. It gets the whole, but not again and again. */
   asked(owner: string): void {
     const now = this.#clock.now()
     if (now - (this.#askedAt.get(owner) ?? -Infinity) < this.#retryMs) return
@@ -100,7 +100,10 @@ export class Reporter {
     this.#retryAt.delete(owner)
   }
 
-  /** Tells every owner that is owed something. Resolves when all have answered or failed: those are told later. */
+  /**
+   * Reports to every owner that is owed something. Resolves when all have answered or failed; a failed one is retried
+   * later.
+   */
   async round(signal: AbortSignal): Promise<void> {
     const now = this.#clock.now()
     const isNews = this.#isOwing || this.#snapshot.version !== this.#toldVersion
@@ -118,7 +121,7 @@ export class Reporter {
     await Promise.all(Array.from({ length: Math.min(EXCHANGES_MAX, duties.length) }, work))
   }
 
-  /** Asks a member that this host knows nothing of for its report. */
+  /** Asks a member of which this host knows nothing for its report. */
   async ask(member: string, signal: AbortSignal): Promise<void> {
     try {
       const stream = await this.#mesh.open(member, REPORT_PROTOCOL, signal)
@@ -166,7 +169,7 @@ export class Reporter {
     return changes > 0 && this.#hasWaited(owner)
   }
 
-  /** Whether an owner has been owed few changes for long enough. */
+  /** Whether an owner has been owed a few changes for long enough. */
   #hasWaited(owner: string): boolean {
     const now = this.#clock.now()
     const since = this.#waitingSince.get(owner) ?? now
@@ -183,7 +186,7 @@ export class Reporter {
       }
     } catch (error) {
       signal.throwIfAborted()
-      this.#log.debug('an owner was not told', { owner: duty.owner, error: describeError(error) })
+      this.#log.debug('an owner did not get a report', { owner: duty.owner, error: describeError(error) })
       this.#later(duty.owner, error instanceof PagemeshError && error.fault === 'peer' ? this.#retryMs : 0)
     }
   }

@@ -1,20 +1,20 @@
 /**
- * What a report says, as columns that grow: groups in rising order of their slice, each with its pages in rising
- * order. A group is the whole of its slice, or the changes in it; in changes, 0 guests mean that the page is no longer
- * held here.
+ * The contents of a report, as columns that grow: groups in rising order of their slice, each with its pages in rising
+ * order. A group is the whole of its slice, or the changes in it; in changes, 0 guests mean that the origin no longer
+ * holds the page.
  */
 export class ReportGroups {
   groupCount = 0
   slices = new Uint16Array(16)
   /** 1 if the group is the whole of its slice. */
   wholes = new Uint8Array(16)
-  /** Index behind the last page of each group. */
+  /** End index (exclusive) of the pages of each group. */
   ends = new Uint32Array(16)
   count = 0
   rests = new Float64Array(32)
   guests = new Uint16Array(32)
 
-  /** Begins a group; its slice is greater than those before. */
+  /** Begins a group; its slice must be greater than those before. */
   begin(slice: number, isWhole: boolean): void {
     if (this.groupCount === this.slices.length) this.#growGroups()
     this.slices[this.groupCount] = slice
@@ -23,7 +23,7 @@ export class ReportGroups {
     this.groupCount += 1
   }
 
-  /** Adds a page to the group begun last. */
+  /** Adds a page to the last group. */
   push(rest: number, guests: number): void {
     if (this.count === this.rests.length) this.#growPages()
     this.rests[this.count] = rest

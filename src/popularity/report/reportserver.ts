@@ -9,7 +9,7 @@ import { decodeReportFrame, encodeAnswer, REPORT_PROTOCOL, type Answer, type Rep
 import { ReportGroups } from './reportgroups.ts'
 import type { ReportTable } from './reporttable.ts'
 
-/** How long an origin may take for its report, ms: it gives up by itself somewhat earlier. */
+/** How long an origin may take for its report, ms: longer than its own time limit. */
 const REPORT_TIMEOUT_MS = 25_000
 
 interface Parts {
@@ -22,13 +22,13 @@ interface Parts {
 }
 
 interface Init {
-  /** Takes up changes among the members that wait for quiet: an origin may have taken them up already. */
+  /** Processes member changes that still wait for quiet: an origin may have processed them already. */
   catchUp: () => void
-  /** Whether hosts know the same members by now, so that a report to the wrong owner is a fault. */
+  /** Whether hosts know the same members by now, so that a report to a wrong owner is a fault. */
   isSettled: () => boolean
-  /** A report came in with pages of these slices. */
+  /** A report arrived with pages of these slices. */
   changed: (slices: Uint16Array) => void
-  /** A member says that it knows nothing of this host. */
+  /** A member that knows nothing of this host asks for its report. */
   asked: (member: Member) => void
 }
 
@@ -36,7 +36,7 @@ interface Init {
 export class ReportServer {
   readonly #parts: Parts
   readonly #init: Init
-  /** Origins whose report is coming in: one at a time each. */
+  /** Origins whose report is arriving: one at a time per origin. */
   readonly #busy = new Set<string>()
 
   constructor(parts: Parts, init: Init) {
@@ -52,7 +52,7 @@ export class ReportServer {
     const { refusals, clock } = this.#parts
     if (this.#busy.has(from.name)) {
       refusals.refuse('busy', from, 0)
-      throw refused('another report of this host is coming in')
+      throw refused('another report of this host is still arriving')
     }
     if (!refusals.isTrusted(from)) {
       refusals.refuse('untrusted', from, 0)
@@ -65,7 +65,7 @@ export class ReportServer {
     }
     try {
       await withDeadline(clock, { signal, limitMs: REPORT_TIMEOUT_MS, late }, async (within) => {
-        // After `need-whole` the origin goes on in the same stream; its end ends this.
+        // After `need-whole` the origin continues in the same stream; the end of the stream ends this loop.
         while (await this.#takeReport(stream, from, within));
       })
     } catch (error) {
@@ -109,7 +109,10 @@ export class ReportServer {
     if (answer === 'full') refusals.refuse('full', from, 0)
   }
 
-  /** Whether this host is among the ranked of all slices; those just below the owners may be such by another's view. */
+  /**
+   * Whether this host ranks for all slices of the report; by the origin's view, ranks just below the owners may own
+   * them.
+   */
   #ownsAll(groups: ReportGroups): boolean {
     const { owners, mesh } = this.#parts
     for (let group = 0; group < groups.groupCount; group++) {

@@ -2,7 +2,7 @@ import type { ReportGroups } from './reportgroups.ts'
 import type { Answer, ReportHead } from './reportcodec.ts'
 import { firstHighOf, highOf, lastHighOf, lowOf, restOf, sliceOf } from '../slice.ts'
 
-/** Words of a page in a table: both halves of its prefix, and its guests. */
+/** 32-bit words per page: both halves of its prefix, and its guests. */
 const WORDS = 3
 
 interface Origin {
@@ -14,8 +14,8 @@ interface Origin {
 }
 
 /**
- * What other hosts reported to this one, in full, 12 bytes a page: per origin, so that a repeated report counts once,
- * and a host that leaves takes its own share along and nothing else.
+ * The reports of other hosts, in full, 12 bytes a page. They are kept per origin, so that a repeated report counts
+ * once, and a host that leaves takes only its own share along.
  */
 export class ReportTable {
   readonly #pagesMax: number
@@ -26,8 +26,8 @@ export class ReportTable {
   #pages = 0
 
   /**
-   * @param init.pagesMax pages of all origins together; a report that does not fit is answered with `full`. Where there
-   * are several origins no one may take more than half of them: it might claim what it likes.
+   * @param init.pagesMax pages of all origins together; a report that does not fit is answered with `full`. With
+   * several origins no one may take more than half: it could claim any pages.
    * @param init.hostCount how many hosts there are, this one among them.
    */
   constructor(init: { pagesMax: number; hostCount: () => number }) {
@@ -43,15 +43,15 @@ export class ReportTable {
     return this.#pages * WORDS * Uint32Array.BYTES_PER_ELEMENT
   }
 
-  /** Whether a host has reported, be it in vain. */
+  /** Whether a host has reported, even if its report did not fit. */
   has(origin: string): boolean {
     return this.#origins.has(origin) || this.#turnedAway.has(origin)
   }
 
   /**
-   * Takes a report with all its frames. `refused` is one that is older than the one that was taken: no origin of ours
-   * sends it. Changes say what pages have become, not by how much: those that were taken already may come again, when
-   * an answer was lost, but none before them may be missing.
+   * Takes a report with all its frames. Answers `refused` to one older than the last, which no Pagemesh origin sends.
+   * Changes carry a page's new state, not an increment: after a lost answer the same changes may come again, but none
+   * may be missing in between.
    */
   apply(originName: string, head: ReportHead, groups: ReportGroups): Answer {
     const known = this.#origins.get(originName)
@@ -71,7 +71,7 @@ export class ReportTable {
     return 'accepted'
   }
 
-  /** Forgets what a host reported. Returns the slices that it touched. */
+  /** Forgets a host's report. Returns the slices that it touched. */
   drop(originName: string): number[] {
     this.#turnedAway.delete(originName)
     const origin = this.#origins.get(originName)
@@ -83,7 +83,7 @@ export class ReportTable {
     return [...slices]
   }
 
-  /** Drops the pages of all slices that `isWanted` refuses: they have gone to other owners. */
+  /** Drops the pages of all slices that `isWanted` rejects: other owners have them now. */
   retain(isWanted: (slice: number) => boolean): void {
     for (const origin of this.#origins.values()) {
       const kept = new Uint32Array(origin.pages.length)
@@ -122,7 +122,7 @@ function lowerBound(pages: Uint32Array, high: number): number {
   return from * WORDS
 }
 
-/** The pages as `groups` makes them out of those before. */
+/** The pages after applying `groups` to those before. */
 function merge(before: Uint32Array, groups: ReportGroups): Uint32Array {
   const out = new Uint32Array(before.length + groups.count * WORDS)
   let length = 0

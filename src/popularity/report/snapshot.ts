@@ -6,23 +6,23 @@ import { firstHighOf, lastHighOf, restOf, SLICE_COUNT } from '../slice.ts'
 import { ChangeLog } from './changelog.ts'
 import type { ReportGroups } from './reportgroups.ts'
 
-/** Changes of that many versions are known, if they are not too many; who has an older one is told the whole. */
+/** Versions of which the changes are kept at most; an owner that has an older one gets the whole. */
 export const CHANGES_KEPT = 256
-/** Pages looked at between two turns of everybody else: some milliseconds. */
+/** Pages processed before yielding to the event loop: some milliseconds. */
 const TURN_PAGES = 32 * 1024
 const TURN_SLICES = 512
 
-/** The stable pages of this host as it reports them: 10 bytes a page, all slices one after the other. */
+/** The stable pages of this host as reported: 10 bytes a page, slice after slice. */
 interface Contents {
-  /** Index of the first page of each slice, and behind the last one. */
+  /** Start index of each slice, and the end of the last. */
   starts: Uint32Array
   rests: Float64Array
   guests: Uint16Array
 }
 
 /**
- * What this host reports: a version of the census' stable pages, and the changes of the last few versions, so that an
- * owner which has one of them is told the changes alone.
+ * What this host reports: a version of the census' stable pages, and the changes of the last versions, so that an owner
+ * that has one of them gets only the changes.
  */
 export class Snapshot {
   #contents: Contents = {
@@ -44,12 +44,12 @@ export class Snapshot {
     return this.pages * 10 + this.#contents.starts.byteLength + this.#changes.bytes
   }
 
-  /** The oldest version that changes can be told against. */
+  /** The oldest version against which changes are known. */
   get oldestBase(): number {
     return this.#changes.oldest
   }
 
-  /** Takes what `held` says now. Returns the slices that changed. */
+  /** Reads the present pages of `held`. Returns the slices that changed. */
   async refresh(held: HeldPages, signal: AbortSignal): Promise<number[]> {
     const next = new Columns(this.pages)
     const changed = new Columns(0)
@@ -92,12 +92,12 @@ export class Snapshot {
     this.forEach(slice, (rest, guests) => into.push(rest, guests))
   }
 
-  /** How many pages of a slice changed since version `base`, which is not older than `oldestBase`. */
+  /** How many pages of a slice changed since version `base`, which must not be older than `oldestBase`. */
   countChanges(slice: number, base: number): number {
     return this.#changes.count(slice, base)
   }
 
-  /** Adds a group with the pages of a slice that changed since version `base`, unless there are none. */
+  /** Adds a group with the pages of a slice that changed since version `base`, if there are any. */
   addChanges(slice: number, base: number, into: ReportGroups): void {
     if (this.#changes.count(slice, base) === 0) return
     into.begin(slice, false)
@@ -116,7 +116,7 @@ export class Snapshot {
     return from < starts[slice + 1]! && rests[from] === rest ? guests[from]! : 0
   }
 
-  /** Adds to `changed` the pages of a slice that came, went or have other guests than before. */
+  /** Adds to `changed` the pages of a slice that came, went or have another number of guests. */
   #compare(slice: number, next: Columns, nextStart: number, changed: Columns): void {
     const { starts, rests, guests } = this.#contents
     let page = starts[slice]!

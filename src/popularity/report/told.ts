@@ -1,21 +1,21 @@
 import { hostTag } from '../owners.ts'
 import { SLICE_COUNT } from '../slice.ts'
 
-/** Owners of a slice that may have been told of it at once: the present ones, and one that goes. */
+/** Owners of a slice that may have its report at the same time: the present ones, and one that is leaving. */
 const TOLD_MAX = 3
 
-/** Which owners were told of which slices, and up to which version. */
+/** Which slices were reported to which owners, and up to which version. */
 export class Told {
-  /** Tags of the hosts that have each slice; 0: nobody. */
+  /** Tags of the hosts that have each slice; 0: none. */
   readonly #tags = new Uint32Array(SLICE_COUNT * TOLD_MAX)
   readonly #versions = new Map<string, number>()
 
-  /** The version that an owner has of the slices it was told of; 0: none. */
+  /** The version that an owner has of the slices reported to it; 0: none. */
   versionOf(owner: string): number {
     return this.#versions.get(owner) ?? 0
   }
 
-  /** Whether an owner has this slice, by its tag. */
+  /** Whether the owner with this tag has the slice. */
   has(slice: number, tag: number): boolean {
     const base = slice * TOLD_MAX
     for (let place = base; place < base + TOLD_MAX; place++) if (this.#tags[place] === tag) return true
@@ -38,8 +38,8 @@ export class Told {
   }
 
   /**
-   * Only these hosts, by tag, have the slice from now on: others are not told of its changes, and may drop it. One that
-   * becomes its owner again is told the whole.
+   * From now on only these hosts, by tag, have the slice: others get no more changes and may drop it. One that becomes
+   * an owner again gets the whole.
    */
   retain(slice: number, ownerTags: readonly number[]): void {
     const base = slice * TOLD_MAX
@@ -48,7 +48,7 @@ export class Told {
     }
   }
 
-  /** An owner left, or has lost what it was told. */
+  /** An owner left, or has lost its reports. */
   forget(owner: string): void {
     if (!this.#versions.delete(owner)) return
     const tag = hostTag(owner)

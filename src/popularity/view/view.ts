@@ -10,23 +10,22 @@ import { namesOf, topOf } from './viewtop.ts'
 /** Mean pages of a bucket: a change moves half a bucket, and each bucket costs some objects. */
 const BUCKET_PAGES_MAX = 1024
 const BUCKET_PAGES_MIN = 256
-/** What is left of `maxPages` after the least popular went, and below what there is room for everything again. */
+/** Share of `maxPages` left after a trim; below it the view takes less popular pages again. */
 const TRIMMED_SHARE = 0.99
 const ROOMY_SHARE = 0.98
-/** When that look freed little, so many new tags find no place before the next look. */
+/** After a pass that freed few places, this many new tags find no place before the next pass. */
 const MISSES_PER_LOOK = 2 ** 16
 
 export interface ViewInit {
-  /** Beyond it the least popular pages go. */
+  /** Above it the least popular pages are dropped. */
   maxPages: number
   /** Name of the host with this tag, if it is known. */
   nameOfTag: (tag: number) => string | undefined
 }
 
 /**
- * The popular pages of all slices, about 19 bytes each. Neighbouring slices share a bucket, 2^n of them so that a
- * bucket has some hundreds of pages however many there are in all: a small view is a few arrays, and in a large one a
- * change moves little.
+ * The popular pages of all slices, about 19 bytes each. A bucket holds 2^n neighbouring slices, with n chosen so that
+ * it has some hundreds of pages: a small view is a few arrays, and in a large one a change moves little.
  */
 export class View implements PopularityView {
   readonly #init: ViewInit
@@ -36,7 +35,7 @@ export class View implements PopularityView {
   /** Index of each slice's first page in its bucket. */
   readonly #starts = new Uint32Array(SLICE_COUNT)
   readonly #tags = new HolderTags()
-  /** New tags that still find no place before it is looked again which of the old ones pages name. */
+  /** New tags that may still find no place before the next pass over the tags in use. */
   #missesLeft = 0
   #pages = 0
   #floor: Floor = NO_FLOOR
@@ -55,12 +54,12 @@ export class View implements PopularityView {
     return buckets + this.#starts.byteLength + this.#tags.bytes
   }
 
-  /** Pages of a lower rank are not taken, because the view is full of more popular ones; 0 while it has room. */
+  /** Pages of a lower rank are refused, because the view is full of more popular ones; 0 while it has room. */
   get floor(): number {
     return this.#floor.rank
   }
 
-  /** Whether there is room again for pages that found none; says so once. */
+  /** Whether there is room again for refused pages; true once. */
   takeRefusedPages(): boolean {
     const hasRefusedPages = this.#hasRefusedPages
     this.#hasRefusedPages = false
@@ -112,7 +111,7 @@ export class View implements PopularityView {
     }
   }
 
-  /** Pages that are as popular come in the order of their prefixes. At most two million are listed. */
+  /** Equally popular pages come in the order of their prefixes. At most two million are listed. */
   top(countMax: number): PopularPages {
     return topOf(countMax, {
       buckets: this.#buckets, bucketBits: this.#bucketBits, starts: this.#starts,
@@ -120,7 +119,7 @@ export class View implements PopularityView {
     })
   }
 
-  /** `run` is all that is popular of `slice` now. */
+  /** Replaces the contents of `slice` with `run`. */
   replaceSlice(slice: number, run: PopularRun): void {
     let taken = 0
     for (let index = 0; index < run.count; index++) if (this.#takes(run, index)) taken += 1
@@ -131,7 +130,7 @@ export class View implements PopularityView {
     this.#settle()
   }
 
-  /** Takes the pages of `changes` instead of what was known of them; those that no host holds go. */
+  /** Replaces the pages that `changes` names; those with no host are removed. */
   applyChanges(slice: number, changes: PopularRun): void {
     const end = this.#endOf(slice)
     const { keptEnd, added } = this.#applyToKnown(slice, end, changes)
@@ -140,7 +139,7 @@ export class View implements PopularityView {
     this.#settle()
   }
 
-  /** Puts all of the slice in `into`, instead of what was there. */
+  /** Replaces the contents of `into` with the pages of the slice. */
   readSlice(slice: number, into: PopularRun): void {
     const { rests, guests, hosts, holders } = this.#bucketOf(slice)
     const end = this.#endOf(slice)
@@ -167,7 +166,7 @@ export class View implements PopularityView {
     this.#floor = NO_FLOOR
   }
 
-  /** Updates and removes the pages of the slice that `changes` name; says where the rest ends and how many are new. */
+  /** Updates and removes the named pages of the slice; returns where the rest ends and how many are new. */
   #applyToKnown(slice: number, end: number, changes: PopularRun): { keptEnd: number; added: number } {
     const bucket = this.#bucketOf(slice)
     let index = this.#starts[slice]!
@@ -186,7 +185,7 @@ export class View implements PopularityView {
     return { keptEnd, added }
   }
 
-  /** Merges the new pages in, from behind, into the room that was made for them. */
+  /** Merges the new pages, from the back, into the room made for them. */
   #insertNew(slice: number, keptEnd: number, added: number, changes: PopularRun): void {
     const bucket = this.#bucketOf(slice)
     const start = this.#starts[slice]!
@@ -196,7 +195,7 @@ export class View implements PopularityView {
       if (!this.#takes(changes, change)) continue
       const rest = changes.rests[change]!
       while (kept >= start && bucket.rests[kept]! > rest) bucket.copyPage(kept--, to--)
-      // Known ones were updated where they are.
+      // Known pages were updated in place.
       if (kept < start || bucket.rests[kept] !== rest) this.#put(changes, change, bucket, to--)
     }
   }
@@ -214,7 +213,7 @@ export class View implements PopularityView {
     }
   }
 
-  /** The place of a tag; 0, so that the holder is left out, when more hosts are named than there are places. */
+  /** The place of a tag; 0, which leaves the holder out, when more hosts are named than there are places. */
   #placeOf(tag: number): number {
     const place = this.#tags.placeOf(tag)
     if (place !== 0 || tag === 0) return place
@@ -227,7 +226,7 @@ export class View implements PopularityView {
     return this.#tags.placeOf(tag)
   }
 
-  /** Gives the places of hosts that no page names any more to others. */
+  /** Frees the places of hosts that no page names any more. */
   #forgetTags(): void {
     const used = new Uint8Array(this.#tags.count)
     for (const { holders, count } of this.#buckets) {
@@ -253,17 +252,17 @@ export class View implements PopularityView {
     return this.#buckets[slice >>> this.#bucketBits]!
   }
 
-  /** Whether no other slice of the same bucket is behind this one. */
+  /** Whether this is the last slice of its bucket. */
   #isLastOfBucket(slice: number): boolean {
     return (slice + 1) % 2 ** this.#bucketBits === 0
   }
 
-  /** Index behind the slice's last page in its bucket. */
+  /** End index (exclusive) of the slice in its bucket. */
   #endOf(slice: number): number {
     return this.#isLastOfBucket(slice) ? this.#bucketOf(slice).count : this.#starts[slice + 1]!
   }
 
-  /** Moves the end of the slice, and with it what is behind it in its bucket. */
+  /** Moves the end of the slice, and all pages behind it in the bucket. */
   #moveEnd(slice: number, end: number, newEnd: number): void {
     if (newEnd === end) return
     this.#bucketOf(slice).moveTail(end, newEnd)
@@ -271,7 +270,7 @@ export class View implements PopularityView {
     for (let other = slice; !this.#isLastOfBucket(other); other++) this.#starts[other + 1]! += newEnd - end
   }
 
-  /** Keeps the view in its bounds, and its buckets in their size. */
+  /** Keeps the view within its bounds, and its buckets at their size. */
   #settle(): void {
     const { maxPages } = this.#init
     if (this.#pages > maxPages) {
@@ -304,7 +303,7 @@ export class View implements PopularityView {
     }
   }
 
-  /** Makes two buckets of each. */
+  /** Splits each bucket in two. */
   #split(): void {
     const half = 2 ** (this.#bucketBits - 1)
     this.#buckets = this.#buckets.flatMap((bucket, index) => {
@@ -318,7 +317,7 @@ export class View implements PopularityView {
     this.#bucketBits -= 1
   }
 
-  /** Makes one bucket of every two. */
+  /** Joins every two buckets. */
   #join(): void {
     const size = 2 ** this.#bucketBits
     const joined: ViewBucket[] = []

@@ -3,12 +3,12 @@ import { REST_LIMIT } from '../slice.ts'
 
 /** Bytes of one page: its rest, guests and hosts, and its holders as places in the view's table of tags. */
 const PAGE_STATE_BYTES = 8 + 2 + 2 + 2 * HOLDERS_MAX
-/** Guesses before a search halves what is left instead: prefixes that somebody chose need not be evenly spread. */
+/** Guesses before the search falls back to halving: chosen prefixes need not be evenly spread. */
 const GUESSES_MAX = 16
 
 /**
- * The popular pages of some neighbouring slices, in order of slice and rest, as columns of one buffer. Where each slice
- * begins is known to the view. Room that is not used is at most an eighth of what is.
+ * The popular pages of some neighbouring slices, in order of slice and rest, as columns of one buffer. The view knows
+ * where each slice begins. Spare room is at most an eighth of the room in use.
  */
 export class ViewBucket {
   count = 0
@@ -22,7 +22,7 @@ export class ViewBucket {
     this.#makeRoom(0)
   }
 
-  /** A bucket of the pages of `parts`, one behind the other. */
+  /** A bucket with the pages of `parts`, one after the other. */
   static of(parts: readonly { bucket: ViewBucket; start: number; end: number }[]): ViewBucket {
     const made = new ViewBucket()
     made.#makeRoom(roomFor(parts.reduce((sum, { start, end }) => sum + end - start, 0)))
@@ -33,12 +33,12 @@ export class ViewBucket {
     return made
   }
 
-  /** Memory that it takes. */
+  /** Bytes of memory in use. */
   get bytes(): number {
     return this.rests.buffer.byteLength
   }
 
-  /** Index of the page of this rest between `start` and `end`, where the rests rise, or -1. */
+  /** Index of the page with this rest between `start` and `end`, where the rests rise, or -1. */
   find(rest: number, start: number, end: number): number {
     const rests = this.rests
     let first = start
@@ -73,7 +73,7 @@ export class ViewBucket {
     return first
   }
 
-  /** Lets what begins at `end` begin at `newEnd`: pages between are lost, or room between them is made. */
+  /** Moves the pages from `end` on to `newEnd`: pages in between are lost, or a gap is made. */
   moveTail(end: number, newEnd: number): void {
     const count = this.count + newEnd - end
     const room = this.rests.length
@@ -95,7 +95,7 @@ export class ViewBucket {
     this.count = count
   }
 
-  /** Puts page `from` in the place of page `to` as well. */
+  /** Copies page `from` over page `to`. */
   copyPage(from: number, to: number): void {
     this.rests[to] = this.rests[from]!
     this.guests[to] = this.guests[from]!
@@ -121,7 +121,7 @@ export class ViewBucket {
   }
 }
 
-/** Pages to make room for when `count` are to be held: some more, so that not every new page moves all others. */
+/** Room for `count` pages and some more, so that not every new page moves all others. */
 function roomFor(count: number): number {
   return count + (count >>> 4)
 }

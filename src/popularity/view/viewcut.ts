@@ -1,7 +1,7 @@
 import { popularityRank } from '../popularrun.ts'
 import type { ViewBucket } from './viewbucket.ts'
 
-/** Ties of one rank are told apart by this many last bits of their rest, which are random and the same on all hosts. */
+/** Ties of one rank are ordered by this many last bits of their rest, which are random and the same on all hosts. */
 const TIE_BITS = 16
 const TIE_LIMIT = 2 ** TIE_BITS
 /** Hosts and guests of a page are counted in 16 bits. */
@@ -11,24 +11,24 @@ const COUNT_LIMIT = 2 ** 16
 export interface Cut {
   /** Rank of the least popular page above the line. */
   rank: number
-  /** How many pages of that very rank are above it. */
+  /** How many pages of that rank are above it. */
   tiesAbove: number
-  /** How many pages of that very rank there are. */
+  /** How many pages of that rank there are. */
   ties: number
 }
 
 /** Below everything: a view that has room takes all pages. */
 export const NO_FLOOR: Floor = { rank: 0, tie: TIE_LIMIT }
 
-/** A line that pages are held against one by one: those of a higher rank, or of the same and with a lower tie. */
+/** The line for single pages: above it are those of a higher rank, or of the same rank with a lower tie. */
 export interface Floor {
   rank: number
   tie: number
 }
 
 /**
- * Draws the line below the `count` (from 1 to all) most popular pages, by counting: first hosts, then the guests of
- * those pages that have as many hosts as the last page above the line.
+ * Draws the line below the `count` (from 1 to all) most popular pages, by counting: first by hosts, then by guests
+ * among pages with as many hosts as the last page above the line.
  */
 export function cutAfter(count: number, buckets: readonly ViewBucket[]): Cut {
   const perHosts = new Uint32Array(COUNT_LIMIT)
@@ -47,7 +47,7 @@ export function cutAfter(count: number, buckets: readonly ViewBucket[]): Cut {
   }
 }
 
-/** The floor that at most `count` pages are above: fewer where ties cannot be told apart. */
+/** The floor above which there are at most `count` pages: fewer where ties cannot be told apart. */
 export function floorAfter(count: number, buckets: readonly ViewBucket[]): Floor {
   const { rank, tiesAbove, ties } = cutAfter(count, buckets)
   if (tiesAbove === ties) return { rank, tie: TIE_LIMIT }
@@ -62,7 +62,7 @@ export function floorAfter(count: number, buckets: readonly ViewBucket[]): Floor
   return { rank, tie }
 }
 
-/** Whether a page is above the floor; one that no host holds never is. */
+/** Whether a page is above the floor; a page with no host never is. */
 export function isAbove(floor: Floor, rest: number, hosts: number, guests: number): boolean {
   if (hosts === 0) return false
   const rank = popularityRank(hosts, guests)
@@ -70,11 +70,11 @@ export function isAbove(floor: Floor, rest: number, hosts: number, guests: numbe
 }
 
 function tieOf(rest: number): number {
-  // The remainder of a double is slow.
+  // `%` on doubles is slow.
   return rest - Math.floor(rest / TIE_LIMIT) * TIE_LIMIT
 }
 
-/** The value at which `count` is reached, counted from the highest, and how many of that value belong to it. */
+/** Counting from the highest value: the value at which `count` is reached, and how many of that value count. */
 function walkDown(perValue: Uint32Array, count: number): { value: number; remaining: number } {
   let value = perValue.length - 1
   let remaining = count

@@ -1,11 +1,11 @@
-/** Places in the table; place 0 stands for no holder. */
+/** Places in the table; place 0 means no holder. */
 const PLACES_MAX = 2 ** 16
 const PLACES_MIN = 16
 const CROWDED_SHARE = 15 / 16
 
 /**
- * The tags of hosts that a view names, each in a place of 16 bits. It does not know which of them are still named:
- * when it is full, its owner looks and lets `keep` drop the others.
+ * The tags of hosts that a view names, each with a place of 16 bits. The table does not know which tags are in use:
+ * when it is full, the view marks those and lets `keep` drop the others.
  */
 export class HolderTags {
   #tags = new Uint32Array(PLACES_MIN)
@@ -13,7 +13,7 @@ export class HolderTags {
   #slots = new Uint16Array(2 * PLACES_MIN)
   #count = 1
 
-  /** Places that are taken, the one for no holder included. */
+  /** Places in use, place 0 included. */
   get count(): number {
     return this.#count
   }
@@ -23,7 +23,7 @@ export class HolderTags {
     return this.#count > PLACES_MAX * CROWDED_SHARE
   }
 
-  /** Memory that it takes. */
+  /** Bytes of memory in use. */
   get bytes(): number {
     return this.#tags.byteLength + this.#slots.byteLength
   }
@@ -69,7 +69,7 @@ export class HolderTags {
     for (let place = 1; place < this.#count; place++) this.#slots[this.#slotOf(tags[place]!)] = place
   }
 
-  /** The slot that leads to the tag, or the empty one that shall. */
+  /** The slot of the tag, or the empty slot for it. */
   #slotOf(tag: number): number {
     const mask = this.#slots.length - 1
     let slot = (Math.imul(tag, 0x9e37_79b1) >>> 15) & mask

@@ -4,14 +4,14 @@ import { highOf, lowOf, SLICE_COUNT } from '../slice.ts'
 import type { ViewBucket } from './viewbucket.ts'
 import { cutAfter } from './viewcut.ts'
 
-/** Bits of a page's position among those chosen: with the 32 of its rank it fits the 53 of a double. */
+/** Bits of a page's index among the chosen: with the 32 of its rank it fits the 53 of a double. */
 const POSITION_BITS = 21
 const POSITION_LIMIT = 2 ** POSITION_BITS
 /** The most pages that can be listed. */
 const TOP_PAGES_MAX = POSITION_LIMIT
 const RANK_LIMIT = 2 ** 32
 
-/** A view's pages as they are kept. */
+/** The arrays of a view. */
 export interface ViewPages {
   buckets: readonly ViewBucket[]
   /** Slices of a bucket, as a power of two. */
@@ -49,7 +49,7 @@ export function topOf(countMax: number, view: ViewPages): PopularPages {
   return top
 }
 
-/** The pages above the line, in the order of their prefixes, and `order`: their positions, best first. */
+/** The pages above the line, in the order of their prefixes, and `order`: their indices, best first. */
 function choose(count: number, { buckets, bucketBits, starts }: ViewPages): Chosen {
   const slices = new Uint16Array(count)
   const indices = new Uint32Array(count)
@@ -77,7 +77,7 @@ function choose(count: number, { buckets, bucketBits, starts }: ViewPages): Chos
 interface Chosen {
   slices: Uint16Array
   indices: Uint32Array
-  /** Rising numbers whose last POSITION_BITS bits are a position. */
+  /** Rising numbers whose last POSITION_BITS bits are an index. */
   order: Float64Array
 }
 

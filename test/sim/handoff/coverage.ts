@@ -1,4 +1,4 @@
-/** Which steps of the two ends were seen in many runs, and which of those that the rules have were not. */
+/** Which steps of the two ends occurred in many runs, and which steps of the rules did not. */
 import type { IncomingEvent } from '../../../src/conversation/incomingstate.ts'
 import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { OutgoingEvent } from '../../../src/conversation/outgoingstate.ts'
@@ -8,11 +8,11 @@ import {
 } from '../../unit/conversation/everystep.ts'
 import type { Side } from './modelqemu.ts'
 
-/** What is counted over many runs. */
+/** Counts over many runs. */
 export interface Visits {
   /** Pairs of the states of both ends. */
   pairs: Set<string>
-  /** What `stepName` makes of a step. */
+  /** Names of steps, by `stepName`. */
   steps: Set<string>
 }
 
@@ -40,7 +40,7 @@ const WAITS: Record<string, readonly string[]> = {
   'destination releasing': ['confirm'], 'destination holding': ['ask'], 'destination telling': ['ask'],
   'destination cut': ['ask'], 'destination ending': ['break', 'ask'],
 }
-/** Where what can fail. */
+/** What can fail in which state. */
 const FAILING: Record<string, readonly string[]> = {
   prepare: ['preparing'], offer: ['offering', 'listing'], start: ['starting', 'stopping'], postcopy: ['moving'],
   check: ['checking'], link: ['linking'], channel: ['loading', 'breaking', 'releasing', 'serving'],
@@ -48,19 +48,19 @@ const FAILING: Record<string, readonly string[]> = {
 }
 const UNLINKED = ['idle', 'preparing', 'offering', 'checking', 'cut', 'unconfirmed']
 
-/** Whether the world can make this event in this state at all. */
+/** Whether the model world can produce this event in this state at all. */
 function canBe(side: Side, at: string, event: OutgoingEvent | IncomingEvent): boolean {
   switch (event.kind) {
     case 'late': return WAITS[`${side} ${at}`]?.includes(event.wait) === true
     case 'failed': return FAILING[event.what]!.includes(at) && !(side === 'source' && event.what === 'link')
     case 'linkLost': case 'message': return !UNLINKED.includes(at)
-    // A process that ended says nothing more.
+    // A process that ended sends no more events.
     case 'qemu': return at !== 'orphaned'
     default: return true
   }
 }
 
-/** Steps that do something: of every state with every event, without messages out of place. */
+/** Steps that do something: every state with every event, without messages out of place. */
 function stepsOf<State extends { at: string }, Event extends OutgoingEvent | IncomingEvent>(
   side: Side, states: readonly State[], events: readonly Event[], step: (state: State, event: Event) => AnyStep,
 ): string[] {

@@ -1,4 +1,4 @@
-/** The destination's host: runs the incoming end, and asks the other one. */
+/** The destination's host: runs the incoming end, and sends its questions to the source's host. */
 import type { CopyNews, Plan, Reason, RunState } from '../../../src/conversation/conversation.ts'
 import type {
   IncomingEffect, IncomingEvent, IncomingPlan, IncomingRecordedAs, IncomingState,
@@ -11,7 +11,7 @@ import { Runner, type Recorded } from './runner.ts'
 import { stateOf } from './sourcehost.ts'
 import { EMPTY, reasonOf, type World } from './world.ts'
 
-/** Of two commands. */
+/** Longest time for the answers of two commands. */
 const ANSWERS_MS_MAX = 6000
 
 type Incoming = { state: IncomingState; event: IncomingEvent; effect: IncomingEffect; as: IncomingRecordedAs }
@@ -144,7 +144,7 @@ export class IncomingRunner extends Runner<Incoming> {
     )
   }
 
-  /** QEMU is met once for each channel, in their order. */
+  /** QEMU is connected once per channel, in order. */
   #openBeside(number: number): void {
     const { world } = this
     const passage = world.source.beside[number - 1]
@@ -212,7 +212,7 @@ export class DestinationHost extends Host<IncomingRunner, IncomingRecordedAs> {
     return this.world.destination
   }
 
-  /** The source's host offers a guest, or to go on with one. */
+  /** The source's host offers a guest, or the resumption of a handoff. */
   offered(plan: Plan, reply: (reason?: Reason) => void): void {
     if (!this.isUp) return
     if (plan.kind === 'rejoin') {

@@ -1,4 +1,4 @@
-/** What an agent has written down: later than it was told to, in order, and as far as it came when the agent died. */
+/** The records that an agent has written: later than requested, in order, and only in part if the agent died. */
 import type { World } from './world.ts'
 
 export class ModelDisk<Recorded> {
@@ -27,7 +27,7 @@ export class ModelDisk<Recorded> {
     })
   }
 
-  /** Of what was under way some is written, from the first on. */
+  /** Of the pending records, a random number is written, from the first on. */
   crash(): void {
     const writes = this.#writes.splice(0)
     const count = this.#world.chance.below(writes.length + 1)

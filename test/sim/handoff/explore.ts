@@ -1,4 +1,4 @@
-/** Many runs, one after the other, and what was found in them. */
+/** Many runs, one after the other, and their results. */
 import { FAULTS, type Fault } from './truth.ts'
 import { noVisits, type Visits } from './coverage.ts'
 import { REAL_STEPS, World, type Steps } from './world.ts'
@@ -26,7 +26,7 @@ export interface ExploreInit {
   seed: number
   steps?: Steps
   visits?: Visits
-  /** Failures with their traces; later ones are only counted. */
+  /** Failures that keep their traces; later ones are only counted. */
   failuresMax?: number
   /** Stops at the first failure. */
   isHasty?: boolean
@@ -64,7 +64,7 @@ function look(seed: number, steps: Steps, visits: Visits): Set<Fault> {
   return new Set(world.truth.found.map(({ fault }) => fault))
 }
 
-/** The same run again, told. */
+/** Repeats a run with its trace. */
 export function traceOf(seed: number, steps: Steps = REAL_STEPS): string[] {
   const world = new World(seed, steps, { isTraced: true })
   world.run()

@@ -1,9 +1,9 @@
-/** What goes wrong in a run: some faults, each at a time or as soon as a certain point is reached, and some stories. */
+/** The faults of a run: each strikes at a time or as soon as a certain point is reached; and some stories. */
 import { STORIES } from './stories.ts'
 import { kill, STRIKES, tear, type Strike } from './strikes.ts'
 import type { World } from './world.ts'
 
-/** Where the narrow windows are, beside a time: states of both ends and of both QEMUs. */
+/** Points of the narrow windows: states of both ends and of both QEMUs. */
 const POINTS = [
   'source active', 'source device', 'source completed', 'source failed', 'source cancelling', 'source cancelled',
   'source postcopy-active', 'source stopped for post-copy', 'source past', 'source postcopy-paused',
@@ -15,7 +15,7 @@ const POINTS = [
   'destination holding', 'destination releasing', 'destination ending', 'destination serving', 'destination cut',
   'destination telling', 'source over', 'source unconfirmed', 'destination over',
 ]
-/** A handoff without faults takes less. */
+/** A handoff without faults takes less time. */
 const SPAN_MS = 1500
 
 const WEIGHT = STRIKES.reduce((sum, [weight]) => sum + weight, 0)
@@ -23,7 +23,7 @@ const WEIGHT = STRIKES.reduce((sum, [weight]) => sum + weight, 0)
 export class FaultPlan {
   readonly #world: World
   readonly #waiting: { point: string; skip: number; delayMs: number; strike: Strike }[] = []
-  /** A manager ends the source QEMU as soon as it says `completed`. */
+  /** A manager ends the source QEMU as soon as it reports `completed`. */
   readonly #isManaged: boolean
   readonly endMs: number
 
@@ -37,11 +37,11 @@ export class FaultPlan {
     if (isTorn) this.#waiting.push({ point: 'source serving', skip: 0, delayMs: world.delay(30), strike: tear })
     const isStory = chance.happens(0.35)
     if (isStory) this.#tell(STORIES[chance.below(STORIES.length)]!)
-    // Faults that meet make what none of them makes alone.
+    // Concentrated faults produce combinations that single ones do not.
     const focus = chance.happens(0.5) ? POINTS[chance.below(POINTS.length)] : undefined
     const count = isStory ? chance.below(2) : chance.happens(0.05) ? 0 : 1 + chance.below(5)
     for (let each = 0; each < count; each++) {
-      // Of a post-copy that is cut the recovery is to be struck: the second time that a point is reached.
+      // In an interrupted post-copy the recovery is to be struck: the second time that a point is reached.
       const isSecond = chance.happens(isTorn ? 0.7 : 0.2)
       this.#waiting.push({
         point: chance.happens(0.2) ? '' : focus ?? POINTS[chance.below(POINTS.length)]!,
@@ -92,7 +92,7 @@ export class FaultPlan {
     })
   }
 
-  /** Agents are there, the network is whole, nothing hangs, disks can be opened. */
+  /** Restarts agents, heals the network, ends hangs, and unlocks disks. */
   end(): void {
     const { hosts, network, source, destination } = this.#world
     network.heal()

@@ -1,4 +1,4 @@
-/** A host's agent: it dies and comes back, with what its disk has and what its QEMU says. */
+/** A host's agent, which dies and comes back with its disk's records and its QEMU's state. */
 import type { Facts } from '../../../src/conversation/restart.ts'
 import { ModelDisk } from './disk.ts'
 import type { ModelQemu, Side } from './modelqemu.ts'
@@ -7,7 +7,7 @@ import type { Recorded } from './runner.ts'
 import { ModelSession } from './session.ts'
 import type { World } from './world.ts'
 
-/** What a host needs of the end that it runs. */
+/** The members of an end that a host uses. */
 export interface HostRunner {
   state: { at: string }
   isStandingBack: boolean
@@ -37,7 +37,7 @@ export abstract class Host<Runner extends HostRunner, As> {
   }
 
   abstract get qemu(): ModelQemu
-  /** The end as it was written down. */
+  /** Restarts the end from its record. */
   abstract restart(record: Recorded<As>, facts: Facts): Runner
 
   #openSession(): ModelSession {
@@ -48,7 +48,7 @@ export abstract class Host<Runner extends HostRunner, As> {
     })
   }
 
-  /** The agent dies, and comes back after a while. */
+  /** The agent dies, and comes back after `forMs`. */
   die(forMs: number): void {
     if (!this.isUp) return
     this.world.note(this.side, 'agent dies')

@@ -1,4 +1,4 @@
-/** The destination QEMU: waits, loads, stands paused until it is let run, ends when its stream breaks too early. */
+/** The destination QEMU: waits, loads, stays paused until it is resumed, and ends when its stream breaks too early. */
 import type { GuestState } from '../../../src/guest/index.ts'
 import { ModelQemu } from './modelqemu.ts'
 import type { StreamItem } from './modelsource.ts'
@@ -6,18 +6,18 @@ import type { ModelPassage } from './passage.ts'
 import type { World } from './world.ts'
 
 export class ModelDestination extends ModelQemu {
-  /** All of the guest has come, or is about to be loaded. */
+  /** All of the guest has arrived, or is about to be loaded. */
   hasAll = false
   isWhole = false
-  /** The package of post-copy has come: the guest can run here. */
+  /** The package of post-copy has arrived: the guest can run here. */
   hasPackage = false
   isLoaded = false
-  /** It was told to be what the guest was. */
+  /** It was told to restore the guest's run state. */
   isReleased = false
   hasRun = false
   isLocked = false
   #hasItsDisks = false
-  /** Starts the guest by itself once it is loaded, unless `stop` or -S forbid it. */
+  /** Starts the guest by itself once it is loaded, unless `stop` or -S prevents it. */
   startsItself: boolean
   #stored: GuestState = 'running'
 
@@ -108,11 +108,11 @@ export class ModelDestination extends ModelQemu {
     this.world.truth.destinationRuns()
   }
 
-  /** What a driver does to let the guest be what it was: `cont`, or no more than open its disks. */
+  /** A driver restores the guest's run state: `cont`, or only opening its disks. */
   release(wanted: GuestState): 'released' | 'refused' | 'later' {
     this.world.truth.release()
     if (!this.isLoaded) {
-      // `cont` while the guest is coming means that it starts as soon as it is there.
+      // `cont` before the guest has arrived means that it starts on arrival.
       if (wanted === 'running') {
         this.startsItself = true
         this.isReleased = true
@@ -120,7 +120,7 @@ export class ModelDestination extends ModelQemu {
       return 'later'
     }
     if (this.isLocked && !this.#hasItsDisks) {
-      // What was said to it while the guest was coming has failed on the lock as well: it starts nothing by itself.
+      // Earlier commands have failed on the lock as well: it starts nothing by itself.
       this.startsItself = false
       this.isReleased = false
       return 'refused'
@@ -131,7 +131,7 @@ export class ModelDestination extends ModelQemu {
     return 'released'
   }
 
-  /** `quit`; a guest that runs is not ended. */
+  /** `quit`; a running guest is not ended. */
   quit(): boolean {
     if (this.runState === 'running') return false
     this.world.truth.quit()
@@ -139,7 +139,7 @@ export class ModelDestination extends ModelQemu {
     return true
   }
 
-  /** SIGKILL, to one that did not answer. */
+  /** SIGKILL to a QEMU that did not answer. */
   kill(): void {
     this.world.truth.killed()
     this.die('it was killed, for it did not answer')
@@ -147,7 +147,7 @@ export class ModelDestination extends ModelQemu {
 
   override legBroken(): void {
     if (this.hasAll || this.isStuck) return
-    // Its main thread waits for each of its multifd channels, whatever has become of them.
+    // Its main thread waits for each of its multifd channels, even for broken ones.
     const mayStick = this.beside.length > 0 && !this.hasPackage && this.status === 'active' && !this.world.isCalm
     if (mayStick && this.world.isPrecopy && this.world.chance.happens(0.4)) {
       this.world.note('destination', 'QEMU waits for a channel that broke, deaf to everybody')

@@ -1,14 +1,14 @@
-/** What both QEMUs of a handoff have in common: a process with a monitor that may hang, and dies at any moment. */
+/** The common part of both QEMUs: a process with a monitor, which may hang, and which may die at any moment. */
 import type { GuestState } from '../../../src/guest/index.ts'
 import type { ModelPassage } from './passage.ts'
 import type { World } from './world.ts'
 
 export type Side = 'source' | 'destination'
 
-/** Whoever hears a QEMU's monitor: an agent's session. */
+/** A listener on a QEMU's monitor: an agent's session. */
 export interface MonitorListener {
   hear(status: string): void
-  /** It lets its guest run. */
+  /** QEMU resumed its guest. */
   resumed(): void
 }
 
@@ -16,21 +16,21 @@ export abstract class ModelQemu {
   readonly world: World
   readonly side: Side
   passage: ModelPassage | undefined
-  /** Of the channels beside main. */
+  /** The channels beside main. */
   beside: ModelPassage[] = []
   isAlive = true
   status = 'none'
   runState: GuestState
-  /** Something that an agent changed and did not put back. */
+  /** An agent's change that was not restored. */
   hasSettings = false
   listener: MonitorListener | undefined
-  /** Told once, when the process has ended. */
+  /** Called once, when the process has ended. */
   onDeath: (() => void) | undefined
   #commandsFreeAtMs = 0
   #hungUntilMs = 0
-  /** One of its channels broke, and it waits for that for ever: nothing but a kill ends it. */
+  /** One of its channels broke, and it waits for that for ever: only a kill ends it. */
   isStuck = false
-  /** What would have happened in it while it hung. */
+  /** Actions that its hang has delayed. */
   readonly #heldUp: (() => void)[] = []
 
   constructor(world: World, side: Side, runState: GuestState) {
@@ -44,7 +44,7 @@ export abstract class ModelQemu {
     return [...this.passage === undefined ? [] : [this.passage], ...this.beside]
   }
 
-  /** Of a migration: says a new status to whoever listens. */
+  /** Reports a new migration status to the listeners. */
   say(status: string): void {
     this.status = status
     this.world.note(this.side, 'QEMU says', status)
@@ -52,7 +52,7 @@ export abstract class ModelQemu {
     this.world.reach(`${this.side} ${status}`)
   }
 
-  /** Goes on in the process after a while, if it still lives then. */
+  /** Runs later in the process, if it still lives then. */
   after(mostMs: number, run: () => void): void {
     this.#at(this.world.clock.now() + this.world.delay(mostMs), run)
   }
@@ -65,14 +65,14 @@ export abstract class ModelQemu {
     })
   }
 
-  /** A command of a monitor: commands are carried out one after the other, whoever said them, dead or alive. */
+  /** A monitor command: commands are carried out in order, even if their sender has died. */
   command(run: () => void): void {
     const atMs = Math.max(this.world.clock.now() + this.world.delay(3), this.#commandsFreeAtMs)
     this.#commandsFreeAtMs = atMs
     this.#at(atMs, run)
   }
 
-  /** Whether it answers nobody now. */
+  /** Whether it answers no client now. */
   get isSilent(): boolean {
     return this.isStuck || this.#hungUntilMs > this.world.clock.now()
   }
@@ -90,7 +90,7 @@ export abstract class ModelQemu {
     for (const run of this.#heldUp.splice(0)) if (this.isAlive && !this.isStuck) run()
   }
 
-  /** Puts back what an agent changed; false while QEMU refuses that. */
+  /** Restores an agent's changes; false while QEMU refuses that. */
   abstract putBack(): boolean
   /** Its leg of the passage is broken. */
   abstract legBroken(): void

@@ -1,6 +1,6 @@
 /**
- * The source QEMU: pre-copy and post-copy as 7.2's migration thread goes through them, with a return path and a pause
- * before switchover.
+ * The source QEMU: pre-copy and post-copy as in the migration thread of 7.2, with a return path and a pause before
+ * switchover.
  */
 import type { GuestState } from '../../../src/guest/index.ts'
 import { ModelQemu } from './modelqemu.ts'
@@ -15,18 +15,18 @@ const MIGRATING = new Set([
 const CANCELLABLE = new Set(['setup', 'active', 'pre-switchover', 'device', 'postcopy-active'])
 
 export class ModelSource extends ModelQemu {
-  /** What its users made of the guest, whatever its vCPUs do during a migration. */
+  /** The run state that its users set, whatever its vCPUs do during a migration. */
   intended: GuestState
-  /** What the guest was when its vCPUs were stopped to hand it over. */
+  /** The guest's run state when its vCPUs were stopped for switchover. */
   atSwitchover: GuestState | undefined
-  /** Its migration ended without completing, or it was taken back: the guest is here. */
+  /** Its migration ended without completing, or the guest was taken back: the guest is here. */
   keeps = false
-  /** Post-copy: it cannot go back. */
+  /** In post-copy: it cannot go back. */
   isPast = false
   /** The disk cannot be opened again. */
   isLocked = false
   refusesToMigrate: boolean
-  /** Before 10.0: cancelled while it hands its disks over, it goes on without them, and aborts. */
+  /** Before 10.0: if it is cancelled while it hands its disks over, it continues without them, and aborts. */
   readonly isOld: boolean
   #wantsPostcopy = false
   #hasSentAll = false
@@ -38,12 +38,12 @@ export class ModelSource extends ModelQemu {
     this.isOld = world.chance.happens(0.5)
   }
 
-  /** It hands its disks over, or has. */
+  /** It hands its disks over, or has done so. */
   get isSwitching(): boolean {
     return this.status === 'device' || this.status === 'postcopy-active'
   }
 
-  /** `migrate`. Said a second time it changes nothing. */
+  /** `migrate`. A second call changes nothing. */
   migrate(passage: ModelPassage, beside: ModelPassage[]): boolean {
     if (this.passage === passage) return true
     if (this.refusesToMigrate || this.status !== 'none') return false
@@ -86,14 +86,14 @@ export class ModelSource extends ModelQemu {
 
   #switchOver(): void {
     if (this.status !== 'active') return
-    // Of multifd each channel brings a part of every pass.
+    // In multifd each channel carries a part of every pass.
     const isShort = !this.#wantsPostcopy && this.beside.some(({ isOpen }) => !isOpen)
     if (isShort) return this.after(5, () => this.#switchOver())
     this.#stopGuest()
     this.say('pre-switchover')
   }
 
-  /** `migrate-continue`, from where it waits; what broke meanwhile it sees now. */
+  /** `migrate-continue` from its waiting state; breaks that happened meanwhile show now. */
   continueFrom(status: string): void {
     if (this.status !== status || status !== 'pre-switchover') return
     if (this.#wantsPostcopy) return this.#startPostcopy()
@@ -139,7 +139,7 @@ export class ModelSource extends ModelQemu {
     })
   }
 
-  /** What comes up the return path. */
+  /** Handles messages on the return path. */
   hear(kind: 'shut' | 'resumeAck'): void {
     this.after(5, () => {
       if (kind === 'resumeAck') {
@@ -168,7 +168,7 @@ export class ModelSource extends ModelQemu {
     })
   }
 
-  /** Something of its own does not work, such as to flush its disks. */
+  /** A failure of its own, such as flushing its disks. */
   failItself(): void {
     const isFlowing = this.status === 'active' || this.isSwitching
     if (!this.isAlive || !isFlowing || this.isPast) return
@@ -181,7 +181,10 @@ export class ModelSource extends ModelQemu {
     this.after(5, () => this.goOn())
   }
 
-  /** `migrate_cancel`, as a driver says it: QEMU paused in post-copy is not asked, for it could never go on again. */
+  /**
+   * `migrate_cancel` as a driver sends it: a QEMU paused in post-copy is not cancelled, because it could never
+   * continue.
+   */
   cancel(): void {
     if (!CANCELLABLE.has(this.status)) return
     if (this.isOld && this.isSwitching) {
@@ -196,7 +199,7 @@ export class ModelSource extends ModelQemu {
     })
   }
 
-  /** The migration ended here: the guest goes on as it was, though a paused one stands in postmigrate. */
+  /** The migration ended here: the guest continues as before, except that a paused one is in postmigrate. */
   goOn(): void {
     if (this.runState === 'finish-migrate' || this.runState === 'postmigrate') {
       this.runState = this.atSwitchover === 'running' ? 'running' : 'postmigrate'
@@ -206,7 +209,7 @@ export class ModelSource extends ModelQemu {
     this.world.truth.sourceGoesOn()
   }
 
-  /** `cont` after a migration that completed; false if the disk cannot be opened. */
+  /** `cont` after a completed migration; false if the disk cannot be opened. */
   takeBack(): boolean {
     if (this.keeps) return true
     if (this.isLocked) return false
@@ -230,7 +233,7 @@ export class ModelSource extends ModelQemu {
   }
 }
 
-/** What is worth telling apart in a stream. */
+/** The items of a stream that the model distinguishes. */
 export type StreamItem =
   | { kind: 'begin' | 'more' | 'end' | 'resume' | 'eof' }
   | { kind: 'state' | 'package'; runState: GuestState }

@@ -1,4 +1,4 @@
-/** The rules of the conversation, each broken in one place: what the simulation must notice. */
+/** The rules of the conversation, each broken in one place: the simulation must notice each. */
 import type { OutgoingEffect, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
 import type { IncomingEffect, IncomingState } from '../../../src/conversation/incomingstate.ts'
 import { REAL_STEPS, type Steps } from './world.ts'
@@ -9,7 +9,7 @@ function withoutGoOn<Effect extends { do: string }>(effects: Effect[]): Effect[]
   return effects.filter((effect) => effect.do !== 'goOn')
 }
 
-/** Whether QEMU is asked to give up in this step, for the first time. */
+/** Whether this step first asks QEMU to give up. */
 function isStopping(before: OutgoingState, after: OutgoingState): boolean {
   return before.at !== 'stopping' && after.at === 'stopping'
 }

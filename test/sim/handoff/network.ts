@@ -1,4 +1,4 @@
-/** What lies between the two hosts: the conversation's lane, streams of the mesh, and the lanes of passages. */
+/** The network between the two hosts: the conversation's lane, streams of the mesh, and the lanes of passages. */
 import type { IncomingMessage, OutgoingMessage } from '../../../src/conversation/conversation.ts'
 import type { Side } from './modelqemu.ts'
 import type { World } from './world.ts'
@@ -14,10 +14,10 @@ export function otherSide(side: Side): Side {
   return side === 'source' ? 'destination' : 'source'
 }
 
-/** The conversation's lane: messages in order; each end finds out by itself when it is cut. */
+/** The conversation's lane: messages in order; each end notices a cut by itself. */
 export class ModelLink {
   readonly #world: World
-  /** What is sent may be lost on the way and sent again by TCP. */
+  /** Messages may be lost and sent again by TCP. */
   readonly #slowestMs: number
   readonly #ends: Record<Side, { listener: LinkListener; isOpen: boolean; lastAtMs: number; isCut: boolean }>
 
@@ -38,7 +38,7 @@ export class ModelLink {
     this.#arrive(to, () => this.#ends[to].listener.message(message))
   }
 
-  /** What was said before arrives first. */
+  /** Earlier messages arrive first. */
   close(from: Side): void {
     if (!this.#ends[from].isOpen) return
     this.#ends[from].isOpen = false
@@ -62,7 +62,7 @@ export class ModelLink {
     end.listener.lost()
   }
 
-  /** Nothing arrives at `side` any more, which it notices after a while; then the other one does. */
+  /** Nothing arrives at `side` any more, which it notices after a while; later the other side does. */
   cut(side: Side): void {
     const end = this.#ends[side]
     if (!end.isOpen || end.isCut) return
@@ -107,7 +107,7 @@ export class ModelNetwork {
     this.isMeshCut = false
   }
 
-  /** Over the mesh: `run` at the other host, if it is reached and `run` says that it was there. */
+  /** Over the mesh: calls `run` at the other host if it is reachable, and `failed` otherwise. */
   reach(run: () => void, failed?: () => void): void {
     this.#world.clock.after(this.#world.delay(20), () => {
       if (!this.isMeshCut) return run()

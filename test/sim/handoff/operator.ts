@@ -1,10 +1,10 @@
 /**
- * An operator who looks at both hosts: goes on with post-copies that were cut, and decides for copies that are held,
- * but only as the truth allows, and never while the two ends are connected.
+ * An operator who looks at both hosts: resumes interrupted post-copies, and decides about held copies, but only as the
+ * truth allows, and never while the two ends are connected.
  */
 import type { World } from './world.ts'
 
-/** How long the two ends are left to find out by themselves. */
+/** How long the two ends may take to settle by themselves, ms. */
 const PATIENCE_MS = 100_000
 const RECOVER_EVERY_MS = 1000
 
@@ -57,13 +57,13 @@ export class Operator {
     if (!source.isAlive) return 'run'
     if (source.isPast) return 'run'
     if (source.status !== 'completed' || !hosts.source.isUp) return undefined
-    // Its end does not let it go on: nothing is being taken back.
+    // The source's end does not continue the guest: it is not being taken back.
     const { runner, disk } = hosts.source
     if (runner === undefined) return disk.record === undefined ? 'run' : undefined
     return runner.isDelivered && (runner.state.at === 'over' || runner.state.at === 'unconfirmed') ? 'run' : undefined
   }
 
-  /** The destination's copy is no more and never ran, and the source's host asks its operator. */
+  /** The destination's copy is gone and never ran, and the source's host asks its operator. */
   get isNeeded(): boolean {
     const { source, destination, hosts, truth } = this.#world
     if (truth.lastOutgoing?.as !== 'held' || hosts.source.runner?.state.at !== 'over') return false
@@ -71,7 +71,7 @@ export class Operator {
       !destination.isAlive && !destination.hasRun
   }
 
-  /** As he is told to, by an agent that may not, or does not know what its QEMU did while nobody heard it. */
+  /** Kills a QEMU as an agent advises, which may not do so itself or does not know what its QEMU did unheard. */
   #endSilent(): void {
     const { destination, hosts, source } = this.#world
     const { runner } = hosts.destination

@@ -1,15 +1,15 @@
 /**
- * A passage as a model: what a QEMU writes comes out at the other end, in order, after a while. What breaks it breaks
- * both legs; each end notices when it does.
+ * A model passage: bytes that a QEMU writes come out at the other end, in order, after a while. A break breaks both
+ * legs; each end notices by itself.
  */
 import type { StreamItem } from './modelsource.ts'
 import type { Side } from './modelqemu.ts'
 import type { World } from './world.ts'
 
-/** What an agent hears of its end. */
+/** An agent's listener at its end. */
 export interface PassageListener {
   failed(): void
-  /** The source's end only: what it reads off the stream. */
+  /** At the source's end only: items that it reads from the stream. */
   read?(item: StreamItem): void
 }
 
@@ -28,7 +28,7 @@ export class ModelPassage {
     this.listeners = { source: listener, destination: undefined }
   }
 
-  /** The destination's end is there, and its QEMU connected to it. False if there is nothing to connect to. */
+  /** The destination's end exists, and is connected to its QEMU. False if there is nothing to connect to. */
   open(listener: PassageListener): boolean {
     const isReachable = this.#isUp.source && this.#isUp.destination && !this.#isCut
     if (this.isOpen || !isReachable || this.world.network.isPassageCut) return false
@@ -57,12 +57,12 @@ export class ModelPassage {
     })
   }
 
-  /** The source QEMU got the last word: what ends now ends well. */
+  /** The source QEMU got the last message: an end of the passage now is a clean one. */
   finish(): void {
     this.#isFinished = true
   }
 
-  /** A QEMU closed its leg, or its process ended: the other one reads to the end of what was written. */
+  /** A QEMU closed its leg, or its process ended: the other one reads to the end of the bytes. */
   closedByQemu(side: Side): void {
     if (this.#isFinished || !this.#isUp[side]) return
     if (side === 'source') {
@@ -75,7 +75,7 @@ export class ModelPassage {
     this.fail('destination')
   }
 
-  /** An end breaks: its QEMU's leg at once, the other end when the lane tells it so. */
+  /** An end breaks: its QEMU's leg at once, the other end when the lane reports it. */
   fail(side: Side, isTold = true): void {
     if (this.#isFinished || !this.#isUp[side]) return
     this.#isUp[side] = false
@@ -86,7 +86,7 @@ export class ModelPassage {
     if (!this.#isCut) this.world.clock.after(this.world.delay(20), () => this.fail(other))
   }
 
-  /** The network lets nothing through any more; each end finds out by itself. */
+  /** The network passes nothing any more; each end notices by itself. */
   cut(): void {
     if (this.#isCut) return
     this.#isCut = true

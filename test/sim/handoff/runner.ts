@@ -1,6 +1,6 @@
 /**
- * Carries out the effects of a conversation's end, as thin as the real runners: in order; a record that is first holds
- * up what follows; a wait belongs to the state that it was set in.
+ * Carries out the effects of a conversation's end, as thinly as the real runners: in order; a first record delays what
+ * follows; a wait belongs to the state that set it.
  */
 import type { Timer } from '../../../src/runtime/clock.ts'
 import { LIMITS_MS, type RunState, type Wait } from '../../../src/conversation/conversation.ts'
@@ -32,7 +32,7 @@ export abstract class Runner<Of extends Machine> {
   readonly side: Side
   state: Of['state']
   isStandingBack = false
-  /** The result was told, so the guest's name is free. */
+  /** The result was delivered, so that the guest's name is free. */
   isDelivered = false
   /** The agent lives. */
   isLive = true
@@ -50,7 +50,7 @@ export abstract class Runner<Of extends Machine> {
   }
 
   abstract step(state: Of['state'], event: Of['event']): Step<Of>
-  /** The effects that only one of the ends has. */
+  /** The effects of one end only. */
   abstract perform(effect: Of['effect']): void
 
   dispatch(event: Of['event']): void {
@@ -66,7 +66,7 @@ export abstract class Runner<Of extends Machine> {
       this.#timer?.cancel()
       this.world.changed(this.side, at)
     }
-    // Questions that change nothing are asked for a long time.
+    // Repeated questions that change nothing are not noted.
     const isQuiet = effects.every((effect) => ['ask', 'answer', 'wait'].includes(effect.do)) && this.state.at === at
     if (this.world.isTraced && !isQuiet) {
       this.world.note(this.side, `agent: ${why} ->`, at, JSON.stringify(effects))
@@ -128,7 +128,7 @@ export abstract class Runner<Of extends Machine> {
     })
   }
 
-  /** A result is told only when whatever stood back goes on. */
+  /** A result is delivered only when background work is resumed. */
   delivered(): void {
     this.isDelivered = true
     if (this.isStandingBack) this.world.truth.fail('wedged', `the ${this.side}'s host told a result, and stands back`)

@@ -1,27 +1,27 @@
 /**
- * An agent's monitor session with its QEMU: news in order, none twice; a lost connection is opened again while the
- * process lives, and then the status is asked for; commands wait for it and are said again if their answer was lost.
+ * An agent's monitor session with its QEMU: events in order, each once; a lost connection is reopened while the process
+ * lives, and then the status is queried; commands wait for that, and are repeated if their answer was lost.
  */
 import type { Hearing } from '../../../src/guest/endprocess.ts'
 import type { ModelQemu, MonitorListener } from './modelqemu.ts'
 
 export interface SessionListener {
   news(status: string): void
-  /** The process has ended. `wasHeard`: the connection stood to the end. */
+  /** The process has ended. `wasHeard`: the connection lasted to the end. */
   gone(wasHeard: boolean): void
-  /** What was changed has been put back. */
+  /** Changed settings were restored. */
   putBack(): void
 }
 
 export class ModelSession implements MonitorListener {
   readonly #qemu: ModelQemu
   readonly #listener: SessionListener
-  /** The agent lives, and the driver is not closed: news are told. */
+  /** The agent lives, and the driver is not closed: events are reported. */
   #isOpen = false
   #isDead = false
   #isConnected = true
   #isClosing = false
-  /** Counts connections: what was said over an earlier one is not answered any more. */
+  /** Counts connections: commands of an earlier one are not answered any more. */
   #connection = 0
   #lastAtMs = 0
   #lastTold = 'none'
@@ -38,7 +38,7 @@ export class ModelSession implements MonitorListener {
     if (!qemu.isAlive) this.#died()
   }
 
-  /** Opens it, if it is not open; what QEMU says then is told if it is new. */
+  /** Opens it, if it is not open; reports QEMU's status if it is new. */
   open(): void {
     this.#isClosing = false
     if (this.#isOpen || this.#isDead) return
@@ -65,7 +65,7 @@ export class ModelSession implements MonitorListener {
     return { status: this.#lastTold, hasResumed: this.#hasResumed, wasInterrupted: this.#wasInterrupted }
   }
 
-  /** A command that is said now is heard, if QEMU hears anything. */
+  /** Whether a command sent now reaches QEMU, if QEMU is not hung. */
   get isConnected(): boolean {
     return this.#isConnected
   }
@@ -85,7 +85,7 @@ export class ModelSession implements MonitorListener {
     })
   }
 
-  /** `run` in QEMU, and what it gives back here; must change nothing when it is said again. */
+  /** Runs `run` in QEMU, and passes its result back; `run` must be idempotent. */
   command<Result>(run: () => Result, done: (result: Result) => void): void {
     if (this.#isDead) return
     if (!this.#isConnected) {
@@ -102,7 +102,7 @@ export class ModelSession implements MonitorListener {
     })
   }
 
-  /** Puts back what was changed, as soon as QEMU lets it, then hangs up. */
+  /** Restores changed settings as soon as QEMU allows it, then hangs up. */
   close(): void {
     if (this.#isClosing) return
     this.#isOpen = false
@@ -118,7 +118,7 @@ export class ModelSession implements MonitorListener {
     })
   }
 
-  /** The connection is lost for a while. What a process wrote before it died can still be read. */
+  /** The connection is lost for a while. Output that a process wrote before it died can still be read. */
   lose(forMs: number): void {
     if (!this.#isConnected || this.#isDead || !this.#qemu.isAlive) return
     this.#isConnected = false
@@ -132,7 +132,7 @@ export class ModelSession implements MonitorListener {
     })
   }
 
-  /** The agent is no more. */
+  /** The agent died. */
   drop(): void {
     this.#isDead = true
     if (this.#qemu.listener === this) {
@@ -143,7 +143,7 @@ export class ModelSession implements MonitorListener {
 
   #died(): void {
     const wasHeard = this.#isOpen && this.#isConnected
-    // A process is watched even while nothing is open; what was written before its death is read first.
+    // A process is watched even without a connection; its last output is read first.
     const { world } = this.#qemu
     world.clock.after(wasHeard ? 0 : world.delay(100), () => this.#soon(() => {
       if (this.#isGoneTold) return

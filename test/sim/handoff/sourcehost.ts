@@ -1,4 +1,4 @@
-/** The source's host: runs the outgoing end, and answers for it. */
+/** The source's host: runs the outgoing end, and answers the destination's questions. */
 import type { CopyNews, Plan, Reason, RunState, Verdict } from '../../../src/conversation/conversation.ts'
 import type {
   OutgoingEffect, OutgoingEvent, OutgoingRecordedAs, OutgoingState,
@@ -19,10 +19,10 @@ export class OutgoingRunner extends Runner<Outgoing> {
     message: (message) => this.dispatch({ kind: 'message', message } as OutgoingEvent),
     lost: () => this.dispatch({ kind: 'linkLost', reason: reasonOf('link lost') }),
   }
-  /** Of the channels of this connection, main first. */
+  /** The channels of this connection, main first. */
   #passages: ModelPassage[] = []
   #openedCount = 0
-  /** As the driver's session knows it: whether QEMU waits for this agent, and what it was told. */
+  /** As the driver's session knows: whether QEMU waits for this agent, and its commands so far. */
   #isOurs = false
   #wasAskedToGiveUp = false
   #wasToldToGoOn = false
@@ -155,7 +155,7 @@ export class OutgoingRunner extends Runner<Outgoing> {
     )
   }
 
-  /** QEMU connects once more for each channel beside main, as soon as it likes. */
+  /** QEMU connects once more for each channel beside main, at a time of its choice. */
   #beginBeside(beside: readonly ModelPassage[]): void {
     const { clock, source } = this.world
     let afterMs = 0
@@ -167,7 +167,7 @@ export class OutgoingRunner extends Runner<Outgoing> {
     }
   }
 
-  /** One that hands its disks over cannot be asked: its stream breaks. */
+  /** A QEMU that hands its disks over cannot be cancelled: its stream is broken. */
   #cancel(): void {
     const { world, session } = this.#host
     const breakStream = (): void => {
@@ -213,7 +213,7 @@ export class SourceHost extends Host<OutgoingRunner, OutgoingRecordedAs> {
     return runner
   }
 
-  /** The destination's host asks; nothing is answered while this one is being restarted. */
+  /** The destination's host asks; not answered while this agent restarts. */
   asked(copy: CopyNews, answer: (verdict: Verdict) => void): void {
     if (!this.isUp) return
     const { runner } = this

@@ -1,14 +1,14 @@
 /**
- * Faults that must meet to open a window which chance alone hits once in a million runs. Each is made of what may
- * happen: it says when something strikes, and nothing of what the conversation then does.
+ * Combinations of faults for windows that chance alone hits once in a million runs. Each sets only when something
+ * strikes, not what the conversation then does.
  */
 import { clientCancels, kill, passageOf, type Strike } from './strikes.ts'
 import { reasonOf } from './world.ts'
 
 interface Part {
-  /** Where it strikes; '' at the very beginning. */
+  /** The point of the strike; '' at the very beginning. */
   point: string
-  /** And how soon after, at most. */
+  /** The longest delay after it. */
   withinMs: number
   strike: Strike
 }
@@ -27,11 +27,11 @@ const cutLink: Strike = (world) => world.network.cut({ link: true }, world.delay
 const cutAll: Strike = (world) => world.network.cut({ link: true, passage: true, mesh: true }, world.delay(2000))
 
 export const STORIES: readonly (readonly Part[])[] = [
-  // Its operator gives the move up while QEMU waits, or has just been told to go on.
+  // The operator cancels while QEMU waits, or has just been told to continue.
   [{ point: 'source pre-switchover', withinMs: 5, strike: cancel }],
   [{ point: 'source device', withinMs: 30, strike: cancel }],
   [{ point: 'source pre-switchover', withinMs: 5, strike: sourceDies }],
-  // The guest goes on at the source for a moment, and nobody hears it before QEMU dies.
+  // The guest continues at the source for a moment, unheard, before QEMU dies.
   [
     { point: 'destination whole', withinMs: 10, strike: clientCancels },
     { point: 'source cancelling', withinMs: 30, strike: killSource },
@@ -46,13 +46,13 @@ export const STORIES: readonly (readonly Part[])[] = [
     { point: 'destination whole', withinMs: 5, strike: clientCancels },
     { point: 'source cancelled', withinMs: 300, strike: killSource },
   ],
-  // The stream breaks when all of it has come.
+  // The stream breaks when everything has arrived.
   [{ point: 'destination whole', withinMs: 5, strike: cutAll }],
   [
     { point: 'destination whole', withinMs: 5, strike: cutAll },
     { point: 'source failed', withinMs: 2000, strike: sourceDies },
   ],
-  // One of its channels breaks, and its QEMU waits for that for ever, whatever else goes wrong.
+  // One of its channels breaks, and its QEMU waits for that for ever, whatever else fails.
   [{ point: 'destination active', withinMs: 30, strike: breakChannel }],
   [
     { point: 'destination active', withinMs: 30, strike: breakChannel },
@@ -62,7 +62,7 @@ export const STORIES: readonly (readonly Part[])[] = [
     { point: 'destination active', withinMs: 30, strike: breakChannel },
     { point: 'destination breaking', withinMs: 3000, strike: destinationDies },
   ],
-  // Its QEMU says nothing more, and holds all of it.
+  // Its QEMU hangs with the whole guest.
   [
     { point: 'destination whole', withinMs: 5, strike: hangDestination },
     { point: 'destination whole', withinMs: 20, strike: cutLink },
@@ -86,7 +86,7 @@ export const STORIES: readonly (readonly Part[])[] = [
     { point: '', withinMs: 0, strike: lock }, { point: 'destination holding', withinMs: 60, strike: cutLink },
     { point: 'destination holding', withinMs: 3000, strike: unlock },
   ],
-  // The copy ran for a moment, and nobody wrote it down.
+  // The copy ran for a moment, and no record was written.
   [
     { point: 'destination releasing', withinMs: 20, strike: destinationDies },
     { point: 'destination releasing', withinMs: 100, strike: killDestination },
@@ -99,7 +99,7 @@ export const STORIES: readonly (readonly Part[])[] = [
     { point: 'destination releasing', withinMs: 40, strike: killDestination },
     { point: 'source over', withinMs: 100, strike: sourceDies },
   ],
-  // Post-copy, where QEMU cannot go back any more but nobody has said so.
+  // Post-copy, where QEMU cannot go back any more and no agent knows yet.
   [{ point: 'source past', withinMs: 2, strike: killSource }],
   [{ point: 'source past', withinMs: 2, strike: sourceDies }],
   [{ point: 'source past', withinMs: 10, strike: cutLink }],

@@ -1,4 +1,4 @@
-/** What goes wrong in a world, one thing at a time. */
+/** The single faults of a model world. */
 import type { ModelPassage } from './passage.ts'
 import { reasonOf, type World } from './world.ts'
 
@@ -36,13 +36,13 @@ export const STRIKES: readonly [weight: number, strike: Strike][] = [
   [1, recover],
   [1, stopAgent],
 ]
-/** Of any of the channels. */
+/** Any of the channels. */
 export function passageOf({ source, chance }: World): ModelPassage | undefined {
   const { passages } = source
   return passages[chance.below(Math.max(1, passages.length))]
 }
 
-/** So that a recovery follows. */
+/** Interrupts a post-copy, so that a recovery follows. */
 export function tear(world: World): void {
   world.network.cut({ link: true, passage: true }, someMs(world, 2000))
 }
@@ -75,7 +75,7 @@ function panic({ source }: World): void {
   source.runState = source.intended = 'guest-panicked'
 }
 
-/** Only while QEMU can go back, and lives through it: afterwards the client itself would double or lose the guest. */
+/** Only while QEMU can go back, and survives it: otherwise the client itself would double or lose the guest. */
 export function clientCancels({ source }: World): void {
   source.command(() => {
     if (!source.isPast && !(source.isOld && source.isSwitching)) source.cancel()
@@ -94,7 +94,7 @@ function recover(world: World): void {
   world.operator.recover()
 }
 
-/** As SIGTERM does. */
+/** Like SIGTERM. */
 function stopAgent(world: World): void {
   const host = world.hosts.destination
   host.runner?.dispatch({ kind: 'stop', reason: reasonOf('the agent stops') })

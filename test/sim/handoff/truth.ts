@@ -1,4 +1,4 @@
-/** What is really so with the guest, and what of it must never be: the judge of a run. */
+/** The true state of the guest, and what must never happen to it: the judge of a run. */
 import type { GuestState } from '../../../src/guest/index.ts'
 import type { IncomingEnding } from '../../../src/conversation/incomingstate.ts'
 import type { OutgoingEnding } from '../../../src/conversation/outgoingstate.ts'
@@ -10,7 +10,7 @@ export type Fault = typeof FAULTS[number]
 export class Truth {
   readonly #world: World
   readonly found: { fault: Fault; words: string }[] = []
-  /** The last whole copy was ended from outside, by the guest itself, or as QEMU's post-copy cannot help it. */
+  /** The last whole copy was ended from outside, by the guest itself, or by a fault of QEMU's post-copy. */
   isExcused = false
   /** The operator decided for the destination's copy. */
   settledAs: 'run' | 'end' | undefined
@@ -26,19 +26,19 @@ export class Truth {
     this.found.push({ fault, words })
   }
 
-  /** The source has the guest and could run it, or is told how. */
+  /** The source has the guest and could run it, or waits for the operator. */
   get isSourceWhole(): boolean {
     const { source, destination } = this.#world
     return source.isAlive && (source.keeps || (!source.isPast && !destination.hasRun))
   }
 
-  /** The destination has all of the guest, and nobody went on with it elsewhere. */
+  /** The destination has all of the guest, and no other copy ran on. */
   get isDestinationWhole(): boolean {
     const { source, destination } = this.#world
     return destination.isAlive && destination.hasAll && !source.keeps && source.status !== 'failed'
   }
 
-  /** A copy was ended from outside: whether one is left now is nobody's fault. */
+  /** A copy was ended from outside: a missing copy is no fault of the agents. */
   struck(): void {
     if (!this.isSourceWhole && !this.isDestinationWhole) this.isExcused = true
   }
@@ -72,12 +72,12 @@ export class Truth {
   quit(): void {
     const { source, destination } = this.#world
     if (!destination.hasAll && !destination.hasPackage) return
-    // Once it says that it failed, it goes on within a moment.
+    // After it reports a failure, it continues within a moment.
     if (this.settledAs === 'end' || source.keeps || source.status === 'failed' || this.isExcused) return
     this.fail('lost', `a whole copy was ended while the source is ${source.isAlive ? source.status : 'dead'}`)
   }
 
-  /** The destination's QEMU is killed, for it did not answer. */
+  /** The destination's QEMU is killed because it did not answer. */
   killed(): void {
     const { source, destination } = this.#world
     if (destination.hasRun) this.fail('lost', 'a QEMU was killed whose guest had run')
@@ -88,7 +88,7 @@ export class Truth {
     this.quit()
   }
 
-  /** QEMU's post-copy has no way back, even if its package never arrives. */
+  /** QEMU's post-copy cannot go back, even if its package never arrives. */
   sourcePasses(): void {
     if (!this.#world.destination.isAlive) this.isExcused = true
   }
@@ -161,12 +161,12 @@ export class Truth {
     }
   }
 
-  /** It arrived as it was at switchover; its operator may let one run of which nobody knows what it was. */
+  /** It arrived as it was at switchover; an operator may let one run whose state was unknown. */
   #isAsItShould(state: GuestState): boolean {
     return state === this.#world.source.atSwitchover || (this.settledAs === 'run' && state === 'running')
   }
 
-  /** Once everything has come to rest. */
+  /** Called once everything is at rest. */
   judgeRest(): void {
     const { source, destination, hosts } = this.#world
     for (const host of [hosts.source, hosts.destination]) {

@@ -1,6 +1,6 @@
 /**
  * One handoff in a model world: two agents with the real steps of the conversation, two model QEMUs, a network, other
- * clients and an operator, on virtual time. A phase of faults, then it must come to rest.
+ * clients and an operator, on virtual time. After a phase of faults everything must come to rest.
  */
 import { cannotHaveRun } from '../../../src/guest/endprocess.ts'
 import type { GuestState } from '../../../src/guest/index.ts'
@@ -23,7 +23,7 @@ import { Operator } from './operator.ts'
 import { SourceHost } from './sourcehost.ts'
 import { Truth } from './truth.ts'
 
-/** The rules under trial: the real ones, or mutations of them. */
+/** The rules under test: the real ones, or mutants. */
 export interface Steps {
   outgoing(...args: [...Parameters<typeof stepOutgoing>, World]): ReturnType<typeof stepOutgoing>
   incoming(...args: [...Parameters<typeof stepIncoming>, World]): ReturnType<typeof stepIncoming>
@@ -37,10 +37,10 @@ export const REAL_STEPS: Steps = {
 }
 
 export const EMPTY = Buffer.alloc(0)
-/** From the end of the faults on; twice the longest wait of the conversation, and what an operator needs. */
+/** From the end of the faults: twice the longest wait of the conversation, plus the operator's time, ms. */
 const REST_WITHIN_MS = 600_000
 const TICK_MS = 2000
-/** What is under way when all are at rest, such as the last words on a disk. */
+/** Time for pending work at the end, such as the last records, ms. */
 const SETTLE_MS = 15_000
 
 const MOVING: ReadonlySet<string> = new Set(['setup', 'active', 'pre-switchover', 'device', 'cancelling'])
@@ -56,14 +56,14 @@ export class World {
   readonly hosts: { source: SourceHost; destination: DestinationHost }
   readonly plan: Plan
   readonly isPrecopy: boolean
-  /** The destination's agent has the right to end a QEMU by force. */
+  /** The destination's agent may end a QEMU by force. */
   readonly mayKill: boolean
-  /** The stream cannot be parsed: it tells no run state, and not when post-copy has handed over. */
+  /** The stream cannot be parsed: it shows neither the run state nor the end of post-copy's handover. */
   readonly isOpaque: boolean
   /** Channels beside main: multifd of pre-copy, or the one for urgent pages of post-copy. */
   readonly besideCount: number
   readonly runStateAtBegin: GuestState
-  /** How long the stream takes before and after it is handed over, at most. */
+  /** How long the stream takes before and after the handover, at most, ms. */
   readonly iterationMs: number
   readonly lines: string[] = []
   readonly isTraced: boolean
@@ -98,7 +98,7 @@ export class World {
     this.operator = new Operator(this)
   }
 
-  /** A while of at most `mostMs`; often next to nothing, for that is where the narrow windows are. */
+  /** A delay of at most `mostMs`; often almost zero, which is where the narrow windows are. */
   delay(mostMs: number): number {
     const { chance } = this
     const part = chance.fraction()
@@ -111,7 +111,7 @@ export class World {
     this.lines.push(`${at} ${who.padEnd(11)} ${what} ${more.join(' ')}`.trimEnd())
   }
 
-  /** Something happened at which a fault may strike. */
+  /** A point at which a fault may strike is reached. */
   reach(point: string): void {
     if (!this.isCalm) this.#faults.reach(point)
   }

@@ -1,4 +1,4 @@
-/** How a member that lies answers a challenge about pages that it does not hold. */
+/** How a lying member answers a challenge about pages that it does not hold. */
 import { POSSESSION_PROTOCOL, PROOF_BYTES } from '../../../src/possession/proof.ts'
 import type { Mesh, MessageStream } from '../../../src/mesh/index.ts'
 import type { Chance } from '../../support/chance.ts'
@@ -7,11 +7,11 @@ export interface LiarAtWork {
   mesh: Mesh
   chance: Chance
   victim: string
-  /** An honest host that others hold things in common with; the victim, if there is none. */
+  /** An honest host with common pages; the victim, if there is none. */
   honest: string
-  /** The mesh of another member that lies, if there is one. */
+  /** The mesh of another lying member, if there is one. */
   colluder: () => Mesh | undefined
-  /** Answers that it has seen, its own and those of others. */
+  /** Answers that it has seen, its own and others'. */
   seen: Uint8Array[]
   signal: AbortSignal
 }
@@ -32,13 +32,13 @@ export const LIES: Readonly<Record<string, Lie>> = {
   'has a colluding host ask the victim': async (challenge, liar) =>
     await pass(challenge, liar.victim, { ...liar, mesh: liar.colluder() ?? liar.mesh }),
   'replays what it has seen': async (challenge, liar) => {
-    // One answer at least of the victim itself, about the same pages.
+    // At least one answer of the victim itself, about the same pages.
     await pass(withNonce(challenge, liar.chance.bytes(16)), liar.victim, liar)
     return liar.seen[liar.chance.below(liar.seen.length)]
   },
   'gives the proof of nothing, and claims all': async (challenge, liar) => {
     const none = challenge.slice()
-    // Prefixes that nobody holds: the proof in the answer is the victim's, of no page.
+    // Prefixes that nobody holds: the answer contains the victim's proof for no pages.
     none.fill(0xee, HEAD_BYTES)
     const proof = (await pass(none, liar.victim, liar))?.slice(-PROOF_BYTES)
     return proof === undefined ? undefined : answer(challenge, 0xff, proof)
@@ -61,7 +61,7 @@ function answer(challenge: Uint8Array, bits: number, proof: Uint8Array): Uint8Ar
   return Buffer.concat([Uint8Array.of(1), bitmap, proof])
 }
 
-/** Puts a challenge to another host as its own; undefined if that does not answer. */
+/** Sends a challenge to another host as its own; undefined if that does not answer. */
 async function pass(
   challenge: Uint8Array, host: string, { mesh, seen, signal }: LiarAtWork,
 ): Promise<Uint8Array | undefined> {
@@ -74,7 +74,7 @@ async function pass(
     await stream.close()
     return heard
   } catch {
-    // The other host does not serve it, or not any more.
+    // The other host does not serve the protocol, or not any more.
     stream?.abort(new Error('no answer'))
     return undefined
   }

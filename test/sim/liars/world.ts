@@ -1,7 +1,7 @@
 /**
- * A mesh with members that lie: they report the prefixes of pages that a victim alone holds, name themselves as their
- * holders, answer challenges as they like, and want the pages. All hosts believe the reports, as if every owner of a
- * slice lied too: what is left is what the victim itself decides.
+ * A mesh with lying members: they report the prefixes of pages that only a victim holds, name themselves as holders,
+ * answer challenges as they like, and want the pages. All hosts believe the reports, as if every owner of a slice lied
+ * too: only the victim's own decisions remain.
  */
 import { Standing, MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
 import { POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
@@ -17,7 +17,7 @@ import type { Lie, LiarAtWork } from './lies.ts'
 export const PRIVATE = range(200)
 export const COMMON = range(200, 200)
 
-/** Time that passes with each millisecond of the real world, ms. */
+/** Virtual time per millisecond of real time, ms. */
 const STEP_MS = 5
 
 export interface LiarWorldInit {
@@ -26,7 +26,7 @@ export interface LiarWorldInit {
   liars: number
   seed: number
   lie: Lie
-  /** Whether the victim asks for proofs; without, it believes the reports. */
+  /** Whether the victim challenges holders; otherwise it believes the reports. */
   asksForProof?: boolean
 }
 
@@ -47,7 +47,7 @@ export class LiarWorld {
   constructor(init: LiarWorldInit) {
     this.#init = init
     this.#chance = new Chance(init.seed)
-    // Names are ground: any will do, before the victim's in order and behind it.
+    // Liars choose their names: some sort before the victim's, some after it.
     this.liars = range(init.liars).map((number) => `${this.#chance.happens(0.5) ? 'a' : 'z'}-${number}-${init.seed}`)
     this.honest = range(init.hosts - init.liars - 1).map((number) => `honest-${number}`)
   }
@@ -63,7 +63,7 @@ export class LiarWorld {
     await this.#add(name, () => false)
   }
 
-  /** The numbers of the pages that `host` gets, of those that it wants from everybody else. */
+  /** The numbers of the wanted pages that `host` gets, asking all other hosts. */
   async fetched(host: string, wanted: readonly number[], purpose: SwapPurpose): Promise<number[]> {
     const { pages } = this.#init
     const got: number[] = []
@@ -86,7 +86,7 @@ export class LiarWorld {
     for (const mesh of this.#meshes.values()) await mesh.stop()
   }
 
-  /** Lets time pass no faster than pages are packed, which takes time of the world. */
+  /** Virtual time must not pass faster than pages are packed in real time. */
   async #complete(work: Promise<unknown>): Promise<void> {
     let isDone = false
     const done = (): void => { isDone = true }
@@ -147,7 +147,7 @@ export class LiarWorld {
     this.#swaps.set(mesh.self.name, swap)
   }
 
-  /** Whom the view names: of the victim's own pages the liars, and of common ones liars among the others. */
+  /** The holders that the view names: liars for the victim's own pages, liars among others for common ones. */
   #named(number: number): string[] {
     if (PRIVATE.includes(number)) return [...this.liars, this.victim].slice(0, 3)
     const holders = [this.victim, ...this.honest]

@@ -79,7 +79,7 @@ describe('the log of a destination\'s host', () => {
     ends.destination.become('failed', 'no memory')
     await ends.wait(2000)
     assert.equal(said.status, 'failed')
-    assert.deepEqual(logged(ends, 'the other agent is not understood'), [])
+    assert.deepEqual(logged(ends, 'the other agent broke the protocol'), [])
   })
 })
 

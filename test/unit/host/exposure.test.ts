@@ -67,7 +67,7 @@ describe('a directory that others can change', () => {
       }
       await assert.rejects(requireUnexposed(join(top, 'link'), 'the key'), {
         code: 'directory-exposed', fault: 'usage', advice: `Run \`chmod o-w ${join(top, 'open')}\`.`,
-        message: /^Others can change the key: every user/,
+        message: /^Other users can change the key: every user/,
         data: { directory: join(top, 'link'), path: join(top, 'open') },
       })
       chmodSync(join(top, 'open'), 0o755)
@@ -92,7 +92,7 @@ describe('a directory that others can change', () => {
       for (let link = 1; link <= 41; link++) symlinkSync(String(link - 1), join(top, String(link)))
       assert.equal(await findExposure(join(top, '40'), own), undefined)
       assert.deepEqual(await findExposure(join(top, '41'), own), {
-        path: join(top, '1'), why: `${join(top, '1')} leads in circles`, advice: 'Remove that link.',
+        path: join(top, '1'), why: `${join(top, '1')} is in a loop of links`, advice: 'Remove that link.',
       })
     })
 
@@ -102,10 +102,10 @@ describe('a directory that others can change', () => {
       await assert.rejects(findExposure(join(top, 'x'.repeat(300)), own), { code: 'ENAMETOOLONG' })
     })
 
-    it('is a link in circles', async () => {
+    it('is a loop of links', async () => {
       symlinkSync(join(top, 'b'), join(top, 'a'))
       symlinkSync(join(top, 'a'), join(top, 'b'))
-      assert.match((await findExposure(join(top, 'a'), own))!.why, /in circles/)
+      assert.match((await findExposure(join(top, 'a'), own))!.why, /in a loop of links/)
     })
 
     it('is another user\'s', async function () {

@@ -28,6 +28,6 @@ describe('what a destination writes down of a relayed migration', () => {
   it('is that nothing is known where the source has not said anything', () => {
     const result = arrivalResult({ ...about, guest: undefined }, { ...SEEN, outcome: undefined })
     assert.deepEqual([result.guest, result.status, result.code], ['(unknown)', 'unknown', 'not-told'])
-    assert.match(result.reason!, /^a has not said/)
+    assert.match(result.reason!, /^a has not told/)
   })
 })

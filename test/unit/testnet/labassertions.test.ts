@@ -138,7 +138,7 @@ describe('the lab\'s assertions, asked for by a scenario', () => {
     const agreeing = (share: number) => (record: RunRecord): void => { record.viewAgreement = share }
     assert.deepEqual(faultsOf(agreeing(0.97), { that: 'views-agree', share: 0.97 }), [])
     assert.deepEqual(faultsOf(agreeing(0.5), { that: 'views-agree', share: 0.97 }), ['they have 50.0 %'])
-    assert.deepEqual(faultsOf(() => {}, { that: 'views-agree', share: 0.97 }), ['nobody compared them'])
+    assert.deepEqual(faultsOf(() => {}, { that: 'views-agree', share: 0.97 }), ['they were not compared'])
   })
 
   it('see a store that is empty, or beyond its limit', () => {

@@ -65,7 +65,7 @@ describe('the conversation\'s link', () => {
       await settle()
       assert.deepEqual(heard, [])
       assert.equal(lost.length, 2)
-      assert.ok(lost.some(({ code, message }) => code === 'bad-frame' && /is for the other end to say/.test(message)))
+      assert.ok(lost.some(({ code, message }) => code === 'bad-frame' && /only the other end may send/.test(message)))
     }
   })
 
@@ -138,7 +138,7 @@ describe('the conversation\'s link', () => {
       const warnings: unknown[] = []
       const log: Log = { ...silentLog, warn: (message, fields) => { warnings.push([message, fields?.['reason']]) } }
       await linked(Infinity, log).outgoing.close(fault)
-      assert.deepEqual(warnings, fault === undefined ? [] : [['the other agent is not understood', fault.message]])
+      assert.deepEqual(warnings, fault === undefined ? [] : [['the other agent broke the protocol', fault.message]])
     }
   })
 

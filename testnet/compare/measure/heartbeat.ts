@@ -2,18 +2,18 @@ import { connect, type Socket } from 'node:net'
 
 import type { Clock } from '../../../src/runtime/clock.ts'
 
-/** So much work was done when it was said. */
+/** How much work was done at a moment. */
 export interface WorkMark {
   at: number
   done: number
 }
 
-/** How much work a count can rise by while the line that tells it is cut in two; a line longer than this is none. */
+/** The most characters of one count; a longer line is not one. A cut line may look like a smaller count. */
 const LINE_CHARACTERS_MAX = 64
 
 /**
- * Listens to a guest's fine heartbeat from outside: when something was heard, ms of the clock, and how much work was
- * done by then. The guest says a dot every 10 ms, and with every tenth the number of what it has done so far.
+ * Listens to a guest's fine heartbeat from outside: when a beat came, ms of the clock, and how much work was done by
+ * then. The guest writes a dot every 10 ms, and after every tenth its work count.
  */
 export class Heartbeat {
   readonly beats: number[] = []
@@ -23,7 +23,7 @@ export class Heartbeat {
 
   constructor(components: { clock: Clock }, init: { path: string }) {
     this.#socket = connect(init.path)
-    // A guest whose process ends says no more; that shows by itself.
+    // A guest whose process ends falls silent, which shows in the figures.
     this.#socket.on('error', () => undefined)
     this.#socket.on('data', (bytes) => this.#hear(components.clock.now(), bytes.toString()))
   }
@@ -54,7 +54,7 @@ export function longestSilence(beats: readonly number[], from: number, to: numbe
   return Math.max(longest, to - last)
 }
 
-/** Work a second between `from` and `to`; 0 if nothing was said of it. Marks in any order. Pure. */
+/** Work a second between `from` and `to`; 0 without marks. Marks in any order. Pure. */
 export function workRate(marks: readonly WorkMark[], from: number, to: number): number {
   const doneAt = (time: number): number => {
     let done = marks.reduce((least, mark) => Math.min(least, mark.done), Infinity)

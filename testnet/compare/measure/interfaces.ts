@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 
 import type { Clock } from '../../../src/runtime/clock.ts'
 
-/** What the hosts' interfaces had sent by some time, in the order of the hosts. */
+/** Bytes that the hosts' interfaces had sent by some time, in the order of the hosts. */
 export interface Look {
   at: number
   sentBytes: number[]
@@ -10,7 +10,7 @@ export interface Look {
 
 const LOOK_EVERY_MS = 20
 
-/** Watches the interfaces of hosts, each known by a process on it: reading its /proc file costs next to nothing. */
+/** Samples the interfaces of hosts, each through a process on it: reading its /proc file is almost free. */
 export class InterfaceWatch {
   readonly looks: Look[] = []
   readonly #clock: Clock
@@ -27,7 +27,7 @@ export class InterfaceWatch {
     this.#looking = this.#look()
   }
 
-  /** Takes the last look. */
+  /** Takes the last sample. */
   async stop(): Promise<void> {
     this.#abort.abort()
     await this.#looking
@@ -37,7 +37,7 @@ export class InterfaceWatch {
   async #look(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       this.#lookOnce()
-      // Rejects only with the signal, and the loop sees that.
+      // Rejects only with the signal, which the loop sees.
       await this.#clock.sleep(LOOK_EVERY_MS, this.#abort.signal).catch(() => undefined)
     }
   }
@@ -48,25 +48,25 @@ export class InterfaceWatch {
   }
 }
 
-/** What `eth0` has sent, by the text of /proc/PID/net/dev: eight numbers of what was received stand before it. Pure. */
+/** Bytes that `eth0` has sent, from the text of /proc/PID/net/dev, after eight numbers about received bytes. Pure. */
 export function sentBytesOf(text: string): number {
   const numbers = /^\s*eth0:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/) ?? []
   return Number(numbers[8] ?? 0)
 }
 
-/** Bytes that each host sent from the first look to the last. Pure. */
+/** Bytes that each host sent from the first sample to the last. Pure. */
 export function sentBetween(looks: readonly Look[]): number[] {
   const [first, last] = [looks[0], looks.at(-1)]
   if (first === undefined || last === undefined) return []
   return last.sentBytes.map((bytes, host) => bytes - first.sentBytes[host]!)
 }
 
-/** The most that a host sent in any window of `windowMs` or little more, as bytes a second. Pure. */
+/** The highest rate of a host in any window of at least `windowMs`, bytes a second. Pure. */
 export function busiestRate(looks: readonly Look[], host: number, windowMs: number): number {
   let most = 0
   let first = 0
   for (const look of looks) {
-    // The last look that is a whole window ago.
+    // The last sample that is a whole window ago.
     while (look.at - (looks[first + 1]?.at ?? look.at) >= windowMs) first += 1
     const from = looks[first]!
     const ms = look.at - from.at

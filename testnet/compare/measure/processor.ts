@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 
-/** The kernel counts in hundredths of a second, whatever its own tick. */
+/** /proc counts in hundredths of a second, whatever the kernel's tick. */
 const TICKS_PER_SECOND = 100
 
-/** Processor time that processes have taken so far, all their threads together, seconds. One that ended counts 0. */
+/** Processor time of the processes so far, with all their threads, seconds. A process that ended counts 0. */
 export function processorSeconds(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + secondsOf(pid), 0)
 }
@@ -17,7 +17,7 @@ function secondsOf(pid: number): number {
   }
 }
 
-/** User and system time by the text of /proc/PID/stat, where a name with spaces stands in brackets. Pure. */
+/** User and system time from the text of /proc/PID/stat, where a name with spaces is in parentheses. Pure. */
 export function secondsIn(text: string): number {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND

@@ -1,6 +1,6 @@
 import type { Plot } from './plots.ts'
 
-/** What a report is made of; both its forms, Markdown and web page, come from the same blocks. */
+/** The parts of a report; its Markdown and its web page are both made of the same blocks. */
 export type Block =
   | { kind: 'heading'; level: 1 | 2 | 3; text: string }
   | { kind: 'paragraph'; text: string }

@@ -1,4 +1,4 @@
-/** What the report says: results in, blocks out. Pure. */
+/** The report's content: results in, blocks out. Pure. */
 import { formatBytes } from '../../../src/index.ts'
 import type { Destination, LeftOut } from '../cells.ts'
 import {
@@ -24,7 +24,7 @@ const PLOTS: readonly [MeasureName, { title: string; axis: string; isLogarithmic
   ['peakBytesPerSecond', { title: 'Peak rate', axis: 'most that the source sent in 100 ms' }],
   ['processorSeconds', { title: 'Processor time', axis: 'of all agents and both QEMUs, the guest in them' }],
 ]
-/** Parts in the order in which they are shown, and what a reader calls the state without them. */
+/** The parts in the order of the report, and the reader's name for Pagemesh without each. */
 const PARTS: readonly [LeftOut, string][] = [
   ['none', 'all parts'], ['peers', 'no peers'], ['store', 'no store'], ['references', 'no references'],
   ['compression', 'no compression'],
@@ -57,16 +57,17 @@ export function contentOf(measured: Measured): Block[] {
   ]
 }
 
-const LEGEND = 'Medians, with lowest and highest in brackets. On the wire: what the interfaces of all hosts sent ' +
-  'while the guest moved, everything included. By the source: of that, what its host sent; the rest are answers, and ' +
-  'pages had from other hosts. Beside: of that, what agents told each other of their pages, gossiped and fetched to ' +
-  'keep. Of plain: beside QEMU\'s pre-copy of the same round. Downtime: as QEMU says, and what the ' +
-  'agents add to it. Silent: the longest time without a heartbeat of 10 ms, taken from the guest\'s second serial ' +
-  'port until a second after the end; silent before: the same while it ran undisturbed. Peak: the most that the ' +
-  'source\'s interface sent in 100 ms. CPU: seconds of all agents, and of the QEMUs at both ends, guest included, ' +
-  'until what the guest left behind is kept; a GB: of the agents, for each GB that the source QEMU wrote.'
+const LEGEND = 'Medians, with lowest and highest in brackets. On the wire: bytes that the interfaces of all hosts ' +
+  'sent while the guest moved, everything included. By the source: the part of them that the source\'s host sent; ' +
+  'the rest are answers, and pages from other hosts. Beside: the part of them that agents spent on reports, gossip, ' +
+  'and pages fetched to be kept. Of plain: relative to QEMU\'s pre-copy of the same round. Downtime: as QEMU ' +
+  'reports it, plus the agents\' share. Silent: the longest time without a heartbeat of 10 ms, taken from the ' +
+  'guest\'s second serial port until a second after the end; silent before: the same while it ran undisturbed. ' +
+  'Peak: the most that the source\'s interface sent in 100 ms. CPU: seconds of all agents, and of the QEMUs at both ' +
+  'ends, guest included, until the pages that the guest left behind are kept; a GB: of the agents, per GB that the ' +
+  'source QEMU wrote.'
 
-/** A guest over a link: QEMU's ways first, then ours by destination. */
+/** A guest over a link: QEMU's ways first, then Pagemesh's by destination. */
 function journeysOf(rows: readonly Row[]): Journey[] {
   const whole = rows.filter(({ cell }) => cell.leftOut === 'none')
   const firsts = whole.filter((row, index) =>
@@ -81,14 +82,14 @@ function orderOf({ way, cell }: Row): number {
   return (isOurs(way) ? DESTINATIONS.indexOf(cell.destination) * 10 : -100) + rankOf(way)
 }
 
-/** What the guest's own work felt of it. */
+/** The effect on the guest's own work. */
 function work(journeys: readonly Journey[]): Block[] {
   if (journeys.length === 0) return []
   const title = 'Requests a second that the guest answers while it moves'
   return [{ kind: 'plot', plot: journeysPlot(journeys, 'workDuring', { title, axis: 'from the start to the end' }) }]
 }
 
-/** The claim of the method, in our own figures. */
+/** The paper's claim, tested with our figures. */
 function distribution({ beforehand }: Measured, rows: readonly Row[]): Block[] {
   const shares = sharesOf(rows, '1 Gbit/s', 'idle')
   if (shares === undefined) return []
@@ -111,7 +112,7 @@ function sharesSentence({ plain, nothing, placement, similar }: Shares): string 
   const share = (bytes: number): string => `${Math.round(100 * bytes)} %`
   const text = `plain pre-copy takes ${formatBytes(Math.round(plain))}. Pagemesh takes ` +
     `${formatBytes(Math.round(nothing))} to a host that has nothing and asks nobody, which is compression and pages ` +
-    `that repeat themselves, and ${formatBytes(Math.round(placement))} to one that keeps what is common: of the ` +
+    `that repeat, and ${formatBytes(Math.round(placement))} to one that keeps what is common: of the ` +
     `bytes saved there, ${share((nothing - placement) / (plain - placement))} come from distribution beforehand.`
   if (similar === undefined) return text
   return `${text} Where guests of the same system run already it takes ${formatBytes(Math.round(similar))}, and ` +
@@ -124,7 +125,7 @@ function breakEven({ nothing, placement }: Shares, spent: number): string {
   return `as much as it saves in ${moves} such ${moves === 1 ? 'migration' : 'migrations'}.`
 }
 
-/** Guests that were lost, moves that failed, and what there was no time for. */
+/** Lost guests, failed moves, and measurements for which there was no time. */
 function trouble({ samples, omitted }: Measured): Block[] {
   const items = samples.flatMap(({ cell, way, round, loss, failure }) => {
     const what = failure !== undefined ? `did not move: ${failure}`
@@ -168,7 +169,7 @@ function method(circumstances: Circumstances, { samples }: Measured): Block[] {
   ]
 }
 
-/** What each part is worth, where that was measured. */
+/** The effect of each part, where it was measured. */
 function parts(rows: readonly Row[]): Block[] {
   const at = rows.filter(({ cell, way }) => cell.link === '1 Gbit/s' && cell.guest === 'idle' && cell.count === 1 &&
     way === 'pagemesh-precopy')

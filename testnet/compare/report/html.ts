@@ -11,7 +11,7 @@ h2 { margin-top: 2em; border-bottom: 1px solid #ccc }
 svg { max-width: 100%; height: auto }
 figure { margin: 1.5em 0 }`
 
-/** The report as one web page that needs nothing else: the plots are in it. Pure. */
+/** The report as one self-contained web page, plots included. Pure. */
 export function renderHtml(blocks: readonly Block[], title: string): string {
   return `<!doctype html>
 <html lang="en">

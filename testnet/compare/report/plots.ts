@@ -1,4 +1,4 @@
-/** Bars with the points that they are medians of, as SVG text. Pure: figures in, a drawing out. */
+/** Bar charts as SVG text: bars are medians, points the measurements. Pure. */
 import { createRequire } from 'node:module'
 
 import { spreadOf } from '../results.ts'
@@ -6,7 +6,7 @@ import { spreadOf } from '../results.ts'
 export interface Bar {
   label: string
   colour: string
-  /** All measurements; the bar is as long as their median. */
+  /** All measurements; the bar's length is their median. */
   points: readonly number[]
 }
 
@@ -19,15 +19,15 @@ export interface Plot {
   /** Name of the file, without its ending. */
   name: string
   title: string
-  /** What the bars' length stands for, with its unit. */
+  /** What the bars' length means, with its unit. */
   axis: string
   panels: readonly Panel[]
   format: (value: number) => string
-  /** For values that differ by more than a bar can show. */
+  /** For values of very different sizes. */
   isLogarithmic?: boolean
 }
 
-/** The little of echarts that is used. Its own types do not hold under exactOptionalPropertyTypes. */
+/** The few parts of echarts that are used. Its own types do not compile under exactOptionalPropertyTypes. */
 interface Charts {
   init(element: null, theme: null, options: { renderer: 'svg'; ssr: true; width: number; height: number }): {
     setOption(option: Record<string, unknown>): void
@@ -44,7 +44,7 @@ const COLUMNS = 2
 const SIZES = { title: 44, panelTitle: 26, bar: 24, axis: 54, labels: 205, values: 92 }
 const FONT = 'DejaVu Sans, Verdana, sans-serif'
 const INK = '#222'
-/** A logarithm knows no zero: shorter than this is drawn as this. */
+/** A logarithmic axis has no zero: shorter bars are drawn with this value. */
 const LOG_LEAST = 1
 
 export function drawPlot(plot: Plot): string {
@@ -80,7 +80,7 @@ interface Place {
   height: number
 }
 
-/** Two panels a row, each as high as it has bars. */
+/** Two panels a row, with heights by their number of bars. */
 function placesOf(panels: readonly Panel[]): Place[] {
   const columns = Math.min(COLUMNS, panels.length)
   const column = WIDTH / columns
@@ -132,7 +132,7 @@ function bars(plot: Plot, panel: Panel, index: number): Record<string, unknown> 
   }
 }
 
-/** A single measurement is the bar's own end; several show how far they lie apart. */
+/** A single measurement is the end of its bar; several show their spread. */
 function points(plot: Plot, panel: Panel, index: number): Record<string, unknown> {
   return {
     type: 'scatter', xAxisIndex: index, yAxisIndex: index, symbolSize: 5, silent: true, z: 3,
@@ -142,7 +142,7 @@ function points(plot: Plot, panel: Panel, index: number): Record<string, unknown
   }
 }
 
-/** What the bar says, beyond its last point. */
+/** The bar's value, right of its last point. */
 function labels(plot: Plot, panel: Panel, index: number): Record<string, unknown> {
   return {
     type: 'scatter', xAxisIndex: index, yAxisIndex: index, symbolSize: 0, silent: true,

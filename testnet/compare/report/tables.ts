@@ -44,7 +44,7 @@ function figure(title: string, measure: MeasureName): Column {
   return [title, ({ figures }) => formatSpread(figures[measure], (value) => formatMeasure(measure, value))]
 }
 
-/** Everything that was measured of one guest over one link, a line each way. */
+/** All measurements of one guest over one link, one row per way. */
 export function journeyTable({ rows, isBusy }: Journey): Block {
   const columns = isBusy ? [...COLUMNS, ...WORK_COLUMNS] : COLUMNS
   return {
@@ -69,7 +69,7 @@ export function verdictTable(verdicts: readonly Verdict[]): Block {
   }
 }
 
-/** What a part is worth: each row beside the first one, in which nothing is left out. */
+/** The effect of each part: each row beside the first, in which nothing is left out. */
 export function partsTable(rows: readonly (Row & { title: string })[]): Block {
   const whole = rows[0]!.figures
   const ofWhole = (measure: 'wireBytes' | 'totalMs'): Column =>
@@ -98,7 +98,7 @@ function pagesOf(samples: readonly Sample[]): string[] {
   return [handoff.pages.literal, sentBefore, resident, store, peer, source].map((count) => count.toLocaleString('en'))
 }
 
-/** One measure of all journeys, a panel each. */
+/** One figure of all journeys, one panel each. */
 export function journeysPlot(
   journeys: readonly Journey[], measure: MeasureName, init: { title: string; axis: string; isLogarithmic?: boolean },
 ): Plot {

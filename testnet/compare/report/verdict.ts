@@ -1,4 +1,4 @@
-/** Who won, in sentences; above all where Pagemesh loses. Pure. */
+/** Who won, in sentences; first of all where Pagemesh loses. Pure. */
 import { WAY_TITLES } from '../cells.ts'
 import { CONTESTS, type Contest, type Verdict } from '../results.ts'
 import { CONTEST_TITLES, describeCell, formatMeasure, formatRatio } from './words.ts'
@@ -6,7 +6,7 @@ import { CONTEST_TITLES, describeCell, formatMeasure, formatRatio } from './word
 /** The report's first paragraph. */
 export function lossesParagraph(verdicts: readonly Verdict[]): string {
   const cells = new Set(verdicts.map(({ cell }) => describeCell(cell))).size
-  if (cells === 0) return 'No cell was measured with both Pagemesh and QEMU, so nothing can be said of who loses.'
+  if (cells === 0) return 'No cell was measured with both Pagemesh and QEMU, so there is no winner.'
   const lost = verdicts.filter(({ isLost }) => isLost)
   const intro = 'The best of Pagemesh\'s ways stands against the best of QEMU\'s own, in each of ' +
     `${cells} cells and for each figure by itself.`
@@ -15,7 +15,7 @@ export function lossesParagraph(verdicts: readonly Verdict[]): string {
   return `Pagemesh loses in some cells. ${sentences.join(' ')} ${intro}`
 }
 
-/** What was saved: the second paragraph. */
+/** Where Pagemesh wins: the second paragraph. */
 export function winsParagraph(verdicts: readonly Verdict[]): string {
   const sentences = CONTESTS.flatMap((contest) => {
     const won = verdicts.filter((verdict) => verdict.contest === contest && !verdict.isLost)
@@ -29,7 +29,7 @@ export function winsParagraph(verdicts: readonly Verdict[]): string {
   return sentences.length === 0 ? 'It wins in none.' : `Where it does not lose: ${sentences.join(' ')}`
 }
 
-/** `1.31`, or what there is to say where the other side took no time at all. */
+/** `1.31`, or words where the other side's value is 0. */
 export function formatVerdictRatio(verdict: Verdict): string {
   const ratio = ratioOf(verdict)
   return Number.isFinite(ratio) ? formatRatio(ratio) : '-'

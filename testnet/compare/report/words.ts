@@ -10,17 +10,17 @@ export const CONTEST_TITLES: Readonly<Record<Contest, string>> = {
   silenceMs: 'downtime as seen from outside',
 }
 
-/** `1 Gbit/s, idle guest, similar`, and what is left out. */
+/** `1 Gbit/s, idle guest, similar`, and the part that is left out. */
 export function describeCell({ link, guest, destination, count, leftOut }: Cell): string {
   return `${describeJourney({ link, guest, count })}, ${destination}${leftOut === 'none' ? '' : `, no ${leftOut}`}`
 }
 
-/** What a way of QEMU's own is measured with: the destination makes no difference to it. */
+/** The cell of QEMU's own ways, for which the destination makes no difference. */
 export function describeJourney({ link, guest, count }: Pick<Cell, 'link' | 'guest' | 'count'>): string {
   return `${link}, ${count === 1 ? `${guest} guest` : `${count} ${guest} guests at once`}`
 }
 
-/** The way, and for ours where to. */
+/** The way; for Pagemesh also the destination. */
 export function describeRow({ way, cell }: Pick<Row, 'way' | 'cell'>): string {
   return isOurs(way) ? `${WAY_TITLES[way]}, ${cell.destination}` : WAY_TITLES[way]
 }
@@ -65,7 +65,7 @@ export function formatMeasure(name: MeasureName, value: number): string {
   }
 }
 
-/** The median; and lowest to highest in brackets, where there are several and they differ as written. */
+/** The median; with lowest and highest in brackets if they differ as written. */
 export function formatSpread({ median, lowest, highest }: Spread, format: (value: number) => string): string {
   const [low, high] = [format(lowest), format(highest)]
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`

@@ -1,4 +1,4 @@
-/** What must hold of the agents once all is over. */
+/** What must hold of the agents at the end. */
 import type { Assertion } from './assertion.ts'
 
 export const agentsSettle: Assertion = {
@@ -19,7 +19,7 @@ export function viewsAgree(share: number): Assertion {
   return {
     name: `the views of any two hosts have ${Math.round(share * 100)} % of the popular pages in common`,
     check: ({ viewAgreement }) => {
-      if (viewAgreement === undefined) return ['nobody compared them']
+      if (viewAgreement === undefined) return ['they were not compared']
       return viewAgreement >= share ? [] : [`they have ${(100 * viewAgreement).toFixed(1)} %`]
     },
   }

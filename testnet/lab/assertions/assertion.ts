@@ -1,9 +1,9 @@
 import type { RunRecord } from '../record.ts'
 
-/** Something that must hold of a run, judged by the record alone. */
+/** A statement that must hold of a run, judged from the record alone. */
 export interface Assertion {
-  /** For the report: what holds, if it does. */
+  /** For the report: the statement. */
   readonly name: string
-  /** What is not so, a phrase each; none: it holds. Pure. */
+  /** The faults found, a phrase each; none: it holds. Pure. */
   check(record: RunRecord): string[]
 }

@@ -10,7 +10,7 @@ export const everyGuestRuns: Assertion = {
 export const noGuestLost: Assertion = {
   name: 'no guest is lost: each is where it was taken to, and the agent there knows',
   check: ({ guests }) => guests.flatMap(({ name, host, runsOn, seenOn }) => {
-    // One that crashed with its host must not have come to life elsewhere.
+    // A guest that crashed with its host must not run elsewhere.
     const wanted = host === undefined ? [] : [host]
     return [
       ...(isSame(runsOn, wanted) ? [] : [`${name} runs on ${list(runsOn)}, not on ${list(wanted)}`]),

@@ -1,4 +1,4 @@
-/** What is expected of a run, as objects: those of every scenario, and those that a scenario asks for by data. */
+/** The assertions of a run, as objects: those of every scenario, and those that a scenario's data names. */
 import type { RunRecord, Verdict } from '../record.ts'
 import type { Expectation, Scenario } from '../scenario.ts'
 import { agentsSettle, keepsWithinLimit, nothingLeftBehind, viewsAgree } from './agents.ts'
@@ -9,7 +9,7 @@ import {
   workGoesOn,
 } from './moves.ts'
 
-/** They hold of every scenario, so that none can forget one. */
+/** They hold of every scenario, so none needs to name them. */
 const ALWAYS: readonly Assertion[] = [
   everyGuestRuns, noGuestLost, neverTwice, movesEndAsPlanned, memoryEqual, workGoesOn, agentsSettle, nothingLeftBehind,
 ]
@@ -18,7 +18,7 @@ export function assertionsOf(scenario: Pick<Scenario, 'expect'>): Assertion[] {
   return [...ALWAYS, ...scenario.expect.map(assertionFor)]
 }
 
-/** Judges a run by all of its scenario's assertions. Pure. */
+/** Judges a run by all assertions of its scenario. Pure. */
 export function judge(scenario: Pick<Scenario, 'expect'>, record: RunRecord): Verdict[] {
   return assertionsOf(scenario).map((assertion) => ({ assertion: assertion.name, faults: assertion.check(record) }))
 }

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { RANDOM } from './systems.ts'
 
-/** Where there is nothing to gain nothing may be lost. */
+/** If nothing can be saved, nothing may be lost. */
 export const alien: Scenario = {
   name: 'nothing-in-common',
   title: 'A guest full of random data moves there and back, and takes no more than QEMU alone would',

@@ -17,7 +17,7 @@ import { slow } from './slow.ts'
 import { waiting } from './waiting.ts'
 import { working } from './working.ts'
 
-/** Every scenario there is, in the order of the list. */
+/** All scenarios, in the order of the list. */
 export const SCENARIOS: readonly Scenario[] = [
   rolling, opposite, crash, partition, waiting, dirtying, chain,
   same, working, slow, full, empty, newcomer, cancelled, leaving, alien, killed,

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { RANDOM } from './systems.ts'
 
-/** An operator changes their mind twice: the guest must not have noticed anything of the first time. */
+/** The guest must not notice the cancelled migration. */
 export const cancelled: Scenario = {
   name: 'cancelled',
   title: 'A migration is cancelled in the middle; the guest goes on where it is, and moves at the second try',

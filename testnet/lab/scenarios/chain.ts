@@ -3,7 +3,7 @@ import { SMALL } from './systems.ts'
 
 const WAY = ['b', 'c', 'a', 'c', 'b', 'a', 'b', 'a', 'c', 'a']
 
-/** A fault that changes one page in a million would have ten chances to show. */
+/** A fault that changes one page in a million has ten chances to show. */
 export const chain: Scenario = {
   name: 'chain-of-ten',
   title: 'One guest moves ten times among three hosts, in both modes; its memory is compared each time',

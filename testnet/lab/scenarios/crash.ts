@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SCANS_OFTEN, SMALL } from './systems.ts'
 
-/** One of those that a newcomer fetches from is gone without a word; what it lacks then comes from the others. */
+/** A host from which a newcomer fetches crashes; the newcomer gets the missing pages from the others. */
 export const crash: Scenario = {
   name: 'crash-during-swap',
   title: 'A host crashes while a newcomer fetches pages from it; the newcomer fills its store from the others',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { DEBIAN, SMALL } from './systems.ts'
 
-/** Pre-copy never catches up, gives up and leaves the guest where it is; post-copy needs each page once. */
+/** Pre-copy never converges, gives up and leaves the guest at the source; post-copy needs each page once. */
 export const dirtying: Scenario = {
   name: 'dirtying-faster-than-the-link',
   title: 'A guest rewrites its memory faster than the link carries it: pre-copy gives up, post-copy moves it',

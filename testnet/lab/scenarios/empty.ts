@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SMALL } from './systems.ts'
 
-/** Memory that was never touched must cost next to nothing: no byte on the wire, no time, no room. */
+/** Memory that was never touched must cost almost nothing: no bytes, no time, no store. */
 export const empty: Scenario = {
   name: 'mostly-empty',
   title: 'A guest of 2 GiB that uses a few percent of it moves there and back, in both modes',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { RANDOM, SCANS_OFTEN, SMALL } from './systems.ts'
 
-/** What a store cannot take must not stand in a guest's way, nor may the store grow beyond its limit. */
+/** A full store must not delay a guest, and must not exceed its limit. */
 export const full: Scenario = {
   name: 'full-store',
   title: 'A guest of another kind moves to a host whose small store is full of other pages, and to one that keeps none',

@@ -1,7 +1,9 @@
 import type { Scenario } from '../scenario.ts'
 import { RANDOM } from './systems.ts'
 
-/** First the agent that receives, then the one that sends: before switchover the guest stays, and moves in the end. */
+/**
+ * The destination's agent first, then the source's: before switchover the guest stays, and moves at a later attempt.
+ */
 export const killed: Scenario = {
   name: 'agents-killed',
   title: 'Either agent is killed in the middle of a migration; the guest goes on at the source, and moves at last',

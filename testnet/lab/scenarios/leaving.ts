@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SMALL } from './systems.ts'
 
-/** A host must go down at once: nobody has the time to move its guests one by one. */
+/** A host must be emptied at once, with no time to move its guests one by one. */
 export const leaving: Scenario = {
   name: 'five-at-once',
   title: 'Five guests leave one host together, for two others',

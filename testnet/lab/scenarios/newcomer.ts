@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SCANS_OFTEN, SMALL } from './systems.ts'
 
-/** Nobody tells the new host what to fetch, and nothing runs there. */
+/** No operator tells the new host what to fetch, and no guest runs there. */
 export const newcomer: Scenario = {
   name: 'newcomer',
   title: 'A host that joins fills its store unattended, then takes a guest of the system that the others run',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { RANDOM } from './systems.ts'
 
-/** Both links carry both guests, so that each handoff waits on the other's bytes. */
+/** Both links carry both guests, so that the two handoffs compete. */
 export const opposite: Scenario = {
   name: 'opposite-handoffs',
   title: 'Two guests pass each other: one from a to b, one from b to a, at the same time',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SCANS_OFTEN, SMALL } from './systems.ts'
 
-/** With more than three hosts not every host owns every slice: what is popular is gossiped. */
+/** With more than three hosts, not every host owns every slice: popular pages are gossiped. */
 export const partition: Scenario = {
   name: 'partition-during-gossip',
   title: 'Two of five hosts are cut off while pages are gossiped, guests boot and move; then all views agree',

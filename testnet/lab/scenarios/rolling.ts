@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SMALL } from './systems.ts'
 
-/** Maintenance as operators do it: a host is emptied, its agent replaced, and its guests come home. */
+/** Maintenance: each host is emptied, its agent restarted, and its guests brought back. */
 export const rolling: Scenario = {
   name: 'rolling-maintenance',
   title: 'Three hosts are emptied, restarted and filled again, one after the other: every guest moves twice',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { DEBIAN } from './systems.ts'
 
-/** What Pagemesh is for: the destination has a guest of the same system. */
+/** The main use of Pagemesh: the destination has a guest of the same system. */
 export const same: Scenario = {
   name: 'same-system',
   title: 'An idle Debian moves in pre-copy to where another Debian serves the web, and comes back in post-copy',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SMALL } from './systems.ts'
 
-/** Between two sites: what is not sent is time that nobody waits. */
+/** Between two sites, each byte saved is time. */
 export const slow: Scenario = {
   name: 'slow-link',
   title: 'A guest moves over a link of 20 Mbit/s to where its twin lives, and comes back in post-copy',

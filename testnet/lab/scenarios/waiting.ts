@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { SMALL } from './systems.ts'
 
-/** An operator starts the QEMU that waits, and is called away; meanwhile both agents are replaced. */
+/** A waiting QEMU is started long before its migration; meanwhile both agents are restarted. */
 export const waiting: Scenario = {
   name: 'restart-while-waiting',
   title: 'A QEMU waits long for its guest; meanwhile one agent is restarted, the other killed and started again',

@@ -1,7 +1,7 @@
 import type { Scenario } from '../scenario.ts'
 import { DEBIAN } from './systems.ts'
 
-/** Nobody compares memory here: the guests are not stopped, they go on with their work as they arrive. */
+/** Memory is not compared here: the guests are not stopped, and keep working as they arrive. */
 export const working: Scenario = {
   name: 'servers-at-work',
   title: 'A web server, a database and a compile job move in a circle while they work',
