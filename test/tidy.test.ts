@@ -210,7 +210,7 @@ describe('nothing is there for nothing', () => {
         read.add(name)
         const value: unknown = Reflect.get(object, key)
         const isSection = OPTIONS.some((option) => option.key.startsWith(`${name}.`))
-        return isSection ? section(`${name}.`, (value ?? {}) as object) : value
+        return isSection ? section(`${name}.`, value ?? {}) : value
       },
     })
     await createAgent(section('', values) as AgentOptions)

@@ -213,7 +213,7 @@ export class OutgoingHandoffs {
       },
       onClosed: async () => {
         const { undo: _undo, process: _process, ...known } = this.#records.get(id) ?? {}
-        if ('role' in known) await write(known as Record)
+        if ('role' in known) await write(known)
       },
       onAmended: (result: HandoffResult) => {
         behind(this.#components.log, 'a handoff is not in the history', history.add(result, { direction: 'outgoing' }))

@@ -114,7 +114,7 @@ class QmpConnection implements QmpClient {
     this.#greeting.promise.catch(() => {})
     this.#socket = new PatientSocket()
     this.#socket.connect(path)
-    this.#socket.on('data', (bytes) => this.#receive(bytes as Buffer))
+    this.#socket.on('data', (bytes) => this.#receive(bytes))
     this.#socket.on('error', (error) => this.#break(connectionFault(path, error)))
     this.#socket.on('close', () => {
       this.#break(qmpLost(path))

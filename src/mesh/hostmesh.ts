@@ -246,7 +246,7 @@ export class HostMesh implements Mesh {
     const attempts = Promise.all(this.#init.bootstrap.map((address) => redialer.keepBootstrap(address)))
     await waitAtMost(this.#clock, attempts, FIRST_ROUND_MS)
     // TypeScript cannot see that the network's listener may have set it meanwhile.
-    const refusal = this.#refusal as RefusedError | undefined
+    const refusal = this.#refusal
     if (refusal !== undefined) throw nameTaken(refusal.holderName, refusal.holderPeerId)
   }
 

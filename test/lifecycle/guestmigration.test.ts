@@ -248,7 +248,9 @@ describe('the two sides of a real QEMU\'s migration', function () {
     const before = await settingsOf(target)
     for (const place of ['a', 'b'] as const) {
       let undo: SettingsUndo | undefined
-      const onChange = async (change: SettingsUndo): Promise<void> => { undo = JSON.parse(JSON.stringify(change)) }
+      const onChange = async (change: SettingsUndo): Promise<void> => {
+        undo = JSON.parse(JSON.stringify(change)) as SettingsUndo
+      }
       const open = (left?: SettingsUndo) => place === 'a' ? lab.outgoing(place, left) : lab.incoming(place, left)
       const dead = await open()
       await dead.prepare({ mode: 'precopy', onChange })

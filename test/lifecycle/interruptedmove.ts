@@ -66,7 +66,7 @@ export class InterruptedMove {
     assert.ok(tookMs < END_WITHIN_MS, `the command ended ${tookMs} ms after the fault`)
     assert.equal(result?.status, 'failed')
     assert.match(result?.reason ?? '', fault.names(this.#to))
-    assert.ok(errors.includes(result!.reason!), 'the sentence is on standard error, too')
+    assert.ok(errors.includes(result.reason!), 'the sentence is on standard error, too')
     await Promise.all([
       this.#expectGuestRunsOn(),
       untilEnded(destination),

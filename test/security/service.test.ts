@@ -134,7 +134,7 @@ describe('the service of the agent', function () {
         const look = await waitFor(async () => {
           assert.ok(tunnel.running, tunnel.errors)
           const [program, ...words] = [...host.exec, 'stat', '-c', '%g %a', path]
-          const { status: code, stdout } = spawnSync(program!, words)
+          const { status: code, stdout } = spawnSync(program, words)
           return code === 0 ? String(stdout).trim() : undefined
         }, { clock: systemClock, what: 'the tunnel', timeoutMs: MOVE_MS_MAX })
         assert.equal(look, `${gid} 660`)

@@ -49,7 +49,7 @@ export abstract class FakeGuest {
   readonly refuses: Record<string, Error> = {}
   /** Its settings are those of a handoff. */
   isChanged = false
-  #gone = deferred<Error>()
+  readonly #gone = deferred<Error>()
   readonly #listeners = new Set<(news: MigrationNews) => void>()
 
   constructor(state: GuestState) {

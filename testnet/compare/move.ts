@@ -1,5 +1,4 @@
-import type { HandoffResult } from '../../src/index.ts'
-import { describeError } from '../../src/index.ts'
+import { describeError, type HandoffResult } from '../../src/index.ts'
 import { migratePlain, MULTIFD_CHANNELS, waitFor, type LabGuest, type PlainMode } from '../index.ts'
 import type { Cell, Step, WayName } from './cells.ts'
 import { HOSTS, type ComparisonLab, type Mover } from './lab.ts'

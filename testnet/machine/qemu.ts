@@ -86,7 +86,7 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   const system = options.system === 'busybox' ? await ensureBusybox(image) : image
   mkdirSync(directory, { recursive: true })
   // A socket that an earlier guest left would be mistaken for this one's.
-  for (const path of Object.values(paths)) rmSync(path, { force: true })
+  for (const path of Object.values(paths) as string[]) rmSync(path, { force: true })
   const argv = machineArguments({
     name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
     incoming: options.incoming ?? false, paused: options.paused ?? false, backend: options.backend ?? 'anonymous',

@@ -7,7 +7,7 @@ import { cutoffsFor, countShare, isKept, KINDS, noShareCounts, type Kind } from 
 import { createCensus, type Census } from '../../../src/census/index.ts'
 import { isVolatile, numberOf, placeOf } from '../../../src/census/place.ts'
 import { shed } from '../../../src/census/shedding.ts'
-import { PrefixRun, SortedTable } from '../../../src/page/index.ts'
+import { PrefixRun, type SortedTable } from '../../../src/page/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'

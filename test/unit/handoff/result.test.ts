@@ -93,7 +93,7 @@ describe('the tally of a handoff', () => {
     for (const count of [said.totalMs, said.qemuBytes, said.wireBytes, said.receivedWireBytes, said.peerBytes,
       said.channels,
       said.rawBytes, said.literalBytes, said.literalWireBytes, said.ledger.savedBytes, said.ledger.netBytes,
-      ...Object.values(said.pages), ...Object.values(said.refsFilledBy)]) assert.equal(count, 0)
+      ...Object.values(said.pages) as number[], ...Object.values(said.refsFilledBy)]) assert.equal(count, 0)
     const none = { report: 0, gossip: 0, swap: 0 }
     assert.deepEqual(said.ledger.spentBytes, { source: none, destination: none })
   })

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
-import { BATCH_STREAM_BYTES, decodeBatchHeader } from '../../../src/passage/batch.ts'
+import { BATCH_STREAM_BYTES, decodeBatchHeader, type EncodedBatch } from '../../../src/passage/batch.ts'
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
-import type { EncodedBatch } from '../../../src/passage/batch.ts'
 import { Encoder } from '../../../src/passage/encoder.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'

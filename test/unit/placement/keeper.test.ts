@@ -78,20 +78,20 @@ class World {
   }
 
   #view(): Popularity['view'] {
-    const world = this
+    const popular = (): ReadonlyMap<number, number> => this.popular
     const guestsOf = (high: number, low: number): number => {
       const page = numbers(2000).find((number) => keyOf(...prefixOf(number)) === keyOf(high, low))
-      return page === undefined ? 0 : world.popular.get(page) ?? 0
+      return page === undefined ? 0 : popular().get(page) ?? 0
     }
     return {
-      get pages() { return world.popular.size },
+      get pages() { return popular().size },
       bytes: 0,
       guestsOf,
       hostsOf: (high, low) => Math.min(3, guestsOf(high, low)),
       holdersOf: () => ['a', 'b'],
       among: (prefixes) => ({ ...prefixes, indices: new Uint32Array(0) }),
       forEach(visit) {
-        const rising = [...world.popular].map(([page, guests]) => ({ key: keyOf(...prefixOf(page)), page, guests }))
+        const rising = [...popular()].map(([page, guests]) => ({ key: keyOf(...prefixOf(page)), page, guests }))
           .sort((one, other) => (one.key < other.key ? -1 : 1))
         for (const { page, guests } of rising) visit(...prefixOf(page), guests, 3)
       },

@@ -93,7 +93,7 @@ export class Hosts {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       const pieces: Buffer[] = []
       let hasEnded = false
-      socket.on('data', (bytes) => pieces.push(bytes as Buffer))
+      socket.on('data', (bytes) => pieces.push(bytes))
       socket.on('end', () => { hasEnded = true })
       // The test looks at what has come.
       socket.on('error', () => {})

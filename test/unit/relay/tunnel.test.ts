@@ -88,7 +88,7 @@ describe('a tunnel', () => {
     await eventually(() => carried.length === 1)
     const { endpoint } = carried[0]!
     const heard: Buffer[] = []
-    socket.on('data', (bytes) => heard.push(bytes as Buffer))
+    socket.on('data', (bytes) => heard.push(bytes))
     socket.end()
     await new Promise<void>((resolve) => endpoint.receive(() => {}, resolve))
     await endpoint.write(Buffer.from('late'))

@@ -103,7 +103,7 @@ describe('a page store', () => {
     const store = madeStore(nextPath())
     await store.start()
     await store.put(pagesOf(numbers(200)), 'head')
-    await assert.rejects(store.source.fill(new PageBatch(pagesOf(numbers(200)).ids as Buffer), AbortSignal.abort()))
+    await assert.rejects(store.source.fill(new PageBatch(pagesOf(numbers(200)).ids), AbortSignal.abort()))
     await store.stop()
   })
 
