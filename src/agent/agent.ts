@@ -11,7 +11,7 @@ import type { HandoffEstimate } from '../transfer/index.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, warmUpInventory, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
-import { createKeeper, type Keeper } from '../placement/index.ts'
+import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
 import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
@@ -115,7 +115,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     confirm: (pages, by) => possession.confirm(pages, by),
     onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
   }, { bytesPerSecondMax: options.swap?.maxBandwidth ?? numericDefault('swap.maxBandwidth') })
-  const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
+  const holders = new Holders({ ...world, mesh, popularity })
+  const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap, holders }, { intervalMs })
   const ended = new EndedTally()
   const written = createHistory(world, { path: join(statePath, `${options.name}.history`) })
   const history = ended.over(auditedHistory(written, audit))
@@ -127,8 +128,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     count: threadCount(wantedThreads, { cores: availableParallelism(), hasKernel: kernelInUse() !== 'package' }),
   })
   const parts = {
-    ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
-    audit, pins, pinFile, interception, ended,
+    ...world, mesh, census, popularity, possession, swap, store, keeper, holders, discovery, hasher, threads, history,
+    journal, audit, pins, pinFile, interception, ended,
   }
   return new HostAgent(parts, {
     ...options,
@@ -153,6 +154,7 @@ interface Parts {
   swap: Swap
   store: Store
   keeper: Keeper
+  holders: Holders
   discovery: GuestDiscovery
   hasher: PageHasher
   threads: PassageThreads

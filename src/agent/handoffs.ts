@@ -8,7 +8,7 @@ import {
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
-import type { Keeper } from '../placement/index.ts'
+import type { Holders, Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -61,6 +61,7 @@ export interface HandoffsComponents {
   possession: Possession
   store: Store
   keeper: Keeper
+  holders: Holders
   swap: Swap
   guests: GuestList
   hasher: PageHasher

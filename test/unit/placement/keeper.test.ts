@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 import type { GuestCensus } from '../../../src/census/index.ts'
 import { PageColumns, SortedTable } from '../../../src/page/index.ts'
-import { createKeeper, type Keeper } from '../../../src/placement/index.ts'
+import { createKeeper, Holders, type Keeper } from '../../../src/placement/index.ts'
 import { TailOwners } from '../../../src/placement/tailowners.ts'
 import type { Popularity } from '../../../src/popularity/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
@@ -33,18 +33,20 @@ class World {
   guests: GuestCensus[] = []
   readonly store: Store
   readonly keeper: Keeper
+  readonly holders: Holders
 
   constructor(store: Store) {
     this.store = store
+    const popularity = { view: this.#view() }
+    const mesh = {
+      self: { name: 'a', peerId: 'a', address: '' },
+      members: () => this.members.map((name) => ({ name, peerId: name, address: '' })),
+    }
+    this.holders = new Holders({ clock: this.clock, mesh, popularity })
     this.keeper = createKeeper({
       clock: this.clock, random: { fraction: () => 0.5, bytes: (count) => new Uint8Array(count) }, log: silentLog,
-      hasher, store,
-      mesh: {
-        self: { name: 'a', peerId: 'a', address: '' },
-        members: () => this.members.map((name) => ({ name, peerId: name, address: '' })),
-      },
+      hasher, store, mesh, popularity, holders: this.holders,
       census: { all: () => this.guests, settled: true },
-      popularity: { view: this.#view() },
       swap: {
         traffic: { placement: { sentBytes: 0, receivedBytes: 0 }, handoff: { sentBytes: 0, receivedBytes: 0 } },
         pages: { served: 0, fetched: 0, missing: 0, wrong: 0 },
@@ -183,7 +185,7 @@ describe('the keeper', () => {
     for (const { page, holders } of world.asked) {
       assert.equal(new Set(holders).size, holders.length)
       assert.ok(holders.includes('b') && !holders.includes('a'))
-      for (const owner of world.keeper.holdersOf(...prefixOf(page))) assert.ok(holders.includes(owner))
+      for (const owner of world.holders.of(...prefixOf(page))) assert.ok(holders.includes(owner))
     }
   })
 
