@@ -1,5 +1,4 @@
-import { ID_BYTES, PAGE_BYTES, type PageBatch } from '../page/index.ts'
-import { isStraight, runEnd, type Places } from './places.ts'
+import { ID_BYTES, isStraight, PAGE_BYTES, runEnd, type PageBatch, type Places } from '../page/index.ts'
 
 /** Unwanted slots that are read along rather than starting another read. */
 const GAP_SLOTS_MAX = 4
@@ -81,8 +80,8 @@ export function planRun({ batch, places }: Filling, first: number, behind: numbe
   run.isStraight = isStraight(places, first, behind)
   run.into = run.isStraight ? batch.bytes : room.pages
   run.offset = run.isStraight ? places.indices[first]! * PAGE_BYTES : 0
-  run.slot = places.slots[first]!
-  run.count = places.slots[behind - 1]! - run.slot + 1
+  run.slot = places.numbers[first]!
+  run.count = places.numbers[behind - 1]! - run.slot + 1
   return run
 }
 
@@ -93,7 +92,7 @@ export function placeRun(
   const { run } = room
   const whole = Math.floor(bytes / PAGE_BYTES)
   for (let place = first; place < behind; place++) {
-    const slot = places.slots[place]! - run.slot
+    const slot = places.numbers[place]! - run.slot
     room.wasRead[place - room.first] = slot < whole ? 1 : 0
     if (run.isStraight) continue
     const from = slot * PAGE_BYTES

@@ -1,11 +1,10 @@
-import { ID_BYTES, PAGE_BYTES, type PageBatch, type PageHasher } from '../page/index.ts'
+import { ID_BYTES, PAGE_BYTES, placesOf, type PageBatch, type PageHasher, type Places } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import { Filling, placeRun, planRun, Room } from './filling.ts'
 import type { OpenStore } from './opening.ts'
-import { placesOf, type Places } from './places.ts'
 import { holdsPage, SLOT } from './slots.ts'
 
 /**
@@ -166,7 +165,7 @@ export class Reader {
     this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
     for (let place = first; place < behind; place++) {
       const index = places.indices[place]!
-      const slot = places.slots[place]!
+      const slot = places.numbers[place]!
       const idAt = (place - first) * ID_BYTES
       const isThere = wasRead[place - first] === 1
       if (isThere && batch.isOf(index, ids, idAt)) batch.markFilled(index, 'store')

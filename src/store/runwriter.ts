@@ -1,8 +1,7 @@
 import { bufferOver } from '../bytes/bufferover.ts'
-import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
+import { ID_BYTES, isStraight, PAGE_BYTES, runEnd, type Places } from '../page/index.ts'
 import { HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord } from './format.ts'
 import type { OpenStore } from './opening.ts'
-import { isStraight, runEnd, type Places } from './places.ts'
 
 /** Slots of one write: a mebibyte of pages. */
 const RUN_SLOTS_MAX = 256
@@ -28,7 +27,7 @@ export class RunWriter {
       if (!isDirect) this.#copyPages(bytes, places, first, behind)
       const from = isDirect ? bytes : this.#pages
       const offset = isDirect ? places.indices[first]! * PAGE_BYTES : 0
-      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, places.slots[first]! * PAGE_BYTES)
+      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, places.numbers[first]! * PAGE_BYTES)
     }
   }
 
@@ -39,12 +38,12 @@ export class RunWriter {
     for (let first = 0, behind = 0; first < places.count; first = behind) {
       behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
       for (let place = first; place < behind; place++) {
-        const slot = places.slots[place]!
+        const slot = places.numbers[place]!
         const idAt = places.indices[place]! * ID_BYTES
         const at = (place - first) * RECORD_WORDS
         writeRecord(this.#words, at, slot, this.#seed, view, idAt, states[slot]!, times[slot]!)
       }
-      await this.#writeRecordRun(places.slots[first]!, behind - first)
+      await this.#writeRecordRun(places.numbers[first]!, behind - first)
     }
   }
 
@@ -52,7 +51,7 @@ export class RunWriter {
     for (let first = 0, behind = 0; first < places.count; first = behind) {
       behind = runEnd(places, first, 0, RUN_SLOTS_MAX)
       this.#words.fill(0, 0, (behind - first) * RECORD_WORDS)
-      await this.#writeRecordRun(places.slots[first]!, behind - first)
+      await this.#writeRecordRun(places.numbers[first]!, behind - first)
     }
   }
 
