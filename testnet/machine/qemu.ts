@@ -69,6 +69,11 @@ const READY_TIMEOUT_MS = 240_000
 const BEAT_TIMEOUT_MS = 60_000
 const SOCKET_PATH_BYTES_MAX = 107
 
+/** What a guest's QEMU says that it does, such as `running`. */
+export async function stateOf(guest: LabGuest): Promise<string> {
+  return (await guest.qmp.execute('query-status') as { status: string }).status
+}
+
 /**
  * Starts a guest; resolves when its process runs and answers QMP. Throws PagemeshError `lab-guest-ended` with QEMU's
  * error if it does not.
