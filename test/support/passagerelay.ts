@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+
 import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
 import type { Lane } from '../../src/mesh/index.ts'
 import {
@@ -163,4 +165,16 @@ export function u32(...values: number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 4)
   values.forEach((value, i) => bytes.writeUInt32BE(value, i * 4))
   return bytes
+}
+
+/** Asserts that the passage failed once with this word, and that both its legs are closed. */
+export async function assertFailed(
+  end: OutgoingEnd | IncomingEnd, played: PlayedEnd, message: RegExp, code = 'bad-frame',
+): Promise<void> {
+  await until(() => end.said.errors.length > 0)
+  assert.match(end.said.errors[0]!.message, message)
+  await until(() => end.qemu.isClosed || end.qemu.hasHeardEnd)
+  await until(() => played.isClosed)
+  await settle()
+  assert.deepEqual(end.said.errors.map((error) => error.code), [code])
 }

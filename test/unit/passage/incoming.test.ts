@@ -6,7 +6,7 @@ import { SteppedClock } from '../../support/steppedclock.ts'
 import { precopyStream } from '../../support/streambuilder.ts'
 import { bodyOf, encode, NOTHING, page, prefixesOf, sourceWith } from '../../support/madepages.ts'
 import {
-  playedOutgoing, settle, u32, until, type EndOptions, type IncomingEnd, type PlayedEnd,
+  assertFailed, playedOutgoing, settle, u32, until, type EndOptions, type IncomingEnd, type PlayedEnd,
 } from '../../support/passagerelay.ts'
 
 const MIB = 2 ** 20
@@ -16,15 +16,6 @@ const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [0, 1, 2, 3].
 /** The stream as batches: in one, or cut where the second page begins. */
 function bodies(known = NOTHING, cuts: readonly number[] = [STREAM.length]): Buffer[] {
   return encode(STREAM, known, cuts, [true]).map(bodyOf)
-}
-
-async function assertFailed(end: IncomingEnd, played: PlayedEnd, message: RegExp, code = 'bad-frame'): Promise<void> {
-  await until(() => end.said.errors.length > 0)
-  assert.match(end.said.errors[0]!.message, message)
-  await until(() => end.qemu.isClosed || end.qemu.hasHeardEnd)
-  await until(() => played.isClosed)
-  await settle()
-  assert.deepEqual(end.said.errors.map((error) => error.code), [code])
 }
 
 /** An incoming end that was sent refs that it lacks, and has asked for them. */
