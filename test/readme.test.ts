@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
-import { OPTIONS } from '../src/index.ts'
 import { parseConfig } from '../src/daemon/index.ts'
+import { OPTIONS } from '../src/index.ts'
 import { blocksOf, linksOf, placesOf } from './readme/documents.ts'
 import { commandTable, configTable } from './readme/tables.ts'
-import { listFiles, read, ROOT } from './tidy/sources.ts'
 import { COMMAND_MS_MAX, pagemesh } from './support/pagemesh.ts'
+import { listFiles, read, ROOT } from './tidy/sources.ts'
 
 const README = 'README.md'
 /** The operators' document. */

@@ -4,7 +4,10 @@
  */
 import assert from 'node:assert/strict'
 
+import { RuleTester } from 'oxlint/plugins-dev'
+
 import { createAgent, ERROR_CODES, MemoryNetwork, OPTIONS, type AgentOptions } from '../src/index.ts'
+import importOrder from './tidy/importorder.ts'
 import { code, importsOf, listFiles, loadsOf, reachableFrom, read, ROOT, type Import } from './tidy/sources.ts'
 import { findSwallowed } from './tidy/swallowed.ts'
 
@@ -34,9 +37,9 @@ const EMBEDDERS = ['cli', 'daemon']
 const LIBP2P = /^(libp2p|@libp2p\/|@chainsafe\/libp2p|@multiformats\/)/
 
 const TOP_LEVEL = new Set([
-  '.ci', '.dockerignore', '.github', '.gitignore', '.mocharc.json', '.oxlintrc.json', 'CHANGELOG.md', 'Dockerfile',
-  'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'docker-compose.yml', 'docs', 'npm-shrinkwrap.json', 'package.json',
-  'peers', 'src', 'test', 'testnet', 'tsconfig.json',
+  '.ci', '.dockerignore', '.editorconfig', '.github', '.gitignore', '.mocharc.json', '.oxlintrc.json',
+  '.oxlintrc.layout.json', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'docker-compose.yml', 'npm-shrinkwrap.json',
+  'package.json', 'peers', 'src', 'test', 'testnet', 'tsconfig.json',
 ])
 
 /** Files that may still drop errors without a comment, until they are rewritten. */
@@ -126,6 +129,29 @@ describe('imports', () => {
     const packages = [...imports, ...compiler].filter(({ isOwn, target }) => !isOwn && !target.startsWith('node:'))
       .map(({ target }) => target.split('/').slice(0, target.startsWith('@') ? 2 : 1).join('/'))
     assert.deepEqual([...new Set(packages)].sort(), Object.keys(dependencies).sort())
+  })
+})
+
+describe('the order of imports', () => {
+  const cases = {
+    valid: [
+      'import a from \'node:a\'\nimport b from \'b\'\n\nimport c from \'../../c.ts\'\nimport d from \'../b.ts\'',
+      'import { Apple, bear, type Ant } from \'./a.ts\'',
+    ],
+    invalid: [
+      ['import c from \'./c.ts\'\n\nimport a from \'node:a\'', 'import a from \'node:a\'\n\nimport c from \'./c.ts\''],
+      ['import b from \'./b.ts\'\nimport a from \'../a.ts\'', 'import a from \'../a.ts\'\nimport b from \'./b.ts\''],
+      ['import { type Ant, bear, Apple } from \'a\'', 'import { Apple, bear, type Ant } from \'a\''],
+      // Whose a comment is, is unknown.
+      ['import b from \'b\'\n// Why.\nimport a from \'a\'', null],
+    ],
+  }
+  const nameOf = (code: string): string => code.replace(/\n+/g, '; ')
+  // Its own types of rules are wider than what this one uses.
+  const rule = importOrder.rules.order as unknown as Parameters<RuleTester['run']>[1]
+  new RuleTester({ languageOptions: { parserOptions: { lang: 'ts' } } }).run('imports/order', rule, {
+    valid: cases.valid.map((code) => ({ code, name: nameOf(code) })),
+    invalid: cases.invalid.map(([code, output]) => ({ code: code!, output: output!, errors: 1, name: nameOf(code!) })),
   })
 })
 
@@ -230,7 +256,7 @@ describe('nothing is there for nothing', () => {
         read.add(name)
         const value: unknown = Reflect.get(object, key)
         const isSection = OPTIONS.some((option) => option.key.startsWith(`${name}.`))
-        return isSection ? section(`${name}.`, (value ?? {}) as object) : value
+        return isSection ? section(`${name}.`, value ?? {}) : value
       },
     })
     await createAgent(section('', values) as AgentOptions)
@@ -269,7 +295,7 @@ describe('files', () => {
 
   it('stand where they are expected', () => {
     const topLevel = new Set(files.map((path) => path.split('/')[0]!))
-    assert.deepEqual([...topLevel].filter((name) => !TOP_LEVEL.has(name)), [])
+    assert.deepEqual([...topLevel].sort(), [...TOP_LEVEL].sort())
     const vague = files.filter((path) => /(^|\/)(utils?|helpers?|common|core|misc|managers?)(\/|\.ts$)/.test(path))
     assert.deepEqual(vague, [])
   })

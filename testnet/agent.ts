@@ -169,8 +169,7 @@ class RunningAgent implements LabAgent {
 
   async migrate(guest: string, to: string, ...words: string[]): Promise<MigrateOutcome> {
     const outcome = await this.command('migrate', guest, '--to', to, '--json', ...words)
-    const result = outcome.output === '' ? undefined : JSON.parse(outcome.output) as HandoffResult
-    return { ...outcome, result }
+    return { ...outcome, result: resultOf(outcome) }
   }
 
   async kill(): Promise<void> {
@@ -180,6 +179,11 @@ class RunningAgent implements LabAgent {
   async stop(): Promise<void> {
     await this.#process.terminate()
   }
+}
+
+/** What `migrate --json` and `recover --json` print; undefined if the command was used wrongly. */
+export function resultOf({ output }: CommandOutcome): HandoffResult | undefined {
+  return output === '' ? undefined : JSON.parse(output) as HandoffResult
 }
 
 /** Runs the command line program on a host to its end. */

@@ -6,7 +6,7 @@ import type { Right } from '../src/host/rights.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { createLabKey, startAgent, type LabAgent } from './agent.ts'
 import { createNetwork, type LabHost, type LabNetwork } from './machine/network.ts'
-import { startGuest, type GuestOptions, type LabGuest } from './machine/qemu.ts'
+import { startGuest, stateOf, type GuestOptions, type LabGuest } from './machine/qemu.ts'
 import { waitFor } from './wait.ts'
 
 const SCAN_TIMEOUT_MS = 120_000
@@ -115,9 +115,9 @@ class RunningCluster implements LabCluster {
 
   /** To its agent a guest that just arrived is a waiting one until the next scan: `settled` does not cover it. */
   async #scanned(guest: LabGuest): Promise<void> {
-    // An ended guest will not be scanned.
-    const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status?: string } | undefined
-    if (said?.status !== 'running' || guest.host === undefined) return
+    // One that has ended is not to be scanned any more.
+    const state = await stateOf(guest).catch(() => undefined)
+    if (state !== 'running' || guest.host === undefined) return
     const agent = this.agent(guest.host.name)
     await waitFor(async () => {
       const known = (await agent.status()).guests.find(({ name }) => name === guest.name)

@@ -12,6 +12,7 @@ import type { QmpClient } from '../src/guest/index.ts'
 import { systemClock, type Clock } from '../src/runtime/clock.ts'
 import { PagemeshError } from '../src/runtime/errors.ts'
 import { LabError } from './laberror.ts'
+import { sentDuring } from './machine/interfaces.ts'
 import type { LabNetwork } from './machine/network.ts'
 import type { LabGuest } from './machine/qemu.ts'
 import { waitFor, type WaitOptions } from './wait.ts'
@@ -78,31 +79,33 @@ export async function migratePlain(options: PlainOptions): Promise<PlainResult> 
   const port = (await queryMigrate(destination.qmp))['socket-address']?.[0]?.port
   if (port === undefined) throw failed('the destination does not say where it listens')
 
-  const before = await network.counters(source.host.name)
-  await source.qmp.execute('migrate', { uri: `tcp:${destination.host.address}:${port}` })
+  const uri = `tcp:${destination.host.address}:${port}`
   const waiting = { clock, timeoutMs, what: `${mode} of guest ${source.name} to complete` }
-  if (mode === 'postcopy') {
-    const passes = options.passesBeforePostcopy ?? 1
-    // The count of dirty syncs is one during the first pass.
-    await waitFor(async () => {
-      const info = await queryMigrate(source.qmp)
-      return (info.ram?.['dirty-sync-count'] ?? 0) > passes || info.status === 'completed' ? true : undefined
-    }, waiting)
-    await source.qmp.execute('migrate-start-postcopy')
-  }
-  const info = await waitFor(() => completed(source.qmp), waiting)
-  const loss = await lossOf(destination, waiting)
-  const after = await network.counters(source.host.name)
+  const { result: { info, loss }, sentBytes } = await sentDuring(network, source.host.name, async () => {
+    await source.qmp.execute('migrate', { uri })
+    if (mode === 'postcopy') await goPostcopy(source.qmp, options.passesBeforePostcopy ?? 1, waiting)
+    const info = await waitFor(() => completed(source.qmp), waiting)
+    return { info, loss: await lossOf(destination, waiting) }
+  })
   // An agent refuses to move a guest whose QEMU would still use several connections.
   await applySettings(source.qmp, 'precopy')
   return {
     mode,
     totalMs: info['total-time'] ?? 0,
     downtimeMs: info.downtime ?? 0,
-    wireBytes: before === undefined || after === undefined ? undefined : after.sentBytes - before.sentBytes,
+    wireBytes: sentBytes,
     qemuBytes: info.ram?.transferred ?? 0,
     loss,
   }
+}
+
+async function goPostcopy(qmp: QmpClient, passes: number, waiting: WaitOptions): Promise<void> {
+  // The count of dirty syncs is one while the first pass runs.
+  await waitFor(async () => {
+    const info = await queryMigrate(qmp)
+    return (info.ram?.['dirty-sync-count'] ?? 0) > passes || info.status === 'completed' ? true : undefined
+  }, waiting)
+  await qmp.execute('migrate-start-postcopy')
 }
 
 /**

@@ -6,8 +6,8 @@ set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-say() { echo "setup: $*" >&2; }
-fail() { say "$*"; exit 1; }
+# shellcheck source=testnet/packages.sh
+source "$repository/testnet/packages.sh"
 
 # A command that the lab uses, and the Debian package that brings it.
 needed=(
@@ -35,28 +35,6 @@ missing_packages() {
   [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || echo -n 'debian-archive-keyring '
 }
 
-install_packages() {
-  local packages
-  packages=$(missing_packages)
-  [[ -n $packages ]] || return 0
-  local line="apt-get update && apt-get install --yes --no-install-recommends $packages"
-  if ! command -v apt-get >/dev/null; then
-    fail "missing here: ${packages% }; on Debian or Ubuntu: $line"
-  fi
-  [[ $(id -u) == 0 ]] || fail "as root, run: $line"
-  say "installing $packages(a minute or so)"
-  export DEBIAN_FRONTEND=noninteractive
-  local log
-  log=$(mktemp)
-  # shellcheck disable=SC2086  # words are meant to split
-  if ! { apt-get update && apt-get install --yes --no-install-recommends $packages; } >"$log" 2>&1; then
-    tail -20 "$log" >&2
-    rm -f "$log"
-    fail 'apt-get failed, see above'
-  fi
-  rm -f "$log"
-}
-
 install_modules() {
   [[ ! -d $repository/node_modules/.bin ]] || return 0
   command -v npm >/dev/null || fail 'npm is missing: install Node 20 or later with npm'
@@ -74,7 +52,8 @@ make_user() {
   PATH=$PATH:/usr/sbin:/sbin $line
 }
 
-install_packages
+# shellcheck disable=SC2046  # words are meant to split
+install_packages $(missing_packages)
 make_user
 install_modules
 bash "$repository/testnet/image/build.sh" >/dev/null

@@ -10,7 +10,7 @@
  */
 import type { MigrationMode } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import type { LabGuest } from './machine/qemu.ts'
+import { stateOf, type LabGuest } from './machine/qemu.ts'
 import { waitFor } from './wait.ts'
 
 export interface StandstillOptions {
@@ -66,8 +66,8 @@ async function goOnIfLeft<Result>(guest: LabGuest, moving: Promise<Result>): Pro
   try {
     return await moving
   } finally {
-    // A QEMU that has ended has no guest to resume.
-    const said = await guest.qmp.execute('query-status').catch(() => undefined) as { status: string } | undefined
-    if (said?.status === 'paused') await guest.qmp.execute('cont')
+    // A QEMU that is no more has no guest that could go on.
+    const state = await stateOf(guest).catch(() => undefined)
+    if (state === 'paused') await guest.qmp.execute('cont')
   }
 }

@@ -7,40 +7,40 @@ import {
   discoverAll, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
-import type { HandoffEstimate } from '../transfer/index.ts'
+import { requireUnexposed } from '../host/exposure.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, warmUpInventory, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
-import { createKeeper, type Keeper } from '../placement/index.ts'
+import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
 import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
-import { requireUnexposed } from '../host/exposure.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
+import type { HandoffEstimate } from '../transfer/index.ts'
 import type { AcceptRule } from './acceptance.ts'
-import { HostInterception } from './interception.ts'
-import { fromMemory, GuestList } from './guestlist.ts'
-import { Handoffs, type HandoffSwitches } from './handoffs.ts'
-import type { Audit, AuditRecord } from './audit.ts'
-import { auditedHistory } from './auditedhistory.ts'
-import { EndedTally } from './endedtally.ts'
-import { createHistory, type History } from './history.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
   SettleOutcome, TunnelRequest,
 } from './api.ts'
+import type { Audit, AuditRecord } from './audit.ts'
+import { auditedHistory } from './auditedhistory.ts'
+import { EndedTally } from './endedtally.ts'
+import { fromMemory, GuestList } from './guestlist.ts'
+import { Handoffs, type HandoffSwitches } from './handoffs.ts'
+import { createHistory, type History } from './history.ts'
+import { HostInterception } from './interception.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
+import { compressionMode, valueOf, type AgentOptions } from './options.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
 import { PinFile } from './pinfile.ts'
-import { compressionMode, valueOf, type AgentOptions } from './options.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { dialRules, ownAddresses, Relays } from './relays.ts'
 import { snapshot, type AgentStatus } from './status.ts'
@@ -115,7 +115,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     confirm: (pages, by) => possession.confirm(pages, by),
     onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
   }, { bytesPerSecondMax: valueOf(options, 'swap.maxBandwidth') })
-  const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap }, { intervalMs })
+  const holders = new Holders({ ...world, mesh, popularity })
+  const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap, holders }, { intervalMs })
   const ended = new EndedTally()
   const written = createHistory(world, { path: join(statePath, `${options.name}.history`) })
   const history = ended.over(auditedHistory(written, audit))
@@ -128,8 +129,8 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     }),
   })
   const parts = {
-    ...world, mesh, census, popularity, possession, swap, store, keeper, discovery, hasher, threads, history, journal,
-    audit, pins, pinFile, interception, ended,
+    ...world, mesh, census, popularity, possession, swap, store, keeper, holders, discovery, hasher, threads, history,
+    journal, audit, pins, pinFile, interception, ended,
   }
   return new HostAgent(parts, {
     ...options,
@@ -154,6 +155,7 @@ interface Parts {
   swap: Swap
   store: Store
   keeper: Keeper
+  holders: Holders
   discovery: GuestDiscovery
   hasher: PageHasher
   threads: PassageThreads

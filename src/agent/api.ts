@@ -1,7 +1,7 @@
 /** What an agent does for whoever embeds it, and what it is asked and answers. */
 import type { Guest, GuestMemory, GuestState, Manager, MigrationMode } from '../guest/index.ts'
-import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
 import type { RelayNews, Tunnel } from '../relay/index.ts'
+import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
 import type { AuditRecord } from './audit.ts'
 import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'

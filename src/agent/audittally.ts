@@ -2,19 +2,19 @@
 export type AuditEvent =
   /** A handoff that ended, completed or not. */
   | {
-      event: 'handoff'
-      direction: 'outgoing' | 'incoming'
-      /** Present if a manager told QEMU to migrate. */
-      driver?: 'relay'
-      manager?: string
-      guest: string
-      from: string
-      to: string
-      mode: string
-      status: string
-      code?: string
-      count?: number
-    }
+    event: 'handoff'
+    direction: 'outgoing' | 'incoming'
+    /** Present if a manager told QEMU to migrate. */
+    driver?: 'relay'
+    manager?: string
+    guest: string
+    from: string
+    to: string
+    mode: string
+    status: string
+    code?: string
+    count?: number
+  }
   /** A member fetched pages of this host's guests and store. */
   | { event: 'pages'; member: string; peerId: string; pages: number }
   /** This host refused a guest that a member offered. */

@@ -2,13 +2,10 @@ import type { Census } from '../census/index.ts'
 import type { Reason } from '../conversation/index.ts'
 import { areChannelsPossible, type Guest } from '../guest/index.ts'
 import { decodeQuestion, encodeVerdict, type Outgoing } from '../handoff/index.ts'
-import {
-  failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress, type HandoffResult,
-} from '../transfer/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
-import type { Keeper } from '../placement/index.ts'
+import type { Holders, Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -17,16 +14,19 @@ import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
+import {
+  failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress, type HandoffResult,
+} from '../transfer/index.ts'
 import { Absences } from './absence.ts'
 import type { AcceptRule } from './acceptance.ts'
+import type {
+  CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
+} from './api.ts'
 import type { Audit } from './audit.ts'
 import { keepDeparted } from './farewell.ts'
 import { notOwn, requireOwn, type GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
-import type {
-  CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
-} from './api.ts'
 import type { Journal } from './journal.ts'
 import {
   cancelled, channelsImpossible, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, withProgress,
@@ -61,6 +61,7 @@ export interface HandoffsComponents {
   possession: Possession
   store: Store
   keeper: Keeper
+  holders: Holders
   swap: Swap
   guests: GuestList
   hasher: PageHasher

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events'
 
 import type { Reason } from '../conversation/index.ts'
 import { type Outgoing } from '../handoff/index.ts'
-import { failedResult, type HandoffMeasure, type HandoffProgress, type HandoffResult } from '../transfer/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
+import { failedResult, type HandoffMeasure, type HandoffProgress, type HandoffResult } from '../transfer/index.ts'
 import type { Handoff } from './api.ts'
 
 /** A guest that is leaving this host, from the request until its handoff rests. */

@@ -48,7 +48,7 @@ export function createMetrics(status: () => AgentStatus): () => Promise<string> 
     registers,
     collect() {
       this.reset()
-      for (const [account, { sentBytes, receivedBytes }] of Object.entries(status().traffic) as [string, Traffic][]) {
+      for (const [account, { sentBytes, receivedBytes }] of Object.entries<Traffic>(status().traffic)) {
         this.inc({ account, direction: 'sent' }, sentBytes)
         this.inc({ account, direction: 'received' }, receivedBytes)
       }

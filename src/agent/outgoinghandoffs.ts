@@ -2,7 +2,6 @@ import type { Census } from '../census/index.ts'
 import type { CopyNews, OutgoingRecordedAs, Reason, RunState, SpentBytes, Verdict } from '../conversation/index.ts'
 import { QmpOutgoingDriver, type Guest, type SettingsUndo } from '../guest/index.ts'
 import { Outgoing, type OutgoingInit } from '../handoff/index.ts'
-import type { HandoffMeasure, HandoffResult } from '../transfer/index.ts'
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
@@ -12,9 +11,10 @@ import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import type { HandoffMeasure, HandoffResult } from '../transfer/index.ts'
+import type { MigrateRequest } from './api.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
-import type { MigrateRequest } from './api.ts'
 import type { Journal } from './journal.ts'
 import { mayLive, type Unsettled } from './unsettled.ts'
 
@@ -213,7 +213,7 @@ export class OutgoingHandoffs {
       },
       onClosed: async () => {
         const { undo: _undo, process: _process, ...known } = this.#records.get(id) ?? {}
-        if ('role' in known) await write(known as Record)
+        if ('role' in known) await write(known)
       },
       onAmended: (result: HandoffResult) => {
         behind(this.#components.log, 'a handoff is not in the history', history.add(result, { direction: 'outgoing' }))

@@ -1,4 +1,4 @@
-import type { Keeper } from '../placement/index.ts'
+import type { Holders } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { PeerPages, Swap } from '../swap/index.ts'
 
@@ -11,13 +11,13 @@ export const noPeerPages: PeerPages = {
 
 /** Popular pages for incoming handoffs, from any host but the source, whose link is in use. */
 export function createPeerPages(
-  { popularity, keeper, swap }: { popularity: Popularity; keeper: Keeper; swap: Swap },
+  { popularity, holders, swap }: { popularity: Popularity; holders: Holders; swap: Swap },
 ): PeerPages {
   const { view } = popularity
   return {
     among: (prefixes, bits) => view.among(prefixes, bits),
     fetch: (wanted, { source, deliver, signal }) => {
-      const holdersOf = (index: number): string[] => keeper.holdersOf(wanted.high[index]!, wanted.low[index]!)
+      const holdersOf = (index: number): string[] => holders.of(wanted.high[index]!, wanted.low[index]!)
         .filter((name) => name !== source)
       return swap.fetch({ ...wanted, holdersOf }, { purpose: 'handoff', deliver, signal })
     },

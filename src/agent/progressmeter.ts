@@ -1,5 +1,5 @@
-import type { HandoffMeasure, HandoffProgress } from '../transfer/index.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { HandoffMeasure, HandoffProgress } from '../transfer/index.ts'
 
 const RATE_OVER_MS = 1000
 

@@ -1,5 +1,5 @@
 import type { GuestMemory } from '../guest/index.ts'
-import { ID_BYTES, type PageBatch, type SortedTable } from '../page/index.ts'
+import { ID_BYTES, placesOf, type PageBatch, type Places, type SortedTable } from '../page/index.ts'
 
 /** A scanned guest as the source needs it. */
 export interface ScannedGuest {
@@ -10,24 +10,18 @@ export interface ScannedGuest {
   isStable(index: number): boolean
 }
 
-/** Wanted pages of one guest, in memory order: page numbers, and each page's index in the batch. */
-export interface Places {
-  count: number
-  numbers: Uint32Array
-  indices: Uint32Array
-}
-
 const NONE = -1
 
 /**
- * Finds a location for each missing page of a batch, a stable one if there is one. Leaves out guests that have none.
+ * Finds a place for each missing page of a batch, by its page number in the guest; a place that did not change lately
+ * goes before one that did. Guests without any are left out.
  */
 export function findPlaces(
   batch: PageBatch, guests: readonly ScannedGuest[],
 ): { guest: ScannedGuest; places: Places }[] {
   const guestOf = new Int32Array(batch.count).fill(NONE)
-  const numberOf = new Uint32Array(batch.count)
-  const counts = new Uint32Array(guests.length)
+  const numberOf = new Int32Array(batch.count)
+  const isWanted = new Uint8Array(guests.length)
   const ids = Buffer.from(batch.ids.buffer, batch.ids.byteOffset, batch.ids.byteLength)
   for (let index = 0; index < batch.count; index++) {
     if (batch.isFilled(index)) continue
@@ -40,27 +34,11 @@ export function findPlaces(
       numberOf[index] = guests[guest]!.numberAt(entry)
       if (guests[guest]!.isStable(entry)) break
     }
-    if (guestOf[index] !== NONE) counts[guestOf[index]!]! += 1
+    if (guestOf[index] !== NONE) isWanted[guestOf[index]!] = 1
   }
   return guests.flatMap((guest, position) => {
-    const count = counts[position]!
-    return count === 0 ? [] : [{ guest, places: placesOf(position, count, guestOf, numberOf) }]
+    if (isWanted[position] === 0) return []
+    const own = numberOf.map((number, index) => (guestOf[index] === position ? number : NONE))
+    return [{ guest, places: placesOf(own) }]
   })
-}
-
-function placesOf(guest: number, count: number, guestOf: Int32Array, numberOf: Uint32Array): Places {
-  // Page number and index packed into one number: this sorts without a comparison function and without objects.
-  const keys = new Float64Array(count)
-  let found = 0
-  for (let index = 0; index < guestOf.length; index++) {
-    if (guestOf[index] === guest) keys[found++] = numberOf[index]! * guestOf.length + index
-  }
-  keys.sort()
-  const numbers = new Uint32Array(count)
-  const indices = new Uint32Array(count)
-  for (let place = 0; place < count; place++) {
-    numbers[place] = Math.floor(keys[place]! / guestOf.length)
-    indices[place] = keys[place]! % guestOf.length
-  }
-  return { count, numbers, indices }
 }

@@ -1,8 +1,10 @@
 import { BufferPool } from '../bytes/bufferpool.ts'
 import type { GuestMemory } from '../guest/index.ts'
-import { PAGE_BYTES, type PageBatch, type PageSource } from '../page/index.ts'
+import {
+  isStraight, PAGE_BYTES, runEnd, type PageBatch, type PageSource, type Places,
+} from '../page/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { findPlaces, type Places, type ScannedGuest } from './places.ts'
+import { findPlaces, type ScannedGuest } from './places.ts'
 
 /** A gap of up to this many unwanted pages is read along: cheaper than another read. */
 const GAP_PAGES_MAX = 4
@@ -52,30 +54,35 @@ async function fillFrom(
 /** Reads the wanted pages of one guest, in the order of its memory. */
 class GuestRead {
   readonly #memory: GuestMemory
+  /** Those of the guest up to the end of the block that is read. */
   readonly #places: Places
+  /** As many of the places as there are. */
+  readonly #count: number
   readonly #batch: PageBatch
   readonly #room: Buffer
   readonly #resident = new Uint8Array(WINDOW_PAGES)
-  /** Index of the block that is read, the number of its first page, and the number after its last. */
+  /** The block that is read: its index, and the number of its first page. */
   #block = 0
   #firstNumber = 0
-  #endNumber = 0
 
   constructor(memory: GuestMemory, places: Places, batch: PageBatch, room: Buffer) {
     this.#memory = memory
-    this.#places = places
+    this.#places = { ...places, count: 0 }
+    this.#count = places.count
     this.#batch = batch
     this.#room = room
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { numbers, count } = this.#places
+    const places = this.#places
     let next = 0
+    let endNumber = 0
     for (const [block, { bytes }] of this.#memory.blocks.entries()) {
       this.#block = block
-      this.#firstNumber = this.#endNumber
-      this.#endNumber = this.#firstNumber + Math.floor(bytes / PAGE_BYTES)
-      while (next < count && numbers[next]! < this.#endNumber) {
+      this.#firstNumber = endNumber
+      endNumber += Math.floor(bytes / PAGE_BYTES)
+      while (places.count < this.#count && places.numbers[places.count]! < endNumber) places.count += 1
+      while (next < places.count) {
         signal.throwIfAborted()
         next = await this.#fillWindow(next)
       }
@@ -85,12 +92,12 @@ class GuestRead {
   /** Fills the places from `first` on that one pagemap query covers; returns the index after the last. */
   async #fillWindow(first: number): Promise<number> {
     const { numbers } = this.#places
-    const behind = this.#behind(first, WINDOW_GAP_PAGES_MAX, WINDOW_PAGES)
+    const behind = runEnd(this.#places, first, WINDOW_GAP_PAGES_MAX, WINDOW_PAGES)
     const window = numbers[first]!
     const pageCount = numbers[behind - 1]! - window + 1
     await this.#memory.resident(this.#block, window - this.#firstNumber, pageCount, this.#resident)
     for (let next = first; next < behind;) {
-      const runBehind = Math.min(behind, this.#behind(next, GAP_PAGES_MAX, RUN_PAGES_MAX))
+      const runBehind = Math.min(behind, runEnd(this.#places, next, GAP_PAGES_MAX, RUN_PAGES_MAX))
       await this.#fillRun(next, runBehind, window)
       next = runBehind
     }
@@ -102,15 +109,15 @@ class GuestRead {
     const { numbers, indices } = this.#places
     const start = numbers[first]!
     const pageCount = numbers[behind - 1]! - start + 1
-    // Pages in the same order in guest and batch are read straight into the batch, others through a buffer.
-    const isStraight = this.#isStraight(first, behind)
-    const into = isStraight ? this.#batch.bytes : this.#room
-    await this.#readResident(start, pageCount, window, into, isStraight ? indices[first]! : 0)
+    // Pages that lie in the batch as they lie in the guest are read into it, all others past it.
+    const isDirect = isStraight(this.#places, first, behind)
+    const into = isDirect ? this.#batch.bytes : this.#room
+    await this.#readResident(start, pageCount, window, into, isDirect ? indices[first]! : 0)
     for (let place = first; place < behind; place++) {
       const number = numbers[place]!
       if (this.#resident[number - window] === 0) continue
       const index = indices[place]!
-      if (!isStraight) {
+      if (!isDirect) {
         const from = (number - start) * PAGE_BYTES
         this.#room.copy(this.#batch.bytes, index * PAGE_BYTES, from, from + PAGE_BYTES)
       }
@@ -132,26 +139,5 @@ class GuestRead {
       await this.#memory.read(this.#block, start - this.#firstNumber + page, end - page, room)
       page = end
     }
-  }
-
-  #isStraight(first: number, behind: number): boolean {
-    const { numbers, indices } = this.#places
-    for (let place = first + 1; place < behind; place++) {
-      if (numbers[place] !== numbers[place - 1]! + 1 || indices[place] !== indices[place - 1]! + 1) return false
-    }
-    return true
-  }
-
-  /** Index after the last place, from `first` on, that belongs to the block and lies close to the place before it. */
-  #behind(first: number, gapPagesMax: number, pagesMax: number): number {
-    const { numbers, count } = this.#places
-    const end = Math.min(this.#endNumber, numbers[first]! + pagesMax)
-    let behind = first + 1
-    while (behind < count) {
-      const number = numbers[behind]!
-      if (number >= end || number - numbers[behind - 1]! > gapPagesMax + 1) break
-      behind += 1
-    }
-    return behind
   }
 }

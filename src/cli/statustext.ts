@@ -29,7 +29,8 @@ export function renderStatus(status: AgentStatus): string {
     ])),
     section('Ledger', [[
       `${formatBytes(ledger.savedBytes)} saved`,
-      ...Object.entries(ledger.spentBytes).map(([account, bytes]) => `${account} ${formatBytes(bytes)}`),
+      ...(Object.entries(ledger.spentBytes) as [string, number][])
+      .map(([account, bytes]) => `${account} ${formatBytes(bytes)}`),
       `net ${formatBytes(ledger.netBytes)}`,
     ]]),
   ].join('\n')

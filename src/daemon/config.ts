@@ -150,6 +150,6 @@ class ConfigReader {
   }
 
   #lineOf(node: unknown): number | undefined {
-    return isNode(node) && node.range != null ? this.#lines.linePos(node.range[0]).line : undefined
+    return isNode(node) && node.range ? this.#lines.linePos(node.range[0]).line : undefined
   }
 }

@@ -69,7 +69,7 @@ function readTextList(format: TextFormat, written: unknown): ReadValue {
   if (!Array.isArray(written)) return { expected: `a list in brackets, each of it ${format.expected}` }
   const texts = written.filter((item): item is string => typeof item === 'string' && format.fits(item))
   if (texts.length === written.length) return { value: texts }
-  const wrong = written.find((item) => typeof item !== 'string' || !format.fits(item))
+  const wrong: unknown = written.find((item) => typeof item !== 'string' || !format.fits(item))
   return { expected: `each of the list to be ${format.expected}, unlike ${JSON.stringify(wrong)}` }
 }
 

@@ -29,7 +29,8 @@ function hostIn(header: string): string | undefined {
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host.endsWith('.localhost') || host === '::1' || (isIPv4(host) && /^127\./.test(host))
+  return host === 'localhost' || host.endsWith('.localhost') || host === '::1' ||
+    (isIPv4(host) && host.startsWith('127.'))
 }
 
 function plain(host: string): string {

@@ -79,7 +79,8 @@ function trafficRow([account, { sentBytes, receivedBytes }]: [string, Traffic]):
 function ledgerRows({ ledger }: AgentStatus): string[][] {
   return [
     ['saved by handoffs', formatBytes(ledger.savedBytes)],
-    ...Object.entries(ledger.spentBytes).map(([account, bytes]) => [`spent: ${account}`, formatBytes(bytes)]),
+    ...(Object.entries(ledger.spentBytes) as [string, number][])
+      .map(([account, bytes]) => [`spent: ${account}`, formatBytes(bytes)]),
     ['net', formatBytes(ledger.netBytes)],
   ]
 }

@@ -68,7 +68,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     return this.rejoins ? side.recover(socketPath) : side.begin(socketPath)
   }
 
-  protected override async * meet(
+  protected override async *meet(
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
   ): AsyncGenerator<Endpoint> {
     await tell()

@@ -45,9 +45,9 @@ const ARENA_BYTES = 2n ** 26n
 export function findGuarded(mappings: readonly Mapping[]): Mapping[] {
   return mappings.filter((mapping, index) => {
     const behind = mappings[index + 1]
-    return mapping.permissions.startsWith('rw-') && !isDevice(mapping)
-      && (mapping.path.startsWith('/') || mapping.start % BLOCK_ALIGNMENT === 0n)
-      && behind?.start === mapping.end && behind.permissions.startsWith('---') && !isArena(mapping, behind)
+    return mapping.permissions.startsWith('rw-') && !isDevice(mapping) &&
+      (mapping.path.startsWith('/') || mapping.start % BLOCK_ALIGNMENT === 0n) &&
+      behind?.start === mapping.end && behind.permissions.startsWith('---') && !isArena(mapping, behind)
   })
 }
 

@@ -4,8 +4,8 @@
  * A session lives until `close`: if its QMP connection is lost while the guest's process lives, it is opened again.
  * QEMU decides the outcome of a migration: the sides only ask, and report its answers.
  */
-import type { MachineDescription } from './description.ts'
 import type { BesideChannels } from './channels.ts'
+import type { MachineDescription } from './description.ts'
 import type { GuestState } from './guest.ts'
 import type { SettingsUndo } from './settings.ts'
 
@@ -54,12 +54,7 @@ export interface MigrationSide {
   readonly uid: number
   /** Properties that both QEMUs must agree on; fewer if an older QEMU lacks a command. */
   describe(): Promise<MachineDescription>
-  /**
-   * Checks whether `prepare` would refuse, and throws the same errors, with `host` as this end's name. Leaves nothing
-   * changed.
-   */
-  check(options: { mode: MigrationMode; host?: string }): Promise<void>
-  /** Calls `listener` for every new status, in order, none twice in a row, all of them before `gone` resolves. */
+  /** Every new status of the migration in order, none twice in a row; all of them before `gone` resolves. */
   follow(listener: (news: MigrationNews) => void): void
   progress(): Promise<MigrationProgress>
   state(): Promise<GuestState>
@@ -101,8 +96,12 @@ export interface OutgoingMigration extends MigrationSide {
 /** The destination guest's side: a QEMU that waits with `-incoming defer`. */
 export interface IncomingMigration extends MigrationSide {
   /**
-   * Changes the settings that a handoff needs; from then on QEMU never starts the guest by itself.
-   * Throws PagemeshError `no-waiting-guest` if it does not wait for a migration, and the errors of `check`.
+   * Looks whether `prepare` would refuse, with the same errors, which call this end `host`. Leaves nothing changed.
+   */
+  check(options: { mode: MigrationMode; host?: string }): Promise<void>
+  /**
+   * Sets what a handoff needs; from then on QEMU never starts the guest by itself.
+   * Throws PagemeshError `no-waiting-guest` if it does not wait for a migration, and others of `check`.
    */
   prepare(options: PrepareOptions): Promise<void>
   /**

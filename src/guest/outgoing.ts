@@ -20,11 +20,11 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { besideChannels, channelSettings, MAIN_ONLY, type BesideChannels } from './channels.ts'
 import type { GuestState } from './guest.ts'
 import type { MigrationMode, OutgoingMigration, PrepareOptions } from './migration.ts'
+import { asCount } from './qmpvalue.ts'
 import {
   blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, sourceSettingsRefusal, stateRefusal, TURNED_OFF,
   unfinishedRefusal,
 } from './refusals.ts'
-import { asCount } from './qmpvalue.ts'
 import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { holdsMigration, isAtRest, queryBlockers, queryMigration, queryState } from './status.ts'
@@ -71,35 +71,30 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     await this.follower.learn()
   }
 
-  async check(): Promise<void> {
-    await this.#settingsOfMovable()
-  }
-
-  /** QEMU's settings; throws if its guest cannot be moved. */
+  /** How QEMU is set, if nothing keeps its guest from being moved. */
   async #settingsOfMovable(): Promise<QemuSettings> {
     const { guest } = this.init
-    const [state, { status }, settings, blockers, isHeld] = await Promise.all([
+    const [state, { status }, settings, blockers] = await Promise.all([
       queryState(this.qmp), queryMigration(this.qmp), readSettings(this.qmp), queryBlockers(this.qmp),
-      holdsMigration(this.qmp),
     ])
     const wrongState = stateRefusal(guest, { state, status, major: this.qmp.version.major })
     if (wrongState !== undefined) throw wrongState
     if (!isAtRest(status)) throw busyRefusal(guest, status)
-    if (isHeld && !await this.#isCleared()) throw unfinishedRefusal(guest, status)
+    if (!await this.#isCleared()) throw unfinishedRefusal(guest, status)
     const hidden = sourceSettingsRefusal(guest, settings.capabilities, settings.parameters)
     if (hidden !== undefined) throw hidden
     if (blockers.length > 0) throw blockerRefusal(guest, blockers)
     return settings
   }
 
-  /** Whether QEMU cleans up a finished migration within CLEARING_MS_MAX. */
+  /** Whether QEMU is done with a migration that is over, or soon enough will be. */
   async #isCleared(): Promise<boolean> {
     const until = this.clock.now() + CLEARING_MS_MAX
-    while (this.clock.now() < until) {
+    while (await holdsMigration(this.qmp)) {
+      if (this.clock.now() >= until) return false
       await this.clock.sleep(CLEARING_LOOK_MS)
-      if (!await holdsMigration(this.qmp)) return true
     }
-    return false
+    return true
   }
 
   async channels({ mode, count }: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels> {

@@ -4,7 +4,7 @@ import { untilBegun } from './begunendpoint.ts'
 import { countOfChannels } from './channels.ts'
 import type { MachineDescription } from './description.ts'
 import type { Guest, GuestState } from './guest.ts'
-import type { OutgoingMigration, OpenInit } from './migration.ts'
+import type { OpenInit, OutgoingMigration } from './migration.ts'
 import { QmpDriver, type DriverComponents, type DriverInit } from './qmpdriver.ts'
 import type { Rendezvous } from './rendezvous.ts'
 
@@ -64,7 +64,7 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     return this.rejoins ? side.resume(socketPath) : side.begin(socketPath)
   }
 
-  protected override async * meet(
+  protected override async *meet(
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
   ): AsyncGenerator<Endpoint> {
     const arrivals = await rendezvous.listen(signal)

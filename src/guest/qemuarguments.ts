@@ -72,8 +72,8 @@ export function guestNameOf(words: readonly string[]): string | undefined {
 function managerOf(options: readonly Option[]): Manager | undefined {
   const channels = valuesOf(options, 'chardev').map((value) => properties(value, 'backend'))
   if (channels.some((channel) => channel.get('id') === 'charmonitor')) return 'libvirt'
-  const isProxmox = valuesOf(options, 'id').some((id) => /^\d+$/.test(id))
-    && channels.some((channel) => /^\/(var\/)?run\/qemu-server\//.test(channel.get('path') ?? ''))
+  const isProxmox = valuesOf(options, 'id').some((id) => /^\d+$/.test(id)) &&
+    channels.some((channel) => /^\/(var\/)?run\/qemu-server\//.test(channel.get('path') ?? ''))
   return isProxmox ? 'proxmox' : undefined
 }
 

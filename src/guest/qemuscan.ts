@@ -55,7 +55,7 @@ function lookAt(pid: number, managed: Managed, scan: ProcessScan): void {
 }
 
 /** The executable of a process; undefined for a kernel thread, or if the process has ended. */
-function programOf(pid: number): string | 'hidden' | undefined {
+function programOf(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/exe`)
   } catch (error) {

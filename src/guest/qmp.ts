@@ -20,7 +20,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { PatientSocket } from './patientsocket.ts'
 import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'
-import { formatQmpCommand, QMP_LIMITS, cutQmpMessages, type QemuVersion, type QmpMessage } from './qmpline.ts'
+import { cutQmpMessages, formatQmpCommand, QMP_LIMITS, type QemuVersion, type QmpMessage } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
 
 export interface QmpOptions {
@@ -114,7 +114,7 @@ class QmpConnection implements QmpClient {
     this.#greeting.promise.catch(() => {})
     this.#socket = new PatientSocket()
     this.#socket.connect(path)
-    this.#socket.on('data', (bytes) => this.#receive(bytes as Buffer))
+    this.#socket.on('data', (bytes) => this.#receive(bytes))
     this.#socket.on('error', (error) => this.#break(connectionFault(path, error)))
     this.#socket.on('close', () => {
       this.#break(qmpLost(path))

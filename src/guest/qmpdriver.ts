@@ -4,12 +4,12 @@
  * A driver only asks and reports: the conversation decides. Its QMP session is opened when needed. `close` restores
  * the settings and closes the session, which may be opened again afterwards.
  */
-import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Endpoint } from '../net/endpoint.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
-import type { Guest, GuestState } from './guest.ts'
 import { MAIN_ONLY, type BesideChannels } from './channels.ts'
+import type { Guest, GuestState } from './guest.ts'
 import type { MigrationMode, MigrationProgress, MigrationSide, OpenInit } from './migration.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
 import { createRendezvous, type Rendezvous } from './rendezvous.ts'
@@ -76,7 +76,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
   ): AsyncGenerator<Endpoint>
 
   /** The channels of this end's QEMU, in the order in which QEMU opens them. */
-  async * channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
+  async *channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
     const side = await this.open()
     const rendezvous = await createRendezvous(this.components, {
       directory: this.init.directory, uid: side.uid, process: this.#process,

@@ -3,7 +3,7 @@ import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { deferred, withTimeout, type Deferred } from '../runtime/wait.ts'
 import type { QmpClient, QmpEvent } from './qmp.ts'
-import { qmpInterrupted, qmpTimeout, qmpLost } from './qmperror.ts'
+import { qmpInterrupted, qmpLost, qmpTimeout } from './qmperror.ts'
 import type { QemuVersion } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
 

@@ -77,23 +77,20 @@ export async function removeStaleRooms(directory: string): Promise<void> {
 async function removeRoom(path: string): Promise<void> {
   const room = await lstatOrNothing(path)
   if (room?.isDirectory() !== true || room.uid !== process.geteuid?.()) return
-  await setMode(path, SHUT)
-  for (const name of await readdir(path)) {
-    const inside = join(path, name)
-    if ((await lstatOrNothing(inside))?.isDirectory() === true) await empty(inside)
-    else await removeFile(inside)
-  }
-  await removeEmpty(path)
+  await clear(path, 2)
 }
 
-async function empty(inside: string): Promise<void> {
-  await setMode(inside, SHUT)
-  for (const name of await readdir(inside)) {
-    const left = join(inside, name)
-    if ((await lstatOrNothing(left))?.isDirectory() === true) await removeEmpty(left)
-    else await removeFile(left)
+/** Removes a directory with the files in it, and in directories of it as deep as `levels` says. */
+async function clear(path: string, levels: number): Promise<void> {
+  if (levels > 0) {
+    await setMode(path, SHUT)
+    for (const name of await readdir(path)) {
+      const inside = join(path, name)
+      if ((await lstatOrNothing(inside))?.isDirectory() === true) await clear(inside, levels - 1)
+      else await removeFile(inside)
+    }
   }
-  await removeEmpty(inside)
+  await removeEmpty(path)
 }
 
 async function setMode(path: string, mode: number): Promise<void> {

@@ -31,7 +31,7 @@ export class MigrationSettings {
   readonly #qmp: QmpAsker
   readonly #clock: Clock
   readonly #log: Log
-  #undo: SettingsUndo
+  readonly #undo: SettingsUndo
 
   constructor(components: { qmp: QmpAsker; clock: Clock; log: Log }, { undo }: { undo: SettingsUndo | undefined }) {
     this.#qmp = components.qmp

@@ -1,7 +1,7 @@
 import {
   destinationGone, errorOf, LIMITS_MS, reasonOf, restartIncoming, sentenceOf, stepIncoming, undecided,
   type CopyNews, type Facts, type IncomingEffect, type IncomingEnding, type IncomingEvent, type IncomingMessage,
-  type IncomingRecordedAs, type IncomingSummary, type IncomingState, type OutgoingMessage, type Reason,
+  type IncomingRecordedAs, type IncomingState, type IncomingSummary, type OutgoingMessage, type Reason,
   type RunState,
 } from '../conversation/index.ts'
 import type { DriverNews, GuestState } from '../guest/index.ts'

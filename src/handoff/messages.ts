@@ -45,7 +45,8 @@ export function encodeOffer(offer: HandoffOffer): Uint8Array {
 export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   const { version, id, guest, mode, plan, machine, beside, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== HANDOFF_VERSION) {
-    throw bad('bad-offer', `it speaks version ${String(version)} of the handoff protocol, this host ${HANDOFF_VERSION}`)
+    const spoken = JSON.stringify(version)
+    throw bad('bad-offer', `it speaks version ${spoken} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
   if (!isId(id)) throw bad('bad-offer', 'the handoff has no id')
   if (!isText(guest, 255) || (mode !== 'precopy' && mode !== 'postcopy')) throw bad('bad-offer', 'guest or mode is bad')

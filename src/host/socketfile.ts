@@ -2,8 +2,8 @@ import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promise
 import { connect, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 
-import { requireUnexposed } from './exposure.ts'
 import { PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
+import { requireUnexposed } from './exposure.ts'
 
 /** Linux's limit on a socket's path (sun_path without its final zero). */
 const PATH_BYTES_MAX = 107

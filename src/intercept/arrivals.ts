@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net'
 
 import { createSocketEndpoint, otherEndOf, type OtherEnd } from '../guest/index.ts'
+import { plainAddress } from '../net/addresses.ts'
+import type { Endpoint } from '../net/endpoint.ts'
+import { formatHostPort, parseHostPort, type HostPort } from '../net/hostport.ts'
 import { descriptorOf, originalDestination } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Endpoint } from '../net/endpoint.ts'
 import { describeError } from '../runtime/errors.ts'
-import { formatHostPort, parseHostPort, type HostPort } from '../net/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import { withTimeout } from '../runtime/wait.ts'
-import { plainAddress } from '../net/addresses.ts'
 import { DirectDials } from './direct.ts'
 import { splice } from './splice.ts'
 

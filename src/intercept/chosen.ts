@@ -1,6 +1,6 @@
+import { isOneHosts, plainAddress } from '../net/addresses.ts'
 import { parseTcpMultiaddr } from '../net/hostport.ts'
 import { isPortIn, type PortRange } from '../net/portranges.ts'
-import { isOneHosts, plainAddress } from '../net/addresses.ts'
 
 /** A member, and the address of its connection. */
 export interface MetMember {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 
 import type { HostPort } from '../net/hostport.ts'
+import { descriptorOf } from '../page/index.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import { deferred } from '../runtime/wait.ts'
 import { LISTENER_HOSTS, LISTENER_PORTS } from './ports.ts'
@@ -9,12 +10,7 @@ import { LISTENER_HOSTS, LISTENER_PORTS } from './ports.ts'
 /** Connections that may queue for `accept`: managers open many channels at once. */
 const BACKLOG = 1024
 
-/** Undocumented part of Node's server: its handle. */
-interface Described {
-  _handle?: { fd?: number } | null
-}
-
-/** Listeners for intercepted connections. */
+/** Where intercepted connections arrive. */
 export class Listeners {
   readonly #servers: readonly Server[]
   readonly #failed = deferred<string>()
@@ -49,7 +45,7 @@ export class Listeners {
   }
 
   get fds(): number[] {
-    return this.#servers.flatMap((server) => (server as unknown as Described)._handle?.fd ?? [])
+    return this.#servers.flatMap((server) => descriptorOf(server) ?? [])
   }
 
   /** Stops listening; open connections stay. */

@@ -13,9 +13,9 @@
  */
 import { isIPv4, isIPv6 } from 'node:net'
 
+import { plainAddress } from '../net/addresses.ts'
 import { formatHostPort, type HostPort } from '../net/hostport.ts'
 import { formatPortRange, type PortRange } from '../net/portranges.ts'
-import { plainAddress } from '../net/addresses.ts'
 import { DIRECT_PORTS } from './ports.ts'
 
 const TABLE = 'inet pagemesh'

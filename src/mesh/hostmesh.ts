@@ -1,30 +1,30 @@
+import { formatHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import { formatHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { waitAtMost, withDeadline } from '../runtime/wait.ts'
-import { MEMBERS_TOPIC } from './members/announcer.ts'
-import { FramedStream, type ByteChannel } from './streams/framedstream.ts'
+import { KnownHosts } from './admission/knownhosts.ts'
+import type { RefusedError } from './admission/proof.ts'
+import type { Verdict } from './admission/proofcodec.ts'
+import { Strangers } from './admission/strangers.ts'
 import { checkHostName } from './hostname.ts'
-import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './mesh.ts'
-import { Introductions } from './members/introductions.ts'
 import { securedOffer, type Lane, type LaneTicket, type UnsecuredLane } from './lanes/lane.ts'
 import { defaultLane, parseLaneAddress } from './lanes/laneaddress.ts'
 import { dialLaneSocket } from './lanes/lanedial.ts'
-import { KnownHosts } from './admission/knownhosts.ts'
 import { laneHost } from './lanes/lanehosts.ts'
 import { LaneServer } from './lanes/laneserver.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
+import { MEMBERS_TOPIC } from './members/announcer.ts'
+import { Introductions } from './members/introductions.ts'
 import { MemberTable } from './members/membertable.ts'
-import type { Network } from './network.ts'
-import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from './mesherrors.ts'
 import type { NamePins } from './members/namepins.ts'
-import type { RefusedError } from './admission/proof.ts'
-import type { Verdict } from './admission/proofcodec.ts'
 import { Redialer } from './members/redialer.ts'
-import { Strangers } from './admission/strangers.ts'
+import type { Member, Mesh, MeshTraffic, MessageStream, Unsubscribe } from './mesh.ts'
+import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from './mesherrors.ts'
+import type { Network } from './network.ts'
+import { FramedStream, type ByteChannel } from './streams/framedstream.ts'
 
 /** How long `start` waits for the first attempt at every bootstrap peer; later attempts go on in the background. */
 const FIRST_ROUND_MS = 5_000
@@ -246,7 +246,7 @@ export class HostMesh implements Mesh {
     const attempts = Promise.all(this.#init.bootstrap.map((address) => redialer.keepBootstrap(address)))
     await waitAtMost(this.#clock, attempts, FIRST_ROUND_MS)
     // TypeScript cannot see that the network's listener may have set it meanwhile.
-    const refusal = this.#refusal as RefusedError | undefined
+    const refusal = this.#refusal
     if (refusal !== undefined) throw nameTaken(refusal.holderName, refusal.holderPeerId)
   }
 

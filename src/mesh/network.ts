@@ -1,7 +1,7 @@
-import type { Unsubscribe } from './mesh.ts'
-import type { ByteChannel } from './streams/framedstream.ts'
 import type { RefusedError } from './admission/proof.ts'
 import type { Verdict } from './admission/proofcodec.ts'
+import type { Unsubscribe } from './mesh.ts'
+import type { ByteChannel } from './streams/framedstream.ts'
 
 /**
  * What HostMesh needs of a peer-to-peer library: proven connections, byte channels, gossip. `libp2p.ts` implements it.

@@ -3,6 +3,7 @@
  * typed arrays, without an object for each page.
  */
 
+export { closeUp } from './closeup.ts'
 export { createPageHasher, type PageHasher } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
 export { deliveryOver, descriptorOf, giveAway } from './kernel/giveaway.ts'
@@ -17,7 +18,8 @@ export { warmUpInventory } from './inventorywarmup.ts'
 export { looksPackable, pack, packNow, unpack } from './packing.ts'
 export { PageBudget } from './pagebudget.ts'
 export { PageColumns } from './pagecolumns.ts'
-export type { Prefixes } from './prefixes.ts'
+export { isStraight, placesOf, runEnd, type Places } from './places.ts'
+export { idsOf, prefixesAt, readPrefixes, writePrefixes, type Prefixes } from './prefixes.ts'
 export { PrefixRun } from './prefixrun.ts'
 export { PrefixTable } from './prefixtable.ts'
 export {

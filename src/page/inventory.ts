@@ -7,7 +7,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { PageColumns } from './pagecolumns.ts'
 import type { Prefixes } from './prefixes.ts'
 import {
-  encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix, type PrefixSet,
+  encodePrefixSet, PREFIX_SET_LIMITS, prefixBitsFor, prefixHigh, prefixLow, truncatePrefix, type PrefixSet,
 } from './prefixset.ts'
 import { SortedTable } from './sortedtable.ts'
 import { TableMerge } from './tablemerge.ts'

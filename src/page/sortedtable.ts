@@ -151,5 +151,4 @@ export class SortedTable {
   static adopt(columns: SortedColumns): SortedTable {
     return new SortedTable(columns)
   }
-
 }

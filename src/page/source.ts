@@ -1,6 +1,6 @@
 import { assert } from '../runtime/assert.ts'
 import type { PageHasher } from './hasher.ts'
-import { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'
+import { ID_BYTES, PAGE_BYTES, type PREFIX_BYTES } from './size.ts'
 
 /** Where the bytes of a page came from: the names in `refsFilledBy`. */
 export type PageSourceKind = 'sentBefore' | 'resident' | 'store' | 'peer' | 'source'

@@ -211,10 +211,12 @@ export class IncomingPassage {
   /** QEMU has hung up: discards the rest of the stream. */
   #hangUp(): void {
     this.#hasHungUp = true
-    if (this.#up === 'returning') this.#endReturn()
+    this.#endReturn()
   }
 
   #endReturn(): void {
+    // A QEMU that hung up may be heard to end after it took no more, or before.
+    if (this.#up === 'ended') return
     this.#up = 'ended'
     // A send never rejects.
     void this.#lane.send('returnedEnd')

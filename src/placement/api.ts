@@ -28,11 +28,6 @@ export interface Keeper {
    * the store is full of better pages, or the guest's process has ended. Never rejects.
    */
   keepDeparted(memory: GuestMemory, pages: StablePages): Promise<void>
-  /**
-   * Names of other members that may have this page: those whose guests hold it, and its owners in the tail. Costs a
-   * little for each member.
-   */
-  holdersOf(high: number, low: number): string[]
   /** Pauses placement while something more urgent needs CPU and disk; returns a function that resumes it. */
   standBack(): () => void
   start(): Promise<void>

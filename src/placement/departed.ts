@@ -1,6 +1,6 @@
 /** Reads the stable pages of a guest that left, in memory order. */
 import type { GuestMemory } from '../guest/index.ts'
-import { ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
+import { closeUp, ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
 import type { PagesToKeep } from '../store/index.ts'
 import type { StablePages } from './api.ts'
 
@@ -66,17 +66,14 @@ class Batch {
   async read(memory: GuestMemory, block: number, first: number, count: number): Promise<PagesToKeep> {
     await memory.read(block, first, count, this.#bytes.subarray(0, count * PAGE_BYTES))
     this.#hasher.hashPages(this.#bytes, 0, count, this.#ids, 0)
-    let kept = 0
+    const kept: number[] = []
     for (let page = 0; page < count; page++) {
       const id = page * ID_BYTES
-      if (!this.#stable.has(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4))) continue
-      if (kept < page) {
-        this.#bytes.copyWithin(kept * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
-        this.#ids.copyWithin(kept * ID_BYTES, id, id + ID_BYTES)
-      }
-      kept += 1
+      if (this.#stable.has(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4))) kept.push(page)
     }
-    const bytes = this.#bytes.subarray(0, kept * PAGE_BYTES)
-    return { ids: this.#ids.subarray(0, kept * ID_BYTES), bytes, count: kept }
+    closeUp(this.#bytes, kept, PAGE_BYTES)
+    closeUp(this.#ids, kept, ID_BYTES)
+    const bytes = this.#bytes.subarray(0, kept.length * PAGE_BYTES)
+    return { ids: this.#ids.subarray(0, kept.length * ID_BYTES), bytes, count: kept.length }
   }
 }

@@ -2,7 +2,9 @@
  * Carries out a plan: pages that are kept already get their better kind, and missing pages are fetched, the best first,
  * in place of surplus pages.
  */
-import { ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, type PageHasher, type Prefixes } from '../page/index.ts'
+import {
+  closeUp, ID_BYTES, idsOf, PAGE_BYTES, PageBatch, PREFIX_BYTES, type PageHasher, type Prefixes,
+} from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HoldFlag } from '../runtime/holdflag.ts'
 import type { PageKind, Store } from '../store/index.ts'
@@ -106,19 +108,13 @@ export class Filling {
   /** Gives kept pages a better kind; pages dropped meanwhile are skipped. */
   async #claim(pages: Prefixes, kind: PageKind, signal: AbortSignal): Promise<void> {
     const { store, hasher } = this.#components
-    const ids = Buffer.alloc(pages.count * ID_BYTES)
-    for (let i = 0; i < pages.count; i++) {
-      ids.writeUInt32BE(pages.high[i]!, i * ID_BYTES)
-      ids.writeUInt32BE(pages.low[i]!, i * ID_BYTES + 4)
-    }
+    const ids = idsOf(pages)
     const batch = new PageBatch(ids, undefined, PREFIX_BYTES)
     await store.source.fill(batch, signal)
-    let count = 0
-    for (let i = 0; i < batch.count; i++) {
-      if (!batch.isFilled(i)) continue
-      if (count < i) batch.bytes.copyWithin(count * PAGE_BYTES, i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
-      count += 1
-    }
+    const filled: number[] = []
+    for (let i = 0; i < batch.count; i++) if (batch.isFilled(i)) filled.push(i)
+    const count = filled.length
+    closeUp(batch.bytes, filled, PAGE_BYTES)
     hasher.hashPages(batch.bytes, 0, count, ids, 0)
     await store.put({ ids: ids.subarray(0, count * ID_BYTES), bytes: batch.bytes, count }, kind)
   }

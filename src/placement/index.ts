@@ -4,4 +4,5 @@
  * are resident here need not be kept.
  */
 export type { Keeper, PlacementTotals, StablePages } from './api.ts'
+export { Holders } from './holders.ts'
 export { createKeeper, type KeeperInit } from './keeper.ts'

@@ -49,8 +49,4 @@ class HostKeeper implements Keeper {
   keepDeparted(memory: GuestMemory, pages: StablePages): Promise<void> {
     return this.#departed.keep(memory, pages)
   }
-
-  holdersOf(high: number, low: number): string[] {
-    return this.#rounds.holdersOf(high, low)
-  }
 }

@@ -12,20 +12,18 @@ import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import { Due, type Sight } from './due.ts'
 import { Filling } from './filling.ts'
+import type { Holders } from './holders.ts'
 import { MissedPages } from './missed.ts'
-import { HEAD_SHARE, planPlacement, TAIL_COPIES, type Plan } from './policy.ts'
+import { HEAD_SHARE, planPlacement, type Plan } from './policy.ts'
 import { stableResidents } from './residents.ts'
-import { TailOwners } from './tailowners.ts'
-
-/** How long the list of members is cached, ms: owners are queried page by page. */
-const MEMBERS_MS = 1_000
 
 export interface RoundsComponents {
   clock: Clock
   random: Random
   log: Log
   hasher: PageHasher
-  mesh: Pick<Mesh, 'self' | 'members'>
+  mesh: Pick<Mesh, 'members'>
+  holders: Pick<Holders, 'owners' | 'of'>
   census: Pick<Census, 'all' | 'settled'>
   popularity: Pick<Popularity, 'view'>
   store: Store
@@ -39,9 +37,6 @@ export class Rounds {
   readonly #due: Due
   readonly #missed = new MissedPages()
   #filling: Filling | undefined
-  /** The cached owners, and when their members were read. */
-  #lastOwners: TailOwners | undefined
-  #ownersAt = 0
   #running: Promise<void> | undefined
   #abort = new AbortController()
   #timer: Timer | undefined
@@ -68,16 +63,6 @@ export class Rounds {
 
   takeSurplus(countMax: number): Prefixes {
     return this.#filling?.takeSurplus(countMax) ?? { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
-  }
-
-  /** Other hosts that are known to hold the page, and its owners in the tail. */
-  holdersOf(high: number, low: number): string[] {
-    const now = this.#components.clock.now()
-    if (this.#lastOwners === undefined || now - this.#ownersAt >= MEMBERS_MS) {
-      this.#lastOwners = this.#owners()
-      this.#ownersAt = now
-    }
-    return this.#holdersOf(this.#lastOwners, high, low)
   }
 
   start(): void {
@@ -107,17 +92,16 @@ export class Rounds {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    const { clock, log, store, popularity: { view }, hold } = this.#components
+    const { clock, log, store, popularity: { view }, holders, hold } = this.#components
     await hold.released(clock, signal)
-    const owners = this.#owners()
     const viewPages = view.pages
-    const plan = await this.#plan(owners, signal)
+    const plan = await this.#plan(signal)
     const filling = new Filling(this.#components, plan)
     this.#filling = filling
     this.#due.planned(viewPages)
     const keptBefore = store.pages
     const ending = await filling.run({
-      holdersOf: (high, low) => this.#holdersOf(owners, high, low),
+      holdersOf: (high, low) => holders.of(high, low),
       onMissing: (high, low) => this.#missed.add(high, low),
       signal,
       until: this.#due.nextAt,
@@ -134,8 +118,9 @@ export class Rounds {
     })
   }
 
-  async #plan(owners: TailOwners, signal: AbortSignal): Promise<Plan> {
-    const { clock, store, census, popularity: { view }, hold } = this.#components
+  async #plan(signal: AbortSignal): Promise<Plan> {
+    const { clock, store, census, popularity: { view }, holders, hold } = this.#components
+    const owners = holders.owners()
     this.#missed.age()
     const steps = planPlacement({
       view, store, budgetPages: store.pagesMax, headShare: HEAD_SHARE,
@@ -150,18 +135,6 @@ export class Rounds {
       await hold.released(clock, signal)
       signal.throwIfAborted()
     }
-  }
-
-  #holdersOf(owners: TailOwners, high: number, low: number): string[] {
-    const { popularity: { view }, mesh } = this.#components
-    return [...new Set([...view.holdersOf(high, low), ...owners.othersOf(low)])]
-      .filter((name) => name !== mesh.self.name)
-  }
-
-  #owners(): TailOwners {
-    const { mesh } = this.#components
-    const others = mesh.members().map(({ name }) => name)
-    return new TailOwners({ self: mesh.self.name, others, copies: TAIL_COPIES })
   }
 
   #look(): Sight {

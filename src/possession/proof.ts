@@ -20,7 +20,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash'
 
 import { hasBit } from '../bytes/bits.ts'
 import { bufferOver } from '../bytes/bufferover.ts'
-import { PAGE_BYTES, PREFIX_BYTES, type Prefixes } from '../page/index.ts'
+import { PAGE_BYTES, PREFIX_BYTES, readPrefixes, writePrefixes, type Prefixes } from '../page/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
 
@@ -74,15 +74,11 @@ export class Prover {
   }
 }
 
-export function encodeChallenge({ nonce, prefixes: { count, high, low } }: Challenge): Uint8Array {
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + count * PREFIX_BYTES)
+export function encodeChallenge({ nonce, prefixes }: Challenge): Uint8Array {
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + prefixes.count * PREFIX_BYTES)
   bytes[0] = VERSION
   bytes.set(nonce, 1)
-  let at = HEAD_BYTES
-  for (let place = 0; place < count; place++) {
-    at = bytes.writeUInt32BE(high[place]!, at)
-    at = bytes.writeUInt32BE(low[place]!, at)
-  }
+  writePrefixes(bytes, HEAD_BYTES, prefixes)
   return bytes
 }
 
@@ -92,12 +88,7 @@ export function decodeChallenge(message: Uint8Array): Challenge {
   const count = (bytes.length - HEAD_BYTES) / PREFIX_BYTES
   if (bytes[0] !== VERSION) throw badPossession('its version is unknown')
   if (!Number.isInteger(count) || count < 1 || count > LIMITS.pagesPerChallenge) throw badPossession('a bad length')
-  const prefixes = { count, high: new Uint32Array(count), low: new Uint32Array(count) }
-  for (let place = 0; place < count; place++) {
-    prefixes.high[place] = bytes.readUInt32BE(HEAD_BYTES + place * PREFIX_BYTES)
-    prefixes.low[place] = bytes.readUInt32BE(HEAD_BYTES + place * PREFIX_BYTES + 4)
-  }
-  return { nonce: bytes.subarray(1, HEAD_BYTES), prefixes }
+  return { nonce: bytes.subarray(1, HEAD_BYTES), prefixes: readPrefixes(bytes, HEAD_BYTES, count) }
 }
 
 export function encodeAnswer({ bitmap, proof }: Answer): Uint8Array {

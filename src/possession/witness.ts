@@ -1,7 +1,7 @@
 import { setBit } from '../bytes/bits.ts'
 import type { Member, Mesh, MessageStream, Standing, StreamTraffic, Unsubscribe } from '../mesh/index.ts'
 import {
-  ID_BYTES, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageHasher, type PageSource, type Prefixes,
+  idsOf, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageHasher, type PageSource,
 } from '../page/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
@@ -73,15 +73,6 @@ export class Witness {
     const context = { nonce, challengerPeerId: from.peerId, witnessPeerId: mesh.self.peerId }
     return encodeAnswer({ bitmap, proof: prover.proofOf(context, bitmap, this.#room, offsets) })
   }
-}
-
-function idsOf({ count, high, low }: Prefixes): Buffer {
-  const ids = Buffer.alloc(count * ID_BYTES)
-  for (let place = 0; place < count; place++) {
-    ids.writeUInt32BE(high[place]!, place * ID_BYTES)
-    ids.writeUInt32BE(low[place]!, place * ID_BYTES + 4)
-  }
-  return ids
 }
 
 function refused(why: string): PagemeshError {

@@ -7,9 +7,9 @@
  * name is never empty, so its first byte is not 0, and the first record after the last block has a flag in its low 12
  * bits; page sizes and guest addresses have neither.
  */
-import type { ByteInput, Parse } from './input.ts'
 import { BLOCKS_MAX } from './blocktable.ts'
 import { TARGET_PAGE_BYTES } from './configuration.ts'
+import type { ByteInput, Parse } from './input.ts'
 import type { StreamKnowledge } from './knowledge.ts'
 import { fail } from './unintelligible.ts'
 

@@ -11,7 +11,7 @@
  * Offsets count from the beginning of the block. This is the hot path: a million records a second.
  */
 import { TARGET_PAGE_BYTES } from './configuration.ts'
-import { type ByteInput, type Parse, readU16, readU32 } from './input.ts'
+import { readU16, readU32, type ByteInput, type Parse } from './input.ts'
 import type { StreamKnowledge } from './knowledge.ts'
 import type { StreamListener } from './streamreader.ts'
 import { fail } from './unintelligible.ts'

@@ -10,7 +10,7 @@
  * its own state only.) Machine types up to 2.3 do not have it.
  */
 import { bufferOver } from '../bytes/bufferover.ts'
-import { type ByteInput, type Parse, readU32 } from './input.ts'
+import { readU32, type ByteInput, type Parse } from './input.ts'
 import { SECTION_FOOTER, SECTION_FULL } from './section.ts'
 
 const COUNTED_NAME = Buffer.from('\x0bglobalstate', 'latin1')

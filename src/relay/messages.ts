@@ -74,7 +74,8 @@ export function encodeRelayOffer({ id, guest, manager, address: to, ticket }: Re
 export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
   const { version, id, guest, manager, address, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== RELAY_VERSION) {
-    throw bad('bad-offer', `it speaks version ${String(version)} of the relay protocol, this host ${RELAY_VERSION}`)
+    const spoken = JSON.stringify(version)
+    throw bad('bad-offer', `it speaks version ${spoken} of the relay protocol, this host ${RELAY_VERSION}`)
   }
   if (!isId(id)) throw bad('bad-offer', 'the relay has no id')
   if (guest !== undefined && !isText(guest, NAME_LENGTH_MAX)) throw bad('bad-offer', 'the guest\'s name is bad')

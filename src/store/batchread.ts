@@ -1,5 +1,4 @@
-import { ID_BYTES, PAGE_BYTES, type PageBatch } from '../page/index.ts'
-import { isStraight, runEnd, type SlotList } from './slotlist.ts'
+import { ID_BYTES, isStraight, PAGE_BYTES, runEnd, type PageBatch, type Places } from '../page/index.ts'
 
 /** Unwanted slots that are read along rather than starting another read. */
 const GAP_SLOTS_MAX = 4
@@ -39,12 +38,12 @@ export class Room {
 /** A batch being filled: the entries still to be read, run by run, and the damaged ones. */
 export class BatchRead {
   readonly batch: PageBatch
-  readonly list: SlotList
+  readonly list: Places
   readonly damaged: number[] = []
   readonly #signal: AbortSignal
   #next = 0
 
-  constructor(batch: PageBatch, list: SlotList, signal: AbortSignal) {
+  constructor(batch: PageBatch, list: Places, signal: AbortSignal) {
     this.batch = batch
     this.list = list
     this.#signal = signal
@@ -81,8 +80,8 @@ export function planRun({ batch, list }: BatchRead, first: number, behind: numbe
   run.isStraight = isStraight(list, first, behind)
   run.into = run.isStraight ? batch.bytes : room.pages
   run.offset = run.isStraight ? list.indices[first]! * PAGE_BYTES : 0
-  run.slot = list.slots[first]!
-  run.count = list.slots[behind - 1]! - run.slot + 1
+  run.slot = list.numbers[first]!
+  run.count = list.numbers[behind - 1]! - run.slot + 1
   return run
 }
 
@@ -93,7 +92,7 @@ export function placeRun(
   const { run } = room
   const whole = Math.floor(bytes / PAGE_BYTES)
   for (let entry = first; entry < behind; entry++) {
-    const slot = list.slots[entry]! - run.slot
+    const slot = list.numbers[entry]! - run.slot
     room.wasRead[entry - room.first] = slot < whole ? 1 : 0
     if (run.isStraight) continue
     const from = slot * PAGE_BYTES

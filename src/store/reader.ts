@@ -1,11 +1,10 @@
-import { ID_BYTES, PAGE_BYTES, type PageBatch, type PageHasher } from '../page/index.ts'
+import { ID_BYTES, PAGE_BYTES, placesOf, type PageBatch, type PageHasher, type Places } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import { BatchRead, placeRun, planRun, Room } from './batchread.ts'
 import type { OpenStore } from './opening.ts'
-import { slotListOf, type SlotList } from './slotlist.ts'
 import { holdsPage, SLOT } from './slots.ts'
 
 /**
@@ -83,7 +82,7 @@ export class Reader {
     signal.throwIfAborted()
   }
 
-  #find(batch: PageBatch): SlotList {
+  #find(batch: PageBatch): Places {
     const ids = Buffer.from(batch.ids.buffer, batch.ids.byteOffset, batch.ids.byteLength)
     const slots = new Int32Array(batch.count).fill(-1)
     for (let index = 0; index < batch.count; index++) {
@@ -92,7 +91,7 @@ export class Reader {
       const slot = this.#store.table.find(ids.readUInt32BE(at), ids.readUInt32BE(at + 4))
       if (slot >= 0 && holdsPage(this.#store.slots.states[slot]!)) slots[index] = slot
     }
-    return slotListOf(slots)
+    return placesOf(slots)
   }
 
   /** Fills from the page cache; stops when a read takes as long as a disk's, or fails. */
@@ -166,7 +165,7 @@ export class Reader {
     this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
     for (let entry = first; entry < behind; entry++) {
       const index = list.indices[entry]!
-      const slot = list.slots[entry]!
+      const slot = list.numbers[entry]!
       const idAt = (entry - first) * ID_BYTES
       const isThere = wasRead[entry - first] === 1
       if (isThere && batch.isOf(index, ids, idAt)) batch.markFilled(index, 'store')

@@ -1,8 +1,7 @@
 import { bufferOver } from '../bytes/bufferover.ts'
-import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
+import { ID_BYTES, isStraight, PAGE_BYTES, runEnd, type Places } from '../page/index.ts'
 import { HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord } from './format.ts'
 import type { OpenStore } from './opening.ts'
-import { isStraight, runEnd, type SlotList } from './slotlist.ts'
 
 /** Slots of one write: a mebibyte of pages. */
 const RUN_SLOTS_MAX = 256
@@ -21,38 +20,38 @@ export class RunWriter {
   }
 
   /** Writes the page at each entry's index of `bytes` into its slot. */
-  async writePages(bytes: Uint8Array, list: SlotList): Promise<void> {
+  async writePages(bytes: Uint8Array, list: Places): Promise<void> {
     for (let first = 0, behind = 0; first < list.count; first = behind) {
       behind = runEnd(list, first, 0, RUN_SLOTS_MAX)
       const isDirect = isStraight(list, first, behind)
       if (!isDirect) this.#copyPages(bytes, list, first, behind)
       const from = isDirect ? bytes : this.#pages
       const offset = isDirect ? list.indices[first]! * PAGE_BYTES : 0
-      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, list.slots[first]! * PAGE_BYTES)
+      await this.#store.slab.write(from, offset, (behind - first) * PAGE_BYTES, list.numbers[first]! * PAGE_BYTES)
     }
   }
 
   /** Writes the present record of each entry's slot, with the id at the entry's index of `ids`. */
-  async writeRecords(ids: Uint8Array, list: SlotList): Promise<void> {
+  async writeRecords(ids: Uint8Array, list: Places): Promise<void> {
     const { states, times } = this.#store.slots
     const view = bufferOver(ids)
     for (let first = 0, behind = 0; first < list.count; first = behind) {
       behind = runEnd(list, first, 0, RUN_SLOTS_MAX)
       for (let entry = first; entry < behind; entry++) {
-        const slot = list.slots[entry]!
+        const slot = list.numbers[entry]!
         const idAt = list.indices[entry]! * ID_BYTES
         const at = (entry - first) * RECORD_WORDS
         writeRecord(this.#words, at, slot, this.#seed, view, idAt, states[slot]!, times[slot]!)
       }
-      await this.#writeRecordRun(list.slots[first]!, behind - first)
+      await this.#writeRecordRun(list.numbers[first]!, behind - first)
     }
   }
 
-  async clearRecords(list: SlotList): Promise<void> {
+  async clearRecords(list: Places): Promise<void> {
     for (let first = 0, behind = 0; first < list.count; first = behind) {
       behind = runEnd(list, first, 0, RUN_SLOTS_MAX)
       this.#words.fill(0, 0, (behind - first) * RECORD_WORDS)
-      await this.#writeRecordRun(list.slots[first]!, behind - first)
+      await this.#writeRecordRun(list.numbers[first]!, behind - first)
     }
   }
 
@@ -64,7 +63,7 @@ export class RunWriter {
     await this.#store.index.truncate(HEAD_BYTES + slots * RECORD_BYTES).catch(() => undefined)
   }
 
-  #copyPages(bytes: Uint8Array, list: SlotList, first: number, behind: number): void {
+  #copyPages(bytes: Uint8Array, list: Places, first: number, behind: number): void {
     const view = bufferOver(bytes)
     for (let entry = first; entry < behind; entry++) {
       const from = list.indices[entry]! * PAGE_BYTES

@@ -1,10 +1,9 @@
 import { bufferOver } from '../bytes/bufferover.ts'
-import { ID_BYTES, type Prefixes } from '../page/index.ts'
+import { ID_BYTES, placesOf, type Prefixes } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { OpenStore } from './opening.ts'
-import { slotListOf } from './slotlist.ts'
 import { RunWriter } from './runwriter.ts'
 import { kindNumber, SLOT } from './slots.ts'
 import type { PageKind, PagesToKeep, PutCounts } from './store.ts'
@@ -81,9 +80,9 @@ export class Writer {
     const { count } = pages
     const { known, stored } = batch
     try {
-      await this.#runs.writePages(pages.bytes, slotListOf(batch.fresh))
+      await this.#runs.writePages(pages.bytes, placesOf(batch.fresh))
       for (const slot of batch.fresh) if (slot !== NOWHERE) this.#store.slots.setState(slot, state)
-      await this.#runs.writeRecords(pages.ids, slotListOf(batch.records))
+      await this.#runs.writeRecords(pages.ids, placesOf(batch.records))
     } catch (error) {
       await this.#undo(batch.fresh, countBefore, error)
       return { stored: 0, known, refused: count - known }
@@ -186,7 +185,7 @@ export class Writer {
    * use.
    */
   async #clear(cleared: Int32Array): Promise<void> {
-    await this.#runs.clearRecords(slotListOf(cleared)).catch((error: unknown) => {
+    await this.#runs.clearRecords(placesOf(cleared)).catch((error: unknown) => {
       this.#log.warn('records of the page store could not be cleared', { error: String(error) })
     })
     for (const slot of cleared) if (slot !== NOWHERE) this.#store.slots.setState(slot, SLOT.free)

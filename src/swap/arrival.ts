@@ -1,5 +1,5 @@
 import { hasBit } from '../bytes/bits.ts'
-import { ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
+import { closeUp, ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
 import type { Answer } from './frames.ts'
 
 /** An answer to a want, every page of it hashed. Numbers are indices within the want. */
@@ -29,6 +29,7 @@ export function checkAnswer(
   const bytes = hadCount === 0 ? packed : unpack(packed, hadCount * PAGE_BYTES)
   const ids = Buffer.allocUnsafe(hadCount * ID_BYTES)
   hasher.hashPages(bytes, 0, hadCount, ids, 0)
+  const right = new Uint32Array(hadCount)
   let rightCount = 0
   let wrongCount = 0
   for (let page = 0; page < hadCount; page++) {
@@ -36,16 +37,15 @@ export function checkAnswer(
     const idAt = page * ID_BYTES
     if (ids.readUInt32BE(idAt) !== high[place] || ids.readUInt32BE(idAt + 4) !== low[place]) {
       wrong[wrongCount++] = place
-      continue
+    } else {
+      right[rightCount++] = page
     }
-    if (rightCount < page) {
-      bytes.copy(bytes, rightCount * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
-      ids.copy(ids, rightCount * ID_BYTES, idAt, idAt + ID_BYTES)
-    }
-    had[rightCount++] = place
   }
+  const kept = right.subarray(0, rightCount)
+  closeUp(ids, kept, ID_BYTES)
+  closeUp(bytes, kept, PAGE_BYTES)
   return {
-    right: had.subarray(0, rightCount),
+    right: kept.map((page) => had[page]!),
     ids: ids.subarray(0, rightCount * ID_BYTES),
     bytes: bytes.subarray(0, rightCount * PAGE_BYTES),
     lacking: lacking.subarray(0, lackingCount),

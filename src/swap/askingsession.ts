@@ -6,7 +6,7 @@ import { deferred, type Deferred } from '../runtime/wait.ts'
 import type { Account } from './account.ts'
 import type { SwapPurpose } from './api.ts'
 import { badSwap } from './badswap.ts'
-import { decodeAnswer, AnswerReader, type Answer } from './frames.ts'
+import { AnswerReader, decodeAnswer, type Answer } from './frames.ts'
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from './wire.ts'
 
 /** A holder that owes an answer and sends nothing for this long has stalled, ms. */

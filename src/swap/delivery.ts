@@ -1,4 +1,4 @@
-import { ID_BYTES, PAGE_BYTES } from '../page/index.ts'
+import { closeUp, ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import type { ArrivedPages, FetchInit } from './api.ts'
 
 /** Delivers pages, one batch at a time and in order; each waits until the one before was taken. */
@@ -48,18 +48,16 @@ export class Delivery {
 /** Moves the pages for which `isKept` is true to the front, and returns those. */
 export function keepPages(pages: ArrivedPages, isKept: (index: number) => boolean): ArrivedPages {
   const { ids, bytes, indices } = pages
-  let kept = 0
-  for (let page = 0; page < pages.count; page++) {
-    const index = indices[page]!
-    if (!isKept(index)) continue
-    if (kept < page) {
-      indices[kept] = index
-      ids.copyWithin(kept * ID_BYTES, page * ID_BYTES, (page + 1) * ID_BYTES)
-      bytes.copyWithin(kept * PAGE_BYTES, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
-    }
-    kept += 1
+  const kept: number[] = []
+  for (let page = 0; page < pages.count; page++) if (isKept(indices[page]!)) kept.push(page)
+  closeUp(ids, kept, ID_BYTES)
+  closeUp(bytes, kept, PAGE_BYTES)
+  return {
+    count: kept.length,
+    ids: ids.subarray(0, kept.length * ID_BYTES),
+    bytes: bytes.subarray(0, kept.length * PAGE_BYTES),
+    indices: Uint32Array.from(kept, (page) => indices[page]!),
   }
-  return firstPages(pages, kept)
 }
 
 /** A copy of the pages at `places`, which are page `indices` of another fetch. */
@@ -77,13 +75,4 @@ export function copyPages(
     bytes.copy(copy.bytes, page * PAGE_BYTES, place * PAGE_BYTES, (place + 1) * PAGE_BYTES)
   })
   return copy
-}
-
-function firstPages({ ids, bytes, indices }: ArrivedPages, count: number): ArrivedPages {
-  return {
-    count,
-    ids: ids.subarray(0, count * ID_BYTES),
-    bytes: bytes.subarray(0, count * PAGE_BYTES),
-    indices: indices.subarray(0, count),
-  }
 }

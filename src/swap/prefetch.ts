@@ -1,5 +1,6 @@
 import {
-  FetchedPages, lastFirst, prefixHigh, prefixLow, type PageBudget, type PageSource, type Prefixes, type PrefixSet,
+  FetchedPages, lastFirst, PageColumns, prefixHigh, prefixLow, type PageBudget, type PageSource, type Prefixes,
+  type PrefixSet,
 } from '../page/index.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -82,7 +83,7 @@ export class Prefetch {
     const deliver = (arrived: ArrivedPages): void => {
       pages.add(arrived)
       const told = Buffer.allocUnsafe(arrived.count * INDEX_BYTES)
-      for (let i = 0; i < arrived.count; i++) told.writeUInt32BE(wanted.numbers[arrived.indices[i]!]!, i * INDEX_BYTES)
+      for (let i = 0; i < arrived.count; i++) told.writeUInt32BE(wanted.values[arrived.indices[i]!]!, i * INDEX_BYTES)
       this.#tell(told)
     }
     const { signal } = this.#abort
@@ -91,18 +92,18 @@ export class Prefetch {
       .then((end) => this.#log.debug('pages fetched from peers', { wanted: count, fetched: pages.count, end }))
   }
 
-  /** The first of these that peers have. There may be many: they are looked up in pieces. */
-  #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): NumberedPrefixes {
-    const wanted = new NumberedPrefixes(Math.min(PAGES_MAX, lacking.length))
+  /** The first of these that peers have. There may be many: they are looked through in pieces. */
+  #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): PageColumns {
+    const wanted = new PageColumns(Math.min(PAGES_MAX, lacking.length))
     for (let next = 0; next < lacking.length && !wanted.isFull;) {
-      const piece = new NumberedPrefixes(LOOK_PAGES)
+      const piece = new PageColumns(LOOK_PAGES)
       for (; next < lacking.length && !piece.isFull; next++) {
         const prefix = prefixes[lacking[next]!]!
         piece.push(prefixHigh(prefix, bits), prefixLow(prefix, bits), lacking[next]!)
       }
       const { count, high, low, indices } = this.#peers.among(piece, bits)
       for (let found = 0; found < count && !wanted.isFull; found++) {
-        wanted.push(high[found]!, low[found]!, piece.numbers[indices[found]!]!)
+        wanted.push(high[found]!, low[found]!, piece.values[indices[found]!]!)
       }
     }
     return wanted
@@ -124,29 +125,5 @@ export class Prefetch {
     await this.#fetching
     this.#budget.release(this.#pages?.room ?? 0)
     this.#pages = undefined
-  }
-}
-
-/** 64-bit prefixes, and the index of each in the source's list. */
-class NumberedPrefixes implements Prefixes {
-  count = 0
-  readonly high: Uint32Array
-  readonly low: Uint32Array
-  readonly numbers: Uint32Array
-
-  constructor(room: number) {
-    this.high = new Uint32Array(room)
-    this.low = new Uint32Array(room)
-    this.numbers = new Uint32Array(room)
-  }
-
-  get isFull(): boolean {
-    return this.count === this.high.length
-  }
-
-  push(high: number, low: number, number: number): void {
-    this.high[this.count] = high
-    this.low[this.count] = low
-    this.numbers[this.count++] = number
   }
 }

@@ -2,7 +2,7 @@ import { setBit } from '../bytes/bits.ts'
 import { BufferPool } from '../bytes/bufferpool.ts'
 import type { Member } from '../mesh/index.ts'
 import {
-  firstOf, ID_BYTES, pack, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified,
+  closeUp, firstOf, idsOf, pack, PAGE_BYTES, PageBatch, PREFIX_BYTES, prefixesAt, verified,
   type PageHasher, type PageSource, type Prefixes,
 } from '../page/index.ts'
 import { LIMITS } from './limits.ts'
@@ -61,19 +61,18 @@ export class PageReading {
     const bitmap = new Uint8Array(Math.ceil(wanted.count / 8))
     if (places.length === 0) return { count: 0, bitmap, packed: Buffer.alloc(0) }
     const room = this.#rooms.take()
-    const batch = new PageBatch(idsOf(wanted, places), room, PREFIX_BYTES)
+    const popular = prefixesAt(wanted, places)
+    const batch = new PageBatch(idsOf(popular), room, PREFIX_BYTES)
     await this.#source.fill(batch, by.signal)
     const filled = Uint16Array.from(places.keys()).filter((page) => batch.isFilled(page))
-    moveTogether(room, filled)
+    closeUp(room, filled, PAGE_BYTES)
     const mayLeave = await this.#confirm({
-      count: filled.length,
-      high: Uint32Array.from(filled, (page) => wanted.high[places[page]!]!),
-      low: Uint32Array.from(filled, (page) => wanted.low[places[page]!]!),
+      ...prefixesAt(popular, filled),
       bytes: room,
       resident: Uint8Array.from(filled, (page) => (batch.filledBy(page) === 'resident' ? 1 : 0)),
     }, by)
     const leaving = Uint16Array.from(filled.keys()).filter((index) => mayLeave[index] === 1)
-    moveTogether(room, leaving)
+    closeUp(room, leaving, PAGE_BYTES)
     for (const index of leaving) setBit(bitmap, places[filled[index]!]!)
     const count = leaving.length
     const packed = await pack(room.subarray(0, count * PAGE_BYTES))
@@ -90,21 +89,4 @@ export class PageReading {
     }
     return places.subarray(0, popular)
   }
-}
-
-/** Moves the pages at these places, in rising order, to the start. */
-function moveTogether(room: Buffer, places: Uint16Array): void {
-  for (let to = 0; to < places.length; to++) {
-    const from = places[to]!
-    if (to < from) room.copyWithin(to * PAGE_BYTES, from * PAGE_BYTES, (from + 1) * PAGE_BYTES)
-  }
-}
-
-function idsOf({ high, low }: Prefixes, places: Uint16Array): Buffer {
-  const ids = Buffer.alloc(places.length * ID_BYTES)
-  for (let page = 0; page < places.length; page++) {
-    ids.writeUInt32BE(high[places[page]!]!, page * ID_BYTES)
-    ids.writeUInt32BE(low[places[page]!]!, page * ID_BYTES + 4)
-  }
-  return ids
 }

@@ -34,7 +34,7 @@
  */
 import { bufferOver } from '../bytes/bufferover.ts'
 import type { LaneTicket } from '../mesh/index.ts'
-import { PREFIX_BYTES, type Prefixes } from '../page/index.ts'
+import { PREFIX_BYTES, readPrefixes, writePrefixes, type Prefixes } from '../page/index.ts'
 import type { SwapPurpose } from './api.ts'
 import { badSwap } from './badswap.ts'
 import { LIMITS } from './limits.ts'
@@ -62,14 +62,11 @@ export function encodeHello(purpose: SwapPurpose): Uint8Array {
   return Uint8Array.of(ASKER.hello, VERSION, PURPOSES.indexOf(purpose) + 1)
 }
 
-export function encodeWant(sequence: number, { count, high, low }: Prefixes): Uint8Array {
-  const bytes = Buffer.allocUnsafe(WANT_HEAD_BYTES + count * PREFIX_BYTES)
+export function encodeWant(sequence: number, prefixes: Prefixes): Uint8Array {
+  const bytes = Buffer.allocUnsafe(WANT_HEAD_BYTES + prefixes.count * PREFIX_BYTES)
   bytes[0] = ASKER.want
-  let at = bytes.writeUInt32BE(sequence, 1)
-  for (let i = 0; i < count; i++) {
-    at = bytes.writeUInt32BE(high[i]!, at)
-    at = bytes.writeUInt32BE(low[i]!, at)
-  }
+  bytes.writeUInt32BE(sequence, 1)
+  writePrefixes(bytes, WANT_HEAD_BYTES, prefixes)
   return bytes
 }
 
@@ -84,12 +81,7 @@ export function decodeAskerMessage(message: Uint8Array): AskerMessage {
   if (bytes[0] !== ASKER.want) throw badSwap('its kind is unknown')
   const count = (bytes.length - WANT_HEAD_BYTES) / PREFIX_BYTES
   if (!Number.isInteger(count) || count < 1 || count > LIMITS.pagesPerWant) throw badSwap('a want has a bad length')
-  const prefixes: Prefixes = { count, high: new Uint32Array(count), low: new Uint32Array(count) }
-  for (let i = 0; i < count; i++) {
-    prefixes.high[i] = bytes.readUInt32BE(WANT_HEAD_BYTES + i * PREFIX_BYTES)
-    prefixes.low[i] = bytes.readUInt32BE(WANT_HEAD_BYTES + i * PREFIX_BYTES + 4)
-  }
-  return { kind: 'want', sequence: bytes.readUInt32BE(1), prefixes }
+  return { kind: 'want', sequence: bytes.readUInt32BE(1), prefixes: readPrefixes(bytes, WANT_HEAD_BYTES, count) }
 }
 
 /** Slices of a sequence of frames, each a message of at most `bytesMax` and one byte. */

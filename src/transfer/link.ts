@@ -1,7 +1,7 @@
 import { reasonOf, sentenceOf, type Reason } from '../conversation/index.ts'
 import type { Lane } from '../mesh/index.ts'
-import { badFrame, FrameLane, type FrameTable } from '../passage/index.ts'
 import type { Delivery } from '../page/index.ts'
+import { badFrame, FrameLane, type FrameTable } from '../passage/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -48,11 +48,11 @@ export class Link<Said extends Message, Heard extends Message> {
     this.#encode = encode
     this.#onLost = init.onLost
     this.#lane = new FrameLane(components, {
-      frames: { ...said, ...heard } as FrameTable<Said['kind'] | Heard['kind']>,
+      frames: { ...said, ...heard },
       bytesPerSecondMax: init.bytesPerSecondMax,
       onFrame: (kind, body) => {
         if (!(kind in heard)) throw badFrame(`only the other end may send ${kind}`)
-        init.onMessage(decode(kind as Heard['kind'], body))
+        init.onMessage(decode(kind, body))
       },
       onLost: (error) => this.#lose(reasonOf(error)),
     })

@@ -131,7 +131,7 @@ export function formatCensus(outcome: CensusBenchOutcome): string {
     `The census of ${guests} guests with ${(distinctPages / 1e6).toPrecision(2)} million different pages, half of ` +
       `each guest's in all others too (${(heldPages / distinctPages).toFixed(1)} guests a page):`,
     `  memory           ${outcome.bytesPerDistinctPage.toFixed(1)} bytes a distinct page; the census says ` +
-      `${outcome.saidBytesPerDistinctPage.toFixed(1)}`,
+      outcome.saidBytesPerDistinctPage.toFixed(1),
     `  stable pages     ${sliceMs.median.toFixed(2)} ms for one slice of ${SLICES} ` +
       `(${sliceMs.min.toFixed(2)} to ${sliceMs.max.toFixed(2)})`,
     `  scanned          ${(rate.bytesPerSecond.median / PAGE_BYTES / 1000).toFixed(0)} thousand pages a second and ` +

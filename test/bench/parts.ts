@@ -1,11 +1,11 @@
 /** The parts of a handoff by themselves: each is a function of the material that does the work once. */
 import { residentSource } from '../../src/census/resident.ts'
-import { Encoder } from '../../src/passage/encoder.ts'
 import {
   createPageHasher, ID_BYTES, isZeroPage, PAGE_BYTES, PageBatch, PageColumns, PrefixTable, SortedTable, type PageHasher,
   type Prefixes,
 } from '../../src/page/index.ts'
 import { createPackageHasher } from '../../src/page/packagehasher.ts'
+import { Encoder } from '../../src/passage/encoder.ts'
 import { createStreamReader } from '../../src/qemu/index.ts'
 import type { Material } from './material.ts'
 import { placeInOwnMemory } from './ownmemory.ts'

@@ -2,11 +2,11 @@
  * A whole passage of the material, both ends in this process over memory: the agents' own cost, without sockets and
  * QEMU. Measured in processor time of all threads, which is scarce on a host full of guests.
  */
-import { ID_BYTES, PAGE_BYTES, type PageSource, type PrefixTable } from '../../src/page/index.ts'
 import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
+import { createEndpointPair } from '../../src/net/endpoint.ts'
+import { ID_BYTES, PAGE_BYTES, type PageSource, type PrefixTable } from '../../src/page/index.ts'
 import { IncomingPassage, OutgoingPassage, type IncomingPassageCounts } from '../../src/passage/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { createEndpointPair } from '../../src/net/endpoint.ts'
 import type { Material } from './material.ts'
 import { hasher, prefixesOf } from './parts.ts'
 

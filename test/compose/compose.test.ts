@@ -120,7 +120,7 @@ describe('docker-compose.yml', function () {
 
   it('comes up, and its guests boot', async () => {
     assert.deepEqual(documented[0], ['up', '-d'])
-    await succeed([...compose, ...documented[0]!])
+    await succeed([...compose, ...documented[0]])
     await expectAllHealthy()
     for (const host of HOSTS) {
       const { peers, guests } = await statusOf(host)

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { CARRY_BYTES_MAX, createStreamReader, type StreamReaderOptions } from '../../src/qemu/index.ts'
 import { MultifdBuilder } from '../support/multifdstream.ts'
 import {
-  type BuiltStream, postcopyStream, precopyStream, StreamBuilder, syntheticPages,
+  postcopyStream, precopyStream, StreamBuilder, syntheticPages, type BuiltStream,
 } from '../support/streambuilder.ts'
 import { transcribe } from '../support/transcript.ts'
 

@@ -88,7 +88,7 @@ describe('whatever a member sends to have a connection relayed', () => {
         taken += 1
         const again = Buffer.from(said.encode(message as never))
         assert.deepEqual(decode(kind, again), message)
-        const [{ bytesMax }] = [said.said[kind as never] as { bytesMax: number }]
+        const [{ bytesMax }] = [said.said[kind as never]]
         assert.ok(again.length <= bytesMax, `${kind} of ${again.length} bytes`)
       }), { numRuns: RUNS })
       assert.ok(taken > RUNS / 20, 'some damage leaves a message')

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 
 import { pack, PAGE_BYTES } from '../../src/page/index.ts'
 import { checkAnswer } from '../../src/swap/arrival.ts'
-import { decodeAnswer, encodeBusy, encodePagesHead, AnswerReader, type Answer } from '../../src/swap/frames.ts'
+import { AnswerReader, decodeAnswer, encodeBusy, encodePagesHead, type Answer } from '../../src/swap/frames.ts'
 import { LIMITS } from '../../src/swap/limits.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,

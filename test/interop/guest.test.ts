@@ -2,9 +2,10 @@ import { strict as assert } from 'node:assert'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { connectQmp, discoverGuests, openProcessMemory } from '../../src/guest/index.ts'
-import type { DiscoveredGuest, GuestDiscovery, GuestMemory } from '../../src/guest/index.ts'
 import { createCensus } from '../../src/census/index.ts'
+import {
+  connectQmp, discoverGuests, openProcessMemory, type DiscoveredGuest, type GuestDiscovery, type GuestMemory,
+} from '../../src/guest/index.ts'
 import { createPageHasher, PAGE_BYTES, PageBatch, verified } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'

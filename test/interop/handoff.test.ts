@@ -122,11 +122,11 @@ describe('handoff between two agents', function () {
 
       it('in pre-copy, memory equal byte for byte', async () => {
         const destination = await start('b', true)
-        const ends = { from: 'a', to: 'b', source: home }
-        const result = dirties
-          ? await moveToStandstill(cluster!, ends, { mode: 'precopy', passesAfterFirst: 1 },
-            '--max-downtime', String(ENDLESS_DOWNTIME_MS))
-          : await moveToStandstill(cluster!, ends, { mode: 'precopy' })
+        const result = await moveToStandstill(cluster!, {
+          guest: home, from: 'a', to: 'b', mode: 'precopy',
+          ...(dirties
+            ? { standstill: { passesAfterFirst: 1 }, words: ['--max-downtime', String(ENDLESS_DOWNTIME_MS)] } : {}),
+        })
         await expectExactCounts(result, home)
         if (dirties) expectSentAgain(result.pages.total)
         await expectArrivedWhole(home, destination, MEMORY_MIB)
@@ -135,7 +135,7 @@ describe('handoff between two agents', function () {
 
       it('in post-copy, memory equal byte for byte', async () => {
         const destination = await start('a', true)
-        const result = await moveToStandstill(cluster!, { from: 'b', to: 'a', source: home }, { mode: 'postcopy' })
+        const result = await moveToStandstill(cluster!, { guest: home, from: 'b', to: 'a', mode: 'postcopy' })
         await expectExactCounts(result, home)
         await expectArrivedWhole(home, destination, MEMORY_MIB)
         await settleIn(destination, result)
@@ -143,7 +143,7 @@ describe('handoff between two agents', function () {
 
       it('in post-copy, running on at the destination while its memory follows', async () => {
         const destination = await start('b', true)
-        const moved = move(cluster!, 'a', 'b', guest.name, '--mode', 'postcopy')
+        const moved = move(cluster!, { guest: home, from: 'a', to: 'b', mode: 'postcopy' })
         await destination.moreBeats(1)
         const result = await moved
         await expectExactCounts(result, home)
@@ -153,8 +153,9 @@ describe('handoff between two agents', function () {
 
       it('in pre-copy, running all the time', async () => {
         const destination = await start('a', true)
-        const result = await move(cluster!, 'b', 'a', guest.name, ...precopyWords)
-        assert.equal(result.mode, 'precopy')
+        const result = await move(cluster!, {
+          guest: home, from: 'b', to: 'a', mode: 'precopy', words: precopyWords,
+        })
         await expectExactCounts(result, home)
         if (dirties) expectSentAgain(result.pages.total)
         await destination.moreBeats(2)

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import {
-  compareMemory, createNetwork, describeMeasure, ensureImage, measureGuests, migratePlain, missingForLab, startGuest,
+  compareMemory, createNetwork, describeMeasure, ensureImage, measureGuests, migratePlain, startGuest,
   type GuestOptions, type LabGuest, type LabNetwork,
 } from '../../testnet/index.ts'
+import { expectArrivedWhole, skipWithoutLab } from '../support/labmove.ts'
 
 /** Both guests boot on a busy machine; the first run also builds the image. */
 const SETUP_TIMEOUT_MS = 600_000
@@ -28,19 +29,6 @@ describe('the lab', function () {
     const guest = await startGuest({ ...options, directory: join(directory, place), host: network.host(place) })
     guests.push(guest)
     return guest
-  }
-
-  /** Compares a migrated guest with its source, then resumes it. */
-  async function expectArrived(source: LabGuest, destination: LabGuest): Promise<void> {
-    assert.deepEqual(await source.qmp.execute('query-status').then(statusOf), 'postmigrate')
-    assert.deepEqual(await destination.qmp.execute('query-status').then(statusOf), 'paused')
-    const comparison = await compareMemory(source, destination)
-    assert.deepEqual(comparison.differences, [])
-    assert.ok(comparison.comparedBytes >= 256 * 2 ** 20)
-    const beatsBefore = source.beats()
-    await destination.qmp.execute('cont')
-    await destination.moreBeats(2)
-    assert.ok(destination.beats() > beatsBefore)
   }
 
   before(async function () {
@@ -83,7 +71,7 @@ describe('the lab', function () {
     const arrived = await start({ name: 'web', work: 'web', incoming: true, paused: true }, 'b')
     const result = await migratePlain({ source: web, destination: arrived, network, mode: 'precopy' })
     console.log(`      ${JSON.stringify(result)}`)
-    await expectArrived(web, arrived)
+    await expectArrivedWhole(web, arrived, 512)
     assert.ok(result.wireBytes! > 100e6 && result.wireBytes! > 0.95 * result.qemuBytes)
     assert.ok(result.totalMs > 900 * result.wireBytes! / LINK_BYTES_PER_SECOND, 'the link is no faster than asked for')
   })
@@ -94,7 +82,7 @@ describe('the lab', function () {
       source: database, destination: arrived, network, mode: 'postcopy', passesBeforePostcopy: 0,
     })
     console.log(`      ${JSON.stringify(result)}`)
-    await expectArrived(database, arrived)
+    await expectArrivedWhole(database, arrived, 512)
   })
 
   it('and in pre-copy again and again, while the guest writes all the time', async () => {
@@ -106,7 +94,7 @@ describe('the lab', function () {
       // Long enough to send all that it rewrites, since otherwise its pre-copy would never end.
       await home.qmp.execute('migrate-set-parameters', { 'downtime-limit': 500 })
       await migratePlain({ source: home, destination: arrived, network, mode: 'precopy' })
-      await expectArrived(home, arrived)
+      await expectArrivedWhole(home, arrived, kind.memoryMiB)
       await home.stop()
       home = arrived
     }
@@ -184,17 +172,6 @@ describe('the lab\'s network', function () {
     await assert.rejects(createNetwork({ hosts: ['a/b'] }), { code: 'lab-bad-host' })
   })
 })
-
-async function skipWithoutLab(this: Mocha.Context): Promise<void> {
-  const missing = await missingForLab()
-  if (missing === undefined) return
-  console.log(`      skipped: this machine lacks ${missing}`)
-  this.skip()
-}
-
-function statusOf(answer: unknown): string {
-  return (answer as { status: string }).status
-}
 
 function namespaces(): string[] {
   return spawnSync('ip', ['netns', 'list']).stdout.toString().split('\n').map((line) => line.split(' ')[0] ?? '')

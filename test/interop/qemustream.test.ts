@@ -6,7 +6,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { skipWithoutQemu, type Qemu, startQemu, until } from '../support/qemuprocess.ts'
+import { skipWithoutQemu, startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 import { transcribe, type Transcript } from '../support/transcript.ts'
 
 /** Not in every QEMU: old machine types are removed in time. */

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import {
-  createCluster, createLabKey, ensureImage, runCli, startAgent, waitFor,
+  createCluster, createLabKey, ensureImage, runCli, startAgent, stateOf, waitFor,
   type CommandOutcome, type LabAgent, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
-import { skipWithoutLab, stateOf, type GuestKind } from '../support/labmove.ts'
+import { skipWithoutLab, type GuestKind } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 180_000

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import {
-  createCluster, ensureImage, migratePlain, waitFor, type LabCluster, type LabGuest,
+  createCluster, ensureImage, migratePlain, sentDuring, waitFor, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
 import { move, skipWithoutLab } from '../support/labmove.ts'
 
@@ -39,14 +39,13 @@ describe('a guest that comes back to a host where nothing else runs', function (
 
   it('finds its pages in the store of that host', async () => {
     const { network } = cluster!
-    const sentBy = async (host: string): Promise<number> => (await network.counters(host))!.sentBytes
     let guest: LabGuest = await cluster!.startGuest('a', GUEST)
     await guest.moreBeats(2)
     // The scan must have seen the booted guest, not only the booting one.
     await scannedAgain('a')
     // Away with Pagemesh: c knows none of the guest's pages.
     let destination = await cluster!.startGuest('c', { ...GUEST, incoming: true })
-    await move(cluster!, 'a', 'c', GUEST.name)
+    await move(cluster!, { guest, from: 'a', to: 'c', mode: 'precopy' })
     const kept = (await cluster!.agent('a').status()).store.pages
     assert.ok(kept > 30_000, `${kept} pages were kept`)
     await guest.stop()
@@ -55,9 +54,9 @@ describe('a guest that comes back to a host where nothing else runs', function (
     await cluster!.settled()
     // And home again.
     destination = await cluster!.startGuest('a', { ...GUEST, incoming: true })
-    const before = await sentBy('c')
-    const home = await move(cluster!, 'c', 'a', GUEST.name)
-    const wireBytes = await sentBy('c') - before
+    const { result: home, sentBytes } = await sentDuring(network, 'c', () =>
+      move(cluster!, { guest, from: 'c', to: 'a', mode: 'precopy' }))
+    const wireBytes = sentBytes!
     await guest.stop()
     guest = destination
     await guest.moreBeats(2)

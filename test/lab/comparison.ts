@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 
 import type { MigrationMode } from '../../src/index.ts'
-import { clearDirtyLog, migratePlain, type LabCluster, type LabGuest, type PlainMode } from '../../testnet/index.ts'
 import {
-  expectArrivedWhole, move, moveToStandstill, stateOf, type GuestKind, type MoveResult,
+  clearDirtyLog, migratePlain, sentDuring, stateOf, type LabCluster, type LabGuest, type PlainMode,
+} from '../../testnet/index.ts'
+import {
+  expectArrivedWhole, move, moveToStandstill, type GuestKind, type MoveResult,
 } from '../support/labmove.ts'
 
 /** Heartbeats by which an arrived guest shows that it lives. */
@@ -68,8 +70,7 @@ export class Comparison {
   async pagemesh(way: string, mode: MigrationMode = 'precopy'): Promise<Measured> {
     const { guest, to, kind, comparesMemory = false } = this.#init
     return await this.#measure(way, async () => {
-      const result = comparesMemory ? await moveToStandstill(this.#cluster, { from: FROM, to, source: guest }, { mode })
-        : await move(this.#cluster, FROM, to, kind.name, '--mode', mode)
+      const result = await (comparesMemory ? moveToStandstill : move)(this.#cluster, { guest, from: FROM, to, mode })
       return { totalMs: result.totalMs, downtimeMs: result.downtimeMs ?? undefined, result }
     }, async (destination) => {
       if (comparesMemory) await expectArrivedWhole(guest, destination, kind.memoryMiB!)
@@ -97,17 +98,15 @@ export class Comparison {
     expectLife: (destination: LabGuest) => Promise<void>,
   ): Promise<Measured> {
     const { kind, to } = this.#init
-    const sent = async (): Promise<number> => (await this.#cluster.network.counters(FROM))!.sentBytes
     if (this.#hasMoved) await this.#goOn()
     else await clearDirtyLog(this.#init.guest)
     this.#hasMoved = true
     const destination = await this.#cluster.startGuest(to, { ...kind, incoming: true })
-    const before = await sent()
-    const { totalMs, downtimeMs, result } = await run(destination)
-    const wireBytes = await sent() - before
+    const { result: { totalMs, downtimeMs, result }, sentBytes } =
+      await sentDuring(this.#cluster.network, FROM, () => run(destination))
     await expectLife(destination)
     await destination.stop()
-    const measured = { way, wireBytes, totalMs, downtimeMs, ...(result === undefined ? {} : { result }) }
+    const measured = { way, wireBytes: sentBytes!, totalMs, downtimeMs, ...(result === undefined ? {} : { result }) }
     this.measured.push(measured)
     return measured
   }

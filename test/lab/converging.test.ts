@@ -48,7 +48,9 @@ describe('a guest that rewrites text faster than the link carries it uncompresse
     await cluster.settled()
     const destination = await cluster.startGuest('b', { ...KIND, incoming: true })
     const { totalMs, downtimeMs, qemuBytes, wireBytes } =
-      await move(cluster, 'a', 'b', KIND.name, '--timeout', String(PATIENCE_SECONDS))
+      await move(cluster, {
+        guest, from: 'a', to: 'b', mode: 'precopy', words: ['--timeout', String(PATIENCE_SECONDS)],
+      })
     await destination.moreBeats(2)
     console.log(`      ${(totalMs / 1000).toFixed(1)} s, down for ${downtimeMs} ms, ` +
       `${(wireBytes / 1e6).toFixed(0)} MB for ${(qemuBytes / 1e6).toFixed(0)} of QEMU's; ` +

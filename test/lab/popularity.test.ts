@@ -5,10 +5,10 @@ import { deriveKeys, readClusterKey } from '../../src/mesh/index.ts'
 import { createPageHasher, type PageHasher } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { skipWithoutLab } from '../support/labmove.ts'
 import {
   agreement, countPages, readGuest, stablePrefixes, type Agreement, type PageCount, type Reading,
 } from './exactcount.ts'
-import { skipWithoutLab } from '../support/labmove.ts'
 
 /** The first run builds the image, and six guests boot on few processors. */
 const SETUP_TIMEOUT_MS = 600_000

@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { askAgent, type ControlRequest, type HistoryResult } from '../../src/daemon/control/index.ts'
 import { systemClock, type AgentStatus, type HandoffRecord } from '../../src/index.ts'
 import {
-  LibvirtCluster, PAGEMESH, startProcess, waitFor, type LabProcess, type LibvirtHost,
+  LibvirtCluster, PAGEMESH, sentDuring, startProcess, waitFor, type LabProcess, type LibvirtHost,
 } from '../../testnet/index.ts'
 import { succeeds } from '../../testnet/machine/command.ts'
 import { childrenOf } from '../../testnet/machine/process.ts'
@@ -94,11 +94,10 @@ export class LibvirtLab {
         cluster.startGuest(left, 'web'), cluster.startGuest(left, 'twin-left'), cluster.startGuest(right, 'twin-right'),
       ])
       // No agent runs yet.
-      const before = await cluster.network.counters('left')
-      await left.virsh('migrate', '--live', 'web', 'qemu+tcp://right/system')
-      const after = await cluster.network.counters('left')
+      const { sentBytes } = await sentDuring(cluster.network, 'left', () =>
+        left.virsh('migrate', '--live', 'web', 'qemu+tcp://right/system'))
       await Promise.all(['left', 'right'].map((name) => cluster.startAgent(name)))
-      const lab = new LibvirtLab(cluster, after!.sentBytes - before!.sentBytes)
+      const lab = new LibvirtLab(cluster, sentBytes!)
       await Promise.all([lab.counted('left', 'twin-left'), lab.counted('right', 'twin-right')])
       return lab
     } catch (error) {
@@ -213,9 +212,7 @@ export class LibvirtLab {
 
   /** Bytes that a host sent meanwhile. */
   async sentDuring(host: HostName, meanwhile: () => Promise<unknown>): Promise<number> {
-    const before = await this.cluster.network.counters(host)
-    await meanwhile()
-    return (await this.cluster.network.counters(host))!.sentBytes - before!.sentBytes
+    return (await sentDuring(this.cluster.network, host, meanwhile)).sentBytes!
   }
 
   /** The agent's next record after `known`. */

@@ -13,8 +13,8 @@ describe('an agent beside libvirt', function () {
     const where = await lab.whereIsWeb()
     await lab.settled(where)
     const { guests, unusable } = await lab.status(where)
-    assert.deepEqual(guests.map(({ name, driver, state }) => [name, driver, state]).sort(), [
-      [`twin-${where}`, 'managed', 'unknown'], ['web', 'managed', 'unknown'],
+    assert.deepEqual(guests.map(({ name, driver, state }) => `${name}: ${driver}, ${state}`).sort(), [
+      `twin-${where}: managed, unknown`, 'web: managed, unknown',
     ])
     assert.deepEqual(guests.map(({ ramBytes }) => ramBytes), [128 * 2 ** 20, 128 * 2 ** 20])
     assert.deepEqual(unusable, [])

@@ -19,7 +19,7 @@ for (const qemu of RELEASES) describe(`a handoff over several channels (${qemu} 
   function moveOver(mode: 'precopy' | 'postcopy', ...words: string[]): Promise<number> {
     return made.step({ qemu }, async ({ cluster, from, to, source, destination }) => {
       const before = [await settingsOf(source), await settingsOf(destination)]
-      const result = await moveToStandstill(cluster, { from, to, source }, { mode }, ...words)
+      const result = await moveToStandstill(cluster, { guest: source, from, to, mode, words })
       const { pages, rawBytes, qemuBytes } = result
       assert.equal(pages.total, pages.zero + pages.ref + pages.literal)
       assert.equal(qemuBytes, rawBytes + (pages.ref + pages.literal) * 4096)

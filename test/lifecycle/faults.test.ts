@@ -3,8 +3,8 @@ import { randomInt } from 'node:crypto'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster } from '../../testnet/index.ts'
-import { InterruptedMove, type Fault } from './interruptedmove.ts'
 import { skipWithoutLab, type GuestKind } from '../support/labmove.ts'
+import { InterruptedMove, type Fault } from './interruptedmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 900_000

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 
 import { differencesOf } from '../../src/guest/differences.ts'
 import type { MachineDescription } from '../../src/guest/index.ts'
-import { asNobody, GuestLab, hasCode } from './guestmoves.ts'
 import { skipWithoutQemu } from '../support/qemuprocess.ts'
+import { asNobody, GuestLab, hasCode } from './guestmoves.ts'
 
 const MEBIBYTE = 1024 * 1024
 const TMPFS = 0x0102_1994

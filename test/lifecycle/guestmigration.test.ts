@@ -4,8 +4,8 @@ import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { MigrationNews, SettingsUndo } from '../../src/guest/index.ts'
-import { close, GuestLab, hasCode, Relay, settingsOf } from './guestmoves.ts'
 import { skipWithoutQemu, until, type Qemu } from '../support/qemuprocess.ts'
+import { close, GuestLab, hasCode, Relay, settingsOf } from './guestmoves.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -218,7 +218,6 @@ describe('the two sides of a real QEMU\'s migration', function () {
     await until(async () => await lab.guest('b').state() === 'running')
   })
 
-
   it('report completion before the end of a QEMU that ends right after', async () => {
     for (const how of ['quit', 'SIGKILL'] as const) {
       const source = await lab.boot('a')
@@ -241,14 +240,15 @@ describe('the two sides of a real QEMU\'s migration', function () {
     }
   })
 
-
   it('restore settings that a dead agent had changed', async () => {
     const target = await lab.wait('b')
     const source = await lab.boot('a')
     const before = await settingsOf(target)
     for (const place of ['a', 'b'] as const) {
       let undo: SettingsUndo | undefined
-      const onChange = async (change: SettingsUndo): Promise<void> => { undo = JSON.parse(JSON.stringify(change)) }
+      const onChange = async (change: SettingsUndo): Promise<void> => {
+        undo = JSON.parse(JSON.stringify(change)) as SettingsUndo
+      }
       const open = (left?: SettingsUndo) => place === 'a' ? lab.outgoing(place, left) : lab.incoming(place, left)
       const dead = await open()
       await dead.prepare({ mode: 'precopy', onChange })

@@ -5,10 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
-import { connectQmp, discoverGuests } from '../../src/guest/index.ts'
-import type {
-  DiscoveredGuest, GuestDiscovery, GuestState, IncomingMigration, MigrationMode, OpenInit, OutgoingMigration,
-  SettingsUndo,
+import {
+  connectQmp, discoverGuests, type DiscoveredGuest, type GuestDiscovery, type GuestState, type IncomingMigration,
+  type MigrationMode, type OpenInit, type OutgoingMigration, type SettingsUndo,
 } from '../../src/guest/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'

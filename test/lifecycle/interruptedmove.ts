@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import { waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
-import { countOf, move, stateOf, untilEnded, type GuestKind } from '../support/labmove.ts'
+import { stateOf, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { countOf, move, untilEnded, type GuestKind } from '../support/labmove.ts'
 
 export interface Fault {
   title: string
@@ -66,7 +66,7 @@ export class InterruptedMove {
     assert.ok(tookMs < END_WITHIN_MS, `the command ended ${tookMs} ms after the fault`)
     assert.equal(result?.status, 'failed')
     assert.match(result?.reason ?? '', fault.names(this.#to))
-    assert.ok(errors.includes(result!.reason!), 'the sentence is on standard error, too')
+    assert.ok(errors.includes(result.reason!), 'the sentence is on standard error, too')
     await Promise.all([
       this.#expectGuestRunsOn(),
       untilEnded(destination),
@@ -81,7 +81,7 @@ export class InterruptedMove {
   /** Moves the guest successfully; later moves go the other way. */
   async succeed(): Promise<void> {
     const destination = await this.#cluster.startGuest(this.#to, { ...this.#kind, incoming: true })
-    await move(this.#cluster, this.#from, this.#to, this.#kind.name)
+    await move(this.#cluster, { guest: this.#guest, from: this.#from, to: this.#to, mode: 'precopy' })
     assert.equal(await stateOf(this.#guest), 'postmigrate')
     await destination.moreBeats(1)
     await this.#settleIn(destination)

@@ -23,7 +23,7 @@ const WAYS: Record<string, Mover> = {
     await migratePlain({ source, destination, network, mode, passesBeforePostcopy: 0 })
   },
   'two agents': async ({ cluster, from, to, source }, mode) => {
-    const result = await moveAnyhow(cluster, from, to, GUEST.name, ['--mode', mode])
+    const result = await moveAnyhow(cluster, { guest: source, from, to, mode })
     assert.deepEqual([result.mode, result.arrivedState, result.downtimeMs], [mode, 'paused', null])
     await expectExactCounts(result, source)
   },

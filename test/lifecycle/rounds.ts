@@ -1,5 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 
+import { systemClock } from '../../src/runtime/clock.ts'
+import { waitFor } from '../../testnet/index.ts'
 import { spreadMoments } from './aim.ts'
 import type { Striker } from './strikers.ts'
 import type { TravellingGuest } from './travelling.ts'
@@ -153,14 +155,13 @@ export class Rounds {
     const { host } = this.#guest.home
     const scansOf = async (): Promise<number> => (await this.#hosts.status(host)).census.scans
     const before = await scansOf()
-    const deadline = performance.now() + SCAN_MS_MAX
-    while (await scansOf() === before) {
-      if (performance.now() > deadline) {
-        this.#note([{ kind: 'wedged', what: `the agent of ${host} scans no more` }])
-        await this.#hosts.restartAgents()
-        return
-      }
-      await setTimeout(200)
+    try {
+      await waitFor(async () => await scansOf() === before ? undefined : true, {
+        clock: systemClock, what: `the agent of ${host} to scan`, timeoutMs: SCAN_MS_MAX, pauseMs: 200,
+      })
+    } catch (error) {
+      this.#note([{ kind: 'wedged', what: `the agent of ${host} scans no more: ${String(error)}` }])
+      await this.#hosts.restartAgents()
     }
   }
 

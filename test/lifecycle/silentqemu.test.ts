@@ -7,9 +7,9 @@ import assert from 'node:assert/strict'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor } from '../../testnet/index.ts'
 import { CHANNEL_STRIKES, ChannelStriker, type ChannelStrike } from './channelstrikes.ts'
-import { expectBeats, type Held, type TwoHosts } from './twohosts.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
+import { expectBeats, type Held, type TwoHosts } from './twohosts.ts'
 import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 300_000

@@ -3,28 +3,18 @@ import { join } from 'node:path'
 
 import { askAgent } from '../../src/daemon/control/index.ts'
 import type { Right } from '../../src/host/rights.ts'
-import type { AgentStatus } from '../../src/index.ts'
+import type { AgentStatus, HandoffResult } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import {
-  createCluster, waitFor, type CommandOutcome, type GuestOptions, type LabCluster, type LabGuest,
+  createCluster, resultOf, waitFor, type CommandOutcome, type GuestOptions, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
 import { HeldCommand } from './heldcommand.ts'
 import { Trace } from './trace.ts'
 import { Witness } from './witness.ts'
 
-/** Fields of `pagemesh migrate --json` that these tests read. */
-export interface MoveWords {
-  status: 'completed' | 'failed' | 'cancelled'
-  code?: string
-  reason?: string
-  /** The guest's state at the destination; null if it did not arrive. */
-  arrivedState?: string | null
-  /** Null for a guest that did not run. */
-  downtimeMs: number | null
-}
-
 export interface Moved extends CommandOutcome {
-  words: MoveWords | undefined
+  /** What `pagemesh migrate --json` said of the move. */
+  words: HandoffResult | undefined
 }
 
 /** A guest that the agent holds because the state of the other copy is unknown. */
@@ -120,9 +110,9 @@ export class TwoHosts {
 
   /** Records the output of a move. */
   toldMove(outcome: CommandOutcome): Moved {
-    const words = parsed(outcome.output) as MoveWords | undefined
-    const shown = words === undefined ? outcome.errors :
-      JSON.stringify({
+    const words = resultOf(outcome)
+    const shown = words === undefined ? outcome.errors
+      : JSON.stringify({
         status: words.status, code: words.code, reason: words.reason, arrivedState: words.arrivedState,
         downtimeMs: words.downtimeMs,
       })
@@ -193,11 +183,7 @@ export class TwoHosts {
   }
 }
 
-export function parsed(output: string): unknown {
-  return output === '' ? undefined : JSON.parse(output)
-}
-
-/** QEMU's arguments for a guest's disk. */
+/** A guest's disk as words for QEMU. */
 export function diskWords(path: string): string[] {
   return [
     '-blockdev', `driver=file,node-name=own-file,filename=${path}`,

@@ -1,7 +1,8 @@
 /** What must hold after a round, with any striker: a pure function from observations to faults. */
 import { isDeepStrictEqual } from 'node:util'
 
-import type { Held, MoveWords } from './twohosts.ts'
+import type { HandoffResult } from '../../src/index.ts'
+import type { Held } from './twohosts.ts'
 import type { Settings } from './witness.ts'
 
 export const FAULT_KINDS = ['lost', 'doubled', 'wedged', 'wrongWords', 'settingsLeft'] as const
@@ -24,6 +25,10 @@ export interface Seen {
   /** Whether a client told this QEMU to quit. */
   wasQuit: boolean
 }
+
+/** What a move said of itself. */
+export type MoveWords = Pick<HandoffResult, 'status' | 'downtimeMs'>
+  & Partial<Pick<HandoffResult, 'code' | 'reason' | 'arrivedState'>>
 
 export interface Observation {
   guest: string

@@ -1,5 +1,5 @@
-import { KILLED_SHARE_MIN } from './folders.ts'
 import { describeFault, folderOf, type ExplainedSurvivor, type Fault } from './fault.ts'
+import { KILLED_SHARE_MIN } from './folders.ts'
 
 /** The fate of a fault: a test failed, the tests had to be ended, or all passed. */
 export type Fate = 'killed' | 'timed-out' | 'survived'

@@ -12,9 +12,8 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
-import { CommanderError } from 'commander'
-
 import { Chance } from '../support/chance.ts'
+import { runWith, type Say } from '../support/commandline.ts'
 import { describeFault, folderOf, type Fault } from './fault.ts'
 import { HAND_MADE_FAULTS } from './faults.ts'
 import { parseFlags, type MutateFlags } from './flags.ts'
@@ -23,23 +22,11 @@ import { formatVerdict, judge, type Verdict } from './judge.ts'
 import { tryFaults } from './run.ts'
 import { generateFaults, listFolders, placeFault } from './sources.ts'
 
-const EXIT = { done: 0, failed: 1, usage: 2, cancelled: 130 } as const
+const EXIT = { done: 0, failed: 1, cancelled: 130 } as const
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await runWith(() => parseFlags(process.argv.slice(2), availableParallelism()), main)
 
-async function main(argv: readonly string[]): Promise<number> {
-  let flags: MutateFlags
-  try {
-    flags = parseFlags(argv, availableParallelism())
-  } catch (error) {
-    // The command has already printed its error or its help.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-    throw error
-  }
-  const begunAt = performance.now()
-  const say = (line: string): void => {
-    process.stderr.write(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
-  }
+async function main(flags: MutateFlags, say: Say): Promise<number> {
   const faults = chooseFaults(flags)
   if (flags.list === true) {
     const lines = faults.map(describeFault)

@@ -23,7 +23,7 @@ export function generateFaults(folders: readonly string[]): Fault[] {
     .map((path) => join('src', folder, String(path)))).filter((path) => path.endsWith('.ts')).sort()
   const api = new API({ cwd: ROOT })
   try {
-    const project = api.updateSnapshot({ openProject: join(ROOT, 'src/tsconfig.json') }).getProjects()[0]
+    const project = api.updateSnapshot({ openProjects: [join(ROOT, 'src/tsconfig.json')] }).getProjects()[0]
     return files.flatMap((file) => {
       const source = project?.program.getSourceFile(join(ROOT, file))
       if (source === undefined) throw new Error(`${file} is not part of src/tsconfig.json`)

@@ -15,7 +15,7 @@ export function commandTable(help: string): string {
   const commands = help.slice(help.indexOf('Commands:')).matchAll(/^ {2}(\w+) (.*?) {2,}(\w.*)$/gm)
   const rows = [...commands].filter(([, name]) => name !== 'help')
   return table(['command', 'does'], rows.map(([, name, words = '', summary = '']) =>
-    [`\`pagemesh ${[name, ...words.split(' ').filter((word) => word.startsWith('<'))].join(' ')}\``, `${summary}`]))
+    [`\`pagemesh ${[name, ...words.split(' ').filter((word) => word.startsWith('<'))].join(' ')}\``, summary]))
 }
 
 function defaultText({ default: written }: OptionInfo): string {

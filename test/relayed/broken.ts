@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 
 import { systemClock } from '../../src/runtime/clock.ts'
-import type { LabGuest } from '../../testnet/index.ts'
-import { stateOf } from '../support/labmove.ts'
+import { stateOf, type LabGuest } from '../../testnet/index.ts'
 import {
   isStopped, limit, SLOW_BYTES_PER_SECOND, untilStatus, uriOf, type Drive, type ManagerLab, type OpenTunnel,
   type PairOptions,

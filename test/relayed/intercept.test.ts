@@ -224,7 +224,7 @@ describe('interception', function () {
     const nft = nftOf(agent)
     process.kill(nft, 'SIGSTOP')
     agent.kill()
-    await systemClock.sleep(200)
+    await agent.gone
     assert.match(await tables(), /table inet pagemesh \{/)
     assert.equal(await manager.ask({ act: 'bind', host: '127.64.0.1', port: 20_000 }), 'EADDRINUSE')
     assert.equal(await manager.ask({ act: 'bind', host: '::1', port: 20_000 }), 'EADDRINUSE')

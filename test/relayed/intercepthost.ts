@@ -1,4 +1,5 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 
@@ -12,6 +13,8 @@ const SCRIPT = new URL('interceptprocess.ts', import.meta.url).pathname
 /** A process on a host of the lab; see interceptprocess.ts. */
 export class InterceptHost {
   readonly host: LabHost
+  /** Resolves when its process has ended. */
+  readonly gone: Promise<unknown>
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
   readonly #answers = new Map<number, Deferred<unknown>>()
   #count = 0
@@ -20,6 +23,7 @@ export class InterceptHost {
     this.host = host
     const words = [...host.exec, 'setpriv', '--pdeathsig', 'KILL', process.execPath, SCRIPT]
     this.#child = spawn(words[0]!, words.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.gone = once(this.#child, 'exit')
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const { number, value } = JSON.parse(line) as { number: number; value: unknown }
       this.#answers.get(number)!.resolve(value)

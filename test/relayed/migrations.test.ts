@@ -2,9 +2,9 @@
 import type { QemuRelease } from '../../testnet/index.ts'
 import { skipWithoutLab } from '../support/labmove.ts'
 import { broken } from './broken.ts'
+import { foreign } from './foreign.ts'
 import { intercepted } from './intercepted.ts'
 import { ManagerLab, SETUP_TIMEOUT_MS, TEST_TIMEOUT_MS } from './managerlab.ts'
-import { foreign } from './foreign.ts'
 import { shut } from './shut.ts'
 import { tunnelled } from './tunnelled.ts'
 

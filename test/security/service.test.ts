@@ -9,7 +9,7 @@ import type { AgentStatus, HandoffResult } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { unitSetting } from '../../testnet/agentuser.ts'
 import {
-  createLabKey, PAGEMESH, runCli, startGuest, startProcess, waitFor, type LabGuest, type LabHost,
+  createLabKey, PAGEMESH, resultOf, runCli, startGuest, startProcess, stateOf, waitFor, type LabGuest, type LabHost,
 } from '../../testnet/index.ts'
 import { skipWithoutLab } from '../support/labmove.ts'
 import { Services, UNIT } from './service.ts'
@@ -134,7 +134,7 @@ describe('the service of the agent', function () {
         const look = await waitFor(async () => {
           assert.ok(tunnel.running, tunnel.errors)
           const [program, ...words] = [...host.exec, 'stat', '-c', '%g %a', path]
-          const { status: code, stdout } = spawnSync(program!, words)
+          const { status: code, stdout } = spawnSync(program, words)
           return code === 0 ? String(stdout).trim() : undefined
         }, { clock: systemClock, what: 'the tunnel', timeoutMs: MOVE_MS_MAX })
         assert.equal(look, `${gid} 660`)
@@ -155,8 +155,7 @@ describe('the service of the agent', function () {
           const { result, errors } = await migrate(mode)
           assert.equal(result?.status, 'completed', errors)
           assert.equal(result?.mode, mode)
-          const { status } = await guests[1]!.qmp.execute('query-status') as { status: string }
-          assert.equal(status, 'running')
+          assert.equal(await stateOf(guests[1]!), 'running')
         })
       }
     }
@@ -184,8 +183,8 @@ describe('the service of the agent', function () {
 
     async function migrate(mode: string): Promise<{ result: HandoffResult | undefined; errors: string }> {
       const words = ['migrate', 'web', '--to', 'b', '--mode', mode, '--json', '--control', services.controlOf('a')]
-      const { output, errors } = await runCli(hostOf('a'), words)
-      return { result: output === '' ? undefined : JSON.parse(output) as HandoffResult, errors }
+      const outcome = await runCli(hostOf('a'), words)
+      return { result: resultOf(outcome), errors: outcome.errors }
     }
   })
 })

@@ -7,8 +7,9 @@
  * Standard error has the seed first. Run n has the seed S + n: `--runs 1 --seed` of a failure prints the trace of that
  * run. Exit status: 0 no guest lost, doubled or wedged, no wrong result, no setting left; 1 otherwise; 2 wrong usage.
  */
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 
+import { runWith } from '../support/commandline.ts'
 import { formatCoverage, noVisits } from './handoff/coverage.ts'
 import { explore, traceOf, type Exploration } from './handoff/explore.ts'
 import { FAULTS } from './handoff/truth.ts'
@@ -21,20 +22,13 @@ interface Flags {
   coverage?: true
 }
 
-const EXIT = { done: 0, failed: 1, usage: 2 } as const
-/** Shorter explorations print no progress. */
+const EXIT = { done: 0, failed: 1 } as const
+/** Shorter runs need no progress. */
 const PROGRESS_AFTER_MS = 2000
 
-process.exitCode = main(process.argv.slice(2))
+process.exitCode = await runWith(() => parseFlags(process.argv.slice(2)), main)
 
-function main(argv: readonly string[]): number {
-  let flags: Flags
-  try {
-    flags = parseFlags(argv)
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-    throw error
-  }
+function main(flags: Flags): number {
   const { runs, seed } = flags
   process.stderr.write(`seed ${seed}\n`)
   const visits = noVisits()

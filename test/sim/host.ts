@@ -1,13 +1,13 @@
 import type { SyntheticGuest } from '../../peers/model.ts'
 import { Standing } from '../../src/mesh/index.ts'
 import { createPopularity, type Popularity } from '../../src/popularity/index.ts'
-import { silentLog } from '../../src/runtime/log.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
+import { silentLog } from '../../src/runtime/log.ts'
 import type { Chance } from '../support/chance.ts'
+import type { VirtualClock } from '../support/time.ts'
 import { SimHeld } from './held.ts'
 import type { SimMesh } from './mesh.ts'
 import type { SimNetwork } from './network.ts'
-import type { VirtualClock } from '../support/time.ts'
 
 /** Keys the draw of slice owners. */
 export const SLICE_KEY = new Uint8Array(32).fill(1)

@@ -1,5 +1,5 @@
-import { hostUnknown, hostUnreachable, gossipTooLong, meshStopped } from '../../src/mesh/mesherrors.ts'
 import { GOSSIP_BYTES_MAX, type Member, type Mesh, type MessageStream } from '../../src/mesh/index.ts'
+import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped } from '../../src/mesh/mesherrors.ts'
 import { assert } from '../../src/runtime/assert.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import type { SimStream } from './stream.ts'

@@ -27,7 +27,7 @@ export function parseFlags(argv: readonly string[]): SimFlags {
     .option('--max-pages <n>', 'pages of a view, as popularity.maxPages', whole(1, 2 ** 30), 2_000_000)
     .option('--min-hosts <n>', 'as popularity.minHosts', whole(1, 1_000), 2)
     .option('--interval <s>', 'seconds, as census.intervalSeconds', whole(10, 86_400), 60)
-    .option('--scenario <name>', `${SCENARIOS.join(' or ')}`, scenario, 'faults')
+    .option('--scenario <name>', SCENARIOS.join(' or '), scenario, 'faults')
     .option('--intervals <n>', 'length of the day (default 1440)', whole(40, 1_000_000))
     .option('--json', 'one JSON object on standard output, nothing else there')
     .allowExcessArguments(false)

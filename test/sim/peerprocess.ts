@@ -24,7 +24,7 @@ export class PeerProcess {
   /** Names of its hosts. */
   readonly hosts: readonly string[]
   readonly #process: ChildProcessWithoutNullStreams
-  readonly #lines: AsyncIterator<string>
+  readonly #lines: AsyncIterator<string, undefined>
   #errors = ''
   /** The request that waits for its answer: one at a time. */
   #asking: Promise<unknown> = Promise.resolve()

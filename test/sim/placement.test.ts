@@ -74,16 +74,16 @@ describe('npm run sim:placement', function () {
     const [first, second, forPeople] = await Promise.all([
       simulate(...words, '--json'), simulate(...words, '--json'), simulate(...words),
     ])
-    assert.equal(first!.output, second!.output)
-    const outcome = JSON.parse(first!.output) as Trial & { churn: unknown[] }
+    assert.equal(first.output, second.output)
+    const outcome = JSON.parse(first.output) as Trial & { churn: unknown[] }
     assert.deepEqual([outcome.seed, outcome.budgets.length, outcome.churn.length], [5, 3, 3])
-    assert.match(first!.errors, /^ +0\.0 s {2}seed 5: 6 hosts/)
-    assert.match(forPeople!.output, /Pagemesh .* KiB/)
+    assert.match(first.errors, /^ +0\.0 s {2}seed 5: 6 hosts/)
+    assert.match(forPeople.output, /Pagemesh .* KiB/)
   })
 
   it('says what is wrong with its flags', async () => {
     const [wrong, help] = await Promise.all([simulate('--hosts', '1'), simulate('--help')])
-    assert.deepEqual([wrong!.status, wrong!.output, help!.status], [2, '', 0])
-    assert.match(help!.output, /--settings/)
+    assert.deepEqual([wrong.status, wrong.output, help.status], [2, '', 0])
+    assert.match(help.output, /--settings/)
   })
 })

@@ -8,14 +8,15 @@
  * there already? Then guests come, go, move and reboot: how much do hosts fetch to keep up? The same seed prints the
  * same. Standard error has the seed first, then progress.
  */
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 
+import { runWith, type Say } from '../support/commandline.ts'
 import { whole } from './options.ts'
 import { churn } from './placementchurn.ts'
 import { formatChurn, formatTrial } from './placementreport.ts'
 import { BELOW_OPTIMUM_MAX, tryPlacement } from './placementtrial.ts'
 
-const EXIT = { done: 0, failed: 1, usage: 2 } as const
+const EXIT = { done: 0, failed: 1 } as const
 
 interface Flags {
   hosts: number
@@ -27,21 +28,9 @@ interface Flags {
   json?: true
 }
 
-process.exitCode = main(process.argv.slice(2))
+process.exitCode = await runWith(() => parseFlags(process.argv.slice(2)), main)
 
-function main(argv: readonly string[]): number {
-  let flags: Flags
-  try {
-    flags = parseFlags(argv)
-  } catch (error) {
-    // The command has already printed its error or its help.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-    throw error
-  }
-  const begunAt = performance.now()
-  const say = (line: string): void => {
-    process.stderr.write(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
-  }
+function main(flags: Flags, say: Say): number {
   const { hosts, guests, pages, seed, intervals } = flags
   say(`seed ${seed}: ${hosts} hosts, ${guests} guests each, ${pages} pages each`)
   const trial = tryPlacement({ hosts, guests, pages, seed }, flags.settings === true, say)

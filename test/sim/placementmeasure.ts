@@ -1,5 +1,5 @@
-import { Bits } from './placementbits.ts'
 import type { Chance } from '../support/chance.ts'
+import { Bits } from './placementbits.ts'
 import type { ClusterLook, PlacedGuest } from './placementcluster.ts'
 import type { Way } from './placementways.ts'
 

@@ -20,7 +20,7 @@ export function formatTrial({ budgets, settings, migrations, popularPages, ...re
     ...budgets.flatMap(formatBudget),
     ...(settings.length === 0 ? [] : [
       '', `${'budget'.padEnd(8)}${'head share'.padEnd(12)}${'copies'.padEnd(10)}` +
-        `${columns('destination', 'some peer', 'few peers', 'saved each')}`,
+        columns('destination', 'some peer', 'few peers', 'saved each'),
     ]),
     ...settings.map(({ budgetShare, headShare, tailCopies, found }) =>
       `${percent(budgetShare, 0).padEnd(8)}${String(headShare).padEnd(12)}${String(tailCopies).padEnd(10)}` +

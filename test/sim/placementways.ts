@@ -1,10 +1,10 @@
 /** Ways to choose the pages that each host keeps; the policy is one. Resident pages are not kept. */
+import type { Prefixes } from '../../src/page/index.ts'
 import { planPlacement, type Plan } from '../../src/placement/policy.ts'
 import { TailOwners } from '../../src/placement/tailowners.ts'
-import type { Prefixes } from '../../src/page/index.ts'
 import type { PageKind } from '../../src/store/index.ts'
-import { shuffled } from '../support/random.ts'
 import type { Chance } from '../support/chance.ts'
+import { shuffled } from '../support/random.ts'
 import { prefixHigh, prefixLow } from './held.ts'
 import type { ClusterLook } from './placementcluster.ts'
 

@@ -91,13 +91,13 @@ describe('npm run sim', function () {
 
   it('prints the same for the same seed, and nothing but one object with --json', async () => {
     const [first, second] = await Promise.all([simulate(...words, '--json'), simulate(...words, '--json')])
-    assert.equal(first!.status, 0, first!.errors)
-    assert.equal(first!.output, second!.output)
-    const outcome = JSON.parse(first!.output) as FaultsOutcome
+    assert.equal(first.status, 0, first.errors)
+    assert.equal(first.output, second.output)
+    const outcome = JSON.parse(first.output) as FaultsOutcome
     assert.equal(outcome.seed, 5)
     assert.ok(outcome.recall > 0 && outcome.precision > 0)
     assert.equal(typeof outcome.perHostBytes.reportSent, 'number')
-    assert.match(first!.errors, /^ +0\.0 s {2}seed 5: 6 hosts/)
+    assert.match(first.errors, /^ +0\.0 s {2}seed 5: 6 hosts/)
     assert.match(formatFaults(outcome), /recall 0\.\d+|recall 1\.0/)
   })
 

@@ -8,34 +8,21 @@
  * must come to agree with the count. Scenario `day`: churn, and no table may grow. The same seed prints the same.
  * Standard error has the seed first, then progress, and in the end time and memory.
  */
-import { CommanderError } from 'commander'
-
-import { runDay, DAY_INTERVALS } from './day.ts'
+import { runWith, type Say } from '../support/commandline.ts'
+import { DAY_INTERVALS, runDay } from './day.ts'
 import { AGREEMENT_MIN, runFaults } from './faults.ts'
 import { parseFlags, type SimFlags } from './options.ts'
 import { formatDay, formatFaults } from './report.ts'
 import { World } from './world.ts'
 
-const EXIT = { done: 0, failed: 1, usage: 2 } as const
+const EXIT = { done: 0, failed: 1 } as const
 
 // Streams break by the hundred thousand, and recording each error's stack would take most of the time.
 Error.stackTraceLimit = 0
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await runWith(() => parseFlags(process.argv.slice(2)), main)
 
-async function main(argv: readonly string[]): Promise<number> {
-  let flags: SimFlags
-  try {
-    flags = parseFlags(argv)
-  } catch (error) {
-    // The command has already printed its error or its help.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-    throw error
-  }
-  const begunAt = performance.now()
-  const say = (line: string): void => {
-    process.stderr.write(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
-  }
+async function main(flags: SimFlags, say: Say): Promise<number> {
   say(`seed ${flags.seed}: ${flags.hosts} hosts, ${flags.guests} guests each, ${flags.pages} pages each`)
   const { hosts, guests, pages, seed, maxPages, minHosts } = flags
   const world = new World({ hosts, guests, pages, seed, maxPages, minHosts, intervalMs: flags.interval * 1000 })

@@ -24,7 +24,7 @@ export function formatFaults(outcome: FaultsOutcome): string {
     ...ACCOUNTS.map((account) => `  ${ACCOUNT_NAMES[account].padEnd(25)}        ` +
       `${formatBytes(bytes.quiet.mean[account]).padStart(9)} ${formatBytes(bytes.quiet.max[account]).padStart(10)}` +
       `              ${formatBytes(bytes.wholeRun.mean[account]).padStart(9)} ` +
-      `${formatBytes(bytes.wholeRun.max[account]).padStart(10)}`),
+      formatBytes(bytes.wholeRun.max[account]).padStart(10)),
     '',
     `tables of all hosts: ${describeCounts(outcome.sizes)}`,
     `refused: ${describeCounts(outcome.refusals)}`,

@@ -1,25 +1,25 @@
 /** Both ends of a handoff over a mesh in memory, at a time that a test moves on, with drivers that it plays. */
-import type { DriverNews } from '../../src/guest/index.ts'
 import type { CopyNews, RunState } from '../../src/conversation/conversation.ts'
+import type { IncomingEnding, IncomingPlan } from '../../src/conversation/incomingstate.ts'
+import type { DriverNews } from '../../src/guest/index.ts'
 import { Incoming } from '../../src/handoff/incoming.ts'
 import type { IncomingInit } from '../../src/handoff/incominginit.ts'
-import type { IncomingEnding, IncomingPlan } from '../../src/conversation/incomingstate.ts'
 import {
   decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
 } from '../../src/handoff/messages.ts'
 import { Outgoing } from '../../src/handoff/outgoing.ts'
 import type { OutgoingInit } from '../../src/handoff/outgoinginit.ts'
-import type { HandoffMeasure, HandoffResult } from '../../src/transfer/index.ts'
 import { MemoryNetwork, type Mesh } from '../../src/mesh/index.ts'
-import { PassageThreads } from '../../src/passage/index.ts'
 import { PageBudget, type PageSource } from '../../src/page/index.ts'
+import { PassageThreads } from '../../src/passage/index.ts'
 import { silentLog, type Log, type LogFields } from '../../src/runtime/log.ts'
 import type { PeerPages } from '../../src/swap/index.ts'
-import { VirtualClock } from './time.ts'
+import type { HandoffMeasure, HandoffResult } from '../../src/transfer/index.ts'
+import { PlayedDestination, PlayedSource, type PlayedDriver } from '../unit/handoff/playeddrivers.ts'
 import { hasher } from './madepages.ts'
 import { settle, until } from './passagerelay.ts'
 import { precopyStream } from './streambuilder.ts'
-import { PlayedDestination, PlayedSource, type PlayedDriver } from '../unit/handoff/playeddrivers.ts'
+import { VirtualClock } from './time.ts'
 
 export const ID = 'ab'.repeat(16)
 export const SPENT = { report: 1, gossip: 2, swap: 3 }

@@ -49,7 +49,7 @@ export abstract class FakeGuest {
   readonly refuses: Record<string, Error> = {}
   /** Its settings are those of a handoff. */
   isChanged = false
-  #gone = deferred<Error>()
+  readonly #gone = deferred<Error>()
   readonly #listeners = new Set<(news: MigrationNews) => void>()
 
   constructor(state: GuestState) {
@@ -86,7 +86,6 @@ export abstract class FakeGuest {
       uid: UID,
       gone: this.#gone.promise,
       describe: async () => this.machine,
-      check: async () => { if (this.refuses['check'] !== undefined) throw this.refuses['check'] },
       follow: (next) => {
         listener = next
         this.#listeners.add(next)
@@ -243,6 +242,7 @@ export class FakeDestination extends FakeGuest {
     const side = this.side(init)
     return {
       ...side,
+      check: async () => { if (this.refuses['check'] !== undefined) throw this.refuses['check'] },
       begin: (path) => this.obey('begin', () => this.#listen(path)),
       recover: (path) => this.obey('recover', () => this.#listen(path)),
       release: async (runState) => {

@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import {
-  compareMemory, missingForLab, moveStopping, waitFor, type GuestOptions, type LabCluster, type LabGuest,
-  type StandstillOptions,
+  compareArrived, missingForLab, moveByAgent, waitFor, type AgentMove, type GuestOptions, type LabCluster,
+  type LabGuest,
 } from '../../testnet/index.ts'
 
 /** Options that source and destination QEMU share. */
@@ -38,11 +38,9 @@ export async function skipWithoutLab(this: Mocha.Context): Promise<void> {
   this.skip()
 }
 
-/** Moves a running guest, and expects the agents to report success. */
-export async function move(
-  cluster: LabCluster, from: string, to: string, guest: string, ...words: string[]
-): Promise<MoveResult> {
-  const result = await moveAnyhow(cluster, from, to, guest, words)
+/** Moves a guest that runs, and expects the agents to say that all went well. */
+export async function move(cluster: LabCluster, ends: AgentMove): Promise<MoveResult> {
+  const result = await moveAnyhow(cluster, ends)
   assert.equal(result.arrivedState, 'running')
   assert.ok(result.downtimeMs !== null && result.downtimeMs > 0, `${result.downtimeMs} ms of downtime`)
   return result
@@ -52,26 +50,21 @@ export async function move(
  * Moves a guest that its operator stops on its way, so that it arrives paused and its memory can be compared; expects
  * the agents to report success.
  */
-export async function moveToStandstill(
-  cluster: LabCluster, { from, to, source }: { from: string; to: string; source: LabGuest },
-  options: StandstillOptions, ...words: string[]
-): Promise<MoveResult> {
-  const result = await moveStopping(source, options, () =>
-    moveAnyhow(cluster, from, to, source.name, ['--mode', options.mode, ...words]))
-  assert.equal(result.mode, options.mode)
+export async function moveToStandstill(cluster: LabCluster, ends: AgentMove): Promise<MoveResult> {
+  const result = await moveAnyhow(cluster, { standstill: {}, ...ends })
   assert.equal(result.arrivedState, 'paused', 'it was stopped before it switched over')
   assert.equal(result.downtimeMs, null, 'it did not run when it switched over')
   return result
 }
 
-/** Moves a guest in any run state. */
-export async function moveAnyhow(
-  cluster: LabCluster, from: string, to: string, guest: string, words: readonly string[],
-): Promise<MoveResult> {
-  const { status, result, errors } = await cluster.agent(from).migrate(guest, to, ...words)
+/** Whatever the guest was doing at switchover. */
+export async function moveAnyhow(cluster: LabCluster, ends: AgentMove): Promise<MoveResult> {
+  const { guest, from, to, mode } = ends
+  const { status, result, errors } = await moveByAgent(cluster, ends)
   assert.equal(status, 0, `${errors}\n${logEnd(cluster, from)}\n${logEnd(cluster, to)}`)
   assert.ok(result !== undefined)
-  assert.deepEqual([result.guest, result.from, result.to, result.status], [guest, from, to, 'completed'])
+  assert.deepEqual([result.guest, result.from, result.to, result.mode, result.status],
+    [guest.name, from, to, mode, 'completed'])
   assert.equal(result.reason, undefined)
   assert.ok(result.digestMatched, 'the destination wrote what the source read')
   return result
@@ -112,23 +105,15 @@ export function expectCounts(
  * Compares a guest that was stopped on its way with its source; then resumes it and expects it to go on with its work.
  */
 export async function expectArrivedWhole(source: LabGuest, destination: LabGuest, memoryMiB: number): Promise<void> {
-  assert.equal(await stateOf(source), 'postmigrate')
-  assert.equal(await stateOf(destination), 'paused')
-  const comparison = await compareMemory(source, destination)
-  assert.deepEqual(comparison.differences, [])
-  assert.ok(comparison.comparedBytes >= memoryMiB * 2 ** 20)
   const beatsBefore = source.beats()
-  await destination.qmp.execute('cont')
+  const { comparedBytes, differences } = await compareArrived(source, destination)
+  assert.deepEqual(differences, [])
+  assert.ok(comparedBytes >= memoryMiB * 2 ** 20)
   await destination.moreBeats(2)
   assert.ok(destination.beats() > beatsBefore, 'the heartbeats go on counting')
 }
 
-/** The guest's run state, such as `running`. */
-export async function stateOf(guest: LabGuest): Promise<string> {
-  return (await guest.qmp.execute('query-status') as { status: string }).status
-}
-
-/** The major version of its QEMU. */
+/** The first number of its QEMU's version. */
 export async function majorOf(guest: LabGuest): Promise<number> {
   return (await guest.qmp.execute('query-version') as { qemu: { major: number } }).qemu.major
 }

@@ -1,9 +1,8 @@
-import { packBatch, type EncodedBatch } from '../../src/passage/batch.ts'
+import { createPageHasher, ID_BYTES, PAGE_BYTES, type PageSource, type Prefixes } from '../../src/page/index.ts'
+import { encodeBatchHeader, packBatch, type BatchHeader, type EncodedBatch } from '../../src/passage/batch.ts'
 import { Decoder, unpackBatch, type AssembledBatch } from '../../src/passage/decoder.ts'
 import { Encoder } from '../../src/passage/encoder.ts'
-import { encodeBatchHeader, type BatchHeader } from '../../src/passage/batch.ts'
 import { Resolver } from '../../src/passage/resolver.ts'
-import { createPageHasher, ID_BYTES, PAGE_BYTES, type PageSource, type Prefixes } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 export const hasher = createPageHasher(new Uint8Array(32).fill(3))

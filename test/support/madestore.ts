@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import {
-  createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, type PageHasher, type Prefixes,
+  createPageHasher, PAGE_BYTES, PageBatch, type PageHasher, type Prefixes,
 } from '../../src/page/index.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../src/runtime/log.ts'
 import { bytesOf } from '../../src/store/format.ts'
 import { createStore, type PageKind, type PagesToKeep, type Store } from '../../src/store/index.ts'
+import { madeIds } from './madeids.ts'
 
 export const hasher = createPageHasher(new Uint8Array(32).fill(5))
 export const { signal } = new AbortController()
@@ -65,21 +66,7 @@ export function pageOf(number: number): Buffer {
   return page
 }
 
-const ids = new Map<number, Buffer>()
-
-export function idOf(number: number): Buffer {
-  let id = ids.get(number)
-  if (id === undefined) {
-    id = Buffer.alloc(ID_BYTES)
-    hasher.hashPages(pageOf(number), 0, 1, id, 0)
-    ids.set(number, id)
-  }
-  return id
-}
-
-export function prefixOf(number: number): [high: number, low: number] {
-  return [idOf(number).readUInt32BE(0), idOf(number).readUInt32BE(4)]
-}
+export const { idOf, prefixOf } = madeIds(hasher, pageOf)
 
 export function pagesOf(numbers: readonly number[]): PagesToKeep {
   return { ids: Buffer.concat(numbers.map(idOf)), bytes: Buffer.concat(numbers.map(pageOf)), count: numbers.length }

@@ -1,15 +1,15 @@
 /** Pages of tests, known by number, and hosts that hold some of them. */
+import { setBit } from '../../src/bytes/bits.ts'
 import { MemoryNetwork, Standing, type Mesh, type MessageStream } from '../../src/mesh/index.ts'
 import {
   createPageHasher, ID_BYTES, pack, PAGE_BYTES, type PageBatch, type PageSource, type Prefixes,
 } from '../../src/page/index.ts'
-import { setBit } from '../../src/bytes/bits.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
+import { encodePagesHead } from '../../src/swap/frames.ts'
 import {
   createSwap, type ArrivedPages, type FetchCounts, type FetchInit, type Swap, type SwapComponents, type WantedPages,
 } from '../../src/swap/index.ts'
-import { encodePagesHead } from '../../src/swap/frames.ts'
 import { decodeAskerMessage, encodeSlice, SWAP_PROTOCOL, type AskerMessage } from '../../src/swap/wire.ts'
 import { seededRandom } from './random.ts'
 

@@ -1,11 +1,11 @@
 import { createServer } from 'node:net'
 
-import { systemClock } from '../../src/runtime/clock.ts'
-import { silentLog } from '../../src/runtime/log.ts'
-import { systemRandom } from '../../src/runtime/random.ts'
 import {
   createLibp2pMesh, deriveKeys, MemoryNetwork, type Libp2pMeshInit, type Mesh,
 } from '../../src/mesh/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { silentLog } from '../../src/runtime/log.ts'
+import { systemRandom } from '../../src/runtime/random.ts'
 
 export const components = { clock: systemClock, log: silentLog, random: systemRandom }
 export const KEYS = deriveKeys(new Uint8Array(32).fill(1))

@@ -17,23 +17,32 @@ export interface Finished {
 export class RunningCommand {
   readonly process: ChildProcess
   readonly finished: Promise<Finished>
+  #stdout = ''
   #stderr = ''
 
   constructor(args: readonly string[]) {
     this.process = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-    let stdout = ''
-    this.process.stdout!.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+    this.process.stdout!.setEncoding('utf8').on('data', (text: string) => { this.#stdout += text })
     this.process.stderr!.setEncoding('utf8').on('data', (text: string) => { this.#stderr += text })
     this.finished = once(this.process, 'close').then(([status]) => ({
-      status: status as number | null, stdout, stderr: this.#stderr,
+      status: status as number | null, stdout: this.#stdout, stderr: this.#stderr,
     }))
   }
 
   /** Resolves once standard error holds `pattern`; rejects if the command ends without it. */
   async saysOnStderr(pattern: RegExp): Promise<void> {
+    await this.#untilMore('stderr', () => pattern.test(this.#stderr))
+  }
+
+  /** Resolves once standard output has so many whole lines; rejects if the command ends without them. */
+  async saysLines(count: number): Promise<void> {
+    await this.#untilMore('stdout', () => this.#stdout.split('\n').length > count)
+  }
+
+  async #untilMore(stream: 'stdout' | 'stderr', isEnough: () => boolean): Promise<void> {
     const ended = this.finished.then(({ stderr }) => { throw new Error(`it ended with: ${stderr}`) })
     ended.catch(() => undefined)
-    while (!pattern.test(this.#stderr)) await Promise.race([once(this.process.stderr!, 'data'), ended])
+    while (!isEnough()) await Promise.race([once(this.process[stream]!, 'data'), ended])
   }
 }
 

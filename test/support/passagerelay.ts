@@ -1,13 +1,15 @@
-import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
+import assert from 'node:assert/strict'
+
 import type { Lane } from '../../src/mesh/index.ts'
+import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
+import { createEndpointPair, type Endpoint } from '../../src/net/endpoint.ts'
+import type { PageSource } from '../../src/page/index.ts'
 import {
   frameHeader, FrameReader,
 } from '../../src/passage/frames.ts'
 import { IncomingPassage, OutgoingPassage, type OutgoingPassageInit } from '../../src/passage/index.ts'
 import { PASSAGE_FRAMES, type PassageFrame } from '../../src/passage/wire.ts'
-import type { PageSource } from '../../src/page/index.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
-import { createEndpointPair, type Endpoint } from '../../src/net/endpoint.ts'
 import type { PagemeshError } from '../../src/runtime/errors.ts'
 import { hasher, NOTHING } from './madepages.ts'
 
@@ -163,4 +165,16 @@ export function u32(...values: number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 4)
   values.forEach((value, i) => bytes.writeUInt32BE(value, i * 4))
   return bytes
+}
+
+/** Asserts that the passage failed once with this word, and that both its legs are closed. */
+export async function assertFailed(
+  end: OutgoingEnd | IncomingEnd, played: PlayedEnd, message: RegExp, code = 'bad-frame',
+): Promise<void> {
+  await until(() => end.said.errors.length > 0)
+  assert.match(end.said.errors[0]!.message, message)
+  await until(() => end.qemu.isClosed || end.qemu.hasHeardEnd)
+  await until(() => played.isClosed)
+  await settle()
+  assert.deepEqual(end.said.errors.map((error) => error.code), [code])
 }

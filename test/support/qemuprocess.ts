@@ -44,7 +44,7 @@ export async function startQemu(
 ): Promise<Qemu> {
   const socket = join(directory, `${name}.qmp`)
   const [program, ...words] = [...prefix, BINARY]
-  const child = spawn(program!, [
+  const child = spawn(program, [
     ...words, '-accel', 'tcg', '-display', 'none', '-nodefaults', '-qmp', `unix:${socket},server=on,wait=off`, ...args,
   ], { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''

@@ -84,19 +84,7 @@ export class VirtualClock extends TimerClock {
   /** Runs all events due until `untilMs`, and sets the time to it. */
   async run(untilMs: number): Promise<void> {
     await settled()
-    for (let next = this.#heap[0]; next !== undefined && next.at <= untilMs; next = this.#heap[0]) {
-      this.#pop()
-      const { run } = next
-      if (run === undefined) {
-        this.#cancelled -= 1
-        continue
-      }
-      next.run = undefined
-      this.#now = next.at
-      this.eventCount += 1
-      run()
-      await settled()
-    }
+    while (this.runNext(untilMs)) await settled()
     this.#now = untilMs
   }
 

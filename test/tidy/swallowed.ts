@@ -17,8 +17,8 @@ export function findSwallowed(text: string): number[] {
     const code = line.replace(/(^|\s)\/[/*].*$/, '')
     const isDocumentation = /^\s*\*/.test(line)
     if (isDocumentation || !DROPPED.some((pattern) => pattern.test(code))) return []
-    const isExplained = code !== line || /^\s*\/\/|\*\/\s*$/.test(lines[index - 1] ?? '')
-      || (code.endsWith('{') && /^\s*\/\//.test(lines[index + 1] ?? ''))
+    const isExplained = code !== line || /^\s*\/\/|\*\/\s*$/.test(lines[index - 1] ?? '') ||
+      (code.endsWith('{') && /^\s*\/\//.test(lines[index + 1] ?? ''))
     return isExplained ? [] : [index + 1]
   })
 }

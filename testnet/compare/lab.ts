@@ -8,10 +8,12 @@
  */
 import { join } from 'node:path'
 
-import type { AgentStatus } from '../../src/index.ts'
 import { askAgent, type ControlRequest } from '../../src/daemon/control/index.ts'
+import type { AgentStatus } from '../../src/index.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
-import { clearDirtyLog, createCluster, waitFor, type GuestOptions, type LabCluster, type LabGuest } from '../index.ts'
+import {
+  clearDirtyLog, createCluster, stateOf, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+} from '../index.ts'
 import { LINK_BYTES_PER_SECOND, type Cell, type LeftOut } from './cells.ts'
 import type { Accounts, Beforehand } from './sample.ts'
 
@@ -209,8 +211,4 @@ function settingsOf({ destination, leftOut }: Pick<Cell, 'destination' | 'leftOu
 async function setRunning(guest: LabGuest, isWanted: boolean): Promise<void> {
   const isRunning = await stateOf(guest) === 'running'
   if (isRunning !== isWanted) await guest.qmp.execute(isWanted ? 'cont' : 'stop')
-}
-
-async function stateOf(guest: LabGuest): Promise<string> {
-  return (await guest.qmp.execute('query-status') as { status: string }).status
 }

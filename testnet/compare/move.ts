@@ -1,10 +1,10 @@
-import type { HandoffResult } from '../../src/index.ts'
-import { describeError } from '../../src/index.ts'
-import { migratePlain, MULTIFD_CHANNELS, waitFor, type LabGuest, type PlainMode } from '../index.ts'
+import { describeError, type HandoffResult } from '../../src/index.ts'
+import {
+  busiestRate, InterfaceWatch, migratePlain, MULTIFD_CHANNELS, sentBetween, waitFor, type LabGuest, type PlainMode,
+} from '../index.ts'
 import type { Cell, Step, WayName } from './cells.ts'
 import { HOSTS, type ComparisonLab, type Mover } from './lab.ts'
 import { Heartbeat, longestSilence, workRate } from './measure/heartbeat.ts'
-import { busiestRate, InterfaceWatch, sentBetween } from './measure/interfaces.ts'
 import { processorSeconds } from './measure/processor.ts'
 import type { Accounts, Sample } from './sample.ts'
 
@@ -84,7 +84,7 @@ async function watchMove(lab: ComparisonLab, step: Step, travellers: readonly Tr
     sourceBytes: sent[HOSTS.indexOf('a')]!,
     downtimeMs: Math.max(0, ...outcomes.map((outcome) => outcome.downtimeMs)),
     ...shownOutside(travellers, startedAt, startedAt + totalMs),
-    peakBytesPerSecond: busiestRate(watch.looks, HOSTS.indexOf('a'), PEAK_WINDOW_MS),
+    peakBytesPerSecond: busiestRate(watch.looks, HOSTS.indexOf('a'), 'sentBytes', PEAK_WINDOW_MS),
     handoffs: outcomes.flatMap(({ handoff }) => (handoff === undefined ? [] : [handoff])),
     ...(loss === undefined ? {} : { loss }),
     ...(failure === undefined ? {} : { failure }),

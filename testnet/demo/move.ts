@@ -1,7 +1,8 @@
 import type { HandoffResult, MigrationMode } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import {
-  clearDirtyLog, compareMemory, migratePlain, moveStopping, waitFor, type GuestOptions, type LabCluster, type LabGuest,
+  clearDirtyLog, compareArrived, migratePlain, moveByAgent, sentDuring, waitFor, type GuestOptions, type LabCluster,
+  type LabGuest,
 } from '../index.ts'
 import { LabError } from '../laberror.ts'
 import type { Progress } from './progress.ts'
@@ -41,6 +42,8 @@ export interface Move {
   result?: HandoffResult
 }
 
+type Figures = Pick<Move, 'totalMs' | 'downtimeMs' | 'result'>
+
 const NOTICE_TIMEOUT_MS = 30_000
 const BEATS = 2
 
@@ -71,30 +74,30 @@ export async function moveGuest(
 
 /** Compares both memories while both stand still, then resumes the guest. */
 async function compare(progress: Progress, title: string, guest: LabGuest, arrived: LabGuest): Promise<number> {
-  const equalBytes = await progress.step(`${title}: comparing both memories`, () => requireEqual(guest, arrived))
-  await arrived.qmp.execute('cont')
-  return equalBytes
+  const { comparedBytes, differences } = await progress.step(`${title}: comparing both memories`, () =>
+    compareArrived(guest, arrived))
+  if (differences.length > 0) throw failed(`the memory that arrived differs: ${differences.join(', ')}.`)
+  return comparedBytes
 }
 
 async function measure(
   cluster: LabCluster, request: MoveRequest, arrived: LabGuest,
-): Promise<Pick<Move, 'wireBytes' | 'totalMs' | 'downtimeMs' | 'result'>> {
+): Promise<Figures & Pick<Move, 'wireBytes'>> {
   const { network } = cluster
   const { guest, from, mode, by } = request
-  const before = await network.counters(from)
-  const figures = by === 'Pagemesh'
-    ? await migrateByAgent(cluster, request)
-    // Post-copy begins at once, as with the agents.
-    : await migratePlain({ source: guest, destination: arrived, network, mode, passesBeforePostcopy: 0 })
-  const after = await network.counters(from)
-  return { ...figures, wireBytes: (after?.sentBytes ?? 0) - (before?.sentBytes ?? 0) }
+  const { result: figures, sentBytes } = await sentDuring<Figures>(network, from, () => by === 'Pagemesh'
+    ? migrateByAgent(cluster, request)
+    // As the agents do, post-copy begins at once.
+    : migratePlain({ source: guest, destination: arrived, network, mode, passesBeforePostcopy: 0 }))
+  return { ...figures, wireBytes: sentBytes ?? 0 }
 }
 
 async function migrateByAgent(
   cluster: LabCluster, { guest, from, to, mode, isCompared }: MoveRequest,
 ): Promise<Pick<Move, 'totalMs' | 'downtimeMs'> & { result: HandoffResult }> {
-  const migrate = () => cluster.agent(from).migrate(guest.name, to, '--mode', mode)
-  const { status, result, errors } = await (isCompared ? moveStopping(guest, { mode }, migrate) : migrate())
+  const { status, result, errors } = await moveByAgent(cluster, {
+    guest, from, to, mode, standstill: isCompared ? {} : undefined,
+  })
   if (status !== 0 || result === undefined) throw failed(`\`pagemesh migrate\` ended with ${status}: ${errors.trim()}`)
   if (!result.digestMatched) throw failed('the two agents counted different bytes.')
   const wanted = isCompared ? 'paused' : 'running'
@@ -110,13 +113,6 @@ async function seen(
     const { guests } = await cluster.agent(host).status()
     return guests.some((known) => known.name === guest && known.state === state) ? true : undefined
   }, { clock: systemClock, what: `the agent of ${host} to see ${guest} ${state}`, timeoutMs: NOTICE_TIMEOUT_MS })
-}
-
-async function requireEqual(left: LabGuest, right: LabGuest): Promise<number> {
-  const { comparedBytes, differences } = await compareMemory(left, right)
-  if (differences.length === 0) return comparedBytes
-  const list = differences.map(({ block, pages }) => `${pages} pages of ${block}`).join(', ')
-  throw failed(`the memory that arrived differs: ${list}.`)
 }
 
 function failed(why: string): LabError {

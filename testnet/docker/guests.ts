@@ -1,7 +1,7 @@
 import { askAgent } from '../../src/daemon/control/index.ts'
 import type { AgentStatus, Clock } from '../../src/index.ts'
 import type { Log } from '../../src/runtime/log.ts'
-import { startGuest, waitFor, type LabGuest } from '../index.ts'
+import { startGuest, stateOf, waitFor, type LabGuest } from '../index.ts'
 import { LabError } from '../laberror.ts'
 import { askHost, type HostRequest } from './hostsocket.ts'
 import type { GuestSpec, HostSettings } from './settings.ts'
@@ -178,10 +178,6 @@ class RunningGuests implements HostGuests {
     const request = { command: 'status' } as const
     return askAgent({ path: this.#init.control, request, answerMsMax: STATUS_TIMEOUT_MS })
   }
-}
-
-async function stateOf(guest: LabGuest): Promise<string> {
-  return (await guest.qmp.execute('query-status') as { status: string }).status
 }
 
 function refusal(why: string): LabError {

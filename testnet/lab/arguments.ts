@@ -1,5 +1,5 @@
-import { LabError } from '../laberror.ts'
 import { parseArgs } from 'node:util'
+import { LabError } from '../laberror.ts'
 
 import type { Scenario } from './scenario.ts'
 

@@ -1,6 +1,6 @@
 import type { MigrationMode } from '../../src/index.ts'
-import { compareMemory, moveStopping, type LabCluster, type LabGuest } from '../index.ts'
-import { stateOf, type Places } from './places.ts'
+import { compareArrived, moveByAgent, type LabCluster, type LabGuest } from '../index.ts'
+import { stateIfThere, type Places } from './places.ts'
 import type { MoveRecord } from './record.ts'
 import type { Recorder } from './recorder.ts'
 import type { MigrateStep } from './scenario.ts'
@@ -23,8 +23,9 @@ export async function moveGuest(
   const arriving = await waitingFor(places, step)
   recorder.event(`${guest}: from ${from} to ${to}, ${wordOf(mode)}`)
   const beganAtMs = recorder.now()
-  const migrate = () => cluster.agent(from).migrate(guest, to, '--mode', mode, ...step.words ?? [])
-  const outcome = await (isCompared ? moveStopping(source, { mode }, migrate) : migrate())
+  const outcome = await moveByAgent(cluster, {
+    guest: source, from, to, mode, standstill: isCompared ? {} : undefined, words: step.words ?? [],
+  })
   const move: MoveRecord = {
     guest, from, to, mode, beganAtMs, endedAtMs: recorder.now(),
     planned: { ends, isCompared, ...(because === undefined ? {} : { because }) },
@@ -36,7 +37,7 @@ export async function moveGuest(
   const why = outcome.status === 0 ? '' : `: ${move.errors.split('\n').at(-1)}`
   recorder.event(`${guest}: ${outcome.result?.status ?? 'refused'}${why}`)
   if (await hasArrived(source, arriving)) {
-    if (isCompared) move.comparison = await compareStanding(source, arriving)
+    if (isCompared) move.comparison = await compareArrived(source, arriving)
     move.beats = await beatsOf(source, arriving)
     await places.moved(guest, to, arriving)
   } else {
@@ -57,23 +58,8 @@ async function waitingFor(places: Places, { guest, to }: MigrateStep): Promise<L
  * it up.
  */
 async function hasArrived(source: LabGuest, arriving: LabGuest): Promise<boolean> {
-  const state = await stateOf(arriving)
-  return state === 'running' || (state === 'paused' && await stateOf(source) === 'postmigrate')
-}
-
-/** Compares both ends while they stand still, then resumes the guest. */
-async function compareStanding(source: LabGuest, arriving: LabGuest): Promise<NonNullable<MoveRecord['comparison']>> {
-  const states = [await stateOf(source), await stateOf(arriving)]
-  if (states[0] !== 'postmigrate' || states[1] !== 'paused') {
-    return { comparedBytes: 0, differences: [`the source is ${states[0]}, the destination ${states[1]}`] }
-  }
-  const { comparedBytes, differences } = await compareMemory(source, arriving)
-  await arriving.qmp.execute('cont')
-  return {
-    comparedBytes,
-    differences: differences.map(({ block, pages, firstOffset }) =>
-      `${pages} pages of ${block} differ, the first at ${firstOffset}`),
-  }
+  const state = await stateIfThere(arriving)
+  return state === 'running' || (state === 'paused' && await stateIfThere(source) === 'postmigrate')
 }
 
 async function beatsOf(source: LabGuest, arriving: LabGuest): Promise<NonNullable<MoveRecord['beats']>> {

@@ -1,4 +1,4 @@
-import type { LabAgent, LabCluster, LabGuest } from '../index.ts'
+import { stateOf, type LabAgent, type LabCluster, type LabGuest } from '../index.ts'
 import { LabError } from '../laberror.ts'
 import type { Recorder } from './recorder.ts'
 import type { GuestPlan, Scenario } from './scenario.ts'
@@ -150,15 +150,14 @@ export class Places {
   }
 }
 
-/** A QEMU's run state, such as `running`; undefined if it has ended. */
-export async function stateOf(qemu: LabGuest): Promise<string | undefined> {
-  // It has ended, or is about to.
-  const said = await qemu.qmp.execute('query-status').catch(() => undefined) as { status: string } | undefined
-  return said?.status
+/** What a QEMU does, such as `running`; undefined if it is no more. */
+export async function stateIfThere(qemu: LabGuest): Promise<string | undefined> {
+  // It has ended, or hung up to end.
+  return await stateOf(qemu).catch(() => undefined)
 }
 
 async function isRunning(qemu: LabGuest): Promise<boolean> {
-  return await stateOf(qemu) === 'running'
+  return await stateIfThere(qemu) === 'running'
 }
 
 function hostOf(qemu: LabGuest): string {

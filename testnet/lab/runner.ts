@@ -100,7 +100,7 @@ async function run(cluster: LabCluster, progress: Progress, init: RunInit): Prom
 /** Guests boot before the agents start: with few processors, scans would slow the boot down. */
 async function setUp({ cluster, places, scenario }: Lab, progress: Progress): Promise<void> {
   for (const { name, rate } of scenario.hosts) {
-    if (rate !== undefined) await cluster.network.shape(name, parseRate(rate)!)
+    if (rate !== undefined) await cluster.network.shape(name, parseRate(rate))
   }
   await ensureImage()
   const first = scenario.guests.filter(({ bootsLater }) => bootsLater !== true).map(({ name }) => name)

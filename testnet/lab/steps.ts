@@ -57,7 +57,7 @@ async function strike(
   const { host } = step
   recorder.event(WORDS[step.do](host))
   switch (step.do) {
-    case 'shape': return await cluster.network.shape(host, parseRate(step.rate)!)
+    case 'shape': return await cluster.network.shape(host, parseRate(step.rate))
     case 'stop-agent': return await places.endAgent(host, 'stop')
     case 'kill-agent': return await places.endAgent(host, 'kill')
     case 'start-agent': return await places.startAgent(host, step.settings)

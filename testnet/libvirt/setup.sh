@@ -4,10 +4,10 @@
 # Exits 1, with the one line to run, if it may not install.
 set -euo pipefail
 
-say() { echo "setup: $*" >&2; }
-fail() { say "$*"; exit 1; }
+# shellcheck source=testnet/packages.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../packages.sh"
 
-packages='libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients nftables libcap2-bin'
+packages=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients nftables libcap2-bin)
 user=libvirt-qemu
 
 # Debian keeps administrators' commands outside of a plain user's PATH.
@@ -19,21 +19,7 @@ missing() {
   [[ -n $(find /usr/lib -path '*/libvirt/connection-driver/libvirt_driver_qemu.so' 2>/dev/null) ]] || echo driver
 }
 
-if [[ -n $(missing) ]]; then
-  line="apt-get update && apt-get install --yes --no-install-recommends $packages"
-  command -v apt-get >/dev/null || fail "missing here: $packages; on Debian or Ubuntu: $line"
-  [[ $(id -u) == 0 ]] || fail "as root, run: $line"
-  say "installing $packages (a minute or so)"
-  export DEBIAN_FRONTEND=noninteractive
-  log=$(mktemp)
-  # shellcheck disable=SC2086  # words are meant to split
-  if ! { apt-get update && apt-get install --yes --no-install-recommends $packages; } >"$log" 2>&1; then
-    tail -20 "$log" >&2
-    rm -f "$log"
-    fail 'apt-get failed, see above'
-  fi
-  rm -f "$log"
-fi
+if [[ -n $(missing) ]]; then install_packages "${packages[@]}"; fi
 
 # Mount points for the lab's own folders.
 for folder in /etc/libvirt /var/lib/libvirt; do

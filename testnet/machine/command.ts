@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { LabError } from '../laberror.ts'
 
-
 /**
  * Runs a short command to its end and resolves to its standard output. Throws LabError `lab-command-failed` with
  * the command's standard error.

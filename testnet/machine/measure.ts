@@ -38,8 +38,8 @@ export function describeMeasure(measure: GuestMeasure): string {
   const nonZero = measure.residentPages - measure.zeroPages
   const common = Object.entries(measure.commonPages)
     .map(([name, pages]) => `, common with ${name} ${Math.round(100 * pages / nonZero)} %`)
-  return `${measure.name}: ${mebibytes(measure.residentPages)} MiB resident, ${mebibytes(nonZero)} non-zero, `
-    + `${mebibytes(measure.distinctPages)} distinct${common.join('')}`
+  return `${measure.name}: ${mebibytes(measure.residentPages)} MiB resident, ${mebibytes(nonZero)} non-zero, ` +
+    `${mebibytes(measure.distinctPages)} distinct${common.join('')}`
 }
 
 interface GuestContents {

@@ -70,6 +70,11 @@ const READY_TIMEOUT_MS = 240_000
 const BEAT_TIMEOUT_MS = 60_000
 const SOCKET_PATH_BYTES_MAX = 107
 
+/** What a guest's QEMU says that it does, such as `running`. */
+export async function stateOf(guest: LabGuest): Promise<string> {
+  return (await guest.qmp.execute('query-status') as { status: string }).status
+}
+
 /**
  * Starts a guest; resolves when its process runs and answers QMP. Throws LabError `lab-guest-ended` with QEMU's
  * error if it does not.
@@ -87,7 +92,7 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   const system = options.system === 'busybox' ? await ensureBusybox(image) : image
   mkdirSync(directory, { recursive: true })
   // A socket that an earlier guest left would be mistaken for this one's.
-  for (const path of Object.values(paths)) rmSync(path, { force: true })
+  for (const path of Object.values(paths) as string[]) rmSync(path, { force: true })
   const argv = machineArguments({
     name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
     incoming: options.incoming ?? false, paused: options.paused ?? false, backend: options.backend ?? 'anonymous',

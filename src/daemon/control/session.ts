@@ -25,7 +25,7 @@ export class ControlSession {
     // Not an error: a client may hang up, and its handoff goes on.
     this.#socket.on('error', () => undefined)
     this.#socket.once('close', () => this.#gone.abort())
-    this.#socket.on('data', (bytes) => this.#onBytes(bytes as Buffer))
+    this.#socket.on('data', (bytes) => this.#onBytes(bytes))
   }
 
   /** Waits for the running request's answer, then hangs up. */

@@ -48,9 +48,9 @@ export function encodeProofMessage(message: ProofMessage): Uint8Array {
       return message.verdict.code === 'accepted'
         ? concat([Uint8Array.of(VERDICT, ACCEPTED), encodeText(''), encodeText('')])
         : concat([
-            Uint8Array.of(VERDICT, NAME_TAKEN), encodeText(message.verdict.holderName),
-            encodeText(message.verdict.holderPeerId),
-          ])
+          Uint8Array.of(VERDICT, NAME_TAKEN), encodeText(message.verdict.holderName),
+          encodeText(message.verdict.holderPeerId),
+        ])
   }
 }
 

@@ -21,7 +21,7 @@ export class LaneInlet {
   #receiver: ((bytes: Uint8Array) => void) | undefined
   #isPaused = true
   /** Bytes decrypted before there was a receiver: a few TLS records, since reading stops with the first. */
-  #early: Uint8Array[] = []
+  readonly #early: Uint8Array[] = []
 
   /** Call before the socket has read anything. */
   constructor(socket: TLSSocket) {

@@ -6,7 +6,7 @@ import type { Lane } from '../lanes/lane.ts'
 
 /** Both ends of a bulk lane inside this process, with the back-pressure of a socket. */
 export function createLanePair(components: { clock: Clock }): [Lane, Lane] {
-  const [near, far] = duplexPair() as [Duplex, Duplex]
+  const [near, far] = duplexPair()
   const nearCount = { bytes: 0 }
   const farCount = { bytes: 0 }
   return [laneOver(components, near, far, nearCount, farCount), laneOver(components, far, near, farCount, nearCount)]

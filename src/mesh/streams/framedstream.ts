@@ -1,6 +1,6 @@
 import type { Clock } from '../../runtime/clock.ts'
 import type { MessageStream } from '../mesh.ts'
-import { FrameDecoder, FrameTooLongError, encodeMessageFrame } from './framing.ts'
+import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from './framing.ts'
 import { Inbox, messageTooLong, streamBroken, streamEnded } from './inbox.ts'
 
 /** Bytes of unread messages at which the sender is stopped. One stream window more may arrive. */

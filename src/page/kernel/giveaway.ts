@@ -1,11 +1,11 @@
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 
 import type { HandedConnection } from '../../net/handover.ts'
 import { deliveryOf, duplicateDescriptor, type Delivery } from './kernel.ts'
 
-/** Undocumented part of Node's socket: its handle. */
+/** The part of a socket or server that Node does not document: the operating system's end of it. */
 interface Handled {
-  _handle: { fd?: number; readStop?: () => void } | null
+  _handle?: { fd?: number; readStop?: () => void } | null
 }
 
 /**
@@ -29,12 +29,12 @@ export function deliveryOver(socket: Socket): Delivery | undefined {
   return fd === undefined ? undefined : deliveryOf(fd)
 }
 
-/** A socket's file descriptor; undefined if it is closed. */
-export function descriptorOf(socket: Socket): number | undefined {
+/** What a socket, or a server that listens, is to the operating system; undefined for one that is closed. */
+export function descriptorOf(socket: Socket | Server): number | undefined {
   const fd = handleOf(socket)?.fd
   return fd === undefined || fd < 0 ? undefined : fd
 }
 
-function handleOf(socket: Socket): Handled['_handle'] {
+function handleOf(socket: Socket | Server): Handled['_handle'] {
   return (socket as unknown as Handled)._handle
 }

@@ -16,7 +16,7 @@
  */
 import type { HandedLane } from '../../mesh/index.ts'
 import type { HandedConnection } from '../../net/handover.ts'
-import type { Prefixes, PageSourceKind } from '../../page/index.ts'
+import type { PageSourceKind, Prefixes } from '../../page/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../../qemu/index.ts'
 import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'

@@ -35,9 +35,9 @@ export function applied(run: PopularRun, changes: PopularRun, into: PopularRun):
 }
 
 function isNoticeable(published: PopularRun, page: number, wanted: PopularRun, other: number): boolean {
-  return hasMoved(published.hosts[page]!, wanted.hosts[other]!)
-    || hasMoved(published.guests[page]!, wanted.guests[other]!)
-    || commonHolders(published, page, wanted, other) < Math.min(HOLDERS_RIGHT_MIN, wanted.hosts[other]!)
+  return hasMoved(published.hosts[page]!, wanted.hosts[other]!) ||
+    hasMoved(published.guests[page]!, wanted.guests[other]!) ||
+    commonHolders(published, page, wanted, other) < Math.min(HOLDERS_RIGHT_MIN, wanted.hosts[other]!)
 }
 
 function hasMoved(before: number, now: number): boolean {

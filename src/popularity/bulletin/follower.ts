@@ -1,14 +1,14 @@
 import type { Member } from '../../mesh/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
-import type { Refusals } from '../refusals.ts'
-import { decodeBulletin } from './bulletincodec.ts'
-import { checksumOf, GROUP_KIND, type BulletinGroup } from './bulletingroups.ts'
 import { hostTag, type SliceOwners } from '../owners.ts'
 import { PopularRun } from '../popularrun.ts'
+import type { Refusals } from '../refusals.ts'
 import { SLICE_COUNT } from '../slice.ts'
-import { SliceStates } from './slicestates.ts'
 import type { View } from '../view/view.ts'
+import { decodeBulletin } from './bulletincodec.ts'
+import { checksumOf, GROUP_KIND, type BulletinGroup } from './bulletingroups.ts'
+import { SliceStates } from './slicestates.ts'
 
 /** After this many intervals without a message, a publisher loses its slices to the next owner. */
 const SILENT_INTERVALS = 10
@@ -126,8 +126,8 @@ export class Follower {
     const { states } = this
     const isOlder = version < states.versions[slice]!
     // A forged version number from another host must not outweigh the publisher's own word.
-    const isKnown = states.publishers[slice] === group.publisher && states.incarnations[slice] === group.incarnation
-      && !(isOlder && states.isHearsay(slice))
+    const isKnown = states.publishers[slice] === group.publisher && states.incarnations[slice] === group.incarnation &&
+      !(isOlder && states.isHearsay(slice))
     if (isKnown && isOlder) return
     const isNext = isKnown && version === states.versions[slice]! + 1
     const isHere = isKnown && version === states.versions[slice] && !states.isHearsay(slice)

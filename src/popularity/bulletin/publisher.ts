@@ -1,9 +1,9 @@
 import { LIMITS } from '../limits.ts'
 import { HOLDERS_MAX, popularityRank, PopularRun } from '../popularrun.ts'
 import { SLICE_COUNT } from '../slice.ts'
-import { applied, difference } from './difference.ts'
 import { encodeBulletin, pageBitsMax, TAG_BYTES } from './bulletincodec.ts'
 import { checksumOf, createGroup, GROUP_KIND, type BulletinGroup } from './bulletingroups.ts'
+import { applied, difference } from './difference.ts'
 
 /** The changes of one slice, from which the next message is chosen. */
 interface Candidates {

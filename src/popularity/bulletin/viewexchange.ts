@@ -9,18 +9,18 @@
  *   request = version kind [count gap*]   version = 8 bits, 1   kind = 8 bits: 1 all, 2 some
  *   count = 13 bits                       gap = gamma: slice - slice before, from -1
  */
-import type { Member, Mesh, MessageStream, StreamTraffic, Unsubscribe } from '../../mesh/index.ts'
 import { BitReader, BitWriter } from '../../bytes/bits.ts'
+import type { Member, Mesh, MessageStream, StreamTraffic, Unsubscribe } from '../../mesh/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import { nextTurn } from '../../runtime/turn.ts'
 import { withDeadline } from '../../runtime/wait.ts'
-import type { Refusals } from '../refusals.ts'
-import { decodeViewPart, encodeViewPart, pageBitsMax } from './bulletincodec.ts'
-import type { BulletinGroup } from './bulletingroups.ts'
 import { LIMITS } from '../limits.ts'
 import { popularityRank, PopularRun } from '../popularrun.ts'
+import type { Refusals } from '../refusals.ts'
 import { SLICE_COUNT } from '../slice.ts'
+import { decodeViewPart, encodeViewPart, pageBitsMax } from './bulletincodec.ts'
+import type { BulletinGroup } from './bulletingroups.ts'
 
 export const VIEW_PROTOCOL = '/pagemesh/view/2'
 

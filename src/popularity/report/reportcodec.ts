@@ -29,7 +29,7 @@ import { readRising, RICE_MAX, riceFor, writeRising } from '../../page/index.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import { LIMITS } from '../limits.ts'
 import { REST_LIMIT, SLICE_COUNT } from '../slice.ts'
-import { ReportGroups } from './reportgroups.ts'
+import type { ReportGroups } from './reportgroups.ts'
 
 export const REPORT_PROTOCOL = '/pagemesh/report/2'
 

@@ -1,6 +1,6 @@
-import type { ReportGroups } from './reportgroups.ts'
-import type { Answer, ReportHead } from './reportcodec.ts'
 import { firstHighOf, highOf, lastHighOf, lowOf, restOf, sliceOf } from '../slice.ts'
+import type { Answer, ReportHead } from './reportcodec.ts'
+import type { ReportGroups } from './reportgroups.ts'
 
 /** 32-bit words per page: both halves of its prefix, and its guests. */
 const WORDS = 3

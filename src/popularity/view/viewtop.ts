@@ -1,5 +1,5 @@
-import { HOLDERS_MAX, popularityRank } from '../popularrun.ts'
 import type { PopularPages } from '../api.ts'
+import { HOLDERS_MAX, popularityRank } from '../popularrun.ts'
 import { highOf, lowOf, SLICE_COUNT } from '../slice.ts'
 import type { ViewBucket } from './viewbucket.ts'
 import { cutAfter } from './viewcut.ts'

@@ -8,8 +8,8 @@ import { Host } from './host.ts'
 import type { ModelDestination } from './modeldestination.ts'
 import { ModelLink, type LinkListener } from './network.ts'
 import { Runner, type Recorded } from './runner.ts'
-import { stateOf } from './sourcehost.ts'
-import { EMPTY, reasonOf, type World } from './world.ts'
+import { EMPTY, reasonOf, stateOf } from './words.ts'
+import type { World } from './world.ts'
 
 /** Longest time for the answers of two commands. */
 const ANSWERS_MS_MAX = 6000

@@ -7,7 +7,7 @@ export class ModelDisk<Recorded> {
   /** Settings of a QEMU that must be put back. */
   hasUndo = false
   #lastAtMs = 0
-  #writes: { run: () => void; isDone: boolean }[] = []
+  readonly #writes: { run: () => void; isDone: boolean }[] = []
 
   constructor(world: World) {
     this.#world = world

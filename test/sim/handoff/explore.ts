@@ -1,6 +1,6 @@
 /** Many runs, one after the other, and their results. */
-import { FAULTS, type Fault } from './truth.ts'
 import { noVisits, type Visits } from './coverage.ts'
+import { FAULTS, type Fault } from './truth.ts'
 import { REAL_STEPS, World, type Steps } from './world.ts'
 
 export interface Failure {

@@ -104,4 +104,3 @@ export class FaultPlan {
     hosts.destination.comeBack()
   }
 }
-

@@ -1,6 +1,6 @@
 /** The rules of the conversation, each broken in one place: the simulation must notice each. */
+import type { IncomingEffect } from '../../../src/conversation/incomingstate.ts'
 import type { OutgoingEffect, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
-import type { IncomingEffect, IncomingState } from '../../../src/conversation/incomingstate.ts'
 import { REAL_STEPS, type Steps } from './world.ts'
 
 const KEPT: OutgoingEffect = { do: 'say', message: { kind: 'kept', reason: 'asked to stop' } }
@@ -54,7 +54,7 @@ export const MUTANTS: Readonly<Record<string, Steps>> = {
     ...REAL_STEPS,
     incoming(state, event, world) {
       const isKept = state.at === 'breaking' && event.kind === 'late' ? { isKept: false } : {}
-      return REAL_STEPS.incoming({ ...state, ...isKept } as IncomingState, event, world)
+      return REAL_STEPS.incoming({ ...state, ...isKept }, event, world)
     },
   },
   'does not ask about a QEMU that does not answer': {

@@ -2,8 +2,8 @@
  * A model passage: bytes that a QEMU writes come out at the other end, in order, after a while. A break breaks both
  * legs; each end notices by itself.
  */
-import type { StreamItem } from './modelsource.ts'
 import type { Side } from './modelqemu.ts'
+import type { StreamItem } from './modelsource.ts'
 import type { World } from './world.ts'
 
 /** An agent's listener at its end. */

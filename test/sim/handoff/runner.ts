@@ -2,10 +2,10 @@
  * Carries out the effects of a conversation's end, as thinly as the real runners: in order; a first record delays what
  * follows; a wait belongs to the state that set it.
  */
-import type { Timer } from '../../../src/runtime/clock.ts'
 import { LIMITS_MS, type RunState, type Wait } from '../../../src/conversation/conversation.ts'
 import type { IncomingEvent } from '../../../src/conversation/incomingstate.ts'
 import type { OutgoingEvent } from '../../../src/conversation/outgoingstate.ts'
+import type { Timer } from '../../../src/runtime/clock.ts'
 import type { ModelDisk } from './disk.ts'
 import type { Side } from './modelqemu.ts'
 import type { World } from './world.ts'

@@ -1,15 +1,16 @@
 /** The source's host: runs the outgoing end, and answers the destination's questions. */
-import type { CopyNews, Plan, Reason, RunState, Verdict } from '../../../src/conversation/conversation.ts'
+import type { CopyNews, Plan, Reason, Verdict } from '../../../src/conversation/conversation.ts'
 import type {
   OutgoingEffect, OutgoingEvent, OutgoingRecordedAs, OutgoingState,
 } from '../../../src/conversation/outgoingstate.ts'
 import type { Facts } from '../../../src/conversation/restart.ts'
 import { Host } from './host.ts'
 import type { ModelSource } from './modelsource.ts'
-import { ModelPassage } from './passage.ts'
 import type { AnyMessage, LinkListener } from './network.ts'
+import { ModelPassage } from './passage.ts'
 import { Runner, type Recorded } from './runner.ts'
-import { EMPTY, reasonOf, type World } from './world.ts'
+import { EMPTY, reasonOf } from './words.ts'
+import type { World } from './world.ts'
 
 type Outgoing = { state: OutgoingState; event: OutgoingEvent; effect: OutgoingEffect; as: OutgoingRecordedAs }
 
@@ -147,8 +148,10 @@ export class OutgoingRunner extends Runner<Outgoing> {
     if (world.network.isPassageCut) for (const each of this.#passages) each.cut()
     this.#isOurs = true
     session.command(
-      () => (this.isLive ? undefined : passage.fail('source', false),
-      isResume ? world.source.resume(passage, beside) : world.source.migrate(passage, beside)),
+      () => {
+        if (!this.isLive) passage.fail('source', false)
+        return isResume ? world.source.resume(passage, beside) : world.source.migrate(passage, beside)
+      },
       (isTaken) => {
         if (!isTaken) this.dispatch({ kind: 'failed', what: 'start', reason: reasonOf('refused') })
       },
@@ -228,9 +231,4 @@ export class SourceHost extends Host<OutgoingRunner, OutgoingRecordedAs> {
   cancel(reason: Reason): void {
     this.runner?.dispatch({ kind: 'cancel', reason })
   }
-}
-
-/** A run state as a driver takes it. */
-export function stateOf(runState: RunState): Exclude<RunState, 'unknown'> {
-  return runState === 'unknown' ? 'running' : runState
 }

@@ -3,7 +3,7 @@
  * strikes, not what the conversation then does.
  */
 import { clientCancels, kill, passageOf, type Strike } from './strikes.ts'
-import { reasonOf } from './world.ts'
+import { reasonOf } from './words.ts'
 
 interface Part {
   /** The point of the strike; '' at the very beginning. */

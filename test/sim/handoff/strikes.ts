@@ -1,6 +1,7 @@
 /** The single faults of a model world. */
 import type { ModelPassage } from './passage.ts'
-import { reasonOf, type World } from './world.ts'
+import { reasonOf } from './words.ts'
+import type { World } from './world.ts'
 
 export type Strike = (world: World) => void
 

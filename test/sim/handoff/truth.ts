@@ -1,7 +1,7 @@
 /** The true state of the guest, and what must never happen to it: the judge of a run. */
-import type { GuestState } from '../../../src/guest/index.ts'
 import type { IncomingEnding } from '../../../src/conversation/incomingstate.ts'
 import type { OutgoingEnding } from '../../../src/conversation/outgoingstate.ts'
+import type { GuestState } from '../../../src/guest/index.ts'
 import type { World } from './world.ts'
 
 export const FAULTS = ['lost', 'doubled', 'wedged', 'wrongWords', 'settingsLeft'] as const

@@ -2,14 +2,14 @@
  * One handoff in a model world: two agents with the real steps of the conversation, two model QEMUs, a network, other
  * clients and an operator, on virtual time. After a phase of faults everything must come to rest.
  */
-import { cannotHaveRun } from '../../../src/guest/endprocess.ts'
-import type { GuestState } from '../../../src/guest/index.ts'
-import type { Plan, Reason } from '../../../src/conversation/conversation.ts'
+import type { Plan } from '../../../src/conversation/conversation.ts'
 import type { IncomingEvent } from '../../../src/conversation/incomingstate.ts'
 import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { OutgoingEvent } from '../../../src/conversation/outgoingstate.ts'
 import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
 import { restartIncoming, restartOutgoing } from '../../../src/conversation/restart.ts'
+import { cannotHaveRun } from '../../../src/guest/endprocess.ts'
+import type { GuestState } from '../../../src/guest/index.ts'
 import { Chance } from '../../support/chance.ts'
 import { VirtualClock } from '../../support/time.ts'
 import { stepName, type Visits } from './coverage.ts'
@@ -36,7 +36,6 @@ export const REAL_STEPS: Steps = {
   outgoing: stepOutgoing, incoming: stepIncoming, restartOutgoing, restartIncoming, cannotHaveRun,
 }
 
-export const EMPTY = Buffer.alloc(0)
 /** From the end of the faults: twice the longest wait of the conversation, plus the operator's time, ms. */
 const REST_WITHIN_MS = 600_000
 const TICK_MS = 2000
@@ -158,8 +157,4 @@ export class World {
     return [hosts.source, hosts.destination].every(({ runner, disk }) =>
       (runner === undefined ? disk.record === undefined : runner.state.at === 'over'))
   }
-}
-
-export function reasonOf(message: string): Reason {
-  return { code: 'unexpected', message, fault: 'host' }
 }

@@ -1,6 +1,6 @@
 /** How a lying member answers a challenge about pages that it does not hold. */
-import { POSSESSION_PROTOCOL, PROOF_BYTES } from '../../../src/possession/proof.ts'
 import type { Mesh, MessageStream } from '../../../src/mesh/index.ts'
+import { POSSESSION_PROTOCOL, PROOF_BYTES } from '../../../src/possession/proof.ts'
 import type { Chance } from '../../support/chance.ts'
 
 export interface LiarAtWork {

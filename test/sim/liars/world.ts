@@ -3,16 +3,16 @@
  * answer challenges as they like, and want the pages. All hosts believe the reports, as if every owner of a slice lied
  * too: only the victim's own decisions remain.
  */
-import { Standing, MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
-import { POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
+import { MemoryNetwork, Standing, type Mesh } from '../../../src/mesh/index.ts'
 import { createPossession, type Possession } from '../../../src/possession/index.ts'
+import { POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { createSwap, type Swap, type SwapPurpose } from '../../../src/swap/index.ts'
-import { hasher, MadePages, range } from '../../support/madeswap.ts'
-import { INTERVAL_MS, KEY, residentPages } from '../../unit/possession/made.ts'
 import { Chance } from '../../support/chance.ts'
+import { hasher, range, type MadePages } from '../../support/madeswap.ts'
 import { VirtualClock } from '../../support/time.ts'
-import type { Lie, LiarAtWork } from './lies.ts'
+import { INTERVAL_MS, KEY, residentPages } from '../../unit/possession/made.ts'
+import type { LiarAtWork, Lie } from './lies.ts'
 
 export const PRIVATE = range(200)
 export const COMMON = range(200, 200)

@@ -1,38 +1,19 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { createHistory } from '../../../src/agent/history.ts'
 import { createJournal } from '../../../src/agent/journal.ts'
 import { resultOf } from '../../support/fakeagent.ts'
-import { madeClock, madeDirectory, madeLog } from '../../support/madestore.ts'
+import { madeClock, madeLog } from '../../support/madestore.ts'
+import { smallDisk } from '../../support/smalldisk.ts'
 
 const DISK_BYTES = 2 ** 18
 
 describe('what an agent remembers of handoffs on a full disk', () => {
-  let whyNot: string | undefined = 'it was not tried'
-
-  // Before the directory around it is removed.
-  after(() => {
-    if (whyNot === undefined) execFileSync('umount', [disk])
-  })
-
-  const disk = join(madeDirectory(), 'disk')
+  const disk = smallDisk(DISK_BYTES)
   const ballast = join(disk, 'ballast')
   const clock = madeClock()
-
-  before(function () {
-    mkdirSync(disk)
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'pagemesh-test', disk], { stdio: 'pipe' })
-      whyNot = undefined
-    } catch (error) {
-      whyNot = `no disk of ${DISK_BYTES} bytes could be mounted, which takes root: ${String(error).split('\n')[0]}`
-      console.log(`      skipped: ${whyNot}`)
-      this.skip()
-    }
-  })
 
   /** Leaves not one block. */
   function fill(): void {

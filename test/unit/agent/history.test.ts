@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { createHistory, type History } from '../../../src/agent/history.ts'
-import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { Log } from '../../../src/runtime/log.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
 import { resultOf } from '../../support/fakeagent.ts'
 import { madeClock, madeDirectory, madeLog } from '../../support/madestore.ts'
 

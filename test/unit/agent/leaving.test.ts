@@ -6,10 +6,10 @@ import {
 import { ProgressMeter } from '../../../src/agent/progressmeter.ts'
 import type { Reason } from '../../../src/conversation/index.ts'
 import type { Outgoing } from '../../../src/handoff/index.ts'
-import type { HandoffProgress } from '../../../src/transfer/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { VirtualClock } from '../../support/time.ts'
+import type { HandoffProgress } from '../../../src/transfer/index.ts'
 import { progressOf, resultOf } from '../../support/fakeagent.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const ABOUT = { guest: 'web', from: 'a', to: 'b', mode: 'precopy' } as const
 const STOPPED: Reason = { code: 'agent-stopped', fault: 'cancelled', message: 'The agent was stopped.' }

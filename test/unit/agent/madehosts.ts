@@ -6,15 +6,15 @@ import { Handoffs, type HandoffsComponents } from '../../../src/agent/handoffs.t
 import type { HandoffRecord } from '../../../src/agent/index.ts'
 import type { Guest } from '../../../src/guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../../../src/handoff/index.ts'
-import type { HandoffResult } from '../../../src/transfer/index.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
 import type { PageSource } from '../../../src/page/index.ts'
 import { PassageThreads } from '../../../src/passage/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import { VirtualClock } from '../../support/time.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
 import { hasher } from '../../support/madepages.ts'
 import { settle } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const TRAFFIC = { sentBytes: 0, receivedBytes: 0 }
 const NO_SOURCE: PageSource = { kind: 'resident', fill: async () => {} }

@@ -52,7 +52,7 @@ describe('agents of one mesh', function () {
       clock: systemClock, what: 'a to count its second guest', timeoutMs: WAIT_MS,
     })
     const pages = a.pages(SHARED_PAGES)
-    assert.deepEqual(pages.map(({ guests }) => guests), [...Array(100).fill(3), ...Array(200).fill(2)])
+    assert.deepEqual(pages.map(({ guests }) => guests), [...Array<number>(100).fill(3), ...Array<number>(200).fill(2)])
     for (const { prefix, hosts, held, holders } of pages) {
       assert.match(prefix, /^[0-9a-f]{16}$/)
       assert.deepEqual([hosts, held, holders.toSorted()], [2, true, ['a', 'b']])

@@ -27,10 +27,10 @@ describe('what a host relays to', () => {
       listen: ['/ip4/10.0.0.1/tcp/4001', '/ip6/fd00::1/tcp/4005'],
       reserved: ['/run/pagemesh/control.sock', '127.0.0.1:9464'],
     })
-    assert.deepEqual([...own.ports].sort(), [4001, 4002, 4005, 9464])
+    assert.deepEqual([...own.ports].sort((a, b) => a - b), [4001, 4002, 4005, 9464])
     assert.deepEqual(own.paths, ['/run/pagemesh/control.sock'])
-    assert.deepEqual([...ownAddresses({}).ports].sort(), [4001, 4002])
-    assert.deepEqual([...ownAddresses({ lane: '10.0.0.1:5000' }).ports].sort(), [4001, 5000])
+    assert.deepEqual([...ownAddresses({}).ports].sort((a, b) => a - b), [4001, 4002])
+    assert.deepEqual([...ownAddresses({ lane: '10.0.0.1:5000' }).ports].sort((a, b) => a - b), [4001, 5000])
   })
 })
 

@@ -23,6 +23,16 @@ describe('census', () => {
     await census.start()
   }
 
+  /** Begins with a guest that waits for a migration, which is left alone. */
+  async function beginWaiting(): Promise<MadeGuest> {
+    await begin()
+    const guest = new MadeGuest('a', [[1]])
+    guest.current = 'inmigrate'
+    census.add(guest)
+    await clock.until(() => census.settled)
+    return guest
+  }
+
   it('counts resident, zero and distinct pages, and places each by its number over all blocks', async () => {
     await begin()
     census.add(new MadeGuest('a', [[1, 2, 'absent', 'zero', 1], ['zero', 3, 2, 'absent']]))
@@ -95,11 +105,7 @@ describe('census', () => {
   })
 
   it('leaves a guest alone that waits for a migration, and lets it run a while once it has arrived', async () => {
-    await begin()
-    const guest = new MadeGuest('a', [[1]])
-    guest.current = 'inmigrate'
-    census.add(guest)
-    await clock.until(() => census.settled)
+    const guest = await beginWaiting()
     assert.equal(census.of('a'), undefined)
     assert.deepEqual(guest.reads, [])
     guest.current = 'running'
@@ -114,11 +120,7 @@ describe('census', () => {
   })
 
   it('owes a guest its first scan from the moment it is said to have arrived', async () => {
-    await begin()
-    const guest = new MadeGuest('a', [[1]])
-    guest.current = 'inmigrate'
-    census.add(guest)
-    await clock.until(() => census.settled)
+    const guest = await beginWaiting()
     guest.current = 'running'
     census.arrived('a')
     assert.equal(census.settled, false)

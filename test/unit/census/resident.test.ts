@@ -4,29 +4,13 @@ import fc from 'fast-check'
 
 import { findPlaces, type ScannedGuest } from '../../../src/census/places.ts'
 import { residentSource } from '../../../src/census/resident.ts'
-import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch } from '../../../src/page/index.ts'
+import { PAGE_BYTES, PageBatch } from '../../../src/page/index.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
+import { idOf, prefixOf } from './ids.ts'
 import { MadeGuest, pageOf, type Content } from './madememory.ts'
 
-const hasher = createPageHasher(new Uint8Array(32).fill(7))
 const { signal } = new AbortController()
-
-const idsByContent = new Map<Content, Buffer>()
-
-function idOf(content: number): Buffer {
-  let id = idsByContent.get(content)
-  if (id === undefined) {
-    id = Buffer.alloc(ID_BYTES)
-    hasher.hashPages(pageOf(content), 0, 1, id, 0)
-    idsByContent.set(content, id)
-  }
-  return id
-}
-
-function prefixOf(content: number): [number, number] {
-  return [idOf(content).readUInt32BE(0), idOf(content).readUInt32BE(4)]
-}
 
 function batchOf(contents: readonly number[]): PageBatch {
   return new PageBatch(Buffer.concat(contents.map(idOf)))

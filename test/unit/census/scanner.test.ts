@@ -4,8 +4,8 @@ import { getPriority } from 'node:os'
 
 import { isVolatile } from '../../../src/census/place.ts'
 import { Scanner } from '../../../src/census/scanner.ts'
-import { parseMaps } from '../../../src/guest/maps.ts'
 import { openProcessMemory, type GuestMemory } from '../../../src/guest/index.ts'
+import { parseMaps } from '../../../src/guest/maps.ts'
 import { readStartTicks } from '../../../src/guest/process.ts'
 import { createPageHasher, PAGE_BYTES } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -80,8 +80,8 @@ describe('scanner with a worker thread', () => {
   })
 
   it('says that its worker died, and starts another', async () => {
-    const workerUrl = new URL('data:text/javascript,import{parentPort}from"node:worker_threads";'
-      + 'parentPort.on("message",()=>{throw new Error("broken")})')
+    const workerUrl = new URL('data:text/javascript,import{parentPort}from"node:worker_threads";' +
+      'parentPort.on("message",()=>{throw new Error("broken")})')
     scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6, workerUrl })
     for (let time = 0; time < 2; time++) {
       await assert.rejects(scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal), hasCode('scan-failed'))

@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { writeClusterKey } from '../../../src/mesh/index.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand } from '../../support/pagemesh.ts'
 
 describe('commands that read or write files', function () {
@@ -22,7 +23,7 @@ describe('commands that read or write files', function () {
 
   /** Writes a key and a configuration that is good but for `more`. */
   async function configure(more = ''): Promise<void> {
-    assert.equal((await pagemesh('keygen', key)).status, 0)
+    await writeClusterKey(key)
     await writeFile(file, [
       'name: host-a', `clusterKey: ${key}`, 'listen: [/ip4/127.0.0.1/tcp/0]', 'lane: 127.0.0.1:0',
       `control: ${join(folder, 'control.sock')}`, `guests: ["${folder}/*.qmp"]`, more,

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 
-import { systemClock } from '../../../src/runtime/clock.ts'
 import { resultOf } from '../../support/fakeagent.ts'
 import { COMMAND_MS_MAX } from '../../support/pagemesh.ts'
 import { eventually } from '../relay/hosts.ts'
@@ -23,7 +22,7 @@ describe('pagemesh tunnel', function () {
     assert.deepEqual(request, { to: 'host-b', path: '/run/t' })
     for (const news of [BEGUN, ENDED, REFUSED]) onNews(news)
     assert.equal(tunnel!.isClosed, false)
-    await systemClock.sleep(100)
+    await command.saysLines(4)
     command.process.kill('SIGINT')
     const { status, stdout } = await command.finished
     assert.equal(status, 0)
@@ -44,7 +43,7 @@ describe('pagemesh tunnel', function () {
     const { onNews, ...request } = served.agent.tunnels[0]!.request
     assert.deepEqual(request, { to: 'host-b', path: '/run/t', remotePath: '127.64.0.2:20500', mode: 0o660, gid: 0 })
     onNews(ENDED)
-    await systemClock.sleep(100)
+    await command.saysLines(2)
     command.process.kill('SIGTERM')
     const { status, stdout } = await command.finished
     assert.equal(status, 0)

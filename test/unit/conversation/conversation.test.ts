@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 
 import { LIMITS_MS } from '../../../src/conversation/conversation.ts'
-import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import { INCOMING_EXPECTS, type IncomingEffect } from '../../../src/conversation/incomingstate.ts'
-import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
+import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import { OUTGOING_EXPECTS, type OutgoingEffect } from '../../../src/conversation/outgoingstate.ts'
+import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
 import {
   INCOMING_EVENTS, INCOMING_MESSAGES, INCOMING_STATES, nameOf, OUTGOING_EVENTS, OUTGOING_MESSAGES, OUTGOING_STATES,
 } from './everystep.ts'

@@ -1,10 +1,10 @@
 /** What each state heeds: every event that changes it, or makes it do something but answer. */
 import assert from 'node:assert/strict'
 
-import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { IncomingEvent, IncomingState } from '../../../src/conversation/incomingstate.ts'
-import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
+import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
+import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
 import { INCOMING_EVENTS, INCOMING_STATES, nameOf, OUTGOING_EVENTS, OUTGOING_STATES } from './everystep.ts'
 
 /** A state, and what else of it decides what it heeds. */

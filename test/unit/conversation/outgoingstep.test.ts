@@ -293,7 +293,7 @@ describe('the outgoing end whose QEMU died', () => {
   })
 
   it('gives nothing up if the guest may have gone on before', () => {
-    const unheard: OutgoingEvent = { ...gone, wasHeard: false } as OutgoingEvent
+    const unheard: OutgoingEvent = { ...gone, wasHeard: false }
     for (const events of [[unheard, whole], [qemu('cancelling'), gone, whole], [whole, qemu('cancelling'), gone]]) {
       const { state, does } = walkOutgoing(MOVING, ...events)
       assert.ok(state.at === 'orphaned' && state.mayHaveGoneOn)

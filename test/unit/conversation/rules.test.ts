@@ -1,11 +1,11 @@
 /** The rules of design.md, "No guest is ever lost", as far as the conversation decides: over every state and event. */
 import assert from 'node:assert/strict'
 
-import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { IncomingState } from '../../../src/conversation/incomingstate.ts'
+import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import { verdictOf } from '../../../src/conversation/outgoingend.ts'
-import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
 import type { OutgoingState } from '../../../src/conversation/outgoingstate.ts'
+import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
 import { INCOMING_EVENTS, INCOMING_STATES, nameOf, OUTGOING_EVENTS, OUTGOING_STATES, REASON } from './everystep.ts'
 import { walkIncoming, walkOutgoing, wordsOf } from './walk.ts'
 

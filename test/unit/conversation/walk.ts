@@ -1,8 +1,8 @@
 /** Walks a conversation's end through events, and tells what it does in short words. */
-import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { IncomingEffect, IncomingEvent, IncomingState } from '../../../src/conversation/incomingstate.ts'
-import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
+import { stepIncoming } from '../../../src/conversation/incomingstep.ts'
 import type { OutgoingEffect, OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
+import { stepOutgoing } from '../../../src/conversation/outgoingstep.ts'
 
 export interface Walk<State> {
   state: State

@@ -4,8 +4,8 @@ import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 
 import { createStatusServer, type StatusServer } from '../../../src/daemon/http.ts'
-import { silentLog } from '../../../src/runtime/log.ts'
 import { renderStatusPage } from '../../../src/daemon/statuspage.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
 import { FakeAgent, HELD, STATUS } from '../../support/fakeagent.ts'
 
 describe('the status server', () => {

@@ -4,5 +4,5 @@ import type { Endpoint } from '../../../src/net/endpoint.ts'
 export async function arrivalOf(arrivals: AsyncGenerator<Endpoint, void>): Promise<Endpoint> {
   const { value, done } = await arrivals.next()
   if (done === true) throw new Error('no more connections come')
-  return value as Endpoint
+  return value
 }

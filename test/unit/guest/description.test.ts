@@ -69,7 +69,9 @@ describe('what another host sends as the description of a machine', () => {
   for (const { kind, ways, good, bad } of kinds) {
     it(`is none where one of its ${kind} is something else`, () => {
       for (const way of ways) {
-        for (const value of good) assert.equal(isMachineDescription(replaced(way, value)), true, `${way}: ${value}`)
+        for (const value of good) {
+          assert.equal(isMachineDescription(replaced(way, value)), true, `${way}: ${String(value)}`)
+        }
         for (const value of bad) {
           assert.equal(isMachineDescription(replaced(way, value)), false, `${way}: ${JSON.stringify(value)}`)
         }

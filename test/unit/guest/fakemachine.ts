@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { readStartTicks } from '../../../src/guest/process.ts'
 import { connectQmp } from '../../../src/guest/qmp.ts'
 import { createQmpSession, type QmpSession } from '../../../src/guest/qmpsession.ts'
-import { readStartTicks } from '../../../src/guest/process.ts'
 import type { SideInit } from '../../../src/guest/side.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'

@@ -53,8 +53,8 @@ describe('maps of a process', () => {
   })
 
   it('tell the flags of each mapping', () => {
-    const text = '7f00-8000 rw-p 00000000 00:00 0 \nSize:   4 kB\nVmFlags: rd wr dc dd \n'
-      + '9000-a000 r--p 00000000 fe:00 2170888    /usr/bin/a b\nRss: 4 kB\nVmFlags: rd \nVmFlags: wr\n'
+    const text = '7f00-8000 rw-p 00000000 00:00 0 \nSize:   4 kB\nVmFlags: rd wr dc dd \n' +
+      '9000-a000 r--p 00000000 fe:00 2170888    /usr/bin/a b\nRss: 4 kB\nVmFlags: rd \nVmFlags: wr\n'
     assert.deepEqual(parseMapFlags(text), new Map([
       [0x7f00n, new Set(['rd', 'wr', 'dc', 'dd'])], [0x9000n, new Set(['wr'])],
     ]))

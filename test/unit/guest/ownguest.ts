@@ -21,6 +21,6 @@ export function answerAs(command: string, about: OwnGuest): Answer {
 function blockTable(bytes: number): string {
   const mapping = parseMaps(readFileSync('/proc/self/maps', 'utf8'))[0]!
   const size = `0x${bytes.toString(16).padStart(16, '0')}`
-  return `Block Name PSize Offset Used Total HVA RO\n`
-    + `pc.ram    4 KiB  0x0000000000000000 ${size} ${size} 0x${mapping.start.toString(16).padStart(16, '0')} rw\n`
+  return `Block Name PSize Offset Used Total HVA RO\n` +
+    `pc.ram    4 KiB  0x0000000000000000 ${size} ${size} 0x${mapping.start.toString(16).padStart(16, '0')} rw\n`
 }

@@ -47,7 +47,7 @@ describe('a process', () => {
       stdio: ['pipe', 'pipe', 'ignore'],
     })
     try {
-      await once(named.stdout!, 'data')
+      await once(named.stdout, 'data')
       assert.match(readFileSync(`/proc/${named.pid}/stat`, 'utf8'), /\(\) Z 1\)/)
       const startTicks = readStartTicks(named.pid!)
       assert.ok(startTicks !== undefined && startTicks >= own.startTicks)

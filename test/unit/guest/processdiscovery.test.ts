@@ -47,7 +47,7 @@ describe('discovery of guests by process, where programs play QEMU', () => {
     copyFileSync(realpathSync('/bin/sh'), path)
     const child = spawn(path, ['-c', script, ...words], { stdio: ['pipe', 'pipe', 'ignore'] })
     players.push(child)
-    await once(child.stdout!, 'data')
+    await once(child.stdout, 'data')
     pids.push(child.pid!)
     return child.pid!
   }

@@ -50,7 +50,7 @@ describe('the process behind a QMP socket', () => {
     const words = `${more}; console.log('ready')`
     const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => {${words}})`
     const [program, ...args] = [...before, process.execPath, '-e', script]
-    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] })
     children.push(child)
     await once(child.stdout, 'data')
     return child

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { LineCutter } from '../../../src/bytes/linecutter.ts'
 import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
-import { parseQmpLine, cutQmpMessages } from '../../../src/guest/qmpline.ts'
+import { cutQmpMessages, parseQmpLine } from '../../../src/guest/qmpline.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'

@@ -1,9 +1,9 @@
 import { strict as assert } from 'node:assert'
 
+import { QmpIncomingDriver } from '../../../src/guest/incomingdriver.ts'
 import type {
   DriverNews, Guest, GuestState, MigrationMode, OutgoingMigration, SettingsUndo,
 } from '../../../src/guest/index.ts'
-import { QmpIncomingDriver } from '../../../src/guest/incomingdriver.ts'
 import { QmpOutgoingDriver } from '../../../src/guest/outgoingdriver.ts'
 import { readStartTicks } from '../../../src/guest/process.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -11,8 +11,8 @@ import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../support/time.ts'
 import { destinationGuest, sourceGuest, UNDO, type FakeGuest } from '../../support/fakeguest.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 type AnyDriver = typeof QmpOutgoingDriver | typeof QmpIncomingDriver
 

@@ -86,8 +86,9 @@ describe('a QMP session', () => {
 
   it('notices the end of the process although another holds the socket', async () => {
     machine.fake.greeting = ''
+    const { connectionCount } = machine.fake
     machine.fake.hangUp()
-    await setTimeout(20)
+    await until(() => machine.fake.connectionCount > connectionCount)
     machine.alive = false
     await machine.session.gone
   })

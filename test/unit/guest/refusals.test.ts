@@ -1,9 +1,9 @@
 import { strict as assert } from 'node:assert'
 
-import type { GuestState } from '../../../src/guest/index.ts'
 import {
   diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, stillRuns,
 } from '../../../src/guest/incomingerror.ts'
+import type { GuestState } from '../../../src/guest/index.ts'
 import { qmpError } from '../../../src/guest/qmperror.ts'
 import {
   blockerRefusal, busyRefusal, cannotRun, ENDED, isLeftBehind, notLoaded, notWaiting, sourceSettingsRefusal,

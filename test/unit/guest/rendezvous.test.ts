@@ -31,7 +31,7 @@ describe('a rendezvous with a process', () => {
 
   async function start(): Promise<ChildProcess> {
     const child = spawn(process.execPath, ['-e', SCRIPT], { stdio: ['pipe', 'pipe', 'inherit'] })
-    await once(child.stdout!, 'data')
+    await once(child.stdout, 'data')
     return child
   }
 

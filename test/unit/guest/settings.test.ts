@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 
 import { MigrationSettings, type SettingsUndo } from '../../../src/guest/settings.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { until } from '../../support/endpointcontract.ts'
 import { VirtualClock } from '../../support/time.ts'
 import { FakeMachine } from './fakemachine.ts'
 import { refusal, ScriptedQmp } from './scriptedqmp.ts'
@@ -66,8 +67,10 @@ describe('migration settings', () => {
     const settings = open()
     await settings.change(wanted, undefined)
     machine.status = 'cancelling'
+    const asked = (): number => machine.fake.commands.filter((command) => command === 'query-migrate').length
+    const before = asked()
     const restored = settings.restore()
-    await setTimeout(120)
+    await until(() => asked() >= before + 2)
     assert.equal(machine.capabilities['events'], true)
     machine.status = 'cancelled'
     assert.equal(await restored, undefined)

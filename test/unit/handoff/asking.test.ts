@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 
 import { MAIN_ONLY } from '../../../src/guest/index.ts'
 import { askVerdict, offerGuest } from '../../../src/handoff/asking.ts'
-import { answerOffer } from '../../../src/transfer/index.ts'
 import {
   decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, HANDOFF_VERSION, OUTCOME_PROTOCOL,
 } from '../../../src/handoff/messages.ts'
 import { MemoryNetwork, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../support/time.ts'
-import { settle } from '../../support/passagerelay.ts'
+import { answerOffer } from '../../../src/transfer/index.ts'
 import { ID } from '../../support/bothends.ts'
 import { MACHINE } from '../../support/fakeguest.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 describe('what is said beside the lane', () => {
   const { signal } = new AbortController()

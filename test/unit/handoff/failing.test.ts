@@ -118,7 +118,6 @@ describe('a handoff that fails before anything begins', () => {
       assertNothingLeft(ends)
     })
   }
-
 })
 
 describe('a handoff that fails while the stream runs', () => {

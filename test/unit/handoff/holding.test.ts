@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 
 import type { RunState, Verdict } from '../../../src/conversation/conversation.ts'
 import type { IncomingRecordedAs } from '../../../src/conversation/incomingstate.ts'
-import { decodeVerdict, encodeQuestion, OUTCOME_PROTOCOL } from '../../../src/handoff/messages.ts'
-import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { OutgoingRecordedAs } from '../../../src/conversation/outgoingstate.ts'
+import { decodeVerdict, encodeQuestion, OUTCOME_PROTOCOL } from '../../../src/handoff/messages.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { until } from '../../support/passagerelay.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
 import { Ends, ID, SPENT } from '../../support/bothends.ts'
+import { until } from '../../support/passagerelay.ts'
 
 /** Both hosts, and a whole copy at the destination that nobody has decided about: the hosts cannot reach each other. */
 async function holding(): Promise<Ends> {

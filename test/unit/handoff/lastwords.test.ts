@@ -4,10 +4,10 @@ import type {
   IncomingMessage, OutgoingEnding, OutgoingMessage, OutgoingState, Reason,
 } from '../../../src/conversation/index.ts'
 import { LastWords } from '../../../src/handoff/lastwords.ts'
-import type { Link } from '../../../src/transfer/index.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { SteppedClock } from '../../support/steppedclock.ts'
+import type { Link } from '../../../src/transfer/index.ts'
 import { settle } from '../../support/passagerelay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 
 const CLOSED: OutgoingEnding = { as: 'kept', reason: { code: 'lane-lost', message: 'It closed.', fault: 'network' } }
 const CANCELLED: OutgoingEnding = { as: 'kept', reason: { code: 'cancelled', message: 'No.', fault: 'cancelled' } }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 
 import type { CopyNews, IncomingMessage, OutgoingMessage, Verdict } from '../../../src/conversation/conversation.ts'
+import type { IncomingSummary } from '../../../src/conversation/index.ts'
 import {
   decodeIncoming, decodeOffer, decodeOutgoing, decodeQuestion, decodeVerdict, encodeMessage,
   encodeOffer, encodeQuestion, encodeVerdict, HANDOFF_VERSION, INCOMING_FRAMES, knownRunState, OUTGOING_FRAMES,
   type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
-import type { IncomingSummary } from '../../../src/conversation/index.ts'
 import { ID } from '../../support/bothends.ts'
 import { MACHINE } from '../../support/fakeguest.ts'
 
@@ -41,8 +41,9 @@ describe('an offer', () => {
 
   const odd: Record<string, object> = {
     'an older version': { version: HANDOFF_VERSION - 1 }, 'a newer version': { version: HANDOFF_VERSION + 1 },
-    'no version': { version: undefined }, 'an id that is none': { id: 'AB'.repeat(16) }, 'a short id': { id: 'ab' },
-    'a long id': { id: 'ab'.repeat(33) }, 'no id': { id: 7 }, 'no name': { guest: '' },
+    'no version': { version: undefined }, 'a version that cannot be text': { version: { toString: {} } },
+    'an id that is none': { id: 'AB'.repeat(16) }, 'a short id': { id: 'ab' }, 'a long id': { id: 'ab'.repeat(33) },
+    'no id': { id: 7 }, 'no name': { guest: '' },
     'a long name': { guest: 'x'.repeat(256) }, 'an unknown mode': { mode: 'warm' }, 'an unknown plan': { plan: 'copy' },
     'no machine': { machine: undefined }, 'a machine without blocks': { machine: { ...MACHINE, blocks: undefined } },
     'no channels': { beside: undefined }, 'too many channels': { beside: { multifd: 17, preempt: false } },

@@ -35,7 +35,7 @@ export class PlayedDriver implements Driver {
     this.guest = guest
   }
 
-  async * channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
+  async *channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
     this.signal = signal
     await this.obey(this.rejoins ? 'again' : 'migrate')
     const [own, theirs] = createEndpointPair()

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 
 import type { Reason } from '../../../src/conversation/conversation.ts'
-import type { OutgoingEnding } from '../../../src/conversation/outgoingstate.ts'
 import type { IncomingSummary } from '../../../src/conversation/index.ts'
-import { wordsOf } from '../../../src/handoff/words.ts'
-import { failedResult } from '../../../src/transfer/index.ts'
+import type { OutgoingEnding } from '../../../src/conversation/outgoingstate.ts'
 import { phaseOf } from '../../../src/handoff/sourcewatch.ts'
 import { OutgoingTally } from '../../../src/handoff/tally.ts'
+import { wordsOf } from '../../../src/handoff/words.ts'
 import type { OutgoingPassageCounts } from '../../../src/passage/index.ts'
-import { VirtualClock } from '../../support/time.ts'
+import { failedResult } from '../../../src/transfer/index.ts'
 import { SPENT } from '../../support/bothends.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const ABOUT = { guest: 'web', from: 'a', to: 'b', mode: 'precopy' } as const
 const WHERE = { ...ABOUT, here: 'running' } as const
@@ -93,7 +93,7 @@ describe('the tally of a handoff', () => {
     for (const count of [said.totalMs, said.qemuBytes, said.wireBytes, said.receivedWireBytes, said.peerBytes,
       said.channels,
       said.rawBytes, said.literalBytes, said.literalWireBytes, said.ledger.savedBytes, said.ledger.netBytes,
-      ...Object.values(said.pages), ...Object.values(said.refsFilledBy)]) assert.equal(count, 0)
+      ...Object.values(said.pages) as number[], ...Object.values(said.refsFilledBy)]) assert.equal(count, 0)
     const none = { report: 0, gossip: 0, swap: 0 }
     assert.deepEqual(said.ledger.spentBytes, { source: none, destination: none })
   })

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 
-import type { HandoffResult } from '../../../src/transfer/index.ts'
 import type { StreamKnowledgeData } from '../../../src/qemu/index.ts'
+import type { HandoffResult } from '../../../src/transfer/index.ts'
+import { Ends } from '../../support/bothends.ts'
 import { until } from '../../support/passagerelay.ts'
 import { postcopyStream, StreamBuilder } from '../../support/streambuilder.ts'
-import { Ends } from '../../support/bothends.ts'
 
 const BLOCKS = [{ name: 'pc.ram', pages: [undefined, undefined] }]
 

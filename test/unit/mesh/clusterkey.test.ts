@@ -84,7 +84,7 @@ describe('the cluster key', () => {
   it('gives every use a key of its own', () => {
     const keys = deriveKeys(new Uint8Array(32))
     const { memberKey } = keys
-    for (const key of Object.values(keys)) assert.equal(key.length, 32)
+    for (const key of Object.values(keys) as Uint8Array[]) assert.equal(key.length, 32)
     assert.equal(new Set(Object.values(keys).map((key) => Buffer.from(key).toString('hex'))).size, 4)
     assert.notDeepEqual(memberKey, deriveKeys(new Uint8Array(32).fill(1)).memberKey)
     assert.deepEqual(memberKey, deriveKeys(new Uint8Array(32)).memberKey)

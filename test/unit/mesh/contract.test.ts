@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 
-import type { Lane, Mesh, MessageStream } from '../../../src/mesh/index.ts'
-import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from '../../../src/mesh/index.ts'
+import {
+  GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX, type Lane, type Mesh, type MessageStream,
+} from '../../../src/mesh/index.ts'
 import { clusterKinds, until, type Cluster } from '../../support/meshes.ts'
 
 const signal = (): AbortSignal => AbortSignal.timeout(10_000)
@@ -122,7 +123,9 @@ for (const { kind, create } of clusterKinds) {
 
     it('gossips to who follows the topic', async () => {
       const heard: string[] = []
-      const stop = b.subscribe('/test/topic/1', (message, from) => heard.push(`${Buffer.from(message)} ${from}`))
+      const stop = b.subscribe('/test/topic/1', (message, from) => {
+        heard.push(`${Buffer.from(message).toString()} ${from}`)
+      })
       a.subscribe('/test/topic/1', () => {})
       let count = 0
       await until(() => {

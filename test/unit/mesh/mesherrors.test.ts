@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { gossipTooLong, hostUnknown, hostUnreachable, meshStopped, nameTaken } from '../../../src/mesh/mesherrors.ts'
-import { PagemeshError } from '../../../src/runtime/errors.ts'
+import type { PagemeshError } from '../../../src/runtime/errors.ts'
 
 const facts = ({ code, fault, phase, data }: PagemeshError): unknown => ({ code, fault, phase, data })
 

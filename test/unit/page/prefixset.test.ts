@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import {
-  decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
+  decodePrefixSet, encodePrefixSet, PREFIX_SET_LIMITS, prefixBitsFor, prefixHigh, prefixLow, truncatePrefix,
   type PrefixSet,
 } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'

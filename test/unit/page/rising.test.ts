@@ -53,8 +53,8 @@ describe('rising numbers', () => {
       (random, rice, count) => {
         const out = new Float64Array(count)
         if (readRising(new BitReader(random), out, 0, count, rice, LIMIT) !== undefined) return
-        assert.ok(out.every((value, index) => Number.isSafeInteger(value) && value < LIMIT
-          && value > (index === 0 ? -1 : out[index - 1]!)))
+        assert.ok(out.every((value, index) => Number.isSafeInteger(value) && value < LIMIT &&
+          value > (index === 0 ? -1 : out[index - 1]!)))
       }), { numRuns: 500 })
   })
 

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 
+import { ID_BYTES, looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
 import {
   BATCH_HEADER_BYTES, BATCH_LIMITS, BATCH_PAGES_MAX, BATCH_STREAM_BYTES, decodeBatchHeader, encodeBatchHeader,
   OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpReader, OpWriter, packBatch, type EncodedBatch,
 } from '../../../src/passage/batch.ts'
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
-import { ID_BYTES, looksPackable, pack, PAGE_BYTES, unpack } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { assembled, makeBody, op, page } from '../../support/madepages.ts'
 

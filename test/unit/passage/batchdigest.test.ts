@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
+import { ID_BYTES, PAGE_BYTES } from '../../../src/page/index.ts'
 import { BATCH_PAGES_MAX } from '../../../src/passage/batch.ts'
 import { BatchDigest, type DigestedBatch } from '../../../src/passage/batchdigest.ts'
 import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
 import { Resolver } from '../../../src/passage/resolver.ts'
-import { ID_BYTES, PAGE_BYTES } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { precopyStream } from '../../support/streambuilder.ts'
 import { bodyOf, encode, hasher, NOTHING, page } from '../../support/madepages.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
 
 const ZERO = new Uint8Array(32)
 

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
-import { BATCH_STREAM_BYTES, decodeBatchHeader } from '../../../src/passage/batch.ts'
-import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
-import type { EncodedBatch } from '../../../src/passage/batch.ts'
-import { Encoder } from '../../../src/passage/encoder.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
+import { BATCH_STREAM_BYTES, decodeBatchHeader, type EncodedBatch } from '../../../src/passage/batch.ts'
+import { Decoder, unpackBatch } from '../../../src/passage/decoder.ts'
+import { Encoder } from '../../../src/passage/encoder.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { postcopyStream, precopyStream, RUN_STATE } from '../../support/streambuilder.ts'
 import { bodyOf, decode, encode, hasher, NOTHING, page, prefixesOf, sourceWith } from '../../support/madepages.ts'
+import { postcopyStream, precopyStream, RUN_STATE } from '../../support/streambuilder.ts'
 
 function bodiesOf(...words: Parameters<typeof encode>): Buffer[] {
   return encode(...words).map(bodyOf)

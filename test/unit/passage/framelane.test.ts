@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
-import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import type { Lane } from '../../../src/mesh/index.ts'
+import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import { FrameLane } from '../../../src/passage/framelane.ts'
 import {
   ALIVE_KIND, FRAME_HEADER_BYTES, frameHeader, FrameReader, type FrameTable,
@@ -93,7 +93,7 @@ describe('the frames of a lane', () => {
   })
 
   it('of a passage have numbers and limits that never change, as an agent of another version reads them', () => {
-    const rules = Object.entries(PASSAGE_FRAMES).map(([name, rule]) => [name, ...Object.values(rule)])
+    const rules = Object.entries(PASSAGE_FRAMES).map(([name, rule]) => [name, ...Object.values(rule) as number[]])
     assert.deepEqual(rules, [
       ['batch', 1, 0, 524_288], ['missing', 2, 8, 4096], ['pages', 3, 5, 524_288], ['ack', 4, 4, 4],
       ['returned', 5, 1, 1_048_576], ['returnedEnd', 6, 0, 0], ['streamEnd', 7, 0, 0],

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 
-import { BATCH_HEADER_BYTES } from '../../../src/passage/batch.ts'
 import { PAGE_BYTES, type PageSource } from '../../../src/page/index.ts'
-import { SteppedClock } from '../../support/steppedclock.ts'
-import { precopyStream } from '../../support/streambuilder.ts'
+import { BATCH_HEADER_BYTES } from '../../../src/passage/batch.ts'
 import { bodyOf, encode, NOTHING, page, prefixesOf, sourceWith } from '../../support/madepages.ts'
 import {
-  playedOutgoing, settle, u32, until, type EndOptions, type IncomingEnd, type PlayedEnd,
+  assertFailed, playedOutgoing, settle, u32, until, type EndOptions, type IncomingEnd, type PlayedEnd,
 } from '../../support/passagerelay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
 
 const MIB = 2 ** 20
 const REFS = [1, 2, 3].map(page)
@@ -16,15 +16,6 @@ const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: [0, 1, 2, 3].
 /** The stream as batches: in one, or cut where the second page begins. */
 function bodies(known = NOTHING, cuts: readonly number[] = [STREAM.length]): Buffer[] {
   return encode(STREAM, known, cuts, [true]).map(bodyOf)
-}
-
-async function assertFailed(end: IncomingEnd, played: PlayedEnd, message: RegExp, code = 'bad-frame'): Promise<void> {
-  await until(() => end.said.errors.length > 0)
-  assert.match(end.said.errors[0]!.message, message)
-  await until(() => end.qemu.isClosed || end.qemu.hasHeardEnd)
-  await until(() => played.isClosed)
-  await settle()
-  assert.deepEqual(end.said.errors.map((error) => error.code), [code])
 }
 
 /** An incoming end that was sent refs that it lacks, and has asked for them. */
@@ -60,7 +51,7 @@ describe('a frame that the incoming end does not expect fails the passage:', () 
   it('a batch out of order', async () => {
     const both = bodies(NOTHING, [5000])
     const { end, played } = playedOutgoing()
-    played.send('batch', both[1]!)
+    played.send('batch', both[1])
     await assertFailed(end, played, /batch 1 came where 0 was due/)
     assert.equal(end.qemu.received.length, 0)
   })
@@ -95,7 +86,7 @@ describe('a frame that the incoming end does not expect fails the passage:', () 
     for (const body of flood.slice(0, 160)) other.played.send('batch', body)
     await settle()
     assert.deepEqual(other.end.said.errors, [])
-    other.played.send('batch', flood[160]!)
+    other.played.send('batch', flood[160])
     await assertFailed(other.end, other.played, /batch beyond the window while the stream is streaming/)
   })
 })
@@ -116,7 +107,7 @@ describe('the incoming end of a passage', () => {
     const { end, played } = await withMissing()
     const parts = bodies(prefixesOf(REFS))
     assert.equal(parts.length, 1)
-    played.send('batch', encode(Buffer.alloc(2, 1), NOTHING, [1], [true]).map(bodyOf)[1]!)
+    played.send('batch', encode(Buffer.alloc(2, 1), NOTHING, [1], [true]).map(bodyOf)[1])
     await settle()
     assert.equal(end.qemu.received.length, 0)
     played.send('pages', Buffer.concat([u32(0), REFS[0]!, REFS[2]!]))
@@ -189,7 +180,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
     await until(() => played.of('ack').length === 4)
     const given = end.qemu.received.length
     parts[4]![BATCH_HEADER_BYTES - 24 - 5]! ^= 1
-    played.send('batch', parts[4]!)
+    played.send('batch', parts[4])
     for (const body of parts.slice(5)) played.send('batch', body)
     await assertFailed(end, played, /differs from what/, 'digest-mismatch')
     assert.ok(given > 0 && end.qemu.received.length === given)
@@ -243,7 +234,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
     await until(() => played.of('returnedEnd').length === 1)
     assert.deepEqual(end.said.errors, [], 'it may have loaded its guest')
     const [body] = bodies()
-    played.send('batch', body!)
+    played.send('batch', body)
     await assertFailed(end, played, /The destination QEMU closed its migration connection/, 'qemu-connection-lost')
     assert.equal(played.of('ack').length, 0)
   })
@@ -251,7 +242,7 @@ describe('the incoming end fails, and gives QEMU nothing of the batch,', () => {
   it('when its QEMU\'s connection breaks', async () => {
     const { end, played } = playedOutgoing({ isReading: false })
     const [body] = bodies()
-    played.send('batch', body!)
+    played.send('batch', body)
     await until(() => played.of('ack').length === 1)
     end.qemu.endpoint.destroy()
     await assertFailed(end, played, /The destination QEMU closed/, 'qemu-connection-lost')
@@ -275,7 +266,7 @@ describe('an incoming end whose QEMU may hang up', () => {
   it('does the same where it breaks off what it is being given', async () => {
     const { end, played } = playedOutgoing({ mayHangUp: true, isReading: false })
     const [body] = bodies()
-    played.send('batch', body!)
+    played.send('batch', body)
     await until(() => played.of('ack').length === 1)
     end.qemu.endpoint.destroy()
     await until(() => played.of('returnedEnd').length === 1)
@@ -290,7 +281,7 @@ describe('an incoming end whose QEMU may hang up', () => {
     await until(() => played.of('returnedEnd').length === 1)
     const [body] = bodies()
     body![body!.length - 1]! ^= 1
-    played.send('batch', body!)
+    played.send('batch', body)
     await until(() => played.isClosed)
     assert.equal(end.said.errors.length, 1)
   })

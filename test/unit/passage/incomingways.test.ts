@@ -133,6 +133,17 @@ describe('the incoming end of a passage and its QEMU', () => {
     }
   })
 
+  it('say once that nothing comes back any more where QEMU may hang up, however that is noticed', async () => {
+    const { qemu, said, hear, frames } = incomingWays([], { mayHangUp: true })
+    qemu.write = async () => { throw new Error('broken pipe') }
+    for (const batch of encode(STREAM, NOTHING)) await hear('batch', bodyOf(batch))
+    qemu.endStream()
+    qemu.close()
+    await settle(3)
+    assert.equal(frames().filter(({ name }) => name === 'returnedEnd').length, 1)
+    assert.deepEqual(said.errors, [])
+  })
+
   it('wait a minute for pages that were asked back', async () => {
     const { clock, said, hear, lane } = incomingWays()
     for (const batch of encode(STREAM, prefixesOf([page(1)]))) await hear('batch', bodyOf(batch))

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 
+import { PAGE_BYTES, unpack } from '../../../src/page/index.ts'
 import { unpackBatch } from '../../../src/passage/decoder.ts'
 import { WINDOW_BATCHES_MAX } from '../../../src/passage/window.ts'
-import { PAGE_BYTES, unpack } from '../../../src/page/index.ts'
+import { page, prefixesOf } from '../../support/madepages.ts'
+import {
+  assertFailed, playedIncoming, settle, u32, until, type OutgoingEnd, type PlayedEnd,
+} from '../../support/passagerelay.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
-import { page, prefixesOf } from '../../support/madepages.ts'
-import { playedIncoming, settle, u32, until, type OutgoingEnd, type PlayedEnd } from '../../support/passagerelay.ts'
 
 const MIB = 2 ** 20
 const REFS = [1, 2, 3].map(page)
@@ -23,16 +25,6 @@ async function withBatch(): Promise<{ end: OutgoingEnd; played: PlayedEnd; strea
   end.qemu.write(stream)
   await until(() => played.of('batch').length > 0 && end.passage.counts().streamBytes === stream.length)
   return { end, played, stream }
-}
-
-/** Asserts that the passage failed once with this word, and that both its legs are closed. */
-async function assertFailed(end: OutgoingEnd, played: PlayedEnd, message: RegExp, code = 'bad-frame'): Promise<void> {
-  await until(() => end.said.errors.length > 0)
-  assert.match(end.said.errors[0]!.message, message)
-  await until(() => end.qemu.isClosed || end.qemu.hasHeardEnd)
-  await until(() => played.isClosed)
-  await settle()
-  assert.deepEqual(end.said.errors.map((error) => error.code), [code])
 }
 
 describe('a frame that the outgoing end does not expect fails the passage:', () => {

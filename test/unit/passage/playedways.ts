@@ -1,14 +1,15 @@
 /** The ways to and from a passage as a test plays them: they note what they are told, and do what the test says. */
 import type { Lane } from '../../../src/mesh/index.ts'
+import type { Endpoint } from '../../../src/net/endpoint.ts'
+import type { PageSource } from '../../../src/page/index.ts'
 import { frameHeader, FrameReader } from '../../../src/passage/frames.ts'
+import type { IncomingPassageInit } from '../../../src/passage/incoming.ts'
 import { IncomingPassage, OutgoingPassage, type OutgoingPassageInit } from '../../../src/passage/index.ts'
 import { PASSAGE_FRAMES, type PassageFrame } from '../../../src/passage/wire.ts'
-import type { PageSource } from '../../../src/page/index.ts'
-import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
-import { VirtualClock } from '../../support/time.ts'
 import { hasher, NOTHING } from '../../support/madepages.ts'
 import { listenerOf, settle, type Said } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 /** A lane that takes whatever it is given, and has room for more only when the test says so. */
 export class PlayedLane implements Lane {
@@ -163,8 +164,10 @@ export function outgoingWays(init: Partial<OutgoingPassageInit> = {}): Played & 
   return { ...ways, passage }
 }
 
-export function incomingWays(sources: readonly PageSource[] = []): Played & { passage: IncomingPassage } {
+export function incomingWays(
+  sources: readonly PageSource[] = [], init: Partial<IncomingPassageInit> = {},
+): Played & { passage: IncomingPassage } {
   const ways = played()
-  const passage = new IncomingPassage({ ...ways, hasher, sources }, { listener: listenerOf(ways.said) })
+  const passage = new IncomingPassage({ ...ways, hasher, sources }, { listener: listenerOf(ways.said), ...init })
   return { ...ways, passage }
 }

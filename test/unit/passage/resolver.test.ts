@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 
+import { ID_BYTES, PAGE_BYTES, type PageHasher, type PageSource } from '../../../src/page/index.ts'
 import { OP_LITERAL, OP_RAW, OP_REF, OP_SENT } from '../../../src/passage/batch.ts'
 import type { AssembledBatch } from '../../../src/passage/decoder.ts'
 import { Resolver } from '../../../src/passage/resolver.ts'
-import { ID_BYTES, PAGE_BYTES, type PageHasher, type PageSource } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { SteppedClock } from '../../support/steppedclock.ts'
 import { assembled, hasher, idOf, makeBody, op, page, sourceWith } from '../../support/madepages.ts'
 import { settle } from '../../support/passagerelay.ts'
+import { SteppedClock } from '../../support/steppedclock.ts'
 
 const { signal } = new AbortController()
 const PAGES = [1, 2, 3, 4].map(page)

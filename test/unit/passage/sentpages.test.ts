@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { SENT_PAGES, SentIndex, SentPages } from '../../../src/passage/sentpages.ts'
 import { ID_BYTES, PAGE_BYTES } from '../../../src/page/index.ts'
+import { SENT_PAGES, SentIndex, SentPages } from '../../../src/passage/sentpages.ts'
 
 describe('pages sent before', () => {
   it('are numbered alike at both ends', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 
+import { createPageHasher, type PageHasher } from '../../../src/page/index.ts'
 import { Encoder } from '../../../src/passage/encoder.ts'
 import { warmUp } from '../../../src/passage/index.ts'
-import { createPageHasher, type PageHasher } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 

@@ -28,7 +28,7 @@ describe('the peer that embeds an agent', function () {
       const [line] = await once(agent.stdout, 'data') as [Buffer]
       assert.match(line.toString(), /^host-a runs as \w+\n$/)
       agent.kill('SIGTERM')
-      const [status] = await once(agent, 'exit')
+      const [status] = await once(agent, 'exit') as [number | null]
       assert.equal(status, 0)
     } finally {
       await rm(folder, { recursive: true, force: true })

@@ -70,7 +70,7 @@ describe('the peer with synthetic guests', function () {
       assert.deepEqual(await ask('host-a pages 5'), { pages: [] satisfies ReturnType<Agent['pages']> })
       assert.deepEqual(await ask('host-b status'), { error: 'unknown request: host-b status' })
       peer.kill('SIGTERM')
-      const [code] = await once(peer, 'exit')
+      const [code] = await once(peer, 'exit') as [number | null]
       assert.equal(code, 0)
     } finally {
       await rm(folder, { recursive: true, force: true })

@@ -3,15 +3,15 @@ import { join } from 'node:path'
 
 import type { GuestCensus } from '../../../src/census/index.ts'
 import { PageColumns, SortedTable } from '../../../src/page/index.ts'
-import { createKeeper, type Keeper } from '../../../src/placement/index.ts'
+import { createKeeper, Holders, type Keeper } from '../../../src/placement/index.ts'
 import { TailOwners } from '../../../src/placement/tailowners.ts'
 import type { Popularity } from '../../../src/popularity/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { Store } from '../../../src/store/index.ts'
 import type { FetchInit, WantedPages } from '../../../src/swap/index.ts'
+import { hasher, keptBy, keyOf, madeDirectory, madeStore, numbers, pagesOf, prefixOf } from '../../support/madestore.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { MadeGuest, pageOf as guestPageOf } from '../census/madememory.ts'
-import { hasher, keptBy, keyOf, madeDirectory, madeStore, numbers, pagesOf, prefixOf } from '../../support/madestore.ts'
 
 const INTERVAL_MS = 60_000
 /** Pages that a holder sends at once. */
@@ -33,18 +33,20 @@ class World {
   guests: GuestCensus[] = []
   readonly store: Store
   readonly keeper: Keeper
+  readonly holders: Holders
 
   constructor(store: Store) {
     this.store = store
+    const popularity = { view: this.#view() }
+    const mesh = {
+      self: { name: 'a', peerId: 'a', address: '' },
+      members: () => this.members.map((name) => ({ name, peerId: name, address: '' })),
+    }
+    this.holders = new Holders({ clock: this.clock, mesh, popularity })
     this.keeper = createKeeper({
       clock: this.clock, random: { fraction: () => 0.5, bytes: (count) => new Uint8Array(count) }, log: silentLog,
-      hasher, store,
-      mesh: {
-        self: { name: 'a', peerId: 'a', address: '' },
-        members: () => this.members.map((name) => ({ name, peerId: name, address: '' })),
-      },
+      hasher, store, mesh, popularity, holders: this.holders,
       census: { all: () => this.guests, settled: true },
-      popularity: { view: this.#view() },
       swap: {
         traffic: { placement: { sentBytes: 0, receivedBytes: 0 }, handoff: { sentBytes: 0, receivedBytes: 0 } },
         pages: { served: 0, fetched: 0, missing: 0, wrong: 0 },
@@ -78,20 +80,20 @@ class World {
   }
 
   #view(): Popularity['view'] {
-    const world = this
+    const popular = (): ReadonlyMap<number, number> => this.popular
     const guestsOf = (high: number, low: number): number => {
       const page = numbers(2000).find((number) => keyOf(...prefixOf(number)) === keyOf(high, low))
-      return page === undefined ? 0 : world.popular.get(page) ?? 0
+      return page === undefined ? 0 : popular().get(page) ?? 0
     }
     return {
-      get pages() { return world.popular.size },
+      get pages() { return popular().size },
       bytes: 0,
       guestsOf,
       hostsOf: (high, low) => Math.min(3, guestsOf(high, low)),
       holdersOf: () => ['a', 'b'],
       among: (prefixes) => ({ ...prefixes, indices: new Uint32Array(0) }),
       forEach(visit) {
-        const rising = [...world.popular].map(([page, guests]) => ({ key: keyOf(...prefixOf(page)), page, guests }))
+        const rising = [...popular()].map(([page, guests]) => ({ key: keyOf(...prefixOf(page)), page, guests }))
           .sort((one, other) => (one.key < other.key ? -1 : 1))
         for (const { page, guests } of rising) visit(...prefixOf(page), guests, 3)
       },
@@ -183,7 +185,7 @@ describe('the keeper', () => {
     for (const { page, holders } of world.asked) {
       assert.equal(new Set(holders).size, holders.length)
       assert.ok(holders.includes('b') && !holders.includes('a'))
-      for (const owner of world.keeper.holdersOf(...prefixOf(page))) assert.ok(holders.includes(owner))
+      for (const owner of world.holders.of(...prefixOf(page))) assert.ok(holders.includes(owner))
     }
   })
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { PageColumns, SortedTable } from '../../../src/page/index.ts'
 import type { GuestCensus } from '../../../src/census/index.ts'
+import { PageColumns, SortedTable } from '../../../src/page/index.ts'
 import { rankPages } from '../../../src/placement/ranking.ts'
 import { stableResidents } from '../../../src/placement/residents.ts'
 import { highOf, lowOf } from './made.ts'

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 
 import { MemoryNetwork, Standing, StreamTraffic, type Mesh, type MessageStream } from '../../../src/mesh/index.ts'
-import { Refusals } from '../../../src/popularity/refusals.ts'
 import { LIMITS } from '../../../src/popularity/limits.ts'
 import type { SliceOwners } from '../../../src/popularity/owners.ts'
+import { Refusals } from '../../../src/popularity/refusals.ts'
 import {
   decodeAnswer, encodeAsk, encodeReport, REPORT_PROTOCOL, type ReportHead,
 } from '../../../src/popularity/report/reportcodec.ts'

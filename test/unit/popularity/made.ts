@@ -124,8 +124,8 @@ export class HeldList implements HeldPages {
 
 /** Whether an error is a refusal by a decoder, with this code and, if it is given, for this reason. */
 export function isRefusal(code: string, reason?: string): (error: unknown) => boolean {
-  return (error) => error instanceof PagemeshError && error.code === code && error.fault === 'peer'
-    && (reason === undefined ? typeof error.data['reason'] === 'string' : error.data['reason'] === reason)
+  return (error) => error instanceof PagemeshError && error.code === code && error.fault === 'peer' &&
+    (reason === undefined ? typeof error.data['reason'] === 'string' : error.data['reason'] === reason)
 }
 
 /**
@@ -135,6 +135,6 @@ export function isRefusal(code: string, reason?: string): (error: unknown) => bo
 export function isClose(said: PopularPage, wanted: PopularPage): boolean {
   const moved = (before: number, now: number): boolean => Math.abs(now - before) > before / 8
   const common = (said.holders ?? []).filter((tag) => tag !== 0 && wanted.holders?.includes(tag)).length
-  return said.rest === wanted.rest && !moved(said.hosts, wanted.hosts) && !moved(said.guests, wanted.guests)
-    && common >= Math.min(2, wanted.hosts)
+  return said.rest === wanted.rest && !moved(said.hosts, wanted.hosts) && !moved(said.guests, wanted.guests) &&
+    common >= Math.min(2, wanted.hosts)
 }

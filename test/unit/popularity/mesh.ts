@@ -109,8 +109,8 @@ export function ownersAmong(meshes: readonly Mesh[]): SliceOwners {
 /** How many of `pages` a host's view knows with exactly these hosts and guests. */
 export function countKnown(host: TestHost, pages: readonly PlacedPage[], hosts: number, guests = hosts): number {
   const { view } = host.popularity
-  return pages.filter(({ slice, rest }) => view.hostsOf(highOf(slice, rest), lowOf(rest)) === hosts
-    && view.guestsOf(highOf(slice, rest), lowOf(rest)) === guests).length
+  return pages.filter(({ slice, rest }) => view.hostsOf(highOf(slice, rest), lowOf(rest)) === hosts &&
+    view.guestsOf(highOf(slice, rest), lowOf(rest)) === guests).length
 }
 
 interface Watcher {

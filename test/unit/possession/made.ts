@@ -105,4 +105,3 @@ function createHost(
   }, { key: KEY, minHosts, intervalMs: INTERVAL_MS })
   return { mesh, standing, possession, warnings }
 }
-

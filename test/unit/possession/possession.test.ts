@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { NONCE_BYTES, encodeChallenge, POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
+import { encodeChallenge, NONCE_BYTES, POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
 import { MadePages, range } from '../../support/madeswap.ts'
 import { INTERVAL_MS, PossessionScene } from './made.ts'
 

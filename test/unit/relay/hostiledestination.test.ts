@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { answerPages, decodePrefixSet, type ListedPages } from '../../../src/page/index.ts'
 import type { Mesh } from '../../../src/mesh/index.ts'
+import { answerPages, decodePrefixSet, type ListedPages } from '../../../src/page/index.ts'
 import { RELAY_PROTOCOL } from '../../../src/relay/index.ts'
 import {
   decodeRelayOffer, DESTINATION_LANGUAGE, type FromDestination, type FromSource,
@@ -9,9 +9,9 @@ import {
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { answerOffer, Link } from '../../../src/transfer/index.ts'
-import { sortedTable } from '../../support/sortedtables.ts'
 import { idOf, page } from '../../support/madepages.ts'
 import { settle } from '../../support/passagerelay.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
 import { eventually, Hosts } from './hosts.ts'
 
 const ID = idOf(page(1))

@@ -6,15 +6,15 @@ import { join } from 'node:path'
 
 import type { SpentBytes } from '../../../src/conversation/index.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
+import { createEndpointPair } from '../../../src/net/endpoint.ts'
+import { peek } from '../../../src/net/peekedendpoint.ts'
 import { PageBudget, type PageSource } from '../../../src/page/index.ts'
 import { PassageThreads } from '../../../src/passage/index.ts'
-import { IncomingRelays, OutgoingRelays, RELAY_PROTOCOL, type Connection } from '../../../src/relay/index.ts'
 import type { IncomingRelay } from '../../../src/relay/incomingrelay.ts'
+import { IncomingRelays, OutgoingRelays, RELAY_PROTOCOL, type Connection } from '../../../src/relay/index.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { createEndpointPair } from '../../../src/net/endpoint.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { peek } from '../../../src/net/peekedendpoint.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import type { RelayResult } from '../../../src/transfer/index.ts'
 import { NO_PEERS } from '../../support/bothends.ts'
@@ -93,7 +93,7 @@ export class Hosts {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       const pieces: Buffer[] = []
       let hasEnded = false
-      socket.on('data', (bytes) => pieces.push(bytes as Buffer))
+      socket.on('data', (bytes) => pieces.push(bytes))
       socket.on('end', () => { hasEnded = true })
       // The test looks at what has come.
       socket.on('error', () => {})

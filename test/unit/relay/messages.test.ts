@@ -59,7 +59,8 @@ describe('a relay\'s offer', () => {
   }
 
   it('that is none is refused', () => {
-    for (const bytes of [Buffer.from('x'), json([]), json(null), json({})]) {
+    const odd = json({ ...good, version: { toString: {} } })
+    for (const bytes of [Buffer.from('x'), json([]), json(null), json({}), odd]) {
       assert.throws(() => decodeRelayOffer(bytes), { code: 'bad-offer' })
     }
   })

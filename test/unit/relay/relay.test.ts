@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { readStartTicks } from '../../../src/guest/index.ts'
 import { PAGE_BYTES, type ListedPages } from '../../../src/page/index.ts'
 import type { RelayResult } from '../../../src/transfer/index.ts'
-import { sortedTable } from '../../support/sortedtables.ts'
 import { idOf, page, sourceWith } from '../../support/madepages.ts'
+import { settle, type TestQemu } from '../../support/passagerelay.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
 import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
-import { settle } from '../../support/passagerelay.ts'
-import { eventually, Hosts, type HostsOptions } from './hosts.ts'
+import { eventually, Hosts, type Arrived, type HostsOptions } from './hosts.ts'
 
 const SHUT = Buffer.from('0001000400000000', 'hex')
 const PAGES = Array.from({ length: 64 }, (_, number) => page(number))
@@ -28,6 +28,30 @@ describe('a relay', () => {
   async function start(options: HostsOptions = {}): Promise<Hosts> {
     hosts = await new Hosts(options).start()
     return hosts
+  }
+
+  /** Begins, has a post-copy carried, and cuts it. */
+  async function startCut(options: HostsOptions = {}): Promise<void> {
+    await start(options)
+    const { bytes } = postcopyStream([{ name: 'pc.ram', pages: PAGES }], [{ name: 'pc.ram', pages: PAGES }])
+    const { qemu, carried } = hosts.connect()
+    await carried
+    qemu.write(bytes)
+    await eventually(() => hosts.arrived[0]!.bytes().length === bytes.length)
+    hosts.network.cutLanes()
+    await eventually(() => hosts.results.length === 1)
+    assert.deepEqual([hosts.results[0]!.code, hosts.results[0]!.mode], ['postcopy-cut', 'postcopy'])
+  }
+
+  /** Begins, and carries the first pages of a migration. */
+  async function startHalf(): Promise<{ qemu: TestQemu; there: Arrived }> {
+    await start()
+    const { qemu, carried } = hosts.connect()
+    await carried
+    qemu.write(STREAM.subarray(0, 9000))
+    const there = hosts.arrived[0]!
+    await eventually(() => there.bytes().length === 9000)
+    return { qemu, there }
   }
 
   afterEach(async () => hosts.stop())
@@ -156,12 +180,7 @@ describe('a relay', () => {
 
   it('of which one leg breaks closes the other at once', async () => {
     for (const breaks of ['source', 'destination', 'lanes'] as const) {
-      await start()
-      const { qemu, carried } = hosts.connect()
-      await carried
-      qemu.write(STREAM.subarray(0, 9000))
-      const there = hosts.arrived[0]!
-      await eventually(() => there.bytes().length === 9000)
+      const { qemu, there } = await startHalf()
       if (breaks === 'source') qemu.endpoint.destroy()
       else if (breaks === 'destination') there.socket.destroy()
       else hosts.network.cutLanes()
@@ -204,15 +223,7 @@ describe('a relay', () => {
   })
 
   it('that goes on with a post-copy knows what the connection before told', async () => {
-    await start({ pages: PAGES, sources: [sourceWith(PAGES)] })
-    const { bytes } = postcopyStream([{ name: 'pc.ram', pages: PAGES }], [{ name: 'pc.ram', pages: PAGES }])
-    const first = hosts.connect()
-    await first.carried
-    first.qemu.write(bytes)
-    await eventually(() => hosts.arrived[0]!.bytes().length === bytes.length)
-    hosts.network.cutLanes()
-    await eventually(() => hosts.results.length === 1)
-    assert.deepEqual([hosts.results[0]!.code, hosts.results[0]!.mode], ['postcopy-cut', 'postcopy'])
+    await startCut({ pages: PAGES, sources: [sourceWith(PAGES)] })
     const second = hosts.connect()
     const resume = Buffer.from('0800090000', 'hex')
     second.qemu.write(resume)
@@ -223,14 +234,7 @@ describe('a relay', () => {
   })
 
   it('that begins anew after a post-copy was cut knows nothing of it', async () => {
-    await start()
-    const { bytes } = postcopyStream([{ name: 'pc.ram', pages: PAGES }], [{ name: 'pc.ram', pages: PAGES }])
-    const first = hosts.connect()
-    await first.carried
-    first.qemu.write(bytes)
-    await eventually(() => hosts.arrived[0]!.bytes().length === bytes.length)
-    hosts.network.cutLanes()
-    await eventually(() => hosts.results.length === 1)
+    await startCut()
     const second = hosts.connect()
     second.qemu.write(STREAM)
     await second.carried
@@ -239,12 +243,7 @@ describe('a relay', () => {
 
   for (const [first, code] of [['destination', 'qemu-failed'], ['source', 'cancelled']] as const) {
     it(`that ends inside RAM, the ${first} first, is not mistaken for what it is not: ${code}`, async () => {
-      await start()
-      const { qemu, carried } = hosts.connect()
-      await carried
-      qemu.write(STREAM.subarray(0, 9000))
-      const there = hosts.arrived[0]!
-      await eventually(() => there.bytes().length === 9000)
+      const { qemu, there } = await startHalf()
       if (first === 'destination') there.socket.end()
       else qemu.endpoint.end()
       await eventually(() => (first === 'destination' ? qemu.hasHeardEnd : there.hasEnded()))

@@ -6,8 +6,8 @@ import {
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 
-import { openTunnel, parseRelayAddress, type Tunnel } from '../../../src/relay/index.ts'
 import type { PeekedEndpoint } from '../../../src/net/peekedendpoint.ts'
+import { openTunnel, parseRelayAddress, type Tunnel } from '../../../src/relay/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
@@ -88,7 +88,7 @@ describe('a tunnel', () => {
     await eventually(() => carried.length === 1)
     const { endpoint } = carried[0]!
     const heard: Buffer[] = []
-    socket.on('data', (bytes) => heard.push(bytes as Buffer))
+    socket.on('data', (bytes) => heard.push(bytes))
     socket.end()
     await new Promise<void>((resolve) => endpoint.receive(() => {}, resolve))
     await endpoint.write(Buffer.from('late'))

@@ -75,7 +75,8 @@ describe('work under a signal of its own', () => {
 
   it('aborts with the signal\'s reason, also when that aborted before', async () => {
     const clock = new VirtualClock()
-    const seen = await withDeadline(clock, limit(AbortSignal.abort(new Error('before'))), async (own) => own.reason)
+    const aborted = AbortSignal.abort(new Error('before'))
+    const seen = await withDeadline(clock, limit(aborted), async (own) => own.reason as unknown)
     assert.match(String(seen), /before/)
   })
 

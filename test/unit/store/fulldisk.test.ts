@@ -1,37 +1,16 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { ask, madeClock, madeDirectory, madeLog, madeStore, numbers, pagesOf } from '../../support/madestore.ts'
+import { ask, madeClock, madeLog, madeStore, numbers, pagesOf } from '../../support/madestore.ts'
+import { smallDisk } from '../../support/smalldisk.ts'
 
 const DISK_BYTES = 2 ** 20
 
 describe('a store on a full disk', () => {
-  let whyNot: string | undefined = 'it was not tried'
+  const disk = smallDisk(DISK_BYTES)
 
-  // Before the directory around it is removed.
-  after(() => {
-    if (whyNot === undefined) execFileSync('umount', [disk])
-  })
-
-  const disk = join(madeDirectory(), 'disk')
-
-  before(() => {
-    mkdirSync(disk)
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'pagemesh-test', disk], { stdio: 'pipe' })
-      whyNot = undefined
-    } catch (error) {
-      whyNot = `no disk of ${DISK_BYTES} bytes could be mounted, which takes root: ${String(error).split('\n')[0]}`
-    }
-  })
-
-  it('refuses batches, says so once, goes on reading, and takes pages again when there is room', async function () {
-    if (whyNot !== undefined) {
-      console.log(`      skipped: ${whyNot}`)
-      this.skip()
-    }
+  it('refuses batches, says so once, goes on reading, and takes pages again when there is room', async () => {
     const ballast = join(disk, 'ballast')
     writeFileSync(ballast, Buffer.alloc(DISK_BYTES / 2))
     const clock = madeClock()
@@ -63,8 +42,7 @@ describe('a store on a full disk', () => {
     await store.stop()
   })
 
-  it('opens on a disk without any room, and what is there can be had', async function () {
-    if (whyNot !== undefined) this.skip()
+  it('opens on a disk without any room, and what is there can be had', async () => {
     const path = join(disk, 'store')
     const store = madeStore(path, { bytesMax: 16 * DISK_BYTES })
     await store.start()

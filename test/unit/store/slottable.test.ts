@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { oldestSlots } from '../../../src/store/oldest.ts'
-import { isStraight, slotListOf, runEnd } from '../../../src/store/slotlist.ts'
 import { SLOT, Slots } from '../../../src/store/slots.ts'
 import { SlotTable } from '../../../src/store/slottable.ts'
 import { Victims } from '../../../src/store/victims.ts'
@@ -120,27 +119,5 @@ describe('the pages that give way', () => {
     }
     const rest = Array.from({ length: 46 }, (_, index) => 45 - index)
     assert.deepEqual(went, [49, 48, 47, ...rest, 46])
-  })
-})
-
-describe('a list of slots', () => {
-  it('come in rising order, and runs cover them all within their bounds', () => {
-    const wanted = fc.array(fc.oneof(fc.integer({ min: -1, max: 60 }), fc.nat(2 ** 30)), { maxLength: 80 })
-    fc.assert(fc.property(wanted, fc.nat(4), fc.integer({ min: 1, max: 16 }), (slots, gapMax, slotsMax) => {
-      const list = slotListOf(Int32Array.from(slots))
-      const expected = slots.map((slot, index) => ({ slot, index })).filter(({ slot }) => slot >= 0)
-        .sort((a, b) => a.slot - b.slot || a.index - b.index)
-      assert.deepEqual([...list.slots], expected.map(({ slot }) => slot))
-      assert.deepEqual([...list.indices], expected.map(({ index }) => index))
-      for (let first = 0, behind = 0; first < list.count; first = behind) {
-        behind = runEnd(list, first, gapMax, slotsMax)
-        assert.ok(behind > first && behind <= list.count && behind - first <= slotsMax)
-        assert.ok(list.slots[behind - 1]! - list.slots[first]! < slotsMax)
-        const run = expected.slice(first, behind)
-        assert.ok(run.every(({ slot }, at) => at === 0 || slot - run[at - 1]!.slot <= gapMax + 1))
-        assert.equal(isStraight(list, first, behind),
-          run.every(({ slot, index }, at) => slot - run[0]!.slot === at && index - run[0]!.index === at))
-      }
-    }))
   })
 })

@@ -1,12 +1,12 @@
 /** Members that ask for too much, talk nonsense or take nothing: the holder stays as it is, and serves the others. */
 import assert from 'node:assert/strict'
 
+import type { MessageStream } from '../../../src/mesh/index.ts'
 import { AnswerReader, decodeAnswer, type Answer } from '../../../src/swap/frames.ts'
 import { decodeHolderMessage, encodeHello, encodeWant, SWAP_PROTOCOL } from '../../../src/swap/wire.ts'
-import type { MessageStream } from '../../../src/mesh/index.ts'
-import { VirtualClock } from '../../support/time.ts'
-import { until } from '../../support/meshes.ts'
 import { MadePages, range, SwapNetwork, type HostInit, type SwapHost } from '../../support/madeswap.ts'
+import { until } from '../../support/meshes.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const pages = new MadePages(1000)
 const signal = new AbortController().signal

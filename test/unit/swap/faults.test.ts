@@ -1,11 +1,11 @@
 /** Holders that die, lie, stall, claim what they have not, or talk nonsense: the pages come from the next one. */
 import assert from 'node:assert/strict'
 
+import { PAGE_BYTES } from '../../../src/page/index.ts'
 import { encodeBusy, encodePagesHead } from '../../../src/swap/frames.ts'
 import { encodeShut, encodeSlice } from '../../../src/swap/wire.ts'
-import { PAGE_BYTES } from '../../../src/page/index.ts'
-import { VirtualClock } from '../../support/time.ts'
 import { fetchPages, MadePages, range, SwapNetwork, type RawHolder, type SwapHost } from '../../support/madeswap.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const pages = new MadePages(300)
 /** So few that what is honest is packed at once: on virtual time nothing waits for another thread. */

@@ -77,7 +77,7 @@ describe('at the interface', () => {
     assert.deepEqual(await Promise.all([odd.counts, even.counts]), Array(2).fill({ fetched: 1500, missing: 0 }))
     sampling.cancel()
     const most = mostInWindow(samples, WINDOW_MS)
-    assert.ok(most <= 1.2 * rate && most > 0.6 * rate, `${most} bytes in a second`)
+    assert.ok(most <= 1.2 * rate, `${most} bytes in a second`)
     await scene.end()
   })
 
@@ -101,7 +101,6 @@ describe('at the interface', () => {
       const most = mostInWindow(samples, WINDOW_MS)
       const wireBytes = samples.at(-1)!.bytes - samples[0]!.bytes
       assert.ok(most <= 1.2 * rate, `${most} bytes in a second`)
-      assert.ok(most >= 0.7 * rate, `${most} bytes in a second`)
       const { sentBytes, receivedBytes } = b.swap.traffic.placement
       const said = sentBytes + receivedBytes
       assert.ok(said > wireBytes * 0.97 && said <= wireBytes, `${said} of ${wireBytes} bytes are accounted for`)

@@ -1,12 +1,12 @@
 /** Several who ask, and what each may ask for: sharing, standing back, who goes first, and what never leaves. */
 import assert from 'node:assert/strict'
 
-import { encodeHello, encodeWant, SWAP_PROTOCOL } from '../../../src/swap/wire.ts'
-import { systemClock } from '../../../src/runtime/clock.ts'
 import type { MessageStream } from '../../../src/mesh/index.ts'
-import { VirtualClock } from '../../support/time.ts'
-import { until } from '../../support/meshes.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { encodeHello, encodeWant, SWAP_PROTOCOL } from '../../../src/swap/wire.ts'
 import { fetchPages, MadePages, range, SwapNetwork, type HostInit, type SwapHost } from '../../support/madeswap.ts'
+import { until } from '../../support/meshes.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 const pages = new MadePages(1500)
 const signal = new AbortController().signal

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 
 import { setBit } from '../../../src/bytes/bits.ts'
 import { PAGE_BYTES } from '../../../src/page/index.ts'
-import { decodeAnswer, encodeBusy, encodePagesHead, AnswerReader, type Answer } from '../../../src/swap/frames.ts'
+import { AnswerReader, decodeAnswer, encodeBusy, encodePagesHead, type Answer } from '../../../src/swap/frames.ts'
 import {
   decodeAskerMessage, decodeHolderMessage, encodeHello, encodeShut, encodeSlice, encodeTicket, encodeWant,
 } from '../../../src/swap/wire.ts'

@@ -3,10 +3,10 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { PAGEMESH_WAYS, planOf, QEMU_WAYS, type Cell, type WayName } from '../../../testnet/compare/cells.ts'
 import { longestSilence, workRate } from '../../../testnet/compare/measure/heartbeat.ts'
-import { busiestRate, sentBetween, sentBytesOf } from '../../../testnet/compare/measure/interfaces.ts'
 import { secondsIn } from '../../../testnet/compare/measure/processor.ts'
 import { rowsOf, sharesOf, spreadOf, verdictsOf } from '../../../testnet/compare/results.ts'
 import type { Sample } from '../../../testnet/compare/sample.ts'
+import { busiestRate, countersOf, sentBetween } from '../../../testnet/machine/interfaces.ts'
 
 const CELL: Cell = { link: '1 Gbit/s', destination: 'similar', guest: 'idle', count: 1, leftOut: 'none' }
 
@@ -39,11 +39,11 @@ describe('the plan of the comparison', () => {
   it('has every part left out, all destinations, all links, and five guests at once', () => {
     const { steps } = planOf(false)
     const firsts = steps.filter(({ round }) => round === 1)
-    const values = (field: keyof Cell): unknown[] => [...new Set(firsts.map(({ cell }) => cell[field]))].sort()
+    const values = (field: keyof Cell): string[] => [...new Set(firsts.map(({ cell }) => String(cell[field])))].sort()
     assert.deepEqual(values('leftOut'), ['compression', 'none', 'peers', 'references', 'store'])
     assert.deepEqual(values('destination'), ['nothing', 'placement', 'similar'])
     assert.deepEqual(values('link'), ['1 Gbit/s', '100 Mbit/s', 'unshaped'])
-    assert.deepEqual(values('count'), [1, 5])
+    assert.deepEqual(values('count'), ['1', '5'])
   })
 })
 
@@ -64,18 +64,22 @@ describe('what is measured from outside', () => {
 
   it('is the busiest window of an interface, and all that it sent', () => {
     const looks = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200]
-      .map((at) => ({ at, sentBytes: [at * 1000, at <= 100 ? 0 : (at - 100) * 10_000] }))
+      .map((at) => ({
+        at, hosts: [at * 1000, at <= 100 ? 0 : (at - 100) * 10_000]
+          .map((sentBytes) => ({ sentBytes, receivedBytes: at * 500 })),
+      }))
     assert.deepEqual(sentBetween(looks), [200e3, 1e6])
-    assert.equal(busiestRate(looks, 0, 100), 1e6)
-    assert.equal(busiestRate(looks, 1, 100), 10e6)
-    assert.equal(busiestRate(looks, 1, 300), 0)
+    assert.equal(busiestRate(looks, 0, 'sentBytes', 100), 1e6)
+    assert.equal(busiestRate(looks, 0, 'receivedBytes', 100), 500e3)
+    assert.equal(busiestRate(looks, 1, 'sentBytes', 100), 10e6)
+    assert.equal(busiestRate(looks, 1, 'sentBytes', 300), 0)
     assert.deepEqual(sentBetween([]), [])
   })
 
   it('is read from what the kernel says', () => {
     const text = 'Inter-|   Receive\n face |bytes\n    lo: 1 2 3 4 5 6 7 8 9 10\n' +
       '  eth0: 500 2 0 0 0 0 0 0 1234 7 0 0 0 0 0 0\n'
-    assert.equal(sentBytesOf(text), 1234)
+    assert.deepEqual(countersOf(text), { receivedBytes: 500, sentBytes: 1234 })
     assert.equal(secondsIn('12 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0'), 2)
   })
 })

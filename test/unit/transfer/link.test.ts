@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 
 import type { IncomingMessage, OutgoingMessage, Reason } from '../../../src/conversation/conversation.ts'
-import { Link } from '../../../src/transfer/link.ts'
 import { INCOMING_LANGUAGE, OUTGOING_LANGUAGE } from '../../../src/handoff/messages.ts'
 import type { Lane } from '../../../src/mesh/index.ts'
 import { createLanePair } from '../../../src/mesh/memory/memorylane.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
-import { VirtualClock } from '../../support/time.ts'
-import { settle } from '../../support/passagerelay.ts'
+import { Link } from '../../../src/transfer/link.ts'
 import { ID } from '../../support/bothends.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
 
 interface Linked {
   clock: VirtualClock

@@ -7,7 +7,7 @@ export const movesEndAsPlanned: Assertion = {
   check: ({ moves }) => moves.flatMap((move) => {
     const { planned: { ends, because = '' }, exitStatus, result, errors } = move
     const ended = `${title(move)} ended ${result?.status ?? 'without a result'} (${exitStatus}): ` +
-      `${result?.reason ?? errors}`
+      (result?.reason ?? errors)
     if (result?.status !== ends || exitStatus !== EXIT_STATUS[ends]) return [`${ended} It had to be ${ends}.`]
     if (ends === 'completed') return result.digestMatched === true ? [] : [`${title(move)}: the digests differ`]
     const isNamed = (result.reason ?? '').toLowerCase().includes(because.toLowerCase())

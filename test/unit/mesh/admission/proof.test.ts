@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
 import {
-  proveMembership, RefusedError, StrangerError, type ProofChannel, type ProofInit,
+  proveMembership, StrangerError, type ProofChannel, type ProofInit, type RefusedError,
 } from '../../../../src/mesh/admission/proof.ts'
 import {
   decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, NONCE_BYTES, PROOF_LIMITS,

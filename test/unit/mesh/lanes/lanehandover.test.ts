@@ -9,8 +9,8 @@ import type { LaneServer } from '../../../../src/mesh/lanes/laneserver.ts'
 import { kernelInUse } from '../../../../src/page/index.ts'
 import { systemClock } from '../../../../src/runtime/clock.ts'
 import { deferred } from '../../../../src/runtime/wait.ts'
-import { closed, LanePort } from './lanesockets.ts'
 import { until } from '../../../support/meshes.ts'
+import { closed, LanePort } from './lanesockets.ts'
 
 const { signal } = new AbortController()
 

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net'
 
-import { dialLaneSocket } from '../../../../src/mesh/lanes/lanedial.ts'
 import { securedOffer, type Lane, type LaneTicket } from '../../../../src/mesh/lanes/lane.ts'
+import { dialLaneSocket } from '../../../../src/mesh/lanes/lanedial.ts'
 import { LaneServer } from '../../../../src/mesh/lanes/laneserver.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'

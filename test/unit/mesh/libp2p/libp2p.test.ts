@@ -13,8 +13,8 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 
-import { createLog } from '../../../../src/runtime/log.ts'
 import { createLibp2pMesh, NamePins, type Mesh } from '../../../../src/mesh/index.ts'
+import { createLog } from '../../../../src/runtime/log.ts'
 import { components, freePort, KEYS, libp2pMesh, OTHER_KEYS, until } from '../../../support/meshes.ts'
 
 describe('a mesh over libp2p', () => {

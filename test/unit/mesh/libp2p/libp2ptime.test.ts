@@ -115,9 +115,10 @@ describe('a mesh over libp2p on virtual time', () => {
       addresses: { listen: [] }, transports: [tcp()], streamMuxers: [yamux()],
       connectionEncrypters: [(components) => {
         const inner = noise()(components)
+        const secure = inner.secureOutbound.bind(inner)
         return Object.assign(inner, {
           secureOutbound: async (...given: Parameters<typeof inner.secureOutbound>) => {
-            const { connection } = await Object.getPrototypeOf(inner).secureOutbound.apply(inner, given)
+            const { connection } = await secure(...given)
             await connection.close()
             throw new Error('enough')
           },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { channelOf, type MuxedStream } from '../../../../src/mesh/libp2p/streamchannel.ts'
 import { messageIds } from '../../../../src/mesh/libp2p/messageid.ts'
+import { channelOf, type MuxedStream } from '../../../../src/mesh/libp2p/streamchannel.ts'
 
 type Event = { data?: { subarray(): Uint8Array }; error?: Error }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { encodeAnnouncement, decodeAnnouncement, type Announcement } from '../../../../src/mesh/members/announcement.ts'
+import { decodeAnnouncement, encodeAnnouncement, type Announcement } from '../../../../src/mesh/members/announcement.ts'
 import { Announcer } from '../../../../src/mesh/members/announcer.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
 import { VirtualClock } from '../../../support/time.ts'

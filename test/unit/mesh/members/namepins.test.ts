@@ -92,7 +92,7 @@ describe('the identities of names', () => {
     pins.trust('b', 'peerB')
     const [pin] = pins.pins()
     assert.deepEqual(pin, { name: 'b', peerId: 'peerB', since: Date.UTC(2026, 0, 1) })
-    pin!.peerId = 'changed'
+    pin.peerId = 'changed'
     assert.equal(pins.holderOf('b'), 'peerB')
   })
 

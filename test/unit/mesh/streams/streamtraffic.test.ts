@@ -6,17 +6,21 @@ import { MemoryStream } from '../../../../src/mesh/memory/memorystream.ts'
 
 const { signal } = new AbortController()
 
+function countsOf({ sentBytes, receivedBytes }: StreamTraffic): { sentBytes: number; receivedBytes: number } {
+  return { sentBytes, receivedBytes }
+}
+
 describe('what a kind of streams costs', () => {
   it('is each message with its length, once it is on its way or here', async () => {
     const [near, far] = MemoryStream.pair(() => {})
     const traffic = new StreamTraffic()
-    assert.deepEqual({ ...traffic }, { sentBytes: 0, receivedBytes: 0 })
+    assert.deepEqual(countsOf(traffic), { sentBytes: 0, receivedBytes: 0 })
     await traffic.send(near, new Uint8Array(10), signal)
     await far.send(new Uint8Array(20))
     assert.equal((await traffic.receive(near, signal)).length, 20)
     await traffic.send(near, new Uint8Array(0), signal)
     assert.equal(MESSAGE_LENGTH_BYTES, 4)
-    assert.deepEqual({ ...traffic }, { sentBytes: 10 + 4 + 4, receivedBytes: 20 + 4 })
+    assert.deepEqual(countsOf(traffic), { sentBytes: 10 + 4 + 4, receivedBytes: 20 + 4 })
   })
 
   it('is nothing for what could not be sent, or did not come', async () => {
@@ -25,7 +29,7 @@ describe('what a kind of streams costs', () => {
     const aborted = AbortSignal.abort(new Error('enough'))
     await assert.rejects(traffic.send(near, new Uint8Array(10), aborted), /enough/)
     await assert.rejects(traffic.receive(near, aborted), /enough/)
-    assert.deepEqual({ ...traffic }, { sentBytes: 0, receivedBytes: 0 })
+    assert.deepEqual(countsOf(traffic), { sentBytes: 0, receivedBytes: 0 })
     const waiting = Promise.withResolvers<void>()
     const slow = { send: () => waiting.promise } as unknown as MessageStream
     const sending = traffic.send(slow, new Uint8Array(10), signal)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { closeSync, readdirSync } from 'node:fs'
 import { once } from 'node:events'
-import { connect, createServer, Socket, type AddressInfo, type SocketConstructorOpts } from 'node:net'
+import { closeSync, readdirSync } from 'node:fs'
+import { connect, createServer, Socket, type AddressInfo } from 'node:net'
 
 import { giveAway, kernelInUse } from '../../../../src/page/index.ts'
 import { until } from '../../../support/passagerelay.ts'
@@ -18,7 +18,7 @@ async function connected(): Promise<{ near: Socket; far: Socket }> {
 }
 
 function reopen(fd: number): Socket {
-  return new Socket({ fd } as SocketConstructorOpts)
+  return new Socket({ fd })
 }
 
 describe('a socket whose connection is given away', () => {

@@ -114,7 +114,7 @@ describe('the kernel', function () {
     structuredClone(detached.buffer, { transfer: [detached.buffer] })
     const resized = new Uint8Array(new ArrayBuffer(2 * PAGE_BYTES, { maxByteLength: 4 * PAGE_BYTES }))
     const shrunk = resized.subarray(0, 2 * PAGE_BYTES)
-    ;(shrunk.buffer as ArrayBuffer).resize(100)
+    ;(shrunk.buffer).resize(100)
     const good = [0, KEY, pages, Uint32Array.of(0, PAGE_BYTES), 2, ids, 0]
     const wrong: Record<number, unknown[]> = {
       0: [instructionSets.length, -1, 0.5, Number.NaN, 2 ** 40],

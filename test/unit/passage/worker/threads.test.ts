@@ -102,7 +102,8 @@ describe('the threads of passages', () => {
       for (const thread of taken) thread.post({ kind: 'warmUp' })
       await until(() => posted.length === count)
       // Each says how often it was warmed up.
-      assert.deepEqual(posted.map((message) => (message as { times: number }).times).sort(), [1, 1, 2, 2, 2, 2, 2])
+      const times = posted.map((message) => (message as { times: number }).times)
+      assert.deepEqual(times.sort((a, b) => a - b), [1, 1, 2, 2, 2, 2, 2])
     } finally {
       await threads.stop()
     }

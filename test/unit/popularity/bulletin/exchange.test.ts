@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 
 import { MemoryNetwork, Standing, StreamTraffic, type Mesh, type MessageStream } from '../../../../src/mesh/index.ts'
-import { Refusals } from '../../../../src/popularity/refusals.ts'
 import { encodeViewPart } from '../../../../src/popularity/bulletin/bulletincodec.ts'
 import { GROUP_KIND, type BulletinGroup } from '../../../../src/popularity/bulletin/bulletingroups.ts'
-import { LIMITS } from '../../../../src/popularity/limits.ts'
-import { REST_LIMIT, SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { encodeRequest, VIEW_PROTOCOL, ViewExchange } from '../../../../src/popularity/bulletin/viewexchange.ts'
+import { LIMITS } from '../../../../src/popularity/limits.ts'
+import { Refusals } from '../../../../src/popularity/refusals.ts'
+import { REST_LIMIT, SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { VirtualClock } from '../../../support/time.ts'
 import { bulletinGroup, popularPagesOf, type PopularPage } from '../made.ts'
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 
 import { Standing } from '../../../../src/mesh/index.ts'
-import { Refusals } from '../../../../src/popularity/refusals.ts'
 import { encodeBulletin } from '../../../../src/popularity/bulletin/bulletincodec.ts'
 import {
   checksumOf, GROUP_KIND, type BulletinGroup, type GroupKind,
@@ -9,6 +8,7 @@ import {
 import { Follower } from '../../../../src/popularity/bulletin/follower.ts'
 import { hostTag } from '../../../../src/popularity/owners.ts'
 import { PopularRun } from '../../../../src/popularity/popularrun.ts'
+import { Refusals } from '../../../../src/popularity/refusals.ts'
 import { SLICE_COUNT } from '../../../../src/popularity/slice.ts'
 import { View } from '../../../../src/popularity/view/view.ts'
 import { VirtualClock } from '../../../support/time.ts'

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
-import { applied, difference } from '../../../../src/popularity/bulletin/difference.ts'
 import { decodeBulletin } from '../../../../src/popularity/bulletin/bulletincodec.ts'
 import { checksumOf, GROUP_KIND, type BulletinGroup } from '../../../../src/popularity/bulletin/bulletingroups.ts'
+import { applied, difference } from '../../../../src/popularity/bulletin/difference.ts'
 import { Publisher } from '../../../../src/popularity/bulletin/publisher.ts'
 import { popularityRank, PopularRun } from '../../../../src/popularity/popularrun.ts'
 import { SLICE_COUNT } from '../../../../src/popularity/slice.ts'

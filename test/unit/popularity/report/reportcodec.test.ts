@@ -94,8 +94,8 @@ describe('reports as bytes', () => {
       const frames = [...encodeReport({ ...HEAD, base: 0 }, groupsOf(list))]
       const bytes = frames.reduce((sum, frame) => sum + frame.length, 0) / (slices * pagesPerSlice)
       // log2 of the number of sets of so many rests, by Stirling's formula, and the entropy of the guests.
-      const rests = REST_BITS - Math.log2(pagesPerSlice) + Math.LOG2E
-        - Math.log2(2 * Math.PI * pagesPerSlice) / 2 / pagesPerSlice
+      const rests = REST_BITS - Math.log2(pagesPerSlice) + Math.LOG2E -
+        Math.log2(2 * Math.PI * pagesPerSlice) / 2 / pagesPerSlice
       const guests = -0.9 * Math.log2(0.9) - 0.1 * Math.log2(0.05)
       const bound = (rests + guests) / 8
       const share = (bytes / bound).toFixed(4)

@@ -1,5 +1,5 @@
-import type { ViewInit } from '../../../../src/popularity/view/view.ts'
 import { popularityRank, type PopularRun } from '../../../../src/popularity/popularrun.ts'
+import type { ViewInit } from '../../../../src/popularity/view/view.ts'
 
 export interface ModelPage {
   slice: number

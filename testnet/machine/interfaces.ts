@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 
-import type { Clock } from '../../../src/runtime/clock.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import type { LabNetwork, LinkCounters } from './network.ts'
 
-/** Bytes that the hosts' interfaces had sent by some time, in the order of the hosts. */
+/** What had passed the hosts' interfaces by some time, in the order of the hosts. */
 export interface Look {
   at: number
-  sentBytes: number[]
+  hosts: LinkCounters[]
 }
 
 const LOOK_EVERY_MS = 20
@@ -43,26 +44,28 @@ export class InterfaceWatch {
   }
 
   #lookOnce(): void {
-    const sentBytes = this.#pids.map((pid) => sentBytesOf(readFileSync(`/proc/${pid}/net/dev`, 'utf8')))
-    this.looks.push({ at: this.#clock.now(), sentBytes })
+    const hosts = this.#pids.map((pid) => countersOf(readFileSync(`/proc/${pid}/net/dev`, 'utf8')))
+    this.looks.push({ at: this.#clock.now(), hosts })
   }
 }
 
-/** Bytes that `eth0` has sent, from the text of /proc/PID/net/dev, after eight numbers about received bytes. Pure. */
-export function sentBytesOf(text: string): number {
+/** What passed `eth0`, by the text of /proc/PID/net/dev: eight numbers of what came, then those of what went. Pure. */
+export function countersOf(text: string): LinkCounters {
   const numbers = /^\s*eth0:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/) ?? []
-  return Number(numbers[8] ?? 0)
+  return { receivedBytes: Number(numbers[0] ?? 0), sentBytes: Number(numbers[8] ?? 0) }
 }
 
 /** Bytes that each host sent from the first sample to the last. Pure. */
 export function sentBetween(looks: readonly Look[]): number[] {
   const [first, last] = [looks[0], looks.at(-1)]
   if (first === undefined || last === undefined) return []
-  return last.sentBytes.map((bytes, host) => bytes - first.sentBytes[host]!)
+  return last.hosts.map(({ sentBytes }, host) => sentBytes - first.hosts[host]!.sentBytes)
 }
 
-/** The highest rate of a host in any window of at least `windowMs`, bytes a second. Pure. */
-export function busiestRate(looks: readonly Look[], host: number, windowMs: number): number {
+/** The most that passed a host one way in any window of `windowMs` or little more, as bytes a second. Pure. */
+export function busiestRate(
+  looks: readonly Look[], host: number, way: keyof LinkCounters, windowMs: number,
+): number {
   let most = 0
   let first = 0
   for (const look of looks) {
@@ -70,7 +73,18 @@ export function busiestRate(looks: readonly Look[], host: number, windowMs: numb
     while (look.at - (looks[first + 1]?.at ?? look.at) >= windowMs) first += 1
     const from = looks[first]!
     const ms = look.at - from.at
-    if (ms >= windowMs) most = Math.max(most, ((look.sentBytes[host]! - from.sentBytes[host]!) / ms) * 1000)
+    if (ms >= windowMs) most = Math.max(most, ((look.hosts[host]![way] - from.hosts[host]![way]) / ms) * 1000)
   }
   return most
+}
+
+/** What a host sent while something was done; undefined where the network does not count. */
+export async function sentDuring<T>(
+  network: LabNetwork, host: string, work: () => Promise<T>,
+): Promise<{ result: T; sentBytes: number | undefined }> {
+  const before = await network.counters(host)
+  const result = await work()
+  const after = await network.counters(host)
+  const isCounted = before !== undefined && after !== undefined
+  return { result, sentBytes: isCounted ? after.sentBytes - before.sentBytes : undefined }
 }
