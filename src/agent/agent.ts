@@ -140,6 +140,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
       references: valueOf(options, 'handoff.references'),
       peers: valueOf(options, 'handoff.peers'),
       compression: compressionMode(valueOf(options, 'handoff.compression')),
+      parallel: valueOf(options, 'handoff.parallel'),
     },
   })
 }

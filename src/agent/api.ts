@@ -83,6 +83,8 @@ export interface MigrateRequest {
    */
   channels?: number
   timeoutMs?: number
+  /** Whether it waits for its turn where `handoff.parallel` guests leave already; otherwise it fails as `busy`. */
+  wait?: boolean
   signal?: AbortSignal
 }
 

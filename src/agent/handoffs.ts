@@ -23,6 +23,7 @@ import type {
   CancelOutcome, Handoff, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision, SettleOutcome,
 } from './api.ts'
 import type { Audit } from './audit.ts'
+import { Departures } from './departures.ts'
 import { keepDeparted } from './farewell.ts'
 import { notOwn, requireOwn, type GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
@@ -49,6 +50,8 @@ export interface HandoffSwitches {
   peers: boolean
   /** Outgoing: whether pages sent whole are compressed. */
   compression: CompressionMode
+  /** Guests that may leave at once, and as many that may come. */
+  parallel: number
 }
 
 export interface HandoffsComponents {
@@ -76,6 +79,7 @@ export class Handoffs {
   readonly #components: HandoffsComponents
   readonly #outgoing: OutgoingHandoffs
   readonly #incoming: IncomingHandoffs
+  readonly #departures: Departures
   readonly #leaving = new Map<string, Leaving>()
   readonly #absences: Absences
   readonly traffic = { sentBytes: 0, receivedBytes: 0 }
@@ -89,6 +93,7 @@ export class Handoffs {
     const { directory, switches, accept } = init
     this.#components = components
     this.#absences = new Absences(components)
+    this.#departures = new Departures(components, switches)
     const shared = {
       ...components, spent: () => spentOf(trafficOf(components)), standBack: () => standBack(components),
       peers: switches.peers ? createPeerPages(components) : noPeerPages,
@@ -97,7 +102,7 @@ export class Handoffs {
       directory, references: switches.references, compression: switches.compression,
     })
     this.#incoming = new IncomingHandoffs(shared, {
-      directory, accept,
+      directory, accept, parallel: switches.parallel,
       onRested: (incoming) => {
         this.#count(incoming.traffic)
         this.savedBytes += incoming.savedBytes
@@ -127,7 +132,8 @@ export class Handoffs {
       if (outgoing === undefined) {
         return failure(this.#about(request), notOwn(this.#components.guests.find(guest)) ?? nothingToRecover(guest))
       }
-      return await this.#move({ ...request, ...(signal === undefined ? {} : { signal }) }, onProgress, () => outgoing)
+      return await this.#move({ ...request, ...(signal === undefined ? {} : { signal }) }, onProgress,
+        async (leaving) => await this.#run(leaving, outgoing))
     })
   }
 
@@ -220,30 +226,33 @@ export class Handoffs {
 
   async #migrate(request: MigrateRequest, onProgress: (progress: HandoffProgress) => void): Promise<HandoffResult> {
     let guest: Guest | undefined
-    const result = await this.#move(request, onProgress, async (onMeasure, signal) => {
-      guest = await this.#requireReady(request, signal)
-      return this.#outgoing.create(request, 'move', onMeasure)
-    })
+    const result = await this.#move(request, onProgress, async (leaving, onMeasure) =>
+      await this.#departures.run(request, leaving, async () => {
+        guest = await this.#requireReady(request, leaving.signal)
+        return await this.#run(leaving, this.#outgoing.create(request, 'move', onMeasure))
+      }))
     if (result.status === 'completed' && guest !== undefined) await keepDeparted(this.#components, guest)
     return result
   }
 
-  /** Runs an outgoing end until it rests. Never rejects. */
+  /** Runs an outgoing end until it rests. */
+  async #run(leaving: Leaving, outgoing: Outgoing): Promise<HandoffResult> {
+    const running = outgoing.run()
+    leaving.follow(outgoing)
+    const result = await running
+    this.#outgoing.rested(outgoing)
+    return result
+  }
+
+  /** Counts the result of `work`, and writes it down. Never rejects. */
   async #move(
     request: MigrateRequest, onProgress: (progress: HandoffProgress) => void,
-    make: (onMeasure: (measure: HandoffMeasure) => void, signal: AbortSignal) => Promise<Outgoing> | Outgoing,
+    work: (leaving: Leaving, onMeasure: (measure: HandoffMeasure) => void) => Promise<HandoffResult>,
   ): Promise<HandoffResult> {
     const { history, guests } = this.#components
     let result: HandoffResult
     try {
-      result = await this.#leave(request, onProgress, async (leaving, onMeasure) => {
-        const outgoing = await make(onMeasure, leaving.signal)
-        const running = outgoing.run()
-        leaving.follow(outgoing)
-        const result = await running
-        this.#outgoing.rested(outgoing)
-        return result
-      }) ?? failedResult(this.#about(request))
+      result = await this.#leave(request, onProgress, work) ?? failedResult(this.#about(request))
     } catch (error) {
       result = failure(this.#about(request), asPagemeshError(error))
     }
@@ -269,12 +278,9 @@ export class Handoffs {
     }
     const about = this.#about(request)
     const meter = new ProgressMeter(this.#components, about)
-    const leaving = new Leaving(meter.measure(NOTHING_YET))
+    const leaving = new Leaving(meter.measure(NOTHING_YET), onProgress)
     this.#leaving.set(name, leaving)
-    const working = work(leaving, (measure) => {
-      leaving.progress = meter.measure(measure)
-      onProgress(leaving.progress)
-    })
+    const working = work(leaving, (measure) => leaving.show(meter.measure(measure)))
     // `cancel` reads the result here; the caller of `work` gets the error.
     leaving.done = working.catch((error: unknown) => failure(about, asPagemeshError(error)))
     const abort = (): void => leaving.cancel(cancelled())

@@ -26,8 +26,6 @@ import type { Journal } from './journal.ts'
 import { requireSame } from './outgoinghandoffs.ts'
 import { mayLive, type Unsettled } from './unsettled.ts'
 
-/** Incoming handoffs at once; each may hold a window of the stream and 32 MiB of pages sent before. */
-const INCOMING_MAX = 16
 /** Most pages fetched from peers that all incoming handoffs together hold: 512 MiB. */
 const FETCHED_PAGES_MAX = 2 ** 17
 const OFFER_MS_MAX = 5000
@@ -66,24 +64,33 @@ export class IncomingHandoffs {
   readonly #budget = new PageBudget(FETCHED_PAGES_MAX)
   readonly #onRested: (incoming: Incoming) => void
   readonly #accept: readonly AcceptRule[] | undefined
+  readonly #parallel: number
 
   constructor(
     components: IncomingHandoffsComponents,
     init: {
       directory: string
       accept: readonly AcceptRule[] | undefined
+      /** Handoffs that may come in at once; each may hold a window of stream and 32 MiB of pages sent before. */
+      parallel: number
       onRested: (incoming: Incoming) => void
     },
   ) {
     this.#components = components
     this.#directory = init.directory
     this.#accept = init.accept
+    this.#parallel = init.parallel
     this.#onRested = init.onRested
   }
 
   /** Handoffs under way. */
   running(): Incoming[] {
     return [...this.#live.values()].filter(({ ending, held }) => ending === undefined && held === undefined)
+  }
+
+  /** Those that need a place among the ones that come at once. */
+  #arriving(): number {
+    return this.running().filter(({ init, state }) => init.plan.kind === 'move' && state.at !== 'cut').length
   }
 
   isExpected(guest: string): boolean {
@@ -101,9 +108,12 @@ export class IncomingHandoffs {
       incoming = this.#begin(offer, from, requireFree)
     } catch (thrown) {
       const { code, message, advice, fault } = asPagemeshError(thrown)
-      this.refusedOffers += 1
-      this.#components.log.warn('an offer was refused', { from: from.name, code, fault, reason: message })
-      this.#components.audit.note({ event: 'offer-refused', member: from.name, guest: offer?.guest ?? '', code })
+      // One that comes too early is offered again, once a second: it is not refused for good.
+      if (code !== 'busy') {
+        this.refusedOffers += 1
+        this.#components.log.warn('an offer was refused', { from: from.name, code, fault, reason: message })
+        this.#components.audit.note({ event: 'offer-refused', member: from.name, guest: offer?.guest ?? '', code })
+      }
       await stream.send(encodeAnswer({ accepted: false, code, message, ...(advice === undefined ? {} : { advice }) }))
       return
     }
@@ -156,8 +166,8 @@ export class IncomingHandoffs {
     }
     requireAllowed(this.#accept, { guest: offer.guest, from: from.name, here: this.#components.mesh.self.name })
     requireFree(offer.guest)
-    if (this.running().length >= INCOMING_MAX) {
-      throw new PagemeshError('busy', `${INCOMING_MAX} guests are arriving there already.`, {
+    if (offer.plan === 'move' && this.#arriving() >= this.#parallel) {
+      throw new PagemeshError('busy', `${this.#parallel} guests are arriving there already.`, {
         fault: 'peer', phase: 'offer', advice: 'Try again when some have arrived.',
       })
     }

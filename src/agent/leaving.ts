@@ -14,9 +14,11 @@ export class Leaving {
   readonly #abort = new AbortController()
   #reason: Reason | undefined
   #outgoing: Outgoing | undefined
+  readonly #onProgress: (progress: HandoffProgress) => void
 
-  constructor(progress: HandoffProgress) {
+  constructor(progress: HandoffProgress, onProgress: (progress: HandoffProgress) => void = () => {}) {
     this.progress = progress
+    this.#onProgress = onProgress
   }
 
   /** Aborts on a cancel before the outgoing end exists. */
@@ -30,6 +32,25 @@ export class Leaving {
     if (this.#reason !== undefined) outgoing.cancel(this.#reason)
   }
 
+  show(progress: HandoffProgress): void {
+    this.progress = progress
+    this.#onProgress(progress)
+  }
+
+  /** It waits for a turn, or for its destination; an outgoing end that it had is over. */
+  queue(why: string): void {
+    this.#outgoing = undefined
+    this.show({ ...this.progress, ...NOTHING_QUEUED, phase: 'queued', why })
+    if (this.#reason !== undefined) this.cancel(this.#reason)
+  }
+
+  /** It is its turn. */
+  unqueue(): void {
+    if (this.progress.phase !== 'queued') return
+    const { why: _why, ...progress } = this.progress
+    this.show({ ...progress, phase: 'preparing' })
+  }
+
   cancel(reason: Reason): void {
     this.#reason ??= reason
     if (this.#outgoing !== undefined) this.#outgoing.cancel(reason)
@@ -40,6 +61,9 @@ export class Leaving {
 export const NOTHING_YET: HandoffMeasure = {
   phase: 'preparing', qemuBytes: 0, wireBytes: 0, remainingBytes: 0, totalBytes: 0,
 }
+
+/** What a guest that waits shows of the bytes of an offer that was refused. */
+const NOTHING_QUEUED = { percent: 0, qemuBytes: 0, wireBytes: 0, wireBytesPerSecond: 0, remainingBytes: 0 }
 
 export function cancelled(): Reason {
   return { code: 'cancelled', fault: 'cancelled', message: 'The handoff was cancelled.' }

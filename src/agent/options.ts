@@ -144,6 +144,12 @@ const TABLE = [
     tuning: 'Higher: several streams go faster. Lower: less memory, and more cores for guests.',
   },
   {
+    key: 'handoff.parallel', kind: 'count', default: 4, min: 1, max: 64,
+    about: 'Guests that may leave this host at once, and as many that may arrive. A `migrate` beyond that fails, or ' +
+      'waits with `--wait`; a guest whose destination is full waits at its source.',
+    tuning: 'Higher: more guests share the link, and each takes longer. Lower: they queue.',
+  },
+  {
     // Both are made for nothing else.
     key: 'tunnel.to', kind: 'dialRules', default: ['/run/pagemesh/tunnel/*', '127.64.0.0/16:20000-30999'],
     about: 'Addresses that other hosts may have this one dial for a manager\'s migrations: globs of socket paths, ' +

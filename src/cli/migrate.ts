@@ -17,6 +17,7 @@ interface MigrateFlags extends AgentFlags {
   channels: number | 'auto'
   /** Milliseconds. */
   timeout?: number
+  wait?: true
   dryRun?: true
 }
 
@@ -36,6 +37,7 @@ export function addMigrate(program: Command): void {
       'auto',
     )
     .option('--timeout <s>', 'give up if not switched over by then, seconds', secondsArgument)
+    .option('--wait', 'queue where as many guests leave already as may at once, instead of failing')
     .option('--dry-run', 'only say how many pages the destination has')
     .addHelpText('after', `
 Examples:
@@ -54,13 +56,14 @@ ${EXIT_HELP}`)
 }
 
 function requestOf(guest: string, flags: MigrateFlags): MigrateArguments {
-  const { to, mode, maxBandwidth, maxDowntime, channels, timeout, dryRun } = flags
+  const { to, mode, maxBandwidth, maxDowntime, channels, timeout, wait, dryRun } = flags
   return {
     guest, to, mode,
     ...(maxBandwidth === undefined ? {} : { maxBandwidth }),
     ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
     ...(channels === 'auto' ? {} : { channels }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    ...(wait === undefined ? {} : { wait }),
     ...(dryRun === undefined ? {} : { dryRun }),
   }
 }

@@ -13,7 +13,8 @@ export function savedPercent({ qemuBytes, wireBytes }: { qemuBytes: number; wire
 
 /** A handoff's progress as one line. Pure. */
 function describeProgress(progress: HandoffProgress): string {
-  const { guest, to, percent, phase, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
+  const { guest, to, percent, phase, why, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
+  if (phase === 'queued') return `${guest} -> ${to}  queued: ${why ?? ''}`
   // At the beginning, the agents' own messages are more than QEMU has written.
   const hasSaved = wireBytes < qemuBytes
   const saved = hasSaved ? `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}` : ''

@@ -59,6 +59,7 @@ function handoffRow(handoff: AgentStatus['handoffs'][number]): string[] {
     const sent = `${formatBytes(handoff.wireBytes)} sent`
     return [handoff.guest, `to ${handoff.to}`, handoff.phase, relayedBy(handoff), sent]
   }
+  if (handoff.phase === 'queued') return [handoff.guest, `to ${handoff.to}`, 'queued', handoff.why ?? '']
   return [
     handoff.guest, `to ${handoff.to}`, handoff.phase, `${Math.floor(handoff.percent)} %`,
     `${formatBytes(handoff.wireBytes)} sent`, formatRate(handoff.wireBytesPerSecond),

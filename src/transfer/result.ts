@@ -64,7 +64,7 @@ export interface HandoffResult {
 /** The result of a migration that a manager drives; its outcome may be unknown here. */
 export type RelayResult = Omit<HandoffResult, 'status'> & { status: HandoffResult['status'] | 'unknown' }
 
-export type HandoffPhase = 'preparing' | 'precopy' | 'postcopy' | 'switchover' | 'finishing'
+export type HandoffPhase = 'queued' | 'preparing' | 'precopy' | 'postcopy' | 'switchover' | 'finishing'
 
 /** Progress of a handoff, sent several times a second. */
 export interface HandoffProgress {
@@ -73,6 +73,8 @@ export interface HandoffProgress {
   to: string
   mode: MigrationMode
   phase: HandoffPhase
+  /** What it waits for while it is `queued`. */
+  why?: string
   elapsedMs: number
   /** 0 to 100, by QEMU's remaining bytes; goes back when the guest dirties memory faster than it is sent. */
   percent: number

@@ -210,12 +210,11 @@ export function badAnswer(): PagemeshError {
 }
 
 function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
-  const { guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, dryRun, ...others } = fields
+  const { guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, wait, dryRun, ...others } = fields
   refuseOthers(others)
   if (mode !== undefined && mode !== 'precopy' && mode !== 'postcopy') {
     throw badRequest('`mode` is precopy or postcopy.')
   }
-  if (dryRun !== undefined && typeof dryRun !== 'boolean') throw badRequest('`dryRun` is true or false.')
   return {
     guest: nameOf('guest', guest),
     to: nameOf('to', to),
@@ -224,7 +223,8 @@ function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
     ...positive('maxDowntimeMs', maxDowntimeMs),
     ...channelsOf(channels),
     ...positive('timeoutMs', timeoutMs),
-    ...(dryRun === undefined ? {} : { dryRun }),
+    ...trueOrFalse('wait', wait),
+    ...trueOrFalse('dryRun', dryRun),
   }
 }
 
@@ -259,6 +259,12 @@ function positive<Key extends string>(key: Key, value: unknown): { [name in Key]
     throw badRequest(`\`${key}\` is a number above 0.`)
   }
   return { [key]: value } as { [name in Key]?: number }
+}
+
+function trueOrFalse<Key extends string>(key: Key, value: unknown): { [name in Key]?: boolean } {
+  if (value === undefined) return {}
+  if (typeof value !== 'boolean') throw badRequest(`\`${key}\` is true or false.`)
+  return { [key]: value } as { [name in Key]?: boolean }
 }
 
 function countOf(key: string, value: unknown, most: number): number {

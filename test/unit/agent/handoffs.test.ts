@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 
+import type { Guest } from '../../../src/guest/index.ts'
 import { HANDOFF_PROTOCOL } from '../../../src/handoff/index.ts'
 import { encodeOffer, HANDOFF_VERSION, type HandoffOffer } from '../../../src/handoff/messages.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
-import { requireAccepted } from '../../../src/transfer/index.ts'
+import { requireAccepted, type HandoffResult } from '../../../src/transfer/index.ts'
 import { destinationGuest, MACHINE, memoryOf, sourceGuest } from '../../support/fakeguest.ts'
 import { until } from '../../support/passagerelay.ts'
 import { Hosts, type Host } from './madehosts.ts'
@@ -117,20 +118,74 @@ describe('the handoffs of a host', () => {
     assert.ok(!destination.isChanged)
   })
 
-  it('let sixteen guests come at once, and refuse the next', async () => {
+  /** Guests that stop in the middle of their streams until they are cancelled, and hosts with these limits. */
+  async function crowd(count: number, parallel: { a: number; b: number }) {
     const hosts = new Hosts(directory)
-    const names = Array.from({ length: 17 }, (_, index) => `web-${index}`)
+    const names = Array.from({ length: count }, (_, index) => `web-${index}`)
     const sources = names.map((name) => sourceGuest(name, [], STREAM, { holdAfter: 20 }))
     const destinations = names.map((name) => destinationGuest(name, STREAM.length))
-    const a = await start(hosts, 'a', { records: new Map(), guests: sources.map(({ guest }) => guest) })
-    await start(hosts, 'b', { records: new Map(), guests: destinations.map(({ guest }) => guest) })
-    const results = names.slice(0, 16).map((guest) => a.handoffs.migrate({ guest, to: 'b' }))
-    await until(() => sources.filter(({ control }) => control.status === 'active').length === 16)
-    const refused = await a.handoffs.migrate({ guest: 'web-16', to: 'b' })
-    assert.equal(refused.code, 'busy')
-    assert.match(refused.reason!, /16 guests are arriving there already/)
-    for (const guest of names.slice(0, 16)) void a.handoffs.cancel(guest)
-    for (const result of results) assert.equal((await result).status, 'cancelled')
+    const guestsOf = (ends: readonly { guest: Guest }[]) =>
+      ({ records: new Map(), guests: ends.map(({ guest }) => guest) })
+    const a = await start(hosts, 'a', { ...guestsOf(sources), parallel: parallel.a })
+    const b = await start(hosts, 'b', { ...guestsOf(destinations), parallel: parallel.b })
+    const moving = (): number => sources.filter(({ control }) => control.status === 'active').length
+    const move = (guest: string, wait = true) => a.handoffs.migrate({ guest, to: 'b', wait })
+    return { hosts, names, a, b, moving, move }
+  }
+
+  function queued({ handoffs }: Host): (string | undefined)[][] {
+    return handoffs.list().flatMap((one) => (one.phase === 'queued' && 'why' in one ? [[one.guest, one.why]] : []))
+  }
+
+  async function cancelled(hosts: Hosts, results: readonly Promise<HandoffResult>[]): Promise<void> {
+    let said: HandoffResult[] | undefined
+    void Promise.all(results).then((all) => { said = all })
+    await until(() => said !== undefined, () => hosts.wait(100))
+    assert.deepEqual(said!.map(({ status }) => status), results.map(() => 'cancelled'))
+  }
+
+  it('leave so many at once, and queue or refuse the others, as they were asked to', async () => {
+    const { hosts, names, a, moving, move } = await crowd(5, { a: 2, b: 16 })
+    const results = names.slice(0, 4).map((guest) => move(guest))
+    await until(() => moving() === 2)
+    const refused = await move('web-4', false)
+    assert.deepEqual([refused.status, refused.code], ['failed', 'busy'])
+    assert.match(refused.reason!, /2 guests leave this host now, the most at once .* Say --wait/)
+    assert.deepEqual(queued(a), [
+      ['web-2', '2 guests leave this host now; it is the next'],
+      ['web-3', '2 guests leave this host now; 1 before it in the queue'],
+    ])
+    assert.equal((await a.handoffs.cancel('web-2')).status, 'cancelled')
+    void a.handoffs.cancel('web-0')
+    await until(() => queued(a).length === 0, () => hosts.wait(100))
+    assert.deepEqual(a.handoffs.list().map(({ guest }) => guest), ['web-1', 'web-3'])
+    for (const guest of ['web-1', 'web-3']) void a.handoffs.cancel(guest)
+    await cancelled(hosts, results)
+  })
+
+  it('come so many at once, and the next is offered again until there is room', async () => {
+    const { hosts, names, a, b, moving, move } = await crowd(3, { a: 16, b: 2 })
+    const results = names.map((guest) => move(guest, false))
+    await until(() => moving() === 2 && queued(a).length === 1)
+    const [[waits, why]] = queued(a) as [[string, string]]
+    assert.equal(why, 'b takes no more guests now')
+    assert.deepEqual([b.handoffs.refusedOffers, b.audited], [0, []])
+    const [gone, stays] = names.filter((name) => name !== waits)
+    void a.handoffs.cancel(gone!)
+    await until(() => queued(a).length === 0, () => hosts.wait(100))
+    for (const guest of [stays!, waits]) void a.handoffs.cancel(guest)
+    await cancelled(hosts, results)
+    assert.equal(a.history.length, 3)
+  })
+
+  it('are cancelled while they wait for room at their destination', async () => {
+    const { hosts, names, a, moving, move } = await crowd(2, { a: 16, b: 1 })
+    const results = [move('web-0'), move('web-1')]
+    await until(() => moving() === 1 && queued(a).length === 1)
+    const [[waits]] = queued(a) as [[string, string]]
+    assert.equal((await a.handoffs.cancel(waits)).status, 'cancelled')
+    void a.handoffs.cancel(names.find((name) => name !== waits)!)
+    await cancelled(hosts, results)
   })
 
   describe('offered by another host', () => {

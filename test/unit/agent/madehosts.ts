@@ -24,6 +24,8 @@ export interface Kept {
   records: Map<string, unknown>
   guests: Guest[]
   accept?: AcceptRule[]
+  /** `handoff.parallel`. */
+  parallel?: number
   /** What the journal cannot be written with. */
   unwritable?: Error
 }
@@ -101,7 +103,8 @@ export class Host {
       },
     } as unknown as HandoffsComponents
     this.handoffs = new Handoffs(parts, {
-      directory, switches: { references: true, peers: false, compression: 'never' }, accept: kept.accept,
+      directory, switches: { references: true, peers: false, compression: 'never', parallel: kept.parallel ?? 16 },
+      accept: kept.accept,
     })
   }
 

@@ -22,7 +22,7 @@ census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
 popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
-handoff: {references: true, peers: true, compression: true, threads: auto}
+handoff: {references: true, peers: true, compression: true, threads: auto, parallel: 8}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
 tunnel: {to: ['127.64.0.9:20500']}
 `
@@ -74,7 +74,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
-      handoff: { references: true, peers: true, compression: true, threads: 'auto' },
+      handoff: { references: true, peers: true, compression: true, threads: 'auto', parallel: 8 },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
       tunnel: { to: ['127.64.0.9:20500'] },
     })
@@ -110,7 +110,7 @@ describe('a configuration file', () => {
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },
       swap: { maxBandwidth: 12_500_000 },
-      handoff: { references: true, peers: true, compression: 'auto', threads: 'auto' },
+      handoff: { references: true, peers: true, compression: 'auto', threads: 'auto', parallel: 4 },
       tunnel: { to: ['/run/pagemesh/tunnel/*', '127.64.0.0/16:20000-30999'] },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')

@@ -1,0 +1,61 @@
+import type { Clock } from '../runtime/clock.ts'
+import { PagemeshError } from '../runtime/errors.ts'
+import type { HandoffResult } from '../transfer/index.ts'
+import type { MigrateRequest } from './index.ts'
+import type { Leaving } from './leaving.ts'
+import { Turns } from './turns.ts'
+
+/** Between two offers to a destination that takes no more guests now. */
+const AGAIN_MS = 1000
+
+/**
+ * Runs the handoffs of guests that leave this host: so many at once, the others when it is their turn. A guest whose
+ * destination takes no more guests now lets others have its turn, and is offered again.
+ */
+export class Departures {
+  readonly #clock: Clock
+  readonly #turns: Turns
+
+  constructor(components: { clock: Clock }, { parallel }: { parallel: number }) {
+    this.#clock = components.clock
+    this.#turns = new Turns(parallel)
+  }
+
+  /**
+   * Returns what `run` came to. Rejects with PagemeshError `busy` if no turn is free and the request does not wait,
+   * and with the signal of `leaving`.
+   */
+  async run(
+    { wait, to }: Pick<MigrateRequest, 'wait' | 'to'>, leaving: Leaving, run: () => Promise<HandoffResult>,
+  ): Promise<HandoffResult> {
+    let mayWait = wait === true
+    for (;;) {
+      const giveBack = this.#turns.take() ?? await this.#wait(leaving, mayWait)
+      leaving.unqueue()
+      let result: HandoffResult
+      try {
+        result = await run()
+      } finally {
+        giveBack()
+      }
+      if (result.code !== 'busy') return result
+      leaving.queue(`${to} takes no more guests now`)
+      await this.#clock.sleep(AGAIN_MS, leaving.signal)
+      // It had its turn here.
+      mayWait = true
+    }
+  }
+
+  async #wait(leaving: Leaving, mayWait: boolean): Promise<() => void> {
+    const { countMax } = this.#turns
+    const why = `${countMax} ${countMax === 1 ? 'guest leaves' : 'guests leave'} this host now`
+    if (!mayWait) {
+      throw new PagemeshError('busy', `${why}, the most at once (\`handoff.parallel\`).`, {
+        fault: 'usage', phase: 'preparing', advice: 'Say --wait to queue, or try again when one has left.',
+      })
+    }
+    return await this.#turns.wait(leaving.signal, (ahead) => {
+      leaving.queue(ahead === 0 ? `${why}; it is the next` : `${why}; ${ahead} before it in the queue`)
+    })
+  }
+}
