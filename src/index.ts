@@ -9,11 +9,12 @@
  */
 export {
   createAgent, defaultOf, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents,
-  type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord, type CancelOutcome, type ConfigOptions,
-  type DialRule, type EndedCount, type Handoff, type HandoffRecord, type HeldGuest, type MigrateRequest,
-  type OptionInfo, type OptionKind, type OptionValue, type PeerName, type PopularPage, type RecoverRequest,
-  type RelayNews, type RelayStatus, type SettleDecision, type SettleOutcome, type Traffic, type Tunnel, type TunnelNews,
-  type TunnelRequest,
+  type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord, type CancelOutcome, type ClusterView,
+  type ConfigOptions, type DialRule, type EndedCount, type EvacuatedGuest, type EvacuateRequest, type EvacuationNews,
+  type EvacuationResult, type Handoff, type HandoffRecord, type HeldGuest, type HostSummary, type MemoryRoom,
+  type MigrateRequest, type MovingGuest, type OptionInfo, type OptionKind, type OptionValue, type PastHandoff,
+  type PeerName, type PopularPage, type RecoverRequest, type RelayNews, type RelayStatus, type SettleDecision,
+  type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
   scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList, type DiscoveredGuest,

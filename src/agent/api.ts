@@ -3,9 +3,11 @@ import type { Guest, GuestMemory, GuestState, Manager, MigrationMode } from '../
 import type { RelayNews, Tunnel } from '../relay/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
 import type { AuditRecord } from './audit.ts'
+import type { EvacuateRequest, EvacuationResult } from './evacuation.ts'
 import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
+import type { ClusterView } from './summaries.ts'
 
 export interface Agent {
   /** Idempotent; a failed start stops what had started. Throws PagemeshError, such as `name-taken`. */
@@ -25,6 +27,13 @@ export interface Agent {
    * follows it.
    */
   migrate(request: MigrateRequest): Handoff
+  /**
+   * Hands every guest of this host to others, a few at once; a guest whose destination fails goes elsewhere. Rejects
+   * with PagemeshError `host-unknown`, `no-hosts` or `evacuating`: the result tells of each guest.
+   */
+  evacuate(request: EvacuateRequest): Promise<EvacuationResult>
+  /** The state of all hosts of the mesh, asked of each of them; at most a second old. */
+  cluster(): Promise<ClusterView>
   /** Asks the destination which of a guest's pages it has; moves nothing. Rejects where a handoff would fail. */
   estimate(request: MigrateRequest): Promise<HandoffEstimate>
   /**

@@ -12,6 +12,7 @@ export type {
 export type { AuditRecord } from './audit.ts'
 export type { AuditEvent } from './audittally.ts'
 export type { EndedCount } from './endedtally.ts'
+export type { EvacuatedGuest, EvacuateRequest, EvacuationNews, EvacuationResult } from './evacuation.ts'
 export {
   defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionKind, type OptionValue,
 } from './options.ts'
@@ -19,3 +20,5 @@ export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
 export type { RelayStatus } from './relays.ts'
 export type { AgentStatus, Traffic } from './status.ts'
+export type { ClusterView } from './summaries.ts'
+export type { HostSummary, MemoryRoom, MovingGuest, PastHandoff } from './summary.ts'

@@ -52,6 +52,17 @@ export function secondsArgument(text: string): number {
   throw new InvalidArgumentError('Expected a number of seconds above 0, such as 600.')
 }
 
+/** A number of guests. */
+export function countArgument(text: string): number {
+  if (/^\d{1,2}$/.test(text) && Number(text) > 0) return Number(text)
+  throw new InvalidArgumentError('Expected a whole number from 1 to 99.')
+}
+
+/** Names separated by commas. */
+export function namesArgument(text: string): string[] {
+  return text.split(',').map((name) => nameArgument(name.trim()))
+}
+
 export function nameArgument(text: string): string {
   if (text.trim() !== '' && text.length <= 255) return text
   throw new InvalidArgumentError('Expected a name of 1 to 255 characters.')

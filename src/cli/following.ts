@@ -7,6 +7,7 @@ import type { AgentFlags } from './arguments.ts'
 import { complain, EXIT, writeJson } from './exit.ts'
 import { renderEstimate, renderResult } from './handofftext.ts'
 import { ProgressLine } from './progressline.ts'
+import { onStopSignal } from './stopsignal.ts'
 
 /** What is known of a handoff from the command line, before the agent's first news. */
 export type AboutHandoff = Pick<HandoffResult, 'guest'> & Partial<Pick<HandoffResult, 'to' | 'mode'>>
@@ -83,16 +84,15 @@ function lostHandoff(about: AboutHandoff, error: PagemeshError, last: HandoffPro
 /** The first Ctrl-C asks the agent to cancel and waits for the result; the second ends the wait. */
 function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore: () => void } {
   const abort = new AbortController()
-  const onSignal = (): void => {
-    if (abort.signal.aborted) {
+  const restore = onStopSignal((count) => {
+    if (count > 1) {
       progress.say('pagemesh: Not waiting any longer. `pagemesh status` shows whether the handoff still runs.')
       process.exit(EXIT.cancelled)
     }
     progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for the outcome.')
     abort.abort()
-  }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
-  return { cancel: abort.signal, restore: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal) }
+  })
+  return { cancel: abort.signal, restore }
 }
 
 function exitStatusOf(status: HandoffResult['status']): number {

@@ -11,6 +11,7 @@ import { Command, CommanderError } from 'commander'
 import { addAgent } from './agent.ts'
 import { addCancel } from './cancel.ts'
 import { addCheck } from './check.ts'
+import { addEvacuate } from './evacuate.ts'
 import { EXIT, EXIT_HELP, fail } from './exit.ts'
 import { addHistory } from './history.ts'
 import { addKeygen } from './keygen.ts'
@@ -32,7 +33,7 @@ const program = new Command('pagemesh')
   .addHelpText('after', `\n${EXIT_HELP}`)
 
 for (const add of [
-  addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addCancel, addRecover, addSettle, addHistory,
+  addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover, addSettle, addHistory,
   addPeers, addTunnel,
 ]) add(program)
 

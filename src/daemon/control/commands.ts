@@ -57,6 +57,8 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return agent.held(request.arguments.guest)
       case 'migrate':
         return await migrate(request.arguments, context)
+      case 'evacuate':
+        return await agent.evacuate({ ...request.arguments, signal: context.signal, onNews: context.onProgress })
       case 'tunnel':
         return await tunnel(request.arguments, context)
       case 'recover': {

@@ -7,10 +7,10 @@
  *
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
  *   request = {command, arguments?}                      ping | status | peers | pages | history | audit | held
- *                                                        | migrate | recover | cancel | settle | acceptPeer
- *                                                        | tunnel
+ *                                                        | migrate | evacuate | recover | cancel | settle
+ *                                                        | acceptPeer | tunnel
  *   answer  = *progress (result | error)                 one answer a request, in order
- *   progress = {progress: HandoffProgress | TunnelNews | {event: 'listening'}}
+ *   progress = {progress: HandoffProgress | EvacuationNews | TunnelNews | {event: 'listening'}}
  *   result  = {result}
  *   error   = {error: {code, message, advice?, fault}}
  *
@@ -19,8 +19,8 @@
  *      |------------------------------>|
  *      |   {progress} several times/s  |
  *      |<------------------------------|
- *      | {command: 'cancel'}           |   without a guest: cancels the migrate, recover or tunnel that waits on
- *      |- - - - - - - - - - - - - - - >|   this connection. It has no answer of its own: that request's result tells.
+ *      | {command: 'cancel'}           |   without a guest: cancels the migrate, evacuate, recover or tunnel that waits
+ *      |- - - - - - - - - - - - - - - >|   on this connection. It has no answer of its own: that request's result tells.
  *      |   {result}                    |
  *      |<------------------------------|
  *
@@ -30,7 +30,7 @@
  *    +--- result or error ---+  +--- the client hangs up: a handoff goes on, a tunnel ends
  */
 import type {
-  AuditRecord, CancelOutcome, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PeerName, PopularPage,
+  AuditRecord, CancelOutcome, EvacuateRequest, EvacuationNews, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PeerName, PopularPage,
   SettleDecision, TunnelNews, TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
@@ -54,12 +54,17 @@ export const CONTROL_LIMITS = {
   nameCharactersMax: 255,
   /** Most channels of a handoff: the agent's limit, repeated here because commands do not load the agent. */
   channelsMax: 16,
+  /** Hosts that are named in one request, and guests that leave at once. */
+  hostsMax: 1000,
+  parallelMax: 99,
 } as const
 
 export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
   /** Only asks the destination which pages it has. */
   dryRun?: boolean
 }
+
+export interface EvacuateArguments extends Omit<EvacuateRequest, 'signal' | 'onNews'> {}
 
 /** A tunnel is open until its request is cancelled or its client hangs up. */
 export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
@@ -70,6 +75,7 @@ export type ControlRequest =
   | { command: 'acceptPeer'; arguments: { name: string; peerId?: string } }
   | { command: 'held' | 'recover'; arguments: { guest: string } }
   | { command: 'migrate'; arguments: MigrateArguments }
+  | { command: 'evacuate'; arguments: EvacuateArguments }
   | { command: 'tunnel'; arguments: TunnelArguments }
   | { command: 'settle'; arguments: { guest: string; decision: SettleDecision } }
   /** Without a guest: cancels the request that waits on this connection. */
@@ -111,8 +117,8 @@ export interface ErrorAnswer {
   fault: Fault
 }
 
-/** Messages before the answer: a handoff's progress, or a tunnel's opening and events. */
-export type Progress = HandoffProgress | TunnelNews | { event: 'listening' }
+/** Messages before the answer: the progress of a handoff or an evacuation, or a tunnel's opening and events. */
+export type Progress = HandoffProgress | EvacuationNews | TunnelNews | { event: 'listening' }
 
 export type ControlAnswer = { progress: Progress } | { result: unknown } | { error: ErrorAnswer }
 
@@ -183,6 +189,8 @@ export function decodeRequest(line: string): ControlRequest {
     }
     case 'tunnel':
       return { command, arguments: decodeTunnel(fields) }
+    case 'evacuate':
+      return { command, arguments: decodeEvacuate(fields) }
     case 'migrate':
       return { command, arguments: decodeMigrate(fields) }
     default:
@@ -212,13 +220,10 @@ export function badAnswer(): PagemeshError {
 function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
   const { guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, wait, dryRun, ...others } = fields
   refuseOthers(others)
-  if (mode !== undefined && mode !== 'precopy' && mode !== 'postcopy') {
-    throw badRequest('`mode` is precopy or postcopy.')
-  }
   return {
     guest: nameOf('guest', guest),
     to: nameOf('to', to),
-    ...(mode === undefined ? {} : { mode }),
+    ...modeOf(mode),
     ...positive('maxBandwidth', maxBandwidth),
     ...positive('maxDowntimeMs', maxDowntimeMs),
     ...channelsOf(channels),
@@ -226,6 +231,29 @@ function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
     ...trueOrFalse('wait', wait),
     ...trueOrFalse('dryRun', dryRun),
   }
+}
+
+function decodeEvacuate(fields: Record<string, unknown>): EvacuateArguments {
+  const { to, mode, parallel, maxBandwidth, maxDowntimeMs, timeoutMs, dryRun, ...others } = fields
+  refuseOthers(others)
+  if (to !== undefined && (!Array.isArray(to) || to.length > CONTROL_LIMITS.hostsMax)) {
+    throw badRequest('`to` is a list of hosts.')
+  }
+  return {
+    ...(to === undefined ? {} : { to: to.map((name) => nameOf('to', name)) }),
+    ...modeOf(mode),
+    ...(parallel === undefined ? {} : { parallel: countOf('parallel', parallel, CONTROL_LIMITS.parallelMax) }),
+    ...positive('maxBandwidth', maxBandwidth),
+    ...positive('maxDowntimeMs', maxDowntimeMs),
+    ...positive('timeoutMs', timeoutMs),
+    ...trueOrFalse('dryRun', dryRun),
+  }
+}
+
+function modeOf(mode: unknown): Pick<MigrateArguments, 'mode'> {
+  if (mode === undefined) return {}
+  if (mode === 'precopy' || mode === 'postcopy') return { mode }
+  throw badRequest('`mode` is precopy or postcopy.')
 }
 
 function decodeTunnel(fields: Record<string, unknown>): TunnelArguments {

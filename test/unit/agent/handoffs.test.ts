@@ -140,7 +140,7 @@ describe('the handoffs of a host', () => {
   async function cancelled(hosts: Hosts, results: readonly Promise<HandoffResult>[]): Promise<void> {
     let said: HandoffResult[] | undefined
     void Promise.all(results).then((all) => { said = all })
-    await until(() => said !== undefined, () => hosts.wait(100))
+    await until(() => said !== undefined, () => hosts.wait(20))
     assert.deepEqual(said!.map(({ status }) => status), results.map(() => 'cancelled'))
   }
 

@@ -1,0 +1,276 @@
+import type { Member, Mesh } from '../mesh/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../transfer/index.ts'
+import {
+  bestOf, claim, hostsFor, inOrder, type Candidate, type Claims, type Evacuee,
+} from './evacuationplan.ts'
+import { lastStateOf, notOwn, type GuestList } from './guestlist.ts'
+import type { Handoff, MigrateRequest } from './index.ts'
+import type { Summaries } from './summaries.ts'
+import { Turns } from './turns.ts'
+
+/** Guests whose destinations are asked for at once. */
+const ASKED_AT_ONCE = 4
+
+export interface EvacuateRequest extends Pick<MigrateRequest, 'mode' | 'maxDowntimeMs' | 'timeoutMs'> {
+  /** The hosts that guests may go to; left out: any. */
+  to?: readonly string[]
+  /** Guests that move at once, at most `handoff.parallel`. */
+  parallel?: number
+  /** Bytes a second on the wire, shared by those that move at once. */
+  maxBandwidth?: number
+  /** Only says where each guest would go. */
+  dryRun?: boolean
+  /** Begins no further guest; those that move do so to their end. */
+  signal?: AbortSignal
+  onNews?: (news: EvacuationNews) => void
+}
+
+/** How far a guest is, or what became of it. */
+export type EvacuationNews = HandoffProgress | ({ event: 'evacuated'; done: number; total: number } & EvacuatedGuest)
+
+export interface EvacuatedGuest {
+  guest: string
+  /** Where it went, or would go; null if no host takes it. */
+  to: string | null
+  /** `planned` in a dry run. All but those that completed are here still, unless `reason` says otherwise. */
+  status: 'completed' | 'failed' | 'cancelled' | 'planned'
+  code?: string
+  reason?: string
+  estimate?: HandoffEstimate
+  /** Of the last try. */
+  result?: HandoffResult
+}
+
+export interface EvacuationResult {
+  from: string
+  dryRun: boolean
+  status: 'completed' | 'failed' | 'cancelled'
+  totalMs: number
+  wireBytes: number
+  guests: EvacuatedGuest[]
+}
+
+export interface EvacuationComponents {
+  clock: Clock
+  log: Log
+  mesh: Mesh
+  guests: GuestList
+  summaries: Pick<Summaries, 'fresh'>
+  handoffs: {
+    migrate(request: MigrateRequest): Handoff
+    estimate(request: MigrateRequest): Promise<HandoffEstimate>
+  }
+}
+
+/** A guest whose destination was found. */
+interface Planned extends Evacuee {
+  candidate: Candidate
+  estimate: HandoffEstimate
+}
+
+type Found = Planned | { guest: string; code: string; reason: string }
+
+/** Hands every guest of this host to others: one run of `pagemesh evacuate`. */
+export class Evacuation {
+  readonly #components: EvacuationComponents
+  readonly #request: EvacuateRequest
+  readonly #turns: Turns
+  readonly #claims: Claims = new Map()
+  readonly #parallel: number
+  #done = 0
+  #total = 0
+
+  constructor(components: EvacuationComponents, request: EvacuateRequest, { parallel }: { parallel: number }) {
+    this.#components = components
+    this.#request = request
+    this.#parallel = Math.min(parallel, request.parallel ?? parallel)
+    this.#turns = new Turns(this.#parallel)
+  }
+
+  /** Rejects only with PagemeshError `host-unknown` and `no-hosts`: what happens to guests is in the result. */
+  async run(): Promise<EvacuationResult> {
+    const { clock, mesh, guests } = this.#components
+    const { dryRun = false, signal } = this.#request
+    const begunAt = clock.now()
+    const members = this.#members()
+    await guests.refresh()
+    const { evacuees, others } = this.#guests()
+    this.#total = evacuees.length + others.length
+    for (const other of others) this.#tell(other)
+    const found = await this.#findAll(evacuees, members)
+    const planned = inOrder(found.filter((one) => 'candidate' in one))
+    const homeless = found.flatMap((one) => ('candidate' in one ? [] : [{ ...one, to: null, status: 'failed' as const }]))
+    for (const one of homeless) this.#tell(one)
+    const moved = dryRun
+      ? planned.map(({ guest, candidate, estimate }) =>
+        ({ guest, to: candidate.host, status: 'planned' as const, estimate }))
+      : await Promise.all(planned.map((one) => this.#move(one, members)))
+    const all: EvacuatedGuest[] = [...moved, ...homeless, ...others]
+    const hasStayed = all.some(({ status }) => status !== 'completed' && status !== 'planned')
+    return {
+      from: mesh.self.name, dryRun, totalMs: Math.round(clock.now() - begunAt),
+      status: !hasStayed ? 'completed' : signal?.aborted === true ? 'cancelled' : 'failed',
+      wireBytes: all.reduce((sum, { result }) => sum + (result?.wireBytes ?? 0), 0),
+      guests: all,
+    }
+  }
+
+  /** The hosts that guests may go to. */
+  #members(): Member[] {
+    const { mesh } = this.#components
+    const { to } = this.#request
+    const members = mesh.members()
+    const unknown = (to ?? []).filter((name) => !members.some((member) => member.name === name))
+    if (unknown.length > 0) {
+      throw new PagemeshError('host-unknown', `No host named ${unknown.join(', ')} is in the mesh.`, {
+        fault: 'usage', phase: 'preparing', advice: `This host sees: ${members.map(({ name }) => name).join(', ')}.`,
+      })
+    }
+    const chosen = members.filter(({ name }) => to === undefined || to.includes(name))
+    if (chosen.length > 0) return chosen
+    throw new PagemeshError('no-hosts', 'This host sees no other: there is nowhere to go.', {
+      fault: 'usage', phase: 'preparing', advice: 'Check `bootstrap` and the cluster key, and `pagemesh status`.',
+    })
+  }
+
+  /** Guests of this host; those that a manager moves are told apart. What waits here for a migration is none yet. */
+  #guests(): { evacuees: Evacuee[]; others: EvacuatedGuest[] } {
+    const evacuees: Evacuee[] = []
+    const others: EvacuatedGuest[] = []
+    for (const guest of this.#components.guests.all()) {
+      if (lastStateOf(guest) === 'inmigrate' || lastStateOf(guest) === 'postmigrate') continue
+      const refusal = notOwn(guest)
+      const { name } = guest
+      if (refusal === undefined) {
+        evacuees.push({ guest: name, ramBytes: guest.memory.blocks.reduce((sum, { bytes }) => sum + bytes, 0) })
+      } else {
+        others.push({ guest: name, to: null, status: 'failed', code: refusal.code, reason: describeError(refusal) })
+      }
+    }
+    return { evacuees, others }
+  }
+
+  /** Destinations, one guest after the other has chosen: each leaves less room for the next. */
+  async #findAll(evacuees: readonly Evacuee[], members: readonly Member[]): Promise<Found[]> {
+    const left = [...evacuees]
+    const found: Found[] = []
+    const findNext = async (): Promise<void> => {
+      for (let evacuee = left.shift(); evacuee !== undefined; evacuee = left.shift()) {
+        found.push(await this.#find(evacuee, members))
+      }
+    }
+    await Promise.all(Array.from({ length: ASKED_AT_ONCE }, findNext))
+    return found
+  }
+
+  async #find(evacuee: Evacuee, members: readonly Member[]): Promise<Found> {
+    const { guest, ramBytes } = evacuee
+    // The first of the answer is this host.
+    const [, ...hosts] = (await this.#components.summaries.fresh(members)).hosts
+    const choice = hostsFor(evacuee, hosts, this.#claims)
+    if ('code' in choice) return { guest, code: choice.code, reason: choice.reason }
+    const candidates: (Candidate & { estimate: HandoffEstimate })[] = []
+    let refusal: PagemeshError | undefined
+    for (const to of choice.hosts) {
+      try {
+        const estimate = await this.#components.handoffs.estimate({ ...this.#about(), guest, to })
+        const { distinctPages, pagesAtDestination } = estimate
+        candidates.push({ host: to, distinctPages, pagesAtDestination, estimate })
+      } catch (error) {
+        refusal = asPagemeshError(error)
+      }
+    }
+    const best = bestOf(candidates, this.#claims)
+    if (best === undefined) return { guest, code: refusal!.code, reason: describeError(refusal!) }
+    claim(this.#claims, best.host, ramBytes)
+    const { estimate } = candidates.find(({ host }) => host === best.host)!
+    return { guest, ramBytes, candidate: best, estimate }
+  }
+
+  /** Moves a guest when it is its turn; elsewhere, if its destination fails and the guest runs on here. */
+  async #move(planned: Planned, members: readonly Member[]): Promise<EvacuatedGuest> {
+    const { guest, ramBytes, candidate } = planned
+    const { signal = new AbortController().signal } = this.#request
+    let giveBack: () => void
+    try {
+      giveBack = this.#turns.take() ?? await this.#turns.wait(signal, () => {})
+    } catch {
+      // It was to begin no further guest.
+      return this.#tell({
+        guest, to: candidate.host, status: 'cancelled', code: 'cancelled', reason: 'Its handoff was not begun.',
+      })
+    }
+    try {
+      let tried = await this.#handOff(guest, candidate.host, signal)
+      const left = members.filter(({ name }) => name !== candidate.host)
+      while (tried.status === 'failed' && !signal.aborted && left.length > 0 && await this.#runsHere(guest)) {
+        const next = await this.#find({ guest, ramBytes }, left)
+        if (!('candidate' in next)) break
+        const { host } = next.candidate
+        claim(this.#claims, tried.to!, -ramBytes)
+        this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason: tried.reason })
+        left.splice(left.findIndex(({ name }) => name === host), 1)
+        tried = await this.#handOff(guest, host, signal)
+      }
+      // What has arrived shows in that host's memory from now on.
+      claim(this.#claims, tried.to!, -ramBytes)
+      return this.#tell(tried)
+    } finally {
+      giveBack()
+    }
+  }
+
+  /** One try. While it waits for its destination it may be given up; once it moves, it does so to its end. */
+  async #handOff(guest: string, to: string, signal: AbortSignal): Promise<EvacuatedGuest> {
+    const { maxBandwidth, onNews } = this.#request
+    const moving = new AbortController()
+    let isWaiting = true
+    const giveUp = (): void => { if (isWaiting) moving.abort() }
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      const share = maxBandwidth === undefined ? {} : { maxBandwidth: Math.floor(maxBandwidth / this.#parallel) }
+      const handoff = this.#components.handoffs.migrate({
+        ...this.#about(), ...share, guest, to, wait: true, signal: moving.signal,
+      })
+      const result = await handoff.on('progress', (progress) => {
+        isWaiting = progress.phase === 'queued'
+        if (isWaiting && signal.aborted) moving.abort()
+        onNews?.(progress)
+      })
+      const { status, code, reason } = result
+      return {
+        guest, to, status, result, ...(code === undefined ? {} : { code }), ...(reason === undefined ? {} : { reason }),
+      }
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  /** Only of a guest that runs here is it certain that no copy of it is elsewhere. */
+  async #runsHere(name: string): Promise<boolean> {
+    const guest = this.#components.guests.find(name)
+    try {
+      return guest !== undefined && await guest.state() === 'running'
+    } catch {
+      // A QEMU that does not answer cannot move, either.
+      return false
+    }
+  }
+
+  #about(): Pick<MigrateRequest, 'mode' | 'maxDowntimeMs' | 'timeoutMs'> {
+    const { mode, maxDowntimeMs, timeoutMs } = this.#request
+    return {
+      ...(mode === undefined ? {} : { mode }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    }
+  }
+
+  #tell(guest: EvacuatedGuest): EvacuatedGuest {
+    this.#done += 1
+    this.#request.onNews?.({ event: 'evacuated', done: this.#done, total: this.#total, ...guest })
+    return guest
+  }
+}

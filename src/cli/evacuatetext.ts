@@ -1,0 +1,92 @@
+import type { EvacuatedGuest, EvacuationNews, EvacuationResult, HandoffProgress } from '../index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { printable } from '../runtime/text.ts'
+import { formatBytes, formatRate } from '../runtime/units.ts'
+import { renderEstimate, seconds } from './handofftext.ts'
+import type { ProgressOutput } from './progressline.ts'
+import { alignColumns } from './table.ts'
+
+/** Without a terminal, a line is for a log: one every so often. */
+const LINE_EVERY_MS = 3000
+
+/** Where all guests are, in place on a terminal; what became of each is a line that stays. */
+export class EvacuationLine {
+  readonly #output: ProgressOutput
+  readonly #clock: Clock
+  readonly #moving = new Map<string, HandoffProgress>()
+  #done = 0
+  #shownAt = -Infinity
+  #isLineOpen = false
+
+  constructor(components: { output: ProgressOutput; clock: Clock }) {
+    this.#output = components.output
+    this.#clock = components.clock
+  }
+
+  show(news: EvacuationNews): void {
+    if ('event' in news) {
+      this.#moving.delete(news.guest)
+      this.#done = news.done
+      if (news.status !== 'planned') this.say(`${news.done} of ${news.total}  ${describe(printable(news))}`)
+      return
+    }
+    this.#moving.set(news.guest, news)
+    const now = this.#clock.now()
+    if (this.#output.isTTY === true) {
+      // A line that wraps could not be overwritten. `ESC [K` clears what is left of the longer line before.
+      this.#output.write(`\r${this.#describeAll().slice(0, (this.#output.columns ?? 80) - 1)}\u001B[K`)
+      this.#isLineOpen = true
+    } else if (now - this.#shownAt >= LINE_EVERY_MS) {
+      this.#shownAt = now
+      this.#output.write(`${this.#describeAll()}\n`)
+    }
+  }
+
+  /** Says something that stays. */
+  say(text: string): void {
+    if (this.#isLineOpen) this.#output.write('\r\u001B[K')
+    this.#isLineOpen = false
+    this.#output.write(`${text}\n`)
+  }
+
+  end(): void {
+    if (this.#isLineOpen) this.#output.write('\n')
+    this.#isLineOpen = false
+  }
+
+  #describeAll(): string {
+    const all = [...this.#moving.values()]
+    const moving = all.filter(({ phase }) => phase !== 'queued')
+    const rate = moving.reduce((sum, { wireBytesPerSecond }) => sum + wireBytesPerSecond, 0)
+    const each = moving.map((one) => `${printable(one).guest} -> ${one.to} ${Math.floor(one.percent)} %`)
+    const queued = all.length > moving.length ? [`${all.length - moving.length} queued`] : []
+    return [`${this.#done} done`, ...each, ...queued, formatRate(rate)].join('  ')
+  }
+}
+
+/** What became of all guests, for people. Pure. */
+export function renderEvacuation(result: EvacuationResult): string {
+  const { from, dryRun, guests, totalMs, wireBytes } = printable(result)
+  if (guests.length === 0) return `There is no guest on ${from}.`
+  if (dryRun) return guests.map(describePlan).join('\n')
+  const left = guests.filter(({ status }) => status === 'completed').length
+  const stayed = guests.filter(({ status }) => status !== 'completed')
+  return [
+    `${left} of ${guests.length} guests left ${from} in ${seconds(totalMs)}, ${formatBytes(wireBytes)} on the wire.`,
+    ...stayed.map((guest) => `  ${describe(guest)}`),
+  ].join('\n')
+}
+
+/** What each guest came to, as rows. */
+function describe({ guest, to, status, reason, result }: EvacuatedGuest): string {
+  if (status === 'completed' && result !== undefined) {
+    return alignColumns([[
+      guest, `went to ${to}`, `in ${seconds(result.totalMs)}`, `${formatBytes(result.wireBytes)} on the wire`,
+    ]])
+  }
+  return `${guest} has stayed${to === null ? '' : ` (${to})`}: ${reason ?? status}`
+}
+
+function describePlan(guest: EvacuatedGuest): string {
+  return guest.estimate === undefined ? `${guest.guest} would stay: ${guest.reason}` : renderEstimate(guest.estimate)
+}
