@@ -1,13 +1,11 @@
-import { chmod, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 import { createCensus, type Census } from '../census/index.ts'
 import {
-  discoverAll, removeStaleRooms, type Guest, type GuestDiscovery, type GuestMemory,
+  discoverAll, type Guest, type GuestDiscovery, type GuestMemory,
 } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
-import { requireUnexposed } from '../host/exposure.ts'
 import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, warmUpInventory, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
@@ -30,9 +28,11 @@ import type {
 } from './api.ts'
 import type { Audit, AuditRecord } from './audit.ts'
 import { auditedHistory } from './auditedhistory.ts'
+import { Cluster } from './cluster.ts'
 import { EndedTally } from './endedtally.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
+import type { EvacuateRequest, EvacuationResult } from './evacuation.ts'
 import { createHistory, type History } from './history.ts'
 import { HostInterception } from './interception.ts'
 import { createJournal, type Journal } from './journal.ts'
@@ -43,7 +43,9 @@ import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers
 import { PinFile } from './pinfile.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { dialRules, ownAddresses, Relays } from './relays.ts'
+import { openRuntimeDirectory } from './runtimedirectory.ts'
 import { snapshot, type AgentStatus } from './status.ts'
+import type { ClusterView } from './summaries.ts'
 import { VERSION } from './version.ts'
 
 /** An agent's ports to the world; tests and embedding programs may supply their own. */
@@ -183,6 +185,7 @@ class HostAgent implements Agent {
   readonly #metrics: ReturnType<typeof createMetrics>
   #handoffs: Handoffs | undefined
   #relays: Relays | undefined
+  #cluster: Cluster | undefined
   /** Undo functions of the steps of `start`; run in reverse order. */
   readonly #undo: (() => Promise<void> | void)[] = []
   #starting: Promise<void> | undefined
@@ -209,7 +212,8 @@ class HostAgent implements Agent {
 
   async #start(): Promise<void> {
     const { mesh, census, popularity, possession, swap, keeper, discovery, history, log, audit, pinFile } = this.#parts
-    const directory = await this.#openRuntimeDirectory()
+    const { path: directory, close } = await openRuntimeDirectory(this.#options.runtimeDirectory)
+    this.#undo.push(close)
     await audit.start()
     this.#undo.push(() => audit.stop())
     await pinFile.start()
@@ -225,6 +229,9 @@ class HostAgent implements Agent {
       switches, accept, dial, own: ownAddresses(this.#options),
     })
     this.#relays = relays
+    this.#cluster = new Cluster(
+      { ...this.#parts, guests: this.#guests, handoffs, status: () => this.status() }, switches,
+    )
     const hasStore = await this.#openStore()
     this.#undo.push(() => handoffs.stop())
     this.#undo.push(() => relays.stop())
@@ -247,6 +254,7 @@ class HostAgent implements Agent {
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
     this.#undo.push(mesh.handle(OUTCOME_PROTOCOL, (stream, from) => handoffs.answer(stream, from)))
+    this.#undo.push(this.#cluster.serve())
     this.#undo.push(mesh.handle(RELAY_PROTOCOL, (stream, from) => relays.receive(stream, from)))
     await handoffs.start()
     this.#undo.push(this.#parts.interception.start(relays))
@@ -268,29 +276,6 @@ class HostAgent implements Agent {
       log.error('the page store cannot be used: this host keeps no pages', { error: describeError(error) })
       return false
     }
-  }
-
-  async #openRuntimeDirectory(): Promise<string> {
-    const { runtimeDirectory } = this.#options
-    if (runtimeDirectory === undefined) {
-      const own = await mkdtemp(join(tmpdir(), 'pagemesh-'))
-      // QEMUs of other users pass through it.
-      await chmod(own, 0o711)
-      this.#undo.push(() => rm(own, { recursive: true, force: true }))
-      return own
-    }
-    await requireUnexposed(runtimeDirectory, 'where the agent meets its guests')
-    try {
-      await mkdir(runtimeDirectory, { recursive: true, mode: 0o711 })
-      await removeStaleRooms(runtimeDirectory)
-      // The directory stays if it holds files of others.
-      this.#undo.push(() => rmdir(runtimeDirectory).catch(() => undefined))
-    } catch (cause) {
-      throw new PagemeshError('bad-directory', `The directory ${runtimeDirectory} cannot be used.`, {
-        fault: 'host', phase: 'start', cause, advice: 'Make it writable for the agent, or name another one.',
-      })
-    }
-    return runtimeDirectory
   }
 
   stop(): Promise<void> {
@@ -328,6 +313,16 @@ class HostAgent implements Agent {
 
   estimate(request: MigrateRequest): Promise<HandoffEstimate> {
     return this.#running().estimate(request)
+  }
+
+  async evacuate(request: EvacuateRequest): Promise<EvacuationResult> {
+    this.#running()
+    return await this.#cluster!.evacuate(request)
+  }
+
+  async cluster(): Promise<ClusterView> {
+    this.#running()
+    return await this.#cluster!.view()
   }
 
   async cancel(guestName: string): Promise<CancelOutcome> {

@@ -9,6 +9,7 @@ import {
 import { lastStateOf, notOwn, type GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import type { Summaries } from './summaries.ts'
+import type { HostSummary } from './summary.ts'
 import { Turns } from './turns.ts'
 
 /** Guests whose destinations are asked for at once. */
@@ -102,7 +103,8 @@ export class Evacuation {
     for (const other of others) this.#tell(other)
     const found = await this.#findAll(evacuees, members)
     const planned = inOrder(found.filter((one) => 'candidate' in one))
-    const homeless = found.flatMap((one) => ('candidate' in one ? [] : [{ ...one, to: null, status: 'failed' as const }]))
+    const homeless = found.flatMap((one) =>
+      ('candidate' in one ? [] : [{ ...one, to: null, status: 'failed' as const }]))
     for (const one of homeless) this.#tell(one)
     const moved = dryRun
       ? planned.map(({ guest, candidate, estimate }) =>
@@ -153,23 +155,28 @@ export class Evacuation {
     return { evacuees, others }
   }
 
-  /** Destinations, one guest after the other has chosen: each leaves less room for the next. */
   async #findAll(evacuees: readonly Evacuee[], members: readonly Member[]): Promise<Found[]> {
+    const hosts = await this.#look(members)
     const left = [...evacuees]
     const found: Found[] = []
     const findNext = async (): Promise<void> => {
       for (let evacuee = left.shift(); evacuee !== undefined; evacuee = left.shift()) {
-        found.push(await this.#find(evacuee, members))
+        found.push(await this.#find(evacuee, hosts))
       }
     }
     await Promise.all(Array.from({ length: ASKED_AT_ONCE }, findNext))
     return found
   }
 
-  async #find(evacuee: Evacuee, members: readonly Member[]): Promise<Found> {
-    const { guest, ramBytes } = evacuee
+  /** What these hosts are at now. */
+  async #look(members: readonly Member[]): Promise<HostSummary[]> {
     // The first of the answer is this host.
-    const [, ...hosts] = (await this.#components.summaries.fresh(members)).hosts
+    return (await this.#components.summaries.fresh(members)).hosts.slice(1)
+  }
+
+  /** Chooses among these hosts, and claims the memory. */
+  async #find(evacuee: Evacuee, hosts: readonly HostSummary[]): Promise<Found> {
+    const { guest, ramBytes } = evacuee
     const choice = hostsFor(evacuee, hosts, this.#claims)
     if ('code' in choice) return { guest, code: choice.code, reason: choice.reason }
     const candidates: (Candidate & { estimate: HandoffEstimate })[] = []
@@ -183,7 +190,11 @@ export class Evacuation {
         refusal = asPagemeshError(error)
       }
     }
-    const best = bestOf(candidates, this.#claims)
+    if (candidates.length === 0) return { guest, code: refusal!.code, reason: describeError(refusal!) }
+    // Others have chosen meanwhile.
+    const roomy = hostsFor(evacuee, hosts, this.#claims)
+    if ('code' in roomy) return { guest, code: roomy.code, reason: roomy.reason }
+    const best = bestOf(candidates.filter(({ host }) => roomy.hosts.includes(host)), this.#claims)
     if (best === undefined) return { guest, code: refusal!.code, reason: describeError(refusal!) }
     claim(this.#claims, best.host, ramBytes)
     const { estimate } = candidates.find(({ host }) => host === best.host)!
@@ -196,7 +207,7 @@ export class Evacuation {
     const { signal = new AbortController().signal } = this.#request
     let giveBack: () => void
     try {
-      giveBack = this.#turns.take() ?? await this.#turns.wait(signal, () => {})
+      giveBack = this.#turns.take() ?? await this.#turns.wait(signal)
     } catch {
       // It was to begin no further guest.
       return this.#tell({
@@ -207,11 +218,12 @@ export class Evacuation {
       let tried = await this.#handOff(guest, candidate.host, signal)
       const left = members.filter(({ name }) => name !== candidate.host)
       while (tried.status === 'failed' && !signal.aborted && left.length > 0 && await this.#runsHere(guest)) {
-        const next = await this.#find({ guest, ramBytes }, left)
+        const next = await this.#find({ guest, ramBytes }, await this.#look(left))
         if (!('candidate' in next)) break
         const { host } = next.candidate
         claim(this.#claims, tried.to!, -ramBytes)
-        this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason: tried.reason })
+        const { reason } = tried
+        this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason })
         left.splice(left.findIndex(({ name }) => name === host), 1)
         tried = await this.#handOff(guest, host, signal)
       }

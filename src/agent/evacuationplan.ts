@@ -27,7 +27,8 @@ export type Choice = { hosts: string[] } | { code: 'no-waiting-guest' | 'no-room
 export function hostsFor({ guest, ramBytes }: Evacuee, hosts: readonly HostSummary[], claims: Claims): Choice {
   const waiting = hosts.filter((host) => waitingAt(host).includes(guest))
   if (waiting.length === 0) {
-    const asked = hosts.length === 0 ? 'no other host answered' : `none does on ${hosts.map(({ host }) => host).join(', ')}`
+    const names = hosts.map(({ host }) => host).join(', ')
+    const asked = hosts.length === 0 ? 'no other host answered' : `none does on ${names}`
     return {
       code: 'no-waiting-guest',
       reason: `No QEMU named ${guest} waits elsewhere with -incoming defer: ${asked}.`,
@@ -51,7 +52,9 @@ export function bestOf(candidates: readonly Candidate[], claims: Claims): Candid
 }
 
 /** Guests whose pages are known at their destination leave first: they free the host soonest. */
-export function inOrder<Planned extends { guest: string; candidate: Candidate }>(planned: readonly Planned[]): Planned[] {
+export function inOrder<Planned extends { guest: string; candidate: Candidate }>(
+  planned: readonly Planned[],
+): Planned[] {
   const missing = ({ candidate }: Planned): number => candidate.distinctPages - candidate.pagesAtDestination
   return planned.toSorted((one, other) => missing(one) - missing(other) || (one.guest < other.guest ? -1 : 1))
 }

@@ -131,7 +131,8 @@ export function decodeSummary(bytes: Uint8Array, host: string): HostSummary {
     })),
     handoffs: list(read.handoffs, LIST_MAX).map((moving) => ({
       guest: text(moving.guest, NAME_MAX), other: text(moving.other, NAME_MAX),
-      direction: directionOf(moving.direction), driver: moving.driver === 'relay' ? 'relay' : 'qmp', phase: text(moving.phase, 32),
+      direction: directionOf(moving.direction), driver: moving.driver === 'relay' ? 'relay' : 'qmp',
+      phase: text(moving.phase, 32),
       percent: moving.percent === null ? null : Math.min(100, count(moving, 'percent')),
       wireBytes: count(moving, 'wireBytes'),
     })),

@@ -74,7 +74,8 @@ async function evacuate(flags: EvacuateFlags): Promise<void> {
   }
 }
 
-function requestOf({ to, mode, parallel, maxBandwidth, maxDowntime, timeout, dryRun }: EvacuateFlags): EvacuateArguments {
+function requestOf(flags: EvacuateFlags): EvacuateArguments {
+  const { to, mode, parallel, maxBandwidth, maxDowntime, timeout, dryRun } = flags
   return {
     mode,
     ...(to === undefined ? {} : { to }),

@@ -33,8 +33,8 @@ const program = new Command('pagemesh')
   .addHelpText('after', `\n${EXIT_HELP}`)
 
 for (const add of [
-  addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover, addSettle, addHistory,
-  addPeers, addTunnel,
+  addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover, addSettle,
+  addHistory, addPeers, addTunnel,
 ]) add(program)
 
 // A reader that closes the pipe early, such as `head`, is no error.

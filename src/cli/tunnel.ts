@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises'
 
 import { InvalidArgumentError, type Command } from 'commander'
 
-import { askAgent, type Progress, type TunnelArguments } from '../daemon/control/index.ts'
+import { askAgent, type TunnelArguments, type TunnelProgress } from '../daemon/control/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { printable } from '../text/printable.ts'
 import { nameArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
 import { EXIT_HELP, failAnswer, writeJson } from './exit.ts'
+import { onStopSignal } from './stopsignal.ts'
 import { renderTunnelNews } from './tunneltext.ts'
 
 interface TunnelFlags extends AgentFlags {
@@ -47,23 +48,21 @@ ${EXIT_HELP}`)
 
 async function tunnel(flags: TunnelFlags): Promise<void> {
   const abort = new AbortController()
-  const onSignal = (): void => abort.abort()
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  const restore = onStopSignal(() => abort.abort())
   try {
     const request = await requestOf(flags)
     await askAgent({
       path: flags.control, request: { command: 'tunnel', arguments: request }, cancel: abort.signal,
-      onProgress: (news) => show(news, request, flags.json),
+      onProgress: (news) => show(news as TunnelProgress, request, flags.json),
     })
   } catch (error) {
     failAnswer(error, flags.json === true)
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    restore()
   }
 }
 
-function show(news: Progress, request: TunnelArguments, json: true | undefined): void {
-  if (!('event' in news)) return
+function show(news: TunnelProgress, request: TunnelArguments, json: true | undefined): void {
   if (json === true) writeJson(news)
   else process.stdout.write(`${renderTunnelNews(printable(news), printable(request))}\n`)
 }

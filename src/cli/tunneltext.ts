@@ -1,9 +1,9 @@
-import type { Progress, TunnelArguments } from '../daemon/control/index.ts'
+import type { TunnelArguments, TunnelProgress } from '../daemon/control/index.ts'
 import { formatBytes } from '../text/units.ts'
 import { seconds } from './handofftext.ts'
 
 /** An event of a tunnel as a line of text. Pure. */
-export function renderTunnelNews(news: Extract<Progress, { event: string }>, request: TunnelArguments): string {
+export function renderTunnelNews(news: TunnelProgress, request: TunnelArguments): string {
   const { to, path, remotePath = path } = request
   switch (news.event) {
     case 'listening': return `Listening at ${path}, for ${remotePath} on ${to}.`

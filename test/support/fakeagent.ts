@@ -1,7 +1,7 @@
 import type {
-  AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, Handoff, HandoffProgress, HandoffRecord, HandoffResult,
-  HeldGuest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel,
-  TunnelRequest,
+  AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, ClusterView, EvacuateRequest, EvacuationNews,
+  EvacuationResult, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, MigrateRequest, PeerName,
+  PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel, TunnelRequest,
 } from '../../src/index.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../src/runtime/wait.ts'
@@ -94,6 +94,11 @@ export class FakeAgent implements Agent {
   /** What a guest that is let go on does then; undefined: its QEMU refuses. */
   settledState: SettleOutcome['state'] | undefined = 'running'
   records: HandoffRecord[] = []
+  view: ClusterView = { hosts: [], silent: [] }
+  /** What an evacuation tells, and comes to. */
+  evacuation: (
+    signal: AbortSignal | undefined, onNews: (news: EvacuationNews) => void,
+  ) => Promise<Pick<EvacuationResult, 'status' | 'guests'>> = async () => ({ status: 'completed', guests: [] })
   audited: AuditRecord[] = []
   peerNames: PeerName[] = []
   /** Called at each migrate and recover, to end it where a test does not want to by hand. */
@@ -146,6 +151,16 @@ export class FakeAgent implements Agent {
 
   async estimate({ guest, to, mode = 'precopy' }: MigrateRequest) {
     return { guest, from: 'host-a', to, mode, dryRun: true as const, distinctPages: 200, pagesAtDestination: 90 }
+  }
+
+  async evacuate({ dryRun = false, onNews, signal }: EvacuateRequest): Promise<EvacuationResult> {
+    this.calls.push('evacuate')
+    const result = await this.evacuation(signal, (news) => onNews?.(news))
+    return { from: 'host-a', totalMs: 1500, wireBytes: 2000, dryRun, ...result }
+  }
+
+  async cluster(): Promise<ClusterView> {
+    return this.view
   }
 
   async cancel(guest: string): Promise<CancelOutcome> {

@@ -10,7 +10,7 @@
  *                                                        | migrate | evacuate | recover | cancel | settle
  *                                                        | acceptPeer | tunnel
  *   answer  = *progress (result | error)                 one answer a request, in order
- *   progress = {progress: HandoffProgress | EvacuationNews | TunnelNews | {event: 'listening'}}
+ *   progress = {progress: HandoffProgress | EvacuationNews | TunnelProgress}
  *   result  = {result}
  *   error   = {error: {code, message, advice?, fault}}
  *
@@ -30,8 +30,8 @@
  *    +--- result or error ---+  +--- the client hangs up: a handoff goes on, a tunnel ends
  */
 import type {
-  AuditRecord, CancelOutcome, EvacuateRequest, EvacuationNews, HandoffProgress, HandoffRecord, HandoffResult, MigrateRequest, PeerName, PopularPage,
-  SettleDecision, TunnelNews, TunnelRequest,
+  AuditRecord, CancelOutcome, EvacuateRequest, EvacuationNews, HandoffProgress, HandoffRecord, HandoffResult,
+  MigrateRequest, PeerName, PopularPage, SettleDecision, TunnelNews, TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../text/json.ts'
@@ -118,7 +118,9 @@ export interface ErrorAnswer {
 }
 
 /** Messages before the answer: the progress of a handoff or an evacuation, or a tunnel's opening and events. */
-export type Progress = HandoffProgress | EvacuationNews | TunnelNews | { event: 'listening' }
+export type Progress = HandoffProgress | EvacuationNews | TunnelProgress
+
+export type TunnelProgress = TunnelNews | { event: 'listening' }
 
 export type ControlAnswer = { progress: Progress } | { result: unknown } | { error: ErrorAnswer }
 

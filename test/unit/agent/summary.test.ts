@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+
+import { Summaries } from '../../../src/agent/summaries.ts'
+import {
+  decodeSummary, decodeSummaryRequest, encodeSummary, encodeSummaryRequest, SUMMARY_PROTOCOL, summaryOf, waitingAt,
+} from '../../../src/agent/summary.ts'
+import type { HandoffRecord } from '../../../src/index.ts'
+import { MemoryNetwork, MESSAGE_BYTES_MAX } from '../../../src/mesh/index.ts'
+import { progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+import { settle } from '../../support/passagerelay.ts'
+import { VirtualClock } from '../../support/time.ts'
+
+const MOVE = { guest: 'web', to: 'host-b' }
+const RECORD: HandoffRecord = {
+  ...resultOf(MOVE, 'completed'), direction: 'outgoing', driver: 'qmp', endedAt: '2026-01-02T03:04:05.000Z',
+}
+const ABOUT = { history: [RECORD], memory: { totalBytes: 4e9, availableBytes: 3e9 }, parallel: 4 }
+const SUMMARY = summaryOf({
+  ...STATUS,
+  guests: [...STATUS.guests, { ...STATUS.guests[0]!, name: 'db', state: 'inmigrate' }],
+  handoffs: [{ direction: 'outgoing', driver: 'qmp', ...progressOf(MOVE) }],
+}, ABOUT)
+
+describe('the summary of a host', () => {
+  it('comes over whole, and names what waits there first', () => {
+    assert.deepEqual(decodeSummary(encodeSummary(SUMMARY), 'host-a'), SUMMARY)
+    assert.deepEqual(SUMMARY.guests.map(({ name }) => name), ['db', 'web<1>'])
+    assert.deepEqual(waitingAt(SUMMARY), ['db'])
+    assert.equal(SUMMARY.guestCount, 2)
+    assert.deepEqual(decodeSummaryRequest(encodeSummaryRequest({ fresh: true })), { fresh: true })
+  })
+
+  it('speaks for the host alone that was asked', () => {
+    assert.equal(decodeSummary(encodeSummary({ ...SUMMARY, host: 'host-c' }), 'host-b').host, 'host-b')
+  })
+
+  it('fits a message, however many guests there are', () => {
+    const guests = Array.from({ length: 2000 }, (_, index) => (
+      { ...STATUS.guests[0]!, name: `guest-${index}-${'x'.repeat(200)}`, state: 'running' as const }))
+    const bytes = encodeSummary(summaryOf({ ...STATUS, guests }, ABOUT))
+    assert.ok(bytes.length <= MESSAGE_BYTES_MAX)
+    const read = decodeSummary(bytes, 'host-a')
+    assert.equal(read.guestCount, 2000)
+    assert.ok(read.guests.length >= 100)
+  })
+
+  it('is refused where a field is missing, odd or absurd', () => {
+    const changed = (change: object): Uint8Array => new TextEncoder().encode(JSON.stringify({ ...SUMMARY, ...change }))
+    for (const change of [
+      { guests: 'many' }, { guests: [null] }, { guests: [{ name: 1 }] }, { guests: Array(513).fill({}) },
+      { parallel: -1 }, { parallel: '4' }, { arriving: null }, { memory: undefined }, { version: '' },
+      { version: 'x'.repeat(65) }, { history: [{ ...SUMMARY.history[0], status: 'fine' }] },
+      { history: [{ ...SUMMARY.history[0], endedAt: 'yesterday' }] }, { held: [{}] }, { store: {} }, { ledger: [] },
+    ]) assert.throws(() => decodeSummary(changed(change), 'host-a'), { code: 'bad-answer', fault: 'peer' })
+    for (const bytes of ['', '[]', '{}', '{"version":2,"fresh":true}', '{"version":1}']) {
+      assert.throws(() => decodeSummaryRequest(new TextEncoder().encode(bytes)), { code: 'bad-question' })
+    }
+  })
+
+  it('is asked of all members at once, and those that do not answer are named', async () => {
+    const clock = new VirtualClock()
+    const network = new MemoryNetwork({ clock })
+    const asked: string[] = []
+    const meshes = await Promise.all(['a', 'b', 'c', 'd'].map(async (name) => {
+      const mesh = network.createMesh(name)
+      await mesh.start()
+      return { mesh, summaries: new Summaries({ mesh, clock }, {
+        own: async (fresh) => {
+          asked.push(`${name}${fresh ? ' fresh' : ''}`)
+          return { ...SUMMARY, host: name }
+        },
+      }) }
+    }))
+    const [a, b, c, d] = meshes as [typeof meshes[0], typeof meshes[0], typeof meshes[0], typeof meshes[0]]
+    b.mesh.handle(SUMMARY_PROTOCOL, (stream) => b.summaries.answer(stream))
+    c.mesh.handle(SUMMARY_PROTOCOL, () => new Promise(() => {}))
+    d.mesh.handle(SUMMARY_PROTOCOL, async (stream) => {
+      await stream.receive()
+      await stream.send(new TextEncoder().encode('{"version":1}'))
+    })
+    const both = [a.summaries.all(), a.summaries.all()]
+    await settle()
+    await clock.run(clock.now() + 3000)
+    const [view, again] = await Promise.all(both)
+    assert.equal(view, again)
+    assert.deepEqual(view!.hosts.map(({ host }) => host), ['a', 'b'])
+    assert.deepEqual(view!.silent.map(({ host }) => host), ['c', 'd'])
+    assert.match(view!.silent[0]!.why, /c did not answer in time/)
+    assert.match(view!.silent[1]!.why, /cannot be read/)
+    assert.deepEqual(asked, ['a', 'b'])
+    await a.summaries.fresh(a.mesh.members().filter(({ name }) => name === 'b'))
+    assert.deepEqual(asked.slice(2), ['a fresh', 'b fresh'])
+    for (const { mesh } of meshes) await mesh.stop()
+  })
+})
