@@ -140,6 +140,7 @@ export class Handoffs {
   async estimate(request: MigrateRequest): Promise<HandoffEstimate> {
     let estimate: HandoffEstimate | undefined
     await this.#leave(request, () => {}, async (leaving) => {
+      leaving.isDryRun = true
       await this.#requireReady(request, leaving.signal)
       // A dry run ends at once: it needs no progress.
       const outgoing = this.#outgoing.create(request, 'dryRun', () => {})
@@ -200,9 +201,9 @@ export class Handoffs {
   }
 
   list(): AgentStatus['handoffs'] {
-    const outgoing = [...this.#leaving.values()]
+    const outgoing = [...this.#leaving.values()].filter(({ isDryRun }) => !isDryRun)
       .map(({ progress }) => ({ direction: 'outgoing' as const, driver: 'qmp' as const, ...progress }))
-    const incoming = this.#incoming.running()
+    const incoming = this.#incoming.running().filter(({ init }) => init.plan.kind !== 'dryRun')
       .map(({ status }) => ({ direction: 'incoming' as const, driver: 'qmp' as const, ...status }))
     return [...outgoing, ...incoming]
   }

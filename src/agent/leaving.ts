@@ -9,6 +9,8 @@ import type { Handoff } from './api.ts'
 /** A guest that is leaving this host, from the request until its handoff rests. */
 export class Leaving {
   progress: HandoffProgress
+  /** Nothing moves: it is not shown. */
+  isDryRun = false
   /** The handoff's result; undefined for a dry run. */
   done: Promise<HandoffResult | undefined> = Promise.resolve(undefined)
   readonly #abort = new AbortController()
