@@ -1,6 +1,7 @@
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
+import { deferred } from '../runtime/wait.ts'
 import type { Log } from '../runtime/log.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../transfer/index.ts'
 import {
@@ -10,7 +11,6 @@ import { lastStateOf, notOwn, type GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import type { Summaries } from './summaries.ts'
 import type { HostSummary } from './summary.ts'
-import { Turns } from './turns.ts'
 
 /** Guests whose destinations are asked for at once. */
 const ASKED_AT_ONCE = 4
@@ -72,13 +72,45 @@ interface Planned extends Evacuee {
   estimate: HandoffEstimate
 }
 
-type Found = Planned | { guest: string; code: string; reason: string }
+/** A guest that no host takes, and why. */
+type Homeless = Required<Pick<EvacuatedGuest, 'guest' | 'code' | 'reason'>>
+
+/** Guests whose destinations were found, until somebody moves them: those first that most is known of there. */
+class Found {
+  readonly #guests: Planned[] = []
+  #isWhole = false
+  #news = deferred<void>()
+
+  add(guest: Planned): void {
+    this.#guests.push(guest)
+    this.#tell()
+  }
+
+  /** No further guest is found. */
+  end(): void {
+    this.#isWhole = true
+    this.#tell()
+  }
+
+  /** The next guest; undefined when there is none, and none is to come. */
+  async take(): Promise<Planned | undefined> {
+    while (this.#guests.length === 0 && !this.#isWhole) await this.#news.promise
+    const [best] = inOrder(this.#guests)
+    if (best !== undefined) this.#guests.splice(this.#guests.indexOf(best), 1)
+    return best
+  }
+
+  #tell(): void {
+    this.#news.resolve()
+    this.#news = deferred()
+  }
+}
 
 /** Hands every guest of this host to others: one run of `pagemesh evacuate`. */
 export class Evacuation {
   readonly #components: EvacuationComponents
   readonly #request: EvacuateRequest
-  readonly #turns: Turns
+  readonly #found = new Found()
   readonly #claims: Claims = new Map()
   readonly #parallel: number
   #done = 0
@@ -88,7 +120,6 @@ export class Evacuation {
     this.#components = components
     this.#request = request
     this.#parallel = Math.min(parallel, request.parallel ?? parallel)
-    this.#turns = new Turns(this.#parallel)
   }
 
   /** Rejects only with PagemeshError `host-unknown` and `no-hosts`: what happens to guests is in the result. */
@@ -101,16 +132,10 @@ export class Evacuation {
     const { evacuees, others } = this.#guests()
     this.#total = evacuees.length + others.length
     for (const other of others) this.#tell(other)
-    const found = await this.#findAll(evacuees, members)
-    const planned = inOrder(found.filter((one) => 'candidate' in one))
-    const homeless = found.flatMap((one) =>
-      ('candidate' in one ? [] : [{ ...one, to: null, status: 'failed' as const }]))
-    for (const one of homeless) this.#tell(one)
-    const moved = dryRun
-      ? planned.map(({ guest, candidate, estimate }) =>
-        ({ guest, to: candidate.host, status: 'planned' as const, estimate }))
-      : await Promise.all(planned.map((one) => this.#move(one, members)))
-    const all: EvacuatedGuest[] = [...moved, ...homeless, ...others]
+    const finding = this.#findAll(evacuees, members)
+    const movers = dryRun ? [this.#plan()] : Array.from({ length: this.#parallel }, () => this.#moveNext(members))
+    const [homeless, ...moved] = await Promise.all([finding, ...movers])
+    const all: EvacuatedGuest[] = [...moved.flat(), ...homeless, ...others]
     const hasStayed = all.some(({ status }) => status !== 'completed' && status !== 'planned')
     return {
       from: mesh.self.name, dryRun, totalMs: Math.round(clock.now() - begunAt),
@@ -155,17 +180,21 @@ export class Evacuation {
     return { evacuees, others }
   }
 
-  async #findAll(evacuees: readonly Evacuee[], members: readonly Member[]): Promise<Found[]> {
+  /** Finds destinations, a few at a time; returns the guests that have none. */
+  async #findAll(evacuees: readonly Evacuee[], members: readonly Member[]): Promise<EvacuatedGuest[]> {
     const hosts = await this.#look(members)
     const left = [...evacuees]
-    const found: Found[] = []
+    const homeless: EvacuatedGuest[] = []
     const findNext = async (): Promise<void> => {
       for (let evacuee = left.shift(); evacuee !== undefined; evacuee = left.shift()) {
-        found.push(await this.#find(evacuee, hosts))
+        const found = await this.#find(evacuee, hosts)
+        if ('candidate' in found) this.#found.add(found)
+        else homeless.push(this.#tell({ ...found, to: null, status: 'failed' }))
       }
     }
     await Promise.all(Array.from({ length: ASKED_AT_ONCE }, findNext))
-    return found
+    this.#found.end()
+    return homeless
   }
 
   /** What these hosts are at now. */
@@ -175,7 +204,7 @@ export class Evacuation {
   }
 
   /** Chooses among these hosts, and claims the memory. */
-  async #find(evacuee: Evacuee, hosts: readonly HostSummary[]): Promise<Found> {
+  async #find(evacuee: Evacuee, hosts: readonly HostSummary[]): Promise<Planned | Homeless> {
     const { guest, ramBytes } = evacuee
     const choice = hostsFor(evacuee, hosts, this.#claims)
     if ('code' in choice) return { guest, code: choice.code, reason: choice.reason }
@@ -201,38 +230,47 @@ export class Evacuation {
     return { guest, ramBytes, candidate: best, estimate }
   }
 
-  /** Moves a guest when it is its turn; elsewhere, if its destination fails and the guest runs on here. */
-  async #move(planned: Planned, members: readonly Member[]): Promise<EvacuatedGuest> {
-    const { guest, ramBytes, candidate } = planned
+  /** Where each guest would go. */
+  async #plan(): Promise<EvacuatedGuest[]> {
+    const planned: EvacuatedGuest[] = []
+    for (let next = await this.#found.take(); next !== undefined; next = await this.#found.take()) {
+      const { guest, candidate: { host }, estimate } = next
+      planned.push({ guest, to: host, status: 'planned', estimate })
+    }
+    return planned
+  }
+
+  /** Moves one guest after the other, as long as there are any whose destination was found. */
+  async #moveNext(members: readonly Member[]): Promise<EvacuatedGuest[]> {
+    const moved: EvacuatedGuest[] = []
+    for (let next = await this.#found.take(); next !== undefined; next = await this.#found.take()) {
+      moved.push(this.#tell(await this.#move(next, members)))
+    }
+    return moved
+  }
+
+  /** Moves a guest; elsewhere, if its destination fails and the guest runs on here. */
+  async #move({ guest, ramBytes, candidate }: Planned, members: readonly Member[]): Promise<EvacuatedGuest> {
     const { signal = new AbortController().signal } = this.#request
-    let giveBack: () => void
-    try {
-      giveBack = this.#turns.take() ?? await this.#turns.wait(signal)
-    } catch {
-      // It was to begin no further guest.
-      return this.#tell({
-        guest, to: candidate.host, status: 'cancelled', code: 'cancelled', reason: 'Its handoff was not begun.',
-      })
+    if (signal.aborted) {
+      const reason = 'Its handoff was not begun.'
+      return { guest, to: candidate.host, status: 'cancelled', code: 'cancelled', reason }
     }
-    try {
-      let tried = await this.#handOff(guest, candidate.host, signal)
-      const left = members.filter(({ name }) => name !== candidate.host)
-      while (tried.status === 'failed' && !signal.aborted && left.length > 0 && await this.#runsHere(guest)) {
-        const next = await this.#find({ guest, ramBytes }, await this.#look(left))
-        if (!('candidate' in next)) break
-        const { host } = next.candidate
-        claim(this.#claims, tried.to!, -ramBytes)
-        const { reason } = tried
-        this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason })
-        left.splice(left.findIndex(({ name }) => name === host), 1)
-        tried = await this.#handOff(guest, host, signal)
-      }
-      // What has arrived shows in that host's memory from now on.
+    let tried = await this.#handOff(guest, candidate.host, signal)
+    const left = members.filter(({ name }) => name !== candidate.host)
+    while (tried.status === 'failed' && !signal.aborted && left.length > 0 && await this.#runsHere(guest)) {
+      const next = await this.#find({ guest, ramBytes }, await this.#look(left))
+      if (!('candidate' in next)) break
+      const { host } = next.candidate
       claim(this.#claims, tried.to!, -ramBytes)
-      return this.#tell(tried)
-    } finally {
-      giveBack()
+      const { reason } = tried
+      this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason })
+      left.splice(left.findIndex(({ name }) => name === host), 1)
+      tried = await this.#handOff(guest, host, signal)
     }
+    // What has arrived shows in that host's memory from now on.
+    claim(this.#claims, tried.to!, -ramBytes)
+    return tried
   }
 
   /** One try. While it waits for its destination it may be given up; once it moves, it does so to its end. */
