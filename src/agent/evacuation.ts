@@ -1,8 +1,8 @@
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
-import { deferred } from '../runtime/wait.ts'
 import type { Log } from '../runtime/log.ts'
+import { deferred } from '../runtime/wait.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../transfer/index.ts'
 import {
   bestOf, claim, hostsFor, inOrder, type Candidate, type Claims, type Evacuee,
@@ -135,7 +135,7 @@ export class Evacuation {
     const finding = this.#findAll(evacuees, members)
     const movers = dryRun ? [this.#plan()] : Array.from({ length: this.#parallel }, () => this.#moveNext(members))
     const [homeless, ...moved] = await Promise.all([finding, ...movers])
-    const all: EvacuatedGuest[] = [...moved.flat(), ...homeless, ...others]
+    const all = [...moved.flat(), ...homeless, ...others].sort(byName)
     const hasStayed = all.some(({ status }) => status !== 'completed' && status !== 'planned')
     return {
       from: mesh.self.name, dryRun, totalMs: Math.round(clock.now() - begunAt),
@@ -323,4 +323,8 @@ export class Evacuation {
     this.#request.onNews?.({ event: 'evacuated', done: this.#done, total: this.#total, ...guest })
     return guest
   }
+}
+
+function byName(one: EvacuatedGuest, other: EvacuatedGuest): number {
+  return one.guest < other.guest ? -1 : 1
 }

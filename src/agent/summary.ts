@@ -8,10 +8,10 @@
  *
  * What comes from another host is read field by field, and bounded. Pure.
  */
-import type { HandoffRecord, HeldGuest } from './index.ts'
-import type { AgentStatus } from './status.ts'
 import { MESSAGE_BYTES_MAX } from '../mesh/index.ts'
 import { bad, encodeObject, isText, parseObject } from '../transfer/index.ts'
+import type { HandoffRecord, HeldGuest } from './index.ts'
+import type { AgentStatus } from './status.ts'
 
 export const SUMMARY_PROTOCOL = '/pagemesh/summary/1'
 const VERSION = 1
@@ -82,7 +82,7 @@ export function summaryOf(
   status: AgentStatus, about: { history: readonly HandoffRecord[]; memory: MemoryRoom; parallel: number },
 ): HostSummary {
   const { host, version, settled, guests, handoffs, held, popularity, store, ledger } = status
-  const spentBytes = Object.values(ledger.spentBytes).reduce((sum, bytes) => sum + bytes, 0)
+  const { report, gossip, swap, peers } = ledger.spentBytes
   const sorted = [...guests].sort((one, other) => Number(other.state === WAITING) - Number(one.state === WAITING))
   return {
     host, version, settled, memory: about.memory, parallel: about.parallel,
@@ -94,7 +94,9 @@ export function summaryOf(
     history: about.history.slice(0, HISTORY_MAX).map(pastOf),
     popularity: { pages: popularity.pages },
     store: { bytes: store.bytes, maxBytes: store.maxBytes, damagedPages: store.damagedPages },
-    ledger: { savedBytes: ledger.savedBytes, spentBytes, netBytes: ledger.netBytes },
+    ledger: {
+      savedBytes: ledger.savedBytes, spentBytes: report + gossip + swap + peers, netBytes: ledger.netBytes,
+    },
   }
 }
 

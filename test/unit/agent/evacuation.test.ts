@@ -6,8 +6,8 @@ import {
 import type { Handoff, MigrateRequest } from '../../../src/agent/index.ts'
 import { withProgress } from '../../../src/agent/leaving.ts'
 import type { HostSummary } from '../../../src/agent/summary.ts'
-import { silentLog } from '../../../src/runtime/log.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
 import { deferred, type Deferred } from '../../../src/runtime/wait.ts'
 import { progressOf, resultOf } from '../../support/fakeagent.ts'
 import { settle, until } from '../../support/passagerelay.ts'
@@ -133,7 +133,7 @@ describe('an evacuation', () => {
     const { status, guests } = await result
     assert.equal(status, 'completed')
     assert.deepEqual(guests.map(({ guest, status }) => [guest, status]),
-      [['two', 'completed'], ['one', 'completed'], ['three', 'completed']])
+      [['one', 'completed'], ['three', 'completed'], ['two', 'completed']])
     const told = world.news.flatMap((news) => ('event' in news ? [[news.done, news.total, news.guest]] : []))
     assert.deepEqual(told, [[1, 3, 'two'], [2, 3, 'one'], [3, 3, 'three']])
   })
@@ -156,8 +156,8 @@ describe('an evacuation', () => {
     assert.equal(codes.libvirts, 'guest-managed')
     assert.ok(!('coming' in codes))
     // b has room for one of the three that wait there.
-    const three = ['large', 'other', 'shy'].map((guest) => codes[guest]).sort()
-    assert.deepEqual(three, ['completed', 'no-room', 'not-accepted'])
+    const three = new Set(['large', 'other', 'shy'].map((guest) => codes[guest]))
+    assert.deepEqual(three, new Set(['completed', 'no-room', 'not-accepted']))
     const reasonOf = (asked: string) => guests.find(({ guest, code }) => guest === asked || code === asked)!.reason!
     assert.match(reasonOf('no-room'), /512 MiB, has no room on b \(768 MiB available\)/)
     assert.match(reasonOf('alone'), /No QEMU named alone waits .*: none does on b, c/)
@@ -204,8 +204,8 @@ describe('an evacuation', () => {
     const { status, guests } = await result
     assert.equal(status, 'cancelled')
     assert.deepEqual(guests.map(({ guest, status }) => [guest, status]),
-      [['one', 'completed'], ['two', 'cancelled'], ['three', 'cancelled']])
-    assert.equal(guests[2]!.reason, 'Its handoff was not begun.')
+      [['one', 'completed'], ['three', 'cancelled'], ['two', 'cancelled']])
+    assert.equal(guests[1]!.reason, 'Its handoff was not begun.')
   })
 
   it('only says where guests would go in a dry run', async () => {
