@@ -91,7 +91,7 @@ describe('a host that is emptied', function () {
     assert.deepEqual(dry.guests.map(({ status }) => status), GUESTS.map(() => 'planned'))
     const { result, most } = await sampled(evacuate('--parallel', String(PARALLEL)))
     assert.deepEqual([result.status, result.guests.length], ['completed', GUESTS.length])
-    console.log(`      eight guests in ${result.totalMs} ms; at most ${most.a} left, ${most.b} and ${most.c} came at once`)
+    console.log(`      eight guests in ${result.totalMs} ms; at most ${most.a} left, ${most.b} and ${most.c} came`)
     assert.ok(most.a >= 2 && most.a <= PARALLEL)
     assert.ok(most.b <= PARALLEL && most.c <= PARALLEL)
     for (const { guest, to } of result.guests) await aliveAt(guest, to as Host)

@@ -20,7 +20,7 @@
  *      |   {progress} several times/s  |
  *      |<------------------------------|
  *      | {command: 'cancel'}           |   without a guest: cancels the migrate, evacuate, recover or tunnel that waits
- *      |- - - - - - - - - - - - - - - >|   on this connection. It has no answer of its own: that request's result tells.
+ *      |- - - - - - - - - - - - - - - >|   on this connection. It has no answer of its own: that request's tells.
  *      |   {result}                    |
  *      |<------------------------------|
  *
