@@ -98,7 +98,7 @@ describe('the file of a socket', () => {
   it('is refused in the place of anything else', async () => {
     const path = join(directory, 'a.sock')
     await writeFile(path, '')
-    const isFile = refusal(path, 'tunnel-unusable', /something that is no socket/)
+    const isFile = refusal(path, 'tunnel-unusable', /is not a socket/)
     await assert.rejects(listenAt(createOne(), initOf(path)), isFile)
     await rm(path)
     await requireUntaken(initOf(path))
