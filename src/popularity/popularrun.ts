@@ -1,6 +1,11 @@
 /** Holders that are named per popular page. */
 export const HOLDERS_MAX = 3
 
+/** Columns without a row, which every run shares that expects none: an owner has thousands of them. */
+const EMPTY = {
+  rests: new Float64Array(0), guests: new Uint16Array(0), hosts: new Uint16Array(0), holders: new Uint32Array(0),
+}
+
 /**
  * Popular pages of one slice in rising order, as columns that grow: rest of the prefix, guests and hosts of the mesh
  * that hold the page, and HOLDERS_MAX tags of hosts (0: none). In a list of changes `hosts` 0 means: no longer popular.
@@ -13,10 +18,11 @@ export class PopularRun {
   holders: Uint32Array<ArrayBuffer>
 
   constructor(expectedCount = 64) {
-    this.rests = new Float64Array(expectedCount)
-    this.guests = new Uint16Array(expectedCount)
-    this.hosts = new Uint16Array(expectedCount)
-    this.holders = new Uint32Array(expectedCount * HOLDERS_MAX)
+    const isEmpty = expectedCount === 0
+    this.rests = isEmpty ? EMPTY.rests : new Float64Array(expectedCount)
+    this.guests = isEmpty ? EMPTY.guests : new Uint16Array(expectedCount)
+    this.hosts = isEmpty ? EMPTY.hosts : new Uint16Array(expectedCount)
+    this.holders = isEmpty ? EMPTY.holders : new Uint32Array(expectedCount * HOLDERS_MAX)
   }
 
   clear(): void {
