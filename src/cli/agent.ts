@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander'
 import type { Log, LogLevel } from '../runtime/log.ts'
 import { EXIT, EXIT_HELP, failConfigured } from './exit.ts'
 import { giveUpRights } from './rights.ts'
+import { tellServiceManager } from './servicemanager.ts'
 
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
@@ -30,7 +31,7 @@ async function runAgent(flags: { config: string; logLevel: LogLevel }): Promise<
     const config = await readConfig(flags.config)
     const log = createLog(flags.logLevel)
     logWarnings(log)
-    await runDaemon({ config, log, signal: ending })
+    await runDaemon({ config, log, signal: ending, announce: (news) => tellServiceManager(news, log) })
   } catch (error) {
     failConfigured(error)
   }

@@ -6,11 +6,15 @@ import type { Config } from './config.ts'
 import { createControlServer, requireNoAgent } from './control/index.ts'
 import { createStatusServer } from './http.ts'
 
+export type DaemonNews = 'ready' | 'stopping'
+
 export interface DaemonInit {
   config: Config
   log: Log
   /** Ends the daemon cleanly. */
   signal: AbortSignal
+  /** Hears when the control socket answers, and when the daemon begins to end. Never rejects. */
+  announce?: (news: DaemonNews) => Promise<void>
   /** Makes the agent; by default the one of this package. */
   createAgent?: (options: AgentOptions, components: AgentComponents) => Promise<Agent>
 }
@@ -20,7 +24,8 @@ export interface DaemonInit {
  * start fails (PagemeshError `agent-running`, `control-unusable`, `http-unusable`, or the agent's own) or if the agent
  * ends by itself (another host took its name).
  */
-export async function runDaemon({ config, log, signal, createAgent: create = createAgent }: DaemonInit): Promise<void> {
+export async function runDaemon(init: DaemonInit): Promise<void> {
+  const { config, log, signal, announce, createAgent: create = createAgent } = init
   // First: otherwise a second agent of this host would fail at some port, with a less helpful message.
   await requireNoAgent(config.control)
   const { agentOptions, control: path, http } = config
@@ -35,9 +40,10 @@ export async function runDaemon({ config, log, signal, createAgent: create = cre
     // Last: the socket file shows that the agent is ready.
     await control.start()
     agent.warmUp().catch((error: unknown) => log.warn('warming up failed', { error: describeError(error) }))
-    await Promise.race([agent.ended, aborted(signal)])
+    await Promise.all([Promise.race([agent.ended, aborted(signal)]), announce?.('ready')])
     log.info('agent stops')
   } finally {
+    await announce?.('stopping')
     // The agent before the socket: a command that waits for a handoff still learns that it was cancelled.
     await agent.stop()
     await control.stop()

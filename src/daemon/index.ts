@@ -3,4 +3,4 @@
  * metrics. Uses only the library's public interface. `control/index.ts` exports the control socket.
  */
 export { parseConfig, readConfig, type Config } from './config.ts'
-export { runDaemon, type DaemonInit } from './daemon.ts'
+export { runDaemon, type DaemonInit, type DaemonNews } from './daemon.ts'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { askAgent } from '../../../src/daemon/control/index.ts'
-import { parseConfig, runDaemon, type Config } from '../../../src/daemon/index.ts'
+import { parseConfig, runDaemon, type Config, type DaemonNews } from '../../../src/daemon/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { FakeAgent } from '../../support/fakeagent.ts'
@@ -43,6 +43,19 @@ describe('the daemon', () => {
     await ended
     assert.deepEqual(agent.calls, ['start', 'stop'])
     assert.equal(existsSync(config.control), false)
+  })
+
+  it('says that it is ready when commands are answered, and that it stops before its agent does', async () => {
+    const abort = new AbortController()
+    const heard: string[] = []
+    const announce = async (news: DaemonNews): Promise<void> => {
+      heard.push(news)
+      if (news === 'stopping') assert.deepEqual(agent.calls, ['start'])
+      else assert.deepEqual(await askAgent({ path: config.control, request: { command: 'ping' } }), { host: 'host-a' })
+      abort.abort()
+    }
+    await runDaemon({ config, log: silentLog, signal: abort.signal, createAgent: async () => agent, announce })
+    assert.deepEqual(heard, ['ready', 'stopping'])
   })
 
   it('ends with the error that ended its agent', async () => {
