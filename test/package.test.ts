@@ -65,6 +65,8 @@ describe('the package as others install it', function () {
     assert.deepEqual(files.sort(), [
       'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'dist', 'npm-shrinkwrap.json', 'package.json', 'src',
     ])
+    const folders = await Promise.all(['dist', 'src'].map((name) => readdir(join(installed, name))))
+    assert.ok(!folders.flat().includes('debian'))
   })
 
   it('locks every package, whatever machine it is for, each with its hash', async () => {

@@ -32,6 +32,8 @@ export interface OptionInfo {
   required?: true
   /** As written in the file; absent: the option is off or follows from others. */
   default?: string | number | boolean | readonly string[]
+  /** A value as written in the file, for keys without a default. */
+  example?: string
   /** Bounds of numbers, in the unit of `kind`: bytes, bytes a second, or a plain count. */
   min?: number
   max?: number
@@ -44,9 +46,12 @@ export interface OptionInfo {
 
 /** The table that everything else about options derives from: their types, their defaults, the file and its README. */
 const TABLE = [
-  { key: 'name', kind: 'text', required: true, about: 'This host\'s name, unique in the mesh.' },
   {
-    key: 'clusterKey', kind: 'text', required: true,
+    key: 'name', kind: 'text', required: true, example: 'host-a',
+    about: 'This host\'s name, unique in the mesh.',
+  },
+  {
+    key: 'clusterKey', kind: 'text', required: true, example: '/etc/pagemesh/cluster.key',
     about: 'Path of the cluster key file, as `pagemesh keygen` writes it.',
   },
   {
@@ -54,12 +59,15 @@ const TABLE = [
     about: 'Multiaddrs that the mesh listens on.',
   },
   {
-    key: 'lane', kind: 'hostPort',
+    key: 'lane', kind: 'hostPort', example: '10.0.0.1:4002',
     about: '`host:port` for bulk pages under TLS; by default the first listen address, next port.',
   },
-  { key: 'bootstrap', kind: 'multiaddrList', about: 'Multiaddrs of peers to dial first; the peer id may be left out.' },
   {
-    key: 'guests', kind: 'textList',
+    key: 'bootstrap', kind: 'multiaddrList', example: '[/ip4/10.0.0.2/tcp/4001]',
+    about: 'Multiaddrs of peers to dial first; the peer id may be left out.',
+  },
+  {
+    key: 'guests', kind: 'textList', example: '[/run/vms/*.qmp]',
     about: 'QMP sockets of this host\'s guests, as globs; new ones are picked up as they appear.',
   },
   {
@@ -70,7 +78,7 @@ const TABLE = [
     tuning: '`any`: also QEMUs that users start by hand, under any name.',
   },
   {
-    key: 'intercept.ports', kind: 'portRanges',
+    key: 'intercept.ports', kind: 'portRanges', example: '[49152-49215]',
     about: 'Ports at which managers migrate guests to members, such as `[49152-49215]` (libvirt) or `[60000-60050]` ' +
       '(Proxmox): connections of this host to them pass through the agent. Absent: none.',
     tuning: 'Other connections to these ports of members pass through as well, such as those to GlusterFS bricks.',
@@ -79,7 +87,10 @@ const TABLE = [
     key: 'control', kind: 'text', default: '/run/pagemesh/control.sock',
     about: 'The socket that the commands talk to; mode 0600.',
   },
-  { key: 'http', kind: 'hostPort', about: '`host:port` for metrics and the status page; absent: off.' },
+  {
+    key: 'http', kind: 'hostPort', example: '127.0.0.1:9464',
+    about: '`host:port` for metrics and the status page; absent: off.',
+  },
   {
     key: 'census.pagesPerSecond', kind: 'count', default: 50_000, min: 100, max: 10_000_000,
     about: 'Pages that the census reads and hashes a second.',
@@ -157,7 +168,7 @@ const TABLE = [
     tuning: 'An empty list: nothing.',
   },
   {
-    key: 'accept', kind: 'acceptRules',
+    key: 'accept', kind: 'acceptRules', example: '[{guest: web-*, from: [host-b]}]',
     about: 'Which hosts may hand which guests to this one, such as `[{guest: web-*, from: [host-b]}]`, both as ' +
       'globs; absent: every member, any guest.',
     tuning: 'An empty list: nobody.',

@@ -1,5 +1,6 @@
 /** The documents' tables, generated from the code. Pure. */
-import { formatBytes, formatRate, type OptionInfo } from '../../src/index.ts'
+import { boundsOf } from '../../src/debian/sampleconfig.ts'
+import type { OptionInfo } from '../../src/index.ts'
 
 /** Configuration keys with default, bounds and description. */
 export function configTable(options: readonly OptionInfo[]): string {
@@ -21,12 +22,6 @@ export function commandTable(help: string): string {
 function defaultText({ default: written }: OptionInfo): string {
   if (written === undefined) return ''
   return typeof written === 'object' ? `\`[${written.join(', ')}]\`` : `\`${written}\``
-}
-
-function boundsOf({ kind, min, max }: OptionInfo): string {
-  if (min === undefined || max === undefined) return ''
-  const write = kind === 'bytes' ? formatBytes : kind === 'rate' ? formatRate : String
-  return `${write(min)} to ${write(max)}`
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

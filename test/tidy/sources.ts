@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = normalize(fileURLToPath(new URL('../../', import.meta.url)))
 
 /** Names in .gitignore: generated files, which are not tidied. */
-const MADE = /^(\.git|\.cache|\.build-.*|dist|node_modules|.*\.(log|node))$/
+const MADE = /^(\.git|\.cache|\.build-.*|dist|node_modules|.*\.(deb|log|node))$/
 
 /** Files of the project, relative to the root, sorted. */
 export function listFiles(folder = ''): string[] {
