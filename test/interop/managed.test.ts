@@ -124,7 +124,7 @@ describe('a managed guest of a real QEMU', function () {
     await qemu.command('device_add', { driver: 'pc-dimm', id: 'dimm', memdev: 'more' })
     await discovery.refresh()
     assert.deepEqual(events, [`added ${NAME} managed`, `removed ${NAME} managed`, `added ${NAME} managed`])
-    assert.deepEqual(guestOf(qemu)!.memory.blocks.map(({ bytes }) => bytes / MIB).sort((a, b) => a - b), [128, 40])
+    assert.deepEqual(guestOf(qemu)!.memory.blocks.map(({ bytes }) => bytes / MIB).sort((a, b) => a - b), [40, 128])
     await discovery.refresh()
     assert.equal(events.length, 3)
   })
