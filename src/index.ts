@@ -11,10 +11,11 @@ export {
   createAgent, defaultOf, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents,
   type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord, type CancelOutcome, type ClusterView,
   type ConfigOptions, type DialRule, type EndedCount, type EvacuatedGuest, type EvacuateRequest, type EvacuationNews,
-  type EvacuationResult, type Handoff, type HandoffRecord, type HeldGuest, type HostSummary, type MemoryRoom,
-  type MigrateRequest, type MovingGuest, type OptionInfo, type OptionKind, type OptionValue, type PastHandoff,
-  type PeerName, type PopularPage, type RecoverRequest, type RelayNews, type RelayStatus, type SettleDecision,
-  type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
+  type EvacuationResult, type ExaminedGuest, type Examination, type Handoff, type HandoffRecord, type HeldGuest,
+  type HostSummary, type KnownPages, type MemoryRoom, type MigrateRequest, type MovingGuest, type OptionInfo,
+  type OptionKind, type OptionValue, type PastHandoff, type PeerName, type PeerReach, type PopularPage, type Reached,
+  type RecoverRequest, type RelayNews, type RelayStatus, type SettleDecision, type SettleOutcome, type Traffic,
+  type Tunnel, type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
   scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList, type DiscoveredGuest,
@@ -30,13 +31,15 @@ export type {
 } from './transfer/index.ts'
 export { whyNoInterception, type ArrivalCounts, type InterceptStatus } from './intercept/index.ts'
 export {
-  createLibp2pMesh, deriveKeys, MemoryNetwork, NamePins, readClusterKey, writeClusterKey, type ClusterKeys,
+  createLibp2pMesh, defaultLane, deriveKeys, MemoryNetwork, NamePins, readClusterKey, writeClusterKey, type ClusterKeys,
   type HandedLane, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit, type Member,
   type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type UnsecuredLane, type Unsubscribe,
 } from './mesh/index.ts'
 export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type PageSourceKind } from './page/index.ts'
 export type { HandedConnection, Taker } from './net/handover.ts'
+export type { HostPort } from './net/hostport.ts'
 export type { PortRange } from './net/portranges.ts'
+export type { Attempt } from './net/tcpprobe.ts'
 export { systemClock, type Clock, type Timer } from './runtime/clock.ts'
 export {
   describeError, ERROR_CODES, PagemeshError, type ErrorCode, type ErrorDetails, type Fault,

@@ -39,6 +39,8 @@ import { createJournal, type Journal } from './journal.ts'
 import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
 import { compressionMode, valueOf, type AgentOptions } from './options.ts'
+import { examine, type Examination } from './examination.ts'
+import { serveReach } from './reach.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
 import { PinFile } from './pinfile.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
@@ -249,7 +251,7 @@ class HostAgent implements Agent {
       await keeper.start()
       this.#undo.push(() => keeper.stop())
     }
-    this.#undo.push(this.#guests.watch())
+    this.#undo.push(this.#guests.watch(), serveReach(this.#parts))
     await discovery.start()
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
@@ -367,6 +369,10 @@ class HostAgent implements Agent {
 
   status(): AgentStatus {
     return snapshot({ ...this.#parts, guests: this.#guests, handoffs: this.#handoffs, relays: this.#relays })
+  }
+
+  async examine(to: string | undefined, signal: AbortSignal): Promise<Examination> {
+    return await examine({ ...this.#parts, guests: this.#guests }, this.status(), { to, signal })
   }
 
   pages(countMax: number): PopularPage[] {

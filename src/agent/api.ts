@@ -4,6 +4,7 @@ import type { RelayNews, Tunnel } from '../relay/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
 import type { AuditRecord } from './audit.ts'
 import type { EvacuateRequest, EvacuationResult } from './evacuation.ts'
+import type { Examination } from './examination.ts'
 import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
@@ -67,6 +68,11 @@ export interface Agent {
    */
   acceptPeer(name: string, peerId?: string): AcceptedPeer
   status(): AgentStatus
+  /**
+   * Looks at everything that a handoff needs of this host, and of the network to and from its members, or the one
+   * named. Takes seconds. Never rejects for what it finds.
+   */
+  examine(to: string | undefined, signal: AbortSignal): Promise<Examination>
   /**
    * The most popular pages that this host knows of, most popular first, at most `countMax`. Only stable pages count,
    * from a guest's second scan on; empty while this host is alone.

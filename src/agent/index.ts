@@ -11,6 +11,7 @@ export type {
 } from './api.ts'
 export type { AuditRecord } from './audit.ts'
 export type { AuditEvent } from './audittally.ts'
+export type { ExaminedGuest, Examination, KnownPages } from './examination.ts'
 export type { EndedCount } from './endedtally.ts'
 export type { EvacuatedGuest, EvacuateRequest, EvacuationNews, EvacuationResult } from './evacuation.ts'
 export {
@@ -18,6 +19,7 @@ export {
 } from './options.ts'
 export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
+export type { PeerReach, Reached } from './reach.ts'
 export type { RelayStatus } from './relays.ts'
 export type { AgentStatus, Traffic } from './status.ts'
 export type { ClusterView } from './summaries.ts'

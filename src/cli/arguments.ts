@@ -5,6 +5,8 @@ import { parseRate } from '../text/units.ts'
 
 /** The agent's default control socket. */
 const CONTROL_DEFAULT = '/run/pagemesh/control.sock'
+/** Where the README puts it. */
+const CONFIG_DEFAULT = '/etc/pagemesh/agent.yaml'
 
 export interface AgentFlags {
   control: string
@@ -16,6 +18,18 @@ export function withAgentFlags(command: Command): Command {
   return command
     .option('--control <socket>', 'control socket of this host\'s agent', CONTROL_DEFAULT)
     .option('--json', 'one JSON object on standard output, nothing else there')
+}
+
+export interface HostFlags {
+  config: string
+  control?: string
+}
+
+/** The flags of commands that look at a host with or without its agent. */
+export function withHostFlags(command: Command): Command {
+  return command
+    .option('--config <file>', 'configuration of this host\'s agent, YAML', CONFIG_DEFAULT)
+    .option('--control <socket>', 'control socket of this host\'s agent; default: as the configuration says')
 }
 
 /** `--top`: how many records to show, at most `most`. */

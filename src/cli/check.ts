@@ -1,6 +1,3 @@
-import { access, constants, glob, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
-
 import type { Command } from 'commander'
 
 import { askAgent } from '../daemon/control/index.ts'
@@ -8,7 +5,6 @@ import type { Config } from '../daemon/index.ts'
 import { RIGHTS_ADVICE } from '../host/rights.ts'
 import type { AcceptRule, AgentStatus, Managed, ProcessScan } from '../index.ts'
 import { formatPortRange, type PortRange } from '../net/portranges.ts'
-import { PagemeshError } from '../runtime/errors.ts'
 import { escapeControls, printable } from '../text/printable.ts'
 import { formatBytes } from '../text/units.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
@@ -39,13 +35,9 @@ ${EXIT_HELP}`)
 
 async function check(flags: { config: string }): Promise<void> {
   try {
-    const { readConfig } = await import('../daemon/index.ts')
-    const { createAgent, scanQemus, whyNoInterception } = await import('../index.ts')
-    const config = await readConfig(flags.config)
-    // An agent that was created but not started has read the key and checked the name, and changed nothing.
-    const { kernel } = (await createAgent(config.agentOptions)).status()
-    await requireDirectory(config.agentOptions.store?.path ?? '/', 'store.path')
-    await requireDirectory(dirname(config.control), 'control')
+    const { findSockets, readUsableConfig } = await import('../daemon/index.ts')
+    const { scanQemus, whyNoInterception } = await import('../index.ts')
+    const { config, kernel } = await readUsableConfig(flags.config)
     const sockets = printable(await findSockets(config.agentOptions.guests ?? []))
     const { managed = 'off' } = config.agentOptions
     const scan = managed === 'off' ? undefined : await scanQemus(managed)
@@ -148,30 +140,6 @@ async function findMembers(control: string): Promise<string[]> {
     // The agent need not run yet, and this user may not be allowed to talk to it.
     return []
   }
-}
-
-async function findSockets(globs: readonly string[]): Promise<string[]> {
-  const found = new Set<string>()
-  for await (const path of glob([...globs])) {
-    // The socket may have been removed since it was listed.
-    if ((await stat(path).catch(() => undefined))?.isSocket() === true) found.add(path)
-  }
-  return [...found].sort()
-}
-
-/** Throws PagemeshError `bad-config` unless `path`, or its nearest existing parent, is a writable directory. */
-async function requireDirectory(path: string, key: string): Promise<void> {
-  const isMissing = (candidate: string): Promise<boolean> => stat(candidate).then(() => false, () => true)
-  let existing = path
-  while (existing !== dirname(existing) && await isMissing(existing)) existing = dirname(existing)
-  // A path that cannot be examined cannot be used either: reported below.
-  const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
-  const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
-  if (isDirectory && isWritable) return
-  const message = `\`${key}\` cannot be used: ${existing} is not a writable directory.`
-  throw new PagemeshError('bad-config', message, {
-    fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
-  })
 }
 
 function listSome(texts: readonly string[]): string {

@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import { addAgent } from './agent.ts'
 import { addCancel } from './cancel.ts'
 import { addCheck } from './check.ts'
+import { addDoctor } from './doctor.ts'
 import { addEvacuate } from './evacuate.ts'
 import { EXIT_HELP } from './exit.ts'
 import { addHistory } from './history.ts'
@@ -29,8 +30,8 @@ export function createProgram(): Command {
     .showHelpAfterError('Try `pagemesh help` or the --help of the command.')
     .addHelpText('after', `\n${EXIT_HELP}`)
   for (const add of [
-    addKeygen, addAgent, addCheck, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover, addSettle,
-    addHistory, addPeers, addTunnel,
-  ]) add(program)
+  addKeygen, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover,
+  addSettle, addHistory, addPeers, addTunnel,
+]) add(program)
   return program
 }

@@ -4,3 +4,4 @@
  */
 export { parseConfig, readConfig, type Config } from './config.ts'
 export { runDaemon, type DaemonInit, type DaemonNews } from './daemon.ts'
+export { findSockets, readUsableConfig } from './usableconfig.ts'

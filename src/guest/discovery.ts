@@ -22,6 +22,9 @@ export interface DiscoveredGuest extends Guest {
   readonly manager?: Manager | undefined
   /** Its run state at the last look. */
   readonly lastState: GuestState | 'unknown'
+  /** Of one with a QMP socket: where that is, and which QEMU says that it is. */
+  readonly path?: string
+  qemuVersion?(): Promise<string>
 }
 
 /** A matching socket, or a process that looks like a QEMU, that cannot be used as a guest. */

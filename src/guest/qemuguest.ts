@@ -13,7 +13,7 @@ import { createOutgoing } from './outgoing.ts'
 import { isAlive, readArguments, readUid, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
 import { findQemu, unproven } from './qemuprocess.ts'
-import { asRecord, asText } from './qmpvalue.ts'
+import { asCount, asRecord, asText } from './qmpvalue.ts'
 import type { SideComponents, SideInit } from './side.ts'
 import { queryState, type QmpAsker } from './status.ts'
 
@@ -73,6 +73,12 @@ export class QemuGuest implements DiscoveredGuest {
 
   get alive(): boolean {
     return isAlive(this.process)
+  }
+
+  /** Throws what a visit may throw. */
+  async qemuVersion(): Promise<string> {
+    const { major, minor, micro } = asRecord(asRecord(await this.#control.visit(askVersion))['qemu'])
+    return [major, minor, micro].map(asCount).join('.')
   }
 
   /** Queries QEMU; if another client holds the socket, returns the last known state. */
@@ -138,6 +144,10 @@ export class QemuGuest implements DiscoveredGuest {
 /** Whether an error says that another client holds the socket. */
 export function isBusy(error: unknown): boolean {
   return error instanceof PagemeshError && error.code === 'qmp-busy'
+}
+
+async function askVersion(qmp: QmpAsker): Promise<unknown> {
+  return await qmp.execute('query-version')
 }
 
 async function ask(qmp: QmpAsker, path: string, fallbackName: string, log: Log): Promise<Answers> {

@@ -1,4 +1,4 @@
-import { formatHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
+import { formatHostPort, parseTcpMultiaddr, type HostPort } from '../net/hostport.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -92,6 +92,14 @@ export class HostMesh implements Mesh {
 
   portsOf(peerId: string): readonly number[] {
     return this.#introductions?.portsOf(peerId) ?? []
+  }
+
+  announcedBy(peerId: string): readonly HostPort[] {
+    return this.#introductions?.meshOf(peerId) ?? []
+  }
+
+  get laneAddress(): string {
+    return this.#lanes?.address ?? ''
   }
 
   get strangerCount(): number {

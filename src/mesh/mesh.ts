@@ -1,4 +1,5 @@
 /** A mesh as the rest of the agent sees it, whatever carries it. */
+import type { HostPort } from '../net/hostport.ts'
 import type { Lane, LaneTicket, UnsecuredLane } from './lanes/lane.ts'
 
 /** A host of the mesh that proved the cluster key and is connected now. */
@@ -18,6 +19,10 @@ export interface Mesh {
   member(name: string): Member | undefined
   /** Ports that a peer announced: where its agent listens for the mesh and for lanes. Empty before. */
   portsOf(peerId: string): readonly number[]
+  /** Where a peer announced its mesh; for this host's own id, what it announces. Empty before. */
+  announcedBy(peerId: string): readonly HostPort[]
+  /** `host:port` of this host's lanes; empty until it has started. */
+  readonly laneAddress: string
   /** Peers that were dropped because they could not prove the cluster key, since start. */
   readonly strangerCount: number
   readonly traffic: MeshTraffic

@@ -21,6 +21,8 @@ export class SimMesh implements Mesh {
   readonly self: Member
   readonly index: number
   readonly portsOf = (): number[] => []
+  readonly announcedBy = (): never[] => []
+  readonly laneAddress = ''
   readonly strangerCount = 0
   readonly traffic = { gossip: { sentBytes: 0, receivedBytes: 0 } }
   /** Open streams, with the host at their other end. */

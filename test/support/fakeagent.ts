@@ -1,7 +1,7 @@
 import type {
   AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, ClusterView, EvacuateRequest, EvacuationNews,
-  EvacuationResult, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, MigrateRequest, PeerName,
-  PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel, TunnelRequest,
+  EvacuationResult, Examination, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, MigrateRequest,
+  PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel, TunnelRequest,
 } from '../../src/index.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../src/runtime/wait.ts'
@@ -30,6 +30,23 @@ export const STATUS: AgentStatus = {
   refused: { offers: 0, names: 0 },
   intercept: { active: false, why: null, members: [], carried: 0, direct: 0, refused: 0 },
   unusable: [],
+}
+
+/** All is well. */
+export const EXAMINATION: Examination = {
+  pid: 4700, nodeVersion: process.version, status: STATUS, announced: ['10.0.0.1:4001'], lane: '10.0.0.1:4002',
+  peers: [{
+    host: 'host-b', address: '/ip4/10.0.0.2/tcp/4001', why: null,
+    there: { mesh: [{ address: '10.0.0.2:4001', why: null }], lane: { address: '10.0.0.2:4002', why: null } },
+    answer: {
+      version: '9.9.9', clockDifferenceMs: 3, roundTripMs: 1,
+      back: { mesh: [{ address: '10.0.0.1:4001', why: null }], lane: { address: '10.0.0.1:4002', why: null } },
+    },
+  }],
+  guests: [{
+    name: 'web<1>', path: '/run/vms/web.qmp', qemuVersion: '7.2.0', why: null,
+    known: { lookedAt: 900, popular: 300, byHost: { 'host-b': 300 } },
+  }],
 }
 
 export const PAGES: PopularPage[] = [
@@ -229,6 +246,10 @@ export class FakeAgent implements Agent {
 
   status(): AgentStatus {
     return STATUS
+  }
+
+  async examine(to: string | undefined): Promise<Examination> {
+    return { ...EXAMINATION, peers: EXAMINATION.peers.filter(({ host }) => to === undefined || host === to) }
   }
 
   pages(countMax: number): PopularPage[] {

@@ -29,6 +29,12 @@ export class RunningCommand {
     }))
   }
 
+  /** What of standard error matches, once something does. */
+  async saidOnStderr(pattern: RegExp): Promise<RegExpExecArray> {
+    await this.saysOnStderr(pattern)
+    return pattern.exec(this.#stderr)!
+  }
+
   /** Resolves once standard error holds `pattern`; rejects if the command ends without it. */
   async saysOnStderr(pattern: RegExp): Promise<void> {
     await this.#untilMore('stderr', () => pattern.test(this.#stderr))

@@ -43,6 +43,8 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return { host: agent.status().host }
       case 'status':
         return agent.status()
+      case 'examine':
+        return await agent.examine(request.arguments.to, context.gone)
       case 'pages':
         return { pages: agent.pages(request.arguments.countMax) } satisfies PagesResult
       case 'history':

@@ -8,7 +8,7 @@
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
  *   request = {command, arguments?}                      ping | status | peers | pages | history | audit | held
  *                                                        | migrate | evacuate | recover | cancel | settle
- *                                                        | acceptPeer | tunnel
+ *                                                        | acceptPeer | tunnel | examine
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress | EvacuationNews | TunnelProgress}
  *   result  = {result}
@@ -72,6 +72,8 @@ export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
 export type ControlRequest =
   | { command: 'ping' | 'status' | 'peers' }
   | { command: 'pages' | 'history' | 'audit'; arguments: { countMax: number } }
+  /** Of all members, or of the one named. */
+  | { command: 'examine'; arguments: { to?: string } }
   | { command: 'acceptPeer'; arguments: { name: string; peerId?: string } }
   | { command: 'held' | 'recover'; arguments: { guest: string } }
   | { command: 'migrate'; arguments: MigrateArguments }
@@ -161,6 +163,11 @@ export function decodeRequest(line: string): ControlRequest {
       const { guest, ...rest } = fields
       refuseOthers(rest)
       return { command, arguments: guest === undefined ? {} : { guest: nameOf('guest', guest) } }
+    }
+    case 'examine': {
+      const { to, ...rest } = fields
+      refuseOthers(rest)
+      return { command, arguments: to === undefined ? {} : { to: nameOf('to', to) } }
     }
     case 'pages':
     case 'history':

@@ -26,7 +26,7 @@ export async function laneHost(
   if (isUnspecifiedHost(host) || host === connected) return connected
   const ownAddresses = isIP(connected) === 0 ? await resolve(connected) : [connected]
   const found = isIP(host) === 0 ? await resolve(host) : [host]
-  const isAnnounced = member.announced.some((announced) => plain(announced) === plain(host))
+  const isAnnounced = member.announced.some((announced) => plainHost(announced) === plainHost(host))
   const chosen = found.find((address) => mayDial(address, ownAddresses, isAnnounced))
   if (chosen === undefined) throw foreign(host)
   return chosen
@@ -34,11 +34,11 @@ export async function laneHost(
 
 /** Whether a lane may be dialed at this address. Pure. */
 export function mayDial(address: string, ownAddresses: readonly string[], isAnnounced: boolean): boolean {
-  if (ownAddresses.some((own) => plain(own) === plain(address))) return true
+  if (ownAddresses.some((own) => plainHost(own) === plainHost(address))) return true
   // A member connected over loopback runs on this machine, whatever address it listens at.
-  if (isLoopback(plain(address)) && ownAddresses.some((own) => isLoopback(plain(own)))) return true
+  if (isLoopback(plainHost(address)) && ownAddresses.some((own) => isLoopback(plainHost(own)))) return true
   // An announcement cannot make an address of this machine or of this link a member's own.
-  return isAnnounced && !isNearby(plain(address))
+  return isAnnounced && !isNearby(plainHost(address))
 }
 
 function isLoopback(address: string): boolean {
@@ -50,8 +50,8 @@ function isNearby(address: string): boolean {
   return /^(0\.|127\.|169\.254\.)|^(::1?$|fe[89ab])/i.test(address)
 }
 
-/** IPv4 in IPv6 as IPv4, without a zone. */
-function plain(address: string): string {
+/** An address or a name as it compares: IPv4 in IPv6 as IPv4, without a zone. Pure. */
+export function plainHost(address: string): string {
   return address.toLowerCase().replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '')
 }
 

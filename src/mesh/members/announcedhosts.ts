@@ -6,21 +6,32 @@ const PEERS_MAX = 1_024
 
 /** Addresses that peers announced for themselves: hosts and ports, by peer id. Newer ones replace older ones. */
 export class AnnouncedHosts {
-  readonly #addresses = new Map<string, HostPort[]>()
+  readonly #addresses = new Map<string, { mesh: HostPort[]; lanes: HostPort[] }>()
 
   note({ peerId, addresses, lane }: Announcement): void {
-    const parsed = [...addresses.map(parseTcpMultiaddr), lane === undefined ? undefined : parseHostPort(lane)]
+    const mesh = addresses.flatMap((address) => parseTcpMultiaddr(address) ?? [])
+    const lanes = lane === undefined ? [] : [parseHostPort(lane)].flatMap((address) => address ?? [])
     this.#addresses.delete(peerId)
-    this.#addresses.set(peerId, parsed.flatMap((address) => address ?? []))
+    this.#addresses.set(peerId, { mesh, lanes })
     const [oldest] = this.#addresses.keys()
     if (this.#addresses.size > PEERS_MAX && oldest !== undefined) this.#addresses.delete(oldest)
   }
 
   of(peerId: string): readonly string[] {
-    return (this.#addresses.get(peerId) ?? []).map(({ host }) => host).filter((host) => !isUnspecifiedHost(host))
+    return this.#all(peerId).map(({ host }) => host).filter((host) => !isUnspecifiedHost(host))
   }
 
   portsOf(peerId: string): readonly number[] {
-    return (this.#addresses.get(peerId) ?? []).map(({ port }) => port)
+    return this.#all(peerId).map(({ port }) => port)
+  }
+
+  /** Where its mesh is met, apart from lanes. */
+  meshOf(peerId: string): readonly HostPort[] {
+    return (this.#addresses.get(peerId)?.mesh ?? []).filter(({ host }) => !isUnspecifiedHost(host))
+  }
+
+  #all(peerId: string): readonly HostPort[] {
+    const { mesh = [], lanes = [] } = this.#addresses.get(peerId) ?? {}
+    return [...mesh, ...lanes]
   }
 }

@@ -19,7 +19,7 @@ export interface Announcement {
 export const ANNOUNCEMENT_LIMITS = { bytes: 4096, addresses: 8, addressCharacters: 128, peerIdCharacters: 96 } as const
 
 export function encodeAnnouncement(announcement: Announcement): Uint8Array {
-  return fromString(JSON.stringify({ ...announcement, addresses: dialable(announcement.addresses) }), 'utf8')
+  return fromString(JSON.stringify({ ...announcement, addresses: announcedAddresses(announcement.addresses) }), 'utf8')
 }
 
 /** The announcement in `bytes`, or undefined if there is none. */
@@ -54,7 +54,7 @@ function isAddress(value: unknown): value is string {
 }
 
 /** Without loopback addresses, which others cannot dial, unless there is nothing else: then all are on this machine. */
-function dialable(addresses: string[]): string[] {
+export function announcedAddresses(addresses: string[]): string[] {
   const isLoopback = (address: string): boolean =>
     /^(127\.|::1$|localhost$)/.test(parseTcpMultiaddr(address)?.host ?? '')
   const outside = addresses.filter((address) => !isLoopback(address))

@@ -1,9 +1,9 @@
-import { isUnspecifiedHost } from '../../net/hostport.ts'
+import { isUnspecifiedHost, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
 import { parseLaneAddress } from '../lanes/laneaddress.ts'
 import { AnnouncedHosts } from './announcedhosts.ts'
-import type { Announcement } from './announcement.ts'
+import { announcedAddresses, type Announcement } from './announcement.ts'
 import { Announcer } from './announcer.ts'
 import type { NamePins } from './namepins.ts'
 import type { Redialer } from './redialer.ts'
@@ -61,6 +61,12 @@ export class Introductions {
   /** Ports that a peer announced. */
   portsOf(peerId: string): readonly number[] {
     return this.#hosts.portsOf(peerId)
+  }
+
+  /** Where a peer says that its mesh is met; for this host's own id, what it tells the others. */
+  meshOf(peerId: string): readonly HostPort[] {
+    if (peerId !== this.#init.self.peerId) return this.#hosts.meshOf(peerId)
+    return announcedAddresses(this.#init.addresses()).flatMap((address) => parseTcpMultiaddr(address) ?? [])
   }
 
   #own(): Announcement {

@@ -1,3 +1,4 @@
+import type { HostPort } from '../../net/hostport.ts'
 import { assert } from '../../runtime/assert.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
@@ -69,6 +70,14 @@ export class MemoryMesh implements Mesh {
     return []
   }
 
+  announcedBy(): readonly HostPort[] {
+    return []
+  }
+
+  get laneAddress(): string {
+    return this.#isStarted ? `${this.self.name}:1` : ''
+  }
+
   onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe {
     return this.#members.onChange(listener)
   }
@@ -131,7 +140,7 @@ export class MemoryMesh implements Mesh {
   offerUnsecuredLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> } {
     if (!this.#isStarted) throw meshStopped()
     const { id, key, lane } = this.#tickets.offer(signal)
-    return { ticket: { address: `${this.self.name}:1`, id, key: Buffer.from(key).toString('hex') }, lane }
+    return { ticket: { address: this.laneAddress, id, key: Buffer.from(key).toString('hex') }, lane }
   }
 
   async dialUnsecuredLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<UnsecuredLane> {

@@ -75,8 +75,11 @@ describe('what peers announce of where they are', () => {
     const announcement = { version: 1 as const, name: 'b', peerId: 'peerB' }
     hosts.note({ ...announcement, addresses: ['/ip4/10.0.0.2/tcp/1', '/dns4/host-b/tcp/1'], lane: '192.168.7.2:5' })
     assert.deepEqual(hosts.of('peerB'), ['10.0.0.2', 'host-b', '192.168.7.2'])
+    assert.deepEqual(hosts.meshOf('peerB'), [{ host: '10.0.0.2', port: 1 }, { host: 'host-b', port: 1 }])
+    assert.deepEqual(hosts.meshOf('peerC'), [])
     hosts.note({ ...announcement, addresses: ['/ip4/0.0.0.0/tcp/1', '/ip4/10.0.0.3/tcp/1'] })
     assert.deepEqual(hosts.of('peerB'), ['10.0.0.3'])
+    assert.deepEqual(hosts.meshOf('peerB'), [{ host: '10.0.0.3', port: 1 }])
   })
 
   it('is kept for 1024 of them, without those who announced themselves longest ago', () => {
