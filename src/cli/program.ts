@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { Command } from 'commander'
 
 import { addAgent } from './agent.ts'
+import { addBugReport } from './bugreport.ts'
 import { addCancel } from './cancel.ts'
 import { addCheck } from './check.ts'
 import { addDoctor } from './doctor.ts'
@@ -31,7 +32,7 @@ export function createProgram(): Command {
     .addHelpText('after', `\n${EXIT_HELP}`)
   for (const add of [
   addKeygen, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover,
-  addSettle, addHistory, addPeers, addTunnel,
+  addSettle, addHistory, addPeers, addTunnel, addBugReport,
 ]) add(program)
   return program
 }

@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   'control-denied': 'This user may not use the control socket.',
   'control-unusable': 'The control socket cannot be listened at.',
   'http-unusable': 'The address of metrics and status page cannot be listened at.',
+  'file-unusable': 'A file that a command should write is there already, or cannot be written.',
   'not-started': 'The agent was not started.',
   'busy': 'Too much of the same runs already: ask again later.',
   'cancelled': 'It was cancelled.',

@@ -1,7 +1,7 @@
 import type { Agent } from '../../index.ts'
 import type {
-  AuditResult, CancelResult, ControlRequest, HistoryResult, MigrateArguments, PagesResult, PeersResult, Progress,
-  TunnelArguments,
+  AuditResult, CancelResult, ControlRequest, HistoryResult, MetricsResult, MigrateArguments, PagesResult, PeersResult,
+  Progress, TunnelArguments,
 } from './protocol.ts'
 
 export interface RequestContext {
@@ -43,6 +43,8 @@ export function createRequestHandler(agent: Agent): RequestHandler {
         return { host: agent.status().host }
       case 'status':
         return agent.status()
+      case 'metrics':
+        return { text: await agent.metrics() } satisfies MetricsResult
       case 'examine':
         return await agent.examine(request.arguments.to, context.gone)
       case 'pages':

@@ -5,7 +5,7 @@
 export { askAgent, type AskInit } from './client.ts'
 export {
   CONTROL_LIMITS, type AuditResult, type CancelResult, type ControlRequest, type ErrorAnswer, type HistoryResult,
-  type EvacuateArguments, type MigrateArguments, type PagesResult, type PeersResult, type Progress,
+  type EvacuateArguments, type MetricsResult, type MigrateArguments, type PagesResult, type PeersResult, type Progress,
   type TunnelArguments, type TunnelProgress,
 } from './protocol.ts'
 export { createControlServer, type ControlServer } from './server.ts'

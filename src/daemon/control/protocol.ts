@@ -8,7 +8,7 @@
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
  *   request = {command, arguments?}                      ping | status | peers | pages | history | audit | held
  *                                                        | migrate | evacuate | recover | cancel | settle
- *                                                        | acceptPeer | tunnel | examine
+ *                                                        | acceptPeer | tunnel | examine | metrics
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress | EvacuationNews | TunnelProgress}
  *   result  = {result}
@@ -70,7 +70,7 @@ export interface EvacuateArguments extends Omit<EvacuateRequest, 'signal' | 'onN
 export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
 
 export type ControlRequest =
-  | { command: 'ping' | 'status' | 'peers' }
+  | { command: 'ping' | 'status' | 'peers' | 'metrics' }
   | { command: 'pages' | 'history' | 'audit'; arguments: { countMax: number } }
   /** Of all members, or of the one named. */
   | { command: 'examine'; arguments: { to?: string } }
@@ -101,6 +101,11 @@ export interface AuditResult {
 /** The host names of the mesh, and which identity each belongs to. */
 export interface PeersResult {
   peers: PeerName[]
+}
+
+/** What Prometheus would be told. */
+export interface MetricsResult {
+  text: string
 }
 
 /** The outcome of a guest's `cancel`. */
@@ -157,6 +162,7 @@ export function decodeRequest(line: string): ControlRequest {
     case 'ping':
     case 'status':
     case 'peers':
+    case 'metrics':
       refuseOthers(fields)
       return { command }
     case 'cancel': {

@@ -19,6 +19,7 @@ describe('the control protocol', () => {
     { command: 'pages', arguments: { countMax: 100_000 } },
     { command: 'history', arguments: { countMax: 200 } },
     { command: 'peers' },
+    { command: 'metrics' },
     { command: 'examine', arguments: {} },
     { command: 'examine', arguments: { to: 'host-b' } },
     { command: 'audit', arguments: { countMax: 20_000 } },
