@@ -13,9 +13,9 @@ export {
   type ConfigOptions, type DialRule, type EndedCount, type EvacuatedGuest, type EvacuateRequest, type EvacuationNews,
   type EvacuationResult, type ExaminedGuest, type Examination, type Handoff, type HandoffRecord, type HeldGuest,
   type HostSummary, type KnownPages, type MemoryRoom, type MigrateRequest, type MovingGuest, type OptionInfo,
-  type OptionKind, type OptionValue, type PastHandoff, type PeerName, type PeerReach, type PopularPage, type Reached,
-  type RecoverRequest, type RelayNews, type RelayStatus, type SettleDecision, type SettleOutcome, type Traffic,
-  type Tunnel, type TunnelNews, type TunnelRequest,
+  type OptionKind, type OptionValue, type PassageSums, type PastHandoff, type PeerName, type PeerReach,
+  type PopularPage, type Reached, type RecoverRequest, type RelayNews, type RelayStatus, type SettleDecision,
+  type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
   scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList, type DiscoveredGuest,

@@ -139,6 +139,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   return new HostAgent(parts, {
     ...options,
     accept: options.accept,
+    metrics: { guestNames: valueOf(options, 'metrics.guestNames') },
     dial: dialRules({ to: valueOf(options, 'tunnel.to'), ports }),
     handoff: {
       references: valueOf(options, 'handoff.references'),
@@ -197,7 +198,7 @@ class HostAgent implements Agent {
     this.#parts = parts
     this.#options = options
     this.#guests = new GuestList(parts)
-    this.#metrics = createMetrics(() => this.status())
+    this.#metrics = createMetrics(() => this.status(), options)
   }
 
   get ended(): Promise<void> {

@@ -12,7 +12,7 @@ export type {
 export type { AuditRecord } from './audit.ts'
 export type { AuditEvent } from './audittally.ts'
 export type { ExaminedGuest, Examination, KnownPages } from './examination.ts'
-export type { EndedCount } from './endedtally.ts'
+export type { EndedCount, PassageSums } from './endedtally.ts'
 export type { EvacuatedGuest, EvacuateRequest, EvacuationNews, EvacuationResult } from './evacuation.ts'
 export {
   defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionKind, type OptionValue,

@@ -92,6 +92,11 @@ const TABLE = [
     about: '`host:port` for metrics and the status page; absent: off.',
   },
   {
+    key: 'metrics.guestNames', kind: 'switch', default: false,
+    about: 'Whether the metrics tell guests apart, in a label `name`.',
+    tuning: 'On: a series for each guest, and whoever reads the metrics knows their names.',
+  },
+  {
     key: 'census.pagesPerSecond', kind: 'count', default: 50_000, min: 100, max: 10_000_000,
     about: 'Pages that the census reads and hashes a second.',
     tuning: 'Higher: fresher census, more CPU. Lower: older census, so that more pages are sent whole.',

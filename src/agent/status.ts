@@ -12,7 +12,7 @@ import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import type { HandoffProgress } from '../transfer/index.ts'
 import type { HeldGuest } from './api.ts'
-import type { EndedCount, EndedTally } from './endedtally.ts'
+import type { EndedCount, EndedTally, PassageSums } from './endedtally.ts'
 import { driverOf, lastStateOf, managerOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
@@ -45,10 +45,10 @@ export interface AgentStatus {
   }[]
   census: { distinctPages: number; omittedPages: number; scans: number; bytes: number }
   /**
-   * Known popular pages, the memory that popularity takes, refused reports and gossip messages, and pages whose
-   * reported holders could not prove that they hold them.
+   * Known popular pages, the memory that popularity takes, refused reports and gossip messages, pages whose reported
+   * holders could not prove that they hold them, and the age of the oldest part of what is known.
    */
-  popularity: { pages: number; bytes: number; refused: number; unproven: number }
+  popularity: { pages: number; bytes: number; refused: number; unproven: number; viewAgeMs: number }
   placement: { wanted: number; held: number; pending: number }
   store: { pages: number; bytes: number; maxBytes: number; damagedPages: number }
   traffic: {
@@ -75,6 +75,8 @@ export interface AgentStatus {
   )[]
   /** Numbers of handoffs that ended since start, by kind and outcome. */
   ended: EndedCount[]
+  /** Sums over the streams of guests that left here since start. */
+  passages: PassageSums
   /** Copies of guests that stay paused here until someone decides whether they may run. */
   held: HeldGuest[]
   /** Peers that could not prove the cluster key, since start. */
@@ -142,6 +144,7 @@ export function snapshot(
     ledger: ledgerOf(traffic, (handoffs?.savedBytes ?? 0) + (relays?.savedBytes ?? 0)),
     handoffs: [...handoffs?.list() ?? [], ...relays?.list() ?? []],
     ended: parts.ended.counts(),
+    passages: parts.ended.sums(),
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
@@ -157,12 +160,14 @@ function sumOf(one: Traffic, other: Traffic): Traffic {
 }
 
 function popularityOf(
-  { popularity: { view, sizes, refusals }, possession: { counts } }: { popularity: Popularity; possession: Possession },
+  { popularity, possession: { counts } }: { popularity: Popularity; possession: Possession },
 ): AgentStatus['popularity'] {
+  const { view, viewAgeMs, sizes, refusals } = popularity
   return {
     pages: view.pages,
     bytes: sizes.viewBytes + sizes.reportBytes,
     refused: Object.values(refusals).reduce((sum, count) => sum + count, 0),
     unproven: counts.missing + counts.wrong,
+    viewAgeMs,
   }
 }

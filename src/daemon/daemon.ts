@@ -5,6 +5,7 @@ import type { Log } from '../runtime/log.ts'
 import type { Config } from './config.ts'
 import { createControlServer, requireNoAgent } from './control/index.ts'
 import { createStatusServer } from './http.ts'
+import { createProcessMetrics } from './processmetrics.ts'
 
 export type DaemonNews = 'ready' | 'stopping'
 
@@ -32,8 +33,11 @@ export async function runDaemon(init: DaemonInit): Promise<void> {
   const runtimeDirectory = `${path}.d`
   const reserved = [path, runtimeDirectory, ...(http === undefined ? [] : [http])]
   const agent = await create({ ...agentOptions, runtimeDirectory, reserved }, { log })
-  const control = createControlServer({ agent, clock: systemClock, log }, { path: config.control })
-  const page = config.http === undefined ? undefined : createStatusServer({ agent, log }, { address: config.http })
+  const processMetrics = createProcessMetrics()
+  const metrics = async (): Promise<string> => await agent.metrics() + await processMetrics()
+  const control = createControlServer({ agent, clock: systemClock, log, metrics }, { path: config.control })
+  const page = config.http === undefined
+    ? undefined : createStatusServer({ agent, log, metrics }, { address: config.http })
   try {
     await agent.start()
     await page?.start()

@@ -31,14 +31,21 @@ const LIMITS = {
   socketMs: 15_000,
 }
 
+interface Components {
+  agent: Agent
+  log: Log
+  /** Of the agent and of its process. */
+  metrics: () => Promise<string>
+}
+
 interface Page {
   type: string
   body: string
 }
 
 /** Serves metrics, status and the status page at `address` (`host:port`), read-only. */
-export function createStatusServer(components: { agent: Agent; log: Log }, init: { address: string }): StatusServer {
-  const { agent, log } = components
+export function createStatusServer(components: Components, init: { address: string }): StatusServer {
+  const { log } = components
   const listenAddress = parseHostPort(init.address)
   assert(listenAddress !== undefined, 'the configuration has checked the address')
   const seats = new Seats<Socket>({ seatsMax: LIMITS.connectionsMax })
@@ -50,7 +57,7 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
     keepAliveTimeout: LIMITS.idleMs,
   }, (request, response) => {
     response.once('close', seats.begin(request.socket))
-    answer(agent, listenAddress.host, request, response).catch((error: unknown) => {
+    answer(components, listenAddress.host, request, response).catch((error: unknown) => {
       log.error('a status request failed', { path: request.url, error: describeError(error) })
       if (!response.headersSent) send(response, 500, { type: 'text/plain', body: 'See the log of the agent.\n' })
       else response.destroy()
@@ -84,10 +91,10 @@ export function createStatusServer(components: { agent: Agent; log: Log }, init:
 }
 
 async function answer(
-  agent: Agent, listenHost: string, request: IncomingMessage, response: ServerResponse,
+  components: Components, listenHost: string, request: IncomingMessage, response: ServerResponse,
 ): Promise<void> {
   const { host } = request.headers
-  if (host !== undefined && !isOwnHost(host, { listenHost, names: [hostname(), agent.status().host] })) {
+  if (host !== undefined && !isOwnHost(host, { listenHost, names: [hostname(), components.agent.status().host] })) {
     send(response, 421, { type: 'text/plain', body: 'Ask for this host by its address, or by its own name.\n' })
     return
   }
@@ -96,19 +103,19 @@ async function answer(
     send(response, 405, { type: 'text/plain', body: 'Only GET.\n' })
     return
   }
-  const page = await pageAt(agent, (request.url ?? '/').split('?', 1)[0] ?? '/')
+  const page = await pageAt(components, (request.url ?? '/').split('?', 1)[0] ?? '/')
   if (page === undefined) send(response, 404, { type: 'text/plain', body: 'There is /, /status and /metrics.\n' })
   else send(response, 200, page)
 }
 
-async function pageAt(agent: Agent, path: string): Promise<Page | undefined> {
+async function pageAt({ agent, metrics }: Components, path: string): Promise<Page | undefined> {
   switch (path) {
     case '/':
       return { type: 'text/html', body: renderStatusPage(agent.status()) }
     case '/status':
       return { type: 'application/json', body: `${JSON.stringify(agent.status())}\n` }
     case '/metrics':
-      return { type: 'text/plain; version=0.0.4', body: await agent.metrics() }
+      return { type: 'text/plain; version=0.0.4', body: await metrics() }
     default:
       return undefined
   }

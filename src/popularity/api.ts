@@ -48,6 +48,8 @@ export interface PopularityView {
 
 export interface Popularity {
   readonly view: PopularityView
+  /** Time since the oldest part of the view was known to be up to date, ms. */
+  readonly viewAgeMs: number
   /** Bytes of reports, of requested views, and of the answers to both. The mesh accounts for gossip. */
   readonly traffic: Record<'report' | 'view', { sentBytes: number; receivedBytes: number }>
   /** What was refused from other members since start, by reason. */

@@ -86,6 +86,8 @@ class HostPopularity implements Popularity {
   #generation = -1
   #refreshFrom = 0
   #publishedAt = -Infinity
+  /** When this host last summed what it owns; Infinity before it has started. */
+  #summedAt = Infinity
 
   constructor(parts: Parts, init: PopularityInit) {
     const { mesh, clock, random, log } = parts
@@ -136,6 +138,11 @@ class HostPopularity implements Popularity {
     return this.#refusals.counts
   }
 
+  get viewAgeMs(): number {
+    const heardAt = Math.min(this.#summedAt, this.#follower.oldestHeardAt())
+    return Number.isFinite(heardAt) ? this.#parts.clock.now() - heardAt : 0
+  }
+
   get sizes(): Popularity['sizes'] {
     return {
       reportBytes: this.#table.bytes + this.#snapshot.bytes,
@@ -155,6 +162,7 @@ class HostPopularity implements Popularity {
     const { mesh, clock, random } = this.#parts
     this.#abort = new AbortController()
     const { signal } = this.#abort
+    this.#summedAt = clock.now()
     this.#undo.push(this.#members.watch(mesh))
     this.#undo.push(this.#server.listen(signal))
     this.#undo.push(this.#exchange.listen((slice) => this.#owner.known(slice), signal))
@@ -245,6 +253,7 @@ class HostPopularity implements Popularity {
     const mayPublish = clock.now() - this.#publishedAt >= GOSSIP_GAP_MS && this.#owner.maySay
     if (!this.#owners.allOwn && !mayPublish) return
     await this.#owner.sum(signal)
+    this.#summedAt = clock.now()
     if (!mayPublish) return
     const message = this.#owner.compose()
     if (message === undefined) return

@@ -14,7 +14,7 @@ export const STATUS: AgentStatus = {
     residentPages: 1000, distinctPages: 900,
   }],
   census: { distinctPages: 900, omittedPages: 0, scans: 3, bytes: 20_000 },
-  popularity: { pages: 2, bytes: 3_000_000, refused: 0, unproven: 0 },
+  popularity: { pages: 2, bytes: 3_000_000, refused: 0, unproven: 0, viewAgeMs: 5000 },
   placement: { wanted: 0, held: 0, pending: 0 },
   store: { pages: 0, bytes: 0, maxBytes: 0, damagedPages: 0 },
   traffic: {
@@ -25,6 +25,10 @@ export const STATUS: AgentStatus = {
   ledger: { savedBytes: 3e6, spentBytes: { report: 0, gossip: 0, swap: 5e6, peers: 0 }, netBytes: -2e6 },
   handoffs: [],
   ended: [],
+  passages: {
+    qemuBytes: 0, wireBytes: 0, pages: { zero: 0, ref: 0, literal: 0 }, digestMismatches: 0,
+    refsFilledBy: { sentBefore: 0, resident: 0, store: 0, peer: 0, source: 0 },
+  },
   held: [],
   strangers: 0,
   refused: { offers: 0, names: 0 },

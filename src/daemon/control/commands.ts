@@ -15,8 +15,10 @@ export interface RequestContext {
 /** Carries out a client's request; a rejection is sent back as the error. */
 export type RequestHandler = (request: ControlRequest, context: RequestContext) => Promise<unknown>
 
-/** The commands that an agent answers. */
-export function createRequestHandler(agent: Agent): RequestHandler {
+/** The commands that an agent answers; `metrics` are those of its process among them. */
+export function createRequestHandler(
+  { agent, metrics }: { agent: Agent; metrics: () => Promise<string> },
+): RequestHandler {
   const migrate = async (asked: MigrateArguments, { signal, onProgress }: RequestContext): Promise<unknown> => {
     const { dryRun, ...request } = asked
     if (dryRun === true) return await agent.estimate({ ...request, signal })
@@ -44,7 +46,7 @@ export function createRequestHandler(agent: Agent): RequestHandler {
       case 'status':
         return agent.status()
       case 'metrics':
-        return { text: await agent.metrics() } satisfies MetricsResult
+        return { text: await metrics() } satisfies MetricsResult
       case 'examine':
         return await agent.examine(request.arguments.to, context.gone)
       case 'pages':

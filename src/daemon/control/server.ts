@@ -22,10 +22,10 @@ const FAREWELL_MS = 1000
 
 /** The agent's end of the control socket at `path`. */
 export function createControlServer(
-  components: { agent: Agent; clock: Clock; log: Log }, init: { path: string },
+  components: { agent: Agent; clock: Clock; log: Log; metrics: () => Promise<string> }, init: { path: string },
 ): ControlServer {
-  const { agent, clock, log } = components
-  const handle = createRequestHandler(agent)
+  const { clock, log } = components
+  const handle = createRequestHandler(components)
   const sessions = new Set<ControlSession>()
   const seats = new Seats<Socket>({ seatsMax: CONTROL_LIMITS.connectionsMax })
   const server: Server = createServer((socket) => {

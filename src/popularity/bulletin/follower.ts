@@ -101,6 +101,17 @@ export class Follower {
     return this.#clock.now() - this.states.heardAt[slice]! > SILENT_INTERVALS * this.#intervalMs
   }
 
+  /** When the slice of another publisher was heard of that has been silent for longest; Infinity if there is none. */
+  oldestHeardAt(): number {
+    const selfTag = hostTag(this.#self)
+    let oldest = Infinity
+    for (let slice = 0; slice < SLICE_COUNT; slice++) {
+      const publisher = this.states.publishers[slice]!
+      if (publisher !== 0 && publisher !== selfTag) oldest = Math.min(oldest, this.states.heardAt[slice]!)
+    }
+    return oldest
+  }
+
   /**
    * Forgets slices whose publishers were silent for too long. Marks all slices for repair once a full view has room
    * again.

@@ -4,7 +4,7 @@ import { EndedTally } from '../../../src/agent/endedtally.ts'
 import type { History } from '../../../src/agent/history.ts'
 import { createMetrics } from '../../../src/agent/metrics.ts'
 import type { AgentStatus } from '../../../src/index.ts'
-import { progressOf, recordOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+import { FakeAgent, progressOf, recordOf, resultOf, STATUS } from '../../support/fakeagent.ts'
 
 const MOVE = { guest: 'web', to: 'host-b' }
 
@@ -13,7 +13,7 @@ function linesOf(text: string): string[] {
 }
 
 async function metricsOf(status: AgentStatus): Promise<string[]> {
-  return linesOf(await createMetrics(() => status)())
+  return linesOf(await createMetrics(() => status, {})())
 }
 
 describe('metrics', () => {
@@ -47,14 +47,62 @@ describe('metrics', () => {
     ])
   })
 
+  it('tell what is kept, what is held back and what runs', async () => {
+    const { heldGuests } = new FakeAgent()
+    const text = await metricsOf({
+      ...STATUS, held: heldGuests, store: { pages: 3, bytes: 12_288, maxBytes: 1e6, damagedPages: 1 },
+      placement: { wanted: 5, held: 3, pending: 2 },
+    })
+    for (const line of [
+      'pagemesh_info{version="9.9.9",kernel="avx2"} 1', 'pagemesh_guests_held 1',
+      'pagemesh_guests_held_oldest_seconds 300', 'pagemesh_guests_unusable 0', 'pagemesh_store_pages 3',
+      'pagemesh_store_bytes 12288', 'pagemesh_store_limit_bytes 1000000', 'pagemesh_store_damaged_pages_total 1',
+      'pagemesh_placement_wanted_pages 5', 'pagemesh_placement_held_pages 3', 'pagemesh_placement_pending_pages 2',
+      'pagemesh_popularity_view_age_seconds 5', 'pagemesh_census_interval_seconds 60',
+    ]) assert.ok(text.includes(line), line)
+  })
+
+  it('tell how pages travelled, and whether they were right', async () => {
+    const text = await metricsOf({
+      ...STATUS,
+      passages: {
+        qemuBytes: 100, wireBytes: 30, pages: { zero: 1, ref: 2, literal: 3 }, digestMismatches: 1,
+        refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
+      },
+    })
+    for (const line of [
+      'pagemesh_passage_qemu_bytes_total 100', 'pagemesh_passage_wire_bytes_total 30',
+      'pagemesh_passage_pages_total{form="ref"} 2', 'pagemesh_passage_pages_total{form="literal"} 3',
+      'pagemesh_passage_refs_total{source="peer"} 4', 'pagemesh_digest_mismatches_total 1',
+    ]) assert.ok(text.includes(line), line)
+  })
+
+  it('name guests only where that was asked for', async () => {
+    const handoffs = ['web', 'db'].map((guest) =>
+      ({ direction: 'outgoing' as const, driver: 'qmp' as const, ...progressOf({ ...MOVE, guest }) }))
+    const status = { ...STATUS, handoffs }
+    const plain = await metricsOf(status)
+    assert.ok(plain.includes('pagemesh_migration_data_processed_bytes 512000000'), 'the sum of both')
+    assert.ok(plain.every((line) => !/name=|web|db/.test(line)))
+    const named = linesOf(await createMetrics(() => status, { metrics: { guestNames: true } })())
+    for (const line of [
+      'pagemesh_migration_data_processed_bytes{name="web"} 256000000',
+      'pagemesh_migration_wire_bytes{name="db"} 32000000',
+      'pagemesh_migration_data_remaining_bytes{name="db"} 9000000', 'pagemesh_guest_resident_pages{name="web<1>"} 1000',
+      'pagemesh_guest_distinct_pages{name="web<1>"} 900',
+    ]) assert.ok(named.includes(line), line)
+    const after = linesOf(await createMetrics(() => STATUS, {})())
+    assert.ok(after.includes('pagemesh_migration_data_processed_bytes 0'))
+  })
+
   it('do not grow when they are asked for twice', async () => {
     const ended = [{ direction: 'outgoing', driver: 'qmp', manager: null, status: 'completed', count: 5 }] as const
-    const ask = createMetrics(() => ({ ...STATUS, ended: [...ended], handoffs: [] }))
+    const ask = createMetrics(() => ({ ...STATUS, ended: [...ended], handoffs: [] }), {})
     assert.equal(await ask(), await ask())
   })
 
   it('have names and help as Prometheus wants them', async () => {
-    const text = await createMetrics(() => STATUS)()
+    const text = await createMetrics(() => STATUS, {})()
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)]
     assert.ok(types.length > 20)
     for (const [, name = '', type = ''] of types) {
@@ -89,5 +137,21 @@ describe('the count of handoffs that have ended', () => {
     ])
     assert.equal(added.length, 4)
     assert.equal(counted.list().length, 1)
+  })
+
+  it('sums the streams of guests that left, and those that did not come out right', async () => {
+    const tally = new EndedTally()
+    const counted = tally.over(history)
+    const completed = resultOf(MOVE, 'completed')
+    await counted.add(completed, { direction: 'outgoing' })
+    await counted.add({ ...completed, digestMatched: false }, { direction: 'outgoing' })
+    await counted.add({ ...completed, digestMatched: false }, { direction: 'outgoing', driver: 'relay' })
+    await counted.add({ ...completed, digestMatched: false }, { direction: 'incoming' })
+    await counted.add({ ...resultOf(MOVE, 'failed'), code: 'digest-mismatch' }, { direction: 'incoming' })
+    await counted.add({ ...resultOf(MOVE, 'failed'), digestMatched: false }, { direction: 'outgoing' })
+    assert.deepEqual(tally.sums(), {
+      qemuBytes: 4 * 256e6, wireBytes: 4 * 32e6, pages: { zero: 160, ref: 200, literal: 40 }, digestMismatches: 2,
+      refsFilledBy: { sentBefore: 20, resident: 180, store: 0, peer: 0, source: 0 },
+    })
   })
 })

@@ -54,7 +54,8 @@ describe('pagemesh bugreport', function () {
       { mesh: new MemoryNetwork().createMesh('host-a') },
     )
     const control = { path: join(folder, 'control.sock') }
-    const server = createControlServer({ agent, clock: systemClock, log: silentLog }, control)
+    const metrics = () => agent.metrics()
+    const server = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, control)
     await agent.start()
     await server.start()
     try {

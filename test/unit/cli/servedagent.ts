@@ -27,7 +27,8 @@ export function serveAgent(): ServedAgent {
     folder = await mkdtemp(join(tmpdir(), 'commands-'))
     path = join(folder, 'control.sock')
     agent = new FakeAgent()
-    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    const metrics = () => agent.metrics()
+    server = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path })
     await server.start()
   })
 

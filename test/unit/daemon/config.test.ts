@@ -18,6 +18,7 @@ managed: libvirt
 intercept: {ports: [49152-49215, 8102]}
 control: /run/pagemesh/control.sock
 http: 127.0.0.1:9464
+metrics: {guestNames: true}
 census: {pagesPerSecond: 50000, intervalSeconds: 60, maxBytes: 1GiB}
 popularity: {minHosts: 2, maxPages: 2000000}
 store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
@@ -69,6 +70,7 @@ describe('a configuration file', () => {
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
       managed: 'libvirt',
+      metrics: { guestNames: true },
       intercept: { ports: [{ first: 49_152, last: 49_215 }, { first: 8102, last: 8102 }] },
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
@@ -106,6 +108,7 @@ describe('a configuration file', () => {
       clusterKey: '/key',
       listen: ['/ip4/0.0.0.0/tcp/4001'],
       managed: 'off',
+      metrics: { guestNames: false },
       census: { pagesPerSecond: 50_000, intervalSeconds: 60, maxBytes: 2 ** 30 },
       popularity: { minHosts: 2, maxPages: 2_000_000 },
       store: { path: '/var/lib/pagemesh', maxBytes: 2 ** 31 },

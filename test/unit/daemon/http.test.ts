@@ -13,7 +13,7 @@ describe('the status server', () => {
   let server: StatusServer
 
   beforeEach(async () => {
-    server = createStatusServer({ agent, log: silentLog }, { address: '127.0.0.1:0' })
+    server = createStatusServer({ agent, log: silentLog, metrics: () => agent.metrics() }, { address: '127.0.0.1:0' })
     await server.start()
   })
 
@@ -104,14 +104,16 @@ describe('the status server', () => {
   it('says so when the agent fails it', async () => {
     const failing = new FakeAgent()
     failing.metrics = () => Promise.reject(new Error('no'))
-    const other = createStatusServer({ agent: failing, log: silentLog }, { address: '127.0.0.1:0' })
+    const metrics = () => failing.metrics()
+    const other = createStatusServer({ agent: failing, log: silentLog, metrics }, { address: '127.0.0.1:0' })
     await other.start()
     assert.equal((await fetch(`http://127.0.0.1:${other.port}/metrics`)).status, 500)
     await other.stop()
   })
 
   it('cannot start where another listens', async () => {
-    const second = createStatusServer({ agent, log: silentLog }, { address: `127.0.0.1:${server.port}` })
+    const [metrics, address] = [() => agent.metrics(), `127.0.0.1:${server.port}`]
+    const second = createStatusServer({ agent, log: silentLog, metrics }, { address })
     await assert.rejects(second.start(), { code: 'http-unusable', message: /EADDRINUSE/ })
     await second.stop()
   })

@@ -56,6 +56,30 @@ describe('three hosts', function () {
   })
 })
 
+describe('the age of the view', function () {
+  this.timeout(120_000)
+
+  it('stays small while owners are heard, and grows where one is not any more', async () => {
+    for (const count of [1, 3, 5]) {
+      const mesh = new TestMesh(SEED)
+      const hosts: TestHost[] = []
+      for (let index = 0; index < count; index++) hosts.push(await mesh.add(`host-${index}`))
+      hold(hosts, placed(1, 900))
+      for (let interval = 0; interval < 10; interval++) {
+        await mesh.pass(INTERVAL_MS)
+        for (const { popularity } of hosts) {
+          assert.ok(popularity.viewAgeMs < 4 * INTERVAL_MS, `${count} hosts: ${popularity.viewAgeMs} ms`)
+        }
+      }
+      const holding = hosts.map(({ popularity }) => popularity.standBack())
+      await mesh.pass(12 * INTERVAL_MS)
+      for (const { popularity } of hosts) assert.ok(popularity.viewAgeMs > 10 * INTERVAL_MS, `${count} hosts held`)
+      for (const release of holding) release()
+      await mesh.end()
+    }
+  })
+})
+
 describe('five hosts', function () {
   this.timeout(120_000)
 

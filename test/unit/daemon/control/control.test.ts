@@ -16,6 +16,8 @@ import { FakeAgent, HELD, PAGES, progressOf, recordOf, resultOf, STATUS } from '
 
 const MIGRATE = { command: 'migrate', arguments: { guest: 'web-1', to: 'host-b' } } as const
 
+const metrics = async (): Promise<string> => 'pagemesh_peers 1\n'
+
 describe('the control socket', () => {
   let folder: string
   let path: string
@@ -26,7 +28,7 @@ describe('the control socket', () => {
     folder = await mkdtemp(join(tmpdir(), 'control-'))
     path = join(folder, 'run', 'control.sock')
     agent = new FakeAgent()
-    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    server = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path })
     await server.start()
   })
 
@@ -40,7 +42,7 @@ describe('the control socket', () => {
     await server.stop()
     const before = process.umask(0)
     try {
-      server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+      server = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path })
       await server.start()
     } finally {
       process.umask(before)
@@ -52,7 +54,7 @@ describe('the control socket', () => {
   it('is made in its own folder, which alone need be writable', async () => {
     await server.stop()
     const before = await stat(folder)
-    server = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    server = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path })
     await server.start()
     assert.equal((await stat(folder)).mtimeMs, before.mtimeMs)
   })
@@ -65,7 +67,7 @@ describe('the control socket', () => {
 
   it('is left alone at stop when another agent\'s stands there', async () => {
     await rm(path)
-    const successor = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    const successor = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path })
     await successor.start()
     await server.stop()
     assert.deepEqual(await askAgent({ path, request: { command: 'ping' } }), { host: 'host-a' })
@@ -91,7 +93,7 @@ describe('the control socket', () => {
   })
 
   it('is refused where an agent listens, and that one is left alone', async () => {
-    const second = createControlServer({ agent, clock: systemClock, log: silentLog }, { path })
+    const second = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path })
     await assert.rejects(second.start(), { code: 'agent-running' })
     await second.stop()
     assert.deepEqual(await askAgent({ path, request: { command: 'ping' } }), { host: 'host-a' })
@@ -104,7 +106,7 @@ describe('the control socket', () => {
     await once(dying, 'exit')
     assert.ok(existsSync(stale))
     await requireNoAgent(stale)
-    const successor = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: stale })
+    const successor = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path: stale })
     await successor.start()
     assert.deepEqual(await askAgent({ path: stale, request: { command: 'ping' } }), { host: 'host-a' })
     await successor.stop()
@@ -115,7 +117,7 @@ describe('the control socket', () => {
     const file = join(folder, 'notes')
     await writeFile(file, 'mine')
     for (const unusable of [file, join(folder, 'x'.repeat(100))]) {
-      const other = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: unusable })
+      const other = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path: unusable })
       await assert.rejects(other.start(), { code: 'control-unusable' })
     }
   })
@@ -124,7 +126,7 @@ describe('the control socket', () => {
     const open = join(folder, 'open')
     await mkdir(open)
     await chmod(open, 0o777)
-    const other = createControlServer({ agent, clock: systemClock, log: silentLog }, { path: join(open, 's') })
+    const other = createControlServer({ agent, clock: systemClock, log: silentLog, metrics }, { path: join(open, 's') })
     await assert.rejects(other.start(), { code: 'directory-exposed' })
   })
 

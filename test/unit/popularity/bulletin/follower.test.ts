@@ -75,6 +75,19 @@ describe('a follower of publishers', () => {
     assert.equal(all.follower.states.isBehind(all.slice), false)
   })
 
+  it('says when it heard of the slice that has been silent for longest', async () => {
+    const all = started()
+    assert.equal(all.follower.oldestHeardAt(), Infinity)
+    all.follower.own(all.slice + 1)
+    assert.equal(all.follower.oldestHeardAt(), Infinity, 'its own are not silent')
+    await all.clock.run(1000)
+    say(all, all.ranked[0], whole, 1, [page(1)])
+    await all.clock.run(5000)
+    assert.equal(all.follower.oldestHeardAt(), 1000)
+    say(all, all.ranked[0], still, 1, [])
+    assert.equal(all.follower.oldestHeardAt(), 5000)
+  })
+
   it('ignores what is stale or comes twice', () => {
     const all = started()
     say(all, all.ranked[0], whole, 1, [page(1)])
