@@ -18,11 +18,12 @@ export {
   type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
-  scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList, type DiscoveredGuest,
-  type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MachineDescription, type Managed,
-  type Manager, type MigrationMode, type MigrationNews, type MigrationProgress, type MigrationSide, type OpenInit,
-  type OutgoingMigration, type PrepareOptions, type ProcessIdentity, type ProcessMemoryBlock, type ProcessMemoryLayout,
-  type ProcessScan, type QemuArguments, type RamBlock, type ScannedQemu, type SettingsUndo, type UnusableGuest,
+  qemuVersionAt, scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList,
+  type DiscoveredGuest, type Guest, type GuestMemory, type GuestState, type IncomingMigration, type MachineDescription,
+  type Managed, type Manager, type MigrationMode, type MigrationNews, type MigrationProgress, type MigrationSide,
+  type OpenInit, type OutgoingMigration, type PrepareOptions, type ProcessIdentity, type ProcessMemoryBlock,
+  type ProcessMemoryLayout, type ProcessScan, type QemuArguments, type RamBlock, type ScannedQemu, type SettingsUndo,
+  type UnusableGuest,
 } from './guest/index.ts'
 export type { SpentBytes } from './conversation/index.ts'
 export type { IncomingStatus } from './handoff/index.ts'

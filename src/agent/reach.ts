@@ -20,7 +20,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 
 import {
-  plainHost, type LaneTicket, type Member, type Mesh, type MessageStream, type Unsubscribe,
+  mayDial, plainHost, type LaneTicket, type Member, type Mesh, type MessageStream, type Unsubscribe,
 } from '../mesh/index.ts'
 import { bad, encodeObject, isText, parseObject, readTicket } from '../transfer/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -69,7 +69,7 @@ interface Components {
 export async function askReach(components: Components, member: Member, signal: AbortSignal): Promise<PeerReach> {
   const { mesh, clock } = components
   const { name: host, address } = member
-  const trying = tryMesh(clock, mesh.announcedBy(member.peerId))
+  const trying = placesToTry(member, mesh.announcedBy(member.peerId)).then((places) => tryMesh(clock, places))
   const late = (): Error => new Error('no answer in time')
   try {
     const { lane, ...answer } = await withDeadline(clock, { signal, limitMs: REACH_MS_MAX, late },
@@ -141,25 +141,33 @@ export class ReachServer {
     own.lane.then((dialed) => dialed.destroy(), () => undefined)
     const first = { version: 1, program: VERSION, wallTimeMs: clock.wallTime(), ticket: own.ticket }
     await stream.send(encodeObject(first), signal)
-    const places = await placesOf(from, mesh.announcedBy(from.peerId))
+    const announced = mesh.announcedBy(from.peerId)
+    const places = await placesToTry(from, announced, (address, own) => own.includes(address))
     const [lane, tried] = await Promise.all([tryLane(mesh, from, asked, signal), tryMesh(clock, places)])
     await stream.send(encodeObject({ lane, mesh: tried }), signal)
   }
 }
 
-/** What a member announced of the very host that it is connected from. */
-async function placesOf(member: Member, announced: readonly HostPort[]): Promise<HostPort[]> {
+/**
+ * What a member announced that is its own: to be asked about only at the very host that it is connected from, for what
+ * is answered is told to the member; for an operator here, wherever its lanes would be dialed.
+ */
+async function placesToTry(
+  member: Member, announced: readonly HostPort[], judge: Judge = (address, own) => mayDial(address, own, true),
+): Promise<HostPort[]> {
   const connected = parseTcpMultiaddr(member.address)?.host
   if (connected === undefined) return []
   const own = await addressesOf(connected)
   const places: HostPort[] = []
   for (const { host, port } of announced) {
     // An address, not the name: what is dialed is what was judged.
-    const address = (await addressesOf(host)).find((found) => own.includes(found))
+    const address = (await addressesOf(host)).find((found) => judge(found, own))
     if (address !== undefined) places.push({ host: address, port })
   }
   return places
 }
+
+type Judge = (address: string, own: readonly string[]) => boolean
 
 async function addressesOf(host: string): Promise<string[]> {
   if (isIP(host) !== 0) return [plainHost(host)]

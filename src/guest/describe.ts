@@ -4,6 +4,7 @@ import { DESCRIPTION_BYTES_MAX, type BlockDescription, type MachineDescription }
 import { listDevices, parseDeviceTree } from './devicetree.ts'
 import type { ProcessMemoryBlock } from './memory.ts'
 import type { QmpSession } from './qmpsession.ts'
+import { formatQemuVersion } from './qemuversion.ts'
 import { asList, asRecord, asText } from './qmpvalue.ts'
 import { parseRamBlocks } from './ramblock.ts'
 import { readCapabilities } from './settings.ts'
@@ -22,7 +23,6 @@ export interface DescribeInit {
 export async function describeMachine(
   qmp: QmpSession, { pid, blocks: knownBlocks, startsPaused }: DescribeInit,
 ): Promise<MachineDescription> {
-  const { major, minor, micro } = qmp.version
   // Sent all at once: a busy QEMU may delay each answer.
   const [type, accelerator, cpus, tree, capabilities, blocks, blockers] = await Promise.all([
     told(qmp.execute('qom-get', { path: '/machine', property: 'type' })), told(qmp.execute('query-kvm')),
@@ -33,7 +33,7 @@ export async function describeMachine(
   const kvm = asRecord(accelerator)['enabled']
   const devices = parseDeviceTree(asText(tree))
   const description: MachineDescription = {
-    qemuVersion: `${major}.${minor}.${micro}`,
+    qemuVersion: formatQemuVersion(qmp.version),
     ...(machine === '' ? {} : { machine: machine.replace(/-machine$/, '') }),
     ...(typeof kvm === 'boolean' ? { accelerator: kvm ? 'kvm' : 'tcg' } : {}),
     ...(cpus === undefined ? {} : { cpus }),

@@ -13,6 +13,7 @@ import { createOutgoing } from './outgoing.ts'
 import { isAlive, readArguments, readUid, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
 import { findQemu, unproven } from './qemuprocess.ts'
+import { formatQemuVersion } from './qemuversion.ts'
 import { asCount, asRecord, asText } from './qmpvalue.ts'
 import type { SideComponents, SideInit } from './side.ts'
 import { queryState, type QmpAsker } from './status.ts'
@@ -78,7 +79,7 @@ export class QemuGuest implements DiscoveredGuest {
   /** Throws what a visit may throw. */
   async qemuVersion(): Promise<string> {
     const { major, minor, micro } = asRecord(asRecord(await this.#control.visit(askVersion))['qemu'])
-    return [major, minor, micro].map(asCount).join('.')
+    return formatQemuVersion({ major: asCount(major), minor: asCount(minor), micro: asCount(micro) })
   }
 
   /** Queries QEMU; if another client holds the socket, returns the last known state. */

@@ -7,7 +7,7 @@
  */
 export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
 export { defaultLane } from './lanes/laneaddress.ts'
-export { plainHost } from './lanes/lanehosts.ts'
+export { mayDial, plainHost } from './lanes/lanehosts.ts'
 export type { HandedLane, Lane, LanePass, LaneTaker, LaneTicket, UnsecuredLane } from './lanes/lane.ts'
 export { createLibp2pMesh, type Libp2pMeshInit } from './libp2p/libp2p.ts'
 export { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'

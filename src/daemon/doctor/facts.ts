@@ -33,8 +33,8 @@ export interface Facts {
   qemus: { pid: number; uid: number; capabilities: number[] }[]
   /** QEMUs that may not be looked at. */
   hiddenQemus: number
-  /** QMP sockets that match `guests`. */
-  sockets: string[]
+  /** QMP sockets that match `guests`; where no agent has them, with the QEMU behind each, or why it does not say. */
+  sockets: { path: string; qemuVersion: string | null; why: string | null }[]
   /** Ports that are to be intercepted, and why they cannot be. */
   intercept: { ports: PortRange[]; why: string | null }
   kernel: AgentStatus['kernel'] | null

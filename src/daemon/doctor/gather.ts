@@ -5,7 +5,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
-import { defaultLane, OPTIONS, scanQemus, whyNoInterception, type Examination } from '../../index.ts'
+import { defaultLane, OPTIONS, qemuVersionAt, scanQemus, whyNoInterception, type Examination } from '../../index.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
 import { isUnspecifiedHost, parseHostPort, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
@@ -31,6 +31,9 @@ export interface GatherInit {
 const EXAMINE_MS_MAX = 120_000
 const ANSWER_MS_MAX = 10_000
 const CONNECT_MS_MAX = 2_000
+const GREETING_MS_MAX = 3_000
+/** QMP sockets that are asked who is behind them. */
+const SOCKETS_MAX = 64
 /** `statfs` numbers of file systems that are in memory, or on the network. */
 const TMPFS = [0x0102_1994, 0x8584_58f6]
 const NFS = 0x6969
@@ -54,10 +57,11 @@ export async function gather({ file, control, to, version }: GatherInit): Promis
     userfaultfd: await lookAtUserfaultfd(),
     qemus: await Promise.all(qemus.map(async ({ pid }) => ({ pid, ...await rightsOf(pid) }))),
     hiddenQemus: hidden.length,
-    sockets: await findSockets(config?.agentOptions.guests ?? []),
+    sockets: await lookAtSockets(config?.agentOptions.guests ?? [], examination !== null),
     intercept: await lookAtInterception(config, examination),
     kernel: examination?.status.kernel ?? kernel,
-    store: config === null ? null : await lookAtStore(config),
+    // Where its file system cannot be looked at, the configuration's check says so.
+    store: config === null ? null : await lookAtStore(config).catch(() => null),
   }
 }
 
@@ -124,6 +128,22 @@ async function lookUpNames({ agentOptions: { listen = [], lane, bootstrap = [] }
     const found = await lookup(name, { all: true }).catch(() => [])
     return { name, addresses: found.map(({ address }) => address) }
   }))
+}
+
+/** QMP serves one client at a time: sockets that an agent has are left alone. */
+async function lookAtSockets(globs: readonly string[], isServed: boolean): Promise<Facts['sockets']> {
+  const paths = await findSockets(globs)
+  if (isServed) return paths.map((path) => ({ path, qemuVersion: null, why: null }))
+  const looks = paths.slice(0, SOCKETS_MAX).map(async (path) => {
+    try {
+      return [{ path, qemuVersion: await qemuVersionAt({ clock: systemClock }, path, GREETING_MS_MAX), why: null }]
+    } catch (error) {
+      // What a QEMU left when it ended is ordinary.
+      if (error instanceof PagemeshError && error.code === 'guest-gone') return []
+      return [{ path, qemuVersion: null, why: describeError(error) }]
+    }
+  })
+  return (await Promise.all(looks)).flat()
 }
 
 /** User and capabilities of a process; those of nobody if it has ended. */

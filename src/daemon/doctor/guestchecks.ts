@@ -1,6 +1,5 @@
 /** The QEMUs of this host, and what is known of their pages. Pure. */
 import type { ExaminedGuest } from '../../index.ts'
-import { RIGHTS_ADVICE } from '../../host/rights.ts'
 import type { Facts } from './facts.ts'
 import { check, type Finding } from './finding.ts'
 
@@ -9,18 +8,22 @@ const GUESTS_SHOWN_MAX = 64
 
 export function judgeGuests(facts: Facts): Finding[] {
   const { agent: { examination } } = facts
-  const hidden = facts.hiddenQemus === 0 ? [] : [check('QEMUs').broken(
-    `${facts.hiddenQemus} QEMUs may not be looked at.`, RIGHTS_ADVICE)]
-  if (examination === null) return [...hidden, judgeSockets(facts)]
+  if (examination === null) return [...judgeHidden(facts), judgeSockets(facts), ...facts.sockets.map(judgeSocket)]
   const { guests, status: { held, unusable } } = examination
   return [
-    ...hidden,
     ...(guests.length === 0 ? [judgeSockets(facts)] : []),
     ...guests.slice(0, GUESTS_SHOWN_MAX).flatMap((guest) => [judgeQemu(guest), judgeKnown(guest)]),
     ...unusable.map(({ path, reason }) => check('guest', path).broken(...splitReason(reason))),
     ...held.map(({ guest, why, from }) => check('held', guest).warning(`It is held here, paused: ${why}`,
       `Look at the copy on ${from}, then say \`pagemesh settle ${guest}\`.`)),
   ]
+}
+
+/** Of those the agent sees, it says itself what hinders it. */
+function judgeHidden({ hiddenQemus }: Facts): Finding[] {
+  if (hiddenQemus === 0) return []
+  return [check('QEMUs').warning(`${hiddenQemus} QEMUs may not be looked at by this user.`,
+    'Run the doctor as root or as the agent\'s user.')]
 }
 
 /** A reason says what is wrong in its first sentence, and in the rest what to do. */
@@ -37,10 +40,15 @@ function judgeSockets({ sockets, qemus, configuration, agent }: Facts): Finding 
   if (configuration.config !== null && guests.length === 0 && managed === 'off') {
     return about.warning(`${there}, and the configuration names no guests.`, 'Set `guests`, or `managed`.')
   }
-  if (qemus.length === 0) return about.ok(`${there}.`)
-  if (agent.examination === null) return about.ok(`${there}; the agent says of each whether it can use it.`)
+  if (qemus.length === 0 || agent.examination === null) return about.ok(`${there}.`)
   return about.warning(`${there}, and the agent has found none of its guests.`,
     'Give each QEMU a QMP socket at a path that `guests` has, or set `managed`.')
+}
+
+/** Where there is no agent that could say it of the guest. */
+function judgeSocket({ path, qemuVersion, why }: Facts['sockets'][number]): Finding {
+  const about = check('guest', path)
+  return why === null ? about.ok(`QEMU ${qemuVersion} answers there.`) : about.broken(...splitReason(why))
 }
 
 function judgeQemu({ name, path, qemuVersion, why }: ExaminedGuest): Finding {

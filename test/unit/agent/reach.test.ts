@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 
-import { knownPages } from '../../../src/agent/examination.ts'
 import { askReach, REACH_PROTOCOL, ReachServer } from '../../../src/agent/reach.ts'
 import { VERSION } from '../../../src/agent/version.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
-import { PageColumns } from '../../../src/page/pagecolumns.ts'
-import { SortedTable } from '../../../src/page/index.ts'
 import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
-import { tryToConnect } from '../../../src/net/tcpprobe.ts'
 
 const never = new AbortController().signal
 
@@ -61,34 +59,33 @@ describe('two members that ask whether they reach each other', () => {
     assert.match((await ask()).why!, /no version, time or ticket/)
   })
 
+  it('try what was announced of the host that the asker is connected from, and nothing else', async () => {
+    const listener = createServer().listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    const { port } = listener.address() as AddressInfo
+    const local = { host: '127.0.0.1', port }
+    const server = new ReachServer({ mesh: b, clock: later })
+    b.handle(REACH_PROTOCOL, (stream, from) => server.answer(stream, { ...from, address: '/ip4/127.0.0.1/tcp/7' }))
+    b.announcedBy = () => [{ host: '127.0.0.2', port }, local, { host: '192.0.2.1', port: 22 }, { ...local, port: 1 }]
+    a.announcedBy = () => [{ host: '127.0.0.1', port }]
+    const { there, answer } = await askReach({ mesh: a, clock: systemClock }, a.member('b')!, never)
+    assert.deepEqual(there.mesh, [], 'it is not known where b is')
+    assert.deepEqual(answer!.back.mesh, [
+      { address: `127.0.0.1:${port}`, why: null }, { address: '127.0.0.1:1', why: 'ECONNREFUSED' },
+    ])
+    const far = { ...a.member('b')!, address: '/ip4/192.0.2.1/tcp/7' }
+    const alone = await askReach({ mesh: a, clock: systemClock }, far, never)
+    assert.deepEqual(alone.there.mesh, [], 'a loopback address of another host is this one\'s')
+    const near = { ...far, address: '/ip4/127.0.0.1/tcp/7' }
+    const met = await askReach({ mesh: a, clock: systemClock }, near, never)
+    assert.deepEqual(met.there.mesh, [{ address: `127.0.0.1:${port}`, why: null }])
+    listener.close()
+  })
+
   it('refuse a question without a ticket', async () => {
     serve()
     const stream = await a.open('b', REACH_PROTOCOL, never)
     await stream.send(new TextEncoder().encode('{"version":1,"ticket":"x"}'))
     await assert.rejects(stream.receive())
-  })
-})
-
-describe('trying to connect', () => {
-  it('says why it failed', async () => {
-    const refused = await tryToConnect(systemClock, { host: '127.0.0.1', port: 1 }, 2000)
-    assert.deepEqual(refused, { address: '127.0.0.1:1', why: 'ECONNREFUSED' })
-    const { why } = await tryToConnect(systemClock, { host: 'nowhere.invalid', port: 1 }, 10_000)
-    assert.notEqual(why, null)
-  })
-})
-
-describe('what is known of a guest\'s pages', () => {
-  it('is counted by host, without this one, and by a sample of many', () => {
-    const columns = new PageColumns(120_000)
-    for (let page = 0; page < 120_000; page++) columns.push(page * 30_000, 0, page)
-    const view = {
-      hostsOf: (high: number) => (high / 30_000 % 2 === 0 ? 2 : 0), holdersOf: () => ['self', 'b'],
-    }
-    const table = SortedTable.from(columns)
-    assert.deepEqual(knownPages(undefined, view, 'self'), { lookedAt: 0, popular: 0, byHost: {} })
-    const known = knownPages({ table }, view, 'self')
-    assert.equal(known.lookedAt, 40_000)
-    assert.deepEqual(known, { lookedAt: 40_000, popular: 20_000, byHost: { b: 20_000 } })
   })
 })

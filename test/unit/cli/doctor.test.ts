@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -28,7 +29,8 @@ describe('pagemesh doctor', function () {
     const file = join(folder, `${name}.yaml`)
     await writeFile(file, [
       `name: ${name}`, `clusterKey: ${join(folder, 'key')}`, 'listen: [/ip4/127.0.0.1/tcp/0]', 'lane: 127.0.0.1:0',
-      `control: ${control(name)}`, `store: {path: ${join(folder, name)}, maxBytes: 1MiB}`, 'guests: [/nowhere/*]',
+      `control: ${control(name)}`, `store: {path: ${join(folder, name)}, maxBytes: 1MiB}`,
+      `guests: ["${folder}/*.qmp"]`,
       ...more,
     ].join('\n'))
     return file
@@ -80,8 +82,17 @@ describe('pagemesh doctor', function () {
   it('looks at a host without an agent, and says so in words', async () => {
     await pagemesh('keygen', join(folder, 'key'))
     const file = await configure('a')
+    const qemu = createServer((socket) => {
+      socket.write(`{"QMP":{"version":{"qemu":{"major":8,"minor":1,"micro":2}},"capabilities":[]}}\r\n`)
+      socket.on('data', (bytes) => {
+        const { id } = JSON.parse(String(bytes)) as { id: unknown }
+        socket.write(`${JSON.stringify({ return: {}, id })}\r\n`)
+      })
+    }).listen(join(folder, 'web.qmp'))
     const { checks } = await examine('--config', file)
+    qemu.close()
     assert.deepEqual(verdictsOf(checks, 'configuration', 'control socket', 'store'), ['ok', 'broken', 'ok'])
+    assert.equal(checks.find(({ check }) => check === 'guest')?.found, 'QEMU 8.1.2 answers there.')
     const { stdout, status } = await pagemesh('doctor', '--config', file)
     assert.equal(status, 1)
     assert.match(stdout, /^broken +control socket \S+ +No agent answers at .*\n +-> Start it with/m)

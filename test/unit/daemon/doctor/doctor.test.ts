@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 
-import { parseConfig } from '../../../src/daemon/index.ts'
-import { judge, type Facts, type Finding } from '../../../src/daemon/doctor/index.ts'
-import type { Examination, PeerReach } from '../../../src/index.ts'
-import { AGENT_RIGHTS, INTERCEPT_RIGHT } from '../../../src/host/rights.ts'
-import { EXAMINATION, HELD, recordOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+import { parseConfig } from '../../../../src/daemon/index.ts'
+import { judge, type Facts, type Finding } from '../../../../src/daemon/doctor/index.ts'
+import type { Examination, PeerReach } from '../../../../src/index.ts'
+import { AGENT_RIGHTS, INTERCEPT_RIGHT } from '../../../../src/host/rights.ts'
+import { EXAMINATION, HELD, recordOf, resultOf, STATUS } from '../../../support/fakeagent.ts'
 
 const [PTRACE, OVERRIDE] = AGENT_RIGHTS.map(({ bit }) => bit) as [number, number]
 const CONFIG = configured('bootstrap: [/ip4/10.0.0.2/tcp/4001], guests: [/vms/*]')
@@ -27,7 +27,7 @@ const WELL: Facts = {
   userfaultfd: { forAll: true, hasDevice: true },
   qemus: [{ pid: 4711, uid: 64055, capabilities: [] }],
   hiddenQemus: 0,
-  sockets: ['/vms/web'],
+  sockets: [{ path: '/vms/web', qemuVersion: '7.2.0', why: null }],
   intercept: { ports: [], why: null },
   kernel: 'avx2',
   store: { path: '/var/lib/pagemesh', bytesMax: 2e9, freeBytes: 9e9, kind: 'disk', isReadOnly: false },
@@ -78,6 +78,12 @@ describe('the doctor', () => {
     const found = wrong({ ...WELL, agent: alone, listening: foreign })
     assert.deepEqual(found.map(({ check }) => check), ['control socket', 'listen'])
     assert.match(found[1]!.found, /no address of this host/)
+    const [socket] = WELL.sockets as [Facts['sockets'][number]]
+    const text = judge({ ...WELL, agent: alone, listening: free }).find(({ check }) => check === 'guest')!.found
+    assert.equal(text, 'QEMU 7.2.0 answers there.')
+    const held = { ...socket, qemuVersion: null, why: 'Somebody holds it. Close that.' }
+    assert.deepEqual(wrong({ ...WELL, agent: alone, listening: free, sockets: [held] })[1],
+      { check: 'guest', about: '/vms/web', verdict: 'broken', found: 'Somebody holds it.', advice: 'Close that.' })
     const taken = wrong({ ...WELL, agent: alone, listening: WELL.listening.slice(0, 1) })
     assert.match(taken[1]!.found, /Another program listens/)
   })
@@ -176,7 +182,10 @@ describe('the doctor', () => {
     const refused = withExamination({ status: { ...STATUS, unusable } })
     isWrong(refused, 'guest', 'broken', /^Another client holds the socket\. Give/)
     isWrong(withExamination({ status: { ...STATUS, held: [HELD] } }), 'held', 'warning', /pagemesh settle db-1/)
-    isWrong({ ...WELL, hiddenQemus: 2 }, 'QEMUs', 'broken', /2 QEMUs/)
+    assert.deepEqual(wrong({ ...WELL, hiddenQemus: 2 }), [], 'the agent sees what this user may not')
+    const hidden = wrong({ ...WELL, agent: alone, listening: [], hiddenQemus: 2 })
+    assert.deepEqual(hidden.map(({ check, verdict }) => [check, verdict]),
+      [['control socket', 'broken'], ['QEMUs', 'warning']])
     isWrong(withExamination({ guests: [] }), 'guests', 'warning', /none of its guests/)
     const [guest] = EXAMINATION.guests as [Examination['guests'][number]]
     isWrong(withExamination({ guests: [{ ...guest, qemuVersion: null, why: reason }] }), 'guest', 'warning', /Another/)
