@@ -26,8 +26,16 @@ function addEnded(registers: Registry[], status: () => AgentStatus): void {
       for (const direction of ['outgoing', 'incoming']) {
         for (const driver of ['qmp', 'relay']) this.set({ direction, driver }, 0)
       }
-      for (const { direction, driver } of status().handoffs) this.inc({ direction, driver })
+      for (const { direction, driver, phase } of status().handoffs) {
+        if (phase !== 'queued') this.inc({ direction, driver })
+      }
     },
+  })
+  new Gauge({
+    name: 'pagemesh_handoffs_queued',
+    help: 'Guests that wait for their turn to leave here.',
+    registers,
+    collect() { this.set(status().handoffs.filter(({ phase }) => phase === 'queued').length) },
   })
   new Counter({
     name: 'pagemesh_handoffs_total',

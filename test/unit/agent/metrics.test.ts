@@ -23,6 +23,7 @@ describe('metrics', () => {
       ...STATUS,
       handoffs: [
         { direction, driver: 'qmp', ...progressOf(MOVE) },
+        { direction, driver: 'qmp', ...progressOf({ ...MOVE, guest: 'next' }), phase: 'queued' },
         {
           direction: 'incoming', driver: 'relay', guest: 'db', from: 'host-b', to: 'host-a', address: '10.0.0.1:49152',
           manager: 'libvirt', phase: 'relaying', streamBytes: 1, wireBytes: 1,
@@ -40,6 +41,7 @@ describe('metrics', () => {
       'pagemesh_handoffs_running{direction="incoming",driver="qmp"} 0',
       'pagemesh_handoffs_running{direction="incoming",driver="relay"} 1',
     ])
+    assert.ok(lines.includes('pagemesh_handoffs_queued 1'))
     assert.deepEqual(lines.filter((line) => line.startsWith('pagemesh_handoffs_total')), [
       'pagemesh_handoffs_total{direction="outgoing",driver="relay",status="completed",manager="libvirt"} 3',
       'pagemesh_handoffs_total{direction="outgoing",driver="relay",status="unknown",manager=""} 2',
