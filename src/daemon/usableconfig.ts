@@ -49,7 +49,7 @@ async function requireDirectory(path: string, key: string): Promise<void> {
   const isDirectory = (await stat(existing).catch(() => undefined))?.isDirectory() === true
   const isWritable = await access(existing, constants.W_OK | constants.X_OK).then(() => true, () => false)
   if (isDirectory && isWritable) return
-  const message = `\`${key}\` cannot be made use of: ${existing} is no directory that may be written to.`
+  const message = `\`${key}\` cannot be used: ${existing} is not a writable directory.`
   throw new PagemeshError('bad-config', message, {
     fault: 'usage', data: { key, path: existing }, advice: 'Set another path, or let the agent\'s user write there.',
   })
