@@ -1,8 +1,8 @@
 import type { Manager } from '../guest/index.ts'
 import type { PageSourceKind } from '../page/index.ts'
 import type { RelayResult } from '../transfer/index.ts'
-import type { History, HandoffAbout } from './history.ts'
 import type { HandoffRecord } from './api.ts'
+import type { HandoffAbout, History } from './history.ts'
 
 /** Number of handoffs of one kind and one outcome. */
 export interface EndedCount {

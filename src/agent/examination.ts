@@ -1,10 +1,10 @@
 import type { Census, GuestCensus } from '../census/index.ts'
 import type { DiscoveredGuest, Guest } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import { formatHostPort } from '../net/hostport.ts'
 import type { PopularityView } from '../popularity/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
-import { formatHostPort } from '../net/hostport.ts'
 import { askReach, type PeerReach } from './reach.ts'
 import type { AgentStatus } from './status.ts'
 

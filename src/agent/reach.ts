@@ -22,12 +22,12 @@ import { isIP } from 'node:net'
 import {
   mayDial, plainHost, type LaneTicket, type Member, type Mesh, type MessageStream, type Unsubscribe,
 } from '../mesh/index.ts'
-import { bad, encodeObject, isText, parseObject, readTicket } from '../transfer/index.ts'
-import type { Clock } from '../runtime/clock.ts'
-import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { parseTcpMultiaddr, type HostPort } from '../net/hostport.ts'
 import { tryToConnect, type Attempt } from '../net/tcpprobe.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { withDeadline } from '../runtime/wait.ts'
+import { bad, encodeObject, isText, parseObject, readTicket } from '../transfer/index.ts'
 import { VERSION } from './version.ts'
 
 export const REACH_PROTOCOL = '/pagemesh/reach/1'

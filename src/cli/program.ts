@@ -31,8 +31,8 @@ export function createProgram(): Command {
     .showHelpAfterError('Try `pagemesh help` or the --help of the command.')
     .addHelpText('after', `\n${EXIT_HELP}`)
   for (const add of [
-  addKeygen, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover,
-  addSettle, addHistory, addPeers, addTunnel, addBugReport,
-]) add(program)
+    addKeygen, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover,
+    addSettle, addHistory, addPeers, addTunnel, addBugReport,
+  ]) add(program)
   return program
 }

@@ -1,5 +1,5 @@
-import { silentLog } from '../runtime/log.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { silentLog } from '../runtime/log.ts'
 import { connectQmp } from './qmp.ts'
 import type { QemuVersion } from './qmpline.ts'
 

@@ -1,6 +1,6 @@
 /** What the host itself grants: rights, the kernel's switches, disk. Pure. */
-import { formatPortRange } from '../../net/portranges.ts'
 import { AGENT_RIGHTS, INTERCEPT_RIGHT, RIGHTS_ADVICE } from '../../host/rights.ts'
+import { formatPortRange } from '../../net/portranges.ts'
 import { formatBytes } from '../../text/units.ts'
 import type { Facts } from './facts.ts'
 import { check, type Finding } from './finding.ts'
@@ -31,8 +31,8 @@ function judgeRights({ rights, qemus, intercept }: Facts): Finding[] {
 }
 
 function adviceFor(name: string): string {
-  return name === INTERCEPT_RIGHT.name ? `Add ${name} to AmbientCapabilities and CapabilityBoundingSet of the unit.` :
-    RIGHTS_ADVICE
+  return name === INTERCEPT_RIGHT.name ? `Add ${name} to AmbientCapabilities and CapabilityBoundingSet of the unit.`
+    : RIGHTS_ADVICE
 }
 
 function judgePtrace({ ptraceScope, rights }: Facts): Finding {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 
-import { parseConfig } from '../../../../src/daemon/index.ts'
 import { judge, type Facts, type Finding } from '../../../../src/daemon/doctor/index.ts'
-import type { Examination, PeerReach } from '../../../../src/index.ts'
+import { parseConfig } from '../../../../src/daemon/index.ts'
 import { AGENT_RIGHTS, INTERCEPT_RIGHT } from '../../../../src/host/rights.ts'
+import type { Examination, PeerReach } from '../../../../src/index.ts'
 import { EXAMINATION, HELD, recordOf, resultOf, STATUS } from '../../../support/fakeagent.ts'
 
 const [PTRACE, OVERRIDE] = AGENT_RIGHTS.map(({ bit }) => bit) as [number, number]
