@@ -8,7 +8,7 @@ export interface MainChannel {
   hasRamEnded: boolean
   /** The device package of a post-copy passed: the guest may run at the destination. */
   isPostcopy: boolean
-  /** The source QEMU closed its side cleanly. */
+  /** The source QEMU closed its side, or reset it. */
   hasStreamEnded: boolean
   /** Whether the destination QEMU closed its side cleanly; and its last word on its load, 0 for success. */
   hasReturnEnded: boolean
@@ -35,6 +35,7 @@ export type StreamOutcome = 'loaded' | 'cancelled' | 'failed' | 'cut' | 'open' |
  *   any                            SHUT(an error)       failed
  *   a post-copy's package          no SHUT              cut
  *   ended inside RAM               no SHUT              cancelled, or the source's side was cut
+ *   reset inside RAM               no SHUT              the same: a QEMU that cancels may leave bytes unread
  *   ended inside RAM               ended before it      failed: the destination QEMU died
  *   broken inside RAM              no SHUT              failed
  *   RAM's end                      no SHUT              open: without a return path nobody tells the result

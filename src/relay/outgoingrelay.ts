@@ -234,7 +234,11 @@ export class OutgoingRelay {
         streamEnded: () => tell({ hasStreamEnded: true }),
         returnEnded: (shut) => tell({ hasReturnEnded: true, hasReturnEndedFirst: !this.#told.hasStreamEnded, shut }),
         ended: () => this.#closed(number, undefined),
-        failed: (error) => this.#closed(number, error),
+        failed: (error) => {
+          // A QEMU that is told to cancel may reset its connection: bytes of the return path were still unread.
+          if (error.code === 'qemu-connection-lost') tell({ hasStreamEnded: true })
+          this.#closed(number, error)
+        },
       },
     })
   }

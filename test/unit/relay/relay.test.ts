@@ -254,6 +254,18 @@ describe('a relay', () => {
     })
   }
 
+  it('that the source QEMU resets inside RAM was cancelled there', async () => {
+    const { qemu, there } = await startHalf()
+    qemu.endpoint.pause()
+    there.socket.write(Buffer.from('0002000400000001', 'hex'))
+    // What it leaves unread makes its end a reset.
+    await eventually(() => hosts.outgoing.running()[0]!.traffic.receivedBytes > 0)
+    await settle(50)
+    qemu.endpoint.destroy()
+    await eventually(() => hosts.results.length === 1)
+    assert.equal(hosts.results[0]!.code, 'cancelled')
+  })
+
   for (const [answer, code] of [[SHUT, 'not-ended'], [Buffer.alloc(0), 'postcopy-cut']] as const) {
     it(`that goes on with a post-copy is one where nothing is known of it, too: ${code}`, async () => {
       await start()
