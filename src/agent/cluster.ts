@@ -2,15 +2,23 @@ import type { Unsubscribe } from '../mesh/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { Evacuation, type EvacuateRequest, type EvacuationComponents, type EvacuationResult } from './evacuation.ts'
 import type { History } from './history.ts'
+import { LedgerSeries } from './ledgerseries.ts'
 import type { AgentStatus } from './status.ts'
 import { readMemory, Summaries, type ClusterView } from './summaries.ts'
-import { SUMMARY_PROTOCOL, summaryOf } from './summary.ts'
+import { spentIn, SUMMARY_PROTOCOL, summaryOf, type SummaryContext } from './summary.ts'
+
+/** How often this host looks at its own ledger, and whether it is settled. */
+const LOOK_MS = 10_000
 
 /** The whole cluster as this host sees it, and how this host is emptied into the others. */
 export class Cluster {
   readonly #components: EvacuationComponents
   readonly #parallel: number
   readonly #summaries: Summaries
+  readonly #status: () => AgentStatus
+  readonly #series = new LedgerSeries()
+  /** Since when it has not been settled, ms of the clock. */
+  #unsettledAt: number | undefined
   #isEvacuating = false
 
   constructor(
@@ -21,9 +29,11 @@ export class Cluster {
     const summaries = new Summaries(components, {
       own: async (fresh) => {
         if (fresh) await guests.refresh()
-        return summaryOf(status(), { history: history.list(), memory: await readMemory(), parallel })
+        const seen = this.#look()
+        return summaryOf(seen.status, { ...seen, history: history.list(), memory: await readMemory(), parallel })
       },
     })
+    this.#status = status
     this.#summaries = summaries
     this.#components = { ...components, summaries }
     this.#parallel = parallel
@@ -31,7 +41,22 @@ export class Cluster {
 
   /** Serves members that ask for this host's summary; returns how to end that. */
   serve(): Unsubscribe {
-    return this.#components.mesh.handle(SUMMARY_PROTOCOL, (stream) => this.#summaries.answer(stream))
+    const { mesh, clock } = this.#components
+    const stopServing = mesh.handle(SUMMARY_PROTOCOL, (stream) => this.#summaries.answer(stream))
+    const looking = clock.every(LOOK_MS, () => this.#look())
+    return () => {
+      looking.cancel()
+      stopServing()
+    }
+  }
+
+  /** What this host is at, and how that came about as far as it has been looked at. */
+  #look(): Pick<SummaryContext, 'series' | 'unsettledMs'> & { status: AgentStatus } {
+    const status = this.#status()
+    const now = this.#components.clock.now()
+    this.#series.note(now, { savedBytes: status.ledger.savedBytes, spentBytes: spentIn(status) })
+    this.#unsettledAt = status.settled ? undefined : this.#unsettledAt ?? now
+    return { status, series: this.#series.list(now), unsettledMs: Math.round(now - (this.#unsettledAt ?? now)) }
   }
 
   /** All hosts of the mesh, at most a second old. */

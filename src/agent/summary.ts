@@ -11,6 +11,7 @@
 import { MESSAGE_BYTES_MAX } from '../mesh/index.ts'
 import { bad, encodeObject, isText, parseObject } from '../transfer/index.ts'
 import type { HandoffRecord, HeldGuest } from './index.ts'
+import { SAMPLES_MAX, type LedgerSample } from './ledgerseries.ts'
 import type { AgentStatus } from './status.ts'
 
 export const SUMMARY_PROTOCOL = '/pagemesh/summary/1'
@@ -21,6 +22,8 @@ const LIST_MAX = 512
 const HISTORY_MAX = 20
 const NAME_MAX = 255
 const SENTENCE_MAX = 1000
+const REASON_MAX = 300
+const CODE_MAX = 64
 /** What a guest is while its QEMU waits for a migration, in QEMU's word. */
 const WAITING = 'inmigrate'
 
@@ -28,6 +31,8 @@ export interface HostSummary {
   host: string
   version: string
   settled: boolean
+  /** For how long it has not been settled; 0 where it is. */
+  unsettledMs: number
   memory: MemoryRoom
   /** Guests that may come at once, and those that come now. */
   parallel: number
@@ -36,12 +41,13 @@ export interface HostSummary {
   guestCount: number
   guests: { name: string; state: string; manager: string | null; ramBytes: number }[]
   handoffs: MovingGuest[]
-  held: Pick<HeldGuest, 'guest' | 'from' | 'sinceMs' | 'why'>[]
+  held: Pick<HeldGuest, 'guest' | 'from' | 'sinceMs' | 'why' | 'isOpen'>[]
   /** Newest first. */
   history: PastHandoff[]
   popularity: { pages: number }
   store: { bytes: number; maxBytes: number; damagedPages: number }
-  ledger: { savedBytes: number; spentBytes: number; netBytes: number }
+  /** Since the agent started; `series` is the same over that time, the oldest first. */
+  ledger: { savedBytes: number; spentBytes: number; netBytes: number; series: LedgerSample[] }
 }
 
 /** Memory of a host, bytes. */
@@ -56,15 +62,34 @@ export interface MovingGuest {
   other: string
   driver: 'qmp' | 'relay'
   phase: string
+  /** What it waits for while it is queued. */
+  why: string | null
   /** Unknown for guests that come, and where a manager drives. */
   percent: number | null
   wireBytes: number
+  /** Over the last second; unknown as `percent` is. */
+  wireBytesPerSecond: number | null
 }
 
 export type PastHandoff = Pick<
   HandoffRecord, 'guest' | 'from' | 'to' | 'direction' | 'mode' | 'status' | 'totalMs' | 'downtimeMs' | 'qemuBytes' |
     'wireBytes' | 'endedAt'
->
+> & {
+  /** Null if this host cannot tell: its source can, or an agent was restarted meanwhile. */
+  digestMatched: boolean | null
+  /** Why it did not complete, as far as there is room, and the stable name of that. */
+  reason: string | null
+  code: string | null
+}
+
+/** What else than its status a host says of itself. */
+export interface SummaryContext {
+  history: readonly HandoffRecord[]
+  memory: MemoryRoom
+  parallel: number
+  unsettledMs: number
+  series: LedgerSample[]
+}
 
 export function encodeSummaryRequest({ fresh }: { fresh: boolean }): Uint8Array {
   return encodeObject({ version: VERSION, fresh })
@@ -77,26 +102,30 @@ export function decodeSummaryRequest(bytes: Uint8Array): { fresh: boolean } {
   return { fresh }
 }
 
-/** What this host says of itself. */
-export function summaryOf(
-  status: AgentStatus, about: { history: readonly HandoffRecord[]; memory: MemoryRoom; parallel: number },
-): HostSummary {
-  const { host, version, settled, guests, handoffs, held, popularity, store, ledger } = status
+/** What was spent beforehand, over all accounts. */
+export function spentIn({ ledger }: Pick<AgentStatus, 'ledger'>): number {
   const { report, gossip, swap, peers } = ledger.spentBytes
+  return report + gossip + swap + peers
+}
+
+/** What this host says of itself. */
+export function summaryOf(status: AgentStatus, about: SummaryContext): HostSummary {
+  const { host, version, settled, guests, handoffs, held, popularity, store, ledger } = status
+  const spentBytes = spentIn(status)
   const sorted = [...guests].sort((one, other) => Number(other.state === WAITING) - Number(one.state === WAITING))
   return {
-    host, version, settled, memory: about.memory, parallel: about.parallel,
+    host, version, settled, unsettledMs: about.unsettledMs, memory: about.memory, parallel: about.parallel,
     arriving: handoffs.filter(({ direction, driver }) => direction === 'incoming' && driver === 'qmp').length,
     guestCount: guests.length,
     guests: sorted.slice(0, LIST_MAX).map(({ name, state, manager, ramBytes }) => ({ name, state, manager, ramBytes })),
     handoffs: handoffs.slice(0, LIST_MAX).map(movingOf),
-    held: held.slice(0, LIST_MAX).map(({ guest, from, sinceMs, why }) => ({ guest, from, sinceMs, why })),
+    held: held.slice(0, LIST_MAX)
+      .map(({ guest, from, sinceMs, why, isOpen }) => (
+        { guest, from, sinceMs, why: why.slice(0, SENTENCE_MAX), isOpen })),
     history: about.history.slice(0, HISTORY_MAX).map(pastOf),
     popularity: { pages: popularity.pages },
     store: { bytes: store.bytes, maxBytes: store.maxBytes, damagedPages: store.damagedPages },
-    ledger: {
-      savedBytes: ledger.savedBytes, spentBytes: report + gossip + swap + peers, netBytes: ledger.netBytes,
-    },
+    ledger: { savedBytes: ledger.savedBytes, spentBytes, netBytes: ledger.netBytes, series: about.series },
   }
 }
 
@@ -124,7 +153,8 @@ export function decodeSummary(bytes: Uint8Array, host: string): HostSummary {
   return {
     // A host speaks for itself alone.
     host,
-    version: text(read.version, 64), settled: read.settled === true,
+    version: text(read.version, 64), settled: flag(read.settled),
+    unsettledMs: count(read, 'unsettledMs'),
     memory: { totalBytes: count(memory, 'totalBytes'), availableBytes: count(memory, 'availableBytes') },
     parallel: count(read, 'parallel'), arriving: count(read, 'arriving'), guestCount: count(read, 'guestCount'),
     guests: list(read.guests, LIST_MAX).map((guest) => ({
@@ -134,13 +164,14 @@ export function decodeSummary(bytes: Uint8Array, host: string): HostSummary {
     handoffs: list(read.handoffs, LIST_MAX).map((moving) => ({
       guest: text(moving.guest, NAME_MAX), other: text(moving.other, NAME_MAX),
       direction: directionOf(moving.direction), driver: moving.driver === 'relay' ? 'relay' : 'qmp',
-      phase: text(moving.phase, 32),
+      phase: text(moving.phase, 32), why: moving.why === null ? null : text(moving.why, SENTENCE_MAX),
       percent: moving.percent === null ? null : Math.min(100, count(moving, 'percent')),
       wireBytes: count(moving, 'wireBytes'),
+      wireBytesPerSecond: moving.wireBytesPerSecond === null ? null : count(moving, 'wireBytesPerSecond'),
     })),
     held: list(read.held, LIST_MAX).map((held) => ({
       guest: text(held.guest, NAME_MAX), from: text(held.from, NAME_MAX), sinceMs: count(held, 'sinceMs'),
-      why: text(held.why, SENTENCE_MAX),
+      why: text(held.why, SENTENCE_MAX), isOpen: flag(held.isOpen),
     })),
     history: list(read.history, HISTORY_MAX).map(readPast),
     popularity: { pages: count(popularity, 'pages') },
@@ -149,7 +180,7 @@ export function decodeSummary(bytes: Uint8Array, host: string): HostSummary {
     },
     ledger: {
       savedBytes: number(ledger, 'savedBytes'), spentBytes: count(ledger, 'spentBytes'),
-      netBytes: number(ledger, 'netBytes'),
+      netBytes: number(ledger, 'netBytes'), series: list(field(ledger, 'series'), SAMPLES_MAX).map(readSample),
     },
   }
 }
@@ -162,12 +193,18 @@ function movingOf(handoff: AgentStatus['handoffs'][number]): MovingGuest {
     guest, direction, driver, phase, other: isOutgoing ? handoff.to : handoff.from,
     percent: isOwn ? Math.round(handoff.percent) : null,
     wireBytes: 'wireBytes' in handoff ? handoff.wireBytes : handoff.streamBytes,
+    why: isOwn ? handoff.why?.slice(0, SENTENCE_MAX) || null : null,
+    wireBytesPerSecond: isOwn ? Math.round(handoff.wireBytesPerSecond) : null,
   }
 }
 
 function pastOf(record: HandoffRecord): PastHandoff {
   const { guest, from, to, direction, mode, status, totalMs, downtimeMs, qemuBytes, wireBytes, endedAt } = record
-  return { guest, from, to, direction, mode, status, totalMs, downtimeMs, qemuBytes, wireBytes, endedAt }
+  return {
+    guest, from, to, direction, mode, status, totalMs, downtimeMs, qemuBytes, wireBytes, endedAt,
+    digestMatched: direction === 'outgoing' && qemuBytes > 0 ? record.digestMatched : null,
+    reason: record.reason?.slice(0, REASON_MAX) || null, code: record.code ?? null,
+  }
 }
 
 function readPast(past: Record<string, unknown>): PastHandoff {
@@ -182,6 +219,15 @@ function readPast(past: Record<string, unknown>): PastHandoff {
     direction: directionOf(past.direction), mode: past.mode === 'postcopy' ? 'postcopy' : 'precopy', status,
     totalMs: count(past, 'totalMs'), downtimeMs: downtimeMs === null ? null : count(past, 'downtimeMs'),
     qemuBytes: count(past, 'qemuBytes'), wireBytes: count(past, 'wireBytes'), endedAt: at,
+    digestMatched: past.digestMatched === null ? null : flag(past.digestMatched),
+    reason: past.reason === null ? null : text(past.reason, REASON_MAX),
+    code: past.code === null ? null : text(past.code, CODE_MAX),
+  }
+}
+
+function readSample(sample: Record<string, unknown>): LedgerSample {
+  return {
+    agoMs: count(sample, 'agoMs'), savedBytes: number(sample, 'savedBytes'), spentBytes: count(sample, 'spentBytes'),
   }
 }
 
@@ -202,8 +248,17 @@ function text(value: unknown, lengthMax: number): string {
   return value
 }
 
+function flag(value: unknown): boolean {
+  if (typeof value !== 'boolean') throw bad('bad-answer', 'it does not say yes or no')
+  return value
+}
+
+function field(from: unknown, name: string): unknown {
+  return typeof from === 'object' && from !== null ? (from as Record<string, unknown>)[name] : undefined
+}
+
 function number(from: unknown, name: string): number {
-  const value = typeof from === 'object' && from !== null ? (from as Record<string, unknown>)[name] : undefined
+  const value = field(from, name)
   if (typeof value !== 'number' || !Number.isFinite(value)) throw bad('bad-answer', 'a number is missing')
   return value
 }

@@ -101,11 +101,12 @@ class World {
   private summaryOf(host: string): HostSummary {
     const waiting = this.waiting[host] ?? []
     return {
-      host, version: '1', settled: true, parallel: 4, arriving: 0, guestCount: waiting.length,
+      host, version: '1', settled: true, unsettledMs: 0, parallel: 4, arriving: 0, guestCount: waiting.length,
       memory: { totalBytes: 64 * GUEST_BYTES, availableBytes: this.room[host] ?? 64 * GUEST_BYTES },
       guests: waiting.map((name) => ({ name, state: 'inmigrate', manager: null, ramBytes: GUEST_BYTES })),
       handoffs: [], held: [], history: [], popularity: { pages: 0 },
-      store: { bytes: 0, maxBytes: 0, damagedPages: 0 }, ledger: { savedBytes: 0, spentBytes: 0, netBytes: 0 },
+      store: { bytes: 0, maxBytes: 0, damagedPages: 0 },
+      ledger: { savedBytes: 0, spentBytes: 0, netBytes: 0, series: [] },
     }
   }
 }

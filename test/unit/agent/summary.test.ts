@@ -1,24 +1,36 @@
 import assert from 'node:assert/strict'
 
+import { Cluster } from '../../../src/agent/cluster.ts'
+import type { GuestList } from '../../../src/agent/guestlist.ts'
 import { Summaries } from '../../../src/agent/summaries.ts'
 import {
   decodeSummary, decodeSummaryRequest, encodeSummary, encodeSummaryRequest, SUMMARY_PROTOCOL, summaryOf, waitingAt,
 } from '../../../src/agent/summary.ts'
 import type { HandoffRecord } from '../../../src/index.ts'
 import { MemoryNetwork, MESSAGE_BYTES_MAX } from '../../../src/mesh/index.ts'
-import { progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+import { HELD, progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
 import { settle } from '../../support/passagerelay.ts'
 import { VirtualClock } from '../../support/time.ts'
+
+type ClusterComponents = ConstructorParameters<typeof Cluster>[0]
 
 const MOVE = { guest: 'web', to: 'host-b' }
 const RECORD: HandoffRecord = {
   ...resultOf(MOVE, 'completed'), direction: 'outgoing', driver: 'qmp', endedAt: '2026-01-02T03:04:05.000Z',
 }
-const ABOUT = { history: [RECORD], memory: { totalBytes: 4e9, availableBytes: 3e9 }, parallel: 4 }
+const ABOUT = {
+  history: [RECORD, { ...RECORD, status: 'failed' as const, reason: 'x'.repeat(5000) }],
+  memory: { totalBytes: 4e9, availableBytes: 3e9 }, parallel: 4, unsettledMs: 0,
+  series: [{ agoMs: 9000, savedBytes: -5, spentBytes: 1 }, { agoMs: 0, savedBytes: 7, spentBytes: 2 }],
+}
 const SUMMARY = summaryOf({
   ...STATUS,
   guests: [...STATUS.guests, { ...STATUS.guests[0]!, name: 'db', state: 'inmigrate' }],
-  handoffs: [{ direction: 'outgoing', driver: 'qmp', ...progressOf(MOVE) }],
+  handoffs: [
+    { direction: 'outgoing', driver: 'qmp', ...progressOf(MOVE) },
+    { direction: 'outgoing', driver: 'qmp', ...progressOf(MOVE), phase: 'queued', why: 'host-b is full' },
+  ],
+  held: [HELD],
 }, ABOUT)
 
 describe('the summary of a host', () => {
@@ -28,6 +40,38 @@ describe('the summary of a host', () => {
     assert.deepEqual(waitingAt(SUMMARY), ['db'])
     assert.equal(SUMMARY.guestCount, 2)
     assert.deepEqual(decodeSummaryRequest(encodeSummaryRequest({ fresh: true })), { fresh: true })
+  })
+
+  it('says of digests only what this host knows', () => {
+    const said = (more: Partial<HandoffRecord>): boolean | null => summaryOf(STATUS, {
+      ...ABOUT, history: [{ ...RECORD, ...more }],
+    }).history[0]!.digestMatched
+    assert.equal(said({}), true)
+    assert.equal(said({ digestMatched: false }), false)
+    assert.equal(said({ digestMatched: false, direction: 'incoming' }), null)
+    assert.equal(said({ digestMatched: false, qemuBytes: 0 }), null)
+  })
+
+  it('tells for how long the host has not been settled, and its ledger over time', async () => {
+    const clock = new VirtualClock()
+    const mesh = new MemoryNetwork({ clock }).createMesh('a')
+    let status = { ...STATUS, settled: false }
+    const guests = { refresh: async () => {} } as GuestList
+    const cluster = new Cluster(
+      { mesh, clock, guests, history: { list: () => [] }, status: () => status } as unknown as ClusterComponents,
+      { parallel: 4 },
+    )
+    await mesh.start()
+    const stop = cluster.serve()
+    await clock.run(clock.now() + 70_500)
+    const [unsettled] = (await clock.complete(cluster.view())).hosts
+    assert.equal(unsettled!.unsettledMs, 60_500)
+    assert.equal(unsettled!.ledger.series.length, 7)
+    status = { ...STATUS, settled: true }
+    await clock.run(clock.now() + 10_000)
+    assert.equal((await clock.complete(cluster.view())).hosts[0]!.unsettledMs, 0)
+    stop()
+    await mesh.stop()
   })
 
   it('speaks for the host alone that was asked', () => {
@@ -51,6 +95,14 @@ describe('the summary of a host', () => {
       { parallel: -1 }, { parallel: '4' }, { arriving: null }, { memory: undefined }, { version: '' },
       { version: 'x'.repeat(65) }, { history: [{ ...SUMMARY.history[0], status: 'fine' }] },
       { history: [{ ...SUMMARY.history[0], endedAt: 'yesterday' }] }, { held: [{}] }, { store: {} }, { ledger: [] },
+      { settled: 1 }, { unsettledMs: -1 }, { held: [{ ...SUMMARY.held[0], isOpen: 'yes' }] },
+      { handoffs: [{ ...SUMMARY.handoffs[0], why: 7 }] }, { handoffs: [{ ...SUMMARY.handoffs[0], why: undefined }] },
+      { handoffs: [{ ...SUMMARY.handoffs[0], wireBytesPerSecond: 'fast' }] },
+      { history: [{ ...SUMMARY.history[0], digestMatched: undefined }] },
+      { history: [{ ...SUMMARY.history[0], reason: '' }] },
+      { history: [{ ...SUMMARY.history[0], code: 'x'.repeat(65) }] },
+      { ledger: { ...SUMMARY.ledger, series: Array(65).fill(ABOUT.series[0]) } },
+      { ledger: { ...SUMMARY.ledger, series: [{ agoMs: -1, savedBytes: 0, spentBytes: 0 }] } },
     ]) assert.throws(() => decodeSummary(changed(change), 'host-a'), { code: 'bad-answer', fault: 'peer' })
     for (const bytes of ['', '[]', '{}', '{"version":2,"fresh":true}', '{"version":1}']) {
       assert.throws(() => decodeSummaryRequest(new TextEncoder().encode(bytes)), { code: 'bad-question' })
