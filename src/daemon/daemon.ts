@@ -37,7 +37,7 @@ export async function runDaemon(init: DaemonInit): Promise<void> {
   const metrics = async (): Promise<string> => await agent.metrics() + await processMetrics()
   const control = createControlServer({ agent, clock: systemClock, log, metrics }, { path: config.control })
   const page = config.http === undefined
-    ? undefined : createStatusServer({ agent, log, metrics }, { address: config.http })
+    ? undefined : createStatusServer({ agent, clock: systemClock, log, metrics }, { address: config.http })
   try {
     await agent.start()
     await page?.start()

@@ -2,14 +2,17 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net'
 import { hostname } from 'node:os'
 
-import type { Agent } from '../index.ts'
+import type { Agent, Clock } from '../index.ts'
 import { parseHostPort } from '../net/hostport.ts'
 import { assert } from '../runtime/assert.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { isOwnHost } from './ownhost.ts'
+import { LIVE_MAX, LiveSections } from './page/live.ts'
+import { EVENTS, Pages } from './page/pages.ts'
+import { SCRIPT } from './page/script.ts'
+import { ICON, STYLE } from './page/style.ts'
 import { Seats } from './seats.ts'
-import { renderStatusPage } from './statuspage.ts'
 
 export interface StatusServer {
   /** Throws PagemeshError `http-unusable`. */
@@ -31,11 +34,22 @@ const LIMITS = {
   socketMs: 15_000,
 }
 
+/** Scripts, styles and all else are files of this server: nothing inline, nothing from elsewhere. */
+const POLICY = 'default-src \'none\'; script-src \'self\'; style-src \'self\'; img-src \'self\'; ' +
+  'connect-src \'self\'; base-uri \'none\'; form-action \'none\'; frame-ancestors \'none\''
+
 interface Components {
   agent: Agent
+  clock: Clock
   log: Log
   /** Of the agent and of its process. */
   metrics: () => Promise<string>
+}
+
+interface Served extends Components {
+  pages: Pages
+  /** By the path that browsers subscribe to. */
+  live: ReadonlyMap<string, LiveSections>
 }
 
 interface Page {
@@ -43,9 +57,14 @@ interface Page {
   body: string
 }
 
-/** Serves metrics, status and the status page at `address` (`host:port`), read-only. */
+/** Serves metrics, status and the page of the cluster at `address` (`host:port`), read-only. */
 export function createStatusServer(components: Components, init: { address: string }): StatusServer {
   const { log } = components
+  const pages = new Pages(components)
+  const live = new Map([
+    [EVENTS.cluster as string, new LiveSections(components, { draw: () => pages.clusterSections() })],
+    [EVENTS.host, new LiveSections(components, { draw: () => pages.hostSections() })],
+  ])
   const listenAddress = parseHostPort(init.address)
   assert(listenAddress !== undefined, 'the configuration has checked the address')
   const seats = new Seats<Socket>({ seatsMax: LIMITS.connectionsMax })
@@ -57,7 +76,7 @@ export function createStatusServer(components: Components, init: { address: stri
     keepAliveTimeout: LIMITS.idleMs,
   }, (request, response) => {
     response.once('close', seats.begin(request.socket))
-    answer(components, listenAddress.host, request, response).catch((error: unknown) => {
+    answer({ ...components, pages, live }, listenAddress.host, request, response).catch((error: unknown) => {
       log.error('a status request failed', { path: request.url, error: describeError(error) })
       if (!response.headersSent) send(response, 500, { type: 'text/plain', body: 'See the log of the agent.\n' })
       else response.destroy()
@@ -81,6 +100,7 @@ export function createStatusServer(components: Components, init: { address: stri
       log.info('status page open', { address: init.address, port: this.port })
     },
     async stop() {
+      for (const sections of live.values()) sections.stop()
       if (!server.listening) return
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
@@ -91,10 +111,10 @@ export function createStatusServer(components: Components, init: { address: stri
 }
 
 async function answer(
-  components: Components, listenHost: string, request: IncomingMessage, response: ServerResponse,
+  served: Served, listenHost: string, request: IncomingMessage, response: ServerResponse,
 ): Promise<void> {
   const { host } = request.headers
-  if (host !== undefined && !isOwnHost(host, { listenHost, names: [hostname(), components.agent.status().host] })) {
+  if (host !== undefined && !isOwnHost(host, { listenHost, names: [hostname(), served.agent.status().host] })) {
     send(response, 421, { type: 'text/plain', body: 'Ask for this host by its address, or by its own name.\n' })
     return
   }
@@ -103,15 +123,41 @@ async function answer(
     send(response, 405, { type: 'text/plain', body: 'Only GET.\n' })
     return
   }
-  const page = await pageAt(components, (request.url ?? '/').split('?', 1)[0] ?? '/')
-  if (page === undefined) send(response, 404, { type: 'text/plain', body: 'There is /, /status and /metrics.\n' })
-  else send(response, 200, page)
+  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
+  const live = served.live.get(path)
+  if (live !== undefined) {
+    follow(live, request, response)
+    return
+  }
+  const page = await pageAt(served, path)
+  if (page !== undefined) send(response, 200, page)
+  else send(response, 404, { type: 'text/plain', body: 'There is /, /host, /cluster, /status and /metrics.\n' })
 }
 
-async function pageAt({ agent, metrics }: Components, path: string): Promise<Page | undefined> {
+function follow(live: LiveSections, { method }: IncomingMessage, response: ServerResponse): void {
+  if (live.count >= LIVE_MAX) {
+    send(response, 503, { type: 'text/plain', body: 'Too many browsers are kept up to date already.\n' })
+    return
+  }
+  response.writeHead(200, headersOf('text/event-stream'))
+  if (method === 'HEAD') response.end()
+  else live.add(response)
+}
+
+async function pageAt({ agent, pages, metrics }: Served, path: string): Promise<Page | undefined> {
   switch (path) {
     case '/':
-      return { type: 'text/html', body: renderStatusPage(agent.status()) }
+      return { type: 'text/html', body: await pages.cluster() }
+    case '/host':
+      return { type: 'text/html', body: pages.host() }
+    case '/page.css':
+      return { type: 'text/css', body: STYLE }
+    case '/page.js':
+      return { type: 'text/javascript', body: SCRIPT }
+    case '/icon.svg':
+      return { type: 'image/svg+xml', body: ICON }
+    case '/cluster':
+      return { type: 'application/json', body: `${JSON.stringify(await agent.cluster())}\n` }
     case '/status':
       return { type: 'application/json', body: `${JSON.stringify(agent.status())}\n` }
     case '/metrics':
@@ -122,14 +168,19 @@ async function pageAt({ agent, metrics }: Components, path: string): Promise<Pag
 }
 
 function send(response: ServerResponse, status: number, { type, body }: Page): void {
-  response.writeHead(status, {
-    'content-type': `${type}; charset=utf-8`,
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    'content-security-policy': 'default-src \'none\'; style-src \'unsafe-inline\'; frame-ancestors \'none\'',
-    'x-content-type-options': 'nosniff',
-  })
+  response.writeHead(status, { ...headersOf(type), 'content-length': Buffer.byteLength(body) })
   response.end(body)
+}
+
+function headersOf(type: string): Record<string, string> {
+  return {
+    'content-type': `${type}; charset=utf-8`,
+    'cache-control': 'no-store',
+    'content-security-policy': POLICY,
+    'cross-origin-resource-policy': 'same-origin',
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+  }
 }
 
 function unusable(address: string, cause: unknown): PagemeshError {

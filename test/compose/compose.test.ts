@@ -189,8 +189,10 @@ describe('docker-compose.yml', function () {
 
   it('has a status page a host, on this machine alone', async () => {
     for (const [index, host] of HOSTS.entries()) {
-      const response = await fetch(`http://127.0.0.1:${9464 + index}/`)
-      assert.match(await response.text(), new RegExp(`<h1>${host}</h1>`))
+      const at = `http://127.0.0.1:${9464 + index}`
+      assert.match(await (await fetch(`${at}/host`)).text(), new RegExp(`<h1>${host}</h1>`))
+      const cluster = await (await fetch(`${at}/`)).text()
+      for (const name of HOSTS) assert.match(cluster, new RegExp(`<th [^>]*>${name}</th>`))
     }
   })
 

@@ -45,6 +45,8 @@ export function createRequestHandler(
         return { host: agent.status().host }
       case 'status':
         return agent.status()
+      case 'cluster':
+        return await agent.cluster()
       case 'metrics':
         return { text: await metrics() } satisfies MetricsResult
       case 'examine':

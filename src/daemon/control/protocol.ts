@@ -6,8 +6,8 @@
  * access control), several requests at once on one connection, bulk data.
  *
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
- *   request = {command, arguments?}                      ping | status | peers | pages | history | audit | held
- *                                                        | migrate | evacuate | recover | cancel | settle
+ *   request = {command, arguments?}                      ping | status | cluster | peers | pages | history | audit
+ *                                                        | held | migrate | evacuate | recover | cancel | settle
  *                                                        | acceptPeer | tunnel | examine | metrics
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress | EvacuationNews | TunnelProgress}
@@ -70,7 +70,7 @@ export interface EvacuateArguments extends Omit<EvacuateRequest, 'signal' | 'onN
 export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
 
 export type ControlRequest =
-  | { command: 'ping' | 'status' | 'peers' | 'metrics' }
+  | { command: 'ping' | 'status' | 'cluster' | 'peers' | 'metrics' }
   | { command: 'pages' | 'history' | 'audit'; arguments: { countMax: number } }
   /** Of all members, or of the one named. */
   | { command: 'examine'; arguments: { to?: string } }
@@ -161,6 +161,7 @@ export function decodeRequest(line: string): ControlRequest {
   switch (command) {
     case 'ping':
     case 'status':
+    case 'cluster':
     case 'peers':
     case 'metrics':
       refuseOthers(fields)

@@ -5,8 +5,10 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { renderCluster } from '../../../src/cli/clustertext.ts'
 import { OPTIONS } from '../../../src/index.ts'
 import { PAGES, progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
+import { fakeCluster } from '../../support/fakecluster.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
@@ -24,6 +26,15 @@ describe('commands that talk to an agent', function () {
     assert.equal(stderr, '')
     assert.equal(status, 0)
     assert.equal(stdout, `${JSON.stringify(STATUS)}\n`)
+  })
+
+  it('status --cluster prints all hosts, as one object or for people', async () => {
+    served.agent.view = fakeCluster()
+    const { status, stdout } = await pagemesh('status', '--cluster', '--json', '--control', served.path)
+    assert.equal(status, 0)
+    assert.deepEqual(JSON.parse(stdout), served.agent.view)
+    const shown = await pagemesh('status', '--cluster', '--control', served.path)
+    assert.equal(shown.stdout, `${renderCluster(served.agent.view)}\n`)
   })
 
   it('status prints a view for people', async () => {

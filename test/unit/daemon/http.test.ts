@@ -2,18 +2,27 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { Script } from 'node:vm'
 
 import { createStatusServer, type StatusServer } from '../../../src/daemon/http.ts'
-import { renderStatusPage } from '../../../src/daemon/statuspage.ts'
+import { LIVE_MAX } from '../../../src/daemon/page/live.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
-import { FakeAgent, HELD, STATUS } from '../../support/fakeagent.ts'
+import { FakeAgent, STATUS } from '../../support/fakeagent.ts'
+import { fakeCluster } from '../../support/fakecluster.ts'
+import { until } from '../../support/meshes.ts'
+
+function serverOf(agent: FakeAgent, address = '127.0.0.1:0'): StatusServer {
+  const metrics = async (): Promise<string> => await agent.metrics()
+  return createStatusServer({ agent, clock: systemClock, log: silentLog, metrics }, { address })
+}
 
 describe('the status server', () => {
   const agent = new FakeAgent()
   let server: StatusServer
 
   beforeEach(async () => {
-    server = createStatusServer({ agent, log: silentLog, metrics: () => agent.metrics() }, { address: '127.0.0.1:0' })
+    server = serverOf(agent)
     await server.start()
   })
 
@@ -35,24 +44,69 @@ describe('the status server', () => {
     assert.deepEqual(await response.json(), STATUS)
   })
 
-  it('serves a page that refreshes, takes nothing from elsewhere and escapes names', async () => {
-    const response = await get('/')
-    const page = await response.text()
-    assert.match(response.headers.get('content-type') ?? '', /^text\/html/)
-    assert.match(page, /<meta http-equiv="refresh"/)
-    assert.match(page, /<td>web&#60;1&#62;<\/td>/)
-    assert.match(page, /host-b/)
-    assert.doesNotMatch(page, /https?:\/\/|<script|<link|src=/)
+  it('serves a page of the cluster and one of the host, that take nothing from elsewhere', async () => {
+    agent.view = fakeCluster()
+    for (const [path, shown] of [['/', /host-j/], ['/host', /web&#60;1&#62;/]] as const) {
+      const response = await get(path)
+      const page = await response.text()
+      assert.match(response.headers.get('content-type') ?? '', /^text\/html/)
+      assert.match(page, shown)
+      assert.doesNotMatch(page, /https?:\/\/|style=/)
+      const links = [...page.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, link]) => link!)
+      assert.deepEqual([...new Set(links)].sort(), ['#main', '/', '/host', '/icon.svg', '/page.css', '/page.js'])
+      for (const link of links) assert.equal((await get(link)).status, 200, link)
+    }
+    assert.deepEqual(await (await get('/cluster')).json(), agent.view)
   })
 
-  it('shows guests that are held, why, and what to do, and lets no name change the page', () => {
-    assert.match(renderStatusPage(STATUS), /<h2>Held<\/h2>\n<p>None/)
-    const page = renderStatusPage({ ...STATUS, held: [{ ...HELD, guest: '<db>\u202E1' }] })
-    const cells = [
-      '&#60;db&#62;\\u202e1', 'host-c', '5 min', HELD.why, HELD.otherCopy,
-      'Look at the copy on host-c, then decide here: pagemesh settle &#60;db&#62;\\u202e1 --run or --end',
-    ]
-    assert.ok(page.includes(`<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`), page)
+  it('lets a browser run and load nothing that is not this server\'s own', async () => {
+    for (const path of ['/', '/host', '/page.js', '/page.css', '/nowhere', '/status']) {
+      const { headers } = await get(path)
+      const policy = headers.get('content-security-policy') ?? ''
+      assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'/, path)
+      assert.doesNotMatch(policy, /unsafe|https?:|\*/)
+      assert.equal(headers.get('x-content-type-options'), 'nosniff')
+    }
+  })
+
+  it('has a script that a browser can read: no types in it, and nothing from outside it', async () => {
+    const script = await (await get('/page.js')).text()
+    assert.doesNotThrow(() => new Script(script))
+    assert.match(script, /^\(function live\(\)/)
+  })
+
+  it('sends browsers what has changed, until the agent stops', async () => {
+    const response = await get('/events')
+    assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/)
+    const told: string[] = []
+    const reading = (async () => {
+      for await (const chunk of response.body!) told.push(Buffer.from(chunk).toString())
+    })()
+    const sections = (): string[] => [...told.join('').matchAll(/^event: section\ndata: (.*)$/gm)]
+      .map(([, data = '']) => (JSON.parse(data) as { id: string }).id)
+    await until(() => sections().length >= 9, 'all sections')
+    const before = sections().length
+    agent.view = fakeCluster(77)
+    await until(() => sections().length > before, 'what has changed')
+    assert.deepEqual([...new Set(sections().slice(before))], ['moves'])
+    await server.stop()
+    await reading
+  })
+
+  it('keeps so many browsers up to date and no more, and answers others all the same', async () => {
+    const abort = new AbortController()
+    const follow = (): Promise<Response> => fetch(`http://127.0.0.1:${server.port}/events`, { signal: abort.signal })
+    const open = await Promise.all(Array.from({ length: LIVE_MAX }, follow))
+    assert.ok(open.every(({ status }) => status === 200))
+    assert.equal((await follow()).status, 503)
+    assert.equal((await get('/')).status, 200)
+    assert.equal((await get('/host/events', 'HEAD')).status, 200)
+    abort.abort()
+    // The server hears of it a moment later.
+    let again = await get('/events')
+    while (again.status === 503) again = await get('/events')
+    assert.equal(again.status, 200)
+    await again.body!.cancel()
   })
 
   it('knows nothing else, and changes nothing', async () => {
@@ -65,14 +119,17 @@ describe('the status server', () => {
   })
 
   /** The status of an answer to a request for this host. */
-  const statusFor = async (host: string): Promise<number | undefined> => {
-    const asking = request({ host: '127.0.0.1', port: server.port, path: '/status', headers: { host } }).end()
+  const statusFor = async (host: string, path = '/status'): Promise<number | undefined> => {
+    const asking = request({ host: '127.0.0.1', port: server.port, path, headers: { host } }).end()
     const [response] = await once(asking, 'response') as [{ statusCode: number; resume(): void }]
     response.resume()
     return response.statusCode
   }
 
   it('refuses a web page whose own name leads here, on every path', async () => {
+    for (const path of ['/', '/host', '/events', '/cluster', '/page.js']) {
+      assert.equal(await statusFor('evil.example', path), 421, path)
+    }
     for (const host of ['evil.example', `evil.example:${server.port}`, '10.0.0.1', 'localhost.evil.example', 'a b']) {
       assert.equal(await statusFor(host), 421, host)
     }
@@ -104,16 +161,14 @@ describe('the status server', () => {
   it('says so when the agent fails it', async () => {
     const failing = new FakeAgent()
     failing.metrics = () => Promise.reject(new Error('no'))
-    const metrics = () => failing.metrics()
-    const other = createStatusServer({ agent: failing, log: silentLog, metrics }, { address: '127.0.0.1:0' })
+    const other = serverOf(failing)
     await other.start()
     assert.equal((await fetch(`http://127.0.0.1:${other.port}/metrics`)).status, 500)
     await other.stop()
   })
 
   it('cannot start where another listens', async () => {
-    const [metrics, address] = [() => agent.metrics(), `127.0.0.1:${server.port}`]
-    const second = createStatusServer({ agent, log: silentLog, metrics }, { address })
+    const second = serverOf(agent, `127.0.0.1:${server.port}`)
     await assert.rejects(second.start(), { code: 'http-unusable', message: /EADDRINUSE/ })
     await second.stop()
   })

@@ -15,6 +15,7 @@ describe('the control protocol', () => {
   const requests: ControlRequest[] = [
     { command: 'ping' },
     { command: 'status' },
+    { command: 'cluster' },
     { command: 'pages', arguments: { countMax: 1 } },
     { command: 'pages', arguments: { countMax: 100_000 } },
     { command: 'history', arguments: { countMax: 200 } },
