@@ -30,7 +30,8 @@ import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
 import type { Journal } from './journal.ts'
 import {
-  cancelled, channelsImpossible, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, withProgress,
+  cancelled, channelsImpossible, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, undecided,
+  withProgress,
 } from './leaving.ts'
 import { spentOf, trafficOf } from './ledger.ts'
 import { OutgoingHandoffs } from './outgoinghandoffs.ts'
@@ -42,6 +43,9 @@ import { readUnsettled } from './unsettled.ts'
 
 /** How long handoffs may take to come to an end when the agent stops. */
 const STOP_MS_MAX = 8000
+const STOPPED: Reason = {
+  code: 'agent-stopped', fault: 'cancelled', message: 'The agent at the source was stopped.',
+}
 
 export interface HandoffSwitches {
   /** Outgoing: pages that the destination already has are sent as references. */
@@ -82,6 +86,8 @@ export class Handoffs {
   readonly #departures: Departures
   readonly #leaving = new Map<string, Leaving>()
   readonly #absences: Absences
+  /** Nothing begins any more. */
+  #isStopping = false
   readonly traffic = { sentBytes: 0, receivedBytes: 0 }
   /** Bytes saved by completed handoffs in both directions, compared with QEMU's own migration. */
   savedBytes = 0
@@ -210,17 +216,15 @@ export class Handoffs {
 
   /** Asks outgoing handoffs to end, breaks off incoming ones that are not whole, and waits for both. */
   async stop(): Promise<void> {
+    this.#isStopping = true
     this.#absences.stop()
-    const reason: Reason = {
-      code: 'agent-stopped', fault: 'cancelled', message: 'The agent at the source was stopped.',
-    }
-    for (const leaving of this.#leaving.values()) leaving.cancel(reason)
+    for (const leaving of this.#leaving.values()) leaving.cancel(STOPPED)
     const isOver = new AbortController()
     // Aborted once both have stopped.
     const patience = this.#components.clock.sleep(STOP_MS_MAX, isOver.signal).catch(() => undefined)
     await Promise.all([
-      this.#outgoing.stop(reason, patience),
-      this.#incoming.stop({ ...reason, message: 'The agent at the destination was stopped.' }, patience),
+      this.#outgoing.stop(STOPPED, patience),
+      this.#incoming.stop({ ...STOPPED, message: 'The agent at the destination was stopped.' }, patience),
     ])
     isOver.abort()
   }
@@ -273,6 +277,7 @@ export class Handoffs {
   ): Promise<HandoffResult | undefined> {
     const { guest: name, to, channels, signal } = request
     if (!areChannelsPossible(request)) throw channelsImpossible(name, channels!)
+    if (this.#isStopping) throw new PagemeshError(STOPPED.code, STOPPED.message, { fault: STOPPED.fault })
     this.#requireFree(name, 'usage')
     if (to === this.#components.mesh.self.name) {
       throw new PagemeshError('same-host', `${to} is this host: the guest ${name} is here already.`, { fault: 'usage' })
@@ -298,6 +303,7 @@ export class Handoffs {
   /** The guest, once its destination is in the mesh. */
   async #requireReady({ guest: name, to }: MigrateRequest, signal: AbortSignal): Promise<Guest> {
     const { mesh, guests } = this.#components
+    if (this.#outgoing.isUndecided(name) || this.allHeld().some(({ guest }) => guest === name)) throw undecided(name)
     const guest = await guests.require(name)
     requireOwn(guest)
     const member = await this.#absences.find(to, signal)

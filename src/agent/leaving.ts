@@ -84,6 +84,14 @@ export function channelsImpossible(guest: string, channels: number): PagemeshErr
   )
 }
 
+export function undecided(guest: string): PagemeshError {
+  return new PagemeshError('undecided', `An earlier handoff of ${guest} is not settled.`, {
+    fault: 'usage', phase: 'preparing',
+    advice: 'See `pagemesh status` here for a guest that is held, and `pagemesh history`; `pagemesh recover` resumes a ' +
+      'post-copy that was cut.',
+  })
+}
+
 export function nothingToRecover(guest: string): PagemeshError {
   return new PagemeshError('nothing-to-recover', `No post-copy of a guest named ${guest} waits here to be resumed.`, {
     fault: 'usage', phase: 'recover',

@@ -41,6 +41,8 @@ const RETRY_MS = 2000
 const KEPT_MAX = 100
 /** States that only news from outside can change. */
 const AT_REST: ReadonlySet<Outgoing['state']['at']> = new Set(['over', 'unconfirmed', 'cut'])
+/** States in which no QEMU here decides any more: it has, or it has ended. */
+const DECIDED: ReadonlySet<Outgoing['state']['at']> = new Set(['over', 'unconfirmed', 'orphaned'])
 
 /** Outgoing handoffs of this host: those under way, and those that are not settled. */
 export class OutgoingHandoffs {
@@ -48,6 +50,8 @@ export class OutgoingHandoffs {
   readonly #init: { directory: string; references: boolean; compression: CompressionMode }
   readonly #live = new Map<string, Outgoing>()
   readonly #records = new Map<string, Record>()
+  /** Handoffs of an earlier agent process that are not taken up yet, and their guests. */
+  readonly #untaken = new Map<string, string>()
   readonly #life = new AbortController()
 
   constructor(
@@ -87,11 +91,18 @@ export class OutgoingHandoffs {
     return [...this.#live.values()].find(({ init, state }) => init.guest === guest && state.at === 'cut')
   }
 
+  /** Whether an earlier handoff of this guest may still be decided here: its end would take another's news as its own. */
+  isUndecided(guest: string): boolean {
+    return [...this.#untaken.values()].includes(guest) ||
+      [...this.#live.values()].some(({ init, state }) => init.guest === guest && !DECIDED.has(state.at))
+  }
+
   /** Resumes a handoff that an earlier agent process left. */
   adopt(id: string, record: Record): void {
     this.#records.set(id, record)
     // A guest that was kept needs no more than answers, unless QEMU settings are still to be restored.
     if (record.as === 'kept' && record.undo === undefined) return
+    this.#untaken.set(id, record.guest)
     behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
   }
 
@@ -146,6 +157,7 @@ export class OutgoingHandoffs {
     }, { ...(undo === undefined ? {} : { undo }), process: record.process })
     try {
       await outgoing.restart(record, mayLive(record))
+      this.#untaken.delete(id)
       return outgoing
     } catch (error) {
       this.#live.delete(id)

@@ -122,7 +122,7 @@ export const ERROR_CODES = {
   'not-paused': 'QEMU does not wait for its post-copy to be resumed.',
   'nothing-to-recover': 'No post-copy of the guest waits to be resumed.',
   'run-state-unknown': 'Nobody knows whether the guest ran at switchover.',
-  'undecided': 'The other host may decide for the guest at any moment.',
+  'undecided': 'The other host, or the guest\'s QEMU, may decide about it at any moment.',
   'not-held': 'No copy of the guest is held here.',
   'settled': 'The operator decided that this copy is ended.',
 
