@@ -111,7 +111,10 @@ export class Evacuation {
   readonly #components: EvacuationComponents
   readonly #request: EvacuateRequest
   readonly #found = new Found()
-  readonly #claims: Claims = new Map()
+  /** Of guests on their way: those that have arrived show in what a host says later. */
+  readonly #underWay: Claims = new Map()
+  /** Of all guests but those that failed: none of them shows in what the hosts said at first. */
+  readonly #sinceBegun: Claims = new Map()
   readonly #parallel: number
   #done = 0
   #total = 0
@@ -132,7 +135,7 @@ export class Evacuation {
     const { evacuees, others } = this.#guests()
     this.#total = evacuees.length + others.length
     for (const other of others) this.#tell(other)
-    const finding = this.#findAll(evacuees, members)
+    const finding = this.#findAll(evacuees, members).finally(() => this.#found.end())
     const movers = dryRun ? [this.#plan()] : Array.from({ length: this.#parallel }, () => this.#moveNext(members))
     const [homeless, ...moved] = await Promise.all([finding, ...movers])
     const all = [...moved.flat(), ...homeless, ...others].sort(byName)
@@ -182,18 +185,17 @@ export class Evacuation {
 
   /** Finds destinations, a few at a time; returns the guests that have none. */
   async #findAll(evacuees: readonly Evacuee[], members: readonly Member[]): Promise<EvacuatedGuest[]> {
-    const hosts = await this.#look(members)
+    const first = { hosts: await this.#look(members), claims: this.#sinceBegun }
     const left = [...evacuees]
     const homeless: EvacuatedGuest[] = []
     const findNext = async (): Promise<void> => {
       for (let evacuee = left.shift(); evacuee !== undefined; evacuee = left.shift()) {
-        const found = await this.#find(evacuee, hosts)
+        const found = await this.#find(evacuee, first)
         if ('candidate' in found) this.#found.add(found)
         else homeless.push(this.#tell({ ...found, to: null, status: 'failed' }))
       }
     }
     await Promise.all(Array.from({ length: ASKED_AT_ONCE }, findNext))
-    this.#found.end()
     return homeless
   }
 
@@ -204,9 +206,12 @@ export class Evacuation {
   }
 
   /** Chooses among these hosts, and claims the memory. */
-  async #find(evacuee: Evacuee, hosts: readonly HostSummary[]): Promise<Planned | Homeless> {
+  async #find(
+    evacuee: Evacuee, seen: { hosts: readonly HostSummary[]; claims: Claims },
+  ): Promise<Planned | Homeless> {
     const { guest, ramBytes } = evacuee
-    const choice = hostsFor(evacuee, hosts, this.#claims)
+    const { hosts, claims } = seen
+    const choice = hostsFor(evacuee, hosts, claims)
     if ('code' in choice) return { guest, code: choice.code, reason: choice.reason }
     const candidates: (Candidate & { estimate: HandoffEstimate })[] = []
     let refusal: PagemeshError | undefined
@@ -221,11 +226,15 @@ export class Evacuation {
     }
     if (candidates.length === 0) return { guest, code: refusal!.code, reason: describeError(refusal!) }
     // Others have chosen meanwhile.
-    const roomy = hostsFor(evacuee, hosts, this.#claims)
+    const roomy = hostsFor(evacuee, hosts, claims)
     if ('code' in roomy) return { guest, code: roomy.code, reason: roomy.reason }
-    const best = bestOf(candidates.filter(({ host }) => roomy.hosts.includes(host)), this.#claims)
-    if (best === undefined) return { guest, code: refusal!.code, reason: describeError(refusal!) }
-    claim(this.#claims, best.host, ramBytes)
+    const best = bestOf(candidates.filter(({ host }) => roomy.hosts.includes(host)), claims)
+    if (best === undefined) {
+      // Or a guest has failed on its way to a host that was not asked, which has room again.
+      if (roomy.hosts.some((host) => !choice.hosts.includes(host))) return await this.#find(evacuee, seen)
+      return { guest, code: refusal!.code, reason: describeError(refusal!) }
+    }
+    this.#claim(best.host, ramBytes)
     const { estimate } = candidates.find(({ host }) => host === best.host)!
     return { guest, ramBytes, candidate: best, estimate }
   }
@@ -259,18 +268,23 @@ export class Evacuation {
     let tried = await this.#handOff(guest, candidate.host, signal)
     const left = members.filter(({ name }) => name !== candidate.host)
     while (tried.status === 'failed' && !signal.aborted && left.length > 0 && await this.#runsHere(guest)) {
-      const next = await this.#find({ guest, ramBytes }, await this.#look(left))
+      const next = await this.#find({ guest, ramBytes }, { hosts: await this.#look(left), claims: this.#underWay })
       if (!('candidate' in next)) break
       const { host } = next.candidate
-      claim(this.#claims, tried.to!, -ramBytes)
+      this.#claim(tried.to!, -ramBytes)
       const { reason } = tried
       this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason })
       left.splice(left.findIndex(({ name }) => name === host), 1)
       tried = await this.#handOff(guest, host, signal)
     }
-    // What has arrived shows in that host's memory from now on.
-    claim(this.#claims, tried.to!, -ramBytes)
+    if (tried.status === 'completed') claim(this.#underWay, tried.to!, -ramBytes)
+    else this.#claim(tried.to!, -ramBytes)
     return tried
+  }
+
+  #claim(host: string, bytes: number): void {
+    claim(this.#underWay, host, bytes)
+    claim(this.#sinceBegun, host, bytes)
   }
 
   /** One try. While it waits for its destination it may be given up; once it moves, it does so to its end. */

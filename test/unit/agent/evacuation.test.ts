@@ -33,6 +33,8 @@ class World {
   known: Record<string, number> = {}
   room: Record<string, number> = {}
   refuses: string[] = []
+  /** Runs while a destination is asked for its pages. */
+  onAsked: ((guest: string) => Promise<void> | undefined) | undefined
 
   constructor(guests: readonly string[]) {
     for (const guest of guests) this.states.set(guest, 'running')
@@ -58,6 +60,8 @@ class World {
       handoffs: {
         migrate: (asked: MigrateRequest) => this.migrate(asked),
         estimate: async ({ guest, to }: MigrateRequest) => {
+          const asked = this.onAsked?.(guest)
+          if (asked !== undefined) await asked
           if (this.refuses.includes(to)) throw new PagemeshError('not-accepted', `${to} refused it.`, { fault: 'peer' })
           return {
             guest, from: 'a', to, mode: 'precopy' as const, dryRun: true as const, distinctPages: 1000,
@@ -178,6 +182,50 @@ describe('an evacuation', () => {
     assert.deepEqual(toldOf(await result), [
       ['one', 'c', 'completed', undefined], ['two', 'b', 'failed', undefined],
     ])
+  })
+
+  it('asks again where there is room when that has changed while the hosts were asked', async () => {
+    const world = new World(['other', 'early', 'first', 'second', 'late'])
+    world.waiting = { b: ['early', 'late'], c: ['other', 'late'], d: ['first', 'second'] }
+    world.room = { b: GUEST_BYTES, c: GUEST_BYTES }
+    const gates = new Map(['early', 'first', 'second', 'late'].map((guest) => [guest, deferred<void>()]))
+    const asked: string[] = []
+    world.onAsked = (guest) => {
+      asked.push(guest)
+      return gates.get(guest)?.promise
+    }
+    const result = world.run({ parallel: 5 })
+    await until(() => world.running.includes('other c'))
+    // The turn of `late`: c is full, so that b alone is asked, which is full then as well; and c is free again.
+    gates.get('first')!.resolve()
+    await until(() => asked.includes('late'))
+    gates.get('early')!.resolve()
+    await until(() => world.running.includes('early b'))
+    await world.end('other', 'failed')
+    gates.get('late')!.resolve()
+    gates.get('second')!.resolve()
+    await until(() => world.running.includes('late c') && world.running.includes('second d'))
+    for (const guest of ['early', 'first', 'second', 'late']) await world.end(guest)
+    assert.deepEqual((await result).guests.map(({ guest, status }) => [guest, status]), [
+      ['early', 'completed'], ['first', 'completed'], ['late', 'completed'], ['other', 'failed'],
+      ['second', 'completed'],
+    ])
+  })
+
+  it('counts what has arrived at a host against its memory', async () => {
+    const world = new World(['early', 'late'])
+    world.waiting = { b: ['early', 'late'] }
+    world.room = { b: GUEST_BYTES }
+    const asked = deferred<void>()
+    world.onAsked = (guest) => (guest === 'late' ? asked.promise : undefined)
+    const result = world.run()
+    await until(() => world.running.includes('early b'))
+    world.room = { b: 0 }
+    await world.end('early')
+    asked.resolve()
+    await settle()
+    assert.deepEqual(world.running, [])
+    assert.deepEqual(toldOf(await result), [['early', 'b', 'completed', undefined], ['late', null, 'failed', 'no-room']])
   })
 
   it('does not send a guest elsewhere that may be at its destination', async () => {
