@@ -63,6 +63,7 @@ export interface EvacuationComponents {
   handoffs: {
     migrate(request: MigrateRequest): Handoff
     estimate(request: MigrateRequest): Promise<HandoffEstimate>
+    unsettled(guest: string): PagemeshError | undefined
   }
 }
 
@@ -166,14 +167,18 @@ export class Evacuation {
     })
   }
 
-  /** Guests of this host; those that a manager moves are told apart. What waits here for a migration is none yet. */
+  /**
+   * Guests of this host; those that a manager moves, and those that left and may not have arrived, are told apart. What
+   * waits here for a migration is none yet.
+   */
   #guests(): { evacuees: Evacuee[]; others: EvacuatedGuest[] } {
     const evacuees: Evacuee[] = []
     const others: EvacuatedGuest[] = []
     for (const guest of this.#components.guests.all()) {
-      if (lastStateOf(guest) === 'inmigrate' || lastStateOf(guest) === 'postmigrate') continue
-      const refusal = notOwn(guest)
       const { name } = guest
+      const state = lastStateOf(guest)
+      const refusal = notOwn(guest) ?? (state === 'postmigrate' ? this.#components.handoffs.unsettled(name) : undefined)
+      if (state === 'inmigrate' || (state === 'postmigrate' && refusal === undefined)) continue
       if (refusal === undefined) {
         evacuees.push({ guest: name, ramBytes: guest.memory.blocks.reduce((sum, { bytes }) => sum + bytes, 0) })
       } else {

@@ -201,6 +201,11 @@ export class Handoffs {
     return outcome
   }
 
+  /** The error of a guest that left here and may not have arrived; undefined for any other. */
+  unsettled(guest: string): PagemeshError | undefined {
+    return this.#outgoing.isUnsettled(guest) ? undecided(guest) : undefined
+  }
+
   /** Number of members' offers that were refused. */
   get refusedOffers(): number {
     return this.#incoming.refusedOffers

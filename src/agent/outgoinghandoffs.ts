@@ -97,6 +97,11 @@ export class OutgoingHandoffs {
       [...this.#live.values()].some(({ init, state }) => init.guest === guest && !DECIDED.has(state.at))
   }
 
+  /** Whether this guest left here, or is leaving, and its arrival is not confirmed. */
+  isUnsettled(guest: string): boolean {
+    return [...this.#records.values()].some((record) => record.guest === guest && record.as !== 'kept')
+  }
+
   /** Resumes a handoff that an earlier agent process left. */
   adopt(id: string, record: Record): void {
     this.#records.set(id, record)

@@ -15,8 +15,9 @@ import { openProcessMemory } from './processmemory.ts'
 import { findQemu, unproven } from './qemuprocess.ts'
 import { formatQemuVersion } from './qemuversion.ts'
 import { asCount, asRecord, asText } from './qmpvalue.ts'
+import { isLeftBehind } from './refusals.ts'
 import type { SideComponents, SideInit } from './side.ts'
-import { queryState, type QmpAsker } from './status.ts'
+import { queryMigration, queryState, type QmpAsker } from './status.ts'
 
 /** Answers of QEMU on a visit. */
 interface Answers {
@@ -85,7 +86,7 @@ export class QemuGuest implements DiscoveredGuest {
   /** Queries QEMU; if another client holds the socket, returns the last known state. */
   async state(): Promise<GuestState> {
     try {
-      this.#state = await this.#control.visit(queryState)
+      this.#state = await this.#control.visit(stateHere)
     } catch (error) {
       if (!isBusy(error)) throw error
     }
@@ -98,7 +99,7 @@ export class QemuGuest implements DiscoveredGuest {
    */
   async refresh(): Promise<'same' | 'changed'> {
     return this.#control.visit(async (qmp) => {
-      this.#state = await queryState(qmp)
+      this.#state = await stateHere(qmp)
       if (this.#control.held) return 'same'
       return await qmp.hmp('info ramblock') === this.#blockTable ? 'same' : 'changed'
     })
@@ -151,10 +152,17 @@ async function askVersion(qmp: QmpAsker): Promise<unknown> {
   return await qmp.execute('query-version')
 }
 
+/** A paused guest that a failed migration left in `postmigrate` has not gone: it is paused here. */
+async function stateHere(qmp: QmpAsker): Promise<GuestState> {
+  const state = await queryState(qmp)
+  if (state !== 'postmigrate') return state
+  return isLeftBehind(state, (await queryMigration(qmp)).status) ? 'paused' : state
+}
+
 async function ask(qmp: QmpAsker, path: string, fallbackName: string, log: Log): Promise<Answers> {
   const process = await findQemu(qmp, path)
   const name = asText(asRecord(await qmp.execute('query-name'))['name']) || fallbackName
-  const state = await queryState(qmp)
+  const state = await stateHere(qmp)
   const blockTable = await qmp.hmp('info ramblock')
   const { layout, unmapped } = await findLayout(name, qmp, process)
   if (layout.blocks.length === 0) {

@@ -33,6 +33,7 @@ class World {
   known: Record<string, number> = {}
   room: Record<string, number> = {}
   refuses: string[] = []
+  unsettled: string[] = []
   /** Runs while a destination is asked for its pages. */
   onAsked: ((guest: string) => Promise<void> | undefined) | undefined
 
@@ -59,6 +60,9 @@ class World {
       },
       handoffs: {
         migrate: (asked: MigrateRequest) => this.migrate(asked),
+        unsettled: (guest: string) => (this.unsettled.includes(guest)
+          ? new PagemeshError('undecided', `An earlier handoff of ${guest} is not settled.`, { fault: 'usage' })
+          : undefined),
         estimate: async ({ guest, to }: MigrateRequest) => {
           const asked = this.onAsked?.(guest)
           if (asked !== undefined) await asked
@@ -236,6 +240,16 @@ describe('an evacuation', () => {
     world.states.set('one', 'postmigrate')
     await world.end('one', 'failed')
     assert.deepEqual(toldOf(await result), [['one', 'b', 'failed', undefined]])
+  })
+
+  it('says of a guest that left before whether it may not have arrived', async () => {
+    const world = new World(['gone', 'lost'])
+    for (const guest of ['gone', 'lost']) world.states.set(guest, 'postmigrate')
+    world.unsettled = ['lost']
+    world.waiting = { b: [] }
+    const result = await world.run()
+    assert.equal(result.status, 'failed')
+    assert.deepEqual(toldOf(result), [['lost', null, 'failed', 'undecided']])
   })
 
   it('begins no further guest once it is stopped, and lets those end that move', async () => {

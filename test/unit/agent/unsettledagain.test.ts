@@ -36,6 +36,19 @@ describe('a guest whose last handoff is not settled', () => {
     assert.deepEqual(await codesOf(a, 'c'), ['no-waiting-guest', 'no-waiting-guest'])
   })
 
+  it('is told apart from one that has left, until its arrival is confirmed', async () => {
+    const { hosts, a, source, result, b } = await held()
+    source.complete()
+    await hosts.wait()
+    await hosts.wait(30_000)
+    assert.equal((await result).code, 'unconfirmed')
+    assert.equal(a.handoffs.unsettled('web')?.code, 'undecided')
+    hosts.network.reconnect('b')
+    await hosts.wait(2000)
+    await hosts.wait(2000)
+    assert.deepEqual([a.handoffs.unsettled('web'), b.handoffs.allHeld()], [undefined, []])
+  })
+
   it('does not leave until the handoff of an earlier agent process is taken up', async () => {
     const hosts = new Hosts(directory)
     const { guest, control } = sourceGuest('web', [], STREAM)

@@ -52,6 +52,17 @@ describe('a QEMU of this host', () => {
     await nameless.close()
   })
 
+  it('is where its guest is paused, too, whose migration failed near its end', async () => {
+    about.status = 'postmigrate'
+    let migration = 'completed'
+    fake.answer = (command) => (command === 'query-migrate' ? { value: { status: migration } } : answerAs(command, about))
+    assert.equal(await guest.state(), 'postmigrate')
+    for (migration of ['cancelled', 'failed']) {
+      await guest.refresh()
+      assert.equal(guest.lastState, 'paused')
+    }
+  })
+
   it('says what its guest does, or did when last asked where somebody else holds the socket', async () => {
     about.status = 'paused'
     assert.deepEqual([guest.lastState, await guest.state(), guest.lastState], ['running', 'paused', 'paused'])
