@@ -107,14 +107,23 @@ export function failure(
   return { ...failedResult(about), status, code: error.code, reason: describeError(error) }
 }
 
-/** A handoff as its caller sees it: a promise of the result that emits progress events. */
+/**
+ * A handoff as its caller sees it: a promise of the result that emits progress events. A listener also hears the last
+ * one before it came: a guest is queued before anybody can listen, and may stay so for long.
+ */
 export function withProgress(
   run: (onProgress: (progress: HandoffProgress) => void) => Promise<HandoffResult>,
 ): Handoff {
   const events = new EventEmitter<{ progress: [HandoffProgress] }>()
-  const handoff: Handoff = Object.assign(run((progress) => events.emit('progress', progress)), {
+  let last: HandoffProgress | undefined
+  const tell = (progress: HandoffProgress): void => {
+    last = progress
+    events.emit('progress', progress)
+  }
+  const handoff: Handoff = Object.assign(run(tell), {
     on(event: 'progress', listener: (progress: HandoffProgress) => void) {
       events.on(event, listener)
+      if (last !== undefined) listener(last)
       return handoff
     },
   })

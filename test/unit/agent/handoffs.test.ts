@@ -168,6 +168,17 @@ describe('the handoffs of a host', () => {
     await cancelled(hosts, results)
   })
 
+  it('tell who asks that they are queued', async () => {
+    const { hosts, names, a, moving, move } = await crowd(2, { a: 1, b: 16 })
+    const results = [move('web-0'), move('web-1')]
+    const told: string[] = []
+    void results[1]!.on('progress', ({ phase, why }) => told.push(`${phase}: ${why ?? ''}`))
+    await until(() => moving() === 1)
+    assert.deepEqual(told, ['queued: 1 guest leaves this host now; it is the next'])
+    for (const guest of names) void a.handoffs.cancel(guest)
+    await cancelled(hosts, results)
+  })
+
   it('come so many at once, and the next is offered again until there is room', async () => {
     const { hosts, names, a, b, moving, move } = await crowd(3, { a: 16, b: 2 })
     const results = names.map((guest) => move(guest, false))

@@ -16,10 +16,13 @@ describe('a guest whose last handoff is not settled', () => {
   }
 
   it('does not leave the host that holds a copy of it', async () => {
-    const { hosts, b } = await held()
+    const { hosts, b, source, result } = await held()
     await start(hosts, 'c')
     hosts.network.reconnect('b')
     assert.deepEqual(await codesOf(b, 'c'), ['undecided', 'undecided'])
+    source.become('failed')
+    assert.equal((await result).status, 'failed')
+    source.hangUp()
   })
 
   it('does not leave again while its QEMU has not decided', async () => {
