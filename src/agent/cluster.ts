@@ -42,7 +42,7 @@ export class Cluster {
   /** Serves members that ask for this host's summary; returns how to end that. */
   serve(): Unsubscribe {
     const { mesh, clock } = this.#components
-    const stopServing = mesh.handle(SUMMARY_PROTOCOL, (stream) => this.#summaries.answer(stream))
+    const stopServing = mesh.handle(SUMMARY_PROTOCOL, (stream, from) => this.#summaries.answer(stream, from))
     const looking = clock.every(LOOK_MS, () => this.#look())
     return () => {
       looking.cancel()

@@ -16,6 +16,8 @@ const ANSWER_MS_MAX = 3000
 const ASKED_AT_ONCE = 16
 /** Members that are answered at once: who asks more is turned away with a broken stream, and says so. */
 const ANSWERED_AT_ONCE = 32
+/** Of these, by one member: it cannot take the turns of all others. */
+const ANSWERED_EACH = 4
 /** An answer that is no older serves whoever looks at the page meanwhile. */
 const FRESH_MS = 1000
 
@@ -32,7 +34,8 @@ export class Summaries {
   readonly #mesh: Mesh
   readonly #clock: Clock
   readonly #own: (fresh: boolean) => Promise<HostSummary>
-  #answering = 0
+  /** Peer ids of the members that are answered now. */
+  readonly #answering: string[] = []
   #view: { at: number; whole: Promise<ClusterView> } | undefined
 
   constructor(components: { mesh: Mesh; clock: Clock }, init: { own: (fresh: boolean) => Promise<HostSummary> }) {
@@ -56,16 +59,19 @@ export class Summaries {
   }
 
   /** Answers a member. */
-  async answer(stream: MessageStream): Promise<void> {
-    if (this.#answering >= ANSWERED_AT_ONCE) throw new Error('too many members ask for a summary at once')
-    this.#answering += 1
+  async answer(stream: MessageStream, { peerId }: Pick<Member, 'peerId'>): Promise<void> {
+    const ownCount = this.#answering.filter((one) => one === peerId).length
+    if (this.#answering.length >= ANSWERED_AT_ONCE || ownCount >= ANSWERED_EACH) {
+      throw new Error('too many members ask for a summary at once')
+    }
+    this.#answering.push(peerId)
     try {
       const { fresh } = decodeSummaryRequest(await withTimeout(this.#clock, stream.receive(), ANSWER_MS_MAX, {
         phase: 'summary', fault: 'peer', message: 'A member asked for nothing.',
       }))
       await stream.send(encodeSummary(await this.#own(fresh)))
     } finally {
-      this.#answering -= 1
+      this.#answering.splice(this.#answering.indexOf(peerId), 1)
     }
   }
 

@@ -124,7 +124,7 @@ describe('the summary of a host', () => {
       }) }
     }))
     const [a, b, c, d] = meshes as [typeof meshes[0], typeof meshes[0], typeof meshes[0], typeof meshes[0]]
-    b.mesh.handle(SUMMARY_PROTOCOL, (stream) => b.summaries.answer(stream))
+    b.mesh.handle(SUMMARY_PROTOCOL, (stream, from) => b.summaries.answer(stream, from))
     c.mesh.handle(SUMMARY_PROTOCOL, () => new Promise(() => {}))
     d.mesh.handle(SUMMARY_PROTOCOL, async (stream) => {
       await stream.receive()
@@ -143,5 +143,21 @@ describe('the summary of a host', () => {
     await a.summaries.fresh(a.mesh.members().filter(({ name }) => name === 'b'))
     assert.deepEqual(asked.slice(2), ['a fresh', 'b fresh'])
     for (const { mesh } of meshes) await mesh.stop()
+  })
+
+  it('is told to all others though one asks without end', async () => {
+    const clock = new VirtualClock()
+    const network = new MemoryNetwork({ clock })
+    const meshes = ['a', 'b', 'c'].map((name) => network.createMesh(name))
+    const [a, b, c] = meshes as [typeof meshes[0], typeof meshes[0], typeof meshes[0]]
+    for (const mesh of meshes) await mesh.start()
+    const summaries = new Summaries({ mesh: b, clock }, { own: async () => ({ ...SUMMARY, host: 'b' }) })
+    b.handle(SUMMARY_PROTOCOL, (stream, from) => summaries.answer(stream, from))
+    for (let count = 0; count < 40; count++) await c.open('b', SUMMARY_PROTOCOL, new AbortController().signal)
+    const asking = new Summaries({ mesh: a, clock }, { own: async () => ({ ...SUMMARY, host: 'a' }) })
+    const { hosts } = await asking.fresh(a.members().filter(({ name }) => name === 'b'))
+    assert.deepEqual(hosts.map(({ host }) => host), ['a', 'b'])
+    await clock.run(3000)
+    for (const mesh of meshes) await mesh.stop()
   })
 })
