@@ -19,7 +19,6 @@ export class Cluster {
   readonly #series = new LedgerSeries()
   /** Since when it has not been settled, ms of the clock. */
   #unsettledAt: number | undefined
-  #isEvacuating = false
 
   constructor(
     components: Omit<EvacuationComponents, 'summaries'> & { history: Pick<History, 'list'>; status: () => AgentStatus },
@@ -65,18 +64,19 @@ export class Cluster {
   }
 
   async evacuate(request: EvacuateRequest): Promise<EvacuationResult> {
-    if (this.#isEvacuating && request.dryRun !== true) {
+    const { handoffs } = this.#components
+    if (handoffs.isEvacuating && request.dryRun !== true) {
       throw new PagemeshError('evacuating', 'This host is being evacuated already.', {
         fault: 'usage', phase: 'preparing', advice: 'See `pagemesh status`.',
       })
     }
     const evacuation = new Evacuation(this.#components, request, { parallel: this.#parallel })
     if (request.dryRun === true) return await evacuation.run()
-    this.#isEvacuating = true
+    handoffs.isEvacuating = true
     try {
       return await evacuation.run()
     } finally {
-      this.#isEvacuating = false
+      handoffs.isEvacuating = false
     }
   }
 }

@@ -64,6 +64,8 @@ export interface EvacuationComponents {
     migrate(request: MigrateRequest): Handoff
     estimate(request: MigrateRequest): Promise<HandoffEstimate>
     unsettled(guest: string): PagemeshError | undefined
+    /** While it is set, no guest may come. */
+    isEvacuating: boolean
   }
 }
 
@@ -168,8 +170,8 @@ export class Evacuation {
   }
 
   /**
-   * Guests of this host; those that a manager moves, and those that left and may not have arrived, are told apart. What
-   * waits here for a migration is none yet.
+   * Guests of this host; those that a manager moves, that come, or that left and may not have arrived are told apart.
+   * What waits here for a migration is none yet.
    */
   #guests(): { evacuees: Evacuee[]; others: EvacuatedGuest[] } {
     const evacuees: Evacuee[] = []
@@ -177,8 +179,9 @@ export class Evacuation {
     for (const guest of this.#components.guests.all()) {
       const { name } = guest
       const state = lastStateOf(guest)
-      const refusal = notOwn(guest) ?? (state === 'postmigrate' ? this.#components.handoffs.unsettled(name) : undefined)
-      if (state === 'inmigrate' || (state === 'postmigrate' && refusal === undefined)) continue
+      const isAway = state === 'inmigrate' || state === 'postmigrate'
+      const refusal = isAway ? this.#components.handoffs.unsettled(name) : notOwn(guest)
+      if (isAway && refusal === undefined) continue
       if (refusal === undefined) {
         evacuees.push({ guest: name, ramBytes: guest.memory.blocks.reduce((sum, { bytes }) => sum + bytes, 0) })
       } else {

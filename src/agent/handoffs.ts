@@ -30,8 +30,8 @@ import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
 import type { Journal } from './journal.ts'
 import {
-  cancelled, channelsImpossible, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover, undecided,
-  withProgress,
+  alreadyMoving, cancelled, channelsImpossible, evacuating, failure, Leaving, noHandoff, NOTHING_YET, nothingToRecover,
+  undecided, withProgress,
 } from './leaving.ts'
 import { spentOf, trafficOf } from './ledger.ts'
 import { OutgoingHandoffs } from './outgoinghandoffs.ts'
@@ -86,6 +86,8 @@ export class Handoffs {
   readonly #departures: Departures
   readonly #leaving = new Map<string, Leaving>()
   readonly #absences: Absences
+  /** Guests leave this host for others, and none may come. */
+  isEvacuating = false
   /** Nothing begins any more. */
   #isStopping = false
   readonly traffic = { sentBytes: 0, receivedBytes: 0 }
@@ -174,7 +176,10 @@ export class Handoffs {
 
   /** Receives a guest that a member offers. Resolves when that handoff has ended or waits for news. */
   async receive(stream: MessageStream, from: Member): Promise<void> {
-    await this.#incoming.receive(stream, from, (guest) => this.#requireFree(guest, 'peer'))
+    await this.#incoming.receive(stream, from, (guest) => {
+      if (this.isEvacuating) throw evacuating(this.#components.mesh.self.name)
+      this.#requireFree(guest, 'peer')
+    })
     await this.#components.guests.refresh()
   }
 
@@ -201,9 +206,16 @@ export class Handoffs {
     return outcome
   }
 
-  /** The error of a guest that left here and may not have arrived; undefined for any other. */
-  unsettled(guest: string): PagemeshError | undefined {
-    return this.#outgoing.isUnsettled(guest) ? undecided(guest) : undefined
+  /** The error of a guest that comes, or has left and may not have arrived; undefined for any other. */
+  unsettled(name: string): PagemeshError | undefined {
+    if (this.list().some(({ guest, direction }) => guest === name && direction === 'incoming')) {
+      return alreadyMoving(name, 'usage')
+    }
+    return this.#outgoing.isUnsettled(name) || this.#isHeld(name) ? undecided(name) : undefined
+  }
+
+  #isHeld(name: string): boolean {
+    return this.allHeld().some(({ guest }) => guest === name)
   }
 
   /** Number of members' offers that were refused. */
@@ -308,7 +320,7 @@ export class Handoffs {
   /** The guest, once its destination is in the mesh. */
   async #requireReady({ guest: name, to }: MigrateRequest, signal: AbortSignal): Promise<Guest> {
     const { mesh, guests } = this.#components
-    if (this.#outgoing.isUndecided(name) || this.allHeld().some(({ guest }) => guest === name)) throw undecided(name)
+    if (this.#outgoing.isUndecided(name) || this.#isHeld(name)) throw undecided(name)
     const guest = await guests.require(name)
     requireOwn(guest)
     const member = await this.#absences.find(to, signal)
@@ -324,9 +336,7 @@ export class Handoffs {
 
   #requireFree(name: string, fault: 'usage' | 'peer'): void {
     if (!this.#leaving.has(name) && !this.#incoming.isExpected(name)) return
-    throw new PagemeshError('already-moving', `The guest ${name} is moving already.`, {
-      fault, phase: 'preparing', advice: '`pagemesh status` shows its handoff, `pagemesh cancel` ends it.',
-    })
+    throw alreadyMoving(name, fault)
   }
 
   #count(bytes: { sentBytes: number; receivedBytes: number }): void {

@@ -84,6 +84,18 @@ export function channelsImpossible(guest: string, channels: number): PagemeshErr
   )
 }
 
+export function alreadyMoving(guest: string, fault: 'usage' | 'peer'): PagemeshError {
+  return new PagemeshError('already-moving', `The guest ${guest} is moving already.`, {
+    fault, phase: 'preparing', advice: '`pagemesh status` shows its handoff, `pagemesh cancel` ends it.',
+  })
+}
+
+export function evacuating(host: string): PagemeshError {
+  return new PagemeshError('evacuating', `${host} is being evacuated and takes no guests.`, {
+    fault: 'peer', phase: 'offer', advice: 'Choose another host.',
+  })
+}
+
 export function undecided(guest: string): PagemeshError {
   return new PagemeshError('undecided', `An earlier handoff of ${guest} is not settled.`, {
     fault: 'usage', phase: 'preparing',

@@ -42,7 +42,7 @@ export const ERROR_CODES = {
   'listen-failed': 'The mesh cannot listen at its addresses.',
   'mesh-stopped': 'This host is not in the mesh.',
   'no-hosts': 'This host sees no other host.',
-  'evacuating': 'The host is being evacuated already.',
+  'evacuating': 'The host is being evacuated.',
   'no-room': 'The memory of every host that could take the guest is too small for it.',
   'same-host': 'The destination is this host.',
   'host-unknown': 'The mesh has no host of this name now.',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { sourceGuest } from '../../support/fakeguest.ts'
+import { until } from '../../support/passagerelay.ts'
 import { Hosts, type Host } from './madehosts.ts'
 import { MOVE, playedWorlds, STREAM } from './playedworlds.ts'
 
@@ -50,6 +51,18 @@ describe('a guest whose last handoff is not settled', () => {
     await hosts.wait(2000)
     await hosts.wait(2000)
     assert.deepEqual([a.handoffs.unsettled('web'), b.handoffs.allHeld()], [undefined, []])
+  })
+
+  it('is told of while it comes, and comes to no host that is evacuated', async () => {
+    const { hosts, a, b, result } = await moving()
+    assert.equal(b.handoffs.unsettled('web')?.code, 'already-moving')
+    void a.handoffs.cancel('web')
+    await result
+    await until(() => b.handoffs.list().length === 0, () => hosts.wait(100))
+    b.handoffs.isEvacuating = true
+    const refused = await a.handoffs.migrate(MOVE)
+    assert.equal(refused.code, 'evacuating')
+    assert.match(refused.reason!, /b is being evacuated and takes no guests/)
   })
 
   it('does not leave until the handoff of an earlier agent process is taken up', async () => {
