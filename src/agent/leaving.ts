@@ -99,8 +99,8 @@ export function evacuating(host: string): PagemeshError {
 export function undecided(guest: string): PagemeshError {
   return new PagemeshError('undecided', `An earlier handoff of ${guest} is not settled.`, {
     fault: 'usage', phase: 'preparing',
-    advice: 'See `pagemesh status` here for a guest that is held, and `pagemesh history`; `pagemesh recover` resumes a ' +
-      'post-copy that was cut.',
+    advice: 'See `pagemesh status` and `pagemesh history` here; `pagemesh settle` decides for a copy that is held, ' +
+      'and `pagemesh recover` resumes a post-copy that was cut.',
   })
 }
 

@@ -91,7 +91,10 @@ export class OutgoingHandoffs {
     return [...this.#live.values()].find(({ init, state }) => init.guest === guest && state.at === 'cut')
   }
 
-  /** Whether an earlier handoff of this guest may still be decided here: its end would take another's news as its own. */
+  /**
+   * Whether an earlier handoff of this guest may still be decided here: its end would take the next one's news as its
+   * own.
+   */
   isUndecided(guest: string): boolean {
     return [...this.#untaken.values()].includes(guest) ||
       [...this.#live.values()].some(({ init, state }) => init.guest === guest && !DECIDED.has(state.at))

@@ -229,7 +229,9 @@ describe('an evacuation', () => {
     asked.resolve()
     await settle()
     assert.deepEqual(world.running, [])
-    assert.deepEqual(toldOf(await result), [['early', 'b', 'completed', undefined], ['late', null, 'failed', 'no-room']])
+    assert.deepEqual(toldOf(await result), [
+      ['early', 'b', 'completed', undefined], ['late', null, 'failed', 'no-room'],
+    ])
   })
 
   it('does not send a guest elsewhere that may be at its destination', async () => {

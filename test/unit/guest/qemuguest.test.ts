@@ -55,7 +55,8 @@ describe('a QEMU of this host', () => {
   it('is where its guest is paused, too, whose migration failed near its end', async () => {
     about.status = 'postmigrate'
     let migration = 'completed'
-    fake.answer = (command) => (command === 'query-migrate' ? { value: { status: migration } } : answerAs(command, about))
+    fake.answer = (command) =>
+      (command === 'query-migrate' ? { value: { status: migration } } : answerAs(command, about))
     assert.equal(await guest.state(), 'postmigrate')
     for (migration of ['cancelled', 'failed']) {
       await guest.refresh()
