@@ -28,7 +28,8 @@ export {
 export type { SpentBytes } from './conversation/index.ts'
 export type { IncomingStatus } from './handoff/index.ts'
 export type {
-  HandoffEstimate, HandoffLedger, HandoffPhase, HandoffProgress, HandoffResult, PageCounts, RelayResult,
+  Expected, HandoffEstimate, HandoffLedger, HandoffPhase, HandoffProgress, HandoffResult, Obstacle, PageCounts,
+  RelayResult,
 } from './transfer/index.ts'
 export { whyNoInterception, type ArrivalCounts, type InterceptStatus } from './intercept/index.ts'
 export {

@@ -315,7 +315,7 @@ class HostAgent implements Agent {
   }
 
   estimate(request: MigrateRequest): Promise<HandoffEstimate> {
-    return this.#running().estimate(request)
+    return this.#running().estimate(request, true)
   }
 
   async evacuate(request: EvacuateRequest): Promise<EvacuationResult> {

@@ -35,7 +35,10 @@ export interface Agent {
   evacuate(request: EvacuateRequest): Promise<EvacuationResult>
   /** The state of all hosts of the mesh, asked of each of them; at most a second old. */
   cluster(): Promise<ClusterView>
-  /** Asks the destination which of a guest's pages it has; moves nothing. Rejects where a handoff would fail. */
+  /**
+   * What a handoff would come to: asks the destination which of the guest's pages it has, and looks at its memory.
+   * Moves nothing. Rejects where a handoff would be refused.
+   */
   estimate(request: MigrateRequest): Promise<HandoffEstimate>
   /**
    * Asks for the handoff of a guest to be cancelled: its QEMU decides. Resolves when the handoff has ended. Rejects
@@ -98,6 +101,12 @@ export interface MigrateRequest {
    */
   channels?: number
   timeoutMs?: number
+  /**
+   * What is done with a pre-copy that has not switched over after `timeoutMs`. `cancel`, the default; `postcopy`: the
+   * rest goes by post-copy, for which both QEMUs are prepared from the beginning; `pause`: the guest stands still while
+   * the rest goes, and then goes on there.
+   */
+  onTimeout?: 'cancel' | 'postcopy' | 'pause'
   /** Whether it waits for its turn where `handoff.parallel` guests leave already; otherwise it fails as `busy`. */
   wait?: boolean
   signal?: AbortSignal

@@ -1,6 +1,6 @@
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
-import type { HandoffResult } from '../transfer/index.ts'
+import type { HandoffResult, Obstacle } from '../transfer/index.ts'
 import type { MigrateRequest } from './index.ts'
 import type { Leaving } from './leaving.ts'
 import { Turns } from './turns.ts'
@@ -46,9 +46,19 @@ export class Departures {
     }
   }
 
-  async #wait(leaving: Leaving, mayWait: boolean): Promise<() => void> {
+  /** What would keep this request from beginning now. */
+  obstacles({ wait }: Pick<MigrateRequest, 'wait'>): Obstacle[] {
+    if (this.#turns.isFree || wait === true) return []
+    return [{ code: 'busy', reason: `${this.#why()}, the most at once (\`handoff.parallel\`). Say --wait to queue.` }]
+  }
+
+  #why(): string {
     const { countMax } = this.#turns
-    const why = `${countMax} ${countMax === 1 ? 'guest leaves' : 'guests leave'} this host now`
+    return `${countMax} ${countMax === 1 ? 'guest leaves' : 'guests leave'} this host now`
+  }
+
+  async #wait(leaving: Leaving, mayWait: boolean): Promise<() => void> {
+    const why = this.#why()
     if (!mayWait) {
       throw new PagemeshError('busy', `${why}, the most at once (\`handoff.parallel\`).`, {
         fault: 'usage', phase: 'preparing', advice: 'Say --wait to queue, or try again when one has left.',

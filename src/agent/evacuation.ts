@@ -62,7 +62,7 @@ export interface EvacuationComponents {
   summaries: Pick<Summaries, 'fresh'>
   handoffs: {
     migrate(request: MigrateRequest): Handoff
-    estimate(request: MigrateRequest): Promise<HandoffEstimate>
+    estimate(request: MigrateRequest, isWhole?: boolean): Promise<HandoffEstimate>
     unsettled(guest: string): PagemeshError | undefined
     /** While it is set, no guest may come. */
     isEvacuating: boolean
@@ -139,7 +139,7 @@ export class Evacuation {
     this.#total = evacuees.length + others.length
     for (const other of others) this.#tell(other)
     const finding = this.#findAll(evacuees, members).finally(() => this.#found.end())
-    const movers = dryRun ? [this.#plan()] : Array.from({ length: this.#parallel }, () => this.#moveNext(members))
+    const movers = Array.from({ length: this.#parallel }, () => dryRun ? this.#plan() : this.#moveNext(members))
     const [homeless, ...moved] = await Promise.all([finding, ...movers])
     const all = [...moved.flat(), ...homeless, ...others].sort(byName)
     const hasStayed = all.some(({ status }) => status !== 'completed' && status !== 'planned')
@@ -251,10 +251,22 @@ export class Evacuation {
   async #plan(): Promise<EvacuatedGuest[]> {
     const planned: EvacuatedGuest[] = []
     for (let next = await this.#found.take(); next !== undefined; next = await this.#found.take()) {
-      const { guest, candidate: { host }, estimate } = next
-      planned.push({ guest, to: host, status: 'planned', estimate })
+      const { guest, candidate: { host: to } } = next
+      planned.push({ guest, to, status: 'planned', estimate: await this.#foresee(next) })
     }
     return planned
+  }
+
+  /** What its handoff would come to; only which pages are there, if the guest or its destination has gone meanwhile. */
+  async #foresee({ guest, candidate: { host: to }, estimate }: Planned): Promise<HandoffEstimate> {
+    const { maxBandwidth } = this.#request
+    const share = maxBandwidth === undefined ? {} : { maxBandwidth: Math.floor(maxBandwidth / this.#parallel) }
+    try {
+      return await this.#components.handoffs.estimate({ ...this.#about(), ...share, guest, to, wait: true }, true)
+    } catch (error) {
+      this.#components.log.debug('what a handoff would come to is not known', { guest, error: describeError(error) })
+      return estimate
+    }
   }
 
   /** Moves one guest after the other, as long as there are any whose destination was found. */

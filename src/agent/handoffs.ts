@@ -25,6 +25,7 @@ import type {
 import type { Audit } from './audit.ts'
 import { Departures } from './departures.ts'
 import { keepDeparted } from './farewell.ts'
+import { Foresight } from './foresight.ts'
 import { notOwn, requireOwn, type GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import { IncomingHandoffs, notHeld } from './incominghandoffs.ts'
@@ -34,7 +35,7 @@ import {
   undecided, withProgress,
 } from './leaving.ts'
 import { spentOf, trafficOf } from './ledger.ts'
-import { OutgoingHandoffs } from './outgoinghandoffs.ts'
+import { OutgoingHandoffs, preparedModeOf } from './outgoinghandoffs.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
 import { ProgressMeter } from './progressmeter.ts'
 import { standBack } from './standback.ts'
@@ -84,6 +85,7 @@ export class Handoffs {
   readonly #outgoing: OutgoingHandoffs
   readonly #incoming: IncomingHandoffs
   readonly #departures: Departures
+  readonly #foresight: Foresight
   readonly #leaving = new Map<string, Leaving>()
   readonly #absences: Absences
   /** Guests leave this host for others, and none may come. */
@@ -102,6 +104,7 @@ export class Handoffs {
     this.#components = components
     this.#absences = new Absences(components)
     this.#departures = new Departures(components, switches)
+    this.#foresight = new Foresight(components, switches)
     const shared = {
       ...components, spent: () => spentOf(trafficOf(components)), standBack: () => standBack(components),
       peers: switches.peers ? createPeerPages(components) : noPeerPages,
@@ -145,11 +148,12 @@ export class Handoffs {
     })
   }
 
-  async estimate(request: MigrateRequest): Promise<HandoffEstimate> {
+  /** Only the pages that the destination has; with `isWhole`, also what a handoff would come to. */
+  async estimate(request: MigrateRequest, isWhole = false): Promise<HandoffEstimate> {
     let estimate: HandoffEstimate | undefined
     await this.#leave(request, () => {}, async (leaving) => {
       leaving.isDryRun = true
-      await this.#requireReady(request, leaving.signal)
+      const guest = await this.#requireReady(request, leaving.signal)
       // A dry run ends at once: it needs no progress.
       const outgoing = this.#outgoing.create(request, 'dryRun', () => {})
       leaving.follow(outgoing)
@@ -157,6 +161,12 @@ export class Handoffs {
         estimate = await outgoing.estimate()
       } finally {
         this.#outgoing.rested(outgoing)
+      }
+      if (!isWhole) return undefined
+      const foreseen = await this.#foresight.look(request, guest.memory, outgoing.findings, leaving.signal)
+      estimate = {
+        ...estimate, ...foreseen, mode: request.mode ?? 'precopy',
+        obstacles: [...this.#departures.obstacles(request), ...foreseen.obstacles],
       }
       return undefined
     })
@@ -293,7 +303,7 @@ export class Handoffs {
     work: (leaving: Leaving, onMeasure: (measure: HandoffMeasure) => void) => Promise<HandoffResult | undefined>,
   ): Promise<HandoffResult | undefined> {
     const { guest: name, to, channels, signal } = request
-    if (!areChannelsPossible(request)) throw channelsImpossible(name, channels!)
+    if (!areChannelsPossible({ ...request, mode: preparedModeOf(request) })) throw channelsImpossible(name, channels!)
     if (this.#isStopping) throw new PagemeshError(STOPPED.code, STOPPED.message, { fault: STOPPED.fault })
     this.#requireFree(name, 'usage')
     if (to === this.#components.mesh.self.name) {

@@ -62,6 +62,7 @@ export class Leaving {
 
 export const NOTHING_YET: HandoffMeasure = {
   phase: 'preparing', qemuBytes: 0, wireBytes: 0, remainingBytes: 0, totalBytes: 0,
+  passes: 0, dirtyBytesPerSecond: 0,
 }
 
 /** What a guest that waits shows of the bytes of an offer that was refused. */

@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { CopyNews, OutgoingRecordedAs, Reason, RunState, SpentBytes, Verdict } from '../conversation/index.ts'
-import { QmpOutgoingDriver, type Guest, type SettingsUndo } from '../guest/index.ts'
+import { QmpOutgoingDriver, type Guest, type MigrationMode, type SettingsUndo } from '../guest/index.ts'
 import { Outgoing, type OutgoingInit } from '../handoff/index.ts'
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { PageHasher } from '../page/index.ts'
@@ -66,13 +66,16 @@ export class OutgoingHandoffs {
   create(
     request: MigrateRequest, plan: 'move' | 'dryRun', onMeasure: (measure: HandoffMeasure) => void,
   ): Outgoing {
-    const { maxBandwidth, maxDowntimeMs, channels, timeoutMs, mode = 'precopy', guest, to } = request
+    const { maxBandwidth, maxDowntimeMs, channels, timeoutMs, guest, to } = request
+    const mode = preparedModeOf(request)
+    const isLate = mode !== (request.mode ?? 'precopy')
     const id = Buffer.from(this.#components.random.bytes(ID_BYTES)).toString('hex')
     return this.#make(id, { guest, to, mode }, {
-      plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' },
+      plan: plan === 'move' ? { kind: 'move', mode, ...(isLate ? { isLate } : {}) } : { kind: 'dryRun' },
       onMeasure,
       ...(maxBandwidth === undefined ? {} : { bytesPerSecondMax: maxBandwidth }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(request.onTimeout === undefined || request.mode === 'postcopy' ? {} : { onTimeout: request.onTimeout }),
     }, {
       ...(maxDowntimeMs === undefined ? {} : { downtimeMsMax: maxDowntimeMs }),
       ...(channels === undefined ? {} : { channels }),
@@ -242,6 +245,11 @@ export class OutgoingHandoffs {
     this.#live.set(id, outgoing)
     return outgoing
   }
+}
+
+/** What both QEMUs are prepared for: also for a post-copy that begins only if pre-copy takes too long. */
+export function preparedModeOf({ mode = 'precopy', onTimeout }: MigrateRequest): MigrationMode {
+  return onTimeout === 'postcopy' ? 'postcopy' : mode
 }
 
 /** The guest's process. Throws PagemeshError `guest-gone` if the record names another process. */

@@ -15,9 +15,13 @@ export class Turns {
     this.countMax = countMax
   }
 
+  get isFree(): boolean {
+    return this.#taken < this.countMax
+  }
+
   /** Takes a turn and returns how to give it back; undefined if none is free. */
   take(): (() => void) | undefined {
-    return this.#taken < this.countMax ? this.#give() : undefined
+    return this.isFree ? this.#give() : undefined
   }
 
   /**

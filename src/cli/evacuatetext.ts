@@ -68,7 +68,7 @@ export class EvacuationLine {
 export function renderEvacuation(result: EvacuationResult): string {
   const { from, dryRun, guests, totalMs, wireBytes } = printable(result)
   if (guests.length === 0) return `There is no guest on ${from}.`
-  if (dryRun) return guests.map(describePlan).join('\n')
+  if (dryRun) return [...guests.map(describePlan), ...describeSum(guests)].join('\n')
   const left = guests.filter(({ status }) => status === 'completed').length
   const stayed = guests.filter(({ status }) => status !== 'completed')
   return [
@@ -89,4 +89,15 @@ function describe({ guest, to, status, reason, result }: EvacuatedGuest): string
 
 function describePlan(guest: EvacuatedGuest): string {
   return guest.estimate === undefined ? `${guest.guest} would stay: ${guest.reason}` : renderEstimate(guest.estimate)
+}
+
+/** What all of them would come to, one after the other; nothing where that is not known of one of them. */
+function describeSum(guests: readonly EvacuatedGuest[]): string[] {
+  const expected = guests.map(({ estimate }) => estimate?.expected).filter((one) => one !== undefined)
+  if (expected.length < 2) return []
+  const wireBytes = expected.reduce((sum, one) => sum + one.wireBytes, 0)
+  const times = expected.map(({ totalMs }) => totalMs)
+  const total = times.every((ms) => ms !== null)
+    ? `, ${seconds(times.reduce((sum, ms) => sum + ms, 0))} one after the other` : ''
+  return [`All together: about ${formatBytes(wireBytes)} on the wire${total}.`]
 }

@@ -37,7 +37,7 @@ export async function followHandoff(request: ControlRequest, about: AboutHandoff
     else showResult(outcome, flags)
   } catch (error) {
     progress.end()
-    const lost = lostHandoff(about, asPagemeshError(error), last)
+    const lost = { ...lostHandoff(about, asPagemeshError(error), last), ...refusalOf(request, asPagemeshError(error)) }
     complain(lost.reason ?? '')
     if (flags.json === true) writeJson(lost)
     process.exitCode = exitStatusOf(lost.status)
@@ -79,6 +79,14 @@ function lostHandoff(about: AboutHandoff, error: PagemeshError, last: HandoffPro
       totalMs: last.elapsedMs, qemuBytes: last.qemuBytes, wireBytes: last.wireBytes,
     }),
   }
+}
+
+/** What a dry run says besides, where the handoff would be refused. */
+function refusalOf(
+  request: ControlRequest, error: PagemeshError,
+): Partial<Pick<HandoffEstimate, 'dryRun' | 'obstacles'>> {
+  if (request.command !== 'migrate' || request.arguments.dryRun !== true) return {}
+  return { dryRun: true, obstacles: [{ code: error.code, reason: describeError(error) }] }
 }
 
 /** The first Ctrl-C asks the agent to cancel and waits for the result; the second ends the wait. */

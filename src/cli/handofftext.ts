@@ -1,4 +1,4 @@
-import type { HandoffEstimate, HandoffResult } from '../index.ts'
+import type { Expected, HandoffEstimate, HandoffResult } from '../index.ts'
 import { formatBytes } from '../text/units.ts'
 import { savedPercent } from './progressline.ts'
 import { alignColumns } from './table.ts'
@@ -34,10 +34,26 @@ export function describeArrival({ arrivedState }: HandoffResult): string {
 }
 
 /** The result of a dry run as text. Pure. */
-export function renderEstimate({ guest, from, to, mode, distinctPages, pagesAtDestination }: HandoffEstimate): string {
+export function renderEstimate(estimate: HandoffEstimate): string {
+  const { guest, from, to, mode, distinctPages, pagesAtDestination, expected, obstacles = [] } = estimate
   const share = distinctPages === 0 ? 0 : (pagesAtDestination / distinctPages) * 100
-  return `${guest} could move from ${from} to ${to} (${mode}); nothing was moved.\n` +
-    `  ${to} has ${pagesAtDestination} of its ${distinctPages} distinct pages (${share.toFixed(1)} %).`
+  return [
+    `${guest} could move from ${from} to ${to} (${mode}); nothing was moved.`,
+    `  ${to} has ${pagesAtDestination} of its ${distinctPages} distinct pages (${share.toFixed(1)} %).`,
+    ...(expected === undefined ? [] : [alignColumns(expectedRows(expected), '  ')]),
+    ...obstacles.map(({ reason }) => `  In the way: ${reason}`),
+  ].join('\n')
+}
+
+function expectedRows({ qemuBytes, wireBytes, totalMs, downtimeMs, pages, literalRatio }: Expected): string[][] {
+  const down = downtimeMs === null ? '' : `, down for about ${Math.round(downtimeMs)} ms`
+  return [
+    ['wire', `about ${formatBytes(wireBytes)} for QEMU's ${formatBytes(qemuBytes)}`],
+    ['pages', `${pages.total}: ${pages.zero} zero, ${pages.ref} as references, ${pages.literal} sent whole ` +
+      `at ${(literalRatio * 100).toFixed(0)} % of their size`],
+    ['time', totalMs === null
+      ? `not known before a guest has moved there${down}` : `about ${seconds(totalMs)}${down}`],
+  ]
 }
 
 export function seconds(ms: number): string {

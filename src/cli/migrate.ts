@@ -17,6 +17,7 @@ interface MigrateFlags extends AgentFlags {
   channels: number | 'auto'
   /** Milliseconds. */
   timeout?: number
+  onTimeout?: 'cancel' | 'postcopy' | 'pause'
   wait?: true
   dryRun?: true
 }
@@ -36,13 +37,16 @@ export function addMigrate(program: Command): void {
       '--channels <n>', 'QEMU connections that pages travel over, 1 to 16 (post-copy: 1), or auto', channelsArgument,
       'auto',
     )
-    .option('--timeout <s>', 'give up if not switched over by then, seconds', secondsArgument)
+    .option('--timeout <s>', 'longest time until the guest switches over, seconds', secondsArgument)
+    .addOption(new Option('--on-timeout <what>', 'then: cancel (default), or finish by post-copy, or by a pause')
+      .choices(['cancel', 'postcopy', 'pause']))
     .option('--wait', 'queue where as many guests leave already as may at once, instead of failing')
-    .option('--dry-run', 'only say how many pages the destination has')
+    .option('--dry-run', 'only say what it would come to, and what stands in the way')
     .addHelpText('after', `
 Examples:
   pagemesh migrate web-1 --to host-b
   pagemesh migrate web-1 --to host-b --mode postcopy --max-bandwidth 500Mbit
+  pagemesh migrate web-1 --to host-b --timeout 60 --on-timeout postcopy
   pagemesh migrate web-1 --to host-b --dry-run --json
 
 ${EXIT_HELP}`)
@@ -51,18 +55,25 @@ ${EXIT_HELP}`)
       if (mode === 'postcopy' && channels !== 'auto' && channels > 1) {
         command.error('error: --channels N is for --mode precopy: QEMU has no multifd in post-copy.')
       }
+      if (flags.onTimeout !== undefined && (flags.timeout === undefined || mode === 'postcopy')) {
+        command.error('error: --on-timeout needs --timeout, and is for --mode precopy.')
+      }
+      if (flags.onTimeout === 'postcopy' && channels !== 'auto' && channels > 1) {
+        command.error('error: --channels N is not for --on-timeout postcopy: QEMU has no multifd in post-copy.')
+      }
       await followHandoff({ command: 'migrate', arguments: requestOf(guest, flags) }, { guest, to, mode }, flags)
     })
 }
 
 function requestOf(guest: string, flags: MigrateFlags): MigrateArguments {
-  const { to, mode, maxBandwidth, maxDowntime, channels, timeout, wait, dryRun } = flags
+  const { to, mode, maxBandwidth, maxDowntime, channels, timeout, onTimeout, wait, dryRun } = flags
   return {
     guest, to, mode,
     ...(maxBandwidth === undefined ? {} : { maxBandwidth }),
     ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
     ...(channels === 'auto' ? {} : { channels }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    ...(onTimeout === undefined ? {} : { onTimeout }),
     ...(wait === undefined ? {} : { wait }),
     ...(dryRun === undefined ? {} : { dryRun }),
   }

@@ -14,12 +14,15 @@ export function savedPercent({ qemuBytes, wireBytes }: { qemuBytes: number; wire
 /** A handoff's progress as one line. Pure. */
 function describeProgress(progress: HandoffProgress): string {
   const { guest, to, percent, phase, why, wireBytes, wireBytesPerSecond, remainingBytes, qemuBytes } = progress
+  const { dirtyBytesPerSecond, carriedBytesPerSecond } = progress
   if (phase === 'queued') return `${guest} -> ${to}  queued: ${why ?? ''}`
   // At the beginning, the agents' own messages are more than QEMU has written.
   const hasSaved = wireBytes < qemuBytes
   const saved = hasSaved ? `, saved ${savedPercent(progress).toFixed(0)} % of ${formatBytes(qemuBytes)}` : ''
+  const endless = dirtyBytesPerSecond === undefined || carriedBytesPerSecond === undefined ? ''
+    : `; dirties ${formatBytes(dirtyBytesPerSecond)}/s, the link carries ${formatBytes(carriedBytesPerSecond)}/s`
   return `${guest} -> ${to}  ${Math.floor(percent)} %  ${phase}  ${formatRate(wireBytesPerSecond)}` +
-    `  sent ${formatBytes(wireBytes)}${saved}, ${formatBytes(remainingBytes)} remaining`
+    `  sent ${formatBytes(wireBytes)}${saved}, ${formatBytes(remainingBytes)} remaining${endless}`
 }
 
 export interface ProgressOutput {

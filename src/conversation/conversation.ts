@@ -77,7 +77,8 @@ export type OutgoingMessage =
   | { kind: 'order'; body: Buffer }
   | { kind: 'channel'; number: number; ticket: LaneTicket }
   | { kind: 'switchover'; runState: RunState }
-  | { kind: 'givenUp'; runState: RunState }
+  /** `isWhole`: the source QEMU has completed, so the destination QEMU has everything, or is about to say so. */
+  | { kind: 'givenUp'; runState: RunState; isWhole?: true }
   | { kind: 'kept'; reason: string }
 
 export type IncomingMessage =
@@ -86,9 +87,18 @@ export type IncomingMessage =
   | { kind: 'trouble'; reason: string }
   | Exclude<CopyNews, AskingNews>
 
-/** Kind of handoff: move a guest, estimate only (dry run), or resume a cut post-copy. */
+/**
+ * What brings a pre-copy to its end that the guest's changes keep from it: post-copy, which both QEMUs must be prepared
+ * for, or a pause of the guest for as long as the rest takes.
+ */
+export type Hastening = 'postcopy' | 'pause'
+
+/**
+ * Kind of handoff: move a guest, estimate only (dry run), or resume a cut post-copy. Post-copy begins with the stream
+ * or, if `isLate`, only once it is to be hastened; `hastenedBy`: that was so before the stream began.
+ */
 export type Plan =
-  | { kind: 'move'; mode: 'precopy' | 'postcopy' }
+  | { kind: 'move'; mode: 'precopy' | 'postcopy'; isLate?: true; hastenedBy?: Hastening }
   | { kind: 'dryRun' }
   | { kind: 'rejoin'; runState: RunState }
 

@@ -191,7 +191,8 @@ function stepTold(state: IncomingAt<'loading'>, message: OutgoingMessage): Incom
       }
     case 'givenUp': {
       const runState = knownRunState(message.runState, state.runState)
-      return state.mode === 'precopy' ? finish('up', runState)
+      // A late post-copy that was not needed ends as pre-copy does.
+      return state.mode === 'precopy' || message.isWhole === true ? finish('up', runState)
         : release({ link: 'up', runState, memory: 'coming' }, runState)
     }
     case 'kept':

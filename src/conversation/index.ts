@@ -4,8 +4,8 @@
  * step files its transitions, and `restart.ts` the state in which it resumes after its agent died.
  */
 export {
-  LIMITS_MS, type CopyNews, type IncomingMessage, type OutgoingMessage, type Plan, type Reason, type RunState,
-  type Verdict,
+  LIMITS_MS, type CopyNews, type Hastening, type IncomingMessage, type OutgoingMessage, type Plan, type Reason,
+  type RunState, type Verdict,
 } from './conversation.ts'
 export type {
   IncomingEffect, IncomingEnding, IncomingEvent, IncomingPlan, IncomingRecordedAs, IncomingState,

@@ -72,12 +72,15 @@ export function keep({ link, runState }: { link: Link; runState: RunState }, rea
 /** The source gave the guest up: from now on the destination's copy is the guest. */
 export function leave({ link, runState }: { link: Link; runState: RunState }, cause: LeavingCause): OutgoingStep {
   const told = cause === 'completed' || cause === 'dead'
-    ? [...tellGivenUp({ link, runState }), outgoingRecord('given-up', runState)] : []
+    ? [...tellGivenUp({ link, runState }, cause === 'completed'), outgoingRecord('given-up', runState)] : []
   return { state: { at: 'leaving', cause, link, runState }, effects: [...told, { do: 'wait', wait: 'confirm' }] }
 }
 
-export function tellGivenUp({ link, runState }: { link: Link; runState: RunState }): OutgoingEffect[] {
-  return link === 'up' ? [{ do: 'say', message: { kind: 'givenUp', runState } }] : []
+export function tellGivenUp(
+  { link, runState }: { link: Link; runState: RunState }, isWhole = false,
+): OutgoingEffect[] {
+  if (link !== 'up') return []
+  return [{ do: 'say', message: { kind: 'givenUp', runState, ...(isWhole ? { isWhole } : {}) } }]
 }
 
 /** The source QEMU has died. If the destination's copy is whole, it is the only one; if not, none is left. */

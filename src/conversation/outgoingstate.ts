@@ -1,7 +1,7 @@
 /** States, events and effects of a conversation's outgoing end; `outgoingstep.ts` has the transitions. */
 import type { GuestState } from '../guest/index.ts'
 import type {
-  CopyNews, IncomingMessage, Link, OutgoingMessage, Plan, Reason, RunState, Verdict, Wait,
+  CopyNews, Hastening, IncomingMessage, Link, OutgoingMessage, Plan, Reason, RunState, Verdict, Wait,
 } from './conversation.ts'
 import type { IncomingSummary } from './summary.ts'
 
@@ -66,7 +66,7 @@ export type OutgoingEvent =
   /** QEMU's stream has begun; later, another channel was opened. */
   | { kind: 'begun' }
   /** An effect failed. */
-  | { kind: 'failed'; what: 'prepare' | 'offer' | 'link' | 'start' | 'passage' | 'postcopy'; reason: Reason }
+  | { kind: 'failed'; what: 'prepare' | 'offer' | 'link' | 'start' | 'passage' | 'postcopy' | 'pause'; reason: Reason }
   | { kind: 'message'; message: IncomingMessage }
   | { kind: 'linkLost'; reason: Reason }
   /** The stream reports the run state at switchover. */
@@ -78,6 +78,8 @@ export type OutgoingEvent =
   /** QEMU's process has ended. `wasHeard`: QMP was connected until then, so no status was missed. */
   | { kind: 'gone'; reason: Reason; wasHeard: boolean }
   | { kind: 'cancel'; reason: Reason }
+  /** Pre-copy has taken its time. */
+  | { kind: 'hasten'; by: Hastening }
   | { kind: 'late'; wait: Wait }
   | { kind: 'takenBack' }
   | { kind: 'notTakenBack'; reason: Reason }
@@ -99,6 +101,8 @@ export type OutgoingEffect =
   /** Tells QEMU to migrate, or to resume its post-copy; its first bytes cause `begun`. */
   | { do: 'start'; resume: boolean }
   | { do: 'startPostcopy' }
+  /** Allows QEMU to stop the guest for as long as the rest takes. */
+  | { do: 'allowPause' }
   /** Offers a lane for the next channel that QEMU opened, and starts its passage. */
   | { do: 'openChannel' }
   /** Asks QEMU to give up; not in a paused post-copy, which could then never be resumed. */

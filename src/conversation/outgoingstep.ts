@@ -9,7 +9,7 @@
  *                    only the source QEMU's answer leads on: kept | givenUp |
  *                    its process died: orphaned, until the copy's fate <----+
  */
-import type { CopyNews, Plan, Reason, RunState, Wait } from './conversation.ts'
+import type { CopyNews, Hastening, Plan, Reason, RunState, Wait } from './conversation.ts'
 import {
   addFetched, complete, cut, heldAt, keep, leave, lose, movingOf, outgoingRecord, rest, settleOrphan, stay,
   stepConfirmed, stepCut, stepLeaving, stepServed, stepServing, stepTakingBack, stop, tear, tellGivenUp,
@@ -53,6 +53,9 @@ function stepGreeting(state: Greeting, event: OutgoingEvent): OutgoingStep {
   if (reason !== undefined) return abandon(state, event, reason)
   if (plan.kind === 'rejoin' && event.kind === 'qemu' && event.status === 'completed') {
     return leave({ link: at === 'starting' || at === 'listing' ? 'up' : 'lost', runState: plan.runState }, 'postcopy')
+  }
+  if (event.kind === 'hasten') {
+    return stay(plan.kind === 'move' ? { at, plan: { ...plan, hastenedBy: event.by } } : state)
   }
   switch (at) {
     case 'preparing':
@@ -126,10 +129,20 @@ function stepListed(plan: Plan, body: Buffer): OutgoingStep {
 function stepBegun(plan: Plan): OutgoingStep {
   const opened: OutgoingEffect[] = [{ do: 'openChannel' }]
   if (plan.kind === 'rejoin') return { state: { at: 'serving', link: 'up', runState: plan.runState }, effects: opened }
-  if (plan.kind === 'move' && plan.mode === 'postcopy') opened.push({ do: 'startPostcopy' })
+  if (plan.kind === 'move') opened.push(...hastened(hasteningOf(plan)))
   return {
     state: { at: 'moving', link: 'up', copy: 'unknown', runState: 'unknown', isCancelling: false }, effects: opened,
   }
+}
+
+/** What is to be done as soon as the stream runs. */
+function hasteningOf({ mode, isLate, hastenedBy }: Extract<Plan, { kind: 'move' }>): Hastening | undefined {
+  return hastenedBy ?? (mode === 'postcopy' && isLate !== true ? 'postcopy' : undefined)
+}
+
+function hastened(by: Hastening | undefined): OutgoingEffect[] {
+  if (by === undefined) return []
+  return [by === 'postcopy' ? { do: 'startPostcopy' } : { do: 'allowPause' }]
 }
 
 /** While the stream runs, only the source QEMU decides the outcome. */
@@ -171,6 +184,8 @@ function stepUndecided(state: Undecided, event: OutgoingEvent): OutgoingStep {
       return event.what === 'start' ? keep(state, event.reason) : endangered(state, event.reason)
     case 'cancel':
       return endangered(state, event.reason, true)
+    case 'hasten':
+      return state.at === 'moving' ? { state, effects: hastened(event.by) } : stay(state)
     case 'late':
       return stepLate(state, event.wait)
     default:

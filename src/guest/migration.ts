@@ -20,6 +20,8 @@ export interface MigrationProgress {
   remainingBytes: number
   totalBytes: number
   dirtySyncCount: number
+  /** Rate at which the guest changes its memory; 0 before QEMU has measured it. */
+  dirtyBytesPerSecond: number
   /** Milliseconds; present when completed. */
   totalMs?: number
   downtimeMs?: number
@@ -79,6 +81,8 @@ export interface OutgoingMigration extends MigrationSide {
   /** Tells QEMU to write its stream to the UNIX socket at `socketPath`. */
   begin(socketPath: string): Promise<void>
   startPostcopy(): Promise<void>
+  /** Allows QEMU to stop the guest for as long as the rest takes: pre-copy then ends after its present pass. */
+  allowPause(): Promise<void>
   /** Resumes a broken post-copy (`postcopy-paused`) over a new socket. Needs no `prepare`. */
   resume(socketPath: string): Promise<void>
   /**

@@ -36,6 +36,9 @@ const BANDWIDTH_UNLIMITED = 2 ** 40
 const CLEARING_MS_MAX = 5000
 const CLEARING_LOOK_MS = 50
 
+/** The longest downtime limit that QEMU takes. */
+const DOWNTIME_MS_MOST = 2_000_000
+
 /** Share of the downtime limit that QEMU gets at first, and the pass over memory from which it gets the whole. */
 const DOWNTIME_AT_FIRST = 0.25
 const RELAXED_AT_PASS = 4
@@ -57,6 +60,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   #isOurs = false
   /** Limit of the guest's downtime, ms. */
   #downtimeMsMax: number | undefined
+  #onChange: PrepareOptions['onChange']
   #wasAskedToGiveUp = false
   #wasToldToGoOn = false
 
@@ -106,6 +110,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
     { mode, beside = MAIN_ONLY, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number },
   ): Promise<void> {
     const current = await this.#settingsOfMovable()
+    this.#onChange = onChange
     const downtimeMs = Math.ceil(maxDowntimeMs ?? asCount(current.parameters['downtime-limit']))
     this.#downtimeMsMax = downtimeMs === 0 ? undefined : downtimeMs
     const channels = channelSettings(beside)
@@ -143,6 +148,13 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
 
   async startPostcopy(): Promise<void> {
     await this.qmp.execute('migrate-start-postcopy')
+  }
+
+  async allowPause(): Promise<void> {
+    // The limit is not to be relaxed to a smaller one any more.
+    this.#downtimeMsMax = undefined
+    await this.settings.change(
+      { capabilities: {}, parameters: { 'downtime-limit': DOWNTIME_MS_MOST } }, this.#onChange)
   }
 
   async cancel(): Promise<boolean> {

@@ -37,6 +37,10 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     await (await this.open()).startPostcopy()
   }
 
+  async allowPause(): Promise<void> {
+    await (await this.open()).allowPause()
+  }
+
   /**
    * Asks QEMU to give up; its answer comes as news. If it can no longer be asked, its stream is broken: QEMU gives up
    * unless the destination already has everything. Not in post-copy, where it is too late for that.

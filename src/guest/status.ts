@@ -25,6 +25,7 @@ export async function queryMigration(qmp: QmpAsker): Promise<MigrationProgress> 
     remainingBytes: asCount(ram['remaining']),
     totalBytes: asCount(ram['total']),
     dirtySyncCount: asCount(ram['dirty-sync-count']),
+    dirtyBytesPerSecond: asCount(ram['dirty-pages-rate']) * asCount(ram['page-size']),
     ...('total-time' in answer ? { totalMs: asCount(answer['total-time']) } : {}),
     ...('downtime' in answer ? { downtimeMs: asCount(answer['downtime']) } : {}),
     ...(error === '' ? {} : { error }),

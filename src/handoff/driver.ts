@@ -33,6 +33,8 @@ export interface OutgoingDriver extends Driver {
   /** Prepares QEMU, or checks that it waits to be resumed. Resolves to the description for the other end. */
   prepare(): Promise<MachineDescription>
   startPostcopy(): Promise<void>
+  /** Allows QEMU to stop the guest for as long as the rest takes. */
+  allowPause(): Promise<void>
   /** Asks QEMU to give up; its answer comes as news. */
   cancel(): Promise<void>
   /** Lets the guest go on here, in its run state at switchover. */

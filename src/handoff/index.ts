@@ -8,4 +8,4 @@ export {
   decodeOffer, decodeQuestion, encodeVerdict, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
 } from './messages.ts'
 export { Outgoing } from './outgoing.ts'
-export type { OutgoingComponents, OutgoingInit } from './outgoinginit.ts'
+export type { EstimateFindings, OutgoingComponents, OutgoingInit } from './outgoinginit.ts'

@@ -137,8 +137,12 @@ export function decodeOutgoing(kind: OutgoingMessage['kind'], body: Buffer): Out
       return { kind, id: textIn(kind, body, 'id') }
     case 'channel':
       return { kind, ...readChannel(body) }
-    case 'switchover': case 'givenUp':
+    case 'switchover':
       return { kind, runState: runStateIn(kind, body) }
+    case 'givenUp':
+      return {
+        kind, runState: runStateIn(kind, body), ...(objectIn(kind, body).isWhole === true ? { isWhole: true } : {}),
+      }
     case 'kept':
       return { kind, reason: textIn(kind, body, 'reason') }
   }

@@ -17,12 +17,15 @@ import { LastWords } from './lastwords.ts'
 import { Machine } from './machine.ts'
 import { HANDOFF_VERSION, OUTGOING_LANGUAGE } from './messages.ts'
 import { OutgoingChannels } from './outgoingchannels.ts'
-import type { OutgoingComponents, OutgoingInit } from './outgoinginit.ts'
+import type { EstimateFindings, OutgoingComponents, OutgoingInit } from './outgoinginit.ts'
 import { phaseOf, SourceWatch } from './sourcewatch.ts'
 import { OutgoingTally } from './tally.ts'
 
 /** States in which the stream runs. */
 const SENDING: ReadonlySet<OutgoingState['at']> = new Set(['moving', 'handingOver', 'serving'])
+
+/** Of a page in the order that only a handoff sends, not an estimate. */
+const ORDER_BYTES = 2
 
 /** The outgoing end of one handoff: carries out the effects of its conversation. */
 export class Outgoing {
@@ -52,7 +55,10 @@ export class Outgoing {
     this.#init = init
     const { guest, to, mode } = init
     this.#lastWords = new LastWords(components)
-    this.#tally = new OutgoingTally(components, { guest, from: components.mesh.self.name, to, mode })
+    const isLate = init.plan.kind === 'move' && init.plan.isLate === true
+    this.#tally = new OutgoingTally(components, {
+      guest, from: components.mesh.self.name, to, mode: isLate ? 'precopy' : mode,
+    })
     this.#inventory = new Inventory(init.census)
     this.#channels = new OutgoingChannels(components, {
       ...init, bytesPerSecondMax: init.bytesPerSecondMax ?? Infinity, continuation: init.continuation,
@@ -95,7 +101,7 @@ export class Outgoing {
     this.#done = deferred()
     this.#ending = undefined
     if (timeoutMs !== undefined) {
-      this.#deadline = this.#components.clock.after(timeoutMs, () => this.cancel(outOfTime(timeoutMs)))
+      this.#deadline = this.#components.clock.after(timeoutMs, () => this.#timeUp(timeoutMs))
     }
     this.#watch.start(() => SENDING.has(this.state.at))
     this.#hasBeenCut = this.state.at === 'cut'
@@ -121,6 +127,15 @@ export class Outgoing {
     }
   }
 
+  /** What an estimate found out beside its result. */
+  get findings(): EstimateFindings {
+    const { pageCount, known } = this.#inventory
+    return {
+      known, linkBytesPerSecond: this.#linkBytesPerSecond, beside: this.#driver.beside,
+      exchangeBytes: (this.#link?.sentBytes ?? 0) + this.#tally.offerBytes + ORDER_BYTES * (pageCount - known.count),
+    }
+  }
+
   /** Resumes from an earlier agent process' record. Throws if QEMU's process lives but does not answer. */
   async restart(record: { as: OutgoingRecordedAs; runState: RunState }, isAlive: boolean): Promise<void> {
     const facts: Facts = isAlive ? { alive: true, ...await this.#driver.look() } : { alive: false }
@@ -130,6 +145,12 @@ export class Outgoing {
   /** Asks for the end of the handoff: the source QEMU decides. */
   cancel(reason: Reason): void {
     this.#machine.send({ kind: 'cancel', reason })
+  }
+
+  #timeUp(timeoutMs: number): void {
+    const { onTimeout = 'cancel' } = this.#init
+    if (onTimeout === 'cancel') this.cancel(outOfTime(timeoutMs))
+    else this.#machine.send({ kind: 'hasten', by: onTimeout })
   }
 
   /** Answers the destination's host, which reports its copy and asks for a verdict. */
@@ -166,7 +187,10 @@ export class Outgoing {
       case 'addFetched': return this.#link?.heed(() => this.#channels.addKnown(this.#inventory.fetched(effect.body)))
       case 'say': return this.#say(effect.message)
       case 'start': return this.#begin('start', this.#channels.start(this.#driver, this.#abort.signal))
-      case 'startPostcopy': return this.#begin('postcopy', this.#driver.startPostcopy())
+      case 'startPostcopy':
+        this.#tally.mode = 'postcopy'
+        return this.#begin('postcopy', this.#driver.startPostcopy())
+      case 'allowPause': return this.#begin('pause', this.#driver.allowPause())
       case 'openChannel': return this.#begin('passage', this.#channels.open({
         known: this.#inventory.known, resumes: this.#hasBeenCut, linkBytesPerSecond: this.#linkBytesPerSecond,
       }, (message) => this.#say(message), this.#abort.signal))

@@ -1,7 +1,7 @@
-import type { OutgoingRecordedAs, Plan, RunState, SpentBytes } from '../conversation/index.ts'
-import type { DriverNews, MigrationMode } from '../guest/index.ts'
+import type { Hastening, OutgoingRecordedAs, Plan, RunState, SpentBytes } from '../conversation/index.ts'
+import type { BesideChannels, DriverNews, MigrationMode } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import type { ListedPages, PageHasher } from '../page/index.ts'
+import type { ListedPages, PageHasher, Prefixes } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -35,8 +35,9 @@ export interface OutgoingInit {
   compression: CompressionMode
   /** Bytes a second on the wire; absent: unlimited. */
   bytesPerSecondMax?: number
-  /** The handoff is cancelled if the guest has not switched over within this time. */
+  /** If the guest has not switched over within this time, the handoff is cancelled, or as `onTimeout` says. */
   timeoutMs?: number
+  onTimeout?: 'cancel' | Hastening
   /** Pauses background work; returns a function that resumes it. */
   standBack: () => () => void
   /** Writes the handoff's record to disk. */
@@ -47,4 +48,15 @@ export interface OutgoingInit {
   /** A delivered result has changed, because more is known now. */
   onAmended: (result: HandoffResult) => void
   onMeasure?: (measure: HandoffMeasure) => void
+}
+
+/** What the exchange before a handoff tells, for a prediction. */
+export interface EstimateFindings {
+  /** The pages that the destination has. */
+  known: Prefixes
+  /** Measured speed of the link; undefined if the exchange was too small to tell. */
+  linkBytesPerSecond: number | undefined
+  beside: BesideChannels
+  /** Bytes that the exchange before the stream takes. */
+  exchangeBytes: number
 }

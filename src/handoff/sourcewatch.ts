@@ -51,6 +51,7 @@ export class SourceWatch {
     const { counts } = channels
     this.#onMeasure({
       remainingBytes: said.remainingBytes, totalBytes: said.totalBytes,
+      passes: said.dirtySyncCount, dirtyBytesPerSecond: said.dirtyBytesPerSecond,
       qemuBytes: counts.reduce((sum, { streamBytes }) => sum + streamBytes, 0),
       wireBytes: counts.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
     })

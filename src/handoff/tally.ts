@@ -10,6 +10,7 @@ export class OutgoingTally {
   readonly #clock: Clock
   readonly #startedAt: number
   readonly #about: Pick<HandoffResult, 'guest' | 'from' | 'to' | 'mode'>
+  mode: MigrationMode
   /** Bytes of messages outside lanes. */
   offerBytes = 0
   answerBytes = 0
@@ -28,6 +29,7 @@ export class OutgoingTally {
     this.#clock = components.clock
     this.#startedAt = components.clock.now()
     this.#about = about
+    this.mode = about.mode
   }
 
   givenUp(runState: RunState): void {
@@ -46,7 +48,7 @@ export class OutgoingTally {
   ): HandoffResult {
     const { channels, spent } = bytes
     const result: HandoffResult = {
-      ...failedResult(this.#about),
+      ...failedResult({ ...this.#about, mode: this.mode }),
       ...wordsOf(ending, { ...this.#about, here: this.here }),
       totalMs: Math.round(this.#clock.now() - this.#startedAt),
       wireBytes: bytes.sentBytes + this.offerBytes,
@@ -65,7 +67,7 @@ export class OutgoingTally {
   #downtimeMs(): number | null {
     if (this.#runState !== 'running' || this.#givenUpAt === undefined || this.#arrivedAt === undefined) return null
     // In post-copy the destination says so long after the guest ran there: its summary tells how long the release took.
-    const releaseMs = this.#about.mode === 'precopy' ? this.#arrivedAt - this.#givenUpAt : this.#summary?.releaseMs ?? 0
+    const releaseMs = this.mode === 'precopy' ? this.#arrivedAt - this.#givenUpAt : this.#summary?.releaseMs ?? 0
     return Math.round((this.qemu?.downtimeMs ?? 0) + releaseMs)
   }
 }

@@ -75,6 +75,18 @@ export function linkRateOf(delivery: Delivery | undefined): number | undefined {
 }
 
 /**
+ * The level that most literals would get on a link of this rate, bytes a second; undefined: unknown, which counts as
+ * slow. Pure.
+ */
+export function usualLevel(mode: CompressionMode, bytesPerSecond: number | undefined): CompressionLevel {
+  if (mode === 'never') return 0
+  if (bytesPerSecond === undefined) return 1
+  if (mode === 'auto' && bytesPerSecond >= FAST_BYTES_PER_SECOND) return 0
+  if (bytesPerSecond <= LEVEL_6_BYTES_PER_SECOND) return 6
+  return bytesPerSecond <= LEVEL_3_BYTES_PER_SECOND ? 3 : 1
+}
+
+/**
  * Chooses the compression level batch by batch. Slow links need compression and fast ones do not. An unknown link
  * counts as slow, because a wrong choice costs more on a slow link. No I/O.
  */

@@ -12,7 +12,7 @@
  *
  * The frames of a lane and their keep-alives are also used by other protocols over lanes.
  */
-export { linkRateOf, type CompressionMode } from './compression.ts'
+export { linkRateOf, usualLevel, type CompressionMode } from './compression.ts'
 export { FrameLane, type FrameLaneInit } from './framelane.ts'
 export { badFrame, type FrameRule, type FrameTable } from './frames.ts'
 export {
@@ -21,6 +21,7 @@ export {
 export {
   OutgoingPassage, type OutgoingPassageCounts, type OutgoingPassageInit, type OutgoingPassageListener,
 } from './outgoing.ts'
+export { rehearse, type Rehearsal } from './rehearsal.ts'
 export { noRefsFilled } from './resolver.ts'
 export { warmUp } from './warmup.ts'
 export { openPassageLane, type IncomingRun, type OutgoingRun, type PassageLane } from './worker/passagelane.ts'

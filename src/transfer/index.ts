@@ -8,6 +8,7 @@ export { Link, type Language, type LinkInit } from './link.ts'
 export { answerOffer, encodeAnswer, offerLink, requireAccepted, type Answer } from './offer.ts'
 export { OutgoingPassages } from './outgoingpassages.ts'
 export { bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket } from './reading.ts'
+export { predict, ratesOf, type Expected, type Obstacle, type PastMove } from './prediction.ts'
 export {
   addStreams, failedResult, ledgerOf, readSummary, type HandoffEstimate, type HandoffLedger, type HandoffMeasure,
   type HandoffPhase, type HandoffProgress, type HandoffResult, type PageCounts, type RelayResult,

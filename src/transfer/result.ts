@@ -3,6 +3,7 @@ import type { IncomingSummary, SpentBytes } from '../conversation/index.ts'
 import type { GuestState, MigrationMode } from '../guest/index.ts'
 import { PAGE_BYTES, type PageSourceKind } from '../page/index.ts'
 import { badFrame, noRefsFilled, type OutgoingPassageCounts } from '../passage/index.ts'
+import type { Expected, Obstacle } from './prediction.ts'
 
 /** How pages travelled. total = zero + ref + literal, counted in page records of QEMU's stream. */
 export interface PageCounts {
@@ -83,11 +84,20 @@ export interface HandoffProgress {
   /** Over the last second. */
   wireBytesPerSecond: number
   remainingBytes: number
+  /**
+   * Why pre-copy does not end: after two passes the guest changes its memory faster than QEMU's stream is carried.
+   * Absent while it is not so.
+   */
+  dirtyBytesPerSecond?: number
+  carriedBytesPerSecond?: number
 }
 
 /** Counts of a running handoff so far. */
 export type HandoffMeasure = Pick<HandoffProgress, 'phase' | 'qemuBytes' | 'wireBytes' | 'remainingBytes'> & {
   totalBytes: number
+  /** QEMU's passes over the memory that it has begun. */
+  passes: number
+  dirtyBytesPerSecond: number
 }
 
 /** The result of a dry run: nothing moved. */
@@ -100,6 +110,10 @@ export interface HandoffEstimate {
   distinctPages: number
   /** How many of those the destination has. */
   pagesAtDestination: number
+  /** What a handoff would come to now; absent while only destinations are compared. */
+  expected?: Expected
+  /** What would stand in its way, though nothing refuses it. */
+  obstacles?: Obstacle[]
 }
 
 /** Throws PagemeshError `bad-frame` on anything but a summary. */

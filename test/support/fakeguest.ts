@@ -91,7 +91,8 @@ export abstract class FakeGuest {
         this.#listeners.add(next)
       },
       progress: async (): Promise<MigrationProgress> => ({
-        status: this.status, transferredBytes: 0, remainingBytes: 0, totalBytes: 1000, dirtySyncCount: 1, downtimeMs: 5,
+        status: this.status, transferredBytes: 0, remainingBytes: 0, totalBytes: 1000, dirtySyncCount: 1,
+        dirtyBytesPerSecond: 0, downtimeMs: 5,
       }),
       state: async () => this.state,
       prepare: ({ onChange }) => this.obey('prepare', async () => {
@@ -146,6 +147,7 @@ export class FakeSource extends FakeGuest {
       begin: (path) => this.obey('begin', () => this.#write(path, this.#stream.subarray(0, this.#options.holdAfter))),
       resume: (path) => this.obey('resume', () => this.#write(path, Buffer.from('the rest'))),
       startPostcopy: () => this.obey('startPostcopy'),
+      allowPause: () => this.obey('allowPause'),
       cancel: async () => {
         if (CUT.includes(this.status)) return false
         await this.obey('cancel', () => {

@@ -234,7 +234,9 @@ export function badAnswer(): PagemeshError {
 }
 
 function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
-  const { guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, wait, dryRun, ...others } = fields
+  const {
+    guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, onTimeout, wait, dryRun, ...others
+  } = fields
   refuseOthers(others)
   return {
     guest: nameOf('guest', guest),
@@ -244,6 +246,7 @@ function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
     ...positive('maxDowntimeMs', maxDowntimeMs),
     ...channelsOf(channels),
     ...positive('timeoutMs', timeoutMs),
+    ...onTimeoutOf(onTimeout),
     ...trueOrFalse('wait', wait),
     ...trueOrFalse('dryRun', dryRun),
   }
@@ -264,6 +267,12 @@ function decodeEvacuate(fields: Record<string, unknown>): EvacuateArguments {
     ...positive('timeoutMs', timeoutMs),
     ...trueOrFalse('dryRun', dryRun),
   }
+}
+
+function onTimeoutOf(onTimeout: unknown): Pick<MigrateArguments, 'onTimeout'> {
+  if (onTimeout === undefined) return {}
+  if (onTimeout === 'cancel' || onTimeout === 'postcopy' || onTimeout === 'pause') return { onTimeout }
+  throw badRequest('`onTimeout` is cancel, postcopy or pause.')
 }
 
 function modeOf(mode: unknown): Pick<MigrateArguments, 'mode'> {

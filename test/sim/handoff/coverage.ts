@@ -43,6 +43,7 @@ const WAITS: Record<string, readonly string[]> = {
 /** What can fail in which state. */
 const FAILING: Record<string, readonly string[]> = {
   prepare: ['preparing'], offer: ['offering', 'listing'], start: ['starting', 'stopping'], postcopy: ['moving'],
+  pause: ['moving'],
   check: ['checking'], link: ['linking'], channel: ['loading', 'breaking', 'releasing', 'serving'],
   passage: ['starting', 'moving', 'stopping', 'handingOver', 'serving', 'loading', 'breaking', 'releasing'],
 }

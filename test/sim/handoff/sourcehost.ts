@@ -12,6 +12,9 @@ import { Runner, type Recorded } from './runner.ts'
 import { EMPTY, reasonOf } from './words.ts'
 import type { World } from './world.ts'
 
+/** The longest time until pre-copy is to be hastened: some streams are over by then. */
+const HASTEN_MS = 800
+
 type Outgoing = { state: OutgoingState; event: OutgoingEvent; effect: OutgoingEffect; as: OutgoingRecordedAs }
 
 export class OutgoingRunner extends Runner<Outgoing> {
@@ -69,6 +72,8 @@ export class OutgoingRunner extends Runner<Outgoing> {
         return session.command(() => world.source.startPostcopy(), (isTaken) => {
           if (!isTaken) this.dispatch({ kind: 'failed', what: 'postcopy', reason: reasonOf('refused') })
         })
+      case 'allowPause':
+        return session.command(() => undefined, () => undefined)
       case 'openChannel':
         return this.#say({ kind: 'channel', number: this.#openedCount++, ticket: undefined as never })
       case 'cancelQemu': return this.#cancel()
@@ -206,6 +211,18 @@ export class SourceHost extends Host<OutgoingRunner, OutgoingRecordedAs> {
   begin(plan: Plan): void {
     this.runner = new OutgoingRunner(this, { at: 'idle', plan }, plan)
     this.runner.dispatch({ kind: 'begin' })
+    this.#hastenLater()
+  }
+
+  /** Its time is up before, during or after pre-copy; an agent that has started anew has no timer. */
+  #hastenLater(): void {
+    const { world, runner } = this
+    const { plan, chance, clock } = world
+    if (plan.kind !== 'move' || (plan.isLate !== true && (plan.mode === 'postcopy' || !chance.happens(0.1)))) return
+    const by = plan.mode === 'postcopy' ? 'postcopy' : 'pause'
+    clock.after(world.delay(HASTEN_MS), () => {
+      if (this.isUp && this.runner === runner) runner?.dispatch({ kind: 'hasten', by })
+    })
   }
 
   override restart(record: Recorded<OutgoingRecordedAs>, facts: Facts): OutgoingRunner {

@@ -80,7 +80,8 @@ export class World {
     const { chance } = this
     const state: GuestState = chance.happens(0.75) ? 'running' : chance.happens(0.7) ? 'paused' : 'shutdown'
     this.plan = chance.happens(0.02) ? { kind: 'dryRun' }
-      : { kind: 'move', mode: chance.happens(0.4) ? 'postcopy' : 'precopy' }
+      : chance.happens(0.6) ? { kind: 'move', mode: 'precopy' }
+        : { kind: 'move', mode: 'postcopy', ...(chance.happens(0.4) ? { isLate: true } : {}) }
     const isPostcopy = this.plan.kind === 'move' && this.plan.mode === 'postcopy'
     this.isPrecopy = !isPostcopy
     this.mayKill = chance.happens(0.7)

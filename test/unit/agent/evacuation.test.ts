@@ -26,6 +26,8 @@ interface Move {
 class World {
   readonly clock = new VirtualClock()
   readonly moves: Move[] = []
+  /** Whose handoffs were predicted, as `guest host`. */
+  readonly foreseen: string[] = []
   readonly news: EvacuationNews[] = []
   readonly states = new Map<string, string>()
   managed: string[] = []
@@ -63,9 +65,10 @@ class World {
         unsettled: (guest: string) => (this.unsettled.includes(guest)
           ? new PagemeshError('undecided', `An earlier handoff of ${guest} is not settled.`, { fault: 'usage' })
           : undefined),
-        estimate: async ({ guest, to }: MigrateRequest) => {
+        estimate: async ({ guest, to }: MigrateRequest, isWhole = false) => {
           const asked = this.onAsked?.(guest)
           if (asked !== undefined) await asked
+          if (isWhole) this.foreseen.push(`${guest} ${to}`)
           if (this.refuses.includes(to)) throw new PagemeshError('not-accepted', `${to} refused it.`, { fault: 'peer' })
           return {
             guest, from: 'a', to, mode: 'precopy' as const, dryRun: true as const, distinctPages: 1000,
@@ -279,6 +282,7 @@ describe('an evacuation', () => {
     world.known = { 'one b': 500 }
     const { status, dryRun, guests } = await world.run({ dryRun: true })
     assert.deepEqual([status, dryRun, world.moves], ['failed', true, []])
+    assert.deepEqual(world.foreseen, ['one b'])
     assert.deepEqual(guests.map(({ guest, status, estimate }) => [guest, status, estimate?.pagesAtDestination]),
       [['one', 'planned', 500], ['two', 'failed', undefined]])
   })

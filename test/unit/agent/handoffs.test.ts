@@ -49,6 +49,18 @@ describe('the handoffs of a host', () => {
     assert.equal((await a.handoffs.migrate(MOVE)).status, 'completed')
   })
 
+  it('say in a dry run what a handoff would come to', async () => {
+    const { hosts, a } = await world()
+    const running = a.handoffs.estimate({ ...MOVE, maxBandwidth: 1e6, onTimeout: 'postcopy', timeoutMs: 1000 }, true)
+    let isOver = false
+    const over = running.finally(() => { isOver = true })
+    await until(() => isOver, () => hosts.wait(100))
+    const { mode, expected, obstacles } = await over
+    assert.deepEqual([mode, obstacles], ['precopy', []])
+    assert.ok(expected!.wireBytes > 0 && expected!.totalMs! > 0)
+    assert.equal(expected!.downtimeMs, null)
+  })
+
   it('refuse what cannot be, each for its reason', async () => {
     const { a, source } = await world()
     const code = async (request: Parameters<Host['handoffs']['migrate']>[0]) =>

@@ -82,6 +82,22 @@ describe('a meter of progress', () => {
     assert.equal(meter.measure({ ...measure, remainingBytes: -1 }).percent, 100)
   })
 
+  it('tells why pre-copy does not end, once it has made two passes', async () => {
+    const clock = new VirtualClock()
+    const meter = new ProgressMeter({ clock }, ABOUT)
+    const why = (more: Partial<typeof measure>): [number | undefined, number | undefined] => {
+      const { dirtyBytesPerSecond, carriedBytesPerSecond } = meter.measure({ ...measure, ...more })
+      return [dirtyBytesPerSecond, carriedBytesPerSecond]
+    }
+    const fast = { passes: 3, dirtyBytesPerSecond: 80e6 }
+    assert.deepEqual(why(fast), [undefined, undefined], 'no rate is known yet')
+    await clock.run(1000)
+    assert.deepEqual(why({ ...fast, qemuBytes: 60e6 }), [80e6, 60e6])
+    assert.deepEqual(why({ ...fast, qemuBytes: 60e6, passes: 2 }), [undefined, undefined])
+    assert.deepEqual(why({ ...fast, qemuBytes: 60e6, dirtyBytesPerSecond: 59e6 }), [undefined, undefined])
+    assert.deepEqual(why({ ...fast, qemuBytes: 60e6, phase: 'postcopy' as never }), [undefined, undefined])
+  })
+
   it('tells the rate of the last second, not of all the time', async () => {
     const clock = new VirtualClock()
     const meter = new ProgressMeter({ clock }, ABOUT)

@@ -88,6 +88,7 @@ export class Host {
       swap: { standBack, traffic: { placement: TRAFFIC, handoff: TRAFFIC } },
       guests: new GuestList({ discovery, census } as unknown as ConstructorParameters<typeof GuestList>[0]),
       history: {
+        list: () => [],
         add: async ({ status, code }: HandoffResult, { direction }: Pick<HandoffRecord, 'direction'>) => {
           this.history.push({ direction, status, ...(code === undefined ? {} : { code }) })
         },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { renderResult } from '../../../src/cli/handofftext.ts'
+import { renderEvacuation } from '../../../src/cli/evacuatetext.ts'
+import { renderEstimate, renderResult } from '../../../src/cli/handofftext.ts'
 import { explainNoPages } from '../../../src/cli/pagestext.ts'
 import { ProgressLine, savedPercent } from '../../../src/cli/progressline.ts'
 import { renderStatus } from '../../../src/cli/statustext.ts'
@@ -137,11 +138,53 @@ describe('the progress line', () => {
     assert.match(written, /sent 25\.0 MB, saved 90 % of 250\.0 MB, [^,]* remaining\n$/)
   })
 
+  it('tells why pre-copy does not end', () => {
+    const line = new ProgressLine({ output, clock })
+    line.show({ ...progressOf(MOVE), phase: 'precopy', dirtyBytesPerSecond: 80e6, carriedBytesPerSecond: 60e6 })
+    assert.match(written, /remaining; dirties 80\.0 MB\/s, the link carries 60\.0 MB\/s\n$/)
+  })
+
   it('comes every few seconds and at every new phase elsewhere', () => {
     const line = new ProgressLine({ output, clock })
     for (nowMs = 0; nowMs <= 6000; nowMs += 250) line.show(progressOf(MOVE))
     line.show({ ...progressOf(MOVE), phase: 'switchover' })
     assert.equal(written.split('\n').length - 1, 4)
     assert.match(written, /switchover.*\n$/)
+  })
+})
+
+describe('a dry run', () => {
+  const estimate = {
+    guest: 'web-1', from: 'host-a', to: 'host-b', mode: 'precopy' as const, dryRun: true as const,
+    distinctPages: 200, pagesAtDestination: 90,
+    expected: {
+      qemuBytes: 250e6, wireBytes: 25e6, totalMs: 12_000, downtimeMs: 70, literalRatio: 0.3,
+      pages: { total: 60, zero: 10, ref: 40, literal: 10 },
+    },
+    obstacles: [],
+  }
+
+  it('says what a handoff would come to', () => {
+    const text = renderEstimate(estimate)
+    assert.match(text, /has 90 of its 200 distinct pages \(45\.0 %\)/)
+    assert.match(text, /wire +about 25\.0 MB for QEMU's 250\.0 MB/)
+    assert.match(text, /60: 10 zero, 40 as references, 10 sent whole at 30 % of their size/)
+    assert.match(text, /time +about 12\.0 s, down for about 70 ms/)
+    assert.doesNotMatch(text, /In the way/)
+  })
+
+  it('guesses no time, and names what is in the way', () => {
+    const expected = { ...estimate.expected, totalMs: null, downtimeMs: null }
+    const text = renderEstimate({ ...estimate, expected, obstacles: [{ code: 'busy', reason: 'Two leave now.' }] })
+    assert.match(text, /time +not known before a guest has moved there\n {2}In the way: Two leave now\.$/)
+  })
+
+  it('of a whole host has a sum', () => {
+    const guests = ['web-1', 'web-2'].map((guest) => ({
+      guest, to: 'host-b', status: 'planned' as const, estimate: { ...estimate, guest },
+    }))
+    const result = { from: 'host-a', dryRun: true, status: 'completed' as const, totalMs: 1, wireBytes: 0 }
+    assert.match(renderEvacuation({ ...result, guests }), /\nAll together: about 50\.0 MB on the wire, 24\.0 s one/)
+    assert.doesNotMatch(renderEvacuation({ ...result, guests: guests.slice(1) }), /All together/)
   })
 })

@@ -27,11 +27,15 @@ export const OUTGOING_MESSAGES: readonly OutgoingMessage[] = [
   { kind: 'hello', id: 'a' }, { kind: 'census', body }, { kind: 'order', body },
   { kind: 'channel', number: 0, ticket: undefined as never },
   { kind: 'channel', number: 1, ticket: undefined as never }, { kind: 'switchover', runState: 'paused' },
-  { kind: 'givenUp', runState }, { kind: 'givenUp', runState: 'unknown' }, { kind: 'kept', reason: 'cancelled' },
+  { kind: 'givenUp', runState }, { kind: 'givenUp', runState: 'unknown' },
+  { kind: 'givenUp', runState, isWhole: true }, { kind: 'kept', reason: 'cancelled' },
 ]
 
 const plans: readonly Plan[] = [
   { kind: 'move', mode: 'precopy' }, { kind: 'move', mode: 'postcopy' }, { kind: 'dryRun' },
+  { kind: 'move', mode: 'postcopy', isLate: true },
+  { kind: 'move', mode: 'postcopy', isLate: true, hastenedBy: 'postcopy' },
+  { kind: 'move', mode: 'precopy', hastenedBy: 'pause' },
   { kind: 'rejoin', runState },
 ]
 
@@ -72,13 +76,13 @@ const statuses = [
 
 export const OUTGOING_EVENTS: readonly OutgoingEvent[] = [
   { kind: 'begin' }, { kind: 'prepared' }, { kind: 'accepted' }, { kind: 'linked' }, { kind: 'begun' },
-  ...(['prepare', 'offer', 'link', 'start', 'passage', 'postcopy'] as const)
+  ...(['prepare', 'offer', 'link', 'start', 'passage', 'postcopy', 'pause'] as const)
     .map((what): OutgoingEvent => ({ kind: 'failed', what, reason: REASON })),
   ...INCOMING_MESSAGES.map((message): OutgoingEvent => ({ kind: 'message', message })),
   { kind: 'linkLost', reason: REASON }, { kind: 'switchover', runState: 'paused' }, { kind: 'handedOver' },
   ...statuses.map((status): OutgoingEvent => ({ kind: 'qemu', status })),
   { kind: 'gone', reason: REASON, wasHeard: true }, { kind: 'gone', reason: REASON, wasHeard: false },
-  { kind: 'cancel', reason: REASON },
+  { kind: 'cancel', reason: REASON }, { kind: 'hasten', by: 'postcopy' }, { kind: 'hasten', by: 'pause' },
   ...waits.map((wait): OutgoingEvent => ({ kind: 'late', wait })),
   { kind: 'takenBack' }, { kind: 'notTakenBack', reason: REASON },
   ...COPY_NEWS.map((copy): OutgoingEvent => ({ kind: 'asked', copy })),
@@ -149,6 +153,7 @@ export function nameOf(event: OutgoingEvent | IncomingEvent): string {
     case 'late': return `late ${event.wait}`
     case 'asked': return `asked ${event.copy.kind}`
     case 'answered': return `answered ${event.verdict.verdict}`
+    case 'hasten': return `hasten ${event.by}`
     case 'settle': return `settle ${event.decision}`
     default: return event.kind
   }

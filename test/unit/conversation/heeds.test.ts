@@ -56,11 +56,19 @@ function heededBy<State extends OutgoingState | IncomingState, Event extends Out
 /** What the outgoing end heeds; `<` stands before what the other end says. */
 const OUTGOING_HEEDS: Record<string, string> = {
   idle: 'begin',
-  preparing: 'cancel, failed, gone, late, linkLost, prepared, qemu cancelled, qemu failed',
-  offering: 'accepted, cancel, failed, gone, late, linkLost, linked, qemu cancelled, qemu failed',
-  linking: 'cancel, failed, gone, late, linkLost, linked, qemu cancelled, qemu failed',
-  listing: '<bitmap, <broken, <trouble, cancel, failed, gone, late, linkLost, qemu cancelled, qemu failed',
-  starting: '<broken, <fetched, <trouble, begun, cancel, failed, gone, late, linkLost, qemu cancelled, qemu failed',
+  preparing:
+    'cancel, failed, gone, hasten pause, hasten postcopy, late, linkLost, prepared, qemu cancelled, qemu failed',
+  offering:
+    'accepted, cancel, failed, gone, hasten pause, hasten postcopy, late, linkLost, linked, qemu cancelled, ' +
+    'qemu failed',
+  linking:
+    'cancel, failed, gone, hasten pause, hasten postcopy, late, linkLost, linked, qemu cancelled, qemu failed',
+  listing:
+    '<bitmap, <broken, <trouble, cancel, failed, gone, hasten pause, hasten postcopy, late, linkLost, ' +
+    'qemu cancelled, qemu failed',
+  starting:
+    '<broken, <fetched, <trouble, begun, cancel, failed, gone, hasten pause, hasten postcopy, late, linkLost, ' +
+    'qemu cancelled, qemu failed',
   'preparing again':
     'asked arrived, asked broken, asked fell, asked unfit, cancel, failed, gone, late, linkLost, prepared, ' +
     'qemu cancelled, qemu completed, qemu failed',
@@ -78,8 +86,8 @@ const OUTGOING_HEEDS: Record<string, string> = {
     'gone, late, linkLost, qemu cancelled, qemu completed, qemu failed',
   moving:
     '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, begun, ' +
-    'cancel, failed, gone, handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +
-    'qemu postcopy-active, qemu postcopy-paused, switchover',
+    'cancel, failed, gone, handedOver, hasten pause, hasten postcopy, late, linkLost, qemu cancelled, ' +
+    'qemu cancelling, qemu completed, qemu failed, qemu postcopy-active, qemu postcopy-paused, switchover',
   handingOver:
     '<broken, <fetched, <trouble, <whole, asked arrived, asked broken, asked fell, asked whole, begun, ' +
     'failed, gone, handedOver, late, linkLost, qemu cancelled, qemu cancelling, qemu completed, qemu failed, ' +

@@ -57,6 +57,24 @@ describe('the outgoing end', () => {
     ])
   })
 
+  it('asks for a late post-copy, or for a pause, only once it is to be hastened', () => {
+    const late: Plan = { kind: 'move', mode: 'postcopy', isLate: true }
+    const { state, does } = walkOutgoing({ at: 'idle', plan: late }, ...greeted, { kind: 'begun' })
+    assert.deepEqual([state.at, ...does], ['moving', 'openChannel'])
+    assert.deepEqual(walkOutgoing(state, { kind: 'hasten', by: 'postcopy' }), { state, does: ['startPostcopy'] })
+    assert.deepEqual(walkOutgoing(state, { kind: 'hasten', by: 'pause' }), { state, does: ['allowPause'] })
+    const stopping = walkOutgoing(state, cancel).state
+    assert.deepEqual(walkOutgoing(stopping, { kind: 'hasten', by: 'pause' }), { state: stopping, does: [] })
+  })
+
+  it('remembers that it is to be hastened until its stream has begun', () => {
+    for (const [by, effect] of [['postcopy', 'startPostcopy'], ['pause', 'allowPause']] as const) {
+      const plan: Plan = by === 'postcopy' ? { kind: 'move', mode: by, isLate: true } : MOVE
+      const events: OutgoingEvent[] = [greeted[0]!, { kind: 'hasten', by }, ...greeted.slice(1), { kind: 'begun' }]
+      assert.deepEqual(walkOutgoing({ at: 'idle', plan }, ...events).does, ['openChannel', effect])
+    }
+  })
+
   it('ends a dry run with the bitmap', () => {
     const { state, does } = walkOutgoing({ at: 'listing', plan: { kind: 'dryRun' } }, bitmap)
     assert.deepEqual([state, ...does], [

@@ -33,6 +33,15 @@ describe('the source\'s side of a migration', () => {
     assert.deepEqual([machine.capabilities, machine.parameters], before)
   })
 
+  it('lets the guest stand still for the rest, for which no smaller limit is set later', async () => {
+    const { 'downtime-limit': before } = machine.parameters
+    await outgoing.prepare({ mode: 'precopy' })
+    await outgoing.allowPause()
+    assert.equal(machine.parameters['downtime-limit'], 2_000_000)
+    await outgoing.close()
+    assert.equal(machine.parameters['downtime-limit'], before)
+  })
+
   it('tells what it will have to put back, and changes nothing before that is written down', async () => {
     const { 'max-bandwidth': bandwidth } = machine.parameters
     const written: SettingsUndo[] = []

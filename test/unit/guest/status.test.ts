@@ -5,15 +5,19 @@ import { ScriptedQmp } from './scriptedqmp.ts'
 
 describe('what QEMU says of itself', () => {
   const migration = (answer: unknown) => new ScriptedQmp({ 'query-migrate': () => answer })
-  const nothing = { transferredBytes: 0, remainingBytes: 0, totalBytes: 0, dirtySyncCount: 0 }
+  const nothing = { transferredBytes: 0, remainingBytes: 0, totalBytes: 0, dirtySyncCount: 0, dirtyBytesPerSecond: 0 }
 
   it('is where its migration stands', async () => {
     assert.deepEqual(await queryMigration(migration({
-      status: 'completed', ram: { transferred: 1, remaining: 2, total: 3, 'dirty-sync-count': 4, duplicate: 5 },
+      status: 'completed',
+      ram: {
+        transferred: 1, remaining: 2, total: 3, 'dirty-sync-count': 4, duplicate: 5, 'dirty-pages-rate': 20,
+        'page-size': 4096,
+      },
       'total-time': 6, downtime: 7, 'error-desc': 'no route',
     })), {
-      status: 'completed', transferredBytes: 1, remainingBytes: 2, totalBytes: 3, dirtySyncCount: 4, totalMs: 6,
-      downtimeMs: 7, error: 'no route',
+      status: 'completed', transferredBytes: 1, remainingBytes: 2, totalBytes: 3, dirtySyncCount: 4,
+      dirtyBytesPerSecond: 81_920, totalMs: 6, downtimeMs: 7, error: 'no route',
     })
   })
 

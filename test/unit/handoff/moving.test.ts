@@ -78,7 +78,9 @@ describe('a guest that moves in pre-copy', () => {
     await ends.wait(1000)
     assert.equal(ends.measures.length, 4)
     const { wireBytes, ...measure } = ends.measures[0]!
-    assert.deepEqual(measure, { phase: 'precopy', qemuBytes: 0, remainingBytes: 250, totalBytes: 1000 })
+    assert.deepEqual(measure, {
+      phase: 'precopy', qemuBytes: 0, remainingBytes: 250, totalBytes: 1000, passes: 1, dirtyBytesPerSecond: 0,
+    })
     assert.ok(wireBytes > 0)
     await ends.send()
     await ends.wait(250)

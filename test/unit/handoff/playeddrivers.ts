@@ -103,7 +103,8 @@ export class PlayedDriver implements Driver {
 export class PlayedSource extends PlayedDriver implements OutgoingDriver {
   ignoresCancel = false
   progressed: MigrationProgress | undefined = {
-    status: 'active', transferredBytes: 0, remainingBytes: 250, totalBytes: 1000, dirtySyncCount: 1, downtimeMs: 5,
+    status: 'active', transferredBytes: 0, remainingBytes: 250, totalBytes: 1000, dirtySyncCount: 1,
+    dirtyBytesPerSecond: 0, downtimeMs: 5,
   }
 
   async prepare(): Promise<MachineDescription> {
@@ -113,6 +114,10 @@ export class PlayedSource extends PlayedDriver implements OutgoingDriver {
 
   startPostcopy(): Promise<void> {
     return this.obey('startPostcopy')
+  }
+
+  allowPause(): Promise<void> {
+    return this.obey('allowPause')
   }
 
   async cancel(): Promise<void> {

@@ -24,7 +24,8 @@ const SUMMARY: IncomingSummary = {
 }
 const NOTHING = { sentBytes: 0, receivedBytes: 0, channels: [], spent: SPENT }
 const QEMU = {
-  status: 'completed', transferredBytes: 0, remainingBytes: 0, totalBytes: 0, dirtySyncCount: 1, downtimeMs: 5,
+  status: 'completed', transferredBytes: 0, remainingBytes: 0, totalBytes: 0, dirtySyncCount: 1,
+  dirtyBytesPerSecond: 0, downtimeMs: 5,
 }
 
 function tallied(mode: 'precopy' | 'postcopy' = 'precopy'): { clock: VirtualClock; tally: OutgoingTally } {

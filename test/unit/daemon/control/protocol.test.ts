@@ -44,7 +44,7 @@ describe('the control protocol', () => {
       command: 'migrate',
       arguments: {
         guest: 'web-1', to: 'host-b', mode: 'postcopy',
-        maxBandwidth: 1e6, maxDowntimeMs: 300, timeoutMs: 5000, dryRun: true,
+        maxBandwidth: 1e6, maxDowntimeMs: 300, timeoutMs: 5000, onTimeout: 'pause', dryRun: true,
       },
     },
   ]
@@ -80,6 +80,7 @@ describe('the control protocol', () => {
     '{"command":"migrate","arguments":{"guest":"a","to":"b","maxBandwidth":0}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","timeoutMs":"5"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","dryRun":1}}',
+    '{"command":"migrate","arguments":{"guest":"a","to":"b","onTimeout":"hope"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","signal":{}}}',
     ...['0', '-1', '17', '2.5', '"4"', '"auto"', 'null', '[4]'].map((channels) =>
       `{"command":"migrate","arguments":{"guest":"a","to":"b","channels":${channels}}}`),
