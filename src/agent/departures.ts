@@ -31,9 +31,9 @@ export class Departures {
     let mayWait = wait === true
     for (;;) {
       const giveBack = this.#turns.take() ?? await this.#wait(leaving, mayWait)
-      leaving.unqueue()
       let result: HandoffResult
       try {
+        leaving.unqueue()
         result = await run()
       } finally {
         giveBack()

@@ -56,8 +56,9 @@ export class Turns {
       this.#taken -= 1
       const [next] = this.#waiting
       if (next === undefined) return
-      this.#remove(0)
+      // First of all: who is told of the queue may throw.
       next.turn.resolve(this.#give())
+      this.#remove(0)
     }
   }
 

@@ -58,7 +58,7 @@ const PAST_MAX = 8
 
 /**
  * Bytes in QEMU's stream of one record's head, and of all device state; and bytes on the wire beside those of pages,
- * under zstd. By least squares over the moves of the lab.
+ * under zstd. Chosen by hand from the results of seven moves of the lab, and compared with twelve others.
  */
 const STREAM = { zeroBytes: 9, headBytes: 8, devicesBytes: 160_000 }
 const WIRE = { zeroBytes: 1, refBytes: 18, sentBytes: 5, literalBytes: 4, devicesBytes: 40_000 }
