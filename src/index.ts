@@ -12,10 +12,11 @@ export {
   type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord, type CancelOutcome, type ClusterView,
   type ConfigOptions, type DialRule, type EndedCount, type EvacuatedGuest, type EvacuateRequest, type EvacuationNews,
   type EvacuationResult, type ExaminedGuest, type Examination, type Handoff, type HandoffRecord, type HeldGuest,
-  type HostSummary, type KnownPages, type LedgerSample, type MemoryRoom, type MigrateRequest, type MovingGuest,
-  type OptionInfo, type OptionKind, type OptionValue, type PassageSums, type PastHandoff, type PeerName,
-  type PeerReach, type PopularPage, type Reached, type RecoverRequest, type RelayNews, type RelayStatus,
-  type SettleDecision, type SettleOutcome, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
+  type HostSummary, type Invitation, type InviteRequest, type KnownPages, type LedgerSample, type MemoryRoom,
+  type MigrateRequest, type MovingGuest, type OptionInfo, type OptionKind, type OptionValue, type PassageSums,
+  type PastHandoff, type PeerName, type PeerReach, type PopularPage, type Reached, type RecoverRequest, type RelayNews,
+  type RelayStatus, type SettleDecision, type SettleOutcome, type Traffic, type Tunnel, type TunnelNews,
+  type TunnelRequest,
 } from './agent/index.ts'
 export {
   qemuVersionAt, scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList,
@@ -33,9 +34,11 @@ export type {
 } from './transfer/index.ts'
 export { whyNoInterception, type ArrivalCounts, type InterceptStatus } from './intercept/index.ts'
 export {
-  createLibp2pMesh, defaultLane, deriveKeys, MemoryNetwork, NamePins, readClusterKey, writeClusterKey, type ClusterKeys,
-  type HandedLane, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit, type Member,
-  type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type UnsecuredLane, type Unsubscribe,
+  clusterKeyText, createLibp2pMesh, defaultLane, deriveKeys, Invitations, joinCluster, MemoryNetwork, NamePins,
+  readClusterKey, writeClusterKey, type ClusterKeys, type HandedLane, type InvitationNews, type JoinedCluster,
+  type JoinRefusal, type JoinRequest, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit,
+  type Member, type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type UnsecuredLane,
+  type Unsubscribe,
 } from './mesh/index.ts'
 export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type PageSourceKind } from './page/index.ts'
 export type { HandedConnection, Taker } from './net/handover.ts'

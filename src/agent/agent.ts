@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 import { createCensus, type Census } from '../census/index.ts'
-import {
-  discoverAll, type Guest, type GuestDiscovery, type GuestMemory,
-} from '../guest/index.ts'
+import { discoverAll, type Guest, type GuestDiscovery, type GuestMemory } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
-import { createLibp2pMesh, deriveKeys, NamePins, readClusterKey, Standing, type Mesh } from '../mesh/index.ts'
+import {
+  createLibp2pMesh, deriveKeys, Invitations, NamePins, readClusterKey, Standing, type Mesh,
+} from '../mesh/index.ts'
 import { createPageHasher, kernelInUse, warmUpInventory, type PageHasher } from '../page/index.ts'
 import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
 import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
@@ -36,6 +36,7 @@ import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
 import { createHistory, type History } from './history.ts'
 import { HostInterception } from './interception.ts'
+import { invite, type Invitation, type InviteRequest } from './inviting.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
@@ -64,8 +65,9 @@ export interface AgentComponents {
  * Throws PagemeshError `key-missing`, `key-exposed` or `key-malformed` if the cluster key cannot be read.
  */
 export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
-  const { clusterKey } = options
-  const keys = deriveKeys(typeof clusterKey === 'string' ? await readClusterKey(clusterKey) : clusterKey)
+  const given = options.clusterKey
+  const clusterKey = typeof given === 'string' ? await readClusterKey(given) : given
+  const keys = deriveKeys(clusterKey)
   const world = {
     clock: components.clock ?? systemClock,
     log: components.log ?? silentLog,
@@ -73,6 +75,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   }
   const statePath = valueOf(options, 'store.path')
   const pins = new NamePins(world)
+  const invitations = new Invitations(world, { clusterKey })
   const mesh = components.mesh ?? createLibp2pMesh(world, {
     name: options.name,
     keys,
@@ -82,10 +85,11 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
     pins,
+    invitations,
   })
   const ports = options.intercept?.ports ?? []
   const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownAddresses(options).ports })
-  const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins })
+  const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins, invitations })
   const intervalMs = valueOf(options, 'census.intervalSeconds') * 1000
   const census = createCensus(world, {
     pageKey: keys.pageKey,
@@ -134,7 +138,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   })
   const parts = {
     ...world, mesh, census, popularity, possession, swap, store, keeper, holders, discovery, hasher, threads, history,
-    journal, audit, pins, pinFile, interception, ended,
+    journal, audit, pins, pinFile, invitations, interception, ended,
   }
   return new HostAgent(parts, {
     ...options,
@@ -150,11 +154,7 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
   })
 }
 
-interface Parts {
-  clock: Clock
-  log: Log
-  random: Random
-  mesh: Mesh
+interface Parts extends Required<AgentComponents> {
   census: Census
   popularity: Popularity
   possession: Possession
@@ -170,6 +170,7 @@ interface Parts {
   audit: Audit
   pins: NamePins
   pinFile: PinFile
+  invitations: Invitations
   interception: HostInterception
   ended: EndedTally
 }
@@ -357,14 +358,17 @@ class HostAgent implements Agent {
     return await this.#parts.audit.last(countMax)
   }
 
+  invite(request: InviteRequest): Invitation {
+    return invite(this.#parts, request)
+  }
+
   peers(): PeerName[] {
     return listPeers(this.#parts.mesh, this.#parts.pins)
   }
 
   acceptPeer(name: string, peerId?: string): AcceptedPeer {
     const accepted = acceptPeer(this.#parts.mesh, this.#parts.pins, name, peerId)
-    const { host, ...identities } = accepted
-    this.#parts.audit.note({ event: 'name-accepted', name: host, ...identities })
+    this.#parts.audit.note({ event: 'name-accepted', name, peerId: accepted.peerId, before: accepted.before })
     return accepted
   }
 

@@ -5,6 +5,7 @@ import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } fro
 import type { AuditRecord } from './audit.ts'
 import type { EvacuateRequest, EvacuationResult } from './evacuation.ts'
 import type { Examination } from './examination.ts'
+import type { Invitation, InviteRequest } from './inviting.ts'
 import type { AcceptedPeer, PeerName } from './peers.ts'
 import type { PopularPage } from './popularpages.ts'
 import type { AgentStatus } from './status.ts'
@@ -63,6 +64,11 @@ export interface Agent {
    * system's error if it cannot be read.
    */
   audit(countMax: number): Promise<AuditRecord[]>
+  /**
+   * Makes a token with which a new host gets the cluster key from this one (`pagemesh join`). Throws PagemeshError
+   * `bad-option`, `busy`, or `mesh-stopped` while this host is not in the mesh.
+   */
+  invite(request: InviteRequest): Invitation
   /** The host names of the mesh, and which identity each belongs to. */
   peers(): PeerName[]
   /**

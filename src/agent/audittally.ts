@@ -1,3 +1,5 @@
+import type { InvitationNews, JoinRefusal } from '../mesh/index.ts'
+
 /** Events of the audit log. */
 export type AuditEvent =
   /** A handoff that ended, completed or not. */
@@ -23,6 +25,10 @@ export type AuditEvent =
   | { event: 'name-refused'; name: string; peerId: string; count?: number }
   /** An operator gave a name to another identity. */
   | { event: 'name-accepted'; name: string; peerId: string; before: string | null }
+  /** A host was invited; a new host got the cluster key. */
+  | Exclude<InvitationNews, { event: 'join-refused' }>
+  /** A connection named an invitation and got no key. */
+  | { event: 'join-refused'; invitation: string; from: string; why: JoinRefusal; count?: number }
   /** Peers that could not prove the cluster key. */
   | { event: 'strangers'; count: number }
   /** Number of lines that were dropped. */
@@ -63,6 +69,7 @@ function keyOf(event: AuditEvent): string | undefined {
     case 'offer-refused': return JSON.stringify([event.event, event.member, event.guest, event.code])
     case 'name-refused': return JSON.stringify([event.event, event.name, event.peerId])
     case 'strangers': return event.event
+    case 'join-refused': return JSON.stringify([event.event, event.invitation, event.from, event.why])
     case 'handoff': {
       const { direction, status, guest, from, code } = event
       // A member can make offers that fail as often as it likes.

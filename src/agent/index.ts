@@ -14,6 +14,7 @@ export type { AuditEvent } from './audittally.ts'
 export type { ExaminedGuest, Examination, KnownPages } from './examination.ts'
 export type { EndedCount, PassageSums } from './endedtally.ts'
 export type { EvacuatedGuest, EvacuateRequest, EvacuationNews, EvacuationResult } from './evacuation.ts'
+export type { Invitation, InviteRequest } from './inviting.ts'
 export type { LedgerSample } from './ledgerseries.ts'
 export {
   defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionKind, type OptionValue,

@@ -1,11 +1,12 @@
-import type { Mesh, NamePins } from '../mesh/index.ts'
+import type { Invitations, Mesh, NamePins } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { createAudit, type Audit } from './audit.ts'
 
-/** A host's audit log, fed with the refusals of the mesh and the pins. */
+/** A host's audit log, fed with the refusals of the mesh and the pins, and with invitations. */
 export function auditOf(
-  components: { clock: Clock; log: Log }, { path, mesh, pins }: { path: string; mesh: Mesh; pins: NamePins },
+  components: { clock: Clock; log: Log },
+  { path, mesh, pins, invitations }: { path: string; mesh: Mesh; pins: NamePins; invitations: Invitations },
 ): Audit {
   let strangersBefore = 0
   const audit = createAudit(components, {
@@ -17,5 +18,6 @@ export function auditOf(
     },
   })
   pins.onClaim = ({ name, peerId }) => audit.note({ event: 'name-refused', name, peerId })
+  invitations.onNews = (news) => audit.note(news)
   return audit
 }

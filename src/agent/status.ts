@@ -3,7 +3,7 @@ import type { SpentBytes } from '../conversation/index.ts'
 import type { DiscoveredGuest, GuestState, Manager, UnusableGuest } from '../guest/index.ts'
 import type { IncomingStatus } from '../handoff/index.ts'
 import type { InterceptStatus } from '../intercept/index.ts'
-import type { Mesh, NamePins } from '../mesh/index.ts'
+import type { Invitations, Mesh, NamePins } from '../mesh/index.ts'
 import { kernelInUse, type KernelInUse } from '../page/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
@@ -83,6 +83,8 @@ export interface AgentStatus {
   strangers: number
   /** Refused since start: offers of guests, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
+  /** Open ones; since start, new hosts that got the cluster key, and connections that named one and got no key. */
+  invitations: { open: number; joined: number; refused: number }
   /** Interception of managers' connections to members; if it is off: not active, and without a reason. */
   intercept: InterceptStatus
   /** Sockets that match `guests`, and processes, that were refused as guests, with the reasons: the first 64. */
@@ -108,6 +110,7 @@ export function snapshot(
     handoffs: Handoffs | undefined
     relays: Relays | undefined
     pins: NamePins
+    invitations: Invitations
     interception: { readonly status: InterceptStatus }
     ended: EndedTally
   },
@@ -148,6 +151,7 @@ export function snapshot(
     held: handoffs?.allHeld() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
+    invitations: parts.invitations.counts,
     intercept: parts.interception.status,
     unusable: guests.unusable().slice(0, UNUSABLE_MAX),
   }

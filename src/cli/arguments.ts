@@ -66,7 +66,15 @@ export function secondsArgument(text: string): number {
   throw new InvalidArgumentError('Expected a number of seconds above 0, such as 600.')
 }
 
-/** A number of guests. */
+/** Parses a time such as `90s`, `30m`, `1h` or `2d` into milliseconds. */
+export function durationArgument(text: string): number {
+  const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  const seconds = Number(number) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit ?? ''] ?? 0)
+  if (seconds > 0 && seconds <= 7 * 86_400) return seconds * 1000
+  throw new InvalidArgumentError('Expected a time of 1s to 7d, such as 15m or 1h.')
+}
+
+/** A number of guests, or of hosts. */
 export function countArgument(text: string): number {
   if (/^\d{1,2}$/.test(text) && Number(text) > 0) return Number(text)
   throw new InvalidArgumentError('Expected a whole number from 1 to 99.')

@@ -20,6 +20,12 @@ function sentenceOf(record: AuditRecord): string {
       return `refused ${record.peerId} under the name ${record.name}, which is another's${times(record.count)}`
     case 'name-accepted':
       return `an operator gave the name ${record.name} to ${record.peerId}, before: ${record.before ?? 'nobody'}`
+    case 'invited':
+      return `made the invitation ${record.invitation}, ${record.uses} times, for ${record.ttlMs / 1000} s`
+    case 'joined':
+      return `gave the cluster key to ${record.name} at ${record.from}, by the invitation ${record.invitation}`
+    case 'join-refused':
+      return `refused ${record.from} the invitation ${record.invitation}: ${record.why}${times(record.count)}`
     case 'strangers': return `${record.count} strangers were dropped`
     case 'lost': return `${record.count} records were dropped`
   }

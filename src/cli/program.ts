@@ -11,6 +11,8 @@ import { addDoctor } from './doctor.ts'
 import { addEvacuate } from './evacuate.ts'
 import { EXIT_HELP } from './exit.ts'
 import { addHistory } from './history.ts'
+import { addInvite } from './invite.ts'
+import { addJoin } from './join.ts'
 import { addKeygen } from './keygen.ts'
 import { addMigrate } from './migrate.ts'
 import { addPages } from './pages.ts'
@@ -31,8 +33,8 @@ export function createProgram(): Command {
     .showHelpAfterError('Try `pagemesh help` or the --help of the command.')
     .addHelpText('after', `\n${EXIT_HELP}`)
   for (const add of [
-    addKeygen, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate, addCancel, addRecover,
-    addSettle, addHistory, addPeers, addTunnel, addBugReport,
+    addKeygen, addInvite, addJoin, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate,
+    addCancel, addRecover, addSettle, addHistory, addPeers, addTunnel, addBugReport,
   ]) add(program)
   return program
 }

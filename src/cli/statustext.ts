@@ -5,6 +5,7 @@ import { alignColumns } from './table.ts'
 /** The agent's status as text. Pure. */
 export function renderStatus(status: AgentStatus): string {
   const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, refused, unusable, ledger } = status
+  const { invitations } = status
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
@@ -22,6 +23,9 @@ export function renderStatus(status: AgentStatus): string {
     ...(strangers > 0 ? [`  ${strangers} turned away: they could not prove the cluster key`] : []),
     ...(refused.names > 0
       ? [`  ${refused.names} times refused: a host whose name belongs to another identity (pagemesh peers)`] : []),
+    ...(invitations.open + invitations.joined + invitations.refused > 0 ? [
+      `  invitations: ${invitations.open} open, ${invitations.joined} hosts joined, ${invitations.refused} refused`,
+    ] : []),
     ...interceptLines(status.intercept),
     section('Pages', pageRows(status)),
     section('Traffic', Object.entries(status.traffic).map(([account, { sentBytes, receivedBytes }]) => [

@@ -4,4 +4,5 @@
  */
 export { parseConfig, readConfig, type Config } from './config.ts'
 export { runDaemon, type DaemonInit, type DaemonNews } from './daemon.ts'
+export { makeNewHost, type NewHost, type NewHostInit } from './newhost.ts'
 export { findSockets, readUsableConfig } from './usableconfig.ts'

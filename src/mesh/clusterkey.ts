@@ -50,12 +50,17 @@ export function deriveKeys(clusterKey: Uint8Array): ClusterKeys {
   }
 }
 
+/** What a key file holds. */
+export function clusterKeyText(clusterKey: Uint8Array): string {
+  return `${KEY_PREFIX}${toString(clusterKey, 'base64url')}\n`
+}
+
 /**
  * Writes a new key to `path`, mode 0600.
  * Throws PagemeshError `key-exists` rather than overwrite a file, `key-not-written` if the file cannot be made.
  */
 export async function writeClusterKey(path: string, random: Random = systemRandom): Promise<void> {
-  const text = `${KEY_PREFIX}${toString(random.bytes(KEY_BYTES), 'base64url')}\n`
+  const text = clusterKeyText(random.bytes(KEY_BYTES))
   try {
     await using file = await open(path, 'wx', 0o600)
     await file.writeFile(text)

@@ -10,8 +10,10 @@ import type { RefusedError } from './admission/proof.ts'
 import type { Verdict } from './admission/proofcodec.ts'
 import { Strangers } from './admission/strangers.ts'
 import { checkHostName } from './hostname.ts'
+import type { Invitations } from './invitation/invitations.ts'
+import { Newcomers } from './invitation/newcomers.ts'
 import { securedOffer, type Lane, type LaneTicket, type UnsecuredLane } from './lanes/lane.ts'
-import { defaultLane, parseLaneAddress } from './lanes/laneaddress.ts'
+import { defaultLane, dialableLane, parseLaneAddress } from './lanes/laneaddress.ts'
 import { dialLaneSocket } from './lanes/lanedial.ts'
 import { laneHost } from './lanes/lanehosts.ts'
 import { LaneServer } from './lanes/laneserver.ts'
@@ -40,6 +42,8 @@ interface HostMeshInit {
   bootstrap: string[]
   /** Which identity each name belongs to; left out: the first that comes. */
   pins?: NamePins
+  /** Left out: this host invites no other. */
+  invitations?: Invitations
 }
 
 /** A host in the mesh: its members, and the ways to reach them, over a peer-to-peer network and a lane port. */
@@ -218,6 +222,7 @@ export class HostMesh implements Mesh {
     this.#lanes = new LaneServer(this.#components, {
       isKnown: (host) => this.#knownHosts.has(host),
       stranger: (host, reason) => this.#strangers.note(host, reason),
+      ...this.#newcomers(),
     })
     await this.#lanes.listen(this.#init.lane ?? defaultLane(this.#init.listen))
     this.#redialer = new Redialer(this.#components, {
@@ -228,11 +233,25 @@ export class HostMesh implements Mesh {
     await this.#network.start(this.#networkListener())
     this.#address = this.#network.addresses()[0] ?? ''
     this.#init.pins?.own(this.#init.name, this.#network.peerId)
+    if (this.#init.invitations !== undefined) {
+      this.#init.invitations.address = dialableLane(this.#lanes.address, this.#network.addresses())
+    }
     this.#isStarted = true
     for (const protocol of this.#handlers.keys()) await this.#serve(protocol)
     for (const topic of this.#topics.keys()) this.#network.subscribe(topic)
     this.#announce(this.#redialer, this.#lanes)
     await this.#firstRound(this.#redialer)
+  }
+
+  #newcomers(): Pick<ConstructorParameters<typeof LaneServer>[1], 'newcomer'> {
+    const { name, invitations } = this.#init
+    if (invitations === undefined) return {}
+    const newcomers = new Newcomers({ clock: this.#clock, invitations }, {
+      self: () => ({ host: name, meshPort: parseTcpMultiaddr(this.#address)?.port ?? 0 }),
+      isHere: (other) => other === name || this.#members.named(other) !== undefined,
+    })
+    // It never rejects.
+    return { newcomer: (socket, newcomer) => void newcomers.take(socket, newcomer) }
   }
 
   #announce(redialer: Redialer, lanes: LaneServer): void {
@@ -265,6 +284,7 @@ export class HostMesh implements Mesh {
     for (const lane of this.#dialedLanes) lane.destroy()
     await this.#network.stop()
     this.#address = ''
+    if (this.#init.invitations !== undefined) this.#init.invitations.address = undefined
     await this.#lanes?.close()
     this.#strangers.stop()
     this.#introductions = undefined

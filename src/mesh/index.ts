@@ -1,11 +1,14 @@
 /**
  * Other hosts as our code sees them (`mesh.ts`): members by name, topics, streams for small control messages, and bulk
  * lanes for many bytes. `libp2p/libp2p.ts` is the only file that imports libp2p; `memory/` is the same mesh inside one
- * process, for tests. `admission/` decides who is let in, and `members/` finds the others and keeps their names.
+ * process, for tests. `admission/` decides who is let in, `invitation/` brings new hosts in, and `members/` finds the
+ * others and keeps their names.
  *
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
-export { deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
+export { clusterKeyText, deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
+export { INVITATION_LIMITS, Invitations, type InvitationNews, type JoinRefusal } from './invitation/invitations.ts'
+export { joinCluster, type JoinedCluster, type JoinRequest } from './invitation/joining.ts'
 export { defaultLane } from './lanes/laneaddress.ts'
 export { mayDial, plainHost } from './lanes/lanehosts.ts'
 export type { HandedLane, Lane, LanePass, LaneTaker, LaneTicket, UnsecuredLane } from './lanes/lane.ts'

@@ -38,6 +38,18 @@ export const ERROR_CODES = {
   'no-claim': 'No other identity claims the name.',
   'several-claims': 'Several identities claim the name: say which.',
 
+  // A new host that joins.
+  'token-malformed': 'A text is no token of an invitation.',
+  'token-unknown': 'The other end knows no such invitation.',
+  'token-wrong': 'The other end refused the token.',
+  'token-used': 'The token has been used already.',
+  'token-expired': 'The token has expired.',
+  'join-unreachable': 'The host that should have made the invitation cannot be reached.',
+  'join-false': 'What answers did not prove that it belongs to the cluster.',
+  'join-broken': 'The connection broke before the cluster key came.',
+  'join-not-written': 'The files of a new host cannot be written.',
+  'file-exists': 'A file of a new host is there already.',
+
   // The mesh and its lanes.
   'listen-failed': 'The mesh cannot listen at its addresses.',
   'mesh-stopped': 'This host is not in the mesh.',

@@ -1,7 +1,8 @@
 import type {
   AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, ClusterView, EvacuateRequest, EvacuationNews,
-  EvacuationResult, Examination, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, MigrateRequest,
-  PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel, TunnelRequest,
+  EvacuationResult, Examination, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, Invitation,
+  InviteRequest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel,
+  TunnelRequest,
 } from '../../src/index.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../src/runtime/wait.ts'
@@ -32,6 +33,7 @@ export const STATUS: AgentStatus = {
   held: [],
   strangers: 0,
   refused: { offers: 0, names: 0 },
+  invitations: { open: 0, joined: 0, refused: 0 },
   intercept: { active: false, why: null, members: [], carried: 0, direct: 0, refused: 0 },
   unusable: [],
 }
@@ -178,6 +180,11 @@ export class FakeAgent implements Agent {
     this.calls.push('evacuate')
     const result = await this.evacuation(signal, (news) => onNews?.(news))
     return { from: 'host-a', totalMs: 1500, wireBytes: 2000, dryRun, ...result }
+  }
+
+  invite({ ttlMs, uses }: InviteRequest): Invitation {
+    this.calls.push(`invite ${ttlMs} ${uses}`)
+    return { token: 'pmjoin1-secret', address: '10.0.0.1:4002', expiresAt: '2026-11-26T14:42:37.123Z', uses }
   }
 
   async cluster(): Promise<ClusterView> {

@@ -61,6 +61,8 @@ export function createRequestHandler(
         return { peers: agent.peers() } satisfies PeersResult
       case 'acceptPeer':
         return agent.acceptPeer(request.arguments.name, request.arguments.peerId)
+      case 'invite':
+        return agent.invite(request.arguments)
       case 'held':
         return agent.held(request.arguments.guest)
       case 'migrate':

@@ -8,7 +8,7 @@
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
  *   request = {command, arguments?}                      ping | status | cluster | peers | pages | history | audit
  *                                                        | held | migrate | evacuate | recover | cancel | settle
- *                                                        | acceptPeer | tunnel | examine | metrics
+ *                                                        | acceptPeer | tunnel | examine | metrics | invite
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress | EvacuationNews | TunnelProgress}
  *   result  = {result}
@@ -31,7 +31,7 @@
  */
 import type {
   AuditRecord, CancelOutcome, EvacuateRequest, EvacuationNews, HandoffProgress, HandoffRecord, HandoffResult,
-  MigrateRequest, PeerName, PopularPage, SettleDecision, TunnelNews, TunnelRequest,
+  InviteRequest, MigrateRequest, PeerName, PopularPage, SettleDecision, TunnelNews, TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../text/json.ts'
@@ -57,6 +57,8 @@ export const CONTROL_LIMITS = {
   /** Hosts that are named in one request, and guests that leave at once. */
   hostsMax: 1000,
   parallelMax: 99,
+  /** The agent has its own limits as well. */
+  invitation: { ttlMsMax: 7 * 24 * 3_600_000, usesMax: 100 },
 } as const
 
 export interface MigrateArguments extends Omit<MigrateRequest, 'signal'> {
@@ -75,6 +77,7 @@ export type ControlRequest =
   /** Of all members, or of the one named. */
   | { command: 'examine'; arguments: { to?: string } }
   | { command: 'acceptPeer'; arguments: { name: string; peerId?: string } }
+  | { command: 'invite'; arguments: InviteRequest }
   | { command: 'held' | 'recover'; arguments: { guest: string } }
   | { command: 'migrate'; arguments: MigrateArguments }
   | { command: 'evacuate'; arguments: EvacuateArguments }
@@ -190,6 +193,13 @@ export function decodeRequest(line: string): ControlRequest {
         command,
         arguments: { name: nameOf('name', name), ...(peerId === undefined ? {} : { peerId: peerIdOf(peerId) }) },
       }
+    }
+    case 'invite': {
+      const { ttlMs, uses, ...rest } = fields
+      refuseOthers(rest)
+      const { ttlMsMax, usesMax } = CONTROL_LIMITS.invitation
+      const asked = { ttlMs: countOf('ttlMs', ttlMs, ttlMsMax), uses: countOf('uses', uses, usesMax) }
+      return { command, arguments: asked }
     }
     case 'held':
     case 'recover': {

@@ -1,4 +1,7 @@
-import { formatHostPort, parseHostPort, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
+import { isOneHosts } from '../../net/addresses.ts'
+import {
+  formatHostPort, isUnspecifiedHost, parseHostPort, parseTcpMultiaddr, type HostPort,
+} from '../../net/hostport.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 
 /** Parses a lane's `host:port`. Throws PagemeshError `address-malformed`. */
@@ -15,4 +18,12 @@ export function defaultLane(listen: readonly string[]): string {
   const first = listen.map(parseTcpMultiaddr).find((address) => address !== undefined)
   if (first === undefined) return '0.0.0.0:0'
   return formatHostPort({ host: first.host, port: first.port === 0 ? 0 : first.port + 1 })
+}
+
+/** A lane's address as other hosts can dial it: an unspecified host is replaced by one of the mesh's addresses. */
+export function dialableLane(address: string, meshAddresses: readonly string[]): string {
+  const { host, port } = parseLaneAddress(address)
+  if (!isUnspecifiedHost(host)) return address
+  const hosts = meshAddresses.map((mesh) => parseTcpMultiaddr(mesh)?.host ?? '').filter((mesh) => mesh !== '')
+  return formatHostPort({ host: hosts.find(isOneHosts) ?? hosts[0] ?? host, port })
 }

@@ -32,7 +32,7 @@ export async function dialLaneSocket(
       socket.on('error', reject)
       socket.once('close', () => reject(new Error('the other end closed the connection')))
       // Resolves once the whole preamble is written, so that nothing is queued when TLS begins.
-      socket.once('connect', () => socket.write(encodePreamble(id), () => resolve()))
+      socket.once('connect', () => socket.write(encodePreamble('lane', id), () => resolve()))
     })
   } catch (error) {
     signal.throwIfAborted()

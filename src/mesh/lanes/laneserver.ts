@@ -8,6 +8,7 @@ import { PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import { Arrivals, type Unproven } from '../admission/arrivals.ts'
+import type { Newcomer } from '../invitation/newcomers.ts'
 import type { LaneTicket, UnsecuredLane } from './lane.ts'
 import { parseLaneAddress } from './laneaddress.ts'
 import { decodePreamble, PREAMBLE_BYTES } from './lanepreamble.ts'
@@ -28,6 +29,8 @@ interface LaneServerInit {
   isKnown: (host: string) => boolean
   /** Called for each connection that is dropped because it redeemed no ticket. */
   stranger: (host: string, reason: string) => void
+  /** Takes a connection that named an invitation; left out: there are none. It closes the connection. */
+  newcomer?: (socket: Socket, newcomer: Newcomer) => void
   /** For tests; 5 s if left out. */
   handshakeTimeoutMs?: number
   /** For tests; 512 if left out. */
@@ -41,6 +44,7 @@ export class LaneServer {
   readonly #clock: Clock
   readonly #log: Log
   readonly #lanesMax: number
+  readonly #newcomer: LaneServerInit['newcomer']
   readonly #tickets: LaneTickets
   readonly #server: Server
   readonly #arrivals: Arrivals
@@ -53,6 +57,7 @@ export class LaneServer {
     this.#clock = components.clock
     this.#log = components.log
     this.#lanesMax = init.lanesMax ?? LANES_MAX
+    this.#newcomer = init.newcomer
     this.#tickets = new LaneTickets(components)
     const limitMs = init.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS
     this.#arrivals = new Arrivals(components, {
@@ -115,9 +120,10 @@ export class LaneServer {
     socket.on('error', () => {})
     socket.once('close', leave)
     readPreamble(socket, unproven, (preamble) => {
-      const id = decodePreamble(preamble)
-      const ticket = id === undefined ? undefined : this.#tickets.take(id)
-      if (id === undefined || ticket === undefined) return unproven.fail('it showed no ticket of this host')
+      const { use, id = '' } = decodePreamble(preamble) ?? {}
+      if (use === 'join' && this.#newcomer !== undefined) return this.#newcomer(socket, { id, from: host, unproven })
+      const ticket = use === 'lane' ? this.#tickets.take(id) : undefined
+      if (ticket === undefined) return unproven.fail('it showed no ticket of this host')
       unproven.spoke()
       const pass = { role: 'offered', address: host, id, key: ticket.key } as const
       const lane = new SocketLane({ clock: this.#clock }, socket, pass)

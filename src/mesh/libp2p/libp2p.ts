@@ -27,6 +27,7 @@ import { Gate } from '../admission/gate.ts'
 import { proveMembership, RefusedError, StrangerError } from '../admission/proof.ts'
 import type { ClusterKeys } from '../clusterkey.ts'
 import { HostMesh } from '../hostmesh.ts'
+import type { Invitations } from '../invitation/invitations.ts'
 import { GOSSIP_BYTES_MAX } from '../limits.ts'
 import type { NamePins } from '../members/namepins.ts'
 import type { Mesh, Unsubscribe } from '../mesh.ts'
@@ -56,6 +57,8 @@ export interface Libp2pMeshInit {
   version?: string
   /** Which identity each name belongs to; left out: the first that comes. */
   pins?: NamePins
+  /** Left out: this host invites no other. */
+  invitations?: Invitations
 }
 
 /** A mesh between hosts. Its `self.peerId` and `self.address` are empty until it has started. */

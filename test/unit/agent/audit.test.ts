@@ -80,6 +80,15 @@ describe('the audit log', () => {
       [['pages', 100_000], ['offer-refused', 1000], ['pages', 100], ['strangers', 3]])
   })
 
+  it('adds up who was refused an invitation, and has a line of its own for who got the key', () => {
+    const tally = new AuditTally()
+    const refused = { event: 'join-refused', invitation: 'ab', from: '10.0.0.4', why: 'unproven' } as const
+    for (let n = 0; n < 1000; n++) assert.ok(tally.add(refused))
+    assert.ok(tally.add({ ...refused, why: 'used' }))
+    assert.ok(!tally.add({ event: 'joined', invitation: 'ab', name: 'host-d', from: '10.0.0.4' }))
+    assert.deepEqual(tally.take(), [{ ...refused, count: 1000 }, { ...refused, why: 'used', count: 1 }])
+  })
+
   it('has one older file and no more, each bounded', async () => {
     const audit = await opened({ bytesMax: 1000 })
     for (let n = 0; n < 100; n++) {

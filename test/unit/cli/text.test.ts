@@ -104,6 +104,9 @@ describe('what people read', () => {
     const text = renderStatus({ ...STATUS, strangers: 2, refused: { offers: 0, names: 3 } })
     assert.match(text, /2 turned away/)
     assert.match(text, /3 times refused: a host whose name belongs to another identity/)
+    assert.doesNotMatch(text, /invitations/)
+    const invitations = { open: 1, joined: 2, refused: 3 }
+    assert.match(renderStatus({ ...STATUS, invitations }), /invitations: 1 open, 2 hosts joined, 3 refused/)
   })
 })
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
-import { defaultLane, parseLaneAddress } from '../../../src/mesh/lanes/laneaddress.ts'
+import { defaultLane, dialableLane, parseLaneAddress } from '../../../src/mesh/lanes/laneaddress.ts'
 import { ANNOUNCEMENT_LIMITS, decodeAnnouncement, encodeAnnouncement } from '../../../src/mesh/members/announcement.ts'
 import { backoffMs } from '../../../src/mesh/members/redialer.ts'
 import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from '../../../src/mesh/streams/framing.ts'
@@ -99,6 +99,11 @@ describe('lane addresses', () => {
     assert.equal(defaultLane(['/unix/x', '/ip4/10.0.0.1/tcp/4001']), '10.0.0.1:4002')
     assert.equal(defaultLane(['/ip6/::1/tcp/0']), '[::1]:0')
     assert.equal(defaultLane([]), '0.0.0.0:0')
+    const mesh = ['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1', '/unix/x']
+    assert.equal(dialableLane('10.0.0.9:4002', mesh), '10.0.0.9:4002')
+    assert.equal(dialableLane('0.0.0.0:4002', mesh), '10.0.0.1:4002')
+    assert.equal(dialableLane('[::]:4002', ['/unix/x', ...mesh.slice(0, 1)]), '127.0.0.1:4002')
+    assert.equal(dialableLane('0.0.0.0:4002', []), '0.0.0.0:4002')
   })
 })
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 
 import { RefusedError } from '../../../src/mesh/admission/proof.ts'
-import { NamePins } from '../../../src/mesh/index.ts'
+import { Invitations, joinCluster, NamePins } from '../../../src/mesh/index.ts'
 import { MEMBERS_TOPIC } from '../../../src/mesh/members/announcer.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
 import { until } from '../../support/meshes.ts'
 import { VirtualClock } from '../../support/time.ts'
 import { HostMeshes, untilAborted } from './fakenetwork.ts'
@@ -227,5 +229,27 @@ describe('the members of a host\'s mesh', () => {
     await until(() => mesh.strangerCount === 2, 'the one at the lane port is counted')
     await mesh.stop()
     assert.equal(logged.length, 2, 'what was not said yet is said at the end')
+  })
+})
+
+describe('a host that invites', () => {
+  it('lets a new one in at its lane port while it is in the mesh, but under no name that is in use', async () => {
+    const clusterKey = new Uint8Array(32).fill(3)
+    const invitations = new Invitations({ clock: systemClock, random: systemRandom }, { clusterKey })
+    const { mesh, network } = hosts.make({ invitations })
+    assert.equal(invitations.address, undefined)
+    await mesh.start()
+    const { address = '' } = invitations
+    assert.match(address, /^127\.0\.0\.1:\d+$/)
+    network.listener.connected({ peerId: 'peerB', name: 'b', address: '/ip4/10.0.0.2/tcp/4001' })
+    const { token } = invitations.open({ ttlMs: 60_000, uses: 1 })
+    const join = (name: string) => joinCluster({ clock: systemClock }, { address, token, name, signal })
+    for (const name of ['a', 'b']) await assert.rejects(join(name), { code: 'name-taken' })
+    assert.deepEqual(await join('c'), {
+      clusterKey, host: 'a', meshPort: 4001, ownHost: '127.0.0.1',
+    })
+    assert.equal(mesh.strangerCount, 0)
+    await mesh.stop()
+    assert.equal(invitations.address, undefined)
   })
 })

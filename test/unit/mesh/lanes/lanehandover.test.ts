@@ -85,7 +85,7 @@ describe('a lane that is given away before TLS', () => {
   it('takes along what came behind the ticket', async () => {
     const { ticket, lane } = port.server.offer(signal)
     const socket = await port.connect()
-    socket.write(Buffer.concat([encodePreamble(ticket.id), Buffer.from('and more')]))
+    socket.write(Buffer.concat([encodePreamble('lane', ticket.id), Buffer.from('and more')]))
     const taker = new Taker()
     const handed = (await lane).handOver(taker)!
     assert.equal(Buffer.from(handed.early).toString(), 'and more')

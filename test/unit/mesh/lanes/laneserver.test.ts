@@ -62,7 +62,7 @@ describe('the lane port', () => {
 
   it('takes a ticket that comes byte by byte, but not for longer than five seconds', async () => {
     const { ticket, lane } = port.server.offer(signal)
-    const preamble = encodePreamble(ticket.id)
+    const preamble = encodePreamble('lane', ticket.id)
     const [whole, slow] = [await port.connect(), await port.connect()]
     for (const byte of preamble) {
       whole.write(Buffer.of(byte))
@@ -80,7 +80,7 @@ describe('the lane port', () => {
       const abort = new AbortController()
       const { ticket, lane } = port.server.offer(signal)
       const socket = await port.connect()
-      socket.write(encodePreamble(ticket.id))
+      socket.write(encodePreamble('lane', ticket.id))
       const securing = (await lane).secure(abort.signal)
       abort.abort(reason)
       await assert.rejects(securing, (error) => error === reason)
@@ -92,10 +92,10 @@ describe('the lane port', () => {
   it('takes whoever shows a ticket a second time for a stranger, before any TLS', async () => {
     const { ticket } = port.server.offer(signal)
     const first = await port.connect()
-    first.write(encodePreamble(ticket.id))
+    first.write(encodePreamble('lane', ticket.id))
     await until(() => port.server.offer(signal) !== undefined, 'it is there')
     const second = await port.connect()
-    second.write(encodePreamble(ticket.id))
+    second.write(encodePreamble('lane', ticket.id))
     await closed(second)
     assert.deepEqual(port.strangers, ['0 127.0.0.1: it showed no ticket of this host'])
     first.destroy()

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+
+import {
+  decodeAnswer, decodeHello, encodeHello, encodeRefusal, encodeWelcome,
+} from '../../../../src/mesh/invitation/exchange.ts'
+import { systemRandom } from '../../../../src/runtime/random.ts'
+import { codeOf, mutated } from './mutations.ts'
+
+const WELCOME = { clusterKey: new Uint8Array(32).fill(5), host: 'host-a', meshPort: 4001 }
+
+describe('what a newcomer and the host that invited it say', () => {
+  it('reads as it was written', () => {
+    assert.equal(decodeHello(encodeHello('host-d')), 'host-d')
+    assert.deepEqual(decodeAnswer(encodeWelcome(WELCOME)), WELCOME)
+    for (const why of ['used', 'expired', 'name-taken', 'malformed'] as const) {
+      assert.equal(decodeAnswer(encodeRefusal(why)), why)
+    }
+  })
+
+  it('is refused in another version, without a part, or with one that it cannot have', () => {
+    const hellos = ['', 'null', '[]', '{"version":1}', '{"version":2,"name":"a"}', '{"version":1,"name":"a b"}',
+      '{"version":1,"name":7}']
+    for (const line of hellos) assert.throws(() => decodeHello(line), { code: 'bad-question' }, line)
+    const good = JSON.parse(encodeWelcome(WELCOME)) as object
+    const answers = [{ version: 2 }, { key: 'short' }, { key: undefined }, { host: 'a b' }, { host: 1 },
+      { meshPort: 0 }, { meshPort: 65_536 }, { meshPort: 1.5 }, { meshPort: '1' }].map((part) => ({ ...good, ...part }))
+    for (const answer of [...answers, { version: 1, refused: 'unproven' }, { version: 2, refused: 'used' }, 7]) {
+      assert.throws(() => decodeAnswer(JSON.stringify(answer)), { code: 'bad-answer' }, JSON.stringify(answer))
+    }
+    assert.equal((decodeAnswer(JSON.stringify({ ...good, meshPort: 65_535 })) as { meshPort: number }).meshPort, 65_535)
+  })
+
+  it('is refused or read, whatever its bytes are, and nothing else comes of it', () => {
+    for (let round = 0; round < 3_000; round++) {
+      const hello = mutated(systemRandom, encodeHello('host-d'))
+      assert.ok([undefined, 'bad-question'].includes(codeOf(() => decodeHello(hello))), hello)
+      const answer = mutated(systemRandom, encodeWelcome(WELCOME))
+      assert.ok([undefined, 'bad-answer'].includes(codeOf(() => decodeAnswer(answer))), answer)
+    }
+  })
+})
