@@ -104,7 +104,7 @@ export async function readClusterKey(path: string): Promise<Uint8Array> {
 function parseClusterKey(text: string, path: string): Uint8Array {
   const line = text.trim()
   const encoded = line.slice(KEY_PREFIX.length)
-  if (!line.startsWith(KEY_PREFIX) || !/^[A-Za-z0-9_-]{43}$/.test(encoded)) throw malformed(path)
+  if (!line.startsWith(KEY_PREFIX) || !/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(encoded)) throw malformed(path)
   return fromString(encoded, 'base64url')
 }
 

@@ -30,7 +30,8 @@ import type { ToldRefusal } from './invitations.ts'
 const VERSION = 1
 /** The longest line of either side, bytes. */
 const LINE_BYTES_MAX = 1_024
-const KEY_FORM = /^[A-Za-z0-9_-]{43}$/
+/** 32 bytes: the last character has two bits that mean nothing. */
+const KEY_FORM = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 /** Refusals that the holder of a token is told. */
 const TOLD: readonly ToldRefusal[] = ['used', 'expired', 'name-taken', 'malformed']
 

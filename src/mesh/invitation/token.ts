@@ -22,7 +22,8 @@ export interface Token {
 
 const PREFIX = 'pmjoin1-'
 export const TOKEN_BYTES = { id: 16, secret: 32, mark: 16 } as const
-const TOKEN_FORM = /^pmjoin1-[A-Za-z0-9_-]{86}$/
+/** 64 bytes: the last character has four bits that mean nothing. */
+const TOKEN_FORM = /^pmjoin1-[A-Za-z0-9_-]{85}[AQgw]$/
 const MARK_CONTEXT = 'pagemesh key 1 cluster mark'
 
 /** The 16 bytes by which a cluster key is recognized. They tell nothing about it. */

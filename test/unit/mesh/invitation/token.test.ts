@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 
 import { decodeToken, encodeToken, markOf } from '../../../../src/mesh/invitation/token.ts'
 import type { PagemeshError } from '../../../../src/runtime/errors.ts'
+import { systemRandom } from '../../../../src/runtime/random.ts'
+import { codeOf, mutated } from './mutations.ts'
 
 const TOKEN = { id: '0f'.repeat(16), secret: new Uint8Array(32).fill(7), mark: new Uint8Array(16).fill(9) }
 
@@ -22,6 +24,16 @@ describe('the token of an invitation', () => {
         return !`${message}${advice}`.includes(text.slice(20, 40))
       })
     }
+  })
+
+  it('is refused or read, whatever its bytes are, and nothing else comes of it', () => {
+    const text = encodeToken(TOKEN)
+    for (let round = 0; round < 3_000; round++) {
+      const other = mutated(systemRandom, text)
+      assert.ok([undefined, 'token-malformed'].includes(codeOf(() => decodeToken(other))), other)
+    }
+    // The last character has bits that mean nothing.
+    assert.equal(codeOf(() => decodeToken(text.replace(/.$/, 'B'))), 'token-malformed')
   })
 
   it('has a mark by which a key is known, and which is no part of it', () => {
