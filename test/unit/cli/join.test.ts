@@ -6,11 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { readConfig } from '../../../src/daemon/index.ts'
-import type { AgentStatus, Invitation } from '../../../src/index.ts'
+import type { AgentStatus, Invitation, PeerName } from '../../../src/index.ts'
 import { writeClusterKey } from '../../../src/mesh/index.ts'
 import { encodeToken } from '../../../src/mesh/invitation/token.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { freePort } from '../../support/meshes.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand, type Finished } from '../../support/pagemesh.ts'
 import { serveAgent } from './servedagent.ts'
 
@@ -99,6 +98,12 @@ describe('pagemesh join', function () {
     return JSON.parse((await pagemesh('status', '--json', '--control', control)).stdout) as AgentStatus
   }
 
+  async function ownAddress(control: string, name: string): Promise<string> {
+    const { stdout } = await pagemesh('peers', '--json', '--control', control)
+    const { peers } = JSON.parse(stdout) as { peers: PeerName[] }
+    return peers.find(({ host }) => host === name)?.address?.replace(/\/p2p\/.*/, '') ?? ''
+  }
+
   async function sees(control: string, hosts: string[]): Promise<void> {
     for (;;) {
       const seen = (await statusOf(control)).peers.map(({ host }) => host).sort()
@@ -110,15 +115,17 @@ describe('pagemesh join', function () {
   it('brings a third host into a mesh of two that run, by two commands', async () => {
     const key = join(folder, 'cluster.key')
     await writeClusterKey(key)
-    const ports = [await freePort(), await freePort()]
     const controls: string[] = []
-    for (const [index, name] of ['host-a', 'host-b'].entries()) {
+    const addresses: string[] = []
+    for (const name of ['host-a', 'host-b']) {
       const config = join(folder, `${name}.yaml`)
       await writeFile(config, [
-        `name: ${name}`, `clusterKey: ${key}`, `listen: [/ip4/127.0.0.1/tcp/${ports[index]}]`, 'lane: 127.0.0.1:0',
-        `bootstrap: [/ip4/127.0.0.1/tcp/${ports[0]}]`, '',
+        `name: ${name}`, `clusterKey: ${key}`, 'listen: [/ip4/127.0.0.1/tcp/0]', 'lane: 127.0.0.1:0',
+        `bootstrap: [${addresses.join(', ')}]`, '',
       ].join('\n'))
-      controls.push(await startAgent(name, config))
+      const control = await startAgent(name, config)
+      controls.push(control)
+      addresses.push(await ownAddress(control, name))
     }
     const [first = '', second = ''] = controls
     await sees(second, ['host-a'])
@@ -132,7 +139,7 @@ describe('pagemesh join', function () {
     const written = join(folder, 'new', 'cluster.key')
     assert.deepEqual(JSON.parse(stdout), {
       name: 'host-c', from: 'host-b', config, clusterKey: written, listen: '/ip4/127.0.0.1/tcp/0',
-      bootstrap: `/ip4/127.0.0.1/tcp/${ports[1]}`,
+      bootstrap: addresses[1],
     })
     assert.deepEqual(await readFile(written), await readFile(key))
     assert.equal((await stat(written)).mode & 0o777, 0o600)
