@@ -23,7 +23,8 @@ Examples:
   pagemesh doctor --to host-b
   pagemesh doctor --json | jq '.checks[] | select(.verdict != "ok")'
 
-Exit status 0 says that nothing is broken; there may be warnings.
+Nothing is broken where the exit status is 0; there may be warnings.
+
 ${EXIT_HELP}`)
     .action((flags: DoctorFlags) => examineHost(flags, program.version()!))
 }
