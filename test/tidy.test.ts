@@ -112,7 +112,7 @@ describe('imports', () => {
   })
 
   it('of a command load neither the agent nor its packages before it runs', () => {
-    const loaded = [...reachableFrom(['src/cli/main.ts'], loadsOf)]
+    const loaded = [...reachableFrom(['src/cli/run.ts'], loadsOf)]
     assert.ok(loaded.includes('src/daemon/control/client.ts'))
     assert.deepEqual([...new Set(loaded.map(folderOf))].sort(), ['cli', 'daemon', ...GROUND].sort())
     const packages = loaded.flatMap(loadsOf).filter(({ isOwn, target }) => !isOwn && !target.startsWith('node:'))

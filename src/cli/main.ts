@@ -1,24 +1,19 @@
 #!/usr/bin/env -S node --min-semi-space-size=32 --initial-old-space-size=256
 /**
- * The `pagemesh` command. Each command has its own file and imports what it needs only when it runs, so that `status`
- * and `--help` do not wait for the mesh's libraries. The first line's flags enlarge V8's young generation for a
- * handoff's short-lived buffers: with the defaults a third of the agent's time goes to garbage collection.
+ * Runs the `pagemesh` command if this Node can. An older Node must be able to parse this file, so it imports the rest
+ * only after looking, and keeps to JavaScript of 2017.
+ *
+ * The first line's flags enlarge V8's young generation for a handoff's short-lived buffers: with the defaults a third
+ * of the agent's time goes to garbage collection.
  */
-import { CommanderError } from 'commander'
+/** As `engines` in package.json has it. */
+const NODE_MAJOR_MIN = 24
 
-import { EXIT, fail } from './exit.ts'
-import { createProgram } from './program.ts'
-
-// A reader that closes the pipe early, such as `head`, is no error.
-process.stdout.on('error', () => process.exit())
-
-try {
-  await createProgram().parseAsync()
-} catch (error) {
-  // Commander has already printed the error or the help.
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage
-  else fail(error)
+if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) {
+  // It handles its errors itself and ends the process.
+  void import('./run.ts')
+} else {
+  process.stderr.write(`pagemesh: Pagemesh needs Node ${NODE_MAJOR_MIN} or later, and this is ${process.versions.node}: ` +
+    'install a newer one, or the Debian package of Pagemesh, which brings its own.\n')
+  process.exitCode = 2
 }
-// Waits until buffered output has reached a pipe; otherwise it would be lost.
-await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
-process.exit()
