@@ -13,7 +13,8 @@ if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) {
   // It handles its errors itself and ends the process.
   void import('./run.ts')
 } else {
-  process.stderr.write(`pagemesh: Pagemesh needs Node ${NODE_MAJOR_MIN} or later, and this is ${process.versions.node}: ` +
+  const needed = `Pagemesh needs Node ${NODE_MAJOR_MIN} or later, and this is ${process.versions.node}`
+  process.stderr.write(`pagemesh: ${needed}: ` +
     'install a newer one, or the Debian package of Pagemesh, which brings its own.\n')
   process.exitCode = 2
 }
