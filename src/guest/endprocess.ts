@@ -37,7 +37,7 @@ export function endProcess(
   const { pid } = identity
   if (!isAlive(identity)) return
   const file = linkStatOrNothing(path)
-  if (file?.isSocket() !== true || !listensAt(pid, file)) {
+  if (file?.isSocket() !== true || !listensAt(pid, path, file)) {
     throw silent(name, pid, `it does not listen at ${path} any more: it may be another's`)
   }
   try {

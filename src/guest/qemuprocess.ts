@@ -14,7 +14,7 @@ import { PagemeshError } from '../runtime/errors.ts'
 import { pathSeenBy, readStartTicks, type ProcessIdentity } from './process.ts'
 import { asCount, asList, asRecord } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
-import { unixSocketsOf } from './unixsockets.ts'
+import { meansSame, unixSocketsOf } from './unixsockets.ts'
 import { linkStatOrNothing, listOrNothing, readOrNothing } from './vanishing.ts'
 
 /** A process that has a thread with the reported id and holds the socket. */
@@ -36,7 +36,7 @@ export async function findQemu(qmp: QmpAsker, path: string): Promise<ProcessIden
   if (thread === undefined) {
     throw unproven(path, 'QEMU names no thread of its own', 'It takes a QEMU of 2.12 or later with a processor.')
   }
-  const claimants = claimantsOf(thread).filter(({ pid }) => listensAt(pid, file))
+  const claimants = claimantsOf(thread).filter(({ pid }) => listensAt(pid, path, file))
   return chooseClaimant(path, { socketUid: file.uid, agentUid: process.geteuid?.() ?? 0 }, claimants)
 }
 
@@ -103,12 +103,16 @@ function threadNumbers(status: string): number[] {
   return /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/).map(Number) ?? []
 }
 
-/** Whether the process listens at this file. A link as the last step is not followed: links cannot be bound. */
-export function listensAt(pid: number, file: { dev: number; ino: number }): boolean {
-  return unixSocketsOf(pid).some(({ state, path }) => {
-    if (state !== 'listening' || path === undefined || path.startsWith('@')) return false
-    const found = linkStatOrNothing(pathSeenBy(pid, path))
-    return found?.dev === file.dev && found.ino === file.ino
+/**
+ * Whether the process listens at `path`, which is this file. A link as the last step is not followed: links cannot be
+ * bound. A process that has changed its directory since it bound a relative path, as `-daemonize` makes QEMU do, is
+ * known by the end of the path.
+ */
+export function listensAt(pid: number, path: string, file: { dev: number; ino: number }): boolean {
+  return unixSocketsOf(pid).some(({ state, path: bound }) => {
+    if (state !== 'listening' || bound === undefined || bound.startsWith('@')) return false
+    const found = linkStatOrNothing(pathSeenBy(pid, bound))
+    return (found?.dev === file.dev && found.ino === file.ino) || (!bound.startsWith('/') && meansSame(path, bound))
   })
 }
 

@@ -13,22 +13,23 @@
  *                       <------   return | error, id n
  *                       <------   event            at any time
  */
-import { LineCutter } from '../bytes/linecutter.ts'
+import { connectAt } from '../host/longpath.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { PatientSocket } from './patientsocket.ts'
-import { connectionFault, qmpBusy, qmpError, qmpLost, qmpTimeout } from './qmperror.ts'
-import { cutQmpMessages, formatQmpCommand, QMP_LIMITS, type QemuVersion, type QmpMessage } from './qmpline.ts'
+import { connectionFault, qmpBusy, qmpError, qmpLost, qmpSlow, qmpTimeout } from './qmperror.ts'
+import { formatQmpCommand, QmpCutter, type QemuVersion, type QmpMessage } from './qmpline.ts'
 import { asText } from './qmpvalue.ts'
+import { servesOthers } from './unixsockets.ts'
 
 export interface QmpOptions {
   clock: Clock
   log: Log
   /** Aborts only the connecting, not an open connection. */
   signal?: AbortSignal
-  /** How long to wait for the greeting, ms; default 5000. */
+  /** How long to wait for the greeting while another client may be served, ms; default 5000. */
   timeoutMs?: number
 }
 
@@ -59,6 +60,8 @@ export interface QmpClient {
 }
 
 const GREETING_TIMEOUT_MS = 5_000
+/** How much longer to wait for a QEMU that serves no other client, ms. */
+const SLOW_MS = 4_000
 const COMMAND_TIMEOUT_MS = 10_000
 /** Most commands that await answers at once; more is a programmer's error. */
 const PENDING_MAX = 64
@@ -93,7 +96,7 @@ class QmpConnection implements QmpClient {
   readonly #socket: PatientSocket
   readonly #clock: Clock
   readonly #log: Log
-  readonly #lines = new LineCutter(QMP_LIMITS.lineBytesMax)
+  readonly #cutter = new QmpCutter()
   readonly #greeting = Promise.withResolvers<{ version: QemuVersion; offersOutOfBand: boolean }>()
   readonly #pending = new Map<number, Pending>()
   readonly #listeners = new Set<(event: QmpEvent) => void>()
@@ -113,7 +116,7 @@ class QmpConnection implements QmpClient {
     // Avoids an unhandled rejection: the waiting side may not have been reached yet.
     this.#greeting.promise.catch(() => {})
     this.#socket = new PatientSocket()
-    this.#socket.connect(path)
+    connectAt(this.#socket, path)
     this.#socket.on('data', (bytes) => this.#receive(bytes))
     this.#socket.on('error', (error) => this.#break(connectionFault(path, error)))
     this.#socket.on('close', () => {
@@ -125,7 +128,10 @@ class QmpConnection implements QmpClient {
   async greet(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const abort = (): void => this.#break(abortReason(signal))
     signal?.addEventListener('abort', abort, { once: true })
-    const timer = this.#clock.after(timeoutMs, () => this.#break(qmpBusy(this.#path, timeoutMs)))
+    let timer = this.#clock.after(timeoutMs, () => {
+      if (servesOthers(this.#path)) return this.#break(qmpBusy(this.#path, timeoutMs))
+      timer = this.#clock.after(SLOW_MS, () => this.#break(qmpSlow(this.#path, timeoutMs + SLOW_MS)))
+    })
     try {
       const { version, offersOutOfBand } = await this.#greeting.promise
       this.version = version
@@ -179,7 +185,7 @@ class QmpConnection implements QmpClient {
 
   #receive(bytes: Buffer): void {
     try {
-      for (const message of cutQmpMessages(this.#lines, bytes)) this.#dispatch(message)
+      for (const message of this.#cutter.push(bytes)) this.#dispatch(message)
     } catch (error) {
       this.#break(error as Error)
     }

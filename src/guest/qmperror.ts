@@ -1,12 +1,22 @@
 import { RIGHTS_ADVICE } from '../host/rights.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
-/** No greeting came: another client holds the socket, or QEMU's main loop is stuck. */
+/** No greeting came, and QEMU serves a client. */
 export function qmpBusy(path: string, waitedMs?: number): PagemeshError {
   return new PagemeshError('qmp-busy', `The QMP socket ${path} is held by another client.`, {
     fault: 'guest',
     phase: 'connecting to the guest',
     advice: 'QMP serves one client at a time: close the other one, or give the guest a second -qmp socket.',
+    data: { path, waitedMs },
+  })
+}
+
+/** No greeting came, and QEMU serves nobody: its main loop is stuck, or the process is stopped. */
+export function qmpSlow(path: string, waitedMs: number): PagemeshError {
+  return new PagemeshError('qmp-busy', `The QEMU at ${path} does not answer, and no other client holds its socket.`, {
+    fault: 'guest',
+    phase: 'connecting to the guest',
+    advice: 'Look whether the guest\'s process is stopped or stuck, for example on storage.',
     data: { path, waitedMs },
   })
 }
@@ -58,4 +68,9 @@ export function qmpInterrupted(path: string, command: string, cause: Error): Pag
   return new PagemeshError('qmp-interrupted', `The guest's QMP connection was lost while it was told ${command}.`, {
     fault: 'guest', data: { path, command }, cause,
   })
+}
+
+/** Whether an error says that another client holds the socket. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof PagemeshError && error.code === 'qmp-busy'
 }

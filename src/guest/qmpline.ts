@@ -5,13 +5,14 @@
  *   reply    = {"return": value, "id": n} | {"error": {"class": c, "desc": d}, "id": n}
  *   event    = {"event": name, "data": {...}, "timestamp": {...}}
  *
- * Each is one JSON object on one line that ends in CR LF.
+ * Each is one JSON object on one line that ends in CR LF. With `pretty=on` it spans several: the first is `{`, the last
+ * `}`, and those between are indented.
  */
-import type { LineCutter } from '../bytes/linecutter.ts'
+import { LineCutter } from '../bytes/linecutter.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { asCount, asList, asRecord, asText } from './qmpvalue.ts'
 
-export const QMP_LIMITS = {
+const QMP_LIMITS = {
   /** `info mtree -f` of a guest with a hundred devices is one line of a few hundred kB. */
   lineBytesMax: 16 * 1024 * 1024,
 }
@@ -30,14 +31,42 @@ export type QmpMessage =
 
 const NO_ID = -1
 
-/** Messages completed by `bytes`; `cutter` keeps the rest. After `qmp-garbled` the cutter must not be used. */
-export function cutQmpMessages(cutter: LineCutter, bytes: Buffer): QmpMessage[] {
-  const lines = cutter.push(bytes)
-  if (lines === 'too-long') throw garbled('a line is longer than any of QEMU\'s')
-  return lines.filter((line) => line.trim() !== '').map(parseQmpLine)
+/** Cuts arriving bytes into messages. After `qmp-garbled` it must not be used. */
+export class QmpCutter {
+  readonly #bytesMax: number
+  readonly #lines: LineCutter
+  /** Lines of a message of several that is not complete. */
+  #begun: string[] = []
+  #begunBytes = 0
+
+  /** @param bytesMax length of the longest accepted message. */
+  constructor(bytesMax: number = QMP_LIMITS.lineBytesMax) {
+    this.#bytesMax = bytesMax
+    this.#lines = new LineCutter(bytesMax)
+  }
+
+  /** The messages that `bytes` completes. */
+  push(bytes: Buffer): QmpMessage[] {
+    const lines = this.#lines.push(bytes)
+    if (lines === 'too-long') throw tooLong()
+    return lines.map((line) => this.#complete(line.trimEnd())).filter((text) => text !== '').map(parseQmpLine)
+  }
+
+  /** The text of the message that ends with this line; empty if none does. */
+  #complete(line: string): string {
+    if (this.#begun.length === 0 && line !== '{') return line
+    this.#begun.push(line)
+    this.#begunBytes += line.length
+    if (this.#begunBytes > this.#bytesMax) throw tooLong()
+    if (line !== '}') return ''
+    const text = this.#begun.join('\n')
+    this.#begun = []
+    this.#begunBytes = 0
+    return text
+  }
 }
 
-/** Parses one line. Throws `qmp-garbled` if it is no QMP message. */
+/** Parses one message. Throws `qmp-garbled` if it is no QMP message. */
 export function parseQmpLine(line: string): QmpMessage {
   const message = asRecord(parseJson(line))
   if ('QMP' in message) {
@@ -75,6 +104,10 @@ function parseJson(line: string): unknown {
 function parseVersion(greeting: Record<string, unknown>): QemuVersion {
   const version = asRecord(asRecord(greeting['version'])['qemu'])
   return { major: asCount(version['major']), minor: asCount(version['minor']), micro: asCount(version['micro']) }
+}
+
+function tooLong(): PagemeshError {
+  return garbled('a message is longer than any of QEMU\'s')
 }
 
 function garbled(why: string, cause?: unknown): PagemeshError {

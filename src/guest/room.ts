@@ -12,6 +12,7 @@ import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { requireUnexposed } from '../host/exposure.ts'
+import { SOCKET_PATH_BYTES_MAX } from '../host/longpath.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 
@@ -31,8 +32,7 @@ const PREFIX = 'handoff-'
 /** Too long to guess, short enough for a socket's path. */
 const SECRET_BYTES = 16
 const NAME_BYTES = 6
-/** The kernel's limit of a socket path without the terminating zero, and the longest name in a room. */
-const SOCKET_PATH_BYTES_MAX = 107
+/** The longest name in a room. */
 const SOCKET_NAME_BYTES_MAX = 4
 const SHUT = 0o700
 const OPEN = 0o711

@@ -1,3 +1,5 @@
+import { normalize, resolve } from 'node:path'
+
 import { listOrNothing, readLinkOrNothing, readOrNothing } from './vanishing.ts'
 
 /** A line of /proc/net/unix. */
@@ -31,6 +33,20 @@ export function unixSocketsOf(pid: number): UnixSocket[] {
   const held = new Set(listOrNothing(`/proc/${pid}/fd`).map((fd) => socketInode(`/proc/${pid}/fd/${fd}`)))
   if (held.size === 0) return []
   return parseUnixSockets(readOrNothing(`/proc/${pid}/net/unix`) ?? '').filter(({ inode }) => held.has(inode))
+}
+
+/** Whether the socket at `path` has accepted a connection that lasts; one that still waits for that does not count. */
+export function servesOthers(path: string): boolean {
+  return parseUnixSockets(readOrNothing('/proc/net/unix') ?? '')
+    .some(({ state, path: bound }) => state === 'connected' && bound !== undefined && meansSame(path, bound))
+}
+
+/** Whether `path` is what was bound, which may be relative to another directory. Pure. */
+export function meansSame(path: string, bound: string): boolean {
+  if (bound.startsWith('/')) return resolve(bound) === resolve(path)
+  // What leads upwards says nothing of the names above.
+  const names = normalize(bound).split('/').filter((name) => name !== '..')
+  return names.length > 0 && resolve(path).split('/').slice(-names.length).join('/') === names.join('/')
 }
 
 /** The inode number of a socket, from a descriptor's link in /proc; undefined if it is no socket. */

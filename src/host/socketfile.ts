@@ -4,9 +4,7 @@ import { dirname, join } from 'node:path'
 
 import { PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
 import { requireUnexposed } from './exposure.ts'
-
-/** Linux's limit on a socket's path (sun_path without its final zero). */
-const PATH_BYTES_MAX = 107
+import { SOCKET_PATH_BYTES_MAX } from './longpath.ts'
 
 /** The socket file of a server. */
 export interface SocketFile {
@@ -53,7 +51,9 @@ export async function requireUntaken(init: Omit<SocketFileInit, 'mode' | 'gid'>)
  */
 export async function listenAt(server: Server, init: SocketFileInit): Promise<SocketFile> {
   const { path, mode, gid, use } = init
-  if (Buffer.byteLength(path) > PATH_BYTES_MAX) throw unusable(init, `it is longer than ${PATH_BYTES_MAX} bytes`)
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+    throw unusable(init, `it is longer than ${SOCKET_PATH_BYTES_MAX} bytes`)
+  }
   await requireUntaken(init)
   try {
     await mkdir(dirname(path), { recursive: true })

@@ -4,9 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
-import { LineCutter } from '../../../src/bytes/linecutter.ts'
 import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
-import { cutQmpMessages, parseQmpLine } from '../../../src/guest/qmpline.ts'
+import { parseQmpLine, QmpCutter } from '../../../src/guest/qmpline.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
@@ -250,12 +249,21 @@ describe('QMP', () => {
 describe('lines of QMP', () => {
   it('are messages, one each, but for empty ones', () => {
     const lines = '{"return": {}, "id": 1}\r\n\r\n{"event": "STOP", "data": {}}\r\n'
-    const messages = cutQmpMessages(new LineCutter(100), Buffer.from(lines))
+    const messages = new QmpCutter(100).push(Buffer.from(lines))
     assert.deepEqual(messages, [{ kind: 'return', id: 1, value: {} }, { kind: 'event', name: 'STOP', data: {} }])
   })
 
   it('may not be longer than the limit', () => {
-    const take = (): unknown => cutQmpMessages(new LineCutter(8), Buffer.from('123456789'))
+    const take = (): unknown => new QmpCutter(8).push(Buffer.from('123456789'))
+    assert.throws(take, (error) => codeOf(error) === 'qmp-garbled')
+  })
+
+  it('are one message from a `{` to a `}`, in whatever pieces they come', () => {
+    const cutter = new QmpCutter(100)
+    const text = '{\r\n    "return": {\r\n    },\r\n    "id": 1\r\n}\r\n{"event": "STOP", "data": {}}\r\n{\r\n'
+    const messages = text.split('').flatMap((letter) => cutter.push(Buffer.from(letter)))
+    assert.deepEqual(messages, [{ kind: 'return', id: 1, value: {} }, { kind: 'event', name: 'STOP', data: {} }])
+    const take = (): unknown => cutter.push(Buffer.from('"a": "0123456789",\r\n'.repeat(6)))
     assert.throws(take, (error) => codeOf(error) === 'qmp-garbled')
   })
 

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 
 import { parsePeers } from '../../../src/guest/peer.ts'
-import { parseUnixSockets } from '../../../src/guest/unixsockets.ts'
+import { meansSame, parseUnixSockets } from '../../../src/guest/unixsockets.ts'
 
 const HEAD = 'Num       RefCount Protocol Flags    Type St Inode Path\n'
 
@@ -47,5 +47,16 @@ u_str ESTAB 0      0      /elsewhere 1121382 * 1121381\n`
   it('is several where somebody forged a line', () => {
     const text = `u_str ESTAB 0 0 ${PATH} 10 /tmp/x\nu_str ESTAB 0 0 ${PATH} 10 * 7\nu_str ESTAB 0 0 ${PATH} 10 * 9\n`
     assert.deepEqual(parsePeers(text, PATH).get('10'), ['7', '9'])
+  })
+})
+
+describe('the path of a socket', () => {
+  it('is what was bound, wherever a relative one was', () => {
+    for (const bound of ['/run/vms/a.qmp', '/run/../run/vms/a.qmp', 'a.qmp', './a.qmp', '../vms/a.qmp', 'vms/a.qmp']) {
+      assert.ok(meansSame('/run/vms/a.qmp', bound), bound)
+    }
+    for (const bound of ['/a.qmp', '/run/a.qmp', 'b.qmp', 'other/a.qmp', 'vms/../a.qmp/b', '..', 'qmp']) {
+      assert.ok(!meansSame('/run/vms/a.qmp', bound), bound)
+    }
   })
 })
