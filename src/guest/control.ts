@@ -1,5 +1,6 @@
 import { PagemeshError } from '../runtime/errors.ts'
-import { connectQmp, type QmpOptions } from './qmp.ts'
+import { connectQmp, type QmpClient, type QmpOptions } from './qmp.ts'
+import { isBusy } from './qmperror.ts'
 import { createQmpSession, type QmpSession } from './qmpsession.ts'
 import type { QmpAsker } from './status.ts'
 
@@ -14,6 +15,8 @@ const SESSION_TIMEOUT_MS = 5_000
  */
 export class GuestControl {
   readonly path: string
+  /** Further QMP sockets of the same QEMU, for when another client holds the first. */
+  readonly #others = new Set<string>()
   readonly #options: Pick<QmpOptions, 'clock' | 'log'>
   #session: QmpSession | undefined
   #isOpening = false
@@ -21,6 +24,14 @@ export class GuestControl {
   constructor(path: string, options: Pick<QmpOptions, 'clock' | 'log'>) {
     this.path = path
     this.#options = options
+  }
+
+  addPath(path: string): void {
+    this.#others.add(path)
+  }
+
+  removePath(path: string): void {
+    this.#others.delete(path)
   }
 
   /** Whether a session is open. */
@@ -31,9 +42,7 @@ export class GuestControl {
   /** Connects, runs `ask`, and hangs up. Throws the errors of connectQmp. */
   async visit<Answer>(ask: (qmp: QmpAsker) => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
     if (this.#session !== undefined) return ask(this.#session)
-    const qmp = await connectQmp(this.path, {
-      ...this.#options, timeoutMs: VISIT_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }),
-    })
+    const qmp = await this.#connect({ timeoutMs: VISIT_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) })
     try {
       return await ask(qmp)
     } finally {
@@ -49,9 +58,8 @@ export class GuestControl {
     if (this.#session !== undefined || this.#isOpening) throw this.#busy()
     this.#isOpening = true
     try {
-      const connect = (): ReturnType<typeof connectQmp> =>
-        connectQmp(this.path, { ...this.#options, timeoutMs: SESSION_TIMEOUT_MS })
-      const first = await connectQmp(this.path, { ...this.#options, timeoutMs: SESSION_TIMEOUT_MS, signal })
+      const connect = (): Promise<QmpClient> => this.#connect({ timeoutMs: SESSION_TIMEOUT_MS })
+      const first = await this.#connect({ timeoutMs: SESSION_TIMEOUT_MS, signal })
       const session = createQmpSession(this.#options, { path: this.path, first, connect, isAlive })
       this.#session = session
       // Resolves when the process has ended, and never rejects.
@@ -60,6 +68,21 @@ export class GuestControl {
     } finally {
       this.#isOpening = false
     }
+  }
+
+  /** Connects to the first socket that nobody else holds. Throws the error of the last. */
+  async #connect(how: Pick<QmpOptions, 'timeoutMs' | 'signal'>): Promise<QmpClient> {
+    const options = { ...this.#options, ...how }
+    const paths = [this.path, ...this.#others]
+    const last = paths.pop()!
+    for (const path of paths) {
+      try {
+        return await connectQmp(path, options)
+      } catch (error) {
+        if (!isBusy(error)) throw error
+      }
+    }
+    return connectQmp(last, options)
   }
 
   async #close(session: QmpSession): Promise<void> {

@@ -1,16 +1,19 @@
+import { statSync } from 'node:fs'
 import { glob } from 'node:fs/promises'
 import { basename, extname } from 'node:path'
 
 import type { Clock } from '../runtime/clock.ts'
-import { describeError, PagemeshError } from '../runtime/errors.ts'
+import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { ChangeListeners, type ChangeListener } from './changelisteners.ts'
 import type { Guest, GuestState } from './guest.ts'
 import { Looking } from './looking.ts'
 import type { ProcessIdentity } from './process.ts'
 import type { Manager } from './qemuarguments.ts'
-import { isBusy, QemuGuest } from './qemuguest.ts'
-import { linkStatOrNothing, statOrNothing } from './vanishing.ts'
+import { QemuGuest } from './qemuguest.ts'
+import { listensAt } from './qemuprocess.ts'
+import { isBusy } from './qmperror.ts'
+import { linkStatOrNothing } from './vanishing.ts'
 
 /** A guest that discovery found, with its last known properties. */
 export interface DiscoveredGuest extends Guest {
@@ -88,7 +91,11 @@ class SocketDiscovery implements GuestDiscovery {
   readonly #log: Log
   readonly #globs: readonly string[]
   readonly #found = new Map<string, Found>()
+  /** Further sockets of guests that were found at another. */
+  readonly #spare = new Map<string, Found>()
   readonly #failed = new Map<string, Failure>()
+  /** Entries of the directories that were passed over and mentioned. */
+  readonly #odd = new Set<string>()
   readonly #listeners = new ChangeListeners()
   readonly #looking: Looking
 
@@ -136,6 +143,11 @@ class SocketDiscovery implements GuestDiscovery {
       if (sockets.get(path) !== socket) await this.#remove(path, 'its socket went')
       else if (!guest.alive) await this.#remove(path, 'its process ended')
     }
+    for (const [path, { guest, socket }] of this.#spare) {
+      if (sockets.get(path) === socket) continue
+      this.#spare.delete(path)
+      guest.removePath(path)
+    }
     for (const [path, { socket }] of this.#failed) if (sockets.get(path) !== socket) this.#failed.delete(path)
     const waiting = [...sockets]
     const visit = async (): Promise<void> => {
@@ -149,11 +161,12 @@ class SocketDiscovery implements GuestDiscovery {
     const sockets = new Map<string, string>()
     const seen = new Set<string>()
     for await (const path of glob([...this.#globs])) {
-      if (statOrNothing(path)?.isSocket() !== true) continue
+      if (!this.#isSocket(path)) continue
       // Links are not followed here; a link is refused when it is examined.
       const file = linkStatOrNothing(path)
       if (file === undefined) continue
-      const identity = `${file.dev}:${file.ino}:${file.ctimeMs}`
+      // A later file may get the same number; who may use a file changes it, but not when it was made.
+      const identity = `${file.dev}:${file.ino}:${file.birthtimeMs || file.ctimeMs}`
       if (seen.has(identity)) continue
       if (sockets.size >= SOCKETS_MAX) {
         this.#log.warn('too many QMP sockets match: the rest are ignored', { socketsMax: SOCKETS_MAX })
@@ -165,7 +178,23 @@ class SocketDiscovery implements GuestDiscovery {
     return sockets
   }
 
+  /** Says once of an entry that it cannot be looked at, such as a link to itself. */
+  #isSocket(path: string): boolean {
+    try {
+      return statSync(path).isSocket()
+    } catch (error) {
+      const code = systemErrorCode(error)
+      // It has gone meanwhile, or it is a link to something that will come.
+      if (code !== 'ENOENT' && !this.#odd.has(path) && this.#odd.size < SOCKETS_MAX) {
+        this.#odd.add(path)
+        this.#log.warn('an entry among the QMP sockets is passed over', { path, code })
+      }
+      return false
+    }
+  }
+
   async #visit(path: string, socket: string): Promise<void> {
+    if (this.#spare.has(path)) return
     const found = this.#found.get(path)
     try {
       if (found !== undefined) {
@@ -177,7 +206,7 @@ class SocketDiscovery implements GuestDiscovery {
       await this.#add(path, socket)
       this.#failed.delete(path)
     } catch (error) {
-      if (found === undefined || !this.#found.has(path)) this.#fail(path, socket, error)
+      if (found === undefined || !this.#found.has(path)) this.#failOrSpare(path, socket, error)
       // A living QEMU that hung up, for example because its session was closed meanwhile, is asked next time.
       else if (!found.guest.alive) await this.#remove(path, 'its process ended')
       else if (!isBusy(error)) this.#log.debug('a guest did not answer', { path, error: describeError(error) })
@@ -187,23 +216,49 @@ class SocketDiscovery implements GuestDiscovery {
   async #add(path: string, socket: string): Promise<void> {
     const fallbackName = basename(path, extname(path))
     const guest = await QemuGuest.find({ clock: this.#clock, log: this.#log }, path, fallbackName)
-    const sameName = [...this.#found.values()].find((other) => other.guest.name === guest.name)
+    const sameProcess = this.#foundBy((other) => other.isSameAs(guest))
+    if (sameProcess !== undefined) {
+      await guest.close()
+      this.#keepSpare(path, socket, sameProcess)
+      return
+    }
+    const sameName = this.#foundBy(({ name }) => name === guest.name)
     if (sameName !== undefined) {
       await guest.close()
-      throw nameTaken(guest.name, path, sameName.guest.path)
+      throw nameTaken(guest.name, path, sameName.path)
     }
     this.#found.set(path, { guest, socket })
     this.#log.info('guest found', { guest: guest.name, pid: guest.pid, state: guest.lastState, path })
     this.#listeners.tell('added', guest)
   }
 
+  #foundBy(isIt: (guest: QemuGuest) => boolean): QemuGuest | undefined {
+    return [...this.#found.values()].find(({ guest }) => isIt(guest))?.guest
+  }
+
+  #keepSpare(path: string, socket: string, guest: QemuGuest): void {
+    this.#spare.set(path, { guest, socket })
+    guest.addPath(path)
+    this.#log.debug('a guest has another QMP socket', { guest: guest.name, path })
+  }
+
   async #remove(path: string, why: string): Promise<void> {
     const found = this.#found.get(path)
     if (found === undefined) return
     this.#found.delete(path)
+    for (const [other, { guest }] of this.#spare) if (guest === found.guest) this.#spare.delete(other)
     this.#log.info('guest gone', { guest: found.guest.name, pid: found.guest.pid, why })
     this.#listeners.tell('removed', found.guest)
     await found.guest.close()
+  }
+
+  /** A socket that another client holds may be a second one of a guest that is known. */
+  #failOrSpare(path: string, socket: string, error: unknown): void {
+    const file = isBusy(error) ? linkStatOrNothing(path) : undefined
+    const guest = file === undefined ? undefined : this.#foundBy(({ pid }) => listensAt(pid, path, file))
+    if (guest === undefined) return this.#fail(path, socket, error)
+    this.#failed.delete(path)
+    this.#keepSpare(path, socket, guest)
   }
 
   /** Pauses tries at the socket; logs the reason once. */

@@ -1,5 +1,4 @@
 import type { Clock } from '../runtime/clock.ts'
-import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { GuestControl } from './control.ts'
 import type { DiscoveredGuest } from './discovery.ts'
@@ -14,6 +13,7 @@ import { isAlive, readArguments, readUid, type ProcessIdentity } from './process
 import { openProcessMemory } from './processmemory.ts'
 import { findQemu, unproven } from './qemuprocess.ts'
 import { formatQemuVersion } from './qemuversion.ts'
+import { isBusy } from './qmperror.ts'
 import { asCount, asRecord, asText } from './qmpvalue.ts'
 import { isLeftBehind } from './refusals.ts'
 import type { SideComponents, SideInit } from './side.ts'
@@ -23,6 +23,8 @@ import { queryMigration, queryState, type QmpAsker } from './status.ts'
 interface Answers {
   process: ProcessIdentity
   name: string
+  /** The value of -name; empty without it. */
+  ownName: string
   state: GuestState
   memory: GuestMemory
   /** QEMU's table of RAM blocks: if it changes, the memory has changed. */
@@ -38,6 +40,7 @@ export class QemuGuest implements DiscoveredGuest {
   readonly memory: GuestMemory
   readonly process: ProcessIdentity
   readonly #control: GuestControl
+  readonly #ownName: string
   readonly #blockTable: string
   readonly #clock: Clock
   readonly #log: Log
@@ -52,6 +55,7 @@ export class QemuGuest implements DiscoveredGuest {
     this.memory = answers.memory
     this.process = answers.process
     this.#control = control
+    this.#ownName = answers.ownName
     this.#blockTable = answers.blockTable
     this.#clock = clock
     this.#log = log
@@ -66,6 +70,21 @@ export class QemuGuest implements DiscoveredGuest {
     const control = new GuestControl(path, components)
     const answers = await control.visit((qmp) => ask(qmp, path, fallbackName, components.log))
     return new QemuGuest(control, answers, components)
+  }
+
+  /** Whether the other was found at another socket of the same QEMU. */
+  isSameAs(other: QemuGuest): boolean {
+    const { pid, startTicks } = other.process
+    return pid === this.pid && startTicks === this.process.startTicks && other.#ownName === this.#ownName
+  }
+
+  /** Another QMP socket of this QEMU: used while another client holds the first. */
+  addPath(path: string): void {
+    this.#control.addPath(path)
+  }
+
+  removePath(path: string): void {
+    this.#control.removePath(path)
   }
 
   /** The guest's run state at the last query. */
@@ -143,11 +162,6 @@ export class QemuGuest implements DiscoveredGuest {
   }
 }
 
-/** Whether an error says that another client holds the socket. */
-export function isBusy(error: unknown): boolean {
-  return error instanceof PagemeshError && error.code === 'qmp-busy'
-}
-
 async function askVersion(qmp: QmpAsker): Promise<unknown> {
   return await qmp.execute('query-version')
 }
@@ -161,7 +175,8 @@ async function stateHere(qmp: QmpAsker): Promise<GuestState> {
 
 async function ask(qmp: QmpAsker, path: string, fallbackName: string, log: Log): Promise<Answers> {
   const process = await findQemu(qmp, path)
-  const name = asText(asRecord(await qmp.execute('query-name'))['name']) || fallbackName
+  const ownName = asText(asRecord(await qmp.execute('query-name'))['name'])
+  const name = ownName || fallbackName
   const state = await stateHere(qmp)
   const blockTable = await qmp.hmp('info ramblock')
   const { layout, unmapped } = await findLayout(name, qmp, process)
@@ -169,5 +184,5 @@ async function ask(qmp: QmpAsker, path: string, fallbackName: string, log: Log):
     throw unproven(path, `process ${process.pid} maps no memory of a guest`, 'See whether a QEMU listens there.')
   }
   if (unmapped.length > 0) log.debug('blocks of a guest are left out of the census', { guest: name, blocks: unmapped })
-  return { process, name, state, memory: openProcessMemory(layout), blockTable }
+  return { process, name, ownName, state, memory: openProcessMemory(layout), blockTable }
 }

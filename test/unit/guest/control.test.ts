@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { GuestControl } from '../../../src/guest/control.ts'
-import { isBusy } from '../../../src/guest/qemuguest.ts'
+import { isBusy } from '../../../src/guest/qmperror.ts'
 import { queryState } from '../../../src/guest/status.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'

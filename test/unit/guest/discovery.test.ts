@@ -157,14 +157,22 @@ describe('discovery of guests', () => {
     await assert.rejects(opening, { code: 'guest-unseen' })
   })
 
-  it('refuses a second guest of the same name', async () => {
-    await launch('one.qmp', { name: 'web' })
-    await launch('two.qmp', { name: 'web' })
+  it('takes a second socket of the same QEMU for another way to the same guest', async () => {
+    const about = { name: 'web', status: 'running' }
+    const fakes = [await launch('one.qmp', about), await launch('two.qmp', about)]
     await discovery.start()
     await discovery.refresh()
-    assert.deepEqual(events, ['added web'])
-    assert.deepEqual(warnings, ['guest-name-taken'])
-  })
+    assert.deepEqual([events, warnings, discovery.unusable()], [['added web'], [], []])
+    for (const [file, status] of [['one.qmp', 'paused'], ['two.qmp', 'running']] as const) {
+      const operator = await connectQmp(join(directory, file), { clock: systemClock, log: silentLog })
+      about.status = status
+      assert.equal(await discovery.guests()[0]!.state(), status)
+      await operator.close()
+    }
+    await Promise.all(fakes.map((fake) => fake.close()))
+    await discovery.refresh()
+    assert.deepEqual(events, ['added web', 'removed web'])
+  }).timeout(10_000)
 
   it('asks over the open session while a guest is migrated', async () => {
     const about = { name: 'web', status: 'running' }
