@@ -1,9 +1,10 @@
-import { chmod, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { removeStaleRooms } from '../guest/index.ts'
 import { requireUnexposed } from '../host/exposure.ts'
+import { makePassable } from '../host/passable.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 
 /**
@@ -21,7 +22,7 @@ export async function openRuntimeDirectory(
   }
   await requireUnexposed(path, 'where the agent meets its guests')
   try {
-    await mkdir(path, { recursive: true, mode: 0o711 })
+    await makePassable(path)
     await removeStaleRooms(path)
   } catch (cause) {
     throw new PagemeshError('bad-directory', `The directory ${path} cannot be used.`, {

@@ -1,10 +1,11 @@
-import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 
 import { PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
 import { requireUnexposed } from './exposure.ts'
 import { SOCKET_PATH_BYTES_MAX } from './longpath.ts'
+import { makePassable } from './passable.ts'
 
 /** The socket file of a server. */
 export interface SocketFile {
@@ -56,7 +57,7 @@ export async function listenAt(server: Server, init: SocketFileInit): Promise<So
   }
   await requireUntaken(init)
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makePassable(dirname(path))
     await requireUnexposed(dirname(path), `the ${use}`)
     // No longer than `control.sock`, so that the limit on paths does not strike here.
     const directory = await mkdtemp(`${dirname(path)}/.`)
