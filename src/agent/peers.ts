@@ -1,6 +1,7 @@
 import type { Mesh, NamePins } from '../mesh/index.ts'
 import { isoTime } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { addressOf } from './peeraddress.ts'
 
 /** A host name in the mesh: the member that uses it now, and the identity that it belongs to. */
 export interface PeerName {
@@ -31,7 +32,7 @@ export function listPeers(mesh: Mesh, pins: NamePins): PeerName[] {
   return [...names].sort().map((host) => {
     const [member, pin] = [members.get(host), pinned.get(host)]
     return {
-      host, peerId: member?.peerId ?? null, address: member?.address ?? null,
+      host, peerId: member?.peerId ?? null, address: member === undefined ? null : addressOf(mesh, member),
       pinnedTo: pin?.peerId ?? null, pinnedAt: pin === undefined ? null : isoTime(pin.since),
       claims: claims.filter(({ name }) => name === host)
         .map(({ peerId, count, last }) => ({ peerId, count, lastAt: isoTime(last) })),

@@ -16,6 +16,7 @@ import type { EndedCount, EndedTally, PassageSums } from './endedtally.ts'
 import { driverOf, lastStateOf, managerOf, type GuestList } from './guestlist.ts'
 import type { Handoffs } from './handoffs.ts'
 import { ledgerOf, trafficOf } from './ledger.ts'
+import { addressOf } from './peeraddress.ts'
 import type { Relays, RelayStatus } from './relays.ts'
 import { VERSION } from './version.ts'
 
@@ -125,7 +126,9 @@ export function snapshot(
     version: VERSION,
     kernel: kernelInUse(),
     settled: census.settled && keeper.totals.pending === 0,
-    peers: mesh.members().map(({ name, peerId, address }) => ({ host: name, peerId, address })),
+    peers: mesh.members().map((member) => ({
+      host: member.name, peerId: member.peerId, address: addressOf(mesh, member),
+    })),
     guests: guests.all().map((guest) => {
       const scanned = census.of(guest.name)
       return {

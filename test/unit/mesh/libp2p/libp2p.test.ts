@@ -13,6 +13,7 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 
+import { addressOf } from '../../../../src/agent/peeraddress.ts'
 import { createLibp2pMesh, NamePins, type Mesh } from '../../../../src/mesh/index.ts'
 import { createLog } from '../../../../src/runtime/log.ts'
 import { components, freePort, KEYS, libp2pMesh, OTHER_KEYS, until } from '../../../support/meshes.ts'
@@ -34,6 +35,14 @@ describe('a mesh over libp2p', () => {
     await until(() => a.strangerCount > 0 && stranger.strangerCount > 0, 'both count it')
     assert.deepEqual([...a.members(), ...stranger.members()], [])
     await assert.rejects(() => stranger.open('a', '/test/1', AbortSignal.timeout(1_000)), { code: 'host-unknown' })
+  })
+
+  it('tells where a member that dialed can be reached, not where its connection comes from', async () => {
+    const a = await started(libp2pMesh('a'))
+    const b = await started(libp2pMesh('b', { bootstrap: [a.self.address] }))
+    await until(() => a.member('b') !== undefined, 'they are connected')
+    assert.notEqual(a.member('b')!.address, b.self.address)
+    await until(() => addressOf(a, a.member('b')!) === b.self.address, 'it has announced itself')
   })
 
   it('serves a plain libp2p node nothing: no identify, no ping, no gossip', async () => {
