@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sy
 import { join } from 'node:path'
 
 import { connectQmp, discoverGuests, type DiscoveredGuest, type GuestDiscovery } from '../../src/guest/index.ts'
+import { unixSocketsOf } from '../../src/guest/unixsockets.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../src/runtime/log.ts'
 import { skipWithoutQemu, startQemu, until, type Qemu } from '../support/qemuprocess.ts'
@@ -163,11 +164,12 @@ describe('guests of a real QEMU at odd sockets', function () {
     process.kill(pid, 'SIGCONT')
     await looking
     assert.deepEqual([events, warnings], [['added a'], []])
+    // QEMU has noticed that the last visit is over.
+    await until(() => unixSocketsOf(pid).every(({ state, path }) => state !== 'connected' || path !== socket))
     process.kill(pid, 'SIGSTOP')
-    const late = assert.rejects(connectQmp(socket, { clock, log: silentLog, timeoutMs: 100 }), {
+    await assert.rejects(connectQmp(socket, { clock, log: silentLog, timeoutMs: 100 }), {
       code: 'qmp-busy', message: `The QEMU at ${socket} does not answer, and no other client holds its socket.`,
     })
-    await late
     process.kill(pid, 'SIGCONT')
   })
 })
