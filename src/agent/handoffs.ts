@@ -221,7 +221,12 @@ export class Handoffs {
     if (this.list().some(({ guest, direction }) => guest === name && direction === 'incoming')) {
       return alreadyMoving(name, 'usage')
     }
-    return this.#outgoing.isUnsettled(name) || this.#isHeld(name) ? undecided(name) : undefined
+    return this.#outgoing.unsettled().includes(name) || this.#isHeld(name) ? undecided(name) : undefined
+  }
+
+  /** Guests that left here and do not move any more, whose arrival is not confirmed: this agent answers for them. */
+  allUnsettled(): string[] {
+    return this.#outgoing.unsettled().filter((name) => !this.#leaving.has(name))
   }
 
   #isHeld(name: string): boolean {

@@ -103,9 +103,9 @@ export class OutgoingHandoffs {
       [...this.#live.values()].some(({ init, state }) => init.guest === guest && !DECIDED.has(state.at))
   }
 
-  /** Whether this guest left here, or is leaving, and its arrival is not confirmed. */
-  isUnsettled(guest: string): boolean {
-    return [...this.#records.values()].some((record) => record.guest === guest && record.as !== 'kept')
+  /** Guests that left here, or are leaving, and whose arrival is not confirmed. */
+  unsettled(): string[] {
+    return [...this.#records.values()].filter(({ as }) => as !== 'kept').map(({ guest }) => guest)
   }
 
   /** Resumes a handoff that an earlier agent process left. */

@@ -80,6 +80,8 @@ export interface AgentStatus {
   passages: PassageSums
   /** Copies of guests that stay paused here until someone decides whether they may run. */
   held: HeldGuest[]
+  /** Guests that left here and whose arrival is not confirmed: this agent answers for them, so it must not go. */
+  unsettled: string[]
   /** Peers that could not prove the cluster key, since start. */
   strangers: number
   /** Refused since start: offers of guests, and hosts whose name belongs to another identity. */
@@ -152,6 +154,7 @@ export function snapshot(
     ended: parts.ended.counts(),
     passages: parts.ended.sums(),
     held: handoffs?.allHeld() ?? [],
+    unsettled: handoffs?.allUnsettled() ?? [],
     strangers: mesh.strangerCount,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
     invitations: parts.invitations.counts,

@@ -4,12 +4,14 @@ import { alignColumns } from './table.ts'
 
 /** The agent's status as text. Pure. */
 export function renderStatus(status: AgentStatus): string {
-  const { host, version, peerId, settled, peers, guests, handoffs, held, strangers, refused, unusable, ledger } = status
+  const { host, version, peerId, settled, peers, guests, handoffs, held, unsettled } = status
+  const { strangers, refused, unusable, ledger } = status
   const { invitations } = status
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
     '',
+    ...(unsettled.length > 0 ? [`Not known to have arrived, keep this agent: ${unsettled.join(', ')}`, ''] : []),
     ...(held.length > 0 ? ['Held: these guests wait here, paused, for you', ...held.map(describeHeld)] : []),
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [

@@ -8,7 +8,7 @@ import { PagemeshError } from '../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../src/runtime/wait.ts'
 
 export const STATUS: AgentStatus = {
-  host: 'host-a', peerId: '12D3KooWtest', version: '9.9.9', kernel: 'avx2', settled: true,
+  host: 'host-a', peerId: '12D3KooWtest', version: '9.9.9', kernel: 'avx2', settled: true, unsettled: [],
   peers: [{ host: 'host-b', peerId: '12D3KooWother', address: '/ip4/10.0.0.2/tcp/4001' }],
   guests: [{
     name: 'web<1>', pid: 4711, state: 'running', driver: 'qmp', manager: null, ramBytes: 512e6,

@@ -47,10 +47,12 @@ describe('a guest whose last handoff is not settled', () => {
     await hosts.wait(30_000)
     assert.equal((await result).code, 'unconfirmed')
     assert.equal(a.handoffs.unsettled('web')?.code, 'undecided')
+    assert.deepEqual(a.handoffs.allUnsettled(), ['web'])
     hosts.network.reconnect('b')
     await hosts.wait(2000)
     await hosts.wait(2000)
     assert.deepEqual([a.handoffs.unsettled('web'), b.handoffs.allHeld()], [undefined, []])
+    assert.deepEqual(a.handoffs.allUnsettled(), [])
   })
 
   it('is told of while it comes, and comes to no host that is evacuated', async () => {
