@@ -1,150 +1,47 @@
-import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
-
-import { createCensus, type Census } from '../census/index.ts'
-import { discoverAll, type Guest, type GuestDiscovery, type GuestMemory } from '../guest/index.ts'
+import type { Guest, GuestMemory } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
-import {
-  createLibp2pMesh, deriveKeys, Invitations, NamePins, readClusterKey, Standing, type Mesh,
-} from '../mesh/index.ts'
-import { createPageHasher, kernelInUse, warmUpInventory, type PageHasher } from '../page/index.ts'
-import { PassageThreads, threadCount, warmUp } from '../passage/index.ts'
-import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
-import { createPopularity, type Popularity } from '../popularity/index.ts'
-import { createPossession, type Possession } from '../possession/index.ts'
+import { readClusterKey } from '../mesh/index.ts'
+import { warmUpInventory } from '../page/index.ts'
+import { warmUp } from '../passage/index.ts'
 import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
-import { systemClock, type Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
-import { silentLog, type Log } from '../runtime/log.ts'
-import { systemRandom, type Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
-import { createStore, type Store } from '../store/index.ts'
-import { createSwap, type Swap } from '../swap/index.ts'
 import type { HandoffEstimate } from '../transfer/index.ts'
 import type { AcceptRule } from './acceptance.ts'
 import type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
   SettleOutcome, TunnelRequest,
 } from './api.ts'
-import type { Audit, AuditRecord } from './audit.ts'
-import { auditedHistory } from './auditedhistory.ts'
+import type { AuditRecord } from './audit.ts'
 import { Cluster } from './cluster.ts'
-import { EndedTally } from './endedtally.ts'
 import type { EvacuateRequest, EvacuationResult } from './evacuation.ts'
 import { examine, type Examination } from './examination.ts'
 import { fromMemory, GuestList } from './guestlist.ts'
 import { Handoffs, type HandoffSwitches } from './handoffs.ts'
-import { createHistory, type History } from './history.ts'
-import { HostInterception } from './interception.ts'
 import { invite, type Invitation, type InviteRequest } from './inviting.ts'
-import { createJournal, type Journal } from './journal.ts'
-import { auditOf } from './meshaudit.ts'
 import { createMetrics } from './metrics.ts'
 import { compressionMode, valueOf, type AgentOptions } from './options.ts'
+import { createParts, type AgentComponents, type Parts } from './parts.ts'
 import { acceptPeer, listPeers, type AcceptedPeer, type PeerName } from './peers.ts'
-import { PinFile } from './pinfile.ts'
 import { listPopular, type PopularPage } from './popularpages.ts'
 import { serveReach } from './reach.ts'
 import { dialRules, ownAddresses, Relays } from './relays.ts'
 import { openRuntimeDirectory } from './runtimedirectory.ts'
 import { snapshot, type AgentStatus } from './status.ts'
 import type { ClusterView } from './summaries.ts'
-import { VERSION } from './version.ts'
-
-/** An agent's ports to the world; tests and embedding programs may supply their own. */
-export interface AgentComponents {
-  clock?: Clock
-  log?: Log
-  random?: Random
-  /** Replaces the libp2p mesh that the options describe. */
-  mesh?: Mesh
-}
 
 /**
  * Makes an agent; nothing runs before `start`.
  * Throws PagemeshError `key-missing`, `key-exposed` or `key-malformed` if the cluster key cannot be read.
  */
 export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
-  const given = options.clusterKey
-  const clusterKey = typeof given === 'string' ? await readClusterKey(given) : given
-  const keys = deriveKeys(clusterKey)
-  const world = {
-    clock: components.clock ?? systemClock,
-    log: components.log ?? silentLog,
-    random: components.random ?? systemRandom,
-  }
-  const statePath = valueOf(options, 'store.path')
-  const pins = new NamePins(world)
-  const invitations = new Invitations(world, { clusterKey })
-  const mesh = components.mesh ?? createLibp2pMesh(world, {
-    name: options.name,
-    keys,
-    identityPath: join(statePath, `${options.name}.identity`),
-    listen: valueOf(options, 'listen'),
-    ...(options.lane === undefined ? {} : { lane: options.lane }),
-    bootstrap: options.bootstrap ?? [],
-    version: VERSION,
-    pins,
-    invitations,
-  })
-  const ports = options.intercept?.ports ?? []
-  const interception = new HostInterception({ ...world, mesh }, { ports, agentPorts: ownAddresses(options).ports })
-  const audit = auditOf(world, { path: join(statePath, `${options.name}.audit`), mesh, pins, invitations })
-  const intervalMs = valueOf(options, 'census.intervalSeconds') * 1000
-  const census = createCensus(world, {
-    pageKey: keys.pageKey,
-    pagesPerSecond: valueOf(options, 'census.pagesPerSecond'),
-    intervalMs,
-    bytesMax: valueOf(options, 'census.maxBytes'),
-  })
-  const standing = new Standing(world)
-  const minHosts = valueOf(options, 'popularity.minHosts')
-  const popularity = createPopularity({ ...world, mesh, held: census, standing }, {
-    minHosts,
-    maxPages: valueOf(options, 'popularity.maxPages'),
-    intervalMs,
-    sliceKey: keys.sliceKey,
-  })
-  const discovery = discoverAll(world, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
-  const hasher = createPageHasher(keys.pageKey)
-  const store = createStore({ ...world, hasher }, {
-    path: join(statePath, `${options.name}.pages`),
-    bytesMax: valueOf(options, 'store.maxBytes'),
-  })
-  const possession = createPossession({
-    ...world, mesh, hasher, standing,
-    resident: census.resident,
-    namedHolders: (high, low) => popularity.view.holdersOf(high, low),
-  }, { key: keys.possessionKey, minHosts, intervalMs })
-  const swap = createSwap({
-    ...world, mesh, hasher, standing,
-    sources: [census.resident, store.source],
-    isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
-    confirm: (pages, by) => possession.confirm(pages, by),
-    onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
-  }, { bytesPerSecondMax: valueOf(options, 'swap.maxBandwidth') })
-  const holders = new Holders({ ...world, mesh, popularity })
-  const keeper = createKeeper({ ...world, hasher, mesh, census, popularity, store, swap, holders }, { intervalMs })
-  const ended = new EndedTally()
-  const written = createHistory(world, { path: join(statePath, `${options.name}.history`) })
-  const history = ended.over(auditedHistory(written, audit))
-  const pinFile = new PinFile({ ...world, pins }, { path: join(statePath, `${options.name}.pins`) })
-  const journal = createJournal(world, { directory: join(statePath, `${options.name}.handoffs`) })
-  const threads = new PassageThreads(world, {
-    pageKey: keys.pageKey,
-    count: threadCount(valueOf(options, 'handoff.threads'), {
-      cores: availableParallelism(), hasKernel: kernelInUse() !== 'package',
-    }),
-  })
-  const parts = {
-    ...world, mesh, census, popularity, possession, swap, store, keeper, holders, discovery, hasher, threads, history,
-    journal, audit, pins, pinFile, invitations, interception, ended,
-  }
-  return new HostAgent(parts, {
+  const { clusterKey } = options
+  const key = typeof clusterKey === 'string' ? await readClusterKey(clusterKey) : clusterKey
+  return new HostAgent(createParts(options, components, key), {
     ...options,
     accept: options.accept,
     metrics: { guestNames: valueOf(options, 'metrics.guestNames') },
-    dial: dialRules({ to: valueOf(options, 'tunnel.to'), ports }),
+    dial: dialRules({ to: valueOf(options, 'tunnel.to'), ports: options.intercept?.ports ?? [] }),
     handoff: {
       references: valueOf(options, 'handoff.references'),
       peers: valueOf(options, 'handoff.peers'),
@@ -152,27 +49,6 @@ export async function createAgent(options: AgentOptions, components: AgentCompon
       parallel: valueOf(options, 'handoff.parallel'),
     },
   })
-}
-
-interface Parts extends Required<AgentComponents> {
-  census: Census
-  popularity: Popularity
-  possession: Possession
-  swap: Swap
-  store: Store
-  keeper: Keeper
-  holders: Holders
-  discovery: GuestDiscovery
-  hasher: PageHasher
-  threads: PassageThreads
-  history: History
-  journal: Journal
-  audit: Audit
-  pins: NamePins
-  pinFile: PinFile
-  invitations: Invitations
-  interception: HostInterception
-  ended: EndedTally
 }
 
 type HostOptions = Omit<AgentOptions, 'accept'> & {

@@ -4,7 +4,7 @@
  */
 export { parseDialRule, type DialRule, type RelayNews, type Tunnel } from '../relay/index.ts'
 export type { AcceptRule } from './acceptance.ts'
-export { createAgent, type AgentComponents } from './agent.ts'
+export { createAgent } from './agent.ts'
 export type {
   Agent, CancelOutcome, Handoff, HandoffRecord, HeldGuest, MigrateRequest, RecoverRequest, SettleDecision,
   SettleOutcome, TunnelNews, TunnelRequest,
@@ -19,6 +19,7 @@ export type { LedgerSample } from './ledgerseries.ts'
 export {
   defaultOf, OPTIONS, type AgentOptions, type ConfigOptions, type OptionInfo, type OptionKind, type OptionValue,
 } from './options.ts'
+export type { AgentComponents } from './parts.ts'
 export type { AcceptedPeer, PeerName } from './peers.ts'
 export type { PopularPage } from './popularpages.ts'
 export type { PeerReach, Reached } from './reach.ts'

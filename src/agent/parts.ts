@@ -1,0 +1,189 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+
+import { createCensus, type Census } from '../census/index.ts'
+import { discoverAll, type GuestDiscovery } from '../guest/index.ts'
+import {
+  createLibp2pMesh, deriveKeys, Invitations, NamePins, Standing, type ClusterKeys, type Mesh,
+} from '../mesh/index.ts'
+import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
+import { PassageThreads, threadCount } from '../passage/index.ts'
+import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
+import { createPopularity, type Popularity } from '../popularity/index.ts'
+import { createPossession, type Possession } from '../possession/index.ts'
+import { systemClock, type Clock } from '../runtime/clock.ts'
+import { silentLog, type Log } from '../runtime/log.ts'
+import { systemRandom, type Random } from '../runtime/random.ts'
+import { createStore, type Store } from '../store/index.ts'
+import { createSwap, type Swap } from '../swap/index.ts'
+import type { Audit } from './audit.ts'
+import { auditedHistory } from './auditedhistory.ts'
+import { EndedTally } from './endedtally.ts'
+import { createHistory, type History } from './history.ts'
+import { HostInterception } from './interception.ts'
+import { createJournal, type Journal } from './journal.ts'
+import { auditOf } from './meshaudit.ts'
+import { valueOf, type AgentOptions } from './options.ts'
+import { PinFile } from './pinfile.ts'
+import { ownAddresses } from './relays.ts'
+import { VERSION } from './version.ts'
+
+/** An agent's ports to the world; tests and embedding programs may supply their own. */
+export interface AgentComponents {
+  clock?: Clock
+  log?: Log
+  random?: Random
+  /** Replaces the libp2p mesh that the options describe. */
+  mesh?: Mesh
+}
+
+/** What an agent is made of, besides what it makes when it starts. */
+export interface Parts extends Membership, Knowledge, Exchange, Records {
+  interception: HostInterception
+  audit: Audit
+  threads: PassageThreads
+}
+
+type World = Required<Omit<AgentComponents, 'mesh'>>
+
+interface Membership extends Required<AgentComponents> {
+  pins: NamePins
+  invitations: Invitations
+}
+
+interface Knowledge {
+  census: Census
+  popularity: Popularity
+  discovery: GuestDiscovery
+  hasher: PageHasher
+}
+
+interface Exchange {
+  store: Store
+  possession: Possession
+  swap: Swap
+  holders: Holders
+  keeper: Keeper
+}
+
+interface Records {
+  ended: EndedTally
+  history: History
+  pinFile: PinFile
+  journal: Journal
+}
+
+/** Makes the parts of an agent; nothing runs yet. */
+export function createParts(options: AgentOptions, components: AgentComponents, clusterKey: Uint8Array): Parts {
+  const keys = deriveKeys(clusterKey)
+  const membership = createMembership(options, components, { clusterKey, keys })
+  const { clock, log, random } = membership
+  const world = { clock, log, random }
+  const interception = new HostInterception(membership, {
+    ports: options.intercept?.ports ?? [], agentPorts: ownAddresses(options).ports,
+  })
+  const audit = auditOf(world, { ...membership, path: stateFile(options, 'audit') })
+  const standing = new Standing(world)
+  const knowledge = createKnowledge(options, { ...membership, standing }, keys)
+  const exchange = createExchange(options, { ...membership, ...knowledge, standing, audit }, keys)
+  const threads = new PassageThreads(world, {
+    pageKey: keys.pageKey,
+    count: threadCount(valueOf(options, 'handoff.threads'), {
+      cores: availableParallelism(), hasKernel: kernelInUse() !== 'package',
+    }),
+  })
+  const records = createRecords(options, { ...membership, audit })
+  return { ...membership, ...knowledge, ...exchange, ...records, interception, audit, threads }
+}
+
+/** A file, or a directory, of this host's state. */
+function stateFile(options: AgentOptions, what: string): string {
+  return join(valueOf(options, 'store.path'), `${options.name}.${what}`)
+}
+
+/** Who this host is in the mesh, and whom it knows there. */
+function createMembership(
+  options: AgentOptions, components: AgentComponents,
+  { clusterKey, keys }: { clusterKey: Uint8Array; keys: ClusterKeys },
+): Membership {
+  const { clock = systemClock, log = silentLog, random = systemRandom } = components
+  const world: World = { clock, log, random }
+  const pins = new NamePins(world)
+  const invitations = new Invitations(world, { clusterKey })
+  const mesh = components.mesh ?? createLibp2pMesh(world, {
+    name: options.name,
+    keys,
+    identityPath: stateFile(options, 'identity'),
+    listen: valueOf(options, 'listen'),
+    ...(options.lane === undefined ? {} : { lane: options.lane }),
+    bootstrap: options.bootstrap ?? [],
+    version: VERSION,
+    pins,
+    invitations,
+  })
+  return { ...world, mesh, pins, invitations }
+}
+
+function intervalOf(options: AgentOptions): number {
+  return valueOf(options, 'census.intervalSeconds') * 1000
+}
+
+/** What is known of pages: those of this host's guests, and those that are popular in the mesh. */
+function createKnowledge(
+  options: AgentOptions, parts: Membership & { standing: Standing }, { pageKey, sliceKey }: ClusterKeys,
+): Knowledge {
+  const intervalMs = intervalOf(options)
+  const census = createCensus(parts, {
+    pageKey,
+    pagesPerSecond: valueOf(options, 'census.pagesPerSecond'),
+    intervalMs,
+    bytesMax: valueOf(options, 'census.maxBytes'),
+  })
+  const popularity = createPopularity({ ...parts, held: census }, {
+    minHosts: valueOf(options, 'popularity.minHosts'),
+    maxPages: valueOf(options, 'popularity.maxPages'),
+    intervalMs,
+    sliceKey,
+  })
+  const discovery = discoverAll(parts, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
+  return { census, popularity, discovery, hasher: createPageHasher(pageKey) }
+}
+
+/** How pages are kept, and given to others and got from them. */
+function createExchange(
+  options: AgentOptions, parts: Membership & Knowledge & { standing: Standing; audit: Audit },
+  { possessionKey }: ClusterKeys,
+): Exchange {
+  const { census, popularity, audit } = parts
+  const intervalMs = intervalOf(options)
+  const store = createStore(parts, {
+    path: stateFile(options, 'pages'), bytesMax: valueOf(options, 'store.maxBytes'),
+  })
+  const possession = createPossession({
+    ...parts,
+    resident: census.resident,
+    namedHolders: (high, low) => popularity.view.holdersOf(high, low),
+  }, { key: possessionKey, minHosts: valueOf(options, 'popularity.minHosts'), intervalMs })
+  const swap = createSwap({
+    ...parts,
+    sources: [census.resident, store.source],
+    isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
+    confirm: (pages, by) => possession.confirm(pages, by),
+    onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
+  }, { bytesPerSecondMax: valueOf(options, 'swap.maxBandwidth') })
+  const holders = new Holders(parts)
+  const keeper = createKeeper({ ...parts, store, swap, holders }, { intervalMs })
+  return { store, possession, swap, holders, keeper }
+}
+
+/** What is written down of handoffs and names. */
+function createRecords(options: AgentOptions, parts: Membership & { audit: Audit }): Records {
+  const ended = new EndedTally()
+  const written = createHistory(parts, { path: stateFile(options, 'history') })
+  return {
+    ended,
+    history: ended.over(auditedHistory(written, parts.audit)),
+    pinFile: new PinFile(parts, { path: stateFile(options, 'pins') }),
+    journal: createJournal(parts, { directory: stateFile(options, 'handoffs') }),
+  }
+}
