@@ -37,8 +37,8 @@ export {
   clusterKeyText, createLibp2pMesh, defaultLane, deriveKeys, Invitations, joinCluster, MemoryNetwork, NamePins,
   readClusterKey, writeClusterKey, type ClusterKeys, type HandedLane, type InvitationNews, type JoinedCluster,
   type JoinRefusal, type JoinRequest, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit,
-  type Member, type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type UnsecuredLane,
-  type Unsubscribe,
+  type Member, type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type ToldRefusal,
+  type UnsecuredLane, type Unsubscribe, type Welcome,
 } from './mesh/index.ts'
 export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type PageSourceKind } from './page/index.ts'
 export type { HandedConnection, Taker } from './net/handover.ts'

@@ -7,7 +7,10 @@
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
 export { clusterKeyText, deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
-export { INVITATION_LIMITS, Invitations, type InvitationNews, type JoinRefusal } from './invitation/invitations.ts'
+export type { Welcome } from './invitation/exchange.ts'
+export {
+  INVITATION_LIMITS, Invitations, type InvitationNews, type JoinRefusal, type ToldRefusal,
+} from './invitation/invitations.ts'
 export { joinCluster, type JoinedCluster, type JoinRequest } from './invitation/joining.ts'
 export { defaultLane } from './lanes/laneaddress.ts'
 export { mayDial, plainHost } from './lanes/lanehosts.ts'

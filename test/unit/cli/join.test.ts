@@ -68,7 +68,11 @@ describe('pagemesh join', function () {
 
   it('shows its token to no other user while it runs, and leaves nothing when it is stopped', async () => {
     let sockets = 0
-    const silent = createServer(() => { sockets += 1 }).listen(0, '127.0.0.1')
+    const silent = createServer((socket) => {
+      // Without anybody who reads, it would not hear of the other end's close.
+      socket.on('error', () => {}).resume()
+      sockets += 1
+    }).listen(0, '127.0.0.1')
     await once(silent, 'listening')
     const { port } = silent.address() as AddressInfo
     const command = new RunningCommand([

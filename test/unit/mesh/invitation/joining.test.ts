@@ -154,7 +154,11 @@ describe('a new host that joins', () => {
     const token = host.invite()
     await assert.rejects(join('127.0.0.1:1', token), { code: 'join-unreachable', fault: 'network' })
     let sockets = 0
-    const silent = await served(() => { sockets += 1 })
+    const silent = await served((socket) => {
+      // Without anybody who reads, it would not hear of the other end's close.
+      socket.resume()
+      sockets += 1
+    })
     const waiting = join(silent, token)
     await until(() => sockets === 1, 'it is there')
     await Promise.all([assert.rejects(waiting, { code: 'join-unreachable' }), clock.run(clock.now() + 20_000)])
