@@ -1,6 +1,10 @@
-import type { Unsubscribe } from '../mesh/index.ts'
+import type { Census } from '../census/index.ts'
+import type { Mesh, Unsubscribe } from '../mesh/index.ts'
+import type { Popularity } from '../popularity/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { Evacuation, type EvacuateRequest, type EvacuationComponents, type EvacuationResult } from './evacuation.ts'
+import type { Candidate } from './evacuationplan.ts'
+import { knownPages } from './examination.ts'
 import type { History } from './history.ts'
 import { LedgerSeries } from './ledgerseries.ts'
 import type { AgentStatus } from './status.ts'
@@ -21,7 +25,12 @@ export class Cluster {
   #unsettledAt: number | undefined
 
   constructor(
-    components: Omit<EvacuationComponents, 'summaries'> & { history: Pick<History, 'list'>; status: () => AgentStatus },
+    components: Omit<EvacuationComponents, 'summaries' | 'known'> & {
+      history: Pick<History, 'list'>
+      status: () => AgentStatus
+      census: Pick<Census, 'of'>
+      popularity: Pick<Popularity, 'view'>
+    },
     { parallel }: { parallel: number },
   ) {
     const { guests, history, status } = components
@@ -34,7 +43,7 @@ export class Cluster {
     })
     this.#status = status
     this.#summaries = summaries
-    this.#components = { ...components, summaries }
+    this.#components = { ...components, summaries, known: (guest, host) => knownAt(components, guest, host) }
     this.#parallel = parallel
   }
 
@@ -79,4 +88,16 @@ export class Cluster {
       handoffs.isEvacuating = false
     }
   }
+}
+
+/** How many of the guest's distinct pages that host is known to hold, from a sample of them. */
+function knownAt(
+  { census, popularity, mesh }: { census: Pick<Census, 'of'>; popularity: Pick<Popularity, 'view'>; mesh: Mesh },
+  guest: string, host: string,
+): Omit<Candidate, 'host'> {
+  const found = census.of(guest)
+  const { lookedAt, byHost } = knownPages(found, popularity.view, mesh.self.name)
+  const distinctPages = found?.distinctPages ?? 0
+  const share = lookedAt === 0 ? 0 : (byHost[host] ?? 0) / lookedAt
+  return { distinctPages, pagesAtDestination: Math.round(distinctPages * share) }
 }

@@ -10,7 +10,7 @@ import {
 import { lastStateOf, notOwn, type GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import type { Summaries } from './summaries.ts'
-import type { HostSummary } from './summary.ts'
+import { waitingAt, type HostSummary } from './summary.ts'
 
 /** Guests whose destinations are asked for at once. */
 const ASKED_AT_ONCE = 4
@@ -60,6 +60,8 @@ export interface EvacuationComponents {
   mesh: Mesh
   guests: GuestList
   summaries: Pick<Summaries, 'fresh'>
+  /** What is known here of a guest's pages at a host, without asking it. */
+  known(guest: string, host: string): Omit<Candidate, 'host'>
   handoffs: {
     migrate(request: MigrateRequest): Handoff
     estimate(request: MigrateRequest, isWhole?: boolean): Promise<HandoffEstimate>
@@ -72,7 +74,8 @@ export interface EvacuationComponents {
 /** A guest whose destination was found. */
 interface Planned extends Evacuee {
   candidate: Candidate
-  estimate: HandoffEstimate
+  /** Left out where there was nothing to choose. */
+  estimate?: HandoffEstimate
 }
 
 /** A guest that no host takes, and why. */
@@ -221,6 +224,12 @@ export class Evacuation {
     const { hosts, claims } = seen
     const choice = hostsFor(evacuee, hosts, claims)
     if ('code' in choice) return { guest, code: choice.code, reason: choice.reason }
+    const [only, ...others] = hosts.filter((host) => waitingAt(host).includes(guest)).map(({ host }) => host)
+    if (only !== undefined && others.length === 0 && this.#request.dryRun !== true) {
+      // Nothing to choose: its handoff finds out whether it is accepted there.
+      this.#claim(only, ramBytes)
+      return { guest, ramBytes, candidate: { host: only, ...this.#components.known(guest, only) } }
+    }
     const candidates: (Candidate & { estimate: HandoffEstimate })[] = []
     let refusal: PagemeshError | undefined
     for (const to of choice.hosts) {
@@ -252,13 +261,14 @@ export class Evacuation {
     const planned: EvacuatedGuest[] = []
     for (let next = await this.#found.take(); next !== undefined; next = await this.#found.take()) {
       const { guest, candidate: { host: to } } = next
-      planned.push({ guest, to, status: 'planned', estimate: await this.#foresee(next) })
+      const estimate = await this.#foresee(next)
+      planned.push({ guest, to, status: 'planned', ...(estimate === undefined ? {} : { estimate }) })
     }
     return planned
   }
 
   /** What its handoff would come to; only which pages are there, if the guest or its destination has gone meanwhile. */
-  async #foresee({ guest, candidate: { host: to }, estimate }: Planned): Promise<HandoffEstimate> {
+  async #foresee({ guest, candidate: { host: to }, estimate }: Planned): Promise<HandoffEstimate | undefined> {
     const { maxBandwidth } = this.#request
     const share = maxBandwidth === undefined ? {} : { maxBandwidth: Math.floor(maxBandwidth / this.#parallel) }
     try {
