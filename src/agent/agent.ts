@@ -37,7 +37,7 @@ import type { ClusterView } from './summaries.ts'
 export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
   const { clusterKey } = options
   const key = typeof clusterKey === 'string' ? await readClusterKey(clusterKey) : clusterKey
-  return new HostAgent(createParts(options, components, key), {
+  return new HostAgent(await createParts(options, components, key), {
     ...options,
     accept: options.accept,
     metrics: { guestNames: valueOf(options, 'metrics.guestNames') },
@@ -115,6 +115,7 @@ class HostAgent implements Agent {
     const hasStore = await this.#openStore()
     this.#undo.push(() => handoffs.stop())
     this.#undo.push(() => relays.stop())
+    await this.#parts.startFile.write()
     await mesh.start()
     this.#undo.push(() => mesh.stop())
     await census.start()

@@ -26,6 +26,7 @@ import { auditOf } from './meshaudit.ts'
 import { valueOf, type AgentOptions } from './options.ts'
 import { PinFile } from './pinfile.ts'
 import { ownAddresses } from './relays.ts'
+import { StartFile } from './startfile.ts'
 import { VERSION } from './version.ts'
 
 /** An agent's ports to the world; tests and embedding programs may supply their own. */
@@ -42,6 +43,7 @@ export interface Parts extends Membership, Knowledge, Exchange, Records {
   interception: HostInterception
   audit: Audit
   threads: PassageThreads
+  startFile: StartFile
 }
 
 type World = Required<Omit<AgentComponents, 'mesh'>>
@@ -73,8 +75,10 @@ interface Records {
   journal: Journal
 }
 
-/** Makes the parts of an agent; nothing runs yet. */
-export function createParts(options: AgentOptions, components: AgentComponents, clusterKey: Uint8Array): Parts {
+/** Makes the parts of an agent; nothing runs yet, and no file is written. */
+export async function createParts(
+  options: AgentOptions, components: AgentComponents, clusterKey: Uint8Array,
+): Promise<Parts> {
   const keys = deriveKeys(clusterKey)
   const membership = createMembership(options, components, { clusterKey, keys })
   const { clock, log, random } = membership
@@ -84,7 +88,8 @@ export function createParts(options: AgentOptions, components: AgentComponents, 
   })
   const audit = auditOf(world, { ...membership, path: stateFile(options, 'audit') })
   const standing = new Standing(world)
-  const knowledge = createKnowledge(options, { ...membership, standing }, keys)
+  const startFile = await StartFile.read(world, stateFile(options, 'started'))
+  const knowledge = createKnowledge(options, { ...membership, standing, startFile }, keys)
   const exchange = createExchange(options, { ...membership, ...knowledge, standing, audit }, keys)
   const threads = new PassageThreads(world, {
     pageKey: keys.pageKey,
@@ -93,7 +98,7 @@ export function createParts(options: AgentOptions, components: AgentComponents, 
     }),
   })
   const records = createRecords(options, { ...membership, audit })
-  return { ...membership, ...knowledge, ...exchange, ...records, interception, audit, threads }
+  return { ...membership, ...knowledge, ...exchange, ...records, interception, audit, threads, startFile }
 }
 
 /** A file, or a directory, of this host's state. */
@@ -130,7 +135,8 @@ function intervalOf(options: AgentOptions): number {
 
 /** What is known of pages: those of this host's guests, and those that are popular in the mesh. */
 function createKnowledge(
-  options: AgentOptions, parts: Membership & { standing: Standing }, { pageKey, sliceKey }: ClusterKeys,
+  options: AgentOptions, parts: Membership & { standing: Standing; startFile: StartFile },
+  { pageKey, sliceKey }: ClusterKeys,
 ): Knowledge {
   const intervalMs = intervalOf(options)
   const census = createCensus(parts, {
@@ -144,6 +150,7 @@ function createKnowledge(
     maxPages: valueOf(options, 'popularity.maxPages'),
     intervalMs,
     sliceKey,
+    startedAt: parts.startFile.startedAt,
   })
   const discovery = discoverAll(parts, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
   return { census, popularity, discovery, hasher: createPageHasher(pageKey) }

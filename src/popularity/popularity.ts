@@ -28,6 +28,8 @@ export interface PopularityInit {
   intervalMs: number
   /** 32 bytes, derived from the cluster key: keys the hash that draws the owners of slices. */
   sliceKey: Uint8Array
+  /** When this host started, s, later than at any start before; left out: by the clock. */
+  startedAt?: number
 }
 
 interface Parts {
@@ -93,7 +95,7 @@ class HostPopularity implements Popularity {
     const { mesh, clock, random, log } = parts
     const { minHosts, maxPages, intervalMs } = init
     const self = mesh.self.name
-    const startedAt = Math.floor(clock.wallTime() / 1000)
+    const { startedAt = Math.floor(clock.wallTime() / 1000) } = init
     const incarnation = startedAt % 2 ** 32
     const seed = Buffer.from(random.bytes(4)).readUInt32LE()
     const owners = new SliceOwners({ key: init.sliceKey })
