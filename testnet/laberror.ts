@@ -9,10 +9,16 @@ export type LabErrorCode =
 export class LabError extends Error {
   override readonly name = 'LabError'
   readonly code: LabErrorCode
+  /** Of a command that failed: its exit status, the signal that ended it, or why it could not be started. */
+  readonly status: number | string | undefined
 
   /** @param details.advice a whole sentence, which stands after the message. */
-  constructor(code: LabErrorCode, message: string, { advice, cause }: { advice?: string; cause?: unknown } = {}) {
+  constructor(
+    code: LabErrorCode, message: string,
+    { advice, cause, status }: { advice?: string; cause?: unknown; status?: number | string } = {},
+  ) {
     super(advice === undefined ? message : `${message} ${advice}`, cause === undefined ? undefined : { cause })
     this.code = code
+    this.status = status
   }
 }

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 
 import { socketInode, unixSocketsOf } from '../../src/guest/unixsockets.ts'
-import { PagemeshError } from '../../src/runtime/errors.ts'
+import { LabError } from '../../testnet/laberror.ts'
 import { runCommand } from '../../testnet/machine/command.ts'
 
 /** One end of a connection: a socket of a process. */
@@ -75,7 +75,7 @@ async function act(what: 'shut' | 'deafen' | 'hear', { pid, inode }: Connection)
     await runCommand(['perl', '-e', BREAK, String(pid), inode, what])
     return true
   } catch (error) {
-    if (error instanceof PagemeshError && error.data['status'] === NO_SUCH_CONNECTION) return false
+    if (error instanceof LabError && error.status === NO_SUCH_CONNECTION) return false
     throw error
   }
 }

@@ -8,7 +8,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-import { asPagemeshError, PagemeshError } from '../../src/runtime/errors.ts'
+import { asPagemeshError } from '../../src/runtime/errors.ts'
 import { LabError } from '../laberror.ts'
 import type { GuestSpec } from './settings.ts'
 
@@ -55,7 +55,7 @@ export async function askHost<Result>(name: string, request: HostRequest): Promi
     if (answer.error === undefined) return answer.result
     throw new LabError('host-refused', `${name}: ${answer.error}`)
   } catch (cause) {
-    if (cause instanceof PagemeshError) throw cause
+    if (cause instanceof LabError) throw cause
     throw new LabError('host-absent', `No host answers by the name ${name}.`, {
       advice: 'See `docker compose ps`.', cause,
     })

@@ -19,7 +19,7 @@ export async function runCommand(argv: readonly string[], showProgress = false):
   })
   if (status === 0) return output
   throw new LabError('lab-command-failed', `${argv.join(' ')} failed (${status}): ${errors.trim()}`, {
-    advice: 'Run testnet/setup.sh as root; it installs what the lab needs.',
+    status, advice: 'Run testnet/setup.sh as root; it installs what the lab needs.',
   })
 }
 
