@@ -2,7 +2,7 @@ import type { Member, Mesh } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { deferred } from '../runtime/wait.ts'
+import { deferred, someAtOnce } from '../runtime/wait.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../transfer/index.ts'
 import {
   bestOf, claim, hostsFor, inOrder, type Candidate, type Claims, type Evacuee,
@@ -10,7 +10,7 @@ import {
 import { lastStateOf, notOwn, type GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
 import type { Summaries } from './summaries.ts'
-import { waitingAt, type HostSummary } from './summary.ts'
+import type { HostSummary } from './summary.ts'
 
 /** Guests whose destinations are asked for at once. */
 const ASKED_AT_ONCE = 4
@@ -197,16 +197,12 @@ export class Evacuation {
   /** Finds destinations, a few at a time; returns the guests that have none. */
   async #findAll(evacuees: readonly Evacuee[], members: readonly Member[]): Promise<EvacuatedGuest[]> {
     const first = { hosts: await this.#look(members), claims: this.#sinceBegun }
-    const left = [...evacuees]
     const homeless: EvacuatedGuest[] = []
-    const findNext = async (): Promise<void> => {
-      for (let evacuee = left.shift(); evacuee !== undefined; evacuee = left.shift()) {
-        const found = await this.#find(evacuee, first)
-        if ('candidate' in found) this.#found.add(found)
-        else homeless.push(this.#tell({ ...found, to: null, status: 'failed' }))
-      }
-    }
-    await Promise.all(Array.from({ length: ASKED_AT_ONCE }, findNext))
+    await someAtOnce(evacuees, ASKED_AT_ONCE, async (evacuee) => {
+      const found = await this.#find(evacuee, first)
+      if ('candidate' in found) this.#found.add(found)
+      else homeless.push(this.#tell({ ...found, to: null, status: 'failed' }))
+    })
     return homeless
   }
 
@@ -224,11 +220,11 @@ export class Evacuation {
     const { hosts, claims } = seen
     const choice = hostsFor(evacuee, hosts, claims)
     if ('code' in choice) return { guest, code: choice.code, reason: choice.reason }
-    const [only, ...others] = hosts.filter((host) => waitingAt(host).includes(guest)).map(({ host }) => host)
-    if (only !== undefined && others.length === 0 && this.#request.dryRun !== true) {
+    if (choice.isOnly && this.#request.dryRun !== true) {
       // Nothing to choose: its handoff finds out whether it is accepted there.
-      this.#claim(only, ramBytes)
-      return { guest, ramBytes, candidate: { host: only, ...this.#components.known(guest, only) } }
+      const host = choice.hosts[0]!
+      this.#claim(host, ramBytes)
+      return { guest, ramBytes, candidate: { host, ...this.#components.known(guest, host) } }
     }
     const candidates: (Candidate & { estimate: HandoffEstimate })[] = []
     let refusal: PagemeshError | undefined
@@ -269,10 +265,9 @@ export class Evacuation {
 
   /** What its handoff would come to; only which pages are there, if the guest or its destination has gone meanwhile. */
   async #foresee({ guest, candidate: { host: to }, estimate }: Planned): Promise<HandoffEstimate | undefined> {
-    const { maxBandwidth } = this.#request
-    const share = maxBandwidth === undefined ? {} : { maxBandwidth: Math.floor(maxBandwidth / this.#parallel) }
     try {
-      return await this.#components.handoffs.estimate({ ...this.#about(), ...share, guest, to, wait: true }, true)
+      const asked = { ...this.#about(), ...this.#share(), guest, to, wait: true }
+      return await this.#components.handoffs.estimate(asked, true)
     } catch (error) {
       this.#components.log.debug('what a handoff would come to is not known', { guest, error: describeError(error) })
       return estimate
@@ -319,15 +314,14 @@ export class Evacuation {
 
   /** One try. While it waits for its destination it may be given up; once it moves, it does so to its end. */
   async #handOff(guest: string, to: string, signal: AbortSignal): Promise<EvacuatedGuest> {
-    const { maxBandwidth, onNews } = this.#request
+    const { onNews } = this.#request
     const moving = new AbortController()
     let isWaiting = true
     const giveUp = (): void => { if (isWaiting) moving.abort() }
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      const share = maxBandwidth === undefined ? {} : { maxBandwidth: Math.floor(maxBandwidth / this.#parallel) }
       const handoff = this.#components.handoffs.migrate({
-        ...this.#about(), ...share, guest, to, wait: true, signal: moving.signal,
+        ...this.#about(), ...this.#share(), guest, to, wait: true, signal: moving.signal,
       })
       const result = await handoff.on('progress', (progress) => {
         isWaiting = progress.phase === 'queued'
@@ -360,6 +354,12 @@ export class Evacuation {
       ...(mode === undefined ? {} : { mode }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }
+  }
+
+  /** Of the wire, for each of those that move at once. */
+  #share(): Pick<MigrateRequest, 'maxBandwidth'> {
+    const { maxBandwidth } = this.#request
+    return maxBandwidth === undefined ? {} : { maxBandwidth: Math.floor(maxBandwidth / this.#parallel) }
   }
 
   #tell(guest: EvacuatedGuest): EvacuatedGuest {

@@ -17,8 +17,11 @@ export interface Candidate {
 /** Memory that guests on their way to a host will take there, bytes, by host. */
 export type Claims = Map<string, number>
 
-/** Hosts that a guest may go to, or why there is none. */
-export type Choice = { hosts: string[] } | { code: 'no-waiting-guest' | 'no-room'; reason: string }
+/**
+ * Hosts that a guest may go to, or why there is none. `isOnly`: its QEMU waits on one host alone, so that there is
+ * nothing to choose, whoever has room.
+ */
+export type Choice = { hosts: string[]; isOnly: boolean } | { code: 'no-waiting-guest' | 'no-room'; reason: string }
 
 /**
  * Hosts where a QEMU of this name waits and whose memory has room for it, beside what is claimed. A QEMU that waits has
@@ -35,7 +38,7 @@ export function hostsFor({ guest, ramBytes }: Evacuee, hosts: readonly HostSumma
     }
   }
   const roomy = waiting.filter(({ host, memory }) => memory.availableBytes - (claims.get(host) ?? 0) >= ramBytes)
-  if (roomy.length > 0) return { hosts: roomy.map(({ host }) => host) }
+  if (roomy.length > 0) return { hosts: roomy.map(({ host }) => host), isOnly: waiting.length === 1 }
   return {
     code: 'no-room',
     reason: `The memory of ${guest}, ${mebibytes(ramBytes)}, has no room on ` +

@@ -5,6 +5,7 @@ import { formatHostPort } from '../net/hostport.ts'
 import type { PopularityView } from '../popularity/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
+import { someAtOnce } from '../runtime/wait.ts'
 import { askReach, type PeerReach } from './reach.ts'
 import type { AgentStatus } from './status.ts'
 
@@ -67,8 +68,8 @@ export async function examine(
     status,
     announced: mesh.announcedBy(mesh.self.peerId).map(formatHostPort),
     lane: mesh.laneAddress,
-    peers: await someAtOnce(members, (member) => askReach(parts, member, signal)),
-    guests: await someAtOnce(parts.guests.all(), (guest) => examineGuest(parts, guest, signal)),
+    peers: await someAtOnce(members, PEERS_AT_ONCE, (member) => askReach(parts, member, signal)),
+    guests: await someAtOnce(parts.guests.all(), PEERS_AT_ONCE, (guest) => examineGuest(parts, guest, signal)),
   }
 }
 
@@ -105,15 +106,4 @@ export function knownPages(
     }
   }
   return known
-}
-
-/** What `work` makes of each, in order, for PEERS_AT_ONCE at a time. */
-async function someAtOnce<Item, Made>(items: readonly Item[], work: (item: Item) => Promise<Made>): Promise<Made[]> {
-  const made: Made[] = []
-  let next = 0
-  const run = async (): Promise<void> => {
-    for (let index = next++; index < items.length; index = next++) made[index] = await work(items[index]!)
-  }
-  await Promise.all(Array.from({ length: PEERS_AT_ONCE }, run))
-  return made
 }

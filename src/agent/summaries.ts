@@ -4,7 +4,7 @@ import { freemem, totalmem } from 'node:os'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
-import { withDeadline, withTimeout } from '../runtime/wait.ts'
+import { someAtOnce, withDeadline, withTimeout } from '../runtime/wait.ts'
 import {
   decodeSummary, decodeSummaryRequest, encodeSummary, encodeSummaryRequest, SUMMARY_PROTOCOL, type HostSummary,
   type MemoryRoom,
@@ -78,17 +78,14 @@ export class Summaries {
   async #ask(members: readonly Member[], fresh: boolean): Promise<ClusterView> {
     const hosts: HostSummary[] = []
     const silent: ClusterView['silent'] = []
-    const left = [...members]
-    const askNext = async (): Promise<void> => {
-      for (let member = left.shift(); member !== undefined; member = left.shift()) {
-        try {
-          hosts.push(await this.#askOne(member, fresh))
-        } catch (error) {
-          silent.push({ host: member.name, why: describeError(asPagemeshError(error)) })
-        }
+    const asking = someAtOnce(members, ASKED_AT_ONCE, async (member) => {
+      try {
+        hosts.push(await this.#askOne(member, fresh))
+      } catch (error) {
+        silent.push({ host: member.name, why: describeError(asPagemeshError(error)) })
       }
-    }
-    const [own] = await Promise.all([this.#own(fresh), ...Array.from({ length: ASKED_AT_ONCE }, askNext)])
+    })
+    const [own] = await Promise.all([this.#own(fresh), asking])
     return { hosts: [own, ...hosts.sort(byHost)], silent: silent.sort(byHost) }
   }
 

@@ -28,7 +28,7 @@ export class Turns {
    * Waits for a turn and returns how to give it back. `onAhead` is told how many wait before this one, at once and
    * whenever that changes. Rejects with the signal's reason.
    */
-  async wait(signal: AbortSignal, onAhead: (ahead: number) => void = () => {}): Promise<() => void> {
+  async wait(signal: AbortSignal, onAhead: (ahead: number) => void): Promise<() => void> {
     signal.throwIfAborted()
     const waiting: Waiting = { turn: deferred(), onAhead }
     onAhead(this.#waiting.push(waiting) - 1)

@@ -3,24 +3,17 @@ import type { Clock } from '../runtime/clock.ts'
 import { printable } from '../text/printable.ts'
 import { formatBytes, formatRate } from '../text/units.ts'
 import { renderEstimate, seconds } from './handofftext.ts'
-import type { ProgressOutput } from './progressline.ts'
 import { alignColumns } from './table.ts'
-
-/** Without a terminal, a line is for a log: one every so often. */
-const LINE_EVERY_MS = 3000
+import { TerminalLine, type ProgressOutput } from './terminalline.ts'
 
 /** Where all guests are, in place on a terminal; what became of each is a line that stays. */
 export class EvacuationLine {
-  readonly #output: ProgressOutput
-  readonly #clock: Clock
+  readonly #line: TerminalLine
   readonly #moving = new Map<string, HandoffProgress>()
   #done = 0
-  #shownAt = -Infinity
-  #isLineOpen = false
 
   constructor(components: { output: ProgressOutput; clock: Clock }) {
-    this.#output = components.output
-    this.#clock = components.clock
+    this.#line = new TerminalLine(components)
   }
 
   show(news: EvacuationNews): void {
@@ -31,27 +24,16 @@ export class EvacuationLine {
       return
     }
     this.#moving.set(news.guest, news)
-    const now = this.#clock.now()
-    if (this.#output.isTTY === true) {
-      // A line that wraps could not be overwritten. `ESC [K` clears what is left of the longer line before.
-      this.#output.write(`\r${this.#describeAll().slice(0, (this.#output.columns ?? 80) - 1)}\u001B[K`)
-      this.#isLineOpen = true
-    } else if (now - this.#shownAt >= LINE_EVERY_MS) {
-      this.#shownAt = now
-      this.#output.write(`${this.#describeAll()}\n`)
-    }
+    this.#line.show(this.#describeAll())
   }
 
   /** Says something that stays. */
   say(text: string): void {
-    if (this.#isLineOpen) this.#output.write('\r\u001B[K')
-    this.#isLineOpen = false
-    this.#output.write(`${text}\n`)
+    this.#line.replace(text)
   }
 
   end(): void {
-    if (this.#isLineOpen) this.#output.write('\n')
-    this.#isLineOpen = false
+    this.#line.end()
   }
 
   #describeAll(): string {

@@ -5,6 +5,7 @@ import { basename, extname } from 'node:path'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { someAtOnce } from '../runtime/wait.ts'
 import { ChangeListeners, type ChangeListener } from './changelisteners.ts'
 import type { Guest, GuestState } from './guest.ts'
 import { Looking } from './looking.ts'
@@ -149,11 +150,7 @@ class SocketDiscovery implements GuestDiscovery {
       guest.removePath(path)
     }
     for (const [path, { socket }] of this.#failed) if (sockets.get(path) !== socket) this.#failed.delete(path)
-    const waiting = [...sockets]
-    const visit = async (): Promise<void> => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await this.#visit(...next)
-    }
-    await Promise.all(Array.from({ length: VISITS_MAX }, visit))
+    await someAtOnce([...sockets], VISITS_MAX, ([path, socket]) => this.#visit(path, socket))
   }
 
   /** Path of each matching socket, with an identity that tells it from a later one at the same path. */

@@ -69,3 +69,16 @@ export function deferred<T>(): Deferred<T> {
   promise.catch(() => undefined)
   return { promise, resolve, reject }
 }
+
+/** What `work` makes of each item, in their order, for `countMax` at a time. Rejects with its first error. */
+export async function someAtOnce<Item, Made>(
+  items: readonly Item[], countMax: number, work: (item: Item) => Promise<Made>,
+): Promise<Made[]> {
+  const made: Made[] = []
+  let next = 0
+  const run = async (): Promise<void> => {
+    for (let index = next++; index < items.length; index = next++) made[index] = await work(items[index]!)
+  }
+  await Promise.all(Array.from({ length: countMax }, run))
+  return made
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { renderEvacuation } from '../../../src/cli/evacuatetext.ts'
+import { EvacuationLine, renderEvacuation } from '../../../src/cli/evacuatetext.ts'
 import { renderEstimate, renderResult } from '../../../src/cli/handofftext.ts'
 import { explainNoPages } from '../../../src/cli/pagestext.ts'
 import { ProgressLine, savedPercent } from '../../../src/cli/progressline.ts'
@@ -153,6 +153,20 @@ describe('the progress line', () => {
     line.show({ ...progressOf(MOVE), phase: 'switchover' })
     assert.equal(written.split('\n').length - 1, 4)
     assert.match(written, /switchover.*\n$/)
+  })
+})
+
+describe('the line of an evacuation', () => {
+  it('is replaced on a terminal by what became of a guest, which stays', () => {
+    let written = ''
+    const output = { write: (text: string) => { written += text }, isTTY: true, columns: 29 }
+    const line = new EvacuationLine({ output, clock: systemClock })
+    line.show(progressOf(MOVE))
+    line.show({ event: 'evacuated', done: 1, total: 2, guest: 'db', to: null, status: 'failed', reason: 'No room.' })
+    line.show(progressOf(MOVE))
+    line.end()
+    assert.equal(written, '\r0 done  web-1 -> host-b 41 %\u001B[K\r\u001B[K1 of 2  db has stayed: No room.\n' +
+      '\r1 done  web-1 -> host-b 41 %\u001B[K\n')
   })
 })
 

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { nextTurn } from '../../../src/runtime/turn.ts'
-import { deferred, waitAtMost, withDeadline, withTimeout } from '../../../src/runtime/wait.ts'
+import { deferred, someAtOnce, waitAtMost, withDeadline, withTimeout } from '../../../src/runtime/wait.ts'
 import { VirtualClock } from '../../support/time.ts'
 
 const about = { phase: 'asking', message: 'It took too long.', fault: 'peer', advice: 'Ask again.' } as const
@@ -114,5 +114,21 @@ describe('a turn', () => {
     void Promise.resolve().then(() => order.push('promise'))
     await nextTurn()
     assert.deepEqual(order.toSorted(), ['immediate', 'promise', 'tick'])
+  })
+})
+
+describe('work on some items at once', () => {
+  it('is made of each, in order, by no more at a time than are allowed', async () => {
+    let running = 0
+    let most = 0
+    const made = await someAtOnce([5, 3, 1, 4, 2], 2, async (turns) => {
+      most = Math.max(most, running += 1)
+      for (let turn = 0; turn < turns; turn++) await nextTurn()
+      running -= 1
+      return 10 * turns
+    })
+    assert.deepEqual([made, most], [[50, 30, 10, 40, 20], 2])
+    assert.deepEqual(await someAtOnce([], 2, async () => assert.fail('there is nothing')), [])
+    await assert.rejects(someAtOnce([1, 2], 2, async () => { throw new Error('no') }), /no/)
   })
 })
