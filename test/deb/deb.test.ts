@@ -145,7 +145,7 @@ describe('the Debian package', function () {
     const pid = await agentPid()
     const { status, errors } = await machine.run('env', 'PAGEMESH_REST_SECONDS=1', ...UPGRADE)
     assert.equal(status, 1)
-    assert.match(errors, /guests are moving or held here/)
+    assert.match(errors, /^pagemesh: guests are moving here \(pagemesh status\)\.$/m)
     assert.ok(stream.running, stream.errors)
     assert.equal(await agentPid(), pid)
     assert.equal(await installedVersion(), `install ok installed ${await versionOf(file)}`)
