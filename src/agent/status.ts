@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { SpentBytes } from '../conversation/index.ts'
-import type { DiscoveredGuest, GuestState, Manager, UnusableGuest } from '../guest/index.ts'
+import type { DiscoveredGuest, Guest, GuestState, Manager, UnusableGuest } from '../guest/index.ts'
 import type { IncomingStatus } from '../handoff/index.ts'
 import type { InterceptStatus } from '../intercept/index.ts'
 import type { Invitations, Mesh, NamePins } from '../mesh/index.ts'
@@ -131,19 +131,7 @@ export function snapshot(
     peers: mesh.members().map((member) => ({
       host: member.name, peerId: member.peerId, address: addressOf(mesh, member),
     })),
-    guests: guests.all().map((guest) => {
-      const scanned = census.of(guest.name)
-      return {
-        name: guest.name,
-        pid: guest.pid ?? null,
-        state: lastStateOf(guest),
-        driver: driverOf(guest),
-        manager: managerOf(guest),
-        ramBytes: guest.memory.blocks.reduce((sum, block) => sum + block.bytes, 0),
-        residentPages: scanned?.residentPages ?? 0,
-        distinctPages: scanned?.distinctPages ?? 0,
-      }
-    }),
+    guests: guests.all().map((guest) => guestOf(guest, census)),
     census: { distinctPages, omittedPages, scans, bytes },
     popularity: popularityOf(parts),
     placement: { ...keeper.totals },
@@ -160,6 +148,20 @@ export function snapshot(
     invitations: parts.invitations.counts,
     intercept: parts.interception.status,
     unusable: guests.unusable().slice(0, UNUSABLE_MAX),
+  }
+}
+
+function guestOf(guest: Guest, census: Census): AgentStatus['guests'][number] {
+  const scanned = census.of(guest.name)
+  return {
+    name: guest.name,
+    pid: guest.pid ?? null,
+    state: lastStateOf(guest),
+    driver: driverOf(guest),
+    manager: managerOf(guest),
+    ramBytes: guest.memory.blocks.reduce((sum, block) => sum + block.bytes, 0),
+    residentPages: scanned?.residentPages ?? 0,
+    distinctPages: scanned?.distinctPages ?? 0,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Agent } from '../../index.ts'
 import type {
-  AuditResult, CancelResult, ControlRequest, HistoryResult, MetricsResult, MigrateArguments, PagesResult, PeersResult,
-  Progress, TunnelArguments,
+  AuditResult, CancelResult, Command, CommandArguments, ControlRequest, HistoryResult, MetricsResult, MigrateArguments,
+  PagesResult, PeersResult, Progress, TunnelArguments,
 } from './protocol.ts'
 
 export interface RequestContext {
@@ -15,72 +15,62 @@ export interface RequestContext {
 /** Carries out a client's request; a rejection is sent back as the error. */
 export type RequestHandler = (request: ControlRequest, context: RequestContext) => Promise<unknown>
 
-/** The commands that an agent answers; `metrics` are those of its process among them. */
-export function createRequestHandler(
-  { agent, metrics }: { agent: Agent; metrics: () => Promise<string> },
-): RequestHandler {
-  const migrate = async (asked: MigrateArguments, { signal, onProgress }: RequestContext): Promise<unknown> => {
-    const { dryRun, ...request } = asked
-    if (dryRun === true) return await agent.estimate({ ...request, signal })
-    return await agent.migrate({ ...request, signal }).on('progress', onProgress)
-  }
+export interface CommandComponents {
+  agent: Agent
+  /** Those of the agent's process among them. */
+  metrics: () => Promise<string>
+}
 
-  /** Stays open until the client cancels it or hangs up, or the agent stops. */
-  const tunnel = async (asked: TunnelArguments, { signal, gone, onProgress }: RequestContext): Promise<object> => {
-    const opened = await agent.tunnel({ ...asked, onNews: onProgress })
-    onProgress({ event: 'listening' })
-    await Promise.race([aborted(signal), aborted(gone), opened.closed])
-    await opened.close()
-    return {}
-  }
+/** What a command's request is carried out with. */
+type Means = CommandComponents & RequestContext
 
-  const cancel = async (guest: string): Promise<CancelResult> => {
-    const { status, result } = await agent.cancel(guest)
-    return { guest, status, ...(result.reason === undefined ? {} : { reason: result.reason }), result }
-  }
+/** How each command is carried out. */
+const CARRIERS: { [Name in Command]: (means: Means, asked: CommandArguments[Name]) => unknown } = {
+  ping: ({ agent }) => ({ host: agent.status().host }),
+  status: ({ agent }) => agent.status(),
+  cluster: ({ agent }) => agent.cluster(),
+  peers: ({ agent }) => ({ peers: agent.peers() }) satisfies PeersResult,
+  metrics: async ({ metrics }) => ({ text: await metrics() }) satisfies MetricsResult,
+  pages: ({ agent }, { countMax }) => ({ pages: agent.pages(countMax) }) satisfies PagesResult,
+  history: ({ agent }, { countMax }) => ({ handoffs: agent.history().slice(0, countMax) }) satisfies HistoryResult,
+  audit: async ({ agent }, { countMax }) => ({ records: await agent.audit(countMax) }) satisfies AuditResult,
+  examine: ({ agent, gone }, { to }) => agent.examine(to, gone),
+  acceptPeer: ({ agent }, { name, peerId }) => agent.acceptPeer(name, peerId),
+  invite: ({ agent }, asked) => agent.invite(asked),
+  held: ({ agent }, { guest }) => agent.held(guest),
+  recover: ({ agent, signal, onProgress }, { guest }) => agent.recover({ guest, signal }).on('progress', onProgress),
+  migrate,
+  evacuate: ({ agent, signal, onProgress }, asked) => agent.evacuate({ ...asked, signal, onNews: onProgress }),
+  tunnel,
+  settle: ({ agent }, { guest, decision }) => agent.settle(guest, decision),
+  cancel,
+}
 
+/** Carries out the commands that an agent answers. */
+export function createRequestHandler({ agent, metrics }: CommandComponents): RequestHandler {
   return async (request, context) => {
-    switch (request.command) {
-      case 'ping':
-        return { host: agent.status().host }
-      case 'status':
-        return agent.status()
-      case 'cluster':
-        return await agent.cluster()
-      case 'metrics':
-        return { text: await metrics() } satisfies MetricsResult
-      case 'examine':
-        return await agent.examine(request.arguments.to, context.gone)
-      case 'pages':
-        return { pages: agent.pages(request.arguments.countMax) } satisfies PagesResult
-      case 'history':
-        return { handoffs: agent.history().slice(0, request.arguments.countMax) } satisfies HistoryResult
-      case 'audit':
-        return { records: await agent.audit(request.arguments.countMax) } satisfies AuditResult
-      case 'peers':
-        return { peers: agent.peers() } satisfies PeersResult
-      case 'acceptPeer':
-        return agent.acceptPeer(request.arguments.name, request.arguments.peerId)
-      case 'invite':
-        return agent.invite(request.arguments)
-      case 'held':
-        return agent.held(request.arguments.guest)
-      case 'migrate':
-        return await migrate(request.arguments, context)
-      case 'evacuate':
-        return await agent.evacuate({ ...request.arguments, signal: context.signal, onNews: context.onProgress })
-      case 'tunnel':
-        return await tunnel(request.arguments, context)
-      case 'recover': {
-        const { guest } = request.arguments
-        return await agent.recover({ guest, signal: context.signal }).on('progress', context.onProgress)
-      }
-      case 'cancel':
-        return await cancel(request.arguments.guest ?? '')
-      case 'settle':
-        return await agent.settle(request.arguments.guest, request.arguments.decision)
-    }
+    const carry = CARRIERS[request.command] as (means: Means, asked: unknown) => unknown
+    return await carry({ ...context, agent, metrics }, 'arguments' in request ? request.arguments : undefined)
   }
+}
+
+function migrate({ agent, signal, onProgress }: Means, { dryRun, ...asked }: MigrateArguments): Promise<unknown> {
+  if (dryRun === true) return agent.estimate({ ...asked, signal })
+  return agent.migrate({ ...asked, signal }).on('progress', onProgress)
+}
+
+/** Stays open until the client cancels it or hangs up, or the agent stops. */
+async function tunnel({ agent, signal, gone, onProgress }: Means, asked: TunnelArguments): Promise<object> {
+  const opened = await agent.tunnel({ ...asked, onNews: onProgress })
+  onProgress({ event: 'listening' })
+  await Promise.race([aborted(signal), aborted(gone), opened.closed])
+  await opened.close()
+  return {}
+}
+
+async function cancel({ agent }: Means, { guest = '' }: { guest?: string }): Promise<CancelResult> {
+  const { status, result } = await agent.cancel(guest)
+  return { guest, status, ...(result.reason === undefined ? {} : { reason: result.reason }), result }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -71,20 +71,37 @@ export interface EvacuateArguments extends Omit<EvacuateRequest, 'signal' | 'onN
 /** A tunnel is open until its request is cancelled or its client hangs up. */
 export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
 
-export type ControlRequest =
-  | { command: 'ping' | 'status' | 'cluster' | 'peers' | 'metrics' }
-  | { command: 'pages' | 'history' | 'audit'; arguments: { countMax: number } }
+/** Each command, with its arguments. */
+export interface CommandArguments {
+  ping: undefined
+  status: undefined
+  cluster: undefined
+  peers: undefined
+  metrics: undefined
+  pages: { countMax: number }
+  history: { countMax: number }
+  audit: { countMax: number }
   /** Of all members, or of the one named. */
-  | { command: 'examine'; arguments: { to?: string } }
-  | { command: 'acceptPeer'; arguments: { name: string; peerId?: string } }
-  | { command: 'invite'; arguments: InviteRequest }
-  | { command: 'held' | 'recover'; arguments: { guest: string } }
-  | { command: 'migrate'; arguments: MigrateArguments }
-  | { command: 'evacuate'; arguments: EvacuateArguments }
-  | { command: 'tunnel'; arguments: TunnelArguments }
-  | { command: 'settle'; arguments: { guest: string; decision: SettleDecision } }
+  examine: { to?: string }
+  acceptPeer: { name: string; peerId?: string }
+  invite: InviteRequest
+  held: { guest: string }
+  recover: { guest: string }
+  migrate: MigrateArguments
+  evacuate: EvacuateArguments
+  tunnel: TunnelArguments
+  settle: { guest: string; decision: SettleDecision }
   /** Without a guest: cancels the request that waits on this connection. */
-  | { command: 'cancel'; arguments: { guest?: string } }
+  cancel: { guest?: string }
+}
+
+export type Command = keyof CommandArguments
+
+export type ControlRequest = {
+  [Name in Command]: CommandArguments[Name] extends undefined
+    ? { command: Name }
+    : { command: Name; arguments: CommandArguments[Name] }
+}[Command]
 
 /** The most popular pages, most popular first. */
 export interface PagesResult {
@@ -134,11 +151,6 @@ export type TunnelProgress = TunnelNews | { event: 'listening' }
 
 export type ControlAnswer = { progress: Progress } | { result: unknown } | { error: ErrorAnswer }
 
-/** Most records of one answer. */
-const MOST = {
-  pages: CONTROL_LIMITS.pagesMax, history: CONTROL_LIMITS.recordsMax, audit: CONTROL_LIMITS.auditMax,
-}
-
 const FAULTS: readonly string[] = ['usage', 'guest', 'peer', 'network', 'host', 'cancelled'] satisfies Fault[]
 
 export function encodeRequest(request: ControlRequest): string {
@@ -151,77 +163,6 @@ export function encodeAnswer(answer: ControlAnswer): string {
 
 export function errorAnswer({ code, message, advice, fault }: PagemeshError): ControlAnswer {
   return { error: { code, message, fault, ...(advice === undefined ? {} : { advice }) } }
-}
-
-/** Parses one line of a client. Throws PagemeshError `bad-request`. */
-export function decodeRequest(line: string): ControlRequest {
-  const request = recordOf(parseJson(line))
-  if (request === undefined) throw badRequest('A request is one JSON object on one line.')
-  const { command, arguments: given = {}, ...others } = request
-  refuseOthers(others)
-  const fields = recordOf(given)
-  if (fields === undefined) throw badRequest('`arguments` is an object.')
-  switch (command) {
-    case 'ping':
-    case 'status':
-    case 'cluster':
-    case 'peers':
-    case 'metrics':
-      refuseOthers(fields)
-      return { command }
-    case 'cancel': {
-      const { guest, ...rest } = fields
-      refuseOthers(rest)
-      return { command, arguments: guest === undefined ? {} : { guest: nameOf('guest', guest) } }
-    }
-    case 'examine': {
-      const { to, ...rest } = fields
-      refuseOthers(rest)
-      return { command, arguments: to === undefined ? {} : { to: nameOf('to', to) } }
-    }
-    case 'pages':
-    case 'history':
-    case 'audit': {
-      const { countMax, ...rest } = fields
-      refuseOthers(rest)
-      return { command, arguments: { countMax: countOf('countMax', countMax, MOST[command]) } }
-    }
-    case 'acceptPeer': {
-      const { name, peerId, ...rest } = fields
-      refuseOthers(rest)
-      return {
-        command,
-        arguments: { name: nameOf('name', name), ...(peerId === undefined ? {} : { peerId: peerIdOf(peerId) }) },
-      }
-    }
-    case 'invite': {
-      const { ttlMs, uses, ...rest } = fields
-      refuseOthers(rest)
-      const { ttlMsMax, usesMax } = CONTROL_LIMITS.invitation
-      const asked = { ttlMs: countOf('ttlMs', ttlMs, ttlMsMax), uses: countOf('uses', uses, usesMax) }
-      return { command, arguments: asked }
-    }
-    case 'held':
-    case 'recover': {
-      const { guest, ...rest } = fields
-      refuseOthers(rest)
-      return { command, arguments: { guest: nameOf('guest', guest) } }
-    }
-    case 'settle': {
-      const { guest, decision, ...rest } = fields
-      refuseOthers(rest)
-      if (decision !== 'run' && decision !== 'end') throw badRequest('`decision` is run or end.')
-      return { command, arguments: { guest: nameOf('guest', guest), decision } }
-    }
-    case 'tunnel':
-      return { command, arguments: decodeTunnel(fields) }
-    case 'evacuate':
-      return { command, arguments: decodeEvacuate(fields) }
-    case 'migrate':
-      return { command, arguments: decodeMigrate(fields) }
-    default:
-      throw badRequest(`There is no command ${JSON.stringify(command)}.`)
-  }
 }
 
 /** Parses one line of an agent. Throws PagemeshError `bad-answer`. */
@@ -243,114 +184,7 @@ export function badAnswer(): PagemeshError {
   })
 }
 
-function decodeMigrate(fields: Record<string, unknown>): MigrateArguments {
-  const {
-    guest, to, mode, maxBandwidth, maxDowntimeMs, channels, timeoutMs, onTimeout, wait, dryRun, ...others
-  } = fields
-  refuseOthers(others)
-  return {
-    guest: nameOf('guest', guest),
-    to: nameOf('to', to),
-    ...modeOf(mode),
-    ...positive('maxBandwidth', maxBandwidth),
-    ...positive('maxDowntimeMs', maxDowntimeMs),
-    ...channelsOf(channels),
-    ...positive('timeoutMs', timeoutMs),
-    ...onTimeoutOf(onTimeout),
-    ...trueOrFalse('wait', wait),
-    ...trueOrFalse('dryRun', dryRun),
-  }
-}
-
-function decodeEvacuate(fields: Record<string, unknown>): EvacuateArguments {
-  const { to, mode, parallel, maxBandwidth, maxDowntimeMs, timeoutMs, dryRun, ...others } = fields
-  refuseOthers(others)
-  if (to !== undefined && (!Array.isArray(to) || to.length > CONTROL_LIMITS.hostsMax)) {
-    throw badRequest('`to` is a list of hosts.')
-  }
-  return {
-    ...(to === undefined ? {} : { to: to.map((name) => nameOf('to', name)) }),
-    ...modeOf(mode),
-    ...(parallel === undefined ? {} : { parallel: countOf('parallel', parallel, CONTROL_LIMITS.parallelMax) }),
-    ...positive('maxBandwidth', maxBandwidth),
-    ...positive('maxDowntimeMs', maxDowntimeMs),
-    ...positive('timeoutMs', timeoutMs),
-    ...trueOrFalse('dryRun', dryRun),
-  }
-}
-
-function onTimeoutOf(onTimeout: unknown): Pick<MigrateArguments, 'onTimeout'> {
-  if (onTimeout === undefined) return {}
-  if (onTimeout === 'cancel' || onTimeout === 'postcopy' || onTimeout === 'pause') return { onTimeout }
-  throw badRequest('`onTimeout` is cancel, postcopy or pause.')
-}
-
-function modeOf(mode: unknown): Pick<MigrateArguments, 'mode'> {
-  if (mode === undefined) return {}
-  if (mode === 'precopy' || mode === 'postcopy') return { mode }
-  throw badRequest('`mode` is precopy or postcopy.')
-}
-
-function decodeTunnel(fields: Record<string, unknown>): TunnelArguments {
-  const { to, path, remotePath, mode, gid, ...others } = fields
-  refuseOthers(others)
-  return {
-    to: nameOf('to', to),
-    path: nameOf('path', path),
-    ...(remotePath === undefined ? {} : { remotePath: nameOf('remotePath', remotePath) }),
-    ...(mode === undefined ? {} : { mode: numberUpTo('mode', mode, 0o777) }),
-    ...(gid === undefined ? {} : { gid: numberUpTo('gid', gid, 2 ** 32 - 2) }),
-  }
-}
-
-function numberUpTo(key: string, value: unknown, most: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value
-  throw badRequest(`\`${key}\` is a whole number from 0 to ${most}.`)
-}
-
-function channelsOf(value: unknown): { channels?: number } {
-  if (value === undefined) return {}
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > CONTROL_LIMITS.channelsMax) {
-    throw badRequest(`\`channels\` is 1 to ${CONTROL_LIMITS.channelsMax}.`)
-  }
-  return { channels: value }
-}
-
-function positive<Key extends string>(key: Key, value: unknown): { [name in Key]?: number } {
-  if (value === undefined) return {}
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) {
-    throw badRequest(`\`${key}\` is a number above 0.`)
-  }
-  return { [key]: value } as { [name in Key]?: number }
-}
-
-function trueOrFalse<Key extends string>(key: Key, value: unknown): { [name in Key]?: boolean } {
-  if (value === undefined) return {}
-  if (typeof value !== 'boolean') throw badRequest(`\`${key}\` is true or false.`)
-  return { [key]: value } as { [name in Key]?: boolean }
-}
-
-function countOf(key: string, value: unknown, most: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most) return value
-  throw badRequest(`\`${key}\` is a whole number from 1 to ${most}.`)
-}
-
-function nameOf(key: string, value: unknown): string {
-  if (typeof value === 'string' && value !== '' && value.length <= CONTROL_LIMITS.nameCharactersMax) return value
-  throw badRequest(`\`${key}\` is a name of 1 to ${CONTROL_LIMITS.nameCharactersMax} characters.`)
-}
-
-function peerIdOf(value: unknown): string {
-  if (typeof value === 'string' && /^[A-Za-z0-9]{1,96}$/.test(value)) return value
-  throw badRequest('`peerId` is the identity of a host, letters and digits.')
-}
-
-function refuseOthers(others: Record<string, unknown>): void {
-  const [key] = Object.keys(others)
-  if (key !== undefined) throw badRequest(`The field ${JSON.stringify(key)} is unknown here.`)
-}
-
-function recordOf(value: unknown): Record<string, unknown> | undefined {
+export function recordOf(value: unknown): Record<string, unknown> | undefined {
   const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value)
   return isRecord ? value as Record<string, unknown> : undefined
 }

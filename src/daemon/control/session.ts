@@ -5,8 +5,9 @@ import { asPagemeshError, PagemeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { RequestHandler } from './commands.ts'
 import {
-  badRequest, CONTROL_LIMITS, decodeRequest, encodeAnswer, errorAnswer, type ControlAnswer, type ControlRequest,
+  badRequest, CONTROL_LIMITS, encodeAnswer, errorAnswer, type ControlAnswer, type ControlRequest,
 } from './protocol.ts'
+import { decodeRequest } from './requests.ts'
 
 /** The agent's end of one connection, with the states of `protocol.ts`: idle, working, closed. */
 export class ControlSession {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 
 import {
-  CONTROL_LIMITS, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, errorAnswer, type ControlRequest,
+  CONTROL_LIMITS, decodeAnswer, encodeAnswer, encodeRequest, errorAnswer, type ControlRequest,
 } from '../../../../src/daemon/control/protocol.ts'
+import { decodeRequest } from '../../../../src/daemon/control/requests.ts'
 import { CHANNELS_MAX } from '../../../../src/guest/index.ts'
 import { PagemeshError } from '../../../../src/runtime/errors.ts'
 import { progressOf } from '../../../support/fakeagent.ts'
