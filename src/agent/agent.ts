@@ -1,7 +1,7 @@
 import type { Guest, GuestMemory } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
 import { readClusterKey } from '../mesh/index.ts'
-import { warmUpInventory } from '../page/index.ts'
+import { createPageHasher, warmUpInventory } from '../page/index.ts'
 import { warmUp } from '../passage/index.ts'
 import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
@@ -177,7 +177,8 @@ class HostAgent implements Agent {
   }
 
   async warmUp(): Promise<void> {
-    await Promise.all([warmUp(this.#parts), warmUpInventory(this.#parts), this.#parts.threads.warmUp()])
+    const hasher = createPageHasher(new Uint8Array(32))
+    await Promise.all([warmUp({ ...this.#parts, hasher }), warmUpInventory(this.#parts), this.#parts.threads.warmUp()])
   }
 
   addGuest(guest: GuestMemory | Guest): void {

@@ -23,6 +23,7 @@ export async function keepDeparted(
 function stablePagesOf(known: GuestCensus): StablePages {
   const { table } = known
   return {
+    hasher: known.scope.hasher,
     count: table.size,
     forEachNumber(visit) {
       for (let index = 0; index < table.size; index++) visit(known.numberAt(index))

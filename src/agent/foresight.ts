@@ -1,7 +1,7 @@
 import type { Census } from '../census/index.ts'
 import type { GuestMemory } from '../guest/index.ts'
 import type { EstimateFindings } from '../handoff/index.ts'
-import { PAGE_BYTES, type PageHasher } from '../page/index.ts'
+import { PAGE_BYTES, type PageScopes } from '../page/index.ts'
 import { rehearse, usualLevel, type CompressionMode } from '../passage/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { predict, ratesOf, type HandoffEstimate } from '../transfer/index.ts'
@@ -9,11 +9,11 @@ import type { HandoffRecord, MigrateRequest } from './api.ts'
 
 /** Gathers what a prediction of a handoff needs: the guest's memory as it is now, and earlier handoffs to that host. */
 export class Foresight {
-  readonly #components: { clock: Clock; hasher: PageHasher; census: Census; history: { list(): HandoffRecord[] } }
+  readonly #components: { clock: Clock; scopes: PageScopes; census: Census; history: { list(): HandoffRecord[] } }
   readonly #init: { compression: CompressionMode }
 
   constructor(
-    components: { clock: Clock; hasher: PageHasher; census: Census; history: { list(): HandoffRecord[] } },
+    components: { clock: Clock; scopes: PageScopes; census: Census; history: { list(): HandoffRecord[] } },
     init: { compression: CompressionMode },
   ) {
     this.#components = components
@@ -25,12 +25,13 @@ export class Foresight {
     { to, mode = 'precopy', maxBandwidth, timeoutMs, onTimeout = 'cancel' }: MigrateRequest, memory: GuestMemory,
     { known, linkBytesPerSecond, beside, exchangeBytes }: EstimateFindings, signal: AbortSignal,
   ): Promise<Required<Pick<HandoffEstimate, 'expected' | 'obstacles'>>> {
-    const { census, history } = this.#components
+    const { clock, census, history, scopes } = this.#components
+    const { hasher } = scopes.of(memory.name)!
     const ramPages = memory.blocks.reduce((sum, { bytes }) => sum + Math.floor(bytes / PAGE_BYTES), 0)
     const past = history.list().filter((move) => move.status === 'completed' && move.direction === 'outgoing' &&
       move.driver === 'qmp' && move.to === to)
     const rates = ratesOf(past, { linkBytesPerSecond, bytesPerSecondMax: maxBandwidth })
-    const rehearsal = await rehearse(this.#components, memory, {
+    const rehearsal = await rehearse({ clock, hasher }, memory, {
       known, channels: Math.max(1, beside.multifd),
       level: usualLevel(this.#init.compression, linkBytesPerSecond ?? maxBandwidth),
       residentPages: census.of(memory.name)?.residentPages ?? ramPages,

@@ -3,7 +3,7 @@ import type { Reason } from '../conversation/index.ts'
 import { areChannelsPossible, type Guest } from '../guest/index.ts'
 import { decodeQuestion, encodeVerdict, type Outgoing } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
-import type { PageHasher } from '../page/index.ts'
+import type { PageScopes } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { Holders, Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
@@ -72,7 +72,7 @@ export interface HandoffsComponents {
   holders: Holders
   swap: Swap
   guests: GuestList
-  hasher: PageHasher
+  scopes: PageScopes
   threads: PassageThreads
   history: History
   journal: Journal

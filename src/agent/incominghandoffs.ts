@@ -6,7 +6,7 @@ import {
 import { QmpIncomingDriver, type Guest } from '../guest/index.ts'
 import { decodeOffer, Incoming, type HandoffOffer, type IncomingInit } from '../handoff/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
-import { PageBudget, type PageHasher } from '../page/index.ts'
+import { PageBudget, type PageScopes } from '../page/index.ts'
 import type { PassageThreads } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -37,7 +37,7 @@ export interface IncomingHandoffsComponents {
   log: Log
   random: Random
   mesh: Mesh
-  hasher: PageHasher
+  scopes: PageScopes
   threads: PassageThreads
   census: Census
   store: Store
@@ -224,7 +224,7 @@ export class IncomingHandoffs {
     const sources = [census.resident, store.source]
     const incoming = new Incoming({ ...this.#components, sources, budget: this.#budget }, {
       ...about, id, standBack, record: write,
-      has: (high, low, bits) => census.has(high, low, bits) || store.has(high, low, bits),
+      has: (high, low, bits, tenant) => census.has(high, low, bits, tenant) || store.has(high, low, bits),
       createDriver: (onNews) => {
         driver = new QmpIncomingDriver({ clock, random }, {
           directory: this.#directory, mode, undo: record?.undo, find, onNews,

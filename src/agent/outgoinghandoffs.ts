@@ -3,7 +3,7 @@ import type { CopyNews, OutgoingRecordedAs, Reason, RunState, SpentBytes, Verdic
 import { QmpOutgoingDriver, type Guest, type MigrationMode, type SettingsUndo } from '../guest/index.ts'
 import { Outgoing, type OutgoingInit } from '../handoff/index.ts'
 import type { Member, Mesh } from '../mesh/index.ts'
-import type { PageHasher } from '../page/index.ts'
+import type { PageScopes } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
@@ -23,7 +23,7 @@ export interface OutgoingHandoffsComponents {
   log: Log
   random: Random
   mesh: Mesh
-  hasher: PageHasher
+  scopes: PageScopes
   threads: PassageThreads
   census: Census
   guests: GuestList
@@ -186,13 +186,21 @@ export class OutgoingHandoffs {
     }
   }
 
+  /** What is known of a guest's pages, if they were last hashed in the scope that the guest has now. */
+  #pagesOf(guest: string): Pick<OutgoingInit, 'census' | 'scope'> {
+    const { census, scopes } = this.#components
+    const scope = scopes.of(guest)
+    const found = this.#init.references ? census.of(guest) : undefined
+    return { scope, census: found?.scope === scope ? found : undefined }
+  }
+
   #make(
     id: string, about: Pick<OutgoingInit, 'guest' | 'to' | 'mode'>,
-    init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'compression' | 'standBack' |
-      'record' | 'forget' | 'onAmended' | 'onClosed'>,
+    init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'scope' | 'compression' |
+      'standBack' | 'record' | 'forget' | 'onAmended' | 'onClosed'>,
     qemu: { undo?: SettingsUndo; process?: Record['process']; downtimeMsMax?: number; channels?: number },
   ): Outgoing {
-    const { clock, random, census, guests, journal, history, standBack } = this.#components
+    const { clock, random, guests, journal, history, standBack } = this.#components
     const { guest: name, to, mode } = about
     let process = qemu.process
     let driver: QmpOutgoingDriver | undefined
@@ -219,7 +227,7 @@ export class OutgoingHandoffs {
     }
     const outgoing = new Outgoing(this.#components, {
       ...about, ...init, id, standBack, record,
-      census: this.#init.references ? census.of(name) : undefined,
+      ...this.#pagesOf(name),
       compression: this.#init.compression,
       createDriver: (onNews) => {
         driver = new QmpOutgoingDriver({ clock, random }, {

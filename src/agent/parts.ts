@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { createCensus, type Census } from '../census/index.ts'
 import { discoverAll, type GuestDiscovery } from '../guest/index.ts'
 import {
-  createLibp2pMesh, deriveKeys, Invitations, NamePins, Standing, type ClusterKeys, type Mesh,
+  createLibp2pMesh, deriveKeys, Invitations, keyEpoch, NamePins, Standing, type ClusterKeys, type Mesh,
 } from '../mesh/index.ts'
-import { createPageHasher, kernelInUse, type PageHasher } from '../page/index.ts'
+import { kernelInUse, PageScopes, SHARED_TENANT, type PageVerifier } from '../page/index.ts'
 import { PassageThreads, threadCount } from '../passage/index.ts'
 import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
 import { createPopularity, type Popularity } from '../popularity/index.ts'
@@ -57,7 +57,9 @@ interface Knowledge {
   census: Census
   popularity: Popularity
   discovery: GuestDiscovery
-  hasher: PageHasher
+  scopes: PageScopes
+  /** Verifies pages of any scope. */
+  hasher: PageVerifier
 }
 
 interface Exchange {
@@ -89,10 +91,12 @@ export async function createParts(
   const audit = auditOf(world, { ...membership, path: stateFile(options, 'audit') })
   const standing = new Standing(world)
   const startFile = await StartFile.read(world, stateFile(options, 'started'))
-  const knowledge = createKnowledge(options, { ...membership, standing, startFile }, keys)
+  const scopes = new PageScopes({
+    epoch: keyEpoch(clusterKey), tenants: [SHARED_TENANT], tenantOf: () => SHARED_TENANT,
+  })
+  const knowledge = createKnowledge(options, { ...membership, scopes, standing, startFile }, keys)
   const exchange = createExchange(options, { ...membership, ...knowledge, standing, audit }, keys)
   const threads = new PassageThreads(world, {
-    pageKey: keys.pageKey,
     count: threadCount(valueOf(options, 'handoff.threads'), {
       cores: availableParallelism(), hasKernel: kernelInUse() !== 'package',
     }),
@@ -135,12 +139,12 @@ function intervalOf(options: AgentOptions): number {
 
 /** What is known of pages: those of this host's guests, and those that are popular in the mesh. */
 function createKnowledge(
-  options: AgentOptions, parts: Membership & { standing: Standing; startFile: StartFile },
-  { pageKey, sliceKey }: ClusterKeys,
+  options: AgentOptions,
+  parts: Membership & { scopes: PageScopes; standing: Standing; startFile: StartFile },
+  { sliceKey }: ClusterKeys,
 ): Knowledge {
   const intervalMs = intervalOf(options)
   const census = createCensus(parts, {
-    pageKey,
     pagesPerSecond: valueOf(options, 'census.pagesPerSecond'),
     intervalMs,
     bytesMax: valueOf(options, 'census.maxBytes'),
@@ -153,7 +157,8 @@ function createKnowledge(
     startedAt: parts.startFile.startedAt,
   })
   const discovery = discoverAll(parts, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
-  return { census, popularity, discovery, hasher: createPageHasher(pageKey) }
+  const { scopes } = parts
+  return { census, popularity, discovery, scopes, hasher: scopes.verifier }
 }
 
 /** How pages are kept, and given to others and got from them. */
@@ -163,7 +168,7 @@ function createExchange(
 ): Exchange {
   const { census, popularity, audit } = parts
   const intervalMs = intervalOf(options)
-  const store = createStore(parts, {
+  const store = createStore({ ...parts, marker: parts.scopes.oldest.hasher }, {
     path: stateFile(options, 'pages'), bytesMax: valueOf(options, 'store.maxBytes'),
   })
   const possession = createPossession({

@@ -6,7 +6,7 @@ import { holdsSocket, type Guest, type Manager, type OtherEnd } from '../guest/i
 import type { Member, MessageStream } from '../mesh/index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
 import type { PortRange } from '../net/portranges.ts'
-import { listTogether, PageBudget, type ListedPages } from '../page/index.ts'
+import { listTogether, PageBudget, type ListedPages, type PageScope } from '../page/index.ts'
 import {
   arrivalResult, formatRelayAddress, IncomingRelays, mayDial, openTunnel, OutgoingRelays, parseDialRule,
   parseRelayAddress, plainHost, UNKNOWN_GUEST, type Connection, type DialRule, type IncomingRelay, type MainChannel,
@@ -84,16 +84,18 @@ export function ownAddresses(options: Pick<AgentOptions, 'listen' | 'lane' | 're
 }
 
 /**
- * The pages that a stream may carry: those of its guest, or of all guests if its guest is not known or not scanned.
- * Undefined if it may be a guest that shares nothing.
+ * The pages that a stream may carry: those of its guest, or of all guests of its scope if its guest is not known or not
+ * scanned. Undefined if it may be a guest that shares nothing, or of another scope.
  */
 export function pagesOfStream(
-  guest: Guest | undefined, { census, guests }: { census: Pick<Census, 'all' | 'of'>; guests: readonly Guest[] },
+  guest: Guest | undefined, scope: PageScope | undefined,
+  { census, guests }: { census: Pick<Census, 'all' | 'of'>; guests: readonly Guest[] },
 ): ListedPages | undefined {
   const isPrivate = (guest === undefined ? guests : [guest]).some((one) => one.isPrivate === true)
-  if (isPrivate) return undefined
+  if (isPrivate || scope === undefined) return undefined
   const own = guest === undefined ? undefined : census.of(guest.name)
-  return own ?? listTogether(census.all().map(({ table }) => table))
+  if (own?.scope === scope) return own
+  return listTogether(census.all().filter((found) => found.scope === scope).map(({ table }) => table))
 }
 
 /** The migrations that managers drive from and to this host. */
@@ -126,7 +128,7 @@ export class Relays {
       peers: switches.peers ? createPeerPages(components) : noPeerPages, budget: new PageBudget(FETCHED_PAGES_MAX),
     }, {
       ...shared,
-      has: (high, low, bits) => census.has(high, low, bits) || store.has(high, low, bits),
+      has: (high, low, bits, tenant) => census.has(high, low, bits, tenant) || store.has(high, low, bits),
       requireAllowed: (address, about) => this.#requireAllowed(address, about),
       onRefused: ({ from, guest, code }) => {
         components.audit.note({ event: 'offer-refused', member: from.name, guest, code })
@@ -212,10 +214,12 @@ export class Relays {
   }
 
   #relayed(guest: Guest | undefined): RelayedGuest {
-    const { census, guests } = this.#components
+    const { census, guests, scopes } = this.#components
+    const scope = scopes.of(guest?.name)
     const about = { name: guest?.name, manager: managerOf(guest) ?? undefined, process: guest?.process }
-    const listed = this.#init.switches.references ? pagesOfStream(guest, { census, guests: guests.all() }) : undefined
-    return { ...about, census: listed }
+    const all = { census, guests: guests.all() }
+    const listed = this.#init.switches.references ? pagesOfStream(guest, scope, all) : undefined
+    return { ...about, census: listed, scope }
   }
 
   async #arrived(relay: IncomingRelay): Promise<void> {

@@ -1,10 +1,12 @@
 /** What the census tells the rest of the agent. */
 import type { Guest } from '../guest/index.ts'
-import type { PageSource, PrefixRun, SortedTable } from '../page/index.ts'
+import type { PageScope, PageSource, PrefixRun, SortedTable } from '../page/index.ts'
 
 /** What a scan of one guest found. */
 export interface GuestCensus {
   guest: string
+  /** The scope that its pages were hashed in. */
+  scope: PageScope
   residentPages: number
   zeroPages: number
   distinctPages: number
@@ -47,16 +49,20 @@ export interface Census {
   readonly totals: CensusTotals
   /** True once every guest was scanned since it appeared. A guest that waits for a migration counts once it runs. */
   readonly settled: boolean
-  /** Whether a page with this prefix was resident here when last scanned. `prefixBits` from 32 to 64. */
-  has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
+  /**
+   * Whether a page with this prefix was resident here when last scanned, in a guest of `tenant` if there is one given.
+   * `prefixBits` from 32 to 64.
+   */
+  has(prefixHigh: number, prefixLow: number, prefixBits: number, tenant?: string): boolean
   /** Changes whenever the result of `stablePages` may have changed. */
   readonly generation: number
   /**
    * Adds to `into`, in rising order, the stable pages whose prefix has a high half from `firstHigh` to `lastHigh`, each
-   * once, with the number of local guests that hold it. A page is stable if some guest had it at the same location in
-   * two scans. A guest that was scanned only once makes no page stable, but counts as a holder of stable pages.
+   * once, with the number of local guests that hold it; of guests of `tenant` alone if there is one given. A page is
+   * stable if some guest had it at the same location in two scans. A guest that was scanned only once makes no page
+   * stable, but counts as a holder of stable pages.
    */
-  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun): void
+  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun, tenant?: string): void
   /** Reads pages from the guests' current memory: they may have changed since the scan, so verify them. */
   readonly resident: PageSource
   /** Pauses scans while something more urgent needs the CPU; returns a function that resumes them. */

@@ -1,5 +1,5 @@
 import type { Guest } from '../guest/index.ts'
-import { createPageHasher, SortedTable, type PageSource, type PrefixRun } from '../page/index.ts'
+import { SortedTable, type PageScopes, type PageSource, type PrefixRun } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -13,8 +13,6 @@ import { shed } from './shedding.ts'
 import { addStablePages } from './stablepages.ts'
 
 export interface CensusInit {
-  /** 32 bytes, derived from the cluster key. */
-  pageKey: Uint8Array
   /** Pages hashed a second, over all guests. The worker could hash 150 000 to 400 000. */
   pagesPerSecond: number
   /** Time between the beginnings of two scans of one guest, ms. */
@@ -37,7 +35,13 @@ const ARRIVED_REST_MS = 10_000
  */
 const PRINTS_SHARE_MAX = 0.5
 
-export function createCensus(components: { clock: Clock; log: Log }, init: CensusInit): Census {
+export interface CensusComponents {
+  clock: Clock
+  log: Log
+  scopes: Pick<PageScopes, 'of' | 'tenantOf' | 'isLive' | 'onChange'>
+}
+
+export function createCensus(components: CensusComponents, init: CensusInit): Census {
   return new ScanningCensus(components, init)
 }
 
@@ -59,6 +63,7 @@ class ScanningCensus implements Census {
   readonly resident: PageSource
   readonly #clock: Clock
   readonly #log: Log
+  readonly #scopes: CensusComponents['scopes']
   readonly #init: CensusInit
   readonly #scanner: Scanner
   readonly #entries = new Map<string, Entry>()
@@ -71,12 +76,14 @@ class ScanningCensus implements Census {
   #timer: Timer | undefined
   #working: Promise<void> | undefined
   #started = false
+  #unfollow = (): void => {}
 
-  constructor({ clock, log }: { clock: Clock; log: Log }, init: CensusInit) {
+  constructor({ clock, log, scopes }: CensusComponents, init: CensusInit) {
     this.#clock = clock
     this.#log = log
+    this.#scopes = scopes
     this.#init = init
-    this.#scanner = new Scanner({ clock, log, hasher: createPageHasher(init.pageKey) }, init)
+    this.#scanner = new Scanner({ clock, log }, init)
     this.resident = residentSource(() => this.all())
   }
 
@@ -116,8 +123,9 @@ class ScanningCensus implements Census {
     return this.#generation
   }
 
-  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun): void {
-    addStablePages(this.all(), firstHigh, lastHigh, into)
+  stablePages(firstHigh: number, lastHigh: number, into: PrefixRun, tenant?: string): void {
+    const guests = this.all().filter(({ scope }) => tenant === undefined || scope.tenant === tenant)
+    addStablePages(guests, firstHigh, lastHigh, into)
   }
 
   get totals(): CensusTotals {
@@ -135,9 +143,10 @@ class ScanningCensus implements Census {
     return [...this.#entries.values()].every((entry) => !entry.owed)
   }
 
-  has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean {
+  has(prefixHigh: number, prefixLow: number, prefixBits: number, tenant?: string): boolean {
     for (const { found } of this.#entries.values()) {
-      if (found !== undefined && found.table.getByBits(prefixHigh, prefixLow, prefixBits) >= 0) return true
+      if (found === undefined || (tenant !== undefined && found.scope.tenant !== tenant)) continue
+      if (found.table.getByBits(prefixHigh, prefixLow, prefixBits) >= 0) return true
     }
     return false
   }
@@ -148,15 +157,33 @@ class ScanningCensus implements Census {
 
   async start(): Promise<void> {
     this.#started = true
+    this.#unfollow = this.#scopes.onChange(() => this.#rescope())
     this.#work()
   }
 
   async stop(): Promise<void> {
     this.#started = false
+    this.#unfollow()
     this.#timer?.cancel()
     for (const guestName of [...this.#entries.keys()]) this.remove(guestName)
     await this.#scanner.stop()
     await this.#working
+  }
+
+  /**
+   * Guests whose scope has changed are scanned anew at once. What is known of them from before stays of use while its
+   * scope lives, since other hosts may be as far.
+   */
+  #rescope(): void {
+    for (const entry of this.#entries.values()) {
+      const { found, guest } = entry
+      if (found === undefined || found.scope === this.#scopes.of(guest.name)) continue
+      if (!this.#scopes.isLive(found.scope)) entry.found = undefined
+      entry.owed = !entry.hasWaited
+      entry.dueAt = this.#clock.now()
+    }
+    this.#change()
+    this.#work()
   }
 
   /** Scans the guests that are due, one at a time, then sleeps until the next one is. */
@@ -205,15 +232,20 @@ class ScanningCensus implements Census {
     // A guest that waits for a migration is empty, and must be left alone until it runs.
     if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     if (entry.hasWaited) return this.#letRun(entry)
-    const before = entry.found
+    const scope = this.#scopes.of(guest.name)!
+    const before = entry.found?.scope === scope ? entry.found : undefined
     if (before === undefined) entry.owed = true
     // Pages are reported after two scans. Until then scans are urgent; later ones may take their time.
     const isUrgent = before?.isCompared !== true
-    const result = await this.#scanner.scan(guest.memory, await this.#scanInit(before), abort.signal, isUrgent)
+    const result = await this.#scanner.scan(
+      guest.memory, scope.hasher, await this.#scanInit(before), abort.signal, isUrgent,
+    )
     // If it began to wait for a migration meanwhile, the pages read are meaningless.
     if (await guest.state() === 'inmigrate') return this.#leaveAlone(entry)
     if (abort.signal.aborted) return
-    const occasion = { scans: (before?.scans ?? 0) + 1, scannedAt: this.#clock.now() }
+    // Hashed in a scope that the guest no longer has.
+    if (this.#scopes.of(guest.name) !== scope) return void (entry.dueAt = this.#clock.now())
+    const occasion = { scope, scans: (entry.found?.scans ?? 0) + 1, scannedAt: this.#clock.now() }
     const prints = result.omittedPages > 0 ? result.fingerprints : undefined
     await this.#keep(entry, new Found(guest.memory, result, occasion, prints))
     if (abort.signal.aborted) return

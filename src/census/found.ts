@@ -1,13 +1,14 @@
 import type { GuestMemory } from '../guest/index.ts'
-import type { SortedTable } from '../page/index.ts'
+import type { PageScope, SortedTable } from '../page/index.ts'
 import type { GuestCensus } from './api.ts'
 import { fingerprintBytes, fingerprintsOf, type Fingerprints } from './fingerprints.ts'
 import { isVolatile, numberOf } from './place.ts'
 import { pageCountOf, type ScanResult } from './scan.ts'
 import type { Shed } from './shedding.ts'
 
-/** When and how often a guest was scanned. */
+/** When and how often a guest was scanned, and in which scope. */
 interface Occasion {
+  scope: PageScope
   scans: number
   scannedAt: number
 }
@@ -19,6 +20,7 @@ interface Occasion {
 export class Found implements GuestCensus {
   readonly guest: string
   readonly memory: GuestMemory
+  readonly scope: PageScope
   readonly residentPages: number
   readonly zeroPages: number
   readonly omittedPages: number
@@ -31,6 +33,7 @@ export class Found implements GuestCensus {
   constructor(memory: GuestMemory, result: Omit<ScanResult, 'fingerprints'>, when: Occasion, prints?: Fingerprints) {
     this.guest = memory.name
     this.memory = memory
+    this.scope = when.scope
     this.residentPages = result.residentPages
     this.zeroPages = result.zeroPages
     this.omittedPages = result.omittedPages

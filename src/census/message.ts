@@ -12,14 +12,15 @@ import type { ErrorCode } from '../runtime/errors.ts'
 import type { ScanInit, ScanResult } from './scan.ts'
 
 export interface WorkerInit {
-  pageKey: Uint8Array
   pagesPerSecond: number
   /** While it is held, scans pause. */
   holdFlag: SharedArrayBuffer
 }
 
 export type ToWorker =
-  | { kind: 'scan'; scan: number; layout: ProcessMemoryLayout; init: ScanInit; isUrgent: boolean }
+  | {
+    kind: 'scan'; scan: number; layout: ProcessMemoryLayout; pageKey: Uint8Array; init: ScanInit; isUrgent: boolean
+  }
   | { kind: 'abandon'; scan: number }
 
 export type FromWorker =

@@ -10,6 +10,8 @@ import { Throttle } from '../runtime/throttle.ts'
 import type { FromWorker, ToWorker, WorkerInit } from './message.ts'
 import { scanGuest, type ScanInit, type ScanResult } from './scan.ts'
 
+type ScanOrder = Extract<ToWorker, { kind: 'scan' }>
+
 export interface ScannerInit extends Omit<WorkerInit, 'holdFlag'> {
   /** The worker's module; tests pass a failing one. */
   workerUrl?: URL
@@ -19,16 +21,14 @@ export interface ScannerInit extends Omit<WorkerInit, 'holdFlag'> {
 export class Scanner {
   readonly #clock: Clock
   readonly #log: Log
-  readonly #hasher: PageHasher
   readonly #init: ScannerInit
   readonly #hold = new HoldFlag()
   #worker: Worker | undefined
   #nextScan = 1
 
-  constructor({ clock, log, hasher }: { clock: Clock; log: Log; hasher: PageHasher }, init: ScannerInit) {
+  constructor({ clock, log }: { clock: Clock; log: Log }, init: ScannerInit) {
     this.#clock = clock
     this.#log = log
-    this.#hasher = hasher
     this.#init = init
   }
 
@@ -37,10 +37,15 @@ export class Scanner {
    * `scan-failed` when the worker died; the next scan starts a new worker. A scan that is not urgent runs at low
    * priority, behind the guests' vCPUs.
    */
-  scan(memory: GuestMemory, init: ScanInit, signal: AbortSignal, isUrgent = false): Promise<ScanResult> {
-    if (memory.layout !== undefined) return this.#scanInWorker(memory.layout, init, signal, isUrgent)
+  scan(
+    memory: GuestMemory, hasher: PageHasher, init: ScanInit, signal: AbortSignal, isUrgent = false,
+  ): Promise<ScanResult> {
+    const { layout } = memory
+    if (layout !== undefined) {
+      return this.#scanInWorker({ layout, pageKey: hasher.pageKey, init, isUrgent }, signal)
+    }
     const throttle = new Throttle({ clock: this.#clock }, { rate: this.#init.pagesPerSecond })
-    return scanGuest({ clock: this.#clock, hasher: this.#hasher, hold: this.#hold, throttle }, memory, init, signal)
+    return scanGuest({ clock: this.#clock, hasher, hold: this.#hold, throttle }, memory, init, signal)
   }
 
   /** Pauses scans; returns a function that resumes them. */
@@ -54,9 +59,8 @@ export class Scanner {
     await worker?.terminate()
   }
 
-  #scanInWorker(
-    layout: ProcessMemoryLayout, init: ScanInit, signal: AbortSignal, isUrgent: boolean,
-  ): Promise<ScanResult> {
+  #scanInWorker(order: Omit<ScanOrder, 'kind' | 'scan'>, signal: AbortSignal): Promise<ScanResult> {
+    const { layout, init } = order
     signal.throwIfAborted()
     const scan = this.#nextScan++
     const worker = this.#worker ??= this.#startWorker()
@@ -83,13 +87,13 @@ export class Scanner {
       }
       worker.on('message', hear).on('exit', die)
       signal.addEventListener('abort', abandon, { once: true })
-      tell({ kind: 'scan', scan, layout, init, isUrgent }, init.previous === undefined ? [] : [init.previous.buffer])
+      tell({ kind: 'scan', scan, ...order }, init.previous === undefined ? [] : [init.previous.buffer])
     })
   }
 
   #startWorker(): Worker {
-    const { pageKey, pagesPerSecond } = this.#init
-    const workerData: WorkerInit = { pageKey, pagesPerSecond, holdFlag: this.#hold.shared }
+    const { pagesPerSecond } = this.#init
+    const workerData: WorkerInit = { pagesPerSecond, holdFlag: this.#hold.shared }
     const worker = new Worker(this.#init.workerUrl ?? workerModule(), { workerData, execArgv: [], name: 'census' })
     worker.unref()
     worker.on('error', (error) => this.#log.error('the census worker failed', { error: String(error) }))

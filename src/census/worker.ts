@@ -14,8 +14,7 @@ import { scanGuest } from './scan.ts'
 
 const port = parentPort
 assert(port !== null, 'the census worker runs in a worker thread')
-const { pageKey, pagesPerSecond, holdFlag } = workerData as WorkerInit
-const hasher = createPageHasher(pageKey)
+const { pagesPerSecond, holdFlag } = workerData as WorkerInit
 const hold = new HoldFlag(holdFlag)
 const priority = new ThreadPriority()
 const running = new Map<number, AbortController>()
@@ -48,7 +47,7 @@ async function scanLayout(order: ToWorker & { kind: 'scan' }, signal: AbortSigna
   const memory = openProcessMemory(order.layout)
   try {
     const throttle = new Throttle({ clock: systemClock }, { rate: pagesPerSecond })
-    const components = { clock: systemClock, hasher, hold, throttle }
+    const components = { clock: systemClock, hasher: createPageHasher(order.pageKey), hold, throttle }
     const { table, ...result } = await scanGuest(components, memory, order.init, signal)
     return { kind: 'found', scan: order.scan, result, table: table.release() }
   } finally {

@@ -1,6 +1,6 @@
 import type { Verdict } from '../conversation/index.ts'
-import type { Lane, Mesh } from '../mesh/index.ts'
-import { offerLink } from '../transfer/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { offerLink, type AcceptedOffer } from '../transfer/index.ts'
 import {
   decodeVerdict, encodeOffer, encodeQuestion, HANDOFF_PROTOCOL, OUTCOME_PROTOCOL, type HandoffOffer,
   type OutcomeQuestion,
@@ -12,7 +12,7 @@ import {
  */
 export function offerGuest(
   mesh: Mesh, to: string, offer: Omit<HandoffOffer, 'ticket'>, signal: AbortSignal,
-): Promise<{ lane: Promise<Lane>; offerBytes: number; answerBytes: number }> {
+): Promise<AcceptedOffer> {
   return offerLink(mesh, { to, protocol: HANDOFF_PROTOCOL }, (ticket) => encodeOffer({ ...offer, ticket }), signal)
 }
 

@@ -10,7 +10,7 @@ import { answerPages, decodePrefixSet, type PrefixSet } from '../page/index.ts'
 import { behind } from '../runtime/behind.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
 import { deferred, withDeadline, type Deferred } from '../runtime/wait.ts'
-import { answerOffer, Link, type Answer } from '../transfer/index.ts'
+import { answerOffer, Link, shareAtDestination, type Answer } from '../transfer/index.ts'
 import { askVerdict } from './asking.ts'
 import type { IncomingDriver } from './driver.ts'
 import { IncomingChannels } from './incomingchannels.ts'
@@ -37,6 +37,8 @@ export class Incoming {
   #rested = deferred<void>()
   #goOn: (() => void) | undefined
   #offer: { offer: HandoffOffer; stream: MessageStream; from: Member } | undefined
+  /** How both ends hash. */
+  #sharing: ReturnType<typeof shareAtDestination> | undefined
   #link: Link<IncomingMessage, OutgoingMessage> | undefined
   /** The source's census and this host's bitmap, kept until the order arrives. */
   #answered: { census: PrefixSet; bitmap: Uint8Array } | undefined
@@ -158,7 +160,7 @@ export class Incoming {
         this.#goOn = undefined
         return
       case 'check': return this.#begin('check', this.#check())
-      case 'accept': return this.#answer({ accepted: true })
+      case 'accept': return this.#accept()
       case 'refuse': return this.#answer({ accepted: false, ...effect.reason })
       case 'link': return this.#begin('link', this.#openLink())
       case 'answerCensus': return this.#link?.heed(() => this.#answerCensus(effect.body))
@@ -167,7 +169,7 @@ export class Incoming {
       case 'openChannel': {
         const { number, ticket } = effect.message
         return this.#begin(number === 0 ? 'channel' : 'passage', this.#channels.open({
-          driver: this.#driver, from: this.#offer!.from, number, ticket,
+          driver: this.#driver, hasher: this.#sharing!.hasher, from: this.#offer!.from, number, ticket,
         }, this.#abort.signal))
       }
       case 'release': return behind(log, 'a guest was not let run', this.#release(effect.runState))
@@ -203,6 +205,17 @@ export class Incoming {
     this.#machine.send({ kind: 'checked' })
   }
 
+  #accept(): void {
+    const { guest, from } = this.#init
+    const sharing = shareAtDestination(this.#components.scopes, guest, this.#offer!.offer.pages)
+    const { apart, answer } = sharing
+    this.#sharing = sharing
+    if (apart !== undefined) {
+      this.#components.log.warn('a guest moves without references', { guest, from, reason: apart })
+    }
+    this.#answer({ accepted: true, ...(answer === undefined ? {} : { pages: answer }) })
+  }
+
   #answer(answer: Answer): void {
     behind(this.#components.log, 'an offer was not answered', answerOffer(this.#offer!.stream, answer))
   }
@@ -222,12 +235,16 @@ export class Incoming {
 
   #answerCensus(body: Buffer): void {
     const census = decodePrefixSet(body)
-    const bitmap = answerPages(census, this.#init.has)
+    const { tenant } = this.#sharing!
+    const bitmap = answerPages(census, (high, low, bits) => {
+      return tenant !== undefined && this.#init.has(high, low, bits, tenant)
+    })
     this.#answered = { census, bitmap }
     this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
   }
 
   #fetch(order: Buffer): void {
+    if (this.#sharing!.tenant === undefined) return
     this.#channels.fetch(this.#answered!, order, this.#init.from, (body) => this.#link?.say({ kind: 'fetched', body }))
     this.#answered = undefined
   }

@@ -2,12 +2,14 @@ import type {
   IncomingEnding, IncomingPlan, IncomingRecordedAs, IncomingState, RunState, SpentBytes,
 } from '../conversation/index.ts'
 import type { DriverNews, MigrationMode } from '../guest/index.ts'
+import type { PageScopes } from '../page/index.ts'
 import type { IncomingDriver } from './driver.ts'
 import type { IncomingChannelsComponents } from './incomingchannels.ts'
 
 export interface IncomingComponents extends IncomingChannelsComponents {
   /** Bytes that this host has spent apart from handoffs. */
   spent: () => SpentBytes
+  scopes: PageScopes
 }
 
 export interface IncomingInit {
@@ -18,8 +20,8 @@ export interface IncomingInit {
   mode: MigrationMode
   plan: IncomingPlan
   createDriver: (onNews: (news: DriverNews) => void) => IncomingDriver
-  /** Whether this host has a page whose id begins with these bits. */
-  has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean
+  /** Whether this host has a page whose id begins with these bits, in a guest of this tenant or in its store. */
+  has: (prefixHigh: number, prefixLow: number, prefixBits: number, tenant: string) => boolean
   /** Pauses background work; returns a function that resumes it. */
   standBack: () => () => void
   /** Writes the handoff's record to disk. */

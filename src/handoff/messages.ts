@@ -15,7 +15,8 @@ import {
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
-  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readSummary, readTicket, type Language,
+  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readOfferedPages, readSummary, readTicket,
+  type Language, type OfferedPages,
 } from '../transfer/index.ts'
 
 export const HANDOFF_PROTOCOL = '/pagemesh/handoff/2'
@@ -34,6 +35,8 @@ export interface HandoffOffer {
   machine: MachineDescription
   /** The migration's channels besides main. */
   beside: BesideChannels
+  /** Whose the guest's pages are; absent from agents of versions without tenants. */
+  pages?: OfferedPages
   ticket: LaneTicket
 }
 
@@ -43,7 +46,7 @@ export function encodeOffer(offer: HandoffOffer): Uint8Array {
 
 /** Throws PagemeshError `bad-offer` unless it is a complete offer of a version that we support. */
 export function decodeOffer(bytes: Uint8Array): HandoffOffer {
-  const { version, id, guest, mode, plan, machine, beside, ticket } = parseObject(bytes, 'bad-offer')
+  const { version, id, guest, mode, plan, machine, beside, pages, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== HANDOFF_VERSION) {
     const spoken = JSON.stringify(version)
     throw bad('bad-offer', `it speaks version ${spoken} of the handoff protocol, this host ${HANDOFF_VERSION}`)
@@ -55,7 +58,10 @@ export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   if (!areBesideChannels(beside)) throw bad('bad-offer', 'its channels cannot be carried')
   const read = readTicket(ticket)
   if (read === undefined) throw bad('bad-offer', 'the ticket cannot be read')
-  return { version, id, guest, mode, plan, machine, beside, ticket: read }
+  const offered = readOfferedPages(pages)
+  return {
+    version, id, guest, mode, plan, machine, beside, ticket: read, ...(offered === undefined ? {} : { pages: offered }),
+  }
 }
 
 export interface OutcomeQuestion {

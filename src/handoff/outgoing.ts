@@ -10,7 +10,9 @@ import { behind } from '../runtime/behind.ts'
 import type { Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
 import { deferred } from '../runtime/wait.ts'
-import { Link, type HandoffEstimate, type HandoffResult } from '../transfer/index.ts'
+import {
+  Link, offeredPages, shareAtSource, type HandoffEstimate, type HandoffResult, type Sharing,
+} from '../transfer/index.ts'
 import { offerGuest } from './asking.ts'
 import type { OutgoingDriver } from './driver.ts'
 import { LastWords } from './lastwords.ts'
@@ -38,7 +40,9 @@ export class Outgoing {
   readonly #watch: SourceWatch
   readonly #askers: ((verdict: Verdict) => void)[] = []
   readonly #channels: OutgoingChannels
-  readonly #inventory: Inventory
+  #inventory: Inventory
+  /** How both ends hash, once the offer is accepted. */
+  #sharing: Sharing | undefined
   #linkBytesPerSecond: number | undefined
   #abort = new AbortController()
   #done = deferred<OutgoingEnding>()
@@ -124,6 +128,7 @@ export class Outgoing {
     return {
       guest, from: this.#components.mesh.self.name, to, mode, dryRun: true,
       distinctPages: this.#inventory.pageCount, pagesAtDestination: this.#inventory.known.count,
+      ...(this.#sharing?.apart === undefined ? {} : { apart: this.#sharing.apart }),
     }
   }
 
@@ -192,7 +197,8 @@ export class Outgoing {
         return this.#begin('postcopy', this.#driver.startPostcopy())
       case 'allowPause': return this.#begin('pause', this.#driver.allowPause())
       case 'openChannel': return this.#begin('passage', this.#channels.open({
-        known: this.#inventory.known, resumes: this.#hasBeenCut, linkBytesPerSecond: this.#linkBytesPerSecond,
+        hasher: this.#sharing!.hasher, known: this.#inventory.known, resumes: this.#hasBeenCut,
+        linkBytesPerSecond: this.#linkBytesPerSecond,
       }, (message) => this.#say(message), this.#abort.signal))
       case 'cancelQemu': return behind(log, 'the source QEMU was not asked to give up', this.#driver.cancel())
       case 'takeBack': return behind(log, 'a guest was not taken back', this.#takeBack(effect.runState))
@@ -224,14 +230,16 @@ export class Outgoing {
   }
 
   async #offer(): Promise<void> {
-    const { mesh, clock, log } = this.#components
-    const { id, guest, to, mode, plan } = this.#init
-    const { lane, offerBytes, answerBytes } = await offerGuest(mesh, to, {
+    const { mesh, clock, log, scopes } = this.#components
+    const { id, guest, to, mode, plan, scope } = this.#init
+    const { lane, pages, offerBytes, answerBytes } = await offerGuest(mesh, to, {
       version: HANDOFF_VERSION, id, guest, mode, machine: this.#machineHere!, beside: this.#driver.beside,
+      pages: offeredPages(scope, scopes),
       plan: this.#hasBeenCut ? 'rejoin' : plan.kind,
     }, this.#abort.signal)
     this.#tally.offerBytes += offerBytes
     this.#tally.answerBytes += answerBytes
+    this.#share(shareAtSource(scopes, scope, pages))
     this.#machine.send({ kind: 'accepted' })
     this.#link = new Link({ clock, log, lane: await lane }, {
       bytesPerSecondMax: this.#init.bytesPerSecondMax ?? Infinity,
@@ -245,6 +253,16 @@ export class Outgoing {
       onLost: (reason) => this.#machine.send({ kind: 'linkLost', reason }),
     })
     this.#machine.send({ kind: 'linked' })
+  }
+
+  #share(sharing: Sharing): void {
+    const { apart } = sharing
+    this.#sharing = sharing
+    this.#tally.apart = apart
+    if (apart === undefined) return
+    const { guest, to } = this.#init
+    this.#components.log.warn('a guest moves without references', { guest, to, reason: apart })
+    this.#inventory = new Inventory(undefined)
   }
 
   #greet(): void {

@@ -35,6 +35,7 @@ export interface OutgoingChannelsInit {
 
 /** Properties of a channel that opens. */
 export interface OpeningChannel {
+  hasher: PageHasher
   /** The pages that the destination has. */
   known: Prefixes
   /** Whether it resumes a cut post-copy. */
@@ -47,7 +48,6 @@ export interface OutgoingChannelsComponents {
   clock: Clock
   log: Log
   mesh: Mesh
-  hasher: PageHasher
   threads: PassageThreads
 }
 
@@ -67,7 +67,7 @@ export class OutgoingChannels {
   constructor(components: OutgoingChannelsComponents, init: OutgoingChannelsInit) {
     this.#components = components
     this.#init = init
-    this.#passages = new OutgoingPassages(components, init)
+    this.#passages = new OutgoingPassages(init)
   }
 
   get counts(): OutgoingPassageCounts[] {
@@ -103,7 +103,7 @@ export class OutgoingChannels {
 
   /** Starts the passage of the main stream or of another channel, over a lane announced to the other end. */
   async open(
-    { known, resumes, linkBytesPerSecond }: OpeningChannel, say: (message: OutgoingMessage) => void,
+    { hasher, known, resumes, linkBytesPerSecond }: OpeningChannel, say: (message: OutgoingMessage) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const { mesh } = this.#components
@@ -119,7 +119,7 @@ export class OutgoingChannels {
     // Stopped meanwhile.
     if (this.#endpoints[number] !== qemu) return lane.destroy()
     this.#passages.start({
-      lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare,
+      lane, hasher, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare,
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
         runState: (word) => this.#onRunState(knownRunState(word)),

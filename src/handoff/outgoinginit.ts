@@ -1,7 +1,7 @@
 import type { Hastening, OutgoingRecordedAs, Plan, RunState, SpentBytes } from '../conversation/index.ts'
 import type { BesideChannels, DriverNews, MigrationMode } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import type { ListedPages, PageHasher, Prefixes } from '../page/index.ts'
+import type { ListedPages, PageScope, PageScopes, Prefixes } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -13,7 +13,7 @@ export interface OutgoingComponents {
   clock: Clock
   log: Log
   mesh: Mesh
-  hasher: PageHasher
+  scopes: PageScopes
   threads: PassageThreads
   /** Bytes that this host has spent apart from handoffs. */
   spent: () => SpentBytes
@@ -31,6 +31,8 @@ export interface OutgoingInit {
   createDriver: (onNews: (news: DriverNews) => void) => OutgoingDriver
   /** The guest's census, if it was scanned; without it only pages sent before become refs. */
   census: ListedPages | undefined
+  /** The scope that its pages are hashed in, in the census too. */
+  scope: PageScope | undefined
   /** Whether pages sent whole are compressed. */
   compression: CompressionMode
   /** Bytes a second on the wire; absent: unlimited. */

@@ -18,6 +18,8 @@ export class OutgoingTally {
   qemu: MigrationProgress | undefined
   /** The guest's run state at the source, once the source keeps it. */
   here: GuestState | undefined
+  /** Why no page was a reference to one that the destination had. */
+  apart: string | undefined
   #runState: RunState = 'unknown'
   #givenUpAt: number | undefined
   #arrivedAt: number | undefined
@@ -53,6 +55,7 @@ export class OutgoingTally {
       totalMs: Math.round(this.#clock.now() - this.#startedAt),
       wireBytes: bytes.sentBytes + this.offerBytes,
       receivedWireBytes: bytes.receivedBytes + this.answerBytes,
+      ...(this.apart === undefined ? {} : { apart: this.apart }),
     }
     for (const { sentBytes, receivedBytes } of channels) {
       result.wireBytes += sentBytes

@@ -6,6 +6,7 @@ import { toString } from 'uint8arrays/to-string'
 
 import { bufferOver } from '../bytes/bufferover.ts'
 import { requireUnexposed } from '../host/exposure.ts'
+import { SHARED_TENANT, type KeyEpoch } from '../page/index.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 
@@ -22,15 +23,20 @@ const KEY_BYTES = 32
 const KEY_FILE_BYTES_MAX = 1024
 const OTHERS_MASK = 0o077
 
+/** 64 bits: two cluster keys that meet have different names. */
+const EPOCH_ID_BYTES = 8
+
 const MEMBER_CONTEXT = 'pagemesh key 1 member proof'
 const PAGE_CONTEXT = 'pagemesh key 1 page id'
+const TENANT_CONTEXT = 'pagemesh key 1 page id of a tenant'
+const EPOCH_CONTEXT = 'pagemesh key 1 name of the key'
 const SLICE_CONTEXT = 'pagemesh key 1 slice owners'
 const POSSESSION_CONTEXT = 'pagemesh key 1 proof of possession'
 
 export interface ClusterKeys {
   /** 32 bytes: proves membership to a peer. */
   memberKey: Uint8Array
-  /** 32 bytes: keys the hash that makes page ids. */
+  /** 32 bytes: keys the hash that makes page ids of the tenant `shared`. */
   pageKey: Uint8Array
   /** 32 bytes: keys the hash that draws the owners of slices. */
   sliceKey: Uint8Array
@@ -47,6 +53,21 @@ export function deriveKeys(clusterKey: Uint8Array): ClusterKeys {
     pageKey: keyFor(PAGE_CONTEXT),
     sliceKey: keyFor(SLICE_CONTEXT),
     possessionKey: keyFor(POSSESSION_CONTEXT),
+  }
+}
+
+/**
+ * The page keys of one cluster key, one a tenant. Whoever holds the cluster key can derive them all: what keeps tenants
+ * apart on honest hosts is that no page is ever hashed with the key of another tenant than its guest's.
+ */
+export function keyEpoch(clusterKey: Uint8Array): KeyEpoch {
+  const from = bufferOver(clusterKey)
+  const { pageKey } = deriveKeys(clusterKey)
+  return {
+    id: Blake3Hasher.deriveKey(EPOCH_CONTEXT, from).toString('hex', 0, EPOCH_ID_BYTES),
+    pageKeyOf: (tenant) => (tenant === SHARED_TENANT ? pageKey
+      // The cluster key has a fixed length, so no two tenants' inputs are the same.
+      : new Uint8Array(Blake3Hasher.deriveKey(TENANT_CONTEXT, Buffer.concat([from, Buffer.from(tenant)])))),
   }
 }
 

@@ -6,7 +6,9 @@
  *
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
-export { clusterKeyText, deriveKeys, readClusterKey, writeClusterKey, type ClusterKeys } from './clusterkey.ts'
+export {
+  clusterKeyText, deriveKeys, keyEpoch, readClusterKey, writeClusterKey, type ClusterKeys,
+} from './clusterkey.ts'
 export type { Welcome } from './invitation/exchange.ts'
 export {
   INVITATION_LIMITS, Invitations, type InvitationNews, type JoinRefusal, type ToldRefusal,

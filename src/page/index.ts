@@ -4,7 +4,7 @@
  */
 
 export { closeUp } from './closeup.ts'
-export { createPageHasher, type PageHasher } from './hasher.ts'
+export { createPageHasher, type PageHasher, type PageVerifier } from './hasher.ts'
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
 export { deliveryOver, descriptorOf, giveAway } from './kernel/giveaway.ts'
 export {
@@ -27,7 +27,10 @@ export {
   type PrefixSet,
 } from './prefixset.ts'
 export { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
-export { firstOf, PageBatch, verified, type PageSource, type PageSourceKind } from './source.ts'
+export { firstOf, idsAt, PageBatch, verified, type PageSource, type PageSourceKind } from './source.ts'
+export {
+  EPOCHS_MAX, PageScopes, SHARED_TENANT, type KeyEpoch, type PageScope, type ScopeName,
+} from './scopes.ts'
 export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'

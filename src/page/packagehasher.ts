@@ -20,17 +20,20 @@ export function createPackageHasher(pageKey: Uint8Array): PageHasher {
     // Hex is twice as fast as digestBuffer(), whose external buffer costs more than the hash.
     ids.hexWrite(hasher.digest('hex'), idOffset, ID_BYTES)
   }
+  const hashScattered: PageHasher['hashScattered'] = (pages, offsets, count, ids) => {
+    const view = bufferOver(ids)
+    const from = bufferOver(pages)
+    for (let i = 0; i < count; i++) hashOne(from, offsets[i]!, view, i * ID_BYTES)
+  }
   return {
+    pageKey: Uint8Array.from(pageKey),
     hashPages(pages, offset, count, ids, idOffset) {
       const view = bufferOver(ids)
       const from = bufferOver(pages)
       for (let i = 0; i < count; i++) hashOne(from, offset + i * PAGE_BYTES, view, idOffset + i * ID_BYTES)
     },
-    hashScattered(pages, offsets, count, ids) {
-      const view = bufferOver(ids)
-      const from = bufferOver(pages)
-      for (let i = 0; i < count; i++) hashOne(from, offsets[i]!, view, i * ID_BYTES)
-    },
+    hashScattered,
+    hashLike: (pages, offsets, count, _wanted, ids) => hashScattered(pages, offsets, count, ids),
   }
 }
 

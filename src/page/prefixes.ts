@@ -23,7 +23,7 @@ export function readPrefixes(bytes: Buffer, at: number, count: number): Prefixes
 }
 
 /** Those at these places. */
-export function prefixesAt({ high, low }: Prefixes, places: Uint16Array): Prefixes {
+export function prefixesAt({ high, low }: Prefixes, places: Uint16Array | Uint32Array): Prefixes {
   return {
     count: places.length,
     high: Uint32Array.from(places, (place) => high[place]!),

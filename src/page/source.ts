@@ -1,5 +1,5 @@
 import { assert } from '../runtime/assert.ts'
-import type { PageHasher } from './hasher.ts'
+import type { PageVerifier } from './hasher.ts'
 import { ID_BYTES, PAGE_BYTES, type PREFIX_BYTES } from './size.ts'
 
 /** Where the bytes of a page came from: the names in `refsFilledBy`. */
@@ -85,7 +85,7 @@ export interface PageSource {
  * Hashes every page that `source` fills, and marks those with a wrong id as missing again: only the source guest's own
  * stream is trusted without a check. A source that verifies its pages itself is returned unchanged.
  */
-export function verified(source: PageSource, hasher: PageHasher): PageSource {
+export function verified(source: PageSource, hasher: PageVerifier): PageSource {
   if (source.isVerified === true) return source
   return {
     kind: source.kind,
@@ -99,13 +99,23 @@ export function verified(source: PageSource, hasher: PageHasher): PageSource {
 }
 
 /** Hashes the pages at `indices` and marks those with a wrong id as missing again. */
-function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: PageHasher): void {
+function takeBackWrong(batch: PageBatch, indices: readonly number[], hasher: PageVerifier): void {
   const offsets = Uint32Array.from(indices, (index) => index * PAGE_BYTES)
   const ids = new Uint8Array(indices.length * ID_BYTES)
-  hasher.hashScattered(batch.bytes, offsets, indices.length, ids)
+  hasher.hashLike(batch.bytes, offsets, indices.length, idsAt(batch.ids, indices), ids)
   for (let i = 0; i < indices.length; i++) {
     if (!batch.isOf(indices[i]!, ids, i * ID_BYTES)) batch.markMissing(indices[i]!)
   }
+}
+
+/** The ids at `indices` of `ids`, one after the other. */
+export function idsAt(ids: Uint8Array, indices: ArrayLike<number>): Uint8Array {
+  const picked = new Uint8Array(indices.length * ID_BYTES)
+  for (let i = 0; i < indices.length; i++) {
+    const from = indices[i]! * ID_BYTES
+    for (let byte = 0; byte < ID_BYTES; byte++) picked[i * ID_BYTES + byte] = ids[from + byte]!
+  }
+  return picked
 }
 
 /** Asks each source in turn for the pages that the earlier ones did not fill. */

@@ -1,5 +1,6 @@
 /** What placement does for the rest of the agent. */
 import type { GuestMemory } from '../guest/index.ts'
+import type { PageHasher } from '../page/index.ts'
 
 /**
  * Page counts for `agent.status()`. `pending`: pages of `wanted` that are neither held nor given up; at least one while
@@ -13,6 +14,8 @@ export interface PlacementTotals {
 
 /** The pages of a guest's memory that are worth keeping: those that have not changed since the last scan. */
 export interface StablePages {
+  /** Hashes pages as that scan did. */
+  readonly hasher: PageHasher
   /** Number of distinct pages in that scan. */
   readonly count: number
   /** Calls `visit` with the page number of each, counted through the guest's blocks in order. */

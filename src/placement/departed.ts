@@ -1,6 +1,6 @@
 /** Reads the stable pages of a guest that left, in memory order. */
 import type { GuestMemory } from '../guest/index.ts'
-import { closeUp, ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
+import { closeUp, ID_BYTES, PAGE_BYTES } from '../page/index.ts'
 import type { PagesToKeep } from '../store/index.ts'
 import type { StablePages } from './api.ts'
 
@@ -14,12 +14,12 @@ const WINDOW_PAGES = 4096
  * PagemeshError `guest-gone` when the guest's process has ended.
  */
 export async function* departedPages(
-  hasher: PageHasher, memory: GuestMemory, stable: StablePages,
+  memory: GuestMemory, stable: StablePages,
 ): AsyncGenerator<PagesToKeep> {
   const pageCount = memory.blocks.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0)
   const isWanted = new Uint8Array(pageCount)
   stable.forEachNumber((number) => { isWanted[number] = 1 })
-  const batch = new Batch(hasher, stable)
+  const batch = new Batch(stable)
   let firstNumber = 0
   for (const [block, { bytes }] of memory.blocks.entries()) {
     const blockPages = bytes / PAGE_BYTES
@@ -52,20 +52,18 @@ function* runsOf(wanted: Uint8Array, resident: Uint8Array): Generator<[number, n
 }
 
 class Batch {
-  readonly #hasher: PageHasher
   readonly #stable: StablePages
   readonly #bytes = Buffer.alloc(BATCH_PAGES * PAGE_BYTES)
   readonly #ids = Buffer.alloc(BATCH_PAGES * ID_BYTES)
 
-  constructor(hasher: PageHasher, stable: StablePages) {
-    this.#hasher = hasher
+  constructor(stable: StablePages) {
     this.#stable = stable
   }
 
   /** Reads consecutive pages, and moves those that the census knows to the front. */
   async read(memory: GuestMemory, block: number, first: number, count: number): Promise<PagesToKeep> {
     await memory.read(block, first, count, this.#bytes.subarray(0, count * PAGE_BYTES))
-    this.#hasher.hashPages(this.#bytes, 0, count, this.#ids, 0)
+    this.#stable.hasher.hashPages(this.#bytes, 0, count, this.#ids, 0)
     const kept: number[] = []
     for (let page = 0; page < count; page++) {
       const id = page * ID_BYTES

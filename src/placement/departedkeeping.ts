@@ -1,5 +1,5 @@
 import type { GuestMemory } from '../guest/index.ts'
-import type { PageHasher, Prefixes } from '../page/index.ts'
+import type { Prefixes } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { HoldFlag } from '../runtime/holdflag.ts'
@@ -17,7 +17,6 @@ const ROOM_PAGES = 16 * 1024
 interface Components {
   clock: Clock
   log: Log
-  hasher: PageHasher
   store: Store
   hold: HoldFlag
 }
@@ -68,7 +67,7 @@ export class DepartedKeeping {
   }
 
   async #keep(memory: GuestMemory, pages: StablePages): Promise<void> {
-    const { clock, log, hasher, store, hold } = this.#components
+    const { clock, log, store, hold } = this.#components
     if (store.bytesMax === 0) return
     const { signal } = this.#abort
     // In whole seconds, as in the store.
@@ -76,7 +75,7 @@ export class DepartedKeeping {
     let kept = 0
     this.#pending = pages.count
     try {
-      for await (const batch of departedPages(hasher, memory, pages)) {
+      for await (const batch of departedPages(memory, pages)) {
         await hold.released(clock, signal)
         signal.throwIfAborted()
         const refused = await this.#put(batch, begunAt)

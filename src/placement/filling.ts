@@ -3,7 +3,7 @@
  * in place of surplus pages.
  */
 import {
-  closeUp, ID_BYTES, idsOf, PAGE_BYTES, PageBatch, PREFIX_BYTES, type PageHasher, type Prefixes,
+  closeUp, ID_BYTES, idsAt, idsOf, PAGE_BYTES, PageBatch, PREFIX_BYTES, type PageVerifier, type Prefixes,
 } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HoldFlag } from '../runtime/holdflag.ts'
@@ -20,7 +20,7 @@ const BAD_BATCHES_MAX = 2
 
 interface Components {
   clock: Clock
-  hasher: PageHasher
+  hasher: PageVerifier
   store: Store
   swap: Swap
   hold: HoldFlag
@@ -115,8 +115,10 @@ export class Filling {
     for (let i = 0; i < batch.count; i++) if (batch.isFilled(i)) filled.push(i)
     const count = filled.length
     closeUp(batch.bytes, filled, PAGE_BYTES)
-    hasher.hashPages(batch.bytes, 0, count, ids, 0)
-    await store.put({ ids: ids.subarray(0, count * ID_BYTES), bytes: batch.bytes, count }, kind)
+    const whole = Buffer.alloc(count * ID_BYTES)
+    const offsets = Uint32Array.from({ length: count }, (_, page) => page * PAGE_BYTES)
+    hasher.hashLike(batch.bytes, offsets, count, idsAt(ids, filled), whole)
+    await store.put({ ids: whole, bytes: batch.bytes, count }, kind)
   }
 
   /** Returns how many pages did not come, and how many did not fit. */

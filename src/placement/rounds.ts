@@ -1,6 +1,6 @@
 import type { Census } from '../census/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import type { PageHasher, Prefixes } from '../page/index.ts'
+import type { PageVerifier, Prefixes } from '../page/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
@@ -21,7 +21,7 @@ export interface RoundsComponents {
   clock: Clock
   random: Random
   log: Log
-  hasher: PageHasher
+  hasher: PageVerifier
   mesh: Pick<Mesh, 'members'>
   holders: Pick<Holders, 'owners' | 'of'>
   census: Pick<Census, 'all' | 'settled'>

@@ -1,5 +1,5 @@
 import { StreamTraffic, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
-import type { PageHasher, PageSource } from '../page/index.ts'
+import type { PageSource, PageVerifier } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
@@ -25,7 +25,7 @@ export interface PossessionComponents {
   random: Random
   log: Log
   mesh: Mesh
-  hasher: PageHasher
+  hasher: PageVerifier
   standing: Standing
   /** Pages that guests of this host hold. */
   resident: PageSource

@@ -1,7 +1,7 @@
 import { setBit } from '../bytes/bits.ts'
 import type { Member, Mesh, MessageStream, Standing, StreamTraffic, Unsubscribe } from '../mesh/index.ts'
 import {
-  idsOf, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageHasher, type PageSource,
+  idsOf, PAGE_BYTES, PageBatch, PREFIX_BYTES, verified, type PageSource, type PageVerifier,
 } from '../page/index.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { LIMITS } from './limits.ts'
@@ -10,7 +10,7 @@ import { decodeChallenge, encodeAnswer, POSSESSION_PROTOCOL, type Challenge, typ
 interface Components {
   mesh: Mesh
   standing: Standing
-  hasher: PageHasher
+  hasher: PageVerifier
   /** Pages in guests of this host. Stored pages do not count: they are kept for others, or of guests that left. */
   resident: PageSource
   prover: Prover

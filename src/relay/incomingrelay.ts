@@ -1,12 +1,14 @@
 import { sentenceOf, type Reason, type SpentBytes } from '../conversation/index.ts'
 import type { Member, Mesh, MessageStream } from '../mesh/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
-import { answerPages, decodePrefixSet, type PrefixSet } from '../page/index.ts'
+import { answerPages, decodePrefixSet, type PageScopes, type PrefixSet } from '../page/index.ts'
 import { badFrame, openPassageLane, type PassageThreads } from '../passage/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import { deferred, withDeadline } from '../runtime/wait.ts'
-import { answerOffer, IncomingPassages, Link, type IncomingPassagesComponents } from '../transfer/index.ts'
+import {
+  answerOffer, IncomingPassages, Link, shareAtDestination, type IncomingPassagesComponents,
+} from '../transfer/index.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 import {
   DESTINATION_LANGUAGE, type FromDestination, type FromSource, type RelayOffer, type RelayOutcome,
@@ -26,6 +28,7 @@ export interface IncomingRelayComponents extends IncomingPassagesComponents {
   threads: PassageThreads
   /** Bytes that this host spent outside of handoffs so far. */
   spent: () => SpentBytes
+  scopes: PageScopes
 }
 
 export interface IncomingRelayInit {
@@ -33,8 +36,8 @@ export interface IncomingRelayInit {
   from: Member
   /** Connects to a waiting QEMU. */
   dial: (address: RelayAddress, signal: AbortSignal) => Promise<Endpoint>
-  /** Whether this host has a page whose id begins with these bits. */
-  has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean
+  /** Whether this host has a page whose id begins with these bits, in a guest of this tenant or in its store. */
+  has: (prefixHigh: number, prefixLow: number, prefixBits: number, tenant: string) => boolean
 }
 
 /** The destination's end of one migration that a manager drives: it dials the waiting QEMU, and nothing else. */
@@ -42,6 +45,8 @@ export class IncomingRelay {
   readonly #components: IncomingRelayComponents
   readonly #init: IncomingRelayInit
   readonly #passages: IncomingPassages
+  /** How both ends hash. */
+  readonly #sharing: ReturnType<typeof shareAtDestination>
   readonly #life = new AbortController()
   readonly #over = deferred<void>()
   /** Settles once the last requested connection is made or has failed. */
@@ -64,6 +69,7 @@ export class IncomingRelay {
     this.#components = components
     this.#init = init
     this.#passages = new IncomingPassages(components)
+    this.#sharing = shareAtDestination(components.scopes, init.offer.guest, init.offer.pages)
   }
 
   get init(): Readonly<IncomingRelayInit> {
@@ -107,7 +113,11 @@ export class IncomingRelay {
     const { offer, from } = this.#init
     this.#begunAt = clock.now()
     try {
-      await answerOffer(stream, { accepted: true })
+      const { apart, answer } = this.#sharing
+      if (apart !== undefined) {
+        log.warn('a guest moves without references', { guest: offer.guest, from: from.name, reason: apart })
+      }
+      await answerOffer(stream, { accepted: true, ...(answer === undefined ? {} : { pages: answer }) })
       const lane = await this.#within((signal) => mesh.dialLane(from, offer.ticket, signal))
       this.#link = new Link({ clock, log, lane }, {
         bytesPerSecondMax: Infinity, language: DESTINATION_LANGUAGE,
@@ -166,7 +176,10 @@ export class IncomingRelay {
     const census = this.#listed
     if (!this.#isMade || census === undefined) return
     this.#listed = undefined
-    const bitmap = answerPages(census, this.#init.has)
+    const { tenant } = this.#sharing
+    const bitmap = answerPages(census, (high, low, bits) => {
+      return tenant !== undefined && this.#init.has(high, low, bits, tenant)
+    })
     this.#answered = { census, bitmap }
     this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
   }
@@ -175,6 +188,7 @@ export class IncomingRelay {
     const answered = this.#answered
     if (answered === undefined) throw badFrame('an order for pages that were not listed')
     this.#answered = undefined
+    if (this.#sharing.tenant === undefined) return
     this.#passages.fetch(answered, order, this.#init.from.name, (body) => this.#link?.say({ kind: 'fetched', body }))
   }
 
@@ -204,7 +218,7 @@ export class IncomingRelay {
       const lane = await this.#within(async (signal) =>
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))
       // A connection that breaks is broken at both ends, and the others continue, as between two QEMUs.
-      this.#passages.start({ lane, qemu, mayHangUp: false }, {
+      this.#passages.start({ lane, hasher: this.#sharing.hasher, qemu, mayHangUp: false }, {
         ended: () => this.#closed(), failed: () => this.#closed(),
       })
     } catch (error) {

@@ -23,8 +23,8 @@ import { MANAGERS, type Manager } from '../guest/index.ts'
 import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
-  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readSummary, readTicket, type Language,
-  type RelayResult,
+  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readOfferedPages, readSummary, readTicket,
+  type Language, type OfferedPages, type RelayResult,
 } from '../transfer/index.ts'
 import { formatRelayAddress, parseRelayAddress, type RelayAddress } from './address.ts'
 
@@ -44,6 +44,8 @@ export interface RelayOffer {
   manager: Manager | undefined
   /** The address to dial at the destination. */
   address: RelayAddress
+  /** Whose the guest's pages are; absent from agents of versions without tenants. */
+  pages?: OfferedPages
   ticket: LaneTicket
 }
 
@@ -64,15 +66,15 @@ export type FromDestination =
   | { kind: 'refused'; number: number; code: string; message: string }
   | { kind: 'summary'; summary: IncomingSummary }
 
-export function encodeRelayOffer({ id, guest, manager, address: to, ticket }: RelayOffer): Uint8Array {
+export function encodeRelayOffer({ id, guest, manager, address: to, pages, ticket }: RelayOffer): Uint8Array {
   const address = formatRelayAddress(to)
   // Undefined fields are left out.
-  return encodeObject({ version: RELAY_VERSION, id, guest, manager, address, ticket })
+  return encodeObject({ version: RELAY_VERSION, id, guest, manager, address, pages, ticket })
 }
 
 /** Throws PagemeshError `bad-offer` unless it is a complete offer of our version. */
 export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
-  const { version, id, guest, manager, address, ticket } = parseObject(bytes, 'bad-offer')
+  const { version, id, guest, manager, address, pages, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== RELAY_VERSION) {
     const spoken = JSON.stringify(version)
     throw bad('bad-offer', `it speaks version ${spoken} of the relay protocol, this host ${RELAY_VERSION}`)
@@ -85,7 +87,11 @@ export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
   if (read === undefined) throw bad('bad-offer', 'the ticket cannot be read')
   // A manager that this host does not know counts as none.
   const readManager = MANAGERS.find((known) => known === manager)
-  return { id, guest, manager: readManager, address: readAddress, ticket: read }
+  const offered = readOfferedPages(pages)
+  return {
+    id, guest, manager: readManager, address: readAddress, ticket: read,
+    ...(offered === undefined ? {} : { pages: offered }),
+  }
 }
 
 const SOURCE_FRAMES: FrameTable<FromSource['kind']> = {

@@ -2,7 +2,7 @@ import type { IncomingSummary, Reason } from '../conversation/index.ts'
 import type { Manager } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { PeekedEndpoint } from '../net/peekedendpoint.ts'
-import { Inventory, type ListedPages, type PageHasher, type Prefixes } from '../page/index.ts'
+import { Inventory, type ListedPages, type PageScope, type PageScopes, type Prefixes } from '../page/index.ts'
 import {
   badFrame, openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
 } from '../passage/index.ts'
@@ -12,7 +12,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError, refusalOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { deferred, waitAtMost, withDeadline, type Deferred } from '../runtime/wait.ts'
-import { Link, offerLink, OutgoingPassages } from '../transfer/index.ts'
+import { Link, offeredPages, offerLink, OutgoingPassages, shareAtSource, type Sharing } from '../transfer/index.ts'
 import type { RelayAddress } from './address.ts'
 import { beginningOf } from './firstbytes.ts'
 import {
@@ -37,7 +37,7 @@ export interface OutgoingRelayComponents {
   clock: Clock
   log: Log
   mesh: Mesh
-  hasher: PageHasher
+  scopes: PageScopes
   threads: PassageThreads
 }
 
@@ -51,6 +51,8 @@ export interface OutgoingRelayInit {
   manager: Manager | undefined
   /** The guest's pages; without them only pages sent before become refs. */
   census: ListedPages | undefined
+  /** The scope that its pages are hashed in, in the census too. */
+  scope: PageScope | undefined
   compression: CompressionMode
   /** What the main channel told before a post-copy was interrupted, if this may be its resumption. */
   continuation: StreamKnowledgeData | undefined
@@ -61,7 +63,9 @@ export class OutgoingRelay {
   readonly #components: OutgoingRelayComponents
   readonly #init: OutgoingRelayInit
   readonly #passages: OutgoingPassages
-  readonly #inventory: Inventory
+  #inventory: Inventory
+  /** How both ends hash, once the offer is accepted. */
+  #sharing: Sharing | undefined
   readonly #life = new AbortController()
   /** Ends all waiting for the destination once the link is gone. */
   readonly #hearing = new AbortController()
@@ -84,7 +88,7 @@ export class OutgoingRelay {
   constructor(components: OutgoingRelayComponents, init: OutgoingRelayInit) {
     this.#components = components
     this.#init = init
-    this.#passages = new OutgoingPassages(components, init)
+    this.#passages = new OutgoingPassages(init)
     this.#inventory = new Inventory(init.census)
   }
 
@@ -116,6 +120,11 @@ export class OutgoingRelay {
     return this.#passages.knowledge
   }
 
+  /** Why no page is sent as a reference to one that the destination has. */
+  get apart(): string | undefined {
+    return this.#sharing?.apart
+  }
+
   get summary(): IncomingSummary | undefined {
     return this.#summary
   }
@@ -132,17 +141,19 @@ export class OutgoingRelay {
 
   /** Asks the destination whether it dials the address. Throws its refusal. */
   async open(): Promise<void> {
-    const { mesh, clock, log } = this.#components
-    const { id, to, guest, manager, address } = this.#init
+    const { mesh, clock, log, scopes } = this.#components
+    const { id, to, guest, manager, address, scope } = this.#init
     const unfollow = mesh.onMember((change, { name }) => {
       if (change === 'left' && name === to) this.#hearing.abort(notCarried(to))
     })
     await this.#within(LINK_MS_MAX, async (signal) => {
-      const { lane, offerBytes, answerBytes } = await offerLink(
+      const { lane, pages, offerBytes, answerBytes } = await offerLink(
         mesh, { to, protocol: RELAY_PROTOCOL },
-        (ticket) => encodeRelayOffer({ id, guest, manager, address, ticket }), signal,
+        (ticket) => encodeRelayOffer({ id, guest, manager, address, ticket, pages: offeredPages(scope, scopes) }),
+        signal,
       )
       this.#bytes = { sentBytes: offerBytes, receivedBytes: answerBytes }
+      this.#share(shareAtSource(scopes, scope, pages))
       this.#link = new Link({ clock, log, lane: await lane }, {
         bytesPerSecondMax: Infinity, language: SOURCE_LANGUAGE,
         onMessage: (message) => this.#onMessage(message),
@@ -202,6 +213,15 @@ export class OutgoingRelay {
     behind(this.#components.log, 'a relay is still being closed', this.#link?.close() ?? Promise.resolve())
   }
 
+  #share(sharing: Sharing): void {
+    const { apart } = sharing
+    this.#sharing = sharing
+    if (apart === undefined) return
+    const { guest, to } = this.#init
+    this.#components.log.warn('a guest moves without references', { guest, to, reason: apart })
+    this.#inventory = new Inventory(undefined)
+  }
+
   async #within<T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const late = (): Error => notCarried(this.#init.to)
     const signal = AbortSignal.any([this.#life.signal, this.#hearing.signal])
@@ -226,7 +246,7 @@ export class OutgoingRelay {
     // The main channel of a resumed post-copy, even if nothing is known of the connection before it.
     if (resumes) tell({ isMigration: true, isPostcopy: true })
     this.#passages.start({
-      lane, qemu, isMain, resumes, known: NOTHING_KNOWN, bytesPerSecondMax: Infinity,
+      lane, hasher: this.#sharing!.hasher, qemu, isMain, resumes, known: NOTHING_KNOWN, bytesPerSecondMax: Infinity,
       listener: {
         mark: (mark) => tell(newsOf(mark)),
         runState: () => {},

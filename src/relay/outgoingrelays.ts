@@ -1,7 +1,7 @@
 import type { SpentBytes } from '../conversation/index.ts'
 import { isAlive, type Manager, type ProcessIdentity } from '../guest/index.ts'
 import type { PeekedEndpoint } from '../net/peekedendpoint.ts'
-import type { ListedPages } from '../page/index.ts'
+import type { ListedPages, PageScope } from '../page/index.ts'
 import type { CompressionMode } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
@@ -50,6 +50,8 @@ export interface RelayedGuest {
   manager: Manager | undefined
   process: ProcessIdentity | undefined
   census: ListedPages | undefined
+  /** The scope of its pages; undefined: not known. */
+  scope: PageScope | undefined
 }
 
 export interface OutgoingRelaysInit {
@@ -126,7 +128,7 @@ export class OutgoingRelays {
     const { compression, standBack } = this.#init
     const relay = new OutgoingRelay(this.#components, {
       id: Buffer.from(random.bytes(ID_BYTES)).toString('hex'),
-      to, address, guest: guest.name, manager: guest.manager, census: guest.census, compression,
+      to, address, guest: guest.name, manager: guest.manager, census: guest.census, scope: guest.scope, compression,
       continuation: beginning.kind === 'resumed' ? this.#takeCut(to, address, guest.name) : undefined,
     })
     const running: Running = { relay, process: guest.process, pid, uuid: undefined, isPostcopy: false }
@@ -166,7 +168,9 @@ export class OutgoingRelays {
     const channels = relay.counts
     const result = relayResult(
       { guest, from: mesh.self.name, to, mode }, ending,
-      { totalMs, ...relay.traffic, channels, summary: relay.summary, spent: this.#init.spent() },
+      {
+        totalMs, ...relay.traffic, channels, summary: relay.summary, spent: this.#init.spent(), apart: relay.apart,
+      },
     )
     if (result.qemuBytes > 0) await this.#init.onOver(result, { manager })
     return result

@@ -10,7 +10,7 @@ export const UNKNOWN_GUEST = '(unknown)'
 export function relayResult(
   about: { guest: string | undefined; from: string; to: string; mode: RelayResult['mode'] },
   ending: RelayEnding,
-  { totalMs, sentBytes, receivedBytes, channels, summary, spent }: {
+  { totalMs, sentBytes, receivedBytes, channels, summary, spent, apart }: {
     totalMs: number
     /** Of everything except passages. */
     sentBytes: number
@@ -18,6 +18,7 @@ export function relayResult(
     channels: readonly OutgoingPassageCounts[]
     summary: IncomingSummary | undefined
     spent: SpentBytes
+    apart?: string | undefined
   },
 ): RelayResult {
   const { guest = UNKNOWN_GUEST, from, to, mode } = about
@@ -27,6 +28,7 @@ export function relayResult(
     totalMs: Math.round(totalMs),
     wireBytes: channels.reduce((sum, channel) => sum + channel.sentBytes, sentBytes),
     receivedWireBytes: channels.reduce((sum, channel) => sum + channel.receivedBytes, receivedBytes),
+    ...(apart === undefined ? {} : { apart }),
   }
   addStreams(result, { channels, summary, spent })
   return result

@@ -1,4 +1,4 @@
-import type { PageHasher, PageSource, Prefixes } from '../page/index.ts'
+import type { PageHasher, PageSource, PageVerifier, Prefixes } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { bytesOf, markOf, seedOf, slotsIn } from './format.ts'
@@ -12,7 +12,10 @@ import { Writer } from './writer.ts'
 export interface StoreComponents {
   clock: Clock
   log: Log
-  hasher: PageHasher
+  /** Verifies what is read. */
+  hasher: PageVerifier
+  /** Its key marks the store as this cluster's. */
+  marker: PageHasher
 }
 
 export interface StoreInit {
@@ -85,13 +88,13 @@ export class DiskStore implements Store {
 
   async #open(stopping: Promise<void> | undefined): Promise<void> {
     await stopping
-    const { clock, log, hasher } = this.#components
+    const { clock, log, hasher, marker } = this.#components
     const { path, bytesMax } = this.#init
     await makeDirectory(path)
     const lock = await lockStore({ clock }, path)
     try {
       const begunAt = clock.now()
-      const mark = markOf(hasher)
+      const mark = markOf(marker)
       const store = await openStore({ log }, { directory: path, mark, slotsMax: slotsIn(bytesMax) })
       const writer = new Writer({ store, clock, log }, { seed: seedOf(mark) })
       const reader = new Reader({ store, clock, hasher, log }, { onDamaged: (slots) => writer.condemn(slots) })

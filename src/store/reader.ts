@@ -1,4 +1,4 @@
-import { ID_BYTES, PAGE_BYTES, placesOf, type PageBatch, type PageHasher, type Places } from '../page/index.ts'
+import { ID_BYTES, idsAt, PAGE_BYTES, placesOf, type PageBatch, type PageVerifier, type Places } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -29,7 +29,7 @@ const SPARES_MAX = 16
 export class Reader {
   readonly #store: OpenStore
   readonly #clock: Clock
-  readonly #hasher: PageHasher
+  readonly #hasher: PageVerifier
   readonly #log: Log
   readonly #onDamaged: (slots: Uint32Array) => void
   readonly #spares: Room[] = []
@@ -39,7 +39,7 @@ export class Reader {
 
   /** @param init.onDamaged takes dropped slots, so that their records are cleared too. */
   constructor(
-    components: { store: OpenStore; clock: Clock; hasher: PageHasher; log: Log },
+    components: { store: OpenStore; clock: Clock; hasher: PageVerifier; log: Log },
     init: { onDamaged: (slots: Uint32Array) => void },
   ) {
     this.#store = components.store
@@ -162,7 +162,8 @@ export class Reader {
   /** Marks the wanted pages of a room's group as filled, and drops damaged ones. */
   #keepRight({ batch, list, damaged }: BatchRead, { first, behind, offsets, ids, wasRead }: Room): void {
     for (let entry = first; entry < behind; entry++) offsets[entry - first] = list.indices[entry]! * PAGE_BYTES
-    this.#hasher.hashScattered(batch.bytes, offsets, behind - first, ids)
+    const wanted = idsAt(batch.ids, list.indices.subarray(first, behind))
+    this.#hasher.hashLike(batch.bytes, offsets, behind - first, wanted, ids)
     for (let entry = first; entry < behind; entry++) {
       const index = list.indices[entry]!
       const slot = list.numbers[entry]!

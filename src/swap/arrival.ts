@@ -1,5 +1,7 @@
 import { hasBit } from '../bytes/bits.ts'
-import { closeUp, ID_BYTES, PAGE_BYTES, unpack, type PageHasher, type Prefixes } from '../page/index.ts'
+import {
+  closeUp, ID_BYTES, idsOf, PAGE_BYTES, prefixesAt, unpack, type PageVerifier, type Prefixes,
+} from '../page/index.ts'
 import type { Answer } from './frames.ts'
 
 /** An answer to a want, every page of it hashed. Numbers are indices within the want. */
@@ -15,7 +17,7 @@ export interface CheckedAnswer {
 
 /** Unpacks and hashes an answer. Throws PagemeshError `bad-frame` if it does not unpack to the pages it claims. */
 export function checkAnswer(
-  { bitmap, packed }: Extract<Answer, { status: 'pages' }>, { count, high, low }: Prefixes, hasher: PageHasher,
+  { bitmap, packed }: Extract<Answer, { status: 'pages' }>, { count, high, low }: Prefixes, hasher: PageVerifier,
 ): CheckedAnswer {
   const had = new Uint32Array(count)
   const lacking = new Uint32Array(count)
@@ -28,7 +30,8 @@ export function checkAnswer(
   }
   const bytes = hadCount === 0 ? packed : unpack(packed, hadCount * PAGE_BYTES)
   const ids = Buffer.allocUnsafe(hadCount * ID_BYTES)
-  hasher.hashPages(bytes, 0, hadCount, ids, 0)
+  const offsets = Uint32Array.from({ length: hadCount }, (_, page) => page * PAGE_BYTES)
+  hasher.hashLike(bytes, offsets, hadCount, idsOf(prefixesAt({ count, high, low }, had.subarray(0, hadCount))), ids)
   const right = new Uint32Array(hadCount)
   let rightCount = 0
   let wrongCount = 0

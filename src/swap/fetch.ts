@@ -1,5 +1,5 @@
 import type { Mesh, Standing } from '../mesh/index.ts'
-import type { PageHasher, PrefixTable } from '../page/index.ts'
+import type { PageVerifier, PrefixTable } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import { deferred } from '../runtime/wait.ts'
@@ -25,7 +25,7 @@ export interface FetchComponents {
   mesh: Mesh
   clock: Clock
   log: Log
-  hasher: PageHasher
+  hasher: PageVerifier
   standing: Standing
   ratings: HolderRatings
   sessions: Sessions

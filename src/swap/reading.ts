@@ -3,7 +3,7 @@ import { BufferPool } from '../bytes/bufferpool.ts'
 import type { Member } from '../mesh/index.ts'
 import {
   closeUp, firstOf, idsOf, pack, PAGE_BYTES, PageBatch, PREFIX_BYTES, prefixesAt, verified,
-  type PageHasher, type PageSource, type Prefixes,
+  type PageSource, type PageVerifier, type Prefixes,
 } from '../page/index.ts'
 import { LIMITS } from './limits.ts'
 
@@ -42,7 +42,7 @@ export class PageReading {
   readonly #rooms = new BufferPool(LIMITS.pagesPerWant * PAGE_BYTES, LIMITS.answersInHand)
 
   constructor(components: {
-    hasher: PageHasher
+    hasher: PageVerifier
     sources: readonly PageSource[]
     isPopular: (high: number, low: number) => boolean
     confirm: Confirm

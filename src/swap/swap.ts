@@ -1,5 +1,5 @@
 import type { Member, Mesh, Standing, Unsubscribe } from '../mesh/index.ts'
-import { PrefixTable, type PageHasher, type PageSource } from '../page/index.ts'
+import { PrefixTable, type PageSource, type PageVerifier } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
@@ -22,7 +22,7 @@ export interface SwapComponents {
   log: Log
   random: Random
   mesh: Mesh
-  hasher: PageHasher
+  hasher: PageVerifier
   standing: Standing
   /** This host's pages, the nearest source first. */
   sources: readonly PageSource[]

@@ -10,7 +10,6 @@ import { Prefetch, type PeerPages } from '../swap/index.ts'
 
 export interface IncomingPassagesComponents {
   log: Log
-  hasher: PageHasher
   /** Where refs are filled from, nearest first; what they fill is verified. */
   sources: readonly PageSource[]
   /** Other hosts, asked for what is missing here while the stream runs. */
@@ -65,10 +64,16 @@ export class IncomingPassages {
 
   /** @param channel.mayHangUp QEMU may close this one while bytes are on their way. */
   start(
-    { lane, qemu, mayHangUp }: { lane: PassageLane; qemu: Endpoint; mayHangUp: boolean },
+    { lane, hasher, qemu, mayHangUp }: {
+      lane: PassageLane
+      /** Hashes as the source does. */
+      hasher: PageHasher
+      qemu: Endpoint
+      mayHangUp: boolean
+    },
     listener: IncomingPassageListener,
   ): void {
-    const { hasher, sources } = this.#components
+    const { sources } = this.#components
     const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
     this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
       mayHangUp, listener,

@@ -5,10 +5,14 @@
  */
 export { IncomingPassages, type IncomingPassagesComponents } from './incomingpassages.ts'
 export { Link, type Language, type LinkInit } from './link.ts'
-export { answerOffer, encodeAnswer, offerLink, requireAccepted, type Answer } from './offer.ts'
+export { answerOffer, encodeAnswer, offerLink, requireAccepted, type AcceptedOffer, type Answer } from './offer.ts'
 export { OutgoingPassages } from './outgoingpassages.ts'
 export { bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket } from './reading.ts'
 export { predict, ratesOf, type Expected, type Obstacle, type PastMove } from './prediction.ts'
+export {
+  offeredPages, readOfferedPages, shareAtDestination, shareAtSource, type AnsweredPages, type OfferedPages,
+  type Sharing,
+} from './sharing.ts'
 export {
   addStreams, failedResult, ledgerOf, readSummary, type HandoffEstimate, type HandoffLedger, type HandoffMeasure,
   type HandoffPhase, type HandoffProgress, type HandoffResult, type PageCounts, type RelayResult,

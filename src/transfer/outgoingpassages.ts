@@ -13,6 +13,8 @@ export interface OutgoingPassagesInit {
 
 export interface OutgoingPassageStart {
   lane: PassageLane
+  /** Hashes as the destination does. */
+  hasher: PageHasher
   qemu: Endpoint
   /** The first connection of the migration, or one beside it. */
   isMain: boolean
@@ -30,15 +32,13 @@ export interface OutgoingPassageStart {
 
 /** The passages of one migration at its source: they share what is known of the stream, and of the destination. */
 export class OutgoingPassages {
-  readonly #hasher: PageHasher
   readonly #init: OutgoingPassagesInit
   readonly #passages: OutgoingRun[] = []
   #main: OutgoingRun | undefined
   /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
   readonly #fetched: Prefixes[] = []
 
-  constructor(components: { hasher: PageHasher }, init: OutgoingPassagesInit) {
-    this.#hasher = components.hasher
+  constructor(init: OutgoingPassagesInit) {
     this.#init = init
   }
 
@@ -52,9 +52,10 @@ export class OutgoingPassages {
   }
 
   start(order: OutgoingPassageStart): void {
-    const { lane, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare, listener } = order
+    const { lane, hasher, qemu, isMain, resumes, known } = order
+    const { bytesPerSecondMax, linkBytesPerSecond, linkShare, listener } = order
     const { knowledge } = this
-    const passage = lane.startOutgoing({ hasher: this.#hasher, qemu }, {
+    const passage = lane.startOutgoing({ hasher, qemu }, {
       known, compression: this.#init.compression, bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
       ...(linkBytesPerSecond === undefined ? {} : { linkBytesPerSecond }),
       ...(linkShare === undefined ? {} : { linkShare }),

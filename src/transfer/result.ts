@@ -53,6 +53,8 @@ export interface HandoffResult {
   channels: number
   pages: PageCounts
   refsFilledBy: Record<PageSourceKind, number>
+  /** Why no page was sent as a reference to one that the destination had; absent where they may be. */
+  apart?: string
   /** Bytes of the stream that passed raw, before compression. */
   rawBytes: number
   literalBytes: number
@@ -110,6 +112,8 @@ export interface HandoffEstimate {
   distinctPages: number
   /** How many of those the destination has. */
   pagesAtDestination: number
+  /** Why no page will be sent as a reference to one that the destination has; absent where they may be. */
+  apart?: string
   /** What a handoff would come to now; absent while only destinations are compared. */
   expected?: Expected
   /** What would stand in its way, though nothing refuses it. */

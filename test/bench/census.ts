@@ -9,6 +9,7 @@ import { createPageHasher, PAGE_BYTES, PrefixRun } from '../../src/page/index.ts
 import { systemClock } from '../../src/runtime/clock.ts'
 import { HoldFlag } from '../../src/runtime/holdflag.ts'
 import { Throttle } from '../../src/runtime/throttle.ts'
+import { madeScope } from '../support/madescopes.ts'
 import { seededRandom } from '../support/random.ts'
 import { createMaterial } from './material.ts'
 import { heldBytes, measureInTurn, spreadOf, type Measured, type Spread } from './measure.ts'
@@ -90,7 +91,9 @@ function madeGuest(guest: number, sharedPages: number, ownPages: number, seed: n
     collector.note(Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32), number)
   }
   const counts = { residentPages: pageCount, zeroPages: 0, omittedPages: 0 }
-  return new Found(memory, { ...counts, isCompared: true, table: collector.finish() }, { scans: 2, scannedAt: 0 })
+  return new Found(memory, { ...counts, isCompared: true, table: collector.finish() }, {
+    scope: madeScope(), scans: 2, scannedAt: 0,
+  })
 }
 
 async function scanBesideReading({ pages, rounds, seed }: CensusBenchInit): Promise<Measured[]> {

@@ -13,6 +13,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { waitFor } from '../../testnet/index.ts'
 import { startCountingGuest, type CountingGuest } from '../interop/countingguest.ts'
+import { madeScopes } from '../support/madescopes.ts'
 import { spreadOf, type Spread } from './measure.ts'
 
 export interface DisturbanceInit {
@@ -57,8 +58,8 @@ export async function runDisturbance(init: DisturbanceInit): Promise<Disturbance
     name: 'g', directory, memoryMiB: MEMORY_MIB, filledMiB: FILLED_MIB, backend: 'anonymous',
   })
   const discovery = discoverGuests(components, { globs: [`${directory}/*.qmp`] })
-  const census = createCensus(components, {
-    pageKey: new Uint8Array(32).fill(9), pagesPerSecond: defaultPagesPerSecond(), intervalMs: 1, bytesMax: 2 ** 30,
+  const census = createCensus({ ...components, scopes: madeScopes() }, {
+    pagesPerSecond: defaultPagesPerSecond(), intervalMs: 1, bytesMax: 2 ** 30,
   })
   try {
     await discovery.start()

@@ -81,7 +81,7 @@ function spread({ median, min, max }: Spread): string {
 }
 
 function made(path: string, slots: number): Store {
-  return createStore({ clock: systemClock, log: silentLog, hasher }, { path, bytesMax: bytesOf(slots) })
+  return createStore({ clock: systemClock, log: silentLog, hasher, marker: hasher }, { path, bytesMax: bytesOf(slots) })
 }
 
 /** Opens a store with this many pages repeatedly. Its slab is a hole: opening reads none of it. */

@@ -10,6 +10,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
 import { missingForLab, type MemoryBackend } from '../../testnet/index.ts'
 import { formatDisturbance, runDisturbance } from '../bench/disturbance.ts'
+import { madeScopes } from '../support/madescopes.ts'
 import { until } from '../support/qemuprocess.ts'
 import { startCountingGuest, type CountingGuest } from './countingguest.ts'
 
@@ -46,8 +47,8 @@ describe('a census of a guest of a real QEMU', function () {
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'pm-census-'))
     discovery = discoverGuests(components, { globs: [`${directory}/*.qmp`] })
-    census = createCensus(components, {
-      pageKey: new Uint8Array(32).fill(8), pagesPerSecond: 400_000, intervalMs: 100, bytesMax: 2 ** 24,
+    census = createCensus({ ...components, scopes: madeScopes() }, {
+      pagesPerSecond: 400_000, intervalMs: 100, bytesMax: 2 ** 24,
     })
   })
 

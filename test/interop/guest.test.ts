@@ -10,6 +10,7 @@ import { createPageHasher, PAGE_BYTES, PageBatch, verified } from '../../src/pag
 import { systemClock } from '../../src/runtime/clock.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { silentLog } from '../../src/runtime/log.ts'
+import { madeScopes } from '../support/madescopes.ts'
 import { skipWithoutQemu, startQemu, until, type Qemu } from '../support/qemuprocess.ts'
 
 const clock = systemClock
@@ -104,8 +105,8 @@ describe('guests of a real QEMU', function () {
     await qemu.command('stop')
     await discovery.start()
     const pageKey = new Uint8Array(32).fill(7)
-    const census = createCensus({ clock, log }, {
-      pageKey, pagesPerSecond: 200_000, intervalMs: 60_000, bytesMax: 64 * MEBIBYTE,
+    const census = createCensus({ clock, log, scopes: madeScopes(pageKey) }, {
+      pagesPerSecond: 200_000, intervalMs: 60_000, bytesMax: 64 * MEBIBYTE,
     })
     const before = residentKilobytes(qemu.pid)
     await census.start()

@@ -10,13 +10,14 @@ import {
 import { Outgoing } from '../../src/handoff/outgoing.ts'
 import type { OutgoingInit } from '../../src/handoff/outgoinginit.ts'
 import { MemoryNetwork, type Mesh } from '../../src/mesh/index.ts'
-import { PageBudget, type PageSource } from '../../src/page/index.ts'
+import { PageBudget, type PageScopes, type PageSource } from '../../src/page/index.ts'
 import { PassageThreads } from '../../src/passage/index.ts'
 import { silentLog, type Log, type LogFields } from '../../src/runtime/log.ts'
 import type { PeerPages } from '../../src/swap/index.ts'
 import type { HandoffMeasure, HandoffResult } from '../../src/transfer/index.ts'
 import { PlayedDestination, PlayedSource, type PlayedDriver } from '../unit/handoff/playeddrivers.ts'
 import { hasher } from './madepages.ts'
+import { madeScopes } from './madescopes.ts'
 import { settle, until } from './passagerelay.ts'
 import { precopyStream } from './streambuilder.ts'
 import { VirtualClock } from './time.ts'
@@ -39,6 +40,10 @@ export interface EndsOptions {
   outgoing?: Partial<OutgoingInit>
   incoming?: Partial<IncomingInit>
   peers?: PeerPages
+  /** The page keys of both hosts; by default the same, with one tenant. */
+  scopes?: { a: PageScopes; b: PageScopes }
+  /** One of the agents is of a version without tenants: its offer and its answer say nothing of them. */
+  isOld?: boolean
   /** Where the destination's host has pages. */
   sources?: readonly PageSource[]
 }
@@ -76,17 +81,20 @@ export class Ends {
     const about = { id: ID, guest: 'web', mode }
     const note = (message: string, fields?: LogFields): void => { this.logged.push({ message, fields }) }
     const log: Log = { ...silentLog, info: note, warn: note }
-    const threads = new PassageThreads({ log }, { pageKey: new Uint8Array(32), count: 0 })
-    const common = { clock: this.clock, log, hasher, threads, spent: () => SPENT }
-    this.outgoing = new Outgoing({ ...common, mesh: this.meshes.a }, {
+    const threads = new PassageThreads({ log }, { count: 0 })
+    const own = madeScopes(hasher.pageKey)
+    const { scopes = { a: own, b: own } } = options
+    const common = { clock: this.clock, log, threads, spent: () => SPENT }
+    this.outgoing = new Outgoing({ ...common, scopes: scopes.a, mesh: this.meshes.a }, {
       ...about, to: 'b', plan: plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }, census: undefined,
+      scope: scopes.a.of('web'),
       compression: 'never', onAmended: (result) => this.amended.push(result),
       onMeasure: (measure) => this.measures.push(measure), createDriver: (onNews) => this.#play(this.source, onNews),
       ...this.#notes('a'), ...options.outgoing,
     })
     const incomingPlan: IncomingPlan = plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }
     this.incoming = new Incoming({
-      ...common, mesh: this.meshes.b, sources, peers, budget: this.budget,
+      ...common, scopes: scopes.b, mesh: this.meshes.b, sources, peers, budget: this.budget,
     }, {
       ...about, from: 'a', plan: incomingPlan, has: () => false,
       onDelivered: (ending) => this.delivered.push(ending),
@@ -95,6 +103,7 @@ export class Ends {
     this.meshes.b.handle(HANDOFF_PROTOCOL, async (stream, from) => {
       const offer = decodeOffer(await stream.receive())
       this.offers.push(offer)
+      if (options.isOld === true) delete offer.pages
       await this.incoming.run(offer, stream, from)
     })
     this.meshes.a.handle(OUTCOME_PROTOCOL, async (stream) => {

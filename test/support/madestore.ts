@@ -31,8 +31,9 @@ export interface StoreSettings {
 }
 
 export function madeStore(path: string, settings: StoreSettings = {}): Store {
+  const own = settings.hasher ?? hasher
   return createStore(
-    { clock: settings.clock ?? systemClock, log: settings.log ?? silentLog, hasher: settings.hasher ?? hasher },
+    { clock: settings.clock ?? systemClock, log: settings.log ?? silentLog, hasher: own, marker: own },
     { path, bytesMax: settings.bytesMax ?? bytesOf(settings.slots ?? 256) },
   )
 }

@@ -22,11 +22,6 @@ import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'
 import type { ErrorData } from './errordata.ts'
 
-/** Settings of each thread. */
-export interface ThreadInit {
-  pageKey: Uint8Array
-}
-
 /** The two connections of a passage: their index in `opened`. */
 export const CONNECTIONS = { lane: 0, qemu: 1 } as const
 export type ConnectionName = keyof typeof CONNECTIONS
@@ -42,8 +37,10 @@ export type ToThread =
     counts: SharedArrayBuffer
     opened: SharedArrayBuffer
   }
-  | { kind: 'outgoing'; qemu: HandedConnection; init: OutgoingOrder }
-  | { kind: 'incoming'; qemu: HandedConnection; sources: PageSourceKind[]; init: IncomingOrder }
+  | { kind: 'outgoing'; qemu: HandedConnection; pageKey: Uint8Array; init: OutgoingOrder }
+  | {
+    kind: 'incoming'; qemu: HandedConnection; pageKey: Uint8Array; sources: PageSourceKind[]; init: IncomingOrder
+  }
   | { kind: 'addKnown'; pages: Prefixes }
   | { kind: 'addKnowledge'; knowledge: StreamKnowledgeData }
   /** `marks` undefined: the source failed. */

@@ -72,8 +72,8 @@ function laneHere(clock: Clock, lane: Lane): PassageLane {
 function laneElsewhere(passage: PassagePort): PassageLane {
   const stop = (): void => passage.stop()
   return {
-    startOutgoing({ qemu }, { listener, ...order }) {
-      passage.startOutgoing(qemu, order, listener)
+    startOutgoing({ hasher, qemu }, { listener, ...order }) {
+      passage.startOutgoing({ hasher, qemu }, order, listener)
       return {
         addKnown: (pages) => passage.addKnown(pages),
         addKnowledge: (knowledge) => passage.addKnowledge(knowledge),
@@ -82,8 +82,8 @@ function laneElsewhere(passage: PassagePort): PassageLane {
         stop,
       }
     },
-    startIncoming({ qemu, sources }, { listener, ...order }) {
-      passage.startIncoming({ qemu, sources }, order, listener)
+    startIncoming({ hasher, qemu, sources }, { listener, ...order }) {
+      passage.startIncoming({ hasher, qemu, sources }, order, listener)
       return { counts: () => passage.counts.incoming(), stop }
     },
     destroy: stop,

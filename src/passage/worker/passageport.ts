@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs'
 import type { HandedLane, LaneTaker } from '../../mesh/index.ts'
 import type { Endpoint } from '../../net/endpoint.ts'
 import type { HandedConnection } from '../../net/handover.ts'
-import { PageBatch, type PageSource, type Prefixes } from '../../page/index.ts'
+import { PageBatch, type PageHasher, type PageSource, type Prefixes } from '../../page/index.ts'
 import type { StreamKnowledgeData } from '../../qemu/index.ts'
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
@@ -89,21 +89,25 @@ export class PassagePort {
     this.#thread.post({ kind: 'lane', lane, counts: this.counts.shared, opened: this.#opened })
   }
 
-  startOutgoing(qemu: Endpoint, init: OutgoingOrder, listener: OutgoingPassageListener): void {
+  startOutgoing(
+    { hasher, qemu }: { hasher: PageHasher; qemu: Endpoint }, init: OutgoingOrder, listener: OutgoingPassageListener,
+  ): void {
     const handed = this.#begin(qemu, 'source', listener)
     if (handed === undefined) return
     const known = copyOf(init.known)
-    this.#thread.post({ kind: 'outgoing', qemu: handed, init: { ...init, known } }, buffersOf(known))
+    const { pageKey } = hasher
+    this.#thread.post({ kind: 'outgoing', qemu: handed, pageKey, init: { ...init, known } }, buffersOf(known))
   }
 
   startIncoming(
-    { qemu, sources }: { qemu: Endpoint; sources: readonly PageSource[] }, init: IncomingOrder,
-    listener: IncomingPassageListener,
+    { hasher, qemu, sources }: { hasher: PageHasher; qemu: Endpoint; sources: readonly PageSource[] },
+    init: IncomingOrder, listener: IncomingPassageListener,
   ): void {
     this.#sources = sources
     const handed = this.#begin(qemu, 'destination', listener)
     if (handed === undefined) return
-    this.#thread.post({ kind: 'incoming', qemu: handed, sources: sources.map(({ kind }) => kind), init })
+    const kinds = sources.map(({ kind }) => kind)
+    this.#thread.post({ kind: 'incoming', qemu: handed, pageKey: hasher.pageKey, sources: kinds, init })
   }
 
   addKnown(pages: Prefixes): void {

@@ -2,7 +2,7 @@ import { openHandedEndpoint } from '../../guest/index.ts'
 import { openHandedLane, secureLane, type Lane } from '../../mesh/lanes/index.ts'
 import type { Endpoint } from '../../net/endpoint.ts'
 import type { HandedConnection } from '../../net/handover.ts'
-import type { PageHasher } from '../../page/index.ts'
+import { createPageHasher, type PageHasher } from '../../page/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { IncomingPassage } from '../incoming.ts'
 import { OutgoingPassage } from '../outgoing.ts'
@@ -13,7 +13,6 @@ import { RemoteSources } from './remotesources.ts'
 
 interface Components {
   clock: Clock
-  hasher: PageHasher
   post: (message: FromThread) => void
 }
 
@@ -69,8 +68,8 @@ export class ThreadPassage {
     this.#onOver()
   }
 
-  #startOutgoing({ qemu, init }: ToThread & { kind: 'outgoing' }): void {
-    this.#start(qemu, (components) => {
+  #startOutgoing({ qemu, pageKey, init }: ToThread & { kind: 'outgoing' }): void {
+    this.#start(qemu, pageKey, (components) => {
       this.#outgoing = new OutgoingPassage(components, {
         ...init, onCounts: () => this.#publish(),
         listener: {
@@ -86,10 +85,10 @@ export class ThreadPassage {
     })
   }
 
-  #startIncoming({ qemu, sources, init }: ToThread & { kind: 'incoming' }): void {
+  #startIncoming({ qemu, pageKey, sources, init }: ToThread & { kind: 'incoming' }): void {
     const remote = new RemoteSources(sources, this.#components.post)
     this.#sources = remote
-    this.#start(qemu, (components) => {
+    this.#start(qemu, pageKey, (components) => {
       this.#incoming = new IncomingPassage({ ...components, sources: remote.sources }, {
         ...init, onCounts: () => this.#publish(),
         listener: {
@@ -101,16 +100,16 @@ export class ThreadPassage {
   }
 
   #start(
-    handed: HandedConnection,
+    handed: HandedConnection, pageKey: Uint8Array,
     make: (components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint }) => void,
   ): void {
-    const { clock, hasher } = this.#components
+    const { clock } = this.#components
     this.#open('qemu')
     const qemu = openHandedEndpoint(handed)
     this.#qemu = qemu
     // Stopped, or its lane was lost, before this order arrived.
     if (this.#lane === undefined || this.#abort.signal.aborted) qemu.destroy()
-    else make({ clock, hasher, lane: this.#lane, qemu })
+    else make({ clock, hasher: createPageHasher(pageKey), lane: this.#lane, qemu })
   }
 
   /** From now on this thread must close the connection. */

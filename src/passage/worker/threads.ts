@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 
 import { CORES_TO_SPARE_MIN } from '../../host/cores.ts'
 import type { Log } from '../../runtime/log.ts'
-import type { FromThread, ThreadInit, ToThread } from './message.ts'
+import type { FromThread, ToThread } from './message.ts'
 
 /** Limit of V8's heap; the passages' buffers are outside of it and have their own bounds. */
 const HEAP_MIB_MAX = 512
@@ -31,7 +31,7 @@ interface Seat {
   listener: ThreadListener | undefined
 }
 
-export interface PassageThreadsInit extends ThreadInit {
+export interface PassageThreadsInit {
   /** Most threads; 0: passages run in the agent's thread. */
   count: number
   /** The worker's module; tests pass a failing one. */
@@ -86,10 +86,9 @@ export class PassageThreads {
 
   #start(): Seat | undefined {
     if (this.#isStopped || this.#seats.size >= this.#init.count) return undefined
-    const { pageKey, workerUrl = workerModule() } = this.#init
-    const workerData: ThreadInit = { pageKey }
+    const { workerUrl = workerModule() } = this.#init
     const worker = new Worker(workerUrl, {
-      workerData, execArgv: [], name: 'passage', resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX },
+      execArgv: [], name: 'passage', resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX },
     })
     const seat: Seat = { worker, listener: undefined }
     this.#seats.add(seat)

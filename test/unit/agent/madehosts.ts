@@ -13,6 +13,7 @@ import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import type { HandoffResult } from '../../../src/transfer/index.ts'
 import { hasher } from '../../support/madepages.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { settle } from '../../support/passagerelay.ts'
 import { VirtualClock } from '../../support/time.ts'
 
@@ -80,9 +81,10 @@ export class Host {
       guests: () => kept.guests, unusable: () => [], refresh: async () => {}, onChange: () => () => {},
     }
     const popularity = { standBack, traffic: { report: TRAFFIC, view: TRAFFIC }, view: {} }
-    const threads = new PassageThreads({ log }, { pageKey: new Uint8Array(32), count: 0 })
+    const threads = new PassageThreads({ log }, { count: 0 })
     const parts = {
-      clock, log, random: systemRandom, mesh: this.mesh, hasher, threads, census, popularity,
+      clock, log, random: systemRandom, mesh: this.mesh, scopes: madeScopes(hasher.pageKey), threads, census,
+      popularity,
       store: { has: () => false, source: NO_SOURCE }, keeper: { standBack },
       possession: { traffic: TRAFFIC },
       swap: { standBack, traffic: { placement: TRAFFIC, handoff: TRAFFIC } },

@@ -5,6 +5,7 @@ import { dialRules, ownAddresses, pagesOfStream } from '../../../src/agent/relay
 import type { GuestCensus } from '../../../src/census/index.ts'
 import type { Guest } from '../../../src/guest/index.ts'
 import { PageColumns, SortedTable } from '../../../src/page/index.ts'
+import { madeScope } from '../../support/madescopes.ts'
 
 describe('what a host relays to', () => {
   it('is what its configuration says, or what is made for nothing else', () => {
@@ -35,10 +36,11 @@ describe('what a host relays to', () => {
 })
 
 describe('the pages that a stream may bring', () => {
+  const scope = madeScope()
   const censusOf = (...highs: number[]): GuestCensus => {
     const columns = new PageColumns(highs.length)
     for (const high of highs) columns.push(high, 0, 7)
-    return { table: SortedTable.from(columns), numberAt: () => 7 } as unknown as GuestCensus
+    return { scope, table: SortedTable.from(columns), numberAt: () => 7 } as unknown as GuestCensus
   }
   const guest = (name: string, isPrivate = false): Guest => ({ name, isPrivate }) as unknown as Guest
   const counted = new Map([['web', censusOf(1, 5)], ['db', censusOf(3, 5)]])
@@ -50,15 +52,15 @@ describe('the pages that a stream may bring', () => {
   const open = [guest('web'), guest('db'), guest('new')]
 
   it('are those of its guest, or of all where that was not counted or is not known', () => {
-    assert.deepEqual(highs(guest('web'), { census, guests: open }), [1, 5])
-    assert.deepEqual(highs(guest('new'), { census, guests: open }), [1, 3, 5])
-    assert.deepEqual(highs(undefined, { census, guests: open }), [1, 3, 5])
+    assert.deepEqual(highs(guest('web'), scope, { census, guests: open }), [1, 5])
+    assert.deepEqual(highs(guest('new'), scope, { census, guests: open }), [1, 3, 5])
+    assert.deepEqual(highs(undefined, scope, { census, guests: open }), [1, 3, 5])
   })
 
   it('are none where it may be that of a guest that shares nothing', () => {
     const guests = [...open, guest('vault', true)]
-    assert.equal(highs(guest('vault', true), { census, guests }), undefined)
-    assert.equal(highs(undefined, { census, guests }), undefined)
-    assert.deepEqual(highs(guest('web'), { census, guests }), [1, 5])
+    assert.equal(highs(guest('vault', true), scope, { census, guests }), undefined)
+    assert.equal(highs(undefined, scope, { census, guests }), undefined)
+    assert.deepEqual(highs(guest('web'), scope, { census, guests }), [1, 5])
   })
 })

@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert'
 import { createCensus, type Census, type CensusInit } from '../../../src/census/index.ts'
 import { PAGE_BYTES, PageBatch, verified } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { hasher, idOf, numbers, pageKey, prefixOf } from './ids.ts'
 import { MadeGuest, pageOf, type Content } from './madememory.ts'
@@ -17,8 +18,8 @@ describe('census', () => {
 
   async function begin(init: Partial<CensusInit> = {}): Promise<void> {
     clock = new SteppedClock()
-    census = createCensus({ clock, log: silentLog }, {
-      pageKey, pagesPerSecond: 1_000_000, intervalMs: 60_000, bytesMax: 2 ** 24, ...init,
+    census = createCensus({ clock, log: silentLog, scopes: madeScopes(pageKey) }, {
+      pagesPerSecond: 1_000_000, intervalMs: 60_000, bytesMax: 2 ** 24, ...init,
     })
     await census.start()
   }

@@ -9,6 +9,7 @@ import { isVolatile, numberOf, placeOf } from '../../../src/census/place.ts'
 import { shed } from '../../../src/census/shedding.ts'
 import { PrefixRun, type SortedTable } from '../../../src/page/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { numbers, pageKey, prefixOf } from './ids.ts'
@@ -23,8 +24,8 @@ describe('a census that is full', () => {
     clock = new SteppedClock()
     warnings = []
     const log: Log = { ...silentLog, warn: (_message, fields) => warnings.push(fields ?? {}) }
-    census = createCensus({ clock, log }, {
-      pageKey, pagesPerSecond: 1_000_000, intervalMs: 10_000,
+    census = createCensus({ clock, log, scopes: madeScopes(pageKey) }, {
+      pagesPerSecond: 1_000_000, intervalMs: 10_000,
       bytesMax: Math.ceil(entriesMax * 13 + 64) + pagesOfAll * 2,
     })
     await census.start()

@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { createCensus, type Census, type CensusInit } from '../../../src/census/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { numbers, pageKey, prefixOf } from './ids.ts'
 import { MadeGuest, type Content } from './madememory.ts'
@@ -21,8 +22,8 @@ describe('a census of guests that change while they are scanned', () => {
     clock = new SteppedClock()
     warnings = []
     const log: Log = { ...silentLog, warn: (message) => warnings.push(message) }
-    census = createCensus({ clock, log }, {
-      pageKey, pagesPerSecond: 10_000, intervalMs: 10_000, bytesMax: 2 ** 24, ...init,
+    census = createCensus({ clock, log, scopes: madeScopes(pageKey) }, {
+      pagesPerSecond: 10_000, intervalMs: 10_000, bytesMax: 2 ** 24, ...init,
     })
     await census.start()
   }

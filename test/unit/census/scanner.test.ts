@@ -12,8 +12,8 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 
-const pageKey = new Uint8Array(32).fill(5)
-const components = { clock: systemClock, log: silentLog, hasher: createPageHasher(pageKey) }
+const hasher = createPageHasher(new Uint8Array(32).fill(5))
+const components = { clock: systemClock, log: silentLog }
 const signal = new AbortController().signal
 
 /** A read-only piece of this process' own memory plays the guest: the program's code, which does not change. */
@@ -30,18 +30,18 @@ describe('scanner with a worker thread', () => {
   afterEach(() => scanner.stop())
 
   it('finds in the worker what it finds here', async () => {
-    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
+    scanner = new Scanner(components, { pagesPerSecond: 1e6 })
     const memory = ownMemory()
-    const there = await scanner.scan(memory, { entriesMax: 2 ** 20 }, signal)
+    const there = await scanner.scan(memory, hasher, { entriesMax: 2 ** 20 }, signal)
     const opened = bare(openProcessMemory(memory.layout!))
-    const here = await scanner.scan(opened, { entriesMax: 2 ** 20 }, signal)
+    const here = await scanner.scan(opened, hasher, { entriesMax: 2 ** 20 }, signal)
     assert.ok(there.table.size > 0)
     assert.equal(there.table.size, here.table.size)
     let same = 0
     there.table.forEach((high, low, value) => { if (here.table.get(high, low) === value) same += 1 })
     assert.equal(same, there.table.size)
     const previous = there.fingerprints
-    const again = await scanner.scan(memory, { entriesMax: 2 ** 20, previous }, signal)
+    const again = await scanner.scan(memory, hasher, { entriesMax: 2 ** 20, previous }, signal)
     assert.equal(previous.length, 0, 'the fingerprints went to the worker without being copied')
     assert.deepEqual([there.isCompared, again.isCompared], [false, true])
     let stable = 0
@@ -51,30 +51,30 @@ describe('scanner with a worker thread', () => {
   }).timeout(10_000)
 
   it('lets guests go before it where cores are short, unless the scan is urgent', async () => {
-    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
+    scanner = new Scanner(components, { pagesPerSecond: 1e6 })
     // Whoever runs the tests politely has all threads so; beyond 15 no thread is more so than the others.
     const ownNice = getPriority()
     const politeThreads = (): number => readdirSync('/proc/self/task').filter((task) => {
       const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
       return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]) > ownNice
     }).length
-    await scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal, true)
+    await scanner.scan(ownMemory(), hasher, { entriesMax: 2 ** 16 }, signal, true)
     assert.equal(politeThreads(), 0)
-    await scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal)
+    await scanner.scan(ownMemory(), hasher, { entriesMax: 2 ** 16 }, signal)
     assert.equal(politeThreads(), ownNice < 15 ? 1 : 0)
     await scanner.stop()
     assert.equal(politeThreads(), 0)
   })
 
   it('reports a process that is not the one that was meant', async () => {
-    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6 })
-    await assert.rejects(scanner.scan(ownMemory(1), { entriesMax: 2 ** 16 }, signal), hasCode('guest-gone'))
+    scanner = new Scanner(components, { pagesPerSecond: 1e6 })
+    await assert.rejects(scanner.scan(ownMemory(1), hasher, { entriesMax: 2 ** 16 }, signal), hasCode('guest-gone'))
   })
 
   it('abandons a scan', async () => {
-    scanner = new Scanner(components, { pageKey, pagesPerSecond: 100 })
+    scanner = new Scanner(components, { pagesPerSecond: 100 })
     const abort = new AbortController()
-    const scan = scanner.scan(ownMemory(), { entriesMax: 2 ** 20 }, abort.signal)
+    const scan = scanner.scan(ownMemory(), hasher, { entriesMax: 2 ** 20 }, abort.signal)
     abort.abort(new Error('enough'))
     await assert.rejects(scan, /enough/)
   })
@@ -82,9 +82,9 @@ describe('scanner with a worker thread', () => {
   it('says that its worker died, and starts another', async () => {
     const workerUrl = new URL('data:text/javascript,import{parentPort}from"node:worker_threads";' +
       'parentPort.on("message",()=>{throw new Error("broken")})')
-    scanner = new Scanner(components, { pageKey, pagesPerSecond: 1e6, workerUrl })
+    scanner = new Scanner(components, { pagesPerSecond: 1e6, workerUrl })
     for (let time = 0; time < 2; time++) {
-      await assert.rejects(scanner.scan(ownMemory(), { entriesMax: 2 ** 16 }, signal), hasCode('scan-failed'))
+      await assert.rejects(scanner.scan(ownMemory(), hasher, { entriesMax: 2 ** 16 }, signal), hasCode('scan-failed'))
     }
   })
 })

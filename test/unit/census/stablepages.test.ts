@@ -7,6 +7,7 @@ import { placeOf } from '../../../src/census/place.ts'
 import { addStablePages, type CountedGuest } from '../../../src/census/stablepages.ts'
 import { PrefixRun } from '../../../src/page/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { pageKey, prefixOf } from './ids.ts'
@@ -47,8 +48,8 @@ describe('the stable pages of a host', () => {
 
   it('are known after a guest\'s second scan, and every scan makes a new generation of them', async () => {
     const clock = new SteppedClock()
-    const census: Census = createCensus({ clock, log: silentLog }, {
-      pageKey, pagesPerSecond: 1e6, intervalMs: 10_000, bytesMax: 2 ** 20,
+    const census: Census = createCensus({ clock, log: silentLog, scopes: madeScopes(pageKey) }, {
+      pagesPerSecond: 1e6, intervalMs: 10_000, bytesMax: 2 ** 20,
     })
     const stable = (): Map<string, number> => {
       const run = new PrefixRun()

@@ -6,6 +6,7 @@ import type { LogFields } from '../../../src/runtime/log.ts'
 import { deferred } from '../../../src/runtime/wait.ts'
 import { Ends, STREAM } from '../../support/bothends.ts'
 import { page } from '../../support/madepages.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { until } from '../../support/passagerelay.ts'
 import { postcopyStream } from '../../support/streambuilder.ts'
 
@@ -178,7 +179,9 @@ describe('a handoff', () => {
     ends.outgoing.cancel(CANCEL)
     ends.source.become('cancelled')
     const { wireBytes, receivedWireBytes } = await result
-    assert.equal(receivedWireBytes, sentBytes + '{"accepted":true}'.length)
+    const { tenant, epoch } = madeScopes().oldest
+    const answer = JSON.stringify({ accepted: true, pages: { tenant, epoch } })
+    assert.equal(receivedWireBytes, sentBytes + answer.length)
     assert.ok(wireBytes > receivedBytes + 200, `${wireBytes} ${receivedBytes}`)
   })
 

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-import { deriveKeys, readClusterKey, writeClusterKey } from '../../../src/mesh/index.ts'
+import { deriveKeys, keyEpoch, readClusterKey, writeClusterKey } from '../../../src/mesh/index.ts'
 import { keepIdentity } from '../../../src/mesh/libp2p/identity.ts'
 
 describe('the cluster key', () => {
@@ -88,6 +88,24 @@ describe('the cluster key', () => {
     assert.equal(new Set(Object.values(keys).map((key) => Buffer.from(key).toString('hex'))).size, 4)
     assert.notDeepEqual(memberKey, deriveKeys(new Uint8Array(32).fill(1)).memberKey)
     assert.deepEqual(memberKey, deriveKeys(new Uint8Array(32)).memberKey)
+  })
+})
+
+describe('the epoch of a cluster key', () => {
+  const [key, other] = [new Uint8Array(32), new Uint8Array(32).fill(1)]
+
+  it('is named after it without revealing it', () => {
+    assert.match(keyEpoch(key).id, /^[0-9a-f]{16}$/)
+    assert.equal(keyEpoch(key).id, keyEpoch(key).id)
+    assert.notEqual(keyEpoch(key).id, keyEpoch(other).id)
+  })
+
+  it('has a page key for each tenant, that of the shared one as it was before there were tenants', () => {
+    assert.deepEqual(keyEpoch(key).pageKeyOf('shared'), deriveKeys(key).pageKey)
+    const keys = [key, other].flatMap((from) => ['shared', 'blue', 'blu', 'e'].map((tenant) =>
+      Buffer.from(keyEpoch(from).pageKeyOf(tenant)).toString('hex')))
+    assert.equal(new Set(keys).size, keys.length)
+    assert.ok(keys.every((text) => text.length === 64))
   })
 })
 

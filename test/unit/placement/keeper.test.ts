@@ -9,6 +9,7 @@ import type { Popularity } from '../../../src/popularity/index.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import type { Store } from '../../../src/store/index.ts'
 import type { FetchInit, WantedPages } from '../../../src/swap/index.ts'
+import { madeScope } from '../../support/madescopes.ts'
 import { hasher, keptBy, keyOf, madeDirectory, madeStore, numbers, pagesOf, prefixOf } from '../../support/madestore.ts'
 import { SteppedClock } from '../../support/steppedclock.ts'
 import { MadeGuest, pageOf as guestPageOf } from '../census/madememory.ts'
@@ -128,7 +129,8 @@ function censusOf(pages: readonly number[]): GuestCensus {
   for (const page of pages) columns.push(...prefixOf(page), page)
   const table = SortedTable.from(columns)
   return {
-    guest: 'web', residentPages: pages.length, zeroPages: 0, distinctPages: pages.length, omittedPages: 0, scans: 2,
+    guest: 'web', scope: madeScope(),
+    residentPages: pages.length, zeroPages: 0, distinctPages: pages.length, omittedPages: 0, scans: 2,
     scannedAt: 0, table, numberAt: (index) => table.valueAt(index), isCompared: true, isStable: () => true,
   }
 }
@@ -337,7 +339,7 @@ describe('the keeper', () => {
     const known = new Set(numbers(65).map((index) =>
       keyOf(ids.readUInt32BE(index * 16), ids.readUInt32BE(index * 16 + 4))))
     await world.keeper.keepDeparted(guest, {
-      count: 65,
+      hasher, count: 65,
       forEachNumber(visit) { for (const number of numbers(65)) visit(number) },
       has: (high, low) => known.has(keyOf(high, low)),
     })

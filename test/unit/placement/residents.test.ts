@@ -6,6 +6,7 @@ import type { GuestCensus } from '../../../src/census/index.ts'
 import { PageColumns, SortedTable } from '../../../src/page/index.ts'
 import { rankPages } from '../../../src/placement/ranking.ts'
 import { stableResidents } from '../../../src/placement/residents.ts'
+import { madeScope } from '../../support/madescopes.ts'
 import { highOf, lowOf } from './made.ts'
 
 /** What the census knows of a guest: pages by their numbers, and which of them stay. */
@@ -14,7 +15,8 @@ function censusOf(pages: readonly number[], stable: ReadonlySet<number>): GuestC
   for (const page of pages) columns.push(highOf(page), lowOf(page), page)
   const table = SortedTable.from(columns)
   return {
-    guest: 'web', residentPages: pages.length, zeroPages: 0, distinctPages: table.size, omittedPages: 0, scans: 2,
+    guest: 'web', scope: madeScope(),
+    residentPages: pages.length, zeroPages: 0, distinctPages: table.size, omittedPages: 0, scans: 2,
     scannedAt: 0, table, numberAt: (index) => table.valueAt(index), isCompared: true,
     isStable: (index) => stable.has(table.valueAt(index)),
   }

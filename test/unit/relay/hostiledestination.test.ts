@@ -12,7 +12,7 @@ import { answerOffer, Link } from '../../../src/transfer/index.ts'
 import { idOf, page } from '../../support/madepages.ts'
 import { settle } from '../../support/passagerelay.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
-import { eventually, Hosts } from './hosts.ts'
+import { eventually, Hosts, scopes } from './hosts.ts'
 
 const ID = idOf(page(1))
 const CENSUS: ListedPages = {
@@ -64,7 +64,10 @@ describe('a destination that says what it must not', () => {
 
   function ask(to = 'played'): { carried: Promise<void> } {
     const { carried } = hosts.connect({
-      to, findGuest: async () => ({ name: 'web', manager: undefined, process: undefined, census: CENSUS }),
+      to,
+      findGuest: async () => ({
+        name: 'web', manager: undefined, process: undefined, census: CENSUS, scope: scopes.oldest,
+      }),
     })
     carried.catch(() => {})
     return { carried }

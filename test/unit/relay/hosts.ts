@@ -19,9 +19,13 @@ import { systemRandom } from '../../../src/runtime/random.ts'
 import type { RelayResult } from '../../../src/transfer/index.ts'
 import { NO_PEERS } from '../../support/bothends.ts'
 import { hasher, idOf } from '../../support/madepages.ts'
+import { madeScopes } from '../../support/madescopes.ts'
 import { TestQemu } from '../../support/passagerelay.ts'
 
 const SPENT: SpentBytes = { report: 1, gossip: 2, swap: 3 }
+
+/** The page keys of both hosts. */
+export const scopes = madeScopes(hasher.pageKey)
 
 export interface HostsOptions {
   clock?: Clock
@@ -58,8 +62,8 @@ export class Hosts {
     this.network = new MemoryNetwork({ clock })
     this.meshes = { a: this.network.createMesh('a'), b: this.network.createMesh('b') }
     const log = silentLog
-    const threads = new PassageThreads({ log }, { pageKey: new Uint8Array(32), count: 0 })
-    const common = { clock, log, hasher, threads, random: systemRandom }
+    const threads = new PassageThreads({ log }, { count: 0 })
+    const common = { clock, log, scopes, threads, random: systemRandom }
     const standBack = (host: 'a' | 'b') => () => {
       this.standing[host] += 1
       return () => { this.standing[host] -= 1 }
@@ -121,7 +125,10 @@ export class Hosts {
     const [ours, theirs] = createEndpointPair()
     const carried = this.outgoing.carry({
       endpoint: peek(ours), to: 'b', address: { kind: 'unix', path: this.path }, pid: undefined,
-      findGuest: async () => ({ name: undefined, manager: undefined, process: undefined, census: undefined }), ...about,
+      findGuest: async () => ({
+        name: undefined, manager: undefined, process: undefined, census: undefined, scope: scopes.oldest,
+      }),
+      ...about,
     })
     // A test that expects it to fail waits for it.
     carried.catch(() => {})

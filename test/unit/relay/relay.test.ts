@@ -11,7 +11,7 @@ import { idOf, page, sourceWith } from '../../support/madepages.ts'
 import { settle, type TestQemu } from '../../support/passagerelay.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
 import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
-import { eventually, Hosts, type Arrived, type HostsOptions } from './hosts.ts'
+import { eventually, Hosts, scopes, type Arrived, type HostsOptions } from './hosts.ts'
 
 const SHUT = Buffer.from('0001000400000000', 'hex')
 const PAGES = Array.from({ length: 64 }, (_, number) => page(number))
@@ -59,7 +59,7 @@ describe('a relay', () => {
   it('carries a migration byte for byte, with references to what the destination has', async () => {
     await start({ pages: PAGES, sources: [sourceWith(PAGES)] })
     const census = { table: tableOf(PAGES), numberAt: (index: number) => index }
-    const guest = { name: 'web', manager: undefined, process: undefined, census }
+    const guest = { name: 'web', manager: undefined, process: undefined, census, scope: scopes.oldest }
     const { qemu, carried } = hosts.connect({ findGuest: async () => guest })
     qemu.write(STREAM)
     await carried
@@ -91,7 +91,7 @@ describe('a relay', () => {
     const child = spawn('sleep', ['60'])
     await once(child, 'spawn')
     const source = { pid: child.pid!, startTicks: readStartTicks(child.pid!)! }
-    const guest = { name: 'web', manager: 'libvirt' as const, process: source, census: undefined }
+    const guest = { name: 'web', manager: 'libvirt' as const, process: source, census: undefined, scope: scopes.oldest }
     const { qemu, carried } = hosts.connect({ findGuest: async () => guest })
     await carried
     qemu.write(STREAM)

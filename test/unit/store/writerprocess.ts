@@ -15,7 +15,7 @@ import { seededRandom } from '../../support/random.ts'
 
 const [path, slots, seed] = process.argv.slice(2)
 const random = seededRandom(Number(seed))
-const store = createStore({ clock: systemClock, log: silentLog, hasher }, {
+const store = createStore({ clock: systemClock, log: silentLog, hasher, marker: hasher }, {
   path: path!, bytesMax: bytesOf(Number(slots)),
 })
 const kinds: readonly PageKind[] = ['head', 'tail', 'departed']

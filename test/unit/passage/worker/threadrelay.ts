@@ -57,7 +57,7 @@ export class ThreadPlace {
   constructor(counts: { outgoing: number; incoming: number }, workerUrl?: URL) {
     const threadsOf = (end: 'outgoing' | 'incoming'): PassageThreads => {
       const threads = new PassageThreads({ log: silentLog }, {
-        pageKey: new Uint8Array(32).fill(3), count: counts[end], ...(workerUrl === undefined ? {} : { workerUrl }),
+        count: counts[end], ...(workerUrl === undefined ? {} : { workerUrl }),
       })
       const take = threads.take.bind(threads)
       threads.take = (listener) => {

@@ -56,7 +56,7 @@ describe('how many threads carry passages', () => {
 
 describe('the threads of passages', () => {
   it('are as many as they may be, each with one passage, and used again', async () => {
-    const threads = new PassageThreads({ log: silentLog }, { pageKey: new Uint8Array(32), count: 2 })
+    const threads = new PassageThreads({ log: silentLog }, { count: 2 })
     const listener = { hear: () => {}, died: () => {} }
     try {
       const [first, second] = [threads.take({ ...listener }), threads.take({ ...listener })]
@@ -77,7 +77,7 @@ describe('the threads of passages', () => {
   it('are warmed up before they are needed, and free then', async () => {
     for (const [count, workerUrl] of [[0, undefined], [1, undefined], [1, DIES_AT_ONCE]] as const) {
       const threads = new PassageThreads({ log: silentLog }, {
-        pageKey: new Uint8Array(32), count, ...(workerUrl === undefined ? {} : { workerUrl }),
+        count, ...(workerUrl === undefined ? {} : { workerUrl }),
       })
       const listener = { hear: () => {}, died: () => {} }
       try {
@@ -94,7 +94,7 @@ describe('the threads of passages', () => {
   it('are all warmed up that a handoff of four channels needs, each once', async () => {
     const posted: unknown[] = []
     const count = 7
-    const threads = new PassageThreads({ log: silentLog }, { pageKey: new Uint8Array(32), count, workerUrl: ECHOES })
+    const threads = new PassageThreads({ log: silentLog }, { count, workerUrl: ECHOES })
     const listener = { hear: (message: unknown) => { posted.push(message) }, died: () => {} }
     try {
       await threads.warmUp()

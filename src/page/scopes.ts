@@ -1,0 +1,210 @@
+/**
+ * Page keys by scope. A scope is a tenant and a key epoch, and has a page key of its own: ids of two scopes have
+ * nothing to do with each other, so that guests of two tenants share no page, whoever looks it up where. An epoch is
+ * one cluster key; while the cluster key is rotated there are two.
+ */
+import { assert } from '../runtime/assert.ts'
+import { createPageHasher, type PageHasher, type PageVerifier } from './hasher.ts'
+import { ID_BYTES, PREFIX_BYTES } from './size.ts'
+
+/** The tenant of guests that no rule names. */
+export const SHARED_TENANT = 'shared'
+const TENANTS_MAX = 16
+export const EPOCHS_MAX = 2
+
+export interface ScopeName {
+  readonly tenant: string
+  /** The id of a key epoch. */
+  readonly epoch: string
+}
+
+/** One object a scope: two of them are the same if they are identical. */
+export interface PageScope extends ScopeName {
+  readonly hasher: PageHasher
+}
+
+/** What one cluster key gives. */
+export interface KeyEpoch {
+  /** Names the cluster key without revealing it. */
+  readonly id: string
+  /** 32 bytes. */
+  pageKeyOf(tenant: string): Uint8Array
+}
+
+export interface PageScopesInit {
+  epoch: KeyEpoch
+  /** The tenants of this host's guests; at most TENANTS_MAX with the shared one. */
+  tenants: readonly string[]
+  tenantOf: (guest: string) => string
+}
+
+/** The page keys of this host. */
+export class PageScopes {
+  /** Verifies pages of any live scope. */
+  readonly verifier: PageVerifier
+  readonly tenants: readonly string[]
+  readonly #tenantOf: (guest: string) => string
+  /** The tenant that all guests have, whatever their names. */
+  readonly #onlyTenant: string | undefined
+  /** The oldest first. */
+  #epochs: KeyEpoch[]
+  /** The epoch in which guests' pages are hashed. */
+  #used: KeyEpoch
+  /** Live scopes, the likeliest first. */
+  #scopes: PageScope[] = []
+  readonly #listeners = new Set<() => void>()
+
+  constructor({ epoch, tenants, tenantOf }: PageScopesInit) {
+    const ofGuests = new Set(tenants)
+    this.#onlyTenant = ofGuests.size === 1 ? tenants[0] : undefined
+    this.tenants = [...new Set([...tenants, SHARED_TENANT])]
+    assert(this.tenants.length <= TENANTS_MAX, 'there are at most 16 tenants')
+    this.#tenantOf = tenantOf
+    this.#epochs = [epoch]
+    this.#used = epoch
+    this.#arrange()
+    this.verifier = new ScopeVerifier(() => this.#scopes)
+  }
+
+  /** Ids of the live epochs, the one in use first, otherwise the oldest first. */
+  get epochs(): string[] {
+    return [this.#used, ...this.#epochs.filter((epoch) => epoch !== this.#used)].map(({ id }) => id)
+  }
+
+  tenantOf(guest: string): string {
+    return this.#tenantOf(guest)
+  }
+
+  /**
+   * The scope in which this guest's pages are hashed now. A guest without a name may be anyone's: it has a scope only
+   * if there is one tenant.
+   */
+  of(guest: string | undefined): PageScope | undefined {
+    const tenant = guest === undefined ? this.#onlyTenant : this.#tenantOf(guest)
+    return tenant === undefined ? undefined : this.find({ tenant, epoch: this.#used.id })
+  }
+
+  /** All live scopes. */
+  all(): readonly PageScope[] {
+    return this.#scopes
+  }
+
+  /** The live scope of this name. */
+  find({ tenant, epoch }: ScopeName): PageScope | undefined {
+    return this.#scopes.find((scope) => scope.tenant === tenant && scope.epoch === epoch)
+  }
+
+  /** The one that agents of versions without scopes have. */
+  get oldest(): PageScope {
+    return this.find({ tenant: SHARED_TENANT, epoch: this.#epochs[0]!.id })!
+  }
+
+  isLive(scope: PageScope): boolean {
+    return this.#scopes.includes(scope)
+  }
+
+  /** Makes an epoch live: its pages are verified, and guests' pages are hashed in it only after `use`. */
+  add(epoch: KeyEpoch): void {
+    if (this.#epochs.some(({ id }) => id === epoch.id)) return
+    assert(this.#epochs.length < EPOCHS_MAX, 'at most two epochs live')
+    this.#epochs.push(epoch)
+    this.#change()
+  }
+
+  /** From now on guests' pages are hashed in this epoch. */
+  use(id: string): void {
+    const epoch = this.#epochs.find((live) => live.id === id)
+    assert(epoch !== undefined, 'only an epoch that lives can be used')
+    if (epoch === this.#used) return
+    this.#used = epoch
+    this.#change()
+  }
+
+  /** Ends an epoch that is not in use: what was hashed in it is forgotten. */
+  retire(id: string): void {
+    assert(id !== this.#used.id, 'the epoch in use lives')
+    this.#epochs = this.#epochs.filter((epoch) => epoch.id !== id)
+    this.#change()
+  }
+
+  /** Calls `listener` after each change of the epochs; returns a function that ends this. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #change(): void {
+    this.#arrange()
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  #arrange(): void {
+    const before = this.#scopes
+    this.#scopes = [this.#used, ...this.#epochs.filter((epoch) => epoch !== this.#used)].flatMap((epoch) => {
+      return this.tenants.map((tenant) => {
+        return before.find((scope) => scope.tenant === tenant && scope.epoch === epoch.id) ??
+          { tenant, epoch: epoch.id, hasher: createPageHasher(epoch.pageKeyOf(tenant)) }
+      })
+    })
+  }
+}
+
+/**
+ * Hashes with the scope that last had most of the pages, and only those that are not of it with the others: right pages
+ * are nearly always hashed once, a wrong page once for each scope.
+ */
+class ScopeVerifier implements PageVerifier {
+  readonly #scopes: () => readonly PageScope[]
+  #likeliest: PageScope | undefined
+
+  constructor(scopes: () => readonly PageScope[]) {
+    this.#scopes = scopes
+  }
+
+  hashLike(pages: Uint8Array, offsets: Uint32Array, count: number, wanted: Uint8Array, ids: Uint8Array): void {
+    const scopes = this.#scopes()
+    const first = scopes.find((scope) => scope === this.#likeliest) ?? scopes[0]!
+    first.hasher.hashScattered(pages, offsets, count, ids)
+    if (scopes.length === 1) return
+    let rest = unlike(wanted, ids, count)
+    let most = count - rest.length
+    for (const scope of scopes) {
+      if (rest.length === 0) return
+      if (scope === first) continue
+      const left = hashRest(scope.hasher, pages, offsets, rest, wanted, ids)
+      if (rest.length - left.length > most) {
+        most = rest.length - left.length
+        this.#likeliest = scope
+      }
+      rest = left
+    }
+  }
+}
+
+/** Hashes the pages at `places`, keeps the ids that begin as they should, and returns the other places. */
+function hashRest(
+  hasher: PageHasher, pages: Uint8Array, offsets: Uint32Array, places: Uint32Array, wanted: Uint8Array, ids: Uint8Array,
+): Uint32Array {
+  const own = new Uint8Array(places.length * ID_BYTES)
+  hasher.hashScattered(pages, places.map((place) => offsets[place]!), places.length, own)
+  return places.filter((place, index) => {
+    if (!beginAlike(wanted, place * ID_BYTES, own, index * ID_BYTES)) return true
+    for (let byte = 0; byte < ID_BYTES; byte++) ids[place * ID_BYTES + byte] = own[index * ID_BYTES + byte]!
+    return false
+  })
+}
+
+/** The places whose ids do not begin alike. */
+function unlike(wanted: Uint8Array, ids: Uint8Array, count: number): Uint32Array {
+  const places = new Uint32Array(count)
+  let found = 0
+  for (let place = 0; place < count; place++) {
+    if (!beginAlike(wanted, place * ID_BYTES, ids, place * ID_BYTES)) places[found++] = place
+  }
+  return places.subarray(0, found)
+}
+
+function beginAlike(one: Uint8Array, oneAt: number, other: Uint8Array, otherAt: number): boolean {
+  for (let byte = 0; byte < PREFIX_BYTES; byte++) if (one[oneAt + byte] !== other[otherAt + byte]) return false
+  return true
+}

@@ -1,0 +1,111 @@
+/**
+ * Whether the two hosts of a transfer hash the guest's pages alike. The source says of which tenant the guest is, and
+ * which key epochs it has; the destination answers by its own configuration. Only where they agree are pages sent as
+ * references; otherwise both hash with a key that nothing else uses, and the guest moves without. An agent of a version
+ * without tenants says and answers nothing: it has the shared tenant alone. Pure.
+ */
+import {
+  createPageHasher, EPOCHS_MAX, SHARED_TENANT, type PageHasher, type PageScope, type PageScopes,
+} from '../page/index.ts'
+import { bad, isText } from './reading.ts'
+
+/** What an offer says of the guest's pages. */
+export interface OfferedPages {
+  /** Absent: not known, because it is not known which guest it is. */
+  tenant?: string
+  /** The one in use first. */
+  epochs: string[]
+}
+
+/** What the destination answers: the scope, or why there is none. */
+export type AnsweredPages = { tenant: string; epoch: string } | { apart: string }
+
+/** How one end hashes. `apart`: why no page is sent as a reference to what the destination has. */
+export interface Sharing {
+  hasher: PageHasher
+  /** The tenant whose pages may be used. */
+  tenant?: string
+  apart?: string
+}
+
+const TENANT_LENGTH_MAX = 64
+const APART_LENGTH_MAX = 500
+/** For streams without common pages: it only serves for digests, and for pages that the same stream brought before. */
+const NOTHING_IN_COMMON = createPageHasher(new Uint8Array(32))
+
+export function offeredPages(scope: PageScope | undefined, { epochs }: Pick<PageScopes, 'epochs'>): OfferedPages {
+  return { ...(scope === undefined ? {} : { tenant: scope.tenant }), epochs }
+}
+
+/** Undefined if the offer has nothing of it. Throws PagemeshError `bad-offer` if it cannot be read. */
+export function readOfferedPages(value: unknown): OfferedPages | undefined {
+  if (value === undefined) return undefined
+  const { tenant, epochs } = objectOf(value)
+  const areEpochs = Array.isArray(epochs) && epochs.length <= EPOCHS_MAX && epochs.every(isEpoch)
+  if (!areEpochs || (tenant !== undefined && !isText(tenant, TENANT_LENGTH_MAX))) {
+    throw bad('bad-offer', 'it does not say whose the pages are')
+  }
+  return { ...(tenant === undefined ? {} : { tenant }), epochs }
+}
+
+/** Undefined if the answer has nothing of it. Throws PagemeshError `bad-answer` if it cannot be read. */
+export function readAnsweredPages(value: unknown): AnsweredPages | undefined {
+  if (value === undefined) return undefined
+  const { tenant, epoch, apart } = objectOf(value)
+  if (isText(apart, APART_LENGTH_MAX)) return { apart }
+  if (isText(tenant, TENANT_LENGTH_MAX) && isEpoch(epoch)) return { tenant, epoch }
+  throw bad('bad-answer', 'it does not say whose the pages are')
+}
+
+/** What the destination makes of an offer for `guest`, and answers: nothing to an agent that said nothing. */
+export function shareAtDestination(
+  scopes: PageScopes, guest: string | undefined, offered: OfferedPages | undefined,
+): Sharing & { answer: AnsweredPages | undefined } {
+  const own = scopes.of(guest)?.tenant
+  if (offered === undefined) {
+    const { hasher } = scopes.oldest
+    return own === SHARED_TENANT ? { hasher, tenant: own, answer: undefined }
+      : { hasher, apart: 'the source runs a version without tenants', answer: undefined }
+  }
+  if (own === undefined || offered.tenant !== own) return apart(disagreement(own, offered.tenant))
+  for (const epoch of offered.epochs) {
+    const scope = scopes.find({ tenant: own, epoch })
+    if (scope !== undefined) return { hasher: scope.hasher, tenant: own, answer: { tenant: own, epoch } }
+  }
+  return apart('the two hosts have no cluster key in common')
+}
+
+/** What the source makes of the answer. `own`: the scope that the guest's pages were offered in. */
+export function shareAtSource(
+  scopes: PageScopes, own: PageScope | undefined, answered: AnsweredPages | undefined,
+): Sharing {
+  if (answered === undefined) {
+    const { oldest } = scopes
+    return own === oldest ? { hasher: oldest.hasher, tenant: oldest.tenant }
+      : { hasher: oldest.hasher, apart: 'the destination runs a version without tenants' }
+  }
+  if ('apart' in answered) return { hasher: NOTHING_IN_COMMON, apart: answered.apart }
+  const agreed = scopes.find(answered)
+  if (agreed === undefined || agreed.tenant !== own?.tenant) throw bad('bad-answer', 'it names pages of others')
+  if (agreed === own) return { hasher: own.hasher, tenant: own.tenant }
+  return { hasher: agreed.hasher, apart: 'the destination does not have the newest cluster key yet' }
+}
+
+function apart(why: string): Sharing & { answer: AnsweredPages } {
+  return { hasher: NOTHING_IN_COMMON, apart: why, answer: { apart: why } }
+}
+
+function disagreement(own: string | undefined, offered: string | undefined): string {
+  if (own === undefined || offered === undefined) {
+    return 'it is not known which guest it is, and not all are of one tenant'
+  }
+  return `the guest is of tenant ${offered} at the source, and of tenant ${own} at the destination`
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
+}
+
+function isEpoch(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)
+}

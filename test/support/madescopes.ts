@@ -1,0 +1,28 @@
+import { PageScopes, SHARED_TENANT, type KeyEpoch, type PageScope } from '../../src/page/index.ts'
+
+/** An epoch whose page keys are made of its number and the tenant's name; `shared` has `pageKey` if it is given. */
+export function madeEpoch(number = 1, pageKey: Uint8Array = new Uint8Array(32).fill(number)): KeyEpoch {
+  return {
+    id: number.toString(16).padStart(16, '0'),
+    pageKeyOf: (tenant) => {
+      if (tenant === SHARED_TENANT) return pageKey
+      const key = new Uint8Array(32).fill(number)
+      key.set(Buffer.from(tenant).subarray(0, 31), 1)
+      return key
+    },
+  }
+}
+
+/** The page keys of a host with one tenant, whose key is `pageKey`. */
+export function madeScopes(pageKey: Uint8Array = new Uint8Array(32).fill(1)): PageScopes {
+  return new PageScopes({ epoch: madeEpoch(1, pageKey), tenants: [SHARED_TENANT], tenantOf: () => SHARED_TENANT })
+}
+
+/** The page keys of a host whose guests are of these tenants: what stands before a name's first `-`. */
+export function scopesOf(...tenants: string[]): PageScopes {
+  return new PageScopes({ epoch: madeEpoch(), tenants, tenantOf: (guest) => guest.split('-')[0]! })
+}
+
+export function madeScope(pageKey?: Uint8Array): PageScope {
+  return madeScopes(pageKey).oldest
+}

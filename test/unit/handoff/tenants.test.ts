@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+
+import { PageScopes, type ListedPages } from '../../../src/page/index.ts'
+import { Ends, type EndsOptions } from '../../support/bothends.ts'
+import { hasher, idOf, page, sourceWith } from '../../support/madepages.ts'
+import { madeEpoch, madeScopes } from '../../support/madescopes.ts'
+import { until } from '../../support/passagerelay.ts'
+import { sortedTable } from '../../support/sortedtables.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
+
+const PAGES = [1, 2, 3, 4].map(page)
+const STREAM = Buffer.from(precopyStream([{ name: 'pc.ram', pages: PAGES }]).bytes)
+
+/** Page keys of a host that takes `web` for a guest of this tenant. */
+function scopesFor(tenant: string, epoch = madeEpoch(1, hasher.pageKey)): PageScopes {
+  return new PageScopes({ epoch, tenants: [tenant], tenantOf: () => tenant })
+}
+
+/** The guest's pages under the key of the shared tenant. */
+function census(): ListedPages {
+  const table = sortedTable(PAGES.map((bytes, number) => {
+    const id = idOf(bytes)
+    return [id.readUInt32BE(0), id.readUInt32BE(4), number] as const
+  }))
+  return { table, numberAt: (index) => table.valueAt(index) }
+}
+
+interface Moved {
+  ends: Ends
+  /** What the destination was asked for, by tenant. */
+  asked: string[]
+  result: Awaited<Awaited<ReturnType<Ends['move']>>['result']>
+}
+
+/** Moves a guest to a host that has all its pages; both QEMUs' bytes are compared. */
+async function move(options: EndsOptions): Promise<Moved> {
+  const asked: string[] = []
+  const here = new Set(PAGES.map((bytes) => idOf(bytes).readUInt32BE(0)))
+  const ends = new Ends({
+    ...options, sources: [sourceWith(PAGES)], outgoing: { census: census() },
+    incoming: {
+      has: (high, _low, _bits, tenant) => {
+        asked.push(tenant)
+        return here.has(high)
+      },
+    },
+  })
+  const { result } = await ends.move()
+  await ends.send(STREAM)
+  ends.destination.become('completed')
+  await until(() => ends.incoming.state.at === 'loaded')
+  ends.source.become('completed')
+  return { ends, asked, result: await result }
+}
+
+describe('a handoff between two hosts that name a guest\'s tenant', () => {
+  it('refers to what the destination has where both name the same', async () => {
+    const { result, asked, ends } = await move({})
+    assert.equal(result.pages.ref, PAGES.length)
+    assert.ok(result.digestMatched)
+    assert.equal(result.apart, undefined)
+    assert.deepEqual([...new Set(asked)], ['shared'])
+    assert.deepEqual(ends.offers[0]!.pages, { tenant: 'shared', epochs: [madeEpoch().id] })
+  })
+
+  it('refers to nothing where they do not, says why, and moves the guest', async () => {
+    const { result, asked, ends } = await move({ scopes: { a: scopesFor('shared'), b: scopesFor('blue') } })
+    assert.equal(result.status, 'completed')
+    assert.deepEqual(result.pages, { total: 4, zero: 0, ref: 0, literal: 4 })
+    assert.ok(result.digestMatched)
+    assert.equal(result.apart, 'the guest is of tenant shared at the source, and of tenant blue at the destination')
+    assert.deepEqual(asked, [], 'the destination is not even asked')
+    const warnings = ends.logged.filter(({ message }) => message === 'a guest moves without references')
+    assert.equal(warnings.length, 2, 'at both ends')
+  })
+
+  it('moves a guest of the shared tenant from and to an agent of a version without tenants as before', async () => {
+    const { result } = await move({ isOld: true })
+    assert.equal(result.pages.ref, PAGES.length)
+    assert.equal(result.apart, undefined)
+  })
+
+  it('refers to nothing where such an agent cannot know the tenant', async () => {
+    for (const [a, b] of [['blue', 'blue'], ['blue', 'shared'], ['shared', 'blue']] as const) {
+      const { result, asked } = await move({ isOld: true, scopes: { a: scopesFor(a), b: scopesFor(b) } })
+      assert.equal(result.status, 'completed')
+      assert.equal(result.pages.ref, 0)
+      assert.ok(result.digestMatched)
+      if (b === 'blue') assert.deepEqual(asked, [])
+    }
+  })
+
+  it('takes the first of the source\'s key epochs that the destination has', async () => {
+    const old = madeEpoch(1, hasher.pageKey)
+    const next = madeEpoch(2)
+    const [a, b] = [madeScopes(hasher.pageKey), madeScopes(hasher.pageKey)]
+    a.add(next)
+    b.add(next)
+    // The destination still hashes its own guests in the old one.
+    b.use(next.id)
+    b.use(old.id)
+    assert.equal((await move({ scopes: { a, b } })).result.pages.ref, PAGES.length)
+    a.use(next.id)
+    const lone = madeScopes(hasher.pageKey)
+    const { result } = await move({ scopes: { a, b: lone } })
+    assert.equal(result.pages.ref, 0)
+    assert.equal(result.apart, 'the destination does not have the newest cluster key yet')
+    const strange = scopesFor('shared', madeEpoch(3))
+    const without = await move({ scopes: { a: lone, b: strange } })
+    assert.equal(without.result.apart, 'the two hosts have no cluster key in common')
+    assert.ok(without.result.digestMatched)
+  })
+})
