@@ -233,20 +233,21 @@ export class Incoming {
     this.#machine.send({ kind: 'linked' })
   }
 
-  #answerCensus(body: Buffer): void {
-    const census = decodePrefixSet(body)
+  async #answerCensus(body: Buffer): Promise<void> {
+    const census = await decodePrefixSet(body)
     const { tenant } = this.#sharing!
-    const bitmap = answerPages(census, (high, low, bits) => {
+    const bitmap = await answerPages(census, (high, low, bits) => {
       return tenant !== undefined && this.#init.has(high, low, bits, tenant)
     })
     this.#answered = { census, bitmap }
     this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
   }
 
-  #fetch(order: Buffer): void {
+  async #fetch(order: Buffer): Promise<void> {
     if (this.#sharing!.tenant === undefined) return
-    this.#channels.fetch(this.#answered!, order, this.#init.from, (body) => this.#link?.say({ kind: 'fetched', body }))
+    const answered = this.#answered!
     this.#answered = undefined
+    await this.#channels.fetch(answered, order, this.#init.from, (body) => this.#link?.say({ kind: 'fetched', body }))
   }
 
   async #release(runState: GuestState): Promise<void> {

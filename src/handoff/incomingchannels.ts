@@ -45,12 +45,12 @@ export class IncomingChannels {
     return this.#passages.summary
   }
 
-  /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Throws `bad-frame`. */
+  /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Rejects: `bad-frame`. */
   fetch(
     answered: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
     tell: (numbers: Buffer) => void,
-  ): void {
-    this.#passages.fetch(answered, order, source, tell)
+  ): Promise<void> {
+    return this.#passages.fetch(answered, order, source, tell)
   }
 
   /**

@@ -265,17 +265,19 @@ export class Outgoing {
     this.#inventory = new Inventory(undefined)
   }
 
-  #greet(): void {
+  async #greet(): Promise<void> {
     this.#link?.say({ kind: 'hello', id: this.#init.id })
-    this.#link?.say({ kind: 'census', body: this.#inventory.encode() })
+    const body = await this.#inventory.encode()
+    this.#link?.say({ kind: 'census', body })
   }
 
-  #useBitmap(bitmap: Buffer): void {
-    this.#inventory.answer(bitmap)
+  async #useBitmap(bitmap: Buffer): Promise<void> {
+    await this.#inventory.answer(bitmap)
     // So far only the census was large, and all of it has arrived: a good measure of the link.
     this.#linkBytesPerSecond = linkRateOf(this.#link?.delivery)
     if (this.#init.plan.kind === 'move' && !this.#hasBeenCut) {
-      this.#link?.say({ kind: 'order', body: this.#inventory.order() })
+      const body = await this.#inventory.order()
+      this.#link?.say({ kind: 'order', body })
     }
   }
 

@@ -1,9 +1,12 @@
 /**
  * The census exchange before a handoff: the outgoing end lists the prefixes of its guest's pages, the incoming end
- * answers with one bit for each: whether it has the page, so that the page may be sent as a reference.
+ * answers with one bit for each: whether it has the page, so that the page may be sent as a reference. A guest may have
+ * many millions of pages: all of this works in pieces, and yields to the agent's other work in between.
  */
 import { countBits, hasBit, setBit } from '../bytes/bits.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { inPieces } from '../runtime/turn.ts'
 import { PageColumns } from './pagecolumns.ts'
 import type { Prefixes } from './prefixes.ts'
 import {
@@ -36,29 +39,33 @@ export function listTogether(tables: readonly SortedTable[]): ListedPages {
 }
 
 /** The sorted prefixes of a guest's pages, at most as many as the limit. */
-export function listPages(table: SortedTable): PrefixSet {
+export async function listPages(table: SortedTable): Promise<PrefixSet> {
   const count = Math.min(table.size, PREFIX_SET_LIMITS.countMax)
   const bits = prefixBitsFor(count)
   const prefixes = new Float64Array(count)
   let distinct = 0
-  for (let index = 0; index < count; index++) {
-    const prefix = truncatePrefix(table.highAt(index), table.lowAt(index), bits)
-    // In rising order: prefixes that share their first bits are neighbours.
-    if (distinct === 0 || prefix !== prefixes[distinct - 1]) prefixes[distinct++] = prefix
-  }
-  return { bits, prefixes: prefixes.slice(0, distinct) }
+  await inPieces(count, (from, to) => {
+    for (let index = from; index < to; index++) {
+      const prefix = truncatePrefix(table.highAt(index), table.lowAt(index), bits)
+      // In rising order: prefixes that share their first bits are neighbours.
+      if (distinct === 0 || prefix !== prefixes[distinct - 1]) prefixes[distinct++] = prefix
+    }
+  })
+  return { bits, prefixes: prefixes.subarray(0, distinct) }
 }
 
 /** One bit for each prefix of the set, lowest bit first: whether `has` returns true for it. */
-export function answerPages(
-  set: PrefixSet,
+export async function answerPages(
+  { bits, prefixes }: PrefixSet,
   has: (prefixHigh: number, prefixLow: number, prefixBits: number) => boolean,
-): Uint8Array {
-  const bitmap = new Uint8Array(Math.ceil(set.prefixes.length / 8))
-  for (let i = 0; i < set.prefixes.length; i++) {
-    const prefix = set.prefixes[i]!
-    if (has(prefixHigh(prefix, set.bits), prefixLow(prefix, set.bits), set.bits)) setBit(bitmap, i)
-  }
+): Promise<Uint8Array> {
+  const bitmap = new Uint8Array(Math.ceil(prefixes.length / 8))
+  await inPieces(prefixes.length, (from, to) => {
+    for (let i = from; i < to; i++) {
+      const prefix = prefixes[i]!
+      if (has(prefixHigh(prefix, bits), prefixLow(prefix, bits), bits)) setBit(bitmap, i)
+    }
+  })
   return bitmap
 }
 
@@ -73,48 +80,59 @@ const PART_BYTES = 2
  * For each page that the bitmap lacks, the part of the guest's memory where it first occurs: two bytes each, in rising
  * order of prefixes.
  */
-export function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitmap: Uint8Array): Buffer {
+export async function orderOf(listed: ListedPages, { bits, prefixes }: PrefixSet, bitmap: Uint8Array): Promise<Buffer> {
   const { table } = listed
   let pageCount = 1
-  for (let index = 0; index < table.size; index++) pageCount = Math.max(pageCount, listed.numberAt(index) + 1)
+  await inPieces(table.size, (from, to) => {
+    for (let index = from; index < to; index++) pageCount = Math.max(pageCount, listed.numberAt(index) + 1)
+  })
   const order = Buffer.alloc(prefixes.length * PART_BYTES)
   let length = 0
   // Both are in rising order and walked together. Of pages that share their first bits the first counts.
   let number = 0
-  for (let index = 0; index < table.size && number < prefixes.length; index++) {
-    if (truncatePrefix(table.highAt(index), table.lowAt(index), bits) !== prefixes[number]) continue
-    if (!hasBit(bitmap, number++)) {
-      length = order.writeUInt16BE(Math.floor(PARTS * listed.numberAt(index) / pageCount), length)
+  await inPieces(table.size, (from, to) => {
+    for (let index = from; index < to && number < prefixes.length; index++) {
+      if (truncatePrefix(table.highAt(index), table.lowAt(index), bits) !== prefixes[number]) continue
+      if (!hasBit(bitmap, number++)) {
+        length = order.writeUInt16BE(Math.floor(PARTS * listed.numberAt(index) / pageCount), length)
+      }
     }
-  }
+  })
   return order.subarray(0, length)
 }
 
 /**
- * The numbers of the prefixes that the bitmap lacks, those of the last part of memory first. Throws PagemeshError
+ * The numbers of the prefixes that the bitmap lacks, those of the last part of memory first. Rejects with PagemeshError
  * `bad-frame` if `order` does not have one entry for each.
  */
-export function lastFirst(count: number, bitmap: Uint8Array, order: Buffer): Uint32Array {
-  const lacking = lackingOf(count, bitmap)
+export async function lastFirst(count: number, bitmap: Uint8Array, order: Buffer): Promise<Uint32Array> {
+  const lacking = await lackingOf(count, bitmap)
   if (order.length !== lacking.length * PART_BYTES) throw badFrame('an order has the wrong size')
+  const partAt = (index: number): number => order.readUInt16BE(index * PART_BYTES)
   // Sorted by counting: where those of each part begin.
   const starts = new Uint32Array(PARTS + 1)
-  for (let at = 0; at < order.length; at += PART_BYTES) starts[order.readUInt16BE(at) + 1]! += 1
+  await inPieces(lacking.length, (from, to) => {
+    for (let index = from; index < to; index++) starts[partAt(index) + 1]! += 1
+  })
   for (let part = 1; part < PARTS; part++) starts[part]! += starts[part - 1]!
   const numbers = new Uint32Array(lacking.length)
-  for (let place = 0; place < lacking.length; place++) {
-    const risingPlace = starts[order.readUInt16BE(place * PART_BYTES)]!++
-    numbers[lacking.length - 1 - risingPlace] = lacking[place]!
-  }
+  await inPieces(lacking.length, (from, to) => {
+    for (let index = from; index < to; index++) {
+      const risingPlace = starts[partAt(index)]!++
+      numbers[lacking.length - 1 - risingPlace] = lacking[index]!
+    }
+  })
   return numbers
 }
 
-function lackingOf(count: number, bitmap: Uint8Array): Uint32Array {
+async function lackingOf(count: number, bitmap: Uint8Array): Promise<Uint32Array> {
   const numbers = new Uint32Array(count)
   let lacking = 0
-  for (let number = 0; number < count; number++) {
-    if (!hasBit(bitmap, number)) numbers[lacking++] = number
-  }
+  await inPieces(count, (from, to) => {
+    for (let number = from; number < to; number++) {
+      if (!hasBit(bitmap, number)) numbers[lacking++] = number
+    }
+  })
   return numbers.subarray(0, lacking)
 }
 
@@ -135,17 +153,22 @@ class PrefixColumns implements Prefixes {
   }
 }
 
-/** The pages that the destination has. Throws PagemeshError `bad-frame` if the bitmap has another size. */
-export function knownPages(table: SortedTable, set: PrefixSet, bitmap: Uint8Array): Prefixes {
-  if (bitmap.length !== Math.ceil(set.prefixes.length / 8)) throw badFrame('a bitmap has the wrong size')
+/** The pages that the destination has. Rejects with PagemeshError `bad-frame` if the bitmap has another size. */
+export async function knownPages(
+  table: SortedTable, { bits, prefixes }: PrefixSet, bitmap: Uint8Array,
+): Promise<Prefixes> {
+  if (bitmap.length !== Math.ceil(prefixes.length / 8)) throw badFrame('a bitmap has the wrong size')
   // Pages that share their first bits share a bit of the map.
   const known = new PrefixColumns(countBits(bitmap) === 0 ? 0 : table.size)
   // Both are in rising order and walked together.
-  let index = 0
-  table.forEach((high, low) => {
-    const prefix = truncatePrefix(high, low, set.bits)
-    while (index < set.prefixes.length && set.prefixes[index]! < prefix) index += 1
-    if (set.prefixes[index] === prefix && hasBit(bitmap, index)) known.push(high, low)
+  let number = 0
+  await inPieces(table.size, (from, to) => {
+    for (let index = from; index < to; index++) {
+      const [high, low] = [table.highAt(index), table.lowAt(index)]
+      const prefix = truncatePrefix(high, low, bits)
+      while (number < prefixes.length && prefixes[number]! < prefix) number += 1
+      if (prefixes[number] === prefix && hasBit(bitmap, number)) known.push(high, low)
+    }
   })
   return known
 }
@@ -175,14 +198,13 @@ export function fetchedPages(table: SortedTable, set: PrefixSet, numbers: Buffer
 /** The outgoing end's side of the exchange: the guest's pages, and which of them the destination has. */
 export class Inventory {
   readonly #listed: ListedPages
-  readonly #set: PrefixSet
+  #set: PrefixSet = { bits: PREFIX_SET_LIMITS.bitsMin, prefixes: new Float64Array(0) }
   #known: Prefixes = { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
   #bitmap: Uint8Array = new Uint8Array(0)
 
   /** @param listed the guest's census; without it the list is empty. */
   constructor(listed: ListedPages | undefined) {
     this.#listed = listed ?? { table: SortedTable.empty(), numberAt: () => 0 }
-    this.#set = listPages(this.#listed.table)
   }
 
   get pageCount(): number {
@@ -194,19 +216,20 @@ export class Inventory {
     return this.#known
   }
 
-  /** The encoded list. */
-  encode(): Buffer {
-    return Buffer.from(encodePrefixSet(this.#set))
+  /** Lists the pages, and encodes the list. */
+  async encode(): Promise<Buffer> {
+    this.#set = await listPages(this.#listed.table)
+    return bufferOver(await encodePrefixSet(this.#set))
   }
 
-  /** Takes the destination's answer. Throws PagemeshError `bad-frame`. */
-  answer(bitmap: Uint8Array): void {
-    this.#known = knownPages(this.#listed.table, this.#set, bitmap)
+  /** Takes the destination's answer to the list. Rejects with PagemeshError `bad-frame`. */
+  async answer(bitmap: Uint8Array): Promise<void> {
+    this.#known = await knownPages(this.#listed.table, this.#set, bitmap)
     this.#bitmap = bitmap
   }
 
   /** Locations in the guest's memory of the pages that the destination lacks. */
-  order(): Buffer {
+  order(): Promise<Buffer> {
     return orderOf(this.#listed, this.#set, this.#bitmap)
   }
 

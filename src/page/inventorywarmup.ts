@@ -17,12 +17,12 @@ const LACKING_EVERY = 4
  */
 export async function warmUpInventory({ random }: { random: Random }): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
-    exchange(random.bytes(PAGES * 8))
+    await exchange(random.bytes(PAGES * 8))
     await nextTurn()
   }
 }
 
-function exchange(prefixes: Uint8Array): void {
+async function exchange(prefixes: Uint8Array): Promise<void> {
   const bytes = Buffer.from(prefixes.buffer, prefixes.byteOffset, prefixes.length)
   const [listed, held] = [new PageColumns(PAGES), new PageColumns(PAGES)]
   for (let page = 0; page < PAGES; page++) {
@@ -32,9 +32,9 @@ function exchange(prefixes: Uint8Array): void {
   }
   const [source, destination] = [SortedTable.from(listed), SortedTable.from(held)]
   const inventory = new Inventory({ table: source, numberAt: (index) => source.valueAt(index) })
-  const set = decodePrefixSet(inventory.encode())
-  const bitmap = answerPages(set, (high, low, bits) => destination.getByBits(high, low, bits) >= 0)
-  inventory.answer(bitmap)
-  const lacking = lastFirst(set.prefixes.length, bitmap, inventory.order())
+  const set = await decodePrefixSet(await inventory.encode())
+  const bitmap = await answerPages(set, (high, low, bits) => destination.getByBits(high, low, bits) >= 0)
+  await inventory.answer(bitmap)
+  const lacking = await lastFirst(set.prefixes.length, bitmap, await inventory.order())
   assert(inventory.known.count + lacking.length >= set.prefixes.length, 'every page is known, or lacking')
 }

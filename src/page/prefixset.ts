@@ -10,6 +10,7 @@
  */
 import { BitReader, BitWriter } from '../bytes/bits.ts'
 import { PagemeshError } from '../runtime/errors.ts'
+import { inPieces } from '../runtime/turn.ts'
 import { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
 
 export interface PrefixSet {
@@ -50,7 +51,7 @@ export function prefixLow(prefix: number, bits: number): number {
   return ((prefix % 2 ** (bits - 32)) * 2 ** (64 - bits)) >>> 0
 }
 
-export function encodePrefixSet(set: PrefixSet): Uint8Array {
+export async function encodePrefixSet(set: PrefixSet): Promise<Uint8Array> {
   const { bits, prefixes } = set
   const count = prefixes.length
   const rice = riceFor(2 ** bits, count)
@@ -59,12 +60,12 @@ export function encodePrefixSet(set: PrefixSet): Uint8Array {
   out.writeBits(count, 32)
   out.writeBits(bits, 8)
   out.writeBits(rice, 8)
-  writeRising(out, prefixes, 0, count, rice)
+  await inPieces(count, (from, to) => writeRising(out, prefixes, from, to - from, rice, prefixes[from - 1]))
   return out.finish()
 }
 
-/** Throws PagemeshError `bad-prefix-set` unless the encoder could have written it. */
-export function decodePrefixSet(bytes: Uint8Array): PrefixSet {
+/** Rejects with PagemeshError `bad-prefix-set` unless the encoder could have written it. */
+export async function decodePrefixSet(bytes: Uint8Array): Promise<PrefixSet> {
   const input = new BitReader(bytes)
   if (bytes.length < HEADER_BYTES) throw badSet('it is cut short')
   if (input.readBits(8) !== VERSION) throw badSet('its version is unknown')
@@ -79,8 +80,10 @@ export function decodePrefixSet(bytes: Uint8Array): PrefixSet {
   // Every entry takes at least rice + 1 bits: refuses an impossible count before allocating memory.
   if (count * (rice + 1) > (bytes.length - HEADER_BYTES) * 8) throw badSet('it is cut short')
   const prefixes = new Float64Array(count)
-  const fault = readRising(input, prefixes, 0, count, rice, 2 ** bits)
-  if (fault !== undefined) throw badSet(fault)
+  await inPieces(count, (from, to) => {
+    const fault = readRising(input, prefixes, from, to - from, rice, 2 ** bits, prefixes[from - 1])
+    if (fault !== undefined) throw badSet(fault)
+  })
   return { bits, prefixes }
 }
 

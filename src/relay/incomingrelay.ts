@@ -150,9 +150,13 @@ export class IncomingRelay {
       case 'census':
         if (this.#hasListed) throw badFrame('a second census')
         this.#hasListed = true
-        this.#listed = decodePrefixSet(message.body)
-        return this.#answerCensus()
-      case 'order': return this.#fetch(message.body)
+        // Never rejects.
+        void this.#link!.heed(() => this.#list(message.body))
+        return
+      case 'order':
+        // Never rejects.
+        void this.#link!.heed(() => this.#fetch(message.body))
+        return
       case 'channel': return this.#openChannel(message)
       case 'end':
         this.#fallQuiet()
@@ -172,24 +176,30 @@ export class IncomingRelay {
     this.#quiet.resolve()
   }
 
-  #answerCensus(): void {
+  async #list(body: Buffer): Promise<void> {
+    this.#listed = await decodePrefixSet(body)
+    await this.#answerCensus()
+  }
+
+  async #answerCensus(): Promise<void> {
     const census = this.#listed
     if (!this.#isMade || census === undefined) return
     this.#listed = undefined
     const { tenant } = this.#sharing
-    const bitmap = answerPages(census, (high, low, bits) => {
+    const bitmap = await answerPages(census, (high, low, bits) => {
       return tenant !== undefined && this.#init.has(high, low, bits, tenant)
     })
     this.#answered = { census, bitmap }
     this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
   }
 
-  #fetch(order: Buffer): void {
+  async #fetch(order: Buffer): Promise<void> {
     const answered = this.#answered
     if (answered === undefined) throw badFrame('an order for pages that were not listed')
     this.#answered = undefined
     if (this.#sharing.tenant === undefined) return
-    this.#passages.fetch(answered, order, this.#init.from.name, (body) => this.#link?.say({ kind: 'fetched', body }))
+    const tell = (body: Buffer): void => this.#link?.say({ kind: 'fetched', body })
+    await this.#passages.fetch(answered, order, this.#init.from.name, tell)
   }
 
   /** Connections are made one after the other: QEMU distinguishes them by their order. */
@@ -213,7 +223,8 @@ export class IncomingRelay {
     const qemu = await this.#within((signal) => dial(offer.address, signal))
     this.#link?.say({ kind: 'opened', number })
     this.#isMade = true
-    this.#answerCensus()
+    // Never rejects; the connection does not wait for it.
+    void this.#link?.heed(() => this.#answerCensus())
     try {
       const lane = await this.#within(async (signal) =>
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))

@@ -160,7 +160,7 @@ export class OutgoingRelay {
         onLost: (reason) => this.#onLinkLost(reason),
       })
     }).finally(unfollow)
-    this.#link!.say({ kind: 'census', body: this.#inventory.encode() })
+    this.#link!.say({ kind: 'census', body: await this.#inventory.encode() })
   }
 
   /**
@@ -288,10 +288,9 @@ export class OutgoingRelay {
       case 'bitmap':
         if (this.#isInventoried) throw badFrame('a second bitmap')
         this.#isInventoried = true
-        this.#inventory.answer(message.body)
-        this.#passages.addKnown(this.#inventory.known)
-        this.#link!.say({ kind: 'order', body: this.#inventory.order() })
-        return this.#inventoried.resolve()
+        // Never rejects.
+        void this.#link!.heed(() => this.#useBitmap(message.body))
+        return
       case 'fetched': return this.#passages.addKnown(this.#inventory.fetched(message.body))
       case 'opened': return this.#opening.get(message.number)?.resolve()
       case 'refused': {
@@ -304,6 +303,13 @@ export class OutgoingRelay {
         this.#summary = message.summary
         return this.#summarized.resolve()
     }
+  }
+
+  async #useBitmap(bitmap: Buffer): Promise<void> {
+    await this.#inventory.answer(bitmap)
+    this.#passages.addKnown(this.#inventory.known)
+    this.#link!.say({ kind: 'order', body: await this.#inventory.order() })
+    this.#inventoried.resolve()
   }
 
   /** Running connections continue; no new ones are carried. */

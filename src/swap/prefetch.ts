@@ -4,6 +4,7 @@ import {
 } from '../page/index.ts'
 import { describeError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { inPieces } from '../runtime/turn.ts'
 import type { ArrivedPages } from './api.ts'
 
 /** Pages of hosts other than the source, as an incoming handoff sees them. */
@@ -34,8 +35,6 @@ export interface PrefetchInit {
 
 /** Pages that one handoff may fetch: 256 MiB, which are held until it is over. */
 const PAGES_MAX = 2 ** 16
-/** Prefixes looked up at once. */
-const LOOK_PAGES = 2 ** 14
 const INDEX_BYTES = 4
 
 /**
@@ -71,10 +70,12 @@ export class Prefetch {
 
   /**
    * Begins to fetch the pages that the bitmap lacks. The order tells where in its memory the guest has them: the stream
-   * comes from the front, so this begins at the end. Throws PagemeshError `bad-frame` if they do not fit together.
+   * comes from the front, so this begins at the end. Rejects with PagemeshError `bad-frame` if they do
+   * not fit together.
    */
-  start({ census, bitmap, order, source }: PrefetchInit): void {
-    const wanted = this.#wantedOf(census, lastFirst(census.prefixes.length, bitmap, order))
+  async start({ census, bitmap, order, source }: PrefetchInit): Promise<void> {
+    const wanted = await this.#wantedOf(census, await lastFirst(census.prefixes.length, bitmap, order))
+    if (this.#abort.signal.aborted) return
     const count = this.#budget.reserve(wanted.count)
     if (count === 0) return
     this.#receivedBefore = this.#peers.receivedBytes
@@ -93,11 +94,12 @@ export class Prefetch {
   }
 
   /** The first of these that peers have. There may be many: they are looked through in pieces. */
-  #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): PageColumns {
+  async #wantedOf({ bits, prefixes }: PrefixSet, lacking: Uint32Array): Promise<PageColumns> {
     const wanted = new PageColumns(Math.min(PAGES_MAX, lacking.length))
-    for (let next = 0; next < lacking.length && !wanted.isFull;) {
-      const piece = new PageColumns(LOOK_PAGES)
-      for (; next < lacking.length && !piece.isFull; next++) {
+    await inPieces(lacking.length, (from, to) => {
+      if (wanted.isFull) return
+      const piece = new PageColumns(to - from)
+      for (let next = from; next < to; next++) {
         const prefix = prefixes[lacking[next]!]!
         piece.push(prefixHigh(prefix, bits), prefixLow(prefix, bits), lacking[next]!)
       }
@@ -105,7 +107,7 @@ export class Prefetch {
       for (let found = 0; found < count && !wanted.isFull; found++) {
         wanted.push(high[found]!, low[found]!, piece.values[indices[found]!]!)
       }
-    }
+    })
     return wanted
   }
 

@@ -53,13 +53,13 @@ export class IncomingPassages {
     return { streamBytes: this.streamBytes, refsFilledBy, peerBytes: this.#prefetch?.receivedBytes ?? this.#peerBytes }
   }
 
-  /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Throws `bad-frame`. */
+  /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Rejects: `bad-frame`. */
   fetch(
     { census, bitmap }: { census: PrefixSet; bitmap: Uint8Array }, order: Buffer, source: string,
     tell: (numbers: Buffer) => void,
-  ): void {
+  ): Promise<void> {
     this.#prefetch = new Prefetch(this.#components, { tell })
-    this.#prefetch.start({ census, bitmap, order, source })
+    return this.#prefetch.start({ census, bitmap, order, source })
   }
 
   /** @param channel.mayHangUp QEMU may close this one while bytes are on their way. */

@@ -81,10 +81,10 @@ export class Link<Said extends Message, Heard extends Message> {
     void this.#lane.send(message.kind, this.#encode(message))
   }
 
-  /** Processes a message of the other end; an error in it ends the link. */
-  heed(take: () => void): void {
+  /** Processes a message of the other end; an error in it ends the link. Never rejects. */
+  async heed(take: () => Promise<void> | void): Promise<void> {
     try {
-      take()
+      await take()
     } catch (error) {
       this.#lane.destroy()
       this.#lose(reasonOf(asPagemeshError(error)))

@@ -123,8 +123,8 @@ describe('the bench of the census, small', () => {
 })
 
 describe('the bench of the tables of a handoff, small', () => {
-  it('keeps at most twenty bytes a page, counts bytes on the wire, and reports them', () => {
-    const outcome = runInventoryBench({ inventoryPages: 500_000, seed: SEED })
+  it('keeps at most twenty bytes a page, counts bytes on the wire, and reports them', async () => {
+    const outcome = await runInventoryBench({ inventoryPages: 500_000, seed: SEED })
     assert.equal(outcome.pages, 500_000)
     assert.ok(outcome.bytesPerPage >= 8 && outcome.bytesPerPage <= 20, `${outcome.bytesPerPage}`)
     assert.ok(outcome.wireBytesPerPage > 1 && outcome.wireBytesPerPage <= 8, `${outcome.wireBytesPerPage}`)

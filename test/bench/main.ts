@@ -51,7 +51,7 @@ if (values.disturbance) {
   const channels = await runChannelsBench(createMaterial(pages, init.seed), [1, 2, 4])
   const view = await runViewBench({ ...init, viewPages: Number(values['view-pages']) })
   const census = await runCensusBench({ ...init, pages, distinctPages: Number(values['census-pages']) })
-  const inventory = runInventoryBench({ seed: init.seed, inventoryPages: Number(values['inventory-pages']) })
+  const inventory = await runInventoryBench({ seed: init.seed, inventoryPages: Number(values['inventory-pages']) })
   const store = await runStoreBench({ ...init, pages, storedPages: Number(values['store-pages']) })
   const swap = await runSwapBench({ ...init, pages: Number(values['swap-pages']) })
   console.log(values.json

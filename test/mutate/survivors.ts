@@ -22,8 +22,8 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   // page/inventory.ts
   {
     file: 'src/page/inventory.ts', why: PAST_THE_END,
-    line: 'while (index < set.prefixes.length && set.prefixes[index]! < prefix) index += 1',
-    after: ['while (index <= set.prefixes.length'],
+    line: 'while (number < prefixes.length && prefixes[number]! < prefix) number += 1',
+    after: ['while (number <= prefixes.length'],
   },
   // page/packing.ts
   {

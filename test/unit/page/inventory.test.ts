@@ -38,45 +38,46 @@ describe('what several guests hold together', () => {
 })
 
 describe('the census exchange', () => {
-  it('agrees on what the destination has', () => {
-    const set = listPages(table)
+  it('agrees on what the destination has', async () => {
+    const set = await listPages(table)
     assert.equal(set.prefixes.length, COUNT)
-    const bitmap = answerPages(set, isHere)
+    const bitmap = await answerPages(set, isHere)
     assert.equal(bitmap.length, COUNT / 8)
     const expected: [number, number][] = []
     table.forEach((high, low) => { if (isHere(high)) expected.push([high, low]) })
-    assert.deepEqual(pairs(knownPages(table, set, bitmap)), expected)
+    assert.deepEqual(pairs(await knownPages(table, set, bitmap)), expected)
   })
 
-  it('asks the destination with the bits that travel', () => {
-    const set = listPages(table)
+  it('asks the destination with the bits that travel', async () => {
+    const set = await listPages(table)
     const asked = new Set<number>()
-    answerPages(set, (_high, _low, bits) => {
+    await answerPages(set, (_high, _low, bits) => {
       asked.add(bits)
       return true
     })
     assert.deepEqual([...asked], [set.bits])
   })
 
-  it('knows of nothing when the destination has nothing, or nothing was listed', () => {
-    assert.equal(knownPages(table, listPages(table), answerPages(listPages(table), () => false)).count, 0)
-    const empty = listPages(nothing.table)
-    assert.equal(knownPages(nothing.table, empty, new Uint8Array(0)).count, 0)
-    assert.equal(answerPages(empty, () => true).length, 0)
+  it('knows of nothing when the destination has nothing, or nothing was listed', async () => {
+    const full = await listPages(table)
+    assert.equal((await knownPages(table, full, await answerPages(full, () => false))).count, 0)
+    const empty = await listPages(nothing.table)
+    assert.equal((await knownPages(nothing.table, empty, new Uint8Array(0))).count, 0)
+    assert.equal((await answerPages(empty, () => true)).length, 0)
   })
 
-  it('refuses a bitmap of another size', () => {
-    const set = listPages(table)
+  it('refuses a bitmap of another size', async () => {
+    const set = await listPages(table)
     for (const bytes of [0, COUNT / 8 - 1, COUNT / 8 + 1]) {
-      assert.throws(() => knownPages(table, set, new Uint8Array(bytes)), { code: 'bad-frame', fault: 'peer' })
+      await assert.rejects(() => knownPages(table, set, new Uint8Array(bytes)), { code: 'bad-frame', fault: 'peer' })
     }
   })
 
-  it('lists pages that share their first bits once, and has them all or none', () => {
+  it('lists pages that share their first bits once, and has them all or none', async () => {
     const twins = sortedTable([[5, 0x1000_0000, 0], [5, 0x1000_0001, 1], [6, 0, 2]])
-    const set = listPages(twins)
+    const set = await listPages(twins)
     assert.equal(set.prefixes.length, 2)
-    const known = knownPages(twins, set, answerPages(set, (high) => high === 5))
+    const known = await knownPages(twins, set, await answerPages(set, (high) => high === 5))
     assert.deepEqual(pairs(known), [[5, 0x1000_0000], [5, 0x1000_0001]])
     assert.deepEqual(pairs(fetchedPages(twins, set, u32(0))), [[5, 0x1000_0000], [5, 0x1000_0001]])
     assert.deepEqual(pairs(fetchedPages(twins, set, u32(1))), [[6, 0]])
@@ -84,26 +85,26 @@ describe('the census exchange', () => {
 })
 
 describe('what the destination fetched since', () => {
-  it('is known by its numbers', () => {
-    const set = listPages(table)
+  it('is known by its numbers', async () => {
+    const set = await listPages(table)
     assert.deepEqual(pairs(fetchedPages(table, set, u32(0, 999))),
       [[table.highAt(0), table.lowAt(0)], [table.highAt(999), table.lowAt(999)]])
     assert.equal(fetchedPages(table, set, Buffer.alloc(0)).count, 0)
   })
 
-  it('is refused with numbers that the census has not, and cut short', () => {
-    const set = listPages(table)
+  it('is refused with numbers that the census has not, and cut short', async () => {
+    const set = await listPages(table)
     assert.throws(() => fetchedPages(table, set, u32(0, 1000)), { code: 'bad-frame', message: /not in the census/ })
     assert.throws(() => fetchedPages(table, set, u32(0).subarray(0, 3)), { code: 'bad-frame', message: /cut short/ })
   })
 })
 
 describe('the order of what the destination lacks', () => {
-  it('says in which part of memory it is, and is taken from the end', () => {
-    const set = listPages(table)
-    const bitmap = answerPages(set, isHere)
-    const order = orderOf(listed, set, bitmap)
-    const numbers = [...lastFirst(set.prefixes.length, bitmap, order)]
+  it('says in which part of memory it is, and is taken from the end', async () => {
+    const set = await listPages(table)
+    const bitmap = await answerPages(set, isHere)
+    const order = await orderOf(listed, set, bitmap)
+    const numbers = [...await lastFirst(set.prefixes.length, bitmap, order)]
     const lacking = [...set.prefixes.keys()].filter((number) => !isHere(table.highAt(number)))
     assert.deepEqual(numbers.toSorted((one, other) => one - other), lacking)
     const parts = numbers.map((number) => Math.floor(2 ** 16 * table.valueAt(number) / COUNT))
@@ -111,49 +112,51 @@ describe('the order of what the destination lacks', () => {
     assert.equal(parts[0], Math.floor(2 ** 16 * Math.max(...lacking.map((at) => table.valueAt(at))) / COUNT))
   })
 
-  it('tells one part of 65536 from the next, rounded down, in a guest of more pages than that', () => {
+  it('tells one part of 65536 from the next, rounded down, in a guest of more pages than that', async () => {
     const places = [0, 35_000, 70_000]
     const few = sortedTable(places.map((_, index) => [index + 1, 0, index] as const))
-    const order = orderOf({ table: few, numberAt: (index) => places[index]! }, listPages(few), new Uint8Array(1))
+    const listedFew = { table: few, numberAt: (index: number) => places[index]! }
+    const order = await orderOf(listedFew, await listPages(few), new Uint8Array(1))
     assert.deepEqual(places.map((_, place) => order.readUInt16BE(place * 2)), [0, 32_767, 65_535])
   })
 
-  it('is refused if it is not one of so many', () => {
-    const set = listPages(table)
-    const bitmap = answerPages(set, isHere)
-    const order = orderOf(listed, set, bitmap)
+  it('is refused if it is not one of so many', async () => {
+    const set = await listPages(table)
+    const bitmap = await answerPages(set, isHere)
+    const order = await orderOf(listed, set, bitmap)
     for (const odd of [order.subarray(1), order.subarray(2), Buffer.concat([order, order])]) {
-      assert.throws(() => lastFirst(set.prefixes.length, bitmap, odd), { code: 'bad-frame', message: /wrong size/ })
+      const sorting = lastFirst(set.prefixes.length, bitmap, odd)
+      await assert.rejects(sorting, { code: 'bad-frame', message: /wrong size/ })
     }
   })
 
-  it('is empty where nothing is lacking', () => {
-    const set = listPages(table)
-    assert.equal(orderOf(listed, set, answerPages(set, () => true)).length, 0)
-    assert.equal(orderOf(nothing, listPages(nothing.table), new Uint8Array(0)).length, 0)
-    assert.equal(lastFirst(0, new Uint8Array(0), Buffer.alloc(0)).length, 0)
+  it('is empty where nothing is lacking', async () => {
+    const set = await listPages(table)
+    assert.equal((await orderOf(listed, set, await answerPages(set, () => true))).length, 0)
+    assert.equal((await orderOf(nothing, await listPages(nothing.table), new Uint8Array(0))).length, 0)
+    assert.equal((await lastFirst(0, new Uint8Array(0), Buffer.alloc(0))).length, 0)
   })
 })
 
 describe('an inventory', () => {
-  it('is the outgoing end\'s side of the exchange', () => {
+  it('is the outgoing end\'s side of the exchange', async () => {
     const inventory = new Inventory(listed)
     assert.deepEqual([inventory.pageCount, inventory.known.count], [COUNT, 0])
-    const census = decodePrefixSet(inventory.encode())
-    assert.deepEqual(census, listPages(table))
-    const bitmap = answerPages(census, isHere)
-    inventory.answer(bitmap)
-    assert.deepEqual(pairs(inventory.known), pairs(knownPages(table, census, bitmap)))
-    assert.deepEqual(inventory.order(), orderOf(listed, census, bitmap))
+    const census = await decodePrefixSet(await inventory.encode())
+    assert.deepEqual(census, await listPages(table))
+    const bitmap = await answerPages(census, isHere)
+    await inventory.answer(bitmap)
+    assert.deepEqual(pairs(inventory.known), pairs(await knownPages(table, census, bitmap)))
+    assert.deepEqual(await inventory.order(), await orderOf(listed, census, bitmap))
     assert.deepEqual(pairs(inventory.fetched(u32(7))), [[table.highAt(7), table.lowAt(7)]])
-    assert.throws(() => inventory.answer(bitmap.subarray(1)), { code: 'bad-frame' })
-    assert.deepEqual(inventory.order(), orderOf(listed, census, bitmap))
+    await assert.rejects(() => inventory.answer(bitmap.subarray(1)), { code: 'bad-frame' })
+    assert.deepEqual(await inventory.order(), await orderOf(listed, census, bitmap))
   })
 
-  it('of a guest that was not scanned lists nothing', () => {
+  it('of a guest that was not scanned lists nothing', async () => {
     const inventory = new Inventory(undefined)
-    inventory.answer(new Uint8Array(0))
-    assert.deepEqual([inventory.pageCount, inventory.known.count, inventory.order().length], [0, 0, 0])
-    assert.equal(decodePrefixSet(inventory.encode()).prefixes.length, 0)
+    await inventory.answer(new Uint8Array(0))
+    assert.deepEqual([inventory.pageCount, inventory.known.count, (await inventory.order()).length], [0, 0, 0])
+    assert.equal((await decodePrefixSet(await inventory.encode())).prefixes.length, 0)
   })
 })

@@ -16,18 +16,18 @@ function isRefusal(error: unknown): boolean {
 }
 
 describe('a set of prefixes', () => {
-  it('comes back as it was, whatever its members', () => {
-    fc.assert(fc.property(
+  it('comes back as it was, whatever its members', async () => {
+    await fc.assert(fc.asyncProperty(
       fc.integer({ min: 32, max: 52 })
         .chain((bits) => fc.tuple(fc.constant(bits), fc.array(fc.maxSafeNat(), { maxLength: 200 }))),
-      ([bits, values]) => {
+      async ([bits, values]) => {
         const set = setOf(bits, values.map((value) => value % 2 ** bits))
-        assert.deepEqual(decodePrefixSet(encodePrefixSet(set)), set)
+        assert.deepEqual(await decodePrefixSet(await encodePrefixSet(set)), set)
       },
     ))
   })
 
-  it('takes about 3.2 bytes a page', () => {
+  it('takes about 3.2 bytes a page', async () => {
     const count = 50_000
     const bits = prefixBitsFor(count)
     let state = 1
@@ -35,7 +35,7 @@ describe('a set of prefixes', () => {
     const below = (limit: number): number => Math.floor(next() * limit)
     const prefixes = Array.from({ length: count }, () => below(2 ** 20) * 2 ** (bits - 20) + below(2 ** (bits - 20)))
     const set = setOf(bits, prefixes)
-    assert.ok(encodePrefixSet(set).length / set.prefixes.length < 3.35)
+    assert.ok((await encodePrefixSet(set)).length / set.prefixes.length < 3.35)
   })
 
   it('truncates a 64-bit prefix and finds its halves again', () => {
@@ -48,24 +48,24 @@ describe('a set of prefixes', () => {
     }))
   })
 
-  it('refuses what is cut short, of another version, or out of bounds', () => {
-    const good = encodePrefixSet(setOf(40, [1, 5, 2 ** 39]))
+  it('refuses what is cut short, of another version, or out of bounds', async () => {
+    const good = await encodePrefixSet(setOf(40, [1, 5, 2 ** 39]))
     const changed = (at: number, byte: number): Uint8Array => Uint8Array.from(good).fill(byte, at, at + 1)
-    assert.throws(() => decodePrefixSet(good.subarray(0, 5)), isRefusal)
-    assert.throws(() => decodePrefixSet(good.subarray(0, good.length - 3)), isRefusal)
-    assert.throws(() => decodePrefixSet(changed(0, 0)), isRefusal)
-    assert.throws(() => decodePrefixSet(changed(0, 2)), isRefusal)
-    assert.throws(() => decodePrefixSet(changed(1, 0xff)), isRefusal)
-    assert.throws(() => decodePrefixSet(changed(5, 31)), isRefusal)
-    assert.throws(() => decodePrefixSet(changed(5, 53)), isRefusal)
-    assert.throws(() => decodePrefixSet(changed(6, 52)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(good.subarray(0, 5)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(good.subarray(0, good.length - 3)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(changed(0, 0)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(changed(0, 2)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(changed(1, 0xff)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(changed(5, 31)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(changed(5, 53)), isRefusal)
+    await assert.rejects(() => decodePrefixSet(changed(6, 52)), isRefusal)
   })
 
-  it('reads or refuses any bytes', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (bytes, looksRight) => {
+  it('reads or refuses any bytes', async () => {
+    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), fc.boolean(), async (bytes, looksRight) => {
       if (looksRight && bytes.length > 7) bytes.set([1, 0, 0, 0, bytes[4]! & 31, 40, 20])
       try {
-        const { bits, prefixes } = decodePrefixSet(bytes)
+        const { bits, prefixes } = await decodePrefixSet(bytes)
         assert.ok(prefixes.every((prefix, i) => prefix < 2 ** bits && (i === 0 || prefix > prefixes[i - 1]!)))
       } catch (error) {
         assert.ok(isRefusal(error))
@@ -79,7 +79,7 @@ describe('a set of prefixes', () => {
     assert.equal(truncatePrefix(-1, -1, 40), 2 ** 40 - 1, 'signed halves are the same ones')
   })
 
-  it('is refused above each limit for that limit alone', () => {
+  it('is refused above each limit for that limit alone', async () => {
     const set = (count: number, bits: number, rice: number, rest: readonly number[] = []): Uint8Array =>
       Uint8Array.of(1, count / 2 ** 24, count >> 16, count >> 8, count, bits, rice, ...rest)
     const { countMax, bitsMin, bitsMax } = PREFIX_SET_LIMITS
@@ -95,11 +95,11 @@ describe('a set of prefixes', () => {
       [set(1, 40, 8, [0xff, 0]), /it is cut short/],
       [set(1, 32, 31, [0b1100_0000, 0, 0, 0, 0]), /a prefix is out of bounds/],
     ] as const) {
-      assert.throws(() => decodePrefixSet(bytes), { code: 'bad-prefix-set', message: why })
+      await assert.rejects(() => decodePrefixSet(bytes), { code: 'bad-prefix-set', message: why })
     }
-    for (const bits of [bitsMin, bitsMax]) assert.equal(decodePrefixSet(set(0, bits, 51)).bits, bits)
-    assert.deepEqual([...decodePrefixSet(set(8, 40, 0, [0])).prefixes], [0, 1, 2, 3, 4, 5, 6, 7])
+    for (const bits of [bitsMin, bitsMax]) assert.equal((await decodePrefixSet(set(0, bits, 51))).bits, bits)
+    assert.deepEqual([...(await decodePrefixSet(set(8, 40, 0, [0]))).prefixes], [0, 1, 2, 3, 4, 5, 6, 7])
     const greatest = set(1, 32, 31, [0b1011_1111, 0xff, 0xff, 0xff, 0x80])
-    assert.deepEqual([...decodePrefixSet(greatest).prefixes], [2 ** 32 - 1])
+    assert.deepEqual([...(await decodePrefixSet(greatest)).prefixes], [2 ** 32 - 1])
   })
 })

@@ -13,7 +13,7 @@ import { page } from '../../support/madepages.ts'
 import { eventually, Hosts } from './hosts.ts'
 
 const TICKET = { address: 'a:1', id: 'ab', key: 'cd' }
-const CENSUS = Buffer.from(encodePrefixSet({ bits: 32, prefixes: Float64Array.of(1, 2, 3) }))
+const CENSUS = Buffer.from(await encodePrefixSet({ bits: 32, prefixes: Float64Array.of(1, 2, 3) }))
 
 describe('a member that asks for a relay and means harm', () => {
   let hosts: Hosts

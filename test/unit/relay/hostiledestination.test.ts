@@ -52,7 +52,7 @@ describe('a destination that says what it must not', () => {
   async function bitmapOf(): Promise<Buffer> {
     await connect()
     const [census] = heard as [FromSource & { kind: 'census' }]
-    return Buffer.from(answerPages(decodePrefixSet(census.body), () => false))
+    return Buffer.from(await answerPages(await decodePrefixSet(census.body), () => false))
   }
 
   /** A connection is asked for, and the destination says it; what becomes of the connection. */

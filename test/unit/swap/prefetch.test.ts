@@ -48,7 +48,7 @@ describe('pages that are fetched while a guest arrives', () => {
     // Page 0 of these is here already.
     const bitmap = new Uint8Array(1)
     bitmap[0] = 1 << numbers[0]!
-    prefetch.start({ census: set, bitmap, order: Buffer.alloc(10), source: 'origin' })
+    await prefetch.start({ census: set, bitmap, order: Buffer.alloc(10), source: 'origin' })
     assert.equal(peers.source, 'origin')
     assert.equal(peers.wanted, 5)
     const batch = new PageBatch(pages.ids)
@@ -63,14 +63,14 @@ describe('pages that are fetched while a guest arrives', () => {
     await prefetch.stop()
   })
 
-  it('begin at the end of the guest\'s memory: the stream comes from the other one', () => {
+  it('begin at the end of the guest\'s memory: the stream comes from the other one', async () => {
     const pages = pagesOf([1, 2, 3, 4, 5, 6])
     const { numbers } = censusOf(pages)
     const peers = new PlayedPeers(pages)
     // Page 0 is in the last part of memory, page 5 in the first.
     const order = Buffer.alloc(12)
     numbers.forEach((number, page) => order.writeUInt16BE(65_000 - page, 2 * number))
-    new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, { tell: () => undefined })
+    await new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, { tell: () => undefined })
       .start({ ...nothingOf(pages), order })
     assert.deepEqual(peers.order, [0, 1, 2, 3, 4, 5].map((page) => pages.ids.readUInt32BE(page * ID_BYTES)))
   })
@@ -80,7 +80,7 @@ describe('pages that are fetched while a guest arrives', () => {
     const peers = new PlayedPeers(pages)
     const budget = new PageBudget(8)
     const prefetch = new Prefetch({ peers, budget, log: silentLog }, { tell: () => undefined })
-    prefetch.start(nothingOf(pages))
+    await prefetch.start(nothingOf(pages))
     assert.equal(budget.reserve(100), 2)
     budget.release(2)
     prefetch.finish()
@@ -93,33 +93,34 @@ describe('pages that are fetched while a guest arrives', () => {
     assert.equal(batch.missing().length, 3)
   })
 
-  it('are as many as there is memory for, and none when there is none', () => {
+  it('are as many as there is memory for, and none when there is none', async () => {
     const pages = pagesOf([1, 2, 3])
     const few = new PlayedPeers(pages)
-    new Prefetch({ peers: few, budget: new PageBudget(4), log: silentLog }, { tell: () => undefined })
+    await new Prefetch({ peers: few, budget: new PageBudget(4), log: silentLog }, { tell: () => undefined })
       .start(nothingOf(pages))
     assert.equal(few.wanted, 2)
     const none = new PlayedPeers(pages)
     const nothing = new Prefetch({ peers: none, budget: new PageBudget(1), log: silentLog }, { tell: () => undefined })
-    nothing.start(nothingOf(pages))
+    await nothing.start(nothingOf(pages))
     assert.equal(none.wanted, 0)
     assert.equal(nothing.receivedBytes, 0)
   })
 
-  it('are not begun with an order that does not go with the bitmap', () => {
+  it('are not begun with an order that does not go with the bitmap', async () => {
     const pages = pagesOf([1, 2, 3])
     const peers = new PlayedPeers(pages)
     const prefetch = new Prefetch({ peers, budget: new PageBudget(8), log: silentLog }, { tell: () => undefined })
-    assert.throws(() => prefetch.start({ ...nothingOf(pages), order: Buffer.alloc(5) }), { code: 'bad-frame' })
+    await assert.rejects(() => prefetch.start({ ...nothingOf(pages), order: Buffer.alloc(5) }), { code: 'bad-frame' })
     assert.equal(peers.wanted, 0)
   })
 
-  it('that come in pieces are each told once, under the numbers of the census', () => {
+  it('that come in pieces are each told once, under the numbers of the census', async () => {
     const pages = pagesOf(Array.from({ length: 40 }, (_, index) => index))
     const { set, numbers } = censusOf(pages)
     const peers = new PlayedPeers(pages)
     const told: Buffer[] = []
-    new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, { tell: (indices) => told.push(indices) })
+    const tell = (indices: Buffer): void => void told.push(indices)
+    await new Prefetch({ peers, budget: new PageBudget(1000), log: silentLog }, { tell })
       .start({ ...nothingOf(pages), census: set })
     peers.give()
     assert.deepEqual(told.map(({ length }) => length), [40 * 4])

@@ -80,12 +80,12 @@ describe('the conversation\'s link', () => {
   it('ends at what was read and cannot be, once', async () => {
     const { outgoing, incoming, lost } = linked()
     let taken = 0
-    incoming.heed(() => { taken += 1 })
+    await incoming.heed(() => { taken += 1 })
     assert.deepEqual([taken, lost.length], [1, 0])
-    incoming.heed(() => {
+    await incoming.heed(() => {
       throw new PagemeshError('bad-frame', 'The bitmap has the wrong size.', { fault: 'peer' })
     })
-    incoming.heed(() => { throw new Error('again') })
+    await incoming.heed(() => { throw new Error('again') })
     await settle()
     assert.equal(lost.length, 2)
     assert.deepEqual(lost[0], { code: 'bad-frame', message: 'The bitmap has the wrong size.', fault: 'peer' })
@@ -129,7 +129,7 @@ describe('the conversation\'s link', () => {
     assert.deepEqual(heard, [{ kind: 'kept', reason: 'cancelled' }])
     assert.equal(lost.length, 1)
     assert.ok(incoming.isOver)
-    outgoing.heed(() => { throw new Error('late') })
+    await outgoing.heed(() => { throw new Error('late') })
     assert.equal(lost.length, 1)
   })
 
