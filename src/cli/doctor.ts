@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { printable } from '../text/printable.ts'
 import { nameArgument, withHostFlags, type HostFlags } from './arguments.ts'
 import { renderFindings } from './doctortext.ts'
-import { EXIT, EXIT_HELP, writeJson } from './exit.ts'
+import { EXIT, EXIT_HELP, failAnswer, writeJson } from './exit.ts'
 
 interface DoctorFlags extends HostFlags {
   to?: string
@@ -30,9 +30,13 @@ ${EXIT_HELP}`)
 }
 
 async function examineHost({ config, control, to, json }: DoctorFlags, version: string): Promise<void> {
-  const { gather, judge } = await import('../daemon/doctor/index.ts')
-  const checks = judge(await gather({ file: config, control, to, version }))
-  if (json === true) writeJson({ checks })
-  else process.stdout.write(`${renderFindings(printable(checks))}\n`)
-  if (checks.some(({ verdict }) => verdict === 'broken')) process.exitCode = EXIT.failed
+  try {
+    const { gather, judge } = await import('../daemon/doctor/index.ts')
+    const checks = judge(await gather({ file: config, control, to, version }))
+    if (json === true) writeJson({ checks })
+    else process.stdout.write(`${renderFindings(printable(checks))}\n`)
+    if (checks.some(({ verdict }) => verdict === 'broken')) process.exitCode = EXIT.failed
+  } catch (error) {
+    failAnswer(error, json === true)
+  }
 }

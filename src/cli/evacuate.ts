@@ -7,7 +7,7 @@ import {
   countArgument, millisecondsArgument, namesArgument, rateArgument, secondsArgument, withAgentFlags, type AgentFlags,
 } from './arguments.ts'
 import { EvacuationLine, renderEvacuation } from './evacuatetext.ts'
-import { EXIT, EXIT_HELP, fail, writeJson } from './exit.ts'
+import { EXIT, EXIT_HELP, failAnswer, stopWaiting, writeJson } from './exit.ts'
 import { onStopSignal } from './stopsignal.ts'
 
 interface EvacuateFlags extends AgentFlags {
@@ -50,8 +50,8 @@ async function evacuate(flags: EvacuateFlags): Promise<void> {
   const stopping = new AbortController()
   const restore = onStopSignal((count) => {
     if (count > 1) {
-      line.say('pagemesh: Not waiting any longer. `pagemesh status` shows what still moves.')
-      process.exit(EXIT.cancelled)
+      const about = flags.json === true ? {} : undefined
+      stopWaiting((text) => line.say(text), '`pagemesh status` shows what still moves.', about)
     }
     line.say('No further guest begins. Waiting for those that move; `pagemesh cancel` ends one of them.')
     stopping.abort()
@@ -68,7 +68,7 @@ async function evacuate(flags: EvacuateFlags): Promise<void> {
       : result.status === 'cancelled' ? EXIT.cancelled : EXIT.failed
   } catch (error) {
     line.end()
-    fail(error)
+    failAnswer(error, flags.json === true)
   } finally {
     restore()
   }

@@ -4,7 +4,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, type PagemeshError } from '../runtime/errors.ts'
 import { printable } from '../text/printable.ts'
 import type { AgentFlags } from './arguments.ts'
-import { complain, EXIT, writeJson } from './exit.ts'
+import { complain, EXIT, stopWaiting, writeJson } from './exit.ts'
 import { renderEstimate, renderResult } from './handofftext.ts'
 import { ProgressLine } from './progressline.ts'
 import { onStopSignal } from './stopsignal.ts'
@@ -22,7 +22,7 @@ type LostHandoff = AboutHandoff & Pick<HandoffResult, 'status'> & Partial<Handof
 export async function followHandoff(request: ControlRequest, about: AboutHandoff, flags: AgentFlags): Promise<void> {
   const progress = new ProgressLine({ output: process.stderr, clock: systemClock })
   let last: HandoffProgress | undefined
-  const { cancel, restore } = cancelOnSignal(progress)
+  const { cancel, restore } = cancelOnSignal(progress, flags.json === true ? about : undefined)
   try {
     const outcome = await askAgent<HandoffResult | HandoffEstimate>({
       path: flags.control, request, cancel,
@@ -89,14 +89,17 @@ function refusalOf(
   return { dryRun: true, obstacles: [{ code: error.code, reason: describeError(error) }] }
 }
 
-/** The first Ctrl-C asks the agent to cancel and waits for the result; the second ends the wait. */
-function cancelOnSignal(progress: ProgressLine): { cancel: AbortSignal; restore: () => void } {
+/**
+ * The first Ctrl-C asks the agent to cancel and waits for the result; the second ends the wait, and with `--json` says
+ * what of.
+ */
+function cancelOnSignal(
+  progress: ProgressLine, about: AboutHandoff | undefined,
+): { cancel: AbortSignal; restore: () => void } {
   const abort = new AbortController()
+  const say = (text: string): void => progress.say(text)
   const restore = onStopSignal((count) => {
-    if (count > 1) {
-      progress.say('pagemesh: Not waiting any longer. `pagemesh status` shows whether the handoff still runs.')
-      process.exit(EXIT.cancelled)
-    }
+    if (count > 1) stopWaiting(say, '`pagemesh status` shows whether the handoff still runs.', about)
     progress.say('Asked to cancel; QEMU decides whether it is too late. Waiting for the outcome.')
     abort.abort()
   })

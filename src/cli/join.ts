@@ -3,9 +3,10 @@ import { createInterface } from 'node:readline'
 import type { Command } from 'commander'
 
 import type { NewHost } from '../daemon/index.ts'
+import { PagemeshError } from '../runtime/errors.ts'
 import { printable } from '../text/printable.ts'
 import { nameArgument } from './arguments.ts'
-import { EXIT, EXIT_HELP, fail, failConfigured, writeJson } from './exit.ts'
+import { EXIT, EXIT_HELP, failConfigured, writeJson } from './exit.ts'
 import { onStopSignal } from './stopsignal.ts'
 
 /** Text that is read for a token at most, characters. */
@@ -44,7 +45,8 @@ async function join(address: string, given: string, { json, ...flags }: JoinFlag
   // The kernel shows the arguments of a process to every user.
   process.title = 'pagemesh join'
   const abort = new AbortController()
-  const off = onStopSignal(() => abort.abort(new Error('It was stopped, and wrote nothing.')))
+  const stopped = new PagemeshError('cancelled', 'It was stopped, and wrote nothing.', { fault: 'cancelled' })
+  const off = onStopSignal(() => abort.abort(stopped))
   try {
     const token = given === '-' ? await askForToken(abort.signal) : given
     const { makeNewHost } = await import('../daemon/index.ts')
@@ -52,8 +54,8 @@ async function join(address: string, given: string, { json, ...flags }: JoinFlag
     if (json === true) writeJson(host)
     else process.stdout.write(`${describe(printable(host))}\n`)
   } catch (error) {
-    if (abort.signal.aborted) fail(error, EXIT.cancelled)
-    else failConfigured(error)
+    failConfigured(abort.signal.aborted ? stopped : error, json === true)
+    if (abort.signal.aborted) process.exitCode = EXIT.cancelled
   } finally {
     off()
   }
