@@ -106,6 +106,7 @@ export interface MigrateRequest {
    * multifd: more than 1 is refused there.
    */
   channels?: number
+  /** Longest time in the queue, and then again until the guest switches over. */
   timeoutMs?: number
   /**
    * What is done with a pre-copy that has not switched over after `timeoutMs`. `cancel`, the default; `postcopy`: the

@@ -15,7 +15,7 @@ import type { HostSummary } from './summary.ts'
 /** Guests whose destinations are asked for at once. */
 const ASKED_AT_ONCE = 4
 
-export interface EvacuateRequest extends Pick<MigrateRequest, 'mode' | 'maxDowntimeMs' | 'timeoutMs'> {
+export interface EvacuateRequest extends Pick<MigrateRequest, 'mode' | 'maxDowntimeMs' | 'timeoutMs' | 'onTimeout'> {
   /** The hosts that guests may go to; left out: any. */
   to?: readonly string[]
   /** Guests that move at once, at most `handoff.parallel`. */
@@ -348,11 +348,11 @@ export class Evacuation {
     }
   }
 
-  #about(): Pick<MigrateRequest, 'mode' | 'maxDowntimeMs' | 'timeoutMs'> {
-    const { mode, maxDowntimeMs, timeoutMs } = this.#request
+  #about(): Pick<MigrateRequest, 'mode' | 'maxDowntimeMs' | 'timeoutMs' | 'onTimeout'> {
+    const { mode, maxDowntimeMs, timeoutMs, onTimeout } = this.#request
     return {
       ...(mode === undefined ? {} : { mode }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(onTimeout === undefined ? {} : { onTimeout }),
     }
   }
 

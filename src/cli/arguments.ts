@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 
 import { CONTROL_LIMITS } from '../daemon/control/index.ts'
+import type { MigrationMode } from '../index.ts'
 import { parseRate } from '../text/units.ts'
 
 /** The agent's default control socket. */
@@ -64,6 +65,20 @@ export function channelsArgument(text: string): number | 'auto' {
 export function secondsArgument(text: string): number {
   if (/^\d{1,7}(?:\.\d{1,3})?$/.test(text) && Number(text) > 0) return Math.round(Number(text) * 1000)
   throw new InvalidArgumentError('Expected a number of seconds above 0, such as 600.')
+}
+
+/** What becomes of a pre-copy that has not switched over in time. */
+export function onTimeoutOption(): Option {
+  return new Option('--on-timeout <what>', 'then, if it moves: cancel (default), or finish by post-copy, or by a pause')
+    .choices(['cancel', 'postcopy', 'pause'])
+}
+
+/** Refuses `--on-timeout` where it would mean nothing. */
+export function requireTimeout(
+  command: Command, { onTimeout, timeout, mode }: { onTimeout?: unknown; timeout?: number; mode: MigrationMode },
+): void {
+  if (onTimeout === undefined || (timeout !== undefined && mode !== 'postcopy')) return
+  command.error('error: --on-timeout needs --timeout, and is for --mode precopy.')
 }
 
 /** Parses a time such as `90s`, `30m`, `1h` or `2d` into milliseconds. */

@@ -1,10 +1,11 @@
 import { Option, type Command } from 'commander'
 
 import { askAgent, type EvacuateArguments } from '../daemon/control/index.ts'
-import type { EvacuationNews, EvacuationResult, MigrationMode } from '../index.ts'
+import type { EvacuationNews, EvacuationResult, MigrateRequest, MigrationMode } from '../index.ts'
 import { systemClock } from '../runtime/clock.ts'
 import {
-  countArgument, millisecondsArgument, namesArgument, rateArgument, secondsArgument, withAgentFlags, type AgentFlags,
+  countArgument, millisecondsArgument, namesArgument, onTimeoutOption, rateArgument, requireTimeout, secondsArgument,
+  withAgentFlags, type AgentFlags,
 } from './arguments.ts'
 import { EvacuationLine, renderEvacuation } from './evacuatetext.ts'
 import { EXIT, EXIT_HELP, failAnswer, stopWaiting, writeJson } from './exit.ts'
@@ -19,6 +20,7 @@ interface EvacuateFlags extends AgentFlags {
   maxDowntime?: number
   /** Milliseconds. */
   timeout?: number
+  onTimeout?: MigrateRequest['onTimeout']
   dryRun?: true
 }
 
@@ -34,15 +36,21 @@ export function addEvacuate(program: Command): void {
     .option('--parallel <n>', 'guests that move at once; default and most: `handoff.parallel`', countArgument)
     .option('--max-bandwidth <rate>', 'most bytes on the wire, shared by those that move, such as 1Gbit', rateArgument)
     .option('--max-downtime <ms>', 'longest pause of each at switchover, milliseconds', millisecondsArgument)
-    .option('--timeout <s>', 'give a guest up if not switched over by then, seconds', secondsArgument)
+    .option('--timeout <s>', 'longest time of each in the queue, and then until it switches over, seconds',
+      secondsArgument)
+    .addOption(onTimeoutOption())
     .option('--dry-run', 'only say where each guest would go')
     .addHelpText('after', `
 Examples:
   pagemesh evacuate --dry-run
   pagemesh evacuate --to host-b,host-c --max-bandwidth 2Gbit
+  pagemesh evacuate --to host-b,host-c --timeout 300 --on-timeout postcopy
 
 ${EXIT_HELP} Failed: a guest has stayed.`)
-    .action(async (flags: EvacuateFlags) => { await evacuate(flags) })
+    .action(async (flags: EvacuateFlags, command: Command) => {
+      requireTimeout(command, flags)
+      await evacuate(flags)
+    })
 }
 
 async function evacuate(flags: EvacuateFlags): Promise<void> {
@@ -75,7 +83,7 @@ async function evacuate(flags: EvacuateFlags): Promise<void> {
 }
 
 function requestOf(flags: EvacuateFlags): EvacuateArguments {
-  const { to, mode, parallel, maxBandwidth, maxDowntime, timeout, dryRun } = flags
+  const { to, mode, parallel, maxBandwidth, maxDowntime, timeout, onTimeout, dryRun } = flags
   return {
     mode,
     ...(to === undefined ? {} : { to }),
@@ -83,6 +91,7 @@ function requestOf(flags: EvacuateFlags): EvacuateArguments {
     ...(maxBandwidth === undefined ? {} : { maxBandwidth }),
     ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    ...(onTimeout === undefined ? {} : { onTimeout }),
     ...(dryRun === undefined ? {} : { dryRun }),
   }
 }

@@ -1,9 +1,10 @@
 import { Option, type Command } from 'commander'
 
 import type { MigrateArguments } from '../daemon/control/index.ts'
-import type { MigrationMode } from '../index.ts'
+import type { MigrateRequest, MigrationMode } from '../index.ts'
 import {
-  channelsArgument, millisecondsArgument, nameArgument, rateArgument, secondsArgument, withAgentFlags, type AgentFlags,
+  channelsArgument, millisecondsArgument, nameArgument, onTimeoutOption, rateArgument, requireTimeout, secondsArgument,
+  withAgentFlags, type AgentFlags,
 } from './arguments.ts'
 import { EXIT_HELP } from './exit.ts'
 import { followHandoff } from './following.ts'
@@ -17,7 +18,7 @@ interface MigrateFlags extends AgentFlags {
   channels: number | 'auto'
   /** Milliseconds. */
   timeout?: number
-  onTimeout?: 'cancel' | 'postcopy' | 'pause'
+  onTimeout?: MigrateRequest['onTimeout']
   wait?: true
   dryRun?: true
 }
@@ -37,9 +38,9 @@ export function addMigrate(program: Command): void {
       '--channels <n>', 'QEMU connections that pages travel over, 1 to 16 (post-copy: 1), or auto', channelsArgument,
       'auto',
     )
-    .option('--timeout <s>', 'longest time until the guest switches over, seconds', secondsArgument)
-    .addOption(new Option('--on-timeout <what>', 'then: cancel (default), or finish by post-copy, or by a pause')
-      .choices(['cancel', 'postcopy', 'pause']))
+    .option('--timeout <s>', 'longest time in the queue, and then until the guest switches over, seconds',
+      secondsArgument)
+    .addOption(onTimeoutOption())
     .option('--wait', 'queue where as many guests leave already as may at once, instead of failing')
     .option('--dry-run', 'only say what it would come to, and what stands in the way')
     .addHelpText('after', `
@@ -55,9 +56,7 @@ ${EXIT_HELP}`)
       if (mode === 'postcopy' && channels !== 'auto' && channels > 1) {
         command.error('error: --channels N is for --mode precopy: QEMU has no multifd in post-copy.')
       }
-      if (flags.onTimeout !== undefined && (flags.timeout === undefined || mode === 'postcopy')) {
-        command.error('error: --on-timeout needs --timeout, and is for --mode precopy.')
-      }
+      requireTimeout(command, flags)
       if (flags.onTimeout === 'postcopy' && channels !== 'auto' && channels > 1) {
         command.error('error: --channels N is not for --on-timeout postcopy: QEMU has no multifd in post-copy.')
       }

@@ -109,7 +109,7 @@ function decodeMigrate(fields: Fields): MigrateArguments {
 }
 
 function decodeEvacuate(fields: Fields): EvacuateArguments {
-  const { to, mode, parallel, maxBandwidth, maxDowntimeMs, timeoutMs, dryRun, ...others } = fields
+  const { to, mode, parallel, maxBandwidth, maxDowntimeMs, timeoutMs, onTimeout, dryRun, ...others } = fields
   refuseOthers(others)
   if (to !== undefined && (!Array.isArray(to) || to.length > CONTROL_LIMITS.hostsMax)) {
     throw badRequest('`to` is a list of hosts.')
@@ -121,6 +121,7 @@ function decodeEvacuate(fields: Fields): EvacuateArguments {
     ...positive('maxBandwidth', maxBandwidth),
     ...positive('maxDowntimeMs', maxDowntimeMs),
     ...positive('timeoutMs', timeoutMs),
+    ...onTimeoutOf(onTimeout),
     ...trueOrFalse('dryRun', dryRun),
   }
 }

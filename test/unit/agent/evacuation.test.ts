@@ -133,12 +133,14 @@ describe('an evacuation', () => {
     const world = new World(['one', 'two', 'three'])
     world.waiting = { b: ['one', 'two', 'three'], c: ['one', 'three'] }
     world.known = { 'one b': 100, 'one c': 700, 'two b': 900, 'three b': 300, 'three c': 300 }
-    const result = world.run({ parallel: 2, maxBandwidth: 100 })
+    const result = world.run({ parallel: 2, maxBandwidth: 100, timeoutMs: 5000, onTimeout: 'pause' })
     await until(() => world.moves.length === 2)
     await settle()
     assert.deepEqual(world.running, ['two b', 'one c'])
     const asked = world.moves.map(({ request: { wait, maxBandwidth } }) => [wait, maxBandwidth])
     assert.deepEqual(asked, [[true, 50], [true, 50]])
+    const late = world.moves.map(({ request: { timeoutMs, onTimeout } }) => [timeoutMs, onTimeout])
+    assert.deepEqual(late, [[5000, 'pause'], [5000, 'pause']])
     await world.end('two')
     // Equally known on both: two guests of equal size are on their way to one each, and b is the first by name.
     assert.equal(world.running.length, 2)

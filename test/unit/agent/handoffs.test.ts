@@ -216,6 +216,22 @@ describe('the handoffs of a host', () => {
     await cancelled(hosts, results)
   })
 
+  it('fail once they have waited for their time-out for room at their destination', async () => {
+    const { hosts, a, moving, move } = await crowd(2, { a: 16, b: 1 })
+    const results = [move('web-0')]
+    await until(() => moving() === 1)
+    let late: HandoffResult | undefined
+    const asked = { guest: 'web-1', to: 'b', wait: true, timeoutMs: 3000 }
+    void a.handoffs.migrate(asked).then((result) => { late = result })
+    await until(() => queued(a).length === 1)
+    await until(() => late !== undefined, () => hosts.wait(100))
+    assert.deepEqual([late!.status, late!.code], ['failed', 'timeout'])
+    assert.match(late!.reason!, /^web-1 waited in the queue for 3 s: b takes no more guests now\. Allow more time/)
+    assert.deepEqual(a.handoffs.list().map(({ guest }) => guest), ['web-0'])
+    void a.handoffs.cancel('web-0')
+    await cancelled(hosts, results)
+  })
+
   describe('offered by another host', () => {
     const offer: Omit<HandoffOffer, 'ticket'> = {
       version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'precopy', plan: 'move', machine: MACHINE,

@@ -43,6 +43,10 @@ describe('the control protocol', () => {
       arguments: { to: 'host-b', path: '/run/t', remotePath: '127.64.0.2:20500', mode: 0o660, gid: 64_055 },
     },
     {
+      command: 'evacuate',
+      arguments: { to: ['host-b'], mode: 'precopy', parallel: 2, timeoutMs: 5000, onTimeout: 'postcopy', dryRun: true },
+    },
+    {
       command: 'migrate',
       arguments: {
         guest: 'web-1', to: 'host-b', mode: 'postcopy',
@@ -86,6 +90,7 @@ describe('the control protocol', () => {
     '{"command":"migrate","arguments":{"guest":"a","to":"b","dryRun":1}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","onTimeout":"hope"}}',
     '{"command":"migrate","arguments":{"guest":"a","to":"b","signal":{}}}',
+    '{"command":"evacuate","arguments":{"onTimeout":"hope"}}', '{"command":"evacuate","arguments":{"to":"b"}}',
     ...['0', '-1', '17', '2.5', '"4"', '"auto"', 'null', '[4]'].map((channels) =>
       `{"command":"migrate","arguments":{"guest":"a","to":"b","channels":${channels}}}`),
     `{"command":"cancel","arguments":{"guest":"${'x'.repeat(256)}"}}`,
