@@ -24,8 +24,8 @@ export function addJoin(program: Command): void {
   program.command('join')
     .summary('make this host one of a cluster, with a token')
     .description('Gets the cluster key from the host that made TOKEN (`pagemesh invite` there prints it, and HOST).\n' +
-      'Each proves the token to the other first. Writes the key and a configuration. Overwrites nothing, and\n' +
-      'leaves nothing behind if it fails.')
+      'Each proves the token to the other first. Writes the key and a configuration, also into one that\n' +
+      'holds nothing but comments. Overwrites nothing else, and leaves nothing behind if it fails.')
     .argument('<host>', 'host:port that `pagemesh invite` printed')
     .argument('<token>', 'the token; - reads it from standard input, so that no user of this host sees it in `ps`')
     .requiredOption('--config <file>', 'where the configuration goes')

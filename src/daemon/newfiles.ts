@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { link, lstat, mkdir, open, rm, rmdir, type FileHandle } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { link, lstat, mkdir, open, rename, rm, rmdir, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { requireUnexposed } from '../host/exposure.ts'
@@ -10,16 +11,26 @@ export interface NewFile {
   mode: number
   /** What it is, for messages. */
   use: string
+  /** Whether a file with this text may be replaced; left out: none may. */
+  mayReplace?: (text: string) => boolean
 }
+
+/** What a file gets; `before` is the text that it replaces, empty if there is none. */
+export type NewText = string | ((before: string) => string)
 
 interface Reserved extends NewFile {
   unfinished: string
   file: FileHandle
+  /** The text that is replaced. */
+  before: string | undefined
 }
 
+/** Most that is read of a file that may be replaced: a longer one says something. */
+const BEFORE_BYTES_MAX = 1024 * 1024
+
 /**
- * New files that appear together, each whole and with its mode, or not at all; none replaces another. Reserving them
- * shows beforehand that they can be written.
+ * New files that appear together, each whole and with its mode, or not at all; none replaces another, unless it says
+ * that it may. Reserving them shows beforehand that they can be written.
  */
 export class NewFiles implements AsyncDisposable {
   readonly #reserved: Reserved[] = []
@@ -34,10 +45,11 @@ export class NewFiles implements AsyncDisposable {
   }
 
   /** Writes them, in the order in which they were reserved, and gives them their names. */
-  async publish(texts: readonly string[]): Promise<void> {
-    for (const [index, { file, mode, path }] of this.#reserved.entries()) {
+  async publish(texts: readonly NewText[]): Promise<void> {
+    for (const [index, { file, mode, path, before = '' }] of this.#reserved.entries()) {
+      const text = texts[index] ?? ''
       await written(path, async () => {
-        await file.writeFile(texts[index] ?? '')
+        await file.writeFile(typeof text === 'string' ? text : text(before))
         // An unusual umask may have removed bits.
         await file.chmod(mode)
         await file.sync()
@@ -45,7 +57,9 @@ export class NewFiles implements AsyncDisposable {
     }
     for (const reserved of this.#reserved) await this.#name(reserved)
     for (const { path } of this.#reserved) await written(path, () => syncDirectory(dirname(path)))
-    for (const { unfinished } of this.#reserved) await rm(unfinished, { force: true })
+    for (const { unfinished } of this.#reserved) {
+      for (const path of [unfinished, oldOf(unfinished)]) await rm(path, { force: true })
+    }
     this.#undo.length = 0
   }
 
@@ -58,13 +72,13 @@ export class NewFiles implements AsyncDisposable {
   async #reserve(wanted: NewFile): Promise<void> {
     const { path, use } = wanted
     await written(path, async () => {
-      if (await isThere(path)) throw exists(wanted)
+      const before = await textBefore(wanted)
       await this.#directory(dirname(path))
       await requireUnexposed(dirname(path), use)
       const unfinished = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}`)
       const file = await open(unfinished, 'wx', 0o600)
       this.#undo.push(() => rm(unfinished, { force: true }))
-      this.#reserved.push({ ...wanted, unfinished, file })
+      this.#reserved.push({ ...wanted, unfinished, file, before })
     })
   }
 
@@ -77,15 +91,30 @@ export class NewFiles implements AsyncDisposable {
 
   /** Unlike a rename, a link fails where a file is. */
   async #name(reserved: Reserved): Promise<void> {
-    const { path, unfinished } = reserved
+    const { path, unfinished, before } = reserved
     await written(path, async () => {
+      if (before !== undefined) {
+        await this.#replace(reserved, before)
+        return
+      }
       try {
         await link(unfinished, path)
       } catch (error) {
         throw systemErrorCode(error) === 'EEXIST' ? exists(reserved) : error
       }
+      this.#undo.push(() => rm(path))
     })
-    this.#undo.push(() => rm(path))
+  }
+
+  /** The old file keeps a second name until all is done. Only this user may change the directory. */
+  async #replace(reserved: Reserved, before: string): Promise<void> {
+    const { path, unfinished } = reserved
+    if (await textBefore(reserved) !== before) throw exists(reserved)
+    const old = oldOf(unfinished)
+    await link(path, old)
+    this.#undo.push(() => rm(old, { force: true }))
+    await rename(unfinished, path)
+    this.#undo.push(() => rename(old, path))
   }
 
   /** The same files in another's hands: this one undoes nothing any more. */
@@ -95,6 +124,25 @@ export class NewFiles implements AsyncDisposable {
     other.#undo.push(...this.#undo.splice(0))
     return other
   }
+}
+
+function oldOf(unfinished: string): string {
+  return `${unfinished}.old`
+}
+
+/** The text that is replaced; undefined where no file is. Throws PagemeshError `file-exists` if it must stay. */
+async function textBefore(wanted: NewFile): Promise<string | undefined> {
+  const { path, mayReplace } = wanted
+  if (!await isThere(path)) return undefined
+  if (mayReplace === undefined) throw exists(wanted)
+  // Whatever leads elsewhere stays, and opening a pipe must not wait for its other end.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  await using file = await open(path, flags).catch(() => { throw exists(wanted) })
+  const { size } = await file.stat().then((stat) => (stat.isFile() ? stat : { size: Infinity }))
+  if (size > BEFORE_BYTES_MAX) throw exists(wanted)
+  const text = await file.readFile('utf8')
+  if (!mayReplace(text)) throw exists(wanted)
+  return text
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 
 import { clusterKeyText, joinCluster, PagemeshError, systemClock, type JoinedCluster } from '../index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
+import { filledIn, saysNothing } from './newconfig.ts'
 import { NewFiles } from './newfiles.ts'
 
 export interface NewHostInit {
@@ -47,7 +48,7 @@ export async function makeNewHost(init: NewHostInit): Promise<NewHost> {
   // Before the token is used.
   await using files = await NewFiles.reserve([
     { path: clusterKey, mode: KEY_MODE, use: 'the cluster key' },
-    { path: config, mode: CONFIG_MODE, use: 'the configuration' },
+    { path: config, mode: CONFIG_MODE, use: 'the configuration', mayReplace: saysNothing },
   ])
   const joined = await joinCluster({ clock: systemClock }, { address, token, name, signal })
   const host: NewHost = {
@@ -55,15 +56,8 @@ export async function makeNewHost(init: NewHostInit): Promise<NewHost> {
     listen: init.listen ?? multiaddrOf(joined.ownHost, joined.meshPort),
     bootstrap: bootstrapOf(address, joined),
   }
-  await files.publish([clusterKeyText(joined.clusterKey), configText(host)])
+  await files.publish([clusterKeyText(joined.clusterKey), (before) => filledIn(before, host)])
   return host
-}
-
-/** Pure. A JSON text is YAML as well. */
-function configText({ name, clusterKey, listen, bootstrap }: NewHost): string {
-  const line = (key: string, value: unknown): string => `${key}: ${JSON.stringify(value)}\n`
-  return line('name', name) + line('clusterKey', clusterKey) + line('listen', [listen]) +
-    line('bootstrap', [bootstrap]) + '# QMP sockets of this host\'s guests:\n# guests: [/run/vms/*.qmp]\n'
 }
 
 /** The host that answered, as it was reached. */

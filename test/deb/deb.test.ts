@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { stringify } from 'yaml'
 
 import { AGENT_RIGHTS, keptRights, parseCapabilities } from '../../src/host/rights.ts'
-import type { AgentStatus } from '../../src/index.ts'
+import type { AgentStatus, Invitation } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { unitSetting } from '../../testnet/agentuser.ts'
 import { startProcess, waitFor, type LabProcess } from '../../testnet/index.ts'
@@ -88,6 +88,7 @@ describe('the Debian package', function () {
     const { status, errors } = await machine.run('pagemesh', 'check', '--config', CONFIG)
     assert.equal(status, 2)
     assert.match(errors, /`name` is missing/)
+    await machine.must('cp', CONFIG, '/etc/pagemesh/host-c.yaml')
     await machine.must('pagemesh', 'keygen', '/etc/pagemesh/cluster.key')
     await machine.must('sed', '-i', 's/^#name: .*/name: host-a/; s/^#clusterKey: /clusterKey: /', CONFIG)
     const checked = await machine.must('pagemesh', 'check', '--config', CONFIG)
@@ -122,6 +123,15 @@ describe('the Debian package', function () {
     const bits = AGENT_RIGHTS.map(({ bit }) => bit).sort((a, b) => a - b)
     for (const line of ['CapPrm', 'CapBnd', 'CapAmb']) assert.deepEqual(parseCapabilities(status, line), bits, line)
     assert.doesNotMatch(await machine.must('cat', `/proc/${await agentPid()}/cmdline`), /\/usr\/local/)
+  })
+
+  it('brings a configuration that a new host fills in as it joins', async () => {
+    const { token, address } = JSON.parse(await machine.must('pagemesh', 'invite', '--json')) as Invitation
+    const config = '/etc/pagemesh/host-c.yaml'
+    const files = ['--config', config, '--key', '/etc/pagemesh/host-c.key']
+    await machine.must('pagemesh', 'join', address, token, ...files, '--name', 'host-c')
+    assert.match(await machine.must('pagemesh', 'check', '--config', config), /host +host-c$/m)
+    assert.match(await machine.must('cat', config), /^# The configuration of this host's Pagemesh agent\..*^#census:/ms)
   })
 
   it('lets a migration of a manager pass through', async () => {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { readConfig } from '../../../src/daemon/index.ts'
-import type { AgentStatus, Invitation, PeerName } from '../../../src/index.ts'
+import { sampleConfig } from '../../../src/debian/sampleconfig.ts'
+import { OPTIONS, type AgentStatus, type Invitation, type PeerName } from '../../../src/index.ts'
 import { writeClusterKey } from '../../../src/mesh/index.ts'
 import { encodeToken } from '../../../src/mesh/invitation/token.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -134,6 +135,9 @@ describe('pagemesh join', function () {
     const [first = '', second = ''] = controls
     await sees(second, ['host-a'])
 
+    // As the Debian package brings it.
+    await mkdir(join(folder, 'new'), { mode: 0o755 })
+    await writeFile(join(folder, 'new', 'agent.yaml'), sampleConfig(OPTIONS))
     const invited = await pagemesh('invite', '--json', '--control', second)
     const { token, address } = JSON.parse(invited.stdout) as Invitation
     const { status, stdout, stderr } =
@@ -149,6 +153,7 @@ describe('pagemesh join', function () {
     assert.equal((await stat(written)).mode & 0o777, 0o600)
     assert.equal((await stat(config)).mode & 0o777, 0o644)
     assert.equal((await readConfig(config)).agentOptions.name, 'host-c')
+    assert.ok((await readFile(config, 'utf8')).startsWith(sampleConfig(OPTIONS).slice(0, 100)))
 
     const third = await startAgent('host-c', config)
     await sees(third, ['host-a', 'host-b'])
@@ -158,6 +163,10 @@ describe('pagemesh join', function () {
     assert.equal(again.status, 1)
     assert.match(again.stderr, /has been used already/)
     assert.ok(!(await readdir(folder)).some((file) => file.includes('other')))
+    // One that says something is refused before the token is shown to anybody.
+    const taken = await joined('127.0.0.1:1', token, '--key', join(folder, 'other.key'))
+    assert.equal(taken.status, 1)
+    assert.match(taken.stderr, /agent\.yaml exists already and was left as it is\. Give another path/)
     assert.deepEqual((await statusOf(second)).invitations, { open: 0, joined: 1, refused: 1 })
     const audit = (await pagemesh('history', '--audit', '--control', second)).stdout
     for (const line of [/made the invitation/, /gave the cluster key to host-c at 127\.0\.0\.1/, /: used/]) {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 
 import { NewFiles, type NewFile } from '../../../src/daemon/newfiles.ts'
 import { madeDirectory } from '../../support/madestore.ts'
@@ -66,6 +68,61 @@ describe('new files that appear together', () => {
       assert.deepEqual(await readdir(folder, { recursive: true }), left)
       await rm(late.path)
     }
+  })
+
+  /** Of files that may replace one that holds comments. */
+  const replacing = (): [NewFile, NewFile] => [
+    { ...files[0], mayReplace: (text) => text.startsWith('#') }, { ...files[1], path: join(folder, 'agent.yaml') },
+  ]
+
+  it('replace a file that they may, with what they make of it', async () => {
+    const [replaced, other] = replacing()
+    await writeFile(replaced.path, '# before\n', { mode: 0o666 })
+    await using made = await NewFiles.reserve([replaced, other])
+    await made.publish([(before) => `${before}after\n`, (before) => `none: ${before}`])
+    assert.equal(await readFile(replaced.path, 'utf8'), '# before\nafter\n')
+    assert.equal(await readFile(other.path, 'utf8'), 'none: ')
+    assert.equal((await stat(replaced.path)).mode & 0o777, 0o600)
+    assert.deepEqual((await readdir(folder)).sort(), ['agent.yaml', 'key'])
+  })
+
+  it('give a replaced file back if another of them cannot appear', async () => {
+    const [replaced, other] = replacing()
+    await writeFile(replaced.path, '# before\n')
+    const { ino } = await stat(replaced.path)
+    {
+      await using made = await NewFiles.reserve([replaced, other])
+      await writeFile(other.path, 'another\'s')
+      await assert.rejects(made.publish(['a', 'b']), { code: 'file-exists' })
+    }
+    assert.equal(await readFile(replaced.path, 'utf8'), '# before\n')
+    assert.equal((await stat(replaced.path)).ino, ino)
+    assert.deepEqual((await readdir(folder)).sort(), ['agent.yaml', 'key'])
+  })
+
+  it('replace nothing that has changed meanwhile, nor what is no file or too long', async () => {
+    const [replaced] = replacing()
+    await writeFile(replaced.path, '# before\n')
+    {
+      await using made = await NewFiles.reserve([replaced])
+      await writeFile(replaced.path, '# before\n# more\n')
+      await assert.rejects(made.publish(['a']), { code: 'file-exists' })
+    }
+    assert.equal(await readFile(replaced.path, 'utf8'), '# before\n# more\n')
+    for (const text of ['says: something\n', `#${' '.repeat(1024 * 1024)}`]) {
+      await writeFile(replaced.path, text)
+      await assert.rejects(NewFiles.reserve([replaced]), { code: 'file-exists' })
+    }
+    await writeFile(join(folder, 'other'), '# elsewhere\n')
+    for (const make of [
+      () => symlink(join(folder, 'other'), replaced.path), () => mkdir(replaced.path),
+      () => promisify(execFile)('mkfifo', [replaced.path]),
+    ]) {
+      await rm(replaced.path, { recursive: true })
+      await make()
+      await assert.rejects(NewFiles.reserve([replaced]), { code: 'file-exists' })
+    }
+    assert.deepEqual((await readdir(folder)).sort(), ['key', 'other'])
   })
 
   it('are not written where that is impossible, or where others could replace them', async () => {
