@@ -31,9 +31,8 @@ export interface AgentOptions {
   directory: string
   /** The agent's guests are its `*.qmp` sockets. */
   guestDirectory: string
-  clusterKey: string
-  /** Hosts to dial first. */
-  bootstrap: readonly LabHost[]
+  /** Its key and the hosts to dial first; `joined`: its configuration has them already, from `pagemesh join`. */
+  mesh: { clusterKey: string; bootstrap: readonly LabHost[] } | 'joined'
   /** Further configuration, in the form of the configuration file. */
   settings?: Record<string, unknown>
   /** Capabilities of its service beyond the unit's own. */
@@ -88,23 +87,30 @@ export async function createLabKey(directory: string): Promise<string> {
   return path
 }
 
+/** The configuration of the agent whose files are in `directory`. */
+export function configOf(directory: string): string {
+  return join(directory, 'agent.yaml')
+}
+
 /** Starts an agent; resolves when its control socket answers. Throws LabError `lab-agent-ended` with its log. */
 export async function startAgent(options: AgentOptions): Promise<LabAgent> {
-  const { host, directory, guestDirectory, clusterKey, bootstrap, settings, clock = systemClock } = options
+  const { host, directory, guestDirectory, mesh, settings, clock = systemClock } = options
   mkdirSync(directory, { recursive: true })
   mkdirSync(guestDirectory, { recursive: true })
   const control = join(directory, 'control.sock')
-  const config = join(directory, 'agent.yaml')
+  const config = configOf(directory)
   writeFileSync(config, stringify({
-    name: host.name,
-    clusterKey,
-    listen: [`/ip4/${host.address}/tcp/${MESH_PORT}`],
-    bootstrap: bootstrap.map(({ address }) => `/ip4/${address}/tcp/${MESH_PORT}`),
+    ...mesh === 'joined' ? {} : {
+      name: host.name,
+      clusterKey: mesh.clusterKey,
+      listen: [`/ip4/${host.address}/tcp/${MESH_PORT}`],
+      bootstrap: mesh.bootstrap.map(({ address }) => `/ip4/${address}/tcp/${MESH_PORT}`),
+    },
     guests: [join(guestDirectory, '*.qmp')],
     control,
     ...settings,
     store: { path: join(directory, 'state'), ...settings?.store as object | undefined },
-  }))
+  }), { flag: mesh === 'joined' ? 'a' : 'w' })
   const user = await findAgentUser([
     ...settings?.intercept === undefined ? [] : [INTERCEPT_RIGHT], ...options.rights ?? [],
   ])

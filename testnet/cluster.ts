@@ -4,7 +4,10 @@ import { join } from 'node:path'
 
 import type { Right } from '../src/host/rights.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import { createLabKey, startAgent, type LabAgent } from './agent.ts'
+import {
+  configOf, createLabKey, runCli, startAgent, type AgentOptions, type CommandOutcome, type LabAgent,
+} from './agent.ts'
+import { LabError } from './laberror.ts'
 import { createNetwork, type LabHost, type LabNetwork } from './machine/network.ts'
 import { startGuest, stateOf, type GuestOptions, type LabGuest } from './machine/qemu.ts'
 import { waitFor } from './wait.ts'
@@ -33,9 +36,14 @@ export interface LabCluster {
   agent(host: string): LabAgent
   /** Starts the agent of a host without a running one; with further configuration. */
   restartAgent(host: string, settings?: Record<string, unknown>): Promise<LabAgent>
+  /**
+   * Brings a host in as an operator does, `pagemesh invite` on another and `pagemesh join` there, and starts its agent.
+   * Throws LabError `lab-command-failed`.
+   */
+  join(host: string, inviter: string): Promise<LabAgent>
   /** Starts a guest on a host, among the guests of its agent. */
   startGuest(host: string, options: Omit<GuestOptions, 'directory' | 'host'>): Promise<LabGuest>
-  /** Resolves when every agent sees all others and has scanned all guests that run. */
+  /** Resolves when every agent that was started sees all others and has scanned all guests that run. */
   settled(): Promise<void>
   close(): Promise<void>
 }
@@ -88,12 +96,25 @@ class RunningCluster implements LabCluster {
   async restartAgent(hostName: string, settings?: Record<string, unknown>): Promise<LabAgent> {
     const host = this.network.host(hostName)
     const first = this.network.hosts[0] as LabHost
+    const bootstrap = host === first ? this.network.hosts.slice(1, 2) : [first]
+    return await this.#start(hostName, { clusterKey: this.#clusterKey, bootstrap }, settings)
+  }
+
+  async join(hostName: string, inviter: string): Promise<LabAgent> {
+    const invited = await this.agent(inviter).command('invite', '--json')
+    const { token, address } = successOf<{ token: string; address: string }>('invite', invited)
+    const config = configOf(join(this.directory, hostName))
+    const words = ['join', address, token, '--config', config, '--name', hostName, '--json']
+    successOf('join', await runCli(this.network.host(hostName), words))
+    return await this.#start(hostName, 'joined')
+  }
+
+  async #start(hostName: string, mesh: AgentOptions['mesh'], settings?: Record<string, unknown>): Promise<LabAgent> {
     const agent = await startAgent({
-      host,
+      host: this.network.host(hostName),
       directory: join(this.directory, hostName),
       guestDirectory: this.#guestDirectory(hostName),
-      clusterKey: this.#clusterKey,
-      bootstrap: host === first ? this.network.hosts.slice(1, 2) : [first],
+      mesh,
       settings: { census: { intervalSeconds: 15 }, ...this.#options.settings, ...settings },
       rights: this.#options.rights ?? [],
     })
@@ -108,7 +129,7 @@ class RunningCluster implements LabCluster {
   }
 
   async settled(): Promise<void> {
-    const peers = this.#options.hosts.length - 1
+    const peers = this.#agents.size - 1
     await Promise.all([...this.#agents.values()].map((agent) => agent.settled(peers)))
     for (const guest of this.#guests) await this.#scanned(guest)
   }
@@ -135,4 +156,9 @@ class RunningCluster implements LabCluster {
   #guestDirectory(host: string): string {
     return join(this.directory, host, 'guests')
   }
+}
+
+function successOf<Answer>(command: string, { status, output, errors }: CommandOutcome): Answer {
+  if (status !== 0) throw new LabError('lab-command-failed', `pagemesh ${command} (${status}): ${errors}`)
+  return JSON.parse(output) as Answer
 }

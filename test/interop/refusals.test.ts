@@ -203,7 +203,7 @@ async function startStranger({ directory, network }: LabCluster): Promise<LabAge
   const own = join(directory, STRANGER)
   return await startAgent({
     host: { ...network.host('c'), name: STRANGER }, directory: own, guestDirectory: join(own, 'guests'),
-    clusterKey: await createLabKey(own), bootstrap: [network.host('a')],
+    mesh: { clusterKey: await createLabKey(own), bootstrap: [network.host('a')] },
   })
 }
 

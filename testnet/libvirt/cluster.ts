@@ -64,8 +64,10 @@ export class LibvirtCluster {
     const host = this.host(name)
     const directory = join(this.#directory, name)
     const agent = await startAgent({
-      host, directory, guestDirectory: join(directory, 'guests'), clusterKey: this.#clusterKey,
-      bootstrap: this.hosts.filter((other) => other !== host).slice(0, 1),
+      host, directory, guestDirectory: join(directory, 'guests'),
+      mesh: {
+        clusterKey: this.#clusterKey, bootstrap: this.hosts.filter((other) => other !== host).slice(0, 1),
+      },
       settings: { managed: 'libvirt', census: { intervalSeconds: 2 }, ...this.#settings },
     })
     this.#agents.set(name, agent)
