@@ -5,7 +5,7 @@ import type { Log } from '../runtime/log.ts'
 import { deferred, someAtOnce } from '../runtime/wait.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult } from '../transfer/index.ts'
 import {
-  bestOf, claim, hostsFor, inOrder, type Candidate, type Claims, type Evacuee,
+  bestOf, claim, hostsFor, inOrder, whyChosen, type Candidate, type Claims, type Evacuee,
 } from './evacuationplan.ts'
 import { lastStateOf, notOwn, type GuestList } from './guestlist.ts'
 import type { Handoff, MigrateRequest } from './index.ts'
@@ -36,6 +36,8 @@ export interface EvacuatedGuest {
   guest: string
   /** Where it went, or would go; null if no host takes it. */
   to: string | null
+  /** Why there, as a sentence; the hosts' own word counts. */
+  why?: string
   /** `planned` in a dry run. All but those that completed are here still, unless `reason` says otherwise. */
   status: 'completed' | 'failed' | 'cancelled' | 'planned'
   code?: string
@@ -74,6 +76,7 @@ export interface EvacuationComponents {
 /** A guest whose destination was found. */
 interface Planned extends Evacuee {
   candidate: Candidate
+  why: string
   /** Left out where there was nothing to choose. */
   estimate?: HandoffEstimate
 }
@@ -224,7 +227,8 @@ export class Evacuation {
       // Nothing to choose: its handoff finds out whether it is accepted there.
       const host = choice.hosts[0]!
       this.#claim(host, ramBytes)
-      return { guest, ramBytes, candidate: { host, ...this.#components.known(guest, host) } }
+      const candidate = { host, ...this.#components.known(guest, host) }
+      return { guest, ramBytes, candidate, why: whyChosen(candidate, [], choice) }
     }
     const candidates: (Candidate & { estimate: HandoffEstimate })[] = []
     let refusal: PagemeshError | undefined
@@ -249,16 +253,16 @@ export class Evacuation {
     }
     this.#claim(best.host, ramBytes)
     const { estimate } = candidates.find(({ host }) => host === best.host)!
-    return { guest, ramBytes, candidate: best, estimate }
+    return { guest, ramBytes, candidate: best, estimate, why: whyChosen(best, candidates, choice) }
   }
 
   /** Where each guest would go. */
   async #plan(): Promise<EvacuatedGuest[]> {
     const planned: EvacuatedGuest[] = []
     for (let next = await this.#found.take(); next !== undefined; next = await this.#found.take()) {
-      const { guest, candidate: { host: to } } = next
+      const { guest, candidate: { host: to }, why } = next
       const estimate = await this.#foresee(next)
-      planned.push({ guest, to, status: 'planned', ...(estimate === undefined ? {} : { estimate }) })
+      planned.push({ guest, to, why, status: 'planned', ...(estimate === undefined ? {} : { estimate }) })
     }
     return planned
   }
@@ -284,13 +288,13 @@ export class Evacuation {
   }
 
   /** Moves a guest; elsewhere, if its destination fails and the guest runs on here. */
-  async #move({ guest, ramBytes, candidate }: Planned, members: readonly Member[]): Promise<EvacuatedGuest> {
+  async #move({ guest, ramBytes, candidate, why }: Planned, members: readonly Member[]): Promise<EvacuatedGuest> {
     const { signal = new AbortController().signal } = this.#request
     if (signal.aborted) {
       const reason = 'Its handoff was not begun.'
-      return { guest, to: candidate.host, status: 'cancelled', code: 'cancelled', reason }
+      return { guest, to: candidate.host, why, status: 'cancelled', code: 'cancelled', reason }
     }
-    let tried = await this.#handOff(guest, candidate.host, signal)
+    let tried = await this.#handOff(guest, candidate.host, why, signal)
     const left = members.filter(({ name }) => name !== candidate.host)
     while (tried.status === 'failed' && !signal.aborted && left.length > 0 && await this.#runsHere(guest)) {
       const next = await this.#find({ guest, ramBytes }, { hosts: await this.#look(left), claims: this.#underWay })
@@ -300,7 +304,7 @@ export class Evacuation {
       const { reason } = tried
       this.#components.log.warn('a guest goes elsewhere: its handoff failed', { guest, to: host, reason })
       left.splice(left.findIndex(({ name }) => name === host), 1)
-      tried = await this.#handOff(guest, host, signal)
+      tried = await this.#handOff(guest, host, next.why, signal)
     }
     if (tried.status === 'completed') claim(this.#underWay, tried.to!, -ramBytes)
     else this.#claim(tried.to!, -ramBytes)
@@ -313,7 +317,7 @@ export class Evacuation {
   }
 
   /** One try. While it waits for its destination it may be given up; once it moves, it does so to its end. */
-  async #handOff(guest: string, to: string, signal: AbortSignal): Promise<EvacuatedGuest> {
+  async #handOff(guest: string, to: string, why: string, signal: AbortSignal): Promise<EvacuatedGuest> {
     const { onNews } = this.#request
     const moving = new AbortController()
     let isWaiting = true
@@ -330,7 +334,8 @@ export class Evacuation {
       })
       const { status, code, reason } = result
       return {
-        guest, to, status, result, ...(code === undefined ? {} : { code }), ...(reason === undefined ? {} : { reason }),
+        guest, to, why, status, result,
+        ...(code === undefined ? {} : { code }), ...(reason === undefined ? {} : { reason }),
       }
     } finally {
       signal.removeEventListener('abort', giveUp)

@@ -17,6 +17,9 @@ export interface Candidate {
 /** Memory that guests on their way to a host will take there, bytes, by host. */
 export type Claims = Map<string, number>
 
+/** Hosts besides the chosen one that are named. */
+const OTHERS_SHOWN = 3
+
 /**
  * Hosts that a guest may go to, or why there is none. `isOnly`: its QEMU waits on one host alone, so that there is
  * nothing to choose, whoever has room.
@@ -54,6 +57,19 @@ export function bestOf(candidates: readonly Candidate[], claims: Claims): Candid
     (one.host < other.host ? -1 : 1))[0]
 }
 
+/**
+ * Why a guest goes to this host, as a sentence. What a host has of its pages is the host's own word, which a dry run
+ * does not prove.
+ */
+export function whyChosen(best: Candidate, candidates: readonly Candidate[], { isOnly }: { isOnly: boolean }): string {
+  if (isOnly) return `No other host has a QEMU that waits for it.`
+  const others = candidates.filter(({ host }) => host !== best.host)
+  if (others.length === 0) return 'No other host takes it.'
+  const shown = others.toSorted((one, other) => other.pagesAtDestination - one.pagesAtDestination)
+  const less = shown.slice(0, OTHERS_SHOWN).map((other) => `${other.host} ${shareOf(other)}`).join(', ')
+  return `${best.host} says that it has ${shareOf(best)} of its pages, ${less}.`
+}
+
 /** Guests whose pages are known at their destination leave first: they free the host soonest. */
 export function inOrder<Planned extends { guest: string; candidate: Candidate }>(
   planned: readonly Planned[],
@@ -64,6 +80,10 @@ export function inOrder<Planned extends { guest: string; candidate: Candidate }>
 
 export function claim(claims: Claims, host: string, bytes: number): void {
   claims.set(host, (claims.get(host) ?? 0) + bytes)
+}
+
+function shareOf({ distinctPages, pagesAtDestination }: Candidate): string {
+  return `${Math.floor((distinctPages === 0 ? 0 : pagesAtDestination / distinctPages) * 100)} %`
 }
 
 function mebibytes(bytes: number): string {

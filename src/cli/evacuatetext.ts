@@ -60,17 +60,20 @@ export function renderEvacuation(result: EvacuationResult): string {
 }
 
 /** What each guest came to, as rows. */
-function describe({ guest, to, status, reason, result }: EvacuatedGuest): string {
+function describe({ guest, to, why, status, reason, result }: EvacuatedGuest): string {
   if (status === 'completed' && result !== undefined) {
     return alignColumns([[
       guest, `went to ${to}`, `in ${seconds(result.totalMs)}`, `${formatBytes(result.wireBytes)} on the wire`,
+      ...(why === undefined ? [] : [why]),
     ]])
   }
   return `${guest} has stayed${to === null ? '' : ` (${to})`}: ${reason ?? status}`
 }
 
-function describePlan(guest: EvacuatedGuest): string {
-  return guest.estimate === undefined ? `${guest.guest} would stay: ${guest.reason}` : renderEstimate(guest.estimate)
+function describePlan({ guest, to, why, estimate, reason }: EvacuatedGuest): string {
+  if (to === null) return `${guest} would stay: ${reason}`
+  const there = `${guest} would go to ${to}.${why === undefined ? '' : ` ${why}`}`
+  return estimate === undefined ? there : `${there}\n${renderEstimate(estimate)}`
 }
 
 /** What all of them would come to, one after the other; nothing where that is not known of one of them. */

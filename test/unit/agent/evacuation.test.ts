@@ -150,6 +150,7 @@ describe('an evacuation', () => {
     assert.equal(status, 'completed')
     assert.deepEqual(guests.map(({ guest, status }) => [guest, status]),
       [['one', 'completed'], ['three', 'completed'], ['two', 'completed']])
+    assert.equal(guests[0]!.why, 'c says that it has 70 % of its pages, b 10 %.')
     const told = world.news.flatMap((news) => ('event' in news ? [[news.done, news.total, news.guest]] : []))
     assert.deepEqual(told, [[1, 3, 'two'], [2, 3, 'one'], [3, 3, 'three']])
   })
@@ -291,6 +292,19 @@ describe('an evacuation', () => {
     assert.deepEqual(world.foreseen, ['one b'])
     assert.deepEqual(guests.map(({ guest, status, estimate }) => [guest, status, estimate?.pagesAtDestination]),
       [['one', 'planned', 500], ['two', 'failed', undefined]])
+  })
+
+  it('says why each guest would go where it would, by the word of the hosts', async () => {
+    const world = new World(['alone', 'known', 'last'])
+    world.waiting = { b: ['known', 'last'], c: ['alone', 'known'], d: ['known'], e: ['known'], f: ['known', 'last'] }
+    world.known = { 'known b': 300, 'known c': 909, 'known d': 20, 'known f': 400 }
+    world.room = { f: 0.5 * GUEST_BYTES }
+    const { guests } = await world.run({ dryRun: true })
+    assert.deepEqual(guests.map(({ guest, to, why }) => [guest, to, why]), [
+      ['alone', 'c', 'No other host has a QEMU that waits for it.'],
+      ['known', 'c', 'c says that it has 90 % of its pages, b 30 %, d 2 %, e 0 %.'],
+      ['last', 'b', 'No other host takes it.'],
+    ])
   })
 
   it('refuses hosts that are not there', async () => {

@@ -196,6 +196,18 @@ describe('a dry run', () => {
     assert.match(text, /time +not known before a guest has moved there\n {2}In the way: Two leave now\.$/)
   })
 
+  it('of a whole host says where each guest would go, and why', () => {
+    const text = renderEvacuation({
+      from: 'host-a', dryRun: true, status: 'failed', totalMs: 5, wireBytes: 0, guests: [
+        { guest: 'db', to: 'host-c', why: 'No other host takes it.', status: 'planned' },
+        { guest: 'lost', to: null, status: 'failed', reason: 'No room.' },
+        { guest: 'web-1', to: 'host-b', why: 'It says so.', status: 'planned', estimate },
+      ],
+    })
+    assert.match(text, /^db would go to host-c\. No other host takes it\.\nlost would stay: No room\.\nweb-1 would go/)
+    assert.match(text, /web-1 would go to host-b\. It says so\.\nweb-1 could move from host-a to host-b/)
+  })
+
   it('of a whole host has a sum', () => {
     const guests = ['web-1', 'web-2'].map((guest) => ({
       guest, to: 'host-b', status: 'planned' as const, estimate: { ...estimate, guest },
