@@ -33,13 +33,15 @@ export async function moveByAgent(
 }
 
 /** Compares a guest that stands still at both ends of its move byte for byte, then lets it go on where it arrived. */
-export async function compareArrived(source: LabGuest, arrived: LabGuest): Promise<ArrivedMemory> {
+export async function compareArrived(
+  source: LabGuest, arrived: LabGuest, without: readonly string[] = [],
+): Promise<ArrivedMemory> {
   // A QEMU that does not answer has ended: the states below say so.
   const states = await Promise.all([source, arrived].map((guest) => stateOf(guest).catch(() => 'gone')))
   if (states[0] !== 'postmigrate' || states[1] !== 'paused') {
     return { comparedBytes: 0, differences: [`the source is ${states[0]}, the destination ${states[1]}`] }
   }
-  const { comparedBytes, differences } = await compareMemory(source, arrived)
+  const { comparedBytes, differences } = await compareMemory(source, arrived, without)
   await arrived.qmp.execute('cont')
   return {
     comparedBytes,

@@ -108,6 +108,7 @@ function facetsOf(session: QmpSession): Omit<QmpSession, 'close'> {
     gone: session.gone,
     execute: (...words) => session.execute(...words),
     executeOutOfBand: (command, args) => session.executeOutOfBand(command, args),
+    passDescriptor: (name, fd) => session.passDescriptor(name, fd),
     hmp: (commandLine) => session.hmp(commandLine),
     onEvent: (listener) => session.onEvent(listener),
     onReopened: (listener) => session.onReopened(listener),

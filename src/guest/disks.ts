@@ -1,5 +1,9 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+import { descriptorOf } from '../page/index.ts'
+import { assert } from '../runtime/assert.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import { systemRandom } from '../runtime/random.ts'
@@ -8,14 +12,18 @@ import { asList, asRecord, asText } from './qmpvalue.ts'
 import { makeRoom } from './room.ts'
 
 export interface DiskOwner {
-  /** A directory of the agent that QEMU can see: a room is created in it and removed. */
+  /** A directory of the agent: a room is created in it and removed. */
   directory: string
+  /** Whether QEMU does not see that directory. */
+  isApart: boolean
   /** QEMU's user id. */
   uid: number
 }
 
 const EXPORT_TIMEOUT_MS = 5_000
 const ASK_EVERY_MS = 10
+/** How QEMU calls a listening socket that it gets. */
+const LISTENER = 'pagemesh-listener'
 
 /**
  * Makes QEMU activate the disks of a guest that does not run, as `cont` does for one that is let run. Otherwise the
@@ -26,7 +34,7 @@ const ASK_EVERY_MS = 10
  * see `isTaken` in images.ts. Throws QEMU's refusal.
  */
 export async function activateDisks(
-  { qmp, clock }: { qmp: QmpSession; clock: Clock }, { directory, uid }: DiskOwner,
+  { qmp, clock }: { qmp: QmpSession; clock: Clock }, { directory, uid, isApart }: DiskOwner,
 ): Promise<void> {
   if (qmp.version.major >= 10) {
     await qmp.execute('blockdev-set-active', { active: true })
@@ -36,7 +44,8 @@ export async function activateDisks(
   if (nodes.length === 0) return
   const room = await makeRoom({ random: systemRandom }, { directory, uid })
   try {
-    await exportEach({ qmp, clock }, nodes, room.inside)
+    const listen = isApart ? (path: string) => passListener(qmp, path) : listenItself
+    await exportEach({ qmp, clock }, nodes, (name) => listen(join(room.inside, name)))
   } finally {
     await room.remove()
   }
@@ -56,17 +65,39 @@ async function queryNodes(qmp: QmpSession): Promise<BlockNode[]> {
   return [...attached.map((name) => ({ name, hasDevice: true })), ...others.map((name) => ({ name, hasDevice: false }))]
 }
 
+/** QEMU's words for where it is to listen. */
+type Listener = { type: 'unix'; path: string } | { type: 'fd'; str: string }
+
+async function listenItself(path: string): Promise<Listener> {
+  return { type: 'unix', path }
+}
+
+/** Listens at a path and passes that to QEMU; from then on the path leads nowhere. */
+async function passListener(qmp: QmpSession, path: string): Promise<Listener> {
+  const server = createServer().listen(path)
+  try {
+    await once(server, 'listening')
+    const fd = descriptorOf(server)
+    assert(fd !== undefined, 'a server that listens has a descriptor')
+    await qmp.passDescriptor(LISTENER, fd)
+  } finally {
+    server.close()
+  }
+  return { type: 'fd', str: LISTENER }
+}
+
 async function exportEach(
-  components: { qmp: QmpSession; clock: Clock }, nodes: readonly BlockNode[], directory: string,
+  components: { qmp: QmpSession; clock: Clock }, nodes: readonly BlockNode[],
+  listen: (name: string) => Promise<Listener>,
 ): Promise<void> {
   const { qmp } = components
-  const path = join(directory, 'n')
-  const hasServer = await succeeds(qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path } } }))
+  const { type, ...data } = await listen('n')
+  const hasServer = await succeeds(qmp.execute('nbd-server-start', { addr: { type, data } }))
   try {
     for (const [index, { name, hasDevice }] of nodes.entries()) {
       const kind = hasServer
         ? { type: 'nbd' }
-        : { type: 'vhost-user-blk', addr: { type: 'unix', path: join(directory, String(index)) } }
+        : { type: 'vhost-user-blk', addr: await listen(String(index)) }
       const settings = { id: `pagemesh-${index}`, 'node-name': name, writable: false, ...kind }
       // Nodes below another one refuse, and need no export.
       if (hasDevice) await exportOnce(components, settings)

@@ -11,7 +11,7 @@
 import { PagemeshError } from '../runtime/errors.ts'
 import { waitAtMost, withTimeout } from '../runtime/wait.ts'
 import { findUnserved, readBackings } from './backing.ts'
-import { channelSettings, MAIN_ONLY } from './channels.ts'
+import { channelSettings, MAIN_ONLY, type BesideChannels } from './channels.ts'
 import { cannotHaveRun } from './endprocess.ts'
 import type { GuestState } from './guest.ts'
 import { findImageFaults, queryImages } from './images.ts'
@@ -54,8 +54,11 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
     await this.follower.learn()
   }
 
-  async check({ mode, host }: { mode: MigrationMode; host?: string }): Promise<void> {
+  async check(
+    { mode, beside = MAIN_ONLY, host }: { mode: MigrationMode; beside?: BesideChannels; host?: string },
+  ): Promise<void> {
     const { guest, process: { pid }, blocks } = this.init
+    this.requireMeeting({ mode, beside })
     this.#checked = undefined
     const [state, { status }, settings, images] = await Promise.all([
       queryState(this.qmp), queryMigration(this.qmp), readSettings(this.qmp), queryImages(this.qmp),
@@ -76,7 +79,7 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   async prepare({ mode, beside = MAIN_ONLY, onChange }: PrepareOptions): Promise<void> {
-    if (this.#checked?.mode !== mode) await this.check({ mode })
+    if (this.#checked?.mode !== mode) await this.check({ mode, beside })
     const { settings } = this.#checked!
     this.#checked = undefined
     const { capabilities, parameters } = channelSettings(beside)
@@ -99,7 +102,11 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   async begin(socketPath: string): Promise<void> {
-    await this.follower.expect(() => this.qmp.execute('migrate-incoming', { uri: `unix:${socketPath}` }))
+    await this.beginAt(`unix:${socketPath}`)
+  }
+
+  protected override async beginAt(uri: string): Promise<void> {
+    await this.follower.expect(() => this.qmp.execute('migrate-incoming', { uri }))
   }
 
   async recover(socketPath: string): Promise<void> {

@@ -22,7 +22,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     const side = await this.open()
     // In a cut post-copy QEMU may be unable to answer now. It reports errors when it is told to recover.
     if (this.rejoins) return
-    await side.check({ mode: this.init.mode, host: hosts.destination })
+    await side.check({ mode: this.init.mode, beside: this.beside, host: hosts.destination })
     const differences = differencesOf(source, await side.describe(), hosts, this.init.mode)
     if (differences.length === 0) return
     throw new PagemeshError('machines-differ', `The two QEMUs differ: ${differences.join('; ')}.`, {
@@ -66,6 +66,10 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
 
   protected override tellToMigrate(side: IncomingMigration, socketPath: string): Promise<void> {
     return this.rejoins ? side.recover(socketPath) : side.begin(socketPath)
+  }
+
+  protected override async meetApart(begin: () => Promise<Endpoint>): Promise<Endpoint> {
+    return await begin()
   }
 
   protected override async *meet(

@@ -4,6 +4,7 @@
  * A session lives until `close`: if its QMP connection is lost while the guest's process lives, it is opened again.
  * QEMU decides the outcome of a migration: the sides only ask, and report its answers.
  */
+import type { Endpoint } from '../net/endpoint.ts'
 import type { BesideChannels } from './channels.ts'
 import type { MachineDescription } from './description.ts'
 import type { GuestState } from './guest.ts'
@@ -58,6 +59,11 @@ export interface MigrationSide {
   describe(): Promise<MachineDescription>
   /** Every new status of the migration in order, none twice in a row; all of them before `gone` resolves. */
   follow(listener: (news: MigrationNews) => void): void
+  /**
+   * Present if QEMU does not see `directory`: begins over one connection that QEMU is given over QMP, and resolves to
+   * its other end. Takes the place of `begin`.
+   */
+  readonly beginApart?: (() => Promise<Endpoint>) | undefined
   progress(): Promise<MigrationProgress>
   state(): Promise<GuestState>
   /** Resolves when the guest's process has ended, whatever happens to the QMP connection. */
@@ -102,7 +108,7 @@ export interface IncomingMigration extends MigrationSide {
   /**
    * Looks whether `prepare` would refuse, with the same errors, which call this end `host`. Leaves nothing changed.
    */
-  check(options: { mode: MigrationMode; host?: string }): Promise<void>
+  check(options: { mode: MigrationMode; beside?: BesideChannels; host?: string }): Promise<void>
   /**
    * Sets what a handoff needs; from then on QEMU never starts the guest by itself.
    * Throws PagemeshError `no-waiting-guest` if it does not wait for a migration, and others of `check`.

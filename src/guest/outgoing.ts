@@ -102,6 +102,8 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   }
 
   async channels({ mode, count }: { mode: MigrationMode; count: number | undefined }): Promise<BesideChannels> {
+    // The one that an operator asks for is refused by `prepare` if it cannot be.
+    if (this.init.isApart && count === undefined && mode === 'precopy') return MAIN_ONLY
     const { capabilities, parameters } = await readSettings(this.qmp)
     return besideChannels({ mode, count, cores: availableParallelism() }, capabilities, parameters)
   }
@@ -109,6 +111,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   async prepare(
     { mode, beside = MAIN_ONLY, maxDowntimeMs, onChange }: PrepareOptions & { maxDowntimeMs?: number },
   ): Promise<void> {
+    this.requireMeeting({ mode, beside })
     const current = await this.#settingsOfMovable()
     this.#onChange = onChange
     const downtimeMs = Math.ceil(maxDowntimeMs ?? asCount(current.parameters['downtime-limit']))
@@ -138,8 +141,12 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   }
 
   async begin(socketPath: string): Promise<void> {
+    await this.beginAt(`unix:${socketPath}`)
+  }
+
+  protected override async beginAt(uri: string): Promise<void> {
     this.#isOurs = true
-    await this.follower.expect(() => this.qmp.execute('migrate', { uri: `unix:${socketPath}` }))
+    await this.follower.expect(() => this.qmp.execute('migrate', { uri }))
   }
 
   async resume(socketPath: string): Promise<void> {

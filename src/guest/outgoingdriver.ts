@@ -68,6 +68,12 @@ export class QmpOutgoingDriver extends QmpDriver<OutgoingMigration> {
     return this.rejoins ? side.resume(socketPath) : side.begin(socketPath)
   }
 
+  protected override async meetApart(begin: () => Promise<Endpoint>): Promise<Endpoint> {
+    const endpoint = await begin()
+    this.#endpoint = endpoint
+    return this.#endpoint = await untilBegun(endpoint)
+  }
+
   protected override async *meet(
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
   ): AsyncGenerator<Endpoint> {

@@ -8,6 +8,7 @@ import { createIncoming } from './incoming.ts'
 import { findLayout } from './layout.ts'
 import type { GuestMemory } from './memory.ts'
 import type { IncomingMigration, OpenInit, OutgoingMigration } from './migration.ts'
+import { seesDirectory } from './mounts.ts'
 import { createOutgoing } from './outgoing.ts'
 import { isAlive, readArguments, readUid, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
@@ -136,13 +137,14 @@ export class QemuGuest implements DiscoveredGuest {
     { signal, undo, directory }: OpenInit, create: (components: SideComponents, init: SideInit) => Promise<Side>,
   ): Promise<Side> {
     const uid = readUid(this.pid)
+    const isApart = !await seesDirectory(this.pid, directory)
     const startsPaused = readArguments(this.pid).includes('-S')
     const qmp = await this.#control.hold({ signal, isAlive: () => this.alive })
     try {
       await this.#requireSame(qmp)
       return await create({ qmp, clock: this.#clock, log: this.#log }, {
         guest: this.name, process: this.process, uid, blocks: this.memory.layout?.blocks ?? [], startsPaused,
-        directory, undo, endProcess: () => endProcess(this, this.path),
+        directory, isApart, undo, endProcess: () => endProcess(this, this.path),
       })
     } catch (error) {
       await qmp.close()

@@ -15,7 +15,7 @@ import { pathSeenBy, readStartTicks, type ProcessIdentity } from './process.ts'
 import { asCount, asList, asRecord } from './qmpvalue.ts'
 import type { QmpAsker } from './status.ts'
 import { meansSame, unixSocketsOf } from './unixsockets.ts'
-import { linkStatOrNothing, listOrNothing, readOrNothing } from './vanishing.ts'
+import { linkStatOrNothing, listOrNothing, readLinkOrNothing, readOrNothing } from './vanishing.ts'
 
 /** A process that has a thread with the reported id and holds the socket. */
 export interface Claimant extends ProcessIdentity {
@@ -106,14 +106,20 @@ function threadNumbers(status: string): number[] {
 /**
  * Whether the process listens at `path`, which is this file. A link as the last step is not followed: links cannot be
  * bound. A process that has changed its directory since it bound a relative path, as `-daemonize` makes QEMU do, is
- * known by the end of the path.
+ * known by the end of the path; one that has changed its root since (`-chroot`), by the whole path.
  */
 export function listensAt(pid: number, path: string, file: { dev: number; ino: number }): boolean {
   return unixSocketsOf(pid).some(({ state, path: bound }) => {
     if (state !== 'listening' || bound === undefined || bound.startsWith('@')) return false
     const found = linkStatOrNothing(pathSeenBy(pid, bound))
-    return (found?.dev === file.dev && found.ino === file.ino) || (!bound.startsWith('/') && meansSame(path, bound))
+    if (found?.dev === file.dev && found.ino === file.ino) return true
+    return meansSame(path, bound) && (!bound.startsWith('/') || hasChangedRoot(pid))
   })
+}
+
+/** Whether the process' root is not that of its mount namespace. A container's is: there paths lead to files. */
+function hasChangedRoot(pid: number): boolean {
+  return !['/', undefined].includes(readLinkOrNothing(`/proc/${pid}/root`))
 }
 
 function unseen(path: string): PagemeshError {

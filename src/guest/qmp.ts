@@ -14,6 +14,7 @@
  *                       <------   event            at any time
  */
 import { connectAt } from '../host/longpath.ts'
+import { descriptorOf, passDescriptor } from '../page/index.ts'
 import { assert } from '../runtime/assert.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -50,6 +51,8 @@ export interface QmpClient {
    * memory of a broken post-copy.
    */
   executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown>
+  /** Gives QEMU a duplicate of descriptor `fd`, for its commands that take one by this name. */
+  passDescriptor(name: string, fd: number): Promise<void>
   /** Runs a command of the human monitor; resolves to its text. */
   hmp(commandLine: string): Promise<string>
   /** Calls `listener` for every event from now on, until the returned function is called. */
@@ -151,6 +154,15 @@ class QmpConnection implements QmpClient {
     return this.#send(command, args, { timeoutMs: COMMAND_TIMEOUT_MS, outOfBand: this.#offersOutOfBand })
   }
 
+  async passDescriptor(name: string, fd: number): Promise<void> {
+    // It comes with a space, which may stand between two commands and not within one.
+    await this.#written()
+    const over = descriptorOf(this.#socket)
+    if (over === undefined) throw this.#why ?? qmpLost(this.#path)
+    passDescriptor(over, fd)
+    await this.execute('getfd', { fdname: name })
+  }
+
   async hmp(commandLine: string): Promise<string> {
     return asText(await this.execute('human-monitor-command', { 'command-line': commandLine }))
   }
@@ -181,6 +193,13 @@ class QmpConnection implements QmpClient {
       this.#pending.set(id, { command, resolve, reject, timer })
       this.#socket.write(formatQmpCommand(id, command, args, outOfBand))
     })
+  }
+
+  /** Resolves when the system has taken all commands. */
+  async #written(): Promise<void> {
+    while (this.#socket.writableLength > 0) {
+      await new Promise<void>((resolve) => this.#socket.write('\n', () => resolve()))
+    }
   }
 
   #receive(bytes: Buffer): void {

@@ -75,9 +75,16 @@ export abstract class QmpDriver<Side extends MigrationSide> {
     rendezvous: Rendezvous, signal: AbortSignal, tell: () => Promise<void>,
   ): AsyncGenerator<Endpoint>
 
+  /** The one connection with a QEMU that does not see the agent's files. */
+  protected abstract meetApart(begin: () => Promise<Endpoint>): Promise<Endpoint>
+
   /** The channels of this end's QEMU, in the order in which QEMU opens them. */
   async *channels(signal: AbortSignal): AsyncGenerator<Endpoint> {
     const side = await this.open()
+    if (side.beginApart !== undefined) {
+      yield await this.meetApart(side.beginApart)
+      return
+    }
     const rendezvous = await createRendezvous(this.components, {
       directory: this.init.directory, uid: side.uid, process: this.#process,
     })

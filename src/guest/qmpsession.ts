@@ -17,6 +17,8 @@ export interface QmpSession {
   execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
   /** As QmpClient's; never sent twice. */
   executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown>
+  /** As QmpClient's; never passed twice. */
+  passDescriptor(name: string, fd: number): Promise<void>
   hmp(commandLine: string): Promise<string>
   onEvent(listener: (event: QmpEvent) => void): void
   /** Calls `listener` when the connection was opened again, since events may have been missed. */
@@ -103,6 +105,11 @@ class LastingQmp implements QmpSession {
   async executeOutOfBand(command: string, args: Record<string, unknown>): Promise<unknown> {
     const client = await this.#connected(command, COMMAND_TIMEOUT_MS)
     return client.executeOutOfBand(command, args)
+  }
+
+  async passDescriptor(name: string, fd: number): Promise<void> {
+    const client = await this.#connected('getfd', COMMAND_TIMEOUT_MS)
+    await client.passDescriptor(name, fd)
   }
 
   async hmp(commandLine: string): Promise<string> {

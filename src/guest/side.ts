@@ -1,6 +1,9 @@
+import type { Endpoint } from '../net/endpoint.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { apartRefusal, meetOverQmp } from './apart.ts'
+import type { BesideChannels } from './channels.ts'
 import { describeMachine } from './describe.ts'
 import type { MachineDescription } from './description.ts'
 import { activateDisks } from './disks.ts'
@@ -8,7 +11,7 @@ import { StatusFollower } from './follower.ts'
 import type { GuestState } from './guest.ts'
 import { isTaken, queryImages } from './images.ts'
 import type { ProcessMemoryBlock } from './memory.ts'
-import type { MigrationNews, MigrationProgress } from './migration.ts'
+import type { MigrationMode, MigrationNews, MigrationProgress } from './migration.ts'
 import type { ProcessIdentity } from './process.ts'
 import type { QmpSession } from './qmpsession.ts'
 import { cannotRun } from './refusals.ts'
@@ -30,15 +33,18 @@ export interface SideInit {
   startsPaused: boolean
   /** Directory for a room with QEMU's sockets. */
   directory: string
+  /** Whether QEMU does not see that directory. */
+  isApart: boolean
   undo: SettingsUndo | undefined
   /** Kills the guest's process; throws PagemeshError `guest-silent` if that is not allowed. */
   endProcess: () => void
 }
 
 /** Common part of both sides of a QEMU's migration. */
-export class QemuSide {
+export abstract class QemuSide {
   readonly uid: number
   readonly gone: Promise<Error>
+  readonly beginApart: (() => Promise<Endpoint>) | undefined
   protected readonly qmp: QmpSession
   protected readonly clock: Clock
   protected readonly log: Log
@@ -55,6 +61,8 @@ export class QemuSide {
     this.init = init
     this.settings = new MigrationSettings(components, { undo: init.undo })
     this.follower = new StatusFollower(components)
+    this.beginApart = init.isApart
+      ? () => meetOverQmp(this.qmp, (address) => this.beginAt(address)) : undefined
     this.gone = this.#goneAfterNews()
   }
 
@@ -78,6 +86,16 @@ export class QemuSide {
   close(): Promise<SettingsUndo | undefined> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  /** Tells QEMU to begin, at an address as QEMU writes it. */
+  protected abstract beginAt(uri: string): Promise<void>
+
+  /** Throws `guest-apart` if QEMU sees other files than the agent and so cannot move like this. */
+  protected requireMeeting(how: { mode: MigrationMode; beside: BesideChannels }): void {
+    const { guest, process: { pid }, directory, isApart } = this.init
+    const refusal = isApart ? apartRefusal({ guest, pid, directory }, how) : undefined
+    if (refusal !== undefined) throw refusal
   }
 
   /** Sends `cont`; throws `guest-cannot-run` with QEMU's words if it refuses. */

@@ -8,7 +8,8 @@ export { createPageHasher, type PageHasher, type PageVerifier } from './hasher.t
 export { createStreamDigest, DIGEST_BYTES, type StreamDigest } from './digest.ts'
 export { deliveryOver, descriptorOf, giveAway } from './kernel/giveaway.ts'
 export {
-  kernelInUse, originalDestination, peerProcess, type Delivery, type InstructionSet, type KernelInUse,
+  canPassDescriptors, connectedPair, kernelInUse, originalDestination, passDescriptor, peerProcess,
+  type Delivery, type InstructionSet, type KernelInUse,
 } from './kernel/kernel.ts'
 export { FetchedPages } from './fetchedpages.ts'
 export {

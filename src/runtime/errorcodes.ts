@@ -99,6 +99,7 @@ export const ERROR_CODES = {
   'guest-not-loaded': 'The guest has not arrived whole.',
   'guest-cannot-run': 'QEMU refuses to let the guest run.',
   'guest-not-movable': 'The guest cannot move.',
+  'guest-apart': 'The guest\'s QEMU does not see the agent\'s directory, and this needs that.',
   'guest-unproven': 'What looks like a QEMU may be something else.',
   'guest-unseen': 'The process that listens at a QMP socket cannot be seen.',
   'guest-forbidden': 'The agent\'s user may not look at the guest.',

@@ -31,11 +31,13 @@ const READ_AGAIN_AFTER_MS = 100
 /**
  * Compares all RAM blocks of two guests byte for byte; both should stand still. Absent pages count as zeros and are not
  * touched: reading a hole of a shared mapping would fill it. Throws LabError `lab-memory-not-found` if the guests'
- * blocks are not the same or cannot be found.
+ * blocks are not the same or cannot be found, but for those `without` which they are compared.
  */
-export async function compareMemory(left: LabGuest, right: LabGuest): Promise<MemoryComparison> {
-  await using leftMemory = await openGuestMemory(left)
-  await using rightMemory = await openGuestMemory(right)
+export async function compareMemory(
+  left: LabGuest, right: LabGuest, without: readonly string[] = [],
+): Promise<MemoryComparison> {
+  await using leftMemory = await openGuestMemory(left, without)
+  await using rightMemory = await openGuestMemory(right, without)
   const comparison: MemoryComparison = { comparedBytes: 0, differences: [] }
   for (const [index, block] of leftMemory.blocks.entries()) {
     const rightIndex = rightMemory.blocks.findIndex((other) => other.name === block.name && other.bytes === block.bytes)
@@ -72,12 +74,16 @@ async function compareBlock(
 }
 
 /** A guest's memory, read-only, for `await using`. Throws LabError `lab-memory-not-found`. */
-export async function openGuestMemory(guest: LabGuest): Promise<GuestMemory & AsyncDisposable> {
+export async function openGuestMemory(
+  guest: LabGuest, without: readonly string[] = [],
+): Promise<GuestMemory & AsyncDisposable> {
   const startTicks = readStartTicks(guest.pid)
   if (startTicks === undefined) throw notFound(guest.name, 'its process')
   const { layout, unmapped } = await findLayout(guest.name, guest.qmp, { pid: guest.pid, startTicks })
-  if (unmapped.length > 0) throw notFound(guest.name, `its blocks ${unmapped.join(', ')}`)
-  const memory = openProcessMemory(layout)
+  const missing = unmapped.filter((name) => !without.includes(name))
+  if (missing.length > 0) throw notFound(guest.name, `its blocks ${missing.join(', ')}`)
+  const blocks = layout.blocks.filter(({ name }) => !without.includes(name))
+  const memory = openProcessMemory({ ...layout, blocks })
   return Object.assign(memory, { [Symbol.asyncDispose]: () => memory.close() })
 }
 

@@ -40,6 +40,8 @@ export interface GuestOptions {
   qemu?: QemuRelease
   /** The same at both ends; default pc-i440fx-7.2, which both QEMUs have. */
   machine?: string
+  /** Words before QEMU's own that change where it runs and then become it, such as `unshare --mount`. */
+  within?: readonly string[]
   /** Further arguments for QEMU, after ours: disks, devices, sockets. */
   further?: readonly string[]
   clock?: Clock
@@ -100,7 +102,8 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
     ...options.machine === undefined ? {} : { machine: options.machine },
     ...options.further === undefined ? {} : { further: options.further },
   })
-  const process = startProcess(host?.exec ?? [], [await ensureQemu(options.qemu ?? 'system'), ...argv])
+  const within = [...host?.exec ?? [], ...options.within ?? []]
+  const process = startProcess(within, [await ensureQemu(options.qemu ?? 'system'), ...argv])
   try {
     return new RunningGuest(options, process, await reachQmp(paths.testQmp, process, clock))
   } catch (error) {

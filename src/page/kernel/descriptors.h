@@ -1,6 +1,6 @@
 /*
- * Socket operations that Node lacks: duplicating a descriptor for another thread, the process at the other end, the
- * destination before NAT, and the delivery rate. kernel.c includes it.
+ * Socket operations that Node lacks: duplicating a descriptor for another thread, the process at the other end, passing
+ * a descriptor to that process, the destination before NAT, and the delivery rate. kernel.c includes it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* Netfilter's SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, without the system's headers for them. */
@@ -60,6 +61,57 @@ static napi_value peer_process(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	return napi_create_int32(env, peer.pid, &result) == napi_ok ? result : NULL;
+}
+
+/* connectedPair(): the descriptors of two connected UNIX sockets, with close-on-exec. Throws an Error. */
+static napi_value connected_pair(napi_env env, napi_callback_info info)
+{
+	(void)info;
+	napi_value result, number;
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+		napi_throw_error(env, "EMFILE", strerror(errno));
+		return NULL;
+	}
+	if (napi_create_array(env, &result) != napi_ok)
+		return NULL;
+	for (uint32_t i = 0; i < 2; i++)
+		if (napi_create_int32(env, ends[i], &number) != napi_ok ||
+				napi_set_element(env, result, i, number) != napi_ok)
+			return NULL;
+	return result;
+}
+
+/*
+ * passDescriptor(over, fd): sends a duplicate of descriptor `fd`, with one space, to the process at the other end of
+ * the UNIX connection `over`. Never waits. Throws a TypeError, or an Error if nothing was sent.
+ */
+static napi_value pass_descriptor(napi_env env, napi_callback_info info)
+{
+	napi_value values[2];
+	size_t count = 2;
+	int32_t over, fd;
+	if (napi_get_cb_info(env, info, &count, values, NULL, NULL) != napi_ok || count < 2 ||
+			napi_get_value_int32(env, values[0], &over) != napi_ok ||
+			napi_get_value_int32(env, values[1], &fd) != napi_ok) {
+		wrong_type(env, "a descriptor is to be a number");
+		return NULL;
+	}
+	char space = ' ';
+	struct iovec bytes = { &space, 1 };
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr aligned; } control = { {0} };
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	const int passed = fd;
+	memcpy(CMSG_DATA(header), &passed, sizeof(passed));
+	if (sendmsg(over, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+		napi_throw_error(env, errno == EBADF ? "EBADF" : "EIO", strerror(errno));
+	return NULL;
 }
 
 /*

@@ -298,6 +298,8 @@ NAPI_MODULE_INIT()
 	}
 	if (!export(env, exports, "hash", hash) || !export(env, exports, "duplicate", duplicate) ||
 			!export(env, exports, "peerProcess", peer_process) ||
+			!export(env, exports, "connectedPair", connected_pair) ||
+			!export(env, exports, "passDescriptor", pass_descriptor) ||
 			!export(env, exports, "originalDestination", original_destination) ||
 			!export(env, exports, "delivery", delivery) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
+import { assert } from '../../runtime/assert.ts'
 import { createPackageHasher } from '../packagehasher.ts'
 import { ID_BYTES, PAGE_BYTES } from '../size.ts'
 
@@ -34,6 +35,13 @@ export interface Addon {
    * a PID namespace that we cannot see. Throws an Error if it is no such connection.
    */
   peerProcess(fd: number): number
+  /** Descriptors of two connected UNIX sockets. Throws an Error if the process has too many. */
+  connectedPair(): [number, number]
+  /**
+   * Sends a duplicate of descriptor `fd`, with one space, to the process at the other end of the UNIX connection
+   * `over`. Throws an Error if nothing was sent.
+   */
+  passDescriptor(over: number, fd: number): void
   /**
    * Destination of the accepted TCP connection `fd` before this system's NAT, as `host:port` or `[host]:port`. Throws
    * an Error if the kernel tracks no such connection.
@@ -54,7 +62,7 @@ export interface Delivery {
   bytes: number
 }
 
-export interface Kernel extends Pick<Addon, 'duplicate' | 'peerProcess' | 'originalDestination' | 'delivery'> {
+export interface Kernel extends Omit<Addon, 'instructionSets' | 'hash'> {
   readonly instructionSet: InstructionSet
   /** The addon's `hash`, with the fastest instruction set. */
   hash(
@@ -108,6 +116,26 @@ export function originalDestination(fd: number): string | undefined {
   }
 }
 
+export function canPassDescriptors(): boolean {
+  return loadKernel() !== undefined
+}
+
+/** Descriptors of two connected UNIX sockets. Throws without a kernel. */
+export function connectedPair(): [number, number] {
+  return requireKernel().connectedPair()
+}
+
+/** Sends a duplicate of `fd`, with one space, over a UNIX connection. Throws if nothing was sent. */
+export function passDescriptor(over: number, fd: number): void {
+  requireKernel().passDescriptor(over, fd)
+}
+
+function requireKernel(): Kernel {
+  const kernel = loadKernel()
+  assert(kernel !== undefined, 'who passes descriptors has asked whether that is possible')
+  return kernel
+}
+
 /** Delivery rate and acknowledged bytes of a connection; undefined if unknown. */
 export function deliveryOf(fd: number): Delivery | undefined {
   try {
@@ -123,7 +151,7 @@ export function deliveryOf(fd: number): Delivery | undefined {
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
-    return 'delivery' in addon && agreesWithPackage(addon) ? addon : undefined
+    return 'passDescriptor' in addon && agreesWithPackage(addon) ? addon : undefined
   } catch {
     // Not compiled, or made for another system or version: the package is used instead.
     return undefined
@@ -138,6 +166,8 @@ function kernelOf(addon: Addon | undefined): Kernel | undefined {
     hash: (...batch) => addon.hash(0, ...batch),
     duplicate: (fd) => addon.duplicate(fd),
     peerProcess: (fd) => addon.peerProcess(fd),
+    connectedPair: () => addon.connectedPair(),
+    passDescriptor: (over, fd) => addon.passDescriptor(over, fd),
     originalDestination: (fd) => addon.originalDestination(fd),
     delivery: (fd) => addon.delivery(fd),
   }

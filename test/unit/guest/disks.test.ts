@@ -27,7 +27,7 @@ describe('making QEMU take over the disks of a paused guest', () => {
   })
 
   function activate(qmp: ScriptedQmp): Promise<void> {
-    return clock.complete(activateDisks({ qmp, clock }, { directory, uid: process.geteuid!() }))
+    return clock.complete(activateDisks({ qmp, clock }, { directory, uid: process.geteuid!(), isApart: false }))
   }
 
   it('is one command from QEMU 10.0 on, and its refusal is told', async () => {

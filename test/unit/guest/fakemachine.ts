@@ -60,7 +60,8 @@ export class FakeMachine {
     const own = { pid: process.pid, startTicks: readStartTicks(process.pid)! }
     return {
       guest: 'vm', process: own, uid: process.geteuid!(), blocks: [],
-      startsPaused: false, directory: this.directory, undo: undefined, endProcess: this.endProcess, ...more,
+      startsPaused: false, directory: this.directory, isApart: false, undo: undefined,
+      endProcess: this.endProcess, ...more,
     }
   }
 

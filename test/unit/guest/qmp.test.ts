@@ -1,11 +1,12 @@
 import { strict as assert } from 'node:assert'
 import { getEventListeners } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
 import { connectQmp, type QmpClient, type QmpEvent } from '../../../src/guest/index.ts'
 import { parseQmpLine, QmpCutter } from '../../../src/guest/qmpline.ts'
+import { canPassDescriptors, connectedPair } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
@@ -154,6 +155,20 @@ describe('QMP', () => {
     assert.deepEqual(fake.enabled, ['oob'])
     await qmp.executeOutOfBand('migrate-recover', {})
     assert.deepEqual(fake.outOfBand, ['migrate-recover'])
+  })
+
+  it('passes a descriptor before the command that names it, and none once the connection is lost', async function () {
+    if (!canPassDescriptors()) this.skip()
+    qmp = await connectQmp(path, options)
+    const ends = connectedPair()
+    const asked = qmp.execute('query-status')
+    await qmp.passDescriptor('mine', ends[0])
+    await asked
+    assert.deepEqual(fake.commands.slice(-2), ['query-status', 'getfd'])
+    fake.hangUp()
+    await qmp.lost
+    await assert.rejects(qmp.passDescriptor('mine', ends[0]), { code: 'guest-gone' })
+    for (const fd of ends) closeSync(fd)
   })
 
   it('waits five seconds for a greeting, and ten for an answer', async () => {

@@ -26,6 +26,10 @@ class ScriptedClient implements QmpClient {
     return this.answer(command)
   }
 
+  async passDescriptor(name: string): Promise<void> {
+    await this.execute(`getfd ${name}`)
+  }
+
   executeOutOfBand(command: string): Promise<unknown> {
     this.said.push([command, undefined])
     return this.answer(command)

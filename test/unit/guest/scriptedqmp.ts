@@ -39,6 +39,10 @@ export class ScriptedQmp implements QmpSession {
     return this.execute(command, args)
   }
 
+  async passDescriptor(name: string): Promise<void> {
+    await this.execute('getfd', { fdname: name })
+  }
+
   async hmp(commandLine: string): Promise<string> {
     return String(await this.execute('human-monitor-command', { 'command-line': commandLine }))
   }

@@ -40,7 +40,7 @@ describe('a side of a migration', () => {
   const log: Log = { ...silentLog, warn: (message) => warnings.push(message) }
   const init = {
     guest: 'vm', process: { pid: process.pid, startTicks: readStartTicks(process.pid)! },
-    uid: process.geteuid!(), blocks: [], startsPaused: false, directory: '/nowhere',
+    uid: process.geteuid!(), blocks: [], startsPaused: false, directory: '/nowhere', isApart: false,
     undo: undefined, endProcess: () => {},
   }
   const words = (): string[] => qmp.changes.map(([command]) => command)

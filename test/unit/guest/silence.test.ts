@@ -27,7 +27,7 @@ describe('a waiting QEMU that answers nobody', () => {
     whenKilled = () => qmp.end()
     const log = { ...silentLog, warn: (...words: unknown[]) => { warnings.push(words) } }
     incoming = await createIncoming({ qmp, clock, log }, {
-      guest: 'vm', process: { pid: PID, startTicks: 1 }, uid: 1, blocks: [], startsPaused: false,
+      guest: 'vm', process: { pid: PID, startTicks: 1 }, uid: 1, blocks: [], startsPaused: false, isApart: false,
       directory: '/nowhere', undo: undefined,
       endProcess: () => {
         killCount += 1
