@@ -84,6 +84,8 @@ export interface AgentStatus {
   unsettled: string[]
   /** Peers that could not prove the cluster key, since start. */
   strangers: number
+  /** Identities with which several hosts run, this host's own or another's: none of these hosts is let in. */
+  doubled: { host: string; peerId: string }[]
   /** Refused since start: offers of guests, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
   /** Open ones; since start, new hosts that got the cluster key, and connections that named one and got no key. */
@@ -144,6 +146,7 @@ export function snapshot(
     held: handoffs?.allHeld() ?? [],
     unsettled: handoffs?.allUnsettled() ?? [],
     strangers: mesh.strangerCount,
+    doubled: mesh.doubled.map(({ name, peerId }) => ({ host: name, peerId })),
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
     invitations: parts.invitations.counts,
     intercept: parts.interception.status,

@@ -11,6 +11,7 @@ export function renderStatus(status: AgentStatus): string {
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
     '',
+    ...doubledLines(status),
     ...(unsettled.length > 0 ? [`Not known to have arrived, keep this agent: ${unsettled.join(', ')}`, ''] : []),
     ...(held.length > 0 ? ['Held: these guests wait here, paused, for you', ...held.map(describeHeld)] : []),
     section('Handoffs', handoffs.map(handoffRow)),
@@ -40,6 +41,16 @@ export function renderStatus(status: AgentStatus): string {
       `net ${formatBytes(ledger.netBytes)}`,
     ]]),
   ].join('\n')
+}
+
+function doubledLines({ peerId: own, doubled }: AgentStatus): string[] {
+  if (doubled.length === 0) return []
+  return [
+    ...doubled.map(({ host, peerId }) => peerId === own
+      ? `Another host runs with this host's identity: others let neither in (pagemesh doctor)`
+      : `Several hosts run with the identity of ${host}: none of them is let in (pagemesh doctor)`),
+    '',
+  ]
 }
 
 /** Why a guest is held, what is known of its other copy, and what to do. */

@@ -19,6 +19,7 @@ import { laneHost } from './lanes/lanehosts.ts'
 import { LaneServer } from './lanes/laneserver.ts'
 import { GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts'
 import { MEMBERS_TOPIC } from './members/announcer.ts'
+import { Doubles, type Doubled } from './members/doubles.ts'
 import { Introductions } from './members/introductions.ts'
 import { MemberTable } from './members/membertable.ts'
 import type { NamePins } from './members/namepins.ts'
@@ -67,6 +68,7 @@ export class HostMesh implements Mesh {
   #introductions: Introductions | undefined
   #refusal: RefusedError | undefined
   readonly #strangers: Strangers
+  readonly #doubles: Doubles
   readonly #knownHosts = new KnownHosts()
 
   constructor(components: { clock: Clock; log: Log; random: Random }, network: Network, init: HostMeshInit) {
@@ -78,6 +80,7 @@ export class HostMesh implements Mesh {
     this.#init = init
     this.#members = new MemberTable(components)
     this.#strangers = new Strangers(components)
+    this.#doubles = new Doubles(components)
     for (const address of init.bootstrap) this.#knownHosts.add(address)
   }
 
@@ -108,6 +111,10 @@ export class HostMesh implements Mesh {
 
   get strangerCount(): number {
     return this.#strangers.count
+  }
+
+  get doubled(): readonly Doubled[] {
+    return this.#doubles.all()
   }
 
   get traffic(): MeshTraffic {
@@ -295,7 +302,7 @@ export class HostMesh implements Mesh {
 
   #networkListener(): Parameters<Network['start']>[0] {
     return {
-      admit: (name, peerId) => this.#admit(name, peerId),
+      admit: (name, peerId, instance) => this.#admit(name, peerId, instance),
       isKnown: (host) => this.#knownHosts.has(host),
       connected: (peer) => {
         this.#init.pins?.trust(peer.name, peer.peerId)
@@ -308,13 +315,20 @@ export class HostMesh implements Mesh {
         this.#redialer?.peerLeft(peerId)
       },
       stranger: (from, reason) => this.#strangers.note(from, reason),
+      metItself: () => this.#doubles.met(this.self),
       refused: (refusal) => this.#refused(refusal),
       message: (topic, message, fromPeerId, viaPeerId) => this.#heard(topic, message, fromPeerId, viaPeerId),
     }
   }
 
-  /** Whether a host may join under this name: no other identity has it now or is pinned to it. */
-  #admit(name: string, peerId: string): Verdict {
+  /**
+   * Whether a host may join under this name: no other identity has it now or is pinned to it, and it is the only one
+   * with its identity.
+   */
+  #admit(name: string, peerId: string, instance?: string): Verdict {
+    const seen = instance === undefined ? 'same' : this.#doubles.seen(name, peerId, instance)
+    if (seen !== 'same') this.#network.disconnect(peerId)
+    if (this.#doubles.isDoubled(peerId)) return { code: 'name-taken', holderName: name, holderPeerId: peerId }
     const { pins } = this.#init
     const pinned = pins?.holderOf(name)
     const verdict: Verdict = pinned === undefined || pinned === peerId
@@ -327,10 +341,13 @@ export class HostMesh implements Mesh {
   #refused(refusal: RefusedError): void {
     const fields = { name: refusal.holderName, holderPeerId: refusal.holderPeerId }
     if (refusal.by === 'self') {
+      // Doubles logs it.
+      if (this.#doubles.isDoubled(refusal.holderPeerId)) return
       // With pins, NamePins logs more about it, at a bounded rate.
       if (this.#init.pins === undefined) this.#log.warn('a host was refused: its name is taken', fields)
       return
     }
+    if (refusal.holderPeerId === this.#network.peerId) return this.#doubles.met(this.self)
     this.#refusal = refusal
     this.#log.error('this host was refused: its name is taken', fields)
   }

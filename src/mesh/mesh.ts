@@ -25,6 +25,8 @@ export interface Mesh {
   readonly laneAddress: string
   /** Peers that were dropped because they could not prove the cluster key, since start. */
   readonly strangerCount: number
+  /** Identities with which several hosts run now: this host's own, and those of hosts that are refused for it. */
+  readonly doubled: readonly { name: string; peerId: string }[]
   readonly traffic: MeshTraffic
   onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe
 

@@ -33,8 +33,8 @@ export interface Network {
 
 /** What a network reports about its peers. No peer counts as connected before it has proved the cluster key. */
 export interface NetworkListener {
-  /** Whether a host of this name, which proved the key, may join. */
-  admit(name: string, peerId: string): Verdict
+  /** Whether a host of this name, which proved the key, may join. `instance`: which start of it this is, if it says. */
+  admit(name: string, peerId: string, instance?: string): Verdict
   /** Whether members were met or are expected at this address. */
   isKnown(host: string): boolean
   connected(peer: { peerId: string; name: string; address: string }): void
@@ -42,6 +42,8 @@ export interface NetworkListener {
   disconnected(peerId: string): void
   /** A peer, known by address or peer id, was dropped because it did not prove the key. */
   stranger(from: string, reason: string): void
+  /** A peer holds this host's private key and is not this process. */
+  metItself(): void
   /** This host or the other one refused the join. */
   refused(refusal: RefusedError): void
   /** `fromPeerId` signed it; `viaPeerId` is the connected peer that passed it on. */

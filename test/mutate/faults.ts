@@ -71,8 +71,9 @@ export const HAND_MADE_FAULTS: readonly HandMadeFault[] = [
     noticedBy: 'test/unit/mesh/codecs.test.ts',
   },
   {
-    file: 'src/mesh/admission/proof.ts', find: 'nonce: components.random.bytes(NONCE_BYTES)',
-    replace: 'nonce: new Uint8Array(NONCE_BYTES)', why: 'the nonce of the key proof is constant: it can be replayed',
+    file: 'src/mesh/admission/proof.ts', find: 'makeNonce(instance, random.bytes(FRESH_BYTES))',
+    replace: 'makeNonce(instance, new Uint8Array(FRESH_BYTES))',
+    why: 'the nonce of the key proof is constant: it can be replayed',
     noticedBy: 'test/unit/mesh/admission/proof.test.ts',
   },
   {

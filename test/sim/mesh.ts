@@ -24,6 +24,7 @@ export class SimMesh implements Mesh {
   readonly announcedBy = (): never[] => []
   readonly laneAddress = ''
   readonly strangerCount = 0
+  readonly doubled = []
   readonly traffic = { gossip: { sentBytes: 0, receivedBytes: 0 } }
   /** Open streams, with the host at their other end. */
   readonly streams = new Map<SimStream, SimMesh>()

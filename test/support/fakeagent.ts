@@ -32,6 +32,7 @@ export const STATUS: AgentStatus = {
   },
   held: [],
   strangers: 0,
+  doubled: [],
   refused: { offers: 0, names: 0 },
   invitations: { open: 0, joined: 0, refused: 0 },
   intercept: { active: false, why: null, members: [], carried: 0, direct: 0, refused: 0 },

@@ -5,7 +5,8 @@ import { check, type Finding } from './finding.ts'
 
 export function judgeAgent(facts: Facts): Finding[] {
   return [
-    judgeConfiguration(facts), judgeControl(facts), ...judgeVersion(facts), ...judgeListening(facts),
+    judgeConfiguration(facts), judgeControl(facts), ...judgeVersion(facts), ...judgeDoubled(facts),
+    ...judgeListening(facts),
     ...judgeNames(facts), ...judgeAnnounced(facts),
   ]
 }
@@ -37,6 +38,16 @@ function judgeVersion({ program, agent: { examination } }: Facts): Finding[] {
   if (version === program.version) return [check('version').ok(`Pagemesh ${version}, Node ${examination.nodeVersion}.`)]
   return [check('version').warning(`The agent is Pagemesh ${version}, this command ${program.version}.`,
     'Start the agent anew, so that it runs what is installed.')]
+}
+
+function judgeDoubled({ agent: { examination } }: Facts): Finding[] {
+  if (examination === null) return []
+  const { doubled, host, peerId: own } = examination.status
+  const advice = 'Stop the agent of the copied host, remove its identity and its store (the files in `store.path`), ' +
+    'give it a `name` of its own, and start it.'
+  return doubled.map(({ host: name, peerId }) => check('identity of', name).broken(peerId === own
+    ? `Another host runs with the identity of ${host} (${own}): the others let neither in.`
+    : `Several hosts run with the identity of ${name} (${peerId}): none of them is let in.`, advice))
 }
 
 function judgeListening({ listening, agent: { examination }, ownAddresses }: Facts): Finding[] {

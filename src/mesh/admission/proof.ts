@@ -6,7 +6,8 @@ import { concat } from 'uint8arrays/concat'
 import { bufferOver } from '../../bytes/bufferover.ts'
 import type { Random } from '../../runtime/random.ts'
 import {
-  decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, NONCE_BYTES, PROOF_VERSION,
+  decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, FRESH_BYTES, instanceOf, makeNonce,
+  PROOF_VERSION,
   type ProofMessage, type Verdict,
 } from './proofcodec.ts'
 
@@ -48,8 +49,10 @@ export interface ProofInit {
   remotePeerId: string
   /** This host's name. */
   name: string
-  /** Whether a member of this name and identity may join here. */
-  admit: (name: string, peerId: string) => Verdict
+  /** Tells this start of the host's mesh from all others, INSTANCE_BYTES. */
+  instance: Uint8Array
+  /** Whether a member of this name and identity may join here; an older one tells no instance. */
+  admit: (name: string, peerId: string, instance: string | undefined) => Verdict
 }
 
 /** The peer does not hold the cluster key, or breaks the protocol of the proof. */
@@ -76,9 +79,7 @@ export class RefusedError extends Error {
 export async function proveMembership(
   channel: ProofChannel, components: { random: Random }, init: ProofInit,
 ): Promise<string> {
-  const ownHello = encodeProofMessage({
-    kind: 'hello', version: PROOF_VERSION, nonce: components.random.bytes(NONCE_BYTES), name: init.name,
-  })
+  const ownHello = helloOf(components, init)
   await channel.write(encodeFrame(ownHello))
   const { bytes: peerHello, message: hello } = await readMessage(channel, 'hello')
   if (hello.version !== PROOF_VERSION) throw new StrangerError(`the peer speaks version ${hello.version} of the proof`)
@@ -89,12 +90,30 @@ export async function proveMembership(
   const expected = macOf(init.role === 'dialer' ? 'listener' : 'dialer')
   if (!timingSafeEqual(proof.mac, expected)) throw new StrangerError('the peer holds another cluster key')
 
-  const ownVerdict = init.admit(hello.name, init.remotePeerId)
+  const ownVerdict = init.admit(hello.name, init.remotePeerId, instanceOf(hello.nonce))
   await channel.write(encodeFrame(encodeProofMessage({ kind: 'verdict', verdict: ownVerdict })))
   const { message: { verdict } } = await readMessage(channel, 'verdict')
   if (verdict.code !== 'accepted') throw new RefusedError('peer', verdict)
   if (ownVerdict.code !== 'accepted') throw new RefusedError('self', ownVerdict)
   return hello.name
+}
+
+/**
+ * Whether the peer, which holds this host's own private key, is another process than this one. An older one does not
+ * say: then false, as for this host itself.
+ */
+export async function isAnotherOfUs(
+  channel: ProofChannel, components: { random: Random }, init: Pick<ProofInit, 'name' | 'instance'>,
+): Promise<boolean> {
+  await channel.write(encodeFrame(helloOf(components, init)))
+  const { message: { nonce } } = await readMessage(channel, 'hello')
+  const other = instanceOf(nonce)
+  return other !== undefined && other !== Buffer.from(init.instance).toString('hex')
+}
+
+function helloOf({ random }: { random: Random }, { name, instance }: Pick<ProofInit, 'name' | 'instance'>): Uint8Array {
+  const nonce = makeNonce(instance, random.bytes(FRESH_BYTES))
+  return encodeProofMessage({ kind: 'hello', version: PROOF_VERSION, nonce, name })
 }
 
 function proofMac(init: ProofInit, prover: ProofInit['role'], ownHello: Uint8Array, peerHello: Uint8Array): Uint8Array {

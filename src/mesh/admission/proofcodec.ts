@@ -12,7 +12,10 @@ import { isHostName } from '../hostname.ts'
  *   verdict := 0x03 code:u8 holderName holderPeerId
  *   name, holderName, holderPeerId := length:u8 UTF-8 bytes
  *
- * Version 0 and verdict 0 are invalid. The holder is empty unless the verdict is `name-taken`.
+ *   nonce   := "pmi1" instance:12 fresh:16    older hosts: all 32 bytes are fresh
+ *
+ * Version 0 and verdict 0 are invalid. An instance is one start of a host's mesh. The holder is empty unless the
+ * verdict is `name-taken`.
  */
 export const PROOF_LIMITS = {
   messageBytes: 256,
@@ -23,6 +26,12 @@ export const PROOF_LIMITS = {
 export const PROOF_VERSION = 1
 export const NONCE_BYTES = 32
 const MAC_BYTES = 32
+/** Begins the nonces of hosts that say which of their starts this is; by chance 4 bytes are rarely these. */
+const INSTANCE_MARK = Uint8Array.of(0x70, 0x6d, 0x69, 0x31)
+export const INSTANCE_BYTES = 12
+const INSTANCE_END = INSTANCE_MARK.length + INSTANCE_BYTES
+/** Bytes of a nonce that are fresh for each proof. */
+export const FRESH_BYTES = NONCE_BYTES - INSTANCE_END
 
 export type Verdict = { code: 'accepted' } | { code: 'name-taken'; holderName: string; holderPeerId: string }
 
@@ -36,6 +45,17 @@ const MAC = 2
 const VERDICT = 3
 const ACCEPTED = 1
 const NAME_TAKEN = 2
+
+/** A nonce of FRESH_BYTES that tells the instance. */
+export function makeNonce(instance: Uint8Array, fresh: Uint8Array): Uint8Array {
+  return concat([INSTANCE_MARK, instance, fresh], NONCE_BYTES)
+}
+
+/** The instance that a nonce tells, in hexadecimal; undefined for an older host's. */
+export function instanceOf(nonce: Uint8Array): string | undefined {
+  if (!INSTANCE_MARK.every((byte, index) => nonce[index] === byte)) return undefined
+  return Buffer.from(nonce.subarray(INSTANCE_MARK.length, INSTANCE_END)).toString('hex')
+}
 
 /** The message without its frame's length. */
 export function encodeProofMessage(message: ProofMessage): Uint8Array {

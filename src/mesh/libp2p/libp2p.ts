@@ -24,7 +24,8 @@ import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { Unproven } from '../admission/arrivals.ts'
 import { Gate } from '../admission/gate.ts'
-import { proveMembership, RefusedError, StrangerError } from '../admission/proof.ts'
+import { isAnotherOfUs, proveMembership, RefusedError, StrangerError, type ProofChannel } from '../admission/proof.ts'
+import { INSTANCE_BYTES } from '../admission/proofcodec.ts'
 import type { ClusterKeys } from '../clusterkey.ts'
 import { HostMesh } from '../hostmesh.ts'
 import type { Invitations } from '../invitation/invitations.ts'
@@ -84,6 +85,8 @@ type Node = Libp2p<{ gossip: GossipSub; identify: unknown; ping: Ping }>
 class Libp2pNetwork implements Network {
   readonly #components: { clock: Clock; log: Log; random: Random }
   readonly #init: Libp2pMeshInit
+  /** Tells this host from another one with a copy of its private key. */
+  readonly #instance: Uint8Array
   readonly #gossip = { sentBytes: 0, receivedBytes: 0 }
   #peers: PeerConnections<Connection> | undefined
   #node: Node | undefined
@@ -94,6 +97,7 @@ class Libp2pNetwork implements Network {
   constructor(components: { clock: Clock; log: Log; random: Random }, init: Libp2pMeshInit) {
     this.#components = components
     this.#init = init
+    this.#instance = components.random.bytes(INSTANCE_BYTES)
   }
 
   get gossipSentBytes(): number {
@@ -262,22 +266,24 @@ class Libp2pNetwork implements Network {
     outer: AbortSignal | undefined,
   ): Promise<SecuredConnection> {
     const remotePeerId = secured.remotePeer.toString()
-    if (remotePeerId === this.peerId) throw new SelfDialedError()
     const bytes = byteStream(secured.connection, { maxBufferSize: PROOF_BUFFER_BYTES_MAX })
     const timeout = new AbortController()
     const timer = this.#components.clock.after(PROOF_TIMEOUT_MS, () =>
       timeout.abort(new StrangerError('the peer did not prove the cluster key in time')))
     const signal = outer === undefined ? timeout.signal : AbortSignal.any([outer, timeout.signal])
+    const channel: ProofChannel = {
+      read: async (byteCount) => (await bytes.read({ bytes: byteCount, signal })).subarray(),
+      write: (data) => bytes.write(data, { signal }),
+    }
+    const instance = this.#instance
     try {
-      const name = await proveMembership({
-        read: async (byteCount) => (await bytes.read({ bytes: byteCount, signal })).subarray(),
-        write: (data) => bytes.write(data, { signal }),
-      }, this.#components, {
+      if (remotePeerId === this.peerId) return await this.#refuseItself(channel, listener)
+      const name = await proveMembership(channel, this.#components, {
         memberKey: this.#init.keys.memberKey, role: unproven === undefined ? 'dialer' : 'listener',
-        selfPeerId: this.peerId, remotePeerId, name: this.#init.name,
-        admit: (peerName, peerId) => {
+        selfPeerId: this.peerId, remotePeerId, name: this.#init.name, instance,
+        admit: (...peer) => {
           unproven?.leave()
-          return listener.admit(peerName, peerId)
+          return listener.admit(...peer)
         },
       })
       bytes.unwrap()
@@ -294,6 +300,17 @@ class Libp2pNetwork implements Network {
     } finally {
       timer.cancel()
     }
+  }
+
+  /** Never resolves: this host dialed itself, or there is another host with its identity. */
+  async #refuseItself(channel: ProofChannel, listener: NetworkListener): Promise<never> {
+    const { name } = this.#init
+    const asked = isAnotherOfUs(channel, this.#components, { name, instance: this.#instance })
+    // A peer that hangs up or breaks the protocol is an older agent, which took this for itself.
+    const isAnother = await asked.catch(() => false)
+    if (!isAnother) throw new SelfDialedError()
+    listener.metItself()
+    throw new Error('another host runs with this host\'s identity')
   }
 }
 

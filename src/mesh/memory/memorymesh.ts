@@ -43,6 +43,7 @@ export class MemoryMesh implements Mesh {
   #tickets: LaneTickets
   #isStarted = false
   strangerCount = 0
+  readonly doubled = []
 
   constructor(hub: MemoryHub, init: { name: string; key: string }) {
     checkHostName(init.name)

@@ -100,6 +100,14 @@ describe('what people read', () => {
     assert.match(text, /running  libvirt  pid 4711/)
   })
 
+  it('begins with identities that several hosts have', () => {
+    for (const [peerId, says] of [[STATUS.peerId, 'this host\'s identity: others let neither in'],
+      ['other', 'the identity of b: none of them is let in']] as const) {
+      const text = renderStatus({ ...STATUS, doubled: [{ host: 'b', peerId }] })
+      assert.ok(text.split('\n')[3]?.includes(says), text)
+    }
+  })
+
   it('shows strangers, and hosts whose name is another\'s', () => {
     const text = renderStatus({ ...STATUS, strangers: 2, refused: { offers: 0, names: 3 } })
     assert.match(text, /2 turned away/)

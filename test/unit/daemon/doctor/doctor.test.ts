@@ -102,6 +102,10 @@ describe('the doctor', () => {
     isWrong({
       ...withExamination({ announced: ['127.0.0.1:4001'] }), configuration: { ...WELL.configuration, config: local },
     }, 'announced', 'warning')
+    for (const [peerId, words] of [[STATUS.peerId, /Another host runs with/], ['other', /Several hosts/]] as const) {
+      const status = { ...STATUS, doubled: [{ host: 'host-x', peerId }] }
+      isWrong(withExamination({ status }), 'identity of', 'broken', words, /remove its identity/)
+    }
     isWrong({ ...WELL, names: [{ name: 'host-a', addresses: ['127.0.1.1'] }] }, 'name', 'broken', /\/etc\/hosts/)
     isWrong({ ...WELL, names: [{ name: 'host-a', addresses: [] }] }, 'name', 'broken', /no address/)
   })
