@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 
 import { seededRandom, shuffled } from '../support/random.ts'
-import type { Witness } from './witness.ts'
+import type { Witness } from '../support/witness.ts'
 
 const LOOK_EVERY_MS = 10
 /** The rate of memory is averaged over this many polls. */

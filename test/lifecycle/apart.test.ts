@@ -8,9 +8,9 @@ import { join } from 'node:path'
 
 import { ensureImage } from '../../testnet/index.ts'
 import { expectArrivedWhole, skipWithoutLab } from '../support/labmove.ts'
+import type { Witness } from '../support/witness.ts'
 import { makeDisk } from './disk.ts'
 import { diskWords, TwoHosts, type WitnessOptions } from './twohosts.ts'
-import type { Witness } from './witness.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 150_000

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { ensureQemu } from '../../testnet/index.ts'
+import { settingsLeft } from '../support/verdict.ts'
+import type { Witness } from '../support/witness.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
 import { expectBeats, type Moved, type TwoHosts, type WitnessKind } from './twohosts.ts'
-import { settingsLeft } from './verdict.ts'
-import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 120_000
 const TMPFS = 0x01021994

@@ -1,10 +1,10 @@
 /** Strikes against one of a move's connections, or against its thread. */
 import { seededRandom, shuffled } from '../support/random.ts'
+import type { Observation } from '../support/verdict.ts'
 import { untilSent } from './aim.ts'
 import { channelsOf, lanesOf, shut, stall, type Connection } from './connections.ts'
 import { NO_STRIKE, type Ends, type ReadyStriker, type Striker } from './strikers.ts'
 import { ThreadKill } from './threadkill.ts'
-import type { Observation } from './verdict.ts'
 
 /** Short: less than the silence after which a lane counts as lost, plus TCP's retransmission timeout. Long: more. */
 const STALL_MS = { short: 2000, long: 8000 } as const

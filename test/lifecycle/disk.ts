@@ -2,7 +2,7 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { ensureQemu, startProcess, waitFor, type LabProcess } from '../../testnet/index.ts'
-import { OtherClient } from './otherclient.ts'
+import { OtherClient } from '../support/otherclient.ts'
 
 const DISK_BYTES = 16 * 2 ** 20
 const JOB_TIMEOUT_MS = 20_000

@@ -8,12 +8,12 @@ import { randomInt } from 'node:crypto'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { compareArrived, resultOf, waitFor } from '../../testnet/index.ts'
+import type { Witness } from '../support/witness.ts'
 import { spreadMoments, untilSent } from './aim.ts'
 import { channelsOf, lanesOf, shut, type Connection } from './connections.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
 import { expectBeats, type TwoHosts, type WitnessKind } from './twohosts.ts'
-import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 180_000
 const WAIT_MS = 60_000

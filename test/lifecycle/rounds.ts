@@ -2,12 +2,12 @@ import { setTimeout } from 'node:timers/promises'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor } from '../../testnet/index.ts'
+import { FAULT_KINDS, judge, type Fault, type FaultKind, type Observation, type Seen } from '../support/verdict.ts'
+import { overlapMs, type Settings, type Witness } from '../support/witness.ts'
 import { spreadMoments } from './aim.ts'
 import type { Striker } from './strikers.ts'
 import type { TravellingGuest } from './travelling.ts'
 import type { TwoHosts } from './twohosts.ts'
-import { FAULT_KINDS, judge, type Fault, type FaultKind, type Observation, type Seen } from './verdict.ts'
-import { overlapMs, type Settings, type Witness } from './witness.ts'
 
 const COMMAND_MS_MAX = 40_000
 /** From the end of the commands until all hosts must be at rest. */

@@ -6,11 +6,12 @@ import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor } from '../../testnet/index.ts'
+import type { Held } from '../support/verdict.ts'
+import type { Witness } from '../support/witness.ts'
 import { CHANNEL_STRIKES, ChannelStriker, type ChannelStrike } from './channelstrikes.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
-import { expectBeats, type Held, type TwoHosts } from './twohosts.ts'
-import type { Witness } from './witness.ts'
+import { expectBeats, type TwoHosts } from './twohosts.ts'
 
 const TEST_TIMEOUT_MS = 300_000
 const WAIT_MS = 60_000

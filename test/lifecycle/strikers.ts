@@ -4,10 +4,10 @@
 import { setTimeout } from 'node:timers/promises'
 
 import type { CommandOutcome } from '../../testnet/index.ts'
+import type { Observation } from '../support/verdict.ts'
+import type { Witness } from '../support/witness.ts'
 import { beforeStop } from './aim.ts'
 import type { TwoHosts } from './twohosts.ts'
-import type { Observation } from './verdict.ts'
-import type { Witness } from './witness.ts'
 
 /** A guest about to move. */
 export interface Ends {

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 
 import { systemClock } from '../../src/runtime/clock.ts'
 import { waitFor } from '../../testnet/index.ts'
+import { settingsLeft } from '../support/verdict.ts'
+import type { Witness } from '../support/witness.ts'
 import { DiskLocker, makeDisk } from './disk.ts'
 import type { TravellingGuest } from './travelling.ts'
 import { travels } from './travels.ts'
 import { expectBeats, type Moved, type TwoHosts } from './twohosts.ts'
-import { settingsLeft } from './verdict.ts'
-import type { Witness } from './witness.ts'
 
 const TEST_TIMEOUT_MS = 120_000
 const WAIT_MS = 30_000

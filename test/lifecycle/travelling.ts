@@ -1,12 +1,9 @@
 import { join } from 'node:path'
 
-import { systemClock } from '../../src/runtime/clock.ts'
-import { waitFor } from '../../testnet/index.ts'
+import { loadState, saveState } from '../support/savedstate.ts'
+import type { Witness } from '../support/witness.ts'
 import { makeDisk } from './disk.ts'
 import { diskWords, type TwoHosts, type WitnessKind, type WitnessOptions } from './twohosts.ts'
-import type { Witness } from './witness.ts'
-
-const WAIT_MS = 30_000
 
 /**
  * A guest with a disk that is moved repeatedly between two hosts. It boots once; when lost, it is restored from its
@@ -71,8 +68,7 @@ export class TravellingGuest {
     const home = await this.#hosts.start(host, {
       ...this.#options, further: [...diskWords(this.#diskPath), ...further], ...other, incoming: true,
     })
-    await home.client.execute('migrate-incoming', { uri: `exec:cat ${this.#statePath}` })
-    await this.#hosts.untilState(home, 'running')
+    await loadState(home.client, this.#statePath)
     this.#home = home
   }
 
@@ -80,11 +76,7 @@ export class TravellingGuest {
     const born = await this.#hosts.start('a', { ...this.#options, further: diskWords(this.#diskPath) })
     await born.guest.ready()
     await born.guest.moreBeats(1)
-    await born.client.execute('migrate', { uri: `exec:cat >${this.#statePath}` })
-    await waitFor(async () => {
-      const { status } = await born.client.execute('query-migrate') as { status?: string }
-      return status === 'completed' ? true : undefined
-    }, { clock: systemClock, what: `${this.name} to be saved`, timeoutMs: WAIT_MS })
+    await saveState(born.client, this.#statePath)
     await this.restore()
   }
 }

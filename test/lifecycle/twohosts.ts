@@ -8,21 +8,14 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import {
   createCluster, resultOf, waitFor, type CommandOutcome, type GuestOptions, type LabCluster, type LabGuest,
 } from '../../testnet/index.ts'
+import { Trace } from '../support/trace.ts'
+import type { Held } from '../support/verdict.ts'
+import { SMALL, startWitnessed, type Witness } from '../support/witness.ts'
 import { HeldCommand } from './heldcommand.ts'
-import { Trace } from './trace.ts'
-import { Witness } from './witness.ts'
 
 export interface Moved extends CommandOutcome {
   /** What `pagemesh migrate --json` said of the move. */
   words: HandoffResult | undefined
-}
-
-/** A guest that the agent holds because the state of the other copy is unknown. */
-export interface Held {
-  guest: string
-  from: string
-  sinceMs: number
-  why: string
 }
 
 export type Status = AgentStatus & { held?: Held[] }
@@ -35,9 +28,6 @@ const LOG_LINES_SHOWN = 12
 const SEEN_TIMEOUT_MS = 30_000
 const STATE_TIMEOUT_MS = 30_000
 const FREE_TIMEOUT_MS = 15_000
-/** Boots in seconds. With less memory its initramfs would not fit. */
-const SMALL = { system: 'busybox', work: 'idle', memoryMiB: 96 } as const
-
 /** Two hosts with an agent each; a client of our own watches their QEMUs. */
 export class TwoHosts {
   readonly cluster: LabCluster
@@ -61,14 +51,8 @@ export class TwoHosts {
 
   /** Starts a small QEMU that is watched from its start. */
   async start(host: string, options: WitnessOptions): Promise<Witness> {
-    const path = join(this.cluster.directory, host, 'guests', `${options.name}.other`)
-    const { further = [], ...rest } = options
-    const guest = await this.cluster.startGuest(host, {
-      ...SMALL, ...rest, further: [...further, '-qmp', `unix:${path},server=on,wait=off`],
-    })
-    const witness = await Witness.of(host, guest, path, this.trace)
+    const witness = await startWitnessed(this.cluster, host, { ...SMALL, ...options }, this.trace)
     this.#witnesses.add(witness)
-    this.trace.add(host, `QEMU ${guest.pid} started${options.incoming === true ? ', waits' : ''}`)
     return witness
   }
 

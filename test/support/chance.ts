@@ -37,3 +37,8 @@ export class Chance implements Random {
     return this.#next() < probability
   }
 }
+
+/** One of the items. */
+export function randomIn<T>(items: readonly T[], chance: Chance): T {
+  return items[chance.below(items.length)]!
+}

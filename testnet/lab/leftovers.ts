@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -11,6 +12,14 @@ export function deleteOrphanedDirectories(parent = tmpdir()): string[] {
     const owner = /^pm-(\d+)-/.exec(name)?.[1]
     return owner !== undefined && !existsSync(`/proc/${owner}`)
   }).map((name) => join(parent, name))
-  for (const path of orphans) rmSync(path, { recursive: true, force: true })
+  for (const path of orphans) {
+    for (const disk of mountedBelow(path)) execFileSync('umount', [disk])
+    rmSync(path, { recursive: true, force: true })
+  }
   return orphans
+}
+
+function mountedBelow(path: string): string[] {
+  const places = readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' ')[1] ?? '')
+  return places.filter((place) => place.startsWith(`${path}/`))
 }

@@ -47,7 +47,8 @@ export interface MachineOptions {
   work: Work | 'probe'
   /** For sockets, the serial log, and the memory file of backend `file`. */
   directory: string
-  image: GuestImage
+  /** Absent: no system at all. The firmware finds none, and waits. */
+  image?: GuestImage
   accelerator: Accelerator
   /** Waits for a migration (`-incoming defer`). */
   incoming: boolean
@@ -91,18 +92,25 @@ export function machineArguments(options: MachineOptions): string[] {
     ...memoryArguments(options, paths.memory),
     '-accel', options.accelerator, '-cpu', CPU, '-smp', '1',
     '-no-user-config', '-nodefaults', '-display', 'none', '-nic', 'none', '-no-reboot',
-    '-kernel', options.image.kernel, '-initrd', options.image.initramfs,
-    // On a busy machine an emulated timer is late, and a kernel that checks it panics at boot.
-    '-append', `console=ttyS0 panic=-1 no_timer_check pagemesh.work=${options.work}${heartbeat.word}`,
-    // Without locking, source and destination can both open the one disk.
-    '-drive', `if=none,id=disk,file=${options.image.disk},format=raw,read-only=on,file.locking=off`,
-    '-device', 'virtio-blk-pci,drive=disk',
+    ...systemArguments(options, heartbeat.word),
     '-serial', `file:${paths.serial}`, ...heartbeat.port,
     '-qmp', `unix:${paths.qmp},server=on,wait=off`,
     '-qmp', `unix:${paths.testQmp},server=on,wait=off`,
     ...(options.incoming ? ['-incoming', 'defer'] : []),
     ...(options.paused ? ['-S'] : []),
     ...options.further ?? [],
+  ]
+}
+
+function systemArguments({ image, work }: MachineOptions, further: string): string[] {
+  if (image === undefined) return []
+  return [
+    '-kernel', image.kernel, '-initrd', image.initramfs,
+    // On a busy machine an emulated timer is late, and a kernel that checks it panics at boot.
+    '-append', `console=ttyS0 panic=-1 no_timer_check pagemesh.work=${work}${further}`,
+    // Without locking, source and destination can both open the one disk.
+    '-drive', `if=none,id=disk,file=${image.disk},format=raw,read-only=on,file.locking=off`,
+    '-device', 'virtio-blk-pci,drive=disk',
   ]
 }
 

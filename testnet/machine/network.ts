@@ -11,6 +11,7 @@
  */
 import { LabError } from '../laberror.ts'
 import { runCommand, succeeds } from './command.ts'
+import { corruptPackets } from './corruption.ts'
 import { addNamespace, deleteNamespace, deleteOrphanedNamespaces, namespaceName } from './namespace.ts'
 
 export interface LabHost {
@@ -45,6 +46,8 @@ export interface LabNetwork {
   /** From now on these hosts reach only each other; no process is notified. */
   cut(...hostNames: string[]): Promise<void>
   restore(...hostNames: string[]): Promise<void>
+  /** From now on so many of a thousand long packets from this host arrive with other bytes; 0: none. */
+  corrupt(hostName: string, perMille: number): Promise<void>
   /** Kills the processes on all hosts and deletes the network; idempotent. */
   close(): Promise<void>
 }
@@ -144,6 +147,10 @@ class NamespaceNetwork implements LabNetwork {
     await this.#join(hostNames, BRIDGE)
   }
 
+  async corrupt(hostName: string, perMille: number): Promise<void> {
+    await corruptPackets(this.#switch, this.host(hostName).name, perMille)
+  }
+
   async close(): Promise<void> {
     for (const host of this.hosts) await deleteNamespace(this.#namespaceOf(host.name))
     await deleteNamespace(this.#switch)
@@ -205,6 +212,10 @@ class LoopbackNetwork implements LabNetwork {
 
   async restore(): Promise<void> {
     throw notIsolated('restored')
+  }
+
+  async corrupt(): Promise<void> {
+    throw notIsolated('corrupted')
   }
 
   async close(): Promise<void> {}

@@ -8,7 +8,7 @@ import { LabError } from '../laberror.ts'
 import { waitFor } from '../wait.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { ensureBusybox } from './busybox.ts'
-import { ensureImage } from './image.ts'
+import { ensureImage, type GuestImage } from './image.ts'
 import { machineArguments, machinePaths, type MachinePaths, type MemoryBackend, type Work } from './machine.ts'
 import type { LabHost } from './network.ts'
 import { ensureQemu, type QemuRelease } from './nextqemu.ts'
@@ -22,7 +22,10 @@ export interface GuestOptions {
   memoryMiB?: number
   /** The same at source and destination. */
   work: Work
-  /** Default debian; busybox is a small system of its own, with the work idle or random. The same at both ends. */
+  /**
+   * Default debian; busybox is a small system of its own, with the work idle or random; firmware is none at all: it has
+   * no heartbeat, is never `ready`, and 16 MiB are enough. The same at both ends.
+   */
   system?: System
   /** For sockets and the serial log; created if missing. Its path must be short: a socket's holds 107 bytes. */
   directory: string
@@ -47,7 +50,7 @@ export interface GuestOptions {
   clock?: Clock
 }
 
-type System = 'debian' | 'busybox'
+type System = 'debian' | 'busybox' | 'firmware'
 
 /** A QEMU of the lab. */
 export interface LabGuest {
@@ -77,6 +80,11 @@ export async function stateOf(guest: LabGuest): Promise<string> {
   return (await guest.qmp.execute('query-status') as { status: string }).status
 }
 
+async function systemOf({ system }: GuestOptions, image: GuestImage): Promise<GuestImage | undefined> {
+  if (system === 'firmware') return undefined
+  return system === 'busybox' ? await ensureBusybox(image) : image
+}
+
 /**
  * Starts a guest; resolves when its process runs and answers QMP. Throws LabError `lab-guest-ended` with QEMU's
  * error if it does not.
@@ -91,12 +99,13 @@ export async function startGuest(options: GuestOptions): Promise<LabGuest> {
   }
   const image = await ensureImage()
   const accelerator = await chooseAccelerator(image, clock)
-  const system = options.system === 'busybox' ? await ensureBusybox(image) : image
+  const system = await systemOf(options, image)
   mkdirSync(directory, { recursive: true })
   // A socket that an earlier guest left would be mistaken for this one's.
   for (const path of Object.values(paths) as string[]) rmSync(path, { force: true })
   const argv = machineArguments({
-    name, directory, work, image: system, accelerator, memoryMiB: options.memoryMiB ?? 512,
+    name, directory, work, accelerator, memoryMiB: options.memoryMiB ?? 512,
+    ...system === undefined ? {} : { image: system },
     incoming: options.incoming ?? false, paused: options.paused ?? false, backend: options.backend ?? 'anonymous',
     heartbeat: options.heartbeat ?? false,
     ...options.machine === undefined ? {} : { machine: options.machine },

@@ -1,7 +1,6 @@
 /** Bar charts as SVG text: bars are medians, points the measurements. Pure. */
-import { createRequire } from 'node:module'
-
 import { spreadOf } from '../results.ts'
+import { drawChart, FONT, INK } from './charts.ts'
 
 export interface Bar {
   label: string
@@ -27,50 +26,28 @@ export interface Plot {
   isLogarithmic?: boolean
 }
 
-/** The few parts of echarts that are used. Its own types do not compile under exactOptionalPropertyTypes. */
-interface Charts {
-  init(element: null, theme: null, options: { renderer: 'svg'; ssr: true; width: number; height: number }): {
-    setOption(option: Record<string, unknown>): void
-    renderToSVGString(): string
-    dispose(): void
-  }
-}
-
-const charts = createRequire(import.meta.url)('echarts') as Charts
-
 const WIDTH = 1000
 const COLUMNS = 2
 /** Room for titles, labels and axes, pixels. */
 const SIZES = { title: 44, panelTitle: 26, bar: 24, axis: 54, labels: 205, values: 92 }
-const FONT = 'DejaVu Sans, Verdana, sans-serif'
-const INK = '#222'
 /** A logarithmic axis has no zero: shorter bars are drawn with this value. */
 const LOG_LEAST = 1
 
 export function drawPlot(plot: Plot): string {
   const places = placesOf(plot.panels)
   const height = Math.max(...places.map(({ top, height }) => top + height)) + SIZES.axis
-  const chart = charts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height })
-  try {
-    chart.setOption({
-      animation: false,
-      backgroundColor: '#fff',
-      textStyle: { fontFamily: FONT, color: INK },
-      title: [
-        { text: plot.title, left: 'center', top: 8, textStyle: { fontSize: 17, fontFamily: FONT, color: INK } },
-        ...plot.panels.map((panel, index) => panelTitle(panel, places[index]!)),
-      ],
-      grid: places.map(({ left, top, width, height }) => ({ left, top, width, height, containLabel: false })),
-      xAxis: plot.panels.map((_, gridIndex) => valueAxis(plot, gridIndex)),
-      yAxis: plot.panels.map((panel, gridIndex) => labelAxis(panel, gridIndex)),
-      series: plot.panels.flatMap((panel, index) => [
-        bars(plot, panel, index), points(plot, panel, index), labels(plot, panel, index),
-      ]),
-    })
-    return chart.renderToSVGString()
-  } finally {
-    chart.dispose()
-  }
+  return drawChart(WIDTH, height, {
+    title: [
+      { text: plot.title, left: 'center', top: 8, textStyle: { fontSize: 17, fontFamily: FONT, color: INK } },
+      ...plot.panels.map((panel, index) => panelTitle(panel, places[index]!)),
+    ],
+    grid: places.map(({ left, top, width, height }) => ({ left, top, width, height, containLabel: false })),
+    xAxis: plot.panels.map((_, gridIndex) => valueAxis(plot, gridIndex)),
+    yAxis: plot.panels.map((panel, gridIndex) => labelAxis(panel, gridIndex)),
+    series: plot.panels.flatMap((panel, index) => [
+      bars(plot, panel, index), points(plot, panel, index), labels(plot, panel, index),
+    ]),
+  })
 }
 
 interface Place {

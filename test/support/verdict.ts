@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util'
 
 import type { HandoffResult } from '../../src/index.ts'
-import type { Held } from './twohosts.ts'
 import type { Settings } from './witness.ts'
 
 export const FAULT_KINDS = ['lost', 'doubled', 'wedged', 'wrongWords', 'settingsLeft'] as const
@@ -11,6 +10,14 @@ export type FaultKind = typeof FAULT_KINDS[number]
 export interface Fault {
   kind: FaultKind
   what: string
+}
+
+/** A guest that the agent holds because the state of the other copy is unknown. */
+export interface Held {
+  guest: string
+  from: string
+  sinceMs: number
+  why: string
 }
 
 /** One QEMU at rest. */
@@ -36,8 +43,13 @@ export interface Observation {
   destination: Seen
   /** How long both copies ran at the same time, ms. */
   overlapMs: number
-  /** How `pagemesh migrate` ended; undefined if it never did. */
-  move: { exit: number; words: MoveWords | undefined } | undefined
+  /** The run state of the guest wherever it lives; absent: running. */
+  lives?: 'running' | 'paused'
+  /**
+   * How `pagemesh migrate` ended; undefined if it never did. `unheard`: a strike took away who would have told, or
+   * what was told.
+   */
+  move: { exit: number; words: MoveWords | undefined } | 'unheard' | undefined
   /** How `pagemesh cancel` ended, if it was run; exit undefined if it never did. */
   cancel?: { exit: number | undefined }
   /** Final status of both agents; undefined for one that does not answer. */
@@ -57,10 +69,11 @@ export function judge(seen: Observation): Fault[] {
   return [...judgeCopies(seen), ...judgeAgents(seen), ...judgeWords(seen), ...judgeSettings(seen)]
 }
 
-function judgeCopies({ guest, source, destination, overlapMs, mayBeLost }: Observation): Fault[] {
+function judgeCopies(seen: Observation): Fault[] {
+  const { guest, source, destination, overlapMs, mayBeLost, lives = 'running' } = seen
   const states = `${source.host} (source): ${source.state}, ${destination.host} (destination): ${destination.state}`
   const faults: Fault[] = []
-  const running = [source, destination].filter(({ state }) => state === 'running')
+  const running = [source, destination].filter(({ state }) => state === lives)
   if (running.length === 2 || overlapMs > 0) {
     const what = `two copies of ${guest} ran at once for ${overlapMs.toFixed(1)} ms; ${states}`
     faults.push({ kind: 'doubled', what })
@@ -71,7 +84,7 @@ function judgeCopies({ guest, source, destination, overlapMs, mayBeLost }: Obser
     faults.push({ kind: 'lost', what: `${guest} runs nowhere; ${states}` })
   }
   // A QEMU that still waits is as good as one that ended; a loaded copy beside the running one is not.
-  if (source.state === 'running' && !['gone', 'inmigrate', 'running'].includes(destination.state)) {
+  if (source.state === lives && !['gone', 'inmigrate', lives].includes(destination.state)) {
     faults.push({ kind: 'wedged', what: `a copy is left at ${destination.host} beside the one that runs; ${states}` })
   }
   return faults
@@ -95,15 +108,16 @@ function judgeAgents({ agents, move, cancel }: Observation): Fault[] {
   return faults
 }
 
-function judgeWords({ guest, source, destination, move, cancel, mayEnd, mayBeLost }: Observation): Fault[] {
-  if (move === undefined) return []
+function judgeWords(seen: Observation): Fault[] {
+  const { guest, source, destination, move, cancel, mayEnd, mayBeLost, lives = 'running' } = seen
+  if (move === undefined || move === 'unheard') return []
   const { exit, words } = move
   const wrong = (what: string): Fault => ({ kind: 'wrongWords', what })
   if (words === undefined) return [wrong(`\`migrate --json\` said nothing, exit status ${exit}`)]
   const faults: Fault[] = []
   const said = `status ${words.status}, arrivedState ${words.arrivedState}, reason ${JSON.stringify(words.reason)}`
-  const runsAtSource = source.state === 'running'
-  const runsAtDestination = destination.state === 'running'
+  const runsAtSource = source.state === lives
+  const runsAtDestination = destination.state === lives
   if (!mayEnd.includes(words.status)) faults.push(wrong(`it can only be ${mayEnd.join(' or ')}, but: ${said}`))
   if (exit !== MIGRATE_EXITS[words.status]) faults.push(wrong(`exit status ${exit} with ${said}`))
   if ((words.status === 'completed') !== runsAtDestination) {
@@ -113,9 +127,9 @@ function judgeWords({ guest, source, destination, move, cancel, mayEnd, mayBeLos
     faults.push(wrong(`${guest} does not run at the source, but: ${said}`))
   }
   if (runsAtDestination && words.status === 'completed') {
-    if (words.arrivedState !== 'running') faults.push(wrong(`${guest} arrived running, but: ${said}`))
+    if (words.arrivedState !== lives) faults.push(wrong(`${guest} arrived ${lives}, but: ${said}`))
     // It may be unknown if the source QEMU is gone.
-    if (typeof words.downtimeMs !== 'number' && source.state !== 'gone') {
+    if (lives === 'running' && typeof words.downtimeMs !== 'number' && source.state !== 'gone') {
       faults.push(wrong(`downtimeMs is ${words.downtimeMs} for a guest that ran`))
     }
   }

@@ -1,4 +1,6 @@
-import type { LabGuest } from '../../testnet/index.ts'
+import { join } from 'node:path'
+
+import type { GuestOptions, LabCluster, LabGuest } from '../../testnet/index.ts'
 import { OtherClient, type DatedEvent } from './otherclient.ts'
 import type { Trace } from './trace.ts'
 
@@ -10,6 +12,22 @@ export interface Span {
 
 /** The settings of a QEMU that the agent must restore. */
 export type Settings = Record<string, unknown>
+
+/** Boots in seconds. With less memory its initramfs would not fit. */
+export const SMALL = { system: 'busybox', work: 'idle', memoryMiB: 96 } as const
+
+/** Starts a QEMU on a host of the lab that is watched from its start. */
+export async function startWitnessed(
+  cluster: LabCluster, host: string, options: Omit<GuestOptions, 'directory' | 'host'>, trace: Trace,
+): Promise<Witness> {
+  const path = join(cluster.directory, host, 'guests', `${options.name}.other`)
+  const guest = await cluster.startGuest(host, {
+    ...options, further: [...options.further ?? [], '-qmp', `unix:${path},server=on,wait=off`],
+  })
+  const witness = await Witness.of(host, guest, path, trace)
+  trace.add(host, `QEMU ${guest.pid} started${options.incoming === true ? ', waits' : ''}`)
+  return witness
+}
 
 /** One QEMU as seen from outside: its events, with its own times, and its answers to another client. */
 export class Witness {
