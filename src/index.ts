@@ -8,15 +8,15 @@
  *   await agent.stop()
  */
 export {
-  createAgent, defaultOf, OPTIONS, parseDialRule, type AcceptedPeer, type AcceptRule, type Agent, type AgentComponents,
-  type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord, type CancelOutcome, type ClusterView,
-  type ConfigOptions, type DialRule, type EndedCount, type EvacuatedGuest, type EvacuateRequest, type EvacuationNews,
-  type EvacuationResult, type ExaminedGuest, type Examination, type Handoff, type HandoffRecord, type HeldGuest,
-  type HostSummary, type Invitation, type InviteRequest, type KnownPages, type LedgerSample, type MemoryRoom,
-  type MigrateRequest, type MovingGuest, type OptionInfo, type OptionKind, type OptionValue, type PassageSums,
-  type PastHandoff, type PeerName, type PeerReach, type PopularPage, type Reached, type RecoverRequest, type RelayNews,
-  type RelayStatus, type SettleDecision, type SettleOutcome, type Traffic, type Tunnel, type TunnelNews,
-  type TunnelRequest,
+  createAgent, defaultOf, OPTIONS, parseDialRule, readTenants, TENANTS_EXPECTED, type AcceptedPeer, type AcceptRule,
+  type Agent, type AgentComponents, type AgentOptions, type AgentStatus, type AuditEvent, type AuditRecord,
+  type CancelOutcome, type ClusterView, type ConfigOptions, type DialRule, type EndedCount, type EvacuatedGuest,
+  type EvacuateRequest, type EvacuationNews, type EvacuationResult, type ExaminedGuest, type Examination,
+  type Handoff, type HandoffRecord, type HeldGuest, type HostSummary, type Invitation, type InviteRequest,
+  type KnownPages, type LedgerSample, type MemoryRoom, type MigrateRequest, type MovingGuest, type OptionInfo,
+  type OptionKind, type OptionValue, type PassageSums, type PastHandoff, type PeerName, type PeerReach,
+  type PopularPage, type Reached, type RecoverRequest, type RelayNews, type RelayStatus, type SettleDecision,
+  type SettleOutcome, type TenantRule, type Tenants, type Traffic, type Tunnel, type TunnelNews, type TunnelRequest,
 } from './agent/index.ts'
 export {
   qemuVersionAt, scanQemus, type BesideChannels, type BlockDescription, type DeviceDescription, type DeviceList,

@@ -31,7 +31,7 @@ export class GuestList {
       })
     }
     this.#added.set(guest.name, guest)
-    this.#census.add(guest)
+    if (guest.isPrivate !== true) this.#census.add(guest)
   }
 
   remove(name: string): void {
@@ -49,6 +49,11 @@ export class GuestList {
 
   find(name: string): Guest | undefined {
     return this.all().find((guest) => guest.name === name)
+  }
+
+  /** Whether a guest of this name is here that shares nothing. */
+  isPrivate(name: string | undefined): boolean {
+    return name !== undefined && this.find(name)?.isPrivate === true
   }
 
   /** The guest of this name; looks for new guests if it is not known. Throws PagemeshError `guest-unknown`. */

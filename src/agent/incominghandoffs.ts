@@ -224,6 +224,7 @@ export class IncomingHandoffs {
     const sources = [census.resident, store.source]
     const incoming = new Incoming({ ...this.#components, sources, budget: this.#budget }, {
       ...about, id, standBack, record: write,
+      isPrivate: () => guests.isPrivate(name),
       has: (high, low, bits, tenant) => census.has(high, low, bits, tenant) || store.has(high, low, bits),
       createDriver: (onNews) => {
         driver = new QmpIncomingDriver({ clock, random }, {

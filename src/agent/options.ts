@@ -2,6 +2,7 @@ import type { PortRange } from '../net/portranges.ts'
 import type { CompressionMode } from '../passage/index.ts'
 import { parseBytes, parseRate } from '../text/units.ts'
 import type { AcceptRule } from './acceptance.ts'
+import type { Tenants } from './tenants.ts'
 
 /** What an option of each kind is to the agent: sizes in bytes, rates in bytes a second. */
 interface KindValues {
@@ -12,6 +13,7 @@ interface KindValues {
   multiaddrList: string[]
   dialRules: string[]
   acceptRules: AcceptRule[]
+  tenants: Tenants
   count: number
   autoCount: number | 'auto'
   bytes: number
@@ -177,6 +179,14 @@ const TABLE = [
     about: 'Which hosts may hand which guests to this one, such as `[{guest: web-*, from: [host-b]}]`, both as ' +
       'globs; absent: every member, any guest.',
     tuning: 'An empty list: nobody.',
+  },
+  {
+    key: 'tenants', kind: 'tenants', example: '[{guests: db-*, tenant: blue}]',
+    about: 'Whose the guests are: guests of two tenants share no page. `{default: NAME}` for all, or a list of rules ' +
+      'such as `[{guests: db-*, tenant: blue}]`, globs of names of which the first that matches counts; guests that ' +
+      'none names are of `shared`. Pages of tenant `public` leave a host though no other holds them. The same on all ' +
+      'hosts; absent: `{default: shared}`.',
+    tuning: 'More tenants: less in common, and less of what one can learn about another.',
   },
 ] as const satisfies readonly OptionInfo[]
 

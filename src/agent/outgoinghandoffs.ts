@@ -188,7 +188,8 @@ export class OutgoingHandoffs {
 
   /** What is known of a guest's pages, if they were last hashed in the scope that the guest has now. */
   #pagesOf(guest: string): Pick<OutgoingInit, 'census' | 'scope'> {
-    const { census, scopes } = this.#components
+    const { census, scopes, guests } = this.#components
+    if (guests.isPrivate(guest)) return { scope: 'private', census: undefined }
     const scope = scopes.of(guest)
     const found = this.#init.references ? census.of(guest) : undefined
     return { scope, census: found?.scope === scope ? found : undefined }

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { createCensus, type Census } from '../census/index.ts'
 import { discoverAll, type GuestDiscovery } from '../guest/index.ts'
 import {
-  createLibp2pMesh, deriveKeys, Invitations, keyEpoch, NamePins, Standing, type ClusterKeys, type Mesh,
+  createLibp2pMesh, deriveKeys, Invitations, NamePins, Standing, type ClusterKeys, type Mesh,
 } from '../mesh/index.ts'
-import { kernelInUse, PageScopes, SHARED_TENANT, type PageVerifier } from '../page/index.ts'
+import { kernelInUse, SHARED_TENANT, type PageScopes, type PageVerifier } from '../page/index.ts'
 import { PassageThreads, threadCount } from '../passage/index.ts'
 import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
-import { createPopularity, type Popularity } from '../popularity/index.ts'
+import type { Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
@@ -27,6 +27,8 @@ import { valueOf, type AgentOptions } from './options.ts'
 import { PinFile } from './pinfile.ts'
 import { ownAddresses } from './relays.ts'
 import { StartFile } from './startfile.ts'
+import { createTenantPopularity, exceptPublic } from './tenantpopularity.ts'
+import { createScopes } from './tenants.ts'
 import { VERSION } from './version.ts'
 
 /** An agent's ports to the world; tests and embedding programs may supply their own. */
@@ -91,9 +93,7 @@ export async function createParts(
   const audit = auditOf(world, { ...membership, path: stateFile(options, 'audit') })
   const standing = new Standing(world)
   const startFile = await StartFile.read(world, stateFile(options, 'started'))
-  const scopes = new PageScopes({
-    epoch: keyEpoch(clusterKey), tenants: [SHARED_TENANT], tenantOf: () => SHARED_TENANT,
-  })
+  const scopes = createScopes(clusterKey, options.tenants ?? { default: SHARED_TENANT })
   const knowledge = createKnowledge(options, { ...membership, scopes, standing, startFile }, keys)
   const exchange = createExchange(options, { ...membership, ...knowledge, standing, audit }, keys)
   const threads = new PassageThreads(world, {
@@ -149,7 +149,7 @@ function createKnowledge(
     intervalMs,
     bytesMax: valueOf(options, 'census.maxBytes'),
   })
-  const popularity = createPopularity({ ...parts, held: census }, {
+  const popularity = createTenantPopularity({ ...parts, census }, {
     minHosts: valueOf(options, 'popularity.minHosts'),
     maxPages: valueOf(options, 'popularity.maxPages'),
     intervalMs,
@@ -180,7 +180,7 @@ function createExchange(
     ...parts,
     sources: [census.resident, store.source],
     isPopular: (high, low) => popularity.view.hostsOf(high, low) > 0,
-    confirm: (pages, by) => possession.confirm(pages, by),
+    confirm: exceptPublic(census, (pages, by) => possession.confirm(pages, by)),
     onServed: ({ name, peerId }, pages) => audit.note({ event: 'pages', member: name, peerId, pages }),
   }, { bytesPerSecondMax: valueOf(options, 'swap.maxBandwidth') })
   const holders = new Holders(parts)

@@ -88,7 +88,7 @@ export function ownAddresses(options: Pick<AgentOptions, 'listen' | 'lane' | 're
  * scanned. Undefined if it may be a guest that shares nothing, or of another scope.
  */
 export function pagesOfStream(
-  guest: Guest | undefined, scope: PageScope | undefined,
+  guest: Guest | undefined, scope: PageScope | 'private' | undefined,
   { census, guests }: { census: Pick<Census, 'all' | 'of'>; guests: readonly Guest[] },
 ): ListedPages | undefined {
   const isPrivate = (guest === undefined ? guests : [guest]).some((one) => one.isPrivate === true)
@@ -128,6 +128,7 @@ export class Relays {
       peers: switches.peers ? createPeerPages(components) : noPeerPages, budget: new PageBudget(FETCHED_PAGES_MAX),
     }, {
       ...shared,
+      isPrivate: (guest) => components.guests.isPrivate(guest),
       has: (high, low, bits, tenant) => census.has(high, low, bits, tenant) || store.has(high, low, bits),
       requireAllowed: (address, about) => this.#requireAllowed(address, about),
       onRefused: ({ from, guest, code }) => {
@@ -215,7 +216,7 @@ export class Relays {
 
   #relayed(guest: Guest | undefined): RelayedGuest {
     const { census, guests, scopes } = this.#components
-    const scope = scopes.of(guest?.name)
+    const scope = guest?.isPrivate === true ? 'private' : scopes.of(guest?.name)
     const about = { name: guest?.name, manager: managerOf(guest) ?? undefined, process: guest?.process }
     const all = { census, guests: guests.all() }
     const listed = this.#init.switches.references ? pagesOfStream(guest, scope, all) : undefined

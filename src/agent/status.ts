@@ -4,7 +4,7 @@ import type { DiscoveredGuest, Guest, GuestState, Manager, UnusableGuest } from 
 import type { IncomingStatus } from '../handoff/index.ts'
 import type { InterceptStatus } from '../intercept/index.ts'
 import type { Invitations, Mesh, NamePins } from '../mesh/index.ts'
-import { kernelInUse, type KernelInUse } from '../page/index.ts'
+import { kernelInUse, type KernelInUse, type PageScopes } from '../page/index.ts'
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
@@ -40,6 +40,8 @@ export interface AgentStatus {
     driver: DiscoveredGuest['driver'] | null
     /** The manager that started its QEMU, such as libvirt; null: not known. */
     manager: Manager | null
+    /** It shares pages with guests of this tenant alone. */
+    tenant: string
     ramBytes: number
     residentPages: number
     distinctPages: number
@@ -111,6 +113,7 @@ export function snapshot(
     store: Store
     keeper: Keeper
     guests: GuestList
+    scopes: Pick<PageScopes, 'tenantOf'>
     swap: Swap
     handoffs: Handoffs | undefined
     relays: Relays | undefined
@@ -133,7 +136,7 @@ export function snapshot(
     peers: mesh.members().map((member) => ({
       host: member.name, peerId: member.peerId, address: addressOf(mesh, member),
     })),
-    guests: guests.all().map((guest) => guestOf(guest, census)),
+    guests: guests.all().map((guest) => guestOf(guest, parts)),
     census: { distinctPages, omittedPages, scans, bytes },
     popularity: popularityOf(parts),
     placement: { ...keeper.totals },
@@ -154,7 +157,9 @@ export function snapshot(
   }
 }
 
-function guestOf(guest: Guest, census: Census): AgentStatus['guests'][number] {
+function guestOf(
+  guest: Guest, { census, scopes }: { census: Census; scopes: Pick<PageScopes, 'tenantOf'> },
+): AgentStatus['guests'][number] {
   const scanned = census.of(guest.name)
   return {
     name: guest.name,
@@ -162,6 +167,7 @@ function guestOf(guest: Guest, census: Census): AgentStatus['guests'][number] {
     state: lastStateOf(guest),
     driver: driverOf(guest),
     manager: managerOf(guest),
+    tenant: scopes.tenantOf(guest.name),
     ramBytes: guest.memory.blocks.reduce((sum, block) => sum + block.bytes, 0),
     residentPages: scanned?.residentPages ?? 0,
     distinctPages: scanned?.distinctPages ?? 0,

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { askAgent } from '../daemon/control/index.ts'
 import type { Config } from '../daemon/index.ts'
 import { RIGHTS_ADVICE } from '../host/rights.ts'
-import type { AcceptRule, AgentStatus, Managed, ProcessScan } from '../index.ts'
+import type { AcceptRule, AgentStatus, Managed, ProcessScan, Tenants } from '../index.ts'
 import { formatPortRange, type PortRange } from '../net/portranges.ts'
 import { escapeControls, printable } from '../text/printable.ts'
 import { formatBytes } from '../text/units.ts'
@@ -66,7 +66,7 @@ function describeConfig(
   },
 ): string {
   const {
-    name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, intercept, tunnel,
+    name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, tenants, intercept, tunnel,
   } = agentOptions
   const rows = [
     ['host', name],
@@ -79,6 +79,7 @@ function describeConfig(
     ['managed guests', scan === undefined ? 'off' : MANAGED[managed as Managed]],
     ...(scan === undefined ? [] : describeScan(scan)),
     ['takes guests from', describeAccept(accept)],
+    ['tenants', describeTenants(tenants)],
     ['intercepts', describeIntercept(intercept?.ports ?? [], whyNot)],
     ['members may have dialled', listOf(tunnel?.to)],
     ...(members === undefined ? [] : describeLibvirt(members)),
@@ -127,6 +128,12 @@ function describeAccept(rules: readonly AcceptRule[] | undefined): string {
   if (rules === undefined) return 'every member, any guest (`accept` is not set)'
   if (rules.length === 0) return 'nobody'
   return rules.map(({ guest, from }) => `${guest} from ${listOf(from)}`).join('; ')
+}
+
+/** Which guests share pages with each other. Pure. */
+function describeTenants(tenants: Tenants = { default: 'shared' }): string {
+  if (!Array.isArray(tenants)) return `all guests are of ${tenants.default}`
+  return [...tenants.map(({ guests, tenant }) => `${printable(guests)} of ${tenant}`), 'others of shared'].join('; ')
 }
 
 /** Names of the other hosts that the running agent knows; empty if no agent answers. */

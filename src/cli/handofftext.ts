@@ -19,6 +19,7 @@ export function renderResult(result: HandoffResult): string {
       ...(result.channels > 1 ? [['channels', `${result.channels} connections of QEMU`]] : []),
       ['references', `filled by pages sent before ${sentBefore}, resident ${resident}, store ${store}, ` +
         `peers ${peer}, source ${source}`],
+      ...(result.apart === undefined ? [] : [['', `none to what ${to} had: ${result.apart}`]]),
       ['literals', `${formatBytes(result.literalBytes)} as ${formatBytes(result.literalWireBytes)} on the wire`],
       ...(peer > 0 ? [['peers', `${formatBytes(result.peerBytes)} fetched from other hosts`]] : []),
       ['ledger', `${formatBytes(ledger.savedBytes)} saved; ${formatBytes(spent)} spent by both hosts beforehand`],
@@ -40,6 +41,7 @@ export function renderEstimate(estimate: HandoffEstimate): string {
   return [
     `${guest} could move from ${from} to ${to} (${mode}); nothing was moved.`,
     `  ${to} has ${pagesAtDestination} of its ${distinctPages} distinct pages (${share.toFixed(1)} %).`,
+    ...(estimate.apart === undefined ? [] : [`  It would move without references: ${estimate.apart}.`]),
     ...(expected === undefined ? [] : [alignColumns(expectedRows(expected), '  ')]),
     ...obstacles.map(({ reason }) => `  In the way: ${reason}`),
   ].join('\n')

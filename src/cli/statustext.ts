@@ -7,6 +7,7 @@ export function renderStatus(status: AgentStatus): string {
   const { host, version, peerId, settled, peers, guests, handoffs, held, unsettled } = status
   const { strangers, refused, unusable, ledger } = status
   const { invitations } = status
+  const hasTenants = guests.some(({ tenant }) => tenant !== 'shared')
   return [
     `${host}  Pagemesh ${version}  ${settled ? 'settled' : 'not settled yet'}`,
     `peer ${peerId}`,
@@ -17,6 +18,7 @@ export function renderStatus(status: AgentStatus): string {
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [
       guest.name, guest.state, guest.manager ?? guest.driver ?? 'embedded',
+      ...(hasTenants ? [guest.tenant] : []),
       guest.pid === null ? '-' : `pid ${guest.pid}`,
       formatBytes(guest.ramBytes), `${guest.residentPages} pages resident`, `${guest.distinctPages} distinct`,
     ])),

@@ -1,4 +1,6 @@
-import { parseDialRule, type AcceptRule, type OptionInfo, type OptionValue } from '../index.ts'
+import {
+  parseDialRule, readTenants, TENANTS_EXPECTED, type AcceptRule, type OptionInfo, type OptionValue,
+} from '../index.ts'
 import { parseHostPort, parseTcpMultiaddr } from '../net/hostport.ts'
 import { doOverlap, parsePortRange, UNPRIVILEGED_PORT_MIN } from '../net/portranges.ts'
 import { parseBytes, parseRate } from '../text/units.ts'
@@ -45,6 +47,10 @@ export function readOptionValue(option: OptionInfo, written: unknown): ReadValue
       return readTextList(DIAL_RULE, written)
     case 'acceptRules':
       return readAcceptRules(written)
+    case 'tenants': {
+      const value = readTenants(written)
+      return value === undefined ? { expected: TENANTS_EXPECTED } : { value }
+    }
     case 'count':
       return withinBounds(option, typeof written === 'number' ? written : undefined, 'a whole number', '')
     case 'autoCount':

@@ -12,6 +12,7 @@ import { seesDirectory } from './mounts.ts'
 import { createOutgoing } from './outgoing.ts'
 import { isAlive, readArguments, readUid, type ProcessIdentity } from './process.ts'
 import { openProcessMemory } from './processmemory.ts'
+import { parseQemuArguments } from './qemuarguments.ts'
 import { findQemu, unproven } from './qemuprocess.ts'
 import { formatQemuVersion } from './qemuversion.ts'
 import { isBusy } from './qmperror.ts'
@@ -27,6 +28,7 @@ interface Answers {
   /** The value of -name; empty without it. */
   ownName: string
   state: GuestState
+  isPrivate: boolean
   memory: GuestMemory
   /** QEMU's table of RAM blocks: if it changes, the memory has changed. */
   blockTable: string
@@ -40,6 +42,7 @@ export class QemuGuest implements DiscoveredGuest {
   readonly path: string
   readonly memory: GuestMemory
   readonly process: ProcessIdentity
+  readonly isPrivate: boolean
   readonly #control: GuestControl
   readonly #ownName: string
   readonly #blockTable: string
@@ -55,6 +58,7 @@ export class QemuGuest implements DiscoveredGuest {
     this.path = control.path
     this.memory = answers.memory
     this.process = answers.process
+    this.isPrivate = answers.isPrivate
     this.#control = control
     this.#ownName = answers.ownName
     this.#blockTable = answers.blockTable
@@ -186,5 +190,6 @@ async function ask(qmp: QmpAsker, path: string, fallbackName: string, log: Log):
     throw unproven(path, `process ${process.pid} maps no memory of a guest`, 'See whether a QEMU listens there.')
   }
   if (unmapped.length > 0) log.debug('blocks of a guest are left out of the census', { guest: name, blocks: unmapped })
-  return { process, name, ownName, state, memory: openProcessMemory(layout), blockTable }
+  const { isPrivate } = parseQemuArguments(readArguments(process.pid))
+  return { process, name, ownName, state, isPrivate, memory: openProcessMemory(layout), blockTable }
 }

@@ -207,7 +207,8 @@ export class Incoming {
 
   #accept(): void {
     const { guest, from } = this.#init
-    const sharing = shareAtDestination(this.#components.scopes, guest, this.#offer!.offer.pages)
+    const about = { guest, isPrivate: this.#init.isPrivate() }
+    const sharing = shareAtDestination(this.#components.scopes, about, this.#offer!.offer.pages)
     const { apart, answer } = sharing
     this.#sharing = sharing
     if (apart !== undefined) {

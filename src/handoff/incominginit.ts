@@ -20,6 +20,8 @@ export interface IncomingInit {
   mode: MigrationMode
   plan: IncomingPlan
   createDriver: (onNews: (news: DriverNews) => void) => IncomingDriver
+  /** Whether the QEMU that waits here shares nothing. */
+  isPrivate: () => boolean
   /** Whether this host has a page whose id begins with these bits, in a guest of this tenant or in its store. */
   has: (prefixHigh: number, prefixLow: number, prefixBits: number, tenant: string) => boolean
   /** Pauses background work; returns a function that resumes it. */

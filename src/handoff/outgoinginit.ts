@@ -31,8 +31,8 @@ export interface OutgoingInit {
   createDriver: (onNews: (news: DriverNews) => void) => OutgoingDriver
   /** The guest's census, if it was scanned; without it only pages sent before become refs. */
   census: ListedPages | undefined
-  /** The scope that its pages are hashed in, in the census too. */
-  scope: PageScope | undefined
+  /** The scope that its pages are hashed in, in the census too; `private`: it shares nothing. */
+  scope: PageScope | 'private' | undefined
   /** Whether pages sent whole are compressed. */
   compression: CompressionMode
   /** Bytes a second on the wire; absent: unlimited. */

@@ -30,7 +30,8 @@ export {
 export { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'
 export { firstOf, idsAt, PageBatch, verified, type PageSource, type PageSourceKind } from './source.ts'
 export {
-  EPOCHS_MAX, PageScopes, SHARED_TENANT, type KeyEpoch, type PageScope, type ScopeName,
+  EPOCHS_MAX, PageScopes, PUBLIC_TENANT, SHARED_TENANT, TENANTS_MAX, type KeyEpoch, type PageScope,
+  type ScopeName,
 } from './scopes.ts'
 export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'

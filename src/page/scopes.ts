@@ -9,7 +9,12 @@ import { ID_BYTES, PREFIX_BYTES } from './size.ts'
 
 /** The tenant of guests that no rule names. */
 export const SHARED_TENANT = 'shared'
-const TENANTS_MAX = 16
+/**
+ * The tenant of guests whose pages are no secret, such as images that everyone may have: a page of theirs may leave its
+ * host without anyone proving that another host holds it. Only guests that a rule names are of it.
+ */
+export const PUBLIC_TENANT = 'public'
+export const TENANTS_MAX = 16
 export const EPOCHS_MAX = 2
 
 export interface ScopeName {

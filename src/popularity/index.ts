@@ -4,5 +4,6 @@
  * view. All state is soft: reports are per origin and versioned, so that repeated, late and lost ones do no harm.
  */
 export type { HeldPages, Popularity, PopularityView, PopularPages } from './api.ts'
+export { joinPopularity } from './joined.ts'
 export { hostTag, weightOf } from './owners.ts'
 export { createPopularity, type PopularityInit } from './popularity.ts'

@@ -1,4 +1,4 @@
-import type { Member, Mesh, Unsubscribe } from '../mesh/index.ts'
+import type { Member, MeshPart, Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 interface Stay {
@@ -29,7 +29,7 @@ export class Members {
   }
 
   /** Follows the mesh until the returned function is called. */
-  watch(mesh: Mesh): Unsubscribe {
+  watch(mesh: MeshPart): Unsubscribe {
     const unsubscribe = mesh.onMember((change, member) => {
       if (change === 'joined') this.#join(member)
       else this.#leave(member)

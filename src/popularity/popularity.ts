@@ -1,4 +1,4 @@
-import { GOSSIP_BYTES_MAX, StreamTraffic, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
+import { GOSSIP_BYTES_MAX, StreamTraffic, type MeshPart, type Standing, type Unsubscribe } from '../mesh/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError } from '../runtime/errors.ts'
 import { HoldFlag } from '../runtime/holdflag.ts'
@@ -33,7 +33,7 @@ export interface PopularityInit {
 }
 
 interface Parts {
-  mesh: Mesh
+  mesh: MeshPart
   clock: Clock
   random: Random
   log: Log

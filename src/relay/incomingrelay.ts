@@ -36,6 +36,8 @@ export interface IncomingRelayInit {
   from: Member
   /** Connects to a waiting QEMU. */
   dial: (address: RelayAddress, signal: AbortSignal) => Promise<Endpoint>
+  /** Whether the QEMU of this name that waits here shares nothing. */
+  isPrivate: (guest: string | undefined) => boolean
   /** Whether this host has a page whose id begins with these bits, in a guest of this tenant or in its store. */
   has: (prefixHigh: number, prefixLow: number, prefixBits: number, tenant: string) => boolean
 }
@@ -69,7 +71,8 @@ export class IncomingRelay {
     this.#components = components
     this.#init = init
     this.#passages = new IncomingPassages(components)
-    this.#sharing = shareAtDestination(components.scopes, init.offer.guest, init.offer.pages)
+    const { guest, pages } = init.offer
+    this.#sharing = shareAtDestination(components.scopes, { guest, isPrivate: init.isPrivate(guest) }, pages)
   }
 
   get init(): Readonly<IncomingRelayInit> {

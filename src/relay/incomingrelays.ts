@@ -15,6 +15,7 @@ const OF_ONE_MAX = 16
 
 export interface IncomingRelaysInit {
   has: IncomingRelayInit['has']
+  isPrivate: IncomingRelayInit['isPrivate']
   /** Throws PagemeshError if a member may not have this host dial an address for a guest. */
   requireAllowed: (address: RelayAddress, about: { guest: string; from: string }) => void
   standBack: () => () => void
@@ -63,7 +64,9 @@ export class IncomingRelays {
       guest = offer.guest ?? UNKNOWN_GUEST
       this.#init.requireAllowed(offer.address, { guest, from: from.name })
       this.#requireRoom(from)
-      const relay = new IncomingRelay(this.#components, { offer, from, dial, has: this.#init.has })
+      const relay = new IncomingRelay(this.#components, {
+        offer, from, dial, has: this.#init.has, isPrivate: this.#init.isPrivate,
+      })
       this.#running.add(relay)
       log.info('relaying for a member', { from: from.name, guest, address: formatRelayAddress(offer.address) })
       return relay

@@ -51,8 +51,8 @@ export interface OutgoingRelayInit {
   manager: Manager | undefined
   /** The guest's pages; without them only pages sent before become refs. */
   census: ListedPages | undefined
-  /** The scope that its pages are hashed in, in the census too. */
-  scope: PageScope | undefined
+  /** The scope that its pages are hashed in, in the census too; `private`: it shares nothing. */
+  scope: PageScope | 'private' | undefined
   compression: CompressionMode
   /** What the main channel told before a post-copy was interrupted, if this may be its resumption. */
   continuation: StreamKnowledgeData | undefined

@@ -50,8 +50,8 @@ export interface RelayedGuest {
   manager: Manager | undefined
   process: ProcessIdentity | undefined
   census: ListedPages | undefined
-  /** The scope of its pages; undefined: not known. */
-  scope: PageScope | undefined
+  /** The scope of its pages; undefined: not known; `private`: it shares nothing. */
+  scope: PageScope | 'private' | undefined
 }
 
 export interface OutgoingRelaysInit {

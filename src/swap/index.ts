@@ -5,4 +5,5 @@
  */
 export type { ArrivedPages, FetchCounts, FetchInit, Swap, SwapPurpose, SwapTraffic, WantedPages } from './api.ts'
 export { Prefetch, type PeerPages } from './prefetch.ts'
+export type { Confirm } from './reading.ts'
 export { createSwap, type SwapComponents, type SwapInit } from './swap.ts'

@@ -11,8 +11,10 @@ import { bad, isText } from './reading.ts'
 
 /** What an offer says of the guest's pages. */
 export interface OfferedPages {
-  /** Absent: not known, because it is not known which guest it is. */
+  /** Absent: not known, because it is not known which guest it is; or none may be used. */
   tenant?: string
+  /** The guest shares nothing. */
+  isPrivate?: true
   /** The one in use first. */
   epochs: string[]
 }
@@ -28,24 +30,30 @@ export interface Sharing {
   apart?: string
 }
 
+const PRIVATE = 'the guest shares nothing: its memory must not be merged'
 const TENANT_LENGTH_MAX = 64
 const APART_LENGTH_MAX = 500
 /** For streams without common pages: it only serves for digests, and for pages that the same stream brought before. */
 const NOTHING_IN_COMMON = createPageHasher(new Uint8Array(32))
 
-export function offeredPages(scope: PageScope | undefined, { epochs }: Pick<PageScopes, 'epochs'>): OfferedPages {
+export function offeredPages(
+  scope: PageScope | 'private' | undefined, { epochs }: Pick<PageScopes, 'epochs'>,
+): OfferedPages {
+  if (scope === 'private') return { isPrivate: true, epochs }
   return { ...(scope === undefined ? {} : { tenant: scope.tenant }), epochs }
 }
 
 /** Undefined if the offer has nothing of it. Throws PagemeshError `bad-offer` if it cannot be read. */
 export function readOfferedPages(value: unknown): OfferedPages | undefined {
   if (value === undefined) return undefined
-  const { tenant, epochs } = objectOf(value)
+  const { tenant, isPrivate, epochs } = objectOf(value)
   const areEpochs = Array.isArray(epochs) && epochs.length <= EPOCHS_MAX && epochs.every(isEpoch)
   if (!areEpochs || (tenant !== undefined && !isText(tenant, TENANT_LENGTH_MAX))) {
     throw bad('bad-offer', 'it does not say whose the pages are')
   }
-  return { ...(tenant === undefined ? {} : { tenant }), epochs }
+  return {
+    ...(tenant === undefined ? {} : { tenant }), ...(isPrivate === true ? { isPrivate } : {}), epochs,
+  }
 }
 
 /** Undefined if the answer has nothing of it. Throws PagemeshError `bad-answer` if it cannot be read. */
@@ -57,16 +65,21 @@ export function readAnsweredPages(value: unknown): AnsweredPages | undefined {
   throw bad('bad-answer', 'it does not say whose the pages are')
 }
 
-/** What the destination makes of an offer for `guest`, and answers: nothing to an agent that said nothing. */
+/**
+ * What the destination makes of an offer for `guest`, which shares nothing if its QEMU there `isPrivate`, and answers:
+ * nothing to an agent that said nothing.
+ */
 export function shareAtDestination(
-  scopes: PageScopes, guest: string | undefined, offered: OfferedPages | undefined,
+  scopes: PageScopes, { guest, isPrivate }: { guest: string | undefined; isPrivate: boolean },
+  offered: OfferedPages | undefined,
 ): Sharing & { answer: AnsweredPages | undefined } {
-  const own = scopes.of(guest)?.tenant
+  const own = isPrivate ? undefined : scopes.of(guest)?.tenant
   if (offered === undefined) {
     const { hasher } = scopes.oldest
     return own === SHARED_TENANT ? { hasher, tenant: own, answer: undefined }
-      : { hasher, apart: 'the source runs a version without tenants', answer: undefined }
+      : { hasher, apart: isPrivate ? PRIVATE : 'the source runs a version without tenants', answer: undefined }
   }
+  if (isPrivate || offered.isPrivate === true) return apart(PRIVATE)
   if (own === undefined || offered.tenant !== own) return apart(disagreement(own, offered.tenant))
   for (const epoch of offered.epochs) {
     const scope = scopes.find({ tenant: own, epoch })
@@ -77,16 +90,19 @@ export function shareAtDestination(
 
 /** What the source makes of the answer. `own`: the scope that the guest's pages were offered in. */
 export function shareAtSource(
-  scopes: PageScopes, own: PageScope | undefined, answered: AnsweredPages | undefined,
+  scopes: PageScopes, own: PageScope | 'private' | undefined, answered: AnsweredPages | undefined,
 ): Sharing {
   if (answered === undefined) {
     const { oldest } = scopes
-    return own === oldest ? { hasher: oldest.hasher, tenant: oldest.tenant }
-      : { hasher: oldest.hasher, apart: 'the destination runs a version without tenants' }
+    const { hasher, tenant } = oldest
+    if (own === oldest) return { hasher, tenant }
+    return { hasher, apart: own === 'private' ? PRIVATE : 'the destination runs a version without tenants' }
   }
   if ('apart' in answered) return { hasher: NOTHING_IN_COMMON, apart: answered.apart }
   const agreed = scopes.find(answered)
-  if (agreed === undefined || agreed.tenant !== own?.tenant) throw bad('bad-answer', 'it names pages of others')
+  if (own === 'private' || agreed === undefined || agreed.tenant !== own?.tenant) {
+    throw bad('bad-answer', 'it names pages of others')
+  }
   if (agreed === own) return { hasher: own.hasher, tenant: own.tenant }
   return { hasher: agreed.hasher, apart: 'the destination does not have the newest cluster key yet' }
 }

@@ -64,6 +64,13 @@ describe('guests of a real QEMU', function () {
     assert.equal(await guest.state(), 'running')
   })
 
+  it('finds out which guests share nothing', async () => {
+    await boot('merging')
+    await boot('apart', '-machine', 'pc,mem-merge=off')
+    await discovery.start()
+    assert.deepEqual([found('merging').isPrivate, found('apart').isPrivate], [false, true])
+  })
+
   it('finds a guest whose socket path is relative to its own directory', async () => {
     const qemu = await boot('r', '-name', 'relative', '-qmp', 'unix:./other.qmp,server=on,wait=off')
     await until(() => existsSync(join(directory, 'other.qmp')))

@@ -96,7 +96,7 @@ export class Ends {
     this.incoming = new Incoming({
       ...common, scopes: scopes.b, mesh: this.meshes.b, sources, peers, budget: this.budget,
     }, {
-      ...about, from: 'a', plan: incomingPlan, has: () => false,
+      ...about, from: 'a', plan: incomingPlan, has: () => false, isPrivate: () => false,
       onDelivered: (ending) => this.delivered.push(ending),
       createDriver: (onNews) => this.#play(this.destination, onNews), ...this.#notes('b'), ...options.incoming,
     })

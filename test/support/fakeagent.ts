@@ -11,7 +11,8 @@ export const STATUS: AgentStatus = {
   host: 'host-a', peerId: '12D3KooWtest', version: '9.9.9', kernel: 'avx2', settled: true, unsettled: [],
   peers: [{ host: 'host-b', peerId: '12D3KooWother', address: '/ip4/10.0.0.2/tcp/4001' }],
   guests: [{
-    name: 'web<1>', pid: 4711, state: 'running', driver: 'qmp', manager: null, ramBytes: 512e6,
+    name: 'web<1>', pid: 4711, state: 'running', driver: 'qmp', manager: null, tenant: 'shared',
+    ramBytes: 512e6,
     residentPages: 1000, distinctPages: 900,
   }],
   census: { distinctPages: 900, omittedPages: 0, scans: 3, bytes: 20_000 },

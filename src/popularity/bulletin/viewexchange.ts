@@ -10,7 +10,7 @@
  *   count = 13 bits                       gap = gamma: slice - slice before, from -1
  */
 import { BitReader, BitWriter } from '../../bytes/bits.ts'
-import type { Member, Mesh, MessageStream, StreamTraffic, Unsubscribe } from '../../mesh/index.ts'
+import type { Member, MeshPart, MessageStream, StreamTraffic, Unsubscribe } from '../../mesh/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import { nextTurn } from '../../runtime/turn.ts'
@@ -41,7 +41,7 @@ const GROUP_BITS = 160
 type Slices = readonly number[] | 'all'
 
 interface Parts {
-  mesh: Mesh
+  mesh: MeshPart
   clock: Clock
   traffic: StreamTraffic
   refusals: Refusals

@@ -1,4 +1,4 @@
-import type { Mesh, StreamTraffic } from '../../mesh/index.ts'
+import type { MeshPart, StreamTraffic } from '../../mesh/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { describeError, PagemeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -41,7 +41,7 @@ interface Duty {
 
 /** Reports this host's stable pages to the owners of each slice: everything once, then the changes. */
 export class Reporter {
-  readonly #mesh: Mesh
+  readonly #mesh: MeshPart
   readonly #clock: Clock
   readonly #log: Log
   readonly #owners: SliceOwners
@@ -63,7 +63,7 @@ export class Reporter {
   readonly #askedAt = new Map<string, number>()
 
   constructor(
-    parts: { mesh: Mesh; clock: Clock; log: Log; owners: SliceOwners; snapshot: Snapshot; traffic: StreamTraffic },
+    parts: { mesh: MeshPart; clock: Clock; log: Log; owners: SliceOwners; snapshot: Snapshot; traffic: StreamTraffic },
     init: { incarnation: number; retryMs: number },
   ) {
     this.#mesh = parts.mesh
@@ -215,7 +215,7 @@ export class Reporter {
     })
   }
 
-  async #send(stream: Awaited<ReturnType<Mesh['open']>>, duty: Duty, signal: AbortSignal): Promise<Answer> {
+  async #send(stream: Awaited<ReturnType<MeshPart['open']>>, duty: Duty, signal: AbortSignal): Promise<Answer> {
     const { version } = this.#snapshot
     const head = { incarnation: this.#incarnation, number: version, base: duty.base }
     const slices = inOrder(duty)

@@ -1,4 +1,4 @@
-import type { Member, Mesh, MessageStream, StreamTraffic, Unsubscribe } from '../../mesh/index.ts'
+import type { Member, MeshPart, MessageStream, StreamTraffic, Unsubscribe } from '../../mesh/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import { withDeadline } from '../../runtime/wait.ts'
@@ -13,7 +13,7 @@ import type { ReportTable } from './reporttable.ts'
 const REPORT_TIMEOUT_MS = 25_000
 
 interface Parts {
-  mesh: Mesh
+  mesh: MeshPart
   clock: Clock
   owners: SliceOwners
   table: ReportTable

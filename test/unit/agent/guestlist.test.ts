@@ -45,6 +45,15 @@ describe('the guests of a host', () => {
     assert.deepEqual(counted, ['+web', '+own', '-web'])
   })
 
+  it('are known as sharing nothing, those that a program adds as well', () => {
+    guests.add(discovered('added'))
+    guests.add(discovered('vault', { isPrivate: true }))
+    assert.deepEqual(counted, ['+added'])
+    assert.deepEqual([guests.isPrivate('vault'), guests.isPrivate('added'), guests.isPrivate('absent')],
+      [true, false, false])
+    assert.equal(guests.isPrivate(undefined), false)
+  })
+
   it('are not ours to move where a manager does it', async () => {
     found = [discovered('web', { state: async () => 'inmigrate' })]
     const isManaged = { code: 'guest-managed', message: /web is moved by its manager/ }

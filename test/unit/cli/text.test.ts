@@ -20,6 +20,8 @@ describe('what people read', () => {
     assert.equal(savedPercent({ qemuBytes: 0, wireBytes: 10 }), 0)
     assert.match(renderResult({ ...resultOf(MOVE, 'completed'), qemuBytes: 100, wireBytes: 101 }), /: 1\.0 % more/)
     assert.match(renderResult({ ...resultOf(MOVE, 'completed'), digestMatched: false }), /verified +NOT/)
+    const apart = renderResult({ ...resultOf(MOVE, 'completed'), apart: 'the tenants differ' })
+    assert.match(apart, /none to what host-b had: the tenants differ/)
   })
 
   it('never claims a downtime for a guest that did not run, and says how such a guest arrived', () => {
@@ -191,6 +193,7 @@ describe('a dry run', () => {
 
   it('says what a handoff would come to', () => {
     const text = renderEstimate(estimate)
+    assert.match(renderEstimate({ ...estimate, apart: 'no' }), /It would move without references: no\./)
     assert.match(text, /has 90 of its 200 distinct pages \(45\.0 %\)/)
     assert.match(text, /wire +about 25\.0 MB for QEMU's 250\.0 MB/)
     assert.match(text, /60: 10 zero, 40 as references, 10 sent whole at 30 % of their size/)

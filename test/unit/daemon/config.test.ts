@@ -25,6 +25,7 @@ store: {path: /var/lib/pagemesh, maxBytes: 2GiB}
 swap: {maxBandwidth: 100Mbit}
 handoff: {references: true, peers: true, compression: true, threads: auto, parallel: 8}
 accept: [{guest: 'web-*', from: [host-b, host-c]}]
+tenants: [{guests: 'db-*', tenant: blue}]
 tunnel: {to: ['127.64.0.9:20500']}
 `
 const LEAST = 'name: host-a\nclusterKey: /key\n'
@@ -54,6 +55,27 @@ describe('a configuration file', () => {
     for (const text of wrong) assert.match(flawOf(`${LEAST}accept: ${text}`).message, /`accept` is .* expected a list/)
   })
 
+  it('has tenants: one for all guests, or rules, with limits', () => {
+    const tenants = (text: string) => parseConfig(`${LEAST}tenants: ${text}`, 'agent.yaml').agentOptions.tenants
+    assert.equal(parseConfig(LEAST, 'agent.yaml').agentOptions.tenants, undefined)
+    assert.deepEqual(tenants('{default: shared}'), { default: 'shared' })
+    assert.deepEqual(tenants('{default: blue}'), { default: 'blue' })
+    assert.deepEqual(tenants('[{guests: "a-*", tenant: a.b_c-1}]'), [{ guests: 'a-*', tenant: 'a.b_c-1' }])
+    assert.deepEqual(tenants('[]'), [])
+    assert.deepEqual(tenants('[{guests: "img-*", tenant: public}]'), [{ guests: 'img-*', tenant: 'public' }])
+    const rules = (count: number, of: number): string =>
+      `[${Array.from({ length: count }, (_, index) => `{guests: "g${index}", tenant: t${index % of}}`).join()}]`
+    assert.equal((tenants(rules(64, 15)) as unknown[]).length, 64)
+    const wrong = ['blue', '{}', '{default: 1}', '{default: Blue}', '{default: blue, more: 1}', '[blue]', '[null]',
+      '[{guests: a}]', '[{tenant: a}]', '[{guests: "", tenant: a}]', '[{guests: [a], tenant: a}]',
+      '[{guests: a, tenant: ""}]', '[{guests: a, tenant: a/b}]', '[{guests: a, tenant: -a}]',
+      `[{guests: a, tenant: ${'x'.repeat(33)}}]`, '[{guests: a, tenant: a, hosts: b}]', rules(65, 2), rules(16, 16),
+      '{default: public}', '[{guests: "*", tenant: public}]', '']
+    for (const text of wrong) {
+      assert.match(flawOf(`${LEAST}tenants: ${text}`).message, /`tenants` is .* expected \{default: NAME\}, or a list/)
+    }
+  })
+
   it('has addresses that members may have dialled, and refuses what is none', () => {
     for (const text of ['[web]', '[10.0.0.2]', '/run/x', '[host-b:80]']) {
       assert.match(flawOf(`${LEAST}tunnel: {to: ${text}}`).message, /`tunnel\.to` is .* expected/)
@@ -78,6 +100,7 @@ describe('a configuration file', () => {
       swap: { maxBandwidth: 12_500_000 },
       handoff: { references: true, peers: true, compression: true, threads: 'auto', parallel: 8 },
       accept: [{ guest: 'web-*', from: ['host-b', 'host-c'] }],
+      tenants: [{ guests: 'db-*', tenant: 'blue' }],
       tunnel: { to: ['127.64.0.9:20500'] },
     })
     assert.equal(config.control, '/run/pagemesh/control.sock')

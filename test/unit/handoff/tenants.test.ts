@@ -33,12 +33,14 @@ interface Moved {
 }
 
 /** Moves a guest to a host that has all its pages; both QEMUs' bytes are compared. */
-async function move(options: EndsOptions): Promise<Moved> {
+async function move(options: EndsOptions, isPrivate = { here: false, there: false }): Promise<Moved> {
   const asked: string[] = []
   const here = new Set(PAGES.map((bytes) => idOf(bytes).readUInt32BE(0)))
   const ends = new Ends({
-    ...options, sources: [sourceWith(PAGES)], outgoing: { census: census() },
+    ...options, sources: [sourceWith(PAGES)],
+    outgoing: isPrivate.here ? { census: undefined, scope: 'private' } : { census: census() },
     incoming: {
+      isPrivate: () => isPrivate.there,
       has: (high, _low, _bits, tenant) => {
         asked.push(tenant)
         return here.has(high)
@@ -72,6 +74,15 @@ describe('a handoff between two hosts that name a guest\'s tenant', () => {
     assert.deepEqual(asked, [], 'the destination is not even asked')
     const warnings = ends.logged.filter(({ message }) => message === 'a guest moves without references')
     assert.equal(warnings.length, 2, 'at both ends')
+  })
+
+  it('refers to nothing where the guest shares nothing at either end', async () => {
+    for (const ends of [{ here: true, there: true }, { here: false, there: true }, { here: true, there: false }]) {
+      const { result, asked } = await move({}, ends)
+      assert.deepEqual([result.pages.ref, result.status, asked], [0, 'completed', []])
+      assert.ok(result.digestMatched)
+      assert.match(result.apart!, /shares nothing/)
+    }
   })
 
   it('moves a guest of the shared tenant from and to an agent of a version without tenants as before', async () => {

@@ -79,6 +79,7 @@ export class Hosts {
     this.incoming = new IncomingRelays({
       ...common, mesh: this.meshes.b, sources, peers: NO_PEERS, budget: new PageBudget(1000), spent: () => SPENT,
     }, {
+      isPrivate: () => false,
       has: (high) => ids.some((id) => id.readUInt32BE(0) === high),
       requireAllowed: (address) => {
         if (address.kind === 'unix' && address.path.startsWith(this.directory)) return

@@ -6,6 +6,7 @@ import {
 import { scopesOf } from '../../support/madescopes.ts'
 
 const EPOCH = '0000000000000001'
+const known = (guest: string | undefined) => ({ guest, isPrivate: false })
 
 describe('whose pages an offer speaks of', () => {
   it('is read with limits, and nothing is read of an agent that does not say it', () => {
@@ -34,7 +35,7 @@ describe('whose pages an offer speaks of', () => {
     const scopes = scopesOf('blue', 'red')
     const own = scopes.of('blue-1')
     const offered = offeredPages(own, scopes)
-    const there = shareAtDestination(scopes, 'blue-1', offered)
+    const there = shareAtDestination(scopes, known('blue-1'), offered)
     const here = shareAtSource(scopes, own, there.answer)
     assert.deepEqual([here.tenant, there.tenant, here.apart, there.apart], ['blue', 'blue', undefined, undefined])
     assert.deepEqual(here.hasher.pageKey, there.hasher.pageKey)
@@ -50,8 +51,26 @@ describe('whose pages an offer speaks of', () => {
 
   it('is nobody\'s where the guest is not known and there are several tenants', () => {
     const [several, one] = [scopesOf('blue', 'red'), scopesOf('shared')]
-    assert.match(shareAtDestination(several, undefined, offeredPages(undefined, several)).apart!, /not known/)
-    assert.match(shareAtDestination(several, 'blue-1', offeredPages(undefined, several)).apart!, /not known/)
-    assert.equal(shareAtDestination(one, undefined, offeredPages(one.of(undefined), one)).tenant, 'shared')
+    assert.match(shareAtDestination(several, known(undefined), offeredPages(undefined, several)).apart!, /not known/)
+    assert.match(shareAtDestination(several, known('blue-1'), offeredPages(undefined, several)).apart!, /not known/)
+    assert.equal(shareAtDestination(one, known(undefined), offeredPages(one.of(undefined), one)).tenant, 'shared')
+  })
+
+  it('is nobody\'s where the guest shares nothing at either end', () => {
+    const scopes = scopesOf('shared')
+    const own = scopes.of('web')
+    for (const [scope, isPrivate] of [['private', true], ['private', false], [own, true]] as const) {
+      const offered = readOfferedPages(offeredPages(scope, scopes))
+      const there = shareAtDestination(scopes, { guest: 'web', isPrivate }, offered)
+      const here = shareAtSource(scopes, scope, there.answer)
+      assert.match(there.apart!, /shares nothing/)
+      assert.equal(here.apart, there.apart)
+      assert.deepEqual(here.hasher.pageKey, there.hasher.pageKey)
+      assert.deepEqual([here.tenant, there.tenant], [undefined, undefined])
+    }
+    // With an agent of a version without tenants at the other end.
+    assert.match(shareAtDestination(scopes, { guest: 'web', isPrivate: true }, undefined).apart!, /shares nothing/)
+    assert.match(shareAtSource(scopes, 'private', undefined).apart!, /shares nothing/)
+    assert.throws(() => shareAtSource(scopes, 'private', { tenant: 'shared', epoch: EPOCH }), { code: 'bad-answer' })
   })
 })

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import {
+  createAgent, MemoryNetwork, PAGE_BYTES, type Agent, type HandoffResult, type Mesh,
+} from '../../../src/index.ts'
+import { deriveKeys, keyEpoch, Standing } from '../../../src/mesh/index.ts'
+import { createPageHasher, ID_BYTES, type Prefixes } from '../../../src/page/index.ts'
+import { decodeAnswer, encodeChallenge, NONCE_BYTES, POSSESSION_PROTOCOL } from '../../../src/possession/proof.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { silentLog } from '../../../src/runtime/log.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
+import { createSwap } from '../../../src/swap/index.ts'
+import { waitFor } from '../../../testnet/index.ts'
+import { destinationGuest, memoryOf, sourceGuest } from '../../support/fakeguest.ts'
+import { precopyStream } from '../../support/streambuilder.ts'
+
+const WAIT_MS = 40_000
+const TENANTS = [{ guests: 'blue-*', tenant: 'blue' }, { guests: 'red-*', tenant: 'red' },
+  { guests: 'image-*', tenant: 'public' }]
+
+function pagesOf(count: number): Buffer[] {
+  return Array.from({ length: count }, () => randomBytes(PAGE_BYTES))
+}
+
+/** The system that all guests of both tenants have, and one that a guest of either has. */
+const SYSTEM = pagesOf(200)
+const ODD = pagesOf(150)
+/** What guests of no tenant in particular have. */
+const COMMON = pagesOf(100)
+/** What a public guest has, on one host. */
+const IMAGE = pagesOf(80)
+const POPULAR = 2 * SYSTEM.length + COMMON.length + IMAGE.length
+
+describe('two tenants on the same hosts', function () {
+  this.timeout(2 * WAIT_MS)
+  const directory = mkdtempSync(join(tmpdir(), 'pm-tenants-'))
+  const network = new MemoryNetwork()
+  const clusterKey = randomBytes(32)
+  let [a, b, c, d]: Agent[] = []
+  let observer: Mesh | undefined
+
+  /** Hosts of the list, c with a store; d of a configuration without tenants; and a member whose process is taken. */
+  before(async () => {
+    const made = async (name: string, maxBytes: number, tenants = TENANTS): Promise<Agent> => {
+      const agent = await createAgent({
+        name, clusterKey, runtimeDirectory: join(directory, name), census: { intervalSeconds: 1 },
+        store: { path: join(directory, name), maxBytes }, ...(tenants.length === 0 ? {} : { tenants }),
+      }, { mesh: network.createMesh(name) })
+      await agent.start()
+      return agent
+    }
+    a = await made('a', 0)
+    b = await made('b', 0)
+    c = await made('c', 16 * 2 ** 20)
+    d = await made('d', 16 * 2 ** 20, [])
+    for (const [agent, blue, red, web] of [[a, 'blue-1', 'red-1', 'web-1'], [b, 'blue-2', 'red-2', 'web-2']] as const) {
+      agent.addGuest(memoryOf(blue, agent === a ? [...SYSTEM, ...ODD] : SYSTEM))
+      agent.addGuest(memoryOf(red, agent === b ? [...SYSTEM, ...ODD] : SYSTEM))
+      agent.addGuest(memoryOf(web, COMMON))
+    }
+    a.addGuest(memoryOf('image-1', IMAGE))
+    for (const agent of [a, b, c]) await known(agent, POPULAR)
+    await known(d, COMMON.length)
+    await until('c to have filled its store', () => c!.status().store.pages === POPULAR)
+    await until('d to have filled its store', () => d!.status().store.pages === COMMON.length)
+  })
+  after(async () => {
+    for (const agent of [a, b, c, d]) await agent?.stop()
+    await observer?.stop()
+    rmSync(directory, { recursive: true, force: true })
+  })
+
+  async function until(what: string, isSo: () => boolean): Promise<void> {
+    await waitFor(() => (isSo() ? true : undefined), { clock: systemClock, what, timeoutMs: WAIT_MS })
+  }
+
+  async function known(agent: Agent, pages: number): Promise<void> {
+    const { host } = agent.status()
+    await until(`${host} to know ${pages} popular pages`, () => agent.status().popularity.pages === pages)
+  }
+
+  /** Moves a guest with these pages from a to another host; what arrives is compared. */
+  async function move(name: string, pages: Buffer[], to: Agent): Promise<HandoffResult> {
+    const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...pages, undefined] }])
+    const destination = destinationGuest(name, bytes.length)
+    a!.addGuest(sourceGuest(name, pages, bytes).guest)
+    to.addGuest(destination.guest)
+    await until(`${name} to be scanned`, () =>
+      a!.status().guests.some((guest) => guest.name === name && guest.distinctPages === pages.length))
+    const result = await a!.migrate({ guest: name, to: to.status().host })
+    assert.equal(result.reason, undefined)
+    assert.ok(result.digestMatched)
+    assert.ok(Buffer.from(bytes).equals(destination.control.received))
+    a!.removeGuest(name)
+    to.removeGuest(name)
+    return result
+  }
+
+  it('are shown in status', () => {
+    const shown = Object.fromEntries(a!.status().guests.map(({ name, tenant }) => [name, tenant]))
+    assert.deepEqual(shown, { 'blue-1': 'blue', 'red-1': 'red', 'web-1': 'shared', 'image-1': 'public' })
+  })
+
+  it('make a page popular each for itself: equal pages of both are counted apart', () => {
+    const all = a!.pages(10_000)
+    assert.equal(all.length, POPULAR)
+    const counts = all.map(({ guests, hosts }) => `${guests} guests, ${hosts} hosts`)
+    assert.deepEqual(new Set(counts), new Set(['2 guests, 2 hosts', '1 guests, 1 hosts']))
+    assert.equal(counts.filter((count) => count.startsWith('1')).length, IMAGE.length, 'the public ones')
+    assert.equal(a!.status().census.distinctPages, POPULAR + ODD.length)
+  })
+
+  it('are unknown to a host without them, which keeps nothing of theirs and blames nobody', () => {
+    const { popularity, placement, store } = d!.status()
+    assert.deepEqual([popularity.refused, popularity.unproven, placement.wanted], [0, 0, COMMON.length])
+    assert.equal(store.pages, COMMON.length)
+  })
+
+  it('have no reference to a page of the other, in its memory or in a store', async () => {
+    const apart = await move('blue-odd', ODD, b!)
+    assert.equal(apart.apart, undefined, 'both hosts agree whose it is')
+    assert.deepEqual([apart.pages.ref, apart.pages.literal], [0, ODD.length])
+    // The store has these pages twice, for blue and for red, and not for this guest.
+    const stored = await move('web-system', SYSTEM, c!)
+    assert.deepEqual([stored.pages.ref, stored.pages.literal], [0, SYSTEM.length])
+    const common = await move('red-common', COMMON, c!)
+    assert.equal(common.pages.ref, 0)
+  })
+
+  it('have references within the tenant', async () => {
+    const memory = await move('red-odd', ODD, b!)
+    assert.deepEqual([memory.pages.ref, memory.refsFilledBy.resident], [ODD.length, ODD.length])
+    const store = await move('red-system', SYSTEM, c!)
+    assert.deepEqual([store.pages.ref, store.refsFilledBy.store], [SYSTEM.length, SYSTEM.length])
+    const image = await move('image-2', IMAGE, c!)
+    assert.deepEqual([image.pages.ref, image.refsFilledBy.store], [IMAGE.length, IMAGE.length], 'that one host had')
+    assert.equal((await move('web-image', IMAGE, c!)).pages.ref, 0, 'of the public tenant alone')
+  })
+
+  it('move without references to a host that takes them for another, which is said', async () => {
+    const result = await move('blue-system', SYSTEM, d!)
+    assert.deepEqual([result.pages.ref, result.status], [0, 'completed'])
+    assert.equal(result.apart, 'the guest is of tenant blue at the source, and of tenant shared at the destination')
+  })
+
+  /** The ids that a tenant's key makes of these pages. */
+  function prefixesUnder(tenant: string, pages: readonly Buffer[]): Prefixes {
+    const ids = Buffer.alloc(pages.length * ID_BYTES)
+    createPageHasher(keyEpoch(clusterKey).pageKeyOf(tenant)).hashPages(Buffer.concat(pages), 0, pages.length, ids, 0)
+    const at = (offset: number): Uint32Array =>
+      Uint32Array.from(pages, (_, page) => ids.readUInt32BE(page * ID_BYTES + offset))
+    return { count: pages.length, high: at(0), low: at(4) }
+  }
+
+  /** How many of the pages a host gives to the observer, and how many it proves to it that its guests hold. */
+  async function ask(host: string, tenant: string, pages: readonly Buffer[]): Promise<[number, number]> {
+    const part = pages.slice(0, 100)
+    const prefixes = prefixesUnder(tenant, part)
+    const signal = AbortSignal.timeout(WAIT_MS)
+    if (observer === undefined) {
+      // Only now: it owns slices of popular pages, and says nothing of them.
+      observer = network.createMesh('observer')
+      await observer.start()
+    }
+    const parts = { clock: systemClock, log: silentLog, random: systemRandom, mesh: observer }
+    const swap = createSwap({
+      ...parts, standing: new Standing(parts), sources: [], isPopular: () => false,
+      hasher: createPageHasher(keyEpoch(clusterKey).pageKeyOf(tenant)), confirm: async () => new Uint8Array(0),
+    }, { bytesPerSecondMax: 1e9 })
+    await swap.start()
+    let given = 0
+    await swap.fetch({ ...prefixes, holdersOf: () => [host] }, {
+      purpose: 'placement', signal, deliver: (arrived) => { given += arrived.count },
+    })
+    await swap.stop()
+    const stream = await observer.open(host, POSSESSION_PROTOCOL, signal)
+    await stream.send(encodeChallenge({ nonce: randomBytes(NONCE_BYTES), prefixes }))
+    const { bitmap } = decodeAnswer(await stream.receive(signal), part.length)
+    await stream.close()
+    return [given, bitmap.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0)]
+  }
+
+  it('show nothing to a member of another tenant that asks for ids of its own', async () => {
+    for (const host of ['a', 'b', 'c']) {
+      for (const tenant of ['green', 'shared']) assert.deepEqual(await ask(host, tenant, SYSTEM), [0, 0], host)
+    }
+    // What only guests of the other tenant hold on the host that is asked.
+    assert.deepEqual(await ask('a', 'red', ODD), [0, 0])
+    assert.deepEqual(await ask('b', 'blue', ODD), [0, 0])
+    assert.deepEqual(await ask('a', 'public', ODD), [0, 0])
+    assert.notDeepEqual(deriveKeys(clusterKey).pageKey, keyEpoch(clusterKey).pageKeyOf('blue'))
+  })
+
+  it('are no secret to a member that derives their keys: it asks as one of them could', async () => {
+    const [given, proven] = await ask('a', 'blue', SYSTEM)
+    assert.deepEqual([given, proven], [100, 100])
+    assert.deepEqual(await ask('a', 'blue', ODD), [0, 100], 'a page that one host has does not leave it')
+    assert.deepEqual(await ask('a', 'public', IMAGE), [IMAGE.length, IMAGE.length], 'unless it is public')
+  })
+})
