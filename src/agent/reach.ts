@@ -190,7 +190,8 @@ async function tryLane(mesh: Mesh, member: Member, ticket: LaneTicket, signal: A
   }
 }
 
-function readFirst(bytes: Uint8Array): { program: string; wallTimeMs: number; ticket: LaneTicket } {
+/** Throws PagemeshError `bad-answer`. */
+export function readFirst(bytes: Uint8Array): { program: string; wallTimeMs: number; ticket: LaneTicket } {
   const { version, program, wallTimeMs, ticket } = parseObject(bytes, 'bad-answer')
   const read = readTicket(ticket)
   if (version !== 1 || !isText(program, 64) || typeof wallTimeMs !== 'number' || read === undefined) {
@@ -199,7 +200,8 @@ function readFirst(bytes: Uint8Array): { program: string; wallTimeMs: number; ti
   return { program, wallTimeMs, ticket: read }
 }
 
-function readReached(bytes: Uint8Array): Reached {
+/** Throws PagemeshError `bad-answer`. */
+export function readReached(bytes: Uint8Array): Reached {
   const { lane, mesh } = parseObject(bytes, 'bad-answer')
   if (!isAttempt(lane) || !Array.isArray(mesh) || mesh.length > ATTEMPTS_MAX || !mesh.every(isAttempt)) {
     throw bad('bad-answer', 'it does not say what was reached')

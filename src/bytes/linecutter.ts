@@ -1,9 +1,12 @@
 const LINE_FEED = 0x0a
+/** What the unfinished line begins with; doubled as it grows. */
+const ROOM_BYTES_MIN = 256
 
 /** Cuts arriving bytes into lines, without their line feeds. Keeps at most one unfinished line, and does no I/O. */
 export class LineCutter {
   readonly #bytesMax: number
-  #pieces: Buffer[] = []
+  /** The unfinished line, in one piece: a sender of single bytes would make more of pieces than of bytes. */
+  #kept: Buffer = Buffer.alloc(0)
   #keptBytes = 0
 
   /** @param bytesMax length of the longest accepted line. */
@@ -16,20 +19,34 @@ export class LineCutter {
     const lines: string[] = []
     let start = 0
     for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
-      if (!this.#keep(bytes.subarray(start, end))) return 'too-long'
-      lines.push(Buffer.concat(this.#pieces).toString('utf8'))
-      this.#pieces = []
-      this.#keptBytes = 0
+      if (this.#keptBytes + end - start > this.#bytesMax) return 'too-long'
+      if (this.#keptBytes === 0) lines.push(bytes.toString('utf8', start, end))
+      else lines.push(this.#finish(bytes.subarray(start, end)))
       start = end + 1
     }
-    // Copied: the socket may reuse its buffer.
-    return this.#keep(Buffer.from(bytes.subarray(start))) ? lines : 'too-long'
+    if (this.#keptBytes + bytes.length - start > this.#bytesMax) return 'too-long'
+    this.#keep(bytes.subarray(start))
+    return lines
   }
 
-  #keep(piece: Buffer): boolean {
-    this.#keptBytes += piece.length
-    if (this.#keptBytes > this.#bytesMax) return false
-    if (piece.length > 0) this.#pieces.push(piece)
-    return true
+  #finish(end: Buffer): string {
+    this.#keep(end)
+    const line = this.#kept.toString('utf8', 0, this.#keptBytes)
+    this.#kept = Buffer.alloc(0)
+    this.#keptBytes = 0
+    return line
+  }
+
+  /** Copies: the socket may reuse its buffer. */
+  #keep(piece: Buffer): void {
+    const bytes = this.#keptBytes + piece.length
+    if (bytes > this.#kept.length) {
+      const wished = Math.max(ROOM_BYTES_MIN, 2 * this.#kept.length)
+      const larger = Buffer.allocUnsafe(Math.max(bytes, Math.min(this.#bytesMax, wished)))
+      this.#kept.copy(larger, 0, 0, this.#keptBytes)
+      this.#kept = larger
+    }
+    piece.copy(this.#kept, this.#keptBytes)
+    this.#keptBytes = bytes
   }
 }

@@ -11,6 +11,13 @@ const PLACES: readonly [property: RegExp, segment: (value: string) => string][] 
   [/^unit = (\d+)/, (unit) => `unit ${unit}`],
 ]
 
+/** More devices, deeper nesting and longer places are no machine's: they are left out, on both hosts alike. */
+const DEVICES_MAX = 10_000
+const DEPTH_MAX = 32
+const PLACE_LENGTH_MAX = 64
+/** Channel, target, unit; a fourth number makes it no SCSI address. */
+const SCSI_NUMBERS_MAX = 4
+
 interface OpenDevice {
   indent: number
   type: string
@@ -39,9 +46,10 @@ export function parseDeviceTree(text: string): DeviceDescription[] {
     const words = line.trimStart()
     const indent = line.length - words.length
     if (words === '') continue
+    if (devices.length >= DEVICES_MAX) break
     closeFrom(words.startsWith('dev: ') ? indent : indent + (words.startsWith('bus: ') ? 0 : -1))
     const type = /^dev: ([^,]+), id/.exec(words)?.[1]
-    if (type !== undefined) open.push({ indent, type, segment: '', scsi: [] })
+    if (type !== undefined && open.length < DEPTH_MAX) open.push({ indent, type: cut(type), segment: '', scsi: [] })
     else if (open.length > 0) noteProperty(open.at(-1)!, words)
   }
   closeFrom(0)
@@ -55,11 +63,15 @@ function isInnerHalf(type: string): boolean {
 
 function noteProperty(device: OpenDevice, line: string): void {
   const scsi = /^(?:channel|scsi-id|lun) = (\d+)/.exec(line)
-  if (scsi !== null) device.scsi.push(scsi[1]!)
+  if (scsi !== null && device.scsi.length < SCSI_NUMBERS_MAX) device.scsi.push(cut(scsi[1]!))
   for (const [property, segment] of PLACES) {
     const match = property.exec(line)
-    if (match !== null && device.segment === '') device.segment = segment(match[1]!)
+    if (match !== null && device.segment === '') device.segment = segment(cut(match[1]!))
   }
+}
+
+function cut(text: string): string {
+  return text.slice(0, PLACE_LENGTH_MAX)
 }
 
 /** A list of at most `listedMax` devices, with a digest over all of them. */

@@ -30,6 +30,8 @@ export type QmpMessage =
   | { kind: 'event'; name: string; data: Record<string, unknown> }
 
 const NO_ID = -1
+/** Memory that a line of a message takes besides its characters, at least: a line end and a place in a list. */
+const LINE_OVERHEAD_BYTES = 10
 
 /** Cuts arriving bytes into messages. After `qmp-garbled` it must not be used. */
 export class QmpCutter {
@@ -39,7 +41,7 @@ export class QmpCutter {
   #begun: string[] = []
   #begunBytes = 0
 
-  /** @param bytesMax length of the longest accepted message. */
+  /** @param bytesMax length of the longest accepted message; of several lines, each counts a little more. */
   constructor(bytesMax: number = QMP_LIMITS.lineBytesMax) {
     this.#bytesMax = bytesMax
     this.#lines = new LineCutter(bytesMax)
@@ -56,7 +58,8 @@ export class QmpCutter {
   #complete(line: string): string {
     if (this.#begun.length === 0 && line !== '{') return line
     this.#begun.push(line)
-    this.#begunBytes += line.length
+    // An empty line takes memory, too.
+    this.#begunBytes += line.length + LINE_OVERHEAD_BYTES
     if (this.#begunBytes > this.#bytesMax) throw tooLong()
     if (line !== '}') return ''
     const text = this.#begun.join('\n')

@@ -22,10 +22,11 @@ export interface RamBlockLine {
  */
 export function parseRamBlocks(text: string): RamBlockLine[] {
   const hasHostAddress = /\bHVA\b/.test(text.split('\n', 1)[0] ?? '')
-  const pattern = /^\s*(\S.*?)\s+(\d+) (B|[KMGTPE]iB)\s+0x[0-9a-f]+ 0x([0-9a-f]+) 0x([0-9a-f]+)(?: 0x([0-9a-f]+))?/
+  // The last thing that looks like the sizes: a name is free text, and looking for the first takes the square of it.
+  const pattern = /^(.*\S)\s+(\d+) (B|[KMGTPE]iB)\s+0x[0-9a-f]+ 0x([0-9a-f]+) 0x([0-9a-f]+)(?: 0x([0-9a-f]+))?/
   const blocks: RamBlockLine[] = []
   for (const line of text.split('\n')) {
-    const match = pattern.exec(line)
+    const match = pattern.exec(line.trimStart())
     if (match === null) continue
     const [, name = '', pageSize = '', unit = '', used = '', total = '', host] = match
     blocks.push({

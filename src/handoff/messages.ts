@@ -16,7 +16,7 @@ import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
   bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readOfferedPages, readSummary, readTicket,
-  type Language, type OfferedPages,
+  spokenVersion, type Language, type OfferedPages,
 } from '../transfer/index.ts'
 
 export const HANDOFF_PROTOCOL = '/pagemesh/handoff/2'
@@ -48,7 +48,7 @@ export function encodeOffer(offer: HandoffOffer): Uint8Array {
 export function decodeOffer(bytes: Uint8Array): HandoffOffer {
   const { version, id, guest, mode, plan, machine, beside, pages, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== HANDOFF_VERSION) {
-    const spoken = JSON.stringify(version)
+    const spoken = spokenVersion(version)
     throw bad('bad-offer', `it speaks version ${spoken} of the handoff protocol, this host ${HANDOFF_VERSION}`)
   }
   if (!isId(id)) throw bad('bad-offer', 'the handoff has no id')

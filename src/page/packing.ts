@@ -8,6 +8,12 @@ const compress = promisify(zstdCompress)
 /** zstd level; on memory pages level 3 would save 6 % more bytes for a third more CPU time. */
 const PAGES_LEVEL = 1
 
+/**
+ * The largest window that is decompressed with, as a power of two: that of the highest level in use. A frame of nine
+ * bytes may ask for 128 MiB otherwise.
+ */
+const WINDOW_LOG_MAX = 22
+
 /** Below this size compression is synchronous: handing the work to another thread would cost more. */
 const AT_ONCE_BYTES = 16 * 1024
 
@@ -88,7 +94,9 @@ export function unpack(packed: Buffer, length: number): Buffer {
   try {
     // Synchronous: a batch takes less than a millisecond, and the next step waits for it anyway.
     // One byte more than needed: when a chunk is full, Node allocates another one and copies.
-    bytes = zstdDecompressSync(packed, { maxOutputLength: room, chunkSize: room + 1 })
+    bytes = zstdDecompressSync(packed, {
+      maxOutputLength: room, chunkSize: room + 1, params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
+    })
   } catch (error) {
     const isTooMuch = systemErrorCode(error) === 'ERR_BUFFER_TOO_LARGE'
     throw damaged(isTooMuch ? `they yield more than ${length} bytes` : 'they are not what zstd makes')

@@ -24,7 +24,7 @@ import type { LaneTicket } from '../mesh/index.ts'
 import { badFrame, type FrameTable } from '../passage/index.ts'
 import {
   bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readOfferedPages, readSummary, readTicket,
-  type Language, type OfferedPages, type RelayResult,
+  spokenVersion, type Language, type OfferedPages, type RelayResult,
 } from '../transfer/index.ts'
 import { formatRelayAddress, parseRelayAddress, type RelayAddress } from './address.ts'
 
@@ -76,7 +76,7 @@ export function encodeRelayOffer({ id, guest, manager, address: to, pages, ticke
 export function decodeRelayOffer(bytes: Uint8Array): RelayOffer {
   const { version, id, guest, manager, address, pages, ticket } = parseObject(bytes, 'bad-offer')
   if (version !== RELAY_VERSION) {
-    const spoken = JSON.stringify(version)
+    const spoken = spokenVersion(version)
     throw bad('bad-offer', `it speaks version ${spoken} of the relay protocol, this host ${RELAY_VERSION}`)
   }
   if (!isId(id)) throw bad('bad-offer', 'the relay has no id')

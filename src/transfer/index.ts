@@ -7,7 +7,9 @@ export { IncomingPassages, type IncomingPassagesComponents } from './incomingpas
 export { Link, type Language, type LinkInit } from './link.ts'
 export { answerOffer, encodeAnswer, offerLink, requireAccepted, type AcceptedOffer, type Answer } from './offer.ts'
 export { OutgoingPassages } from './outgoingpassages.ts'
-export { bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket } from './reading.ts'
+export {
+  bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket, spokenVersion,
+} from './reading.ts'
 export { predict, ratesOf, type Expected, type Obstacle, type PastMove } from './prediction.ts'
 export {
   offeredPages, readOfferedPages, shareAtDestination, shareAtSource, type AnsweredPages, type OfferedPages,

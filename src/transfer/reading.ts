@@ -29,6 +29,11 @@ export function bad(code: ErrorCode, why: string): PagemeshError {
   })
 }
 
+/** Another agent's version of a protocol, for a sentence: a number, and nothing else that a message can hold there. */
+export function spokenVersion(version: unknown): string {
+  return Number.isSafeInteger(version) ? String(version) : 'unknown'
+}
+
 /** Identifies a transfer on both hosts: 16 random bytes as hex. */
 export function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)

@@ -278,10 +278,6 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'the next body sets it, before anything is added to it',
   },
   {
-    file: 'src/bytes/linecutter.ts', line: 'if (piece.length > 0) this.#pieces.push(piece)',
-    after: ['if (true)', 'piece.length >= 0'], why: 'a piece of nothing adds nothing to its line',
-  },
-  {
     file: 'src/runtime/random.ts', line: 'fraction: () => randomBytes(4).readUInt32LE() / 0x1_0000_0000,',
     after: ['randomBytes(5)', '(0x1_0000_0000 + 1)'], why: 'random numbers are as evenly distributed',
   },

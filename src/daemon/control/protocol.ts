@@ -172,7 +172,8 @@ export function decodeAnswer(line: string): ControlAnswer {
   const progress = recordOf(answer?.progress)
   if (progress !== undefined) return { progress: progress as unknown as Progress }
   const error = recordOf(answer?.error)
-  if (typeof error?.code === 'string' && typeof error.message === 'string' && FAULTS.includes(String(error.fault))) {
+  const isFault = typeof error?.fault === 'string' && FAULTS.includes(error.fault)
+  if (isFault && typeof error?.code === 'string' && typeof error.message === 'string') {
     return { error: error as unknown as ErrorAnswer }
   }
   throw badAnswer()

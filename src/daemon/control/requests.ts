@@ -37,6 +37,8 @@ export function decodeRequest(line: string): ControlRequest {
   refuseOthers(others)
   const fields = recordOf(given)
   if (fields === undefined) throw badRequest('`arguments` is an object.')
+  // What is no text may be nested too deep to be written.
+  if (typeof command !== 'string') throw badRequest('`command` is the name of a command.')
   if (!isCommand(command)) throw badRequest(`There is no command ${JSON.stringify(command)}.`)
   const read = READERS[command](fields)
   return (read === undefined ? { command } : { command, arguments: read }) as ControlRequest

@@ -1,5 +1,8 @@
 import { PagemeshError } from '../../runtime/errors.ts'
 
+/** Memory that a message takes besides its bytes: without it, empty messages would be bounded by nothing. */
+const MESSAGE_OVERHEAD_BYTES = 128
+
 /**
  * Whole messages that wait for a receiver. It is not bounded: its owner watches `bytes` and stops the sender. One
  * `receive` waits at a time; a second one queues behind it.
@@ -16,6 +19,7 @@ export class Inbox {
     this.#onTaken = onTaken
   }
 
+  /** Memory of the messages that wait. */
   get bytes(): number {
     return this.#bytes
   }
@@ -28,7 +32,7 @@ export class Inbox {
       return
     }
     this.#messages.push(message)
-    this.#bytes += message.length
+    this.#bytes += message.length + MESSAGE_OVERHEAD_BYTES
   }
 
   /** No more messages will come. Those that arrived may still be received, unless `discard`. */
@@ -45,7 +49,7 @@ export class Inbox {
     signal?.throwIfAborted()
     const message = this.#messages.shift()
     if (message !== undefined) {
-      this.#bytes -= message.length
+      this.#bytes -= message.length + MESSAGE_OVERHEAD_BYTES
       this.#onTaken()
       return message
     }

@@ -25,6 +25,18 @@ describe('a line cutter', () => {
     assert.equal(cutter.push(Buffer.from('rth')), 'too-long')
   })
 
+  it('keeps an unfinished line in about as much memory as it has bytes, even if they come one by one', () => {
+    const bytes = 2 ** 20
+    const cutter = new LineCutter(bytes)
+    const one = Buffer.from('a')
+    const before = process.memoryUsage()
+    for (let count = 0; count < bytes; count++) assert.ok(cutter.push(one) !== 'too-long')
+    const after = process.memoryUsage()
+    const grown = after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers
+    assert.ok(grown < 32 * bytes, `${grown} bytes for ${bytes}`)
+    assert.deepEqual(cutter.push(Buffer.from('\n')), ['a'.repeat(bytes)])
+  })
+
   it('counts each line anew', () => {
     const cutter = new LineCutter(4)
     for (let time = 0; time < 3; time++) assert.deepEqual(cutter.push(Buffer.from('four\n')), ['four'])

@@ -89,6 +89,14 @@ describe('info qtree', () => {
     assert.deepEqual(parseDeviceTree('unknown command: \'info qtree\'\n'), [])
   })
 
+  it('takes no more memory than any machine needs, however long its places and deep its nesting are', () => {
+    const nested = Array.from({ length: 3000 }, (_, depth) => `${' '.repeat(depth)}dev: a, id ""`).join('\n')
+    assert.ok(parseDeviceTree(nested).length <= 32)
+    const bus = `dev: host, id ""\n dev: bus, id ""\n  addr = ${'9'.repeat(100_000)}\n`
+    const found = parseDeviceTree(bus + '   dev: a, id ""\n'.repeat(20_000))
+    assert.ok(found.length <= 10_001 && found.every(({ place }) => place.length < 200))
+  })
+
   it('says the same whatever the devices and buses are called', () => {
     const renamed = TREE.replaceAll('s0.0', 'other.0').replace('id "s0"', 'id "net7"').replaceAll('\n', '\r\n')
     assert.deepEqual(parseDeviceTree(renamed), devices)

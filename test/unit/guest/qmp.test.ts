@@ -273,6 +273,13 @@ describe('lines of QMP', () => {
     assert.throws(take, (error) => codeOf(error) === 'qmp-garbled')
   })
 
+  it('may not be more than the limit, even if they are empty', () => {
+    const cutter = new QmpCutter(1000)
+    cutter.push(Buffer.from('{\r\n'))
+    const take = (): unknown => cutter.push(Buffer.from('\r\n'.repeat(100)))
+    assert.throws(take, (error) => codeOf(error) === 'qmp-garbled')
+  })
+
   it('are one message from a `{` to a `}`, in whatever pieces they come', () => {
     const cutter = new QmpCutter(100)
     const text = '{\r\n    "return": {\r\n    },\r\n    "id": 1\r\n}\r\n{"event": "STOP", "data": {}}\r\n{\r\n'

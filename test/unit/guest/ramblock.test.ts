@@ -66,6 +66,15 @@ describe('info ramblock', () => {
     assert.equal('hostAddress' in parseRamBlocks(BLOCKS_8_0.split('\n')[1]!)[0]!, false)
   })
 
+  it('is read in a time that grows as its length does, whatever a block is called', () => {
+    const begunAt = performance.now()
+    assert.deepEqual(parseRamBlocks(`pc.ram${' '.repeat(200_000)}4 KiB  0x0`), [])
+    assert.deepEqual(parseRamBlocks(`${'a '.repeat(100_000)}4 KiB  0x0`), [])
+    assert.ok(performance.now() - begunAt < 2000)
+    const [block] = parseRamBlocks('  a 4 KiB  0x0 0x1000 0x1000 b  8 KiB  0x0 0x2000 0x3000')
+    assert.deepEqual([block!.name, block!.usedBytes], ['a 4 KiB  0x0 0x1000 0x1000 b', 0x2000])
+  })
+
   it('of something else has no blocks', () => {
     assert.deepEqual(parseRamBlocks('unknown command: \'info ramblock\'\n'), [])
     assert.deepEqual(parseRamBlocks(''), [])

@@ -7,6 +7,7 @@ import {
   encodeOffer, encodeQuestion, encodeVerdict, HANDOFF_VERSION, INCOMING_FRAMES, knownRunState, OUTGOING_FRAMES,
   type HandoffOffer,
 } from '../../../src/handoff/messages.ts'
+import { decodeRelayOffer } from '../../../src/relay/messages.ts'
 import { ID } from '../../support/bothends.ts'
 import { MACHINE } from '../../support/fakeguest.ts'
 
@@ -66,6 +67,10 @@ describe('an offer', () => {
 
   it('of another version names both', () => {
     assert.throws(() => decodeOffer(json({ ...OFFER, version: 1 })), /version 1 of the handoff protocol, this host 3/)
+    // Deeper than what can be written again.
+    const deep = Buffer.from(`{"version": ${'['.repeat(30_000)}${']'.repeat(30_000)}}`)
+    assert.throws(() => decodeOffer(deep), { code: 'bad-offer', message: /version unknown/ })
+    assert.throws(() => decodeRelayOffer(deep), { code: 'bad-offer', message: /version unknown/ })
   })
 
   it('that is no JSON object is refused', () => {

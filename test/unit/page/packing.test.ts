@@ -31,6 +31,13 @@ describe('packing', () => {
     }
   })
 
+  it('is not undone with a larger window than any of its own levels has', () => {
+    // A frame of nothing that asks for a window of 128 MiB.
+    assert.throws(() => unpack(Buffer.from('28b52ffd0088010000', 'hex'), PAGE_BYTES), isBadFrame)
+    const bytes = Buffer.alloc(2 ** 19, noise(3000))
+    for (const level of [1, 3, 6]) assert.deepEqual(unpack(packNow(bytes, level), bytes.length), bytes)
+  })
+
   it('is done at once too, harder where told, and undone alike', () => {
     const text = Buffer.from(Array.from({ length: 20_000 }, (_, i) => `line ${i * i} of ${i % 77}`).join('\n'))
     const lengths = [packNow(text), packNow(text, 3), packNow(text, 6)].map((packed) => {

@@ -63,6 +63,8 @@ describe('the control protocol', () => {
   for (const line of [
     '', 'garbage', '[]', '42', 'null', '{}', '{"command":"reboot"}', '{"command":"status","arguments":{"a":1}}',
     '{"command":"status","arguments":[]}', '{"command":"status","more":1}',
+    // Deeper than what can be written again.
+    `{"command":${'['.repeat(20_000)}${']'.repeat(20_000)}}`,
     '{"command":"pages"}', '{"command":"pages","arguments":{"countMax":0}}',
     '{"command":"pages","arguments":{"countMax":100001}}', '{"command":"pages","arguments":{"countMax":"5"}}',
     '{"command":"pages","arguments":{"countMax":1.5}}', '{"command":"pages","arguments":{"countMax":5,"more":1}}',
@@ -113,6 +115,7 @@ describe('the control protocol', () => {
 
   for (const line of [
     '', '{}', '{"progress":5}', '{"error":{}}', '{"error":{"code":"a","message":"b","fault":"mine"}}',
+    '{"error":{"code":"a","message":"b","fault":{"toString":1}}}',
   ]) {
     it(`refuses the answer ${line}`, () => {
       assert.throws(() => decodeAnswer(line), { code: 'bad-answer' })

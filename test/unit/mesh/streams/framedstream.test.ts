@@ -90,19 +90,28 @@ describe('a stream of messages', () => {
 
   it('stops the sender at 256 KiB that nobody receives, and lets it go on below half of that', async () => {
     const { channel, stream } = started()
-    for (let n = 0; n < 3; n++) channel.says(n, 64 * KIB)
-    channel.says(3, 64 * KIB - 1)
+    // Each message counts 128 bytes more than it has.
+    for (let n = 0; n < 3; n++) channel.says(n, 64 * KIB - 128)
+    channel.says(3, 64 * KIB - 128 - 1)
     assert.deepEqual(channel.calls, [])
     channel.says(4, 1)
     channel.says(5, 1)
     assert.deepEqual(channel.calls, ['pause'])
     await stream.receive()
     await stream.receive()
-    assert.deepEqual(channel.calls, ['pause'], '128 KiB and a byte are left')
+    assert.deepEqual(channel.calls, ['pause'], 'a little more than 128 KiB is left')
     await stream.receive()
     assert.deepEqual(channel.calls, ['pause', 'resume'])
     assert.deepEqual([(await stream.receive())[0], (await stream.receive())[0], (await stream.receive())[0]], [3, 4, 5])
     assert.deepEqual(channel.calls, ['pause', 'resume'])
+  })
+
+  it('stops a sender of empty messages that nobody receives', () => {
+    const { channel } = started()
+    for (let n = 0; n < 2047; n++) channel.says(0, 0)
+    assert.deepEqual(channel.calls, [])
+    channel.says(0, 0)
+    assert.deepEqual(channel.calls, ['pause'])
   })
 
   it('does not resume a channel that is closed', async () => {

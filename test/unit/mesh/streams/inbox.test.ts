@@ -6,17 +6,26 @@ import { PagemeshError } from '../../../../src/runtime/errors.ts'
 
 const message = (byte: number, length = 1): Uint8Array => new Uint8Array(length).fill(byte)
 
+/** What a message counts besides its bytes. */
+const OVERHEAD = 128
+
 describe('an inbox', () => {
   it('gives messages in order, counts the bytes that wait, and says when one left', async () => {
     let taken = 0
     const inbox = new Inbox(() => { taken += 1 })
     inbox.push(message(1, 10))
     inbox.push(message(2, 5))
-    assert.deepEqual([inbox.bytes, taken], [15, 0])
+    assert.deepEqual([inbox.bytes, taken], [15 + 2 * OVERHEAD, 0])
     assert.equal((await inbox.receive())[0], 1)
-    assert.deepEqual([inbox.bytes, taken], [5, 1])
+    assert.deepEqual([inbox.bytes, taken], [5 + OVERHEAD, 1])
     assert.equal((await inbox.receive())[0], 2)
     assert.deepEqual([inbox.bytes, taken], [0, 2])
+  })
+
+  it('counts empty messages, too: a sender of nothing but those must be stopped', () => {
+    const inbox = new Inbox(() => {})
+    for (let count = 0; count < 1000; count++) inbox.push(message(0, 0))
+    assert.equal(inbox.bytes, 1000 * OVERHEAD)
   })
 
   it('lets receivers wait in order, and does not keep what goes to one that waits', async () => {
