@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { AgentStatus } from '../../src/index.ts'
@@ -16,6 +16,8 @@ import { waitFor } from '../../testnet/index.ts'
 const REPOSITORY = join(import.meta.dirname, '..', '..')
 const PROJECT = 'pagemesh-test'
 const HOSTS = ['host-a', 'host-b', 'host-c']
+/** Whether users without CAP_SYS_PTRACE may have what post-copy needs: the machine's setting. */
+const USERFAULTFD = '/proc/sys/vm/unprivileged_userfaultfd'
 const PAGEMESH_UID = '900'
 const BUILD_MS_MAX = 30 * 60_000
 const BOOT_MS_MAX = 20 * 60_000
@@ -102,16 +104,21 @@ describe('docker-compose.yml', function () {
     for (const host of HOSTS) await expectHealthy(host)
   })
 
+  /** What the machine had before the post-copy of containers was tried. */
+  let userfaultfd: string | undefined
+  const downAll = (): Promise<Outcome> => run([...compose, '--profile', 'postcopy', 'down', '--volumes'])
+
   before(async () => {
     const hasPlugin = (await run(['docker', 'compose', 'version'])).status === 0
     compose = hasPlugin ? ['docker', 'compose'] : ['docker-compose']
     const head = await readFile(join(REPOSITORY, 'docker-compose.yml'), 'utf8')
     documented = [...head.matchAll(/^# +docker compose (.*?)(?: {2,}.*)?$/gm)].map(([, words = '']) => words.split(' '))
-    await run([...compose, 'down', '--volumes'])
+    await downAll()
   })
 
   after(async () => {
-    if (compose.length > 0) await run([...compose, 'down', '--volumes'])
+    if (userfaultfd !== undefined) await writeFile(USERFAULTFD, userfaultfd)
+    if (compose.length > 0) await downAll()
   })
 
   it('builds its image', async () => {
@@ -204,5 +211,60 @@ describe('docker-compose.yml', function () {
     assert.notEqual(nowhere.status, 0)
     assert.match(nowhere.output, /No host answers by the name host-z/)
     assert.deepEqual((await statusOf('host-a')).guests.map(({ name, state }) => [name, state]), [['web', 'running']])
+  })
+
+  describe('with its profile of post-copy', () => {
+    const POSTCOPY_HOSTS = ['host-d', 'host-e']
+    const documentedOf = (word: string): string[] => documented.find((words) =>
+      words[0] === '--profile' && words[1] === 'postcopy' && words[2] === word)!
+
+    before(async () => {
+      userfaultfd = await readFile(USERFAULTFD, 'utf8')
+      // The others are not needed any more, and memory is.
+      await succeed([...compose, 'stop'])
+      process.env['COMPOSE_PROFILES'] = 'postcopy'
+    })
+
+    after(() => { delete process.env['COMPOSE_PROFILES'] })
+
+    it('comes up beside what ran, and its guests boot', async () => {
+      await writeFile(USERFAULTFD, '1')
+      await succeed([...compose, ...documentedOf('up')])
+      await progress.step('waiting until both hosts are healthy', async () => {
+        for (const host of POSTCOPY_HOSTS) await expectHealthy(host)
+      })
+    }).timeout(BOOT_MS_MAX)
+
+    it('gives its containers no root, no capability, and one system call more than Docker', async () => {
+      for (const host of POSTCOPY_HOSTS) {
+        const { HostConfig } = await inspect(host)
+        assert.deepEqual([HostConfig.Privileged, HostConfig.ReadonlyRootfs], [false, true])
+        assert.deepEqual([HostConfig.CapAdd ?? [], HostConfig.CapDrop, HostConfig.Devices ?? []], [[], ['ALL'], []])
+        assert.ok(HostConfig.SecurityOpt.some((option) => /^seccomp[=:].*userfaultfd/s.test(option)))
+        const said = await onHost(host, 'bash', '-c', 'cat /proc/1/status')
+        assert.match(said, /^Seccomp:\s+2$/m)
+        // What Docker's own filter refuses is refused here, too.
+        assert.notEqual((await run([...compose, 'exec', '-T', host, 'unshare', '--user', 'true'])).status, 0)
+      }
+    })
+
+    it('moves a guest in post-copy by the documented command', async () => {
+      const { status, output } = await runDocumented(documentedOf('exec'))
+      console.log(output.replace(/^(?=.)/gm, '      '))
+      assert.equal(status, 0, output)
+      assert.match(output, /^app moved from host-d to host-e \(postcopy\)/m)
+      assert.match(output, /^The heartbeat of app goes on/m)
+    })
+
+    it('refuses post-copy where the machine does not allow it, and leaves the guest where it is', async () => {
+      await writeFile(USERFAULTFD, '0')
+      const { status, output } = await run([
+        ...compose, 'exec', '-T', 'host-e', 'migrate', 'app', 'host-d', '--mode', 'postcopy',
+      ])
+      assert.notEqual(status, 0)
+      assert.match(output, /vm\.unprivileged_userfaultfd=1/)
+      const { guests } = await statusOf('host-e')
+      assert.deepEqual(guests.map(({ name, state }) => `${name} ${state}`).sort(), ['app running', 'other running'])
+    })
   })
 })
