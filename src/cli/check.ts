@@ -35,7 +35,7 @@ ${EXIT_HELP}`)
 
 async function check(flags: { config: string }): Promise<void> {
   try {
-    const { findSockets, readUsableConfig } = await import('../daemon/index.ts')
+    const { findSockets, lookUpNames, readUsableConfig } = await import('../daemon/index.ts')
     const { scanQemus, whyNoInterception } = await import('../index.ts')
     const { config, kernel } = await readUsableConfig(flags.config)
     const sockets = printable(await findSockets(config.agentOptions.guests ?? []))
@@ -44,7 +44,8 @@ async function check(flags: { config: string }): Promise<void> {
     const ports = config.agentOptions.intercept?.ports ?? []
     const whyNot = ports.length === 0 ? undefined : await whyNoInterception(ports)
     const members = managed === 'libvirt' || managed === 'any' ? await findMembers(config.control) : undefined
-    const found = { kernel, sockets, scan, whyNot, members }
+    const names = await lookUpNames([...config.agentOptions.listen ?? [], ...config.agentOptions.bootstrap ?? []])
+    const found = { kernel, sockets, scan, whyNot, members, names }
     process.stdout.write(`${describeConfig(flags.config, config, found)}\n`)
   } catch (error) {
     failConfigured(error)
@@ -55,7 +56,7 @@ async function check(flags: { config: string }): Promise<void> {
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
-  { kernel, sockets, scan, whyNot, members }: {
+  { kernel, sockets, scan, whyNot, members, names }: {
     kernel: AgentStatus['kernel']
     sockets: readonly string[]
     scan: ProcessScan | undefined
@@ -63,6 +64,8 @@ function describeConfig(
     whyNot: string | undefined
     /** Names of the other hosts; undefined if they were not asked for. */
     members: readonly string[] | undefined
+    /** What the host names in its addresses mean here. */
+    names: readonly string[]
   },
 ): string {
   const {
@@ -74,6 +77,7 @@ function describeConfig(
     ['mesh listens on', listOf(listen)],
     ['lane for bulk pages', lane ?? 'the first listen address, next port'],
     ['dials first', listOf(bootstrap)],
+    ...(names.length === 0 ? [] : [['where the names lead', listOf(names)]]),
     ['guests at', listOf(guests)],
     ['sockets there now', listSome(sockets)],
     ['managed guests', scan === undefined ? 'off' : MANAGED[managed as Managed]],

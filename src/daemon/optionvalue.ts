@@ -17,7 +17,7 @@ interface TextFormat {
 }
 
 const MULTIADDR: TextFormat = {
-  expected: 'a multiaddr such as /ip4/10.0.0.1/tcp/4001',
+  expected: 'a multiaddr such as /ip4/10.0.0.1/tcp/4001, /ip6/fd00::1/tcp/4001 or /dns/host-b/tcp/4001',
   fits: (text) => parseTcpMultiaddr(text) !== undefined,
 }
 const HOST_PORT: TextFormat = {

@@ -59,6 +59,20 @@ describe('commands that read or write files', function () {
     }
   })
 
+  it('check says where host names lead, and refuses addresses of other kinds', async () => {
+    await configure('bootstrap: [/dns4/localhost/tcp/4001, /ip4/10.0.0.2/tcp/4001, /dns6/nobody.invalid/tcp/4001]')
+    const { status, stdout } = await pagemesh('check', '--config', file)
+    assert.equal(status, 0)
+    const [, row = ''] = /where the names lead +(.*)\n/.exec(stdout) ?? []
+    assert.match(row, /^localhost is (127\.|::1)/)
+    assert.match(row, /, nobody\.invalid is not known here/)
+    assert.doesNotMatch(row, /10\.0\.0\.2/)
+    await writeFile(file, (await readFile(file, 'utf8')).replace(/bootstrap: .*/, 'bootstrap: [/dnsaddr/mesh.example]'))
+    const refused = await pagemesh('check', '--config', file)
+    assert.equal(refused.status, 2)
+    assert.match(refused.stderr, /a multiaddr such as .*\/dns\/host-b\/.*, unlike "\/dnsaddr\/mesh\.example"/)
+  })
+
   it('check says what would be intercepted, and what is missing for it', async () => {
     await configure(`store: {path: ${folder}}\nintercept: {ports: [49152-49215, 8102]}`)
     const { status, stdout } = await pagemesh('check', '--config', file)
