@@ -20,8 +20,7 @@ export class LineCutter {
     let start = 0
     for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
       if (this.#keptBytes + end - start > this.#bytesMax) return 'too-long'
-      if (this.#keptBytes === 0) lines.push(bytes.toString('utf8', start, end))
-      else lines.push(this.#finish(bytes.subarray(start, end)))
+      lines.push(this.#finish(bytes.subarray(start, end)))
       start = end + 1
     }
     if (this.#keptBytes + bytes.length - start > this.#bytesMax) return 'too-long'

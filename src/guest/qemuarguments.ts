@@ -79,11 +79,13 @@ function managerOf(options: readonly Option[]): Manager | undefined {
 
 /** `-name a`, `--name a`: each option with the next word, unless that is an option, too. */
 function optionsOf(words: readonly string[]): Option[] {
-  return words.slice(1).flatMap((word, index, all) => {
-    const name = /^--?([A-Za-z].*)$/.exec(word)?.[1]
-    const value = all[index + 1]
-    return name === undefined || value === undefined || value.startsWith('-') ? [] : [{ name, value }]
-  })
+  const options: Option[] = []
+  for (let at = 1; at + 1 < words.length; at++) {
+    const name = /^--?([A-Za-z].*)$/.exec(words[at]!)?.[1]
+    const value = words[at + 1]!
+    if (name !== undefined && !value.startsWith('-')) options.push({ name, value })
+  }
+  return options
 }
 
 function valuesOf(options: readonly Option[], name: string): string[] {

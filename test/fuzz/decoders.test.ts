@@ -8,7 +8,7 @@ import { TARGETS } from './targets.ts'
 import { trial } from './trial.ts'
 
 /** Inputs of each decoder here, for those of the usual share; `npm run fuzz` gives more. */
-const INPUTS = Number(process.env['PAGEMESH_FUZZ_INPUTS'] ?? 150)
+const INPUTS = Number(process.env['PAGEMESH_FUZZ_INPUTS'] ?? 300)
 const SEED = Number(process.env['PAGEMESH_FUZZ_SEED'] ?? Date.now() % 2 ** 31)
 
 /** Decoders that no input is made for, each with the reason. */

@@ -277,6 +277,23 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     file: 'src/bytes/framecutter.ts', line: '#bodyFilled = 0', after: ['#bodyFilled = 1'],
     why: 'the next body sets it, before anything is added to it',
   },
+  { file: 'src/bytes/linecutter.ts', line: 'const ROOM_BYTES_MIN = 256', why: ROOM },
+  {
+    file: 'src/bytes/linecutter.ts', line: '#kept: Buffer = Buffer.alloc(0)', after: ['Buffer.alloc(1)'],
+    why: 'it is replaced at the first byte that it does not hold',
+  },
+  {
+    file: 'src/bytes/linecutter.ts', line: 'this.#kept = Buffer.alloc(0)', after: [';', 'Buffer.alloc(1)'],
+    why: 'the memory of a long line is only given back',
+  },
+  {
+    file: 'src/bytes/linecutter.ts', line: 'if (bytes > this.#kept.length) {', after: ['bytes >= '],
+    why: 'it then grows one byte earlier',
+  },
+  {
+    file: 'src/bytes/linecutter.ts', line: 'const wished = Math.max(ROOM_BYTES_MIN, 2 * this.#kept.length)',
+    after: ['3 * this'], why: 'it then grows faster',
+  },
   {
     file: 'src/runtime/random.ts', line: 'fraction: () => randomBytes(4).readUInt32LE() / 0x1_0000_0000,',
     after: ['randomBytes(5)', '(0x1_0000_0000 + 1)'], why: 'random numbers are as evenly distributed',

@@ -74,7 +74,8 @@ export const DAEMON_TARGETS: readonly Target[] = [
     bytesMax: CONTROL_LIMITS.requestBytesMax,
     decode(input) {
       const request = decodeRequest(input.toString())
-      assert.deepEqual(decodeRequest(encodeRequest(request).trimEnd()), request)
+      // As text: JSON does not keep -0.
+      assert.equal(encodeRequest(decodeRequest(encodeRequest(request).trimEnd())), encodeRequest(request))
       return request
     },
   },

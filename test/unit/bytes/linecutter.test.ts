@@ -37,6 +37,14 @@ describe('a line cutter', () => {
     assert.deepEqual(cutter.push(Buffer.from('\n')), ['a'.repeat(bytes)])
   })
 
+  it('takes no memory for bytes that may still come', () => {
+    const before = process.memoryUsage().arrayBuffers
+    const cutters = Array.from({ length: 20 }, () => new LineCutter(2 ** 24))
+    for (const cutter of cutters) assert.deepEqual(cutter.push(Buffer.from('a')), [])
+    const grown = process.memoryUsage().arrayBuffers - before
+    assert.ok(grown < 2 ** 22, `${grown} bytes for ${cutters.length}`)
+  })
+
   it('counts each line anew', () => {
     const cutter = new LineCutter(4)
     for (let time = 0; time < 3; time++) assert.deepEqual(cutter.push(Buffer.from('four\n')), ['four'])
