@@ -1,5 +1,5 @@
 const LINE_FEED = 0x0a
-/** What the unfinished line begins with; doubled as it grows. */
+/** Room that is kept from line to line; doubled while one grows. */
 const ROOM_BYTES_MIN = 256
 
 /** Cuts arriving bytes into lines, without their line feeds. Keeps at most one unfinished line, and does no I/O. */
@@ -20,32 +20,32 @@ export class LineCutter {
     let start = 0
     for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
       if (this.#keptBytes + end - start > this.#bytesMax) return 'too-long'
-      lines.push(this.#finish(bytes.subarray(start, end)))
+      lines.push(this.#finish(bytes, start, end))
       start = end + 1
     }
     if (this.#keptBytes + bytes.length - start > this.#bytesMax) return 'too-long'
-    this.#keep(bytes.subarray(start))
+    this.#keep(bytes, start, bytes.length)
     return lines
   }
 
-  #finish(end: Buffer): string {
-    this.#keep(end)
+  #finish(bytes: Buffer, start: number, end: number): string {
+    this.#keep(bytes, start, end)
     const line = this.#kept.toString('utf8', 0, this.#keptBytes)
-    this.#kept = Buffer.alloc(0)
+    if (this.#kept.length > ROOM_BYTES_MIN) this.#kept = Buffer.alloc(0)
     this.#keptBytes = 0
     return line
   }
 
   /** Copies: the socket may reuse its buffer. */
-  #keep(piece: Buffer): void {
-    const bytes = this.#keptBytes + piece.length
-    if (bytes > this.#kept.length) {
+  #keep(bytes: Buffer, start: number, end: number): void {
+    const keptBytes = this.#keptBytes + end - start
+    if (keptBytes > this.#kept.length) {
       const wished = Math.max(ROOM_BYTES_MIN, 2 * this.#kept.length)
-      const larger = Buffer.allocUnsafe(Math.max(bytes, Math.min(this.#bytesMax, wished)))
+      const larger = Buffer.allocUnsafe(Math.max(keptBytes, Math.min(this.#bytesMax, wished)))
       this.#kept.copy(larger, 0, 0, this.#keptBytes)
       this.#kept = larger
     }
-    piece.copy(this.#kept, this.#keptBytes)
-    this.#keptBytes = bytes
+    bytes.copy(this.#kept, this.#keptBytes, start, end)
+    this.#keptBytes = keptBytes
   }
 }

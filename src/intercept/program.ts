@@ -65,9 +65,12 @@ function keepRule(): string[] {
 
 /** The addresses in nft's listing of the table, sorted; undefined until `text` is complete. */
 export function readTable(text: string): string[] | undefined {
-  const listed = /^table inet pagemesh \{.*?^\}$/ms.exec(text)?.[0]
-  if (listed === undefined) return undefined
-  const elements = [...listed.matchAll(/elements = \{([^}]*)\}/g)].flatMap(([, list = '']) => list.split(','))
+  // Looked for once: a pattern that begins anew at each place takes the square of the length.
+  const begin = /^table inet pagemesh \{/m.exec(text)
+  if (begin === null) return undefined
+  const [listed = '', ...others] = text.slice(begin.index).split(/^\}$/m, 2)
+  if (others.length === 0) return undefined
+  const elements = listed.split('elements = {').slice(1).flatMap((list) => list.split('}', 1)[0]!.split(','))
   return elements.flatMap((element) => plainAddress(element.trim()) ?? []).sort()
 }
 

@@ -30,6 +30,8 @@ export interface CampaignResult {
 
 /** Inputs from which others are made: seeds, corpus, and the first with each outcome. */
 const POOL_MAX = 200
+/** So many damaged inputs are given even where time is over. */
+const INPUTS_MIN = 50
 
 /** Gives a target its corpus and then damaged inputs, until one is wrong. The same for the same seed. */
 export async function campaign({ target, inputs, seed, endAt = Infinity }: CampaignInit): Promise<CampaignResult> {
@@ -44,7 +46,8 @@ export async function campaign({ target, inputs, seed, endAt = Infinity }: Campa
     name: target.name, inputs: 0, taken: 0, refused: 0, ms: 0, outcomes: 0, slowestMs: 0, mostBytes: 0, found: [],
   }
   const first = pool.length
-  for (let count = 0; count < inputs && performance.now() < endAt; count++) {
+  const least = first + INPUTS_MIN
+  for (let count = 0; count < inputs && (count < least || performance.now() < endAt); count++) {
     const input = count < first ? pool[count]! : mutator.next(pool)
     try {
       const { signature, wasTaken, ms, memoryBytes } = await trial(target, input)

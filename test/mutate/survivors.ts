@@ -283,11 +283,11 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'it is replaced at the first byte that it does not hold',
   },
   {
-    file: 'src/bytes/linecutter.ts', line: 'this.#kept = Buffer.alloc(0)', after: [';', 'Buffer.alloc(1)'],
+    file: 'src/bytes/linecutter.ts', line: 'if (this.#kept.length > ROOM_BYTES_MIN) this.#kept = Buffer.alloc(0)',
     why: 'the memory of a long line is only given back',
   },
   {
-    file: 'src/bytes/linecutter.ts', line: 'if (bytes > this.#kept.length) {', after: ['bytes >= '],
+    file: 'src/bytes/linecutter.ts', line: 'if (keptBytes > this.#kept.length) {', after: ['keptBytes >= '],
     why: 'it then grows one byte earlier',
   },
   {

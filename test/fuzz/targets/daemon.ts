@@ -101,7 +101,7 @@ export const DAEMON_TARGETS: readonly Target[] = [
         }
         return lines
       }
-      const lines = read(1 + input.length % 50)
+      const lines = read(8 + input.length % 50)
       const whole = read(Math.max(1, input.length))
       assert.equal(whole.length, lines.length, 'the same in any pieces')
       for (const [index, line] of whole === 'too-long' ? [] : whole.entries()) assert.ok(line === lines[index])

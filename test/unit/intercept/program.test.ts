@@ -46,6 +46,12 @@ describe('what nft answers', () => {
     assert.equal(readTable('table inet other {\n}\n'), undefined)
   })
 
+  it('is read in a time that grows as its length does', () => {
+    const begunAt = performance.now()
+    assert.equal(readTable('table inet pagemesh {\n'.repeat(20_000)), undefined)
+    assert.ok(performance.now() - begunAt < 2000)
+  })
+
   it('is explained where it is an error', () => {
     const root = 'Operation not permitted (you must be root)\n' +
       'netlink: Error: cache initialization failed: Operation not permitted\n'
