@@ -13,6 +13,8 @@ import type { View } from './view/view.ts'
 
 /** Pages summed before yielding to the event loop: some milliseconds. */
 const TURN_PAGES = 16 * 1024
+/** An owner begins to publish a slice so many intervals after it became one, even if few members have reported. */
+const UNREPORTED_INTERVALS = 2
 /** Messages without news repeat the versions, for members that missed a message; their gap doubles this often. */
 const DOUBLINGS_MAX = 3
 
@@ -36,12 +38,14 @@ interface Init {
   bytesMax: number
   /** Least time between two messages when the first held everything, ms. */
   gapMs: (hosts: number) => number
+  /** Whether most members have reported to this host. */
+  isReported: () => boolean
 }
 
 /**
  * This host's work as an owner: sums the reports of the slices that it publishes, writes the sums to the view and
  * composes the messages about them. A host publishes a slice when it ranks first, one interval after it became an owner
- * (by then all have reported), or second, when the first has been silent for long. Where every host owns every slice,
+ * if most have reported by then, or second, when the first has been silent for long. Where every host owns every slice,
  * each sums for itself and nobody publishes.
  */
 export class Owner {
@@ -165,9 +169,15 @@ export class Owner {
 
   #isMine(slice: number, rank: number, now: number): boolean {
     const ownedMs = now - this.#ownedSince[slice]!
-    if (rank === 0) return ownedMs >= this.#init.intervalMs
+    if (rank === 0) return this.#publisher.publishes(slice) || this.#mayBegin(ownedMs)
     // A second owner that replaced a silent first keeps the slice until the first is heard again.
     return rank === 1 && ownedMs >= this.#init.intervalMs && this.#parts.follower.isSilent(slice)
+  }
+
+  /** When all hosts start together, what is published early is a part, and is published again and again as it grows. */
+  #mayBegin(ownedMs: number): boolean {
+    const { intervalMs, isReported } = this.#init
+    return ownedMs >= UNREPORTED_INTERVALS * intervalMs || (ownedMs >= intervalMs && isReported())
   }
 
   /** Writes the popular pages of a slice to `into`; returns how many reported pages were summed. */

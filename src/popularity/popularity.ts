@@ -9,6 +9,7 @@ import { Follower } from './bulletin/follower.ts'
 import { Repairs } from './bulletin/repairs.ts'
 import { ViewExchange } from './bulletin/viewexchange.ts'
 import { Members } from './members.ts'
+import { MostReported } from './mostreported.ts'
 import { Owner } from './owner.ts'
 import { SliceOwners } from './owners.ts'
 import { Refusals } from './refusals.ts'
@@ -71,6 +72,7 @@ class HostPopularity implements Popularity {
   readonly #members: Members
   readonly #snapshot = new Snapshot()
   readonly #table: ReportTable
+  readonly #reported: MostReported
   readonly #reporter: Reporter
   readonly #server: ReportServer
   readonly #follower: Follower
@@ -106,6 +108,7 @@ class HostPopularity implements Popularity {
     this.#refusals = new Refusals(parts)
     this.view = new View({ maxPages, nameOfTag: (tag) => owners.nameOfTag(tag) })
     this.#members = new Members({ clock }, { graceMs: intervalMs / 2 })
+    this.#reported = new MostReported({ clock })
     this.#table = new ReportTable({
       pagesMax: REPORTED_PAGES_PER_VIEW_PAGE * maxPages, hostCount: () => owners.hostCount,
     })
@@ -121,6 +124,7 @@ class HostPopularity implements Popularity {
       {
         self, seed, minHosts, intervalMs, incarnation, bytesMax: GOSSIP_BYTES_MAX,
         gapMs: (hosts) => Math.max(intervalMs / MESSAGES_PER_INTERVAL, hosts * MESH_GAP_MS),
+        isReported: () => this.#reported.ms >= 0,
       },
     )
     this.#server = new ReportServer({ ...shared, table: this.#table }, {
@@ -132,7 +136,7 @@ class HostPopularity implements Popularity {
     this.#exchange = new ViewExchange({ ...shared, traffic: this.traffic.view })
     this.#repairs = new Repairs(
       { ...shared, random, members: this.#members, exchange: this.#exchange, follower: this.#follower },
-      { intervalMs },
+      { intervalMs, reportedMs: () => this.#reported.ms },
     )
   }
 
@@ -229,6 +233,8 @@ class HostPopularity implements Popularity {
       // What it reported before it lost its standing is not believed either.
       if (!this.#refusals.isTrusted(member)) this.#owner.touch(this.#table.drop(member.name))
     }
+    const trusted = this.#members.all.filter((member) => this.#refusals.isTrusted(member))
+    this.#reported.follow(trusted.length, trusted.filter(({ name }) => !this.#table.has(name)).length)
     this.#owner.follow()
     this.#follower.expire()
   }

@@ -26,6 +26,8 @@ export interface PhaseOutcome {
   convergedIntervals: number | null
   /** Taken three intervals after the fault. */
   measure: Measure
+  /** The worst host's, one interval after the fault, two, and so on to the end of the phase. */
+  recalls: number[]
 }
 
 export interface FaultsOutcome extends WorldInit {
@@ -93,6 +95,7 @@ export async function runFaults(world: World, say: (line: string) => void): Prom
 async function watchPhase(world: World, name: string, struck: number): Promise<PhaseOutcome> {
   let agreedSince: number | null = null
   let atLimit: Measure | undefined
+  const recalls: number[] = []
   const perInterval = world.init.hosts > MANY_HOSTS ? MEASURES_PER_INTERVAL / 2 : MEASURES_PER_INTERVAL
   for (let step = 1; step <= PHASE_MAX * perInterval; step++) {
     await world.pass(1 / perInterval)
@@ -100,10 +103,11 @@ async function watchPhase(world: World, name: string, struck: number): Promise<P
     const intervals = step / perInterval
     if (!agrees(measure)) agreedSince = null
     else agreedSince ??= intervals
+    if (Number.isInteger(intervals)) recalls.push(measure.recall.worst)
     if (intervals === CONVERGE_WITHIN) atLimit = measure
     if (atLimit !== undefined && agreedSince !== null && intervals - agreedSince >= 1) break
   }
-  return { name, struck, convergedIntervals: agreedSince, measure: atLimit! }
+  return { name, struck, convergedIntervals: agreedSince, measure: atLimit!, recalls }
 }
 
 export function agrees({ recall, precision }: Measure): boolean {

@@ -37,10 +37,7 @@ describe('popularity among fifty hosts', function () {
     assert.deepEqual(outcome.phases.map(({ name, struck }) => [name, struck]), [
       ['start', 50], ['crash', 5], ['heal', 15], ['join', 1],
     ])
-    const [start, ...faults] = outcome.phases
-    // A page counts from a guest's second scan, which comes half an interval to one and a half after the start.
-    assert.ok(start!.convergedIntervals !== null && start!.convergedIntervals <= CONVERGE_WITHIN + 1.5)
-    for (const { name, convergedIntervals, measure } of faults) {
+    for (const { name, convergedIntervals, measure } of outcome.phases) {
       assert.ok(convergedIntervals !== null && convergedIntervals <= CONVERGE_WITHIN, `${name}: ${convergedIntervals}`)
       assert.ok(measure.recall.worst >= AGREEMENT_MIN && measure.precision.worst >= AGREEMENT_MIN, name)
       assert.ok(measure.popularPages > 200, `${measure.popularPages}`)

@@ -14,12 +14,21 @@ import type { ViewExchange } from './viewexchange.ts'
 const BEHIND_MIN = 16
 const BEHIND_SHARE = 8
 const HEARSAY_MAX = 4
-/** A host that lacks more slices than this is a newcomer: it asks a neighbour for everything. */
+/** A request whose answer broke off is repeated after this share of the usual time. */
+const BROKEN_SHARE = 1 / 4
+/**
+ * A host that lacks more slices than this is a newcomer: it asks a neighbour for everything. One that lacks fewer, and
+ * got less than FEW_SHARE of them since its last round, missed the first bulletins about them: it asks the publishers.
+ */
 const LACKING_MAX = SLICE_COUNT / 2
+const FEW_SHARE = 1 / 4
 /** Neighbours asked that know nothing themselves, before a newcomer assumes that all are newcomers. */
 const NEWCOMER_TRIES = 3
-/** After this many intervals without a change of the members, every slice is published by its first owner. */
-const OVERDUE_INTERVALS = 1.25
+/**
+ * When every slice is published by its first owner: after this many intervals without a change of the members, if most
+ * have reported for some of them, or else after more intervals.
+ */
+const OVERDUE_INTERVALS = { unchanged: 1.25, reported: 0.75, unreported: 2.25 }
 
 interface Parts {
   clock: Clock
@@ -38,6 +47,7 @@ interface Parts {
 export class Repairs {
   readonly #parts: Parts
   readonly #intervalMs: number
+  readonly #reportedMs: () => number
   #askedAllAt = -Infinity
   /** A newcomer asks at once, whatever gossip brings meanwhile, until one answer had most slices. */
   #triesLeft = NEWCOMER_TRIES
@@ -45,9 +55,11 @@ export class Repairs {
   /** When each publisher was last asked, by tag. */
   readonly #askedAt = new Map<number, number>()
 
-  constructor(parts: Parts, init: { intervalMs: number }) {
+  /** @param init.reportedMs for how long most members have reported to this host, ms; negative: they have not. */
+  constructor(parts: Parts, init: { intervalMs: number; reportedMs: () => number }) {
     this.#parts = parts
     this.#intervalMs = init.intervalMs
+    this.#reportedMs = init.reportedMs
   }
 
   /** Least time between two requests to the same host, ms. */
@@ -58,12 +70,14 @@ export class Repairs {
   async round(signal: AbortSignal): Promise<void> {
     const { owners, clock } = this.#parts
     if (owners.allOwn) return
-    const due = this.#due()
+    const lacking = SLICE_COUNT - this.#parts.follower.states.knownCount
     // While gossip fills the view, as when all hosts start at once, no request is needed.
-    const isFilling = due.lacking < this.#lackingBefore
-    this.#lackingBefore = due.lacking
+    const isFilling = lacking < this.#lackingBefore
+    const isFilled = lacking <= LACKING_MAX && lacking >= this.#lackingBefore * (1 - FEW_SHARE)
+    this.#lackingBefore = lacking
+    const due = this.#due(isFilled)
     const isDue = !isFilling && clock.now() - this.#askedAllAt >= this.#retryMs
-    if (this.#triesLeft > 0 ? due.lacking > 0 : due.lacking > LACKING_MAX && isDue) {
+    if (this.#triesLeft > 0 ? lacking > 0 : lacking > LACKING_MAX && isDue) {
       this.#askedAllAt = clock.now()
       const learned = await this.#ask(this.#neighbour(), 'all', signal)
       // A neighbour that is a newcomer itself knows little more: the next one is asked.
@@ -73,28 +87,34 @@ export class Repairs {
     const publishers = [...[...due.behind].slice(0, behindMax), ...[...due.hearsay].slice(0, HEARSAY_MAX)]
     await Promise.all(publishers.map(async ([tag, slices]) => {
       this.#askedAt.set(tag, clock.now())
-      await this.#ask(this.#memberOf(tag), slices, signal)
+      const learned = await this.#ask(this.#memberOf(tag), slices, signal)
+      if (learned === undefined) this.#askedAt.set(tag, clock.now() - this.#retryMs * (1 - BROKEN_SHARE))
     }))
     for (const [tag, at] of this.#askedAt) if (clock.now() - at >= this.#retryMs) this.#askedAt.delete(tag)
   }
 
-  /** Slices to ask for, by the tag of the host to ask, and how many slices are not known at all. */
-  #due(): { behind: Map<number, number[]>; hearsay: Map<number, number[]>; lacking: number } {
+  /** Slices to ask for, by the tag of the host to ask. */
+  #due(isFilled: boolean): { behind: Map<number, number[]>; hearsay: Map<number, number[]> } {
     const { owners, members, follower: { states } } = this.#parts
     const behind = new Map<number, number[]>()
     const hearsay = new Map<number, number[]>()
-    // By then the first owner of each slice has published it: a host that knows another publisher missed that.
-    const isOverdue = members.quietMs > OVERDUE_INTERVALS * this.#intervalMs
-    let lacking = 0
+    // A host that knows another publisher than the first owner missed that it publishes.
+    const isOverdue = this.#areFirstOverdue(members.quietMs / this.#intervalMs)
     for (let slice = 0; slice < SLICE_COUNT; slice++) {
       const first = owners.tagAt(slice, 0)
       const publisher = states.publishers[slice]!
-      if (publisher === 0) lacking += 1
-      if (isOverdue && publisher !== first) this.#add(behind, first, slice)
+      const isMissed = publisher === 0 && isFilled
+      if (isMissed || (isOverdue && publisher !== first)) this.#add(behind, first, slice)
       else if (states.isBehind(slice)) this.#add(behind, publisher, slice)
       else if (states.isHearsay(slice)) this.#add(hearsay, publisher, slice)
     }
-    return { behind, hearsay, lacking }
+    return { behind, hearsay }
+  }
+
+  #areFirstOverdue(quietIntervals: number): boolean {
+    const { unchanged, reported, unreported } = OVERDUE_INTERVALS
+    const areReported = this.#reportedMs() > reported * this.#intervalMs
+    return quietIntervals > (areReported ? unchanged : unreported)
   }
 
   #add(lists: Map<number, number[]>, tag: number, slice: number): void {

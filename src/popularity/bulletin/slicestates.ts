@@ -15,6 +15,11 @@ export class SliceStates {
   readonly heardAt = new Float64Array(SLICE_COUNT)
   readonly #flags = new Uint8Array(SLICE_COUNT)
 
+  /** Number of slices whose publisher is known. */
+  get knownCount(): number {
+    return this.publishers.reduce((count, publisher) => publisher === 0 ? count : count + 1, 0)
+  }
+
   /** Nothing is known of the slice any more. */
   clear(slice: number): void {
     this.set(slice, { publisher: 0, incarnation: 0, version: 0, heardAt: 0 })

@@ -21,6 +21,12 @@ const FULL_RETRIES = 10
 const ANSWER_TIMEOUT_MS = 20_000
 /** Changes that justify a report; fewer wait for more, so that a report is not mostly envelope. */
 const CHANGES_DUE = 12
+/**
+ * How many retry intervals a host that has never held a stable page keeps silent: two census intervals. Its guests'
+ * pages are stable from their second scan on. An empty report before that would cost its envelope, and most of what is
+ * stable then would wait as a few changes.
+ */
+const EMPTY_RETRIES = 4
 
 /**
  * How many retry intervals a few changes wait, by the number of hosts: the more hosts, the fewer of this host's pages
@@ -53,6 +59,8 @@ export class Reporter {
   /** Whether a report is still owed although nothing changed here. */
   #isOwing = true
   #toldVersion = 0
+  /** When the first round was; NaN: there was none. */
+  #begunAt = NaN
   /** When the last round looked for work. */
   #lookedAt = -Infinity
   /** Since when each owner has been owed a few changes. */
@@ -106,6 +114,7 @@ export class Reporter {
    */
   async round(signal: AbortSignal): Promise<void> {
     const now = this.#clock.now()
+    if (this.#isTooEarly(now)) return
     const isNews = this.#isOwing || this.#snapshot.version !== this.#toldVersion
     if (!isNews && now - this.#lookedAt < this.#retryMs) return
     this.#isOwing = false
@@ -131,6 +140,12 @@ export class Reporter {
       signal.throwIfAborted()
       this.#log.debug('a member was not asked for its report', { member, error: describeError(error) })
     }
+  }
+
+  /** Whether there is nothing to tell yet, and probably will be soon. */
+  #isTooEarly(now: number): boolean {
+    if (Number.isNaN(this.#begunAt)) this.#begunAt = now
+    return !this.#snapshot.hasHeld && now - this.#begunAt < EMPTY_RETRIES * this.#retryMs
   }
 
   #duties(): Duty[] {

@@ -40,6 +40,11 @@ export class Snapshot {
     return this.#contents.rests.length
   }
 
+  /** Whether any page was ever stable here. */
+  get hasHeld(): boolean {
+    return this.#version > 1
+  }
+
   get bytes(): number {
     return this.pages * 10 + this.#contents.starts.byteLength + this.#changes.bytes
   }

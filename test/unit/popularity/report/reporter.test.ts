@@ -74,6 +74,20 @@ describe('an origin', () => {
     assert.deepEqual(second!.groups[0]!.pages, [[7, 0]])
   })
 
+  it('keeps silent while nothing is stable yet, but not for long, and then tells all at once', async () => {
+    for (const isLate of [false, true]) {
+      const { change, round, clock } = await started()
+      assert.deepEqual(await round(), [])
+      await clock.run(clock.now() + 3 * RETRY_MS)
+      assert.deepEqual(await round(), [])
+      if (!isLate) await change([3, 7, 1])
+      else await clock.run(clock.now() + RETRY_MS)
+      const [report] = await round()
+      assert.deepEqual([report!.base, report!.groups.length], [0, isLate ? 0 : 1])
+      assert.deepEqual(await round(), [], 'nothing changed')
+    }
+  })
+
   it('lets a few changes wait for more, but not for long', async () => {
     const { change, round, clock } = await started()
     await change([3, 7, 1])
