@@ -87,10 +87,6 @@ export const GUEST_SURVIVORS: readonly ExplainedSurvivor[] = [
     why: 'a second call for the same news finds nothing to take',
   },
   {
-    file: 'src/host/exposure.ts', line: '.split(\'/\').filter((name) => name !== \'\')',
-    after: ['name !== \'changed\''], why: 'an empty name leads to the current directory',
-  },
-  {
     file: 'src/runtime/throttle.ts', line: 'if (this.#rate === Infinity) return', after: ['if (false) return'],
     why: 'with unlimited tokens there is no wait in any case: it only saves the arithmetic',
   },

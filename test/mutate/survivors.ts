@@ -1,6 +1,7 @@
 import type { ExplainedSurvivor } from './fault.ts'
 import { GUEST_SURVIVORS } from './guestsurvivors.ts'
 import { HANDOFF_SURVIVORS } from './handoffsurvivors.ts'
+import { HOST_SURVIVORS } from './hostsurvivors.ts'
 import { MESH_SURVIVORS } from './meshsurvivors.ts'
 import { RELAY_SURVIVORS } from './relaysurvivors.ts'
 
@@ -12,6 +13,7 @@ const ONLY_SPEED = 'it decides how fast the result is found, not the result'
 export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
   ...GUEST_SURVIVORS,
   ...HANDOFF_SURVIVORS,
+  ...HOST_SURVIVORS,
   ...MESH_SURVIVORS,
   ...RELAY_SURVIVORS,
   // page/fetchedpages.ts

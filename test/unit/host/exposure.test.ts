@@ -3,6 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import { join } from 'node:path'
 
 import { exposureOf, findExposure, isMapped, requireUnexposed } from '../../../src/host/exposure.ts'
+import { ANOTHER_USER, asAnotherUser } from '../../support/anotheruser.ts'
 
 const ROOT = { users: [0], trustsGroups: false }
 const STEP = { path: '/run/pagemesh', isLink: false, uid: 0, gid: 0, mode: 0o40755 }
@@ -66,7 +67,7 @@ describe('a directory that others can change', () => {
         assert.equal((await findExposure(join(top, path), own))?.path, join(top, 'open'), path)
       }
       await assert.rejects(requireUnexposed(join(top, 'link'), 'the key'), {
-        code: 'directory-exposed', fault: 'usage', advice: `Run \`chmod o-w ${join(top, 'open')}\`.`,
+        code: 'directory-exposed', fault: 'usage', phase: 'start', advice: `Run \`chmod o-w ${join(top, 'open')}\`.`,
         message: /^Other users can change the key: every user/,
         data: { directory: join(top, 'link'), path: join(top, 'open') },
       })
@@ -106,6 +107,27 @@ describe('a directory that others can change', () => {
       symlinkSync(join(top, 'b'), join(top, 'a'))
       symlinkSync(join(top, 'a'), join(top, 'b'))
       assert.match((await findExposure(join(top, 'a'), own))!.why, /in a loop of links/)
+    })
+
+    it('is one that a group may write, whoever is in it', async function () {
+      if (process.geteuid!() !== 0) this.skip()
+      mkdirSync(join(top, 'groups'))
+      chmodSync(join(top, 'groups'), 0o775)
+      chownSync(join(top, 'groups'), 0, ANOTHER_USER)
+      await assert.rejects(requireUnexposed(join(top, 'groups'), 'it'), /the group 54320 may write/)
+    })
+
+    it('is none for its owner, nor behind one that this user may not enter', async function () {
+      if (process.geteuid!() !== 0) this.skip()
+      for (const name of ['own', 'closed']) mkdirSync(join(top, name))
+      chmodSync(top, 0o755)
+      chmodSync(join(top, 'closed'), 0o700)
+      chownSync(join(top, 'own'), ANOTHER_USER, ANOTHER_USER)
+      await asAnotherUser(async () => {
+        await requireUnexposed(join(top, 'own'), 'it')
+        await requireUnexposed(join(top, 'closed', 'further'), 'it')
+      })
+      await assert.rejects(requireUnexposed(join(top, 'own'), 'it'), /belongs to user 54320/)
     })
 
     it('is another user\'s', async function () {

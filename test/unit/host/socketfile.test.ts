@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { listenAt, requireUntaken, type SocketFileInit } from '../../../src/host/socketfile.ts'
 import type { PagemeshError } from '../../../src/runtime/errors.ts'
+import { ANOTHER_USER, asAnotherUser } from '../../support/anotheruser.ts'
 
 const PATH_BYTES_MAX = 107
 const NOBODYS_GROUP = 54_321
@@ -63,6 +64,57 @@ describe('the file of a socket', () => {
     }
   })
 
+  it('is given by another user than root to that user\'s group, and to no other', async function () {
+    if (process.geteuid!() !== 0) this.skip()
+    await chmod(directory, 0o755)
+    const own = join(directory, 'own')
+    await mkdir(own, { mode: 0o755 })
+    await chown(own, ANOTHER_USER, ANOTHER_USER)
+    const path = join(own, 'a.sock')
+    await asAnotherUser(async () => {
+      const server = createOne()
+      await assert.rejects(listenAt(server, { ...initOf(path), gid: NOBODYS_GROUP }), (error: PagemeshError) => {
+        assert.deepEqual([error.code, error.fault, error.phase], ['tunnel-unusable', 'host', 'start'])
+        assert.deepEqual(error.data, { path, gid: NOBODYS_GROUP })
+        assert.match(error.message, /^The socket of tests .*a\.sock cannot be given to group 54321: the agent's user/)
+        assert.match(error.advice!, /usermod --append --groups/)
+        assert.equal((error.cause as NodeJS.ErrnoException).code, 'EPERM')
+        return true
+      })
+      assert.equal(server.listening, false)
+      assert.deepEqual(await readdir(own), [])
+      await listenAt(createOne(), { ...initOf(path), gid: ANOTHER_USER })
+    })
+    assert.deepEqual([(await stat(path)).uid, (await stat(path)).gid], [ANOTHER_USER, ANOTHER_USER])
+  })
+
+  it('is refused where another user\'s socket is, whoever listens there', async function () {
+    if (process.geteuid!() !== 0) this.skip()
+    await chmod(directory, 0o755)
+    const path = join(directory, 'a.sock')
+    const server = createOne()
+    await listenAt(server, { ...initOf(path), mode: 0o600 })
+    const refused = refusal(path, 'tunnel-unusable', /: EACCES\.$/)
+    await asAnotherUser(() => assert.rejects(requireUntaken(initOf(path)), refused))
+  })
+
+  it('is refused in a directory so deep that the kernel does not take the path of a new one', async () => {
+    const deep = join(directory, 'd'.repeat(PATH_BYTES_MAX - directory.length - 3))
+    const path = join(deep, 'a')
+    const server = createOne()
+    await assert.rejects(listenAt(server, initOf(path)), (error: PagemeshError) =>
+      refusal(path, 'tunnel-unusable', /: \w+\.$/)(error) && error.cause instanceof Error)
+    assert.equal(server.listening, false)
+    assert.deepEqual(await readdir(deep), [])
+  })
+
+  it('leaves no listener for failures behind', async () => {
+    const server = createOne()
+    const before = server.listenerCount('error')
+    await listenAt(server, initOf(join(directory, 'a.sock')))
+    assert.equal(server.listenerCount('error'), before)
+  })
+
   it('goes with who made it, unless another one took its place', async () => {
     const path = join(directory, 'a.sock')
     const first = createOne()
@@ -81,6 +133,8 @@ describe('the file of a socket', () => {
     await listenAt(createOne(), initOf(longest))
     assert.equal(await said(longest), 'hello')
     const longer = `${longest}a`
+    const server = createOne()
+    await assert.rejects(listenAt(server, initOf(longer)), (error: PagemeshError) => !('cause' in error))
     const tooLong = refusal(longer, 'tunnel-unusable', /longer than 107 bytes/)
     await assert.rejects(listenAt(createOne(), initOf(longer)), tooLong)
   })
