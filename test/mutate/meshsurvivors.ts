@@ -16,6 +16,11 @@ export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
     file: 'src/mesh/admission/arrivals.ts', line: 'this.#watch(0)', after: ['this.#watch(1)'],
     why: 'a new connection is not overdue within a millisecond',
   },
+  // invitation
+  {
+    file: 'src/mesh/invitation/exchange.ts', line: 'return typeof value === \'object\' && value !== null ?',
+    after: ['||'], why: 'a number and a text have no fields, either',
+  },
   // lanes
   { file: 'src/mesh/lanes/laneserver.ts', line: 'const LANES_MAX = 512', why: ONE_MORE_OR_LESS },
   { file: 'src/mesh/lanes/laneserver.ts', line: 'const UNPROVEN_SOCKETS_MAX = {', why: ONE_MORE_OR_LESS },

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { PassThrough } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 
 import {
-  decodeAnswer, decodeHello, encodeHello, encodeRefusal, encodeWelcome,
+  decodeAnswer, decodeHello, encodeHello, encodeRefusal, encodeWelcome, readLine,
 } from '../../../../src/mesh/invitation/exchange.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
 import { codeOf, mutated } from './mutations.ts'
@@ -27,7 +29,36 @@ describe('what a newcomer and the host that invited it say', () => {
     for (const answer of [...answers, { version: 1, refused: 'unproven' }, { version: 2, refused: 'used' }, 7]) {
       assert.throws(() => decodeAnswer(JSON.stringify(answer)), { code: 'bad-answer' }, JSON.stringify(answer))
     }
-    assert.equal((decodeAnswer(JSON.stringify({ ...good, meshPort: 65_535 })) as { meshPort: number }).meshPort, 65_535)
+    for (const meshPort of [1, 65_535]) {
+      assert.deepEqual(decodeAnswer(JSON.stringify({ ...good, meshPort })), { ...WELCOME, meshPort })
+    }
+  })
+
+  it('is a line of a kilobyte at most, in any pieces, and nothing after it counts', async () => {
+    const read = async (...pieces: string[]): Promise<string> => {
+      const duplex = new PassThrough()
+      const line = readLine(duplex as unknown as TLSSocket)
+      for (const piece of pieces) duplex.write(piece)
+      return await line
+    }
+    assert.equal(await read('one', ' line\nan', 'other\n'), 'one line')
+    const longest = 'x'.repeat(1024)
+    assert.equal(await read(`${longest}\n`), longest)
+    await assert.rejects(read(`${longest}x\n`), /sent too much/)
+    await assert.rejects(read(longest, 'x'), /sent too much/)
+  })
+
+  it('is not there where the other end closes, ends or fails before', async () => {
+    const lost = (end: (duplex: PassThrough) => unknown): Promise<string> => {
+      const duplex = new PassThrough()
+      const line = readLine(duplex as unknown as TLSSocket)
+      duplex.write('half')
+      end(duplex)
+      return line
+    }
+    await assert.rejects(lost((duplex) => duplex.end()), /ended the connection/)
+    await assert.rejects(lost((duplex) => duplex.destroy()), /closed the connection/)
+    await assert.rejects(lost((duplex) => duplex.destroy(new Error('reset'))), /^Error: reset$/)
   })
 
   it('is refused or read, whatever its bytes are, and nothing else comes of it', () => {
