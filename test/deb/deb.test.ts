@@ -122,6 +122,9 @@ describe('the Debian package', function () {
     const status = await machine.must('cat', `/proc/${await agentPid()}/status`)
     const bits = AGENT_RIGHTS.map(({ bit }) => bit).sort((a, b) => a - b)
     for (const line of ['CapPrm', 'CapBnd', 'CapAmb']) assert.deepEqual(parseCapabilities(status, line), bits, line)
+    const mounts = await machine.must('cat', `/proc/${await agentPid()}/mountinfo`)
+    for (const place of ['/', '/run']) assert.ok(mounts.includes(` ${place} ro,`), `${place} may be written to`)
+    assert.match(mounts, / \/run\/pagemesh rw,/)
     assert.doesNotMatch(await machine.must('cat', `/proc/${await agentPid()}/cmdline`), /\/usr\/local/)
   })
 
