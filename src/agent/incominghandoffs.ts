@@ -241,6 +241,7 @@ export class IncomingHandoffs {
         if (last !== undefined) await write(last.as, last.runState)
       },
       onDelivered: (ending) => this.#delivered(incoming, ending),
+      onDismissed: () => this.#drop(incoming),
     })
     this.#live.set(id, incoming)
     return incoming
@@ -258,7 +259,12 @@ export class IncomingHandoffs {
       const result = { ...failedResult(about), ...words }
       behind(log, 'a handoff is not in the history', history.add(result, { direction: 'incoming' }))
     }
-    if (incoming.state.at !== 'over') return
+    if (incoming.state.at === 'over') this.#drop(incoming)
+  }
+
+  /** Nothing of it is needed any more. Without this an agent would keep every guest's channels that ever arrived. */
+  #drop(incoming: Incoming): void {
+    const { log } = this.#components
     this.#live.delete(incoming.init.id)
     behind(log, 'the session of a guest could not be closed', incoming.stop(stopped(), Promise.resolve()))
   }

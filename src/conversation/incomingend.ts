@@ -56,7 +56,7 @@ export function stepTelling(state: IncomingAt<'telling'>, event: IncomingEvent):
   switch (event.kind) {
     case 'answered':
       if (event.verdict.verdict === 'pending') return stay(state)
-      return { state: { at: 'over', ending: state.ending }, effects: [{ do: 'forget' }] }
+      return { state: { at: 'over', ending: state.ending }, effects: [{ do: 'forget' }, { do: 'dismiss' }] }
     case 'late':
       return { state, effects: [{ do: 'ask', copy: state.copy }, { do: 'wait', wait: 'ask' }] }
     default:

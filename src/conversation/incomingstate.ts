@@ -113,6 +113,8 @@ export type IncomingEffect =
   | { do: 'ask'; copy: CopyNews }
   | { do: 'wait'; wait: Wait }
   | { do: 'deliver'; ending: IncomingEnding }
+  /** Over only now, after its ending was delivered: nothing of it is needed any more. */
+  | { do: 'dismiss' }
 
 /** States that are recorded on disk, so that a restarted agent still knows of the copy. */
 export type IncomingRecordedAs = 'loading' | 'loaded' | 'unfit' | 'broken' | 'arrived' | 'cut'

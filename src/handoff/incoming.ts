@@ -187,6 +187,7 @@ export class Incoming {
       case 'ask': return behind(log, 'the source\'s host did not answer what became of a guest', this.#ask(effect.copy))
       case 'wait': return this.#machine.wait(LIMITS_MS[effect.wait], { kind: 'late', wait: effect.wait })
       case 'deliver': return this.#deliver(effect.ending)
+      case 'dismiss': return this.#init.onDismissed()
     }
   }
 

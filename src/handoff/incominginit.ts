@@ -33,6 +33,8 @@ export interface IncomingInit {
   onClosed: () => Promise<void>
   /** The handoff rests: the guest's name is free. Called again if the ending changes. */
   onDelivered: (ending: IncomingEnding) => void
+  /** Over, where it was not when it was delivered: the source's host knows what became of the guest. */
+  onDismissed: () => void
 }
 
 /** An incoming handoff under way, as `status` shows it. */

@@ -33,9 +33,9 @@ export interface MonthHosts {
   close(): Promise<void>
 }
 
-/** Which host the guest goes to from `home` as its handoff of this number. Pure. */
+/** Which host the guest goes to from `home` as its handoff of this number: in time from each to each. Pure. */
 export function nextHost(home: HostName, number: number): HostName {
-  return HOSTS[(HOSTS.indexOf(home) + 1 + number % 2) % HOSTS.length]!
+  return HOSTS[(HOSTS.indexOf(home) + 1 + Math.floor(number / 2) % 2) % HOSTS.length]!
 }
 
 /** Where the probes' sockets lie, within the hosts' directory. */

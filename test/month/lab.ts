@@ -30,8 +30,9 @@ export class MonthLab {
       await lab.rest()
       return lab
     } catch (error) {
+      const logs = lab.hosts.logs()
       await lab.close()
-      throw error
+      throw new Error(`the agents do not come to rest: ${String(error)}\n${logs}`, { cause: error })
     }
   }
 

@@ -2,7 +2,7 @@
  * Loaded into a running agent beside its own program (`--import`): answers what only the process itself knows. A
  * connection to the socket `PROBE_DIRECTORY/PID` is one request, and its answer one JSON object.
  */
-import { chmodSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -40,5 +40,7 @@ function serve(path: string): void {
       delays.enable()
     })
   })
+  // The command may have begun anew in the same process, with other flags.
+  rmSync(path, { force: true })
   server.listen(path, () => chmodSync(path, 0o666)).unref()
 }

@@ -97,7 +97,7 @@ export class Ends {
       ...common, scopes: scopes.b, mesh: this.meshes.b, sources, peers, budget: this.budget,
     }, {
       ...about, from: 'a', plan: incomingPlan, has: () => false, isPrivate: () => false,
-      onDelivered: (ending) => this.delivered.push(ending),
+      onDelivered: (ending) => this.delivered.push(ending), onDismissed: () => {},
       createDriver: (onNews) => this.#play(this.destination, onNews), ...this.#notes('b'), ...options.incoming,
     })
     this.meshes.b.handle(HANDOFF_PROTOCOL, async (stream, from) => {

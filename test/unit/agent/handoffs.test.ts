@@ -264,6 +264,21 @@ describe('the handoffs of a host', () => {
       assert.ok(b.warnings.includes('an offer was refused'))
     })
 
+    it('are not remembered once the source\'s host knows that the guest arrived', async () => {
+      let ids: string[] = []
+      const made = await world({ source: { onShut: (source) => {
+        ids = [...made.b.kept.records.keys()]
+        source.complete()
+      } } })
+      const { hosts, a, b } = made
+      assert.equal((await a.handoffs.migrate(MOVE)).status, 'completed')
+      await hosts.wait(2000)
+      await until(() => b.recorded.length === 0, () => hosts.wait(100))
+      assert.equal(ids.length, 1)
+      // While all of it is kept, its id is taken.
+      assert.equal(await offered(a, { id: ids[0]! }), 'no-waiting-guest')
+    })
+
     it('are refused, a dry run as well, unless a rule lets that host hand over that guest', async () => {
       const hosts = new Hosts(directory)
       const destination = destinationGuest('web', STREAM.length)

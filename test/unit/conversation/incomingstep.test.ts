@@ -78,7 +78,7 @@ describe('the incoming end', () => {
     assert.deepEqual(walkIncoming(state, late('ask')).does, ['ask arrived', 'wait ask'])
     assert.deepEqual(walkIncoming(state, answered({ verdict: 'pending' })), { state, does: [] })
     const over = walkIncoming(state, answered({ verdict: 'unknown' }))
-    assert.deepEqual([over.state.at, ...over.does], ['over', 'forget'])
+    assert.deepEqual([over.state.at, ...over.does], ['over', 'forget', 'dismiss'])
   })
 
   it('takes the run state that is said last', () => {
