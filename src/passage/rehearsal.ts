@@ -47,6 +47,9 @@ export interface Rehearsal {
   /** Literals that were compressed, and what came of them. */
   packedBytes: number
   packedWireBytes: number
+  /** Time that took, and the reading and hashing of the pages that have bytes, ms. */
+  packMs: number
+  readMs: number
   /** Pages looked at a second time, those among them that had changed, and the time between. */
   lookedAgain: number
   changed: number
@@ -72,7 +75,7 @@ export async function rehearse(
   memory: GuestMemory, init: RehearsalInit, signal: AbortSignal,
 ): Promise<Rehearsal> {
   const { clock } = components
-  const reading = new Rehearsing(components.hasher, memory, init)
+  const reading = new Rehearsing(components, memory, init)
   const every = Math.max(1, Math.ceil(init.residentPages / READ_PAGES_MAX))
   const stretches = stretchesOf(memory).filter((_stretch, index) => index % every === 0)
   const againEvery = Math.max(1, Math.ceil(stretches.length / AGAIN_MAX))
@@ -110,7 +113,11 @@ function stretchesOf({ blocks }: GuestMemory): { block: number; firstPage: numbe
 }
 
 class Rehearsing {
-  readonly counts = { pages: 0, zero: 0, ref: 0, sentBefore: 0, literal: 0, packedBytes: 0, packedWireBytes: 0 }
+  readonly counts = {
+    pages: 0, zero: 0, ref: 0, sentBefore: 0, literal: 0, packedBytes: 0, packedWireBytes: 0, packMs: 0, readMs: 0,
+  }
+
+  readonly #clock: { now(): number }
   readonly #hasher: PageHasher
   readonly #memory: GuestMemory
   readonly #known: PrefixTable
@@ -127,7 +134,11 @@ class Rehearsing {
   /** One batch in so many is compressed. */
   readonly #packEvery: number
 
-  constructor(hasher: PageHasher, memory: GuestMemory, { known, channels, level, residentPages }: RehearsalInit) {
+  constructor(
+    { clock, hasher }: { clock: { now(): number }; hasher: PageHasher }, memory: GuestMemory,
+    { known, channels, level, residentPages }: RehearsalInit,
+  ) {
+    this.#clock = clock
     this.#hasher = hasher
     this.#memory = memory
     this.#level = level
@@ -141,7 +152,9 @@ class Rehearsing {
 
   /** Looks at a stretch and counts its pages. */
   async count(block: number, firstPage: number, count: number): Promise<Uint32Array> {
+    const fromMs = this.#clock.now()
     const prints = await this.look(block, firstPage, count)
+    this.counts.readMs += this.#clock.now() - fromMs
     this.counts.pages += count
     let id = 0
     for (let page = 0; page < count; page++) {
@@ -211,7 +224,9 @@ class Rehearsing {
     this.#literalLength = 0
     if (literals.length === 0 || !isItsTurn) return
     this.counts.packedBytes += literals.length
+    const fromMs = this.#clock.now()
     const isWorthIt = this.#level > 0 && looksPackable(literals)
     this.counts.packedWireBytes += isWorthIt ? packNow(literals, this.#level).length : literals.length
+    this.counts.packMs += this.#clock.now() - fromMs
   }
 }

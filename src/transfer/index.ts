@@ -10,7 +10,7 @@ export { OutgoingPassages } from './outgoingpassages.ts'
 export {
   bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket, spokenVersion,
 } from './reading.ts'
-export { predict, ratesOf, type Expected, type Obstacle, type PastMove } from './prediction.ts'
+export { predict, type Expected, type Obstacle } from './prediction.ts'
 export {
   offeredPages, readOfferedPages, shareAtDestination, shareAtSource, type AnsweredPages, type OfferedPages,
   type Sharing,

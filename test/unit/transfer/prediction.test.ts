@@ -1,41 +1,19 @@
 import assert from 'node:assert/strict'
 
-import { predict, ratesOf, type PastMove, type PredictionInit } from '../../../src/transfer/prediction.ts'
+import type { PastMove } from '../../../src/transfer/pace.ts'
+import { predict, type PredictionInit } from '../../../src/transfer/prediction.ts'
 
 const REHEARSAL = {
   pages: 1000, zero: 200, ref: 500, sentBefore: 100, literal: 200, packedBytes: 4096 * 100, packedWireBytes: 4096 * 25,
-  lookedAgain: 1000, changed: 0, betweenMs: 1000,
+  packMs: 10, readMs: 10, lookedAgain: 1000, changed: 0, betweenMs: 1000,
 }
-const PAST: PastMove = { mode: 'precopy', totalMs: 1000, downtimeMs: 60, qemuBytes: 400e6, wireBytes: 100e6 }
+const PAST: PastMove = {
+  to: 'b', mode: 'precopy', totalMs: 1000, downtimeMs: 60, wireBytes: 100e6, pages: { ref: 600, literal: 200 },
+}
 const INIT: PredictionInit = {
-  rehearsal: REHEARSAL, ramPages: 1000, mode: 'precopy', exchangeBytes: 5000, rates: { wire: 100e6, qemu: 400e6 },
-  past: [PAST], timeoutMs: undefined, onTimeout: 'cancel',
+  rehearsal: REHEARSAL, to: 'b', ramPages: 1000, mode: 'precopy', exchangeBytes: 5000, linkBytesPerSecond: 100e6,
+  bytesPerSecondMax: undefined, past: [PAST], timeoutMs: undefined, onTimeout: 'cancel',
 }
-
-describe('the rates to a host', () => {
-  const none = { linkBytesPerSecond: undefined, bytesPerSecondMax: undefined }
-
-  it('are not known without a measurement, an earlier handoff or a limit', () => {
-    assert.deepEqual(ratesOf([], none), { wire: undefined, qemu: undefined })
-  })
-
-  it('are the best of earlier handoffs that sent enough to tell', () => {
-    const slower = { ...PAST, totalMs: 2000 }
-    const little = { ...PAST, totalMs: 10, wireBytes: 1e6, qemuBytes: 2e6 }
-    assert.deepEqual(ratesOf([slower, PAST, little], none), { wire: 100e6, qemu: 400e6 })
-  })
-
-  it('are those of the newest only', () => {
-    const slower = { ...PAST, totalMs: 2000 }
-    assert.deepEqual(ratesOf([...Array.from({ length: 8 }, () => slower), PAST], none), { wire: 50e6, qemu: 200e6 })
-  })
-
-  it('are as measured, within the limit asked for', () => {
-    assert.equal(ratesOf([PAST], { ...none, linkBytesPerSecond: 30e6 }).wire, 30e6)
-    assert.equal(ratesOf([PAST], { ...none, bytesPerSecondMax: 20e6 }).wire, 20e6)
-    assert.equal(ratesOf([], { ...none, bytesPerSecondMax: 20e6 }).wire, 20e6)
-  })
-})
 
 describe('a prediction', () => {
   const expectedOf = (more: Partial<PredictionInit>) => predict({ ...INIT, ...more }).expected
@@ -64,39 +42,49 @@ describe('a prediction', () => {
     assert.equal(expectedOf({ rehearsal: { ...REHEARSAL, packedBytes: 0, packedWireBytes: 0 } }).literalRatio, 1)
   })
 
-  it('takes the time of the slower of wire and QEMU', () => {
-    const { wireBytes, qemuBytes } = expectedOf({})
-    assert.equal(expectedOf({ rates: { wire: 1e6, qemu: 400e6 } }).totalMs, Math.round(wireBytes / 1000))
-    assert.equal(expectedOf({ rates: { wire: 100e6, qemu: 1e6 } }).totalMs, Math.round(qemuBytes / 1000))
+  it('takes the time of the slower of wire and work, beside what each handoff takes', () => {
+    const past: PastMove[] = []
+    const timeOf = (linkBytesPerSecond: number, more: object): number =>
+      expectedOf({ past, linkBytesPerSecond, rehearsal: { ...REHEARSAL, ...more } }).totalMs!
+    const quick = timeOf(1e12, { readMs: 0, packMs: 0 })
+    assert.equal(timeOf(1e6, {}), Math.round(quick + expectedOf({}).wireBytes / 1000))
+    // Three times the 800 pages that have bytes, and 200 literals of which 100 were compressed.
+    assert.deepEqual([timeOf(1e12, { readMs: 100, packMs: 0 }), timeOf(1e12, { readMs: 0, packMs: 100 })],
+      [quick + 300, quick + 600])
   })
 
-  it('does not guess a time: only where little is sent QEMU\'s own rate is enough', () => {
-    assert.equal(expectedOf({ rates: { wire: undefined, qemu: undefined } }).totalMs, null)
-    assert.ok(expectedOf({ rates: { wire: undefined, qemu: 1e6 } }).totalMs! > 0)
-    assert.equal(expectedOf({ ramPages: 1e6, rates: { wire: undefined, qemu: 1e6 } }).totalMs, null)
-    assert.equal(expectedOf({ past: [] }).downtimeMs, null)
-    assert.equal(expectedOf({ past: [{ ...PAST, mode: 'postcopy' }] }).downtimeMs, null)
-    assert.equal(expectedOf({ past: [{ ...PAST, downtimeMs: null }] }).downtimeMs, null)
+  it('does not guess a time before anything is known of the way there', () => {
+    const linkBytesPerSecond = undefined
+    assert.equal(expectedOf({ linkBytesPerSecond, past: [] }).totalMs, null)
+    assert.equal(expectedOf({ linkBytesPerSecond, past: [{ ...PAST, to: 'c' }] }).totalMs, null)
+    assert.ok(expectedOf({ linkBytesPerSecond }).totalMs! > 0)
+  })
+
+  it('takes the downtime of handoffs to that host in that way', () => {
+    for (const past of [[], [{ ...PAST, mode: 'postcopy' as const }], [{ ...PAST, downtimeMs: null }],
+      [{ ...PAST, to: 'c' }]]) assert.equal(expectedOf({ past }).downtimeMs, null)
   })
 
   it('sends again what the guest changes meanwhile, and what it changes during that', () => {
     // 0.1 page in a millisecond; a literal takes 1028 bytes, a millisecond at this rate.
-    const rates = { wire: 1028e3, qemu: undefined }
+    const more = { linkBytesPerSecond: 1028e3, past: [] }
     const rehearsal = { ...REHEARSAL, changed: 100 }
-    const before = expectedOf({ rates }).totalMs!
-    const { totalMs, pages } = expectedOf({ rates, rehearsal })
-    assert.ok(Math.abs(totalMs! - before / 0.9) <= 2, `${totalMs} ms, and ${before} without changes`)
-    assert.equal(pages.literal, Math.round(200 + 0.1 * before / 0.9))
-    assert.equal(expectedOf({ rates, rehearsal, mode: 'postcopy' }).totalMs, before)
+    const before = expectedOf(more)
+    const { totalMs, pages } = expectedOf({ ...more, rehearsal })
+    const onWireMs = before.wireBytes / 1028
+    const againMs = onWireMs / 0.9 - onWireMs
+    assert.ok(Math.abs(totalMs! - before.totalMs! - againMs) <= 2, `${totalMs}, and ${before.totalMs} without changes`)
+    assert.equal(pages.literal, Math.round(200 + 0.1 * onWireMs / 0.9))
+    assert.equal(expectedOf({ ...more, rehearsal, mode: 'postcopy' }).totalMs, before.totalMs)
   })
 
   it('says that pre-copy would not end, and what helps', () => {
-    const init = { ...INIT, ramPages: 1e6, rates: { wire: 1e6, qemu: undefined } }
+    const init = { ...INIT, ramPages: 1e6, linkBytesPerSecond: 1e6 }
     const rehearsal = { ...REHEARSAL, changed: 500 }
     const { expected, obstacles } = predict({ ...init, rehearsal })
     assert.equal(expected.totalMs, null)
     assert.deepEqual(obstacles.map(({ code }) => code), ['does-not-converge'])
-    assert.match(obstacles[0]!.reason, /changes 2048 MB\/s.*carried 1 MB\/s.*--mode postcopy/)
+    assert.match(obstacles[0]!.reason, /changes 2048 MB\/s, and 4 MB\/s of such pages.*--mode postcopy/)
     assert.deepEqual(predict({ ...init, rehearsal, onTimeout: 'pause' }).obstacles, [])
     assert.deepEqual(predict({ ...init, rehearsal, mode: 'postcopy' }).obstacles, [])
   })
