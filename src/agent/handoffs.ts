@@ -312,7 +312,9 @@ export class Handoffs {
     if (this.#isStopping) throw new PagemeshError(STOPPED.code, STOPPED.message, { fault: STOPPED.fault })
     this.#requireFree(name, 'usage')
     if (to === this.#components.mesh.self.name) {
-      throw new PagemeshError('same-host', `${to} is this host: the guest ${name} is here already.`, { fault: 'usage' })
+      throw new PagemeshError('same-host', `${to} is this host.`, {
+        fault: 'usage', advice: 'Name another one: `pagemesh status` lists them.',
+      })
     }
     const about = this.#about(request)
     const meter = new ProgressMeter(this.#components, about)

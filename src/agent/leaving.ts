@@ -74,7 +74,8 @@ export function cancelled(): Reason {
 
 export function noHandoff(guest: string): PagemeshError {
   return new PagemeshError('no-handoff', `No handoff of a guest named ${guest} runs from this host.`, {
-    fault: 'usage', advice: '`pagemesh status` lists those that run.',
+    fault: 'usage',
+    advice: '`pagemesh status` lists those that run. One that comes from another host is cancelled there.',
   })
 }
 

@@ -7,7 +7,7 @@ import { parseRate } from '../text/units.ts'
 /** The agent's default control socket. */
 const CONTROL_DEFAULT = '/run/pagemesh/control.sock'
 /** Where the README puts it. */
-const CONFIG_DEFAULT = '/etc/pagemesh/agent.yaml'
+export const CONFIG_DEFAULT = '/etc/pagemesh/agent.yaml'
 
 export interface AgentFlags {
   control: string

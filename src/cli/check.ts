@@ -7,6 +7,7 @@ import type { AcceptRule, AgentStatus, Managed, ProcessScan, Tenants } from '../
 import { formatPortRange, type PortRange } from '../net/portranges.ts'
 import { escapeControls, printable } from '../text/printable.ts'
 import { formatBytes } from '../text/units.ts'
+import { CONFIG_DEFAULT } from './arguments.ts'
 import { EXIT_HELP, failConfigured } from './exit.ts'
 import { libvirtRows } from './libvirttext.ts'
 import { alignColumns } from './table.ts'
@@ -24,10 +25,11 @@ export function addCheck(program: Command): void {
   program.command('check')
     .summary('validate a configuration')
     .description('Validates a configuration and says what the agent would do, as far as it can be known.')
-    .requiredOption('--config <file>', 'configuration, YAML')
+    .option('--config <file>', 'configuration, YAML', CONFIG_DEFAULT)
     .addHelpText('after', `
-Example:
-  pagemesh check --config /etc/pagemesh/agent.yaml
+Examples:
+  pagemesh check
+  pagemesh check --config agent.new.yaml
 
 ${EXIT_HELP}`)
     .action(check)
@@ -42,8 +44,12 @@ async function check(flags: { config: string }): Promise<void> {
     const { managed = 'off' } = config.agentOptions
     const scan = managed === 'off' ? undefined : await scanQemus(managed)
     const ports = config.agentOptions.intercept?.ports ?? []
-    const whyNot = ports.length === 0 ? undefined : await whyNoInterception(ports)
-    const members = managed === 'libvirt' || managed === 'any' ? await findMembers(config.control) : undefined
+    const isAsked = managed === 'libvirt' || managed === 'any'
+    const status = isAsked || ports.length > 0 ? await askStatus(config.control) : undefined
+    // An agent that intercepts has the table, so that it cannot be tried.
+    const isOn = status?.intercept.active === true
+    const whyNot = ports.length === 0 || isOn ? undefined : status?.intercept.why ?? await whyNoInterception(ports)
+    const members = isAsked ? printable((status?.peers ?? []).map(({ host }) => host)) : undefined
     const names = await lookUpNames([...config.agentOptions.listen ?? [], ...config.agentOptions.bootstrap ?? []])
     const found = { kernel, sockets, scan, whyNot, members, names }
     process.stdout.write(`${describeConfig(flags.config, config, found)}\n`)
@@ -140,16 +146,13 @@ function describeTenants(tenants: Tenants = { default: 'shared' }): string {
   return [...tenants.map(({ guests, tenant }) => `${printable(guests)} of ${tenant}`), 'others of shared'].join('; ')
 }
 
-/** Names of the other hosts that the running agent knows; empty if no agent answers. */
-async function findMembers(control: string): Promise<string[]> {
+/** What the running agent says of itself; undefined if no agent answers. */
+async function askStatus(control: string): Promise<AgentStatus | undefined> {
   try {
-    const { peers } = await askAgent<AgentStatus>({
-      path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX,
-    })
-    return printable(peers.map(({ host }) => host))
+    return await askAgent<AgentStatus>({ path: control, request: { command: 'status' }, answerMsMax: ANSWER_MS_MAX })
   } catch {
     // The agent need not run yet, and this user may not be allowed to talk to it.
-    return []
+    return undefined
   }
 }
 

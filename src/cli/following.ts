@@ -54,7 +54,8 @@ function showResult(result: HandoffResult, flags: AgentFlags): void {
   }
   if (flags.json === true) writeJson(result)
   const { guest, to, status, reason = 'The agent gave no reason; see its log.' } = result
-  complain(`The handoff of ${guest} to ${to} ${status === 'cancelled' ? 'was cancelled' : status}: ${reason}`)
+  const where = to === '' ? '' : ` to ${to}`
+  complain(`The handoff of ${guest}${where} ${status === 'cancelled' ? 'was cancelled' : status}: ${reason}`)
 }
 
 function show(value: unknown, text: string, flags: AgentFlags): void {

@@ -14,6 +14,8 @@ export function renderHistory(handoffs: readonly HandoffRecord[]): string {
 
 function rowOf(handoff: HandoffRecord): string[] {
   const { endedAt, guest, direction, from, to, mode, status, arrivedState, totalMs, downtimeMs, wireBytes } = handoff
+  // The destination of an agent's handoff does not measure it: the source's history has its time and bytes.
+  const isUnmeasured = direction === 'incoming' && handoff.driver !== 'relay' && wireBytes === 0
   const isAtRest = status === 'completed' && typeof arrivedState === 'string' && arrivedState !== 'running'
   return [
     // Drops the milliseconds of `2026-11-26T13:42:37.123Z`.
@@ -23,9 +25,9 @@ function rowOf(handoff: HandoffRecord): string[] {
     handoff.driver === 'relay' ? handoff.manager ?? 'manager' : 'agent',
     mode,
     isAtRest ? `${status}, ${arrivedState}` : status,
-    seconds(totalMs),
+    isUnmeasured ? '-' : seconds(totalMs),
     typeof downtimeMs === 'number' ? `${Math.round(downtimeMs)} ms` : '-',
-    formatBytes(wireBytes),
+    isUnmeasured ? '-' : formatBytes(wireBytes),
     handoff.reason ?? '',
   ]
 }

@@ -12,7 +12,7 @@ const HEAD = `# The configuration of this host's Pagemesh agent. Each key stands
 # default, or with an example where it has none. \`name\` and \`clusterKey\` must be set. A key that is
 # indented goes with the section above it: take the mark off that line, too.
 #
-# Is it right?         pagemesh check --config /etc/pagemesh/agent.yaml
+# Is it right?         pagemesh check
 # After a change:      systemctl restart pagemesh
 `
 

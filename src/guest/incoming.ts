@@ -18,7 +18,7 @@ import { findImageFaults, queryImages } from './images.ts'
 import { diskUnusable, expectsTls, postcopyRefused, postcopyUnserved, silent, stillRuns } from './incomingerror.ts'
 import type { IncomingMigration, MigrationMode, PrepareOptions } from './migration.ts'
 import { asText } from './qmpvalue.ts'
-import { ENDED, notLoaded, notWaiting, TURNED_OFF } from './refusals.ts'
+import { ENDED, isBegunAlready, notLoaded, notWaiting, TURNED_OFF } from './refusals.ts'
 import { readSettings, type QemuSettings } from './settings.ts'
 import { QemuSide, type SideComponents, type SideInit } from './side.ts'
 import { queryMigration, queryState } from './status.ts'
@@ -106,7 +106,11 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
   }
 
   protected override async beginAt(uri: string): Promise<void> {
-    await this.follower.expect(() => this.qmp.execute('migrate-incoming', { uri }))
+    try {
+      await this.follower.expect(() => this.qmp.execute('migrate-incoming', { uri }))
+    } catch (error) {
+      throw isBegunAlready(error) ? notWaiting(this.init.guest, 'its -incoming is not defer', {}) : error
+    }
   }
 
   async recover(socketPath: string): Promise<void> {

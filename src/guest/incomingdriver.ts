@@ -25,7 +25,7 @@ export class QmpIncomingDriver extends QmpDriver<IncomingMigration> {
     await side.check({ mode: this.init.mode, beside: this.beside, host: hosts.destination })
     const differences = differencesOf(source, await side.describe(), hosts, this.init.mode)
     if (differences.length === 0) return
-    throw new PagemeshError('machines-differ', `The two QEMUs differ: ${differences.join('; ')}.`, {
+    throw new PagemeshError('machines-differ', `The two QEMUs differ: ${differences.join(' ')}`, {
       fault: 'usage', phase: 'offer', data: { differences },
       advice: `Start the QEMU on ${hosts.destination} with the same machine as the one on ${hosts.source}.`,
     })

@@ -84,6 +84,11 @@ function stateAdvice(state: GuestState): string {
   return 'Bring it to running or paused first.'
 }
 
+/** Whether QEMU was started with an address to listen at: it takes the stream there, and shows no migration before. */
+export function isBegunAlready(error: unknown): boolean {
+  return error instanceof PagemeshError && /already been started/.test(String(error.data['desc']))
+}
+
 export function notWaiting(guest: string, why: string, data: Record<string, unknown>): PagemeshError {
   return new PagemeshError('no-waiting-guest', `Guest ${guest} does not wait for a migration: ${why}.`, {
     fault: 'guest',

@@ -115,10 +115,7 @@ export async function readClusterKey(path: string): Promise<Uint8Array> {
     return parseClusterKey(await readFile(path, 'utf8'), path)
   } catch (error) {
     if (error instanceof PagemeshError) throw error
-    throw new PagemeshError('key-missing', `The cluster key ${path} cannot be read.`, {
-      fault: 'usage', data: { path }, cause: error,
-      advice: 'Make one with `pagemesh keygen` on one host and copy it to the others, readable by the agent.',
-    })
+    throw unreadable(path, error)
   }
 }
 
@@ -127,6 +124,17 @@ function parseClusterKey(text: string, path: string): Uint8Array {
   const encoded = line.slice(KEY_PREFIX.length)
   if (!line.startsWith(KEY_PREFIX) || !/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(encoded)) throw malformed(path)
   return fromString(encoded, 'base64url')
+}
+
+/** A new key would shut the host out: nobody is told to make one where there may be one. */
+function unreadable(path: string, cause: unknown): PagemeshError {
+  const code = systemErrorCode(cause)
+  const isDenied = code === 'EACCES' || code === 'EPERM'
+  return new PagemeshError('key-missing', `The cluster key ${path} cannot be read (${code ?? 'unknown cause'}).`, {
+    fault: 'usage', data: { path }, cause,
+    advice: isDenied ? 'Run this as root or as the agent\'s user, which must be able to read that file.'
+      : 'Make one with `pagemesh keygen` on one host and copy it to the others, readable by the agent.',
+  })
 }
 
 function exposed(path: string, mode: number): PagemeshError {

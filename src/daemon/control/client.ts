@@ -96,7 +96,8 @@ function unreachable(path: string, cause: unknown): PagemeshError {
   }
   return new PagemeshError('no-agent', `No agent answers at ${path} (${code ?? 'unknown cause'}).`, {
     fault: 'usage', cause,
-    advice: 'Start it with `pagemesh agent --config FILE`, or name its socket with --control.',
+    advice: 'Start it with `systemctl start pagemesh` or `pagemesh agent --config FILE`, or name its socket with ' +
+      '--control. If it ends at once, its log says why: `journalctl -u pagemesh`.',
   })
 }
 

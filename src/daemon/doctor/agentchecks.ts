@@ -50,13 +50,15 @@ function judgeDoubled({ agent: { examination } }: Facts): Finding[] {
     : `Several hosts run with the identity of ${name} (${peerId}): none of them is let in.`, advice))
 }
 
-function judgeListening({ listening, agent: { examination }, ownAddresses }: Facts): Finding[] {
+function judgeListening({ listening, agent: { examination, failure }, ownAddresses }: Facts): Finding[] {
   return listening.map(({ key, address, why }) => {
     const about = check(key, address)
     if (examination !== null) {
-      return why === null ? about.ok('It is listened at.') : about.broken(`Nobody answers there (${why}).`,
-        `See the log of the agent; it may run with another \`${key}\`.`)
+      return why === null ? about.ok('It is listened at.')
+        : about.broken(`Nobody answers there (${why}).`, unansweredAdvice(key, why))
     }
+    // Whose it is cannot be known: the agent may run.
+    if (why === null && failure?.code === 'control-denied') return about.ok('It is listened at.')
     if (why === null) {
       return about.broken('Another program listens there: the agent could not start.',
         `Stop it (\`ss -ltnp\` names it), or set another \`${key}\`.`)
@@ -66,6 +68,11 @@ function judgeListening({ listening, agent: { examination }, ownAddresses }: Fac
     return isOwn ? about.ok('It is free.') : about.broken(`${host} is no address of this host.`,
       `Set \`${key}\` to one that \`ip address\` shows.`)
   })
+}
+
+function unansweredAdvice(key: string, why: string): string {
+  if (why === 'ETIMEDOUT') return 'A firewall here drops connections to it: let TCP pass.'
+  return `See the log of the agent; it may run with another \`${key}\`.`
 }
 
 /** Debian gives a host's own name an address that no other host can reach. */

@@ -7,6 +7,8 @@ import type { Config } from '../config.ts'
 export interface Failure {
   message: string
   advice: string | null
+  /** Of PagemeshError. */
+  code?: string
 }
 
 /** What was seen of a host. Nothing here is judged. */

@@ -93,7 +93,7 @@ async function lookAtAgent(control: string, to: string | undefined): Promise<Age
 }
 
 function failureOf(error: unknown): Failure {
-  if (error instanceof PagemeshError) return { message: error.message, advice: error.advice ?? null }
+  if (error instanceof PagemeshError) return { message: error.message, advice: error.advice ?? null, code: error.code }
   return { message: describeError(error), advice: null }
 }
 

@@ -1,5 +1,5 @@
 /** The ways to other hosts and back. Pure. */
-import type { HandoffRecord, PeerReach } from '../../index.ts'
+import type { Examination, HandoffRecord, PeerReach } from '../../index.ts'
 import type { Attempt } from '../../net/tcpprobe.ts'
 import { formatDuration, formatRate } from '../../text/units.ts'
 import type { Facts } from './facts.ts'
@@ -32,10 +32,25 @@ function judgeAbsence({ to, configuration, agent }: Facts): Finding {
   }
   const { bootstrap = [] } = configuration.config?.agentOptions ?? {}
   if (bootstrap.length > 0) {
-    return check('peers').broken(`This host sees no other, though \`bootstrap\` names ${bootstrap.join(', ')}.`, advice)
+    const found = `This host sees no other, though \`bootstrap\` names ${bootstrap.join(', ')}.`
+    const why = agent.examination === null ? undefined : whyTurnedAway(agent.examination.status)
+    if (why === undefined) return check('peers').broken(found, advice)
+    return check('peers').broken(`${found} ${why[0]}`, why[1])
   }
   return check('peers').warning('This host sees no other, and `bootstrap` names none.',
     'Name a host of the mesh in `bootstrap` here, or this host in theirs.')
+}
+
+/** What keeps hosts out that did reach this one, and what to do. */
+function whyTurnedAway({ strangers, refused }: Examination['status']): [string, string] | undefined {
+  if (refused.names > 0) {
+    return [`It refused ${refused.names} times a host whose name belongs to another identity.`,
+      'See `pagemesh peers`: give that host another name, or accept its new identity there.']
+  }
+  if (strangers === 0) return undefined
+  return [`It turned away ${strangers} that could not prove the cluster key.`,
+    'Copy the same cluster key to every host, or see `pagemesh join`. If those are no hosts of yours, see that the ' +
+      'other agent runs, and that TCP passes both ways.']
 }
 
 /** Who takes a guest dials the lane of who gives it: a way that is closed stops the handoffs of one direction. */

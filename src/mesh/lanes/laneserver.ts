@@ -172,6 +172,7 @@ function readPreamble(socket: Socket, unproven: Unproven, use: (preamble: Buffer
 function unusable(address: string, cause: Error): PagemeshError {
   return new PagemeshError('lane-address-unusable', `The lane address ${address} cannot be listened on.`, {
     fault: 'usage', phase: 'start', data: { address }, cause,
-    advice: 'Check `lane` in the configuration: the address must be this host\'s and the port free.',
+    advice: 'Check `lane` in the configuration, or `listen` if it is not set: the lane is then at its first address, ' +
+      'next port. The address must be this host\'s and the port free.',
   })
 }

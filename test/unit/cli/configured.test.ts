@@ -5,10 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { writeClusterKey } from '../../../src/mesh/index.ts'
+import { STATUS } from '../../support/fakeagent.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand } from '../../support/pagemesh.ts'
+import { serveAgent } from './servedagent.ts'
 
 describe('commands that read or write files', function () {
   this.timeout(COMMAND_MS_MAX)
+  const served = serveAgent()
   let folder: string
   let key: string
   let file: string
@@ -22,11 +25,11 @@ describe('commands that read or write files', function () {
   afterEach(() => rm(folder, { recursive: true }))
 
   /** Writes a key and a configuration that is good but for `more`. */
-  async function configure(more = ''): Promise<void> {
+  async function configure(more = '', control = join(folder, 'control.sock')): Promise<void> {
     await writeClusterKey(key)
     await writeFile(file, [
       'name: host-a', `clusterKey: ${key}`, 'listen: [/ip4/127.0.0.1/tcp/0]', 'lane: 127.0.0.1:0',
-      `control: ${join(folder, 'control.sock')}`, `guests: ["${folder}/*.qmp"]`, more,
+      `control: ${control}`, `guests: ["${folder}/*.qmp"]`, more,
     ].join('\n'))
   }
 
@@ -79,6 +82,21 @@ describe('commands that read or write files', function () {
     assert.equal(status, 0)
     const what = /intercepts +connections to ports 49152-49215, 8102 of members(: not possible now \(\w.*\))?\n/
     assert.match(stdout, what)
+  })
+
+  it('check asks the agent, if one runs, whether it intercepts', async () => {
+    const { agent, path } = served
+    await configure('intercept: {ports: [8102]}', path)
+    for (const [why, said] of [[null, 'members'], ['it may not', 'members: not possible now (it may not)']] as const) {
+      agent.status = () => ({ ...STATUS, intercept: { ...STATUS.intercept, active: why === null, why } })
+      const { stdout } = await pagemesh('check', '--config', file)
+      assert.ok(stdout.includes(`connections to ports 8102 of ${said}\n`), stdout)
+    }
+  })
+
+  it('check takes the configuration of the service, if none is named', async () => {
+    const { stdout, stderr } = await pagemesh('check')
+    assert.match(stdout + stderr, /\/etc\/pagemesh\/agent\.yaml/)
   })
 
   for (const command of ['check', 'agent']) {

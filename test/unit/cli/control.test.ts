@@ -227,7 +227,7 @@ describe('commands whose agent is not there', function () {
       const { status, stdout, stderr } = await pagemesh(...args, '--control', path)
       assert.equal(status, 1)
       assert.equal(stdout, '')
-      assert.match(stderr, /^pagemesh: No agent answers at .*control\.sock \(ENOENT\)\. Start it with `pagemesh agent /)
+      assert.match(stderr, /^pagemesh: No agent answers at .*control\.sock \(ENOENT\)\. Start it with `systemctl /)
     })
   }
 

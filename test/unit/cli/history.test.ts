@@ -28,6 +28,13 @@ ENDED                 GUEST  WAY          DRIVER   MODE      OUTCOME            
 `.trimStart())
   })
 
+  it('claims no time and no bytes that the destination did not measure', async () => {
+    const arrived = { direction: 'incoming', from: 'host-c', totalMs: 0, wireBytes: 0, downtimeMs: null } as const
+    served.agent.records = [recordOf(resultOf(MOVE, 'completed'), arrived)]
+    const { stdout } = await served.run('history').finished
+    assert.match(stdout, / from host-c +agent +precopy +completed +- +- +-$/m)
+  })
+
   it('--json prints one object with as many as are asked for', async () => {
     served.agent.records = RECORDS
     const { status, stdout, stderr } = await served.run('history', '--top', '1', '--json').finished

@@ -192,6 +192,12 @@ describe('the destination\'s side of a migration', () => {
     assert.deepEqual(machine.fake.outOfBand, ['migrate-recover'])
   })
 
+  it('says what is wrong with a QEMU that was told where to listen', async () => {
+    machine.special['migrate-incoming'] = () =>
+      ({ errorClass: 'GenericError', description: 'The incoming migration has already been started' })
+    await assert.rejects(incoming.begin('/run/a'), { code: 'no-waiting-guest', advice: /-incoming defer/ })
+  })
+
   it('ends a copy, and is done when its process has ended', async () => {
     machine.state = 'paused'
     machine.special['quit'] = () => {

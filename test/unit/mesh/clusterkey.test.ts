@@ -42,7 +42,7 @@ describe('the cluster key', () => {
   })
 
   it('says why it cannot be read or written', async () => {
-    await assert.rejects(() => readClusterKey(path), { code: 'key-missing' })
+    await assert.rejects(() => readClusterKey(path), { code: 'key-missing', message: /\(ENOENT\)/, advice: /keygen/ })
     await assert.rejects(() => writeClusterKey(join(folder, 'no', 'key')), { code: 'key-not-written' })
     await writeClusterKey(path)
     await chmod(path, 0o640)

@@ -86,6 +86,8 @@ describe('the doctor', () => {
       { check: 'guest', about: '/vms/web', verdict: 'broken', found: 'Somebody holds it.', advice: 'Close that.' })
     const taken = wrong({ ...WELL, agent: alone, listening: WELL.listening.slice(0, 1) })
     assert.match(taken[1]!.found, /Another program listens/)
+    const failure = { message: 'May not be used.', advice: 'Be root.', code: 'control-denied' }
+    isWrong({ ...WELL, agent: { ...alone, failure } }, 'control socket', 'broken', /Be root/)
   })
 
   it('judges the configuration and the agent', () => {
@@ -93,7 +95,9 @@ describe('the doctor', () => {
     isWrong({ ...WELL, configuration: { file: '/f', config: CONFIG, failure } }, 'configuration', 'broken', /check/)
     isWrong({ ...WELL, configuration: { file: '/f', config: null, failure } }, 'configuration', 'warning', /--config/)
     isWrong({ ...WELL, program: { ...WELL.program, version: '1.0.0' } }, 'version', 'warning', /anew/)
-    isWrong({ ...WELL, listening: [{ key: 'lane', address: '10.0.0.1:4002', why: 'ECONNREFUSED' }] }, 'lane', 'broken')
+    for (const [why, word] of [['ECONNREFUSED', /log/], ['ETIMEDOUT', /firewall/]] as const) {
+      isWrong({ ...WELL, listening: [{ key: 'lane', address: '10.0.0.1:4002', why }] }, 'lane', 'broken', word)
+    }
   })
 
   it('sees that nobody else can reach this host', () => {
@@ -165,7 +169,11 @@ describe('the doctor', () => {
   })
 
   it('tells a host that sees nobody from one that need not, and from one that misses a certain host', () => {
-    isWrong(withExamination({ peers: [] }), 'peers', 'broken', /10\.0\.0\.2/)
+    isWrong(withExamination({ peers: [], status: { ...STATUS, strangers: 0 } }), 'peers', 'broken', /10\.0\.0\.2/)
+    const other = { ...STATUS, strangers: 2 }
+    isWrong(withExamination({ peers: [], status: other }), 'peers', 'broken', /turned away 2 .* the same cluster key/)
+    const refused = { ...STATUS.refused, names: 3 }
+    isWrong(withExamination({ peers: [], status: { ...other, refused } }), 'peers', 'broken', /3 times.*pagemesh peers/)
     const config = configured('guests: [/vms/*]')
     const first = { ...withExamination({ peers: [] }), configuration: { ...WELL.configuration, config } }
     isWrong(first, 'peers', 'warning', /bootstrap/)
