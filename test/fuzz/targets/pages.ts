@@ -32,10 +32,10 @@ import type { Target } from '../target.ts'
 
 const random = seededRandom(7)
 const RISING = Float64Array.from({ length: 60 }, () => Math.floor(random() * 2 ** 40)).sort()
-const SETS = [
+const SETS = await Promise.all([
   encodePrefixSet({ bits: 40, prefixes: RISING }), encodePrefixSet({ bits: 45, prefixes: RISING.slice(0, 1) }),
   encodePrefixSet({ bits: 40, prefixes: new Float64Array(0) }),
-]
+])
 const SET = { bits: 40, prefixes: RISING }
 const TABLE = SortedTable.fromRising({
   high: Uint32Array.from(RISING, (prefix) => prefix / 2 ** 8),
@@ -67,15 +67,15 @@ function recordsOf(count: number): Buffer {
 export const PAGE_TARGETS: readonly Target[] = [
   {
     name: 'prefix-set', seeds: SETS, refusals: ['bad-prefix-set'],
-    decode(input) {
-      const set = decodePrefixSet(input)
+    async decode(input) {
+      const set = await decodePrefixSet(input)
       const { bits, prefixes } = set
       assert.ok(prefixes.length <= PREFIX_SET_LIMITS.countMax && prefixes.length <= input.length * 8)
       for (let i = 0; i < prefixes.length; i++) {
         assert.ok(Number.isSafeInteger(prefixes[i]) && prefixes[i]! < 2 ** bits)
         assert.ok(i === 0 || prefixes[i]! > prefixes[i - 1]!)
       }
-      assert.equal(answerPages(set, () => true).length, Math.ceil(prefixes.length / 8))
+      assert.equal((await answerPages(set, () => true)).length, Math.ceil(prefixes.length / 8))
       return prefixes
     },
   },
@@ -84,19 +84,19 @@ export const PAGE_TARGETS: readonly Target[] = [
     seeds: [
       new Uint8Array(BITMAP_BYTES), new Uint8Array(BITMAP_BYTES).fill(0xff), Buffer.alloc(8), Buffer.alloc(120, 1),
     ],
-    decode(input) {
+    async decode(input) {
       // The same bytes as each of the three answers.
-      if (input.length === BITMAP_BYTES) return { known: knownPages(TABLE, SET, input).count }
+      if (input.length === BITMAP_BYTES) return { known: (await knownPages(TABLE, SET, input)).count }
       if (input.length % 4 === 0) return { fetched: fetchedPages(TABLE, SET, input).count }
-      const numbers = lastFirst(RISING.length, new Uint8Array(BITMAP_BYTES), input)
+      const numbers = await lastFirst(RISING.length, new Uint8Array(BITMAP_BYTES), input)
       assert.ok(numbers.every((number) => number < RISING.length))
       return { numbers }
     },
   },
   {
     name: 'order', refusals: ['bad-frame'], bytesMax: 4096, room: 2 ** 20, seeds: [Buffer.alloc(120, 1)],
-    decode(input) {
-      const numbers = lastFirst(RISING.length, new Uint8Array(BITMAP_BYTES), input)
+    async decode(input) {
+      const numbers = await lastFirst(RISING.length, new Uint8Array(BITMAP_BYTES), input)
       assert.equal(new Set(numbers).size, RISING.length)
       return numbers
     },
