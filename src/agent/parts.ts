@@ -170,6 +170,7 @@ function createExchange(
   const intervalMs = intervalOf(options)
   const store = createStore({ ...parts, marker: parts.scopes.oldest.hasher }, {
     path: stateFile(options, 'pages'), bytesMax: valueOf(options, 'store.maxBytes'),
+    tenants: parts.scopes.tenants.filter((tenant) => tenant !== SHARED_TENANT),
   })
   const possession = createPossession({
     ...parts,

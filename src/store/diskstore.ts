@@ -21,6 +21,8 @@ export interface StoreComponents {
 export interface StoreInit {
   /** The directory of the files; it is created. */
   path: string
+  /** Those whose pages are kept, but for the shared one. With others the store is begun anew. */
+  tenants?: readonly string[]
   /** Disk space of all files together, bytes. */
   bytesMax: number
 }
@@ -89,12 +91,12 @@ export class DiskStore implements Store {
   async #open(stopping: Promise<void> | undefined): Promise<void> {
     await stopping
     const { clock, log, hasher, marker } = this.#components
-    const { path, bytesMax } = this.#init
+    const { path, bytesMax, tenants } = this.#init
     await makeDirectory(path)
     const lock = await lockStore({ clock }, path)
     try {
       const begunAt = clock.now()
-      const mark = markOf(marker)
+      const mark = markOf(marker, tenants)
       const store = await openStore({ log }, { directory: path, mark, slotsMax: slotsIn(bytesMax) })
       const writer = new Writer({ store, clock, log }, { seed: seedOf(mark) })
       const reader = new Reader({ store, clock, hasher, log }, { onDamaged: (slots) => writer.condemn(slots) })

@@ -5,7 +5,7 @@
  *   index  = head record*                        record i tells of slot i
  *   head   = magic version mark check zeros      4096 bytes
  *   record = id time kind zeros check            32 bytes, or 32 zeros for a free slot
- *   magic  = 8 bytes    version = u32    mark = 16 bytes, of the key that ids are made with
+ *   magic  = 8 bytes    version = u32    mark = 16 bytes, of key and tenants
  *   id     = 16 bytes   time = u32 seconds since the Unix epoch    kind = u8    zeros = 7 bytes    check = u32
  *
  * Numbers are in the host's byte order, little-endian wherever this runs. A record's check also covers its slot and the
@@ -39,11 +39,11 @@ export function bytesOf(slots: number): number {
   return HEAD_BYTES + slots * (PAGE_BYTES + RECORD_BYTES)
 }
 
-/** Identifies the key of `hasher`'s ids without revealing it. */
-export function markOf(hasher: PageHasher): Uint8Array {
+/** Identifies the key of `hasher`'s ids without revealing it, and the tenants whose pages are kept. */
+export function markOf(hasher: PageHasher, tenants: readonly string[] = []): Uint8Array {
   const mark = new Uint8Array(ID_BYTES)
   const page = Buffer.alloc(PAGE_BYTES)
-  page.write('pagemesh: the mark of a page store')
+  page.write(['pagemesh: the mark of a page store', ...tenants.toSorted()].join(' '))
   hasher.hashPages(page, 0, 1, mark, 0)
   return mark
 }

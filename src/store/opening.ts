@@ -69,7 +69,9 @@ async function prepare(log: Log, slab: PlacedFile, index: PlacedFile, init: Open
   const head = Buffer.alloc(HEAD_BYTES)
   const verdict = judgeHead(head.subarray(0, await index.read(head, 0, HEAD_BYTES, 0)), mark)
   if (verdict === 'other-key' || verdict === 'other-version') {
-    log.warn('the page store has another key or version, and is emptied', { path: directory, reason: verdict })
+    log.warn('the page store has another key, version or list of tenants, and is emptied', {
+      path: directory, reason: verdict,
+    })
     await index.truncate(0)
     await slab.truncate(0)
   }

@@ -26,6 +26,7 @@ export interface StoreSettings {
   slots?: number
   bytesMax?: number
   hasher?: PageHasher
+  tenants?: string[]
   log?: Log
   clock?: Clock
 }
@@ -34,7 +35,7 @@ export function madeStore(path: string, settings: StoreSettings = {}): Store {
   const own = settings.hasher ?? hasher
   return createStore(
     { clock: settings.clock ?? systemClock, log: settings.log ?? silentLog, hasher: own, marker: own },
-    { path, bytesMax: settings.bytesMax ?? bytesOf(settings.slots ?? 256) },
+    { path, bytesMax: settings.bytesMax ?? bytesOf(settings.slots ?? 256), tenants: settings.tenants ?? [] },
   )
 }
 

@@ -44,7 +44,7 @@ describe('commands that read or write files', function () {
   })
 
   it('check says what the agent would do, with the guests that are there', async () => {
-    await configure(`store: {path: ${folder}}\nmanaged: proxmox`)
+    await configure(`store: {path: ${folder}}\nmanaged: proxmox\ntenants: [{guests: "db-*", tenant: blue}]`)
     const guest = createServer().listen(join(folder, 'web.qmp'))
     try {
       const { status, stdout, stderr } = await pagemesh('check', '--config', file)
@@ -56,6 +56,7 @@ describe('commands that read or write files', function () {
       assert.match(stdout, /pages are hashed by +the (kernel, \w+|package, more slowly)/)
       assert.match(stdout, /intercepts +nothing\n/)
       assert.match(stdout, /takes guests from +every member, any guest/)
+      assert.match(stdout, /tenants +db-\* of blue; others of shared\n/)
       assert.match(stdout, /mesh listens on +\/ip4\/127\.0\.0\.1\/tcp\/0/)
     } finally {
       guest.close()

@@ -218,6 +218,26 @@ describe('a page store', () => {
     await store.stop()
   })
 
+  it('begins anew when a tenant comes or goes, and leaves none of its pages on the disk', async () => {
+    const path = nextPath()
+    const tenants = ['blue', 'red']
+    const store = madeStore(path, { tenants })
+    await store.start()
+    await store.put(pagesOf(numbers(64)), 'head')
+    await store.stop()
+    const same = madeStore(path, { tenants: tenants.toReversed() })
+    await same.start()
+    assert.equal(same.pages, 64)
+    await same.stop()
+    const log = madeLog()
+    const without = madeStore(path, { tenants: ['blue'], log })
+    await without.start()
+    assert.deepEqual([without.pages, without.damagedPages, log.warnings.length], [0, 0, 1])
+    assert.match(log.warnings[0]!, /list of tenants/)
+    assert.equal(statSync(join(path, 'pages.slab')).size, 0)
+    await without.stop()
+  })
+
   it('is cut to a bound that became smaller', async () => {
     const path = nextPath()
     const large = madeStore(path, { slots: 200 })

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 
 import { Circle, MemoryNetwork, type Mesh } from '../../../../src/mesh/index.ts'
+import { systemClock } from '../../../../src/runtime/clock.ts'
 import { silentLog } from '../../../../src/runtime/log.ts'
+import { clusterKinds, until } from '../../../support/meshes.ts'
 import { settle } from '../../../support/passagerelay.ts'
 import { VirtualClock } from '../../../support/time.ts'
 
@@ -99,3 +101,39 @@ describe('a circle of members', () => {
     await assert.rejects(meshes[2]!.open('b', '/talk/1', signal), { code: 'host-unreachable' })
   })
 })
+
+for (const { kind, create } of clusterKinds) {
+  describe(`a circle in a ${kind} mesh`, () => {
+    it('is found, and carries what is said in it', async () => {
+      const cluster = await create(['a', 'b', 'c'])
+      const [a, b, c] = cluster.meshes.map((mesh, index) =>
+        new Circle({ mesh, clock: systemClock, log: silentLog }, { name: index < 2 ? 'blue' : 'red' })) as
+        [Circle, Circle, Circle]
+      const leave = [a, b, c].map((circle) => circle.join())
+      try {
+        await until(() => a.members().length === 1 && b.members().length === 1, 'a and b have found each other')
+        assert.deepEqual([a, b, c].map((circle) => circle.members().map(({ name }) => name)), [['b'], ['a'], []])
+        const heard: string[] = []
+        for (const [name, circle] of [['b', b], ['c', c]] as const) {
+          circle.subscribe('/news/1', () => heard.push(name))
+          circle.handle('/talk/1', async (stream, from) => {
+            await stream.send(Buffer.from(`${name} to ${from.name}`))
+          })
+        }
+        const stream = await a.open('b', '/talk/1', AbortSignal.timeout(10_000))
+        assert.equal(Buffer.from(await stream.receive()).toString(), 'b to a')
+        await stream.close()
+        await assert.rejects(a.open('c', '/talk/1', AbortSignal.timeout(10_000)), { code: 'host-unreachable' })
+        // Gossip needs a moment to know who follows what: it is said until it is heard.
+        await until(() => {
+          void a.publish('/news/1', Buffer.from('hello'))
+          return heard.length > 0
+        }, 'b has heard a')
+        assert.deepEqual(new Set(heard), new Set(['b']))
+      } finally {
+        for (const each of leave) each()
+        await cluster.stop()
+      }
+    }).timeout(20_000)
+  })
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+
+import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import {
+  expectArrivedWhole, expectExactCounts, moveToStandstill, skipWithoutLab, type MoveResult,
+} from '../support/labmove.ts'
+
+const SETUP_TIMEOUT_MS = 600_000
+const TEST_TIMEOUT_MS = 240_000
+const MEMORY_MIB = 128
+/** Pages that two guests of one system have in common, at least. */
+const REFS_MIN = 1000
+const TENANTS = [{ guests: 'blue-*', tenant: 'blue' }, { guests: 'red-*', tenant: 'red' }]
+
+describe('guests of two tenants with one system, on two hosts', function () {
+  this.timeout(TEST_TIMEOUT_MS)
+  let cluster: LabCluster | undefined
+  const started: LabGuest[] = []
+
+  before(async function () {
+    await skipWithoutLab.call(this)
+    this.timeout(SETUP_TIMEOUT_MS)
+    await ensureImage()
+    cluster = await createCluster({ hosts: ['a', 'b'], settings: { tenants: TENANTS, handoff: { threads: 1 } } })
+    for (const guest of [await start('a', 'blue-1'), await start('b', 'red-1')]) await guest.ready()
+    await cluster.settled()
+  })
+
+  after(async () => {
+    for (const qemu of started) await qemu.stop()
+    await cluster?.close()
+  })
+
+  async function start(host: string, name: string, incoming = false): Promise<LabGuest> {
+    const qemu = await cluster!.startGuest(host, { name, work: 'idle', memoryMiB: MEMORY_MIB, incoming })
+    started.push(qemu)
+    return qemu
+  }
+
+  /** Moves a guest and compares its memory; its old QEMU ends. */
+  async function move(guest: LabGuest, from: string, to: string): Promise<[MoveResult, LabGuest]> {
+    const destination = await start(to, guest.name, true)
+    const result = await moveToStandstill(cluster!, { guest, from, to, mode: 'precopy' })
+    await expectExactCounts(result, guest)
+    await expectArrivedWhole(guest, destination, MEMORY_MIB)
+    await guest.stop()
+    return [result, destination]
+  }
+
+  /** References to what was at the destination or elsewhere, and not only in the same stream before. */
+  function refsOutside({ refsFilledBy: { resident, store, peer } }: MoveResult): number {
+    return resident + store + peer
+  }
+
+  it('refer to no page of the other tenant, and to pages of their own, memory equal byte for byte', async () => {
+    const [blue, red] = started as [LabGuest, LabGuest]
+    const [apart] = await move(blue, 'a', 'b')
+    assert.equal(refsOutside(apart), 0)
+    assert.equal(apart.apart, undefined, 'both hosts agree on the tenant')
+    // At b there are both by now; what blue-1 was is kept at a, for blue alone.
+    const [stillApart, there] = await move(red, 'b', 'a')
+    assert.equal(refsOutside(stillApart), 0)
+    const [home] = await move(there, 'a', 'b')
+    assert.ok(refsOutside(home) > REFS_MIN, `${JSON.stringify(home.refsFilledBy)}: what red-1 left at b`)
+  })
+})
