@@ -47,7 +47,12 @@ class QemuIncoming extends QemuSide implements IncomingMigration {
 
   constructor(components: SideComponents, init: SideInit) {
     super(components, init)
-    components.qmp.onEvent(({ name }) => { this.#hasResumed ||= name === 'RESUME' })
+    components.qmp.onEvent(({ name }) => {
+      if (name !== 'RESUME') return
+      this.#hasResumed = true
+      // QEMU did so when the guest was loaded, perhaps long ago.
+      this.announce()
+    })
   }
 
   async learn(): Promise<void> {

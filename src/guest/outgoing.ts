@@ -66,6 +66,8 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
 
   async learn(): Promise<void> {
     this.qmp.onEvent(({ name, data }) => {
+      // The destination's QEMU may have announced it, which it does as soon as the guest is loaded.
+      if (name === 'RESUME' && this.#wasToldToGoOn) this.announce()
       if (name !== 'MIGRATION_PASS' || asCount(data['pass']) !== RELAXED_AT_PASS || !this.#isOurs) return
       behind(this.log, 'a guest keeps its first downtime limit', this.#relax())
     })
@@ -199,6 +201,7 @@ class QemuOutgoing extends QemuSide implements OutgoingMigration {
   async takeBack(runState: GuestState): Promise<GuestState> {
     const state = await queryState(this.qmp)
     if (state !== 'postmigrate') return state
+    this.#wasToldToGoOn = true
     if (runState === 'running') await this.letRun()
     else if (ENDED.has(runState)) await this.claimDisks()
     else await this.#becomePaused()

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../net/endpoint.ts'
+import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
@@ -17,6 +18,9 @@ import type { QmpSession } from './qmpsession.ts'
 import { cannotRun } from './refusals.ts'
 import { MigrationSettings, type SettingsUndo } from './settings.ts'
 import { queryMigration, queryState } from './status.ts'
+
+/** As QEMU announces a guest that has just been loaded: rounds, and the time between them, ms. */
+const ANNOUNCEMENT = { initial: 50, max: 550, rounds: 5, step: 100 }
 
 export interface SideComponents {
   qmp: QmpSession
@@ -86,6 +90,12 @@ export abstract class QemuSide {
   close(): Promise<SettingsUndo | undefined> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  /** Has QEMU tell the network that the guest is here: switches may send its packets to the other copy's host. */
+  protected announce(): void {
+    const telling = this.qmp.execute('announce-self', ANNOUNCEMENT)
+    behind(this.log, 'a guest that runs here was not announced to the network', telling)
   }
 
   /** Tells QEMU to begin, at an address as QEMU writes it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createIncoming } from '../../../src/guest/incoming.ts'
 import type { GuestState, IncomingMigration, SettingsUndo } from '../../../src/guest/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
+import { until } from '../../support/endpointcontract.ts'
 import { FakeMachine } from './fakemachine.ts'
 
 describe('the destination\'s side of a migration', () => {
@@ -109,6 +110,14 @@ describe('the destination\'s side of a migration', () => {
       assert.deepEqual(machine.changes, says)
     })
   }
+
+  it('announces a guest to the network when it runs', async () => {
+    await incoming.state()
+    assert.deepEqual(machine.changes, [])
+    machine.fake.event('RESUME')
+    await until(() => machine.changes.length > 0)
+    assert.deepEqual(machine.changes, ['announce-self'])
+  })
 
   it('lets no guest run that is not whole', async () => {
     for (const status of ['none', 'active', 'setup']) {

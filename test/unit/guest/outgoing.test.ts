@@ -205,6 +205,16 @@ describe('the source\'s side of a migration', () => {
       assert.deepEqual(said, [GOES_ON])
     })
 
+    it('announces a guest to the network that goes on here after that, and none that did not get so far', async () => {
+      await outgoing.begin('/run/a')
+      machine.fake.event('RESUME')
+      machine.reach('pre-switchover')
+      await until(() => said.length === 1)
+      assert.equal(machine.changes.includes('announce-self'), false)
+      machine.fake.event('RESUME')
+      await until(() => machine.changes.includes('announce-self'))
+    })
+
     it('leaves one alone that somebody else migrates', async () => {
       const heard: string[] = []
       outgoing.follow(({ status }) => heard.push(status))
