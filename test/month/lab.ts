@@ -15,17 +15,27 @@ import { RealHosts } from './realhosts.ts'
 import type { StrangersAnswer, StrangersSettings } from './strangersprocess.ts'
 
 const REST_MS_MAX = 90_000
+const PATIENCE_MS_MAX = 15_000
 /** At rest the descriptors stay the same for so long. */
 const STILL_MS = 2000
 const LOOK_PAUSE_MS = 250
+
+export interface MonthLabInit {
+  guests: 'real' | 'played'
+  /** Of the strangers. */
+  seed: number
+  /** When strangers hang up at the latest; absent: some outlast the hosts. */
+  patienceMsMax?: number
+}
 
 export class MonthLab {
   readonly hosts: MonthHosts
   readonly #joins: ChildProcess
   readonly #strangers: ChildProcess
 
-  static async create(guests: 'real' | 'played', seed: number): Promise<MonthLab> {
-    const lab = new MonthLab(await (guests === 'real' ? RealHosts : PlayedHosts).create(), seed)
+  static async create({ guests, seed, patienceMsMax = PATIENCE_MS_MAX }: MonthLabInit): Promise<MonthLab> {
+    const hosts = await (guests === 'real' ? RealHosts : PlayedHosts).create()
+    const lab = new MonthLab(hosts, { seed, patienceMsMax })
     try {
       await lab.rest()
       return lab
@@ -36,14 +46,16 @@ export class MonthLab {
     }
   }
 
-  private constructor(hosts: MonthHosts, seed: number) {
+  private constructor(hosts: MonthHosts, { seed, patienceMsMax }: { seed: number; patienceMsMax: number }) {
     this.hosts = hosts
     const { clusterKey, bootstrap, outside, doors, directory } = hosts
     const joins: JoinsSettings = {
       clusterKey, bootstrap, address: outside.visitors.address, members: HOSTS.length,
       directory: join(directory, 'visiting'),
     }
-    const strangers: StrangersSettings = { seed, doors, localAddress: outside.strangers.address }
+    const strangers: StrangersSettings = {
+      seed, doors, patienceMsMax, localAddress: outside.strangers.address,
+    }
     this.#joins = start('joinsprocess.ts', outside.visitors, joins)
     this.#strangers = start('strangersprocess.ts', outside.strangers, strangers)
   }

@@ -50,7 +50,7 @@ async function main({ plot, json, ...wanted }: Flags, say: Say): Promise<number>
   deleteOrphanedDirectories()
   const abort = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => abort.abort())
-  const lab = await MonthLab.create(wanted.guests, wanted.seed)
+  const lab = await MonthLab.create(wanted)
   try {
     const report = await runMonth(lab, { ...wanted, say, signal: abort.signal })
     mkdirSync(dirname(plot), { recursive: true })

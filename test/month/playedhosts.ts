@@ -22,8 +22,8 @@ interface Host {
 }
 
 /**
- * Agents in processes of their own on loopback, with real meshes and lanes, and played guests, which take a tenth of
- * the time of real ones: all of an agent but what speaks to QEMU. Needs neither root nor QEMU.
+ * Agents in processes of their own on loopback, with real meshes and lanes, and played guests: all of an agent but what
+ * speaks to QEMU. Needs neither root nor QEMU.
  */
 export class PlayedHosts implements MonthHosts {
   readonly directory = mkdtempSync(join(tmpdir(), `pm-${process.pid}-`))

@@ -13,14 +13,15 @@ export interface StrangersSettings {
   /** Host and port of every door. */
   doors: { host: string; port: number }[]
   localAddress: string
+  /** When one that the host has not closed hangs up itself, at most. */
+  patienceMsMax: number
 }
 
 export type StrangersAnswer = Record<string, number>
 
 /** At once, at all doors together. */
 const AT_ONCE = 64
-/** One that the host has not closed by then hangs up itself: some before the host loses patience, some after. */
-const GONE_MS = [1000, 4000, 15_000] as const
+const PATIENCE_MS_MIN = 500
 const GARBAGE_BYTES_MAX = 4096
 /** What opens a libp2p connection: both ends agree on Noise. */
 const OPENING = Buffer.from('\u0013/multistream/1.0.0\n\u0007/noise\n', 'latin1')
@@ -50,7 +51,7 @@ const KINDS: Record<string, (socket: Socket, chance: Chance) => void> = {
   },
 }
 
-const { seed, doors, localAddress } = JSON.parse(process.argv[2]!) as StrangersSettings
+const { seed, doors, localAddress, patienceMsMax } = JSON.parse(process.argv[2]!) as StrangersSettings
 const chance = new Chance(seed)
 
 process.on('message', (count: number) => {
@@ -79,7 +80,7 @@ async function come(kind: string): Promise<void> {
   socket.on('error', () => {})
   socket.resume()
   if (kind !== 'tls') socket.once('connect', () => KINDS[kind]!(socket, chance))
-  const timer = setTimeout(() => socket.destroy(), randomIn(GONE_MS, chance))
+  const timer = setTimeout(() => socket.destroy(), chance.between(PATIENCE_MS_MIN, patienceMsMax))
   await new Promise<void>((resolve) => socket.once('close', () => resolve()))
   clearTimeout(timer)
 }

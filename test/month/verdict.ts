@@ -16,20 +16,22 @@ export interface Slope {
 const WARM_SHARE = 0.25
 /**
  * Of a whole month. What is remembered on purpose has its limits: the last 200 handoffs, members' names. Outside the
- * heap lie the buffers of passages, which are kept for the next ones.
+ * heap lie the buffers of passages, which are kept for the next ones. A host that left is dialled for ten minutes, with
+ * a timer of its own.
  */
 const RISE_MAX: Partial<Record<FigureName, number>> = {
-  heapBytes: 4 * 2 ** 20, externalBytes: 48 * 2 ** 20, descriptors: 3, sockets: 3, timers: 3, threads: 1,
+  heapBytes: 4 * 2 ** 20, externalBytes: 48 * 2 ** 20, descriptors: 3, sockets: 3, timers: 12, threads: 1,
 }
-/** In fewer days one that is not like the others bends the line: by so much more, in shares of the month's. */
+/** In fewer days one that is not like the others bends the line of the bytes: by so much more. */
 const DAYS = 30
+const BYTES: readonly FigureName[] = ['heapBytes', 'externalBytes']
 
 export function slopesOf(days: Days): Slope[] {
   return Object.entries(days).flatMap(([host, figures]) => {
     const warm = figures.slice(Math.floor(figures.length * WARM_SHARE))
     return (Object.keys(RISE_MAX) as FigureName[]).map((figure) => ({
       host, figure, rise: slopeOf(warm.map((each) => each[figure])) * (warm.length - 1),
-      riseMax: RISE_MAX[figure]! * Math.max(1, Math.sqrt(DAYS / figures.length)),
+      riseMax: RISE_MAX[figure]! * (BYTES.includes(figure) ? Math.max(1, Math.sqrt(DAYS / figures.length)) : 1),
     }))
   })
 }
