@@ -6,6 +6,7 @@ import { DESCRIPTION_BYTES_MAX, isMachineDescription } from '../../../src/guest/
 import { listDevices, parseDeviceTree } from '../../../src/guest/devicetree.ts'
 import { keepsFrom, parseFileLocks } from '../../../src/guest/filelocks.ts'
 import { findGuarded, isMapped, parseMapFlags, parseMaps } from '../../../src/guest/maps.ts'
+import { parseMounts, placeOf } from '../../../src/guest/mounts.ts'
 import { inodeAt } from '../../../src/guest/otherend.ts'
 import { parsePeers } from '../../../src/guest/peer.ts'
 import { processorTicks } from '../../../src/guest/processors.ts'
@@ -65,6 +66,8 @@ const MAPS = `557cbd625000-557cbe4a3000 rw-p 00000000 00:00 0                   
 7f8c7be00000-7f8c7be01000 ---p 00000000 00:00 0 
 7f8cc8c00000-7f8cc8c40000 rw-s 00000000 00:01 1031                       /memfd:ram (deleted)
 `
+const MOUNTS = '22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n' +
+  '29 22 0:24 /a\\040b /run/vms rw,nosuid - tmpfs tmpfs rw,size=805000k\n'
 const FLAGS = `${MAPS.split('\n', 1)[0]}\nSize:   132 kB\nVmFlags: rd wr mr mw me ac mg sd \n`
 const SOCKETS = `Num       RefCount Protocol Flags    Type St Inode Path
 00000000a1518714: 00000002 00000000 00010000 0001 01  8547 /run/vms/a b.qmp
@@ -184,6 +187,14 @@ export const GUEST_TARGETS: readonly Target[] = [
   {
     name: 'map-flags', seeds: [FLAGS], words: ['VmFlags: ', 'rw-p 0 00:00 0\n'], room: 2 ** 20,
     decode: (input) => parseMapFlags(input.toString()),
+  },
+  {
+    name: 'mounts', seeds: [MOUNTS], words: ['\\040', '\\134', '8:1 / '], growth: 512, room: 2 ** 20,
+    decode(input) {
+      const mounts = parseMounts(input.toString())
+      placeOf(mounts, '/run/vms/web.qmp')
+      return someOf(mounts)
+    },
   },
   {
     name: 'unix-sockets', seeds: [SOCKETS], room: 2 ** 20,

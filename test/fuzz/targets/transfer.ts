@@ -30,6 +30,7 @@ const MACHINES = [MACHINE, {
   devices: { listed: [{ type: 'virtio-net-pci', place: 'slot 03.0' }], count: 1, digest: 'ab' },
   capabilities: { 'switchover-ack': false }, blockers: ['no'],
 }]
+const PAGES = { tenant: 'shop', epochs: ['0123456789abcdef'] }
 const COUNTS = {
   streamBytes: 1, peerBytes: 2, releaseMs: 0, spent: { report: 1, gossip: 2, swap: 3 },
   refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
@@ -84,7 +85,7 @@ export const TRANSFER_TARGETS: readonly Target[] = [
     name: 'offer', refusals: ['bad-offer'], words: JSON_WORDS,
     seeds: MACHINES.map((machine) => encodeOffer({
       version: HANDOFF_VERSION, id: ID, guest: 'web', mode: 'postcopy', plan: 'move', machine,
-      beside: { multifd: 4, preempt: false }, ticket: TICKET,
+      beside: { multifd: 4, preempt: false }, pages: PAGES, ticket: TICKET,
     })),
     decode(input) {
       const offer = decodeOffer(input)
@@ -109,7 +110,8 @@ export const TRANSFER_TARGETS: readonly Target[] = [
   {
     name: 'answer', words: ['"accepted"', '"code"', '"advice"'],
     seeds: [
-      encodeAnswer({ accepted: true }),
+      encodeAnswer({ accepted: true }), encodeAnswer({ accepted: true, pages: { apart: 'No.' } }),
+      encodeAnswer({ accepted: true, pages: { tenant: 'shop', epoch: '0123456789abcdef' } }),
       encodeAnswer({ accepted: false, code: 'bad-offer', message: 'No.', advice: 'Do not.' }),
     ],
     decode(input) {
@@ -128,7 +130,9 @@ export const TRANSFER_TARGETS: readonly Target[] = [
     name: 'relay-offer', refusals: ['bad-offer'], words: ['"/run/vms/a.sock"', '[::1]:49152', '%eth0', '/../', 'unix:'],
     seeds: [
       { kind: 'tcp' as const, host: '10.0.0.2', port: 49_152 }, { kind: 'unix' as const, path: '/run/vms/web.sock' },
-    ].map((address) => encodeRelayOffer({ id: ID, guest: 'web', manager: 'libvirt', address, ticket: TICKET })),
+    ].map((address) => encodeRelayOffer({
+      id: ID, guest: 'web', manager: 'libvirt', address, pages: PAGES, ticket: TICKET,
+    })),
     decode(input) {
       const offer = decodeRelayOffer(input)
       assert.deepEqual(decodeRelayOffer(encodeRelayOffer(offer)), offer)
