@@ -60,7 +60,7 @@ describe('the process that owns the table', () => {
 
   it('is found where distributions have it, or said to be missing', () => {
     if (kernelInUse() === 'package') {
-      assert.throws(() => requireNft(['/bin/sh']), /kernel in C/)
+      assert.throws(() => requireNft(['/bin/sh']), /C kernel/)
       return
     }
     assert.equal(requireNft([join(folder, 'nft'), '/bin/sh']), '/bin/sh')
