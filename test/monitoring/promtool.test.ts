@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 
 import { pagemesh, RunningCommand } from '../support/pagemesh.ts'
+import { freePort } from './freeport.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const ALERTS = fileURLToPath(new URL('../../src/daemon/monitoring/alerts.yaml', import.meta.url))
@@ -81,11 +81,3 @@ describe('promtool', function () {
     }
   })
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
