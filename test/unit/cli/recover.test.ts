@@ -31,6 +31,12 @@ describe('pagemesh recover', function () {
     assert.ok(stderr.endsWith(words), stderr)
   })
 
+  it('that nothing waits for names no destination', async () => {
+    served.agent.onMigrate = ({ outcome }) => outcome.resolve(resultOf({ ...MOVE, to: '' }, 'failed', 'None waits.'))
+    const { stderr } = await served.run('recover', 'web-1').finished
+    assert.ok(stderr.endsWith('pagemesh: The handoff of web-1 failed: None waits.\n'), stderr)
+  })
+
   it('asks to cancel at Ctrl-C, waits for what becomes of it, and exits 130', async () => {
     const command = served.run('recover', 'web-1')
     await command.saysOnStderr(/precopy/)
