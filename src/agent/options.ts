@@ -62,7 +62,12 @@ const TABLE = [
   },
   {
     key: 'lane', kind: 'hostPort', example: '10.0.0.1:4002',
-    about: '`host:port` for bulk pages under TLS; by default the first listen address, next port.',
+    about: '`host:port` for bulk pages under TLS; by default the first listen address that is not loopback, next port.',
+  },
+  {
+    key: 'announce', kind: 'multiaddrList', example: '[/ip4/203.0.113.5/tcp/4001]',
+    about: 'Multiaddrs that others are told instead of those listened on, as behind NAT. Lanes are told at the first ' +
+      'of their hosts: at the port of `lane`, or if that is left out at the port after the announced one.',
   },
   {
     key: 'bootstrap', kind: 'multiaddrList', example: '[/ip4/10.0.0.2/tcp/4001]',

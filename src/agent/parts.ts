@@ -125,6 +125,7 @@ function createMembership(
     identityPath: stateFile(options, 'identity'),
     listen: valueOf(options, 'listen'),
     ...(options.lane === undefined ? {} : { lane: options.lane }),
+    announce: options.announce ?? [],
     bootstrap: options.bootstrap ?? [],
     version: VERSION,
     pins,

@@ -37,8 +37,9 @@ ${EXIT_HELP}`)
 
 async function check(flags: { config: string }): Promise<void> {
   try {
-    const { findSockets, lookUpNames, readUsableConfig } = await import('../daemon/index.ts')
-    const { scanQemus, whyNoInterception } = await import('../index.ts')
+    const { findSockets, readUsableConfig } = await import('../daemon/index.ts')
+    const { judgeAddresses, lookUpNames } = await import('../daemon/doctor/index.ts')
+    const { defaultLane, scanQemus, whyNoInterception } = await import('../index.ts')
     const { config, kernel } = await readUsableConfig(flags.config)
     const sockets = printable(await findSockets(config.agentOptions.guests ?? []))
     const { managed = 'off' } = config.agentOptions
@@ -50,8 +51,11 @@ async function check(flags: { config: string }): Promise<void> {
     const isOn = status?.intercept.active === true
     const whyNot = ports.length === 0 || isOn ? undefined : status?.intercept.why ?? await whyNoInterception(ports)
     const members = isAsked ? printable((status?.peers ?? []).map(({ host }) => host)) : undefined
-    const names = await lookUpNames([...config.agentOptions.listen ?? [], ...config.agentOptions.bootstrap ?? []])
-    const found = { kernel, sockets, scan, whyNot, members, names }
+    const names = await lookUpNames(config)
+    const warnings = judgeAddresses(config.agentOptions, names)
+      .filter(({ verdict }) => verdict !== 'ok').map(({ found, advice }) => `${found} ${advice}`)
+    const lane = config.agentOptions.lane ?? defaultLane(config.agentOptions.listen ?? [])
+    const found = { lane, kernel, sockets, scan, whyNot, members, names, warnings }
     process.stdout.write(`${describeConfig(flags.config, config, found)}\n`)
   } catch (error) {
     failConfigured(error)
@@ -62,7 +66,8 @@ async function check(flags: { config: string }): Promise<void> {
 function describeConfig(
   file: string,
   { agentOptions, control, http }: Config,
-  { kernel, sockets, scan, whyNot, members, names }: {
+  { lane, kernel, sockets, scan, whyNot, members, names, warnings }: {
+    lane: string
     kernel: AgentStatus['kernel']
     sockets: readonly string[]
     scan: ProcessScan | undefined
@@ -70,20 +75,23 @@ function describeConfig(
     whyNot: string | undefined
     /** Names of the other hosts; undefined if they were not asked for. */
     members: readonly string[] | undefined
-    /** What the host names in its addresses mean here. */
-    names: readonly string[]
+    /** The host names in its addresses, with the addresses that they have here. */
+    names: readonly { name: string; addresses: readonly string[] }[]
+    /** What would not work as it is. */
+    warnings: readonly string[]
   },
 ): string {
   const {
-    name, clusterKey, listen, lane, bootstrap, guests, managed, census, store, accept, tenants, intercept, tunnel,
+    name, clusterKey, listen, announce, bootstrap, guests, managed, census, store, accept, tenants, intercept, tunnel,
   } = agentOptions
   const rows = [
     ['host', name],
     ['cluster key', `${String(clusterKey)} (readable)`],
     ['mesh listens on', listOf(listen)],
-    ['lane for bulk pages', lane ?? 'the first listen address, next port'],
+    ['lane for bulk pages', lane],
+    ['others are told', announce === undefined ? 'the same' : listOf(announce)],
     ['dials first', listOf(bootstrap)],
-    ...(names.length === 0 ? [] : [['where the names lead', listOf(names)]]),
+    ...(names.length === 0 ? [] : [['where the names lead', listOf(names.map(describeName))]]),
     ['guests at', listOf(guests)],
     ['sockets there now', listSome(sockets)],
     ['managed guests', scan === undefined ? 'off' : MANAGED[managed as Managed]],
@@ -100,7 +108,8 @@ function describeConfig(
       `up to ${formatBytes(census?.maxBytes ?? 0)} of memory`],
     ['pages are hashed by', describeKernel(kernel)],
   ]
-  return `${file} is valid. The agent would run with:\n${alignColumns(rows, '  ')}`
+  const warned = warnings.map((warning) => `\nWarning: ${printable(warning)}`).join('')
+  return `${file} is valid. The agent would run with:\n${alignColumns(rows, '  ')}${warned}`
 }
 
 /** The managed guests found now, and those of them that share nothing. Pure. */
@@ -138,6 +147,11 @@ function describeAccept(rules: readonly AcceptRule[] | undefined): string {
   if (rules === undefined) return 'every member, any guest (`accept` is not set)'
   if (rules.length === 0) return 'nobody'
   return rules.map(({ guest, from }) => `${guest} from ${listOf(from)}`).join('; ')
+}
+
+function describeName({ name, addresses }: { name: string; addresses: readonly string[] }): string {
+  return addresses.length === 0 ? `${name} is not known here (see DNS and /etc/hosts)`
+    : `${name} is ${addresses.join(' and ')}`
 }
 
 /** Which guests share pages with each other. Pure. */

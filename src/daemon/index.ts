@@ -3,7 +3,6 @@
  * metrics. Uses only the library's public interface. `control/index.ts` exports the control socket.
  */
 export { parseConfig, readConfig, type Config } from './config.ts'
-export { lookUpNames } from './dialednames.ts'
 export { runDaemon, type DaemonInit, type DaemonNews } from './daemon.ts'
 export { makeNewHost, type NewHost, type NewHostInit } from './newhost.ts'
 export { findSockets, readUsableConfig } from './usableconfig.ts'

@@ -13,7 +13,7 @@ import { checkHostName } from './hostname.ts'
 import type { Invitations } from './invitation/invitations.ts'
 import { Newcomers } from './invitation/newcomers.ts'
 import { securedOffer, type Lane, type LaneTicket, type UnsecuredLane } from './lanes/lane.ts'
-import { defaultLane, dialableLane, parseLaneAddress } from './lanes/laneaddress.ts'
+import { announcedLane, defaultLane, dialableLane, parseLaneAddress } from './lanes/laneaddress.ts'
 import { dialLaneSocket } from './lanes/lanedial.ts'
 import { laneHost } from './lanes/lanehosts.ts'
 import { LaneServer } from './lanes/laneserver.ts'
@@ -40,6 +40,7 @@ interface HostMeshInit {
   name: string
   listen: string[]
   lane?: string
+  announce?: string[]
   bootstrap: string[]
   /** Which identity each name belongs to; left out: the first that comes. */
   pins?: NamePins
@@ -106,7 +107,8 @@ export class HostMesh implements Mesh {
   }
 
   get laneAddress(): string {
-    return this.#lanes?.address ?? ''
+    const { announce = [], lane } = this.#init
+    return this.#lanes === undefined ? '' : announcedLane(this.#lanes.address, announce, lane !== undefined)
   }
 
   get strangerCount(): number {
@@ -181,7 +183,8 @@ export class HostMesh implements Mesh {
 
   offerUnsecuredLane(signal: AbortSignal): { ticket: LaneTicket; lane: Promise<UnsecuredLane> } {
     if (this.#lanes === undefined) throw meshStopped()
-    return this.#lanes.offer(signal)
+    const { ticket, lane } = this.#lanes.offer(signal)
+    return { ticket: { ...ticket, address: this.laneAddress }, lane }
   }
 
   async dialUnsecuredLane(member: Member, ticket: LaneTicket, signal: AbortSignal): Promise<UnsecuredLane> {
@@ -241,12 +244,12 @@ export class HostMesh implements Mesh {
     this.#address = this.#network.addresses()[0] ?? ''
     this.#init.pins?.own(this.#init.name, this.#network.peerId)
     if (this.#init.invitations !== undefined) {
-      this.#init.invitations.address = dialableLane(this.#lanes.address, this.#network.addresses())
+      this.#init.invitations.address = dialableLane(this.laneAddress, this.#network.addresses())
     }
     this.#isStarted = true
     for (const protocol of this.#handlers.keys()) await this.#serve(protocol)
     for (const topic of this.#topics.keys()) this.#network.subscribe(topic)
-    this.#announce(this.#redialer, this.#lanes)
+    this.#announce(this.#redialer)
     await this.#firstRound(this.#redialer)
   }
 
@@ -261,12 +264,12 @@ export class HostMesh implements Mesh {
     return { newcomer: (socket, newcomer) => void newcomers.take(socket, newcomer) }
   }
 
-  #announce(redialer: Redialer, lanes: LaneServer): void {
+  #announce(redialer: Redialer): void {
     const { name, pins } = this.#init
     this.#introductions = new Introductions(this.#components, {
       self: { name, peerId: this.#network.peerId },
       addresses: () => this.#network.addresses(),
-      laneAddress: lanes.address,
+      laneAddress: this.laneAddress,
       pins, redialer,
       memberCount: () => this.#members.all().length,
       isMember: (peerId) => this.#members.ofPeer(peerId) !== undefined,

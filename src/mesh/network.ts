@@ -9,7 +9,7 @@ import type { ByteChannel } from './streams/framedstream.ts'
 export interface Network {
   /** Known once started. */
   readonly peerId: string
-  /** The multiaddrs listened on, without the peer id. */
+  /** The multiaddrs that others are told, without the peer id, those first that others reach most likely. */
   addresses(): string[]
   readonly gossipSentBytes: number
   readonly gossipReceivedBytes: number

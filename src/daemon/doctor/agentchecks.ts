@@ -1,13 +1,14 @@
 /** The configuration, the agent that runs with it, and where others meet it. Pure. */
 import { isUnspecifiedHost, parseHostPort } from '../../net/hostport.ts'
+import { isLoopback, judgeAddresses } from './addresschecks.ts'
 import type { Facts } from './facts.ts'
 import { check, type Finding } from './finding.ts'
 
 export function judgeAgent(facts: Facts): Finding[] {
   return [
     judgeConfiguration(facts), judgeControl(facts), ...judgeVersion(facts), ...judgeDoubled(facts),
-    ...judgeListening(facts),
-    ...judgeNames(facts), ...judgeAnnounced(facts),
+    ...judgeListening(facts), ...judgeAddresses(facts.configuration.config?.agentOptions ?? {}, facts.names),
+    ...judgeAnnounced(facts),
   ]
 }
 
@@ -75,20 +76,6 @@ function unansweredAdvice(key: string, why: string): string {
   return `See the log of the agent; it may run with another \`${key}\`.`
 }
 
-/** Debian gives a host's own name an address that no other host can reach. */
-function judgeNames({ names }: Facts): Finding[] {
-  return names.map(({ name, addresses }) => {
-    const about = check('name', name)
-    if (addresses.length === 0) {
-      return about.broken(`${name} has no address here.`, 'Mend the name, or write the address in its place.')
-    }
-    const loopback = addresses.filter(isLoopback)
-    if (loopback.length === 0) return about.ok(`It means ${addresses.join(', ')}.`)
-    return about.broken(`${name} means ${loopback.join(', ')} here, which no other host reaches.`,
-      `Write the address in its place, or take ${name} out of the line with ${loopback[0]} in /etc/hosts.`)
-  })
-}
-
 function judgeAnnounced({ agent: { examination }, configuration }: Facts): Finding[] {
   if (examination === null) return []
   const { announced, status } = examination
@@ -101,8 +88,4 @@ function judgeAnnounced({ agent: { examination }, configuration }: Facts): Findi
   const found = `This host listens on the loopback interface only (${announced.join(', ')}): no other host reaches it.`
   const advice = 'Set `listen` to an address of this host that the others reach.'
   return [isAlone ? about.warning(found, advice) : about.broken(found, advice)]
-}
-
-function isLoopback(address: string): boolean {
-  return /^(127\.|::1$|localhost$)/.test(address)
 }

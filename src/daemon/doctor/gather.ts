@@ -11,6 +11,7 @@ import { isUnspecifiedHost, parseHostPort, parseTcpMultiaddr, type HostPort } fr
 import { tryToConnect } from '../../net/tcpprobe.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../../runtime/errors.ts'
+import { withTimeout } from '../../runtime/wait.ts'
 import { readConfig, type Config } from '../config.ts'
 import { askAgent, CONTROL_LIMITS, type HistoryResult } from '../control/index.ts'
 import { findSockets, nearestExisting, readUsableConfig } from '../usableconfig.ts'
@@ -32,6 +33,8 @@ const EXAMINE_MS_MAX = 120_000
 const ANSWER_MS_MAX = 10_000
 const CONNECT_MS_MAX = 2_000
 const GREETING_MS_MAX = 3_000
+/** A resolver that nobody answers waits for tens of seconds. */
+const LOOKUP_MS_MAX = 5_000
 /** QMP sockets that are asked who is behind them. */
 const SOCKETS_MAX = 64
 /** `statfs` numbers of file systems that are in memory, or on the network. */
@@ -117,17 +120,24 @@ function reachable({ host, port }: HostPort): HostPort {
   return { host: host === '0.0.0.0' ? '127.0.0.1' : '::1', port }
 }
 
-async function lookUpNames({ agentOptions: { listen = [], lane, bootstrap = [] } }: Config): Promise<Facts['names']> {
+/** The names among a configuration's addresses, and what they mean here. */
+export async function lookUpNames(
+  { agentOptions: { listen = [], lane, announce = [], bootstrap = [] } }: Pick<Config, 'agentOptions'>,
+): Promise<Facts['names']> {
   const hosts = [
-    ...[...listen, ...bootstrap].map((address) => parseTcpMultiaddr(address)?.host),
+    ...[...listen, ...announce, ...bootstrap].map((address) => parseTcpMultiaddr(address)?.host),
     lane === undefined ? undefined : parseHostPort(lane)?.host,
   ]
   const names = [...new Set(hosts)].filter((host): host is string => host !== undefined && isIP(host) === 0)
-  return await Promise.all(names.map(async (name) => {
-    // A name that nobody knows has no address.
-    const found = await lookup(name, { all: true }).catch(() => [])
-    return { name, addresses: found.map(({ address }) => address) }
-  }))
+  return await Promise.all(names.map(async (name) => ({ name, addresses: await addressesOf(name) })))
+}
+
+async function addressesOf(name: string): Promise<string[]> {
+  const asked = lookup(name, { all: true })
+  const about = { phase: 'check', fault: 'network', message: `${name} was not found in time.` } as const
+  // A name that nobody knows has no address.
+  const found = await withTimeout(systemClock, asked, LOOKUP_MS_MAX, about).catch(() => [])
+  return [...new Set(found.map(({ address }) => address))]
 }
 
 /** QMP serves one client at a time: sockets that an agent has are left alone. */

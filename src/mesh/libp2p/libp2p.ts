@@ -18,6 +18,7 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 
+import { orderOwnAddresses } from '../../net/ownaddresses.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -52,6 +53,8 @@ export interface Libp2pMeshInit {
   listen: string[]
   /** `host:port` of the bulk lanes; default: the host of the first listen address and the next port. */
   lane?: string
+  /** Multiaddrs that others are told in place of those listened on. */
+  announce?: string[]
   /** Multiaddrs to dial first, with or without `/p2p/<peer id>`; this host's own is skipped. */
   bootstrap: string[]
   /** Sent to members that ask for it. */
@@ -109,7 +112,10 @@ class Libp2pNetwork implements Network {
   }
 
   addresses(): string[] {
-    return this.#node?.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/[^/]+$/, '')) ?? []
+    const listened = this.#node?.getMultiaddrs() ?? []
+    const { announce = [] } = this.#init
+    if (announce.length > 0 && listened.length > 0) return announce
+    return orderOwnAddresses(listened.map((address) => address.toString().replace(/\/p2p\/[^/]+$/, '')))
   }
 
   async start(listener: NetworkListener): Promise<void> {

@@ -77,6 +77,14 @@ describe('commands that read or write files', function () {
     assert.match(refused.stderr, /a multiaddr such as .*\/dns\/host-b\/.*, unlike "\/dnsaddr\/mesh\.example"/)
   })
 
+  it('check warns of addresses that no other host reaches', async () => {
+    await configure(`store: {path: ${folder}}\nannounce: [/dns4/localhost/tcp/4001]`)
+    const { status, stdout } = await pagemesh('check', '--config', file)
+    assert.equal(status, 0)
+    assert.match(stdout, /others are told +\/dns4\/localhost\/tcp\/4001\n/)
+    assert.match(stdout, /\nWarning: No other host can dial that\. Set `announce` to addresses at which/)
+  })
+
   it('check says what would be intercepted, and what is missing for it', async () => {
     await configure(`store: {path: ${folder}}\nintercept: {ports: [49152-49215, 8102]}`)
     const { status, stdout } = await pagemesh('check', '--config', file)

@@ -12,6 +12,7 @@ name: host-a
 clusterKey: /etc/pagemesh/cluster.key
 listen: [/ip4/10.0.0.1/tcp/4001]
 lane: 10.0.0.1:4002
+announce: [/ip4/203.0.113.5/tcp/4001]
 bootstrap: [/ip4/10.0.0.2/tcp/4001]
 guests: [/run/vms/*.qmp]
 managed: libvirt
@@ -89,6 +90,7 @@ describe('a configuration file', () => {
       clusterKey: '/etc/pagemesh/cluster.key',
       listen: ['/ip4/10.0.0.1/tcp/4001'],
       lane: '10.0.0.1:4002',
+      announce: ['/ip4/203.0.113.5/tcp/4001'],
       bootstrap: ['/ip4/10.0.0.2/tcp/4001'],
       guests: ['/run/vms/*.qmp'],
       managed: 'libvirt',

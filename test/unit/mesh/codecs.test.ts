@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
-import { defaultLane, dialableLane, parseLaneAddress } from '../../../src/mesh/lanes/laneaddress.ts'
+import { announcedLane, defaultLane, dialableLane, parseLaneAddress } from '../../../src/mesh/lanes/laneaddress.ts'
 import { ANNOUNCEMENT_LIMITS, decodeAnnouncement, encodeAnnouncement } from '../../../src/mesh/members/announcement.ts'
 import { backoffMs } from '../../../src/mesh/members/redialer.ts'
 import { encodeMessageFrame, FrameDecoder, FrameTooLongError } from '../../../src/mesh/streams/framing.ts'
@@ -93,6 +93,20 @@ describe('lane addresses', () => {
     assert.throws(() => parseLaneAddress('10.0.0.1'), {
       code: 'address-malformed', fault: 'usage', data: { address: '10.0.0.1' },
     })
+  })
+
+  it('pass over loopback addresses that only this host reaches, if there is another', () => {
+    const listen = ['/ip4/127.0.0.1/tcp/5001', '/dns4/localhost/tcp/1', '/ip6/::1/tcp/1', '/ip4/10.0.0.1/tcp/4001']
+    assert.equal(defaultLane(listen), '10.0.0.1:4002')
+    assert.equal(defaultLane(listen.slice(0, 3)), '127.0.0.1:5002')
+  })
+
+  it('are told at the announced host, at the port after the announced one or at the chosen one', () => {
+    const announce = ['/unix/x', '/ip4/203.0.113.5/tcp/14001', '/ip4/10.0.0.1/tcp/4001']
+    assert.equal(announcedLane('10.0.0.1:4002', announce, false), '203.0.113.5:14002')
+    assert.equal(announcedLane('10.0.0.1:5000', announce, true), '203.0.113.5:5000')
+    assert.equal(announcedLane('10.0.0.1:4002', ['/ip6/fd00::1/tcp/0'], false), '[fd00::1]:4002')
+    assert.equal(announcedLane('10.0.0.1:4002', [], false), '10.0.0.1:4002')
   })
 
   it('follow the first listen address by default', () => {

@@ -111,6 +111,13 @@ describe('the doctor', () => {
       isWrong(withExamination({ status }), 'identity of', 'broken', words, /remove its identity/)
     }
     isWrong({ ...WELL, names: [{ name: 'host-a', addresses: ['127.0.1.1'] }] }, 'name', 'broken', /\/etc\/hosts/)
+    for (const [words, check, says] of [
+      ['listen: [/ip4/10.0.0.1/tcp/4001], lane: "127.0.0.1:4002"', 'lane', /no guest could leave.* 10\.0\.0\.1\./],
+      ['announce: [/ip4/0.0.0.0/tcp/4001]', 'announce', /No other host can dial that/],
+    ] as const) {
+      const config = configured(`bootstrap: [/ip4/10.0.0.2/tcp/4001], guests: [/vms/*], ${words}`)
+      isWrong({ ...WELL, configuration: { ...WELL.configuration, config } }, check, 'broken', says)
+    }
     isWrong({ ...WELL, names: [{ name: 'host-a', addresses: [] }] }, 'name', 'broken', /no address/)
   })
 
