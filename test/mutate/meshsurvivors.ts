@@ -19,7 +19,7 @@ export const MESH_SURVIVORS: readonly ExplainedSurvivor[] = [
   // invitation
   {
     file: 'src/mesh/invitation/exchange.ts', line: 'return typeof value === \'object\' && value !== null ?',
-    after: ['||'], why: 'a number and a text have no fields, either',
+    after: ['||', 'return true ?'], why: 'a number and a text have no fields, either',
   },
   // lanes
   { file: 'src/mesh/lanes/laneserver.ts', line: 'const LANES_MAX = 512', why: ONE_MORE_OR_LESS },

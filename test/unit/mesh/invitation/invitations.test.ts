@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import { CONTROL_LIMITS } from '../../../../src/daemon/control/index.ts'
 import { INVITATION_LIMITS, Invitations, type InvitationNews } from '../../../../src/mesh/index.ts'
 import { decodeToken, markOf } from '../../../../src/mesh/invitation/token.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
@@ -23,6 +24,14 @@ describe('the invitations of a host', () => {
 
   const open = (init: Partial<{ ttlMs: number; uses: number }> = {}) =>
     decodeToken(invitations.open({ ttlMs: HOUR_MS, uses: 1, ...init }).token)
+
+  it('have limits as the commands and the README say', () => {
+    assert.deepEqual(INVITATION_LIMITS, {
+      open: 64, known: 256, rememberedMs: 86_400_000, ttlMsMin: 1_000, ttlMsMax: 604_800_000, usesMax: 100,
+    })
+    const { ttlMsMax, usesMax } = INVITATION_LIMITS
+    assert.deepEqual(CONTROL_LIMITS.invitation, { ttlMsMax, usesMax })
+  })
 
   it('have tokens of their own each, with the secret by which they are known, and the mark of the key', () => {
     const [one, other] = [open(), open()]
