@@ -32,7 +32,7 @@ export interface Pace {
   wireMs: number
   /** Whether the wire's rate was measured by itself. The work goes on meanwhile: the slower of both decides. */
   isMeasured: boolean
-  /** Whether anything is known of the way to that host. */
+  /** Whether anything is known of the way to that host; a limit that was asked for counts as what it carries. */
   isKnown: boolean
 }
 
@@ -77,7 +77,8 @@ export function paceOf({ to, past, speeds, linkBytesPerSecond, bytesPerSecondMax
   ])
   const [baseMs, factor, fitted] = solveNonNegative(equations) as [number, number, number]
   const wireMs = Math.max(isMeasured ? 1000 / linkBytesPerSecond : fitted, 1000 / (bytesPerSecondMax ?? Infinity))
-  return { baseMs, factor, wireMs, isMeasured, isKnown: isMeasured || moves.length > 0 }
+  const isKnown = isMeasured || bytesPerSecondMax !== undefined || moves.length > 0
+  return { baseMs, factor, wireMs, isMeasured, isKnown }
 }
 
 /** The time of a stream, beside what every handoff takes; ms. */

@@ -71,7 +71,10 @@ describe('the pace of a host', () => {
       { ...moves(1, 1)[0]!, totalMs: totalMs!, pages: { ref: ref!, literal: 0 } }))
     const { baseMs, factor, wireMs } = paceOf({ ...UNMEASURED, past: odd })
     assert.ok(baseMs >= 0 && factor >= 0 && wireMs >= 0)
-    for (const init of [MEASURED, UNMEASURED]) assert.equal(paceOf({ ...init, bytesPerSecondMax: 1e6 }).wireMs, 1e-3)
+    for (const init of [MEASURED, UNMEASURED]) {
+      const limited = paceOf({ ...init, bytesPerSecondMax: 1e6 })
+      assert.deepEqual([limited.wireMs, limited.isKnown], [1e-3, true])
+    }
     assert.equal(paceOf({ ...MEASURED, bytesPerSecondMax: 1e12 }).wireMs, 1e-6)
   })
 })
