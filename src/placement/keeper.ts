@@ -24,7 +24,12 @@ class HostKeeper implements Keeper {
     const all = { ...components, hold: this.#hold }
     this.#store = components.store
     this.#rounds = new Rounds(all, init)
-    this.#departed = new DepartedKeeping(all, { takeSurplus: (countMax) => this.#rounds.takeSurplus(countMax) })
+    this.#departed = new DepartedKeeping({ ...all, view: components.popularity.view }, {
+      takeSurplus: (countMax) => this.#rounds.takeSurplus(countMax),
+      exchange: () => this.#rounds.exchange,
+      isResident: (high, low, leaver) => components.census.all()
+        .some(({ guest, table }) => guest !== leaver && table.indexOf(high, low) >= 0),
+    })
   }
 
   get totals(): PlacementTotals {

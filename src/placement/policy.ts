@@ -7,10 +7,12 @@
  * those that it owns. The tail takes what it needs of its share of the budget, and the head all the rest; if all pages
  * fit, all are head.
  *
- * Pages that are already kept get a bonus, so that small changes move nothing: for the head those kept as head, for the
- * tail all kept ones. Resident pages need not be kept. But a kept page that becomes resident counts half, because its
- * guest may leave again. Kept pages that are no longer wanted are surplus: they stay while there is room and are
- * dropped first. Pages of guests that left use the free room: the store drops them by itself.
+ * A page that is not kept must be fetched, and the page whose place it takes may have to be fetched again. So it takes
+ * the place of one that is kept as head only if it is worth four times as much. If few guests hold a page, it is not
+ * fetched at all: it would be popular no more before a guest comes that has it. Resident pages need not be kept, but
+ * stay: the guest may leave again. Kept pages that are no longer wanted are surplus: they stay while there is room and
+ * are dropped first. Pages of guests that left use the free room, and take the place of head pages that are worth less
+ * (exchange.ts).
  *
  * For 2 million popular and 4 million kept pages it takes about 1.5 s of CPU time, in steps of a millisecond, except
  * two of about 50 ms that read the view and the store; and 100 MB of memory: 26 bytes a popular page, 9 a kept one.
@@ -20,6 +22,7 @@ import type { Store } from '../store/index.ts'
 import {
   FLAG, gatherCandidates, guestsOf, hostsOf, markKept, type Candidates, type CandidateSources,
 } from './candidates.ts'
+import { LEAST_MAX, type LeastKept } from './exchange.ts'
 import { rankPages } from './ranking.ts'
 import { inShortTurns, inTurns } from './turns.ts'
 
@@ -33,16 +36,16 @@ export const HEAD_SHARE = 0.9
 /** Hosts that keep each page of the tail: one may be away. In the simulation one, two and three did equally well. */
 export const TAIL_COPIES = 2
 
-/** A kept page stays until others are worth an eighth more plus one guest. In eighths of a guest. */
-const EIGHTHS = 8
-const KEPT_EIGHTHS = 9
-const KEPT_MORE = 8
 /**
- * Factor on a kept page's worth while it is resident here: its guest may well leave before another one comes. In the
- * simulation of churn (40 hosts, budgets of 1, 5 and 10 %), compared with 0, this saves 33, 44 and 48 % of all fetched
- * pages, and finds 0.1, 0.5 and 0.5 points less.
+ * What a page counts for each guest that has it, and besides: one that is kept as the kind in question (for the head as
+ * head, for the tail as head or tail), in eighths of what any other counts.
  */
-const RESIDENT_WORTH = 0.5
+const EIGHTHS = 8
+const KEPT_EIGHTHS = 34
+const KEPT_MORE = 40
+/** A page that fewer than one guest in so many hosts has is not worth its fetch. */
+const FETCH_HOSTS = 3
+const KEPT = FLAG.head | FLAG.tail | FLAG.departed
 /** Kinds below the kind that a page should have. */
 const LESSER = { head: FLAG.tail | FLAG.departed, tail: FLAG.departed }
 
@@ -52,8 +55,15 @@ export interface PlanInput extends CandidateSources {
   budgetPages: number
   /** Share of the budget that the tail leaves to the head. */
   headShare: number
+  /** Pages that fewer guests hold are not fetched. */
+  guestsMin: number
   /** Whether this host is an owner of a page in the tail. */
   isOwned: (high: number, low: number) => boolean
+}
+
+/** How many guests must hold a page that is worth its fetch, in a mesh of so many hosts. */
+export function fetchGuestsMin(hosts: number): number {
+  return hosts / FETCH_HOSTS
 }
 
 /** Pages in order of worth, the head before the tail. */
@@ -72,16 +82,20 @@ export interface Plan {
   surplus: Prefixes
   /** Number of surplus pages to drop so that all fetched ones fit. */
   dropCount: number
+  /** Kept pages of the head, those that are worth least, in rising order of worth. */
+  least: LeastKept
 }
 
 export function* planPlacement(input: PlanInput): Generator<void, Plan> {
-  const { store, budgetPages, headShare, isOwned } = input
+  const { store, budgetPages, headShare, guestsMin, isOwned } = input
   const keptPages = store.pages
   const candidates = yield* gatherCandidates(input)
   const strangers = yield* markKept(candidates, store)
-  const ownedCount = yield* markOwned(candidates, isOwned)
-  const order = yield* pagesWhere(candidates, (flags) =>
-    (flags & FLAG.resident) === 0 || (flags & (FLAG.head | FLAG.tail)) !== 0)
+  const mayHave = (index: number): boolean =>
+    (candidates.flags[index]! & KEPT) !== 0 || guestsOf(candidates, index) >= guestsMin
+  const ownedCount = yield* markOwned(candidates, (index, high, low) => mayHave(index) && isOwned(high, low))
+  const order = yield* pagesWhere(candidates, (flags, index) =>
+    ((flags & FLAG.resident) === 0 && mayHave(index)) || (flags & (FLAG.head | FLAG.tail)) !== 0)
   yield* rank(candidates, order, FLAG.head)
   const tailMax = budgetPages - Math.floor(headShare * budgetPages)
   const headCount = headCountOf(candidates, order, { ownedCount, budgetPages, tailMax })
@@ -92,25 +106,29 @@ export function* planPlacement(input: PlanInput): Generator<void, Plan> {
   const tail = owned.subarray(0, Math.min(tailMax, budgetPages - headCount))
   yield* choose(candidates, tail)
   const surplus = yield* surplusOf(candidates, order.subarray(headCount), strangers)
-  const isKept = FLAG.head | FLAG.tail | FLAG.departed
-  const fetch = yield* planned(candidates, head, tail, (flags) => (flags & isKept) === 0)
+  const fetch = yield* planned(candidates, head, tail, (flags) => (flags & KEPT) === 0)
   const claim = yield* planned(candidates, head, tail, (flags, role) => (flags & LESSER[role]) !== 0)
   const lacking = Math.max(0, fetch.count - (budgetPages - keptPages))
-  return { wanted: headCount + tail.length, fetch, claim, surplus, dropCount: Math.min(surplus.count, lacking) }
+  return {
+    wanted: headCount + tail.length, fetch, claim, surplus, dropCount: Math.min(surplus.count, lacking),
+    least: leastOf(candidates, head),
+  }
 }
 
 /** Marks pages that this host owns and that are not resident. */
-function* markOwned({ table, flags, count }: Candidates, isOwned: PlanInput['isOwned']): Generator<void, number> {
+function* markOwned(
+  { table, flags, count }: Candidates, isOwned: (index: number, high: number, low: number) => boolean,
+): Generator<void, number> {
   let owned = 0
   yield* inShortTurns(count, (index) => {
-    if ((flags[index]! & FLAG.resident) !== 0 || !isOwned(table.highAt(index), table.lowAt(index))) return
+    if ((flags[index]! & FLAG.resident) !== 0 || !isOwned(index, table.highAt(index), table.lowAt(index))) return
     flags[index]! |= FLAG.owned
     owned += 1
   })
   return owned
 }
 
-/** Best first; pages kept as one of `kinds` get the bonus. Ties: most hosts, then the least prefix. */
+/** Best first; pages kept as one of `kinds` count for more. Ties: most hosts, then the least prefix. */
 function* rank(candidates: Candidates, pages: Uint32Array, kinds: number): Generator<void> {
   const { flags } = candidates
   let guestsMax = 0
@@ -121,8 +139,7 @@ function* rank(candidates: Candidates, pages: Uint32Array, kinds: number): Gener
   })
   yield* rankPages(pages, {
     firstOf: (index) => {
-      const isResident = (flags[index]! & FLAG.resident) !== 0
-      const guests = Math.floor(guestsOf(candidates, index) * (isResident ? RESIDENT_WORTH : 1))
+      const guests = guestsOf(candidates, index)
       return (flags[index]! & kinds) === 0 ? guests * EIGHTHS : guests * KEPT_EIGHTHS + KEPT_MORE
     },
     firstMax: guestsMax * KEPT_EIGHTHS + KEPT_MORE,
@@ -132,10 +149,12 @@ function* rank(candidates: Candidates, pages: Uint32Array, kinds: number): Gener
 }
 
 /** The candidates whose flags meet a condition, in order of prefixes. */
-function* pagesWhere({ flags, count }: Candidates, isMet: (flags: number) => boolean): Generator<void, Uint32Array> {
+function* pagesWhere(
+  { flags, count }: Candidates, isMet: (flags: number, index: number) => boolean,
+): Generator<void, Uint32Array> {
   const pages = new Uint32Array(count)
   let found = 0
-  yield* inTurns(count, (index) => { if (isMet(flags[index]!)) pages[found++] = index })
+  yield* inTurns(count, (index) => { if (isMet(flags[index]!, index)) pages[found++] = index })
   return pages.subarray(0, found)
 }
 
@@ -177,6 +196,16 @@ function* surplusOf(
     surplus.low[surplus.count++] = table.lowAt(index)
   })
   return surplus
+}
+
+/** The kept pages at the end of the head, the last one first. */
+function leastOf(candidates: Candidates, head: Uint32Array): LeastKept {
+  const { table, flags } = candidates
+  const kept = head.subarray(-LEAST_MAX).filter((index) => (flags[index]! & KEPT) !== 0).reverse()
+  return {
+    count: kept.length, high: kept.map((index) => table.highAt(index)), low: kept.map((index) => table.lowAt(index)),
+    guests: kept.map((index) => guestsOf(candidates, index)),
+  }
 }
 
 /** Pages of head and tail whose flags and wanted kind meet a condition. */

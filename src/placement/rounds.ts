@@ -11,10 +11,11 @@ import { nextTurn } from '../runtime/turn.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import { Due, type Sight } from './due.ts'
+import { Exchange } from './exchange.ts'
 import { Filling } from './filling.ts'
 import type { Holders } from './holders.ts'
 import { MissedPages } from './missed.ts'
-import { HEAD_SHARE, planPlacement, type Plan } from './policy.ts'
+import { fetchGuestsMin, HEAD_SHARE, planPlacement, type Plan } from './policy.ts'
 import { stableResidents } from './residents.ts'
 
 export interface RoundsComponents {
@@ -37,6 +38,7 @@ export class Rounds {
   readonly #due: Due
   readonly #missed = new MissedPages()
   #filling: Filling | undefined
+  #exchange: Exchange | undefined
   #running: Promise<void> | undefined
   #abort = new AbortController()
   #timer: Timer | undefined
@@ -65,6 +67,11 @@ export class Rounds {
     return this.#filling?.takeSurplus(countMax) ?? { count: 0, high: new Uint32Array(0), low: new Uint32Array(0) }
   }
 
+  /** What the last plan's kept pages may be exchanged for; undefined if there is no plan yet. */
+  get exchange(): Exchange | undefined {
+    return this.#exchange
+  }
+
   start(): void {
     const { clock, store } = this.#components
     if (this.#timer !== undefined || store.pagesMax === 0) return
@@ -79,6 +86,7 @@ export class Rounds {
     this.#abort.abort(new Error('the agent stops'))
     await this.#running
     this.#filling = undefined
+    this.#exchange = undefined
   }
 
   #tick(): void {
@@ -98,6 +106,7 @@ export class Rounds {
     const plan = await this.#plan(signal)
     const filling = new Filling(this.#components, plan)
     this.#filling = filling
+    this.#exchange = new Exchange(plan.least)
     this.#due.planned(viewPages)
     const keptBefore = store.pages
     const ending = await filling.run({
@@ -119,11 +128,12 @@ export class Rounds {
   }
 
   async #plan(signal: AbortSignal): Promise<Plan> {
-    const { clock, store, census, popularity: { view }, holders, hold } = this.#components
+    const { clock, store, census, popularity: { view }, holders, hold, mesh } = this.#components
     const owners = holders.owners()
     this.#missed.age()
     const steps = planPlacement({
       view, store, budgetPages: store.pagesMax, headShare: HEAD_SHARE,
+      guestsMin: fetchGuestsMin(mesh.members().length + 1),
       isResident: stableResidents(census.all(), view.pages),
       isGivenUp: (high, low) => this.#missed.has(high, low),
       isOwned: (_high, low) => owners.owns(low),

@@ -50,10 +50,13 @@ describe('placement among thirty hosts', function () {
 
   it('fetches little once stores have filled', () => {
     const churns = churn({ ...SMALL, guests: 10, pages: 100 }, 20, nobody)
-    for (const { fetchedShare, fetchedAgainShare, atDestination, optimalAtDestination } of churns) {
+    for (const churned of churns) {
+      const { fetchedShare, fetchedAgainShare, atDestination, optimalAtDestination } = churned
+      const { fetchedPerMigration, savedPerMigration } = churned
       assert.ok(fetchedShare.mean < 0.03, formatChurn(churns))
       assert.ok(fetchedAgainShare < 0.02, formatChurn(churns))
       assert.ok(optimalAtDestination - atDestination <= BELOW_OPTIMUM_MAX, formatChurn(churns))
+      assert.ok(fetchedPerMigration < savedPerMigration, formatChurn(churns))
     }
   })
 })

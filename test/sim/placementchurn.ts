@@ -1,4 +1,5 @@
 import { SyntheticCluster } from '../../peers/model.ts'
+import { Exchange } from '../../src/placement/exchange.ts'
 import { HEAD_SHARE, TAIL_COPIES } from '../../src/placement/policy.ts'
 import { Chance } from '../support/chance.ts'
 import { ClusterLook, drawGuests, type ClusterInit, type PlacedGuest } from './placementcluster.ts'
@@ -25,10 +26,11 @@ export interface Churn {
   atDestination: number
   optimalAtDestination: number
   /**
-   * Cost and value: pages fetched in the cluster per guest that came or moved, and stored pages that a migration finds
-   * at its destination.
+   * Cost and value: pages fetched in the cluster per guest that came or moved, and per guest that moved, and stored
+   * pages that a migration finds at its destination; what it saves in all is the last less the one before.
    */
   fetchedPerEvent: number
+  fetchedPerMigration: number
   savedPerMigration: number
 }
 
@@ -38,6 +40,7 @@ export function churn(init: ClusterInit, intervals: number, say: (line: string) 
   const budgets = BUDGET_SHARES.map((share) => new ChurningBudget(share, budgetOf(init, share), init.hosts))
   for (let interval = 0; interval < WARM_UP_INTERVALS + intervals; interval++) {
     world.next()
+    for (const budget of budgets) budget.keepDeparted(world.look, world.departed)
     for (const budget of budgets) budget.plan(world.look, interval >= WARM_UP_INTERVALS)
     if (interval % 10 === 9) say(`${interval + 1} intervals of churn`)
   }
@@ -51,8 +54,11 @@ class ChurningWorld {
   readonly guests: PlacedGuest[]
   /** The cluster now. */
   look: ClusterLook
-  /** Guests that came or moved so far. */
+  /** Guests that came or moved so far, and those that moved. */
   events = 0
+  migrations = 0
+  /** What the guests held that left a host in the last interval, as contents. */
+  departed: { host: number; contents: number[] }[] = []
   #nextGuest: number
   #lookNumber = 10
 
@@ -68,18 +74,29 @@ class ChurningWorld {
   /** Lets an interval pass. */
   next(): void {
     const chance = this.#chance
-    for (const placed of this.guests) {
+    this.departed = []
+    for (const [index, placed] of this.guests.entries()) {
       if (chance.happens(RATES.replaced)) {
+        this.#depart(index)
         placed.guest = this.#cluster.guestOf(this.#nextGuest++)
         placed.host = chance.below(this.#init.hosts)
         this.events += 1
       } else if (chance.happens(RATES.moves)) {
+        this.#depart(index)
+        this.migrations += 1
         placed.host = chance.below(this.#init.hosts)
         this.events += 1
       } else if (chance.happens(RATES.reboots)) placed.guest.reboot()
     }
     this.#lookNumber += 1
     this.look = new ClusterLook(this.guests, this.#init.hosts, this.#lookNumber)
+  }
+
+  #depart(index: number): void {
+    const { look, guests } = this
+    this.departed.push({
+      host: guests[index]!.host, contents: Array.from(look.pagesOf[index]!, (page) => look.contents[page]!),
+    })
   }
 
   /** Share of the stable pages of migrating guests found at their destinations. */
@@ -95,6 +112,8 @@ class ChurningBudget {
   readonly #pages: number
   readonly #kept: KeptPages[]
   readonly #dropped: Set<number>[]
+  /** Of the last plan of each host. */
+  readonly #exchanges: Exchange[] = []
   #fetched = 0
   #worst = 0
   #fetchedAgain = 0
@@ -104,6 +123,28 @@ class ChurningBudget {
     this.#pages = pages
     this.#kept = Array.from({ length: hosts }, () => new Map())
     this.#dropped = Array.from({ length: hosts }, () => new Set())
+  }
+
+  /** As departedkeeping.ts does: in free room, or in place of kept pages that are worth less. */
+  keepDeparted(look: ClusterLook, departed: ChurningWorld['departed']): void {
+    for (const { host, contents } of departed) {
+      const kept = this.#kept[host]!
+      const exchange = this.#exchanges[host]
+      const oldest = [...kept.keys()].filter((content) => kept.get(content) === 'departed').values()
+      for (const content of contents) {
+        if (kept.has(content)) continue
+        if (kept.size >= this.#pages) kept.delete(oldest.next().value ?? NaN)
+        const page = look.pageOf(content)
+        const isHere = look.residentAt[host]!.has(page)
+        const isPopular = look.contents[page] === content && look.hostsOf[page]! > 1
+        if (kept.size < this.#pages) kept.set(content, 'departed')
+        else if (isPopular && !isHere && exchange?.mayReplace(look.guestsOf[page]!) === true) {
+          const [high, low] = exchange.take()
+          kept.delete(contentsOf({ high: Uint32Array.of(high), low: Uint32Array.of(low), count: 1 })[0]!)
+          kept.set(content, 'head')
+        }
+      }
+    }
   }
 
   plan(look: ClusterLook, isCounted: boolean): void {
@@ -121,6 +162,8 @@ class ChurningBudget {
           if (dropped.delete(content) && isCounted) this.#fetchedAgain += 1
         }
       }
+      for (const [content, kind] of kept) if (kept.size > this.#pages && kind === 'departed') kept.delete(content)
+      this.#exchanges[host] = new Exchange(plan.least)
       if (!isCounted) continue
       this.#fetched += plan.fetch.count
       this.#worst = Math.max(this.#worst, plan.fetch.count)
@@ -135,6 +178,7 @@ class ChurningBudget {
     })
     const [atDestination, ofResident] = [world.foundBy(keptAt), world.foundBy(() => [])]
     const stablePages = look.pagesOf.reduce((sum, { length }) => sum + length, 0) / look.pagesOf.length
+    const counted = intervals / (intervals + WARM_UP_INTERVALS)
     const turns = intervals * this.#kept.length
     const mean = this.#fetched / turns
     return {
@@ -143,7 +187,8 @@ class ChurningBudget {
       fetchedShare: { mean: mean / this.#pages, worst: this.#worst / this.#pages },
       fetchedAgainShare: this.#fetchedAgain / turns / this.#pages,
       atDestination, optimalAtDestination: world.foundBy(optimal(look, this.#pages)),
-      fetchedPerEvent: this.#fetched / (world.events * (intervals / (intervals + WARM_UP_INTERVALS))),
+      fetchedPerEvent: this.#fetched / (world.events * counted),
+      fetchedPerMigration: this.#fetched / (world.migrations * counted),
       savedPerMigration: (atDestination - ofResident) * stablePages,
     }
   }

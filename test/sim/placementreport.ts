@@ -51,8 +51,8 @@ export function formatChurn(churns: readonly Churn[]): string {
     `(${percent(fetchedShare.worst, 1)} at most), ${percent(fetchedAgainShare, 2)} for another time; ` +
     `in the end ${percent(found.atDestination, 1)} are found at the destination, ` +
     `optimally ${percent(found.optimalAtDestination, 1)}; for each guest that came or moved ` +
-    `${found.fetchedPerEvent.toFixed(1)} pages are fetched, and a migration finds ` +
-    `${found.savedPerMigration.toFixed(1)} more`).join('\n')
+    `${found.fetchedPerEvent.toFixed(1)} pages are fetched; for each that moved ` +
+    `${found.fetchedPerMigration.toFixed(1)}, and it finds ${found.savedPerMigration.toFixed(1)} more`).join('\n')
 }
 
 function percent(share: number, digits: number): string {

@@ -1,6 +1,6 @@
 /** Ways to choose the pages that each host keeps; the policy is one. Resident pages are not kept. */
 import type { Prefixes } from '../../src/page/index.ts'
-import { planPlacement, type Plan } from '../../src/placement/policy.ts'
+import { fetchGuestsMin, planPlacement, type Plan } from '../../src/placement/policy.ts'
 import { TailOwners } from '../../src/placement/tailowners.ts'
 import type { PageKind } from '../../src/store/index.ts'
 import type { Chance } from '../support/chance.ts'
@@ -43,7 +43,7 @@ export function planFor(
         for (const [content, kind] of kept) visit(prefixHigh(content), prefixLow(content), kind, 0)
       },
     },
-    budgetPages, headShare,
+    budgetPages, headShare, guestsMin: fetchGuestsMin(look.hosts),
     // Called page by page, in the order of the view.
     isResident: () => look.residentAt[host]!.has(look.popular[asked++]!),
     isGivenUp: () => false,

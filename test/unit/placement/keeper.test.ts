@@ -24,6 +24,8 @@ class World {
   readonly clock = new SteppedClock()
   /** Guests that hold each popular page, by its number. */
   popular = new Map<number, number>()
+  /** Guests that hold pages of guests here, by the keys of their prefixes. */
+  readonly alsoPopular = new Map<ReturnType<typeof keyOf>, number>()
   members = MEMBERS
   /** Pages that nobody gives. */
   readonly lost = new Set<number>()
@@ -84,7 +86,7 @@ class World {
     const popular = (): ReadonlyMap<number, number> => this.popular
     const guestsOf = (high: number, low: number): number => {
       const page = numbers(2000).find((number) => keyOf(...prefixOf(number)) === keyOf(high, low))
-      return page === undefined ? 0 : popular().get(page) ?? 0
+      return page === undefined ? this.alsoPopular.get(keyOf(high, low)) ?? 0 : popular().get(page) ?? 0
     }
     return {
       get pages() { return popular().size },
@@ -124,9 +126,9 @@ class World {
 }
 
 /** What the census knows of a guest that holds these pages. */
-function censusOf(pages: readonly number[]): GuestCensus {
+function censusOf(pages: readonly number[], prefixes = pages.map((page) => prefixOf(page))): GuestCensus {
   const columns = new PageColumns(pages.length)
-  for (const page of pages) columns.push(...prefixOf(page), page)
+  for (const [index, page] of pages.entries()) columns.push(...prefixes[index]!, page)
   const table = SortedTable.from(columns)
   return {
     guest: 'web', scope: madeScope(),
@@ -150,6 +152,22 @@ describe('the keeper', () => {
 
   async function settle(): Promise<void> {
     await world.clock.until(() => world.keeper.totals.pending === 0)
+  }
+
+  function prefixOfContent(content: number): [high: number, low: number] {
+    const id = Buffer.alloc(16)
+    hasher.hashPages(guestPageOf(content), 0, 1, id, 0)
+    return [id.readUInt32BE(0), id.readUInt32BE(4)]
+  }
+
+  /** A guest with these contents leaves. */
+  async function depart(contents: readonly number[]): Promise<void> {
+    const known = new Set(contents.map((content) => keyOf(...prefixOfContent(content))))
+    await world.keeper.keepDeparted(new MadeGuest('web', [[...contents]]), {
+      hasher, count: contents.length,
+      forEachNumber(visit) { for (const number of numbers(contents.length)) visit(number) },
+      has: (high, low) => known.has(keyOf(high, low)),
+    })
   }
 
   afterEach(async () => {
@@ -330,22 +348,31 @@ describe('the keeper', () => {
     world.makePopular(numbers(30))
     await world.clock.until(() => world.keeper.totals.wanted === 30)
     assert.equal(world.store.pages, 60)
-    const guest = new MadeGuest('web', [numbers(65)])
-    const ids = Buffer.concat(numbers(65).map((content) => {
-      const id = Buffer.alloc(16)
-      hasher.hashPages(guestPageOf(content), 0, 1, id, 0)
-      return id
-    }))
-    const known = new Set(numbers(65).map((index) =>
-      keyOf(ids.readUInt32BE(index * 16), ids.readUInt32BE(index * 16 + 4))))
-    await world.keeper.keepDeparted(guest, {
-      hasher, count: 65,
-      forEachNumber(visit) { for (const number of numbers(65)) visit(number) },
-      has: (high, low) => known.has(keyOf(high, low)),
-    })
+    await depart(numbers(65))
     const left = [...keptBy(world.store).values()].filter(({ kind }) => kind === 'departed')
     assert.equal(left.length, 65)
     assert.deepEqual(world.kept(), numbers(30), 'the head stays')
     assert.deepEqual(world.keeper.totals, { wanted: 95, held: 95, pending: 0 })
+  })
+
+  it('keeps what a guest left in place of kept pages that are worth less, if no other guest here has it', async () => {
+    await begin(100)
+    world.makePopular(numbers(100), 200)
+    await world.keeper.start()
+    await settle()
+    await world.pass(2)
+    assert.equal(world.store.pages, 100)
+    for (const content of numbers(10)) world.alsoPopular.set(keyOf(...prefixOfContent(content)), 1000)
+    world.guests = [{ ...censusOf(numbers(4), numbers(4).map(prefixOfContent)), guest: 'other' }]
+    const asked = world.asked.length
+    await depart(numbers(20))
+    const kept = keptBy(world.store)
+    const kinds = numbers(20).map((content) => kept.get(keyOf(...prefixOfContent(content)))?.kind)
+    assert.deepEqual(kinds, [...numbers(4).map(() => undefined), ...numbers(6).map(() => 'head'),
+      ...numbers(10).map(() => undefined)])
+    assert.equal(world.store.pages, 100)
+    assert.equal(world.kept().length, 94)
+    assert.deepEqual(world.kept().slice(0, 80), numbers(80), 'the best stay')
+    assert.equal(world.asked.length, asked, 'nothing is fetched for it')
   })
 })

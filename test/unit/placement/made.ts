@@ -50,6 +50,7 @@ export interface Settings {
   self?: string
   members?: readonly string[]
   copies?: number
+  guestsMin?: number
 }
 
 export function plan(settings: Settings): Plan {
@@ -58,7 +59,7 @@ export function plan(settings: Settings): Plan {
   const others = members.filter((name) => name !== self)
   const owners = new TailOwners({ self, others, copies: settings.copies ?? 2 })
   const steps = planPlacement({
-    view: viewOf(view), store: storeOf(store), budgetPages, headShare,
+    view: viewOf(view), store: storeOf(store), budgetPages, headShare, guestsMin: settings.guestsMin ?? 0,
     isResident: (high) => resident?.has(high / 4096) ?? false,
     isGivenUp: (high) => givenUp?.has(high / 4096) ?? false,
     isOwned: (_high, low) => owners.owns(low),

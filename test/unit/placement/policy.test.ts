@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 
+import { Exchange } from '../../../src/placement/exchange.ts'
+import { fetchGuestsMin } from '../../../src/placement/policy.ts'
 import { TailOwners } from '../../../src/placement/tailowners.ts'
-import { carriedOut, lowOf, pagesIn, plan, type MadeStore, type MadeView, type Settings } from './made.ts'
+import { carriedOut, highOf, lowOf, pagesIn, plan, type MadeStore, type MadeView, type Settings } from './made.ts'
 
 /** Page n is held by as many guests as stand at place n. */
 function viewOf(...guests: number[]): MadeView {
@@ -86,12 +88,12 @@ describe('placement policy', () => {
     assert.deepEqual(pagesIn(tight.surplus), [77, 4, 5], 'what was the head counts for more than it is worth')
   })
 
-  it('keeps what has become resident for half its worth, and fetches no such page', () => {
+  it('keeps what has become resident, and fetches no such page', () => {
     const store: MadeStore = new Map([[0, 'head'], [1, 'tail'], [2, 'departed']])
     const at = (guests: number): number[] => pagesIn(plan({
       view: viewOf(20, 20, 20, 20, guests), store, budgetPages: 1, headShare: 1, resident: new Set([0, 1, 2, 3]),
     }).fetch)
-    assert.deepEqual([at(12), at(13)], [[], [4]])
+    assert.deepEqual([at(90), at(91)], [[], [4]])
   })
 
   it('drops nothing while there is room', () => {
@@ -100,14 +102,32 @@ describe('placement policy', () => {
     assert.equal(plan({ view: viewOf(5, 5), store, budgetPages: 4 }).dropCount, 1)
   })
 
-  it('moves nothing before others are worth an eighth more, and a guest', () => {
+  it('fetches no page for the place of a kept one before it is worth four times as much', () => {
     const store: MadeStore = new Map([[0, 'head']])
     const at = (kept: number, other: number): number[] =>
       pagesIn(plan({ view: viewOf(kept, other), store, budgetPages: 1, headShare: 1 }).fetch)
-    assert.deepEqual(at(80, 91), [])
-    assert.deepEqual(at(80, 92), [1])
-    assert.deepEqual(at(2, 3), [])
-    assert.deepEqual(at(2, 4), [1])
+    assert.deepEqual([at(80, 345), at(80, 346)], [[], [1]])
+    assert.deepEqual([at(2, 13), at(2, 14)], [[], [1]])
+  })
+
+  it('fetches no page that few guests hold, but keeps one that is here', () => {
+    const made = plan({ view: viewOf(9, 4, 3, 3), store: new Map([[3, 'departed']]), budgetPages: 4, guestsMin: 4 })
+    assert.deepEqual([pagesIn(made.fetch), pagesIn(made.claim), made.wanted], [[0, 1], [3], 3])
+    assert.ok(fetchGuestsMin(6) <= 2, 'in a small mesh all that is popular is fetched')
+    assert.equal(fetchGuestsMin(300), 100)
+  })
+
+  it('names the kept pages of the head that are worth least, for what a guest leaves', () => {
+    const store: MadeStore = new Map([[0, 'head'], [1, 'head'], [2, 'head']])
+    const { least } = plan({ view: viewOf(20, 9, 14, 30), store, budgetPages: 4, headShare: 1 })
+    assert.deepEqual([pagesIn(least), [...least.guests]], [[1, 2, 0], [9, 14, 20]])
+    const exchange = new Exchange(least)
+    assert.deepEqual([exchange.mayReplace(11), exchange.mayReplace(12)], [false, true])
+    assert.deepEqual(exchange.take(), [highOf(1), lowOf(1)])
+    assert.deepEqual([exchange.mayReplace(16), exchange.mayReplace(17)], [false, true])
+    exchange.take()
+    exchange.take()
+    assert.equal(exchange.mayReplace(1000), false)
   })
 })
 
