@@ -12,6 +12,7 @@ import type { AgentStatus } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { Progress } from '../../testnet/demo/progress.ts'
 import { waitFor } from '../../testnet/index.ts'
+import { Prometheus } from '../support/prometheus.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..', '..')
 const PROJECT = 'pagemesh-test'
@@ -24,6 +25,7 @@ const BOOT_MS_MAX = 20 * 60_000
 const COMMAND_MS_MAX = 10 * 60_000
 const HEALTHY_EVERY_MS = 2000
 const BEATS_MS_MAX = 120_000
+const SCRAPED_MS_MAX = 60_000
 const LOG_LINES = '40'
 
 interface Outcome {
@@ -101,7 +103,7 @@ describe('docker-compose.yml', function () {
       })
   }
   const expectAllHealthy = (): Promise<void> => progress.step('waiting until all hosts are healthy', async () => {
-    for (const host of HOSTS) await expectHealthy(host)
+    for (const host of [...HOSTS, 'prometheus']) await expectHealthy(host)
   })
 
   /** What the machine had before the post-copy of containers was tried. */
@@ -178,6 +180,23 @@ describe('docker-compose.yml', function () {
         })
       }
     }
+  })
+
+  it('answers every query of the dashboard and of the alerts in its Prometheus', async () => {
+    const { HostConfig } = await inspect('prometheus')
+    assert.deepEqual([HostConfig.Privileged, HostConfig.ReadonlyRootfs, HostConfig.CapDrop], [false, true, ['ALL']])
+    const prometheus = new Prometheus('http://127.0.0.1:9090')
+    await waitFor(async () => {
+      const seen = await Promise.all(['sum(up)', 'sum(pagemesh_guests)', 'sum(pagemesh_handoffs_total)']
+        .map((expr) => prometheus.valueOf(expr)))
+      return seen[0] === HOSTS.length && seen[1] === HOSTS.length && seen[2]! >= 2 ? true : undefined
+    }, { clock: systemClock, what: 'Prometheus to see all hosts and the move', timeoutMs: SCRAPED_MS_MAX })
+    const empty = (await prometheus.withoutData()).filter(({ isAlert }) => !isAlert).map(({ where }) => where)
+    assert.deepEqual(empty, [])
+    assert.equal(await prometheus.valueOf('count(pagemesh_info)'), HOSTS.length)
+    const rules = await prometheus.rules()
+    assert.ok(rules.length > 5)
+    for (const { name, health, state } of rules) assert.deepEqual([health, state === 'firing'], ['ok', false], name)
   })
 
   it('does not boot a moved guest again when its old host restarts', async () => {
