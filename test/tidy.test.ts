@@ -18,7 +18,7 @@ const LEVELS = [
   ['daemon'],
   ['index.ts'],
   ['agent'],
-  ['handoff', 'placement', 'relay'],
+  ['handoff', 'placement', 'relay', 'rotation'],
   ['transfer'],
   ['conversation', 'passage'],
   ['census', 'intercept', 'popularity', 'possession', 'swap'],

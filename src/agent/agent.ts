@@ -1,9 +1,10 @@
 import type { Guest, GuestMemory } from '../guest/index.ts'
 import { HANDOFF_PROTOCOL, OUTCOME_PROTOCOL } from '../handoff/index.ts'
-import { readClusterKey } from '../mesh/index.ts'
+import { readClusterKeys } from '../mesh/index.ts'
 import { createPageHasher, warmUpInventory } from '../page/index.ts'
 import { warmUp } from '../passage/index.ts'
 import { RELAY_PROTOCOL, type DialRule, type Tunnel } from '../relay/index.ts'
+import type { KeysReport, RotationRequest } from '../rotation/index.ts'
 import { describeError, PagemeshError } from '../runtime/errors.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import type { HandoffEstimate } from '../transfer/index.ts'
@@ -36,8 +37,8 @@ import type { ClusterView } from './summaries.ts'
  */
 export async function createAgent(options: AgentOptions, components: AgentComponents = {}): Promise<Agent> {
   const { clusterKey } = options
-  const key = typeof clusterKey === 'string' ? await readClusterKey(clusterKey) : clusterKey
-  return new HostAgent(await createParts(options, components, key), {
+  const keys = typeof clusterKey === 'string' ? await readClusterKeys(clusterKey) : { used: clusterKey }
+  return new HostAgent(await createParts(options, components, keys), {
     ...options,
     accept: options.accept,
     metrics: { guestNames: valueOf(options, 'metrics.guestNames') },
@@ -130,7 +131,8 @@ class HostAgent implements Agent {
       await keeper.start()
       this.#undo.push(() => keeper.stop())
     }
-    this.#undo.push(this.#guests.watch(), serveReach(this.#parts))
+    this.#undo.push(this.#guests.watch(), serveReach(this.#parts), this.#parts.rotation.start())
+    this.#undo.push(() => this.#parts.epochs.stop())
     await discovery.start()
     this.#undo.push(() => discovery.stop())
     this.#undo.push(mesh.handle(HANDOFF_PROTOCOL, (stream, from) => handoffs.receive(stream, from)))
@@ -238,6 +240,11 @@ class HostAgent implements Agent {
 
   invite(request: InviteRequest): Invitation {
     return invite(this.#parts, request)
+  }
+
+  async keys(request: RotationRequest): Promise<KeysReport> {
+    this.#running()
+    return await this.#parts.rotation.run(request)
   }
 
   peers(): PeerName[] {

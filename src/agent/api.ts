@@ -1,6 +1,7 @@
 /** What an agent does for whoever embeds it, and what it is asked and answers. */
 import type { Guest, GuestMemory, GuestState, Manager, MigrationMode } from '../guest/index.ts'
 import type { RelayNews, Tunnel } from '../relay/index.ts'
+import type { KeysReport, RotationRequest } from '../rotation/index.ts'
 import type { HandoffEstimate, HandoffProgress, HandoffResult, RelayResult } from '../transfer/index.ts'
 import type { AuditRecord } from './audit.ts'
 import type { EvacuateRequest, EvacuationResult } from './evacuation.ts'
@@ -69,6 +70,11 @@ export interface Agent {
    * `bad-option`, `busy`, or `mesh-stopped` while this host is not in the mesh.
    */
   invite(request: InviteRequest): Invitation
+  /**
+   * The cluster keys of this host and of its members, or a step by which all of them exchange theirs for another.
+   * Rejects with PagemeshError, such as `key-unready`, if nothing was changed; the report says what each host did.
+   */
+  keys(request: RotationRequest): Promise<KeysReport>
   /** The host names of the mesh, and which identity each belongs to. */
   peers(): PeerName[]
   /**

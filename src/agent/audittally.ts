@@ -1,4 +1,5 @@
 import type { InvitationNews, JoinRefusal } from '../mesh/index.ts'
+import type { KeysNews } from '../rotation/index.ts'
 
 /** Events of the audit log. */
 export type AuditEvent =
@@ -29,6 +30,8 @@ export type AuditEvent =
   | Exclude<InvitationNews, { event: 'join-refused' }>
   /** A connection named an invitation and got no key. */
   | { event: 'join-refused'; invitation: string; from: string; why: JoinRefusal; count?: number }
+  /** The cluster keys of this host were changed. */
+  | KeysNews
   /** Peers that could not prove the cluster key. */
   | { event: 'strangers'; count: number }
   /** Number of lines that were dropped. */
@@ -69,6 +72,9 @@ function keyOf(event: AuditEvent): string | undefined {
     case 'offer-refused': return JSON.stringify([event.event, event.member, event.guest, event.code])
     case 'name-refused': return JSON.stringify([event.event, event.name, event.peerId])
     case 'strangers': return event.event
+    // A member can install and remove as often as it likes.
+    case 'key':
+      return event.peerId === null ? undefined : JSON.stringify([event.event, event.step, event.key, event.peerId])
     case 'join-refused': return JSON.stringify([event.event, event.invitation, event.from, event.why])
     case 'handoff': {
       const { direction, status, guest, from, code } = event

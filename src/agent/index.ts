@@ -2,6 +2,7 @@
  * A host's agent: wires mesh, guests, census and handoffs together and runs them. The daemon uses this interface and
  * nothing else. Several agents may run in one process.
  */
+export type { HostKeys, KeysNews, KeysReport, KeysState, RotationRequest } from '../rotation/index.ts'
 export { parseDialRule, type DialRule, type RelayNews, type Tunnel } from '../relay/index.ts'
 export type { AcceptRule } from './acceptance.ts'
 export { createAgent } from './agent.ts'

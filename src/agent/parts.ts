@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { createCensus, type Census } from '../census/index.ts'
 import { discoverAll, type GuestDiscovery } from '../guest/index.ts'
 import {
-  createLibp2pMesh, deriveKeys, Invitations, NamePins, Standing, type ClusterKeys, type Mesh,
+  createLibp2pMesh, Invitations, KeyRing, NamePins, replaceClusterKeys, Standing, type HeldKeys, type Mesh,
 } from '../mesh/index.ts'
 import { kernelInUse, SHARED_TENANT, type PageScopes, type PageVerifier } from '../page/index.ts'
 import { PassageThreads, threadCount } from '../passage/index.ts'
 import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
+import { Rotation } from '../rotation/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { silentLog, type Log } from '../runtime/log.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
@@ -22,10 +23,12 @@ import { EndedTally } from './endedtally.ts'
 import { createHistory, type History } from './history.ts'
 import { HostInterception } from './interception.ts'
 import { createJournal, type Journal } from './journal.ts'
+import { KeyEpochs } from './keyepochs.ts'
 import { auditOf } from './meshaudit.ts'
 import { valueOf, type AgentOptions } from './options.ts'
 import { PinFile } from './pinfile.ts'
 import { ownAddresses } from './relays.ts'
+import { RemovedKeysFile } from './removedkeys.ts'
 import { StartFile } from './startfile.ts'
 import { createTenantPopularity, exceptPublic } from './tenantpopularity.ts'
 import { createScopes } from './tenants.ts'
@@ -46,11 +49,14 @@ export interface Parts extends Membership, Knowledge, Exchange, Records {
   audit: Audit
   threads: PassageThreads
   startFile: StartFile
+  rotation: Rotation
+  epochs: KeyEpochs
 }
 
 type World = Required<Omit<AgentComponents, 'mesh'>>
 
 interface Membership extends Required<AgentComponents> {
+  ring: KeyRing
   pins: NamePins
   invitations: Invitations
 }
@@ -81,10 +87,10 @@ interface Records {
 
 /** Makes the parts of an agent; nothing runs yet, and no file is written. */
 export async function createParts(
-  options: AgentOptions, components: AgentComponents, clusterKey: Uint8Array,
+  options: AgentOptions, components: AgentComponents, held: HeldKeys,
 ): Promise<Parts> {
-  const keys = deriveKeys(clusterKey)
-  const membership = createMembership(options, components, { clusterKey, keys })
+  const ring = new KeyRing(held)
+  const membership = createMembership(options, components, ring)
   const { clock, log, random } = membership
   const world = { clock, log, random }
   const interception = new HostInterception(membership, {
@@ -93,16 +99,20 @@ export async function createParts(
   const audit = auditOf(world, { ...membership, path: stateFile(options, 'audit') })
   const standing = new Standing(world)
   const startFile = await StartFile.read(world, stateFile(options, 'started'))
-  const scopes = createScopes(clusterKey, options.tenants ?? { default: SHARED_TENANT })
-  const knowledge = createKnowledge(options, { ...membership, scopes, standing, startFile }, keys)
-  const exchange = createExchange(options, { ...membership, ...knowledge, standing, audit }, keys)
+  const scopes = createScopes(ring.used.clusterKey, options.tenants ?? { default: SHARED_TENANT })
+  const knowledge = createKnowledge(options, { ...membership, scopes, standing, startFile })
+  const exchange = createExchange(options, { ...membership, ...knowledge, standing, audit })
+  const epochs = new KeyEpochs({ ...membership, ...knowledge, ...exchange }, { intervalMs: intervalOf(options) })
+  const rotation = await createRotation(options, { ...membership, ...knowledge, audit, epochs })
   const threads = new PassageThreads(world, {
     count: threadCount(valueOf(options, 'handoff.threads'), {
       cores: availableParallelism(), hasKernel: kernelInUse() !== 'package',
     }),
   })
   const records = createRecords(options, { ...membership, audit })
-  return { ...membership, ...knowledge, ...exchange, ...records, interception, audit, threads, startFile }
+  return {
+    ...membership, ...knowledge, ...exchange, ...records, interception, audit, threads, startFile, rotation, epochs,
+  }
 }
 
 /** A file, or a directory, of this host's state. */
@@ -111,17 +121,14 @@ function stateFile(options: AgentOptions, what: string): string {
 }
 
 /** Who this host is in the mesh, and whom it knows there. */
-function createMembership(
-  options: AgentOptions, components: AgentComponents,
-  { clusterKey, keys }: { clusterKey: Uint8Array; keys: ClusterKeys },
-): Membership {
+function createMembership(options: AgentOptions, components: AgentComponents, ring: KeyRing): Membership {
   const { clock = systemClock, log = silentLog, random = systemRandom } = components
   const world: World = { clock, log, random }
   const pins = new NamePins(world)
-  const invitations = new Invitations(world, { clusterKey })
+  const invitations = new Invitations(world, { keys: ring })
   const mesh = components.mesh ?? createLibp2pMesh(world, {
     name: options.name,
-    keys,
+    keys: ring,
     identityPath: stateFile(options, 'identity'),
     listen: valueOf(options, 'listen'),
     ...(options.lane === undefined ? {} : { lane: options.lane }),
@@ -131,7 +138,7 @@ function createMembership(
     pins,
     invitations,
   })
-  return { ...world, mesh, pins, invitations }
+  return { ...world, mesh, pins, invitations, ring }
 }
 
 function intervalOf(options: AgentOptions): number {
@@ -142,8 +149,9 @@ function intervalOf(options: AgentOptions): number {
 function createKnowledge(
   options: AgentOptions,
   parts: Membership & { scopes: PageScopes; standing: Standing; startFile: StartFile },
-  { sliceKey }: ClusterKeys,
 ): Knowledge {
+  const { ring } = parts
+  const { sliceKey } = ring.used.keys
   const intervalMs = intervalOf(options)
   const census = createCensus(parts, {
     pagesPerSecond: valueOf(options, 'census.pagesPerSecond'),
@@ -155,6 +163,7 @@ function createKnowledge(
     maxPages: valueOf(options, 'popularity.maxPages'),
     intervalMs,
     sliceKey,
+    isRotating: () => ring.other !== undefined,
     startedAt: parts.startFile.startedAt,
   })
   const discovery = discoverAll(parts, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
@@ -165,9 +174,8 @@ function createKnowledge(
 /** How pages are kept, and given to others and got from them. */
 function createExchange(
   options: AgentOptions, parts: Membership & Knowledge & { standing: Standing; audit: Audit },
-  { possessionKey }: ClusterKeys,
 ): Exchange {
-  const { census, popularity, audit } = parts
+  const { census, popularity, audit, ring } = parts
   const intervalMs = intervalOf(options)
   const store = createStore({ ...parts, marker: parts.scopes.oldest.hasher }, {
     path: stateFile(options, 'pages'), bytesMax: valueOf(options, 'store.maxBytes'),
@@ -177,7 +185,10 @@ function createExchange(
     ...parts,
     resident: census.resident,
     namedHolders: (high, low) => popularity.view.holdersOf(high, low),
-  }, { key: possessionKey, minHosts: valueOf(options, 'popularity.minHosts'), intervalMs })
+  }, {
+    keys: () => ring.all.map(({ keys }) => keys.possessionKey), minHosts: valueOf(options, 'popularity.minHosts'),
+    intervalMs,
+  })
   const swap = createSwap({
     ...parts,
     sources: [census.resident, store.source],
@@ -188,6 +199,26 @@ function createExchange(
   const holders = new Holders(parts)
   const keeper = createKeeper({ ...parts, store, swap, holders }, { intervalMs })
   return { store, possession, swap, holders, keeper }
+}
+
+/** How the cluster key is exchanged for another; what depends on the key in use follows it. */
+async function createRotation(
+  options: AgentOptions, parts: Membership & Knowledge & { audit: Audit; epochs: KeyEpochs },
+): Promise<Rotation> {
+  const { ring, popularity, audit, log, epochs } = parts
+  const { clusterKey } = options
+  const removed = await RemovedKeysFile.read({ log }, stateFile(options, 'removedkeys'))
+  ring.onChange(() => {
+    popularity.rekey(ring.used.keys.sliceKey)
+    epochs.follow()
+  })
+  return new Rotation({ ...parts, removed }, {
+    // Whoever gave the agent its key, and no file, keeps the keys as well.
+    save: async (keys, before) => {
+      if (typeof clusterKey === 'string') await replaceClusterKeys(clusterKey, keys, before)
+    },
+    onNews: (news) => audit.note(news),
+  })
 }
 
 /** What is written down of handoffs and names. */

@@ -8,6 +8,7 @@ import { kernelInUse, type KernelInUse, type PageScopes } from '../page/index.ts
 import type { Keeper } from '../placement/index.ts'
 import type { Popularity } from '../popularity/index.ts'
 import type { Possession } from '../possession/index.ts'
+import type { KeysState, Rotation } from '../rotation/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import type { HandoffProgress } from '../transfer/index.ts'
@@ -88,6 +89,8 @@ export interface AgentStatus {
   strangers: number
   /** Identities with which several hosts run, this host's own or another's: none of these hosts is let in. */
   doubled: { host: string; peerId: string }[]
+  /** The cluster keys of this host, and what an operator must do about them. */
+  keys: KeysState
   /** Refused since start: offers of guests, and hosts whose name belongs to another identity. */
   refused: { offers: number; names: number }
   /** Open ones; since start, new hosts that got the cluster key, and connections that named one and got no key. */
@@ -119,6 +122,7 @@ export function snapshot(
     relays: Relays | undefined
     pins: NamePins
     invitations: Invitations
+    rotation: Pick<Rotation, 'state'>
     interception: { readonly status: InterceptStatus }
     ended: EndedTally
   },
@@ -150,6 +154,7 @@ export function snapshot(
     unsettled: handoffs?.allUnsettled() ?? [],
     strangers: mesh.strangerCount,
     doubled: mesh.doubled.map(({ name, peerId }) => ({ host: name, peerId })),
+    keys: parts.rotation.state,
     refused: { offers: handoffs?.refusedOffers ?? 0, names: parts.pins.claimCount },
     invitations: parts.invitations.counts,
     intercept: parts.interception.status,

@@ -76,6 +76,7 @@ function within(circle: Circle, popularity: Popularity): Popularity {
       return popularity.sizes
     },
     standBack: () => popularity.standBack(),
+    rekey: (sliceKey) => popularity.rekey(sliceKey),
     async start() {
       leave ??= circle.join()
       await popularity.start()

@@ -26,6 +26,10 @@ function sentenceOf(record: AuditRecord): string {
       return `gave the cluster key to ${record.name} at ${record.from}, by the invitation ${record.invitation}`
     case 'join-refused':
       return `refused ${record.from} the invitation ${record.invitation}: ${record.why}${times(record.count)}`
+    case 'key': {
+      const done = { install: 'installed', use: 'taken into use', remove: 'removed' }[record.step]
+      return `the cluster key ${record.key} was ${done}, by ${record.by}${times(record.count)}`
+    }
     case 'strangers': return `${record.count} strangers were dropped`
     case 'lost': return `${record.count} records were dropped`
   }

@@ -14,6 +14,7 @@ import { addHistory } from './history.ts'
 import { addInvite } from './invite.ts'
 import { addJoin } from './join.ts'
 import { addKeygen } from './keygen.ts'
+import { addKeys } from './keys.ts'
 import { addMigrate } from './migrate.ts'
 import { addPages } from './pages.ts'
 import { addPeers } from './peers.ts'
@@ -34,7 +35,7 @@ export function createProgram(): Command {
     .addHelpText('after', `\n${EXIT_HELP}`)
   for (const add of [
     addKeygen, addInvite, addJoin, addAgent, addCheck, addDoctor, addStatus, addPages, addMigrate, addEvacuate,
-    addCancel, addRecover, addSettle, addHistory, addPeers, addTunnel, addBugReport,
+    addCancel, addRecover, addSettle, addHistory, addPeers, addKeys, addTunnel, addBugReport,
   ]) add(program)
   return program
 }

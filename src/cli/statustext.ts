@@ -15,6 +15,7 @@ export function renderStatus(status: AgentStatus): string {
     ...doubledLines(status),
     ...(unsettled.length > 0 ? [`Not known to have arrived, keep this agent: ${unsettled.join(', ')}`, ''] : []),
     ...(held.length > 0 ? ['Held: these guests wait here, paused, for you', ...held.map(describeHeld)] : []),
+    ...(status.keys.advice === null ? [] : [`Cluster key: ${status.keys.advice}`, '']),
     section('Handoffs', handoffs.map(handoffRow)),
     section('Guests', guests.map((guest) => [
       guest.name, guest.state, guest.manager ?? guest.driver ?? 'embedded',

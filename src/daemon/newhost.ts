@@ -56,8 +56,14 @@ export async function makeNewHost(init: NewHostInit): Promise<NewHost> {
     listen: init.listen ?? multiaddrOf(joined.ownHost, joined.meshPort),
     bootstrap: bootstrapOf(address, joined),
   }
-  await files.publish([clusterKeyText(joined.clusterKey), (before) => filledIn(before, host)])
+  await files.publish([keyText(joined), (before) => filledIn(before, host)])
   return host
+}
+
+/** Pure. The key that is used comes first. */
+function keyText({ clusterKey, other }: JoinedCluster): string {
+  return other?.isUsed === true
+    ? clusterKeyText(other.clusterKey, clusterKey) : clusterKeyText(clusterKey, other?.clusterKey)
 }
 
 /** The host that answered, as it was reached. */

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from 'node:crypto'
 import { chmod, open, readFile, stat } from 'node:fs/promises'
 
 import { Blake3Hasher } from '@napi-rs/blake-hash'
@@ -15,7 +16,8 @@ import { systemRandom, type Random } from '../runtime/random.ts'
  *
  *   pagemesh-key-1:<base64url of 32 bytes>
  *
- * It is never used directly: each use has its own key, derived with its own context.
+ * While it is rotated there are two lines: the first key is used, the second only accepted. It is never used directly:
+ * each use has its own key, derived with its own context.
  */
 const KEY_PREFIX = 'pagemesh-key-1:'
 const KEY_BYTES = 32
@@ -32,6 +34,8 @@ const TENANT_CONTEXT = 'pagemesh key 1 page id of a tenant'
 const EPOCH_CONTEXT = 'pagemesh key 1 name of the key'
 const SLICE_CONTEXT = 'pagemesh key 1 slice owners'
 const POSSESSION_CONTEXT = 'pagemesh key 1 proof of possession'
+/** The form of a key's id. */
+export const KEY_ID_FORM = /^[0-9a-f]{16}$/
 
 export interface ClusterKeys {
   /** 32 bytes: proves membership to a peer. */
@@ -64,16 +68,28 @@ export function keyEpoch(clusterKey: Uint8Array): KeyEpoch {
   const from = bufferOver(clusterKey)
   const { pageKey } = deriveKeys(clusterKey)
   return {
-    id: Blake3Hasher.deriveKey(EPOCH_CONTEXT, from).toString('hex', 0, EPOCH_ID_BYTES),
+    id: keyIdOf(clusterKey),
     pageKeyOf: (tenant) => (tenant === SHARED_TENANT ? pageKey
       // The cluster key has a fixed length, so no two tenants' inputs are the same.
       : new Uint8Array(Blake3Hasher.deriveKey(TENANT_CONTEXT, Buffer.concat([from, Buffer.from(tenant)])))),
   }
 }
 
+/** What a key is called: 8 bytes as hex, derived from it, so that they tell nothing about it. */
+export function keyIdOf(clusterKey: Uint8Array): string {
+  return Blake3Hasher.deriveKey(EPOCH_CONTEXT, bufferOver(clusterKey)).toString('hex', 0, EPOCH_ID_BYTES)
+}
+
+/** The keys of a host: the one that it uses, and while they are rotated one more that it accepts. 32 bytes each. */
+export interface HeldKeys {
+  used: Uint8Array
+  other?: Uint8Array
+}
+
 /** What a key file holds. */
-export function clusterKeyText(clusterKey: Uint8Array): string {
-  return `${KEY_PREFIX}${toString(clusterKey, 'base64url')}\n`
+export function clusterKeyText(used: Uint8Array, other?: Uint8Array): string {
+  const lineOf = (key: Uint8Array): string => `${KEY_PREFIX}${toString(key, 'base64url')}\n`
+  return lineOf(used) + (other === undefined ? '' : lineOf(other))
 }
 
 /**
@@ -102,25 +118,39 @@ export async function writeClusterKey(path: string, random: Random = systemRando
 }
 
 /**
- * The 32 bytes of the key in `path`.
+ * The 32 bytes of the key in `path`, of two the one that is used. Throws as `readClusterKeys`.
+ */
+export async function readClusterKey(path: string): Promise<Uint8Array> {
+  return (await readClusterKeys(path)).used
+}
+
+/**
+ * The keys in `path`.
  * Throws PagemeshError `key-missing`, `key-exposed` (others may read it), `directory-exposed` (others may replace it)
  * or `key-malformed`.
  */
-export async function readClusterKey(path: string): Promise<Uint8Array> {
+export async function readClusterKeys(path: string): Promise<HeldKeys> {
   try {
     const { mode, size } = await stat(path)
     if ((mode & OTHERS_MASK) !== 0) throw exposed(path, mode)
     if (size > KEY_FILE_BYTES_MAX) throw malformed(path)
     await requireUnexposed(path, 'the cluster key')
-    return parseClusterKey(await readFile(path, 'utf8'), path)
+    return parseClusterKeys(await readFile(path, 'utf8'), path)
   } catch (error) {
     if (error instanceof PagemeshError) throw error
     throw unreadable(path, error)
   }
 }
 
-function parseClusterKey(text: string, path: string): Uint8Array {
-  const line = text.trim()
+function parseClusterKeys(text: string, path: string): HeldKeys {
+  const [used, other, ...rest] = text.trim().split('\n').map((line) => parseClusterKey(line.trim(), path))
+  if (used === undefined || rest.length > 0) throw malformed(path)
+  if (other === undefined) return { used }
+  if (timingSafeEqual(used, other)) throw malformed(path)
+  return { used, other }
+}
+
+function parseClusterKey(line: string, path: string): Uint8Array {
   const encoded = line.slice(KEY_PREFIX.length)
   if (!line.startsWith(KEY_PREFIX) || !/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(encoded)) throw malformed(path)
   return fromString(encoded, 'base64url')

@@ -6,12 +6,13 @@ import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { waitAtMost, withDeadline } from '../runtime/wait.ts'
 import { KnownHosts } from './admission/knownhosts.ts'
+import { OtherKeys } from './admission/otherkeys.ts'
 import type { RefusedError } from './admission/proof.ts'
 import type { Verdict } from './admission/proofcodec.ts'
 import { Strangers } from './admission/strangers.ts'
 import { checkHostName } from './hostname.ts'
 import type { Invitations } from './invitation/invitations.ts'
-import { Newcomers } from './invitation/newcomers.ts'
+import { newcomerTaker } from './invitation/newcomers.ts'
 import { securedOffer, type Lane, type LaneTicket, type UnsecuredLane } from './lanes/lane.ts'
 import { announcedLane, defaultLane, dialableLane, parseLaneAddress } from './lanes/laneaddress.ts'
 import { dialLaneSocket } from './lanes/lanedial.ts'
@@ -71,6 +72,10 @@ export class HostMesh implements Mesh {
   readonly #strangers: Strangers
   readonly #doubles: Doubles
   readonly #knownHosts = new KnownHosts()
+  readonly #otherKeys: OtherKeys
+
+  readonly otherKeyHolders = (): string[] => this.#otherKeys.list()
+  readonly letGo = (peerId: string): void => this.#network.disconnect(peerId)
 
   constructor(components: { clock: Clock; log: Log; random: Random }, network: Network, init: HostMeshInit) {
     checkHostName(init.name)
@@ -81,6 +86,7 @@ export class HostMesh implements Mesh {
     this.#init = init
     this.#members = new MemberTable(components)
     this.#strangers = new Strangers(components)
+    this.#otherKeys = new OtherKeys(init)
     this.#doubles = new Doubles(components)
     for (const address of init.bootstrap) this.#knownHosts.add(address)
   }
@@ -232,7 +238,10 @@ export class HostMesh implements Mesh {
     this.#lanes = new LaneServer(this.#components, {
       isKnown: (host) => this.#knownHosts.has(host),
       stranger: (host, reason) => this.#strangers.note(host, reason),
-      ...this.#newcomers(),
+      ...newcomerTaker({ clock: this.#clock, invitations: this.#init.invitations }, {
+        self: () => ({ host: this.#init.name, meshPort: parseTcpMultiaddr(this.#address)?.port ?? 0 }),
+        isHere: (other) => other === this.#init.name || this.#members.named(other) !== undefined,
+      }),
     })
     await this.#lanes.listen(this.#init.lane ?? defaultLane(this.#init.listen))
     this.#redialer = new Redialer(this.#components, {
@@ -251,17 +260,6 @@ export class HostMesh implements Mesh {
     for (const topic of this.#topics.keys()) this.#network.subscribe(topic)
     this.#announce(this.#redialer)
     await this.#firstRound(this.#redialer)
-  }
-
-  #newcomers(): Pick<ConstructorParameters<typeof LaneServer>[1], 'newcomer'> {
-    const { name, invitations } = this.#init
-    if (invitations === undefined) return {}
-    const newcomers = new Newcomers({ clock: this.#clock, invitations }, {
-      self: () => ({ host: name, meshPort: parseTcpMultiaddr(this.#address)?.port ?? 0 }),
-      isHere: (other) => other === name || this.#members.named(other) !== undefined,
-    })
-    // It never rejects.
-    return { newcomer: (socket, newcomer) => void newcomers.take(socket, newcomer) }
   }
 
   #announce(redialer: Redialer): void {
@@ -309,6 +307,7 @@ export class HostMesh implements Mesh {
       isKnown: (host) => this.#knownHosts.has(host),
       connected: (peer) => {
         this.#init.pins?.trust(peer.name, peer.peerId)
+        this.#otherKeys.forget(peer.peerId)
         this.#knownHosts.add(peer.address)
         this.#members.add(peer)
         this.#introductions?.announceSoon()
@@ -319,6 +318,7 @@ export class HostMesh implements Mesh {
       },
       stranger: (from, reason) => this.#strangers.note(from, reason),
       metItself: () => this.#doubles.met(this.self),
+      otherKey: (peerId, isDialed) => this.#otherKeys.met(peerId, isDialed),
       refused: (refusal) => this.#refused(refusal),
       message: (topic, message, fromPeerId, viaPeerId) => this.#heard(topic, message, fromPeerId, viaPeerId),
     }

@@ -6,14 +6,18 @@
  *
  * Limits: a control message is at most MESSAGE_BYTES_MAX; anything larger goes over a lane.
  */
+export { macOf } from './admission/proof.ts'
 export {
-  clusterKeyText, deriveKeys, keyEpoch, readClusterKey, writeClusterKey, type ClusterKeys,
+  clusterKeyText, deriveKeys, KEY_ID_FORM, keyEpoch, keyIdOf, readClusterKey, readClusterKeys, writeClusterKey,
+  type ClusterKeys, type HeldKeys,
 } from './clusterkey.ts'
 export type { Welcome } from './invitation/exchange.ts'
 export {
   INVITATION_LIMITS, Invitations, type InvitationNews, type JoinRefusal, type ToldRefusal,
 } from './invitation/invitations.ts'
 export { joinCluster, type JoinedCluster, type JoinRequest } from './invitation/joining.ts'
+export { replaceClusterKeys } from './keyfile.ts'
+export { KeyRing, type MemberKeys, type RingKey } from './keyring.ts'
 export { defaultLane } from './lanes/laneaddress.ts'
 export { mayDial, plainHost } from './lanes/lanehosts.ts'
 export type { HandedLane, Lane, LanePass, LaneTaker, LaneTicket, UnsecuredLane } from './lanes/lane.ts'

@@ -27,6 +27,10 @@ export interface Mesh {
   readonly strangerCount: number
   /** Identities with which several hosts run now: this host's own, and those of hosts that are refused for it. */
   readonly doubled: readonly { name: string; peerId: string }[]
+  /** Peer ids that were expected here and hold another cluster key: of hosts that one rotation left apart. */
+  otherKeyHolders(): string[]
+  /** Closes the connections to a member. It may come back, and proves the key anew. */
+  letGo(peerId: string): void
   readonly traffic: MeshTraffic
   onMember(listener: (change: 'joined' | 'left', member: Member) => void): Unsubscribe
 

@@ -44,6 +44,8 @@ export interface NetworkListener {
   stranger(from: string, reason: string): void
   /** A peer holds this host's private key and is not this process. */
   metItself(): void
+  /** A peer that was dropped as a stranger holds another cluster key; `isDialed`: this host had dialed it. */
+  otherKey(peerId: string, isDialed: boolean): void
   /** This host or the other one refused the join. */
   refused(refusal: RefusedError): void
   /** `fromPeerId` signed it; `viaPeerId` is the connected peer that passed it on. */

@@ -64,6 +64,8 @@ export interface Popularity {
   }
   /** Pauses the rounds while something more urgent needs the CPU; returns the function that resumes them. */
   standBack(): () => void
+  /** Draws the owners of slices by another key. Until all hosts do, some reports go to hosts that refuse them. */
+  rekey(sliceKey: Uint8Array): void
   start(): Promise<void>
   stop(): Promise<void>
 }

@@ -50,6 +50,10 @@ class JoinedPopularity implements Popularity {
     return () => { for (const goOn of goOns) goOn() }
   }
 
+  rekey(sliceKey: Uint8Array): void {
+    for (const part of this.#parts) part.rekey(sliceKey)
+  }
+
   async start(): Promise<void> {
     for (const part of this.#parts) await part.start()
   }

@@ -46,7 +46,7 @@ export type SliceMember = Pick<Member, 'name' | 'peerId'>
 
 /** The ranking of the known members for every slice, updated as they come and go. */
 export class SliceOwners {
-  readonly #hasher: Blake3Hasher
+  #hasher: Blake3Hasher
   /** By member number; an empty name marks a free number. */
   readonly #names: string[] = []
   readonly #peerIds: string[] = []
@@ -63,6 +63,14 @@ export class SliceOwners {
   /** @param init.key 32 bytes, derived from the cluster key. */
   constructor({ key }: { key: Uint8Array }) {
     this.#hasher = Blake3Hasher.newKeyed(Buffer.from(key))
+  }
+
+  /** Draws all owners anew, by another key. */
+  rekey(key: Uint8Array): void {
+    const members = [...this.#numbers].map(([name, number]) => ({ name, peerId: this.#peerIds[number]! }))
+    this.update([])
+    this.#hasher = Blake3Hasher.newKeyed(Buffer.from(key))
+    this.update(members)
   }
 
   /** Number of members, this host among them. */

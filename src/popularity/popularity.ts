@@ -29,6 +29,8 @@ export interface PopularityInit {
   intervalMs: number
   /** 32 bytes, derived from the cluster key: keys the hash that draws the owners of slices. */
   sliceKey: Uint8Array
+  /** Whether the cluster key is being rotated, so that hosts may draw different owners; left out: it is not. */
+  isRotating?: () => boolean
   /** When this host started, s, later than at any start before; left out: by the clock. */
   startedAt?: number
 }
@@ -196,9 +198,16 @@ class HostPopularity implements Popularity {
     this.#run('repair', (signal) => this.#repairs.round(signal))
   }
 
-  /** Whether hosts should agree on the members by now. */
+  rekey(sliceKey: Uint8Array): void {
+    this.#owners.rekey(sliceKey)
+    this.#reporter.ownersChanged()
+    this.#holdsForeign = true
+    this.#owner.follow()
+  }
+
+  /** Whether hosts should agree on the members, and on who owns what, by now. */
   #isSettled(): boolean {
-    return this.#members.quietMs > 2 * this.#init.intervalMs
+    return this.#init.isRotating?.() !== true && this.#members.quietMs > 2 * this.#init.intervalMs
   }
 
   /** Begins a turn, unless its last run still goes on. */

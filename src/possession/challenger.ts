@@ -118,7 +118,7 @@ export class Challenger {
     if (over.aborted) return
     const offsets = places.map((place) => place * PAGE_BYTES)
     const context = { nonce, challengerPeerId: mesh.self.peerId, witnessPeerId: this.member.peerId }
-    if (!prover.proofOf(context, bitmap, pages.bytes, offsets).equals(proof)) {
+    if (!prover.isProof(proof, context, bitmap, pages.bytes, offsets)) {
       this.#components.counts.wrong += 1
       throw badPossession('a proof is wrong')
     }

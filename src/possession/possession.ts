@@ -34,8 +34,8 @@ export interface PossessionComponents {
 }
 
 export interface PossessionInit {
-  /** 32 bytes, derived from the cluster key. */
-  key: Uint8Array
+  /** 32 bytes each, derived from the cluster keys that this host accepts; what it proves, it proves by the first. */
+  keys: () => readonly Uint8Array[]
   /** Hosts whose guests must hold a page, this one included, before it may leave. */
   minHosts: number
   /** Time between two scans, ms: a proof is valid for one to two of them. */
@@ -61,8 +61,8 @@ class HostPossession implements Possession {
   #undo: Unsubscribe[] = []
   #sweep: Timer | undefined
 
-  constructor(components: PossessionComponents, { key, minHosts, intervalMs }: PossessionInit) {
-    const prover = new Prover(key)
+  constructor(components: PossessionComponents, { keys, minHosts, intervalMs }: PossessionInit) {
+    const prover = new Prover(keys)
     this.#components = components
     this.#minHosts = minHosts
     this.#intervalMs = intervalMs

@@ -47,18 +47,37 @@ export interface ProofContext {
   witnessPeerId: string
 }
 
-/** Computes proofs. */
+/** Computes proofs, and checks them. */
 export class Prover {
-  readonly #hasher: Blake3Hasher
+  readonly #keys: () => readonly Uint8Array[]
+  /** By the key that each has. */
+  readonly #hashers = new WeakMap<Uint8Array, Blake3Hasher>()
 
-  /** @param key 32 bytes, derived from the cluster key. */
-  constructor(key: Uint8Array) {
-    this.#hasher = Blake3Hasher.newKeyed(Buffer.from(key))
+  /**
+   * @param keys 32 bytes each, derived from the cluster keys that this host accepts now. Proofs are made by the first;
+   *   while the cluster key is rotated, those of other hosts may be made by either.
+   */
+  constructor(keys: () => readonly Uint8Array[]) {
+    this.#keys = keys
   }
 
   /** The proof for the pages whose bits are set; page i of the challenge lies at `offsets[i]` of `bytes`. */
   proofOf(context: ProofContext, bitmap: Uint8Array, bytes: Uint8Array, offsets: ArrayLike<number>): Buffer {
-    const hasher = this.#hasher
+    return this.#by(this.#keys()[0]!, context, bitmap, bytes, offsets)
+  }
+
+  /** Whether `proof` is the one for these pages, by any of the keys. */
+  isProof(
+    proof: Uint8Array, context: ProofContext, bitmap: Uint8Array, bytes: Uint8Array, offsets: ArrayLike<number>,
+  ): boolean {
+    return this.#keys().some((key) => this.#by(key, context, bitmap, bytes, offsets).equals(proof))
+  }
+
+  #by(
+    key: Uint8Array, context: ProofContext, bitmap: Uint8Array, bytes: Uint8Array, offsets: ArrayLike<number>,
+  ): Buffer {
+    const hasher = this.#hashers.get(key) ?? Blake3Hasher.newKeyed(Buffer.from(key))
+    this.#hashers.set(key, hasher)
     hasher.reset()
     for (const part of [context.nonce, text(context.challengerPeerId), text(context.witnessPeerId), bitmap]) {
       const length = Buffer.alloc(4)

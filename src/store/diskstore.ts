@@ -130,6 +130,10 @@ export class DiskStore implements Store {
     await lock.release()
   }
 
+  outdate(): void {
+    this.#opened?.reader.outdate()
+  }
+
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean {
     if (this.#opened === undefined) return false
     const { slots, table } = this.#opened.store

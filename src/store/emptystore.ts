@@ -39,6 +39,8 @@ export class EmptyStore implements Store {
 
   async stop(): Promise<void> {}
 
+  outdate(): void {}
+
   has(): boolean {
     return false
   }

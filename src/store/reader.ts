@@ -35,6 +35,8 @@ export class Reader {
   readonly #spares: Room[] = []
   readonly #running = new Set<Promise<void>>()
   #damagedPages = 0
+  /** Pages may have been hashed by a key that is no longer known. */
+  #isOutdated = false
   #isFailing = false
 
   /** @param init.onDamaged takes dropped slots, so that their records are cleared too. */
@@ -51,6 +53,11 @@ export class Reader {
 
   get damagedPages(): number {
     return this.#damagedPages
+  }
+
+  /** Pages that do not match their ids are no longer counted. */
+  outdate(): void {
+    this.#isOutdated = true
   }
 
   /** Resolves when no read is running. */
@@ -192,6 +199,7 @@ export class Reader {
   #drop(slot: number): void {
     this.#store.table.remove(slot)
     this.#store.slots.setState(slot, SLOT.busy)
+    if (this.#isOutdated) return
     if (this.#damagedPages === 0) this.#log.warn('pages of the store are damaged; status counts them', { slot })
     this.#damagedPages += 1
   }

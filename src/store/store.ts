@@ -57,6 +57,11 @@ export interface Store {
    * and resolves to 0. Never rejects.
    */
   remove(prefixes: Prefixes): Promise<number>
+  /**
+   * A key by which pages were hashed is no longer known: from now on pages that do not match their ids are dropped
+   * without counting as damaged. When the store is opened next, it is begun anew if its own key is another by then.
+   */
+  outdate(): void
   /** Visits every kept page, in no order. `time` is when it was last put, in seconds since the Unix epoch. */
   forEach(visit: (high: number, low: number, kind: PageKind, time: number) => void): void
 }

@@ -22,6 +22,8 @@ export class SimMesh implements Mesh {
   readonly index: number
   readonly portsOf = (): number[] => []
   readonly announcedBy = (): never[] => []
+  readonly otherKeyHolders = (): never[] => []
+  readonly letGo = (): void => undefined
   readonly laneAddress = ''
   readonly strangerCount = 0
   readonly doubled = []

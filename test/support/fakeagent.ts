@@ -1,8 +1,8 @@
 import type {
   AcceptedPeer, Agent, AgentStatus, AuditRecord, CancelOutcome, ClusterView, EvacuateRequest, EvacuationNews,
   EvacuationResult, Examination, Handoff, HandoffProgress, HandoffRecord, HandoffResult, HeldGuest, Invitation,
-  InviteRequest, MigrateRequest, PeerName, PopularPage, RecoverRequest, SettleDecision, SettleOutcome, Tunnel,
-  TunnelRequest,
+  InviteRequest, KeysReport, MigrateRequest, PeerName, PopularPage, RecoverRequest, RotationRequest, SettleDecision,
+  SettleOutcome, Tunnel, TunnelRequest,
 } from '../../src/index.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
 import { deferred, type Deferred } from '../../src/runtime/wait.ts'
@@ -34,6 +34,7 @@ export const STATUS: AgentStatus = {
   held: [],
   strangers: 0,
   doubled: [],
+  keys: { used: '00112233445566aa', accepts: ['00112233445566aa'], lacks: [], strangers: [], advice: null },
   refused: { offers: 0, names: 0 },
   invitations: { open: 0, joined: 0, refused: 0 },
   intercept: { active: false, why: null, members: [], carried: 0, direct: 0, refused: 0 },
@@ -126,6 +127,8 @@ export class FakeAgent implements Agent {
   ) => Promise<Pick<EvacuationResult, 'status' | 'guests'>> = async () => ({ status: 'completed', guests: [] })
   audited: AuditRecord[] = []
   peerNames: PeerName[] = []
+  readonly rotations: RotationRequest[] = []
+  keysReport: KeysReport = { key: null, hosts: [], absent: [], complete: true }
   /** Called at each migrate and recover, to end it where a test does not want to by hand. */
   onMigrate: ((handoff: FakeHandoff) => void) | undefined
 
@@ -187,6 +190,11 @@ export class FakeAgent implements Agent {
   invite({ ttlMs, uses }: InviteRequest): Invitation {
     this.calls.push(`invite ${ttlMs} ${uses}`)
     return { token: 'pmjoin1-secret', address: '10.0.0.1:4002', expiresAt: '2026-11-26T14:42:37.123Z', uses }
+  }
+
+  async keys(request: RotationRequest): Promise<KeysReport> {
+    this.rotations.push(request)
+    return this.keysReport
   }
 
   async cluster(): Promise<ClusterView> {

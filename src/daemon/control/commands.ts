@@ -37,6 +37,9 @@ const CARRIERS: { [Name in Command]: (means: Means, asked: CommandArguments[Name
   examine: ({ agent, gone }, { to }) => agent.examine(to, gone),
   acceptPeer: ({ agent }, { name, peerId }) => agent.acceptPeer(name, peerId),
   invite: ({ agent }, asked) => agent.invite(asked),
+  keys: ({ agent }, asked) => agent.keys(
+    asked.action === 'install' ? { ...asked, key: Buffer.from(asked.key, 'base64url') } : asked,
+  ),
   held: ({ agent }, { guest }) => agent.held(guest),
   recover: ({ agent, signal, onProgress }, { guest }) => agent.recover({ guest, signal }).on('progress', onProgress),
   migrate,

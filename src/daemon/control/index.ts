@@ -5,8 +5,8 @@
 export { askAgent, type AskInit } from './client.ts'
 export {
   CONTROL_LIMITS, type AuditResult, type CancelResult, type ControlRequest, type ErrorAnswer, type HistoryResult,
-  type EvacuateArguments, type MetricsResult, type MigrateArguments, type PagesResult, type PeersResult, type Progress,
-  type TunnelArguments, type TunnelProgress,
+  type EvacuateArguments, type KeysArguments, type MetricsResult, type MigrateArguments, type PagesResult,
+  type PeersResult, type Progress, type TunnelArguments, type TunnelProgress,
 } from './protocol.ts'
 export { createControlServer, type ControlServer } from './server.ts'
 export { requireNoAgent } from './socketfile.ts'

@@ -8,7 +8,7 @@
  *   line    = JSON object LF                             utf-8, bounded by CONTROL_LIMITS
  *   request = {command, arguments?}                      ping | status | cluster | peers | pages | history | audit
  *                                                        | held | migrate | evacuate | recover | cancel | settle
- *                                                        | acceptPeer | tunnel | examine | metrics | invite
+ *                                                        | acceptPeer | tunnel | examine | metrics | invite | keys
  *   answer  = *progress (result | error)                 one answer a request, in order
  *   progress = {progress: HandoffProgress | EvacuationNews | TunnelProgress}
  *   result  = {result}
@@ -31,7 +31,7 @@
  */
 import type {
   AuditRecord, CancelOutcome, EvacuateRequest, EvacuationNews, HandoffProgress, HandoffRecord, HandoffResult,
-  InviteRequest, MigrateRequest, PeerName, PopularPage, SettleDecision, TunnelNews, TunnelRequest,
+  InviteRequest, MigrateRequest, PeerName, PopularPage, RotationRequest, SettleDecision, TunnelNews, TunnelRequest,
 } from '../../index.ts'
 import { PagemeshError, type Fault } from '../../runtime/errors.ts'
 import { parseJson } from '../../text/json.ts'
@@ -71,6 +71,11 @@ export interface EvacuateArguments extends Omit<EvacuateRequest, 'signal' | 'onN
 /** A tunnel is open until its request is cancelled or its client hangs up. */
 export type TunnelArguments = Omit<TunnelRequest, 'onNews'>
 
+/** As RotationRequest, with the key as base64url. */
+export type KeysArguments =
+  | Exclude<RotationRequest, { action: 'install' }>
+  | (Omit<Extract<RotationRequest, { action: 'install' }>, 'key'> & { key: string })
+
 /** Each command, with its arguments. */
 export interface CommandArguments {
   ping: undefined
@@ -85,6 +90,7 @@ export interface CommandArguments {
   examine: { to?: string }
   acceptPeer: { name: string; peerId?: string }
   invite: InviteRequest
+  keys: KeysArguments
   held: { guest: string }
   recover: { guest: string }
   migrate: MigrateArguments

@@ -2,7 +2,7 @@ import type { InviteRequest } from '../../index.ts'
 import { parseJson } from '../../text/json.ts'
 import {
   badRequest, CONTROL_LIMITS, recordOf, type Command, type CommandArguments, type ControlRequest,
-  type EvacuateArguments, type MigrateArguments, type TunnelArguments,
+  type EvacuateArguments, type KeysArguments, type MigrateArguments, type TunnelArguments,
 } from './protocol.ts'
 
 type Fields = Record<string, unknown>
@@ -20,6 +20,7 @@ const READERS: { [Name in Command]: (fields: Fields) => CommandArguments[Name] }
   examine: decodeExamine,
   acceptPeer: decodeAcceptPeer,
   invite: decodeInvite,
+  keys: decodeKeys,
   held: oneGuest,
   recover: oneGuest,
   migrate: decodeMigrate,
@@ -85,6 +86,22 @@ function decodeInvite({ ttlMs, uses, ...others }: Fields): InviteRequest {
   return { ttlMs: countOf('ttlMs', ttlMs, ttlMsMax), uses: countOf('uses', uses, usesMax) }
 }
 
+function decodeKeys({ action, key, id, here, without, ...others }: Fields): KeysArguments {
+  refuseOthers(others)
+  if (action === 'list') {
+    if ([key, id, here, without].some((value) => value !== undefined)) throw badRequest('`list` has no arguments.')
+    return { action }
+  }
+  const excused = without === undefined ? {} : { without: namesOf('without', without) }
+  if (action === 'install' && id === undefined) {
+    return { action, key: keyOf(key), ...trueOrFalse('here', here), ...excused }
+  }
+  if ((action === 'use' || action === 'remove') && key === undefined && here === undefined) {
+    return { action, id: keyIdOf(id), ...excused }
+  }
+  throw badRequest('`action` is list, install, use or remove, with what belongs to it.')
+}
+
 function decodeSettle({ guest, decision, ...others }: Fields): CommandArguments['settle'] {
   refuseOthers(others)
   if (decision !== 'run' && decision !== 'end') throw badRequest('`decision` is run or end.')
@@ -113,11 +130,8 @@ function decodeMigrate(fields: Fields): MigrateArguments {
 function decodeEvacuate(fields: Fields): EvacuateArguments {
   const { to, mode, parallel, maxBandwidth, maxDowntimeMs, timeoutMs, onTimeout, dryRun, ...others } = fields
   refuseOthers(others)
-  if (to !== undefined && (!Array.isArray(to) || to.length > CONTROL_LIMITS.hostsMax)) {
-    throw badRequest('`to` is a list of hosts.')
-  }
   return {
-    ...(to === undefined ? {} : { to: to.map((name) => nameOf('to', name)) }),
+    ...(to === undefined ? {} : { to: namesOf('to', to) }),
     ...modeOf(mode),
     ...(parallel === undefined ? {} : { parallel: countOf('parallel', parallel, CONTROL_LIMITS.parallelMax) }),
     ...positive('maxBandwidth', maxBandwidth),
@@ -187,6 +201,22 @@ function countOf(key: string, value: unknown, most: number): number {
 function nameOf(key: string, value: unknown): string {
   if (typeof value === 'string' && value !== '' && value.length <= CONTROL_LIMITS.nameCharactersMax) return value
   throw badRequest(`\`${key}\` is a name of 1 to ${CONTROL_LIMITS.nameCharactersMax} characters.`)
+}
+
+function namesOf(key: string, value: unknown): string[] {
+  if (Array.isArray(value) && value.length <= CONTROL_LIMITS.hostsMax) return value.map((name) => nameOf(key, name))
+  throw badRequest(`\`${key}\` is a list of hosts.`)
+}
+
+/** 32 bytes: the last character has two bits that mean nothing. */
+function keyOf(value: unknown): string {
+  if (typeof value === 'string' && /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(value)) return value
+  throw badRequest('`key` is a cluster key.')
+}
+
+function keyIdOf(value: unknown): string {
+  if (typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)) return value
+  throw badRequest('`id` is the id of a cluster key: 16 hex digits, as `pagemesh keys` shows it.')
 }
 
 function peerIdOf(value: unknown): string {

@@ -15,7 +15,9 @@ export function judgePeers(facts: Facts): Finding[] {
   if (examination === null) return []
   const { peers, status: { host, version } } = examination
   if (peers.length === 0) return [judgeAbsence(facts)]
+  const { advice } = examination.status.keys
   return [
+    ...(advice === null ? [] : [check('cluster key').warning('Not all hosts have the same keys.', advice)]),
     ...(to === null ? [check('peers').ok(`This host sees ${peers.map((peer) => peer.host).join(', ')}.`)] : []),
     ...peers.flatMap((peer) => [
       ...judgeThere(peer), ...judgeAnswer(peer, { host, version }), ...judgeLink(peer.host, history),
@@ -29,6 +31,10 @@ function judgeAbsence({ to, configuration, agent }: Facts): Finding {
     const names = agent.examination?.status.peers.map((peer) => peer.host).join(', ') ?? ''
     const found = `${to} is not in the mesh; this host sees ${names === '' ? 'nobody' : names}.`
     return check('peers', to).broken(found, advice)
+  }
+  const { advice: aboutKeys, strangers } = agent.examination!.status.keys
+  if (aboutKeys !== null && strangers.length > 0) {
+    return check('cluster key').broken('This host sees no other: those that it reaches hold another key.', aboutKeys)
   }
   const { bootstrap = [] } = configuration.config?.agentOptions ?? {}
   if (bootstrap.length > 0) {

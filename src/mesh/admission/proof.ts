@@ -5,6 +5,7 @@ import { concat } from 'uint8arrays/concat'
 
 import { bufferOver } from '../../bytes/bufferover.ts'
 import type { Random } from '../../runtime/random.ts'
+import type { MemberKeys } from '../keyring.ts'
 import {
   decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, FRESH_BYTES, instanceOf, makeNonce,
   PROOF_VERSION,
@@ -34,6 +35,9 @@ import {
  *   listener's hello, each preceded by its length; the role is the prover's, so that a mac cannot be
  *   sent back to who made it.
  *
+ * While the cluster key is rotated, a host holds two keys: it shows a mac of each, and takes a mac of either. So hosts
+ * that hold the old key, the new one or both remain one mesh, as long as each two have one in common.
+ *
  * The caller bounds the whole in time and closes the connection when this rejects.
  */
 export interface ProofChannel {
@@ -43,7 +47,8 @@ export interface ProofChannel {
 }
 
 export interface ProofInit {
-  memberKey: Uint8Array
+  /** Read when they are needed: a key that is removed meanwhile proves nothing. */
+  keys: MemberKeys
   role: 'dialer' | 'listener'
   selfPeerId: string
   remotePeerId: string
@@ -59,6 +64,9 @@ export interface ProofInit {
 export class StrangerError extends Error {
   override readonly name = 'StrangerError'
 }
+
+/** The peer does the proof as it should, but holds another cluster key. */
+export class OtherKeyError extends StrangerError {}
 
 /** One of the two refused the other, which did prove the key. */
 export class RefusedError extends Error {
@@ -84,11 +92,11 @@ export async function proveMembership(
   const { bytes: peerHello, message: hello } = await readMessage(channel, 'hello')
   if (hello.version !== PROOF_VERSION) throw new StrangerError(`the peer speaks version ${hello.version} of the proof`)
 
-  const macOf = (role: ProofInit['role']): Uint8Array => proofMac(init, role, ownHello, peerHello)
-  await channel.write(encodeFrame(encodeProofMessage({ kind: 'mac', mac: macOf(init.role) })))
+  const macsOf = (role: ProofInit['role']): ProofMacs => proofMacs(init, role, ownHello, peerHello)
+  await channel.write(encodeFrame(encodeProofMessage({ kind: 'mac', ...macsOf(init.role) })))
   const { message: proof } = await readMessage(channel, 'mac')
-  const expected = macOf(init.role === 'dialer' ? 'listener' : 'dialer')
-  if (!timingSafeEqual(proof.mac, expected)) throw new StrangerError('the peer holds another cluster key')
+  const expected = macsOf(init.role === 'dialer' ? 'listener' : 'dialer')
+  if (!isProved(proof, expected)) throw new OtherKeyError('the peer holds another cluster key')
 
   const ownVerdict = init.admit(hello.name, init.remotePeerId, instanceOf(hello.nonce))
   await channel.write(encodeFrame(encodeProofMessage({ kind: 'verdict', verdict: ownVerdict })))
@@ -116,7 +124,22 @@ function helloOf({ random }: { random: Random }, { name, instance }: Pick<ProofI
   return encodeProofMessage({ kind: 'hello', version: PROOF_VERSION, nonce, name })
 }
 
-function proofMac(init: ProofInit, prover: ProofInit['role'], ownHello: Uint8Array, peerHello: Uint8Array): Uint8Array {
+type ProofMacs = Pick<MessageOf<'mac'>, 'mac' | 'otherMac'>
+
+/** Whether one of the macs shown is one of those expected. */
+function isProved(shown: ProofMacs, expected: ProofMacs): boolean {
+  let isOne = false
+  for (const mac of macsIn(shown)) for (const own of macsIn(expected)) isOne = timingSafeEqual(mac, own) || isOne
+  return isOne
+}
+
+function macsIn({ mac, otherMac }: ProofMacs): Uint8Array[] {
+  return otherMac === undefined ? [mac] : [mac, otherMac]
+}
+
+function proofMacs(
+  init: ProofInit, prover: ProofInit['role'], ownHello: Uint8Array, peerHello: Uint8Array,
+): ProofMacs {
   const isDialer = init.role === 'dialer'
   const text = new TextEncoder()
   const parts = [
@@ -126,7 +149,14 @@ function proofMac(init: ProofInit, prover: ProofInit['role'], ownHello: Uint8Arr
     isDialer ? ownHello : peerHello,
     isDialer ? peerHello : ownHello,
   ]
-  const hasher = Blake3Hasher.newKeyed(Buffer.from(init.memberKey))
+  const { memberKey, otherMemberKey } = init.keys
+  const mac = macOf(memberKey, parts)
+  return otherMemberKey === undefined ? { mac } : { mac, otherMac: macOf(otherMemberKey, parts) }
+}
+
+/** BLAKE3 keyed with a member key, over parts that are each preceded by its length. */
+export function macOf(memberKey: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const hasher = Blake3Hasher.newKeyed(Buffer.from(memberKey))
   const counted = parts.flatMap((part) => [Uint8Array.of(part.length >>> 8, part.length & 0xff), part])
   hasher.update(bufferOver(concat(counted)))
   return new Uint8Array(hasher.digestBuffer())

@@ -8,7 +8,7 @@ import { isHostName } from '../hostname.ts'
  *   frame   := length:u16 message            length 1 .. PROOF_LIMITS.messageBytes
  *   message := hello | mac | verdict
  *   hello   := 0x01 version:u8 nonce:32 name
- *   mac     := 0x02 mac:32
+ *   mac     := 0x02 mac:32 {1..2}            two while the prover's cluster key is rotated
  *   verdict := 0x03 code:u8 holderName holderPeerId
  *   name, holderName, holderPeerId := length:u8 UTF-8 bytes
  *
@@ -37,7 +37,7 @@ export type Verdict = { code: 'accepted' } | { code: 'name-taken'; holderName: s
 
 export type ProofMessage =
   | { kind: 'hello'; version: number; nonce: Uint8Array; name: string }
-  | { kind: 'mac'; mac: Uint8Array }
+  | { kind: 'mac'; mac: Uint8Array; otherMac?: Uint8Array }
   | { kind: 'verdict'; verdict: Verdict }
 
 const HELLO = 1
@@ -63,7 +63,7 @@ export function encodeProofMessage(message: ProofMessage): Uint8Array {
     case 'hello':
       return concat([Uint8Array.of(HELLO, message.version), message.nonce, encodeText(message.name)])
     case 'mac':
-      return concat([Uint8Array.of(MAC), message.mac])
+      return concat([Uint8Array.of(MAC), message.mac, message.otherMac ?? new Uint8Array()])
     case 'verdict':
       return message.verdict.code === 'accepted'
         ? concat([Uint8Array.of(VERDICT, ACCEPTED), encodeText(''), encodeText('')])
@@ -78,7 +78,7 @@ export function encodeProofMessage(message: ProofMessage): Uint8Array {
 export function decodeProofMessage(bytes: Uint8Array): ProofMessage | undefined {
   switch (bytes[0]) {
     case HELLO: return decodeHello(bytes)
-    case MAC: return bytes.length === 1 + MAC_BYTES ? { kind: 'mac', mac: bytes.slice(1) } : undefined
+    case MAC: return decodeMac(bytes)
     case VERDICT: return decodeVerdict(bytes)
     default: return undefined
   }
@@ -100,6 +100,12 @@ function decodeHello(bytes: Uint8Array): ProofMessage | undefined {
   const name = decodeText(bytes, nonceEnd, PROOF_LIMITS.nameBytes)
   if (version === 0 || name === undefined || name.end !== bytes.length || !isHostName(name.text)) return undefined
   return { kind: 'hello', version, nonce: bytes.slice(2, nonceEnd), name: name.text }
+}
+
+function decodeMac(bytes: Uint8Array): ProofMessage | undefined {
+  const mac = bytes.slice(1, 1 + MAC_BYTES)
+  if (bytes.length === 1 + MAC_BYTES) return { kind: 'mac', mac }
+  return bytes.length === 1 + 2 * MAC_BYTES ? { kind: 'mac', mac, otherMac: bytes.slice(1 + MAC_BYTES) } : undefined
 }
 
 function decodeVerdict(bytes: Uint8Array): ProofMessage | undefined {

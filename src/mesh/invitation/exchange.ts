@@ -12,9 +12,11 @@
  *     hello = {version: 1, name}                      --->
  *                                                    <---    answer = {version: 1, key, host, meshPort}
  *                                                                   | {version: 1, refused: why}
+ *                                                            while the key is rotated also {other, isOtherUsed}
  *
  * Both are one line of JSON. The newcomer compares the key with the mark in the token: who stole a token can get the
- * key, but cannot give a false one.
+ * key, but cannot give a false one. The other key of a rotation has no mark: who gives it has shown that it holds the
+ * first, so it is a member of the cluster.
  */
 import type { TLSSocket } from 'node:tls'
 
@@ -35,8 +37,14 @@ const KEY_FORM = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 /** Refusals that the holder of a token is told. */
 const TOLD: readonly ToldRefusal[] = ['used', 'expired', 'name-taken', 'malformed']
 
-export interface Welcome {
+/** What a newcomer gets: the key that its token has the mark of and, while keys are rotated, the other one. */
+export interface GivenKeys {
   clusterKey: Uint8Array
+  /** `isUsed`: this one is used, and the first is only accepted. */
+  other?: { clusterKey: Uint8Array; isUsed: boolean }
+}
+
+export interface Welcome extends GivenKeys {
   /** Name of the host that answers. */
   host: string
   /** Where it listens for the mesh. */
@@ -54,8 +62,10 @@ export function decodeHello(line: string): string {
   throw new PagemeshError('bad-question', 'What a newcomer says cannot be read.', { fault: 'peer' })
 }
 
-export function encodeWelcome({ clusterKey, host, meshPort }: Welcome): string {
-  return `${JSON.stringify({ version: VERSION, key: toString(clusterKey, 'base64url'), host, meshPort })}\n`
+export function encodeWelcome({ clusterKey, other, host, meshPort }: Welcome): string {
+  const more = other === undefined
+    ? {} : { other: toString(other.clusterKey, 'base64url'), isOtherUsed: other.isUsed }
+  return `${JSON.stringify({ version: VERSION, key: toString(clusterKey, 'base64url'), ...more, host, meshPort })}\n`
 }
 
 export function encodeRefusal(refused: ToldRefusal): string {
@@ -64,12 +74,16 @@ export function encodeRefusal(refused: ToldRefusal): string {
 
 /** Throws PagemeshError `bad-answer`. */
 export function decodeAnswer(line: string): Welcome | ToldRefusal {
-  const { version, refused, key, host, meshPort } = fieldsOf(line) ?? {}
+  const { version, refused, key, other, isOtherUsed, host, meshPort } = fieldsOf(line) ?? {}
   const told = TOLD.find((why) => why === refused)
   if (version === VERSION && told !== undefined) return told
-  const isWelcome = version === VERSION && typeof key === 'string' && KEY_FORM.test(key)
-  if (isWelcome && typeof host === 'string' && isHostName(host) && isPort(meshPort)) {
-    return { clusterKey: fromString(key, 'base64url'), host, meshPort }
+  const isWelcome = version === VERSION && isKey(key) && typeof host === 'string' && isHostName(host)
+  if (isWelcome && isPort(meshPort)) {
+    const welcome = { clusterKey: fromString(key, 'base64url'), host, meshPort }
+    if (other === undefined) return welcome
+    if (isKey(other) && other !== key && typeof isOtherUsed === 'boolean') {
+      return { ...welcome, other: { clusterKey: fromString(other, 'base64url'), isUsed: isOtherUsed } }
+    }
   }
   throw new PagemeshError('bad-answer', 'What the host of the cluster answers cannot be read.', {
     fault: 'peer', advice: 'Check that it runs the same version of Pagemesh.',
@@ -94,6 +108,10 @@ export function readLine(duplex: TLSSocket): Promise<string> {
 function fieldsOf(line: string): Record<string, unknown> | undefined {
   const value = parseJson(line)
   return typeof value === 'object' && value !== null ? value as Record<string, unknown> : undefined
+}
+
+function isKey(value: unknown): value is string {
+  return typeof value === 'string' && KEY_FORM.test(value)
 }
 
 function isPort(value: unknown): value is number {

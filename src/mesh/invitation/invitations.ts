@@ -3,6 +3,8 @@ import { toString } from 'uint8arrays/to-string'
 import type { Clock } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import type { Random } from '../../runtime/random.ts'
+import type { KeyRing } from '../keyring.ts'
+import type { GivenKeys } from './exchange.ts'
 import { encodeToken, markOf, TOKEN_BYTES } from './token.ts'
 
 export const INVITATION_LIMITS = {
@@ -30,6 +32,8 @@ export type InvitationNews =
 
 interface Invitation {
   secret: Uint8Array
+  /** Id of the cluster key that was used when it was made: the token has its mark. */
+  keyId: string
   expiresAt: number
   usesLeft: number
 }
@@ -41,17 +45,17 @@ interface Invitation {
 export class Invitations {
   readonly #clock: Clock
   readonly #random: Random
-  readonly #clusterKey: Uint8Array
+  readonly #keys: Pick<KeyRing, 'all' | 'used' | 'find'>
   readonly #known = new Map<string, Invitation>()
   readonly #counts = { joined: 0, refused: 0 }
   /** `host:port` where newcomers reach this host; undefined while it is not in the mesh. */
   address: string | undefined
   onNews: (news: InvitationNews) => void = () => {}
 
-  constructor(components: { clock: Clock; random: Random }, init: { clusterKey: Uint8Array }) {
+  constructor(components: { clock: Clock; random: Random }, init: { keys: Pick<KeyRing, 'all' | 'used' | 'find'> }) {
     this.#clock = components.clock
     this.#random = components.random
-    this.#clusterKey = init.clusterKey
+    this.#keys = init.keys
   }
 
   /** Throws PagemeshError `busy` with too many open ones. */
@@ -60,9 +64,10 @@ export class Invitations {
     if (this.counts.open >= INVITATION_LIMITS.open) throw tooMany()
     const id = toString(this.#random.bytes(TOKEN_BYTES.id), 'hex')
     const secret = this.#random.bytes(TOKEN_BYTES.secret)
-    this.#known.set(id, { secret, expiresAt: this.#clock.now() + ttlMs, usesLeft: uses })
+    const { id: keyId, clusterKey } = this.#keys.used
+    this.#known.set(id, { secret, keyId, expiresAt: this.#clock.now() + ttlMs, usesLeft: uses })
     this.onNews({ event: 'invited', invitation: shownId(id), uses, ttlMs })
-    return { token: encodeToken({ id, secret, mark: markOf(this.#clusterKey) }) }
+    return { token: encodeToken({ id, secret, mark: markOf(clusterKey) }) }
   }
 
   /** Open now; since start, newcomers that got the key, and connections that named an invitation and got none. */
@@ -76,23 +81,35 @@ export class Invitations {
     return this.#known.get(id)?.secret
   }
 
-  /** Spends one use for a newcomer that proved the token: the cluster key, or why it gets none, and spends none. */
-  redeem(id: string, newcomer: { name: string; from: string }, isTaken: boolean): Uint8Array | ToldRefusal {
+  /** Spends one use for a newcomer that proved the token: the cluster keys, or why it gets none, and spends none. */
+  redeem(id: string, newcomer: { name: string; from: string }, isTaken: boolean): GivenKeys | ToldRefusal {
     const invitation = this.#known.get(id)
     if (invitation?.usesLeft === 0) return this.refuse(id, newcomer.from, 'used')
     // One that was forgotten meanwhile was over.
     if (invitation === undefined || !this.#isOpen(invitation)) return this.refuse(id, newcomer.from, 'expired')
+    const given = this.#keysFor(invitation)
+    // Its token has the mark of a key that was removed since: the newcomer would take any other for a false one.
+    if (given === undefined) return this.refuse(id, newcomer.from, 'expired')
     if (isTaken) return this.refuse(id, newcomer.from, 'name-taken')
     invitation.usesLeft -= 1
     this.#counts.joined += 1
     this.onNews({ event: 'joined', invitation: shownId(id), ...newcomer })
-    return this.#clusterKey
+    return given
   }
 
   refuse<Why extends JoinRefusal>(id: string, from: string, why: Why): Why {
     this.#counts.refused += 1
     this.onNews({ event: 'join-refused', invitation: shownId(id), from, why })
     return why
+  }
+
+  /** While the key is rotated, both: so the newcomer proves itself to hosts of both sorts, and they to it. */
+  #keysFor({ keyId }: Invitation): GivenKeys | undefined {
+    const marked = this.#keys.find(keyId)
+    const other = this.#keys.all.find(({ id }) => id !== keyId)
+    if (marked === undefined) return undefined
+    if (other === undefined) return { clusterKey: marked.clusterKey }
+    return { clusterKey: marked.clusterKey, other: { clusterKey: other.clusterKey, isUsed: other === this.#keys.used } }
   }
 
   #isOpen({ usesLeft, expiresAt }: Invitation): boolean {

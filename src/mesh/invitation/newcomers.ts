@@ -28,6 +28,16 @@ interface NewcomersInit {
   isHere: (name: string) => boolean
 }
 
+/** What a lane port does with newcomers: without invitations, nothing. */
+export function newcomerTaker(
+  { clock, invitations }: { clock: Clock; invitations: Invitations | undefined }, init: NewcomersInit,
+): { newcomer?: (socket: Socket, newcomer: Newcomer) => void } {
+  if (invitations === undefined) return {}
+  const newcomers = new Newcomers({ clock, invitations }, init)
+  // It never rejects.
+  return { newcomer: (socket, newcomer) => void newcomers.take(socket, newcomer) }
+}
+
 /** The inviting host's end of `exchange.ts`. */
 export class Newcomers {
   readonly #clock: Clock
@@ -79,7 +89,7 @@ export class Newcomers {
     }
     const redeemed = this.#invitations.redeem(id, { name, from }, this.#init.isHere(name))
     return typeof redeemed === 'string'
-      ? encodeRefusal(redeemed) : encodeWelcome({ clusterKey: redeemed, ...this.#init.self() })
+      ? encodeRefusal(redeemed) : encodeWelcome({ ...redeemed, ...this.#init.self() })
   }
 }
 

@@ -25,11 +25,13 @@ import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { Unproven } from '../admission/arrivals.ts'
 import { Gate } from '../admission/gate.ts'
-import { isAnotherOfUs, proveMembership, RefusedError, StrangerError, type ProofChannel } from '../admission/proof.ts'
+import {
+  isAnotherOfUs, OtherKeyError, proveMembership, RefusedError, StrangerError, type ProofChannel,
+} from '../admission/proof.ts'
 import { INSTANCE_BYTES } from '../admission/proofcodec.ts'
-import type { ClusterKeys } from '../clusterkey.ts'
 import { HostMesh } from '../hostmesh.ts'
 import type { Invitations } from '../invitation/invitations.ts'
+import type { MemberKeys } from '../keyring.ts'
 import { GOSSIP_BYTES_MAX } from '../limits.ts'
 import type { NamePins } from '../members/namepins.ts'
 import type { Mesh, Unsubscribe } from '../mesh.ts'
@@ -46,7 +48,8 @@ import { channelOf } from './streamchannel.ts'
 export interface Libp2pMeshInit {
   /** This host's name, unique in the mesh. */
   name: string
-  keys: ClusterKeys
+  /** What membership is proved by: a ring of keys, or what is derived from one key. */
+  keys: MemberKeys
   /** Where this host's private key is kept; left out: a new identity at every start, for tests. */
   identityPath?: string
   /** Multiaddrs; port 0 takes a free one. */
@@ -285,7 +288,7 @@ class Libp2pNetwork implements Network {
     try {
       if (remotePeerId === this.peerId) return await this.#refuseItself(channel, listener)
       const name = await proveMembership(channel, this.#components, {
-        memberKey: this.#init.keys.memberKey, role: unproven === undefined ? 'dialer' : 'listener',
+        keys: this.#init.keys, role: unproven === undefined ? 'dialer' : 'listener',
         selfPeerId: this.peerId, remotePeerId, name: this.#init.name, instance,
         admit: (...peer) => {
           unproven?.leave()
@@ -298,6 +301,7 @@ class Libp2pNetwork implements Network {
     } catch (error) {
       const isStranger = timeout.signal.aborted || error instanceof StrangerError
       if (isStranger && unproven === undefined) listener.stranger(remotePeerId, String(error))
+      if (error instanceof OtherKeyError) listener.otherKey(remotePeerId, unproven === undefined)
       if (error instanceof RefusedError) listener.refused(error)
       // A clean close, no reset: this side's last message must arrive. The cause of the failure is known by now.
       await secured.connection.close({ signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => {})

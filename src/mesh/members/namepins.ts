@@ -74,6 +74,12 @@ export class NamePins {
     return this.#pins.get(name)?.peerId
   }
 
+  /** A name that is pinned to an identity. */
+  nameOf(peerId: string): string | undefined {
+    for (const pin of this.#pins.values()) if (pin.peerId === peerId) return pin.name
+    return undefined
+  }
+
   /** Pins a name to the identity that proved the key under it, if it is not pinned yet. */
   trust(name: string, peerId: string): void {
     if (this.#pins.has(name)) return

@@ -53,6 +53,18 @@ export class MemoryMesh implements Mesh {
     this.#tickets = this.#newTickets()
   }
 
+  /** Hosts with other keys never meet. */
+  otherKeyHolders(): string[] {
+    return []
+  }
+
+  letGo(peerId: string): void {
+    const name = this.#members.ofPeer(peerId)?.name
+    if (name === undefined) return
+    this.#hub.reach(this.self.name, name)?.lose(this.self.name)
+    this.lose(name)
+  }
+
   get traffic(): MeshTraffic {
     return { gossip: { ...this.#gossip } }
   }

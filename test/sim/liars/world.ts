@@ -105,7 +105,7 @@ export class LiarWorld {
       ...this.#shared(), mesh, standing, hasher,
       resident: residentPages(this.#init.pages, holds),
       namedHolders: (high, low) => this.#named(this.#init.pages.numberOf(high, low)),
-    }, { key: KEY, minHosts: this.#init.asksForProof === false ? 1 : 2, intervalMs: INTERVAL_MS })
+    }, { keys: () => [KEY], minHosts: this.#init.asksForProof === false ? 1 : 2, intervalMs: INTERVAL_MS })
     await mesh.start()
     await possession.start()
     this.#possessions.push(possession)

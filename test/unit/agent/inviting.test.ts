@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { invite } from '../../../src/agent/inviting.ts'
-import { Invitations } from '../../../src/mesh/index.ts'
+import { Invitations, KeyRing } from '../../../src/mesh/index.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../support/time.ts'
 
@@ -9,7 +9,9 @@ const WEEK_MS = 7 * 24 * 3_600_000
 
 describe('an agent\'s invitation', () => {
   const clock = new VirtualClock()
-  const invitations = new Invitations({ clock, random: systemRandom }, { clusterKey: new Uint8Array(32) })
+  const invitations = new Invitations({ clock, random: systemRandom }, {
+    keys: new KeyRing({ used: new Uint8Array(32) }),
+  })
   const ask = (ttlMs: number, uses: number) => invite({ clock, invitations }, { ttlMs, uses })
 
   it('says where the new host shall connect, and until when; there is none before the mesh', () => {

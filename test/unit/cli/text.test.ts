@@ -33,6 +33,12 @@ describe('what people read', () => {
     assert.equal(atRest, `${moved} It arrived paused, as it was at the source.`)
   })
 
+  it('says what must be done about the cluster key, and nothing where nothing must', () => {
+    assert.doesNotMatch(renderStatus(STATUS), /Cluster key/)
+    const keys = { ...STATUS.keys, advice: 'Copy the key file.' }
+    assert.match(renderStatus({ ...STATUS, keys }), /^Cluster key: Copy the key file\.$/m)
+  })
+
   it('names guests that are held before all else, why, and what to do', () => {
     assert.doesNotMatch(renderStatus(STATUS), /Held/)
     const lines = renderStatus({ ...STATUS, held: [HELD] }).split('\n')

@@ -68,7 +68,7 @@ describe('the texts of the Debian package', function () {
   it('are a completion for bash that offers each command and each option, and no other', async () => {
     for (const { words, commands, options } of listed) {
       const offered = await complete(...words, '')
-      const takesFile = words[0] === 'keygen' || words[0] === 'bugreport'
+      const takesFile = ['keygen', 'bugreport', 'keys install'].includes(words.join(' '))
       assert.deepEqual(offered.filter((word) => !word.startsWith('-')), takesFile ? ['here.key'] : commands)
       assert.deepEqual((await complete(...words, '-')).sort(), options.flatMap(formsOf).sort())
     }

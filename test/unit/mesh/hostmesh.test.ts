@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { RefusedError } from '../../../src/mesh/admission/proof.ts'
-import { Invitations, joinCluster, NamePins } from '../../../src/mesh/index.ts'
+import { Invitations, joinCluster, KeyRing, NamePins } from '../../../src/mesh/index.ts'
 import { MEMBERS_TOPIC } from '../../../src/mesh/members/announcer.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
@@ -230,12 +230,37 @@ describe('the members of a host\'s mesh', () => {
     await mesh.stop()
     assert.equal(logged.length, 2, 'what was not said yet is said at the end')
   })
+
+  it('that hold another key are remembered where one was expected: dialed, or known by name', async () => {
+    const pins = pinsOf()
+    const { mesh, network } = await hosts.start({ pins })
+    network.listener.otherKey('peerB', false)
+    assert.deepEqual(mesh.otherKeyHolders(), [], 'anybody can come')
+    pins.trust('b', 'peerB')
+    network.listener.otherKey('peerB', false)
+    network.listener.otherKey('peerC', true)
+    assert.deepEqual(mesh.otherKeyHolders(), ['peerB', 'peerC'])
+    network.join('b', 'peerB')
+    assert.deepEqual(mesh.otherKeyHolders(), ['peerC'])
+    for (let number = 0; number < 100; number++) network.listener.otherKey(`peer${number}`, true)
+    assert.deepEqual([mesh.otherKeyHolders().length, mesh.otherKeyHolders()[0]], [64, 'peer36'])
+  })
+
+  it('are let go when they are to prove themselves anew', async () => {
+    const { mesh, network } = await hosts.start()
+    network.join('b', 'peerB')
+    network.taken()
+    mesh.letGo('peerB')
+    assert.deepEqual(network.taken('disconnect'), ['disconnect peerB'])
+  })
 })
 
 describe('a host that invites', () => {
   it('lets a new one in at its lane port while it is in the mesh, but under no name that is in use', async () => {
     const clusterKey = new Uint8Array(32).fill(3)
-    const invitations = new Invitations({ clock: systemClock, random: systemRandom }, { clusterKey })
+    const invitations = new Invitations({ clock: systemClock, random: systemRandom }, {
+      keys: new KeyRing({ used: clusterKey }),
+    })
     const { mesh, network } = hosts.make({ invitations })
     assert.equal(invitations.address, undefined)
     await mesh.start()

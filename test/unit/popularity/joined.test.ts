@@ -43,6 +43,7 @@ function partOf(pages: readonly Page[], calls: string[], name: string): Populari
       calls.push(`${name} stands back`)
       return () => { calls.push(`${name} goes on`) }
     },
+    rekey: (key) => { calls.push(`${name} has key ${key[0]}`) },
     start: async () => { calls.push(`${name} starts`) },
     stop: async () => { calls.push(`${name} stops`) },
   }
@@ -94,8 +95,9 @@ describe('the popularity of several tenants', () => {
     assert.equal(joined.viewAgeMs, 3)
     await joined.start()
     joined.standBack()()
+    joined.rekey(Uint8Array.of(7))
     await joined.stop()
     assert.deepEqual(calls, ['blue starts', 'red starts', 'blue stands back', 'red stands back', 'blue goes on',
-      'red goes on', 'blue stops', 'red stops'])
+      'red goes on', 'blue has key 7', 'red has key 7', 'blue stops', 'red stops'])
   })
 })

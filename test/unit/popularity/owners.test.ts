@@ -31,6 +31,18 @@ describe('the owners of slices', () => {
     }), { numRuns: 30 })
   })
 
+  it('are all drawn anew with another key, as if there had never been the first', () => {
+    const owners = ownersOf(hosts(9))
+    const before = rankingOf(owners)
+    owners.rekey(new Uint8Array(32).fill(77))
+    assert.notDeepEqual(rankingOf(owners), before)
+    assert.equal(owners.hostCount, 9)
+    const fresh = new SliceOwners({ key: new Uint8Array(32).fill(77) })
+    fresh.update(membersNamed(hosts(9)))
+    assert.deepEqual(rankingOf(owners), rankingOf(fresh))
+    for (const name of hosts(9)) assert.equal(owners.nameOfTag(hostTag(name)), name)
+  })
+
   it('are all ranked differently, as many as there are', () => {
     for (const count of [1, 2, 3, 4, 9]) {
       const owners = ownersOf(hosts(count))

@@ -17,7 +17,7 @@ describe('possession over libp2p', () => {
       clock: systemClock, random: systemRandom, log: silentLog, mesh, hasher,
       standing: new Standing({ clock: systemClock }),
       resident: residentPages(pages, (number) => number < 150), namedHolders: () => named,
-    }, { key: KEY, minHosts: 2, intervalMs: INTERVAL_MS })
+    }, { keys: () => [KEY], minHosts: 2, intervalMs: INTERVAL_MS })
     const witnessMesh = libp2pMesh('witness')
     const witness = possessionOf(witnessMesh, [])
     await witnessMesh.start()

@@ -102,6 +102,6 @@ function createHost(
     random: new Chance(name.length),
     resident: residentPages(pages, holds),
     namedHolders: (high, low) => named(pages.numberOf(high, low)),
-  }, { key: KEY, minHosts, intervalMs: INTERVAL_MS })
+  }, { keys: () => [KEY], minHosts, intervalMs: INTERVAL_MS })
   return { mesh, standing, possession, warnings }
 }

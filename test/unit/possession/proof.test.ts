@@ -16,13 +16,13 @@ const BITMAP = Uint8Array.of(0b1010_0101, 0b1)
 const CONTEXT = { nonce: new Uint8Array(NONCE_BYTES).fill(3), challengerPeerId: 'one', witnessPeerId: 'two' }
 
 describe('a proof of possession', () => {
-  const prover = new Prover(KEY)
+  const prover = new Prover(() => [KEY])
   const proof = prover.proofOf(CONTEXT, BITMAP, PAGES.bytes, OFFSETS)
 
   it('is the same at both ends, wherever the pages lie', () => {
     const moved = Buffer.concat([Buffer.alloc(100), PAGES.bytes])
     const offsets = OFFSETS.map((offset) => offset + 100)
-    assert.deepEqual(new Prover(KEY).proofOf(CONTEXT, BITMAP, moved, offsets), proof)
+    assert.deepEqual(new Prover(() => [KEY]).proofOf(CONTEXT, BITMAP, moved, offsets), proof)
     assert.equal(proof.length, PROOF_BYTES)
   })
 
@@ -37,7 +37,16 @@ describe('a proof of possession', () => {
     for (const context of others) {
       assert.notDeepEqual(prover.proofOf(context, BITMAP, PAGES.bytes, OFFSETS), proof)
     }
-    assert.notDeepEqual(new Prover(new Uint8Array(32)).proofOf(CONTEXT, BITMAP, PAGES.bytes, OFFSETS), proof)
+    assert.notDeepEqual(new Prover(() => [new Uint8Array(32)]).proofOf(CONTEXT, BITMAP, PAGES.bytes, OFFSETS), proof)
+  })
+
+  it('is made by the first of several keys, and checked by each: two while the cluster key is rotated', () => {
+    const next = new Uint8Array(32).fill(7)
+    const isProofTo = (...keys: Uint8Array[]): boolean =>
+      new Prover(() => keys).isProof(proof, CONTEXT, BITMAP, PAGES.bytes, OFFSETS)
+    assert.deepEqual([isProofTo(KEY), isProofTo(next, KEY), isProofTo(KEY, next), isProofTo(next)],
+      [true, true, true, false])
+    assert.deepEqual(new Prover(() => [KEY, next]).proofOf(CONTEXT, BITMAP, PAGES.bytes, OFFSETS), proof)
   })
 
   it('is another where one byte of a claimed page, or one claim, differs: pages not claimed do not count', () => {

@@ -175,6 +175,15 @@ describe('the doctor', () => {
     isWrong(withPeer({ answer: { ...answer!, version: '1.0.0' } }), 'version of', 'warning', /same version/)
   })
 
+  it('tells a host that a rotation of the cluster key left out from one that reaches nobody', () => {
+    const withKeys = (strangers: string[], peers: PeerReach[]): Facts => withExamination({
+      peers, status: { ...STATUS, keys: { ...STATUS.keys, strangers, advice: 'Copy the key file.' } },
+    })
+    isWrong(withKeys(['host-b'], []), 'cluster key', 'broken', /hold another key/, /Copy the key file/)
+    isWrong(withKeys(['host-d'], EXAMINATION.peers), 'cluster key', 'warning', /Copy the key file/)
+    isWrong(withKeys([], EXAMINATION.peers), 'cluster key', 'warning', /Not all hosts have the same keys/)
+  })
+
   it('tells a host that sees nobody from one that need not, and from one that misses a certain host', () => {
     isWrong(withExamination({ peers: [], status: { ...STATUS, strangers: 0 } }), 'peers', 'broken', /10\.0\.0\.2/)
     const other = { ...STATUS, strangers: 2 }

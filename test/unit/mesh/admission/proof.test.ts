@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { concat } from 'uint8arrays/concat'
 
 import {
-  proveMembership, StrangerError, type ProofChannel, type ProofInit, type RefusedError,
+  OtherKeyError, proveMembership, StrangerError, type ProofChannel, type ProofInit, type RefusedError,
 } from '../../../../src/mesh/admission/proof.ts'
 import {
   decodeFrameLength, decodeProofMessage, encodeFrame, encodeProofMessage, instanceOf, NONCE_BYTES, PROOF_LIMITS,
@@ -23,9 +23,21 @@ describe('messages of the proof', () => {
     { kind: 'verdict', verdict: accepted },
     { kind: 'verdict', verdict: taken },
   ]
+  const twoMacs: ProofMessage = { kind: 'mac', mac: new Uint8Array(32).fill(8), otherMac: new Uint8Array(32).fill(9) }
 
   it('come back as they went', () => {
-    for (const message of messages) assert.deepEqual(decodeProofMessage(encodeProofMessage(message)), message)
+    for (const message of [...messages, twoMacs]) {
+      assert.deepEqual(decodeProofMessage(encodeProofMessage(message)), message)
+    }
+  })
+
+  it('with two macs are refused cut elsewhere than between them, or with a third', () => {
+    const bytes = encodeProofMessage(twoMacs)
+    assert.deepEqual([...bytes], [2, ...Array<number>(32).fill(8), ...Array<number>(32).fill(9)])
+    for (let length = 34; length < bytes.length; length++) {
+      assert.equal(decodeProofMessage(bytes.subarray(0, length)), undefined)
+    }
+    assert.equal(decodeProofMessage(concat([bytes, new Uint8Array(32)])), undefined)
   })
 
   it('are these very bytes, by which hosts of other versions know them', () => {
@@ -95,12 +107,12 @@ describe('messages of the proof', () => {
 describe('the proof of membership', () => {
   const key = new Uint8Array(32).fill(1)
   const dialer: ProofInit = {
-    memberKey: key, role: 'dialer', selfPeerId: 'peerA', remotePeerId: 'peerB', name: 'a', admit: () => accepted,
-    instance: new Uint8Array(12).fill(1),
+    keys: { memberKey: key }, role: 'dialer', selfPeerId: 'peerA', remotePeerId: 'peerB', name: 'a',
+    admit: () => accepted, instance: new Uint8Array(12).fill(1),
   }
   const listener: ProofInit = {
-    memberKey: key, role: 'listener', selfPeerId: 'peerB', remotePeerId: 'peerA', name: 'b', admit: () => accepted,
-    instance: new Uint8Array(12).fill(2),
+    keys: { memberKey: key }, role: 'listener', selfPeerId: 'peerB', remotePeerId: 'peerA', name: 'b',
+    admit: () => accepted, instance: new Uint8Array(12).fill(2),
   }
 
   it('tells each side the name of the other', async () => {
@@ -183,13 +195,60 @@ describe('the proof of membership', () => {
 
   it('fails on both sides with different keys, other identities, or the same role', async () => {
     const wrongs: Array<Partial<ProofInit>> = [
-      { memberKey: new Uint8Array(32) }, { selfPeerId: 'peerC' }, { remotePeerId: 'peerC' }, { role: 'dialer' },
+      { keys: { memberKey: new Uint8Array(32) } },
+      { selfPeerId: 'peerC' }, { remotePeerId: 'peerC' }, { role: 'dialer' },
     ]
     for (const wrong of wrongs) {
       for (const outcome of await run(dialer, { ...listener, ...wrong })) {
         assert.ok(outcome.status === 'rejected' && outcome.reason instanceof StrangerError)
       }
     }
+  })
+
+  describe('while the cluster key is rotated', () => {
+    const [old, next, third] = [1, 2, 3].map((byte) => new Uint8Array(32).fill(byte)) as
+      [Uint8Array, Uint8Array, Uint8Array]
+    const keysOf = (memberKey: Uint8Array, otherMemberKey?: Uint8Array): Pick<ProofInit, 'keys'> =>
+      ({ keys: { memberKey, otherMemberKey } })
+    const both = async (near: Pick<ProofInit, 'keys'>, far: Pick<ProofInit, 'keys'>): Promise<string> => {
+      const outcomes = await run({ ...dialer, ...near }, { ...listener, ...far })
+      const known = outcomes.map((one) => (one.status === 'fulfilled' ? 'in' : (one.reason as Error).constructor.name))
+      return known.join(' ')
+    }
+
+    it('lets in whoever has a key in common, whichever each uses', async () => {
+      const rings = [keysOf(old), keysOf(old, next), keysOf(next, old), keysOf(next)]
+      for (const [place, near] of rings.entries()) {
+        for (const [other, far] of rings.entries()) {
+          const isCommon = Math.abs(place - other) < 3
+          assert.equal(await both(near, far), isCommon ? 'in in' : 'OtherKeyError OtherKeyError', `${place} ${other}`)
+        }
+      }
+    })
+
+    it('keeps out whoever has neither, and tells that from a stranger without a key', async () => {
+      assert.equal(await both(keysOf(old, next), keysOf(third)), 'OtherKeyError OtherKeyError')
+      assert.equal(await both(keysOf(third), keysOf(next, old)), 'OtherKeyError OtherKeyError')
+    })
+
+    it('takes no proof by a key that is removed before it comes', async () => {
+      const ring = { memberKey: next, otherMemberKey: old as Uint8Array | undefined }
+      const [channel, peer] = channelPair()
+      const proof = proveMembership(channel, { random: systemRandom }, { ...listener, keys: ring })
+      const other = proveMembership({
+        read: (count) => peer.read(count),
+        write: async (bytes) => {
+          // The hello came; the mac follows.
+          if (bytes[2] === 2) ring.otherMemberKey = undefined
+          await peer.write(bytes)
+        },
+      }, { random: systemRandom }, { ...dialer, ...keysOf(old) })
+      // It gets no verdict.
+      const over = other.catch(() => undefined)
+      await assert.rejects(proof, OtherKeyError)
+      await channel.write(Uint8Array.of(0, 0))
+      await over
+    })
   })
 
   it('tells both sides of a refusal, whichever refused', async () => {

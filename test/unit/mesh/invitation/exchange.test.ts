@@ -14,6 +14,10 @@ describe('what a newcomer and the host that invited it say', () => {
   it('reads as it was written', () => {
     assert.equal(decodeHello(encodeHello('host-d')), 'host-d')
     assert.deepEqual(decodeAnswer(encodeWelcome(WELCOME)), WELCOME)
+    for (const isUsed of [true, false]) {
+      const rotating = { ...WELCOME, other: { clusterKey: new Uint8Array(32).fill(6), isUsed } }
+      assert.deepEqual(decodeAnswer(encodeWelcome(rotating)), rotating)
+    }
     for (const why of ['used', 'expired', 'name-taken', 'malformed'] as const) {
       assert.equal(decodeAnswer(encodeRefusal(why)), why)
     }
@@ -25,7 +29,10 @@ describe('what a newcomer and the host that invited it say', () => {
     for (const line of hellos) assert.throws(() => decodeHello(line), { code: 'bad-question' }, line)
     const good = JSON.parse(encodeWelcome(WELCOME)) as object
     const answers = [{ version: 2 }, { key: 'short' }, { key: undefined }, { host: 'a b' }, { host: 1 },
-      { meshPort: 0 }, { meshPort: 65_536 }, { meshPort: 1.5 }, { meshPort: '1' }].map((part) => ({ ...good, ...part }))
+      { meshPort: 0 }, { meshPort: 65_536 }, { meshPort: 1.5 }, { meshPort: '1' },
+      { other: 'short', isOtherUsed: true },
+      { other: 'A'.repeat(43) }, { ...good, other: (good as { key: string }).key, isOtherUsed: true },
+    ].map((part) => ({ ...good, ...part }))
     for (const answer of [...answers, { version: 1, refused: 'unproven' }, { version: 2, refused: 'used' }, 7]) {
       assert.throws(() => decodeAnswer(JSON.stringify(answer)), { code: 'bad-answer' }, JSON.stringify(answer))
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { CONTROL_LIMITS } from '../../../../src/daemon/control/index.ts'
-import { INVITATION_LIMITS, Invitations, type InvitationNews } from '../../../../src/mesh/index.ts'
+import { INVITATION_LIMITS, Invitations, KeyRing, type InvitationNews } from '../../../../src/mesh/index.ts'
 import { decodeToken, markOf } from '../../../../src/mesh/invitation/token.ts'
 import { systemRandom } from '../../../../src/runtime/random.ts'
 import { VirtualClock } from '../../../support/time.ts'
@@ -12,12 +12,14 @@ const HOUR_MS = 3_600_000
 
 describe('the invitations of a host', () => {
   let clock: VirtualClock
+  let ring: KeyRing
   let invitations: Invitations
   let news: InvitationNews[]
 
   beforeEach(() => {
     clock = new VirtualClock()
-    invitations = new Invitations({ clock, random: systemRandom }, { clusterKey: KEY })
+    ring = new KeyRing({ used: KEY })
+    invitations = new Invitations({ clock, random: systemRandom }, { keys: ring })
     news = []
     invitations.onNews = (one) => news.push(one)
   })
@@ -45,10 +47,11 @@ describe('the invitations of a host', () => {
 
   it('are good once, unless more was said, and tell who came', () => {
     const { id } = open()
-    assert.equal(invitations.redeem(id, WHO, false), KEY)
+    assert.deepEqual(invitations.redeem(id, WHO, false), { clusterKey: KEY })
     assert.equal(invitations.redeem(id, WHO, false), 'used')
     const twice = open({ uses: 2 })
-    assert.deepEqual([1, 2, 3].map(() => invitations.redeem(twice.id, WHO, false)), [KEY, KEY, 'used'])
+    assert.deepEqual([1, 2, 3].map(() => invitations.redeem(twice.id, WHO, false)),
+      [{ clusterKey: KEY }, { clusterKey: KEY }, 'used'])
     assert.deepEqual(invitations.counts, { open: 0, joined: 3, refused: 2 })
     assert.deepEqual(news.slice(0, 3), [
       { event: 'invited', invitation: id.slice(0, 8), uses: 1, ttlMs: HOUR_MS },
@@ -71,7 +74,7 @@ describe('the invitations of a host', () => {
     const { id } = open({ uses: 2 })
     await clock.run(HOUR_MS - 1)
     assert.equal(invitations.counts.open, 1)
-    assert.equal(invitations.redeem(id, WHO, false), KEY)
+    assert.deepEqual(invitations.redeem(id, WHO, false), { clusterKey: KEY })
     await clock.run(HOUR_MS)
     assert.equal(invitations.counts.open, 0)
     assert.equal(invitations.redeem(id, WHO, false), 'expired')
@@ -80,7 +83,7 @@ describe('the invitations of a host', () => {
   it('keep a use for a host whose name is another\'s, but tell its name to nobody whose token is over', async () => {
     const { id } = open()
     assert.equal(invitations.redeem(id, WHO, true), 'name-taken')
-    assert.equal(invitations.redeem(id, WHO, false), KEY)
+    assert.deepEqual(invitations.redeem(id, WHO, false), { clusterKey: KEY })
     assert.equal(invitations.redeem(id, WHO, true), 'used')
     const late = open()
     await clock.run(HOUR_MS)
@@ -110,5 +113,26 @@ describe('the invitations of a host', () => {
     })
     assert.deepEqual(used.filter((id) => invitations.secretOf(id) !== undefined), used.slice(-254))
     assert.equal(invitations.counts.open, 2)
+  })
+
+  it('made while the key is rotated give both keys, whichever the token has the mark of', () => {
+    const other = new Uint8Array(32).fill(4)
+    ring.set({ used: KEY, other })
+    const [before, after] = [open(), open()]
+    assert.deepEqual(invitations.redeem(before.id, WHO, false), {
+      clusterKey: KEY, other: { clusterKey: other, isUsed: false },
+    })
+    ring.set({ used: other, other: KEY })
+    assert.deepEqual(invitations.redeem(after.id, WHO, false), {
+      clusterKey: KEY, other: { clusterKey: other, isUsed: true },
+    })
+    assert.deepEqual(open().mark, markOf(other))
+  })
+
+  it('are over once the key that their token has the mark of is removed', () => {
+    const [{ id }, other] = [open(), new Uint8Array(32).fill(4)]
+    ring.set({ used: other })
+    assert.equal(invitations.redeem(id, WHO, false), 'expired')
+    assert.deepEqual(invitations.redeem(open().id, WHO, false), { clusterKey: other })
   })
 })

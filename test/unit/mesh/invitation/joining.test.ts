@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
-import { Invitations, joinCluster, type JoinedCluster } from '../../../../src/mesh/index.ts'
+import { Invitations, joinCluster, KeyRing, type JoinedCluster } from '../../../../src/mesh/index.ts'
 import { encodeHello } from '../../../../src/mesh/invitation/exchange.ts'
 import { Newcomers } from '../../../../src/mesh/invitation/newcomers.ts'
 import { decodeToken, encodeToken } from '../../../../src/mesh/invitation/token.ts'
@@ -27,7 +27,9 @@ class InvitingHost {
   readonly #server: LaneServer
 
   constructor(clusterKey = KEY) {
-    this.invitations = new Invitations({ clock: this.clock, random: systemRandom }, { clusterKey })
+    this.invitations = new Invitations({ clock: this.clock, random: systemRandom }, {
+      keys: new KeyRing({ used: clusterKey }),
+    })
     this.invitations.onNews = (news) => { if (news.event === 'join-refused') this.refusals.push(news.why) }
     const newcomers = new Newcomers({ clock: this.clock, invitations: this.invitations }, {
       self: () => ({ host: 'host-a', meshPort: 4001 }), isHere: (name) => name === 'host-a',
@@ -200,7 +202,7 @@ describe('a new host that joins', () => {
     const token = host.invite()
     const thief = await new InvitingHost(new Uint8Array(32).fill(4)).listen()
     thief.invitations.secretOf = () => decodeToken(token).secret
-    thief.invitations.redeem = () => new Uint8Array(32).fill(4)
+    thief.invitations.redeem = () => ({ clusterKey: new Uint8Array(32).fill(4) })
     await assert.rejects(join(thief.address, token), { code: 'join-false' })
     await thief.close()
     await assert.rejects(join(host.address, changed(token, 'mark')), { code: 'join-false' })
