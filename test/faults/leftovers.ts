@@ -84,10 +84,10 @@ export class Leftovers {
     ]
   }
 
-  /** The agents intercept managers' connections, by one table each. */
+  /** The agents intercept managers' connections, by one table each; by none where the kernel was not compiled. */
   async #tables(host: string): Promise<string[]> {
     const tables = await this.#lab.tablesOf(host)
-    return tables.length === 1 ? [] : [`tables of nft: ${tables.join(', ') || 'none'}`]
+    return tables.length <= 1 ? [] : [`tables of nft: ${tables.join(', ')}`]
   }
 
   /** Files of which only one part was written. */
