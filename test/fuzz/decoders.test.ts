@@ -29,6 +29,7 @@ const NOT_FUZZED: Record<string, string> = {
   'src/mesh/invitation/exchange.ts readLine': 'reads a socket through LineCutter',
   'src/mesh/lanes/laneserver.ts readPreamble': 'reads a socket for decodePreamble',
   'src/mesh/libp2p/identity.ts readIfThere': 'bytes for libp2p, in test/unit/mesh/libp2p',
+  'src/net/ownaddresses.ts readOrNothing': 'reads a file for parseRouted',
   'src/store/reader.ts Reader': 'store.test.ts: it takes a whole store',
 }
 

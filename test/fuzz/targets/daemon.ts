@@ -14,6 +14,7 @@ import { parseCapabilities } from '../../../src/host/rights.ts'
 import { explainNft, readTable } from '../../../src/intercept/program.ts'
 import { parseLaneAddress } from '../../../src/mesh/lanes/laneaddress.ts'
 import { formatHostPort, parseHostPort, parseTcpMultiaddr } from '../../../src/net/hostport.ts'
+import { parseRouted } from '../../../src/net/ownaddresses.ts'
 import { doOverlap, parsePortRange } from '../../../src/net/portranges.ts'
 import { formatRelayAddress, mayDial, parseDialRule, parseRelayAddress } from '../../../src/relay/index.ts'
 import { parseJson, printableJson } from '../../../src/text/json.ts'
@@ -47,8 +48,11 @@ swap:
 handoff: { threads: auto, compression: never, references: true }
 intercept: { ports: [49152-49215, 8102] }
 accept: [{guest: "web-*", from: [host-b]}]
+tenants: [{guests: "db-*", tenant: blue}]
 relay: { dial: ["/run/vms/*.sock", "10.0.0.2:8102"] }
 `
+const ROUTES = 'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n' +
+  `eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\n${'0'.repeat(32)} 00 ${'0'.repeat(32)} 00 fe80 1 1 1 1 eth1\n`
 const TABLE = `table inet pagemesh { # handle 1
 	set four {
 		type ipv4_addr
@@ -155,6 +159,13 @@ export const DAEMON_TARGETS: readonly Target[] = [
       const multiaddr = parseTcpMultiaddr(text)
       const toDial = relay === undefined ? rule : { ...relay, dialled }
       return parsed ?? multiaddr ?? range ?? toDial ?? parseLaneAddress(text)
+    },
+  },
+  {
+    name: 'routes', seeds: [ROUTES], words: ['\t', '\n', '00000000', 'eth0'], growth: 768, room: 2 ** 20,
+    decode(input) {
+      const routed = parseRouted(input.toString(), input.toString())
+      return routed.size === 0 ? undefined : routed
     },
   },
   {
