@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 
-import { createCluster, ensureImage, type LabCluster, type LabGuest } from '../../testnet/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
 import {
   expectArrivedWhole, expectExactCounts, moveToStandstill, skipWithoutLab, type MoveResult,
 } from '../support/labmove.ts'
 
 const SETUP_TIMEOUT_MS = 600_000
 const TEST_TIMEOUT_MS = 240_000
+const KEPT_TIMEOUT_MS = 60_000
 const MEMORY_MIB = 128
 /** Pages that two guests of one system have in common, at least. */
 const REFS_MIN = 1000
@@ -43,6 +45,11 @@ describe('guests of two tenants with one system, on two hosts', function () {
     const result = await moveToStandstill(cluster!, { guest, from, to, mode: 'precopy' })
     await expectExactCounts(result, guest)
     await expectArrivedWhole(guest, destination, MEMORY_MIB)
+    // What it was is read from its old QEMU.
+    const what = `what ${guest.name} was to be kept at ${from}`
+    await waitFor(async () => ((await cluster!.agent(from).status()).store.pages > REFS_MIN ? true : undefined), {
+      clock: systemClock, what, timeoutMs: KEPT_TIMEOUT_MS, pauseMs: 200,
+    })
     await guest.stop()
     return [result, destination]
   }
@@ -60,6 +67,8 @@ describe('guests of two tenants with one system, on two hosts', function () {
     // At b there are both by now; what blue-1 was is kept at a, for blue alone.
     const [stillApart, there] = await move(red, 'b', 'a')
     assert.equal(refsOutside(stillApart), 0)
+    // References are made of what was scanned.
+    await cluster!.settled()
     const [home] = await move(there, 'a', 'b')
     assert.ok(refsOutside(home) > REFS_MIN, `${JSON.stringify(home.refsFilledBy)}: what red-1 left at b`)
   })
