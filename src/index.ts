@@ -35,13 +35,14 @@ export type {
 } from './transfer/index.ts'
 export { whyNoInterception, type ArrivalCounts, type InterceptStatus } from './intercept/index.ts'
 export {
-  clusterKeyText, createLibp2pMesh, defaultLane, deriveKeys, Invitations, joinCluster, MemoryNetwork, NamePins,
-  readClusterKey, writeClusterKey, type ClusterKeys, type HandedLane, type InvitationNews, type JoinedCluster,
-  type JoinRefusal, type JoinRequest, type Lane, type LanePass, type LaneTaker, type LaneTicket, type Libp2pMeshInit,
-  type Member, type Mesh, type MeshTraffic, type MessageStream, type NameClaim, type NamePin, type ToldRefusal,
-  type UnsecuredLane, type Unsubscribe, type Welcome,
+  clusterKeyText, createLibp2pMesh, defaultLane, deriveKeys, Invitations, joinCluster, KeyRing, MemoryNetwork, NamePins,
+  readClusterKey, writeClusterKey, type ClusterKeys, type GivenKeys, type HandedLane, type HeldKeys,
+  type InvitationNews, type JoinedCluster, type JoinRefusal, type JoinRequest, type Lane, type LanePass, type LaneTaker,
+  type LaneTicket, type Libp2pMeshInit, type Member, type MemberKeys, type Mesh, type MeshTraffic, type MessageStream,
+  type NameClaim, type NamePin, type RingKey, type ToldRefusal, type UnsecuredLane, type Unsubscribe, type Welcome,
 } from './mesh/index.ts'
 export { PAGE_BYTES, type Delivery, type InstructionSet, type KernelInUse, type PageSourceKind } from './page/index.ts'
+export type { Endpoint } from './net/endpoint.ts'
 export type { HandedConnection, Taker } from './net/handover.ts'
 export type { HostPort } from './net/hostport.ts'
 export type { PortRange } from './net/portranges.ts'

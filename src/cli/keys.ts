@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { KeysArguments } from '../daemon/control/index.ts'
 import type { HostKeys, KeysReport } from '../index.ts'
 import { namesArgument, withAgentFlags, type AgentFlags } from './arguments.ts'
-import { complain, EXIT, EXIT_HELP, fail } from './exit.ts'
+import { complain, EXIT, EXIT_HELP, failAnswer } from './exit.ts'
 import { showAnswer } from './showanswer.ts'
 import { alignColumns } from './table.ts'
 
@@ -52,7 +52,7 @@ Examples:
 ${EXIT_HELP}`)
     .action(async (file: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<ChangeFlags & { here?: true }>()
-      const key = await readKey(file)
+      const key = await readKey(file, flags)
       if (key === undefined) return
       const { here } = flags
       await ask({ action: 'install', key, ...(here === undefined ? {} : { here }), ...excusedBy(flags) }, flags)
@@ -104,12 +104,12 @@ function excusedBy({ without }: ChangeFlags): { without?: string[] } {
 }
 
 /** As base64url. Undefined: it is reported that there is none. */
-async function readKey(file: string): Promise<string | undefined> {
+async function readKey(file: string, { json }: AgentFlags): Promise<string | undefined> {
   const { readClusterKey } = await import('../index.ts')
   try {
     return Buffer.from(await readClusterKey(file)).toString('base64url')
   } catch (error) {
-    fail(error)
+    failAnswer(error, json === true)
     return undefined
   }
 }

@@ -11,7 +11,7 @@ export {
   clusterKeyText, deriveKeys, KEY_ID_FORM, keyEpoch, keyIdOf, readClusterKey, readClusterKeys, writeClusterKey,
   type ClusterKeys, type HeldKeys,
 } from './clusterkey.ts'
-export type { Welcome } from './invitation/exchange.ts'
+export type { GivenKeys, Welcome } from './invitation/exchange.ts'
 export {
   INVITATION_LIMITS, Invitations, type InvitationNews, type JoinRefusal, type ToldRefusal,
 } from './invitation/invitations.ts'

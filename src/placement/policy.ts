@@ -91,8 +91,9 @@ export function* planPlacement(input: PlanInput): Generator<void, Plan> {
   const keptPages = store.pages
   const candidates = yield* gatherCandidates(input)
   const strangers = yield* markKept(candidates, store)
-  const mayHave = (index: number): boolean =>
-    (candidates.flags[index]! & KEPT) !== 0 || guestsOf(candidates, index) >= guestsMin
+  // A page that one host alone holds is in the view only where an operator wants it everywhere, such as a public one.
+  const mayHave = (index: number): boolean => (candidates.flags[index]! & KEPT) !== 0 ||
+    guestsOf(candidates, index) >= guestsMin || hostsOf(candidates, index) === 1
   const ownedCount = yield* markOwned(candidates, (index, high, low) => mayHave(index) && isOwned(high, low))
   const order = yield* pagesWhere(candidates, (flags, index) =>
     ((flags & FLAG.resident) === 0 && mayHave(index)) || (flags & (FLAG.head | FLAG.tail)) !== 0)

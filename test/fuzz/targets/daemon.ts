@@ -35,7 +35,9 @@ const REQUESTS: ControlRequest[] = [
   },
   { command: 'evacuate', arguments: { to: ['b', 'c'], parallel: 2, mode: 'precopy' } },
   { command: 'tunnel', arguments: { to: 'b', path: '/run/a', remotePath: '/run/b', mode: 0o600, gid: 5 } },
-  { command: 'cancel', arguments: {} },
+  { command: 'cancel', arguments: {} }, { command: 'keys', arguments: { action: 'list' } },
+  { command: 'keys', arguments: { action: 'install', key: `${'A'.repeat(42)}A`, here: true, without: ['b'] } },
+  { command: 'keys', arguments: { action: 'use', id: '0123456789abcdef' } },
 ]
 const CONFIG = `name: host-a
 clusterKey: /etc/pagemesh/cluster.key

@@ -15,6 +15,9 @@ import { beginningOf } from '../../../src/relay/firstbytes.ts'
 import {
   decodeRelayOffer, DESTINATION_LANGUAGE, encodeRelayOffer, SOURCE_LANGUAGE,
 } from '../../../src/relay/messages.ts'
+import {
+  decodeKeysAnswer, decodeKeysQuestion, encodeKeysAnswer, encodeKeysQuestion,
+} from '../../../src/rotation/wire.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import type { Language } from '../../../src/transfer/index.ts'
 import { encodeAnswer, requireAccepted } from '../../../src/transfer/offer.ts'
@@ -30,6 +33,8 @@ const MACHINES = [MACHINE, {
   devices: { listed: [{ type: 'virtio-net-pci', place: 'slot 03.0' }], count: 1, digest: 'ab' },
   capabilities: { 'switchover-ack': false }, blockers: ['no'],
 }]
+const NONCE = new Uint8Array(32).fill(7)
+const KEY_ID = '0123456789abcdef'
 const PAGES = { tenant: 'shop', epochs: ['0123456789abcdef'] }
 const COUNTS = {
   streamBytes: 1, peerBytes: 2, releaseMs: 0, spent: { report: 1, gossip: 2, swap: 3 },
@@ -137,6 +142,33 @@ export const TRANSFER_TARGETS: readonly Target[] = [
       const offer = decodeRelayOffer(input)
       assert.deepEqual(decodeRelayOffer(encodeRelayOffer(offer)), offer)
       return offer
+    },
+  },
+  {
+    name: 'keys-question', refusals: ['bad-question'], words: ['"nonce"', '"do"', '"install"', '"key"', '"id"'],
+    seeds: [
+      encodeKeysQuestion({ nonce: NONCE }), encodeKeysQuestion({ nonce: NONCE, change: { do: 'install', key: NONCE } }),
+      encodeKeysQuestion({ nonce: NONCE, change: { do: 'use', id: KEY_ID } }),
+    ],
+    decode(input) {
+      const question = decodeKeysQuestion(input)
+      assert.deepEqual(decodeKeysQuestion(encodeKeysQuestion(question)), question)
+      return question
+    },
+  },
+  {
+    name: 'keys-answer', refusals: ['bad-answer'], words: ['"keys"', '"proof"', '"removed"', '"refused"', '"code"'],
+    seeds: [
+      encodeKeysAnswer({ keys: [{ id: KEY_ID, proof: NONCE }], removed: [KEY_ID.replace('0', '1')] }),
+      encodeKeysAnswer({
+        keys: [{ id: KEY_ID, proof: NONCE }], removed: [],
+        refused: new PagemeshError('busy', 'No.', { fault: 'peer', advice: 'Do not.' }),
+      }),
+    ],
+    decode(input) {
+      const { keys, removed, refused } = decodeKeysAnswer(input)
+      assert.ok(keys.length <= 2 && removed.length <= 16)
+      return { keys, removed, code: refused?.code }
     },
   },
   link('said-by-source', OUTGOING_LANGUAGE, INCOMING_LANGUAGE, [

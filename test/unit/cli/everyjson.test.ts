@@ -11,6 +11,7 @@ import { encodeToken } from '../../../src/mesh/invitation/token.ts'
 import { progressOf } from '../../support/fakeagent.ts'
 import { COMMAND_MS_MAX, pagemesh, RunningCommand, type Finished } from '../../support/pagemesh.ts'
 
+const KEY_ID = '0123456789abcdef'
 const TOKEN = encodeToken({ id: 'ab'.repeat(16), secret: new Uint8Array(32).fill(1), mark: new Uint8Array(16) })
 
 /** A command line of each command that has --json and talks to the agent. */
@@ -18,15 +19,16 @@ const ASKING: Record<string, string[]> = {
   invite: ['invite'], status: ['status'], pages: ['pages'], migrate: ['migrate', 'web-1', '--to', 'host-b'],
   evacuate: ['evacuate'], cancel: ['cancel', 'web-1'], recover: ['recover', 'web-1'],
   settle: ['settle', 'web-1', '--run'], history: ['history'], peers: ['peers'],
-  'peers accept': ['peers', 'accept', 'host-b'], tunnel: ['tunnel', '--to', 'host-b', '--path', '/run/t.sock'],
+  'peers accept': ['peers', 'accept', 'host-b'], keys: ['keys'], 'keys use': ['keys', 'use', KEY_ID],
+  'keys remove': ['keys', 'remove', KEY_ID], tunnel: ['tunnel', '--to', 'host-b', '--path', '/run/t.sock'],
 }
 /** Other forms of them. */
 const MORE = [
   ['status', '--cluster'], ['history', '--audit'], ['migrate', 'web-1', '--to', 'host-b', '--dry-run'],
   ['evacuate', '--dry-run'],
 ]
-/** The commands that have --json and do their work without an agent. */
-const ALONE = ['doctor', 'bugreport', 'join']
+/** The commands that have --json and do their work, or begin it, without an agent. */
+const ALONE = ['doctor', 'bugreport', 'join', 'keys install']
 
 /** Every command that takes --json, by its words. */
 function withJson(command: Command, words: readonly string[] = []): string[] {
@@ -133,6 +135,11 @@ describe('--json of a command that fails', function () {
     const examined = await pagemesh('doctor', ...config)
     assert.ok(Array.isArray(objectOf(examined)['checks']))
     assert.equal(examined.status, 1)
+  })
+
+  it('is one object of keys install, where there is no such file', async () => {
+    const finished = await pagemesh('keys', 'install', join(folder, 'none.key'), '--json')
+    assert.deepEqual([codeOf(finished, 'keys install'), finished.status], ['key-missing', 1])
   })
 
   it('is nothing at all where the words are wrong', async () => {
