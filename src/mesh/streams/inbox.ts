@@ -1,7 +1,7 @@
 import { PagemeshError } from '../../runtime/errors.ts'
 
 /** Memory that a message takes besides its bytes: without it, empty messages would be bounded by nothing. */
-const MESSAGE_OVERHEAD_BYTES = 128
+export const MESSAGE_OVERHEAD_BYTES = 128
 
 /**
  * Whole messages that wait for a receiver. It is not bounded: its owner watches `bytes` and stops the sender. One

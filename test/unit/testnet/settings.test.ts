@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import { readSettings } from '../../../testnet/docker/settings.ts'
 
 interface ComposeFile {
-  services: Record<string, { hostname: string; environment: Record<string, string> }>
+  services: Record<string, { hostname?: string; environment?: Record<string, string>; profiles?: string[] }>
 }
 
 describe('settings of a host in a container', () => {
@@ -38,13 +38,16 @@ describe('settings of a host in a container', () => {
   it('are right in docker-compose.yml: every host knows the others, and no two guests have one name', () => {
     const file = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docker-compose.yml'), 'utf8')
     const { services } = parse(file, { merge: true }) as ComposeFile
-    const hosts = Object.entries(services).map(([name, { hostname, environment }]) => {
-      assert.equal(hostname, name)
-      return readSettings(name, environment)
-    })
-    const names = hosts.map(({ name }) => name)
-    assert.deepEqual(names, ['host-a', 'host-b', 'host-c'])
-    for (const { name, peers } of hosts) assert.deepEqual(peers, names.filter((other) => other !== name))
+    const hosts = Object.entries(services).filter(([name]) => name.startsWith('host-'))
+      .map(([name, { hostname, environment, profiles }]) => {
+        assert.equal(hostname, name)
+        return { ...readSettings(name, environment!), profile: profiles?.[0] }
+      })
+    assert.deepEqual(hosts.map(({ name }) => name), ['host-a', 'host-b', 'host-c', 'host-d', 'host-e'])
+    for (const { name, peers, profile } of hosts) {
+      const beside = hosts.filter((other) => other.profile === profile && other.name !== name)
+      assert.deepEqual(peers, beside.map((other) => other.name))
+    }
     const guests = hosts.flatMap((host) => host.guests.map(({ name }) => name))
     assert.equal(new Set(guests).size, guests.length)
   })
