@@ -37,6 +37,8 @@ export interface AgentOptions {
   settings?: Record<string, unknown>
   /** Capabilities of its service beyond the unit's own. */
   rights?: readonly Right[]
+  /** Words before its own that change where it runs or writes and then become it. */
+  within?: readonly string[]
   clock?: Clock
 }
 
@@ -115,7 +117,7 @@ export async function startAgent(options: AgentOptions): Promise<LabAgent> {
     ...settings?.intercept === undefined ? [] : [INTERCEPT_RIGHT], ...options.rights ?? [],
   ])
   if (user !== undefined) chownSync(directory, user.uid, user.gid)
-  const prefix = [...host.exec, ...user?.words ?? []]
+  const prefix = [...host.exec, ...options.within ?? [], ...user?.words ?? []]
   const agent = new RunningAgent(options, startProcess(prefix, [...PAGEMESH, 'agent', '--config', config]), control)
   await waitFor(async () => {
     if (!agent.running) {

@@ -34,8 +34,8 @@ export interface LabCluster {
   readonly clusterKey: string
   /** The agent of a host; a new one after `restartAgent`. */
   agent(host: string): LabAgent
-  /** Starts the agent of a host without a running one; with further configuration. */
-  restartAgent(host: string, settings?: Record<string, unknown>): Promise<LabAgent>
+  /** Starts the agent of a host without a running one; with further configuration, after the words `within`. */
+  restartAgent(host: string, settings?: Record<string, unknown>, within?: readonly string[]): Promise<LabAgent>
   /**
    * Brings a host in as an operator does, `pagemesh invite` on another and `pagemesh join` there, and starts its agent.
    * Throws LabError `lab-command-failed`.
@@ -93,11 +93,13 @@ class RunningCluster implements LabCluster {
     return this.#agents.get(host)!
   }
 
-  async restartAgent(hostName: string, settings?: Record<string, unknown>): Promise<LabAgent> {
+  async restartAgent(
+    hostName: string, settings?: Record<string, unknown>, within: readonly string[] = [],
+  ): Promise<LabAgent> {
     const host = this.network.host(hostName)
     const first = this.network.hosts[0] as LabHost
     const bootstrap = host === first ? this.network.hosts.slice(1, 2) : [first]
-    return await this.#start(hostName, { clusterKey: this.#clusterKey, bootstrap }, settings)
+    return await this.#start(hostName, { clusterKey: this.#clusterKey, bootstrap }, settings, within)
   }
 
   async join(hostName: string, inviter: string): Promise<LabAgent> {
@@ -109,7 +111,9 @@ class RunningCluster implements LabCluster {
     return await this.#start(hostName, 'joined')
   }
 
-  async #start(hostName: string, mesh: AgentOptions['mesh'], settings?: Record<string, unknown>): Promise<LabAgent> {
+  async #start(
+    hostName: string, mesh: AgentOptions['mesh'], settings?: Record<string, unknown>, within: readonly string[] = [],
+  ): Promise<LabAgent> {
     const agent = await startAgent({
       host: this.network.host(hostName),
       directory: join(this.directory, hostName),
@@ -117,6 +121,7 @@ class RunningCluster implements LabCluster {
       mesh,
       settings: { census: { intervalSeconds: 15 }, ...this.#options.settings, ...settings },
       rights: this.#options.rights ?? [],
+      within,
     })
     this.#agents.set(hostName, agent)
     return agent
