@@ -2,13 +2,13 @@ import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import type { Manager } from '../guest/index.ts'
+import { writeWholeFile } from '../host/wholefile.ts'
 import { isoTime, type Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { parseJson } from '../text/json.ts'
 import type { RelayResult } from '../transfer/index.ts'
 import type { HandoffRecord } from './api.ts'
-import { writeWholeFile } from './wholefile.ts'
 
 /** Handoffs that are remembered; the oldest go first. A record takes about a kilobyte. */
 const HISTORY_RECORDS_MAX = 200

@@ -1,10 +1,10 @@
 import { chmod, lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { syncDirectory, UNFINISHED, writeWholeFile } from '../host/wholefile.ts'
 import { describeError, PagemeshError, systemErrorCode, type ErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { parseJson } from '../text/json.ts'
-import { syncDirectory, UNFINISHED, writeWholeFile } from './wholefile.ts'
 
 export const JOURNAL_LIMITS = {
   /** Unsettled handoffs at one time. Operators settle them long before there are as many. */

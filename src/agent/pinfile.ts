@@ -1,11 +1,11 @@
 import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+import { writeWholeFile } from '../host/wholefile.ts'
 import { PIN_LIMITS, type NamePin, type NamePins } from '../mesh/index.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { parseJson } from '../text/json.ts'
-import { writeWholeFile } from './wholefile.ts'
 
 /** A pin takes some 150 bytes. */
 const FILE_BYTES_MAX = 2 ** 20

@@ -1,11 +1,11 @@
 import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+import { writeWholeFile } from '../host/wholefile.ts'
 import { KEY_ID_FORM } from '../mesh/index.ts'
 import { REMOVED_KEYS_MAX, type RemovedKeys } from '../rotation/index.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { writeWholeFile } from './wholefile.ts'
 
 /** Ids, one a line. */
 const FILE_BYTES_MAX = 1024

@@ -1,10 +1,10 @@
 import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+import { writeWholeFile } from '../host/wholefile.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { describeError, systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { writeWholeFile } from './wholefile.ts'
 
 /** The last second that fits the protocols' 32 bits. */
 const SECOND_MAX = 2 ** 32 - 2

@@ -1,14 +1,12 @@
 import { timingSafeEqual } from 'node:crypto'
-import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, realpath, stat, type FileHandle } from 'node:fs/promises'
 
+import { writeWholeFile } from '../host/wholefile.ts'
 import { describeError, PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 import { clusterKeyText, readClusterKeys, type HeldKeys } from './clusterkey.ts'
 
 /** What the system says where a file may be written, but not be replaced by another of the same owner. */
 const IRREPLACEABLE = ['EPERM', 'EACCES', 'EROFS', 'EBUSY']
-/** Suffix of the file until all of it is on the disk. */
-const UNFINISHED = '.new'
 
 /**
  * Puts other keys into the key file in one step, with its mode and owner: after a crash it holds the ones or the
@@ -46,24 +44,11 @@ async function overwrite(path: string, text: string): Promise<void> {
 }
 
 async function replace(path: string, text: string): Promise<void> {
-  const unfinished = `${path}${UNFINISHED}`
   const { uid, gid, mode } = await stat(path)
-  try {
-    // A crash may have left one.
-    await rm(unfinished, { force: true })
-    await using file = await open(unfinished, 'wx', 0o600)
+  await writeWholeFile(path, text, async (file) => {
     await keepOwner(file, { uid, gid })
     await file.chmod(mode & 0o777)
-    await file.writeFile(text)
-    await file.sync()
-    await rename(unfinished, path)
-  } catch (error) {
-    // No key may stay in a file that nobody looks at. Its own error does not matter: the one above is thrown.
-    await rm(unfinished, { force: true }).catch(() => undefined)
-    throw error
-  }
-  await using directory = await open(dirname(path), 'r')
-  await directory.sync()
+  })
 }
 
 async function keepOwner(file: FileHandle, owner: { uid: number; gid: number }): Promise<void> {
