@@ -12,6 +12,8 @@ export interface UnixSocket {
 
 const LISTENS = 0x1_0000
 const CONNECTED = '03'
+/** A path has at most 108 bytes (`sun_path`): the kernel prints none that is longer. */
+const LINE = /^[0-9a-f]+: \S+ \S+ ([0-9A-F]{8}) \S+ (\S+) +(\d+)(?: (.{1,108}))?$/gm
 
 /**
  * Parses /proc/net/unix. A bound path may contain line ends and so forge lines: sockets that are listed twice are left
@@ -20,7 +22,7 @@ const CONNECTED = '03'
 export function parseUnixSockets(text: string): UnixSocket[] {
   const sockets = new Map<string, UnixSocket>()
   const twice = new Set<string>()
-  for (const match of text.matchAll(/^[0-9a-f]+: \S+ \S+ ([0-9A-F]{8}) \S+ (\S+) +(\d+)(?: (.+))?$/gm)) {
+  for (const match of text.matchAll(LINE)) {
     const [, flags = '', state = '', inode = '', path] = match
     if (sockets.has(inode)) twice.add(inode)
     sockets.set(inode, { inode, path, state: stateOf(flags, state) })

@@ -30,6 +30,12 @@ describe('the kernel\'s table of UNIX sockets', () => {
 ${forged}\n`
     assert.deepEqual(parseUnixSockets(text).map(({ inode }) => inode), ['9000'])
   })
+
+  it('is not believed where a path is longer than the kernel lets one be', () => {
+    const line = '00000000a1518714: 00000002 00000000 00010000 0001 01 8547'
+    assert.equal(parseUnixSockets(`${HEAD}${line} ${'a'.repeat(108)}\n`).length, 1)
+    assert.deepEqual(parseUnixSockets(`${HEAD}${line} ${'../'.repeat(20_000)}a\n`), [])
+  })
 })
 
 describe('who is at the other end', () => {
