@@ -1,11 +1,10 @@
 import type { Census } from '../census/index.ts'
-import type { CopyNews, OutgoingRecordedAs, Reason, RunState, SpentBytes, Verdict } from '../conversation/index.ts'
+import type { CopyNews, Reason, SpentBytes, Verdict } from '../conversation/index.ts'
 import { QmpOutgoingDriver, type Guest, type MigrationMode, type SettingsUndo } from '../guest/index.ts'
 import { Outgoing, type OutgoingInit } from '../handoff/index.ts'
 import type { Member, Mesh } from '../mesh/index.ts'
 import type { PageScopes } from '../page/index.ts'
 import type { CompressionMode, PassageThreads } from '../passage/index.ts'
-import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError } from '../runtime/errors.ts'
@@ -16,6 +15,7 @@ import type { MigrateRequest } from './api.ts'
 import type { GuestList } from './guestlist.ts'
 import type { History } from './history.ts'
 import type { Journal } from './journal.ts'
+import { OutgoingRecord, type OutgoingUnsettled } from './outgoingrecord.ts'
 import { mayLive, type Unsettled } from './unsettled.ts'
 
 export interface OutgoingHandoffsComponents {
@@ -33,8 +33,6 @@ export interface OutgoingHandoffsComponents {
   standBack: () => () => void
 }
 
-type Record = Extract<Unsettled, { role: 'outgoing' }>
-
 const ID_BYTES = 16
 /** Between two tries to reach the QEMU of a handoff that an earlier agent process left. */
 const RETRY_MS = 2000
@@ -49,7 +47,7 @@ export class OutgoingHandoffs {
   readonly #components: OutgoingHandoffsComponents
   readonly #init: { directory: string; references: boolean; compression: CompressionMode }
   readonly #live = new Map<string, Outgoing>()
-  readonly #records = new Map<string, Record>()
+  readonly #records = new Map<string, OutgoingUnsettled>()
   /** Handoffs of an earlier agent process that are not taken up yet, and their guests. */
   readonly #untaken = new Map<string, string>()
   readonly #life = new AbortController()
@@ -109,7 +107,7 @@ export class OutgoingHandoffs {
   }
 
   /** Resumes a handoff that an earlier agent process left. */
-  adopt(id: string, record: Record): void {
+  adopt(id: string, record: OutgoingUnsettled): void {
     this.#records.set(id, record)
     // A guest that was kept needs no more than answers, unless QEMU settings are still to be restored.
     if (record.as === 'kept' && record.undo === undefined) return
@@ -141,7 +139,7 @@ export class OutgoingHandoffs {
     await Promise.allSettled([...this.#live.values()].map((outgoing) => outgoing.stop()))
   }
 
-  async #restartUntilDone(id: string, record: Record): Promise<void> {
+  async #restartUntilDone(id: string, record: OutgoingUnsettled): Promise<void> {
     const { clock, history } = this.#components
     while (!this.#life.signal.aborted) {
       try {
@@ -159,7 +157,7 @@ export class OutgoingHandoffs {
     }
   }
 
-  async #restart(id: string, record: Record): Promise<Outgoing> {
+  async #restart(id: string, record: OutgoingUnsettled): Promise<Outgoing> {
     const known = this.#live.get(id)
     if (known !== undefined) return known
     const { guest, other, mode, undo, knowledge } = record
@@ -199,54 +197,36 @@ export class OutgoingHandoffs {
     id: string, about: Pick<OutgoingInit, 'guest' | 'to' | 'mode'>,
     init: Omit<OutgoingInit, 'id' | 'guest' | 'to' | 'mode' | 'createDriver' | 'census' | 'scope' | 'compression' |
       'standBack' | 'record' | 'forget' | 'onAmended' | 'onClosed'>,
-    qemu: { undo?: SettingsUndo; process?: Record['process']; downtimeMsMax?: number; channels?: number },
+    qemu: { undo?: SettingsUndo; process?: OutgoingUnsettled['process']; downtimeMsMax?: number; channels?: number },
   ): Outgoing {
     const { clock, random, guests, journal, history, standBack } = this.#components
-    const { guest: name, to, mode } = about
-    let process = qemu.process
-    let driver: QmpOutgoingDriver | undefined
+    const { guest: name, mode } = about
+    const kept = new OutgoingRecord({ journal, records: this.#records }, { ...about, id, process: qemu.process })
     const find = async (): Promise<Guest> => {
       const guest = await guests.require(name)
-      process = requireSame(guest, qemu.process)
+      kept.process = requireSame(guest, qemu.process)
       return guest
     }
-    const write = async (written: Omit<Record, 'process' | 'undo'>): Promise<void> => {
-      const undo = driver?.undo
-      const record: Record = {
-        ...written, ...(process === undefined ? {} : { process }), ...(undo === undefined ? {} : { undo }),
-      }
-      this.#records.set(id, record)
-      await journal.write(id, record)
-    }
-    const record = async (
-      as: OutgoingRecordedAs, runState: RunState, knowledge?: StreamKnowledgeData,
-    ): Promise<void> => {
-      await write({
-        role: 'outgoing', as, guest: name, other: to, mode, runState, ...(knowledge === undefined ? {} : { knowledge }),
-      })
-      if (as === 'kept') await this.#forgetOldest()
-    }
     const outgoing = new Outgoing(this.#components, {
-      ...about, ...init, id, standBack, record,
+      ...about, ...init, id, standBack,
       ...this.#pagesOf(name),
       compression: this.#init.compression,
       createDriver: (onNews) => {
-        driver = new QmpOutgoingDriver({ clock, random }, {
+        const driver = new QmpOutgoingDriver({ clock, random }, {
           directory: this.#init.directory, mode, undo: qemu.undo, find, onNews,
-          onChange: () => record('moving', 'unknown'),
+          onChange: () => kept.write('moving', 'unknown'),
           ...(qemu.downtimeMsMax === undefined ? {} : { downtimeMsMax: qemu.downtimeMsMax }),
           ...(qemu.channels === undefined ? {} : { channels: qemu.channels }),
         })
+        kept.driver = driver
         return driver
       },
-      forget: async () => {
-        this.#records.delete(id)
-        await journal.remove(id)
+      record: async (as, runState, knowledge) => {
+        await kept.write(as, runState, knowledge)
+        if (as === 'kept') await this.#forgetOldest()
       },
-      onClosed: async () => {
-        const { undo: _undo, process: _process, ...known } = this.#records.get(id) ?? {}
-        if ('role' in known) await write(known)
-      },
+      forget: () => kept.remove(),
+      onClosed: () => kept.rewrite(),
       onAmended: (result: HandoffResult) => {
         behind(this.#components.log, 'a handoff is not in the history', history.add(result, { direction: 'outgoing' }))
       },

@@ -12,7 +12,7 @@ import { MAIN_ONLY, type BesideChannels } from './channels.ts'
 import type { Guest, GuestState } from './guest.ts'
 import type { MigrationMode, MigrationProgress, MigrationSide, OpenInit } from './migration.ts'
 import { isAlive, type ProcessIdentity } from './process.ts'
-import { createRendezvous, type Rendezvous } from './rendezvous.ts'
+import { Rendezvous } from './rendezvous.ts'
 import type { SettingsUndo } from './settings.ts'
 
 /** A driver's news of the guest at its end, in order. */
@@ -85,7 +85,7 @@ export abstract class QmpDriver<Side extends MigrationSide> {
       yield await this.meetApart(side.beginApart)
       return
     }
-    const rendezvous = await createRendezvous(this.components, {
+    const rendezvous = await Rendezvous.create(this.components, {
       directory: this.init.directory, uid: side.uid, process: this.#process,
     })
     this.#rendezvous = rendezvous

@@ -9,7 +9,7 @@ import type { Random } from '../runtime/random.ts'
 import { deferred, type Deferred } from '../runtime/wait.ts'
 import { connectionsOf, isFrom } from './peer.ts'
 import type { ProcessIdentity } from './process.ts'
-import { lstatOrNothing, makeRoom } from './room.ts'
+import { lstatOrNothing, makeRoom, type Room } from './room.ts'
 import { createSocketEndpoint } from './socketendpoint.ts'
 import { unixSocketsOf } from './unixsockets.ts'
 
@@ -20,23 +20,6 @@ const ANYBODY_CONNECTS = 0o666
 /** Connections at a rendezvous, including those of strangers: QEMU needs main, up to 16 multifd, and preempt. */
 const CONNECTIONS_MAX = 64
 
-/**
- * Connects a QEMU and its agent: a socket with a secret name, in a directory that only QEMU's user and the agent may
- * enter. Connections with any other process are closed. It is removed as soon as all expected connections are open.
- */
-export interface Rendezvous {
-  readonly socketPath: string
-  /** Listens; yields QEMU's connections in the order of their arrival. The signal aborts only the waiting. */
-  listen(signal: AbortSignal): Promise<AsyncGenerator<Endpoint, void>>
-  /**
-   * Connects to QEMU's listening socket; waits until QEMU listens. Resolves once QEMU has accepted the connection,
-   * because QEMU identifies channels by their order. The signal aborts only the connecting.
-   */
-  connect(signal: AbortSignal): Promise<Endpoint>
-  /** Idempotent. */
-  remove(): Promise<void>
-}
-
 export interface RendezvousInit {
   /** Writable by the agent alone. */
   directory: string
@@ -46,69 +29,94 @@ export interface RendezvousInit {
   process: ProcessIdentity | undefined
 }
 
-export async function createRendezvous(
-  components: { clock: Clock; random: Random }, { directory, uid, process }: RendezvousInit,
-): Promise<Rendezvous> {
-  const room = await makeRoom(components, { directory, uid })
-  const socketPath = join(room.inside, 'q')
-  let server: Server | undefined
-  let endArrivals: ((why: unknown) => void) | undefined
+/**
+ * Connects a QEMU and its agent: a socket with a secret name, in a directory that only QEMU's user and the agent may
+ * enter. Connections with any other process are closed. It is removed as soon as all expected connections are open.
+ */
+export class Rendezvous {
+  readonly socketPath: string
+  readonly #clock: Clock
+  readonly #room: Room
+  readonly #qemu: Omit<RendezvousInit, 'directory'>
+  #server: Server | undefined
+  #endArrivals: ((why: unknown) => void) | undefined
   /** Number of connections made by the agent. */
-  let madeCount = 0
-  return {
-    socketPath,
-    async remove() {
-      server?.close()
-      server = undefined
-      endArrivals?.(new Error('the rendezvous is over'))
-      await room.remove()
-    },
-    async listen(signal) {
-      const bound = join(room.path, 's')
-      const before = process === undefined ? new Set<string>() : connectionsOf(process)
-      const isOurs = async (socket: Socket): Promise<boolean> =>
-        process === undefined || await isFrom(socket, bound, { process, before })
-      const listening = createServer({ allowHalfOpen: true, pauseOnConnect: true })
-      listening.maxConnections = CONNECTIONS_MAX
-      server = listening
-      const { arrivals, end } = arrivalsAt(listening, isOurs, signal)
-      endArrivals = end
-      await room.shut()
-      await new Promise<void>((resolve, reject) => {
-        listening.once('error', reject)
-        listening.listen(bound, resolve)
-      })
-      await chmod(bound, ANYBODY_CONNECTS)
-      // Renamed after binding: /proc/net/unix shows all users the name that was bound, but not the new one.
-      await rename(bound, socketPath)
-      await room.open()
-      return arrivals
-    },
-    async connect(signal) {
-      for (;;) {
-        signal.throwIfAborted()
-        const isThere = await isSocketOf({ uid, process }, socketPath)
-        // QEMU is connected: nobody else needs to enter.
-        if (isThere) await room.shut()
-        const socket = isThere ? await connectOnce(socketPath) : undefined
-        if (socket !== undefined && await isAccepted(socket, signal)) {
-          madeCount += 1
-          return createSocketEndpoint(socket)
-        }
-        socket?.destroy()
-        await components.clock.sleep(LOOK_EVERY_MS, signal)
+  #madeCount = 0
+
+  private constructor(clock: Clock, room: Room, qemu: Omit<RendezvousInit, 'directory'>) {
+    this.socketPath = join(room.inside, 'q')
+    this.#clock = clock
+    this.#room = room
+    this.#qemu = qemu
+  }
+
+  static async create(
+    { clock, random }: { clock: Clock; random: Random }, { directory, uid, process }: RendezvousInit,
+  ): Promise<Rendezvous> {
+    return new Rendezvous(clock, await makeRoom({ random }, { directory, uid }), { uid, process })
+  }
+
+  /** Listens; yields QEMU's connections in the order of their arrival. The signal aborts only the waiting. */
+  async listen(signal: AbortSignal): Promise<AsyncGenerator<Endpoint, void>> {
+    const bound = join(this.#room.path, 's')
+    const { process } = this.#qemu
+    const before = process === undefined ? new Set<string>() : connectionsOf(process)
+    const isOurs = async (socket: Socket): Promise<boolean> =>
+      process === undefined || await isFrom(socket, bound, { process, before })
+    const listening = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+    listening.maxConnections = CONNECTIONS_MAX
+    this.#server = listening
+    const { arrivals, end } = arrivalsAt(listening, isOurs, signal)
+    this.#endArrivals = end
+    await this.#room.shut()
+    await new Promise<void>((resolve, reject) => {
+      listening.once('error', reject)
+      listening.listen(bound, resolve)
+    })
+    await chmod(bound, ANYBODY_CONNECTS)
+    // Renamed after binding: /proc/net/unix shows all users the name that was bound, but not the new one.
+    await rename(bound, this.socketPath)
+    await this.#room.open()
+    return arrivals
+  }
+
+  /**
+   * Connects to QEMU's listening socket; waits until QEMU listens. Resolves once QEMU has accepted the connection,
+   * because QEMU identifies channels by their order. The signal aborts only the connecting.
+   */
+  async connect(signal: AbortSignal): Promise<Endpoint> {
+    for (;;) {
+      signal.throwIfAborted()
+      const isThere = await isSocketOf(this.#qemu, this.socketPath)
+      // QEMU is connected: nobody else needs to enter.
+      if (isThere) await this.#room.shut()
+      const socket = isThere ? await connectOnce(this.socketPath) : undefined
+      if (socket !== undefined && await this.#isAccepted(socket, signal)) {
+        this.#madeCount += 1
+        return createSocketEndpoint(socket)
       }
-    },
+      socket?.destroy()
+      await this.#clock.sleep(LOOK_EVERY_MS, signal)
+    }
+  }
+
+  /** Idempotent. */
+  async remove(): Promise<void> {
+    this.#server?.close()
+    this.#server = undefined
+    this.#endArrivals?.(new Error('the rendezvous is over'))
+    await this.#room.remove()
   }
 
   /** Whether QEMU, and not another process with a socket at this path, accepted our connection. */
-  async function isAccepted(socket: Socket, signal: AbortSignal): Promise<boolean> {
+  async #isAccepted(socket: Socket, signal: AbortSignal): Promise<boolean> {
+    const { process } = this.#qemu
     if (process === undefined) return true
-    const deadline = components.clock.now() + ACCEPT_MS_MAX
+    const deadline = this.#clock.now() + ACCEPT_MS_MAX
     try {
-      while (countOf(process, 'connected', socketPath) <= madeCount) {
-        if (components.clock.now() >= deadline) return false
-        await components.clock.sleep(LOOK_EVERY_MS, signal)
+      while (countOf(process, 'connected', this.socketPath) <= this.#madeCount) {
+        if (this.#clock.now() >= deadline) return false
+        await this.#clock.sleep(LOOK_EVERY_MS, signal)
       }
       return true
     } catch (error) {

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
 import { readStartTicks, type ProcessIdentity } from '../../../src/guest/process.ts'
-import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
+import { Rendezvous } from '../../../src/guest/rendezvous.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { arrivalOf } from './arrivals.ts'
@@ -58,7 +58,7 @@ describe('a rendezvous with a process', () => {
     qemu = await start()
     stranger = await start()
     const init = { directory, uid, process: identityOf(qemu) }
-    rendezvous = await createRendezvous({ clock: systemClock, random: systemRandom }, init)
+    rendezvous = await Rendezvous.create({ clock: systemClock, random: systemRandom }, init)
   })
 
   afterEach(async () => {

@@ -6,7 +6,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 
 import { readStartTicks, type ProcessIdentity } from '../../../src/guest/process.ts'
-import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
+import { Rendezvous } from '../../../src/guest/rendezvous.ts'
 import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import { Arrived, until } from '../../support/endpointcontract.ts'
@@ -50,7 +50,7 @@ describe('a rendezvous in time', () => {
   async function create(qemu?: ProcessIdentity): Promise<Rendezvous> {
     if (qemu !== undefined) clock = new HurriedClock()
     const init = { directory, uid: UID, process: qemu }
-    const rendezvous = await createRendezvous({ clock, random: systemRandom }, init)
+    const rendezvous = await Rendezvous.create({ clock, random: systemRandom }, init)
     made.push(rendezvous)
     return rendezvous
   }

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { createRendezvous, type Rendezvous } from '../../../src/guest/rendezvous.ts'
+import { Rendezvous } from '../../../src/guest/rendezvous.ts'
 import { openHandedEndpoint } from '../../../src/guest/socketendpoint.ts'
 import type { Endpoint } from '../../../src/net/endpoint.ts'
 import { kernelInUse } from '../../../src/page/index.ts'
@@ -22,7 +22,7 @@ describe('a rendezvous', () => {
   const never = new AbortController().signal
 
   function create(where = directory): Promise<Rendezvous> {
-    return createRendezvous({ clock: systemClock, random: systemRandom }, {
+    return Rendezvous.create({ clock: systemClock, random: systemRandom }, {
       directory: where, uid, process: undefined,
     })
   }
