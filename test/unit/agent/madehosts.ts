@@ -48,10 +48,16 @@ export class Hosts {
 
   /** Lets so much time pass, and everything that follows from it happen. */
   async wait(ms = 0): Promise<void> {
-    await settle(20)
+    await rest()
     await this.clock.run(this.clock.now() + ms)
-    await settle(20)
+    await rest()
   }
+}
+
+/** Waits until nothing is on its way, on files and sockets either: virtual time must not run ahead of those. */
+async function rest(): Promise<void> {
+  do await settle(20)
+  while (process.getActiveResourcesInfo().some((kind) => /^(FS|Close|Connect|Write|Shutdown)/.test(kind)))
 }
 
 export class Host {
