@@ -53,7 +53,8 @@ class HistoryFile implements History {
 
   async start(): Promise<void> {
     const lines = (await this.#read()).split('\n').filter((line) => line !== '')
-    const found = lines.map(parseRecord).filter((record) => record !== undefined)
+    // An agent writes no more lines than that.
+    const found = lines.slice(-HISTORY_RECORDS_MAX).map(parseRecord).filter((record) => record !== undefined)
     this.#records = [...found, ...this.#records].slice(-HISTORY_RECORDS_MAX)
     const damaged = lines.length - found.length
     if (damaged > 0) this.#log.warn('damaged lines of the history are left out', { path: this.#path, damaged })

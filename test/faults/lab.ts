@@ -1,6 +1,6 @@
 /** The lab of the faults: three hosts with an agent each, whose own files lie on a small disk, and guests that roam. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { askAgent, type ControlRequest } from '../../src/daemon/control/index.ts'
@@ -35,6 +35,8 @@ export class FaultLab {
   readonly #disks: string[] = []
   /** Hosts with an agent. */
   readonly #started: string[] = []
+  /** Starts under way, by host. */
+  readonly #starting = new Map<string, Promise<unknown>>()
 
   static async create(works: readonly RoamerWork[]): Promise<FaultLab> {
     await ensureImage()
@@ -130,10 +132,28 @@ export class FaultLab {
     return [...this.#witnesses]
   }
 
+  /** Ends a host's agent, which may only be starting. */
+  async endAgent(host: string, how: 'kill' | 'stop'): Promise<void> {
+    await this.#starting.get(host)
+    await this.agent(host)[how]()
+  }
+
+  /** Starts a host's agent again, unless it runs or is being started: two strikes may have hit the same one. */
+  async startAgent(host: string): Promise<void> {
+    if (!this.#starting.has(host) && existsSync(`/proc/${this.agent(host).pid}`)) return
+    const starting = this.#starting.get(host) ?? this.cluster.restartAgent(host)
+    this.#starting.set(host, starting)
+    try {
+      await starting
+    } finally {
+      this.#starting.delete(host)
+    }
+  }
+
   /** Restarts the agents of these hosts, to repair them. */
   async restartAgents(hosts: readonly string[] = HOSTS): Promise<void> {
-    for (const host of hosts) await this.agent(host).kill()
-    for (const host of hosts) await this.cluster.restartAgent(host)
+    for (const host of hosts) await this.endAgent(host, 'kill')
+    for (const host of hosts) await this.startAgent(host)
   }
 
   /** Resolves when every agent sees the others. */

@@ -33,6 +33,8 @@ export class Leftovers {
   /** All that is left, a phrase each. */
   async find(): Promise<string[]> {
     const found = await Promise.all(HOSTS.map(async (host) => {
+      const { pid } = this.#lab.agent(host)
+      if (!existsSync(`/proc/${pid}`)) return [`${host}: its agent, process ${pid}, has ended`]
       const phrases = [
         ...await this.#processes(host), ...this.#sockets(host), ...this.#rendezvous(host), ...this.#figures(host),
         ...await this.#tables(host), ...this.#unfinished(host),

@@ -65,8 +65,8 @@ function hostOf(target: Strike['target'], { source, destination }: Ends): string
 
 async function endAgent(lab: FaultLab, host: string, ends: Ends, how: 'kill' | 'stop'): Promise<Mend> {
   ends.struck.agents.add(host)
-  await lab.agent(host)[how]()
-  return async () => { await lab.cluster.restartAgent(host) }
+  await lab.endAgent(host, how)
+  return () => lab.startAgent(host)
 }
 
 function suspend(pid: number): Mend {

@@ -10,7 +10,7 @@ const TIME_MS = { base: 25, perByte: 0.0005 }
  * An input that took too long, or too much memory, is tried so often, by this thread's own processor time: only what
  * does so each time is a fault.
  */
-const AGAIN = 3
+const AGAIN = 10
 /** Fields of an object that tell one outcome from another. */
 const FIELDS_MAX = 20
 
