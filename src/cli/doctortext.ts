@@ -8,5 +8,7 @@ export function renderFindings(findings: readonly Finding[]): string {
     ...(advice === null ? [] : [['', '', `-> ${advice}`]]),
   ])
   const count = (verdict: Finding['verdict']): number => findings.filter((one) => one.verdict === verdict).length
-  return `${alignColumns(rows)}\n\n${count('broken')} broken, ${count('warning')} warnings, ${count('ok')} ok`
+  const warnings = count('warning')
+  const said = `${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`
+  return `${alignColumns(rows)}\n\n${count('broken')} broken, ${said}, ${count('ok')} ok`
 }

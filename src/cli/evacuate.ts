@@ -54,7 +54,8 @@ ${EXIT_HELP} Failed: a guest has stayed.`)
 }
 
 async function evacuate(flags: EvacuateFlags): Promise<void> {
-  const line = new EvacuationLine({ output: process.stderr, clock: systemClock })
+  const isDryRun = flags.dryRun === true
+  const line = new EvacuationLine({ output: process.stderr, clock: systemClock }, { isDryRun })
   const stopping = new AbortController()
   const restore = onStopSignal((count) => {
     if (count > 1) {

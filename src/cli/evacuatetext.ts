@@ -10,17 +10,21 @@ import { TerminalLine, type ProgressOutput } from './terminalline.ts'
 export class EvacuationLine {
   readonly #line: TerminalLine
   readonly #moving = new Map<string, HandoffProgress>()
+  readonly #isDryRun: boolean
   #done = 0
 
-  constructor(components: { output: ProgressOutput; clock: Clock }) {
+  constructor(components: { output: ProgressOutput; clock: Clock }, { isDryRun }: { isDryRun: boolean }) {
     this.#line = new TerminalLine(components)
+    this.#isDryRun = isDryRun
   }
 
   show(news: EvacuationNews): void {
     if ('event' in news) {
       this.#moving.delete(news.guest)
       this.#done = news.done
-      if (news.status !== 'planned') this.say(`${news.done} of ${news.total}  ${describe(printable(news))}`)
+      // A dry run says at its end what would become of each.
+      if (this.#isDryRun) this.#line.show(`${news.done} of ${news.total} guests looked at`)
+      else this.say(`${news.done} of ${news.total}  ${describe(printable(news))}`)
       return
     }
     this.#moving.set(news.guest, news)

@@ -176,13 +176,22 @@ describe('the line of an evacuation', () => {
   it('is replaced on a terminal by what became of a guest, which stays', () => {
     let written = ''
     const output = { write: (text: string) => { written += text }, isTTY: true, columns: 29 }
-    const line = new EvacuationLine({ output, clock: systemClock })
+    const line = new EvacuationLine({ output, clock: systemClock }, { isDryRun: false })
     line.show(progressOf(MOVE))
     line.show({ event: 'evacuated', done: 1, total: 2, guest: 'db', to: null, status: 'failed', reason: 'No room.' })
     line.show(progressOf(MOVE))
     line.end()
     assert.equal(written, '\r0 done  web-1 -> host-b 41 %\u001B[K\r\u001B[K1 of 2  db has stayed: No room.\n' +
       '\r1 done  web-1 -> host-b 41 %\u001B[K\n')
+  })
+
+  it('counts the guests of a dry run, of which none stays or goes', () => {
+    let written = ''
+    const output = { write: (text: string) => { written += text }, isTTY: true, columns: 40 }
+    const line = new EvacuationLine({ output, clock: systemClock }, { isDryRun: true })
+    line.show({ event: 'evacuated', done: 1, total: 2, guest: 'db', to: null, status: 'failed', reason: 'No room.' })
+    line.end()
+    assert.equal(written, '\r1 of 2 guests looked at\u001B[K\n')
   })
 })
 
