@@ -59,7 +59,9 @@ export interface RoundEnd {
 
 /** @param usualMs how long a move takes */
 export async function runRound(lab: FaultLab, { moves, strikes }: PlannedRound, usualMs: number): Promise<RoundEnd> {
-  const running = await Promise.all(moves.map((plan) => begin(lab, plan)))
+  // An agent that is struck may have part in both moves.
+  const agents = new Set<string>()
+  const running = await Promise.all(moves.map((plan) => begin(lab, plan, agents)))
   await Promise.all(strikes.map((each) => strikeInTime(lab, each, running[0]!, usualMs)))
   const told = await Promise.all(running.map(({ told }) => told))
   await Promise.all(running.map((move) => recover(lab, move)))
@@ -69,7 +71,7 @@ export async function runRound(lab: FaultLab, { moves, strikes }: PlannedRound, 
   return { faults, ends: told.map(({ words, error }) => words?.status ?? error ?? 'nothing'), ...took }
 }
 
-async function begin(lab: FaultLab, plan: PlannedMove): Promise<Running> {
+async function begin(lab: FaultLab, plan: PlannedMove, agents: Set<string>): Promise<Running> {
   const roamer = lab.roamers[plan.guest]!
   const source = roamer.home
   const to = HOSTS.filter((host) => host !== source.host)[plan.to]!
@@ -90,7 +92,7 @@ async function begin(lab: FaultLab, plan: PlannedMove): Promise<Running> {
     lab.trace.add('operator', `${roamer.name}: ${String(error)}`)
     return { error: error instanceof PagemeshError ? error.code : String(error) }
   })
-  const struck = { agents: new Set<string>(), qemus: new Map<Witness, { hadArrived: boolean }>() }
+  const struck = { agents, qemus: new Map<Witness, { hadArrived: boolean }>() }
   return { roamer, plan, guest: roamer.name, source, destination, digest, before, told, struck }
 }
 
