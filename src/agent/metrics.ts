@@ -22,6 +22,7 @@ export function createMetrics(
   addGuests(gauge)
   addPages(gauge, counter, intervalSeconds)
   addRefusals(gauge, counter)
+  addKeys(gauge)
   addHandoffMetrics(registers, status, { guestNames })
   addTraffic(registers, status, gauge)
   if (guestNames) addNamedGuests(registers, status)
@@ -91,6 +92,15 @@ function addRefusals(gauge: Add, counter: Add): void {
     ({ intercept }) => intercept.direct)
   counter('pagemesh_intercept_refused_total', 'Connections to the listeners that were closed.',
     ({ intercept }) => intercept.refused)
+}
+
+function addKeys(gauge: Add): void {
+  gauge('pagemesh_cluster_keys', 'Cluster keys that this host accepts: two while they are exchanged.',
+    ({ keys }) => keys.accepts.length)
+  gauge('pagemesh_cluster_keys_lacking', 'Cluster keys that members have and this host lacks.',
+    ({ keys }) => keys.lacks.length)
+  gauge('pagemesh_cluster_key_strangers', 'Hosts whose cluster key is another, so that neither lets the other in.',
+    ({ keys }) => keys.strangers.length)
 }
 
 function addTraffic(registers: Registry[], status: () => AgentStatus, gauge: Add): void {
