@@ -275,7 +275,7 @@ function heldOf({ init, state, held }: Incoming): HeldGuest | undefined {
   if (held === undefined) return undefined
   const { guest, from } = init
   const { sinceMs, why } = held
-  const isOpen = state.at === 'holding' || state.at === 'cut'
+  const isOpen = state.at === 'holding' || (state.at === 'cut' && state.state === undefined)
   const otherCopy = otherCopyOf(state, init)
   return { guest, from, sinceMs, why: isOpen ? why.message : sentenceOf(why), otherCopy, isOpen }
 }
@@ -290,7 +290,11 @@ function silentOf({ guest, other, process }: Record, sinceMs: number): HeldGuest
 }
 
 function otherCopyOf(state: IncomingState, { guest, from }: Pick<IncomingInit, 'guest' | 'from'>): string {
-  if (state.at === 'cut') return `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there resumes it.`
+  if (state.at === 'cut') {
+    return state.isTorn
+      ? `Its QEMU at ${from} has ended, and the rest of its memory with it.`
+      : `The rest of its memory is at ${from}: \`pagemesh recover ${guest}\` there resumes it.`
+  }
   if (state.at === 'finishing' || state.at === 'releasing') return `${from} gave the guest up.`
   const keeps = (state.at === 'breaking' && state.isKept) || (state.at === 'ending' && !state.isSettled)
   return keeps ? `${from} keeps the guest.`

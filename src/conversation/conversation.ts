@@ -44,7 +44,8 @@ export interface Reason {
 
 /** The source's verdict. Only `given-up` allows the destination to run its copy, and only `kept` to end it. */
 export type Verdict =
-  | { verdict: 'given-up'; runState: RunState }
+  /** `isTorn`: its QEMU has ended during post-copy, and with it whatever memory the destination lacks. */
+  | { verdict: 'given-up'; runState: RunState; isTorn?: true }
   | { verdict: 'kept' }
   /** Not decided yet: ask again. */
   | { verdict: 'pending' }

@@ -3,12 +3,12 @@
  * transitions that its states share.
  */
 import type { GuestState } from '../guest/index.ts'
-import type { AskingNews, CopyNews, IncomingMessage, Link, Reason, RunState } from './conversation.ts'
+import type { AskingNews, CopyNews, IncomingMessage, Link, Reason, RunState, Verdict } from './conversation.ts'
 import type {
   IncomingAt, IncomingEffect, IncomingEnding, IncomingEvent, IncomingPlan, IncomingRecordedAs, IncomingState,
   IncomingStep, Memory,
 } from './incomingstate.ts'
-import { fromSource, paused, settled, silent, unknownRunState } from './reasons.ts'
+import { fromSource, paused, settled, silent, tornHere, unknownRunState } from './reasons.ts'
 
 export function stay(state: IncomingState): IncomingStep {
   return { state, effects: [] }
@@ -182,15 +182,14 @@ function cutServing({ state }: IncomingAt<'serving'>, why: Reason): IncomingStep
   return cut({ runState: state, state, why })
 }
 
-/** Post-copy broke: QEMU waits to be resumed. Asks the source's host until the guest is released. */
-export function cut({ runState, state, why }: Omit<IncomingAt<'cut'>, 'at'>): IncomingStep {
-  const asks: IncomingEffect[] = state === undefined
-    ? [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }] : []
+/** Post-copy broke: QEMU waits to be resumed. Asks the source's host whether the rest of the memory is there. */
+export function cut({ runState, state, why }: Omit<IncomingAt<'cut'>, 'at' | 'isTorn'>): IncomingStep {
   return {
-    state: { at: 'cut', runState, state, why },
+    state: { at: 'cut', runState, state, why, isTorn: false },
     effects: [
       incomingRecord('cut', state ?? runState), { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'goOn' },
-      { do: 'deliver', ending: { as: 'cut', reason: why } }, ...asks,
+      { do: 'deliver', ending: { as: 'cut', reason: why } },
+      { do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' },
     ],
   }
 }
@@ -211,7 +210,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
     case 'gone':
       return state.state === undefined ? broke('lost', event.reason) : fell('lost', event.reason)
     case 'answered':
-      if (state.state !== undefined) return stay(state)
+      if (state.state !== undefined) return answeredWhileCut(state, event.verdict)
       if (event.verdict.verdict === 'kept') return end(runState, why)
       if (event.verdict.verdict !== 'given-up') return stay(state)
       // Neither host knows the run state: ask again, in case the source learns it.
@@ -220,7 +219,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
       }
       return release({ link: 'lost', runState: event.verdict.runState, memory: 'cut' }, runState)
     case 'late':
-      if (state.state !== undefined) return stay(state)
+      if (state.isTorn) return stay(state)
       return { state, effects: [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }] }
     case 'settle':
       if (state.state !== undefined) return stay(state)
@@ -229,6 +228,12 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
     default:
       return stay(state)
   }
+}
+
+/** The guest was released: no answer ends it or lets it run again, but one may say that the source QEMU has ended. */
+function answeredWhileCut(state: IncomingAt<'cut'>, verdict: Verdict): IncomingStep {
+  const isNews = verdict.verdict === 'given-up' && verdict.isTorn === true && !state.isTorn
+  return stay(isNews ? { ...state, isTorn: true, why: tornHere() } : state)
 }
 
 /** There is no verdict on the copy: it stays paused, `status` lists it, and the source's host is asked. */

@@ -28,8 +28,11 @@ export type IncomingState =
   | { at: 'ending'; reason: Reason; runState: RunState; isSettled: boolean; isTold: boolean }
   /** Post-copy: the guest is released, and the rest of its memory is arriving. */
   | { at: 'serving'; state: GuestState; memory: Exclude<Memory, 'whole'> }
-  /** Post-copy broke: QEMU waits to be resumed; its QMP session stays open. `state`: set once the guest is released. */
-  | { at: 'cut'; runState: RunState; state: GuestState | undefined; why: Reason }
+  /**
+   * Post-copy broke: QEMU waits to be resumed; its QMP session stays open. `state`: set once the guest is released.
+   * `isTorn`: nothing can resume it, for the source QEMU has ended.
+   */
+  | { at: 'cut'; runState: RunState; state: GuestState | undefined; why: Reason; isTorn: boolean }
   /** The copy's fate is reported to the source's host until it answers. */
   | { at: 'telling'; copy: CopyNews; ending: IncomingEnding }
   | { at: 'over'; ending: IncomingEnding }

@@ -79,7 +79,7 @@ function stepGreeting(state: Greeting, event: IncomingEvent): IncomingStep {
   const { at, plan } = state
   if (plan.kind === 'rejoin' && (event.kind === 'gone' || event.kind === 'qemu')) {
     // The post-copy may end without us, as in the state `cut`.
-    const next = stepCut({ at: 'cut', runState: plan.runState, state: plan.state, why: paused() }, event)
+    const next = stepCut({ at: 'cut', runState: plan.runState, state: plan.state, why: paused(), isTorn: false }, event)
     return next.state.at === 'cut' ? stay(state) : next
   }
   if (event.kind === 'linkLost' && plan.kind === 'dryRun' && at === 'waiting') return rest({ as: 'estimated' })

@@ -16,7 +16,7 @@ export type {
 } from './outgoingstate.ts'
 export { stepOutgoing } from './outgoingstep.ts'
 export {
-  destinationGone, errorOf, FAILED_THERE, outOfTime, reasonOf, sentenceOf, sourceGone, undecided,
+  destinationGone, errorOf, FAILED_THERE, outOfTime, reasonOf, sentenceOf, sourceGone, tornHere, undecided,
 } from './reasons.ts'
 export type { IncomingSummary, SpentBytes } from './summary.ts'
 export { restartIncoming, restartOutgoing, type Facts } from './restart.ts'

@@ -261,7 +261,9 @@ export function stepCut(state: OutgoingAt<'cut'>, event: OutgoingEvent): Outgoin
 /** What this host may say about its copy in each state. */
 export function verdictOf(state: OutgoingState): Verdict {
   switch (state.at) {
-    case 'leaving': case 'unconfirmed': case 'serving': case 'cut':
+    case 'leaving': case 'unconfirmed':
+      return { verdict: 'given-up', runState: state.runState, ...(state.cause === 'torn' ? { isTorn: true } : {}) }
+    case 'serving': case 'cut':
       return { verdict: 'given-up', runState: state.runState }
     case 'over':
       return verdictOfEnding(state.ending)

@@ -47,6 +47,11 @@ export function torn(): Reason {
   return { code: 'guest-gone', fault: 'guest', message: 'The source QEMU has ended during post-copy.' }
 }
 
+/** Nothing can bring the rest of the guest's memory, and a guest that was let run is not ended by an agent. */
+export function tornHere(): Reason {
+  return { ...torn(), advice: 'The rest of the guest\'s memory was there: the guest is lost. End this QEMU as well.' }
+}
+
 /** A text from the source's host as the destination's reason. */
 export function fromSource(reason: string): Reason {
   return { code: 'failed-at-source', message: reason, fault: 'peer' }

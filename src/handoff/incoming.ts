@@ -1,5 +1,5 @@
 import {
-  destinationGone, errorOf, LIMITS_MS, reasonOf, restartIncoming, sentenceOf, stepIncoming, undecided,
+  destinationGone, errorOf, LIMITS_MS, reasonOf, restartIncoming, sentenceOf, stepIncoming, tornHere, undecided,
   type CopyNews, type Facts, type IncomingEffect, type IncomingEnding, type IncomingEvent, type IncomingMessage,
   type IncomingRecordedAs, type IncomingState, type IncomingSummary, type OutgoingMessage, type Reason,
   type RunState,
@@ -133,6 +133,7 @@ export class Incoming {
     const { state } = this
     const isOpen = (state.at === 'holding' && state.link === 'lost') ||
       (state.at === 'cut' && state.state === undefined)
+    if (state.at === 'cut' && state.isTorn) throw errorOf(tornHere())
     if (!isOpen) throw errorOf(this.#silence ?? undecided(this.#init.from))
     this.#settled = deferred()
     this.#machine.send({ kind: 'settle', decision })

@@ -92,8 +92,10 @@ export function encodeVerdict(verdict: Verdict): Uint8Array {
 
 /** Throws PagemeshError `bad-answer`. */
 export function decodeVerdict(bytes: Uint8Array): Verdict {
-  const { verdict, runState } = parseObject(bytes, 'bad-answer')
-  if (verdict === 'given-up' && isRunState(runState)) return { verdict, runState: runState satisfies RunState }
+  const { verdict, runState, isTorn } = parseObject(bytes, 'bad-answer')
+  if (verdict === 'given-up' && isRunState(runState)) {
+    return { verdict, runState: runState satisfies RunState, ...(isTorn === true ? { isTorn } : {}) }
+  }
   if (verdict === 'kept' || verdict === 'pending' || verdict === 'unknown') return { verdict }
   throw bad('bad-answer', 'it is not a verdict')
 }

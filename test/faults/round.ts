@@ -64,7 +64,8 @@ export async function runRound(lab: FaultLab, { moves, strikes }: PlannedRound, 
   const running = await Promise.all(moves.map((plan) => begin(lab, plan, agents)))
   await Promise.all(strikes.map((each) => strikeInTime(lab, each, running[0]!, usualMs)))
   const told = await Promise.all(running.map(({ told }) => told))
-  await Promise.all(running.map((move) => recover(lab, move)))
+  const recovered = await Promise.all(running.map((move) => recover(lab, move)))
+  for (const [index, words] of recovered.entries()) if (words !== undefined) told[index] = { words }
   const faults = (await Promise.all(running.map((move, index) => faultsAtRest(lab, move, told[index]!)))).flat()
   for (const move of running) await goOn(lab, move, faults)
   const took = told[0]!.words?.status === 'completed' ? { tookMs: told[0]!.words.totalMs } : {}
@@ -104,17 +105,22 @@ async function strikeInTime(lab: FaultLab, planned: Strike, move: Running, usual
   lab.trace.add('strike', `${planned.kind} is mended`)
 }
 
-/** A post-copy whose connections broke waits for its operator. */
-async function recover(lab: FaultLab, { plan, source, guest }: Running): Promise<void> {
+/** A post-copy whose connections broke waits for its operator; returns what he was told at last. */
+async function recover(lab: FaultLab, { plan, source, guest }: Running): Promise<HandoffResult | undefined> {
+  let last: HandoffResult | undefined
   for (let tries = 0; plan.mode === 'postcopy' && tries < RECOVER_TRIES; tries++) {
     const { status } = await source.client.execute('query-migrate').catch(() => ({})) as { status?: string }
-    if (status !== 'postcopy-paused') return
+    if (status !== 'postcopy-paused') break
     lab.trace.add('operator', `recover ${guest}`)
     const said = await lab.ask<HandoffResult>(source.host, { command: 'recover', arguments: { guest } })
-      .then(({ status: end, reason }) => `${end} ${reason ?? ''}`, String)
+      .then((words) => {
+        last = words
+        return `${words.status} ${words.reason ?? ''}`
+      }, String)
     lab.trace.add('operator', `recover: ${said}`)
     await setTimeout(RECOVER_PAUSE_MS)
   }
+  return last
 }
 
 /** Polls until nothing is wrong; what is still wrong at the end is returned. */

@@ -117,8 +117,10 @@ export const INCOMING_STATES: readonly IncomingState[] = [
     .map((isTold): IncomingState => ({ at: 'ending', reason: REASON, runState, isSettled, isTold }))),
   ...(['coming', 'awaited', 'cut'] as const)
     .map((memory): IncomingState => ({ at: 'serving', state: 'running', memory })),
-  { at: 'cut', runState, state: undefined, why: REASON }, { at: 'cut', runState, state: 'running', why: REASON },
-  { at: 'cut', runState: 'unknown', state: undefined, why: REASON },
+  { at: 'cut', runState, state: undefined, why: REASON, isTorn: false },
+  { at: 'cut', runState, state: 'running', why: REASON, isTorn: false },
+  { at: 'cut', runState, state: 'running', why: REASON, isTorn: true },
+  { at: 'cut', runState: 'unknown', state: undefined, why: REASON, isTorn: false },
   ...COPY_NEWS.filter((copy) => copy.kind !== 'partial' && copy.kind !== 'unsaid')
     .map((copy): IncomingState => ({ at: 'telling', copy, ending: { as: 'failed', reason: REASON } })),
   { at: 'over', ending: { as: 'failed', reason: REASON } },
@@ -126,6 +128,7 @@ export const INCOMING_STATES: readonly IncomingState[] = [
 
 const verdicts: readonly Verdict[] = [
   { verdict: 'given-up', runState }, { verdict: 'given-up', runState: 'unknown' }, { verdict: 'kept' },
+  { verdict: 'given-up', runState, isTorn: true },
   { verdict: 'pending' }, { verdict: 'unknown' },
 ]
 

@@ -20,7 +20,8 @@ function variantOf(state: OutgoingState | IncomingState): string {
     case 'releasing': case 'serving':
       return 'memory' in state ? `${state.at}, memory ${state.memory}` : state.at
     case 'cut':
-      return 'state' in state && state.state !== undefined ? 'cut, released' : state.at
+      if (!('state' in state) || state.state === undefined) return state.at
+      return state.isTorn ? 'cut, torn' : 'cut, released'
     case 'over':
       return `over, ${state.ending.as}`
     default:
@@ -154,7 +155,8 @@ const INCOMING_HEEDS: Record<string, string> = {
   'serving, memory awaited': '<channel, failed, gone, linkLost, qemu completed, stop',
   'serving, memory cut': 'failed, gone, linkLost, qemu completed, stop',
   cut: 'answered given-up, answered kept, gone, late, qemu completed, rejoin, settle end, settle run',
-  'cut, released': 'gone, qemu completed, rejoin',
+  'cut, released': 'answered given-up, gone, late, qemu completed, rejoin',
+  'cut, torn': 'gone, qemu completed, rejoin',
   telling: 'answered given-up, answered kept, answered unknown, late',
   'over, failed': '',
 }

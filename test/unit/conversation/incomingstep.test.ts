@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { OutgoingMessage, Verdict } from '../../../src/conversation/conversation.ts'
 import type { IncomingEvent, IncomingPlan, IncomingState } from '../../../src/conversation/incomingstate.ts'
+import { tornHere } from '../../../src/conversation/reasons.ts'
 import { REASON } from './everystep.ts'
 import { CLOSING, walkIncoming } from './walk.ts'
 
@@ -28,7 +29,7 @@ const POSTCOPY: IncomingState = { at: 'loading', mode: 'postcopy', runState: 'ru
 const HOLDING: IncomingState = {
   at: 'holding', why: REASON, link: 'lost', runState: 'running', copy: { kind: 'whole' },
 }
-const CUT: IncomingState = { at: 'cut', runState: 'running', state: undefined, why: REASON }
+const CUT: IncomingState = { at: 'cut', runState: 'running', state: undefined, why: REASON, isTorn: false }
 const HELD = ['stopPassages', 'closeLink', 'closeDriver', 'goOn', 'deliver held']
 
 describe('the incoming end', () => {
@@ -271,23 +272,35 @@ describe('the incoming end in post-copy', () => {
     const serving: IncomingState = { at: 'serving', state: 'running', memory: 'coming' }
     for (const event of [lost, { kind: 'failed', what: 'passage', reason: REASON } as const, qemu('postcopy-paused')]) {
       const { state, does } = walkIncoming(serving, event)
-      assert.deepEqual([state.at, ...does], ['cut', 'record cut', 'stopPassages', 'closeLink', 'goOn', 'deliver cut'])
+      assert.deepEqual([state.at, ...does], [
+        'cut', 'record cut', 'stopPassages', 'closeLink', 'goOn', 'deliver cut', 'ask partial', 'wait ask',
+      ])
     }
-    const cut: IncomingState = { at: 'cut', runState: 'running', state: 'running', why: REASON }
+    const cut: IncomingState = { at: 'cut', runState: 'running', state: 'running', why: REASON, isTorn: false }
     assert.ok(walkIncoming(cut, qemu('completed')).does.includes('ask arrived'))
     assert.ok(walkIncoming(cut, gone).does.includes('ask fell'))
     assert.deepEqual(walkIncoming(cut, { kind: 'settle', decision: 'end' }), { state: cut, does: [] })
-    assert.deepEqual(walkIncoming(cut, late('ask')), { state: cut, does: [] })
+    assert.deepEqual(walkIncoming(cut, late('ask')), { state: cut, does: ['ask partial', 'wait ask'] })
     // It runs: what is answered to a question of before ends nothing, and lets nothing run again.
     for (const verdict of [{ verdict: 'kept' }, { verdict: 'given-up', runState: 'running' }] as const) {
       assert.deepEqual(walkIncoming(cut, answered(verdict)), { state: cut, does: [] })
     }
   })
 
+  it('is known to be torn once the source QEMU has ended, and is left to the operator', () => {
+    const cut: IncomingState = { at: 'cut', runState: 'running', state: 'running', why: REASON, isTorn: false }
+    const { state, does } = walkIncoming(cut, answered({ verdict: 'given-up', runState: 'running', isTorn: true }))
+    assert.deepEqual([state, does], [{ ...cut, isTorn: true, why: tornHere() }, []])
+    assert.deepEqual(walkIncoming(state, late('ask')), { state, does: [] })
+    assert.deepEqual(walkIncoming(state, { kind: 'settle', decision: 'end' }), { state, does: [] })
+    // All of it was there after all.
+    assert.ok(walkIncoming(state, qemu('completed')).does.includes('ask arrived'))
+  })
+
   it('arrives, after a cut, as what its QEMU says that it is, or else as what it was made', () => {
     const serving: IncomingState = { at: 'serving', state: 'paused', memory: 'coming' }
     const { state } = walkIncoming(serving, lost)
-    assert.deepEqual(state, { at: 'cut', runState: 'paused', state: 'paused', why: REASON })
+    assert.deepEqual(state, { at: 'cut', runState: 'paused', state: 'paused', why: REASON, isTorn: false })
     for (const now of [undefined, 'running'] as const) {
       const completed: IncomingEvent = now === undefined ? qemu('completed')
         : { kind: 'qemu', status: 'completed', state: now }

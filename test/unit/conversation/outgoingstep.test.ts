@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import type { Plan } from '../../../src/conversation/conversation.ts'
+import { verdictOf } from '../../../src/conversation/outgoingend.ts'
 import type { OutgoingEvent, OutgoingState } from '../../../src/conversation/outgoingstate.ts'
 import { COPY_NEWS, REASON } from './everystep.ts'
 import { CLOSING, walkOutgoing } from './walk.ts'
@@ -257,6 +258,8 @@ describe('the outgoing end in post-copy', () => {
     const cut: OutgoingState = { at: 'cut', runState: 'running' }
     assert.deepEqual(walkOutgoing(cut, qemu('completed')).does, [...CLOSING, 'deliver unconfirmed'])
     assert.deepEqual(walkOutgoing(cut, gone).does, [...CLOSING, 'deliver orphaned'])
+    const torn = verdictOf(walkOutgoing(cut, gone).state)
+    assert.deepEqual(torn, { verdict: 'given-up', runState: 'running', isTorn: true })
     assert.deepEqual(walkOutgoing(cut, { kind: 'asked', copy: { kind: 'partial' } }).does, ['answer given-up'])
     assert.deepEqual(walkOutgoing(cut, { kind: 'asked', copy: { kind: 'fell', reason: 'it died' } }).does, [
       'forget', ...CLOSING, 'deliver lost', 'answer unknown',

@@ -214,6 +214,7 @@ describe('a question, and its verdict', () => {
   it('say of the other copy what is known', () => {
     const verdicts: Verdict[] = [
       { verdict: 'given-up', runState: 'running' }, { verdict: 'given-up', runState: 'unknown' }, { verdict: 'kept' },
+      { verdict: 'given-up', runState: 'running', isTorn: true },
       { verdict: 'pending' }, { verdict: 'unknown' },
     ]
     for (const verdict of verdicts) assert.deepEqual(decodeVerdict(encodeVerdict(verdict)), verdict)
