@@ -1,5 +1,6 @@
 import type { Lane } from '../mesh/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
+import { Hearing } from '../net/hearing.ts'
 import { packNow, PAGE_BYTES, type PageHasher, type Prefixes } from '../page/index.ts'
 import { ReturnPathEnd, type StreamKnowledgeData, type StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -33,6 +34,11 @@ export interface OutgoingPassageInit {
   channel?: 'main' | 'beside'
   /** Knowledge from the main channel, or from the earlier connection of a resumed post-copy. */
   continuation?: StreamKnowledgeData
+  /**
+   * Whether the source QEMU is heard out before it is told of an end beyond the lane: if it had ended its side by then,
+   * `streamEnded` comes first, or `failed` says that it closed its connection. Default: it is told at once.
+   */
+  hearsOut?: boolean
   /** Called after each batch, when `counts` has changed. */
   onCounts?: () => void
   listener: OutgoingPassageListener
@@ -87,8 +93,12 @@ export class OutgoingPassage {
   /** In order of sequence. */
   readonly #kept = new Map<number, KeptBatch>()
   #down: 'streaming' | 'ending' | 'ended' = 'streaming'
-  #up: 'returning' | 'ending' | 'ended' = 'returning'
+  #up: 'returning' | 'hearing' | 'ending' | 'ended' = 'returning'
   #isOver = false
+  readonly #hearsOut: boolean
+  /** While the source QEMU is heard out. */
+  #hearing: Hearing | undefined
+  #isLaneLost = false
   #isPaused = false
   /** Whether QEMU waits for single answers: in post-copy, and while it sends the device state. */
   #isUrgent = false
@@ -104,6 +114,7 @@ export class OutgoingPassage {
     this.#qemu = qemu
     this.#listener = init.listener
     this.#onCounts = init.onCounts
+    this.#hearsOut = init.hearsOut ?? false
     this.#compresses = init.compression !== 'never'
     this.#compression = new Compression({
       mode: init.compression,
@@ -126,7 +137,7 @@ export class OutgoingPassage {
       frames: PASSAGE_FRAMES,
       bytesPerSecondMax: init.bytesPerSecondMax,
       onFrame: (name, body) => this.#onFrame(name, body),
-      onLost: (error) => this.#fail(error),
+      onLost: (error) => this.#onLaneLost(error),
     })
     qemu.receive((bytes) => this.#onStream(bytes), () => this.#onStreamEnd())
     // It never rejects.
@@ -161,6 +172,7 @@ export class OutgoingPassage {
 
   #onStream(bytes: Buffer): void {
     if (this.#isOver) return
+    this.#hearing?.heard(bytes.length)
     this.#encoder.push(bytes)
     if (this.#isUrgent && bytes.length < FULL_READ_BYTES) this.#encoder.flush()
     this.#flushTimer.start()
@@ -173,6 +185,7 @@ export class OutgoingPassage {
     // A send never rejects.
     void this.#lane.send('streamEnd')
     this.#listener.streamEnded()
+    this.#hearing?.end()
     this.#finishIfDone()
   }
 
@@ -188,6 +201,8 @@ export class OutgoingPassage {
   }
 
   #send(batch: EncodedBatch): void {
+    // Nobody takes it any more: what its bytes told of the stream is all that is wanted of them.
+    if (this.#isLaneLost) return
     const level = this.#compression.levelFor(batch.literals.length, {
       ...this.#window.state(), nowMs: this.#clock.now(), queuedBytes: this.#lane.queuedBytes,
     })
@@ -251,6 +266,13 @@ export class OutgoingPassage {
   }
 
   #endReturn(): void {
+    const isEarly = this.#down === 'streaming' && this.#returnPathEnd.shut === undefined
+    if (!this.#hearsOut || !isEarly) return this.#passReturnEnd()
+    this.#up = 'hearing'
+    this.#hearOut(() => this.#passReturnEnd())
+  }
+
+  #passReturnEnd(): void {
     this.#up = 'ending'
     this.#qemu.end()
     this.#listener.returnEnded(this.#returnPathEnd.shut)
@@ -259,7 +281,7 @@ export class OutgoingPassage {
 
   #finishIfDone(): void {
     if (this.#down === 'ending' && this.#kept.size === 0) this.#down = 'ended'
-    if (this.#isOver || this.#down !== 'ended' || this.#up === 'returning') return
+    if (this.#isOver || this.#down !== 'ended' || this.#isReturning) return
     this.#lane.complete()
     if (this.#returnedBytes > 0) return
     this.#up = 'ended'
@@ -277,7 +299,33 @@ export class OutgoingPassage {
 
   #onQemuClosed(error: Error | undefined): void {
     // A close after both directions ended is normal; if QEMU missed bytes, the write has failed.
-    if (this.#down === 'streaming' || this.#up === 'returning') this.#fail(connectionLost('source', error))
+    if (this.#down === 'streaming' || this.#isReturning) this.#fail(connectionLost('source', error))
+  }
+
+  /** Whether the source QEMU was not told of the return path's end. */
+  get #isReturning(): boolean {
+    return this.#up === 'returning' || this.#up === 'hearing'
+  }
+
+  #onLaneLost(error: PagemeshError): void {
+    if (!this.#hearsOut || this.#down !== 'streaming' || !this.#isReturning) return this.#fail(error)
+    this.#isLaneLost = true
+    this.#isPaused = false
+    this.#qemu.resume()
+    this.#hearOut(() => this.#fail(error))
+  }
+
+  /** Reads what the source QEMU has sent, and its end, if that has come; then goes on with `next`, the last one. */
+  #hearOut(next: () => void): void {
+    this.#hearing?.end()
+    const hearing = new Hearing({ clock: this.#clock }, { isHeld: () => this.#isPaused })
+    this.#hearing = hearing
+    // It never rejects.
+    void hearing.over.then(() => {
+      if (this.#hearing !== hearing || this.#isOver) return
+      this.#hearing = undefined
+      next()
+    })
   }
 
   #misplaced(what: string): PagemeshError {
@@ -292,6 +340,7 @@ export class OutgoingPassage {
 
   #shut(): void {
     this.#isOver = true
+    this.#hearing?.end()
     this.#flushTimer.stop()
     this.#lane.destroy()
     this.#qemu.destroy()

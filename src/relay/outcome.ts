@@ -39,6 +39,9 @@ export type StreamOutcome = 'loaded' | 'cancelled' | 'failed' | 'cut' | 'open' |
  *   ended inside RAM               ended before it      failed: the destination QEMU died
  *   broken inside RAM              no SHUT              failed
  *   RAM's end                      no SHUT              open: without a return path nobody tells the result
+ *
+ * Which of two ends came first is told by what the source QEMU had sent before it was told of the other one (see
+ * `hearsOut`), and not by the order in which a busy agent reads its connections.
  */
 export function outcomeOf(told: MainChannel): StreamOutcome {
   const { isMigration, hasRamEnded, isPostcopy, hasStreamEnded, hasReturnEnded, hasReturnEndedFirst, shut } = told

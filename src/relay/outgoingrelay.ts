@@ -88,7 +88,8 @@ export class OutgoingRelay {
   constructor(components: OutgoingRelayComponents, init: OutgoingRelayInit) {
     this.#components = components
     this.#init = init
-    this.#passages = new OutgoingPassages(init)
+    // Nothing but the order of their ends tells whose QEMU ended the migration.
+    this.#passages = new OutgoingPassages({ ...init, hearsOut: true })
     this.#inventory = new Inventory(init.census)
   }
 

@@ -9,6 +9,8 @@ export interface OutgoingPassagesInit {
   compression: CompressionMode
   /** Knowledge from the earlier connection of a cut post-copy. */
   continuation: StreamKnowledgeData | undefined
+  /** Whether the source QEMU is heard out on the main connection before it is told of an end at the destination. */
+  hearsOut?: boolean
 }
 
 export interface OutgoingPassageStart {
@@ -57,6 +59,7 @@ export class OutgoingPassages {
     const { knowledge } = this
     const passage = lane.startOutgoing({ hasher, qemu }, {
       known, compression: this.#init.compression, bytesPerSecondMax, channel: isMain ? 'main' : 'beside',
+      hearsOut: isMain && this.#init.hearsOut === true,
       ...(linkBytesPerSecond === undefined ? {} : { linkBytesPerSecond }),
       ...(linkShare === undefined ? {} : { linkShare }),
       ...((resumes || !isMain) && knowledge !== undefined ? { continuation: knowledge } : {}),

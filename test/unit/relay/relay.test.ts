@@ -178,7 +178,7 @@ describe('a relay', () => {
     await eventually(() => hosts.incoming.running().length === 0)
   })
 
-  it('of which one leg breaks closes the other at once', async () => {
+  it('of which one leg breaks closes the other soon', async () => {
     for (const breaks of ['source', 'destination', 'lanes'] as const) {
       const { qemu, there } = await startHalf()
       if (breaks === 'source') qemu.endpoint.destroy()
@@ -251,6 +251,25 @@ describe('a relay', () => {
       there.socket.end()
       await eventually(() => hosts.results.length === 1)
       assert.deepEqual([hosts.results[0]!.status, hosts.results[0]!.code], ['unknown', code])
+    })
+  }
+
+  for (const unseen of ['its end', 'its reset'] as const) {
+    it(`was cancelled at the source where the destination is lost before ${unseen} is read`, async () => {
+      const { qemu, there } = await startHalf()
+      if (unseen === 'its reset') {
+        qemu.endpoint.pause()
+        there.socket.write(Buffer.from('0002000400000001', 'hex'))
+        await eventually(() => hosts.outgoing.running()[0]!.traffic.receivedBytes > 0)
+        await settle(50)
+      }
+      // A manager ends the destination QEMU once the source has ended the migration.
+      hosts.network.cutLanes()
+      await settle()
+      if (unseen === 'its end') qemu.endpoint.end()
+      else qemu.endpoint.destroy()
+      await eventually(() => hosts.results.length === 1)
+      assert.equal(hosts.results[0]!.code, 'cancelled')
     })
   }
 
