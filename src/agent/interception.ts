@@ -59,7 +59,9 @@ function carryBy(relays: Pick<Relays, 'carry'>, log: Log): Carry {
   return async ({ endpoint, host, address, otherEnd }) => {
     const peeked = peek(endpoint)
     try {
-      await relays.carry({ endpoint: peeked, to: host, address: { kind: 'tcp', ...address } }, await otherEnd)
+      await relays.carry({
+        endpoint: peeked, to: host, address: { kind: 'tcp', ...address }, otherwise: 'direct',
+      }, await otherEnd)
       return undefined
     } catch (error) {
       // Nothing was sent, so the connection goes direct. At debug level: any local user can cause these at will.

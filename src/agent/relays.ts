@@ -156,7 +156,7 @@ export class Relays {
     const address = requireAddress(remotePath)
     const tunnel = await openTunnel({ log }, {
       path: requireAddress(path), mode, ...(gid === undefined ? {} : { gid }), hosts: ownHosts(),
-      carry: (endpoint, otherEnd) => this.carry({ endpoint, to, address, onNews }, otherEnd),
+      carry: (endpoint, otherEnd) => this.carry({ endpoint, to, address, otherwise: 'closed', onNews }, otherEnd),
       onRefused: (error) => {
         log.warn('a connection was not relayed', { to, code: error.code, reason: describeError(error) })
         onNews({ event: 'refused', code: error.code, reason: describeError(error) })

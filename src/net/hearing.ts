@@ -32,6 +32,7 @@ export class Hearing {
   /** Bytes have come. */
   heard(bytes: number): void {
     this.#bytes += bytes
+    if (this.#bytes > HEARD_BYTES_MAX) this.#ending.resolve()
   }
 
   /** The end has come, or nobody waits any more. */

@@ -1,3 +1,4 @@
+import type { StreamMark } from '../qemu/index.ts'
 import type { RelayEnding } from './messages.ts'
 
 /** What the main channel of a migration that a manager drives has shown. */
@@ -21,6 +22,17 @@ export interface MainChannel {
 export const NOTHING_TOLD: MainChannel = {
   isMigration: false, hasRamEnded: false, isPostcopy: false, hasStreamEnded: false, hasReturnEnded: false,
   hasReturnEndedFirst: false, shut: undefined,
+}
+
+/** What a mark of its stream shows. Pure. */
+export function newsOf(mark: StreamMark): Partial<MainChannel> {
+  switch (mark) {
+    case 'ramStart': return { isMigration: true }
+    case 'resume': return { isMigration: true, isPostcopy: true }
+    case 'package': return { isPostcopy: true }
+    case 'ramEnd': return { hasRamEnded: true }
+    case 'handedOver': case 'eof': return {}
+  }
 }
 
 /**

@@ -6,7 +6,7 @@ import { Inventory, type ListedPages, type PageScope, type PageScopes, type Pref
 import {
   badFrame, openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
 } from '../passage/index.ts'
-import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
+import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError, refusalOf } from '../runtime/errors.ts'
@@ -18,7 +18,7 @@ import { beginningOf } from './firstbytes.ts'
 import {
   encodeRelayOffer, RELAY_PROTOCOL, SOURCE_LANGUAGE, type FromDestination, type FromSource, type RelayOutcome,
 } from './messages.ts'
-import { NOTHING_TOLD, type MainChannel } from './outcome.ts'
+import { newsOf, NOTHING_TOLD, type MainChannel } from './outcome.ts'
 
 /** How long making a connection at the destination may take, ms: the source's manager waits meanwhile. */
 const OPEN_MS_MAX = 10_000
@@ -319,16 +319,6 @@ export class OutgoingRelay {
     this.#inventoried.resolve()
     this.#summarized.resolve()
     this.#hearing.abort(notCarried(this.#init.to))
-  }
-}
-
-function newsOf(mark: StreamMark): Partial<MainChannel> {
-  switch (mark) {
-    case 'ramStart': return { isMigration: true }
-    case 'resume': return { isMigration: true, isPostcopy: true }
-    case 'package': return { isPostcopy: true }
-    case 'ramEnd': return { hasRamEnded: true }
-    case 'handedOver': case 'eof': return {}
   }
 }
 

@@ -5,15 +5,18 @@ import type { ListedPages, PageScope } from '../page/index.ts'
 import type { CompressionMode } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import { behind } from '../runtime/behind.ts'
+import { asPagemeshError, type PagemeshError } from '../runtime/errors.ts'
 import type { Random } from '../runtime/random.ts'
 import { waitAtMost } from '../runtime/wait.ts'
 import type { RelayResult } from '../transfer/index.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 import { beginningOf, type Beginning } from './firstbytes.ts'
 import { relayOf, urgentOf, type RunningRelay } from './grouping.ts'
+import type { RelayEnding } from './messages.ts'
 import { endingOf, outcomeOf, type SourceProcess, type StreamOutcome } from './outcome.ts'
 import { OutgoingRelay, type OutgoingRelayComponents } from './outgoingrelay.ts'
 import { relayResult, UNKNOWN_GUEST } from './relayresult.ts'
+import { hearUncarried, uncarriedEnding } from './uncarried.ts'
 
 const ID_BYTES = 16
 /**
@@ -36,6 +39,8 @@ export interface Connection {
   pid: number | undefined
   /** Finds the guest, called once the connection's first bytes are there. */
   findGuest: () => Promise<RelayedGuest>
+  /** Where it goes if it is not carried: to the destination without the agents, or nowhere, and is closed. */
+  otherwise: 'direct' | 'closed'
   /** Called for the first connection of a migration: when it has begun, and with its outcome. */
   onNews?: (news: RelayNews) => void
 }
@@ -59,7 +64,7 @@ export interface OutgoingRelaysInit {
   /** Pauses work that is not urgent; returns the function that resumes it. */
   standBack: () => () => void
   spent: () => SpentBytes
-  /** The result is final. Not called for connections that carried nothing. */
+  /** The result is final. Not called for connections that carried nothing, unless a migration began on them. */
   onOver: (result: RelayResult, about: { manager: Manager | undefined }) => Promise<void>
 }
 
@@ -95,7 +100,8 @@ export class OutgoingRelays {
 
   /**
    * Carries a connection to the destination. Resolves once it is made there as well: the next one to the same address
-   * must not be accepted before. Throws the reason if it is not made; then nothing was sent or read.
+   * must not be accepted before. Throws the reason if it is not made; then nothing was sent, nor read of one that goes
+   * direct.
    */
   async carry(connection: Connection): Promise<void> {
     const { endpoint, to, address, pid } = connection
@@ -121,7 +127,7 @@ export class OutgoingRelays {
   }
 
   async #begin(
-    { endpoint, to, address, pid, findGuest, onNews = () => {} }: Connection, beginning: Beginning,
+    { endpoint, to, address, pid, findGuest, otherwise, onNews = () => {} }: Connection, beginning: Beginning,
   ): Promise<void> {
     const guest = await findGuest()
     const { random } = this.#components
@@ -131,6 +137,7 @@ export class OutgoingRelays {
       to, address, guest: guest.name, manager: guest.manager, census: guest.census, scope: guest.scope, compression,
       continuation: beginning.kind === 'resumed' ? this.#takeCut(to, address, guest.name) : undefined,
     })
+    const begunAt = this.#components.clock.now()
     const running: Running = { relay, process: guest.process, pid, uuid: undefined, isPostcopy: false }
     const goOn = standBack()
     this.#running.add(running)
@@ -141,6 +148,9 @@ export class OutgoingRelays {
       relay.stop()
       this.#running.delete(running)
       goOn()
+      if (beginning.kind === 'main' && otherwise === 'closed') {
+        await this.#tellUncarried(running, { endpoint, begunAt, error: asPagemeshError(error) })
+      }
       throw error
     }
     const { id } = relay.init
@@ -152,7 +162,7 @@ export class OutgoingRelays {
 
   /** Runs until the outcome is known. */
   async #follow(running: Running, goOn: () => void): Promise<RelayResult> {
-    const { clock, mesh } = this.#components
+    const { clock } = this.#components
     const { relay, process } = running
     const begunAt = clock.now()
     await relay.over
@@ -164,16 +174,36 @@ export class OutgoingRelays {
     const ending = endingOf(outcome, await this.#watch(process, outcome), relay.init.to)
     const mode = relay.told.isPostcopy ? 'postcopy' : 'precopy'
     await relay.settle({ ...ending, mode })
-    const { to, guest, manager } = relay.init
-    const channels = relay.counts
-    const result = relayResult(
-      { guest, from: mesh.self.name, to, mode }, ending,
-      {
-        totalMs, ...relay.traffic, channels, summary: relay.summary, spent: this.#init.spent(), apart: relay.apart,
-      },
-    )
-    if (result.qemuBytes > 0) await this.#init.onOver(result, { manager })
+    const result = this.#resultOf(relay, { ending, mode, totalMs })
+    if (result.qemuBytes > 0) await this.#init.onOver(result, { manager: relay.init.manager })
     return result
+  }
+
+  /** A migration ended before its first connection was made at the destination, or because it was not made. */
+  async #tellUncarried(
+    { relay, process }: Running, { endpoint, begunAt, error }: {
+      endpoint: PeekedEndpoint; begunAt: number; error: PagemeshError
+    },
+  ): Promise<void> {
+    const { clock } = this.#components
+    const told = await hearUncarried({ clock }, endpoint)
+    const ending = uncarriedEnding(told, {
+      error, process: await this.#watch(process, 'failed'), to: relay.init.to,
+    })
+    const result = this.#resultOf(relay, { ending, mode: 'precopy', totalMs: clock.now() - begunAt })
+    await this.#init.onOver(result, { manager: relay.init.manager })
+  }
+
+  #resultOf(
+    relay: OutgoingRelay, { ending, mode, totalMs }: {
+      ending: RelayEnding; mode: RelayResult['mode']; totalMs: number
+    },
+  ): RelayResult {
+    const { to, guest } = relay.init
+    const { counts: channels, summary, apart } = relay
+    return relayResult({ guest, from: this.#components.mesh.self.name, to, mode }, ending, {
+      totalMs, ...relay.traffic, channels, summary, spent: this.#init.spent(), apart,
+    })
   }
 
   /** Whether the source QEMU has ended, which takes a moment after a success. */

@@ -10,8 +10,6 @@ const WORD_MS_MAX = 5000
 /** Its post-copy is slow. The pages that the guest needs to run have passed before. */
 const POSTCOPY = ['--postcopy', '--postcopy-bandwidth', '1', '--bandwidth', '8'] as const
 const PRECOPY_BYTES = 50 * 2 ** 20
-/** QEMU counts bytes that it has written to the agent's socket: of this many, some have reached the destination. */
-const SOME_BYTES = 2 ** 18
 
 export class SlowMigration {
   readonly lab: LibvirtLab
@@ -35,13 +33,23 @@ export class SlowMigration {
     await lab.settled(from)
     const words = await lab.words(from, way, { virsh: postcopy ? POSTCOPY : SLOW })
     const migration = new SlowMigration(lab, from, words)
-    if (!postcopy) await lab.passed(from, migration.#over.signal, SOME_BYTES)
+    if (!postcopy) await migration.#arriving()
     else {
       await lab.goPostcopy(from, migration.#over.signal, PRECOPY_BYTES)
       await lab.until('the guest to run at the destination', async () =>
         /running \(post-copy\)/.test(await lab.host(migration.to).virsh('domstate', '--reason', 'web')))
     }
     return migration
+  }
+
+  /** Resolves when some of it has reached the destination: QEMU counts what a busy agent has not read yet. */
+  async #arriving(): Promise<void> {
+    const { lab, to } = this
+    await lab.until('pages to reach the destination', async () => {
+      this.#over.signal.throwIfAborted()
+      const { handoffs } = await lab.status(to)
+      return handoffs.some((handoff) => 'streamBytes' in handoff && handoff.streamBytes > 0)
+    })
   }
 
   /** Removes its rate limit. */

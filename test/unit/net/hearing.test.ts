@@ -70,7 +70,7 @@ describe('hearing a connection out', () => {
   it('is over once more came than can have been on its way', async () => {
     hearing.heard(2 ** 25)
     isHeld = true
-    await pass(500)
+    await settle()
     assert.ok(isOver)
   })
 })

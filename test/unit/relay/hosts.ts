@@ -126,6 +126,7 @@ export class Hosts {
     const [ours, theirs] = createEndpointPair()
     const carried = this.outgoing.carry({
       endpoint: peek(ours), to: 'b', address: { kind: 'unix', path: this.path }, pid: undefined,
+      otherwise: 'direct',
       findGuest: async () => ({
         name: undefined, manager: undefined, process: undefined, census: undefined, scope: scopes.oldest,
       }),
