@@ -59,6 +59,8 @@ export class IncomingRelay {
   #listed: PrefixSet | undefined
   #hasListed = false
   #isMade = false
+  /** The QEMU here closed the main connection and had not taken all of it. */
+  #isUnloaded = false
   readonly #quiet = deferred<void>()
   #channelCount = 0
   #openCount = 0
@@ -166,7 +168,8 @@ export class IncomingRelay {
         // It sends the outcome of the migration as soon as it knows it.
         this.#wait(OUTCOME_MS_MAX)
         return this.#link!.say({
-          kind: 'summary', summary: { ...this.#passages.summary, releaseMs: 0, spent: this.#components.spent() },
+          kind: 'summary', isUnloaded: this.#isUnloaded,
+          summary: { ...this.#passages.summary, releaseMs: 0, spent: this.#components.spent() },
         })
       case 'outcome':
         this.#outcome = message.outcome
@@ -233,7 +236,11 @@ export class IncomingRelay {
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))
       // A connection that breaks is broken at both ends, and the others continue, as between two QEMUs.
       this.#passages.start({ lane, hasher: this.#sharing.hasher, qemu, mayHangUp: false }, {
-        ended: () => this.#closed(), failed: () => this.#closed(),
+        ended: () => this.#closed(),
+        failed: (error) => {
+          if (number === 0 && error.code === 'qemu-connection-lost') this.#isUnloaded = true
+          this.#closed()
+        },
       })
     } catch (error) {
       qemu.destroy()

@@ -64,7 +64,8 @@ export type FromDestination =
   | { kind: 'bitmap' | 'fetched'; body: Buffer }
   | { kind: 'opened'; number: number }
   | { kind: 'refused'; number: number; code: string; message: string }
-  | { kind: 'summary'; summary: IncomingSummary }
+  /** `isUnloaded`: its QEMU closed the main connection and had not taken all of it. Agents of 1.0.0 do not say so. */
+  | { kind: 'summary'; summary: IncomingSummary; isUnloaded: boolean }
 
 export function encodeRelayOffer({ id, guest, manager, address: to, pages, ticket }: RelayOffer): Uint8Array {
   const address = formatRelayAddress(to)
@@ -114,7 +115,8 @@ function encodeMessage(message: FromSource | FromDestination): Uint8Array {
   switch (message.kind) {
     case 'census': case 'order': case 'bitmap': case 'fetched': return message.body
     case 'end': return new Uint8Array(0)
-    case 'summary': return encodeObject(message.summary)
+    // Older agents pass over what they do not know.
+    case 'summary': return encodeObject({ ...message.summary, ...(message.isUnloaded ? { isUnloaded: true } : {}) })
     case 'outcome': {
       const { reason, ...outcome } = message.outcome
       return encodeObject({ ...outcome, ...(reason === undefined ? {} : { reason: cut(reason) }) })
@@ -150,7 +152,10 @@ function decodeFromDestination(kind: FromDestination['kind'], body: Buffer): Fro
   switch (kind) {
     case 'bitmap': case 'fetched': return { kind, body }
     case 'opened': return { kind, number: numberIn(kind, objectIn(kind, body)) }
-    case 'summary': return { kind, summary: readSummary(objectIn(kind, body)) }
+    case 'summary': {
+      const object = objectIn(kind, body)
+      return { kind, summary: readSummary(object), isUnloaded: object.isUnloaded === true }
+    }
     case 'refused': {
       const object = objectIn(kind, body)
       const { code, message } = object

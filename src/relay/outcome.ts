@@ -16,12 +16,14 @@ export interface MainChannel {
   /** It did so before the source QEMU, which then also closes its side cleanly. */
   hasReturnEndedFirst: boolean
   shut: number | undefined
+  /** The destination QEMU closed its connection and had not taken the whole stream, as its host says. */
+  isUnloaded: boolean
 }
 
 /** The state of a new main channel. */
 export const NOTHING_TOLD: MainChannel = {
   isMigration: false, hasRamEnded: false, isPostcopy: false, hasStreamEnded: false, hasReturnEnded: false,
-  hasReturnEndedFirst: false, shut: undefined,
+  hasReturnEndedFirst: false, shut: undefined, isUnloaded: false,
 }
 
 /** What a mark of its stream shows. Pure. */
@@ -50,17 +52,19 @@ export type StreamOutcome = 'loaded' | 'cancelled' | 'failed' | 'cut' | 'open' |
  *   reset inside RAM               no SHUT              the same: a QEMU that cancels may leave bytes unread
  *   ended inside RAM               ended before it      failed: the destination QEMU died
  *   broken inside RAM              no SHUT              failed
+ *   RAM's end, not all taken       no SHUT              failed: a load error, or the destination QEMU died
  *   RAM's end                      no SHUT              open: without a return path nobody tells the result
  *
  * Which of two ends came first is told by what the source QEMU had sent before it was told of the other one (see
  * `hearsOut`), and not by the order in which a busy agent reads its connections.
  */
 export function outcomeOf(told: MainChannel): StreamOutcome {
-  const { isMigration, hasRamEnded, isPostcopy, hasStreamEnded, hasReturnEnded, hasReturnEndedFirst, shut } = told
+  const { isMigration, hasRamEnded, isPostcopy, hasStreamEnded, hasReturnEnded, hasReturnEndedFirst } = told
+  const { shut, isUnloaded } = told
   if (!isMigration) return 'foreign'
   if (hasReturnEnded && shut !== undefined) return shut === 0 ? 'loaded' : 'failed'
   if (isPostcopy) return 'cut'
-  if (hasRamEnded) return 'open'
+  if (hasRamEnded) return isUnloaded ? 'failed' : 'open'
   return hasStreamEnded && !hasReturnEndedFirst ? 'cancelled' : 'failed'
 }
 

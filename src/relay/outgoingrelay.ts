@@ -302,6 +302,7 @@ export class OutgoingRelay {
       }
       case 'summary':
         this.#summary = message.summary
+        this.#told = { ...this.#told, isUnloaded: message.isUnloaded }
         return this.#summarized.resolve()
     }
   }

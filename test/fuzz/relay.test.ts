@@ -26,7 +26,7 @@ const FROM_SOURCE: FromSource[] = [
 ]
 const FROM_DESTINATION: FromDestination[] = [
   { kind: 'opened', number: 0 }, { kind: 'refused', number: 1, code: 'not-dialled', message: 'No.' },
-  { kind: 'summary', summary: SUMMARY }, { kind: 'bitmap', body: Buffer.from('abc') },
+  { kind: 'summary', isUnloaded: true, summary: SUMMARY }, { kind: 'bitmap', body: Buffer.from('abc') },
 ]
 
 /** Values that a message never has in that place. */

@@ -61,9 +61,11 @@ describe('a migration of libvirt', function () {
   it('whose destination QEMU is killed leaves the guest where it is', async () => {
     const migration = await SlowMigration.begin(lab, TCP)
     const destination = lab.host(migration.to)
+    const [known] = await lab.history(migration.from)
     await destination.run('kill', '-KILL', String(await destination.qemuOf('web')))
     await migration.failed()
     await migration.wentNowhere()
+    assert.equal((await lab.newerThan(migration.from, known)).status, 'failed')
   })
 
   it('that its destination cannot load leaves the guest where it is', async () => {
@@ -79,7 +81,7 @@ describe('a migration of libvirt', function () {
       await left.guest('odd').moreBeats(1)
       assert.doesNotMatch(await lab.host('right').virsh('list', '--all', '--name'), /odd/)
       const record = await lab.newerThan('left', known)
-      assert.deepEqual([record.guest, record.status === 'completed'], ['odd', false])
+      assert.deepEqual([record.guest, record.status], ['odd', 'failed'])
     } finally {
       await left.virsh('destroy', 'odd')
       await left.virsh('undefine', 'odd')
@@ -98,11 +100,13 @@ describe('a migration of libvirt', function () {
 
     it(`is aborted while the agent of ${name} hangs`, async () => {
       const migration = await SlowMigration.begin(lab, TCP)
+      const [known] = await lab.history(migration.from)
       await lab.whileHung(migration[end], async () => {
         await lab.host(migration.from).virsh('domjobabort', 'web')
         assert.match(await migration.failed(), /job 'migration out' canceled by client/)
       })
       await migration.wentNowhere()
+      assert.equal((await lab.newerThan(migration.from, known)).status, 'cancelled')
     })
   }
 

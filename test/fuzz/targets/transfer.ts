@@ -187,7 +187,7 @@ export const TRANSFER_TARGETS: readonly Target[] = [
   ]),
   link('said-by-relay-destination', DESTINATION_LANGUAGE, SOURCE_LANGUAGE, [
     { kind: 'opened', number: 0 }, { kind: 'refused', number: 1, code: 'not-dialled', message: 'No.' },
-    { kind: 'summary', summary: COUNTS }, { kind: 'bitmap', body: Buffer.from('abc') },
+    { kind: 'summary', summary: COUNTS, isUnloaded: true }, { kind: 'bitmap', body: Buffer.from('abc') },
   ]),
   {
     name: 'first-bytes', bytesMax: 200, room: 16 * 1024,

@@ -25,7 +25,7 @@ const SAID: FromSource[] = [
 const HEARD: FromDestination[] = [
   { kind: 'bitmap', body: Buffer.from('a') }, { kind: 'fetched', body: Buffer.from('b') },
   { kind: 'opened', number: 0 }, { kind: 'refused', number: 1, code: 'not-dialled', message: 'No.' },
-  { kind: 'summary', summary: SUMMARY },
+  { kind: 'summary', summary: SUMMARY, isUnloaded: false }, { kind: 'summary', summary: SUMMARY, isUnloaded: true },
 ]
 
 function json(value: unknown): Buffer {

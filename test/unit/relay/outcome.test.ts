@@ -22,6 +22,9 @@ describe('what a main channel tells of its end', () => {
     ['a post-copy whose network broke', { ...RAM, isPostcopy: true }, 'cut'],
     ['a post-copy whose destination died', { ...RAM, isPostcopy: true, hasReturnEnded: true }, 'cut'],
     ['devices on their way, and no word', { ...RAM, hasRamEnded: true }, 'open'],
+    ['a load of devices that failed', { ...RAM, hasRamEnded: true, isUnloaded: true }, 'failed'],
+    ['the same, in a post-copy', { ...RAM, isPostcopy: true, isUnloaded: true }, 'cut'],
+    ['a cancel after which the destination was ended', { ...RAM, hasStreamEnded: true, isUnloaded: true }, 'cancelled'],
     ['no return path', { ...RAM, hasRamEnded: true, hasStreamEnded: true, hasReturnEnded: true }, 'open'],
   ]
   for (const [what, told, expected] of ways) it(what, () => assert.equal(outcomeOf(told), expected))

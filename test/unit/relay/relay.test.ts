@@ -285,6 +285,24 @@ describe('a relay', () => {
     assert.equal(hosts.results[0]!.code, 'cancelled')
   })
 
+  for (const [leaves, code] of [['unread bytes', 'qemu-failed'], ['nothing', 'no-return-path']] as const) {
+    it(`that the destination QEMU ends after RAM's end is known by what it leaves: ${leaves}, ${code}`, async () => {
+      await start()
+      const { qemu, carried } = hosts.connect()
+      await carried
+      const there = hosts.arrived[0]!
+      if (leaves === 'unread bytes') there.socket.pause()
+      qemu.write(STREAM)
+      await eventually(() => hosts.outgoing.running()[0]!.told.hasRamEnded)
+      if (leaves === 'nothing') await eventually(() => there.bytes().equals(STREAM))
+      there.socket.destroy()
+      await eventually(() => qemu.isClosed || qemu.hasHeardEnd)
+      qemu.endpoint.end()
+      await eventually(() => hosts.results.length === 1)
+      assert.equal(hosts.results[0]!.code, code)
+    })
+  }
+
   for (const [answer, code] of [[SHUT, 'not-ended'], [Buffer.alloc(0), 'postcopy-cut']] as const) {
     it(`that goes on with a post-copy is one where nothing is known of it, too: ${code}`, async () => {
       await start()
