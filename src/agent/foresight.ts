@@ -23,7 +23,7 @@ export class Foresight {
   /** What a handoff would come to. Rejects with the signal's reason, or with `guest-gone`. */
   async look(
     { to, mode = 'precopy', maxBandwidth, timeoutMs, onTimeout = 'cancel' }: MigrateRequest, memory: GuestMemory,
-    { known, linkBytesPerSecond, beside, exchangeBytes }: EstimateFindings, signal: AbortSignal,
+    { known, publicPages, linkBytesPerSecond, beside, exchangeBytes }: EstimateFindings, signal: AbortSignal,
   ): Promise<Required<Pick<HandoffEstimate, 'expected' | 'obstacles'>>> {
     const { clock, census, history, scopes } = this.#components
     const { hasher } = scopes.of(memory.name)!
@@ -32,7 +32,7 @@ export class Foresight {
     const past = history.list().filter((move) => move.status === 'completed' && move.direction === 'outgoing' &&
       move.driver === 'qmp' && typeof move.pages?.ref === 'number' && typeof move.pages.literal === 'number')
     const rehearsal = await rehearse({ clock, hasher }, memory, {
-      known, channels: Math.max(1, beside.multifd),
+      known, publicPages, channels: Math.max(1, beside.multifd),
       level: usualLevel(this.#init.compression, linkBytesPerSecond ?? maxBandwidth),
       residentPages: census.of(memory.name)?.residentPages ?? ramPages,
     }, signal)

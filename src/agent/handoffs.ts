@@ -16,6 +16,7 @@ import type { Store } from '../store/index.ts'
 import type { Swap } from '../swap/index.ts'
 import {
   failedResult, type HandoffEstimate, type HandoffMeasure, type HandoffProgress, type HandoffResult,
+  type PublicPages,
 } from '../transfer/index.ts'
 import { Absences } from './absence.ts'
 import type { AcceptRule } from './acceptance.ts'
@@ -73,6 +74,7 @@ export interface HandoffsComponents {
   swap: Swap
   guests: GuestList
   scopes: PageScopes
+  publicPages: PublicPages
   threads: PassageThreads
   history: History
   journal: Journal

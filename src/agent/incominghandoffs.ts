@@ -16,7 +16,7 @@ import type { Random } from '../runtime/random.ts'
 import { withTimeout } from '../runtime/wait.ts'
 import type { Store } from '../store/index.ts'
 import type { PeerPages } from '../swap/index.ts'
-import { encodeAnswer, failedResult } from '../transfer/index.ts'
+import { encodeAnswer, failedResult, type PublicPages } from '../transfer/index.ts'
 import { requireAllowed, type AcceptRule } from './acceptance.ts'
 import type { HeldGuest, SettleDecision, SettleOutcome } from './api.ts'
 import type { Audit } from './audit.ts'
@@ -38,6 +38,7 @@ export interface IncomingHandoffsComponents {
   random: Random
   mesh: Mesh
   scopes: PageScopes
+  publicPages: PublicPages
   threads: PassageThreads
   census: Census
   store: Store

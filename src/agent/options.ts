@@ -189,8 +189,8 @@ const TABLE = [
     key: 'tenants', kind: 'tenants', example: '[{guests: db-*, tenant: blue}]',
     about: 'Whose the guests are: guests of two tenants share no page. `{default: NAME}` for all, or a list of rules ' +
       'such as `[{guests: db-*, tenant: blue}]`, globs of names of which the first that matches counts; guests that ' +
-      'none names are of `shared`. Pages of tenant `public` leave a host though no other holds them. The same on all ' +
-      'hosts; absent: `{default: shared}`.',
+      'none names are of `shared`. Pages of tenant `public` leave a host though no other holds them, and guests of ' +
+      'every tenant are moved with references to them. The same on all hosts; absent: `{default: shared}`.',
     tuning: 'More tenants: less in common, and less of what one can learn about another.',
   },
 ] as const satisfies readonly OptionInfo[]

@@ -9,7 +9,7 @@ import {
 import { kernelInUse, SHARED_TENANT, type PageScopes, type PageVerifier } from '../page/index.ts'
 import { PassageThreads, threadCount } from '../passage/index.ts'
 import { createKeeper, Holders, type Keeper } from '../placement/index.ts'
-import type { Popularity } from '../popularity/index.ts'
+import type { Popularity, PopularityView } from '../popularity/index.ts'
 import { createPossession, type Possession } from '../possession/index.ts'
 import { Rotation } from '../rotation/index.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
@@ -17,6 +17,7 @@ import { silentLog, type Log } from '../runtime/log.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { createSwap, type Swap } from '../swap/index.ts'
+import type { PublicPages } from '../transfer/index.ts'
 import type { Audit } from './audit.ts'
 import { auditedHistory } from './auditedhistory.ts'
 import { EndedTally } from './endedtally.ts'
@@ -27,6 +28,7 @@ import { KeyEpochs } from './keyepochs.ts'
 import { auditOf } from './meshaudit.ts'
 import { valueOf, type AgentOptions } from './options.ts'
 import { PinFile } from './pinfile.ts'
+import { createPublicPages } from './publicpages.ts'
 import { ownAddresses } from './relays.ts'
 import { RemovedKeysFile } from './removedkeys.ts'
 import { StartFile } from './startfile.ts'
@@ -64,6 +66,8 @@ interface Membership extends Required<AgentComponents> {
 interface Knowledge {
   census: Census
   popularity: Popularity
+  /** What is popular of public pages; undefined where this host lacks the tenant. */
+  publicView: PopularityView | undefined
   discovery: GuestDiscovery
   scopes: PageScopes
   /** Verifies pages of any scope. */
@@ -76,6 +80,7 @@ interface Exchange {
   swap: Swap
   holders: Holders
   keeper: Keeper
+  publicPages: PublicPages
 }
 
 interface Records {
@@ -158,7 +163,7 @@ function createKnowledge(
     intervalMs,
     bytesMax: valueOf(options, 'census.maxBytes'),
   })
-  const popularity = createTenantPopularity({ ...parts, census }, {
+  const { popularity, publicView } = createTenantPopularity({ ...parts, census }, {
     minHosts: valueOf(options, 'popularity.minHosts'),
     maxPages: valueOf(options, 'popularity.maxPages'),
     intervalMs,
@@ -168,7 +173,7 @@ function createKnowledge(
   })
   const discovery = discoverAll(parts, { globs: options.guests ?? [], managed: valueOf(options, 'managed') })
   const { scopes } = parts
-  return { census, popularity, discovery, scopes, hasher: scopes.verifier }
+  return { census, popularity, publicView, discovery, scopes, hasher: scopes.verifier }
 }
 
 /** How pages are kept, and given to others and got from them. */
@@ -198,7 +203,8 @@ function createExchange(
   }, { bytesPerSecondMax: valueOf(options, 'swap.maxBandwidth') })
   const holders = new Holders(parts)
   const keeper = createKeeper({ ...parts, store, swap, holders }, { intervalMs })
-  return { store, possession, swap, holders, keeper }
+  const publicPages = createPublicPages({ census, store, view: parts.publicView })
+  return { store, possession, swap, holders, keeper, publicPages }
 }
 
 /** How the cluster key is exchanged for another; what depends on the key in use follows it. */

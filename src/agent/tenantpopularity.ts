@@ -2,7 +2,7 @@ import type { Census } from '../census/index.ts'
 import { Circle, type Mesh, type Standing, type Unsubscribe } from '../mesh/index.ts'
 import { PUBLIC_TENANT, SHARED_TENANT, type PageScopes } from '../page/index.ts'
 import {
-  createPopularity, joinPopularity, type HeldPages, type Popularity, type PopularityInit,
+  createPopularity, joinPopularity, type HeldPages, type Popularity, type PopularityInit, type PopularityView,
 } from '../popularity/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -22,18 +22,21 @@ interface Parts {
 /**
  * The popularity of each tenant's pages, among the hosts that have that tenant alone: no host is told of pages that it
  * could not verify, and `minHosts` counts within a tenant. The shared tenant is on all hosts, those of versions without
- * tenants among them.
+ * tenants among them. `publicView`: what is popular of public pages; undefined where the host lacks that tenant.
  */
-export function createTenantPopularity(parts: Parts, init: PopularityInit): Popularity {
+export function createTenantPopularity(
+  parts: Parts, init: PopularityInit,
+): { popularity: Popularity; publicView: PopularityView | undefined } {
   const { tenants } = parts.scopes
   const own = { ...init, maxPages: Math.ceil(init.maxPages / tenants.length) }
-  return joinPopularity(tenants.map((tenant) => {
+  const all = tenants.map((tenant) => {
     const held = heldBy(tenant, parts.census)
     if (tenant === SHARED_TENANT) return createPopularity({ ...parts, held }, own)
     const circle = new Circle(parts, { name: tenant })
     const minHosts = tenant === PUBLIC_TENANT ? 1 : init.minHosts
     return within(circle, createPopularity({ ...parts, mesh: circle, held }, { ...own, minHosts }))
-  }))
+  })
+  return { popularity: joinPopularity(all), publicView: all[tenants.indexOf(PUBLIC_TENANT)]?.view }
 }
 
 function heldBy(tenant: string, census: Census): HeldPages {

@@ -9,7 +9,7 @@
  *      | offer ---------------------------------------> |  compares the machines, prepares its QEMU
  *      | <------------------------- accepted | refused  |  dials the conversation's lane
  *      | hello, census ------------------------------>  |
- *      | <------------------------------------- bitmap  |
+ *      | <------------------------------------- bitmap  |  and its public pages, if both agreed on them
  *      | order -------------------------------------->  |  fetches from other hosts; `fetched` tells which pages came
  *      | (QEMU is told to migrate; its stream begins)   |
  *      | channel (number, ticket) ------------------->  |  dials the passage's lane; only now connects to its QEMU

@@ -10,7 +10,7 @@ import { answerPages, decodePrefixSet, type PrefixSet } from '../page/index.ts'
 import { behind } from '../runtime/behind.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
 import { deferred, withDeadline, type Deferred } from '../runtime/wait.ts'
-import { answerOffer, Link, shareAtDestination, type Answer } from '../transfer/index.ts'
+import { answerOffer, encodeHad, Link, shareAtDestination, type Answer } from '../transfer/index.ts'
 import { askVerdict } from './asking.ts'
 import type { IncomingDriver } from './driver.ts'
 import { IncomingChannels } from './incomingchannels.ts'
@@ -170,7 +170,7 @@ export class Incoming {
       case 'openChannel': {
         const { number, ticket } = effect.message
         return this.#begin(number === 0 ? 'channel' : 'passage', this.#channels.open({
-          driver: this.#driver, hasher: this.#sharing!.hasher, from: this.#offer!.from, number, ticket,
+          driver: this.#driver, sharing: this.#sharing!, from: this.#offer!.from, number, ticket,
         }, this.#abort.signal))
       }
       case 'release': return behind(log, 'a guest was not let run', this.#release(effect.runState))
@@ -209,8 +209,9 @@ export class Incoming {
 
   #accept(): void {
     const { guest, from } = this.#init
-    const about = { guest, isPrivate: this.#init.isPrivate() }
-    const sharing = shareAtDestination(this.#components.scopes, about, this.#offer!.offer.pages)
+    const { scopes, publicPages } = this.#components
+    const about = { guest, isPrivate: this.#init.isPrivate(), hasPublic: publicPages.areThere }
+    const sharing = shareAtDestination(scopes, about, this.#offer!.offer.pages)
     const { apart, answer } = sharing
     this.#sharing = sharing
     if (apart !== undefined) {
@@ -238,12 +239,13 @@ export class Incoming {
 
   async #answerCensus(body: Buffer): Promise<void> {
     const census = await decodePrefixSet(body)
-    const { tenant } = this.#sharing!
+    const sharing = this.#sharing!
+    const { tenant } = sharing
     const bitmap = await answerPages(census, (high, low, bits) => {
       return tenant !== undefined && this.#init.has(high, low, bits, tenant)
     })
     this.#answered = { census, bitmap }
-    this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
+    this.#link?.say({ kind: 'bitmap', body: await encodeHad(bitmap, sharing, this.#components.publicPages) })
   }
 
   async #fetch(order: Buffer): Promise<void> {

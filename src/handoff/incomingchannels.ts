@@ -2,11 +2,11 @@ import { reasonOf, type IncomingSummary, type Reason } from '../conversation/ind
 import { countOfChannels } from '../guest/index.ts'
 import type { LaneTicket, Member, Mesh } from '../mesh/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
-import type { PageHasher, PrefixSet } from '../page/index.ts'
+import type { PrefixSet } from '../page/index.ts'
 import { badFrame, openPassageLane, type PassageLane, type PassageThreads } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { IncomingPassages, type IncomingPassagesComponents } from '../transfer/index.ts'
+import { IncomingPassages, type IncomingPassagesComponents, type Sharing } from '../transfer/index.ts'
 import type { Driver } from './driver.ts'
 
 export interface IncomingChannelsComponents extends IncomingPassagesComponents {
@@ -58,8 +58,8 @@ export class IncomingChannels {
    * Channels are connected to QEMU in the order of their numbers, because QEMU identifies them by that.
    */
   async open(
-    { driver, hasher, from, number, ticket }: {
-      driver: Driver; hasher: PageHasher; from: Member; number: number; ticket: LaneTicket
+    { driver, sharing, from, number, ticket }: {
+      driver: Driver; sharing: Sharing; from: Member; number: number; ticket: LaneTicket
     },
     signal: AbortSignal,
   ): Promise<void> {
@@ -71,7 +71,7 @@ export class IncomingChannels {
     const dialling = this.#dial(from, ticket, signal)
     // The channel for urgent pages comes last.
     const mayHangUp = number > driver.beside.multifd
-    this.#opening = this.#meet({ number, hasher, mayHangUp }, dialling, this.#opening)
+    this.#opening = this.#meet({ number, sharing, mayHangUp }, dialling, this.#opening)
     await this.#opening
   }
 
@@ -87,7 +87,7 @@ export class IncomingChannels {
   }
 
   async #meet(
-    { number, hasher, mayHangUp }: { number: number; hasher: PageHasher; mayHangUp: boolean },
+    { number, sharing: { hasher, publicHasher }, mayHangUp }: { number: number; sharing: Sharing; mayHangUp: boolean },
     dialling: Promise<PassageLane>,
     before: Promise<void>,
   ): Promise<void> {
@@ -96,7 +96,7 @@ export class IncomingChannels {
       await before
       const meeting = await this.#meetings!.next()
       if (meeting.done === true) throw badFrame(`QEMU waits for no channel ${number}`)
-      this.#passages.start({ lane, hasher, qemu: meeting.value, mayHangUp }, {
+      this.#passages.start({ lane, hasher, publicHasher, qemu: meeting.value, mayHangUp }, {
         // After the main channel's end no other channel carries data.
         ended: () => { if (number === 0) this.#passages.letGo() },
         failed: (error) => this.#onFailed(reasonOf(error)),

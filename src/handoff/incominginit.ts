@@ -3,6 +3,7 @@ import type {
 } from '../conversation/index.ts'
 import type { DriverNews, MigrationMode } from '../guest/index.ts'
 import type { PageScopes } from '../page/index.ts'
+import type { PublicPages } from '../transfer/index.ts'
 import type { IncomingDriver } from './driver.ts'
 import type { IncomingChannelsComponents } from './incomingchannels.ts'
 
@@ -10,6 +11,7 @@ export interface IncomingComponents extends IncomingChannelsComponents {
   /** Bytes that this host has spent apart from handoffs. */
   spent: () => SpentBytes
   scopes: PageScopes
+  publicPages: PublicPages
 }
 
 export interface IncomingInit {

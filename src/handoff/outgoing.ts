@@ -5,13 +5,13 @@ import {
 } from '../conversation/index.ts'
 import type { DriverNews, MachineDescription } from '../guest/index.ts'
 import { Inventory } from '../page/index.ts'
-import { linkRateOf } from '../passage/index.ts'
+import { linkRateOf, type KnownPublic } from '../passage/index.ts'
 import { behind } from '../runtime/behind.ts'
 import type { Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError } from '../runtime/errors.ts'
 import { deferred } from '../runtime/wait.ts'
 import {
-  Link, offeredPages, shareAtSource, type HandoffEstimate, type HandoffResult, type Sharing,
+  Link, offeredPages, shareAtSource, takeHad, type HandoffEstimate, type HandoffResult, type Sharing,
 } from '../transfer/index.ts'
 import { offerGuest } from './asking.ts'
 import type { OutgoingDriver } from './driver.ts'
@@ -43,6 +43,8 @@ export class Outgoing {
   #inventory: Inventory
   /** How both ends hash, once the offer is accepted. */
   #sharing: Sharing | undefined
+  /** Public pages that the destination has, and that may be referred to. */
+  #public: KnownPublic | undefined
   #linkBytesPerSecond: number | undefined
   #abort = new AbortController()
   #done = deferred<OutgoingEnding>()
@@ -136,7 +138,7 @@ export class Outgoing {
   get findings(): EstimateFindings {
     const { pageCount, known } = this.#inventory
     return {
-      known, linkBytesPerSecond: this.#linkBytesPerSecond, beside: this.#driver.beside,
+      known, publicPages: this.#public, linkBytesPerSecond: this.#linkBytesPerSecond, beside: this.#driver.beside,
       exchangeBytes: (this.#link?.sentBytes ?? 0) + this.#tally.offerBytes + ORDER_BYTES * (pageCount - known.count),
     }
   }
@@ -234,7 +236,7 @@ export class Outgoing {
     const { id, guest, to, mode, plan, scope } = this.#init
     const { lane, pages, offerBytes, answerBytes } = await offerGuest(mesh, to, {
       version: HANDOFF_VERSION, id, guest, mode, machine: this.#machineHere!, beside: this.#driver.beside,
-      pages: offeredPages(scope, scopes),
+      pages: offeredPages(scope, scopes, this.#init.census !== undefined),
       plan: this.#hasBeenCut ? 'rejoin' : plan.kind,
     }, this.#abort.signal)
     this.#tally.offerBytes += offerBytes
@@ -271,13 +273,14 @@ export class Outgoing {
     this.#link?.say({ kind: 'census', body })
   }
 
-  async #useBitmap(bitmap: Buffer): Promise<void> {
-    await this.#inventory.answer(bitmap)
+  async #useBitmap(body: Buffer): Promise<void> {
+    this.#public = await takeHad(body, this.#sharing!, this.#inventory)
+    this.#channels.setPublic(this.#public)
     // So far only the census was large, and all of it has arrived: a good measure of the link.
     this.#linkBytesPerSecond = linkRateOf(this.#link?.delivery)
     if (this.#init.plan.kind === 'move' && !this.#hasBeenCut) {
-      const body = await this.#inventory.order()
-      this.#link?.say({ kind: 'order', body })
+      const order = await this.#inventory.order()
+      this.#link?.say({ kind: 'order', body: order })
     }
   }
 

@@ -4,7 +4,7 @@ import type { Mesh } from '../mesh/index.ts'
 import type { Endpoint } from '../net/endpoint.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
 import {
-  openPassageLane, type CompressionMode, type OutgoingPassageCounts, type PassageThreads,
+  openPassageLane, type CompressionMode, type KnownPublic, type OutgoingPassageCounts, type PassageThreads,
 } from '../passage/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -134,6 +134,11 @@ export class OutgoingChannels {
 
   addKnown(pages: Prefixes): void {
     this.#passages.addKnown(pages)
+  }
+
+  /** Public pages that the destination has, if it has some. */
+  setPublic(known: KnownPublic | undefined): void {
+    this.#passages.setPublic(known)
   }
 
   /** Closes every connection at once. */

@@ -2,7 +2,7 @@ import type { Hastening, OutgoingRecordedAs, Plan, RunState, SpentBytes } from '
 import type { BesideChannels, DriverNews, MigrationMode } from '../guest/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { ListedPages, PageScope, PageScopes, Prefixes } from '../page/index.ts'
-import type { CompressionMode, PassageThreads } from '../passage/index.ts'
+import type { CompressionMode, KnownPublic, PassageThreads } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -56,6 +56,8 @@ export interface OutgoingInit {
 export interface EstimateFindings {
   /** The pages that the destination has. */
   known: Prefixes
+  /** The public ones among those, and others. */
+  publicPages: KnownPublic | undefined
   /** Measured speed of the link; undefined if the exchange was too small to tell. */
   linkBytesPerSecond: number | undefined
   beside: BesideChannels

@@ -13,7 +13,7 @@ export {
 } from './kernel/kernel.ts'
 export { FetchedPages } from './fetchedpages.ts'
 export {
-  answerPages, fetchedPages, Inventory, lastFirst, listTogether, orderOf, type ListedPages,
+  answerPages, fetchedPages, Inventory, lastFirst, listPages, listTogether, orderOf, type ListedPages,
 } from './inventory.ts'
 export { warmUpInventory } from './inventorywarmup.ts'
 export { looksPackable, pack, packNow, unpack } from './packing.ts'
@@ -37,4 +37,5 @@ export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'
 export { TableMerge } from './tablemerge.ts'
+export { verifierOf } from './verifier.ts'
 export { isZeroPage } from './zero.ts'

@@ -211,6 +211,11 @@ export class Inventory {
     return this.#listed.table.size
   }
 
+  /** Prefixes in the list that was encoded. */
+  get listedCount(): number {
+    return this.#set.prefixes.length
+  }
+
   /** The listed pages that the destination has. */
   get known(): Prefixes {
     return this.#known

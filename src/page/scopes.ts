@@ -5,13 +5,14 @@
  */
 import { assert } from '../runtime/assert.ts'
 import { createPageHasher, type PageHasher, type PageVerifier } from './hasher.ts'
-import { ID_BYTES, PREFIX_BYTES } from './size.ts'
+import { verifierOf } from './verifier.ts'
 
 /** The tenant of guests that no rule names. */
 export const SHARED_TENANT = 'shared'
 /**
  * The tenant of guests whose pages are no secret, such as images that everyone may have: a page of theirs may leave its
- * host without anyone proving that another host holds it. Only guests that a rule names are of it.
+ * host without anyone proving that another host holds it, and guests of every tenant may be moved with references to
+ * it. Only guests that a rule names are of it, and only they make a page public.
  */
 export const PUBLIC_TENANT = 'public'
 export const TENANTS_MAX = 16
@@ -57,6 +58,7 @@ export class PageScopes {
   #used: KeyEpoch
   /** Live scopes, the likeliest first. */
   #scopes: PageScope[] = []
+  #hashers: PageHasher[] = []
   readonly #listeners = new Set<() => void>()
 
   constructor({ epoch, tenants, tenantOf }: PageScopesInit) {
@@ -68,7 +70,7 @@ export class PageScopes {
     this.#epochs = [epoch]
     this.#used = epoch
     this.#arrange()
-    this.verifier = new ScopeVerifier(() => this.#scopes)
+    this.verifier = verifierOf(() => this.#hashers)
   }
 
   /** Ids of the live epochs, the one in use first, otherwise the oldest first. */
@@ -97,6 +99,12 @@ export class PageScopes {
   /** The live scope of this name. */
   find({ tenant, epoch }: ScopeName): PageScope | undefined {
     return this.#scopes.find((scope) => scope.tenant === tenant && scope.epoch === epoch)
+  }
+
+  /** Hashes as public guests' pages are in this live epoch, though this host may have no such guests. */
+  publicHasher(epoch: string): PageHasher | undefined {
+    const live = this.#epochs.find(({ id }) => id === epoch)
+    return live === undefined ? undefined : createPageHasher(live.pageKeyOf(PUBLIC_TENANT))
   }
 
   /** The one that agents of versions without scopes have. */
@@ -151,65 +159,6 @@ export class PageScopes {
           { tenant, epoch: epoch.id, hasher: createPageHasher(epoch.pageKeyOf(tenant)) }
       })
     })
+    this.#hashers = this.#scopes.map(({ hasher }) => hasher)
   }
-}
-
-/**
- * Hashes with the scope that last had most of the pages, and only those that are not of it with the others: right pages
- * are nearly always hashed once, a wrong page once for each scope.
- */
-class ScopeVerifier implements PageVerifier {
-  readonly #scopes: () => readonly PageScope[]
-  #likeliest: PageScope | undefined
-
-  constructor(scopes: () => readonly PageScope[]) {
-    this.#scopes = scopes
-  }
-
-  hashLike(pages: Uint8Array, offsets: Uint32Array, count: number, wanted: Uint8Array, ids: Uint8Array): void {
-    const scopes = this.#scopes()
-    const first = scopes.find((scope) => scope === this.#likeliest) ?? scopes[0]!
-    first.hasher.hashScattered(pages, offsets, count, ids)
-    if (scopes.length === 1) return
-    let rest = unlike(wanted, ids, count)
-    let most = count - rest.length
-    for (const scope of scopes) {
-      if (rest.length === 0) return
-      if (scope === first) continue
-      const left = hashRest(scope.hasher, pages, offsets, rest, wanted, ids)
-      if (rest.length - left.length > most) {
-        most = rest.length - left.length
-        this.#likeliest = scope
-      }
-      rest = left
-    }
-  }
-}
-
-/** Hashes the pages at `places`, keeps the ids that begin as they should, and returns the other places. */
-function hashRest(
-  hasher: PageHasher, pages: Uint8Array, offsets: Uint32Array, places: Uint32Array, wanted: Uint8Array, ids: Uint8Array,
-): Uint32Array {
-  const own = new Uint8Array(places.length * ID_BYTES)
-  hasher.hashScattered(pages, places.map((place) => offsets[place]!), places.length, own)
-  return places.filter((place, index) => {
-    if (!beginAlike(wanted, place * ID_BYTES, own, index * ID_BYTES)) return true
-    for (let byte = 0; byte < ID_BYTES; byte++) ids[place * ID_BYTES + byte] = own[index * ID_BYTES + byte]!
-    return false
-  })
-}
-
-/** The places whose ids do not begin alike. */
-function unlike(wanted: Uint8Array, ids: Uint8Array, count: number): Uint32Array {
-  const places = new Uint32Array(count)
-  let found = 0
-  for (let place = 0; place < count; place++) {
-    if (!beginAlike(wanted, place * ID_BYTES, ids, place * ID_BYTES)) places[found++] = place
-  }
-  return places.subarray(0, found)
-}
-
-function beginAlike(one: Uint8Array, oneAt: number, other: Uint8Array, otherAt: number): boolean {
-  for (let byte = 0; byte < PREFIX_BYTES; byte++) if (one[oneAt + byte] !== other[otherAt + byte]) return false
-  return true
 }

@@ -7,6 +7,7 @@ import {
   BATCH_STREAM_BYTES, OP_LITERAL, OP_RAW, OP_REF, OP_SENT, OpWriter, type EncodedBatch,
 } from './batch.ts'
 import { BatchDigest } from './batchdigest.ts'
+import { PublicRefs, type KnownPublic } from './publicrefs.ts'
 import { SentIndex } from './sentpages.ts'
 import { WINDOW_BATCHES_MAX } from './window.ts'
 
@@ -55,6 +56,9 @@ export class Encoder {
   /** Offsets in the batch of the announced page payloads. */
   readonly #pages = new Uint32Array(PAGES_MAX)
   #pageCount = 0
+  /** Public pages of the destination; and a 1 for each page of the batch that is one of them. */
+  #public: PublicRefs | undefined
+  readonly #isPublic = new Uint8Array(PAGES_MAX)
   readonly #pool = new BufferPool(BATCH_STREAM_BYTES, SPARES_MAX)
   #batch = this.#pool.take()
   #length = 0
@@ -97,6 +101,11 @@ export class Encoder {
   /** Adds pages that may be sent as refs from now on. */
   addKnown({ count, high, low }: Prefixes): void {
     for (let i = 0; i < count; i++) this.#known.add(high[i]!, low[i]!, 0)
+  }
+
+  /** Sets the public pages that may be sent as refs from now on. */
+  setPublic(known: KnownPublic): void {
+    this.#public = new PublicRefs(known, PAGES_MAX)
   }
 
   /** Bytes that are in no batch yet. */
@@ -155,6 +164,7 @@ export class Encoder {
 
   #encode(stream: Buffer, pageCount: number): EncodedBatch {
     this.#hasher.hashScattered(stream, this.#pages, pageCount, this.#ids)
+    if (this.#public !== undefined) this.#findPublic(this.#public, stream, pageCount)
     this.#ops.clear()
     // Without pages, `raw` is the stream itself: its memory is not reused before the acknowledgement.
     const raw = pageCount === 0 ? stream : Buffer.allocUnsafe(stream.length - pageCount * PAGE_BYTES)
@@ -171,7 +181,7 @@ export class Encoder {
       rawLength += stream.copy(raw, rawLength, from, page)
       from = page + PAGE_BYTES
       const id = i * ID_BYTES
-      if (this.#known.get(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4)) !== -1) {
+      if (this.#isPublic[i] === 1 || this.#isKnown(id)) {
         this.#ops.push(OP_REF, 1)
         refOffsets[refs] = page
         this.#ids.copy(refIds, refs * ID_BYTES, id, id + ID_BYTES)
@@ -206,5 +216,20 @@ export class Encoder {
       refOffsets: refOffsets.subarray(0, refs),
       literals: literals.subarray(0, literalLength),
     }
+  }
+
+  /** Whether the destination has the page whose id is at `id` of the ids. */
+  #isKnown(id: number): boolean {
+    return this.#known.get(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4)) !== -1
+  }
+
+  /** Looks for public pages among those that would be literals; they go by their public ids, in the digest too. */
+  #findPublic(refs: PublicRefs, stream: Buffer, pageCount: number): void {
+    this.#isPublic.fill(0, 0, pageCount)
+    for (let i = 0; i < pageCount; i++) {
+      const id = i * ID_BYTES
+      if (!this.#isKnown(id) && this.#sent.find(this.#ids, id) === -1) refs.note(i, this.#pages[i]!)
+    }
+    refs.mark(stream, this.#ids, this.#isPublic)
   }
 }

@@ -23,6 +23,15 @@ const ASK_BACK_MS_MAX = 60_000
 /** Queued bytes of the return path at which reading from QEMU pauses. */
 const RETURNING_BYTES_MAX = 2 ** 20
 
+export interface IncomingPassageComponents {
+  /** Hashes as the source does; and, if both ends agreed on them, as public pages are hashed. */
+  hasher: PageHasher
+  publicHasher?: PageHasher | undefined
+  qemu: Endpoint
+  /** For filling refs, nearest first; their pages are verified here. */
+  sources: readonly PageSource[]
+}
+
 export interface IncomingPassageInit {
   /** Whether QEMU may close its connection early: the channel of urgent pages, when it has all pages. */
   mayHangUp?: boolean
@@ -74,11 +83,7 @@ export class IncomingPassage {
   #returningBytes = 0
   #isPaused = false
 
-  /** @param components.sources for filling refs, nearest first; their pages are verified here. */
-  constructor(
-    components: { clock: Clock; hasher: PageHasher; lane: Lane; qemu: Endpoint; sources: readonly PageSource[] },
-    init: IncomingPassageInit,
-  ) {
+  constructor(components: IncomingPassageComponents & { clock: Clock; lane: Lane }, init: IncomingPassageInit) {
     const { clock, lane, qemu } = components
     this.#clock = clock
     this.#qemu = qemu

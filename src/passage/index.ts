@@ -16,11 +16,12 @@ export { linkRateOf, usualLevel, type CompressionMode } from './compression.ts'
 export { FrameLane, type FrameLaneInit } from './framelane.ts'
 export { badFrame, type FrameRule, type FrameTable } from './frames.ts'
 export {
-  IncomingPassage, type IncomingPassageCounts, type IncomingPassageListener,
+  IncomingPassage, type IncomingPassageComponents, type IncomingPassageCounts, type IncomingPassageListener,
 } from './incoming.ts'
 export {
   OutgoingPassage, type OutgoingPassageCounts, type OutgoingPassageInit, type OutgoingPassageListener,
 } from './outgoing.ts'
+export type { KnownPublic } from './publicrefs.ts'
 export { rehearse, type Rehearsal } from './rehearsal.ts'
 export { noRefsFilled } from './resolver.ts'
 export { warmUp } from './warmup.ts'

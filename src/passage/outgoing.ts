@@ -11,6 +11,7 @@ import { Encoder, type EncoderCounts } from './encoder.ts'
 import { FlushTimer } from './flushtimer.ts'
 import { FrameLane } from './framelane.ts'
 import { badFrame, FRAME_HEADER_BYTES } from './frames.ts'
+import type { KnownPublic } from './publicrefs.ts'
 import { Window } from './window.ts'
 import { connectionLost, PASSAGE_FRAMES, type PassageFrame } from './wire.ts'
 
@@ -147,6 +148,11 @@ export class OutgoingPassage {
   /** Adds pages that arrived at the destination: they may be sent as refs from now on. */
   addKnown(prefixes: Prefixes): void {
     this.#encoder.addKnown(prefixes)
+  }
+
+  /** Sets the destination's public pages: they may be sent as refs from now on. */
+  setPublic(known: KnownPublic): void {
+    this.#encoder.setPublic(known)
   }
 
   /** Adds the main channel's knowledge so far, for another channel. */

@@ -9,6 +9,7 @@ import {
 import { PagemeshError } from '../runtime/errors.ts'
 import { nextTurn } from '../runtime/turn.ts'
 import type { CompressionLevel } from './compression.ts'
+import { PublicRefs, type KnownPublic } from './publicrefs.ts'
 import { SentIndex } from './sentpages.ts'
 
 /** Pages in a row that are looked at together. */
@@ -27,6 +28,8 @@ const SLOW_SHARE = 1 / 10
 export interface RehearsalInit {
   /** The pages that may be sent as refs. */
   known: Prefixes
+  /** Public pages that may be sent as refs, too. */
+  publicPages: KnownPublic | undefined
   /** Channels that carry pages: each finds only its own pages again. */
   channels: number
   /** zstd level of the literals; 0: uncompressed. */
@@ -121,6 +124,8 @@ class Rehearsing {
   readonly #hasher: PageHasher
   readonly #memory: GuestMemory
   readonly #known: PrefixTable
+  readonly #public: PublicRefs | undefined
+  readonly #isPublic = new Uint8Array(STRETCH_PAGES)
   readonly #level: CompressionLevel
   readonly #sent: SentIndex[]
   readonly #resident = new Uint8Array(STRETCH_PAGES)
@@ -136,7 +141,7 @@ class Rehearsing {
 
   constructor(
     { clock, hasher }: { clock: { now(): number }; hasher: PageHasher }, memory: GuestMemory,
-    { known, channels, level, residentPages }: RehearsalInit,
+    { known, publicPages, channels, level, residentPages }: RehearsalInit,
   ) {
     this.#clock = clock
     this.#hasher = hasher
@@ -144,6 +149,7 @@ class Rehearsing {
     this.#level = level
     this.#known = new PrefixTable(known.count)
     for (let i = 0; i < known.count; i++) this.#known.add(known.high[i]!, known.low[i]!, 0)
+    this.#public = publicPages === undefined ? undefined : new PublicRefs(publicPages, STRETCH_PAGES)
     this.#sent = Array.from({ length: channels }, () => new SentIndex())
     const literals = Math.min(READ_PAGES_MAX, Math.max(0, residentPages - known.count))
     const most = PACKED_PAGES_MAX * (level >= SLOW_LEVEL ? SLOW_SHARE : 1)
@@ -154,6 +160,7 @@ class Rehearsing {
   async count(block: number, firstPage: number, count: number): Promise<Uint32Array> {
     const fromMs = this.#clock.now()
     const prints = await this.look(block, firstPage, count)
+    if (this.#public !== undefined) this.#findPublic(this.#public, prints)
     this.counts.readMs += this.#clock.now() - fromMs
     this.counts.pages += count
     let id = 0
@@ -203,7 +210,7 @@ class Rehearsing {
     const sent = this.#sent[Math.floor(this.#filled / PACKET_PAGES) % this.#sent.length]!
     const page = this.#offsets[id / ID_BYTES]!
     this.#filled += 1
-    if (this.#known.get(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4)) !== -1) this.counts.ref += 1
+    if (this.#isPublic[id / ID_BYTES] === 1 || this.#isKnown(id)) this.counts.ref += 1
     else if (sent.find(this.#ids, id) !== -1) this.counts.sentBefore += 1
     else {
       sent.add(this.#ids, id)
@@ -211,6 +218,22 @@ class Rehearsing {
       this.#literalLength += this.#room.copy(this.#literals, this.#literalLength, page, page + PAGE_BYTES)
     }
     if (this.#filled % BATCH_PAGES === 0) this.#pack((this.#filled / BATCH_PAGES) % this.#packEvery === 0)
+  }
+
+  #isKnown(id: number): boolean {
+    return this.#known.get(this.#ids.readUInt32BE(id), this.#ids.readUInt32BE(id + 4)) !== -1
+  }
+
+  /** Looks for public pages among those with bytes, as the encoder would. */
+  #findPublic(refs: PublicRefs, prints: Uint32Array): void {
+    this.#isPublic.fill(0)
+    let page = 0
+    for (const print of prints) {
+      if (print === 0) continue
+      if (!this.#isKnown(page * ID_BYTES)) refs.note(page, this.#offsets[page]!)
+      page += 1
+    }
+    refs.mark(this.#room, this.#ids, this.#isPublic)
   }
 
   /** Ends the last batch. */

@@ -1,6 +1,6 @@
 import { BufferPool } from '../bytes/bufferpool.ts'
 import {
-  ID_BYTES, PAGE_BYTES, PageBatch, type PageHasher, type PageSource, type PageSourceKind,
+  ID_BYTES, PAGE_BYTES, PageBatch, verifierOf, type PageHasher, type PageSource, type PageSourceKind, type PageVerifier,
 } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
@@ -21,6 +21,8 @@ export function noRefsFilled(): Record<PageSourceKind, number> {
 export class Resolver {
   readonly #clock: Clock
   readonly #hasher: PageHasher
+  /** Hashes the pages of refs: some may be public ones. */
+  readonly #verifier: PageVerifier
   readonly #sources: readonly PageSource[]
   /** Shared memory, because the sources may be in another thread. */
   readonly #rooms = new BufferPool(BATCH_LIMITS.streamBytes, WINDOW_BATCHES_MAX, (size) => new SharedArrayBuffer(size))
@@ -31,12 +33,21 @@ export class Resolver {
   readonly #pages = new Uint32Array(BATCH_PAGES_MAX)
   readonly #offsets = new Uint32Array(BATCH_PAGES_MAX)
   readonly #ids = Buffer.alloc(BATCH_PAGES_MAX * ID_BYTES)
+  /** The ids that those among them have which are refs. */
+  readonly #wanted = Buffer.alloc(BATCH_PAGES_MAX * ID_BYTES)
 
   /** @param components.sources nearest first; they need not verify their pages. */
-  constructor(components: { clock: Clock; hasher: PageHasher; sources: readonly PageSource[] }) {
-    this.#clock = components.clock
-    this.#hasher = components.hasher
-    this.#sources = components.sources
+  constructor(
+    components: {
+      clock: Clock; hasher: PageHasher; publicHasher?: PageHasher | undefined; sources: readonly PageSource[]
+    },
+  ) {
+    const { clock, hasher, publicHasher, sources } = components
+    const hashers = [hasher, publicHasher ?? []].flat()
+    this.#clock = clock
+    this.#hasher = hasher
+    this.#verifier = verifierOf(() => hashers)
+    this.#sources = sources
   }
 
   get filledBy(): Record<PageSourceKind, number> {
@@ -55,7 +66,7 @@ export class Resolver {
       if (before.length === 0) break
       if (this.#late.has(source)) continue
       if (await this.#ask(source, refs, signal)) {
-        this.#place(batch, refs, before)
+        this.#put(batch, refs, before)
       } else {
         // A failed or late source may still write into this memory: continue with other memory.
         refs = unfilled(refs, before, this.#rooms.take())
@@ -75,8 +86,9 @@ export class Resolver {
       const page = batch.refPages[ref]!
       pages.copy(batch.stream, batch.pageOffsets[page], i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
       this.#pages[i] = page
+      batch.refIds.copy(this.#wanted, i * ID_BYTES, ref * ID_BYTES, (ref + 1) * ID_BYTES)
     })
-    this.#hash(batch, refs.length)
+    this.#hashRefs(batch, refs.length)
     this.#filledBy.source += refs.length
   }
 
@@ -91,24 +103,40 @@ export class Resolver {
   }
 
   /** Fills in the pages that a source gave, and marks wrong ones as missing again. */
-  #place(batch: AssembledBatch, refs: PageBatch, wanted: readonly number[]): void {
+  #put(batch: AssembledBatch, refs: PageBatch, wanted: readonly number[]): void {
     let count = 0
     for (const ref of wanted) {
       if (!refs.isFilled(ref)) continue
       const page = batch.refPages[ref]!
       refs.bytes.copy(batch.stream, batch.pageOffsets[page], ref * PAGE_BYTES, (ref + 1) * PAGE_BYTES)
+      batch.refIds.copy(this.#wanted, count * ID_BYTES, ref * ID_BYTES, (ref + 1) * ID_BYTES)
       this.#pages[count++] = page
     }
-    this.#hash(batch, count)
+    this.#hashRefs(batch, count)
     for (const ref of wanted) {
       if (!refs.isOf(ref, batch.pageIds, batch.refPages[ref]! * ID_BYTES)) refs.markMissing(ref)
     }
   }
 
-  /** Hashes the first `count` of `#pages` of the batch into `pageIds`. */
-  #hash({ stream, pageOffsets, pageIds }: AssembledBatch, count: number): void {
+  /** Hashes the first `count` of `#pages` of the batch into `pageIds`, by the key of the guest's own pages. */
+  #hash(batch: AssembledBatch, count: number): void {
+    this.#locate(batch, count)
+    this.#hasher.hashScattered(batch.stream, this.#offsets, count, this.#ids)
+    this.#keepIds(batch, count)
+  }
+
+  /** The same for pages of refs, by the key that made the id which stands at the same place of `#wanted`. */
+  #hashRefs(batch: AssembledBatch, count: number): void {
+    this.#locate(batch, count)
+    this.#verifier.hashLike(batch.stream, this.#offsets, count, this.#wanted, this.#ids)
+    this.#keepIds(batch, count)
+  }
+
+  #locate({ pageOffsets }: AssembledBatch, count: number): void {
     for (let i = 0; i < count; i++) this.#offsets[i] = pageOffsets[this.#pages[i]!]!
-    this.#hasher.hashScattered(stream, this.#offsets, count, this.#ids)
+  }
+
+  #keepIds({ pageIds }: AssembledBatch, count: number): void {
     for (let i = 0; i < count; i++) {
       const to = this.#pages[i]! * ID_BYTES
       const from = i * ID_BYTES

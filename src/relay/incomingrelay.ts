@@ -7,7 +7,8 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError } from '../runtime/errors.ts'
 import { deferred, withDeadline } from '../runtime/wait.ts'
 import {
-  answerOffer, IncomingPassages, Link, shareAtDestination, type IncomingPassagesComponents,
+  answerOffer, encodeHad, IncomingPassages, Link, shareAtDestination, type IncomingPassagesComponents,
+  type PublicPages,
 } from '../transfer/index.ts'
 import { formatRelayAddress, type RelayAddress } from './address.ts'
 import {
@@ -29,6 +30,7 @@ export interface IncomingRelayComponents extends IncomingPassagesComponents {
   /** Bytes that this host spent outside of handoffs so far. */
   spent: () => SpentBytes
   scopes: PageScopes
+  publicPages: PublicPages
 }
 
 export interface IncomingRelayInit {
@@ -74,7 +76,8 @@ export class IncomingRelay {
     this.#init = init
     this.#passages = new IncomingPassages(components)
     const { guest, pages } = init.offer
-    this.#sharing = shareAtDestination(components.scopes, { guest, isPrivate: init.isPrivate(guest) }, pages)
+    const about = { guest, isPrivate: init.isPrivate(guest), hasPublic: components.publicPages.areThere }
+    this.#sharing = shareAtDestination(components.scopes, about, pages)
   }
 
   get init(): Readonly<IncomingRelayInit> {
@@ -196,7 +199,7 @@ export class IncomingRelay {
       return tenant !== undefined && this.#init.has(high, low, bits, tenant)
     })
     this.#answered = { census, bitmap }
-    this.#link?.say({ kind: 'bitmap', body: Buffer.from(bitmap) })
+    this.#link?.say({ kind: 'bitmap', body: await encodeHad(bitmap, this.#sharing, this.#components.publicPages) })
   }
 
   async #fetch(order: Buffer): Promise<void> {
@@ -235,7 +238,8 @@ export class IncomingRelay {
       const lane = await this.#within(async (signal) =>
         openPassageLane(this.#components, await mesh.dialUnsecuredLane(from, ticket, signal), signal))
       // A connection that breaks is broken at both ends, and the others continue, as between two QEMUs.
-      this.#passages.start({ lane, hasher: this.#sharing.hasher, qemu, mayHangUp: false }, {
+      const { hasher, publicHasher } = this.#sharing
+      this.#passages.start({ lane, hasher, publicHasher, qemu, mayHangUp: false }, {
         ended: () => this.#closed(),
         failed: (error) => {
           if (number === 0 && error.code === 'qemu-connection-lost') this.#isUnloaded = true

@@ -6,7 +6,7 @@
  *      | <------------------- accepted | refused    |
  *      |                                            |   over the ticket's lane, as frames:
  *      | census ----------------------------------> |
- *      | <------------------------------- bitmap    |   which of these pages it has
+ *      | <------------------------------- bitmap    |   which of these pages it has, and its public ones if agreed
  *      | order -----------------------------------> |   where in the guest the others are
  *      | <------------------------------ fetched *  |   pages that came from elsewhere
  *      | channel 0 (ticket) ----------------------> |   dials the lane, and then ADDRESS

@@ -12,7 +12,9 @@ import type { Clock } from '../runtime/clock.ts'
 import { asPagemeshError, describeError, PagemeshError, refusalOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { deferred, waitAtMost, withDeadline, type Deferred } from '../runtime/wait.ts'
-import { Link, offeredPages, offerLink, OutgoingPassages, shareAtSource, type Sharing } from '../transfer/index.ts'
+import {
+  Link, offeredPages, offerLink, OutgoingPassages, shareAtSource, takeHad, type Sharing,
+} from '../transfer/index.ts'
 import type { RelayAddress } from './address.ts'
 import { beginningOf } from './firstbytes.ts'
 import {
@@ -150,7 +152,9 @@ export class OutgoingRelay {
     await this.#within(LINK_MS_MAX, async (signal) => {
       const { lane, pages, offerBytes, answerBytes } = await offerLink(
         mesh, { to, protocol: RELAY_PROTOCOL },
-        (ticket) => encodeRelayOffer({ id, guest, manager, address, ticket, pages: offeredPages(scope, scopes) }),
+        (ticket) => encodeRelayOffer({
+          id, guest, manager, address, ticket, pages: offeredPages(scope, scopes, this.#init.census !== undefined),
+        }),
         signal,
       )
       this.#bytes = { sentBytes: offerBytes, receivedBytes: answerBytes }
@@ -307,8 +311,8 @@ export class OutgoingRelay {
     }
   }
 
-  async #useBitmap(bitmap: Buffer): Promise<void> {
-    await this.#inventory.answer(bitmap)
+  async #useBitmap(body: Buffer): Promise<void> {
+    this.#passages.setPublic(await takeHad(body, this.#sharing!, this.#inventory))
     this.#passages.addKnown(this.#inventory.known)
     this.#link!.say({ kind: 'order', body: await this.#inventory.order() })
     this.#inventoried.resolve()

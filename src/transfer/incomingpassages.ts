@@ -64,10 +64,12 @@ export class IncomingPassages {
 
   /** @param channel.mayHangUp QEMU may close this one while bytes are on their way. */
   start(
-    { lane, hasher, qemu, mayHangUp }: {
+    { lane, hasher, publicHasher, qemu, mayHangUp }: {
       lane: PassageLane
       /** Hashes as the source does. */
       hasher: PageHasher
+      /** Hashes public pages, if there may be references to them. */
+      publicHasher: PageHasher | undefined
       qemu: Endpoint
       mayHangUp: boolean
     },
@@ -75,7 +77,7 @@ export class IncomingPassages {
   ): void {
     const { sources } = this.#components
     const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
-    this.#passages.push(lane.startIncoming({ hasher, qemu, sources: [...sources, ...fetched] }, {
+    this.#passages.push(lane.startIncoming({ hasher, publicHasher, qemu, sources: [...sources, ...fetched] }, {
       mayHangUp, listener,
     }))
   }

@@ -11,6 +11,7 @@ export {
   bad, encodeObject, isId, isText, objectIn, parseObject, readChannel, readTicket, spokenVersion,
 } from './reading.ts'
 export { predict, type Expected, type Obstacle } from './prediction.ts'
+export { encodeHad, PUBLIC_PAGES_MAX, takeHad, type PublicPages } from './publicpages.ts'
 export {
   offeredPages, readOfferedPages, shareAtDestination, shareAtSource, type AnsweredPages, type OfferedPages,
   type Sharing,

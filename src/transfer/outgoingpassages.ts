@@ -1,7 +1,7 @@
 import type { Endpoint } from '../net/endpoint.ts'
 import type { PageHasher, Prefixes } from '../page/index.ts'
 import type {
-  CompressionMode, OutgoingPassageCounts, OutgoingPassageListener, OutgoingRun, PassageLane,
+  CompressionMode, KnownPublic, OutgoingPassageCounts, OutgoingPassageListener, OutgoingRun, PassageLane,
 } from '../passage/index.ts'
 import type { StreamKnowledgeData } from '../qemu/index.ts'
 
@@ -39,6 +39,7 @@ export class OutgoingPassages {
   #main: OutgoingRun | undefined
   /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
   readonly #fetched: Prefixes[] = []
+  #public: KnownPublic | undefined
 
   constructor(init: OutgoingPassagesInit) {
     this.#init = init
@@ -75,11 +76,19 @@ export class OutgoingPassages {
     if (isMain) this.#main = passage
     this.#passages.push(passage)
     for (const pages of this.#fetched) passage.addKnown(pages)
+    if (this.#public !== undefined) passage.setPublic(this.#public)
   }
 
   addKnown(pages: Prefixes): void {
     this.#fetched.push(pages)
     for (const passage of this.#passages) passage.addKnown(pages)
+  }
+
+  /** Public pages that the destination has, if it has some. */
+  setPublic(known: KnownPublic | undefined): void {
+    this.#public = known
+    if (known === undefined) return
+    for (const passage of this.#passages) passage.setPublic(known)
   }
 
   /** Closes every connection at once. */

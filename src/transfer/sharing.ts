@@ -2,10 +2,13 @@
  * Whether the two hosts of a transfer hash the guest's pages alike. The source says of which tenant the guest is, and
  * which key epochs it has; the destination answers by its own configuration. Only where they agree are pages sent as
  * references; otherwise both hash with a key that nothing else uses, and the guest moves without. An agent of a version
- * without tenants says and answers nothing: it has the shared tenant alone. Pure.
+ * without tenants says and answers nothing: it has the shared tenant alone.
+ *
+ * Where they agree on another tenant than `public`, they may agree on public pages beside it: the source says that it
+ * would refer to them, and the destination that it has some. Earlier versions say neither. Pure.
  */
 import {
-  createPageHasher, EPOCHS_MAX, SHARED_TENANT, type PageHasher, type PageScope, type PageScopes,
+  createPageHasher, EPOCHS_MAX, PUBLIC_TENANT, SHARED_TENANT, type PageHasher, type PageScope, type PageScopes,
 } from '../page/index.ts'
 import { bad, isText } from './reading.ts'
 
@@ -15,16 +18,20 @@ export interface OfferedPages {
   tenant?: string
   /** The guest shares nothing. */
   isPrivate?: true
+  /** The source would refer to public pages, too. */
+  public?: true
   /** The one in use first. */
   epochs: string[]
 }
 
-/** What the destination answers: the scope, or why there is none. */
-export type AnsweredPages = { tenant: string; epoch: string } | { apart: string }
+/** What the destination answers: the scope, and whether it has public pages beside it; or why there is none. */
+export type AnsweredPages = { tenant: string; epoch: string; public?: true } | { apart: string }
 
 /** How one end hashes. `apart`: why no page is sent as a reference to what the destination has. */
 export interface Sharing {
   hasher: PageHasher
+  /** Hashes public pages, if the destination has some and the guest may be sent with references to them. */
+  publicHasher?: PageHasher
   /** The tenant whose pages may be used. */
   tenant?: string
   apart?: string
@@ -36,41 +43,48 @@ const APART_LENGTH_MAX = 500
 /** For streams without common pages: it only serves for digests, and for pages that the same stream brought before. */
 const NOTHING_IN_COMMON = createPageHasher(new Uint8Array(32))
 
+/** @param refers whether pages of the guest may be sent as references to what the destination has. */
 export function offeredPages(
-  scope: PageScope | 'private' | undefined, { epochs }: Pick<PageScopes, 'epochs'>,
+  scope: PageScope | 'private' | undefined, { epochs }: Pick<PageScopes, 'epochs'>, refers: boolean,
 ): OfferedPages {
   if (scope === 'private') return { isPrivate: true, epochs }
-  return { ...(scope === undefined ? {} : { tenant: scope.tenant }), epochs }
+  if (scope === undefined) return { epochs }
+  const { tenant } = scope
+  return { tenant, ...(refers && tenant !== PUBLIC_TENANT ? { public: true } : {}), epochs }
 }
 
 /** Undefined if the offer has nothing of it. Throws PagemeshError `bad-offer` if it cannot be read. */
 export function readOfferedPages(value: unknown): OfferedPages | undefined {
   if (value === undefined) return undefined
-  const { tenant, isPrivate, epochs } = objectOf(value)
+  const { tenant, isPrivate, public: isPublic, epochs } = objectOf(value)
   const areEpochs = Array.isArray(epochs) && epochs.length <= EPOCHS_MAX && epochs.every(isEpoch)
   if (!areEpochs || (tenant !== undefined && !isText(tenant, TENANT_LENGTH_MAX))) {
     throw bad('bad-offer', 'it does not say whose the pages are')
   }
   return {
-    ...(tenant === undefined ? {} : { tenant }), ...(isPrivate === true ? { isPrivate } : {}), epochs,
+    ...(tenant === undefined ? {} : { tenant }), ...(isPrivate === true ? { isPrivate } : {}),
+    ...(isPublic === true ? { public: isPublic } : {}), epochs,
   }
 }
 
 /** Undefined if the answer has nothing of it. Throws PagemeshError `bad-answer` if it cannot be read. */
 export function readAnsweredPages(value: unknown): AnsweredPages | undefined {
   if (value === undefined) return undefined
-  const { tenant, epoch, apart } = objectOf(value)
+  const { tenant, epoch, public: isPublic, apart } = objectOf(value)
   if (isText(apart, APART_LENGTH_MAX)) return { apart }
-  if (isText(tenant, TENANT_LENGTH_MAX) && isEpoch(epoch)) return { tenant, epoch }
+  if (isText(tenant, TENANT_LENGTH_MAX) && isEpoch(epoch)) {
+    return { tenant, epoch, ...(isPublic === true ? { public: isPublic } : {}) }
+  }
   throw bad('bad-answer', 'it does not say whose the pages are')
 }
 
 /**
  * What the destination makes of an offer for `guest`, which shares nothing if its QEMU there `isPrivate`, and answers:
- * nothing to an agent that said nothing.
+ * nothing to an agent that said nothing. `hasPublic`: whether it has public pages.
  */
 export function shareAtDestination(
-  scopes: PageScopes, { guest, isPrivate }: { guest: string | undefined; isPrivate: boolean },
+  scopes: PageScopes,
+  { guest, isPrivate, hasPublic }: { guest: string | undefined; isPrivate: boolean; hasPublic: boolean },
   offered: OfferedPages | undefined,
 ): Sharing & { answer: AnsweredPages | undefined } {
   const own = isPrivate ? undefined : scopes.of(guest)?.tenant
@@ -83,7 +97,13 @@ export function shareAtDestination(
   if (own === undefined || offered.tenant !== own) return apart(disagreement(own, offered.tenant))
   for (const epoch of offered.epochs) {
     const scope = scopes.find({ tenant: own, epoch })
-    if (scope !== undefined) return { hasher: scope.hasher, tenant: own, answer: { tenant: own, epoch } }
+    if (scope === undefined) continue
+    const { hasher } = scope
+    const isAsked = hasPublic && offered.public === true && own !== PUBLIC_TENANT
+    // Only a host that has this tenant can verify what it keeps of it.
+    const publicScope = isAsked ? scopes.find({ tenant: PUBLIC_TENANT, epoch }) : undefined
+    if (publicScope === undefined) return { hasher, tenant: own, answer: { tenant: own, epoch } }
+    return { hasher, publicHasher: publicScope.hasher, tenant: own, answer: { tenant: own, epoch, public: true } }
   }
   return apart('the two hosts have no cluster key in common')
 }
@@ -103,8 +123,11 @@ export function shareAtSource(
   if (own === 'private' || agreed === undefined || agreed.tenant !== own?.tenant) {
     throw bad('bad-answer', 'it names pages of others')
   }
-  if (agreed === own) return { hasher: own.hasher, tenant: own.tenant }
-  return { hasher: agreed.hasher, apart: 'the destination does not have the newest cluster key yet' }
+  if (answered.public === true && own.tenant === PUBLIC_TENANT) throw bad('bad-answer', 'it names public pages twice')
+  const publicHasher = answered.public === true ? scopes.publicHasher(agreed.epoch) : undefined
+  const both = publicHasher === undefined ? {} : { publicHasher }
+  if (agreed === own) return { hasher: own.hasher, ...both, tenant: own.tenant }
+  return { hasher: agreed.hasher, ...both, apart: 'the destination does not have the newest cluster key yet' }
 }
 
 function apart(why: string): Sharing & { answer: AnsweredPages } {

@@ -14,7 +14,7 @@ import { PageBudget, type PageScopes, type PageSource } from '../../src/page/ind
 import { PassageThreads } from '../../src/passage/index.ts'
 import { silentLog, type Log, type LogFields } from '../../src/runtime/log.ts'
 import type { PeerPages } from '../../src/swap/index.ts'
-import type { HandoffMeasure, HandoffResult } from '../../src/transfer/index.ts'
+import type { HandoffMeasure, HandoffResult, PublicPages } from '../../src/transfer/index.ts'
 import { PlayedDestination, PlayedSource, type PlayedDriver } from '../unit/handoff/playeddrivers.ts'
 import { hasher } from './madepages.ts'
 import { madeScopes } from './madescopes.ts'
@@ -34,6 +34,11 @@ export const NO_PEERS: PeerPages = {
   fetch: async () => undefined,
 }
 
+/** The destination has no public page. */
+export const NOTHING_PUBLIC: PublicPages = {
+  areThere: false, list: async () => ({ bits: 40, prefixes: new Float64Array(0) }),
+}
+
 export interface EndsOptions {
   mode?: 'precopy' | 'postcopy'
   plan?: 'move' | 'dryRun'
@@ -44,6 +49,10 @@ export interface EndsOptions {
   scopes?: { a: PageScopes; b: PageScopes }
   /** One of the agents is of a version without tenants: its offer and its answer say nothing of them. */
   isOld?: boolean
+  /** One of the agents is of a version with tenants, and says nothing of public pages. */
+  speaks?: 'tenants'
+  /** The destination's public pages. */
+  publicPages?: PublicPages
   /** Where the destination's host has pages. */
   sources?: readonly PageSource[]
 }
@@ -95,6 +104,7 @@ export class Ends {
     const incomingPlan: IncomingPlan = plan === 'move' ? { kind: 'move', mode } : { kind: 'dryRun' }
     this.incoming = new Incoming({
       ...common, scopes: scopes.b, mesh: this.meshes.b, sources, peers, budget: this.budget,
+      publicPages: options.publicPages ?? NOTHING_PUBLIC,
     }, {
       ...about, from: 'a', plan: incomingPlan, has: () => false, isPrivate: () => false,
       onDelivered: (ending) => this.delivered.push(ending), onDismissed: () => {},
@@ -104,6 +114,7 @@ export class Ends {
       const offer = decodeOffer(await stream.receive())
       this.offers.push(offer)
       if (options.isOld === true) delete offer.pages
+      if (options.speaks === 'tenants') delete offer.pages?.public
       await this.incoming.run(offer, stream, from)
     })
     this.meshes.a.handle(OUTCOME_PROTOCOL, async (stream) => {

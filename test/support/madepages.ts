@@ -1,7 +1,10 @@
-import { createPageHasher, ID_BYTES, PAGE_BYTES, type PageSource, type Prefixes } from '../../src/page/index.ts'
+import {
+  createPageHasher, ID_BYTES, PAGE_BYTES, type PageHasher, type PageSource, type Prefixes,
+} from '../../src/page/index.ts'
 import { encodeBatchHeader, packBatch, type BatchHeader, type EncodedBatch } from '../../src/passage/batch.ts'
 import { Decoder, unpackBatch, type AssembledBatch } from '../../src/passage/decoder.ts'
 import { Encoder } from '../../src/passage/encoder.ts'
+import type { KnownPublic } from '../../src/passage/publicrefs.ts'
 import { Resolver } from '../../src/passage/resolver.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
@@ -30,11 +33,12 @@ export function prefixesOf(pages: readonly Uint8Array[]): Prefixes {
   }
 }
 
-/** A source that has these pages; `give` may change what it gives. */
+/** A source that has these pages, by these ids; `give` may change what it gives. */
 export function sourceWith(
   pages: readonly Buffer[], kind: PageSource['kind'] = 'resident', give: (bytes: Buffer) => Buffer = (bytes) => bytes,
+  nameOf: (bytes: Buffer) => Buffer = idOf,
 ): PageSource & { asked: number } {
-  const byId = new Map(pages.map((each) => [idOf(each).toString('hex'), each]))
+  const byId = new Map(pages.map((each) => [nameOf(each).toString('hex'), each]))
   const source = {
     kind,
     asked: 0,
@@ -54,11 +58,13 @@ export function sourceWith(
 /** Encodes `stream` in pieces, and flushes where told to. */
 export function encode(
   stream: Uint8Array, known: Prefixes, pieces: readonly number[] = [100_000], flushes: readonly boolean[] = [false],
+  publicPages?: KnownPublic,
 ): EncodedBatch[] {
   const batches: EncodedBatch[] = []
   const encoder = new Encoder({ hasher }, {
     known, onBatch: (batch) => batches.push(batch), onMark: () => {}, onRunState: () => {}, onLost: () => {},
   })
+  if (publicPages !== undefined) encoder.setPublic(publicPages)
   let at = 0
   for (let i = 0; at < stream.length; i++) {
     const length = Math.max(1, pieces[i % pieces.length]!)
@@ -77,9 +83,11 @@ export function bodyOf(batch: EncodedBatch): Buffer {
 }
 
 /** What comes out at the other end; throws if the digest of a batch says no. */
-export async function decode(bodies: readonly Buffer[], sources: readonly PageSource[]): Promise<Buffer> {
+export async function decode(
+  bodies: readonly Buffer[], sources: readonly PageSource[], publicHasher?: PageHasher,
+): Promise<Buffer> {
   const decoder = new Decoder()
-  const resolver = new Resolver({ clock: systemClock, hasher, sources })
+  const resolver = new Resolver({ clock: systemClock, hasher, publicHasher, sources })
   const parts: Buffer[] = []
   for (const body of bodies) {
     const batch = decoder.assemble(unpackBatch(body))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Lane } from '../../src/mesh/index.ts'
 import { createLanePair } from '../../src/mesh/memory/memorylane.ts'
 import { createEndpointPair, type Endpoint } from '../../src/net/endpoint.ts'
-import type { PageSource } from '../../src/page/index.ts'
+import type { PageHasher, PageSource } from '../../src/page/index.ts'
 import {
   frameHeader, FrameReader,
 } from '../../src/passage/frames.ts'
@@ -79,6 +79,8 @@ export interface EndOptions {
   clock?: Clock
   init?: Partial<OutgoingPassageInit>
   sources?: readonly PageSource[]
+  /** Hashes public pages at the destination. */
+  publicHasher?: PageHasher
   /** Whether the QEMU takes what it is given. */
   isReading?: boolean
   /** Whether the destination QEMU may close before it has taken everything. */
@@ -95,10 +97,10 @@ export function outgoingEnd(lane: Lane, { clock = systemClock, init = {} }: EndO
 }
 
 export function incomingEnd(lane: Lane, options: EndOptions = {}): IncomingEnd {
-  const { clock = systemClock, sources = [], isReading = true, mayHangUp = false } = options
+  const { clock = systemClock, sources = [], publicHasher, isReading = true, mayHangUp = false } = options
   const said: Said = { words: [], errors: [] }
   const [own, theirs] = createEndpointPair()
-  const passage = new IncomingPassage({ clock, hasher, lane, qemu: own, sources }, {
+  const passage = new IncomingPassage({ clock, hasher, publicHasher, lane, qemu: own, sources }, {
     mayHangUp, listener: listenerOf(said),
   })
   return { passage, qemu: new TestQemu(theirs, isReading), said }

@@ -8,7 +8,7 @@
  *                      <------     said n: the passage's events, in order
  *                      <------     fill n: refs of a batch, and shared memory for their pages
  *     filled n         ------>
- *     addKnown, addKnowledge ->
+ *     addKnown, setPublic, addKnowledge ->
  *     destroy | stop   ------>       at any time: closes one connection, or both without further events
  *                      <------     over: both connections are closed, the worker is free
  *
@@ -20,6 +20,7 @@ import type { PageSourceKind, Prefixes } from '../../page/index.ts'
 import type { StreamKnowledgeData, StreamMark } from '../../qemu/index.ts'
 import type { IncomingPassageInit } from '../incoming.ts'
 import type { OutgoingPassageInit } from '../outgoing.ts'
+import type { KnownPublic } from '../publicrefs.ts'
 import type { ErrorData } from './errordata.ts'
 
 /** The two connections of a passage: their index in `opened`. */
@@ -39,9 +40,11 @@ export type ToThread =
   }
   | { kind: 'outgoing'; qemu: HandedConnection; pageKey: Uint8Array; init: OutgoingOrder }
   | {
-    kind: 'incoming'; qemu: HandedConnection; pageKey: Uint8Array; sources: PageSourceKind[]; init: IncomingOrder
+    kind: 'incoming'; qemu: HandedConnection; pageKey: Uint8Array; publicKey: Uint8Array | undefined
+    sources: PageSourceKind[]; init: IncomingOrder
   }
   | { kind: 'addKnown'; pages: Prefixes }
+  | { kind: 'setPublic'; known: KnownPublic }
   | { kind: 'addKnowledge'; knowledge: StreamKnowledgeData }
   /** `marks` undefined: the source failed. */
   | { kind: 'filled'; request: number; marks: Uint8Array | undefined }

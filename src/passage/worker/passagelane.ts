@@ -1,15 +1,16 @@
 import type { Lane, UnsecuredLane } from '../../mesh/index.ts'
 import type { Endpoint } from '../../net/endpoint.ts'
-import type { PageHasher, PageSource } from '../../page/index.ts'
+import type { PageHasher } from '../../page/index.ts'
 import type { StreamKnowledgeData } from '../../qemu/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { IncomingPassage, type IncomingPassageInit } from '../incoming.ts'
+import { IncomingPassage, type IncomingPassageComponents, type IncomingPassageInit } from '../incoming.ts'
 import { OutgoingPassage, type OutgoingPassageInit } from '../outgoing.ts'
 import { PassagePort } from './passageport.ts'
 import type { PassageThreads } from './threads.ts'
 
 /** An outgoing passage in any thread. */
-export interface OutgoingRun extends Pick<OutgoingPassage, 'addKnown' | 'addKnowledge' | 'counts' | 'stop'> {
+export interface OutgoingRun
+  extends Pick<OutgoingPassage, 'addKnown' | 'setPublic' | 'addKnowledge' | 'counts' | 'stop'> {
   /** In another thread: as of its last event; undefined before the first. */
   knowledge(): StreamKnowledgeData | undefined
 }
@@ -19,10 +20,7 @@ export type IncomingRun = Pick<IncomingPassage, 'counts' | 'stop'>
 /** A lane that one passage will run over. */
 export interface PassageLane {
   startOutgoing(components: { hasher: PageHasher; qemu: Endpoint }, init: OutgoingPassageInit): OutgoingRun
-  startIncoming(
-    components: { hasher: PageHasher; qemu: Endpoint; sources: readonly PageSource[] },
-    init: Omit<IncomingPassageInit, 'onCounts'>,
-  ): IncomingRun
+  startIncoming(components: IncomingPassageComponents, init: Omit<IncomingPassageInit, 'onCounts'>): IncomingRun
   /** Closes it, if no passage was started. */
   destroy(): void
 }
@@ -76,14 +74,15 @@ function laneElsewhere(passage: PassagePort): PassageLane {
       passage.startOutgoing({ hasher, qemu }, order, listener)
       return {
         addKnown: (pages) => passage.addKnown(pages),
+        setPublic: (known) => passage.setPublic(known),
         addKnowledge: (knowledge) => passage.addKnowledge(knowledge),
         counts: () => passage.counts.outgoing(),
         knowledge: () => passage.knowledge,
         stop,
       }
     },
-    startIncoming({ hasher, qemu, sources }, { listener, ...order }) {
-      passage.startIncoming({ hasher, qemu, sources }, order, listener)
+    startIncoming(components, { listener, ...order }) {
+      passage.startIncoming(components, order, listener)
       return { counts: () => passage.counts.incoming(), stop }
     },
     destroy: stop,

@@ -9,8 +9,9 @@ import type { Clock, Timer } from '../../runtime/clock.ts'
 import { PagemeshError } from '../../runtime/errors.ts'
 import { deferred } from '../../runtime/wait.ts'
 import { laneLost } from '../framelane.ts'
-import type { IncomingPassageListener } from '../incoming.ts'
+import type { IncomingPassageComponents, IncomingPassageListener } from '../incoming.ts'
 import type { OutgoingPassageListener } from '../outgoing.ts'
+import type { KnownPublic } from '../publicrefs.ts'
 import { connectionLost } from '../wire.ts'
 import { SharedCounts } from './counts.ts'
 import { errorOfData } from './errordata.ts'
@@ -100,20 +101,26 @@ export class PassagePort {
   }
 
   startIncoming(
-    { hasher, qemu, sources }: { hasher: PageHasher; qemu: Endpoint; sources: readonly PageSource[] },
-    init: IncomingOrder, listener: IncomingPassageListener,
+    { hasher, publicHasher, qemu, sources }: IncomingPassageComponents, init: IncomingOrder,
+    listener: IncomingPassageListener,
   ): void {
     this.#sources = sources
     const handed = this.#begin(qemu, 'destination', listener)
     if (handed === undefined) return
     const kinds = sources.map(({ kind }) => kind)
-    this.#thread.post({ kind: 'incoming', qemu: handed, pageKey: hasher.pageKey, sources: kinds, init })
+    const { pageKey } = hasher
+    const publicKey = publicHasher?.pageKey
+    this.#thread.post({ kind: 'incoming', qemu: handed, pageKey, publicKey, sources: kinds, init })
   }
 
   addKnown(pages: Prefixes): void {
     if (this.#isOver) return
     const copy = copyOf(pages)
     this.#thread.post({ kind: 'addKnown', pages: copy }, buffersOf(copy))
+  }
+
+  setPublic(known: KnownPublic): void {
+    if (!this.#isOver) this.#thread.post({ kind: 'setPublic', known })
   }
 
   addKnowledge(knowledge: StreamKnowledgeData): void {

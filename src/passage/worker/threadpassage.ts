@@ -45,6 +45,7 @@ export class ThreadPassage {
       case 'outgoing': return this.#startOutgoing(message)
       case 'incoming': return this.#startIncoming(message)
       case 'addKnown': return this.#outgoing?.addKnown(message.pages)
+      case 'setPublic': return this.#outgoing?.setPublic(message.known)
       case 'addKnowledge': return this.#outgoing?.addKnowledge(message.knowledge)
       case 'filled': return this.#sources?.answer(message.request, message.marks)
       case 'destroy': return this.#destroy(message.connection)
@@ -85,11 +86,12 @@ export class ThreadPassage {
     })
   }
 
-  #startIncoming({ qemu, pageKey, sources, init }: ToThread & { kind: 'incoming' }): void {
+  #startIncoming({ qemu, pageKey, publicKey, sources, init }: ToThread & { kind: 'incoming' }): void {
     const remote = new RemoteSources(sources, this.#components.post)
     this.#sources = remote
+    const publicHasher = publicKey === undefined ? undefined : createPageHasher(publicKey)
     this.#start(qemu, pageKey, (components) => {
-      this.#incoming = new IncomingPassage({ ...components, sources: remote.sources }, {
+      this.#incoming = new IncomingPassage({ ...components, publicHasher, sources: remote.sources }, {
         ...init, onCounts: () => this.#publish(),
         listener: {
           ended: () => this.#say({ what: 'ended' }),

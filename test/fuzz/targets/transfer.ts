@@ -10,6 +10,7 @@ import {
   INCOMING_LANGUAGE, OUTGOING_LANGUAGE,
 } from '../../../src/handoff/messages.ts'
 import { MESSAGE_BYTES_MAX } from '../../../src/mesh/index.ts'
+import type { PrefixSet } from '../../../src/page/index.ts'
 import { frameHeader, FrameReader } from '../../../src/passage/frames.ts'
 import { beginningOf } from '../../../src/relay/firstbytes.ts'
 import {
@@ -21,8 +22,10 @@ import {
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import type { Language } from '../../../src/transfer/index.ts'
 import { encodeAnswer, requireAccepted } from '../../../src/transfer/offer.ts'
+import { decodeHad, encodeHad, PUBLIC_PAGES_MAX } from '../../../src/transfer/publicpages.ts'
 import { HELD, progressOf, resultOf, STATUS } from '../../support/fakeagent.ts'
 import { MACHINE } from '../../support/fakeguest.ts'
+import { publicHasher } from '../../support/publicpages.ts'
 import type { Target } from '../target.ts'
 
 const ID = 'ab'.repeat(16)
@@ -35,7 +38,7 @@ const MACHINES = [MACHINE, {
 }]
 const NONCE = new Uint8Array(32).fill(7)
 const KEY_ID = '0123456789abcdef'
-const PAGES = { tenant: 'shop', epochs: ['0123456789abcdef'] }
+const PAGES = { tenant: 'shop', public: true as const, epochs: ['0123456789abcdef'] }
 const COUNTS = {
   streamBytes: 1, peerBytes: 2, releaseMs: 0, spent: { report: 1, gossip: 2, swap: 3 },
   refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 5 },
@@ -116,7 +119,7 @@ export const TRANSFER_TARGETS: readonly Target[] = [
     name: 'answer', words: ['"accepted"', '"code"', '"advice"'],
     seeds: [
       encodeAnswer({ accepted: true }), encodeAnswer({ accepted: true, pages: { apart: 'No.' } }),
-      encodeAnswer({ accepted: true, pages: { tenant: 'shop', epoch: '0123456789abcdef' } }),
+      encodeAnswer({ accepted: true, pages: { tenant: 'shop', epoch: '0123456789abcdef', public: true } }),
       encodeAnswer({ accepted: false, code: 'bad-offer', message: 'No.', advice: 'Do not.' }),
     ],
     decode(input) {
@@ -169,6 +172,18 @@ export const TRANSFER_TARGETS: readonly Target[] = [
       const { keys, removed, refused } = decodeKeysAnswer(input)
       assert.ok(keys.length <= 2 && removed.length <= 16)
       return { keys, removed, code: refused?.code }
+    },
+  },
+  {
+    name: 'public-answer', refusals: ['bad-frame', 'bad-prefix-set'],
+    seeds: await Promise.all([[], [1, 2, 2 ** 39]].map(async (prefixes) => {
+      const list = async (): Promise<PrefixSet> => ({ bits: 40, prefixes: Float64Array.from(prefixes) })
+      return await encodeHad(Buffer.alloc(3, 5), { publicHasher }, { areThere: true, list })
+    })),
+    async decode(input) {
+      const { bitmap, pages } = await decodeHad(Buffer.from(input), 20)
+      assert.ok(bitmap.length === 3 && pages.prefixes.length <= PUBLIC_PAGES_MAX)
+      return pages
     },
   },
   link('said-by-source', OUTGOING_LANGUAGE, INCOMING_LANGUAGE, [

@@ -12,6 +12,7 @@ import { PassageThreads } from '../../../src/passage/index.ts'
 import { silentLog, type Log } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
 import type { HandoffResult } from '../../../src/transfer/index.ts'
+import { NOTHING_PUBLIC } from '../../support/bothends.ts'
 import { hasher } from '../../support/madepages.ts'
 import { madeScopes } from '../../support/madescopes.ts'
 import { settle } from '../../support/passagerelay.ts'
@@ -90,6 +91,7 @@ export class Host {
     const threads = new PassageThreads({ log }, { count: 0 })
     const parts = {
       clock, log, random: systemRandom, mesh: this.mesh, scopes: madeScopes(hasher.pageKey), threads, census,
+      publicPages: NOTHING_PUBLIC,
       popularity,
       store: { has: () => false, source: NO_SOURCE }, keeper: { standBack },
       possession: { traffic: TRAFFIC },

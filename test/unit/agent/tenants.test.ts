@@ -33,6 +33,8 @@ const ODD = pagesOf(150)
 const COMMON = pagesOf(100)
 /** What a public guest has, on one host. */
 const IMAGE = pagesOf(80)
+/** What one guest of `blue` has beside the image, and nobody else. */
+const SECRET = pagesOf(60)
 const POPULAR = 2 * SYSTEM.length + COMMON.length + IMAGE.length
 
 describe('two tenants on the same hosts', function () {
@@ -63,6 +65,7 @@ describe('two tenants on the same hosts', function () {
       agent.addGuest(memoryOf(web, COMMON))
     }
     a.addGuest(memoryOf('image-1', IMAGE))
+    b.addGuest(memoryOf('blue-3', [...IMAGE, ...SECRET]))
     for (const agent of [a, b, c]) await known(agent, POPULAR)
     await known(d, COMMON.length)
     await until('c to have filled its store', () => c!.status().store.pages === POPULAR)
@@ -83,19 +86,19 @@ describe('two tenants on the same hosts', function () {
     await until(`${host} to know ${pages} popular pages`, () => agent.status().popularity.pages === pages)
   }
 
-  /** Moves a guest with these pages from a to another host; what arrives is compared. */
-  async function move(name: string, pages: Buffer[], to: Agent): Promise<HandoffResult> {
+  /** Moves a guest with these pages from a, or another host, to another; what arrives is compared. */
+  async function move(name: string, pages: Buffer[], to: Agent, from: Agent = a!): Promise<HandoffResult> {
     const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...pages, undefined] }])
     const destination = destinationGuest(name, bytes.length)
-    a!.addGuest(sourceGuest(name, pages, bytes).guest)
+    from.addGuest(sourceGuest(name, pages, bytes).guest)
     to.addGuest(destination.guest)
     await until(`${name} to be scanned`, () =>
-      a!.status().guests.some((guest) => guest.name === name && guest.distinctPages === pages.length))
-    const result = await a!.migrate({ guest: name, to: to.status().host })
+      from.status().guests.some((guest) => guest.name === name && guest.distinctPages === pages.length))
+    const result = await from.migrate({ guest: name, to: to.status().host })
     assert.equal(result.reason, undefined)
     assert.ok(result.digestMatched)
     assert.ok(Buffer.from(bytes).equals(destination.control.received))
-    a!.removeGuest(name)
+    from.removeGuest(name)
     to.removeGuest(name)
     return result
   }
@@ -138,7 +141,53 @@ describe('two tenants on the same hosts', function () {
     assert.deepEqual([store.pages.ref, store.refsFilledBy.store], [SYSTEM.length, SYSTEM.length])
     const image = await move('image-2', IMAGE, c!)
     assert.deepEqual([image.pages.ref, image.refsFilledBy.store], [IMAGE.length, IMAGE.length], 'that one host had')
-    assert.equal((await move('web-image', IMAGE, c!)).pages.ref, 0, 'of the public tenant alone')
+  })
+
+  it('have references to public pages, in a store and in the memory of public guests', async () => {
+    const pages = [...IMAGE, ...SECRET]
+    for (const name of ['web-image', 'blue-image']) {
+      const store = await move(name, pages, c!)
+      assert.deepEqual([store.pages.ref, store.refsFilledBy.store, store.refsFilledBy.source], [80, 80, 0])
+      assert.equal(store.pages.literal, SECRET.length)
+    }
+    const memory = await move('red-image', pages, a!, b)
+    assert.deepEqual([memory.pages.ref, memory.refsFilledBy.resident, memory.refsFilledBy.source], [80, 80, 0])
+  })
+
+  it('have none where the destination has no public page, though another tenant\'s guest has the same', async () => {
+    // b has no store, and blue-3 is not public.
+    const none = await move('web-image', IMAGE, b!)
+    assert.deepEqual([none.pages.ref, none.pages.literal], [0, IMAGE.length])
+    assert.equal((await move('web-image', IMAGE, d!)).pages.ref, 0)
+  })
+
+  it('have them from a host whose configuration does not name that tenant', async () => {
+    const { pages, refsFilledBy } = await move('web-plain', [...IMAGE, ...SECRET], c!, d)
+    assert.deepEqual([pages.ref, refsFilledBy.store], [80, 80])
+  })
+
+  it('know before a move what it would come to with public pages', async () => {
+    const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...IMAGE, undefined] }])
+    a!.addGuest(sourceGuest('blue-dry', IMAGE, bytes).guest)
+    c!.addGuest(destinationGuest('blue-dry', bytes.length).guest)
+    await until('blue-dry to be scanned', () =>
+      a!.status().guests.some((guest) => guest.name === 'blue-dry' && guest.distinctPages === IMAGE.length))
+    const { expected } = await a!.estimate({ guest: 'blue-dry', to: 'c' })
+    assert.equal(expected?.pages.ref, IMAGE.length)
+    a!.removeGuest('blue-dry')
+    c!.removeGuest('blue-dry')
+  })
+
+  it('make nothing public: neither by what they hold nor by having been moved', async () => {
+    // Its pages were scanned more than once.
+    await until('blue-3 to be scanned', () => b!.status().census.scans > 8)
+    for (const agent of [a!, b!, c!]) await known(agent, POPULAR)
+    const single = a!.pages(10_000).filter(({ hosts }) => hosts === 1)
+    assert.deepEqual([single.length, new Set(single.map(({ guests }) => guests))], [IMAGE.length, new Set([1])])
+    assert.equal(c!.status().store.pages, POPULAR)
+    assert.deepEqual(await ask('b', 'public', IMAGE), [0, 0], 'blue-3 has these pages, and is not public')
+    assert.deepEqual(await ask('d', 'public', IMAGE), [0, 0], 'nor is web-plain, which was there')
+    for (const host of ['a', 'b', 'c', 'd']) assert.deepEqual(await ask(host, 'public', SECRET), [0, 0], host)
   })
 
   it('move without references to a host that takes them for another, which is said', async () => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 
-import { PageScopes, type ListedPages } from '../../../src/page/index.ts'
+import { createPageHasher, PageScopes, type ListedPages } from '../../../src/page/index.ts'
 import { Ends, type EndsOptions } from '../../support/bothends.ts'
 import { hasher, idOf, page, sourceWith } from '../../support/madepages.ts'
 import { madeEpoch, madeScopes } from '../../support/madescopes.ts'
 import { until } from '../../support/passagerelay.ts'
+import { publicSetOf, publicSourceWith } from '../../support/publicpages.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
 import { precopyStream } from '../../support/streambuilder.ts'
 
@@ -62,7 +63,7 @@ describe('a handoff between two hosts that name a guest\'s tenant', () => {
     assert.ok(result.digestMatched)
     assert.equal(result.apart, undefined)
     assert.deepEqual([...new Set(asked)], ['shared'])
-    assert.deepEqual(ends.offers[0]!.pages, { tenant: 'shared', epochs: [madeEpoch().id] })
+    assert.deepEqual(ends.offers[0]!.pages, { tenant: 'shared', public: true, epochs: [madeEpoch().id] })
   })
 
   it('refers to nothing where they do not, says why, and moves the guest', async () => {
@@ -120,5 +121,72 @@ describe('a handoff between two hosts that name a guest\'s tenant', () => {
     const without = await move({ scopes: { a: lone, b: strange } })
     assert.equal(without.result.apart, 'the two hosts have no cluster key in common')
     assert.ok(without.result.digestMatched)
+  })
+})
+
+describe('a handoff to a host that has public pages', () => {
+  const epoch = madeEpoch(1, hasher.pageKey)
+  /** `web` is of this tenant, and other guests are public. */
+  const withPublic = (tenant = 'shared'): PageScopes =>
+    new PageScopes({ epoch, tenants: [tenant, 'public'], tenantOf: () => tenant })
+  const publicHasher = createPageHasher(epoch.pageKeyOf('public'))
+  const HERE = PAGES.slice(0, 3)
+  const publicPages = { areThere: true, list: () => publicSetOf(HERE, publicHasher) }
+
+  async function movePublic(options: EndsOptions, init: { isPrivate?: boolean; lists?: boolean } = {}) {
+    const source = publicSourceWith(HERE, publicHasher)
+    const { isPrivate = false, lists = true } = init
+    const ends = new Ends({
+      scopes: { a: withPublic(), b: withPublic() }, publicPages, sources: [source], ...options,
+      outgoing: { census: lists ? census() : undefined, ...(isPrivate ? { census: undefined, scope: 'private' } : {}) },
+    })
+    const { result } = await ends.move()
+    await ends.send(STREAM)
+    ends.destination.become('completed')
+    await until(() => ends.incoming.state.at === 'loaded')
+    ends.source.become('completed')
+    return { ends, source, result: await result }
+  }
+
+  it('refers to them, whichever tenant the guest is of', async () => {
+    for (const tenant of ['shared', 'blue']) {
+      const { result } = await movePublic({ scopes: { a: withPublic(tenant), b: withPublic(tenant) } })
+      assert.deepEqual(result.pages, { total: 4, zero: 0, ref: 3, literal: 1 }, tenant)
+      assert.deepEqual([result.refsFilledBy.resident, result.refsFilledBy.source], [3, 0])
+      assert.ok(result.digestMatched)
+      assert.equal(result.apart, undefined)
+    }
+  })
+
+  it('refers to them from a host that has no public guests', async () => {
+    const { result } = await movePublic({ scopes: { a: scopesFor('shared'), b: withPublic() } })
+    assert.equal(result.pages.ref, 3)
+  })
+
+  it('does not where an end does not ask for it: of an earlier version, or without pages to speak of', async () => {
+    for (const [options, init] of [
+      [{ speaks: 'tenants' }, {}], [{ isOld: true }, {}], [{}, { lists: false }],
+      [{ publicPages: { ...publicPages, areThere: false } }, {}],
+      [{ scopes: { a: withPublic(), b: scopesFor('shared') } }, {}],
+    ] as const) {
+      const { result, source } = await movePublic(options, init)
+      assert.deepEqual([result.pages.ref, result.status, source.asked], [0, 'completed', 0], JSON.stringify(options))
+      assert.ok(result.digestMatched)
+    }
+  })
+
+  it('does not for a guest that shares nothing, nor where the ends differ on its tenant or its key', async () => {
+    const [a, b] = [withPublic(), withPublic()]
+    a.add(madeEpoch(2))
+    a.use(madeEpoch(2).id)
+    for (const [options, init] of [
+      [{}, { isPrivate: true }], [{ scopes: { a: withPublic('blue'), b: withPublic() } }, {}],
+      [{ scopes: { a, b } }, {}],
+    ] as const) {
+      const { result, source } = await movePublic(options, init)
+      assert.deepEqual([result.pages.ref, result.status, source.asked], [0, 'completed', 0])
+      assert.equal(typeof result.apart, 'string')
+      assert.ok(result.digestMatched)
+    }
   })
 })

@@ -49,6 +49,16 @@ describe('page keys by scope', () => {
     assert.equal(changes, 3)
   })
 
+  it('are made for public pages of any live epoch, also where no guest is public', () => {
+    const scopes = scopesOf('blue')
+    scopes.add(madeEpoch(2))
+    for (const epoch of [madeEpoch(1), madeEpoch(2)]) {
+      assert.deepEqual(scopes.publicHasher(epoch.id)!.pageKey, epoch.pageKeyOf('public'))
+    }
+    assert.equal(scopes.publicHasher(madeEpoch(3).id), undefined)
+    assert.deepEqual(scopes.tenants, ['blue', 'shared'], 'nothing is kept of it')
+  })
+
   it('are bounded', () => {
     assert.doesNotThrow(() => scopesOf(...Array.from({ length: 15 }, (_, index) => `t${index}`)))
     assert.throws(() => scopesOf(...Array.from({ length: 16 }, (_, index) => `t${index}`)), /16 tenants/)

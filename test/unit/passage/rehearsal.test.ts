@@ -3,10 +3,11 @@ import assert from 'node:assert/strict'
 import { rehearse, type RehearsalInit } from '../../../src/passage/rehearsal.ts'
 import { memoryOf } from '../../support/fakeguest.ts'
 import { hasher, NOTHING, page, prefixesOf } from '../../support/madepages.ts'
+import { knownPublic } from '../../support/publicpages.ts'
 import { VirtualClock } from '../../support/time.ts'
 
 const ZERO = Buffer.alloc(4096)
-const INIT: RehearsalInit = { known: NOTHING, channels: 1, level: 1, residentPages: 100 }
+const INIT: RehearsalInit = { known: NOTHING, publicPages: undefined, channels: 1, level: 1, residentPages: 100 }
 
 describe('a rehearsal of a passage', () => {
   async function rehearsed(pages: Buffer[], init: Partial<RehearsalInit> = {}, between = (): void => {}) {
@@ -29,6 +30,13 @@ describe('a rehearsal of a passage', () => {
     const pages = [ZERO, page(1), page(2), page(1), page(3), ZERO, page(2), page(2)]
     const { pages: all, zero, ref, sentBefore, literal } = await rehearsed(pages, { known: prefixesOf([page(2)]) })
     assert.deepEqual({ all, zero, ref, sentBefore, literal }, { all: 8, zero: 2, ref: 3, sentBefore: 1, literal: 2 })
+  })
+
+  it('counts public pages of the destination as refs, too', async () => {
+    const pages = [ZERO, page(1), page(2), page(3), page(3), page(4), page(2)]
+    const publicPages = await knownPublic([page(3), page(1)])
+    const { ref, sentBefore, literal } = await rehearsed(pages, { known: prefixesOf([page(1)]), publicPages })
+    assert.deepEqual({ ref, sentBefore, literal }, { ref: 3, sentBefore: 1, literal: 2 })
   })
 
   it('finds a page again only in its own channel', async () => {

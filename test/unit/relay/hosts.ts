@@ -8,7 +8,7 @@ import type { SpentBytes } from '../../../src/conversation/index.ts'
 import { MemoryNetwork, type Mesh } from '../../../src/mesh/index.ts'
 import { createEndpointPair } from '../../../src/net/endpoint.ts'
 import { peek } from '../../../src/net/peekedendpoint.ts'
-import { PageBudget, type PageSource } from '../../../src/page/index.ts'
+import { PageBudget, type PageScopes, type PageSource } from '../../../src/page/index.ts'
 import { PassageThreads } from '../../../src/passage/index.ts'
 import type { IncomingRelay } from '../../../src/relay/incomingrelay.ts'
 import { IncomingRelays, OutgoingRelays, RELAY_PROTOCOL, type Connection } from '../../../src/relay/index.ts'
@@ -16,8 +16,8 @@ import { systemClock, type Clock } from '../../../src/runtime/clock.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
 import { systemRandom } from '../../../src/runtime/random.ts'
-import type { RelayResult } from '../../../src/transfer/index.ts'
-import { NO_PEERS } from '../../support/bothends.ts'
+import type { PublicPages, RelayResult } from '../../../src/transfer/index.ts'
+import { NO_PEERS, NOTHING_PUBLIC } from '../../support/bothends.ts'
 import { hasher, idOf } from '../../support/madepages.ts'
 import { madeScopes } from '../../support/madescopes.ts'
 import { TestQemu } from '../../support/passagerelay.ts'
@@ -29,6 +29,9 @@ export const scopes = madeScopes(hasher.pageKey)
 
 export interface HostsOptions {
   clock?: Clock
+  publicPages?: PublicPages
+  /** The page keys of both hosts. */
+  keys?: PageScopes
   /** What b has. */
   pages?: readonly Buffer[]
   sources?: readonly PageSource[]
@@ -58,12 +61,13 @@ export class Hosts {
   readonly arrived: Arrived[] = []
   #server: Server | undefined
 
-  constructor({ clock = systemClock, pages = [], sources = [] }: HostsOptions = {}) {
+  constructor(options: HostsOptions = {}) {
+    const { clock = systemClock, publicPages = NOTHING_PUBLIC, pages = [], sources = [], keys = scopes } = options
     this.network = new MemoryNetwork({ clock })
     this.meshes = { a: this.network.createMesh('a'), b: this.network.createMesh('b') }
     const log = silentLog
     const threads = new PassageThreads({ log }, { count: 0 })
-    const common = { clock, log, scopes, threads, random: systemRandom }
+    const common = { clock, log, scopes: keys, threads, random: systemRandom }
     const standBack = (host: 'a' | 'b') => () => {
       this.standing[host] += 1
       return () => { this.standing[host] -= 1 }
@@ -78,6 +82,7 @@ export class Hosts {
     const ids = pages.map(idOf)
     this.incoming = new IncomingRelays({
       ...common, mesh: this.meshes.b, sources, peers: NO_PEERS, budget: new PageBudget(1000), spent: () => SPENT,
+      publicPages,
     }, {
       isPrivate: () => false,
       has: (high) => ids.some((id) => id.readUInt32BE(0) === high),

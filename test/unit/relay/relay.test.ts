@@ -5,10 +5,12 @@ import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { readStartTicks } from '../../../src/guest/index.ts'
-import { PAGE_BYTES, type ListedPages } from '../../../src/page/index.ts'
+import { PAGE_BYTES, PageScopes, type ListedPages } from '../../../src/page/index.ts'
 import type { RelayResult } from '../../../src/transfer/index.ts'
-import { idOf, page, sourceWith } from '../../support/madepages.ts'
+import { hasher, idOf, page, sourceWith } from '../../support/madepages.ts'
+import { madeEpoch } from '../../support/madescopes.ts'
 import { settle, type TestQemu } from '../../support/passagerelay.ts'
+import { publicSetOf, publicSourceWith } from '../../support/publicpages.ts'
 import { sortedTable } from '../../support/sortedtables.ts'
 import { postcopyStream, precopyStream } from '../../support/streambuilder.ts'
 import { eventually, Hosts, scopes, type Arrived, type HostsOptions } from './hosts.ts'
@@ -84,6 +86,27 @@ describe('a relay', () => {
     assert.ok(offered[1] > 10 && offered[1] < 100, `${offered[1]} bytes`)
     assert.deepEqual(hosts.received[0]!.outcome?.code, 'not-ended')
     assert.deepEqual(hosts.standing, { a: 0, b: 0 })
+  })
+
+  it('refers to public pages of the destination for a guest of another tenant', async () => {
+    const keys = new PageScopes({
+      epoch: madeEpoch(1, hasher.pageKey), tenants: ['shared', 'public'], tenantOf: () => 'shared',
+    })
+    const by = keys.publicHasher(madeEpoch().id)
+    await start({
+      keys, publicPages: { areThere: true, list: () => publicSetOf(PAGES, by) }, sources: [publicSourceWith(PAGES, by)],
+    })
+    const census = { table: tableOf(PAGES), numberAt: (index: number) => index }
+    const guest = { name: 'web', manager: undefined, process: undefined, census, scope: keys.of('web') }
+    const { qemu, carried } = hosts.connect({ findGuest: async () => guest })
+    qemu.write(STREAM)
+    await carried
+    await eventually(() => hosts.arrived[0]!.bytes().equals(STREAM))
+    hosts.arrived[0]!.socket.end(SHUT)
+    qemu.endpoint.end()
+    await eventually(() => hosts.results.length === 1)
+    const [result] = hosts.results
+    assert.deepEqual([result!.pages.ref, result!.refsFilledBy.resident], [PAGES.length, PAGES.length])
   })
 
   it('knows a migration as completed once its source QEMU is gone', async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { kernelInUse, PAGE_BYTES } from '../../../../src/page/index.ts'
 import { page, prefixesOf, sourceWith } from '../../../support/madepages.ts'
 import { until } from '../../../support/passagerelay.ts'
+import { knownPublic, publicHasher, publicSourceWith } from '../../../support/publicpages.ts'
 import { postcopyStream, precopyStream, RUN_STATE } from '../../../support/streambuilder.ts'
 import { skipWithoutKernel, ThreadPlace } from './threadrelay.ts'
 
@@ -67,6 +68,20 @@ for (const counts of [{ outgoing: 1, incoming: 1 }, { outgoing: 1, incoming: 0 }
       assert.ok(Math.abs(came.sentBytes - receivedBytes) < 200 && Math.abs(came.receivedBytes - sentBytes) < 200)
       assert.ok(sentBytes > literalWireBytes)
       // Once it has ended nothing is left to stop.
+      outgoing.passage.stop()
+      incoming.passage.stop()
+    })
+
+    it('refer to public pages, and verify them', async () => {
+      const held = numbers(30).map(page)
+      const { outgoing, incoming } = await place.relay({ sources: [publicSourceWith(held)], publicHasher })
+      outgoing.passage.setPublic(await knownPublic(held))
+      const stream = streamOf(numbers(40))
+      outgoing.qemu.write(stream)
+      outgoing.qemu.endpoint.end()
+      await until(() => incoming.qemu.hasHeardEnd)
+      assert.ok(incoming.qemu.received.equals(stream))
+      assert.deepEqual([outgoing.passage.counts().ref, incoming.passage.counts().refsFilledBy.resident], [30, 30])
       outgoing.passage.stop()
       incoming.passage.stop()
     })

@@ -8,7 +8,7 @@ import type { UnsecuredLane } from '../../../../src/mesh/index.ts'
 import { dialLaneSocket } from '../../../../src/mesh/lanes/lanedial.ts'
 import { LaneServer } from '../../../../src/mesh/lanes/laneserver.ts'
 import type { Endpoint } from '../../../../src/net/endpoint.ts'
-import { kernelInUse, type PageSource } from '../../../../src/page/index.ts'
+import { kernelInUse, type PageHasher, type PageSource } from '../../../../src/page/index.ts'
 import {
   openPassageLane, PassageThreads, type IncomingRun, type OutgoingPassageInit, type OutgoingRun,
 } from '../../../../src/passage/index.ts'
@@ -34,6 +34,7 @@ export interface ThreadEnd<Run> {
 export interface ThreadRelayOptions {
   init?: Partial<OutgoingPassageInit>
   sources?: readonly PageSource[]
+  publicHasher?: PageHasher
   isReading?: boolean
 }
 
@@ -114,7 +115,7 @@ export class ThreadPlace {
   async relay(options: ThreadRelayOptions = {}): Promise<{
     outgoing: ThreadEnd<OutgoingRun>; incoming: ThreadEnd<IncomingRun>
   }> {
-    const { init = {}, sources = [], isReading = true } = options
+    const { init = {}, sources = [], publicHasher, isReading = true } = options
     this.relays += 1
     const lanes = await this.lanes()
     const [offered, dialed] = await Promise.all([
@@ -126,7 +127,7 @@ export class ThreadPlace {
     const outgoing = offered.startOutgoing({ hasher, qemu: source.endpoint }, {
       known: NOTHING, compression: 'always', bytesPerSecondMax: Infinity, listener: listenerOf(said.outgoing), ...init,
     })
-    const incoming = dialed.startIncoming({ hasher, qemu: destination.endpoint, sources }, {
+    const incoming = dialed.startIncoming({ hasher, publicHasher, qemu: destination.endpoint, sources }, {
       listener: listenerOf(said.incoming),
     })
     return {
