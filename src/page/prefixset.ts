@@ -64,15 +64,18 @@ export async function encodePrefixSet(set: PrefixSet): Promise<Uint8Array> {
   return out.finish()
 }
 
-/** Rejects with PagemeshError `bad-prefix-set` unless the encoder could have written it. */
-export async function decodePrefixSet(bytes: Uint8Array): Promise<PrefixSet> {
+/**
+ * Rejects with PagemeshError `bad-prefix-set` unless the encoder could have written it, with at most `countMax`
+ * prefixes.
+ */
+export async function decodePrefixSet(bytes: Uint8Array, countMax = PREFIX_SET_LIMITS.countMax): Promise<PrefixSet> {
   const input = new BitReader(bytes)
   if (bytes.length < HEADER_BYTES) throw badSet('it is cut short')
   if (input.readBits(8) !== VERSION) throw badSet('its version is unknown')
   const count = input.readBits(32)
   const bits = input.readBits(8)
   const rice = input.readBits(8)
-  if (count > PREFIX_SET_LIMITS.countMax) throw badSet('it claims too many pages')
+  if (count > countMax) throw badSet('it claims too many pages')
   if (bits < PREFIX_SET_LIMITS.bitsMin || bits > PREFIX_SET_LIMITS.bitsMax) {
     throw badSet('its prefix size is out of bounds')
   }

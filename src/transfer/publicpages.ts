@@ -10,7 +10,7 @@
  */
 import { bufferOver } from '../bytes/bufferover.ts'
 import { decodePrefixSet, encodePrefixSet, type Inventory, type PrefixSet } from '../page/index.ts'
-import { badFrame, type KnownPublic } from '../passage/index.ts'
+import type { KnownPublic } from '../passage/index.ts'
 import type { Sharing } from './sharing.ts'
 
 /** The public pages of a host. */
@@ -31,15 +31,17 @@ export async function encodeHad(
   return Buffer.concat([bitmap, await encodePrefixSet(await publicPages.list())])
 }
 
-/** Parts the answer to a list of so many pages. Rejects with PagemeshError `bad-frame` or `bad-prefix-set`. */
+/** Parts the answer to a list of so many pages. Rejects with PagemeshError `bad-prefix-set`. */
 export async function decodeHad(body: Buffer, listed: number): Promise<{ bitmap: Buffer; pages: PrefixSet }> {
   const bitmapBytes = Math.ceil(listed / 8)
-  const pages = await decodePrefixSet(body.subarray(bitmapBytes))
-  if (pages.prefixes.length > PUBLIC_PAGES_MAX) throw badFrame('it has more public pages than are listed')
+  const pages = await decodePrefixSet(body.subarray(bitmapBytes), PUBLIC_PAGES_MAX)
   return { bitmap: body.subarray(0, bitmapBytes), pages }
 }
 
-/** Takes the answer to what `inventory` has listed; returns the public pages to refer to. Rejects as `decodeHad`. */
+/**
+ * Takes the answer to what `inventory` has listed; returns the public pages to refer to. Rejects with PagemeshError
+ * `bad-frame` or `bad-prefix-set`.
+ */
 export async function takeHad(
   body: Buffer, { publicHasher, apart }: Sharing, inventory: Inventory,
 ): Promise<KnownPublic | undefined> {

@@ -12,7 +12,11 @@ const KEPT_TIMEOUT_MS = 60_000
 const MEMORY_MIB = 128
 /** Pages that two guests of one system have in common, at least. */
 const REFS_MIN = 1000
-const TENANTS = [{ guests: 'blue-*', tenant: 'blue' }, { guests: 'red-*', tenant: 'red' }]
+const TENANTS = [
+  { guests: 'blue-*', tenant: 'blue' }, { guests: 'red-*', tenant: 'red' }, { guests: 'green-*', tenant: 'green' },
+  { guests: 'image-*', tenant: 'public' },
+]
+const PUBLIC_TIMEOUT_MS = 120_000
 
 describe('guests of two tenants with one system, on two hosts', function () {
   this.timeout(TEST_TIMEOUT_MS)
@@ -71,5 +75,19 @@ describe('guests of two tenants with one system, on two hosts', function () {
     await cluster!.settled()
     const [home] = await move(there, 'a', 'b')
     assert.ok(refsOutside(home) > REFS_MIN, `${JSON.stringify(home.refsFilledBy)}: what red-1 left at b`)
+  })
+
+  it('refer to public pages at the destination, memory equal byte for byte', async () => {
+    const [green, image] = [await start('a', 'green-1'), await start('b', 'image-1')]
+    for (const guest of [green, image]) await guest.ready()
+    await cluster!.settled()
+    // No tenant has guests on two hosts, so that popular pages are public ones.
+    await waitFor(async () => {
+      return (await cluster!.agent('b').status()).popularity.pages > REFS_MIN ? true : undefined
+    }, { clock: systemClock, what: 'b to know public pages', timeoutMs: PUBLIC_TIMEOUT_MS, pauseMs: 500 })
+    // Nobody else is of its tenant.
+    const [moved] = await move(green, 'a', 'b')
+    assert.ok(refsOutside(moved) > REFS_MIN, `${JSON.stringify(moved.refsFilledBy)}: what image-1 has`)
+    assert.equal(moved.apart, undefined)
   })
 })

@@ -175,7 +175,7 @@ export const TRANSFER_TARGETS: readonly Target[] = [
     },
   },
   {
-    name: 'public-answer', refusals: ['bad-frame', 'bad-prefix-set'],
+    name: 'public-answer', refusals: ['bad-prefix-set'],
     seeds: await Promise.all([[], [1, 2, 2 ** 39]].map(async (prefixes) => {
       const list = async (): Promise<PrefixSet> => ({ bits: 40, prefixes: Float64Array.from(prefixes) })
       return await encodeHad(Buffer.alloc(3, 5), { publicHasher }, { areThere: true, list })

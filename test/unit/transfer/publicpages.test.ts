@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
-import { encodePrefixSet, Inventory } from '../../../src/page/index.ts'
+import { INCOMING_FRAMES } from '../../../src/handoff/messages.ts'
+import { encodePrefixSet, Inventory, PREFIX_SET_LIMITS } from '../../../src/page/index.ts'
 import { decodeHad, encodeHad, PUBLIC_PAGES_MAX, takeHad } from '../../../src/transfer/publicpages.ts'
 import { hasher, page } from '../../support/madepages.ts'
 import { publicHasher, publicSetOf } from '../../support/publicpages.ts'
@@ -48,9 +49,12 @@ describe('what a destination says that it has', () => {
       code: 'bad-prefix-set',
     })
     await assert.rejects(decodeHad(Buffer.alloc(0), 3), { code: 'bad-prefix-set' })
-    const many = { bits: 44, prefixes: Float64Array.from({ length: PUBLIC_PAGES_MAX + 1 }, (_, index) => index) }
-    await assert.rejects(decodeHad(Buffer.from(await encodePrefixSet(many)), 0), { code: 'bad-frame' })
-    const most = { ...many, prefixes: many.prefixes.subarray(1) }
-    assert.equal((await decodeHad(Buffer.from(await encodePrefixSet(most)), 0)).pages.prefixes.length, PUBLIC_PAGES_MAX)
+    const prefixes = Float64Array.from({ length: PUBLIC_PAGES_MAX + 1 }, (_, index) => index * 2 ** 24)
+    const many = { bits: 44, prefixes }
+    await assert.rejects(decodeHad(Buffer.from(await encodePrefixSet(many)), 0), { code: 'bad-prefix-set' })
+    const most = Buffer.from(await encodePrefixSet({ ...many, prefixes: prefixes.subarray(1) }))
+    assert.equal((await decodeHad(most, 0)).pages.prefixes.length, PUBLIC_PAGES_MAX)
+    // With the bitmap of the longest list it fits into a frame.
+    assert.ok(most.length + PREFIX_SET_LIMITS.countMax / 8 < INCOMING_FRAMES.bitmap.bytesMax, `${most.length} bytes`)
   })
 })
