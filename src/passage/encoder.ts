@@ -226,6 +226,7 @@ export class Encoder {
   /** Looks for public pages among those that would be literals; they go by their public ids, in the digest too. */
   #findPublic(refs: PublicRefs, stream: Buffer, pageCount: number): void {
     this.#isPublic.fill(0, 0, pageCount)
+    if (!refs.isDue()) return
     for (let i = 0; i < pageCount; i++) {
       const id = i * ID_BYTES
       if (!this.#isKnown(id) && this.#sent.find(this.#ids, id) === -1) refs.note(i, this.#pages[i]!)

@@ -9,6 +9,12 @@ export interface KnownPublic {
   pages: PrefixSet
 }
 
+/** So many pages say whether it is worth looking on: where fewer than one in so many was public, it is not. */
+const JUDGED_PAGES = 2 ** 14
+const FOUND_SHARE_MIN = 1 / 256
+/** Then only one batch in so many is looked at, until it is worth it again. */
+const SPARSE_EVERY = 8
+
 /**
  * Finds the public ones among pages that would be sent whole: these are hashed a second time, with the public key. Only
  * ids of pages that the destination has said to have as public ones are ever used.
@@ -22,6 +28,11 @@ export class PublicRefs {
   readonly #offsets: Uint32Array
   readonly #ids: Buffer
   #count = 0
+  /** Pages looked at and found since it was last judged whether that is worth it. */
+  #looked = 0
+  #found = 0
+  #every = 1
+  #batches = 0
 
   /** @param pagesMax most pages looked at together. */
   constructor({ pageKey, pages: { bits, prefixes } }: KnownPublic, pagesMax: number) {
@@ -32,6 +43,11 @@ export class PublicRefs {
     this.#places = new Uint32Array(pagesMax)
     this.#offsets = new Uint32Array(pagesMax)
     this.#ids = Buffer.alloc(pagesMax * ID_BYTES)
+  }
+
+  /** Whether the next batch is to be looked at. */
+  isDue(): boolean {
+    return this.#batches++ % this.#every === 0
   }
 
   /** Notes a page for the next `mark`. */
@@ -52,6 +68,16 @@ export class PublicRefs {
       const place = this.#places[i]!
       this.#ids.copy(ids, place * ID_BYTES, id, id + ID_BYTES)
       marks[place] = 1
+      this.#found += 1
     }
+    this.#judge(count)
+  }
+
+  #judge(count: number): void {
+    this.#looked += count
+    if (this.#looked < JUDGED_PAGES) return
+    this.#every = this.#found < this.#looked * FOUND_SHARE_MIN ? SPARSE_EVERY : 1
+    this.#looked = 0
+    this.#found = 0
   }
 }

@@ -63,6 +63,29 @@ describe('refs to public pages', () => {
     assert.deepEqual([...marks], [0, 0, 0, 0])
   })
 
+  it('are looked for in one batch of eight where there are hardly any, and in each again where there are', async () => {
+    const refs = new PublicRefs(await knownPublic(PUBLIC), 256)
+    const [none, all] = [SECRET[0]!, PUBLIC[0]!]
+    const ids = Buffer.alloc(256 * ID_BYTES)
+    const marks = new Uint8Array(256)
+    /** How many of so many batches of pages like this were looked at. */
+    const dueOf = (batches: number, bytes: Buffer): number => {
+      let due = 0
+      for (let batch = 0; batch < batches; batch++) {
+        if (!refs.isDue()) continue
+        due += 1
+        for (let place = 0; place < 256; place++) refs.note(place, 0)
+        refs.mark(bytes, ids, marks)
+      }
+      return due
+    }
+    assert.equal(dueOf(64, none), 64)
+    assert.equal(dueOf(64, none), 8)
+    // 64 batches must be looked at before it is judged again; 8 were, and of the others the last one is looked at.
+    assert.equal(dueOf(55 * 8 + 1, all), 56)
+    assert.equal(dueOf(64, all), 64)
+  })
+
   it('are lacking where only another tenant\'s guest has the page, and are asked back', async () => {
     const stream = streamOf(ALL)
     const bodies = encode(stream, NOTHING, [100_000], [false], await knownPublic(PUBLIC)).map(bodyOf)
