@@ -1,7 +1,6 @@
 import { keyEpoch, type KeyRing } from '../mesh/index.ts'
 import { EPOCHS_MAX, type PageScopes } from '../page/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
-import type { Store } from '../store/index.ts'
 
 /** Scans of all guests for which ids by a removed cluster key are still known: other hosts may be as far. */
 const RETIRED_AFTER_INTERVALS = 3
@@ -15,18 +14,15 @@ export class KeyEpochs {
   readonly #clock: Clock
   readonly #ring: KeyRing
   readonly #scopes: PageScopes
-  readonly #store: Pick<Store, 'outdate'>
   readonly #lingerMs: number
   #retiring: Timer | undefined
 
   constructor(
-    components: { clock: Clock; ring: KeyRing; scopes: PageScopes; store: Pick<Store, 'outdate'> },
-    init: { intervalMs: number },
+    components: { clock: Clock; ring: KeyRing; scopes: PageScopes }, init: { intervalMs: number },
   ) {
     this.#clock = components.clock
     this.#ring = components.ring
     this.#scopes = components.scopes
-    this.#store = components.store
     this.#lingerMs = RETIRED_AFTER_INTERVALS * init.intervalMs
     this.follow()
   }
@@ -55,6 +51,5 @@ export class KeyEpochs {
 
   #retire(): void {
     for (const id of this.#removed()) this.#scopes.retire(id)
-    this.#store.outdate()
   }
 }

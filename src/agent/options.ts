@@ -136,7 +136,7 @@ const TABLE = [
   {
     key: 'store.maxBytes', kind: 'bytes', default: '2GiB', min: 0, max: 2 ** 50,
     about: 'Disk space for kept pages; 0: none are kept.',
-    tuning: 'Higher: more pages are at hand when a guest arrives. Lower: less disk. 21 bytes of memory a page.',
+    tuning: 'Higher: more pages are at hand when a guest arrives. Lower: less disk. 22 bytes of memory a page.',
   },
   {
     key: 'swap.maxBandwidth', kind: 'rate', default: '100Mbit', min: 125_000, max: 2 ** 40,

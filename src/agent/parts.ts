@@ -182,9 +182,8 @@ function createExchange(
 ): Exchange {
   const { census, popularity, audit, ring } = parts
   const intervalMs = intervalOf(options)
-  const store = createStore({ ...parts, marker: parts.scopes.oldest.hasher }, {
+  const store = createStore(parts, {
     path: stateFile(options, 'pages'), bytesMax: valueOf(options, 'store.maxBytes'),
-    tenants: parts.scopes.tenants.filter((tenant) => tenant !== SHARED_TENANT),
   })
   const possession = createPossession({
     ...parts,

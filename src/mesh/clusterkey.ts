@@ -31,6 +31,7 @@ const EPOCH_ID_BYTES = 8
 const MEMBER_CONTEXT = 'pagemesh key 1 member proof'
 const PAGE_CONTEXT = 'pagemesh key 1 page id'
 const TENANT_CONTEXT = 'pagemesh key 1 page id of a tenant'
+const STORE_CONTEXT = 'pagemesh key 1 store of a tenant'
 const EPOCH_CONTEXT = 'pagemesh key 1 name of the key'
 const SLICE_CONTEXT = 'pagemesh key 1 slice owners'
 const POSSESSION_CONTEXT = 'pagemesh key 1 proof of possession'
@@ -61,17 +62,20 @@ export function deriveKeys(clusterKey: Uint8Array): ClusterKeys {
 }
 
 /**
- * The page keys of one cluster key, one a tenant. Whoever holds the cluster key can derive them all: what keeps tenants
- * apart on honest hosts is that no page is ever hashed with the key of another tenant than its guest's.
+ * The page keys and store keys of one cluster key, one of each a tenant. Whoever holds the cluster key can derive them
+ * all: what keeps tenants apart on honest hosts is that no page is ever hashed with the key of another tenant than its
+ * guest's.
  */
 export function keyEpoch(clusterKey: Uint8Array): KeyEpoch {
   const from = bufferOver(clusterKey)
   const { pageKey } = deriveKeys(clusterKey)
+  // The cluster key has a fixed length, so no two tenants' inputs are the same.
+  const keyFor = (context: string, tenant: string): Uint8Array =>
+    new Uint8Array(Blake3Hasher.deriveKey(context, Buffer.concat([from, Buffer.from(tenant)])))
   return {
     id: keyIdOf(clusterKey),
-    pageKeyOf: (tenant) => (tenant === SHARED_TENANT ? pageKey
-      // The cluster key has a fixed length, so no two tenants' inputs are the same.
-      : new Uint8Array(Blake3Hasher.deriveKey(TENANT_CONTEXT, Buffer.concat([from, Buffer.from(tenant)])))),
+    pageKeyOf: (tenant) => (tenant === SHARED_TENANT ? pageKey : keyFor(TENANT_CONTEXT, tenant)),
+    storeKeyOf: (tenant) => keyFor(STORE_CONTEXT, tenant),
   }
 }
 

@@ -33,9 +33,10 @@ export {
   EPOCHS_MAX, PageScopes, PUBLIC_TENANT, SHARED_TENANT, TENANTS_MAX, type KeyEpoch, type PageScope,
   type ScopeName,
 } from './scopes.ts'
+export { BOUND_BYTES, createPageSealer, NONCE_BYTES, SEAL_BYTES, type PageSealer, type SealedPages } from './sealer.ts'
 export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'
 export { TableMerge } from './tablemerge.ts'
-export { verifierOf } from './verifier.ts'
+export { KeysVerifier } from './verifier.ts'
 export { isZeroPage } from './zero.ts'

@@ -5,7 +5,8 @@
  */
 import { assert } from '../runtime/assert.ts'
 import { createPageHasher, type PageHasher, type PageVerifier } from './hasher.ts'
-import { verifierOf } from './verifier.ts'
+import { ID_BYTES } from './size.ts'
+import { hashRest, KeysVerifier } from './verifier.ts'
 
 /** The tenant of guests that no rule names. */
 export const SHARED_TENANT = 'shared'
@@ -27,14 +28,18 @@ export interface ScopeName {
 /** One object a scope: two of them are the same if they are identical. */
 export interface PageScope extends ScopeName {
   readonly hasher: PageHasher
+  /** 32 bytes, from which the keys come that seal its pages on a disk. */
+  readonly storeKey: Uint8Array
 }
 
 /** What one cluster key gives. */
 export interface KeyEpoch {
   /** Names the cluster key without revealing it. */
   readonly id: string
-  /** 32 bytes. */
+  /** 32 bytes: keys the hash that makes page ids. */
   pageKeyOf(tenant: string): Uint8Array
+  /** 32 bytes, of no use for page ids. */
+  storeKeyOf(tenant: string): Uint8Array
 }
 
 export interface PageScopesInit {
@@ -46,8 +51,7 @@ export interface PageScopesInit {
 
 /** The page keys of this host. */
 export class PageScopes {
-  /** Verifies pages of any live scope. */
-  readonly verifier: PageVerifier
+  readonly #verifier = new KeysVerifier(() => this.#hashers)
   readonly tenants: readonly string[]
   readonly #tenantOf: (guest: string) => string
   /** The tenant that all guests have, whatever their names. */
@@ -70,7 +74,11 @@ export class PageScopes {
     this.#epochs = [epoch]
     this.#used = epoch
     this.#arrange()
-    this.verifier = verifierOf(() => this.#hashers)
+  }
+
+  /** Verifies pages of any live scope. */
+  get verifier(): PageVerifier {
+    return this.#verifier
   }
 
   /** Ids of the live epochs, the one in use first, otherwise the oldest first. */
@@ -110,6 +118,24 @@ export class PageScopes {
   /** The one that agents of versions without scopes have. */
   get oldest(): PageScope {
     return this.find({ tenant: SHARED_TENANT, epoch: this.#epochs[0]!.id })!
+  }
+
+  /**
+   * The live scope of each page's id, undefined where there is none: page i begins at byte `offsets[i]`, its id at byte
+   * `i * ID_BYTES` of `ids`.
+   */
+  ownersOf(pages: Uint8Array, offsets: Uint32Array, count: number, ids: Uint8Array): (PageScope | undefined)[] {
+    const owners = new Array<PageScope | undefined>(count)
+    let rest: Uint32Array = Uint32Array.from({ length: count }, (_, place) => place)
+    const own = new Uint8Array(count * ID_BYTES)
+    for (const hasher of this.#verifier.likeliestFirst) {
+      if (rest.length === 0) break
+      const scope = this.#scopes.find((one) => one.hasher === hasher)
+      for (const place of rest) owners[place] = scope
+      rest = hashRest(hasher, pages, offsets, rest, ids, own)
+    }
+    for (const place of rest) owners[place] = undefined
+    return owners
   }
 
   isLive(scope: PageScope): boolean {
@@ -156,9 +182,15 @@ export class PageScopes {
     this.#scopes = [this.#used, ...this.#epochs.filter((epoch) => epoch !== this.#used)].flatMap((epoch) => {
       return this.tenants.map((tenant) => {
         return before.find((scope) => scope.tenant === tenant && scope.epoch === epoch.id) ??
-          { tenant, epoch: epoch.id, hasher: createPageHasher(epoch.pageKeyOf(tenant)) }
+          madeScope(tenant, epoch)
       })
     })
     this.#hashers = this.#scopes.map(({ hasher }) => hasher)
+  }
+}
+
+function madeScope(tenant: string, epoch: KeyEpoch): PageScope {
+  return {
+    tenant, epoch: epoch.id, hasher: createPageHasher(epoch.pageKeyOf(tenant)), storeKey: epoch.storeKeyOf(tenant),
   }
 }

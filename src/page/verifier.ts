@@ -1,16 +1,12 @@
 import type { PageHasher, PageVerifier } from './hasher.ts'
 import { ID_BYTES, PREFIX_BYTES } from './size.ts'
 
-/** Verifies pages of which any of these keys may have made the id; of two or more, the likeliest first. */
-export function verifierOf(hashers: () => readonly PageHasher[]): PageVerifier {
-  return new KeysVerifier(hashers)
-}
-
 /**
- * Hashes with the key that last had most of the pages, and only those that are not of it with the others: right pages
- * are nearly always hashed once, a wrong page once for each key.
+ * Verifies pages of which any of some keys may have made the id. Hashes with the key that last had most of the pages,
+ * at first with the first one, and only those that are not of it with the others: right pages are nearly always hashed
+ * once, a wrong page once for each key.
  */
-class KeysVerifier implements PageVerifier {
+export class KeysVerifier implements PageVerifier {
   readonly #hashers: () => readonly PageHasher[]
   #likeliest: PageHasher | undefined
 
@@ -18,9 +14,15 @@ class KeysVerifier implements PageVerifier {
     this.#hashers = hashers
   }
 
-  hashLike(pages: Uint8Array, offsets: Uint32Array, count: number, wanted: Uint8Array, ids: Uint8Array): void {
+  get likeliestFirst(): readonly PageHasher[] {
     const hashers = this.#hashers()
-    const first = hashers.find((hasher) => hasher === this.#likeliest) ?? hashers[0]!
+    const likeliest = hashers.find((hasher) => hasher === this.#likeliest)
+    return likeliest === undefined ? hashers : [likeliest, ...hashers.filter((hasher) => hasher !== likeliest)]
+  }
+
+  hashLike(pages: Uint8Array, offsets: Uint32Array, count: number, wanted: Uint8Array, ids: Uint8Array): void {
+    const hashers = this.likeliestFirst
+    const first = hashers[0]!
     first.hashScattered(pages, offsets, count, ids)
     if (hashers.length === 1) return
     let rest = unlike(wanted, ids, count)
@@ -39,7 +41,7 @@ class KeysVerifier implements PageVerifier {
 }
 
 /** Hashes the pages at `places`, keeps the ids that begin as they should, and returns the other places. */
-function hashRest(
+export function hashRest(
   hasher: PageHasher, pages: Uint8Array, offsets: Uint32Array, places: Uint32Array, wanted: Uint8Array, ids: Uint8Array,
 ): Uint32Array {
   const own = new Uint8Array(places.length * ID_BYTES)

@@ -1,6 +1,6 @@
 import { BufferPool } from '../bytes/bufferpool.ts'
 import {
-  ID_BYTES, PAGE_BYTES, PageBatch, verifierOf, type PageHasher, type PageSource, type PageSourceKind, type PageVerifier,
+  ID_BYTES, PAGE_BYTES, PageBatch, KeysVerifier, type PageHasher, type PageSource, type PageSourceKind, type PageVerifier,
 } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
@@ -46,7 +46,7 @@ export class Resolver {
     const hashers = [hasher, publicHasher ?? []].flat()
     this.#clock = clock
     this.#hasher = hasher
-    this.#verifier = verifierOf(() => hashers)
+    this.#verifier = new KeysVerifier(() => hashers)
     this.#sources = sources
   }
 

@@ -1,4 +1,8 @@
-import { ID_BYTES, isStraight, PAGE_BYTES, runEnd, type PageBatch, type Places } from '../page/index.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
+import { ID_BYTES, PAGE_BYTES, runEnd, type PageBatch, type Places } from '../page/index.ts'
+import { SLOT_BYTES } from './format.ts'
+import type { OpenStore } from './opening.ts'
+import { SlotRun } from './sealing.ts'
 
 /** Unwanted slots that are read along rather than starting another read. */
 const GAP_SLOTS_MAX = 4
@@ -8,26 +12,19 @@ const RUN_SLOTS_MAX = 64
 /** Pages hashed at once: a run, and the earlier ones that were fewer than a run. */
 const GROUP_SLOTS_MAX = 2 * RUN_SLOTS_MAX
 
-const NOTHING: Buffer = Buffer.alloc(0)
-
-/** A reader's buffers: the run being read, and the pages that were read and are not hashed yet. */
+/** A reader's buffers: the run being read, and the pages that were opened and are not hashed yet. */
 export class Room {
-  /** The read of a run; reused for the next, because there may be one per page. */
-  readonly run = { into: NOTHING, offset: 0, slot: 0, count: 0, isStraight: false }
+  /** The sealed pages of a run. */
+  readonly run = new SlotRun(RUN_SLOTS_MAX)
+  /** How long the disk took, ms. */
+  readMs = 0
   readonly offsets = new Uint32Array(GROUP_SLOTS_MAX)
   readonly ids = Buffer.alloc(GROUP_SLOTS_MAX * ID_BYTES)
-  /** Whether the page could be read, by index from the group's first. */
+  /** Whether the page could be read and opened, by index from the group's first. */
   readonly wasRead = new Uint8Array(GROUP_SLOTS_MAX)
   /** The group: its first entry, and its end (exclusive). */
   first = 0
   behind = 0
-  #pages: Buffer | undefined
-
-  /** Memory for the pages of a run that cannot be read straight into their batch. */
-  get pages(): Buffer {
-    this.#pages ??= Buffer.from(new ArrayBuffer(RUN_SLOTS_MAX * PAGE_BYTES))
-    return this.#pages
-  }
 
   /** Whether another run fits into the group. */
   get hasRoom(): boolean {
@@ -71,32 +68,30 @@ export class BatchRead {
   }
 }
 
-/**
- * Sets the room's run to a read of the entries from `first` to `behind` (exclusive): `count` slots from `slot` on go to
- * byte `offset` of `into`. Pages that lie in the batch in the order of the slab are read straight into it.
- */
-export function planRun({ batch, list }: BatchRead, first: number, behind: number, room: Room): typeof room.run {
-  const { run } = room
-  run.isStraight = isStraight(list, first, behind)
-  run.into = run.isStraight ? batch.bytes : room.pages
-  run.offset = run.isStraight ? list.indices[first]! * PAGE_BYTES : 0
-  run.slot = list.numbers[first]!
-  run.count = list.numbers[behind - 1]! - run.slot + 1
-  return run
+/** Where the slots of the entries from `first` to `behind` (exclusive) lie in the slab. */
+export function spanOf({ numbers }: Places, first: number, behind: number): { position: number; length: number } {
+  const count = numbers[behind - 1]! - numbers[first]! + 1
+  return { position: numbers[first]! * SLOT_BYTES, length: count * SLOT_BYTES }
 }
 
-/** Copies the pages of the room's run, of which `bytes` were read, to their entries, and adds it to the group. */
-export function placeRun(
+/** Opens the pages of a run, of which `bytes` were read into the room, to their entries, and adds it to the group. */
+export function openRun(
   { batch, list }: BatchRead, first: number, behind: number, bytes: number, room: Room,
+  { slots, seals }: Pick<OpenStore, 'slots' | 'seals'>,
 ): void {
+  const whole = Math.floor(bytes / SLOT_BYTES)
+  const ids = bufferOver(batch.ids)
   const { run } = room
-  const whole = Math.floor(bytes / PAGE_BYTES)
+  run.begin(batch.bytes)
   for (let entry = first; entry < behind; entry++) {
-    const slot = list.numbers[entry]! - run.slot
-    room.wasRead[entry - room.first] = slot < whole ? 1 : 0
-    if (run.isStraight) continue
-    const from = slot * PAGE_BYTES
-    run.into.copy(batch.bytes, list.indices[entry]! * PAGE_BYTES, from, from + PAGE_BYTES)
+    const slot = list.numbers[entry]!
+    const place = slot - list.numbers[first]!
+    const idAt = list.indices[entry]! * ID_BYTES
+    const offset = list.indices[entry]! * PAGE_BYTES
+    if (place >= whole) run.addUnread()
+    else run.add(offset, place, slots.scopes[slot]!, slot, ids.readUInt32BE(idAt), ids.readUInt32BE(idAt + 4))
   }
+  seals.open(run)
+  room.wasRead.set(run.isOpen.subarray(0, run.count), first - room.first)
   room.behind = behind
 }

@@ -1,28 +1,26 @@
-import type { PageHasher, PageSource, PageVerifier, Prefixes } from '../page/index.ts'
+import type { PageScopes, PageSource, Prefixes } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
-import { bytesOf, markOf, seedOf, slotsIn } from './format.ts'
+import type { Random } from '../runtime/random.ts'
+import { bytesOf, slotsIn } from './format.ts'
 import { lockStore, type StoreLock } from './lock.ts'
-import { makeDirectory, openStore, type OpenStore } from './opening.ts'
+import { isKept, makeDirectory, openStore, type OpenStore } from './opening.ts'
 import { Reader } from './reader.ts'
-import { holdsPage, kindName } from './slots.ts'
+import { kindName } from './slots.ts'
 import type { PageKind, PagesToKeep, PutCounts, Store } from './store.ts'
 import { Writer } from './writer.ts'
 
 export interface StoreComponents {
   clock: Clock
   log: Log
-  /** Verifies what is read. */
-  hasher: PageVerifier
-  /** Its key marks the store as this cluster's. */
-  marker: PageHasher
+  random: Random
+  /** Whose pages are kept, and the keys that seal them. What is of no live scope is dropped. */
+  scopes: PageScopes
 }
 
 export interface StoreInit {
   /** The directory of the files; it is created. */
   path: string
-  /** Those whose pages are kept, but for the shared one. With others the store is begun anew. */
-  tenants?: readonly string[]
   /** Disk space of all files together, bytes. */
   bytesMax: number
 }
@@ -33,6 +31,7 @@ interface Opened {
   store: OpenStore
   reader: Reader
   writer: Writer
+  unfollow: () => void
 }
 
 /** A store in two files of its own directory. */
@@ -90,17 +89,23 @@ export class DiskStore implements Store {
 
   async #open(stopping: Promise<void> | undefined): Promise<void> {
     await stopping
-    const { clock, log, hasher, marker } = this.#components
-    const { path, bytesMax, tenants } = this.#init
+    const { clock, log, scopes } = this.#components
+    const { path, bytesMax } = this.#init
     await makeDirectory(path)
     const lock = await lockStore({ clock }, path)
     try {
       const begunAt = clock.now()
-      const mark = markOf(marker, tenants)
-      const store = await openStore({ log }, { directory: path, mark, slotsMax: slotsIn(bytesMax) })
-      const writer = new Writer({ store, clock, log }, { seed: seedOf(mark) })
-      const reader = new Reader({ store, clock, hasher, log }, { onDamaged: (slots) => writer.condemn(slots) })
-      this.#opened = { lock, store, reader, writer }
+      const store = await openStore(this.#components, { directory: path, slotsMax: slotsIn(bytesMax) })
+      const writer = new Writer({ store, clock, log, scopes })
+      const reader = new Reader({ store, clock, hasher: scopes.verifier, log }, {
+        onDamaged: (slots) => writer.condemn(slots),
+      })
+      const follow = (): void => {
+        if (store.seals.end((scope) => scopes.isLive(scope))) writer.dropEnded()
+      }
+      this.#opened = { lock, store, reader, writer, unfollow: scopes.onChange(follow) }
+      // They may have changed while the store was opened.
+      follow()
       const { table, damagedPages } = store
       log.info('page store opened', { path, pages: table.size, damagedPages, ms: Math.round(clock.now() - begunAt) })
     } catch (error) {
@@ -122,7 +127,8 @@ export class DiskStore implements Store {
     const opened = this.#opened
     if (opened === undefined) return
     this.#opened = undefined
-    const { store, reader, writer, lock } = opened
+    const { store, reader, writer, lock, unfollow } = opened
+    unfollow()
     await reader.drain()
     await writer.close()
     await store.slab.close()
@@ -130,15 +136,10 @@ export class DiskStore implements Store {
     await lock.release()
   }
 
-  outdate(): void {
-    this.#opened?.reader.outdate()
-  }
-
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean {
     if (this.#opened === undefined) return false
-    const { slots, table } = this.#opened.store
-    const slot = table.find(prefixHigh, prefixLow, prefixBits)
-    return slot >= 0 && holdsPage(slots.states[slot]!)
+    const slot = this.#opened.store.table.find(prefixHigh, prefixLow, prefixBits)
+    return slot >= 0 && isKept(this.#opened.store, slot)
   }
 
   async put(pages: PagesToKeep, kind: PageKind): Promise<PutCounts> {
@@ -153,7 +154,7 @@ export class DiskStore implements Store {
     if (this.#opened === undefined) return
     const { states, prefixes, times, count } = this.#opened.store.slots
     for (let slot = 0; slot < count; slot++) {
-      if (!holdsPage(states[slot]!)) continue
+      if (!isKept(this.#opened.store, slot)) continue
       visit(prefixes[slot * 2]!, prefixes[slot * 2 + 1]!, kindName(states[slot]!), times[slot]!)
     }
   }

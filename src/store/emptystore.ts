@@ -39,8 +39,6 @@ export class EmptyStore implements Store {
 
   async stop(): Promise<void> {}
 
-  outdate(): void {}
-
   has(): boolean {
     return false
   }

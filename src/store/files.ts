@@ -56,6 +56,11 @@ export class PlacedFile {
     }
   }
 
+  /** Resolves when what was written is on the disk. */
+  async sync(): Promise<void> {
+    await this.#handle.datasync()
+  }
+
   async truncate(size: number): Promise<void> {
     await this.#handle.truncate(size)
   }

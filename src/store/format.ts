@@ -1,92 +1,113 @@
 /**
- * The two files of a store. The slab consists of slots of one page each, slot i at byte i * 4096. The index describes
- * their contents:
+ * The two files of a store. The slab consists of slots of one sealed page each, slot i at byte i * 4128. The index
+ * describes their contents:
  *
+ *   slab   = slot*
+ *   slot   = run nonce tag page                  4128 bytes, see sealing.ts and page/sealer.ts
  *   index  = head record*                        record i tells of slot i
- *   head   = magic version mark check zeros      4096 bytes
- *   record = id time kind zeros check            32 bytes, or 32 zeros for a free slot
- *   magic  = 8 bytes    version = u32    mark = 16 bytes, of key and tenants
- *   id     = 16 bytes   time = u32 seconds since the Unix epoch    kind = u8    zeros = 7 bytes    check = u32
+ *   head   = magic version check count scope* zeros      4096 bytes
+ *   scope  = name salt                           48 bytes, at most 32 of them
+ *   record = id time kind word check             32 bytes, or 32 zeros for a free slot
+ *   run    = u32    nonce = 12 bytes    tag = 16 bytes    page = 4096 bytes, encrypted
+ *   magic  = 8 bytes    version, check, count = u32    name = 16 bytes    salt = 32 bytes
+ *   id     = 16 bytes   time = u32 seconds since the Unix epoch    kind = u32    word = u32    check = u32
  *
- * Numbers are in the host's byte order, little-endian wherever this runs. A record's check also covers its slot and the
- * mark: a record written for another slot or under another key does not pass. So the head only serves the log, and
- * losing it loses nothing. A check that passes by chance does no harm, since each page is hashed before use.
+ * Numbers are in the host's byte order, little-endian wherever this runs. A record's check also covers its slot, and
+ * its word is the first four bytes of its scope's name. A check that passes by chance does no harm: a page is opened as
+ * that slot's and that id's, and hashed before use. Without its head a store cannot be read: it is begun anew.
  */
-import { ID_BYTES, PAGE_BYTES, type PageHasher } from '../page/index.ts'
+import { bufferOver } from '../bytes/bufferover.ts'
+import { EPOCHS_MAX, PAGE_BYTES, SEAL_BYTES, TENANTS_MAX } from '../page/index.ts'
+import { assert } from '../runtime/assert.ts'
 
 export const HEAD_BYTES = 4096
 export const RECORD_BYTES = 32
 export const RECORD_WORDS = RECORD_BYTES / 4
+export const SLOT_BYTES = SEAL_BYTES + PAGE_BYTES
+export const NAME_BYTES = 16
+export const SALT_BYTES = 32
+export const VERSION = 2
 
 const MAGIC = 'pagestor'
-const VERSION = 1
-const MARK_AT = 12
-const HEAD_CHECK_AT = MARK_AT + ID_BYTES
+const VERSION_AT = 8
+const HEAD_CHECK_AT = 12
+const COUNT_AT = 16
+const SCOPES_AT = 20
+const SCOPE_BYTES = NAME_BYTES + SALT_BYTES
+const SCOPES_MAX = EPOCHS_MAX * TENANTS_MAX
 const TIME_WORD = 4
 const KIND_WORD = 5
-const SPARE_WORD = 6
+const SCOPE_WORD = 6
 const CHECK_WORD = 7
 /** 4 TiB of pages: the bound of a table of 32-bit numbers. */
 const SLOTS_MAX = 2 ** 30
 
 /** How many slots fit into `bytes` of disk space. */
 export function slotsIn(bytes: number): number {
-  return Math.min(SLOTS_MAX, Math.max(0, Math.floor((bytes - HEAD_BYTES) / (PAGE_BYTES + RECORD_BYTES))))
+  return Math.min(SLOTS_MAX, Math.max(0, Math.floor((bytes - HEAD_BYTES) / (SLOT_BYTES + RECORD_BYTES))))
 }
 
 /** Disk space of this many slots. */
 export function bytesOf(slots: number): number {
-  return HEAD_BYTES + slots * (PAGE_BYTES + RECORD_BYTES)
+  return HEAD_BYTES + slots * (SLOT_BYTES + RECORD_BYTES)
 }
 
-/** Identifies the key of `hasher`'s ids without revealing it, and the tenants whose pages are kept. */
-export function markOf(hasher: PageHasher, tenants: readonly string[] = []): Uint8Array {
-  const mark = new Uint8Array(ID_BYTES)
-  const page = Buffer.alloc(PAGE_BYTES)
-  page.write(['pagemesh: the mark of a page store', ...tenants.toSorted()].join(' '))
-  hasher.hashPages(page, 0, 1, mark, 0)
-  return mark
+/** A scope as the head has it: both are random to whoever lacks its key. */
+export interface NamedScope {
+  name: Uint8Array
+  salt: Uint8Array
 }
 
-export function encodeHead(mark: Uint8Array): Buffer {
+export function encodeHead(scopes: readonly NamedScope[]): Buffer {
+  assert(scopes.length <= SCOPES_MAX, 'a head has room for all live scopes')
   const head = Buffer.alloc(HEAD_BYTES)
   head.write(MAGIC, 'latin1')
-  head.writeUInt32LE(VERSION, MAGIC.length)
-  head.set(mark, MARK_AT)
-  head.writeUInt32LE(headCheck(head), HEAD_CHECK_AT)
+  head.writeUInt32LE(VERSION, VERSION_AT)
+  head.writeUInt32LE(scopes.length, COUNT_AT)
+  for (const [index, { name, salt }] of scopes.entries()) {
+    head.set(name, SCOPES_AT + index * SCOPE_BYTES)
+    head.set(salt, SCOPES_AT + index * SCOPE_BYTES + NAME_BYTES)
+  }
+  head.writeUInt32LE(headCheck(head, scopes.length), HEAD_CHECK_AT)
   return head
 }
 
-/** Whose the store is: ours, of another version or key, or damaged in its head, so that its records must tell. */
-export type HeadVerdict = 'ours' | 'other-version' | 'other-key' | 'damaged'
-
-export function judgeHead(head: Buffer, mark: Uint8Array): HeadVerdict {
+/** The scopes of a store; or why it cannot be read: it is of another version, or damaged. */
+export function decodeHead(head: Buffer): NamedScope[] | 'other-version' | 'damaged' {
   if (head.length < HEAD_BYTES || head.toString('latin1', 0, MAGIC.length) !== MAGIC) return 'damaged'
-  if (head.readUInt32LE(HEAD_CHECK_AT) !== headCheck(head)) return 'damaged'
-  if (head.readUInt32LE(MAGIC.length) !== VERSION) return 'other-version'
-  return head.subarray(MARK_AT, HEAD_CHECK_AT).equals(mark) ? 'ours' : 'other-key'
+  if (head.readUInt32LE(VERSION_AT) !== VERSION) return 'other-version'
+  const count = head.readUInt32LE(COUNT_AT)
+  if (count > SCOPES_MAX || head.readUInt32LE(HEAD_CHECK_AT) !== headCheck(head, count)) return 'damaged'
+  return Array.from({ length: count }, (_, index) => {
+    const at = SCOPES_AT + index * SCOPE_BYTES
+    return {
+      name: Uint8Array.from(head.subarray(at, at + NAME_BYTES)),
+      salt: Uint8Array.from(head.subarray(at + NAME_BYTES, at + SCOPE_BYTES)),
+    }
+  })
 }
 
-function headCheck(head: Buffer): number {
+/** Over what follows the check. */
+function headCheck(head: Buffer, count: number): number {
   let check = VERSION
-  for (let at = 0; at < HEAD_CHECK_AT; at += 4) check = mixed(check, head.readUInt32LE(at))
+  for (let at = COUNT_AT; at < SCOPES_AT + count * SCOPE_BYTES; at += 4) check = mixed(check, head.readUInt32LE(at))
   return finished(check)
 }
 
-/** The start value of the checks of a store's records. */
-export function seedOf(mark: Uint8Array): number {
-  return Buffer.from(mark).readUInt32LE(0)
+/** What the records of a scope's pages name it by. */
+export function wordOf(name: Uint8Array): number {
+  return bufferOver(name).readUInt32LE(0)
 }
 
-/** Writes the record of `slot` as words from `at` on. Its id is in `ids` at byte `idAt`. */
+/** Writes the record of `slot` as words from `at` on. Its id is in `ids` at byte `idAt`; `scope` is a scope's word. */
 export function writeRecord(
-  words: Uint32Array, at: number, slot: number, seed: number, ids: Buffer, idAt: number, kind: number, time: number,
+  words: Uint32Array, at: number, slot: number, scope: number, ids: Buffer, idAt: number, kind: number, time: number,
 ): void {
   for (let word = 0; word < TIME_WORD; word++) words[at + word] = ids.readUInt32LE(idAt + word * 4)
   words[at + TIME_WORD] = time
   words[at + KIND_WORD] = kind
-  words[at + SPARE_WORD] = 0
-  words[at + CHECK_WORD] = recordCheck(words, at, slot, seed)
+  words[at + SCOPE_WORD] = scope
+  words[at + CHECK_WORD] = recordCheck(words, at, slot)
 }
 
 /** Whether the words from `at` on are a free slot's. */
@@ -95,12 +116,12 @@ export function isFreeRecord(words: Uint32Array, at: number): boolean {
   return true
 }
 
-/** Whether the words from `at` on are a record written for `slot` under this seed. */
-export function isWholeRecord(words: Uint32Array, at: number, slot: number, seed: number): boolean {
-  return words[at + CHECK_WORD] === recordCheck(words, at, slot, seed)
+/** Whether the words from `at` on are a record written for `slot`. */
+export function isWholeRecord(words: Uint32Array, at: number, slot: number): boolean {
+  return words[at + CHECK_WORD] === recordCheck(words, at, slot)
 }
 
-/** The halves of the prefix of a record's id, its kind and its time. */
+/** The halves of the prefix of a record's id, its kind, its time, and its scope's word. */
 export function recordHigh(words: Uint32Array, at: number): number {
   return swapped(words[at]!)
 }
@@ -117,8 +138,12 @@ export function recordTime(words: Uint32Array, at: number): number {
   return words[at + TIME_WORD]!
 }
 
-function recordCheck(words: Uint32Array, at: number, slot: number, seed: number): number {
-  let check = mixed(seed, slot)
+export function recordScope(words: Uint32Array, at: number): number {
+  return words[at + SCOPE_WORD]!
+}
+
+function recordCheck(words: Uint32Array, at: number, slot: number): number {
+  let check = mixed(VERSION, slot)
   for (let word = 0; word < CHECK_WORD; word++) check = mixed(check, words[at + word]!)
   return finished(check)
 }

@@ -3,25 +3,25 @@ import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
-import { BatchRead, placeRun, planRun, Room } from './batchread.ts'
-import type { OpenStore } from './opening.ts'
-import { holdsPage, SLOT } from './slots.ts'
+import { BatchRead, openRun, Room, spanOf } from './batchread.ts'
+import { isKept, type OpenStore } from './opening.ts'
+import { SLOT } from './slots.ts'
 
 /**
  * How long a batch may be read synchronously, ms: several times what the page cache takes, and less than a few disk
  * reads.
  */
 const AT_ONCE_MS = { batch: 0.2, page: 0.02 }
-/** Pages read and hashed before yielding to the event loop. */
-const TURN_PAGES = 256
+/** Pages read, opened and hashed before yielding to the event loop. */
+const TURN_PAGES = 128
 /** Parallel disk reads of one batch: enough that Node's four threads never wait for this thread. */
 const LANES = 16
 /** Buffers kept for reuse. */
 const SPARES_MAX = 16
 
 /**
- * Reads pages from the slab and hashes each. Nothing is locked: a slot that gets another page meanwhile yields a page
- * with the wrong id, which is a miss.
+ * Reads pages from the slab, opens and hashes each. Nothing is locked: a slot that gets another page meanwhile cannot
+ * be opened as the wanted one, which is a miss.
  *
  * Reads begin synchronously, without a promise per page: from the page cache that takes microseconds. As soon as they
  * take longer, the disk is at work, and the rest of the batch is read in the background, many pages at a time.
@@ -35,8 +35,6 @@ export class Reader {
   readonly #spares: Room[] = []
   readonly #running = new Set<Promise<void>>()
   #damagedPages = 0
-  /** Pages may have been hashed by a key that is no longer known. */
-  #isOutdated = false
   #isFailing = false
 
   /** @param init.onDamaged takes dropped slots, so that their records are cleared too. */
@@ -53,11 +51,6 @@ export class Reader {
 
   get damagedPages(): number {
     return this.#damagedPages
-  }
-
-  /** Pages that do not match their ids are no longer counted. */
-  outdate(): void {
-    this.#isOutdated = true
   }
 
   /** Resolves when no read is running. */
@@ -96,7 +89,7 @@ export class Reader {
       if (batch.isFilled(index)) continue
       const at = index * ID_BYTES
       const slot = this.#store.table.find(ids.readUInt32BE(at), ids.readUInt32BE(at + 4))
-      if (slot >= 0 && holdsPage(this.#store.slots.states[slot]!)) slots[index] = slot
+      if (slot >= 0 && isKept(this.#store, slot)) slots[index] = slot
     }
     return placesOf(slots)
   }
@@ -104,16 +97,14 @@ export class Reader {
   /** Fills from the page cache; stops when a read takes as long as a disk's, or fails. */
   async #fillAtOnce(reading: BatchRead): Promise<void> {
     const room = this.#spares.pop() ?? new Room()
-    let readMs = 0
     let isSlow = false
+    room.readMs = 0
     for (let pages = 0; !isSlow && !reading.isOver;) {
       room.first = room.behind = reading.next
-      const begunAt = this.#clock.now()
       while (!isSlow && !reading.isOver && room.hasRoom) isSlow = !this.#readAtOnce(reading, room)
-      readMs += this.#clock.now() - begunAt
       const turn = Math.floor(pages / TURN_PAGES)
       pages += room.behind - room.first
-      isSlow ||= readMs > AT_ONCE_MS.batch + pages * AT_ONCE_MS.page
+      isSlow ||= room.readMs > AT_ONCE_MS.batch + pages * AT_ONCE_MS.page
       this.#keepRight(reading, room)
       if (Math.floor(pages / TURN_PAGES) > turn) await nextTurn()
     }
@@ -123,10 +114,12 @@ export class Reader {
   /** Reads the next run; false if the disk refuses, which is handled later. */
   #readAtOnce(reading: BatchRead, room: Room): boolean {
     const first = reading.takeRun()
-    const run = planRun(reading, first, reading.next, room)
+    const { position, length } = spanOf(reading.list, first, reading.next)
+    const begunAt = this.#clock.now()
     try {
-      const bytes = this.#store.slab.readAtOnce(run.into, run.offset, run.count * PAGE_BYTES, run.slot * PAGE_BYTES)
-      placeRun(reading, first, reading.next, bytes, room)
+      const bytes = this.#store.slab.readAtOnce(room.run.sealed, 0, length, position)
+      room.readMs += this.#clock.now() - begunAt
+      openRun(reading, first, reading.next, bytes, room, this.#store)
       return true
     } catch {
       // Read again in the background, which tells damaged slots from slow ones.
@@ -146,10 +139,10 @@ export class Reader {
 
   /** Reads the entries from `first` to `behind` (exclusive) in the background; one by one if the disk refuses. */
   async #fillRun(reading: BatchRead, first: number, behind: number, room: Room): Promise<void> {
-    const run = planRun(reading, first, behind, room)
+    const { position, length } = spanOf(reading.list, first, behind)
     let bytes = 0
     try {
-      bytes = await this.#store.slab.read(run.into, run.offset, run.count * PAGE_BYTES, run.slot * PAGE_BYTES)
+      bytes = await this.#store.slab.read(room.run.sealed, 0, length, position)
     } catch (error) {
       if (systemErrorCode(error) !== 'EIO') {
         if (!this.#isFailing) this.#log.warn('the page store cannot be read', { error: String(error) })
@@ -162,7 +155,7 @@ export class Reader {
       }
     }
     room.first = first
-    placeRun(reading, first, behind, bytes, room)
+    openRun(reading, first, behind, bytes, room, this.#store)
     this.#keepRight(reading, room)
   }
 
@@ -186,20 +179,19 @@ export class Reader {
 
   /**
    * Whether a slot holds another page than it should; its page has id `idAt` of `ids`. It is not damaged if its page
-   * was removed since the lookup, or if the wanted id only shares the page's prefix.
+   * was removed or its scope ended since the lookup, or if the wanted id only shares the page's prefix.
    */
   #isDamaged(batch: PageBatch, index: number, slot: number, ids: Buffer | undefined, idAt: number): boolean {
     const wanted = Buffer.from(batch.ids.buffer, batch.ids.byteOffset + index * ID_BYTES, ID_BYTES)
     const high = wanted.readUInt32BE(0)
     const low = wanted.readUInt32BE(4)
-    if (this.#store.table.find(high, low) !== slot || !holdsPage(this.#store.slots.states[slot]!)) return false
+    if (this.#store.table.find(high, low) !== slot || !isKept(this.#store, slot)) return false
     return ids === undefined || ids.readUInt32BE(idAt) !== high || ids.readUInt32BE(idAt + 4) !== low
   }
 
   #drop(slot: number): void {
     this.#store.table.remove(slot)
     this.#store.slots.setState(slot, SLOT.busy)
-    if (this.#isOutdated) return
     if (this.#damagedPages === 0) this.#log.warn('pages of the store are damaged; status counts them', { slot })
     this.#damagedPages += 1
   }

@@ -22,13 +22,15 @@ export function holdsPage(state: number): boolean {
   return state >= SLOT.head && state <= SLOT.departed
 }
 
-/** The slots as columns: 13 bytes a slot, and an eighth more at most. */
+/** The slots as columns: 14 bytes a slot, and an eighth more at most. */
 export class Slots {
   /** The most slots. */
   countMax: number
   /** High and low half of each slot's prefix, side by side: they are read together. */
   prefixes: Uint32Array<ArrayBuffer>
   states: Uint8Array<ArrayBuffer>
+  /** Positions of the pages' scopes among the store's seals. */
+  scopes: Uint8Array<ArrayBuffer>
   /** Seconds since the Unix epoch. */
   times: Uint32Array<ArrayBuffer>
   /** How many slots there are of each state. */
@@ -42,6 +44,7 @@ export class Slots {
     const capacity = Math.min(countMax, CAPACITY_MIN)
     this.prefixes = new Uint32Array(capacity * 2)
     this.states = new Uint8Array(capacity)
+    this.scopes = new Uint8Array(capacity)
     this.times = new Uint32Array(capacity)
   }
 
@@ -56,7 +59,7 @@ export class Slots {
   }
 
   get bytes(): number {
-    return this.prefixes.byteLength + this.states.byteLength + this.times.byteLength
+    return this.prefixes.byteLength + this.states.byteLength + this.scopes.byteLength + this.times.byteLength
   }
 
   /** A free slot, now busy; the lowest first, so that pages of one batch are neighbours. -1: none. */
@@ -79,9 +82,10 @@ export class Slots {
     if (state === SLOT.free && slot < this.#freeFrom) this.#freeFrom = slot
   }
 
-  fill(slot: number, high: number, low: number, state: number, time: number): void {
+  fill(slot: number, high: number, low: number, state: number, scope: number, time: number): void {
     this.prefixes[slot * 2] = high
     this.prefixes[slot * 2 + 1] = low
+    this.scopes[slot] = scope
     this.times[slot] = time
     this.setState(slot, state)
   }
@@ -98,6 +102,7 @@ export class Slots {
     const capacity = Math.max(count, Math.min(this.countMax, Math.max(CAPACITY_MIN, count + (count >>> 3))))
     this.prefixes = enlarged(new Uint32Array(capacity * 2), this.prefixes)
     this.states = enlarged(new Uint8Array(capacity), this.states)
+    this.scopes = enlarged(new Uint8Array(capacity), this.scopes)
     this.times = enlarged(new Uint32Array(capacity), this.times)
   }
 }

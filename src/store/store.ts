@@ -48,8 +48,7 @@ export interface Store {
   has(prefixHigh: number, prefixLow: number, prefixBits: number): boolean
   /**
    * Keeps pages, best in batches of 64 and more; `ids` and `bytes` must not change until it resolves. One batch is
-   * written at a time, few may wait, and more are refused. Ids are trusted: the caller has hashed the pages. Never
-   * rejects.
+   * written at a time, few may wait, and more are refused, as are pages that are of no live scope. Never rejects.
    */
   put(pages: PagesToKeep, kind: PageKind): Promise<PutCounts>
   /**
@@ -57,11 +56,6 @@ export interface Store {
    * and resolves to 0. Never rejects.
    */
   remove(prefixes: Prefixes): Promise<number>
-  /**
-   * A key by which pages were hashed is no longer known: from now on pages that do not match their ids are dropped
-   * without counting as damaged. When the store is opened next, it is begun anew if its own key is another by then.
-   */
-  outdate(): void
   /** Visits every kept page, in no order. `time` is when it was last put, in seconds since the Unix epoch. */
   forEach(visit: (high: number, low: number, kind: PageKind, time: number) => void): void
 }

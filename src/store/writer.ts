@@ -1,11 +1,12 @@
 import { bufferOver } from '../bytes/bufferover.ts'
-import { ID_BYTES, placesOf, type Prefixes } from '../page/index.ts'
+import { ID_BYTES, idsAt, PAGE_BYTES, placesOf, type PageScopes, type Prefixes } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import type { OpenStore } from './opening.ts'
+import { nextTurn } from '../runtime/turn.ts'
+import { overwriteHead, writeHead, type OpenStore } from './opening.ts'
 import { RunWriter } from './runwriter.ts'
-import { kindNumber, SLOT } from './slots.ts'
+import { holdsPage, kindNumber, SLOT } from './slots.ts'
 import type { PageKind, PagesToKeep, PutCounts } from './store.ts'
 import { Victims } from './victims.ts'
 import { WriteQueue } from './writequeue.ts'
@@ -14,6 +15,9 @@ import { WriteQueue } from './writequeue.ts'
 const RENEW_SECONDS = 60
 /** After a full disk the store keeps its present size for this long, ms, before it tries to grow. */
 const FULL_MS = 60_000
+/** Pages hashed, and slots looked through, before yielding to the event loop. */
+const TURN_PAGES = 256
+const TURN_SLOTS = 65_536
 const DISK_FULL = ['ENOSPC', 'EDQUOT', 'EFBIG']
 
 const NOWHERE = -1
@@ -29,20 +33,24 @@ export class Writer {
   readonly #store: OpenStore
   readonly #clock: Clock
   readonly #log: Log
+  readonly #scopes: PageScopes
   readonly #runs: RunWriter
   readonly #victims: Victims
   readonly #queue = new WriteQueue()
   readonly #slotsMax: number
+  /** Whether the head lacks a scope that has pages. */
+  #isHeadOutdated = false
   /** Slots of damaged pages whose records are still to be cleared. */
   #condemned: number[] = []
   #isFailing = false
   #fullUntil = 0
 
-  constructor(components: { store: OpenStore; clock: Clock; log: Log }, init: { seed: number }) {
+  constructor(components: { store: OpenStore; clock: Clock; log: Log; scopes: PageScopes }) {
     this.#store = components.store
     this.#clock = components.clock
     this.#log = components.log
-    this.#runs = new RunWriter(components.store, init.seed)
+    this.#scopes = components.scopes
+    this.#runs = new RunWriter(components.store)
     this.#victims = new Victims(components.store.slots)
     this.#slotsMax = components.store.slots.countMax
   }
@@ -69,6 +77,12 @@ export class Writer {
     }, undefined)
   }
 
+  /** Drops the pages of scopes that have ended, behind what is queued, and forgets their keys. */
+  dropEnded(): void {
+    // Never rejects: what cannot be written is logged, and done when the store is opened next.
+    void this.#queue.append(0, () => this.#dropEnded(), undefined)
+  }
+
   close(): Promise<void> {
     return this.#queue.close()
   }
@@ -76,10 +90,12 @@ export class Writer {
   async #put(pages: PagesToKeep, state: number): Promise<PutCounts> {
     const countBefore = this.#store.slots.count
     if (this.#clock.now() >= this.#fullUntil) this.#store.slots.countMax = this.#slotsMax
-    const batch = this.#place(pages, state)
+    const batch = this.#place(pages, state, await this.#ownersOf(pages))
     const { count } = pages
     const { known, stored } = batch
     try {
+      if (this.#isHeadOutdated) await writeHead(this.#store.index, this.#store.seals)
+      this.#isHeadOutdated = false
       await this.#runs.writePages(pages.bytes, placesOf(batch.fresh))
       for (const slot of batch.fresh) if (slot !== NOWHERE) this.#store.slots.setState(slot, state)
       await this.#runs.writeRecords(pages.ids, placesOf(batch.records))
@@ -91,8 +107,32 @@ export class Writer {
     return { stored, known, refused: count - known - stored }
   }
 
+  /** The scope of each page, by its position; nowhere: it is of none that lives. Pages kept already are not hashed. */
+  async #ownersOf({ ids, bytes, count }: PagesToKeep): Promise<Int16Array> {
+    const { table, seals, slots } = this.#store
+    const owners = new Int16Array(count).fill(NOWHERE)
+    const view = bufferOver(ids)
+    for (let index = 0; index < count; index++) {
+      const there = table.find(view.readUInt32BE(index * ID_BYTES), view.readUInt32BE(index * ID_BYTES + 4))
+      if (there >= 0) owners[index] = slots.scopes[there]!
+    }
+    const fresh = Uint32Array.from({ length: count }, (_, index) => index).filter((index) => owners[index] === NOWHERE)
+    for (let first = 0; first < fresh.length; first += TURN_PAGES) {
+      if (first > 0) await nextTurn()
+      const part = fresh.subarray(first, first + TURN_PAGES)
+      const offsets = part.map((index) => index * PAGE_BYTES)
+      for (const [place, scope] of this.#scopes.ownersOf(bytes, offsets, part.length, idsAt(ids, part)).entries()) {
+        if (scope === undefined) continue
+        const { position, isNew } = seals.positionOf(scope)
+        this.#isHeadOutdated ||= isNew
+        owners[part[place]!] = position
+      }
+    }
+    return owners
+  }
+
   /** Finds a slot for each new page, busy until it is written, and renews the pages that are there. */
-  #place({ ids, count }: PagesToKeep, state: number): PlacedBatch {
+  #place({ ids, count }: PagesToKeep, state: number, owners: Int16Array): PlacedBatch {
     const { slots, table } = this.#store
     const time = this.#now()
     const view = bufferOver(ids)
@@ -108,9 +148,10 @@ export class Writer {
         if (this.#renew(there, state, time)) batch.records[index] = there
         continue
       }
-      const slot = this.#takeSlot(state)
+      // A page that nobody can ask for is not kept: its tenant or key has gone.
+      const slot = owners[index] === NOWHERE ? NOWHERE : this.#takeSlot(state)
       if (slot === NOWHERE) continue
-      slots.fill(slot, high, low, SLOT.busy, time)
+      slots.fill(slot, high, low, SLOT.busy, owners[index]!, time)
       table.add(slot)
       batch.fresh[index] = batch.records[index] = slot
       batch.stored += 1
@@ -178,6 +219,30 @@ export class Writer {
     }
     await this.#clear(found)
     return removed
+  }
+
+  async #dropEnded(): Promise<void> {
+    const { slots, table, seals, index } = this.#store
+    const { ended } = seals
+    if (ended.length === 0) return
+    await overwriteHead(index, seals).catch((error: unknown) => {
+      this.#log.warn('the salts of what the page store drops could not be overwritten', { error: String(error) })
+    })
+    let pages = 0
+    for (let first = 0; first < slots.count; first += TURN_SLOTS) {
+      const found: number[] = []
+      for (let slot = first; slot < Math.min(slots.count, first + TURN_SLOTS); slot++) {
+        if (!holdsPage(slots.states[slot]!) || !ended.includes(slots.scopes[slot]!)) continue
+        table.remove(slot)
+        slots.setState(slot, SLOT.busy)
+        found.push(slot)
+      }
+      pages += found.length
+      await this.#clear(Int32Array.from(found))
+      await nextTurn()
+    }
+    seals.remove(ended)
+    this.#log.info('the page store dropped the pages of keys that are gone', { scopes: ended.length, pages })
   }
 
   /**

@@ -1,24 +1,29 @@
 /**
  * The page store: memory per page and opening time with millions of pages, and rates of puts and gets relative to plain
- * writes and reads of the same bytes. Pages read are hashed too, so hashing alone is measured as well.
+ * writes and reads of the same bytes. Pages put are hashed and sealed, pages read are opened and hashed, so hashing
+ * alone is measured as well.
  */
 import { mkdtempSync, rmSync, truncateSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch } from '../../src/page/index.ts'
+import { ID_BYTES, PAGE_BYTES, PageBatch } from '../../src/page/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLog } from '../../src/runtime/log.ts'
+import { systemRandom } from '../../src/runtime/random.ts'
 import {
-  bytesOf, encodeHead, HEAD_BYTES, markOf, RECORD_BYTES, RECORD_WORDS, seedOf, writeRecord,
+  bytesOf, encodeHead, HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, SLOT_BYTES, writeRecord,
 } from '../../src/store/format.ts'
 import { createStore, type Store } from '../../src/store/index.ts'
 import { FILE_NAMES } from '../../src/store/opening.ts'
+import { ScopeSeal } from '../../src/store/sealing.ts'
+import { madeScopes } from '../support/madescopes.ts'
 import { seededRandom, shuffled } from '../support/random.ts'
 import { measureInTurn, type Side, type Spread } from './measure.ts'
 
-const hasher = createPageHasher(new Uint8Array(32).fill(1))
+const scopes = madeScopes()
+const { hasher } = scopes.oldest
 const { signal } = new AbortController()
 /** Pages per batch of puts, gets, and plain writes and reads. */
 const BATCH_PAGES = 256
@@ -81,7 +86,8 @@ function spread({ median, min, max }: Spread): string {
 }
 
 function made(path: string, slots: number): Store {
-  return createStore({ clock: systemClock, log: silentLog, hasher, marker: hasher }, { path, bytesMax: bytesOf(slots) })
+  const components = { clock: systemClock, log: silentLog, random: systemRandom, scopes }
+  return createStore(components, { path, bytesMax: bytesOf(slots) })
 }
 
 /** Opens a store with this many pages repeatedly. Its slab is a hole: opening reads none of it. */
@@ -92,7 +98,7 @@ async function openLarge(
   await empty.start()
   await empty.stop()
   await writeIndex(join(path, FILE_NAMES.index), storedPages, seededRandom(seed))
-  truncateSync(join(path, FILE_NAMES.slab), storedPages * PAGE_BYTES)
+  truncateSync(join(path, FILE_NAMES.slab), storedPages * SLOT_BYTES)
   let bytesPerPage = 0
   const [opened] = await measureInTurn([{
     name: 'open',
@@ -115,15 +121,15 @@ async function openLarge(
 
 async function writeIndex(path: string, count: number, random: () => number): Promise<void> {
   await using file = await open(path, 'w')
-  await file.write(encodeHead(markOf(hasher)))
+  const seal = new ScopeSeal({ random: systemRandom }, scopes.oldest, new Uint8Array(32))
+  await file.write(encodeHead([seal]))
   const words = new Uint32Array(PIECE_RECORDS * RECORD_WORDS)
   const id = Buffer.alloc(ID_BYTES)
-  const seed = seedOf(markOf(hasher))
   for (let first = 0; first < count; first += PIECE_RECORDS) {
     const records = Math.min(PIECE_RECORDS, count - first)
     for (let record = 0; record < records; record++) {
       for (let at = 0; at < ID_BYTES; at += 4) id.writeUInt32LE(Math.floor(random() * 2 ** 32), at)
-      writeRecord(words, record * RECORD_WORDS, first + record, seed, id, 0, KIND_TAIL, first)
+      writeRecord(words, record * RECORD_WORDS, first + record, seal.word, id, 0, KIND_TAIL, first)
     }
     const bytes = new Uint8Array(words.buffer, 0, records * RECORD_BYTES)
     await file.write(bytes, 0, bytes.length, HEAD_BYTES + first * RECORD_BYTES)

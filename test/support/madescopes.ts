@@ -1,15 +1,16 @@
 import { PageScopes, SHARED_TENANT, type KeyEpoch, type PageScope } from '../../src/page/index.ts'
 
-/** An epoch whose page keys are made of its number and the tenant's name; `shared` has `pageKey` if it is given. */
+/** An epoch whose keys are made of its number and the tenant's name; `shared` has `pageKey` if it is given. */
 export function madeEpoch(number = 1, pageKey: Uint8Array = new Uint8Array(32).fill(number)): KeyEpoch {
+  const keyFor = (tenant: string, fill: number): Uint8Array => {
+    const key = new Uint8Array(32).fill(fill)
+    key.set(Buffer.from(tenant).subarray(0, 31), 1)
+    return key
+  }
   return {
     id: number.toString(16).padStart(16, '0'),
-    pageKeyOf: (tenant) => {
-      if (tenant === SHARED_TENANT) return pageKey
-      const key = new Uint8Array(32).fill(number)
-      key.set(Buffer.from(tenant).subarray(0, 31), 1)
-      return key
-    },
+    pageKeyOf: (tenant) => (tenant === SHARED_TENANT ? pageKey : keyFor(tenant, number)),
+    storeKeyOf: (tenant) => keyFor(tenant, 100 + number),
   }
 }
 

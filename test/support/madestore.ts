@@ -3,16 +3,19 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import {
-  createPageHasher, PAGE_BYTES, PageBatch, type PageHasher, type Prefixes,
-} from '../../src/page/index.ts'
+import { PAGE_BYTES, PageBatch, type PageHasher, type PageScopes, type Prefixes } from '../../src/page/index.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { silentLog, type Log } from '../../src/runtime/log.ts'
+import { systemRandom } from '../../src/runtime/random.ts'
 import { bytesOf } from '../../src/store/format.ts'
 import { createStore, type PageKind, type PagesToKeep, type Store } from '../../src/store/index.ts'
+import { SlotRun, type ScopeSeal } from '../../src/store/sealing.ts'
 import { madeIds } from './madeids.ts'
+import { madeScopes } from './madescopes.ts'
 
-export const hasher = createPageHasher(new Uint8Array(32).fill(5))
+/** Those of a host with one tenant. */
+export const scopes = madeScopes(new Uint8Array(32).fill(5))
+export const { hasher } = scopes.oldest
 export const { signal } = new AbortController()
 
 /** A directory that is removed when the tests of a file are done. */
@@ -25,18 +28,14 @@ export function madeDirectory(): string {
 export interface StoreSettings {
   slots?: number
   bytesMax?: number
-  hasher?: PageHasher
-  tenants?: string[]
+  scopes?: PageScopes
   log?: Log
   clock?: Clock
 }
 
 export function madeStore(path: string, settings: StoreSettings = {}): Store {
-  const own = settings.hasher ?? hasher
-  return createStore(
-    { clock: settings.clock ?? systemClock, log: settings.log ?? silentLog, hasher: own, marker: own },
-    { path, bytesMax: settings.bytesMax ?? bytesOf(settings.slots ?? 256), tenants: settings.tenants ?? [] },
-  )
+  const { clock = systemClock, log = silentLog, slots = 256, bytesMax = bytesOf(slots) } = settings
+  return createStore({ clock, log, random: systemRandom, scopes: settings.scopes ?? scopes }, { path, bytesMax })
 }
 
 /** A clock whose wall and whose own time go on only when told to. */
@@ -70,8 +69,19 @@ export function pageOf(number: number): Buffer {
 
 export const { idOf, prefixOf } = madeIds(hasher, pageOf)
 
-export function pagesOf(numbers: readonly number[]): PagesToKeep {
-  return { ids: Buffer.concat(numbers.map(idOf)), bytes: Buffer.concat(numbers.map(pageOf)), count: numbers.length }
+/** Pages, with ids by the usual key or another one. */
+export function pagesOf(numbers: readonly number[], by: PageHasher = hasher): PagesToKeep {
+  const ids = by === hasher ? idOf : madeIds(by, pageOf).idOf
+  return { ids: Buffer.concat(numbers.map(ids)), bytes: Buffer.concat(numbers.map(pageOf)), count: numbers.length }
+}
+
+/** A page sealed for a slot and a prefix. */
+export function sealedFor(seal: ScopeSeal, page: Buffer, slot: number, prefix: readonly [number, number]): Buffer {
+  const run = new SlotRun(1)
+  run.begin(page)
+  run.add(0, 0, 0, slot, ...prefix)
+  seal.seal(run, 0, 1)
+  return run.sealed
 }
 
 export function prefixesOf(numbers: readonly number[]): Prefixes {

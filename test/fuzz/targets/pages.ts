@@ -13,7 +13,7 @@ import {
   decodeAnswer as decodePossession, decodeChallenge, encodeAnswer, encodeChallenge,
 } from '../../../src/possession/proof.ts'
 import {
-  encodeHead, HEAD_BYTES, judgeHead, markOf, RECORD_BYTES, RECORD_WORDS, seedOf, writeRecord,
+  decodeHead, encodeHead, HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, writeRecord,
 } from '../../../src/store/format.ts'
 import { loadRecords } from '../../../src/store/opening.ts'
 import { Slots } from '../../../src/store/slots.ts'
@@ -53,13 +53,13 @@ const WANTED = MADE.prefixes([0, 1, 2, 3, 4, 5, 6, 7])
 const PACKED = packNow(MADE.bytes)
 const SOME = packNow(MADE.bytes.subarray(0, 2 * PAGE_BYTES))
 
-const MARK = markOf(hasher)
+const WORD = 7
 const SLOTS = 24
 
 function recordsOf(count: number): Buffer {
   const words = new Uint32Array(count * RECORD_WORDS)
   for (let slot = 0; slot < count; slot++) {
-    writeRecord(words, slot * RECORD_WORDS, slot, seedOf(MARK), MADE.ids, (slot % MADE.count) * 16, 1 + slot % 3, slot)
+    writeRecord(words, slot * RECORD_WORDS, slot, WORD, MADE.ids, (slot % MADE.count) * 16, 1 + slot % 3, slot)
   }
   return Buffer.from(words.buffer)
 }
@@ -197,16 +197,21 @@ export const PAGE_TARGETS: readonly Target[] = [
       const slots = new Slots(SLOTS)
       slots.setCount(count)
       const table = new SlotTable(slots)
-      const damaged = loadRecords(words, count, 0, { slots, table, slabSlots: SLOTS, seed: seedOf(MARK) })
-      assert.ok(damaged + table.size <= count && slots.pages === table.size)
-      return { damaged, pages: table.size }
+      const seals = { named: (word: number) => (word === WORD ? 0 : -1) }
+      const { damaged, ended } = loadRecords(words, count, 0, { slots, table, slabSlots: SLOTS, seals })
+      assert.ok(damaged + ended + table.size <= count && slots.pages === table.size)
+      return { damaged, ended, pages: table.size }
     },
   },
   {
-    name: 'store-head', seeds: [encodeHead(MARK), encodeHead(new Uint8Array(16).fill(1))], bytesMax: HEAD_BYTES,
+    name: 'store-head', bytesMax: HEAD_BYTES,
+    seeds: [0, 1, 32].map((count) => encodeHead(Array.from({ length: count }, (_, index) => (
+      { name: new Uint8Array(16).fill(index), salt: new Uint8Array(32).fill(index + 1) })))),
     decode(input) {
-      const verdict = judgeHead(input, MARK)
-      return verdict === 'damaged' ? undefined : verdict
+      const head = decodeHead(input)
+      if (!Array.isArray(head)) return head === 'damaged' ? undefined : head
+      assert.ok(head.length <= 32 && head.every(({ name, salt }) => name.length === 16 && salt.length === 32))
+      return head
     },
   },
 ]

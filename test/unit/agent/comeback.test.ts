@@ -6,6 +6,7 @@ import { join } from 'node:path'
 
 import { createAgent, MemoryNetwork, PAGE_BYTES, type Agent, type HandoffResult } from '../../../src/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { RECORD_BYTES, SLOT_BYTES } from '../../../src/store/format.ts'
 import { waitFor } from '../../../testnet/index.ts'
 import { destinationGuest, sourceGuest } from '../../support/fakeguest.ts'
 import { precopyStream } from '../../support/streambuilder.ts'
@@ -77,7 +78,7 @@ describe('a guest that comes back', () => {
     const pages = Array.from({ length: PAGES }, () => randomBytes(PAGE_BYTES))
     const [a, b] = [await start('a'), await start('b')]
     await move(a, b, pages)
-    truncateSync(join(directory, 'a.pages', 'pages.slab'), 300 * PAGE_BYTES)
+    truncateSync(join(directory, 'a.pages', 'pages.slab'), 300 * SLOT_BYTES)
     const home = await move(b, a, pages)
     assert.ok(home.refsFilledBy.store > 0 && home.refsFilledBy.source > 0)
     assert.equal(home.refsFilledBy.store + home.refsFilledBy.source, PAGES)
@@ -86,7 +87,7 @@ describe('a guest that comes back', () => {
 
   it('displaces what others left before it, the oldest first', async () => {
     const [a, b] = [await start('a', 4 * 2 ** 20), await start('b', 0)]
-    const roomPages = Math.floor(4 * 2 ** 20 / 4128)
+    const roomPages = Math.floor(4 * 2 ** 20 / (SLOT_BYTES + RECORD_BYTES))
     await move(a, b, Array.from({ length: PAGES }, () => randomBytes(PAGE_BYTES)))
     // Ages are counted in seconds.
     laterMs += 2000

@@ -107,6 +107,15 @@ describe('the epoch of a cluster key', () => {
     assert.equal(new Set(keys).size, keys.length)
     assert.ok(keys.every((text) => text.length === 64))
   })
+
+  it('has a store key for each tenant, of which no other key is a part', () => {
+    const epochs = [key, other].map((from) => ({ ...keyEpoch(from), ...deriveKeys(from) }))
+    const keys = epochs.flatMap(({ pageKeyOf, storeKeyOf, pageKey, memberKey, sliceKey, possessionKey }) =>
+      [...['shared', 'blue', 'blu'].map(storeKeyOf), pageKeyOf('blue'), pageKey, memberKey, sliceKey, possessionKey])
+    assert.equal(new Set(keys.map((each) => Buffer.from(each).toString('hex'))).size, keys.length)
+    assert.ok(keys.every(({ length }) => length === 32))
+    assert.deepEqual(keyEpoch(key).storeKeyOf('blue'), epochs[0]!.storeKeyOf('blue'))
+  })
 })
 
 describe('the identity of a host', () => {

@@ -105,6 +105,17 @@ describe('a page of an unknown scope', () => {
     assert.notDeepEqual(found.subarray(known), ids.subarray(known))
   })
 
+  it('has an owner, unless it is of no live scope', () => {
+    const bytes = Buffer.concat(pages.toReversed())
+    const offsets = Uint32Array.from(pages, (_, index) => (pages.length - 1 - index) * PAGE_BYTES)
+    const owners = [...all.slice(0, pages.length - 1), undefined]
+    for (let time = 0; time < 2; time++) {
+      assert.deepEqual(scopes.ownersOf(bytes, offsets, pages.length, ids), owners)
+      scopes.verifier.hashLike(bytes, offsets, pages.length, ids, new Uint8Array(ids.length))
+    }
+    assert.deepEqual(scopes.ownersOf(bytes, offsets, 0, ids), [])
+  })
+
   it('is hashed once where it is of the scope that most were of', () => {
     const [first, likely] = [all[0]!, all[3]!]
     const count = 64

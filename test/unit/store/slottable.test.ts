@@ -30,7 +30,7 @@ describe('the table of a store', () => {
           model.delete(key)
         } else if (!isRemoval) {
           const slot = slots.take()
-          slots.fill(slot, prefix.high, prefix.low, SLOT.head, 0)
+          slots.fill(slot, prefix.high, prefix.low, SLOT.head, 0, 0)
           assert.equal(table.add(slot), there === undefined)
           if (there === undefined) model.set(key, slot)
           else slots.setState(slot, SLOT.free)
@@ -57,7 +57,7 @@ describe('the table of a store', () => {
     const table = new SlotTable(slots)
     for (let count = 1; count <= 300_000; count++) {
       const slot = slots.take()
-      slots.fill(slot, random() * 2 ** 32, random() * 2 ** 32, SLOT.tail, 0)
+      slots.fill(slot, random() * 2 ** 32, random() * 2 ** 32, SLOT.tail, 0, 0)
       table.add(slot)
       if (count >= 20_000 && count % 1000 === 0) {
         assert.ok((slots.bytes + table.bytes) / count <= 24, `${(slots.bytes + table.bytes) / count} at ${count}`)
@@ -93,7 +93,7 @@ describe('the pages that give way', () => {
   const slotsOf = (given: readonly { state: number; time: number }[]): Slots => {
     const slots = new Slots(100)
     slots.setCount(given.length)
-    given.forEach(({ state, time }, slot) => slots.fill(slot, slot, 0, state, time))
+    given.forEach(({ state, time }, slot) => slots.fill(slot, slot, 0, state, 0, time))
     return slots
   }
 

@@ -5,14 +5,16 @@ import { join } from 'node:path'
 
 import fc from 'fast-check'
 
-import { createPageHasher, ID_BYTES, PAGE_BYTES, PageBatch, verified } from '../../../src/page/index.ts'
+import { ID_BYTES, PAGE_BYTES, PageBatch, verified } from '../../../src/page/index.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
 import {
-  bytesOf, encodeHead, HEAD_BYTES, markOf, RECORD_BYTES, RECORD_WORDS, seedOf, slotsIn, writeRecord,
+  bytesOf, encodeHead, HEAD_BYTES, RECORD_BYTES, RECORD_WORDS, SLOT_BYTES, slotsIn, writeRecord,
 } from '../../../src/store/format.ts'
+import { ScopeSeal } from '../../../src/store/sealing.ts'
 import {
-  ask, hasher, idOf, keptBy, madeClock, madeDirectory, madeLog, madeStore, numbers, pageOf, pagesOf, prefixesOf,
-  prefixOf, signal, slowClock,
+  ask, hasher, idOf, keptBy, madeClock, madeDirectory, madeStore, numbers, pageOf, pagesOf, prefixesOf,
+  prefixOf, scopes, signal, slowClock,
 } from '../../support/madestore.ts'
 import { seededRandom } from '../../support/random.ts'
 
@@ -126,6 +128,16 @@ describe('a page store', () => {
     await store.stop()
   })
 
+  it('stores a page again that gave way to another one of the same batch', async () => {
+    const store = madeStore(nextPath(), { slots: 4 })
+    await store.start()
+    await store.put(pagesOf(numbers(4)), 'departed')
+    const counts = await store.put(pagesOf([10, 11, 0, 1, 2, 3]), 'head')
+    assert.deepEqual([counts.refused, store.pages], [2, 4])
+    assert.equal((await ask(store, [10, 11, ...numbers(4)])).filled.length, 4)
+    await store.stop()
+  })
+
   it('misses a page that went between the question and its use, and calls it no damage', async () => {
     const store = madeStore(nextPath(), { slots: 64, clock: slowClock() })
     await store.start()
@@ -201,43 +213,6 @@ describe('a page store', () => {
     await store.stop()
   })
 
-  it('begins anew under another key, and says so', async () => {
-    const path = nextPath()
-    const store = madeStore(path)
-    await store.start()
-    await store.put(pagesOf(numbers(64)), 'head')
-    await store.stop()
-    const log = madeLog()
-    const other = madeStore(path, { hasher: createPageHasher(new Uint8Array(32).fill(6)), log })
-    await other.start()
-    assert.deepEqual([other.pages, other.damagedPages, log.warnings.length], [0, 0, 1])
-    assert.match(log.warnings[0]!, /another key/)
-    await other.stop()
-    await store.start()
-    assert.deepEqual([store.pages, store.damagedPages], [0, 0])
-    await store.stop()
-  })
-
-  it('begins anew when a tenant comes or goes, and leaves none of its pages on the disk', async () => {
-    const path = nextPath()
-    const tenants = ['blue', 'red']
-    const store = madeStore(path, { tenants })
-    await store.start()
-    await store.put(pagesOf(numbers(64)), 'head')
-    await store.stop()
-    const same = madeStore(path, { tenants: tenants.toReversed() })
-    await same.start()
-    assert.equal(same.pages, 64)
-    await same.stop()
-    const log = madeLog()
-    const without = madeStore(path, { tenants: ['blue'], log })
-    await without.start()
-    assert.deepEqual([without.pages, without.damagedPages, log.warnings.length], [0, 0, 1])
-    assert.match(log.warnings[0]!, /list of tenants/)
-    assert.equal(statSync(join(path, 'pages.slab')).size, 0)
-    await without.stop()
-  })
-
   it('is cut to a bound that became smaller', async () => {
     const path = nextPath()
     const large = madeStore(path, { slots: 200 })
@@ -310,40 +285,22 @@ describe('a page store', () => {
     const words = new Uint32Array(count * RECORD_WORDS)
     const ids = Buffer.alloc(ID_BYTES)
     const random = seededRandom(1)
-    const seed = seedOf(markOf(hasher))
+    const seal = new ScopeSeal({ random: systemRandom }, scopes.oldest, new Uint8Array(32))
     for (let slot = 0; slot < count; slot++) {
       for (let at = 0; at < ID_BYTES; at += 4) ids.writeUInt32LE(Math.floor(random() * 2 ** 32), at)
-      writeRecord(words, slot * RECORD_WORDS, slot, seed, ids, 0, 2, slot)
+      writeRecord(words, slot * RECORD_WORDS, slot, seal.word, ids, 0, 2, slot)
     }
     {
       await using index = await open(join(path, 'pages.index'), 'w')
-      await index.write(encodeHead(markOf(hasher)))
+      await index.write(encodeHead([seal]))
       await index.write(new Uint8Array(words.buffer), 0, count * RECORD_BYTES, HEAD_BYTES)
     }
     writeFileSync(join(path, 'pages.slab'), '')
-    truncateSync(join(path, 'pages.slab'), count * PAGE_BYTES)
+    truncateSync(join(path, 'pages.slab'), count * SLOT_BYTES)
     const store = madeStore(path, { slots: count })
     await store.start()
     assert.deepEqual([store.pages, store.damagedPages], [count, 0])
     assert.ok(store.memoryBytes <= 30 * count, `${store.memoryBytes / count} bytes a page`)
-    await store.stop()
-  })
-
-  it('drops pages that were hashed by a key that is gone, and counts none of them as damaged', async () => {
-    const path = nextPath()
-    const store = madeStore(path)
-    await store.start()
-    await store.put(pagesOf(numbers(10)), 'departed')
-    await store.stop()
-    const slab = await open(join(path, 'pages.slab'), 'r+')
-    // To a host whose keys are others, a page has another id: as if its bytes were others.
-    await slab.write(Buffer.alloc(10 * PAGE_BYTES, 7), 0, 10 * PAGE_BYTES, 0)
-    await slab.close()
-    await store.start()
-    store.outdate()
-    assert.deepEqual(await ask(store, numbers(10)), { filled: [], wrong: [] })
-    assert.equal(store.damagedPages, 0)
-    assert.ok(numbers(10).every((number) => !store.has(...prefixOf(number), 64)))
     await store.stop()
   })
 })

@@ -8,14 +8,15 @@ import { writeSync } from 'node:fs'
 
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { silentLog } from '../../../src/runtime/log.ts'
+import { systemRandom } from '../../../src/runtime/random.ts'
 import { bytesOf } from '../../../src/store/format.ts'
 import { createStore, type PageKind } from '../../../src/store/index.ts'
-import { hasher, numbers, pagesOf, prefixesOf } from '../../support/madestore.ts'
+import { numbers, pagesOf, prefixesOf, scopes } from '../../support/madestore.ts'
 import { seededRandom } from '../../support/random.ts'
 
 const [path, slots, seed] = process.argv.slice(2)
 const random = seededRandom(Number(seed))
-const store = createStore({ clock: systemClock, log: silentLog, hasher, marker: hasher }, {
+const store = createStore({ clock: systemClock, log: silentLog, random: systemRandom, scopes }, {
   path: path!, bytesMax: bytesOf(Number(slots)),
 })
 const kinds: readonly PageKind[] = ['head', 'tail', 'departed']
