@@ -33,7 +33,8 @@ export {
   EPOCHS_MAX, PageScopes, PUBLIC_TENANT, SHARED_TENANT, TENANTS_MAX, type KeyEpoch, type PageScope,
   type ScopeName,
 } from './scopes.ts'
-export { BOUND_BYTES, createPageSealer, NONCE_BYTES, SEAL_BYTES, type PageSealer, type SealedPages } from './sealer.ts'
+export { BOUND_BYTES, NONCE_BYTES, SEAL_BYTES, type PageSealer, type SealedPages } from './sealed.ts'
+export { createPageSealer } from './sealer.ts'
 export type { SortedColumns } from './sortcolumns.ts'
 export { SortedTable } from './sortedtable.ts'
 export { ID_BYTES, PAGE_BYTES, PREFIX_BYTES } from './size.ts'

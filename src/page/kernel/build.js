@@ -1,7 +1,7 @@
 /**
  * Compiles kernel.c if there is a C compiler. npm runs this at install, before anything else is built, and also for a
  * package in node_modules, where Node does not run TypeScript: hence JavaScript. The addon is optional: without it the
- * npm package hashes pages, more slowly. So this script never fails; it prints what it did.
+ * npm package hashes pages and Node seals them, more slowly. So this script never fails; it prints what it did.
  *
  * The addon is written beside its sources, named after the platform, for src and dist alike. `node build.js FOLDER`
  * writes it to another folder.
@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const SOURCES = ['kernel.c', 'descriptors.h', 'lanes.h', 'build.js'].map((name) => join(HERE, name))
+const SOURCES = ['kernel.c', 'descriptors.h', 'lanes.h', 'seal.h', 'build.js'].map((name) => join(HERE, name))
 const FLAGS = ['-O3', '-std=gnu11', '-fPIC', '-shared', '-Wall', '-Wextra']
 const COMPILERS = ['cc', 'gcc', 'clang']
 /** A compiler that takes longer is stuck. */

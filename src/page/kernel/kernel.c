@@ -1,6 +1,6 @@
 /*
  * Computes page ids, a batch in one call: an id is the first 16 bytes of the keyed BLAKE3 of 4096 bytes. Functions for
- * connections are in descriptors.h.
+ * connections are in descriptors.h, those that seal pages in seal.h.
  *
  * A page is a tree of 4 chunks of 1024 bytes, 2 parents and a root. A chunk is a chain of 16 dependent blocks of 64
  * bytes, so chunks are hashed in parallel: see lanes.h. This file chooses the instruction set and checks the arguments
@@ -175,6 +175,8 @@ static bool take_number(napi_env env, napi_value value, uint64_t *number, const 
 	return true;
 }
 
+#include "seal.h"
+
 static bool take_set(napi_env env, napi_value value, const struct set **set)
 {
 	uint64_t index, here = 0;
@@ -302,6 +304,8 @@ NAPI_MODULE_INIT()
 			!export(env, exports, "passDescriptor", pass_descriptor) ||
 			!export(env, exports, "originalDestination", original_destination) ||
 			!export(env, exports, "delivery", delivery) ||
+			(can_seal() && !export(env, exports, "sealPages", seal_pages)) ||
+			(can_seal() && !export(env, exports, "openPages", open_pages)) ||
 			napi_set_named_property(env, exports, "instructionSets", sets) != napi_ok)
 		return NULL;
 	return exports;

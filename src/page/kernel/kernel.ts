@@ -6,7 +6,9 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 import { assert } from '../../runtime/assert.ts'
+import { createCryptoSealer } from '../cryptosealer.ts'
 import { createPackageHasher } from '../packagehasher.ts'
+import { BOUND_BYTES, NONCE_BYTES, SEAL_BYTES } from '../sealed.ts'
 import { ID_BYTES, PAGE_BYTES } from '../size.ts'
 
 /** An instruction set that the kernel was compiled for and the processor supports. */
@@ -52,6 +54,20 @@ export interface Addon {
    * Error if the kernel does not report them.
    */
   delivery(fd: number): [bytesPerSecond: number, bytes: number]
+  /**
+   * Seals the entries from `first` to `behind` (exclusive) as in `SealedPages`, whose nonces are in place. Throws
+   * TypeError or RangeError if something lies outside of its array, and then has written nothing. Missing, like the
+   * next, if Node has no OpenSSL of its own.
+   */
+  sealPages?(
+    key: Uint8Array, pages: Uint8Array, offsets: Uint32Array, sealed: Uint8Array, places: Uint32Array,
+    bound: Uint8Array, first: number, behind: number,
+  ): void
+  /** Opens entries: `isOpen[i]` becomes 1 or, if entry i was not sealed so and its page is left as it is, 0. */
+  openPages?(
+    key: Uint8Array, pages: Uint8Array, offsets: Uint32Array, sealed: Uint8Array, places: Uint32Array,
+    bound: Uint8Array, first: number, behind: number, isOpen: Uint8Array,
+  ): void
 }
 
 /** The kernel's measurements of a TCP connection. */
@@ -147,11 +163,11 @@ export function deliveryOf(fd: number): Delivery | undefined {
   }
 }
 
-/** The addon at `path`; undefined if it is missing, cannot be loaded, or hashes differently from the package. */
+/** The addon at `path`; undefined if it is missing, cannot be loaded, or hashes or seals differently from others. */
 export function loadAddon(path: string): Addon | undefined {
   try {
     const addon = createRequire(import.meta.url)(path) as Addon
-    return 'passDescriptor' in addon && agreesWithPackage(addon) ? addon : undefined
+    return 'passDescriptor' in addon && agreesWithPackage(addon) && agreesWithCrypto(addon) ? addon : undefined
   } catch {
     // Not compiled, or made for another system or version: the package is used instead.
     return undefined
@@ -170,6 +186,8 @@ function kernelOf(addon: Addon | undefined): Kernel | undefined {
     passDescriptor: (over, fd) => addon.passDescriptor(over, fd),
     originalDestination: (fd) => addon.originalDestination(fd),
     delivery: (fd) => addon.delivery(fd),
+    ...(addon.sealPages === undefined || addon.openPages === undefined ? {}
+      : { sealPages: addon.sealPages, openPages: addon.openPages }),
   }
 }
 
@@ -182,4 +200,27 @@ function agreesWithPackage(addon: Addon): boolean {
   addon.hash(0, key, pages, offsets, PROBE_PAGES, ids, 0)
   createPackageHasher(key).hashScattered(pages, offsets, PROBE_PAGES, wanted)
   return ids.equals(wanted)
+}
+
+/** Whether it seals, or does not, as Node does, and opens that and nothing else. */
+function agreesWithCrypto({ sealPages, openPages }: Addon): boolean {
+  if (sealPages === undefined || openPages === undefined) return true
+  const key = Uint8Array.from({ length: 32 }, (_, i) => i * 5)
+  const pages = Uint8Array.from({ length: PAGE_BYTES }, (_, i) => (i * i) >> 3)
+  const [offsets, places] = [new Uint32Array(1), new Uint32Array(1)]
+  const [sealed, wanted] = [Buffer.alloc(SEAL_BYTES + PAGE_BYTES), Buffer.alloc(SEAL_BYTES + PAGE_BYTES)]
+  const bound = new Uint8Array(BOUND_BYTES).fill(2)
+  createCryptoSealer(key).seal({ pages, offsets, sealed: wanted, places, bound }, 0, 1, new Uint8Array(NONCE_BYTES))
+  sealPages(key, pages, offsets, sealed, places, bound, 0, 1)
+  if (!sealed.equals(wanted)) return false
+  const opened = new Uint8Array(PAGE_BYTES)
+  const opens = (): boolean => {
+    const isOpen = new Uint8Array(1)
+    openPages(key, opened, offsets, sealed, places, bound, 0, 1, isOpen)
+    return isOpen[0] === 1
+  }
+  if (!opens() || !pages.every((byte, at) => byte === opened[at])) return false
+  sealed[sealed.length - 1]! ^= 1
+  opened.fill(0)
+  return !opens() && opened.every((byte) => byte === 0)
 }

@@ -3,6 +3,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 
 import fc from 'fast-check'
 
+import { createCryptoSealer } from '../../../src/page/cryptosealer.ts'
 import {
   BOUND_BYTES, createPageSealer, NONCE_BYTES, PAGE_BYTES, SEAL_BYTES, type SealedPages,
 } from '../../../src/page/index.ts'
@@ -21,8 +22,12 @@ function madeRun(): SealedPages & { pages: Buffer; sealed: Buffer; bound: Buffer
   }
 }
 
-describe('what seals pages', () => {
-  const sealer = createPageSealer(key)
+describe('what seals pages with the kernel, where there is one', () => proveSealer(createPageSealer))
+
+describe('what seals pages without the kernel', () => proveSealer(createCryptoSealer))
+
+function proveSealer(make: typeof createPageSealer): void {
+  const sealer = make(key)
 
   it('makes what AES-256-GCM makes, with the nonce and the tag before it, and touches nothing else', () => {
     const run = madeRun()
@@ -64,7 +69,7 @@ describe('what seals pages', () => {
     sealer.seal(run, 0, COUNT, randomBytes(COUNT * NONCE_BYTES))
     const into = Buffer.alloc(run.pages.length, 6)
     const isOpen = new Uint8Array(COUNT).fill(7)
-    createPageSealer(new Uint8Array(32)).open({ ...run, pages: into }, 0, COUNT, isOpen)
+    make(new Uint8Array(32)).open({ ...run, pages: into }, 0, COUNT, isOpen)
     assert.ok(isOpen.every((open) => open === 0) && into.every((byte) => byte === 6))
     const flip = fc.oneof(
       fc.record({ what: fc.constant('sealed' as const), at: fc.integer({ min: 4, max: SEALED_BYTES - 1 }) }),
@@ -80,4 +85,4 @@ describe('what seals pages', () => {
       assert.ok(page.every((byte) => byte === 6))
     }))
   })
-})
+}
