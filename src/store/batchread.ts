@@ -1,34 +1,44 @@
 import { bufferOver } from '../bytes/bufferover.ts'
 import { ID_BYTES, PAGE_BYTES, runEnd, type PageBatch, type Places } from '../page/index.ts'
 import { SLOT_BYTES } from './format.ts'
-import type { OpenStore } from './opening.ts'
 import { SlotRun } from './sealing.ts'
+import type { Slots } from './slots.ts'
 
 /** Unwanted slots that are read along rather than starting another read. */
 const GAP_SLOTS_MAX = 4
 /** Slots of one read. */
 const RUN_SLOTS_MAX = 64
 
-/** Pages hashed at once: a run, and the earlier ones that were fewer than a run. */
+/** Slots, and entries, opened and hashed at once: a run, and the earlier ones that were fewer than a run. */
 const GROUP_SLOTS_MAX = 2 * RUN_SLOTS_MAX
 
-/** A reader's buffers: the run being read, and the pages that were opened and are not hashed yet. */
+/** A reader's buffers: a group of pages that were read and are not opened and hashed yet. */
 export class Room {
-  /** The sealed pages of a run. */
-  readonly run = new SlotRun(RUN_SLOTS_MAX)
-  /** How long the disk took, ms. */
-  readMs = 0
+  readonly run = new SlotRun(GROUP_SLOTS_MAX)
   readonly offsets = new Uint32Array(GROUP_SLOTS_MAX)
   readonly ids = Buffer.alloc(GROUP_SLOTS_MAX * ID_BYTES)
-  /** Whether the page could be read and opened, by index from the group's first. */
-  readonly wasRead = new Uint8Array(GROUP_SLOTS_MAX)
+  /** How long the disk took, ms. */
+  readMs = 0
   /** The group: its first entry, and its end (exclusive). */
   first = 0
   behind = 0
+  /** Slots that were read, those between wanted ones too. */
+  slots = 0
 
-  /** Whether another run fits into the group. */
+  begin({ batch }: BatchRead, first: number): void {
+    this.run.begin(batch.bytes)
+    this.first = this.behind = first
+    this.slots = 0
+  }
+
+  /** Whether another run fits into the group: one slot may have several entries, and some have none. */
   get hasRoom(): boolean {
-    return this.behind - this.first <= GROUP_SLOTS_MAX - RUN_SLOTS_MAX
+    return Math.max(this.slots, this.behind - this.first) <= GROUP_SLOTS_MAX - RUN_SLOTS_MAX
+  }
+
+  /** Where in the room the next run goes. */
+  get end(): number {
+    return this.slots * SLOT_BYTES
   }
 }
 
@@ -74,24 +84,23 @@ export function spanOf({ numbers }: Places, first: number, behind: number): { po
   return { position: numbers[first]! * SLOT_BYTES, length: count * SLOT_BYTES }
 }
 
-/** Opens the pages of a run, of which `bytes` were read into the room, to their entries, and adds it to the group. */
-export function openRun(
-  { batch, list }: BatchRead, first: number, behind: number, bytes: number, room: Room,
-  { slots, seals }: Pick<OpenStore, 'slots' | 'seals'>,
+/** Adds the entries of a run, of which `bytes` were read to the room's end, to its group. */
+export function addRun(
+  { batch, list }: BatchRead, first: number, behind: number, bytes: number, room: Room, { scopes }: Slots,
 ): void {
   const whole = Math.floor(bytes / SLOT_BYTES)
   const ids = bufferOver(batch.ids)
-  const { run } = room
-  run.begin(batch.bytes)
   for (let entry = first; entry < behind; entry++) {
     const slot = list.numbers[entry]!
     const place = slot - list.numbers[first]!
     const idAt = list.indices[entry]! * ID_BYTES
     const offset = list.indices[entry]! * PAGE_BYTES
-    if (place >= whole) run.addUnread()
-    else run.add(offset, place, slots.scopes[slot]!, slot, ids.readUInt32BE(idAt), ids.readUInt32BE(idAt + 4))
+    if (place >= whole) room.run.addUnread()
+    else {
+      const [high, low] = [ids.readUInt32BE(idAt), ids.readUInt32BE(idAt + 4)]
+      room.run.add(offset, room.slots + place, scopes[slot]!, slot, high, low)
+    }
   }
-  seals.open(run)
-  room.wasRead.set(run.isOpen.subarray(0, run.count), first - room.first)
+  room.slots += list.numbers[behind - 1]! - list.numbers[first]! + 1
   room.behind = behind
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { systemErrorCode } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { nextTurn } from '../runtime/turn.ts'
-import { BatchRead, openRun, Room, spanOf } from './batchread.ts'
+import { addRun, BatchRead, Room, spanOf } from './batchread.ts'
 import { isKept, type OpenStore } from './opening.ts'
 import { SLOT } from './slots.ts'
 
@@ -100,7 +100,7 @@ export class Reader {
     let isSlow = false
     room.readMs = 0
     for (let pages = 0; !isSlow && !reading.isOver;) {
-      room.first = room.behind = reading.next
+      room.begin(reading, reading.next)
       while (!isSlow && !reading.isOver && room.hasRoom) isSlow = !this.#readAtOnce(reading, room)
       const turn = Math.floor(pages / TURN_PAGES)
       pages += room.behind - room.first
@@ -116,16 +116,17 @@ export class Reader {
     const first = reading.takeRun()
     const { position, length } = spanOf(reading.list, first, reading.next)
     const begunAt = this.#clock.now()
+    let bytes
     try {
-      const bytes = this.#store.slab.readAtOnce(room.run.sealed, 0, length, position)
-      room.readMs += this.#clock.now() - begunAt
-      openRun(reading, first, reading.next, bytes, room, this.#store)
-      return true
+      bytes = this.#store.slab.readAtOnce(room.run.sealed, room.end, length, position)
     } catch {
       // Read again in the background, which tells damaged slots from slow ones.
       reading.putBack(first)
       return false
     }
+    room.readMs += this.#clock.now() - begunAt
+    addRun(reading, first, reading.next, bytes, room, this.#store.slots)
+    return true
   }
 
   async #runLane(reading: BatchRead): Promise<void> {
@@ -154,13 +155,14 @@ export class Reader {
         return
       }
     }
-    room.first = first
-    openRun(reading, first, behind, bytes, room, this.#store)
+    room.begin(reading, first)
+    addRun(reading, first, behind, bytes, room, this.#store.slots)
     this.#keepRight(reading, room)
   }
 
-  /** Marks the wanted pages of a room's group as filled, and drops damaged ones. */
-  #keepRight({ batch, list, damaged }: BatchRead, { first, behind, offsets, ids, wasRead }: Room): void {
+  /** Opens the pages of a room's group, marks the right ones as filled, and drops damaged ones. */
+  #keepRight({ batch, list, damaged }: BatchRead, { run, first, behind, offsets, ids }: Room): void {
+    this.#store.seals.open(run)
     for (let entry = first; entry < behind; entry++) offsets[entry - first] = list.indices[entry]! * PAGE_BYTES
     const wanted = idsAt(batch.ids, list.indices.subarray(first, behind))
     this.#hasher.hashLike(batch.bytes, offsets, behind - first, wanted, ids)
@@ -168,7 +170,7 @@ export class Reader {
       const index = list.indices[entry]!
       const slot = list.numbers[entry]!
       const idAt = (entry - first) * ID_BYTES
-      const isThere = wasRead[entry - first] === 1
+      const isThere = run.isOpen[entry - first] === 1
       if (isThere && batch.isOf(index, ids, idAt)) batch.markFilled(index, 'store')
       else if (this.#isDamaged(batch, index, slot, isThere ? ids : undefined, idAt)) {
         this.#drop(slot)

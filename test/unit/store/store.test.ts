@@ -84,6 +84,16 @@ describe('a page store', () => {
     })
   }
 
+  it('fills a batch that wants few pages often', async () => {
+    const store = madeStore(nextPath())
+    await store.start()
+    await store.put(pagesOf(numbers(20)), 'head')
+    const wanted = numbers(600).map((number) => number % 20)
+    assert.deepEqual(await ask(store, wanted), { filled: wanted, wrong: [] })
+    assert.equal(store.damagedPages, 0)
+    await store.stop()
+  })
+
   it('leaves alone what is filled already', async () => {
     const store = madeStore(nextPath())
     await store.start()
