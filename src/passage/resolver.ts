@@ -1,6 +1,7 @@
 import { BufferPool } from '../bytes/bufferpool.ts'
 import {
-  ID_BYTES, PAGE_BYTES, PageBatch, KeysVerifier, type PageHasher, type PageSource, type PageSourceKind, type PageVerifier,
+  ID_BYTES, KeysVerifier, PAGE_BYTES, PageBatch, type PageHasher, type PageSource, type PageSourceKind,
+  type PageVerifier,
 } from '../page/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { BATCH_LIMITS, BATCH_PAGES_MAX } from './batch.ts'
