@@ -11,6 +11,11 @@ export interface SpentBytes {
 export interface IncomingSummary {
   /** Bytes of the stream that its QEMU accepted, all under matching digests. */
   streamBytes: number
+  /**
+   * Those of them on the channel of urgent pages, which QEMU may close before it has taken the last ones: it needs them
+   * no more. Absent: there is no such channel, or a version before 1.1 does not say.
+   */
+  urgentBytes?: number
   refsFilledBy: Record<PageSourceKind, number>
   /** Bytes that came from hosts other than the source. */
   peerBytes: number

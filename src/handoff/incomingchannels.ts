@@ -41,7 +41,7 @@ export class IncomingChannels {
     return this.#passages.streamBytes
   }
 
-  get summary(): Pick<IncomingSummary, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
+  get summary(): Pick<IncomingSummary, 'streamBytes' | 'urgentBytes' | 'refsFilledBy' | 'peerBytes'> {
     return this.#passages.summary
   }
 

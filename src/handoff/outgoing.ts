@@ -337,7 +337,8 @@ export class Outgoing {
 
   #result(ending: OutgoingEnding): HandoffResult {
     const { sentBytes = 0, receivedBytes = 0 } = this.#link ?? {}
-    const channels = this.#channels.counts
-    return this.#tally.result(ending, { sentBytes, receivedBytes, channels, spent: this.#components.spent() })
+    const { counts: channels, urgentBytes } = this.#channels
+    const spent = this.#components.spent()
+    return this.#tally.result(ending, { sentBytes, receivedBytes, channels, urgentBytes, spent })
   }
 }

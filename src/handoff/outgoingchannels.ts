@@ -59,8 +59,7 @@ export class OutgoingChannels {
   /** QEMU's connections, in the order of their arrival. */
   #endpoints: Endpoint[] = []
   #openedCount = 0
-  /** Each multifd channel's share of the rate limit: they carry the pages, the other channels hardly anything. */
-  #multifdShare = 1
+  #multifdCount = 0
   /** Whether QEMU has begun to send the device state. */
   isSwitchingOver = false
 
@@ -72,6 +71,11 @@ export class OutgoingChannels {
 
   get counts(): OutgoingPassageCounts[] {
     return this.#passages.counts
+  }
+
+  /** Bytes of the streams of urgent pages. */
+  get urgentBytes(): number {
+    return this.#passages.urgentBytes
   }
 
   /** Knowledge for a later connection of the same migration. */
@@ -89,7 +93,7 @@ export class OutgoingChannels {
     let hasBegun = false
     try {
       for await (const endpoint of driver.channels(signal)) {
-        this.#multifdShare = 1 / Math.max(1, driver.beside.multifd)
+        this.#multifdCount = driver.beside.multifd
         hasBegun = true
         this.#endpoints.push(endpoint)
         this.#init.listener.begun()
@@ -109,7 +113,8 @@ export class OutgoingChannels {
     const { mesh } = this.#components
     const number = this.#openedCount
     const isMain = number === 0
-    const linkShare = isMain ? 1 : this.#multifdShare
+    // Multifd channels share the limit: they carry the pages, the other channels hardly anything.
+    const linkShare = isMain ? 1 : 1 / Math.max(1, this.#multifdCount)
     const bytesPerSecondMax = this.#init.bytesPerSecondMax * linkShare
     const qemu = this.#endpoints[number]!
     this.#openedCount += 1
@@ -119,7 +124,8 @@ export class OutgoingChannels {
     // Stopped meanwhile.
     if (this.#endpoints[number] !== qemu) return lane.destroy()
     this.#passages.start({
-      lane, hasher, qemu, isMain, resumes, known, bytesPerSecondMax, linkBytesPerSecond, linkShare,
+      lane, hasher, qemu, isMain, isUrgent: number > this.#multifdCount, resumes, known, bytesPerSecondMax,
+      linkBytesPerSecond, linkShare,
       listener: {
         mark: (mark) => this.#onMark(mark, resumes),
         runState: (word) => this.#onRunState(knownRunState(word)),

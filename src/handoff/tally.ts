@@ -46,9 +46,15 @@ export class OutgoingTally {
 
   result(
     ending: OutgoingEnding,
-    bytes: { sentBytes: number; receivedBytes: number; channels: readonly OutgoingPassageCounts[]; spent: SpentBytes },
+    bytes: {
+      sentBytes: number
+      receivedBytes: number
+      channels: readonly OutgoingPassageCounts[]
+      urgentBytes: number
+      spent: SpentBytes
+    },
   ): HandoffResult {
-    const { channels, spent } = bytes
+    const { channels, urgentBytes, spent } = bytes
     const result: HandoffResult = {
       ...failedResult({ ...this.#about, mode: this.mode }),
       ...wordsOf(ending, { ...this.#about, here: this.here }),
@@ -61,7 +67,7 @@ export class OutgoingTally {
       result.wireBytes += sentBytes
       result.receivedWireBytes += receivedBytes
     }
-    addStreams(result, { channels, summary: this.#summary, spent })
+    addStreams(result, { channels, urgentBytes, summary: this.#summary, spent })
     if (ending.as === 'completed') result.downtimeMs = this.#downtimeMs()
     return result
   }

@@ -23,6 +23,8 @@ export class IncomingPassages {
   readonly #components: IncomingPassagesComponents
   readonly #passages: IncomingRun[] = []
   #prefetch: Prefetch | undefined
+  /** Those of them that are channels of urgent pages. */
+  readonly #urgent: IncomingRun[] = []
   /** What had come from other hosts when it was let go. */
   #peerBytes = 0
 
@@ -40,17 +42,20 @@ export class IncomingPassages {
 
   /** Bytes that QEMU accepted. */
   get streamBytes(): number {
-    return this.#passages.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
+    return bytesOf(this.#passages)
   }
 
-  get summary(): Pick<IncomingSummary, 'streamBytes' | 'refsFilledBy' | 'peerBytes'> {
+  get summary(): Pick<IncomingSummary, 'streamBytes' | 'urgentBytes' | 'refsFilledBy' | 'peerBytes'> {
     const refsFilledBy = noRefsFilled()
     for (const passage of this.#passages) {
       for (const [kind, count] of Object.entries(passage.counts().refsFilledBy)) {
         refsFilledBy[kind as keyof typeof refsFilledBy] += count
       }
     }
-    return { streamBytes: this.streamBytes, refsFilledBy, peerBytes: this.#prefetch?.receivedBytes ?? this.#peerBytes }
+    return {
+      streamBytes: this.streamBytes, refsFilledBy, peerBytes: this.#prefetch?.receivedBytes ?? this.#peerBytes,
+      ...(this.#urgent.length === 0 ? {} : { urgentBytes: bytesOf(this.#urgent) }),
+    }
   }
 
   /** Fetches missing pages from other hosts; `tell` gets the numbers of those fetched. Rejects: `bad-frame`. */
@@ -77,9 +82,11 @@ export class IncomingPassages {
   ): void {
     const { sources } = this.#components
     const fetched = this.#prefetch === undefined ? [] : [this.#prefetch.source]
-    this.#passages.push(lane.startIncoming({ hasher, publicHasher, qemu, sources: [...sources, ...fetched] }, {
+    const passage = lane.startIncoming({ hasher, publicHasher, qemu, sources: [...sources, ...fetched] }, {
       mayHangUp, listener,
-    }))
+    })
+    this.#passages.push(passage)
+    if (mayHangUp) this.#urgent.push(passage)
   }
 
   /** Closes every connection at once and frees the fetched pages. */
@@ -96,4 +103,8 @@ export class IncomingPassages {
     this.#prefetch = undefined
     behind(this.#components.log, 'pages are still being fetched from peers', prefetch.stop())
   }
+}
+
+function bytesOf(passages: readonly IncomingRun[]): number {
+  return passages.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
 }

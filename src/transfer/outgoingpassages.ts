@@ -20,6 +20,8 @@ export interface OutgoingPassageStart {
   qemu: Endpoint
   /** The first connection of the migration, or one beside it. */
   isMain: boolean
+  /** The one for urgent pages. */
+  isUrgent?: boolean
   /** The main connection goes on where an earlier one was cut. */
   resumes: boolean
   /** The pages that the destination has. */
@@ -37,6 +39,7 @@ export class OutgoingPassages {
   readonly #init: OutgoingPassagesInit
   readonly #passages: OutgoingRun[] = []
   #main: OutgoingRun | undefined
+  readonly #urgent: OutgoingRun[] = []
   /** What came to the destination from elsewhere: pages that come before a stream begins count for it, too. */
   readonly #fetched: Prefixes[] = []
   #public: KnownPublic | undefined
@@ -47,6 +50,11 @@ export class OutgoingPassages {
 
   get counts(): OutgoingPassageCounts[] {
     return this.#passages.map((passage) => passage.counts())
+  }
+
+  /** Bytes of the streams of urgent pages. */
+  get urgentBytes(): number {
+    return this.#urgent.reduce((sum, passage) => sum + passage.counts().streamBytes, 0)
   }
 
   /** Knowledge for a later connection of the same migration. */
@@ -74,6 +82,7 @@ export class OutgoingPassages {
       },
     })
     if (isMain) this.#main = passage
+    if (order.isUrgent === true) this.#urgent.push(passage)
     this.#passages.push(passage)
     for (const pages of this.#fetched) passage.addKnown(pages)
     if (this.#public !== undefined) passage.setPublic(this.#public)

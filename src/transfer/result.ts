@@ -59,7 +59,10 @@ export interface HandoffResult {
   rawBytes: number
   literalBytes: number
   literalWireBytes: number
-  /** Whether every batch's digest at the destination matched the source's. */
+  /**
+   * Whether every batch's digest at the destination matched the source's, and its QEMU took all of them, but for the
+   * last urgent pages, which it may not need.
+   */
   digestMatched: boolean
   ledger: HandoffLedger
 }
@@ -122,8 +125,10 @@ export interface HandoffEstimate {
 
 /** Throws PagemeshError `bad-frame` on anything but a summary. */
 export function readSummary(value: unknown): IncomingSummary {
-  const { streamBytes, refsFilledBy, peerBytes, releaseMs, spent } = (value ?? {}) as Record<string, unknown>
+  const said = (value ?? {}) as Record<string, unknown>
+  const { streamBytes, urgentBytes, refsFilledBy, peerBytes, releaseMs, spent } = said
   return {
+    ...(urgentBytes === undefined ? {} : { urgentBytes: countIn({ urgentBytes }, 'urgentBytes') }),
     streamBytes: countIn({ streamBytes }, 'streamBytes'), peerBytes: countIn({ peerBytes }, 'peerBytes'),
     releaseMs: countIn({ releaseMs }, 'releaseMs'),
     refsFilledBy: countsIn(refsFilledBy, ['sentBefore', 'resident', 'store', 'peer', 'source']),
@@ -172,8 +177,12 @@ export function failedResult(about: Pick<HandoffResult, 'guest' | 'from' | 'to' 
 /** Adds the counts of the streams to a result that already has its own bytes on the wire. */
 export function addStreams(
   result: RelayResult,
-  { channels, summary, spent }: {
-    channels: readonly OutgoingPassageCounts[]; summary: IncomingSummary | undefined; spent: SpentBytes
+  { channels, urgentBytes = 0, summary, spent }: {
+    channels: readonly OutgoingPassageCounts[]
+    /** Bytes of the channel of urgent pages. */
+    urgentBytes?: number
+    summary: IncomingSummary | undefined
+    spent: SpentBytes
   },
 ): void {
   const sum = (count: (one: OutgoingPassageCounts) => number): number =>
@@ -189,8 +198,15 @@ export function addStreams(
   result.literalBytes = literal * PAGE_BYTES
   result.literalWireBytes = sum((one) => one.literalWireBytes)
   result.refsFilledBy = summary?.refsFilledBy ?? noRefsFilled()
-  result.digestMatched = summary !== undefined && summary.streamBytes === result.qemuBytes
+  result.digestMatched = summary !== undefined && hasAll(summary, { qemuBytes: result.qemuBytes, urgentBytes })
   result.ledger = ledgerOf(result, { source: spent, destination: summary?.spent ?? noBytesSpent() })
+}
+
+/** Whether QEMU took all that the source sent, but for urgent pages that it no longer needed. */
+function hasAll(summary: IncomingSummary, sent: { qemuBytes: number; urgentBytes: number }): boolean {
+  const { streamBytes, urgentBytes } = summary
+  if (urgentBytes === undefined) return streamBytes === sent.qemuBytes
+  return streamBytes - urgentBytes === sent.qemuBytes - sent.urgentBytes && urgentBytes <= sent.urgentBytes
 }
 
 /** The ledger of a handoff's bytes, beside what both hosts spent. Pure. */

@@ -28,7 +28,7 @@ export const HANDOFF_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['else if (true)'], why: 'if a copy is held again, its state has refused before',
   },
   {
-    file: 'src/transfer/incomingpassages.ts', line: 'this.#passages.push(lane.startIncoming(', after: ['unshift'],
+    file: 'src/transfer/incomingpassages.ts', line: 'this.#passages.push(passage)', after: ['unshift'],
     why: 'their order does not matter: they are added up, and stopped together',
   },
   {

@@ -99,7 +99,9 @@ describe('a message of the conversation', () => {
   const incoming: IncomingMessage[] = [
     { kind: 'bitmap', body: Buffer.from('map') }, { kind: 'fetched', body: Buffer.from('numbers') },
     { kind: 'trouble', reason: 'disk full' }, { kind: 'whole' },
-    { kind: 'arrived', state: 'running', summary: SUMMARY }, { kind: 'arrived', state: 'paused', summary: undefined },
+    { kind: 'arrived', state: 'running', summary: SUMMARY },
+    { kind: 'arrived', state: 'running', summary: { ...SUMMARY, urgentBytes: 8 } },
+    { kind: 'arrived', state: 'paused', summary: undefined },
     { kind: 'unfit', reason: 'locked' },
     { kind: 'broken', reason: 'failed' }, { kind: 'fell', reason: 'killed' },
   ]
@@ -153,6 +155,7 @@ describe('a message of the conversation', () => {
     ['arrived', { state: 'running', report: null }], [
       'arrived', { state: 'running', report: { ...SUMMARY, streamBytes: -1 } },
     ],
+    ['arrived', { state: 'running', report: { ...SUMMARY, urgentBytes: '8' } }],
     ['arrived', { state: 'running', report: { ...SUMMARY, peerBytes: 0.5 } }],
     ['arrived', { state: 'running', report: { ...SUMMARY, releaseMs: '7' } }],
     ['arrived', { state: 'running', report: { ...SUMMARY, refsFilledBy: {} } }],

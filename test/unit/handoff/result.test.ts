@@ -22,7 +22,7 @@ const SUMMARY: IncomingSummary = {
   streamBytes: 2000, refsFilledBy: { sentBefore: 1, resident: 2, store: 3, peer: 4, source: 0 }, peerBytes: 30,
   releaseMs: 12, spent: SPENT,
 }
-const NOTHING = { sentBytes: 0, receivedBytes: 0, channels: [], spent: SPENT }
+const NOTHING = { sentBytes: 0, receivedBytes: 0, channels: [], urgentBytes: 0, spent: SPENT }
 const QEMU = {
   status: 'completed', transferredBytes: 0, remainingBytes: 0, totalBytes: 0, dirtySyncCount: 1,
   dirtyBytesPerSecond: 0, downtimeMs: 5,
@@ -106,7 +106,7 @@ describe('the tally of a handoff', () => {
     await clock.run(1234.4)
     const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: SUMMARY }
     tally.arrived(SUMMARY)
-    const said = tally.result(ending, { sentBytes: 1, receivedBytes: 2, channels: [COUNTS, COUNTS], spent: SPENT })
+    const said = tally.result(ending, { ...NOTHING, sentBytes: 1, receivedBytes: 2, channels: [COUNTS, COUNTS] })
     assert.deepEqual(said, {
       ...ABOUT, status: 'completed', arrivedState: 'running', totalMs: 1234, downtimeMs: null, qemuBytes: 2000,
       wireBytes: 241, receivedWireBytes: 28, peerBytes: 30, channels: 2, pages: {
@@ -136,6 +136,20 @@ describe('the tally of a handoff', () => {
     // What comes again, without a summary, takes nothing away.
     tally.arrived(undefined)
     assert.equal(tally.result(ending, bytes).digestMatched, true)
+  })
+
+  it('lets the destination QEMU have missed urgent pages alone, which it may not need', () => {
+    const ending: OutgoingEnding = { as: 'completed', state: 'running', summary: undefined }
+    const bytes = { ...NOTHING, channels: [COUNTS, COUNTS], urgentBytes: 1000 }
+    const isMatched = (streamBytes: number, urgentBytes?: number): boolean => {
+      const { tally } = tallied('postcopy')
+      tally.arrived({ ...SUMMARY, streamBytes, ...(urgentBytes === undefined ? {} : { urgentBytes }) })
+      return tally.result(ending, bytes).digestMatched
+    }
+    assert.ok(isMatched(2000, 1000) && isMatched(1992, 992) && isMatched(1000, 0))
+    assert.ok(!isMatched(1992, 1000) && !isMatched(1999, 992) && !isMatched(2008, 1008))
+    // A version before 1.1 does not say which it missed.
+    assert.ok(isMatched(2000) && !isMatched(1992))
   })
 
   it('counts as downtime what QEMU says, and what passed until the destination\'s word', async () => {
