@@ -182,14 +182,15 @@ function cutServing({ state }: IncomingAt<'serving'>, why: Reason): IncomingStep
   return cut({ runState: state, state, why })
 }
 
+const askForRest: IncomingEffect[] = [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }]
+
 /** Post-copy broke: QEMU waits to be resumed. Asks the source's host whether the rest of the memory is there. */
 export function cut({ runState, state, why }: Omit<IncomingAt<'cut'>, 'at' | 'isTorn'>): IncomingStep {
   return {
     state: { at: 'cut', runState, state, why, isTorn: false },
     effects: [
       incomingRecord('cut', state ?? runState), { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'goOn' },
-      { do: 'deliver', ending: { as: 'cut', reason: why } },
-      { do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' },
+      { do: 'deliver', ending: { as: 'cut', reason: why } }, ...askForRest,
     ],
   }
 }
@@ -219,8 +220,7 @@ export function stepCut(state: IncomingAt<'cut'>, event: IncomingEvent): Incomin
       }
       return release({ link: 'lost', runState: event.verdict.runState, memory: 'cut' }, runState)
     case 'late':
-      if (state.isTorn) return stay(state)
-      return { state, effects: [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }] }
+      return state.isTorn ? stay(state) : { state, effects: askForRest }
     case 'settle':
       if (state.state !== undefined) return stay(state)
       return event.decision === 'end' ? end(runState, settled(), true)

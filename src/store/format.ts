@@ -3,7 +3,7 @@
  * describes their contents:
  *
  *   slab   = slot*
- *   slot   = run nonce tag page                  4128 bytes, see sealing.ts and page/sealer.ts
+ *   slot   = run nonce tag page                  4128 bytes, see sealing.ts and page/sealed.ts
  *   index  = head record*                        record i tells of slot i
  *   head   = magic version check count scope* zeros      4096 bytes
  *   scope  = name salt                           48 bytes, at most 32 of them
