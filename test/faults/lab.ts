@@ -16,7 +16,7 @@ import { Roamer, type RoamerWork } from './roamer.ts'
 
 export const HOSTS = ['a', 'b', 'c'] as const
 /** Slow enough that faults strike while memory is being sent. */
-const LINK_BYTES_PER_SECOND = 30e6
+export const LINK_BYTES_PER_SECOND = 30e6
 const DISK_BYTES = 48 * 2 ** 20
 const STORE_BYTES_MAX = 16 * 2 ** 20
 const JOINED_MS_MAX = 60_000
@@ -154,6 +154,18 @@ export class FaultLab {
   async restartAgents(hosts: readonly string[] = HOSTS): Promise<void> {
     for (const host of hosts) await this.endAgent(host, 'kill')
     for (const host of hosts) await this.startAgent(host)
+  }
+
+  /** Puts everything back, whatever a round has left. */
+  async repair(): Promise<void> {
+    for (const host of HOSTS) {
+      await this.cluster.network.restore(host)
+      await this.cluster.network.shape(host, LINK_BYTES_PER_SECOND)
+      await this.cluster.network.corrupt(host, 0)
+      this.freeDisk(host)
+    }
+    await this.restartAgents()
+    for (const roamer of this.roamers) await roamer.restore(roamer.home.host)
   }
 
   /** Resolves when every agent sees the others. */

@@ -1,4 +1,5 @@
 /** One round of faults: guests move, something strikes, all is mended, and everything must be as it should. */
+import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 
 import type { ControlRequest } from '../../src/daemon/control/index.ts'
@@ -32,13 +33,19 @@ export interface Wrong {
   what: string
 }
 
-/** A move that goes on. */
-interface Running extends Ends {
+/** A move for which all is ready. */
+interface Ready {
   roamer: Roamer
   plan: PlannedMove
+  source: Witness
+  destination: Witness
   /** Of its memory, if it stands still. */
   digest: string | undefined
   before: { source: Settings; destination: Settings }
+}
+
+/** A move that goes on. */
+interface Running extends Ready, Ends {
   told: Promise<Told>
 }
 
@@ -51,7 +58,7 @@ interface Told {
 
 export interface RoundEnd {
   faults: Wrong[]
-  /** How the moves ended. */
+  /** How the moves ended; none if they could not begin. */
   ends: string[]
   /** Time of the first move, if it completed. */
   tookMs?: number
@@ -59,21 +66,41 @@ export interface RoundEnd {
 
 /** @param usualMs how long a move takes */
 export async function runRound(lab: FaultLab, { moves, strikes }: PlannedRound, usualMs: number): Promise<RoundEnd> {
+  const faults: Wrong[] = []
+  const prepared = await Promise.all(moves.map((plan) => prepare(lab, plan, faults)))
+  const ready = prepared.filter((each) => each !== undefined)
+  if (ready.length < moves.length) {
+    for (const each of ready) await stay(each)
+    return { faults, ends: [] }
+  }
   // An agent that is struck may have part in both moves.
   const agents = new Set<string>()
-  const running = await Promise.all(moves.map((plan) => begin(lab, plan, agents)))
-  await Promise.all(strikes.map((each) => strikeInTime(lab, each, running[0]!, usualMs)))
+  const running = ready.map((each) => begin(lab, each, agents))
+  await strikeAll(lab, strikes, running[0]!, usualMs)
   const told = await Promise.all(running.map(({ told }) => told))
   const recovered = await Promise.all(running.map((move) => recover(lab, move)))
   for (const [index, words] of recovered.entries()) if (words !== undefined) told[index] = { words }
-  const faults = (await Promise.all(running.map((move, index) => faultsAtRest(lab, move, told[index]!)))).flat()
+  faults.push(...(await Promise.all(running.map((move, index) => faultsAtRest(lab, move, told[index]!)))).flat())
   for (const move of running) await goOn(lab, move, faults)
   const took = told[0]!.words?.status === 'completed' ? { tookMs: told[0]!.words.totalMs } : {}
   return { faults, ends: told.map(({ words, error }) => words?.status ?? error ?? 'nothing'), ...took }
 }
 
-async function begin(lab: FaultLab, plan: PlannedMove, agents: Set<string>): Promise<Running> {
+/** Makes all ready for a move. A QEMU that does not answer is wedged: its guest is restored. */
+async function prepare(lab: FaultLab, plan: PlannedMove, faults: Wrong[]): Promise<Ready | undefined> {
   const roamer = lab.roamers[plan.guest]!
+  const source = roamer.home
+  try {
+    return await lookBefore(roamer, plan)
+  } catch (error) {
+    const what = `${roamer.name} at ${source.host}, process ${source.guest.pid} (${processState(source.guest.pid)})`
+    faults.push({ kind: 'wedged', what: `${what}, before it moves: ${String(error)}` })
+    await roamer.restore(source.host)
+    return undefined
+  }
+}
+
+async function lookBefore(roamer: Roamer, plan: PlannedMove): Promise<Ready> {
   const source = roamer.home
   const to = HOSTS.filter((host) => host !== source.host)[plan.to]!
   const destination = await roamer.waiting(to)
@@ -82,6 +109,25 @@ async function begin(lab: FaultLab, plan: PlannedMove, agents: Set<string>): Pro
   if (plan.isStill) await source.client.execute('stop')
   const digest = plan.isStill ? await memoryDigest(source.guest) : undefined
   const before = { source: await source.settings(), destination: await destination.settings() }
+  return { roamer, plan, source, destination, digest, before }
+}
+
+/** The guest of a move that does not begin goes on where it is. */
+async function stay({ roamer, plan, source }: Ready): Promise<void> {
+  if (plan.isStill) await source.client.execute('cont')
+  await roamer.settleIn(source)
+}
+
+function processState(pid: number): string {
+  try {
+    return /^State:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? ''
+  } catch {
+    return 'ended'
+  }
+}
+
+function begin(lab: FaultLab, ready: Ready, agents: Set<string>): Running {
+  const { roamer, plan, source, destination: { host: to } } = ready
   const how = `${plan.mode}${plan.isStill ? ', still' : ''}`
   lab.trace.add('operator', `migrate ${roamer.name} from ${source.host} to ${to} (${how})`)
   const request: ControlRequest = { command: 'migrate', arguments: { guest: roamer.name, to, mode: plan.mode } }
@@ -94,7 +140,13 @@ async function begin(lab: FaultLab, plan: PlannedMove, agents: Set<string>): Pro
     return { error: error instanceof PagemeshError ? error.code : String(error) }
   })
   const struck = { agents, qemus: new Map<Witness, { hadArrived: boolean }>() }
-  return { roamer, plan, guest: roamer.name, source, destination, digest, before, told, struck }
+  return { ...ready, guest: roamer.name, told, struck }
+}
+
+/** Resolves when all are mended, also if one of them could not strike: then it rejects. */
+async function strikeAll(lab: FaultLab, strikes: readonly Strike[], move: Running, usualMs: number): Promise<void> {
+  const struck = await Promise.allSettled(strikes.map((each) => strikeInTime(lab, each, move, usualMs)))
+  for (const each of struck) if (each.status === 'rejected') throw each.reason
 }
 
 async function strikeInTime(lab: FaultLab, planned: Strike, move: Running, usualMs: number): Promise<void> {

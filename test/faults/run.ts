@@ -4,8 +4,8 @@ import { waitFor } from '../../testnet/index.ts'
 import { Chance } from '../support/chance.ts'
 import { HOSTS, type FaultLab } from './lab.ts'
 import { Leftovers } from './leftovers.ts'
-import { planRound, type PlannedRound, type StrikeKind } from './plan.ts'
-import { runRound, type Wrong, type WrongKind } from './round.ts'
+import { planRound, type PlannedRound, type Strike, type StrikeKind } from './plan.ts'
+import { runRound, type RoundEnd, type Wrong, type WrongKind } from './round.ts'
 
 export interface FaultsReport extends Record<WrongKind, number> {
   seed: number
@@ -51,15 +51,25 @@ export async function runFaults(lab: FaultLab, init: RunInit): Promise<FaultsRep
     const plan = planRound(chance.fork(report.rounds), lab.roamers.length, init.only)
     lab.trace.clear()
     lab.trace.add('round', `${report.rounds}: ${describe(plan)}`)
-    const { faults, ends, tookMs } = await runRound(lab, plan, usualMs)
+    const { faults, ends, tookMs } = await carryOut(lab, plan, usualMs)
     if (tookMs !== undefined) usualMs += USUAL_WEIGHT * (tookMs - usualMs)
     const wrong: Wrong[] = [...faults, ...await rest(lab, leftovers, report.rounds)]
-    count(report, plan, ends)
+    count(report, ends.length === 0 ? [] : plan.strikes, ends)
     note(lab, report, plan, wrong)
     init.say(`round ${report.rounds}, fault ${report.faults} of ${init.faults}: ${describe(plan)}: ${ends.join(', ')}` +
       wrong.map(({ kind, what }) => `\n          ${kind}: ${what}`).join(''))
   }
   return report
+}
+
+/** A round that ends by an error, say because a QEMU does not answer, is wrong as well; then all is put back. */
+async function carryOut(lab: FaultLab, plan: PlannedRound, usualMs: number): Promise<RoundEnd> {
+  try {
+    return await runRound(lab, plan, usualMs)
+  } catch (error) {
+    await lab.repair()
+    return { faults: [{ kind: 'wedged', what: `the round did not end: ${String(error)}` }], ends: ['unknown'] }
+  }
 }
 
 /** Waits until the agents see each other and nothing is left; says what does not come to rest. */
@@ -94,7 +104,7 @@ async function settled(lab: FaultLab): Promise<void> {
   }, { clock: systemClock, what: `${host} to settle`, timeoutMs: SETTLED_MS_MAX, pauseMs: LOOK_PAUSE_MS })))
 }
 
-function count(report: FaultsReport, { strikes }: PlannedRound, ends: readonly string[]): void {
+function count(report: FaultsReport, strikes: readonly Strike[], ends: readonly string[]): void {
   report.rounds += 1
   report.faults += strikes.length
   for (const { kind } of strikes) report.strikes[kind] = (report.strikes[kind] ?? 0) + 1

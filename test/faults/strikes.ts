@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { seededRandom } from '../support/random.ts'
 import type { Witness } from '../support/witness.ts'
-import { HOSTS, type FaultLab } from './lab.ts'
+import { HOSTS, LINK_BYTES_PER_SECOND, type FaultLab } from './lab.ts'
 import type { Strike } from './plan.ts'
 
 /** A move that a strike may hit. */
@@ -24,7 +24,6 @@ export type Mend = () => Promise<void> | void
 
 const CORRUPT_PER_MILLE = 20
 const SLOW_BYTES_PER_SECOND = 300e3
-const USUAL_BYTES_PER_SECOND = 30e6
 const DAMAGED_PLACES = 64
 const DAMAGE = 'damaged'
 /** The files of the kept pages. */
@@ -46,7 +45,7 @@ export async function strike(lab: FaultLab, { kind, target, choice }: Strike, en
       return () => lab.cluster.network.restore(host)
     case 'slow':
       await lab.cluster.network.shape(host, SLOW_BYTES_PER_SECOND)
-      return () => lab.cluster.network.shape(host, USUAL_BYTES_PER_SECOND)
+      return () => lab.cluster.network.shape(host, LINK_BYTES_PER_SECOND)
     case 'corrupt':
       await lab.cluster.network.corrupt(host, CORRUPT_PER_MILLE)
       return () => lab.cluster.network.corrupt(host, 0)
