@@ -55,7 +55,8 @@ export function tell(
 export function stepTelling(state: IncomingAt<'telling'>, event: IncomingEvent): IncomingStep {
   switch (event.kind) {
     case 'answered':
-      if (event.verdict.verdict === 'pending') return stay(state)
+      // An answer to an earlier question: the source's host has not heard of this copy yet.
+      if (event.asked !== state.copy.kind || event.verdict.verdict === 'pending') return stay(state)
       return { state: { at: 'over', ending: state.ending }, effects: [{ do: 'forget' }, { do: 'dismiss' }] }
     case 'late':
       return { state, effects: [{ do: 'ask', copy: state.copy }, { do: 'wait', wait: 'ask' }] }
@@ -184,13 +185,16 @@ function cutServing({ state }: IncomingAt<'serving'>, why: Reason): IncomingStep
 
 const askForRest: IncomingEffect[] = [{ do: 'ask', copy: { kind: 'partial' } }, { do: 'wait', wait: 'ask' }]
 
-/** Post-copy broke: QEMU waits to be resumed. Asks the source's host whether the rest of the memory is there. */
+/**
+ * Post-copy broke: QEMU waits to be resumed. Asks the source's host whether the rest of the memory is there; not before
+ * QEMU had time to say that all had arrived.
+ */
 export function cut({ runState, state, why }: Omit<IncomingAt<'cut'>, 'at' | 'isTorn'>): IncomingStep {
   return {
     state: { at: 'cut', runState, state, why, isTorn: false },
     effects: [
       incomingRecord('cut', state ?? runState), { do: 'stopPassages' }, { do: 'closeLink' }, { do: 'goOn' },
-      { do: 'deliver', ending: { as: 'cut', reason: why } }, ...askForRest,
+      { do: 'deliver', ending: { as: 'cut', reason: why } }, { do: 'wait', wait: 'ask' },
     ],
   }
 }

@@ -78,7 +78,8 @@ export type IncomingEvent =
   | { kind: 'notReleased'; reason: Reason }
   | { kind: 'ended' }
   | { kind: 'notEnded'; reason: Reason }
-  | { kind: 'answered'; verdict: Verdict }
+  /** `asked`: what was reported with the question, for the answer to an earlier one may come late. */
+  | { kind: 'answered'; asked: CopyNews['kind']; verdict: Verdict }
   | { kind: 'late'; wait: Wait }
   /** The operator decides for a held copy. */
   | { kind: 'settle'; decision: 'run' | 'end' }

@@ -287,7 +287,7 @@ export class Incoming {
     const question = { id, copy: this.#withSummary(copy) }
     const limits = { signal: this.#life.signal, limitMs: LIMITS_MS.ask, late: () => errorOf(undecided(from)) }
     const verdict = await withDeadline(clock, limits, (signal) => askVerdict(mesh, from, question, signal))
-    this.#machine.send({ kind: 'answered', verdict })
+    this.#machine.send({ kind: 'answered', asked: copy.kind, verdict })
   }
 
   #onNews(news: DriverNews): void {

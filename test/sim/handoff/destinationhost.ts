@@ -198,7 +198,7 @@ export class IncomingRunner extends Runner<Incoming> {
   #ask(copy: CopyNews): void {
     const { world } = this
     world.network.reach(() => world.hosts.source.asked(copy, (verdict) => {
-      world.network.reach(() => this.dispatch({ kind: 'answered', verdict }))
+      world.network.reach(() => this.dispatch({ kind: 'answered', asked: copy.kind, verdict }))
     }))
   }
 }

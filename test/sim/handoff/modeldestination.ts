@@ -54,7 +54,8 @@ export class ModelDestination extends ModelQemu {
   }
 
   receive(item: StreamItem, passage: ModelPassage): void {
-    if (!this.isAlive || this.isStuck || !this.passages.includes(passage)) return
+    // Once it has paused, it has closed its channels.
+    if (!this.isAlive || this.isStuck || !this.passages.includes(passage) || this.status === 'postcopy-paused') return
     switch (item.kind) {
       case 'state':
         this.#stored = item.runState
@@ -164,6 +165,7 @@ export class ModelDestination extends ModelQemu {
   }
 
   #pause(): void {
+    if (this.hasAll) return
     if (!this.isLoaded) return this.after(5, () => this.#pause())
     if (this.status !== 'postcopy-paused') this.say('postcopy-paused')
   }

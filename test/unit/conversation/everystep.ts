@@ -141,7 +141,8 @@ export const INCOMING_EVENTS: readonly IncomingEvent[] = [
   ...statuses.map((status): IncomingEvent => ({ kind: 'qemu', status })),
   { kind: 'gone', reason: REASON }, { kind: 'released', state: 'running' }, { kind: 'notReleased', reason: REASON },
   { kind: 'ended' }, { kind: 'notEnded', reason: REASON },
-  ...verdicts.map((verdict): IncomingEvent => ({ kind: 'answered', verdict })),
+  ...verdicts.flatMap((verdict) => (['partial', 'whole', 'arrived', 'broken', 'fell'] as const)
+    .map((asked): IncomingEvent => ({ kind: 'answered', asked, verdict }))),
   ...waits.map((wait): IncomingEvent => ({ kind: 'late', wait })),
   { kind: 'settle', decision: 'run' }, { kind: 'settle', decision: 'end' }, { kind: 'stop', reason: REASON },
   { kind: 'rejoin' },

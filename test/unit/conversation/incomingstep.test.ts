@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import type { OutgoingMessage, Verdict } from '../../../src/conversation/conversation.ts'
+import type { CopyNews, OutgoingMessage, Verdict } from '../../../src/conversation/conversation.ts'
 import type { IncomingEvent, IncomingPlan, IncomingState } from '../../../src/conversation/incomingstate.ts'
 import { tornHere } from '../../../src/conversation/reasons.ts'
 import { REASON } from './everystep.ts'
@@ -10,7 +10,8 @@ const body = Buffer.from([1])
 const MOVE: IncomingPlan = { kind: 'move', mode: 'precopy' }
 const said = (message: OutgoingMessage): IncomingEvent => ({ kind: 'message', message })
 const qemu = (status: string): IncomingEvent => ({ kind: 'qemu', status })
-const answered = (verdict: Verdict): IncomingEvent => ({ kind: 'answered', verdict })
+const answered = (verdict: Verdict, asked: CopyNews['kind'] = 'whole'): IncomingEvent =>
+  ({ kind: 'answered', asked, verdict })
 const channel = said({ kind: 'channel', number: 0, ticket: undefined as never })
 const givenUp = said({ kind: 'givenUp', runState: 'running' })
 const kept = said({ kind: 'kept', reason: 'cancelled' })
@@ -77,8 +78,11 @@ describe('the incoming end', () => {
     const { state, does } = walkIncoming(LOADING, qemu('completed'), givenUp, released)
     assert.deepEqual(does, ['record arrived first', 'say arrived', ...CLOSING, 'deliver arrived', 'wait ask'])
     assert.deepEqual(walkIncoming(state, late('ask')).does, ['ask arrived', 'wait ask'])
-    assert.deepEqual(walkIncoming(state, answered({ verdict: 'pending' })), { state, does: [] })
-    const over = walkIncoming(state, answered({ verdict: 'unknown' }))
+    assert.deepEqual(walkIncoming(state, answered({ verdict: 'pending' }, 'arrived')), { state, does: [] })
+    // To a question of before, when it had only a part.
+    const earlier = answered({ verdict: 'given-up', runState: 'running' }, 'partial')
+    assert.deepEqual(walkIncoming(state, earlier), { state, does: [] })
+    const over = walkIncoming(state, answered({ verdict: 'unknown' }, 'arrived'))
     assert.deepEqual([over.state.at, ...over.does], ['over', 'forget', 'dismiss'])
   })
 
@@ -273,7 +277,7 @@ describe('the incoming end in post-copy', () => {
     for (const event of [lost, { kind: 'failed', what: 'passage', reason: REASON } as const, qemu('postcopy-paused')]) {
       const { state, does } = walkIncoming(serving, event)
       assert.deepEqual([state.at, ...does], [
-        'cut', 'record cut', 'stopPassages', 'closeLink', 'goOn', 'deliver cut', 'ask partial', 'wait ask',
+        'cut', 'record cut', 'stopPassages', 'closeLink', 'goOn', 'deliver cut', 'wait ask',
       ])
     }
     const cut: IncomingState = { at: 'cut', runState: 'running', state: 'running', why: REASON, isTorn: false }
@@ -321,7 +325,7 @@ describe('the incoming end in post-copy', () => {
   it('says that it has a part only, and asks what to do with it', () => {
     const { state, does } = walkIncoming(POSTCOPY, qemu('postcopy-paused'))
     assert.deepEqual(does, [
-      'record cut', 'stopPassages', 'closeLink', 'goOn', 'deliver cut', 'ask partial', 'wait ask',
+      'record cut', 'stopPassages', 'closeLink', 'goOn', 'deliver cut', 'wait ask',
     ])
     assert.deepEqual(walkIncoming(state, late('ask')).does, ['ask partial', 'wait ask'])
     assert.deepEqual(walkIncoming(state, answered({ verdict: 'kept' })).does, ['endCopy', 'wait break'])

@@ -103,7 +103,9 @@ describe('no guest is ever lost', () => {
     }
     const lost = walkIncoming({ at: 'loaded', runState: 'running' }, { kind: 'linkLost', reason: REASON })
     assert.equal(lost.state.at, 'holding')
-    const asked = walkIncoming(lost.state, { kind: 'answered', verdict: { verdict: 'unknown' } })
+    const asked = walkIncoming(lost.state, {
+      kind: 'answered', asked: 'whole', verdict: { verdict: 'unknown' },
+    })
     assert.equal(asked.state.at, 'holding')
     assert.deepEqual(walkIncoming(asked.state, { kind: 'late', wait: 'ask' }).does, ['ask whole', 'wait ask'])
   })
