@@ -45,6 +45,8 @@ import { readUnsettled } from './unsettled.ts'
 
 /** How long handoffs may take to come to an end when the agent stops. */
 const STOP_MS_MAX = 8000
+/** Below `TimeoutStopSec` of the service. */
+const POSTCOPY_MS_MAX = 600_000
 const STOPPED: Reason = {
   code: 'agent-stopped', fault: 'cancelled', message: 'The agent at the source was stopped.',
 }
@@ -248,17 +250,36 @@ export class Handoffs {
     return [...outgoing, ...incoming]
   }
 
-  /** Asks outgoing handoffs to end, breaks off incoming ones that are not whole, and waits for both. */
+  /**
+   * Asks outgoing handoffs to end, breaks off incoming ones that are not whole, and waits for both. A guest in post-copy
+   * may arrive first: cut off, it would stand still.
+   */
   async stop(): Promise<void> {
     this.#isStopping = true
     this.#absences.stop()
     for (const leaving of this.#leaving.values()) leaving.cancel(STOPPED)
+    await this.#untilServed()
     const isOver = new AbortController()
     // Aborted once both have stopped.
     const patience = this.#components.clock.sleep(STOP_MS_MAX, isOver.signal).catch(() => undefined)
     await Promise.all([
       this.#outgoing.stop(STOPPED, patience),
       this.#incoming.stop({ ...STOPPED, message: 'The agent at the destination was stopped.' }, patience),
+    ])
+    isOver.abort()
+  }
+
+  /** Resolves when no guest is in post-copy here any more, or after `POSTCOPY_MS_MAX`. */
+  async #untilServed(): Promise<void> {
+    const { clock, log } = this.#components
+    const serving = [...this.#outgoing.serving(), ...this.#incoming.serving()]
+    if (serving.length === 0) return
+    const guests = serving.map(({ init }) => init.guest)
+    log.warn('guests in post-copy may arrive before the agent stops; another signal breaks them off', { guests })
+    const isOver = new AbortController()
+    await Promise.race([
+      Promise.all(serving.map((each) => each.rested())),
+      clock.sleep(POSTCOPY_MS_MAX, isOver.signal).catch(() => undefined),
     ])
     isOver.abort()
   }

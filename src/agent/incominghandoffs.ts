@@ -148,6 +148,11 @@ export class IncomingHandoffs {
     behind(this.#components.log, 'a handoff of an earlier agent was not taken up', this.#restartUntilDone(id, record))
   }
 
+  /** Those whose guests run here while the rest of their memory is coming. */
+  serving(): Incoming[] {
+    return [...this.#live.values()].filter(({ isServing }) => isServing)
+  }
+
   /** Ends handoffs whose copy is not whole, and waits for them until `patience` resolves. */
   async stop(reason: Reason, patience: Promise<void>): Promise<void> {
     this.#life.abort()

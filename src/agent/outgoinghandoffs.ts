@@ -101,6 +101,11 @@ export class OutgoingHandoffs {
       [...this.#live.values()].some(({ init, state }) => init.guest === guest && !DECIDED.has(state.at))
   }
 
+  /** Those whose guests run at their destinations while the rest of their memory follows. */
+  serving(): Outgoing[] {
+    return [...this.#live.values()].filter(({ isServing }) => isServing)
+  }
+
   /** Guests that left here, or are leaving, and whose arrival is not confirmed. */
   unsettled(): string[] {
     return [...this.#records.values()].filter(({ as }) => as !== 'kept').map(({ guest }) => guest)

@@ -121,6 +121,17 @@ export class Incoming {
     await this.#rested.promise
   }
 
+  /** In post-copy, the source has given the guest up: it runs here, or will at once. */
+  get isServing(): boolean {
+    const { state } = this
+    return (state.at === 'serving' || state.at === 'releasing') && (state.memory === 'coming' || state.memory === 'awaited')
+  }
+
+  /** Resolves when it rests. */
+  async rested(): Promise<void> {
+    await this.#rested.promise
+  }
+
   /** Resumes from an earlier agent process' record. Throws if QEMU's process lives but does not answer. */
   async restart(record: { as: IncomingRecordedAs; runState: RunState }, isAlive: boolean): Promise<void> {
     const look = (): Promise<Omit<Extract<Facts, { alive: true }>, 'alive'>> =>

@@ -116,7 +116,13 @@ export class Outgoing {
     return this.#result(await this.#done.promise)
   }
 
-  /** Resolves when a restarted handoff rests. */
+  /** In post-copy, the guest is being given up, or runs at its destination. */
+  get isServing(): boolean {
+    const { state } = this
+    return state.at === 'handingOver' || state.at === 'serving' || (state.at === 'leaving' && state.cause === 'postcopy')
+  }
+
+  /** Resolves when it rests. */
   async rested(): Promise<HandoffResult> {
     return this.#result(await this.#done.promise)
   }

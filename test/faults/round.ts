@@ -189,12 +189,12 @@ async function faultsAtRest(lab: FaultLab, move: Running, told: Told): Promise<W
 
 async function observe(lab: FaultLab, move: Running, { words, error }: Told): Promise<Observation> {
   const { guest, source, destination, before, struck, plan } = move
-  const [seenSource, seenDestination] = await Promise.all([
-    seenOf(source, before.source), seenOf(destination, before.destination),
-  ])
   // Killed with the guest in it, or with the only part of it that nothing else had.
   const isTaken = [...struck.qemus].some(([witness, { hadArrived }]) => plan.mode === 'postcopy' ||
     (witness === destination ? hadArrived : !hadArrived))
+  const [seenSource, seenDestination] = await Promise.all([
+    seenOf(source, before.source, isTaken), seenOf(destination, before.destination, isTaken),
+  ])
   const isUnheard = struck.qemus.size > 0 && isTaken ||
     words === undefined && (struck.agents.has(source.host) || error === 'guest-unknown')
   const agents = await Promise.all(HOSTS.map(async (host) => {
@@ -210,12 +210,15 @@ async function observe(lab: FaultLab, move: Running, { words, error }: Told): Pr
   }
 }
 
-async function seenOf(witness: Witness, before: Settings): Promise<Seen> {
+/** @param isTaken the guest is lost: QEMU changes no setting while its migration could still be resumed */
+async function seenOf(witness: Witness, before: Settings, isTaken: boolean): Promise<Seen> {
   // A QEMU that does not answer counts as gone.
   const state = await witness.client.state().catch(() => 'silent')
   const { host, hasArrived, wasQuit } = witness
   // It may end just now.
-  const after = state === 'gone' ? undefined : await witness.settings().catch(() => undefined)
+  const { status } = await witness.client.execute('query-migrate').catch(() => ({})) as { status?: string }
+  const isOpen = isTaken && status === 'postcopy-paused'
+  const after = state === 'gone' || isOpen ? undefined : await witness.settings().catch(() => undefined)
   return { host, state, hasArrived, wasQuit, ...after === undefined ? {} : { settings: { before, after } } }
 }
 
