@@ -251,8 +251,8 @@ export class Handoffs {
   }
 
   /**
-   * Asks outgoing handoffs to end, breaks off incoming ones that are not whole, and waits for both. A guest in post-copy
-   * may arrive first: cut off, it would stand still.
+   * Asks outgoing handoffs to end, breaks off incoming ones that are not whole, and waits for both. A guest in
+   * post-copy may arrive first: cut off, it would stand still.
    */
   async stop(): Promise<void> {
     this.#isStopping = true

@@ -124,7 +124,7 @@ export class Incoming {
   /** In post-copy, the source has given the guest up: it runs here, or will at once. */
   get isServing(): boolean {
     const { state } = this
-    return (state.at === 'serving' || state.at === 'releasing') && (state.memory === 'coming' || state.memory === 'awaited')
+    return (state.at === 'serving' || state.at === 'releasing') && ['coming', 'awaited'].includes(state.memory)
   }
 
   /** Resolves when it rests. */

@@ -119,7 +119,8 @@ export class Outgoing {
   /** In post-copy, the guest is being given up, or runs at its destination. */
   get isServing(): boolean {
     const { state } = this
-    return state.at === 'handingOver' || state.at === 'serving' || (state.at === 'leaving' && state.cause === 'postcopy')
+    return state.at === 'handingOver' || state.at === 'serving' ||
+      (state.at === 'leaving' && state.cause === 'postcopy')
   }
 
   /** Resolves when it rests. */

@@ -1,6 +1,6 @@
 /**
- * An agent is told to stop in the middle of a post-copy: cut off, the guest would stand still, and its QEMU may not even
- * be reached again. It arrives first.
+ * An agent is told to stop in the middle of a post-copy: cut off, the guest would stand still, and its QEMU may not
+ * even be reached again. It arrives first.
  */
 import assert from 'node:assert/strict'
 
