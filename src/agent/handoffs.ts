@@ -276,9 +276,11 @@ export class Handoffs {
     if (serving.length === 0) return
     const guests = serving.map(({ init }) => init.guest)
     log.warn('guests in post-copy may arrive before the agent stops; another signal breaks them off', { guests })
+    // Aborted once all have arrived.
     const isOver = new AbortController()
     await Promise.race([
       Promise.all(serving.map((each) => each.rested())),
+      // It ends by the abort as well.
       clock.sleep(POSTCOPY_MS_MAX, isOver.signal).catch(() => undefined),
     ])
     isOver.abort()
