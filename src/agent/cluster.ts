@@ -1,18 +1,22 @@
 import type { Census } from '../census/index.ts'
 import type { Mesh, Unsubscribe } from '../mesh/index.ts'
-import type { Popularity } from '../popularity/index.ts'
-import { PagemeshError } from '../runtime/errors.ts'
+import type { Popularity, PopularityView } from '../popularity/index.ts'
+import { describeError, PagemeshError } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
 import { Evacuation, type EvacuateRequest, type EvacuationComponents, type EvacuationResult } from './evacuation.ts'
 import type { Candidate } from './evacuationplan.ts'
 import { knownPages } from './examination.ts'
 import type { History } from './history.ts'
 import { LedgerSeries } from './ledgerseries.ts'
+import type { PublicSamples } from './publicsamples.ts'
 import type { AgentStatus } from './status.ts'
 import { readMemory, Summaries, type ClusterView } from './summaries.ts'
 import { spentIn, SUMMARY_PROTOCOL, summaryOf, type SummaryContext } from './summary.ts'
 
 /** How often this host looks at its own ledger, and whether it is settled. */
 const LOOK_MS = 10_000
+/** A few pages are read at once: there is no time to give that up. */
+const NEVER = new AbortController().signal
 
 /** The whole cluster as this host sees it, and how this host is emptied into the others. */
 export class Cluster {
@@ -30,6 +34,8 @@ export class Cluster {
       status: () => AgentStatus
       census: Pick<Census, 'of'>
       popularity: Pick<Popularity, 'view'>
+      publicView: PopularityView | undefined
+      publicSamples: Pick<PublicSamples, 'count'>
     },
     { parallel }: { parallel: number },
   ) {
@@ -90,14 +96,37 @@ export class Cluster {
   }
 }
 
-/** How many of the guest's distinct pages that host is known to hold, from a sample of them. */
-function knownAt(
-  { census, popularity, mesh }: { census: Pick<Census, 'of'>; popularity: Pick<Popularity, 'view'>; mesh: Mesh },
-  guest: string, host: string,
-): Omit<Candidate, 'host'> {
+interface Known {
+  mesh: Mesh
+  log: Log
+  census: Pick<Census, 'of'>
+  popularity: Pick<Popularity, 'view'>
+  publicView: Pick<PopularityView, 'pages' | 'holdersOf'> | undefined
+  publicSamples: Pick<PublicSamples, 'count'>
+}
+
+/** How many of the guest's distinct pages that host is known to hold, public ones too, from a sample of them. */
+export async function knownAt(components: Known, guest: string, host: string): Promise<Omit<Candidate, 'host'>> {
+  const { mesh, census, popularity } = components
   const found = census.of(guest)
   const { lookedAt, byHost } = knownPages(found, popularity.view, mesh.self.name)
   const distinctPages = found?.distinctPages ?? 0
   const share = lookedAt === 0 ? 0 : (byHost[host] ?? 0) / lookedAt
-  return { distinctPages, pagesAtDestination: Math.round(distinctPages * share) }
+  const others = await publicAt(components, guest, host)
+  return { distinctPages, pagesAtDestination: Math.min(distinctPages, Math.round(distinctPages * share) + others) }
+}
+
+async function publicAt(
+  { log, popularity, publicView, publicSamples }: Known, guest: string, host: string,
+): Promise<number> {
+  if (publicView === undefined || publicView.pages === 0) return 0
+  try {
+    return await publicSamples.count(guest, {
+      isCounted: (high, low) => popularity.view.holdersOf(high, low).includes(host),
+      isThere: (high, low) => publicView.holdersOf(high, low).includes(host),
+    }, NEVER)
+  } catch (error) {
+    log.debug('the public pages of a guest could not be counted', { guest, error: describeError(error) })
+    return 0
+  }
 }

@@ -62,8 +62,8 @@ export interface EvacuationComponents {
   mesh: Mesh
   guests: GuestList
   summaries: Pick<Summaries, 'fresh'>
-  /** What is known here of a guest's pages at a host, without asking it. */
-  known(guest: string, host: string): Omit<Candidate, 'host'>
+  /** What is known here of a guest's pages at a host, without asking it. Never rejects. */
+  known(guest: string, host: string): Promise<Omit<Candidate, 'host'>>
   handoffs: {
     migrate(request: MigrateRequest): Handoff
     estimate(request: MigrateRequest, isWhole?: boolean): Promise<HandoffEstimate>
@@ -227,7 +227,7 @@ export class Evacuation {
       // Nothing to choose: its handoff finds out whether it is accepted there.
       const host = choice.hosts[0]!
       this.#claim(host, ramBytes)
-      const candidate = { host, ...this.#components.known(guest, host) }
+      const candidate = { host, ...await this.#components.known(guest, host) }
       return { guest, ramBytes, candidate, why: whyChosen(candidate, [], choice) }
     }
     const candidates: (Candidate & { estimate: HandoffEstimate })[] = []

@@ -39,6 +39,7 @@ import { spentOf, trafficOf } from './ledger.ts'
 import { OutgoingHandoffs, preparedModeOf } from './outgoinghandoffs.ts'
 import { createPeerPages, noPeerPages } from './peerpages.ts'
 import { ProgressMeter } from './progressmeter.ts'
+import { publicAmong, type PublicSamples } from './publicsamples.ts'
 import { standBack } from './standback.ts'
 import type { AgentStatus } from './status.ts'
 import { readUnsettled } from './unsettled.ts'
@@ -77,6 +78,7 @@ export interface HandoffsComponents {
   guests: GuestList
   scopes: PageScopes
   publicPages: PublicPages
+  publicSamples: PublicSamples
   threads: PassageThreads
   history: History
   journal: Journal
@@ -166,8 +168,10 @@ export class Handoffs {
       } finally {
         this.#outgoing.rested(outgoing)
       }
+      const { findings } = outgoing
+      estimate = await publicAmong(this.#components, findings, estimate, leaving.signal)
       if (!isWhole) return undefined
-      const foreseen = await this.#foresight.look(request, guest.memory, outgoing.findings, leaving.signal)
+      const foreseen = await this.#foresight.look(request, guest.memory, findings, leaving.signal)
       estimate = {
         ...estimate, ...foreseen, mode: request.mode ?? 'precopy',
         obstacles: [...this.#departures.obstacles(request), ...foreseen.obstacles],

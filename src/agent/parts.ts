@@ -29,6 +29,7 @@ import { auditOf } from './meshaudit.ts'
 import { valueOf, type AgentOptions } from './options.ts'
 import { PinFile } from './pinfile.ts'
 import { createPublicPages } from './publicpages.ts'
+import { PublicSamples } from './publicsamples.ts'
 import { ownAddresses } from './relays.ts'
 import { RemovedKeysFile } from './removedkeys.ts'
 import { StartFile } from './startfile.ts'
@@ -81,6 +82,7 @@ interface Exchange {
   holders: Holders
   keeper: Keeper
   publicPages: PublicPages
+  publicSamples: PublicSamples
 }
 
 interface Records {
@@ -203,7 +205,7 @@ function createExchange(
   const holders = new Holders(parts)
   const keeper = createKeeper({ ...parts, store, swap, holders }, { intervalMs })
   const publicPages = createPublicPages({ census, store, view: parts.publicView })
-  return { store, possession, swap, holders, keeper, publicPages }
+  return { store, possession, swap, holders, keeper, publicPages, publicSamples: new PublicSamples(parts) }
 }
 
 /** How the cluster key is exchanged for another; what depends on the key in use follows it. */

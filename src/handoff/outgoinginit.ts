@@ -56,7 +56,7 @@ export interface OutgoingInit {
 export interface EstimateFindings {
   /** The pages that the destination has. */
   known: Prefixes
-  /** The public ones among those, and others. */
+  /** Public pages that it has, if the guest may be sent with refs to them. */
   publicPages: KnownPublic | undefined
   /** Measured speed of the link; undefined if the exchange was too small to tell. */
   linkBytesPerSecond: number | undefined

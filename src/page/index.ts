@@ -20,11 +20,11 @@ export { looksPackable, pack, packNow, unpack } from './packing.ts'
 export { PageBudget } from './pagebudget.ts'
 export { PageColumns } from './pagecolumns.ts'
 export { isStraight, placesOf, runEnd, type Places } from './places.ts'
-export { idsOf, prefixesAt, readPrefixes, writePrefixes, type Prefixes } from './prefixes.ts'
+export { idsOf, isAmong, prefixesAt, readPrefixes, writePrefixes, type Prefixes } from './prefixes.ts'
 export { PrefixRun } from './prefixrun.ts'
 export { PrefixTable } from './prefixtable.ts'
 export {
-  decodePrefixSet, encodePrefixSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
+  decodePrefixSet, encodePrefixSet, isInSet, prefixBitsFor, prefixHigh, prefixLow, PREFIX_SET_LIMITS, truncatePrefix,
   type PrefixSet,
 } from './prefixset.ts'
 export { readRising, RICE_MAX, riceFor, writeRising } from './rising.ts'

@@ -31,6 +31,18 @@ export function prefixesAt({ high, low }: Prefixes, places: Uint16Array | Uint32
   }
 }
 
+/** Whether this one is among them. They are in rising order. */
+export function isAmong({ count, high, low }: Prefixes, wantedHigh: number, wantedLow: number): boolean {
+  let from = 0
+  let to = count
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if (high[middle]! < wantedHigh || (high[middle] === wantedHigh && low[middle]! < wantedLow)) from = middle + 1
+    else to = middle
+  }
+  return from < count && high[from] === wantedHigh && low[from] === wantedLow
+}
+
 /** Ids of which only these prefixes are known; the rest of each is zeros. */
 export function idsOf(prefixes: Prefixes): Buffer {
   const ids = Buffer.alloc(prefixes.count * ID_BYTES)

@@ -39,7 +39,8 @@ export function prefixBitsFor(count: number): number {
 
 /** The first `bits` bits of a 64-bit prefix, as a number below 2^bits. */
 export function truncatePrefix(high: number, low: number, bits: number): number {
-  return (high >>> 0) * 2 ** (bits - 32) + ((low >>> 0) >>> (64 - bits))
+  // A shift by 32 bits would be none.
+  return (high >>> 0) * 2 ** (bits - 32) + (bits === 32 ? 0 : (low >>> 0) >>> (64 - bits))
 }
 
 /** The two halves of the 64-bit prefix whose first `bits` bits are `prefix`; the rest is zero. */
@@ -49,6 +50,19 @@ export function prefixHigh(prefix: number, bits: number): number {
 
 export function prefixLow(prefix: number, bits: number): number {
   return ((prefix % 2 ** (bits - 32)) * 2 ** (64 - bits)) >>> 0
+}
+
+/** Whether a page with this 64-bit prefix may be in the set. */
+export function isInSet({ bits, prefixes }: PrefixSet, high: number, low: number): boolean {
+  const wanted = truncatePrefix(high, low, bits)
+  let from = 0
+  let to = prefixes.length
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if (prefixes[middle]! < wanted) from = middle + 1
+    else to = middle
+  }
+  return prefixes[from] === wanted
 }
 
 export async function encodePrefixSet(set: PrefixSet): Promise<Uint8Array> {

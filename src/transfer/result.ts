@@ -113,7 +113,7 @@ export interface HandoffEstimate {
   mode: MigrationMode
   dryRun: true
   distinctPages: number
-  /** How many of those the destination has. */
+  /** How many of those the destination has; of public pages among them, about, from a sample of the guest's pages. */
   pagesAtDestination: number
   /** Why no page will be sent as a reference to one that the destination has; absent where they may be. */
   apart?: string

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import type { HandoffEstimate } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createCluster, ensureImage, waitFor, type LabCluster, type LabGuest } from '../../testnet/index.ts'
 import {
@@ -16,6 +17,8 @@ const TENANTS = [
   { guests: 'blue-*', tenant: 'blue' }, { guests: 'red-*', tenant: 'red' }, { guests: 'green-*', tenant: 'green' },
   { guests: 'image-*', tenant: 'public' },
 ]
+/** By how much a dry run may be wrong: the guest runs on. */
+const OFF_MAX = 0.1
 const PUBLIC_TIMEOUT_MS = 120_000
 
 describe('guests of two tenants with one system, on two hosts', function () {
@@ -44,8 +47,11 @@ describe('guests of two tenants with one system, on two hosts', function () {
   }
 
   /** Moves a guest and compares its memory; its old QEMU ends. */
-  async function move(guest: LabGuest, from: string, to: string): Promise<[MoveResult, LabGuest]> {
+  async function move(
+    guest: LabGuest, from: string, to: string, before = async () => {},
+  ): Promise<[MoveResult, LabGuest]> {
     const destination = await start(to, guest.name, true)
+    await before()
     const result = await moveToStandstill(cluster!, { guest, from, to, mode: 'precopy' })
     await expectExactCounts(result, guest)
     await expectArrivedWhole(guest, destination, MEMORY_MIB)
@@ -86,8 +92,22 @@ describe('guests of two tenants with one system, on two hosts', function () {
       return (await cluster!.agent('b').status()).popularity.pages > REFS_MIN ? true : undefined
     }, { clock: systemClock, what: 'b to know public pages', timeoutMs: PUBLIC_TIMEOUT_MS, pauseMs: 500 })
     // Nobody else is of its tenant.
-    const [moved] = await move(green, 'a', 'b')
+    let estimate: HandoffEstimate | undefined
+    const [moved] = await move(green, 'a', 'b', async () => {
+      const { status, output, errors } =
+        await cluster!.agent('a').command('migrate', green.name, '--to', 'b', '--dry-run', '--json')
+      assert.equal(status, 0, errors)
+      estimate = JSON.parse(output) as HandoffEstimate
+    })
     assert.ok(refsOutside(moved) > REFS_MIN, `${JSON.stringify(moved.refsFilledBy)}: what image-1 has`)
     assert.equal(moved.apart, undefined)
+    const { pagesAtDestination, expected } = estimate!
+    console.log(`      ${pagesAtDestination} distinct pages were counted there; expected were ` +
+      `${expected!.pages.ref} references, ${expected!.wireBytes} bytes; sent ${moved.pages.ref}, ${moved.wireBytes}`)
+    for (const share of [expected!.pages.ref / moved.pages.ref, expected!.wireBytes / moved.wireBytes]) {
+      assert.ok(share > 1 - OFF_MAX && share < 1 + OFF_MAX, `${share}`)
+    }
+    // Distinct pages, of which the guest has some in several places.
+    assert.ok(pagesAtDestination > REFS_MIN && pagesAtDestination <= refsOutside(moved) * (1 + OFF_MAX))
   })
 })

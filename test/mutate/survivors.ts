@@ -61,8 +61,8 @@ export const EXPLAINED_SURVIVORS: readonly ExplainedSurvivor[] = [
     after: ['Math.max(3, count)'], why: 'the least of 40 bits covers both',
   },
   {
-    file: 'src/page/prefixset.ts', line: 'return (high >>> 0) * 2 ** (bits - 32) + ((low >>> 0) >>> (64 - bits))',
-    after: ['return (high >>> 0) * 2 ** (bits - 32) + ((low << 0) >>> (64 - bits))'],
+    file: 'src/page/prefixset.ts', after: ['(bits === 32 ? 0 : (low << 0) >>> (64 - bits))'],
+    line: 'return (high >>> 0) * 2 ** (bits - 32) + (bits === 32 ? 0 : (low >>> 0) >>> (64 - bits))',
     why: 'the next shift uses the bits whatever their sign',
   },
   {

@@ -166,16 +166,26 @@ describe('two tenants on the same hosts', function () {
     assert.deepEqual([pages.ref, refsFilledBy.store], [80, 80])
   })
 
-  it('know before a move what it would come to with public pages', async () => {
-    const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...IMAGE, undefined] }])
-    a!.addGuest(sourceGuest('blue-dry', IMAGE, bytes).guest)
-    c!.addGuest(destinationGuest('blue-dry', bytes.length).guest)
-    await until('blue-dry to be scanned', () =>
-      a!.status().guests.some((guest) => guest.name === 'blue-dry' && guest.distinctPages === IMAGE.length))
-    const { expected } = await a!.estimate({ guest: 'blue-dry', to: 'c' })
-    assert.equal(expected?.pages.ref, IMAGE.length)
-    a!.removeGuest('blue-dry')
-    c!.removeGuest('blue-dry')
+  it('know before a move what it would come to, and compare hosts, with public pages', async () => {
+    // Of its own tenant, public ones, and pages that c has for none that it may use.
+    const pages = [...SYSTEM.slice(0, 50), ...IMAGE, ...SECRET, ...COMMON.slice(0, 30)]
+    const there = 50 + IMAGE.length
+    const { bytes } = precopyStream([{ name: 'pc.ram', pages: [...pages, undefined] }])
+    a!.addGuest(sourceGuest('red-dry', pages, bytes).guest)
+    const { guest: waiting } = destinationGuest('red-dry', bytes.length)
+    for (const host of [b!, c!]) host.addGuest(Object.assign(waiting, { lastState: 'inmigrate' }))
+    await until('red-dry to be scanned', () =>
+      a!.status().guests.some((guest) => guest.name === 'red-dry' && guest.distinctPages === pages.length))
+    const { expected, distinctPages, pagesAtDestination } = await a!.estimate({ guest: 'red-dry', to: 'c' })
+    assert.deepEqual([expected?.pages.ref, distinctPages, pagesAtDestination], [there, pages.length, there])
+    const { guests } = await a!.evacuate({ dryRun: true })
+    const planned = guests.find(({ guest }) => guest === 'red-dry')
+    const share = (count: number): number => Math.floor(count / pages.length * 100)
+    assert.deepEqual([planned?.to, planned?.estimate?.pagesAtDestination], ['c', there])
+    assert.equal(planned?.why, `c says that it has ${share(there)} % of its pages, b ${share(50)} %.`)
+    for (const host of [a!, b!, c!]) host.removeGuest('red-dry')
+    const { pages: moved } = await move('red-dry', pages, c!)
+    assert.equal(moved.ref, there)
   })
 
   it('make nothing public: neither by what they hold nor by having been moved', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import {
-  decodePrefixSet, encodePrefixSet, PREFIX_SET_LIMITS, prefixBitsFor, prefixHigh, prefixLow, truncatePrefix,
+  decodePrefixSet, encodePrefixSet, isInSet, PREFIX_SET_LIMITS, prefixBitsFor, prefixHigh, prefixLow, truncatePrefix,
   type PrefixSet,
 } from '../../../src/page/index.ts'
 import { PagemeshError } from '../../../src/runtime/errors.ts'
@@ -25,6 +25,24 @@ describe('a set of prefixes', () => {
         assert.deepEqual(await decodePrefixSet(await encodePrefixSet(set)), set)
       },
     ))
+  })
+
+  it('has a page or not by the first bits of its prefix', () => {
+    fc.assert(fc.property(
+      fc.integer({ min: 32, max: 52 }), fc.array(fc.maxSafeNat(), { maxLength: 50 }), fc.maxSafeNat(),
+      (bits, values, other) => {
+        const set = setOf(bits, values.map((value) => value % 2 ** bits))
+        for (const value of [...values, other].map((one) => one % 2 ** bits)) {
+          const low = prefixLow(value, bits)
+          const isThere = set.prefixes.includes(value)
+          assert.equal(isInSet(set, prefixHigh(value, bits), low), isThere)
+          // Whatever its further bits.
+          assert.equal(isInSet(set, prefixHigh(value, bits), (low | (2 ** (64 - bits) - 1)) >>> 0), isThere)
+        }
+      },
+    ))
+    assert.ok(!isInSet({ bits: 40, prefixes: new Float64Array(0) }, 0, 0))
+    assert.ok(isInSet(setOf(32, [2 ** 32 - 1]), -1, -1), 'signed halves are the same ones')
   })
 
   it('takes about 3.2 bytes a page', async () => {
