@@ -6,7 +6,11 @@
  *   bitmap = one bit for each page that the source has listed    set = a prefix set, of public ids
  *
  * The set is there only if both ends have agreed on it. The source says nothing of its guest's pages under public ids,
- * but for references to pages that are in the set. Of pages that the destination does not have there is nothing in it.
+ * but for references to pages that are in the set. Of pages that the destination does not have there is nothing in it,
+ * though a third host may have them. To fetch those, the source would have to hash its whole guest before the stream
+ * begins, for pages that cost as many bytes from there as from the source, and that placement brings to every store
+ * with room. And the third host would learn page by page which public pages a guest of another tenant holds: whoever
+ * runs a public guest, or makes up a report of one, could choose what to look for.
  */
 import { bufferOver } from '../bytes/bufferover.ts'
 import { decodePrefixSet, encodePrefixSet, type Inventory, type PrefixSet } from '../page/index.ts'

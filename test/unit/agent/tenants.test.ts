@@ -161,6 +161,15 @@ describe('two tenants on the same hosts', function () {
     assert.equal((await move('web-image', IMAGE, d!)).pages.ref, 0)
   })
 
+  it('have no third host asked for them: it would learn which public pages the guest holds', async () => {
+    // a and c have what b lacks.
+    const handed = (): number => [a!, c!].reduce((sum, agent) => sum + agent.status().traffic.peers.sentBytes, 0)
+    const before = handed()
+    const none = await move('web-image', [...IMAGE, ...SECRET], b!, d)
+    assert.equal(none.apart, undefined)
+    assert.deepEqual([none.pages.ref, none.refsFilledBy.peer, handed() - before], [0, 0, 0])
+  })
+
   it('have them from a host whose configuration does not name that tenant', async () => {
     const { pages, refsFilledBy } = await move('web-plain', [...IMAGE, ...SECRET], c!, d)
     assert.deepEqual([pages.ref, refsFilledBy.store], [80, 80])

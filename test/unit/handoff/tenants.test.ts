@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { createPageHasher, PageScopes, type ListedPages } from '../../../src/page/index.ts'
+import type { PeerPages } from '../../../src/swap/index.ts'
 import { Ends, type EndsOptions } from '../../support/bothends.ts'
 import { hasher, idOf, page, sourceWith } from '../../support/madepages.ts'
 import { madeEpoch, madeScopes } from '../../support/madescopes.ts'
@@ -161,6 +162,20 @@ describe('a handoff to a host that has public pages', () => {
   it('refers to them from a host that has no public guests', async () => {
     const { result } = await movePublic({ scopes: { a: scopesFor('shared'), b: withPublic() } })
     assert.equal(result.pages.ref, 3)
+  })
+
+  it('asks third hosts for pages of its own tenant alone: nobody is told which public pages it holds', async () => {
+    const asked: number[] = []
+    // They have all that anybody asks for.
+    const peers: PeerPages = {
+      among: (prefixes) => ({ ...prefixes, indices: Uint32Array.from({ length: prefixes.count }, (_, i) => i) }),
+      fetch: async ({ count, high }) => { asked.push(...high.subarray(0, count)) },
+      receivedBytes: 0,
+    }
+    const some = { ...publicPages, list: () => publicSetOf(HERE.slice(0, 2), publicHasher) }
+    const { result } = await movePublic({ peers, publicPages: some })
+    assert.equal(result.pages.ref, 2)
+    assert.deepEqual(new Set(asked), new Set(PAGES.map((bytes) => idOf(bytes).readUInt32BE(0))))
   })
 
   it('does not where an end does not ask for it: of an earlier version, or without pages to speak of', async () => {
