@@ -21,7 +21,8 @@ const DISK_BYTES = 48 * 2 ** 20
 const STORE_BYTES_MAX = 16 * 2 ** 20
 const JOINED_MS_MAX = 60_000
 const ASK_MS_MAX = 90_000
-const LOG_LINES_SHOWN = 25
+const LOG_LINES_SHOWN = 40
+const LOG_CHARACTERS_KEPT = 200_000
 const FILLER = 'filler'
 const SETTINGS = {
   census: { intervalSeconds: 10 }, store: { maxBytes: STORE_BYTES_MAX }, intercept: { ports: ['49152-49215'] },
@@ -35,6 +36,8 @@ export class FaultLab {
   readonly #disks: string[] = []
   /** Hosts with an agent. */
   readonly #started: string[] = []
+  /** What the agents that were ended had logged, by host. */
+  readonly #logs = new Map<string, string>()
   /** Starts under way, by host. */
   readonly #starting = new Map<string, Promise<unknown>>()
 
@@ -135,7 +138,9 @@ export class FaultLab {
   /** Ends a host's agent, which may only be starting. */
   async endAgent(host: string, how: 'kill' | 'stop'): Promise<void> {
     await this.#starting.get(host)
-    await this.agent(host)[how]()
+    const agent = this.agent(host)
+    await agent[how]()
+    this.#logs.set(host, ((this.#logs.get(host) ?? '') + agent.log).slice(-LOG_CHARACTERS_KEPT))
   }
 
   /** Starts a host's agent again, unless it runs or is being started: two strikes may have hit the same one. */
@@ -181,7 +186,8 @@ export class FaultLab {
   evidence(): string {
     const logs = HOSTS.map((host) => {
       const isRecent = (line: string): boolean => Number(/"time":(\d+)/.exec(line)?.[1] ?? 0) >= this.trace.firstMs
-      const lines = this.agent(host).log.split('\n').filter(isRecent).slice(-LOG_LINES_SHOWN)
+      const log = (this.#logs.get(host) ?? '') + (this.agent(host).running ? this.agent(host).log : '')
+      const lines = log.split('\n').filter(isRecent).slice(-LOG_LINES_SHOWN)
       return `agent of ${host}:\n  ${lines.join('\n  ')}`
     })
     return [this.trace.toString(), ...logs].join('\n')
