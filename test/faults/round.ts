@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { ControlRequest } from '../../src/daemon/control/index.ts'
 import type { HandoffResult } from '../../src/index.ts'
 import { PagemeshError } from '../../src/runtime/errors.ts'
-import { stateOf, type LabGuest } from '../../testnet/index.ts'
+import type { LabGuest } from '../../testnet/index.ts'
 import { memoryDigest } from '../support/memorydigest.ts'
 import { judge, type FaultKind, type Observation, type Seen } from '../support/verdict.ts'
 import { overlapMs, type Settings, type Witness } from '../support/witness.ts'
@@ -210,10 +210,18 @@ async function observe(lab: FaultLab, move: Running, { words, error }: Told): Pr
   }
 }
 
+/** The guest's run state; `gone` if its QEMU has ended, `silent` if that does not answer. */
+async function stateAt({ client }: Witness): Promise<string> {
+  const state = await client.state().catch(() => 'silent')
+  if (state !== 'postmigrate') return state
+  const { status } = await client.execute('query-migrate').catch(() => ({})) as { status?: string }
+  // So QEMU calls a guest that stood still and goes on doing so where it was.
+  return status === 'failed' || status === 'cancelled' ? 'paused' : state
+}
+
 /** @param isTaken the guest is lost: QEMU changes no setting while its migration could still be resumed */
 async function seenOf(witness: Witness, before: Settings, isTaken: boolean): Promise<Seen> {
-  // A QEMU that does not answer counts as gone.
-  const state = await witness.client.state().catch(() => 'silent')
+  const state = await stateAt(witness)
   const { host, hasArrived, wasQuit } = witness
   // It may end just now.
   const { status } = await witness.client.execute('query-migrate').catch(() => ({})) as { status?: string }
@@ -225,8 +233,9 @@ async function seenOf(witness: Witness, before: Settings, isTaken: boolean): Pro
 /** Compares the memory of a guest that stood still, where it is now, with what it was before the move. */
 async function unequal({ digest, source, destination, guest }: Running): Promise<Wrong[]> {
   if (digest === undefined) return []
-  for (const { guest: qemu, host } of [destination, source]) {
-    if (await stateOf(qemu).catch(() => 'gone') !== 'paused') continue
+  for (const witness of [destination, source]) {
+    const { guest: qemu, host } = witness
+    if (await stateAt(witness) !== 'paused') continue
     if (await hasDigest(qemu, digest)) return []
     return [{ kind: 'unequal', what: `the memory of ${guest} at ${host} is not what it was before the move` }]
   }
@@ -247,7 +256,7 @@ async function goOn(lab: FaultLab, move: Running, faults: readonly Wrong[]): Pro
   const { roamer, source, destination, plan } = move
   if (faults.some(({ kind }) => kind === 'wedged')) await lab.restartAgents()
   const lives = plan.isStill ? 'paused' : 'running'
-  const states = await Promise.all([source, destination].map(({ client }) => client.state().catch(() => 'silent')))
+  const states = await Promise.all([source, destination].map(stateAt))
   const [home] = [source, destination].filter((_, index) => states[index] === lives)
   if (home === undefined || (states[0] === lives && states[1] === lives)) return await roamer.restore(source.host)
   if (plan.isStill) await home.client.execute('cont')
