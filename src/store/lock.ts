@@ -1,4 +1,4 @@
-import { constants, link, lstat, mkdtemp, open, rename, rm } from 'node:fs/promises'
+import { constants, link, lstat, mkdtemp, open, rename, rm, statfs } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 
@@ -11,6 +11,8 @@ const ANSWER_MS = 1000
 const ANSWER_CHARS_MAX = 100
 /** Several agents may take over a dead holder's lock at the same time: this many attempts are made. */
 const ATTEMPTS_MAX = 5
+/** What statfs(2) calls NFS. */
+const NFS = 0x6969
 
 export interface StoreLock {
   release(): Promise<void>
@@ -19,14 +21,27 @@ export interface StoreLock {
 /**
  * Locks a directory for this process by a socket in it, at which the holder listens. The kernel closes it when the
  * holder ends, however it ends, and other containers see it too; a file with a process id offers neither. Throws
- * PagemeshError `store-in-use`, which names the holder, `store-unusable` if the socket cannot be made.
+ * PagemeshError `store-in-use`, which names the holder, `store-unusable` if the socket cannot be made or is on NFS.
  */
 export async function lockStore(components: { clock: Clock }, directory: string): Promise<StoreLock> {
   try {
+    refuseNetwork(directory, (await statfs(directory)).type)
     return await lock(components.clock, directory)
   } catch (error) {
     throw error instanceof PagemeshError ? error : unlockable(directory, systemErrorCode(error) ?? String(error), error)
   }
+}
+
+/**
+ * Throws PagemeshError `store-unusable` if `type`, of statfs(2), is NFS. To another host the socket looks dead, so that
+ * it would take the lock of a living agent; and a read waits for the server in the agent's own thread.
+ */
+export function refuseNetwork(directory: string, type: number): void {
+  if (type !== NFS) return
+  throw new PagemeshError('store-unusable', `The page store in ${directory} is on NFS, where no lock holds.`, {
+    fault: 'host', phase: 'start', data: { path: directory },
+    advice: 'Set `store.path` to a directory on a disk of this host.',
+  })
 }
 
 async function lock(clock: Clock, directory: string): Promise<StoreLock> {
@@ -48,7 +63,8 @@ async function lock(clock: Clock, directory: string): Promise<StoreLock> {
     server.close()
     throw error
   } finally {
-    await rm(own, { recursive: true, force: true })
+    // A leftover is harmless; an error here would leave a lock that nobody releases.
+    await rm(own, { recursive: true, force: true }).catch(() => undefined)
   }
 }
 

@@ -3,6 +3,7 @@
 #
 #   vmlinuz         Debian's cloud kernel, as distributed
 #   initramfs.img   busybox, a handful of modules, and the way to the root disk
+#   nfs/            modules of an NFS server and client, named in the order of loading
 #   root.ext4       a debootstrapped Debian with what recipe.sh names, only ever opened read-only
 #
 # The folder is named by a hash over testnet/image, so a changed recipe makes a new image. The build happens in

@@ -7,18 +7,25 @@ recipe_hash() {
   (cd "$image_recipe" && find . -type f | LC_ALL=C sort | xargs sha256sum) | sha256sum | cut -c1-16
 }
 
-# In the guest's root: unpacks the kernel into /tmp/kernel, and lists the modules' paths in the order of loading.
+# In the guest's root: unpacks the kernel into /tmp/kernel, and lists both kinds of modules' paths in the order of
+# loading.
 unpack_kernel() {
-  local package version module
+  local package version
   mkdir -p /tmp/kernel/usr
   package=$(apt-cache depends "$kernel_package" | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -1)
   (cd /tmp && apt-get download -qq "$package" && dpkg-deb -x "$package"_*.deb kernel && rm "$package"_*.deb)
   ln -sfn ../lib /tmp/kernel/usr/lib
   version=$(ls /tmp/kernel/lib/modules)
   depmod -b /tmp/kernel "$version"
-  for module in "${modules[@]}"; do
-    modprobe --dirname /tmp/kernel --set-version "$version" --show-depends "$module"
-  done | sed -nE 's/^insmod ([^ ]+).*/\1/p' | awk '!seen[$0]++' >/tmp/module-paths
+  module_paths "${modules[@]}" >/tmp/module-paths
+  module_paths "${nfs_modules[@]}" >/tmp/nfs-module-paths
+}
+
+module_paths() {
+  local module
+  for module in "$@"; do
+    modprobe --dirname /tmp/kernel --set-version "$(ls /tmp/kernel/lib/modules)" --show-depends "$module"
+  done | sed -nE 's/^insmod ([^ ]+).*/\1/p' | awk '!seen[$0]++'
 }
 
 # In the guest's root: puts our programs in, compiled by the guest's own compiler.
@@ -36,22 +43,30 @@ write_image() {
   local root=$1 image=$2
   cp "$root"/tmp/kernel/boot/vmlinuz-* "$image/vmlinuz"
   write_initramfs "$root" "$image/initramfs.img"
+  mkdir "$image/nfs"
+  copy_modules "$root" "$root/tmp/nfs-module-paths" "$image/nfs"
   write_disk "$root" "$image/root.ext4"
 }
 
 write_initramfs() {
-  local root=$1 file=$2 tree number=100 path
+  local root=$1 file=$2 tree
   tree=$(mktemp -d)
   mkdir -p "$tree"/{bin,dev,proc,sys,modules,lower,upper,root}
   cp "$root/bin/busybox" "$tree/bin/busybox"
   install -m 755 "$image_recipe/initramfs-init" "$tree/init"
-  while read -r path; do
-    # The number keeps the order of loading in the file name.
-    cp "$root$path" "$tree/modules/$number-$(basename "$path")"
-    number=$((number + 1))
-  done <"$root/tmp/module-paths"
+  copy_modules "$root" "$root/tmp/module-paths" "$tree/modules"
   (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible | gzip -n -1) >"$file"
   rm -rf "$tree"
+}
+
+# Copies the modules that LIST names: copy_modules ROOT LIST DIRECTORY
+copy_modules() {
+  local root=$1 list=$2 directory=$3 number=100 path
+  while read -r path; do
+    # The number keeps the order of loading in the file name.
+    cp "$root$path" "$directory/$number-$(basename "$path")"
+    number=$((number + 1))
+  done <"$list"
 }
 
 write_disk() {

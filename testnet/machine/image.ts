@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { runCommand } from './command.ts'
@@ -9,6 +10,8 @@ export interface GuestImage {
   kernel: string
   initramfs: string
   disk: string
+  /** Modules of an NFS server and client, in the order of loading. */
+  nfsModules: string[]
 }
 
 /** The repository's root: the lab keeps its images in `.cache` there. */
@@ -26,5 +29,6 @@ export async function ensureImage(): Promise<GuestImage> {
     kernel: join(directory, 'vmlinuz'),
     initramfs: join(directory, 'initramfs.img'),
     disk: join(directory, 'root.ext4'),
+    nfsModules: readdirSync(join(directory, 'nfs')).sort().map((name) => join(directory, 'nfs', name)),
   }
 }

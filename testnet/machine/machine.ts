@@ -34,8 +34,10 @@ export type Accelerator = 'kvm' | 'tcg'
  * - dirty: rewrites memory faster than a link carries it
  * - rewrite: rewrites text, 20 MiB a second
  * - random: most of the memory holds random bytes
+ * - errand: runs the program `run` of a second disk; steady once that has ended
  */
-export type Work = 'idle' | 'web' | 'database' | 'compile' | 'dirty' | 'rewrite' | 'random' | `dirty:${number}`
+export type Work =
+  'idle' | 'web' | 'database' | 'compile' | 'dirty' | 'rewrite' | 'random' | 'errand' | `dirty:${number}`
 
 /** What backs the guest's memory: private memory, or a shared file (`memfd`: one without a name). */
 export type MemoryBackend = 'anonymous' | 'memfd' | 'file'

@@ -109,7 +109,7 @@ const KINDS: Record<'tmpfs' | 'nfs', [string, string]> = {
     'Set `store.path` to a directory on a disk.',
   ],
   nfs: [
-    'The store is on the network (NFS): what is kept here to spare the network travels over it.',
+    'The store is on the network (NFS), where it cannot be locked: this host keeps no pages.',
     'Set `store.path` to a directory on a disk of this host.',
   ],
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { lockStore } from '../../../src/store/lock.ts'
+import { lockStore, refuseNetwork } from '../../../src/store/lock.ts'
 
 const components = { clock: systemClock }
 
@@ -20,6 +20,13 @@ describe('the lock of a store', () => {
   })
 
   afterEach(() => rmSync(directory, { recursive: true }))
+
+  it('is refused on NFS, with advice', () => {
+    const advice = 'Set `store.path` to a directory on a disk of this host.'
+    assert.throws(() => refuseNetwork(directory, 0x6969), { code: 'store-unusable', message: /is on NFS/, advice })
+    // Ext4 and tmpfs.
+    for (const type of [0xef53, 0x0102_1994]) refuseNetwork(directory, type)
+  })
 
   it('is there while it is held, alone, and goes with its release', async () => {
     const lock = await lockStore(components, directory)
