@@ -190,8 +190,8 @@ async function faultsAtRest(lab: FaultLab, move: Running, told: Told): Promise<W
 async function observe(lab: FaultLab, move: Running, { words, error }: Told): Promise<Observation> {
   const { guest, source, destination, before, struck, plan } = move
   // Killed with the guest in it, or with the only part of it that nothing else had.
-  const isTaken = [...struck.qemus].some(([witness, { hadArrived }]) => plan.mode === 'postcopy' ||
-    (witness === destination ? hadArrived : !hadArrived))
+  const isTaken = await isTornBefore(move) || [...struck.qemus].some(([witness, { hadArrived }]) =>
+    plan.mode === 'postcopy' || (witness === destination ? hadArrived : !hadArrived))
   const [seenSource, seenDestination] = await Promise.all([
     seenOf(source, before.source, isTaken), seenOf(destination, before.destination, isTaken),
   ])
@@ -208,6 +208,16 @@ async function observe(lab: FaultLab, move: Running, { words, error }: Told): Pr
     move: isUnheard ? 'unheard' : error === 'timeout' ? undefined
       : words === undefined ? { exit: 1, words: undefined } : { exit: EXITS[words.status], words },
   }
+}
+
+/**
+ * The connection broke between QEMU's switch to post-copy and the end of the devices' state: the destination QEMU ends
+ * by itself, and the source QEMU refuses `cont`. QEMU alone loses such a guest, too.
+ */
+async function isTornBefore({ source, destination, plan }: Running): Promise<boolean> {
+  if (plan.mode !== 'postcopy' || destination.migration !== 'failed' || destination.spans.length > 0) return false
+  const { status } = await source.client.execute('query-migrate').catch(() => ({})) as { status?: string }
+  return status === 'postcopy-paused'
 }
 
 /** The guest's run state; `gone` if its QEMU has ended, `silent` if that does not answer. */
