@@ -47,15 +47,15 @@ const SLICES = 4096
 const READ_PAGES = 256
 
 export async function runCensusBench(init: CensusBenchInit): Promise<CensusBenchOutcome> {
-  return { ...stateOf(init), scan: await scanBesideReading(init) }
+  return { ...await stateOf(init), scan: await scanBesideReading(init) }
 }
 
-function stateOf({ distinctPages, seed }: CensusBenchInit): Omit<CensusBenchOutcome, 'scan'> {
+async function stateOf({ distinctPages, seed }: CensusBenchInit): Promise<Omit<CensusBenchOutcome, 'scan'>> {
   const sharedPages = Math.round(distinctPages / (1 + GUESTS * (1 / SHARED_SHARE - 1)))
   const ownPages = Math.round((distinctPages - sharedPages) / GUESTS)
-  const before = heldBytes()
+  const before = await heldBytes()
   const guests = Array.from({ length: GUESTS }, (_, guest) => madeGuest(guest, sharedPages, ownPages, seed))
-  const bytes = heldBytes() - before
+  const bytes = await heldBytes() - before
   const run = new PrefixRun()
   const sliceMs: number[] = []
   let counted = 0

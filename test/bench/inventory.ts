@@ -40,7 +40,7 @@ export async function runInventoryBench({ inventoryPages, seed }: InventoryInit)
     heldMs[step] = hold.longestMs()
     return result
   }
-  const before = heldBytes()
+  const before = await heldBytes()
   const inventory = new Inventory({ table, numberAt: (index) => table.valueAt(index) })
   const list = await timed('list', () => inventory.encode())
   const set = await timed('decode', () => decodePrefixSet(list))
@@ -53,7 +53,7 @@ export async function runInventoryBench({ inventoryPages, seed }: InventoryInit)
   const others = list.buffer.byteLength + set.prefixes.byteLength + order.buffer.byteLength
   return {
     pages: table.size,
-    bytesPerPage: (heldBytes() - before - others) / inventory.pageCount,
+    bytesPerPage: (await heldBytes() - before - others) / inventory.pageCount,
     tableBytesPerPage: table.bytes / table.size,
     wireBytesPerPage: list.length / table.size, ms, heldMs,
   }
