@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 outputs=$(mktemp -d)
 trap 'rm -rf "$outputs"' EXIT
 [[ ! -t 1 || -n ${NO_COLOR-} ]] || export FORCE_COLOR=1
+# A closing line that was counted already must not be counted again by the steps around these.
+indented='s/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/  &/'
 failed=()
 times=''
 step=0
@@ -16,7 +18,7 @@ for tests in "$@"; do
   begunAt=$SECONDS
   output=$outputs/$((++step))
   if ! bash -c "$tests" </dev/null 2>&1 | tee "$output" |
-    sed -uE 's/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/  &/'; then
+    sed -uE "$indented"; then
     failed+=("$tests" "$output")
     grep -qE '^[0-9]+ passed, [1-9][0-9]* failed, ' "$output" || echo '0 passed, 1 failed, 0 skipped' >>"$output"
   fi
@@ -28,7 +30,8 @@ set -- "${failed[@]}"
 while (($# > 0)); do
   echo "failed: $1"
   # Without mocha's account, the end of what it printed says why.
-  awk '/^  [0-9]+ failing$/ { found = 1 } found && lines++ < 120' "$2" | grep . || tail -n 40 "$2"
+  { awk '/^  [0-9]+ failing$/ { found = 1 } found && lines++ < 120' "$2" | grep . || tail -n 40 "$2"; } |
+    sed -E "$indented"
   shift 2
 done
 echo -n "$times"

@@ -18,7 +18,7 @@ describe('steps of tests', () => {
     assert.equal(status, 1)
     assert.equal(lines.at(-1), '13 passed, 1 failed, 3 skipped')
     const told = lines.slice(lines.indexOf(`failed: ${FAILS}`))
-    assert.deepEqual(told.slice(1, 4), ['  1 failing', '  boom', '3 passed, 1 failed, 2 skipped'])
+    assert.deepEqual(told.slice(1, 4), ['  1 failing', '  boom', '  3 passed, 1 failed, 2 skipped'])
     assert.ok(!lines.includes(`failed: ${PASSES}`))
   })
 
@@ -26,6 +26,9 @@ describe('steps of tests', () => {
     const { status, lines } = run(`${STEPS} '${PASSES}' '${PASSES}'`, PASSES)
     assert.deepEqual([status, lines.at(-1)], [0, '30 passed, 0 failed, 3 skipped'])
     assert.equal(lines.filter((line) => /^\d+ passed/.test(line)).length, 1)
+    // What a step of a step says of its failure is not counted again.
+    const failing = run(`${STEPS} '${FAILS}' '${PASSES}'`, PASSES)
+    assert.deepEqual([failing.status, failing.lines.at(-1)], [1, '23 passed, 1 failed, 4 skipped'])
   })
 
   it('count one that fails and counts no failure, and show its end', () => {
