@@ -74,7 +74,12 @@ class ConfigReader {
 
   constructor(text: string, file: string) {
     this.#file = file
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    try {
+      // A key that is a map of maps would be written out for its name, in the power of its depth.
+      this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true })
+    } catch (cause) {
+      throw badConfig({ file, line: undefined, cause, message: 'no valid YAML: its values are nested too deeply.' })
+    }
   }
 
   /** The values that the file sets, by option key. */

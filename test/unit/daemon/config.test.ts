@@ -174,6 +174,11 @@ describe('a configuration file', () => {
     })
   }
 
+  it('is refused where it is nested thousands deep', () => {
+    const flaw = flawOf(`${LEAST}store: ${'['.repeat(50_000)}`)
+    assert.match(flaw.message, /no valid YAML/)
+  })
+
   for (const [written, message] of [
     ['lane: 10.0.0.1', /`lane` is "10\.0\.0\.1"; expected host:port/],
     ['lane: 10.0.0.1:70000', /expected host:port/],
@@ -204,6 +209,7 @@ describe('a configuration file', () => {
     ['swap: {maxBandwidth: 100 parsec}', /expected a rate such as 100Mbit/],
     ['name: host-b', /no valid YAML/],
     ['listen: [', /no valid YAML/],
+    ['? '.repeat(40) + 'name', /no valid YAML: .*all keys must be strings/],
   ] as const) {
     it(`is refused, with line and key, for ${written}`, () => {
       const flaw = flawOf(`${LEAST}${written}\n`)
