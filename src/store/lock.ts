@@ -2,6 +2,7 @@ import { constants, link, lstat, mkdtemp, open, rename, rm, statfs } from 'node:
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 
+import { NFS } from '../host/filesystem.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { PagemeshError, systemErrorCode } from '../runtime/errors.ts'
 
@@ -11,8 +12,6 @@ const ANSWER_MS = 1000
 const ANSWER_CHARS_MAX = 100
 /** Several agents may take over a dead holder's lock at the same time: this many attempts are made. */
 const ATTEMPTS_MAX = 5
-/** What statfs(2) calls NFS. */
-const NFS = 0x6969
 
 export interface StoreLock {
   release(): Promise<void>

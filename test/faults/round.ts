@@ -161,8 +161,7 @@ async function strikeInTime(lab: FaultLab, planned: Strike, move: Running, usual
 async function recover(lab: FaultLab, { plan, source, guest }: Running): Promise<HandoffResult | undefined> {
   let last: HandoffResult | undefined
   for (let tries = 0; plan.mode === 'postcopy' && tries < RECOVER_TRIES; tries++) {
-    const { status } = await source.client.execute('query-migrate').catch(() => ({})) as { status?: string }
-    if (status !== 'postcopy-paused') break
+    if (await migrationOf(source.client) !== 'postcopy-paused') break
     lab.trace.add('operator', `recover ${guest}`)
     const said = await lab.ask<HandoffResult>(source.host, { command: 'recover', arguments: { guest } })
       .then((words) => {
@@ -216,15 +215,20 @@ async function observe(lab: FaultLab, move: Running, { words, error }: Told): Pr
  */
 async function isTornBefore({ source, destination, plan }: Running): Promise<boolean> {
   if (plan.mode !== 'postcopy' || destination.migration !== 'failed' || destination.spans.length > 0) return false
-  const { status } = await source.client.execute('query-migrate').catch(() => ({})) as { status?: string }
-  return status === 'postcopy-paused'
+  return await migrationOf(source.client) === 'postcopy-paused'
+}
+
+/** What QEMU says of its migration; undefined if it knows of none, or says nothing. */
+async function migrationOf(client: Witness['client']): Promise<string | undefined> {
+  const { status } = await client.execute('query-migrate').catch(() => ({})) as { status?: string }
+  return status
 }
 
 /** The guest's run state; `gone` if its QEMU has ended, `silent` if that does not answer. */
 async function stateAt({ client }: Witness): Promise<string> {
   const state = await client.state().catch(() => 'silent')
   if (state !== 'postmigrate') return state
-  const { status } = await client.execute('query-migrate').catch(() => ({})) as { status?: string }
+  const status = await migrationOf(client)
   // So QEMU calls a guest that stood still and goes on doing so where it was.
   return status === 'failed' || status === 'cancelled' ? 'paused' : state
 }
@@ -234,8 +238,7 @@ async function seenOf(witness: Witness, before: Settings, isTaken: boolean): Pro
   const state = await stateAt(witness)
   const { host, hasArrived, wasQuit } = witness
   // It may end just now.
-  const { status } = await witness.client.execute('query-migrate').catch(() => ({})) as { status?: string }
-  const isOpen = isTaken && status === 'postcopy-paused'
+  const isOpen = isTaken && await migrationOf(witness.client) === 'postcopy-paused'
   const after = state === 'gone' || isOpen ? undefined : await witness.settings().catch(() => undefined)
   return { host, state, hasArrived, wasQuit, ...after === undefined ? {} : { settings: { before, after } } }
 }

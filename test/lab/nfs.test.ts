@@ -7,12 +7,12 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 
+import { NFS } from '../../src/host/filesystem.ts'
 import { ensureImage, startGuest, type LabGuest } from '../../testnet/index.ts'
 import { REPOSITORY } from '../../testnet/machine/image.ts'
 import { skipWithoutLab } from '../support/labmove.ts'
 import type { NfsAgentReport } from '../support/nfs/agent.ts'
 
-const NFS = 0x6969
 const DISK_MIB = 512
 const TIMEOUT_MS = 300_000
 

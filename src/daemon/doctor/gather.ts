@@ -5,6 +5,7 @@ import { access, open, readFile, statfs } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
+import { NFS } from '../../host/filesystem.ts'
 import { parseCapabilities } from '../../host/rights.ts'
 import { defaultLane, OPTIONS, qemuVersionAt, scanQemus, whyNoInterception, type Examination } from '../../index.ts'
 import { isUnspecifiedHost, parseHostPort, parseTcpMultiaddr, type HostPort } from '../../net/hostport.ts'
@@ -37,9 +38,8 @@ const GREETING_MS_MAX = 3_000
 const LOOKUP_MS_MAX = 5_000
 /** QMP sockets that are asked who is behind them. */
 const SOCKETS_MAX = 64
-/** `statfs` numbers of file systems that are in memory, or on the network. */
+/** `statfs` numbers of file systems that are in memory. */
 const TMPFS = [0x0102_1994, 0x8584_58f6]
-const NFS = 0x6969
 
 /** Never rejects: what cannot be seen is itself a fact. */
 export async function gather({ file, control, to, version }: GatherInit): Promise<Facts> {

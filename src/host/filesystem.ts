@@ -1,0 +1,2 @@
+/** What statfs(2) calls NFS. */
+export const NFS = 0x6969
